@@ -1,0 +1,48 @@
+# Sluice. `make help` lists the targets.
+FUZZTIME ?= 10s
+GOLANGCI ?= go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
+SKIPPED  := $(shell mktemp -u)
+
+.PHONY: help build test test-fast e2e race lint check bench fuzz demo clean
+
+help: ## list the targets
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+
+build: ## build bin/gateway
+	go build -o bin/gateway ./cmd/gateway
+
+test: ## run everything, real Kafka included where Java and Maven are found
+	@rm -f $(SKIPPED)
+	SLUICE_TEST_SKIPPED=$(SKIPPED) go test -race -shuffle=on -timeout 10m $$(go list ./... | grep -v /testing/e2e)
+	go test ./testing/bench # counts allocations, which the race detector changes
+	SLUICE_TEST_SKIPPED=$(SKIPPED) go test -v -timeout 20m ./testing/e2e/...
+	@if [ -s $(SKIPPED) ]; then echo; echo "### NOT RUN: $$(tr '\n' ';' < $(SKIPPED)) install java (JDK 17), maven and python3, or start a Docker engine, to run them"; rm -f $(SKIPPED); fi
+
+test-fast: ## run what needs neither Java nor real Kafka
+	go test -shuffle=on $$(go list ./... | grep -v -e /testing/e2e -e /testing/kafkatest)
+
+e2e: ## run the tests on real Kafka alone
+	go test -v -timeout 20m ./testing/e2e/...
+
+race: ## run the unit and protocol tests under the race detector
+	go test -race -shuffle=on $$(go list ./... | grep -v /testing/e2e)
+
+lint: ## check format and style
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these files"; exit 1; }
+	go vet ./...
+	$(GOLANGCI) run
+
+check: lint build test-fast ## what must be green before a commit
+
+bench: ## run the benchmarks
+	go test -run '^$$' -bench . -benchmem ./testing/bench ./core/kafka
+	go run ./testing/bench/report
+
+fuzz: ## run every fuzz target for FUZZTIME
+	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz'); do echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
+
+demo: ## run the failover demo
+	go run ./examples/failover
+
+clean: ## remove what was built
+	rm -rf bin
