@@ -1,0 +1,235 @@
+package kafka
+
+import (
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// RequestBody is the body of a request, decoded when somebody asks. An untouched body leaves as the
+// bytes that were received.
+type RequestBody struct {
+	key     kmsg.Key
+	version int16
+	raw     []byte
+	msg     kmsg.Request
+	edited  bool
+
+	viewed, hotOK bool
+	hot           HotRequest
+	patches       []patch
+	few           [3]patch
+}
+
+// Reset makes b a body of other bytes.
+func (b *RequestBody) Reset(key kmsg.Key, version int16, raw []byte) {
+	*b = RequestBody{key: key, version: version, raw: raw}
+}
+
+// NewRequestBody wraps the bytes of a body; they must not change.
+func NewRequestBody(key kmsg.Key, version int16, raw []byte) *RequestBody {
+	return &RequestBody{key: key, version: version, raw: raw}
+}
+
+// RequestBodyOf wraps a message; its version is msg's.
+func RequestBodyOf(msg kmsg.Request) *RequestBody {
+	return &RequestBody{key: kmsg.Key(msg.Key()), version: msg.GetVersion(), msg: msg, edited: true}
+}
+
+// Key is the API of the body.
+func (b *RequestBody) Key() kmsg.Key { return b.key }
+
+// Version is the version that the body is encoded in.
+func (b *RequestBody) Version() int16 { return b.version }
+
+// Peek decodes the body once. The message must not be changed; its byte slices alias the body. An
+// error is a *MalformedError.
+func (b *RequestBody) Peek() (kmsg.Request, error) {
+	if b.msg == nil {
+		msg := kmsg.RequestForKey(int16(b.key))
+		if msg == nil {
+			return nil, &UnsupportedError{Key: b.key, Version: b.version}
+		}
+		msg.SetVersion(b.version)
+		raw := b.flat()
+		if err := decode(b.key, b.version, func() error { return msg.ReadFrom(raw) }); err != nil {
+			return nil, err
+		}
+		b.msg = msg
+	}
+	return b.msg, nil
+}
+
+// Edit decodes the body for changes; it will be encoded from the message.
+func (b *RequestBody) Edit() (kmsg.Request, error) {
+	msg, err := b.Peek()
+	if err == nil {
+		b.edited = true
+	}
+	return msg, err
+}
+
+// Clone returns a body of its own with the same content, to be changed for a target while the
+// original stays as received. Byte slices stay shared.
+func (b *RequestBody) Clone() *RequestBody {
+	if !b.edited {
+		return NewRequestBody(b.key, b.version, b.flat())
+	}
+	return NewRequestBody(b.key, b.version, b.msg.AppendTo(nil))
+}
+
+// Produce is Peek for a Produce body.
+func (b *RequestBody) Produce() (*kmsg.ProduceRequest, error) {
+	return peekRequest[*kmsg.ProduceRequest](b)
+}
+
+// Fetch is Peek for a Fetch body.
+func (b *RequestBody) Fetch() (*kmsg.FetchRequest, error) { return peekRequest[*kmsg.FetchRequest](b) }
+
+func peekRequest[T kmsg.Request](b *RequestBody) (t T, err error) {
+	msg, err := b.Peek()
+	if err != nil {
+		return t, err
+	}
+	t, ok := msg.(T)
+	if !ok {
+		return t, fmt.Errorf("body is a %T", msg)
+	}
+	return t, nil
+}
+
+// AppendTo writes the body out.
+func (b *RequestBody) AppendTo(o *Out) {
+	if b.edited {
+		o.encode(b.msg.AppendTo)
+		return
+	}
+	at := 0
+	for i := range b.patches {
+		p := &b.patches[i]
+		o.Span(b.raw[at:p.at])
+		o.Append(p.with[:p.n])
+		at = p.at + p.n
+	}
+	o.Span(b.raw[at:])
+}
+
+// ResponseBody is the body of a response, decoded when somebody asks.
+type ResponseBody struct {
+	key     kmsg.Key
+	version int16
+	raw     []byte
+	msg     kmsg.Response
+	edited  bool
+
+	viewed, hotOK bool
+	hot           HotResponse
+}
+
+// Reset makes b a body of other bytes.
+func (b *ResponseBody) Reset(key kmsg.Key, version int16, raw []byte) {
+	*b = ResponseBody{key: key, version: version, raw: raw}
+}
+
+// NewResponseBody wraps the bytes of a body; it owns them.
+func NewResponseBody(key kmsg.Key, version int16, raw []byte) *ResponseBody {
+	return &ResponseBody{key: key, version: version, raw: raw}
+}
+
+// ResponseBodyOf wraps a message; its version is msg's.
+func ResponseBodyOf(msg kmsg.Response) *ResponseBody {
+	return &ResponseBody{key: kmsg.Key(msg.Key()), version: msg.GetVersion(), msg: msg, edited: true}
+}
+
+// Key is the API of the body.
+func (b *ResponseBody) Key() kmsg.Key { return b.key }
+
+// Version is the version that the body is encoded in.
+func (b *ResponseBody) Version() int16 { return b.version }
+
+// Peek decodes the body once. Its fields must not be changed, but records may be patched in place:
+// they alias the body. An error is a *MalformedError.
+func (b *ResponseBody) Peek() (kmsg.Response, error) {
+	if b.msg == nil {
+		msg := kmsg.ResponseForKey(int16(b.key))
+		if msg == nil {
+			return nil, &UnsupportedError{Key: b.key, Version: b.version}
+		}
+		msg.SetVersion(b.version)
+		if err := decode(b.key, b.version, func() error { return msg.ReadFrom(b.raw) }); err != nil {
+			return nil, err
+		}
+		b.msg = msg
+	}
+	return b.msg, nil
+}
+
+// Edit decodes the body for changes; it will be encoded from the message.
+func (b *ResponseBody) Edit() (kmsg.Response, error) {
+	msg, err := b.Peek()
+	if err == nil {
+		b.edited = true
+	}
+	return msg, err
+}
+
+// Fetch is Peek for a Fetch body.
+func (b *ResponseBody) Fetch() (*kmsg.FetchResponse, error) {
+	return peekResponse[*kmsg.FetchResponse](b)
+}
+
+// Produce is Peek for a Produce body.
+func (b *ResponseBody) Produce() (*kmsg.ProduceResponse, error) {
+	return peekResponse[*kmsg.ProduceResponse](b)
+}
+
+func peekResponse[T kmsg.Response](b *ResponseBody) (t T, err error) {
+	msg, err := b.Peek()
+	if err != nil {
+		return t, err
+	}
+	t, ok := msg.(T)
+	if !ok {
+		return t, fmt.Errorf("body is a %T", msg)
+	}
+	return t, nil
+}
+
+// AppendTo writes the body out.
+func (b *ResponseBody) AppendTo(o *Out) {
+	if !b.edited {
+		o.Span(b.raw)
+		return
+	}
+	if f, ok := b.msg.(*kmsg.FetchResponse); ok {
+		neverNull(f)
+	}
+	o.encode(b.msg.AppendTo)
+}
+
+// neverNull makes missing records empty: librdkafka drops a response that has null ones.
+func neverNull(f *kmsg.FetchResponse) {
+	for i := range f.Topics {
+		for j := range f.Topics[i].Partitions {
+			if p := &f.Topics[i].Partitions[j]; p.RecordBatches == nil {
+				p.RecordBatches = []byte{}
+			}
+		}
+	}
+}
+
+// decode guards against versions above the table and against panics of the decoder.
+func decode(key kmsg.Key, version int16, read func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &MalformedError{Key: key, Version: version, Err: fmt.Errorf("%v", v)}
+		}
+	}()
+	if api, ok := Lookup(key); !ok || version > api.MaxVersion {
+		return &UnsupportedError{Key: key, Version: version}
+	}
+	if err := read(); err != nil {
+		return &MalformedError{Key: key, Version: version, Err: err}
+	}
+	return nil
+}

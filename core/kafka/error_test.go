@@ -1,0 +1,136 @@
+package kafka
+
+import (
+	"reflect"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// filled makes a request with one item in every list and a text in every field.
+func filled(key kmsg.Key, version int16) kmsg.Request {
+	r := kmsg.RequestForKey(int16(key))
+	fill(reflect.ValueOf(r).Elem(), 0)
+	r.SetVersion(version)
+	return r
+}
+
+func fill(v reflect.Value, depth int) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			name := v.Type().Field(i).Name
+			if v.Type().Field(i).IsExported() && name != "UnknownTags" && name != "Version" {
+				fill(v.Field(i), depth+1)
+			}
+		}
+	case reflect.Slice:
+		if v.Type().Elem().Kind() == reflect.Uint8 {
+			v.SetBytes([]byte{})
+			return
+		}
+		if depth < 6 {
+			s := reflect.MakeSlice(v.Type(), 1, 1)
+			fill(s.Index(0), depth+1)
+			v.Set(s)
+		}
+	case reflect.Pointer:
+		p := reflect.New(v.Type().Elem())
+		fill(p.Elem(), depth+1)
+		v.Set(p)
+	case reflect.String:
+		v.SetString("x")
+	case reflect.Int32, reflect.Int16, reflect.Int64, reflect.Int8:
+		v.SetInt(1)
+	case reflect.Array:
+		v.Index(0).SetUint(7)
+	}
+}
+
+// codes collects every error code of a response.
+func codes(v reflect.Value, out *[]int16) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if v.Type().Field(i).Name == "ErrorCode" {
+				*out = append(*out, int16(v.Field(i).Int()))
+			} else if v.Type().Field(i).IsExported() {
+				codes(v.Field(i), out)
+			}
+		}
+	case reflect.Slice:
+		if v.Type().Elem().Kind() == reflect.Struct {
+			for i := range v.Len() {
+				codes(v.Index(i), out)
+			}
+		}
+	}
+}
+
+// TestEveryAPIHasAnErrorResponse: for each API and version that clients are offered, the error answer
+// encodes, decodes, and carries the code in that version.
+func TestEveryAPIHasAnErrorResponse(t *testing.T) {
+	for _, api := range APIs() {
+		if api.GoesTo == Refused || api.Key == kmsg.ApiVersions {
+			continue
+		}
+		for version := range api.MaxVersion + 1 {
+			req := NewRequestBody(api.Key, version, filled(api.Key, version).AppendTo(nil))
+			resp, err := ErrorResponse(req, 77, "why")
+			if err != nil {
+				t.Errorf("%s version %d: %v", api.Name, version, err)
+				continue
+			}
+			again := kmsg.ResponseForKey(int16(api.Key))
+			again.SetVersion(version)
+			if err := again.ReadFrom(resp.AppendTo(nil)); err != nil {
+				t.Errorf("%s version %d does not decode: %v", api.Name, version, err)
+				continue
+			}
+			var found []int16
+			codes(reflect.ValueOf(again).Elem(), &found)
+			has := false
+			for _, c := range found {
+				has = has || c == 77
+			}
+			if !has {
+				t.Errorf("%s version %d: no code in the answer: %v in %+v", api.Name, version, found, again)
+			}
+		}
+	}
+}
+
+func TestAnEmptyFetchSuccessHasRecords(t *testing.T) {
+	resp, err := ErrorResponse(NewRequestBody(kmsg.Fetch, 12, filled(kmsg.Fetch, 12).AppendTo(nil)), 0, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := resp.(*kmsg.FetchResponse)
+	if len(f.Topics) != 1 || f.Topics[0].Topic != "x" || f.Topics[0].Partitions[0].ErrorCode != 0 || f.Topics[0].Partitions[0].RecordBatches == nil {
+		t.Errorf("%+v: null records make librdkafka drop the answer", f)
+	}
+}
+
+// TestItemsAreEchoed: a client finds its topics, groups and partitions in the error answer.
+func TestItemsAreEchoed(t *testing.T) {
+	m := kmsg.NewPtrOffsetCommitRequest()
+	m.SetVersion(8)
+	for _, name := range []string{"a", "b"} {
+		rt := kmsg.NewOffsetCommitRequestTopic()
+		rt.Topic = name
+		for p := range int32(3) {
+			rp := kmsg.NewOffsetCommitRequestTopicPartition()
+			rp.Partition = p
+			rt.Partitions = append(rt.Partitions, rp)
+		}
+		m.Topics = append(m.Topics, rt)
+	}
+	resp, err := ErrorResponse(RequestBodyOf(m), 16, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := resp.(*kmsg.OffsetCommitResponse)
+	if len(c.Topics) != 2 || c.Topics[1].Topic != "b" || len(c.Topics[1].Partitions) != 3 || c.Topics[1].Partitions[2].Partition != 2 {
+		t.Errorf("%+v", c)
+	}
+}

@@ -1,0 +1,445 @@
+package kafka
+
+import (
+	"encoding/binary"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// HotRequest is a view of a Produce or Fetch request as it was received: nothing is copied and, for one
+// partition, nothing allocated. Its slices alias the body.
+type HotRequest struct {
+	// Of Produce.
+	Acks          int16
+	Transactional bool
+	// Of Fetch.
+	MaxWaitMillis int32
+	SessionID     int32
+	SessionEpoch  int32 // -1 before version 7
+	Forgets       bool  // it forgets topics of its session
+
+	Partitions []HotPartition
+	one        [1]HotPartition
+	session    int // where the session epoch stands, 0 if the version has none
+}
+
+// HotPartition is one partition of a HotRequest. Topic or, in versions that carry ids, ID is set.
+type HotPartition struct {
+	Topic     []byte
+	ID        [16]byte
+	Partition int32
+	// Of Fetch.
+	CurrentLeaderEpoch int32 // -1 before version 9
+	Offset             int64
+	// Of Produce.
+	Records []byte
+
+	id, epoch, offset, last, records int // where the fields stand
+}
+
+// HotResponse is a view of a Produce or Fetch response as it came.
+type HotResponse struct {
+	ErrorCode int16 // of Fetch
+	SessionID int32 // of Fetch
+	// Names says that there may be names of nodes, which the view does not show: leaders and endpoints
+	// (KIP-951), preferred replicas.
+	Names bool
+
+	Partitions []HotAnswer
+	one        [1]HotAnswer
+	raw        []byte
+	session    int
+}
+
+// HotAnswer is one partition of a HotResponse. Offsets are -1 where the version has none.
+type HotAnswer struct {
+	Topic            []byte
+	ID               [16]byte
+	Partition        int32
+	ErrorCode        int16
+	BaseOffset       int64 // of Produce
+	HighWatermark    int64 // of Fetch, like those below but LogStartOffset
+	LastStableOffset int64
+	LogStartOffset   int64
+	Records          []byte
+	Aborted          int // transactions listed, of Fetch
+
+	id, base, high, stable, start int // where the fields stand
+}
+
+// SetID changes the topic id of partition i, in the bytes.
+func (r *HotResponse) SetID(i int, id [16]byte) {
+	copy(r.raw[r.Partitions[i].id:], id[:])
+	r.Partitions[i].ID = id
+}
+
+// SetBaseOffset changes the offset of partition i's batch, in the bytes.
+func (r *HotResponse) SetBaseOffset(i int, offset int64) {
+	binary.BigEndian.PutUint64(r.raw[r.Partitions[i].base:], uint64(offset))
+	r.Partitions[i].BaseOffset = offset
+}
+
+// ClearSession says that there is no fetch session.
+func (r *HotResponse) ClearSession() {
+	if r.session > 0 {
+		binary.BigEndian.PutUint32(r.raw[r.session:], 0)
+		r.SessionID = 0
+	}
+}
+
+// SetMarks changes the watermarks and log start of partition i, in the bytes. What its version has none
+// of is left out.
+func (r *HotResponse) SetMarks(i int, high, stable, start int64) {
+	p := &r.Partitions[i]
+	for _, f := range []struct {
+		at  int
+		now *int64
+		to  int64
+	}{{p.high, &p.HighWatermark, high}, {p.stable, &p.LastStableOffset, stable}, {p.start, &p.LogStartOffset, start}} {
+		if f.at > 0 {
+			binary.BigEndian.PutUint64(r.raw[f.at:], uint64(f.to))
+			*f.now = f.to
+		}
+	}
+}
+
+// Hot returns a view of the body; nil for other APIs, a body that was edited, and one that does not
+// parse.
+func (b *RequestBody) Hot() *HotRequest {
+	if b.edited || (b.key != kmsg.Produce && b.key != kmsg.Fetch) {
+		return nil
+	}
+	if !b.viewed {
+		b.viewed = true
+		c := cursor{b: b.raw, flexible: b.flexible()}
+		b.hot.Partitions = b.hot.one[:0]
+		if b.key == kmsg.Produce {
+			c.produceRequest(&b.hot, b.version)
+		} else {
+			c.fetchRequest(&b.hot, b.version)
+		}
+		b.hotOK = !c.bad
+	}
+	if !b.hotOK {
+		return nil
+	}
+	return &b.hot
+}
+
+func (b *RequestBody) flexible() bool {
+	api, ok := Lookup(b.key)
+	return ok && api.flexible(b.version)
+}
+
+// Hot returns a view of the body; nil for other APIs, a body that was edited, and one that does not
+// parse.
+func (b *ResponseBody) Hot() *HotResponse {
+	if b.edited || (b.key != kmsg.Produce && b.key != kmsg.Fetch) {
+		return nil
+	}
+	if !b.viewed {
+		b.viewed = true
+		api, _ := Lookup(b.key)
+		c := cursor{b: b.raw, flexible: api.flexible(b.version)}
+		b.hot.Partitions, b.hot.raw = b.hot.one[:0], b.raw
+		if b.key == kmsg.Produce {
+			c.produceResponse(&b.hot, b.version)
+		} else {
+			c.fetchResponse(&b.hot, b.version)
+		}
+		b.hotOK = !c.bad
+	}
+	if !b.hotOK {
+		return nil
+	}
+	return &b.hot
+}
+
+// cursor reads Kafka's encoding; after the first thing that does not fit it is bad and reads zeros.
+type cursor struct {
+	b        []byte
+	at       int
+	flexible bool
+	bad      bool
+	tagged   bool
+}
+
+func (c *cursor) take(n int) []byte {
+	if n < 0 || c.bad || n > len(c.b)-c.at {
+		c.bad = true
+		return nil
+	}
+	out := c.b[c.at : c.at+n : c.at+n]
+	c.at += n
+	return out
+}
+
+func (c *cursor) i16() int16 {
+	if b := c.take(2); b != nil {
+		return int16(binary.BigEndian.Uint16(b))
+	}
+	return 0
+}
+
+func (c *cursor) i32() int32 {
+	if b := c.take(4); b != nil {
+		return int32(binary.BigEndian.Uint32(b))
+	}
+	return 0
+}
+
+func (c *cursor) i64() int64 {
+	if b := c.take(8); b != nil {
+		return int64(binary.BigEndian.Uint64(b))
+	}
+	return 0
+}
+
+func (c *cursor) uvarint() int {
+	if c.bad {
+		return 0
+	}
+	v, n := binary.Uvarint(c.b[c.at:])
+	if n <= 0 || v > 1<<31 {
+		c.bad = true
+		return 0
+	}
+	c.at += n
+	return int(v)
+}
+
+// length reads the length of a string (of i16), of bytes or of an array (of i32); -1 is null.
+func (c *cursor) length(short bool) int {
+	if c.flexible {
+		return c.uvarint() - 1
+	}
+	if short {
+		return int(c.i16())
+	}
+	return int(c.i32())
+}
+
+func (c *cursor) text() []byte {
+	n := c.length(true)
+	if n < 0 {
+		return nil
+	}
+	return c.take(n)
+}
+
+func (c *cursor) bytes() []byte {
+	n := c.length(false)
+	if n < 0 {
+		return nil
+	}
+	return c.take(n)
+}
+
+func (c *cursor) id() (id [16]byte) {
+	copy(id[:], c.take(16))
+	return id
+}
+
+// array reads an array's length; a null one is empty. Each element has at least one byte.
+func (c *cursor) array() int {
+	n := max(c.length(false), 0)
+	if n > len(c.b)-c.at {
+		c.bad = true
+		return 0
+	}
+	return n
+}
+
+func (c *cursor) tags() {
+	if !c.flexible {
+		return
+	}
+	for n := c.uvarint(); n > 0 && !c.bad; n-- {
+		c.tagged = true
+		c.uvarint()
+		c.take(c.uvarint())
+	}
+}
+
+func (c *cursor) produceRequest(r *HotRequest, version int16) {
+	if version >= 3 {
+		n := c.length(true)
+		r.Transactional = n >= 0
+		c.take(max(n, 0))
+	}
+	r.Acks = c.i16()
+	c.i32()
+	for n := c.array(); n > 0 && !c.bad; n-- {
+		var p HotPartition
+		p.CurrentLeaderEpoch = -1
+		if version >= 13 {
+			p.id = c.at
+			p.ID = c.id()
+		} else {
+			p.Topic = c.text()
+		}
+		for m := c.array(); m > 0 && !c.bad; m-- {
+			p.Partition, p.Records = c.i32(), c.bytes()
+			p.records = c.at - len(p.Records)
+			c.tags()
+			r.Partitions = append(r.Partitions, p)
+		}
+		c.tags()
+	}
+	c.tags()
+}
+
+func (c *cursor) fetchRequest(r *HotRequest, version int16) {
+	if version < 15 {
+		c.i32()
+	}
+	r.MaxWaitMillis, r.SessionEpoch = c.i32(), -1
+	c.i32()
+	if version >= 3 {
+		c.i32()
+	}
+	if version >= 4 {
+		c.take(1)
+	}
+	if version >= 7 {
+		r.SessionID = c.i32()
+		r.session = c.at
+		r.SessionEpoch = c.i32()
+	}
+	for n := c.array(); n > 0 && !c.bad; n-- {
+		var p HotPartition
+		if version >= 13 {
+			p.id = c.at
+			p.ID = c.id()
+		} else {
+			p.Topic = c.text()
+		}
+		for m := c.array(); m > 0 && !c.bad; m-- {
+			p.Partition, p.CurrentLeaderEpoch = c.i32(), -1
+			if version >= 9 {
+				p.epoch = c.at
+				p.CurrentLeaderEpoch = c.i32()
+			}
+			p.offset = c.at
+			p.Offset = c.i64()
+			if version >= 12 {
+				p.last = c.at
+				c.i32()
+			}
+			if version >= 5 {
+				c.i64()
+			}
+			c.i32()
+			c.tags()
+			r.Partitions = append(r.Partitions, p)
+		}
+		c.tags()
+	}
+	if version >= 7 {
+		n := c.array()
+		r.Forgets = n > 0
+		for ; n > 0 && !c.bad; n-- {
+			if version >= 13 {
+				c.id()
+			} else {
+				c.text()
+			}
+			c.take(4 * c.array())
+			c.tags()
+		}
+	}
+	if version >= 11 {
+		c.text()
+	}
+	c.tags()
+}
+
+func (c *cursor) produceResponse(r *HotResponse, version int16) {
+	for n := c.array(); n > 0 && !c.bad; n-- {
+		p := HotAnswer{HighWatermark: -1, LastStableOffset: -1, LogStartOffset: -1}
+		if version >= 13 {
+			p.id = c.at
+			p.ID = c.id()
+		} else {
+			p.Topic = c.text()
+		}
+		for m := c.array(); m > 0 && !c.bad; m-- {
+			p.Partition, p.ErrorCode = c.i32(), c.i16()
+			p.base = c.at
+			p.BaseOffset = c.i64()
+			if version >= 2 {
+				c.i64()
+			}
+			if version >= 5 {
+				p.start = c.at
+				p.LogStartOffset = c.i64()
+			}
+			if version >= 8 {
+				for k := c.array(); k > 0 && !c.bad; k-- {
+					c.i32()
+					c.text()
+					c.tags()
+				}
+				c.text()
+			}
+			c.tags()
+			r.Partitions = append(r.Partitions, p)
+		}
+		c.tags()
+	}
+	if version >= 1 {
+		c.i32()
+	}
+	c.tags()
+	r.Names = c.tagged
+}
+
+func (c *cursor) fetchResponse(r *HotResponse, version int16) {
+	if version >= 1 {
+		c.i32()
+	}
+	if version >= 7 {
+		r.ErrorCode = c.i16()
+		r.session = c.at
+		r.SessionID = c.i32()
+	}
+	for n := c.array(); n > 0 && !c.bad; n-- {
+		p := HotAnswer{BaseOffset: -1}
+		if version >= 13 {
+			p.id = c.at
+			p.ID = c.id()
+		} else {
+			p.Topic = c.text()
+		}
+		for m := c.array(); m > 0 && !c.bad; m-- {
+			p.LastStableOffset, p.LogStartOffset = -1, -1
+			p.Partition, p.ErrorCode = c.i32(), c.i16()
+			p.high = c.at
+			p.HighWatermark = c.i64()
+			if version >= 4 {
+				p.stable = c.at
+				p.LastStableOffset = c.i64()
+			}
+			if version >= 5 {
+				p.start = c.at
+				p.LogStartOffset = c.i64()
+			}
+			if version >= 4 {
+				p.Aborted = c.array()
+				for k := p.Aborted; k > 0 && !c.bad; k-- {
+					c.take(16)
+					c.tags()
+				}
+			}
+			if version >= 11 && c.i32() >= 0 {
+				c.tagged = true
+			}
+			p.Records = c.bytes()
+			c.tags()
+			r.Partitions = append(r.Partitions, p)
+		}
+		c.tags()
+	}
+	c.tags()
+	r.Names = c.tagged
+}

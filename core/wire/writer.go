@@ -1,0 +1,115 @@
+// Package wire reads and writes frames on connections: buffers that an idle connection gives back,
+// and a writer that sends what is ready together in one system call.
+package wire
+
+import (
+	"net"
+	"sync"
+	"time"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
+)
+
+// Writer writes frames to a connection in the order of the Append calls. There is no goroutine:
+// whoever flushes first writes for those that append meanwhile.
+type Writer struct {
+	conn    net.Conn
+	timeout time.Duration
+	limit   int
+
+	mu       sync.Mutex
+	space    sync.Cond
+	pending  *kafka.Out
+	spare    *kafka.Out
+	flushing bool
+	err      error
+}
+
+// NewWriter returns a writer. Append blocks while more than limit bytes wait; a write that makes no
+// progress for timeout fails the writer. conn may be nil until Start.
+func NewWriter(conn net.Conn, limit int, timeout time.Duration) *Writer {
+	w := &Writer{conn: conn, limit: limit, timeout: timeout, pending: &kafka.Out{}, spare: &kafka.Out{}}
+	w.space.L = &w.mu
+	return w
+}
+
+// Start gives the writer its connection and flushes what was appended before.
+func (w *Writer) Start(conn net.Conn) error {
+	w.mu.Lock()
+	w.conn = conn
+	w.mu.Unlock()
+	return w.Flush()
+}
+
+// Item is a frame that is to be written.
+type Item interface {
+	// Admit runs under the writer's lock before Encode, so that what it queues elsewhere (the expected
+	// reply) is in the same order; its error ends the call.
+	Admit() error
+	// Encode puts the frame out. It must not block.
+	Encode(*kafka.Out)
+}
+
+// Append queues an item; it leaves with the next Flush. It is encoded before Append returns.
+func (w *Writer) Append(item Item) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for w.err == nil && w.pending.Len() > w.limit {
+		if !w.flushing && w.conn != nil {
+			w.flush()
+			continue
+		}
+		w.space.Wait()
+	}
+	if w.err != nil {
+		return w.err
+	}
+	if err := item.Admit(); err != nil {
+		return err
+	}
+	item.Encode(w.pending)
+	return nil
+}
+
+// Flush writes everything appended so far, unless somebody else is already at it.
+func (w *Writer) Flush() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.flushing && w.conn != nil {
+		w.flush()
+	}
+	return w.err
+}
+
+// flush is called with w.mu held; it gives it up while it writes.
+func (w *Writer) flush() {
+	w.flushing = true
+	for w.err == nil && w.pending.Len() > 0 {
+		out := w.pending
+		w.pending = w.spare
+		conn := w.conn
+		w.mu.Unlock()
+		err := conn.SetWriteDeadline(time.Now().Add(w.timeout))
+		if err == nil {
+			_, err = out.WriteTo(conn)
+		}
+		out.Reset()
+		w.mu.Lock()
+		w.spare = out
+		if w.err == nil {
+			w.err = err
+		}
+		w.space.Broadcast()
+	}
+	w.flushing = false
+}
+
+// Fail makes every later call return err and wakes those that wait for space.
+func (w *Writer) Fail(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil {
+		w.err = err
+	}
+	w.space.Broadcast()
+}
