@@ -1,0 +1,108 @@
+package config
+
+import (
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+
+	"github.com/go-viper/mapstructure/v2"
+	"github.com/knadh/koanf/providers/confmap"
+	"github.com/knadh/koanf/v2"
+	"gopkg.in/yaml.v3"
+)
+
+// Section is a part of the file that is decoded later, by whom it concerns.
+type Section struct {
+	file string
+	node *yaml.Node
+	path []string
+}
+
+// Path is the section's place in the file: keys, and indexes of lists.
+func (s Section) Path() []string { return slices.Clone(s.path) }
+
+// Resolve makes a path of the section absolute: it is relative to the folder of the file.
+func (s Section) Resolve(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(filepath.Dir(s.file), path)
+}
+
+// Decode checks the section strictly against the struct that v points to (tags koanf) and fills it.
+// The error is an Errors with everything that is wrong.
+func (s Section) Decode(v any) error {
+	if s.node == nil || s.node.Tag == "!!null" {
+		return nil
+	}
+	if errs := check(s.file, s.node, reflect.TypeOf(v).Elem(), s.path); len(errs) > 0 {
+		return errs.sorted()
+	}
+	if errs := unmarshal(s.file, s.node, s.path, v); len(errs) > 0 {
+		return errs
+	}
+	return nil
+}
+
+// unmarshal decodes a checked map through koanf.
+func unmarshal(file string, n *yaml.Node, path []string, v any) Errors {
+	var m map[string]any
+	if err := n.Decode(&m); err != nil {
+		return Errors{errorAt(file, n, path, "%v", err)}
+	}
+	k := koanf.New("\x00") // names of topics contain dots
+	if err := k.Load(confmap.Provider(m, ""), nil); err != nil {
+		return Errors{errorAt(file, n, path, "%v", err)}
+	}
+	err := k.UnmarshalWithConf("", v, koanf.UnmarshalConf{Tag: "koanf", DecoderConfig: &mapstructure.DecoderConfig{
+		Result: v, TagName: "koanf", WeaklyTypedInput: true, ErrorUnused: true,
+		DecodeHook: mapstructure.ComposeDecodeHookFunc(mapstructure.StringToTimeDurationHookFunc(), sizeHook),
+	}})
+	if err != nil {
+		return Errors{errorAt(file, n, path, "%v", err)}
+	}
+	return nil
+}
+
+func sizeHook(from, to reflect.Type, v any) (any, error) {
+	if from.Kind() == reflect.String && (to.Kind() == reflect.Int || to.Kind() == reflect.Int64) {
+		if n, ok := size(v.(string)); ok {
+			return n, nil
+		}
+	}
+	return v, nil
+}
+
+// Errorf makes an error at a key below the section, or at the nearest one that exists above it.
+func (s Section) Errorf(path []string, format string, args ...any) *Error {
+	n := s.node
+	for _, p := range path {
+		next := find(n, p)
+		if next == nil {
+			break
+		}
+		n = next
+	}
+	return errorAt(s.file, n, append(s.Path(), path...), format, args...)
+}
+
+// find returns the value of a key or index.
+func find(n *yaml.Node, key string) *yaml.Node {
+	if n == nil {
+		return nil
+	}
+	switch n.Kind {
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if n.Content[i].Value == key {
+				return n.Content[i+1]
+			}
+		}
+	case yaml.SequenceNode:
+		if i, err := strconv.Atoi(key); err == nil && i >= 0 && i < len(n.Content) {
+			return n.Content[i]
+		}
+	}
+	return nil
+}

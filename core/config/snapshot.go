@@ -1,0 +1,178 @@
+// Package config turns one YAML file into an immutable Snapshot, watches the file, and makes minimal
+// edits to it. Everything wrong with a file is reported at once, each with file:line:col.
+package config
+
+import (
+	"time"
+)
+
+// Snapshot is one state of the file. It is immutable.
+type Snapshot struct {
+	Path     string `koanf:"-"`
+	Source   []byte `koanf:"-"`
+	Revision string `koanf:"-"` // the first 12 hex digits of the content's SHA-256
+
+	Admin           Admin            `koanf:"admin"`
+	State           State            `koanf:"state"`
+	Limits          Limits           `koanf:"limits"`
+	Failover        Failover         `koanf:"failover"`
+	Telemetry       Telemetry        `koanf:"telemetry"`
+	Clusters        []Cluster        `koanf:"-"` // in the order of the file
+	VirtualClusters []VirtualCluster `koanf:"-"`
+
+	masked any
+}
+
+// Admin is the HTTP API for operators.
+type Admin struct {
+	// Listen is the address, host:port; empty turns the API off.
+	Listen string `koanf:"listen"`
+	// Users may use the API with Basic auth; without users it is open.
+	Users []User `koanf:"users"`
+	// DeleteGrace is how long the old home goes on serving after DELETE of a topic mapping.
+	DeleteGrace time.Duration `koanf:"delete_grace"`
+}
+
+// User is a name and password of the admin API.
+type User struct {
+	Name     string `koanf:"name"`
+	Password string `koanf:"password"`
+}
+
+// State is where the catalog is kept.
+type State struct {
+	// Dir is relative to the folder of the file.
+	Dir string `koanf:"dir"`
+}
+
+// Limits bound what clients can make the gateway hold. Sizes are bytes, or strings like "64MiB".
+type Limits struct {
+	FrameBytes      int           `koanf:"frame_bytes"`
+	SessionInFlight int           `koanf:"session_in_flight"`
+	SessionBytes    int64         `koanf:"session_bytes"`
+	ProcessBytes    int64         `koanf:"process_bytes"` // 0: a quarter of the memory limit
+	Connections     int           `koanf:"connections"`   // per virtual cluster; 0: none
+	IdleTimeout     time.Duration `koanf:"idle_timeout"`
+}
+
+// Failover holds the times and sizes of moves.
+type Failover struct {
+	Hold         time.Duration `koanf:"hold"`          // from hold to commit or abort
+	Request      time.Duration `koanf:"request"`       // longest hold of one request, from its arrival
+	Unreachable  time.Duration `koanf:"unreachable"`   // without an answer before a home counts as gone
+	RetryFor     time.Duration `koanf:"retry_for"`     // how long a refused move is tried again
+	MaxDrain     time.Duration `koanf:"max_drain"`     // replication lag, in time, that a move accepts
+	CompareLimit int64         `koanf:"compare_limit"` // bytes per partition
+	Concurrent   int           `koanf:"concurrent"`    // topics in hold at once
+	// IgnoreHeaders names headers that the replicator adds; comparisons leave them out.
+	IgnoreHeaders []string `koanf:"ignore_headers"`
+}
+
+// Telemetry configures logs and traces.
+type Telemetry struct {
+	Log    Log    `koanf:"log"`
+	Traces Traces `koanf:"traces"`
+}
+
+// Log configures the log on standard error.
+type Log struct {
+	Level  string `koanf:"level"`  // debug, info, warn, error
+	Format string `koanf:"format"` // text or json
+}
+
+// Traces configures OpenTelemetry traces over OTLP; without an endpoint there are none.
+type Traces struct {
+	Endpoint    string  `koanf:"endpoint"`
+	Protocol    string  `koanf:"protocol"` // grpc or http
+	Insecure    bool    `koanf:"insecure"`
+	SampleRatio float64 `koanf:"sample_ratio"`
+}
+
+// Cluster is a physical cluster.
+type Cluster struct {
+	Name      string   `koanf:"-"`
+	Bootstrap []string `koanf:"bootstrap"`
+	Aliases   []string `koanf:"aliases"`
+	// Slot numbers the cluster in virtual node ids; by default its place in the file.
+	Slot int `koanf:"slot"`
+	// NodeRange is the range of node ids, "first-last"; it decides how many ports are needed.
+	NodeRange string `koanf:"nodes"`
+	Nodes     Nodes  `koanf:"-"`
+}
+
+// Nodes is a range of node ids, both ends included.
+type Nodes struct{ First, Last int32 }
+
+// VirtualCluster is what clients see as one cluster.
+type VirtualCluster struct {
+	Name   string `koanf:"-"`
+	Listen Listen `koanf:"listen"`
+	// Clusters names the clusters it spans; by default all.
+	Clusters []string     `koanf:"clusters"`
+	Chain    []ChainEntry `koanf:"-"`
+}
+
+// ChainEntry is one interceptor of a chain.
+type ChainEntry struct {
+	Type    string
+	Section Section
+}
+
+// Cluster returns a cluster by name or alias.
+func (s *Snapshot) Cluster(name string) (*Cluster, bool) {
+	for i := range s.Clusters {
+		c := &s.Clusters[i]
+		if c.Name == name {
+			return c, true
+		}
+		for _, a := range c.Aliases {
+			if a == name {
+				return c, true
+			}
+		}
+	}
+	return nil, false
+}
+
+// VirtualCluster returns a virtual cluster by name.
+func (s *Snapshot) VirtualCluster(name string) (*VirtualCluster, bool) {
+	for i := range s.VirtualClusters {
+		if s.VirtualClusters[i].Name == name {
+			return &s.VirtualClusters[i], true
+		}
+	}
+	return nil, false
+}
+
+// Spans lists the clusters that a virtual cluster spans, in the order of the file.
+func (s *Snapshot) Spans(v *VirtualCluster) []Cluster {
+	if len(v.Clusters) == 0 {
+		return s.Clusters
+	}
+	var out []Cluster
+	for _, c := range s.Clusters {
+		for _, n := range v.Clusters {
+			if f, ok := s.Cluster(n); ok && f.Name == c.Name {
+				out = append(out, c)
+			}
+		}
+	}
+	return out
+}
+
+// Masked is the effective configuration with passwords and everything that came from the
+// environment or from files masked.
+func (s *Snapshot) Masked() any { return s.masked }
+
+func defaults() Snapshot {
+	return Snapshot{
+		Admin:  Admin{DeleteGrace: 30 * time.Second},
+		State:  State{Dir: "./state"},
+		Limits: Limits{FrameBytes: 100 << 20, SessionInFlight: 1024, SessionBytes: 64 << 20, IdleTimeout: 10 * time.Minute},
+		Failover: Failover{
+			Hold: 10 * time.Second, Request: 15 * time.Second, Unreachable: 10 * time.Second, RetryFor: time.Hour,
+			MaxDrain: 3 * time.Second, CompareLimit: 1 << 30, Concurrent: 16,
+		},
+		Telemetry: Telemetry{Log: Log{Level: "info", Format: "text"}, Traces: Traces{Protocol: "grpc", SampleRatio: 1}},
+	}
+}
