@@ -1,0 +1,433 @@
+// Package catalog knows what each virtual cluster consists of: its topics, their homes, ids and
+// lineage, and the nodes and versions last seen of each cluster. It is pure data and maps; every
+// change is in the log before anybody sees it.
+package catalog
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Entry is one record of the log; a nil Value deletes the key.
+type Entry struct {
+	Kind, Key string
+	Value     []byte
+}
+
+// Kinds of entries.
+const (
+	KindTopic    = "topic"    // key virtual cluster NUL topic
+	KindCluster  = "cluster"  // key cluster
+	KindProducer = "producer" // key "" : the producer id counter
+	KindConfig   = "config"   // key "revision": the last file that was applied
+	KindMove     = "move"     // key move id: finished and running moves
+	KindMemory   = "memory"   // key virtual cluster NUL topic: remembered batches
+)
+
+// Log is where entries become durable: all of one call or none, in order.
+type Log interface {
+	Append(ctx context.Context, entries ...Entry) error
+}
+
+// Catalog holds the virtual clusters' catalogs and what is known of clusters.
+type Catalog struct {
+	log     Log
+	mu      sync.RWMutex
+	virtual map[string]*Virtual
+	values  map[[2]string][]byte
+}
+
+// New returns the catalog that the entries of a log describe.
+func New(log Log, entries []Entry) (*Catalog, error) {
+	c := &Catalog{log: log, virtual: map[string]*Virtual{}, values: map[[2]string][]byte{}}
+	for _, e := range entries {
+		if e.Kind != KindTopic {
+			c.values[[2]string{e.Kind, e.Key}] = e.Value
+			continue
+		}
+		var t Topic
+		if err := json.Unmarshal(e.Value, &t); err != nil {
+			return nil, fmt.Errorf("state: topic %q: %w", e.Key, err)
+		}
+		vc, _, _ := strings.Cut(e.Key, "\x00")
+		c.Virtual(vc).put(&t)
+		t.marks.inherit(t.Partitions)
+	}
+	return c, c.restore()
+}
+
+// restore gives topics the batches that were stored with their last move.
+func (c *Catalog) restore() error {
+	for vc, v := range c.virtual {
+		for _, t := range v.Topics() {
+			var m map[int32]map[int64]Producer
+			if ok, err := c.Value(KindMemory, vc+"\x00"+t.Name, &m); err != nil {
+				return fmt.Errorf("state: producers of %q: %w", t.Name, err)
+			} else if ok {
+				t.Memory().Restore(m)
+			}
+		}
+	}
+	return nil
+}
+
+// Virtual returns the catalog of a virtual cluster, empty at first.
+func (c *Catalog) Virtual(name string) *Virtual {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v, ok := c.virtual[name]
+	if !ok {
+		v = &Virtual{name: name, log: c.log, catalog: c, topics: map[string]*Topic{}, ids: map[[16]byte]*Topic{}, physical: map[[2]string]*Topic{}}
+		c.virtual[name] = v
+	}
+	return v
+}
+
+// Value decodes what was stored under kind and key into v; false if there is nothing.
+func (c *Catalog) Value(kind, key string, v any) (bool, error) {
+	c.mu.RLock()
+	b, ok := c.values[[2]string{kind, key}]
+	c.mu.RUnlock()
+	if !ok {
+		return false, nil
+	}
+	return true, json.Unmarshal(b, v)
+}
+
+// Keys lists the keys stored under kind.
+func (c *Catalog) Keys(kind string) []string {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	var out []string
+	for k := range c.values {
+		if k[0] == kind {
+			out = append(out, k[1])
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// SetValue stores v under kind and key; nil deletes it.
+func (c *Catalog) SetValue(ctx context.Context, kind, key string, v any) error {
+	e := Entry{Kind: kind, Key: key}
+	if v != nil {
+		b, err := json.Marshal(v)
+		if err != nil {
+			return err
+		}
+		e.Value = b
+	}
+	if err := c.log.Append(ctx, e); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if v == nil {
+		delete(c.values, [2]string{kind, key})
+	} else {
+		c.values[[2]string{kind, key}] = e.Value
+	}
+	return nil
+}
+
+// Place says where the rules put a topic that the catalog has not seen: its home and its physical
+// name on every cluster; ok is false for a topic that is not part of the virtual cluster.
+type Place func(topic string) (home string, names map[string]string, ok bool)
+
+// Virtual is the catalog of one virtual cluster. It outlives runtimes.
+type Virtual struct {
+	name    string
+	log     Log
+	catalog *Catalog
+
+	write    sync.Mutex // one change at a time
+	mu       sync.RWMutex
+	place    Place
+	topics   map[string]*Topic
+	ids      map[[16]byte]*Topic
+	physical map[[2]string]*Topic
+}
+
+// SetPlace sets the rules for topics not yet seen.
+func (v *Virtual) SetPlace(p Place) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.place = p
+}
+
+// Place is what the rules say of a topic; ok is false for one outside the virtual cluster.
+func (v *Virtual) Place(topic string) (home string, names map[string]string, ok bool) {
+	v.mu.RLock()
+	place := v.place
+	v.mu.RUnlock()
+	if place == nil {
+		return "", nil, false
+	}
+	return place(topic)
+}
+
+// Topic returns a topic by its virtual name, or nil.
+func (v *Virtual) Topic(name string) *Topic {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return live(v.topics[name])
+}
+
+// Find is Topic or, without a name, ByID; it does not allocate.
+func (v *Virtual) Find(name []byte, id [16]byte) *Topic {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	if len(name) > 0 {
+		return live(v.topics[string(name)])
+	}
+	return live(v.ids[id])
+}
+
+// FindPhysical is ByPhysical for a name in bytes; it does not allocate.
+func (v *Virtual) FindPhysical(cluster string, name []byte) *Topic {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return live(v.physical[[2]string{cluster, string(name)}])
+}
+
+// ByID returns a topic by its virtual id, or nil.
+func (v *Virtual) ByID(id [16]byte) *Topic {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return live(v.ids[id])
+}
+
+// ByPhysical returns the topic whose name on cluster is name, or nil.
+func (v *Virtual) ByPhysical(cluster, name string) *Topic {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return live(v.physical[[2]string{cluster, name}])
+}
+
+func live(t *Topic) *Topic {
+	if t == nil || t.Deleted != nil {
+		return nil
+	}
+	return t
+}
+
+// Topics lists all topics by name, without the deleted ones.
+func (v *Virtual) Topics() []*Topic {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	out := make([]*Topic, 0, len(v.topics))
+	for _, n := range slices.Sorted(maps.Keys(v.topics)) {
+		if t := live(v.topics[n]); t != nil {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// Tombstones lists the topics that were deleted and may have copies left.
+func (v *Virtual) Tombstones() []*Topic {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	var out []*Topic
+	for _, t := range v.topics {
+		if t.Deleted != nil {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// put makes t visible; v.write is held or nobody else knows v.
+func (v *Virtual) put(t *Topic) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if old := v.topics[t.Name]; old != nil {
+		v.unlink(old)
+		t.marks = old.marks
+	}
+	if t.marks == nil || (v.topics[t.Name] != nil && v.topics[t.Name].ID != t.ID) {
+		t.marks = &Marks{}
+	}
+	v.topics[t.Name] = t
+	v.ids[t.ID] = t
+	for c, n := range t.Names {
+		v.physical[[2]string{c, n}] = t
+	}
+}
+
+func (v *Virtual) unlink(t *Topic) {
+	delete(v.ids, t.ID)
+	for c, n := range t.Names {
+		if k := [2]string{c, n}; v.physical[k] == t {
+			delete(v.physical, k)
+		}
+	}
+}
+
+// Put persists topics in one write and then makes them visible.
+func (v *Virtual) Put(ctx context.Context, topics ...*Topic) error {
+	return v.PutWith(ctx, topics)
+}
+
+// PutWith is Put with more entries in the same write.
+func (v *Virtual) PutWith(ctx context.Context, topics []*Topic, more ...Entry) error {
+	v.write.Lock()
+	defer v.write.Unlock()
+	return v.persist(ctx, topics, more)
+}
+
+func (v *Virtual) persist(ctx context.Context, topics []*Topic, more []Entry) error {
+	if len(topics) == 0 && len(more) == 0 {
+		return nil
+	}
+	entries := make([]Entry, 0, len(topics)+len(more))
+	for _, t := range topics {
+		b, err := json.Marshal(t)
+		if err != nil {
+			return err
+		}
+		entries = append(entries, Entry{Kind: KindTopic, Key: v.name + "\x00" + t.Name, Value: b})
+	}
+	if err := v.log.Append(ctx, append(entries, more...)...); err != nil {
+		return err
+	}
+	for _, t := range topics {
+		v.put(t)
+	}
+	return nil
+}
+
+// Update changes one topic: change gets a copy. Concurrent updates don't overwrite each other.
+func (v *Virtual) Update(ctx context.Context, name string, change func(*Topic) error) error {
+	v.write.Lock()
+	defer v.write.Unlock()
+	t := v.Topic(name)
+	if t == nil {
+		return fmt.Errorf("topic %q is not in the catalog", name)
+	}
+	c := t.Clone()
+	if err := change(c); err != nil {
+		return err
+	}
+	return v.persist(ctx, []*Topic{c}, nil)
+}
+
+// Forget removes a tombstone.
+func (v *Virtual) Forget(ctx context.Context, name string) error {
+	v.write.Lock()
+	defer v.write.Unlock()
+	if err := v.log.Append(ctx, Entry{Kind: KindTopic, Key: v.name + "\x00" + name}); err != nil {
+		return err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if t := v.topics[name]; t != nil {
+		v.unlink(t)
+		delete(v.topics, name)
+	}
+	return nil
+}
+
+// Seen is a topic that a cluster showed.
+type Seen struct {
+	Name       string // virtual
+	Cluster    string // where it was seen
+	ID         [16]byte
+	Partitions int
+}
+
+// Ensure makes the catalog know topics that a cluster showed, in one write: an unknown one gets an
+// id and the home that the rules give, a known one grows. A topic recreated at its home (another
+// physical id) gets a new id and the next generation.
+func (v *Virtual) Ensure(ctx context.Context, seen ...Seen) error {
+	if !v.news(seen) {
+		return nil
+	}
+	v.write.Lock()
+	defer v.write.Unlock()
+	var changed []*Topic
+	for _, s := range seen {
+		if t := v.ensure(s); t != nil {
+			changed = append(changed, t)
+		}
+	}
+	return v.persist(ctx, changed, nil)
+}
+
+// news reports whether Ensure would change anything, without taking the write lock.
+func (v *Virtual) news(seen []Seen) bool {
+	for _, s := range seen {
+		if v.ensure(s) != nil {
+			return true
+		}
+	}
+	return false
+}
+
+func (v *Virtual) ensure(s Seen) *Topic {
+	v.mu.RLock()
+	t, place := v.topics[s.Name], v.place
+	v.mu.RUnlock()
+	if t == nil || t.Deleted != nil {
+		if place == nil {
+			return nil
+		}
+		home, names, ok := place(s.Name)
+		if !ok || home == "" || (home != s.Cluster && s.Cluster != "") {
+			return nil
+		}
+		n := &Topic{Name: s.Name, ID: newID(), Home: home, Names: names, HomeID: s.ID}
+		if t != nil {
+			n.Generation = t.Generation + 1
+			n.Published = n.Generation
+		}
+		n.Grow(s.Partitions)
+		return n
+	}
+	if s.Cluster != t.Home || t.Stubs[t.Home] {
+		return nil
+	}
+	none := [16]byte{}
+	switch {
+	case s.ID != none && t.HomeID != none && s.ID != t.HomeID:
+		n := t.Clone()
+		n.ID, n.HomeID, n.Generation, n.Before = newID(), s.ID, t.Generation+1, nil
+		n.Published = n.Generation
+		n.Partitions = nil
+		n.Grow(s.Partitions)
+		return n
+	case s.ID != none && t.HomeID == none, s.Partitions > len(t.Partitions):
+		n := t.Clone()
+		if s.ID != none {
+			n.HomeID = s.ID
+		}
+		n.Grow(s.Partitions)
+		return n
+	}
+	return nil
+}
+
+// newID is a random version 4 UUID, as Kafka's topic ids are.
+func newID() (id [16]byte) {
+	_, _ = rand.Read(id[:])
+	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
+	return id
+}
+
+// Sticky returns what was stored under key when it was first asked for, and stores value then. It
+// keeps decisions that a later edit must not change in passing.
+func (v *Virtual) Sticky(ctx context.Context, key, value string) (string, error) {
+	key = v.name + "\x00" + key
+	var stored string
+	if ok, err := v.catalog.Value(KindConfig, key, &stored); ok || err != nil {
+		return stored, err
+	}
+	return value, v.catalog.SetValue(ctx, KindConfig, key, value)
+}

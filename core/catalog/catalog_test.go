@@ -1,0 +1,192 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+)
+
+// memoryLog is a log that a test can break and read.
+type memoryLog struct {
+	entries map[[2]string][]byte
+	fail    error
+	writes  int
+}
+
+func (l *memoryLog) Append(_ context.Context, list ...Entry) error {
+	if l.fail != nil {
+		return l.fail
+	}
+	l.writes++
+	for _, e := range list {
+		if l.entries == nil {
+			l.entries = map[[2]string][]byte{}
+		}
+		l.entries[[2]string{e.Kind, e.Key}] = e.Value
+	}
+	return nil
+}
+
+func (l *memoryLog) load() (out []Entry) {
+	for k, v := range l.entries {
+		if v != nil {
+			out = append(out, Entry{Kind: k[0], Key: k[1], Value: v})
+		}
+	}
+	return out
+}
+
+func fresh(t *testing.T, l *memoryLog) *Virtual {
+	t.Helper()
+	c, err := New(l, l.load())
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := c.Virtual("vc")
+	v.SetPlace(func(topic string) (string, map[string]string, bool) {
+		return "prod", map[string]string{"prod": "p." + topic, "dr": topic}, topic != "hidden"
+	})
+	return v
+}
+
+var physicalID = [16]byte{1, 2, 3}
+
+func TestIDsSurviveRestartAndChangeWithTheTopic(t *testing.T) {
+	log := &memoryLog{}
+	v := fresh(t, log)
+	seen := Seen{Name: "orders", Cluster: "prod", ID: physicalID, Partitions: 2}
+	if err := v.Ensure(t.Context(), seen, Seen{Name: "hidden", Cluster: "prod", Partitions: 1}, Seen{Name: "elsewhere", Cluster: "dr", Partitions: 1}); err != nil {
+		t.Fatal(err)
+	}
+	first := v.Topic("orders")
+	if first == nil || first.ID == physicalID || len(first.Partitions) != 2 || v.Topic("hidden") != nil || v.Topic("elsewhere") != nil {
+		t.Fatalf("topics %v, %+v", v.Topics(), first)
+	}
+	if v.ByPhysical("prod", "p.orders") != first || v.ByID(first.ID) != first {
+		t.Error("the topic is not found by its id and physical name")
+	}
+	writes := log.writes
+	if err := v.Ensure(t.Context(), seen); err != nil || log.writes != writes {
+		t.Errorf("nothing new was written: %v", err)
+	}
+	again := fresh(t, log)
+	if got := again.Topic("orders"); got == nil || got.ID != first.ID {
+		t.Fatalf("after a restart: %+v", got)
+	}
+	// Another physical id at home: the topic was recreated.
+	if err := again.Ensure(t.Context(), Seen{Name: "orders", Cluster: "prod", ID: [16]byte{9}, Partitions: 1}); err != nil {
+		t.Fatal(err)
+	}
+	second := again.Topic("orders")
+	if second.ID == first.ID || second.Generation != 1 || second.Published != 1 || len(second.Partitions) != 1 {
+		t.Errorf("recreated: %+v", second)
+	}
+	if again.ByID(first.ID) != nil {
+		t.Error("the old id is still known")
+	}
+	// A copy may be recreated by the replicator: that is no news.
+	if err := again.Ensure(t.Context(), Seen{Name: "orders", Cluster: "dr", ID: [16]byte{8}, Partitions: 7}); err != nil || again.Topic("orders") != second {
+		t.Errorf("a copy changed the topic: %v", err)
+	}
+}
+
+func TestNothingIsSeenBeforeItIsWritten(t *testing.T) {
+	log := &memoryLog{}
+	v := fresh(t, log)
+	if err := v.Ensure(t.Context(), Seen{Name: "a", Cluster: "prod", Partitions: 1}); err != nil {
+		t.Fatal(err)
+	}
+	log.fail = errors.New("disk full")
+	if err := v.Ensure(t.Context(), Seen{Name: "b", Cluster: "prod", Partitions: 1}); !errors.Is(err, log.fail) || v.Topic("b") != nil {
+		t.Errorf("%v, %v", err, v.Topic("b"))
+	}
+	err := v.Update(t.Context(), "a", func(n *Topic) error { n.Home = "dr"; return nil })
+	if !errors.Is(err, log.fail) || v.Topic("a").Home != "prod" {
+		t.Errorf("%v, home %s", err, v.Topic("a").Home)
+	}
+}
+
+func TestTombstonesHideTopics(t *testing.T) {
+	log := &memoryLog{}
+	v := fresh(t, log)
+	if err := v.Ensure(t.Context(), Seen{Name: "a", Cluster: "prod", ID: physicalID, Partitions: 1}); err != nil {
+		t.Fatal(err)
+	}
+	old := v.Topic("a")
+	if err := v.Update(t.Context(), "a", func(n *Topic) error { n.Deleted = []string{"dr"}; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	v = fresh(t, log)
+	if v.Topic("a") != nil || v.ByID(old.ID) != nil || len(v.Topics()) != 0 || len(v.Tombstones()) != 1 {
+		t.Errorf("a deleted topic is seen: %v %v", v.Topics(), v.Tombstones())
+	}
+	if err := v.Ensure(t.Context(), Seen{Name: "a", Cluster: "prod", ID: [16]byte{5}, Partitions: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if n := v.Topic("a"); n == nil || n.ID == old.ID || n.Generation != old.Generation+1 {
+		t.Errorf("recreated: %+v", n)
+	}
+	if err := v.Forget(t.Context(), "a"); err != nil || v.Topic("a") != nil || len(fresh(t, log).Tombstones()) != 0 {
+		t.Errorf("forgotten: %v", err)
+	}
+}
+
+// TestCeilingsAreWrittenAhead: an offset is shown only when the store has a ceiling above it, so that
+// an unplanned move after a restart begins above everything shown.
+func TestCeilingsAreWrittenAhead(t *testing.T) {
+	log := &memoryLog{}
+	v := fresh(t, log)
+	if err := v.Ensure(t.Context(), Seen{Name: "a", Cluster: "prod", Partitions: 2}); err != nil {
+		t.Fatal(err)
+	}
+	writes := log.writes
+	for o := int64(0); o < 5*CeilingBlock; o += 9973 {
+		if err := v.Reserve(t.Context(), "a", 1, o); err != nil {
+			t.Fatal(err)
+		}
+		stored := fresh(t, log).Topic("a").Partitions[1].Ceiling
+		if o >= stored {
+			t.Fatalf("offset %d shown with a stored ceiling of %d", o, stored)
+		}
+	}
+	if n := log.writes - writes; n > 8 {
+		t.Errorf("%d writes for 5 blocks", n)
+	}
+	top := v.Topic("a")
+	if top.ShowHigh(1, 50) != 50 || top.ShowHigh(1, 40) != 50 || top.High(1) != 50 {
+		t.Error("a watermark went back")
+	}
+	if fresh(t, log).Topic("a").Partitions[0].Ceiling == 0 {
+		t.Error("the other partition has no ceiling")
+	}
+	log.fail = errors.New("disk full")
+	if err := v.Reserve(t.Context(), "a", 1, 50*CeilingBlock); !errors.Is(err, log.fail) {
+		t.Errorf("an offset above the stored ceiling may be shown: %v", err)
+	}
+}
+
+func TestStickyKeepsTheFirstValue(t *testing.T) {
+	log := &memoryLog{}
+	for _, want := range []string{"prod", "dr"} {
+		got, err := fresh(t, log).Sticky(t.Context(), "group_home", want)
+		if err != nil || got != "prod" {
+			t.Errorf("%s: %q %v", want, got, err)
+		}
+	}
+}
+
+func TestClonesShareNothing(t *testing.T) {
+	a := &Topic{Name: "a", Home: "prod", Names: map[string]string{"prod": "x"}, Stubs: map[string]bool{"dr": true}, Deleted: []string{"q"}}
+	a.Grow(1)
+	a.Partitions[0].Deltas = map[string]int64{"dr": 1}
+	b := a.Clone()
+	b.Names["prod"], b.Stubs["dr"], b.Deleted[0] = "y", false, "r"
+	b.Partitions[0].Deltas["dr"] = 2
+	b.Partitions[0].Segments[0].Start = 9
+	b.Partitions[0].Runs[0].Virtual = 9
+	p := a.Partitions[0]
+	if a.Names["prod"] != "x" || !a.Stubs["dr"] || !slices.Equal(a.Deleted, []string{"q"}) || p.Deltas["dr"] != 1 || p.Segments[0].Start != 0 || p.Runs[0].Virtual != 0 {
+		t.Errorf("%+v", a)
+	}
+}

@@ -1,0 +1,113 @@
+package catalog
+
+import "context"
+
+func (m *Marks) at(partition int32, ceilings []Partition) *mark {
+	for {
+		list := m.partitions.Load()
+		if list != nil && int(partition) < len(*list) {
+			return (*list)[partition]
+		}
+		var next []*mark
+		if list != nil {
+			next = append(next, *list...)
+		}
+		for len(next) <= int(partition) {
+			n := &mark{}
+			if i := len(next); i < len(ceilings) {
+				n.ceiling.Store(ceilings[i].Ceiling)
+			}
+			next = append(next, n)
+		}
+		m.partitions.CompareAndSwap(list, &next)
+	}
+}
+
+// inherit notes the ceilings that were stored by an earlier run of the process.
+func (m *Marks) inherit(stored []Partition) {
+	if len(stored) == 0 {
+		return
+	}
+	m.at(int32(len(stored)-1), stored)
+	for i, p := range stored {
+		(*m.partitions.Load())[i].inherited = p.Ceiling
+	}
+}
+
+// raise sets a to at least v and returns the result.
+func raise(a interface {
+	Load() int64
+	CompareAndSwap(o, n int64) bool
+}, v int64) int64 {
+	for {
+		old := a.Load()
+		if old >= v {
+			return old
+		}
+		if a.CompareAndSwap(old, v) {
+			return v
+		}
+	}
+}
+
+// ShowHigh notes that clients are shown a virtual offset (a watermark, or the end of an
+// acknowledged batch) and returns the highest one shown so far.
+func (t *Topic) ShowHigh(partition int32, offset int64) int64 {
+	return raise(&t.marks.at(partition, t.Partitions).high, offset)
+}
+
+// ShowStart notes the log start that clients are shown and returns the highest one shown so far.
+func (t *Topic) ShowStart(partition int32, offset int64) int64 {
+	return raise(&t.marks.at(partition, t.Partitions).start, offset)
+}
+
+// High is the highest virtual offset shown to clients in this run of the process.
+func (t *Topic) High(partition int32) int64 { return t.marks.at(partition, t.Partitions).high.Load() }
+
+// Seen is the highest virtual offset that clients have got to know in this run of the process, by
+// watermarks and acknowledgements.
+func (t *Topic) Seen(partition int32) int64 { return t.marks.at(partition, t.Partitions).seen.Load() }
+
+// MayBeShown is the virtual offset below which clients may have got to know records: what they have
+// seen in this run of the process, or after a restart what an earlier run had reserved.
+func (t *Topic) MayBeShown(partition int32) int64 {
+	m := t.marks.at(partition, t.Partitions)
+	if seen := m.seen.Load(); seen > 0 {
+		return seen
+	}
+	return m.inherited
+}
+
+// Reserve makes sure that offset is below the partition's ceiling, which is persisted ahead of
+// what is shown, so that a restart cannot show it for another record.
+func (v *Virtual) Reserve(ctx context.Context, topic string, partition int32, offset int64) error {
+	t := v.Topic(topic)
+	if t == nil || partition < 0 {
+		return nil
+	}
+	m := t.marks.at(partition, t.Partitions)
+	raise(&m.seen, offset)
+	if offset < m.ceiling.Load()-CeilingBlock/2 {
+		return nil
+	}
+	ceiling := (offset/CeilingBlock + 2) * CeilingBlock
+	err := v.Update(ctx, topic, func(n *Topic) error {
+		n.Grow(int(partition) + 1)
+		for i := range n.Partitions {
+			// The first write covers all partitions, so that a wide topic costs one.
+			if p := &n.Partitions[i]; i == int(partition) {
+				p.Ceiling = max(p.Ceiling, ceiling)
+			} else if p.Ceiling == 0 {
+				p.Ceiling = 2 * CeilingBlock
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for i, p := range v.Topic(topic).Partitions {
+		raise(&t.marks.at(int32(i), nil).ceiling, p.Ceiling)
+	}
+	return nil
+}

@@ -1,0 +1,217 @@
+package catalog
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// remembered is how many batches of a producer are remembered, as brokers do.
+const remembered = 5
+
+const (
+	memoryExpiry   = 24 * time.Hour
+	memoryProducer = 10_000 // producers per partition; the longest unused go first
+)
+
+// Remembered is one acknowledged batch of an idempotent producer. Base -1 is an offset unknown.
+type Remembered struct {
+	Epoch int16 `json:"e"`
+	First int32 `json:"f"`
+	Last  int32 `json:"l"`
+	Base  int64 `json:"b"`
+}
+
+// Producer is what is remembered of a producer in one partition.
+type Producer struct {
+	Batches []Remembered `json:"batches"` // oldest first
+	Used    int64        `json:"used"`    // unix seconds
+
+	// Sent is the last batch sent in the current generation; nil before the first. Acked says that
+	// the home has acknowledged one: from then on the broker judges.
+	Sent  *Remembered `json:"-"`
+	Acked bool        `json:"-"`
+	// restored says that the gateway has restarted since: batches may have been acknowledged that
+	// are not remembered.
+	restored bool
+}
+
+// Memory remembers the last batches of each producer of a topic's partitions, because after a move
+// the new home can't recognise a batch that is sent again. Producers are known by the client's id.
+type Memory struct {
+	mu         sync.Mutex
+	partitions map[int32]map[int64]*Producer
+}
+
+// Verdict is what a memory says of a batch.
+type Verdict uint8
+
+const (
+	// Pass means send it: the broker judges, or it continues what is remembered.
+	Pass Verdict = iota
+	// Duplicate means acknowledged already.
+	Duplicate
+	// OutOfOrder means that it neither continues what is remembered nor repeats it.
+	OutOfOrder
+)
+
+func next(seq int32) int32 { return int32((int64(seq) + 1) & 0x7fffffff) }
+
+func (m *Memory) producer(partition int32, id int64, now time.Time) *Producer {
+	if m.partitions == nil {
+		m.partitions = map[int32]map[int64]*Producer{}
+	}
+	ps := m.partitions[partition]
+	if ps == nil {
+		ps = map[int64]*Producer{}
+		m.partitions[partition] = ps
+	}
+	p := ps[id]
+	if p == nil {
+		if len(ps) >= memoryProducer {
+			var oldest int64
+			for k, q := range ps {
+				if o := ps[oldest]; o == nil || q.Used < o.Used {
+					oldest = k
+				}
+			}
+			delete(ps, oldest)
+		}
+		p = &Producer{}
+		ps[id] = p
+	}
+	p.Used = now.Unix()
+	return p
+}
+
+// Judge looks at a batch before it is sent to the home of a generation above 0.
+func (m *Memory) Judge(partition int32, id int64, b Remembered) (Verdict, int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := m.partitions[partition][id]
+	if p == nil || p.Acked {
+		return Pass, -1
+	}
+	for _, r := range p.Batches {
+		if r.Epoch == b.Epoch && r.First == b.First && r.Last == b.Last {
+			return Duplicate, r.Base
+		}
+	}
+	last := p.Sent
+	if last == nil && len(p.Batches) > 0 {
+		last = &p.Batches[len(p.Batches)-1]
+	}
+	switch {
+	case last == nil, b.Epoch > last.Epoch && b.First == 0, b.Epoch == last.Epoch && b.First == next(last.Last):
+	case p.Sent != nil && b.Epoch == p.Sent.Epoch && b.First <= p.Sent.First:
+		// Sent again before it was acknowledged: the new home recognises it.
+		return Pass, -1
+	case p.restored:
+		return Pass, -1
+	default:
+		return OutOfOrder, -1
+	}
+	sent := b
+	p.Sent = &sent
+	return Pass, -1
+}
+
+// Remember notes an acknowledged batch.
+func (m *Memory) Remember(partition int32, id int64, b Remembered) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := m.producer(partition, id, time.Now())
+	p.Acked = true
+	for i, r := range p.Batches {
+		if r.Epoch == b.Epoch && r.First == b.First && r.Last == b.Last {
+			if r.Base < 0 {
+				p.Batches[i].Base = b.Base
+			}
+			return
+		}
+	}
+	p.Batches = append(p.Batches, b)
+	if len(p.Batches) > remembered {
+		p.Batches = append(p.Batches[:0], p.Batches[len(p.Batches)-remembered:]...)
+	}
+}
+
+// Complete adds what the old home itself says of a producer: batches it holds, each in its place before
+// those that are known and lie behind it.
+func (m *Memory) Complete(partition int32, id int64, batches []Remembered) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := m.producer(partition, id, time.Now())
+	p.Acked = true
+	for _, b := range batches {
+		if i := slices.IndexFunc(p.Batches, func(r Remembered) bool { return r.Epoch == b.Epoch && r.First == b.First && r.Last == b.Last }); i >= 0 {
+			if p.Batches[i].Base < 0 {
+				p.Batches[i].Base = b.Base
+			}
+			continue
+		}
+		at := slices.IndexFunc(p.Batches, func(r Remembered) bool { return b.Base >= 0 && r.Base > b.Base })
+		if at < 0 {
+			at = len(p.Batches)
+		}
+		p.Batches = slices.Insert(p.Batches, at, b)
+		if len(p.Batches) > remembered {
+			p.Batches = slices.Delete(p.Batches, 0, len(p.Batches)-remembered)
+		}
+	}
+}
+
+// Turn begins a new generation: every producer is judged again.
+func (m *Memory) Turn() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, ps := range m.partitions {
+		for _, p := range ps {
+			p.Acked, p.Sent, p.restored = false, nil, false
+		}
+	}
+}
+
+// Snapshot is a copy to be stored.
+func (m *Memory) Snapshot() map[int32]map[int64]Producer {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := map[int32]map[int64]Producer{}
+	oldest := time.Now().Add(-memoryExpiry).Unix()
+	for part, ps := range m.partitions {
+		out[part] = map[int64]Producer{}
+		for id, p := range ps {
+			if p.Used < oldest {
+				delete(ps, id)
+				continue
+			}
+			out[part][id] = Producer{Batches: append([]Remembered{}, p.Batches...), Used: p.Used}
+		}
+	}
+	return out
+}
+
+// Restore sets what was stored.
+func (m *Memory) Restore(s map[int32]map[int64]Producer) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.partitions = map[int32]map[int64]*Producer{}
+	for part, ps := range s {
+		m.partitions[part] = map[int64]*Producer{}
+		for id, p := range maps.All(ps) {
+			m.partitions[part][id] = &Producer{Batches: p.Batches, Used: p.Used, restored: true}
+		}
+	}
+}
+
+// Memory is what is remembered of the topic's producers.
+func (t *Topic) Memory() *Memory { return &t.marks.memory }
+
+// Knows reports whether anything is remembered of a producer.
+func (m *Memory) Knows(partition int32, id int64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := m.partitions[partition][id]
+	return p != nil && len(p.Batches) > 0
+}

@@ -1,0 +1,82 @@
+package catalog
+
+import "testing"
+
+func batch(first, last int32, base int64) Remembered {
+	return Remembered{First: first, Last: last, Base: base}
+}
+
+func TestMemoryJudgesResendsAfterAMove(t *testing.T) {
+	var m Memory
+	m.Remember(0, 7, batch(0, 4, 100))
+	m.Remember(0, 7, batch(5, 9, 105))
+	if v, _ := m.Judge(0, 7, batch(20, 24, -1)); v != Pass {
+		t.Error("before a move the broker judges")
+	}
+	m.Turn()
+	if v, base := m.Judge(0, 7, batch(5, 9, -1)); v != Duplicate || base != 105 {
+		t.Errorf("a resend is judged %d, base %d", v, base)
+	}
+	if v, _ := m.Judge(0, 7, batch(15, 19, -1)); v != OutOfOrder {
+		t.Errorf("a gap is judged %d", v)
+	}
+	if v, _ := m.Judge(0, 7, batch(10, 14, -1)); v != Pass {
+		t.Errorf("the next batch is judged %d", v)
+	}
+	if v, _ := m.Judge(0, 7, batch(15, 19, -1)); v != Pass {
+		t.Errorf("a pipelined successor is judged %d", v)
+	}
+	if v, _ := m.Judge(0, 7, batch(10, 14, -1)); v != Pass {
+		t.Error("what was sent and not acknowledged may be sent again")
+	}
+	if v, _ := m.Judge(0, 7, batch(30, 34, -1)); v != OutOfOrder {
+		t.Error("a gap behind what was sent passed")
+	}
+	m.Remember(0, 7, batch(10, 14, 200))
+	if v, _ := m.Judge(0, 7, batch(99, 99, -1)); v != Pass {
+		t.Error("after the first acknowledgement the broker judges")
+	}
+	if v, _ := m.Judge(0, 8, batch(50, 50, -1)); v != Pass {
+		t.Error("a producer that nobody remembers passes")
+	}
+}
+
+func TestMemoryKeepsFiveBatchesAndSequencesWrap(t *testing.T) {
+	var m Memory
+	for i := range int32(9) {
+		m.Remember(1, 7, batch(i, i, int64(i)))
+	}
+	if got := len(m.Snapshot()[1][7].Batches); got != 5 {
+		t.Errorf("%d batches remembered", got)
+	}
+	m.Remember(1, 9, batch(1<<31-2, 1<<31-1, 0))
+	m.Turn()
+	if v, _ := m.Judge(1, 9, batch(0, 3, -1)); v != Pass {
+		t.Error("a sequence that wraps is out of order")
+	}
+}
+
+func TestMemoryAfterARestartForgives(t *testing.T) {
+	var m, again Memory
+	m.Remember(0, 7, batch(0, 4, 100))
+	again.Restore(m.Snapshot())
+	if v, base := again.Judge(0, 7, batch(0, 4, -1)); v != Duplicate || base != 100 {
+		t.Errorf("a resend after a restart is judged %d at %d", v, base)
+	}
+	if v, _ := again.Judge(0, 7, batch(40, 44, -1)); v != Pass {
+		t.Error("batches acknowledged after the last write are unknown: the gap must pass")
+	}
+}
+
+func TestProducerIDsKeepTheirGeneration(t *testing.T) {
+	id := ProducerBit | 5<<ProducerCounterBits | 42
+	for _, g := range []int32{0, 1, 77, 1<<15 - 1} {
+		s := StampProducer(id, g)
+		if !IsGatewayProducer(s) || ClientProducer(s) != id || (g > 0 && s == id) {
+			t.Errorf("generation %d: %x is stamped %x, for the client %x", g, id, s, ClientProducer(s))
+		}
+	}
+	if IsGatewayProducer(-1) || IsGatewayProducer(4711) || ClientProducer(4711) != 4711 {
+		t.Error("ids of clusters are touched")
+	}
+}

@@ -1,0 +1,102 @@
+package state
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/sluice-gateway/sluice/core/catalog"
+)
+
+func TestASecondProcessIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	f, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(dir); !errors.Is(err, ErrInUse) {
+		t.Errorf("a second open: %v", err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if f, err = Open(dir); err != nil {
+		t.Fatalf("after the first has closed: %v", err)
+	}
+	_ = f.Close()
+}
+
+func TestAppendIsKeptAndDeletes(t *testing.T) {
+	dir := t.TempDir()
+	f, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := catalog.Entry{Kind: "topic", Key: "vc\x00a", Value: []byte("1")}, catalog.Entry{Kind: "move", Key: "b", Value: []byte("2")}
+	if err := f.Append(t.Context(), a, b); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Append(t.Context(), catalog.Entry{Kind: "move", Key: "b"}); err != nil {
+		t.Fatal(err)
+	}
+	_ = f.Close()
+	if f, err = Open(dir); err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	got, err := f.Load(t.Context())
+	if err != nil || len(got) != 1 || got[0].Kind != a.Kind || got[0].Key != a.Key || string(got[0].Value) != "1" {
+		t.Errorf("%+v %v", got, err)
+	}
+}
+
+func TestAFencedStoreWritesNothing(t *testing.T) {
+	f, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	f.fence-- // somebody has opened it since
+	if err := f.Append(t.Context(), catalog.Entry{Kind: "move", Key: "a", Value: []byte("1")}); !errors.Is(err, ErrFenced) {
+		t.Errorf("append: %v", err)
+	}
+	if got, _ := f.Load(t.Context()); len(got) != 0 {
+		t.Errorf("written: %+v", got)
+	}
+}
+
+// TestProducerIDsAreNeverGivenOutAgain restarts after every few ids, also at the counter's end.
+func TestProducerIDsAreNeverGivenOutAgain(t *testing.T) {
+	f, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	seen := map[int64]bool{}
+	for run := range 20 {
+		entries, err := f.Load(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := catalog.New(f, entries)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := NewProducerIDs(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if run == 10 {
+			p.state.Next = producerCounterEnd - producerBlock/2
+		}
+		for range 1500 {
+			id, err := p.Next(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if seen[id] || !catalog.IsGatewayProducer(id) || catalog.ClientProducer(id) != id {
+				t.Fatalf("run %d gave out %x (again: %t)", run, id, seen[id])
+			}
+			seen[id] = true
+		}
+	}
+}
