@@ -1,0 +1,145 @@
+package plugin
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/telemetry"
+)
+
+// Named is an interceptor in its place in a chain.
+type Named struct {
+	Name        string
+	Stage       Stage
+	Interceptor Interceptor
+}
+
+// Chain is a table with one row per API key: the interceptors that stand in it, top to bottom, and
+// the end of the chain. It is immutable.
+type Chain struct {
+	members []Named
+	rows    map[kmsg.Key][]Named
+	heads   map[kmsg.Key]Handler
+	end     Handler
+}
+
+// NewChain compiles interceptors, in the order of the file, above end. Each call of one is a span of
+// tracer, if that is not nil.
+func NewChain(members []Named, end Handler, tracer *telemetry.Tracer) (*Chain, error) {
+	c := &Chain{members: members, rows: map[kmsg.Key][]Named{}, heads: map[kmsg.Key]Handler{}, end: end}
+	last, routing := Any, 0
+	for _, m := range members {
+		if m.Stage == Any {
+			continue
+		}
+		if m.Stage < last {
+			return nil, fmt.Errorf("interceptor %q (stage %s) stands below one of stage %s: the order is logical, routing, physical", m.Name, m.Stage, last)
+		}
+		last = m.Stage
+		if m.Stage == Routing {
+			routing++
+		}
+	}
+	if routing > 1 {
+		return nil, fmt.Errorf("a chain has at most one routing interceptor, found %d", routing)
+	}
+	for i := len(members) - 1; i >= 0; i-- {
+		m := members[i]
+		for _, k := range m.Interceptor.Keys().Keys() {
+			next := c.Row(k)
+			c.heads[k] = &step{member: m, next: next}
+			if tracer != nil {
+				c.heads[k] = &tracedStep{step: step{member: m, next: next}, tracer: tracer}
+			}
+			c.rows[k] = append([]Named{m}, c.rows[k]...)
+		}
+	}
+	return c, nil
+}
+
+// Row returns the handler that a request with this key starts at.
+func (c *Chain) Row(key kmsg.Key) Handler {
+	if h, ok := c.heads[key]; ok {
+		return h
+	}
+	return c.end
+}
+
+// Passes reports that nobody stands in the row: such a request goes to the end of the chain
+// without being decoded.
+func (c *Chain) Passes(key kmsg.Key) bool { return c.heads[key] == nil }
+
+// Members lists the interceptors of one row, top to bottom.
+func (c *Chain) Members(key kmsg.Key) []Named { return c.rows[key] }
+
+// All lists every interceptor, top to bottom.
+func (c *Chain) All() []Named { return c.members }
+
+// MaxVersion is the highest version of an API that every interceptor of the chain understands, at
+// most offered; -1 hides the API.
+func (c *Chain) MaxVersion(key int16, offered int16) int16 {
+	for _, m := range c.members {
+		if l, ok := m.Interceptor.(VersionLimiter); ok {
+			offered = min(offered, l.MaxVersion(key, offered))
+		}
+	}
+	return offered
+}
+
+// Placement returns the interceptor that routes, or nil.
+func (c *Chain) Placement() Placement { return find[Placement](c) }
+
+// Namer returns the interceptor that names topics, or nil.
+func (c *Chain) Namer() Namer { return find[Namer](c) }
+
+func find[T any](c *Chain) (found T) {
+	for _, m := range c.members {
+		if t, ok := m.Interceptor.(T); ok {
+			return t
+		}
+	}
+	return found
+}
+
+type step struct {
+	member Named
+	next   Handler
+}
+
+func (s *step) Handle(ctx context.Context, req *Request) (*Response, error) {
+	return s.member.Interceptor.Intercept(ctx, req, s.next)
+}
+
+// tracedStep is a step with a span.
+type tracedStep struct {
+	step
+	tracer *telemetry.Tracer
+}
+
+func (s *tracedStep) Handle(ctx context.Context, req *Request) (*Response, error) {
+	ctx, span := s.tracer.Internal(ctx, s.member.Name, telemetry.Interceptor.String(s.member.Name), telemetry.Stage.String(s.member.Stage.String()))
+	resp, err := s.step.Handle(ctx, req)
+	telemetry.End(span, err)
+	return resp, err
+}
+
+// PanicError is a panic of an interceptor, recovered so that it costs only its own request.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.Value, e.Stack) }
+
+// Protect runs a handler and turns a panic into a PanicError.
+func Protect(ctx context.Context, req *Request, h Handler) (resp *Response, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			resp, err = nil, &PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return h.Handle(ctx, req)
+}

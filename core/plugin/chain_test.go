@@ -1,0 +1,145 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
+)
+
+// member stands in one row and says when it is called.
+type member struct {
+	key   kmsg.Key
+	limit int16
+	run   func(ctx context.Context, req *Request, next Handler) (*Response, error)
+}
+
+func (m *member) Keys() KeySet { return kafka.NewKeySet(m.key) }
+func (m *member) Intercept(ctx context.Context, req *Request, next Handler) (*Response, error) {
+	return m.run(ctx, req, next)
+}
+func (m *member) MaxVersion(key, offered int16) int16 {
+	if kmsg.Key(key) == m.key {
+		return m.limit
+	}
+	return offered
+}
+
+func TestAChainIsATableOfRows(t *testing.T) {
+	var path []string
+	step := func(name string, key kmsg.Key, stage Stage) Named {
+		return Named{Name: name, Stage: stage, Interceptor: &member{key: key, limit: 3, run: func(ctx context.Context, req *Request, next Handler) (*Response, error) {
+			path = append(path, name)
+			return next.Handle(ctx, req)
+		}}}
+	}
+	end := HandlerFunc(func(context.Context, *Request) (*Response, error) { path = append(path, "end"); return nil, nil })
+	c, err := NewChain([]Named{
+		step("a", kmsg.Produce, Logical), step("any", kmsg.Fetch, Any), step("b", kmsg.Produce, Routing), step("c", kmsg.Metadata, Physical),
+	}, end, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[kmsg.Key]string{kmsg.Produce: "a b end", kmsg.Fetch: "any end", kmsg.Metadata: "c end", kmsg.Heartbeat: "end"} {
+		path = nil
+		if _, err := c.Row(key).Handle(t.Context(), &Request{}); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(path, " "); got != want {
+			t.Errorf("%s ran %s, want %s", kmsg.NameForKey(int16(key)), got, want)
+		}
+	}
+	if !c.Passes(kmsg.Heartbeat) || c.Passes(kmsg.Produce) {
+		t.Error("pass-through")
+	}
+	if c.MaxVersion(int16(kmsg.Produce), 13) != 3 || c.MaxVersion(int16(kmsg.Heartbeat), 4) != 4 {
+		t.Error("version limits")
+	}
+}
+
+func TestStagesNeverDecrease(t *testing.T) {
+	m := func(s Stage) Named { return Named{Name: s.String(), Stage: s, Interceptor: &member{}} }
+	if _, err := NewChain([]Named{m(Physical), m(Routing)}, nil, nil); err == nil {
+		t.Error("routing below a physical interceptor")
+	}
+	if _, err := NewChain([]Named{m(Routing), m(Routing)}, nil, nil); err == nil {
+		t.Error("two routing interceptors")
+	}
+	if _, err := NewChain([]Named{m(Logical), m(Any), m(Routing), m(Any), m(Physical), m(Any)}, nil, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAPanicIsAnErrorOfItsRequest(t *testing.T) {
+	_, err := Protect(t.Context(), &Request{}, HandlerFunc(func(context.Context, *Request) (*Response, error) { panic("boom") }))
+	var p *PanicError
+	if !errors.As(err, &p) || p.Value != "boom" || !strings.Contains(err.Error(), "chain_test.go") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestForksShareOneTurn: the next request of the session starts when every fork is queued.
+func TestForksShareOneTurn(t *testing.T) {
+	passed := 0
+	r := &Request{}
+	r.SetTurn(func() { passed++ })
+	forks := r.Fork(3)
+	r.Queued() // the parent's share went to its forks
+	forks[0].Queued()
+	forks[0].Queued()
+	sub := forks[1].Fork(2)
+	sub[0].Queued()
+	forks[2].Queued()
+	if passed != 0 {
+		t.Fatal("the turn was given on too early")
+	}
+	sub[1].Queued()
+	if passed != 1 {
+		t.Errorf("the turn was given on %d times", passed)
+	}
+}
+
+// TestSplitKeepsEveryPartitionOnce for every API that is split by partition.
+func TestSplitKeepsEveryPartitionOnce(t *testing.T) {
+	msg := kmsg.NewPtrListOffsetsRequest()
+	msg.SetVersion(7)
+	for _, topic := range []string{"a", "b"} {
+		rt := kmsg.NewListOffsetsRequestTopic()
+		rt.Topic = topic
+		for p := range int32(5) {
+			rp := kmsg.NewListOffsetsRequestTopicPartition()
+			rp.Partition = p
+			rt.Partitions = append(rt.Partitions, rp)
+		}
+		msg.Topics = append(msg.Topics, rt)
+	}
+	keys, bodies, err := Split(kafka.RequestBodyOf(msg), func(p Part) int32 { return p.Partition % 2 })
+	if err != nil || len(keys) != 2 {
+		t.Fatalf("%v %v", keys, err)
+	}
+	n := 0
+	for i, b := range bodies {
+		m, err := b.Peek()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, rt := range m.(*kmsg.ListOffsetsRequest).Topics {
+			for _, p := range rt.Partitions {
+				n++
+				if p.Partition%2 != keys[i] {
+					t.Errorf("partition %d in part %d", p.Partition, keys[i])
+				}
+			}
+		}
+	}
+	if n != 10 {
+		t.Errorf("%d partitions", n)
+	}
+	if keys, bodies, _ := Split(bodies[0], func(Part) int { return 1 }); len(keys) != 1 || bodies[0] == nil {
+		t.Error("one part")
+	}
+}

@@ -1,0 +1,143 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// ErrUnreachable says that no broker of a cluster, or not the node asked for, can be reached.
+var ErrUnreachable = errors.New("cluster unreachable")
+
+// Env is what an interceptor is built with.
+type Env struct {
+	VirtualCluster string
+	// Clusters are the clusters of the virtual cluster, in file order.
+	Clusters []Cluster
+	Catalog  *catalog.Virtual
+	Gates    *Gates
+	Nodes    Nodes
+	// ProducerIDs hands out gateway producer ids.
+	ProducerIDs ProducerIDs
+	Timing      config.Failover
+	Log         *slog.Logger
+}
+
+// Cluster returns a cluster of the virtual cluster by name, or nil.
+func (e Env) Cluster(name string) Cluster {
+	for _, c := range e.Clusters {
+		if c.Name() == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// ProducerIDs hands out producer ids that are never given out again.
+type ProducerIDs interface {
+	Next(ctx context.Context) (int64, error)
+}
+
+// Cluster is a physical cluster, reached over control links: requests that Sluice makes itself
+// never travel on a session's link.
+type Cluster interface {
+	Name() string
+	// Config is the configuration that the cluster was opened with.
+	Config() config.Cluster
+	// Slot is the cluster's number in virtual node ids.
+	Slot() int
+	// Do sends a request to a node, or for AnyNode to the one the api table asks for: any broker
+	// or the controller. Errors that mean the cluster or node can't be reached match ErrUnreachable.
+	Do(ctx context.Context, node int32, req kmsg.Request) (kmsg.Response, error)
+	// Coordinator finds a coordinator: kind 0 group, 1 transaction, 2 share.
+	Coordinator(ctx context.Context, kind int8, key string) (int32, error)
+	// Topology is the last known view; it is never nil and kept over restarts.
+	Topology() *Topology
+	// Refresh asks the cluster for its metadata now (concurrent calls share one request) and
+	// returns the new view.
+	Refresh(ctx context.Context) (*Topology, error)
+	// Learn adds what a Metadata response of this cluster that passed by says.
+	Learn(*kmsg.MetadataResponse)
+	// Reachable is what the last health check found.
+	Reachable() bool
+}
+
+// Nodes maps physical nodes to virtual ones.
+type Nodes interface {
+	// Virtual returns the virtual id and advertised address of a node. A node outside its
+	// cluster's range is presented as the first of it, which forwards.
+	Virtual(cluster string, node int32) VirtualNode
+	// Physical inverts Virtual.
+	Physical(virtual int32) (cluster string, node int32, ok bool)
+	// All lists the known nodes of every cluster of the virtual cluster.
+	All() []VirtualNode
+}
+
+// VirtualNode is a node as clients see it.
+type VirtualNode struct {
+	ID   int32
+	Host string
+	Port int32
+	Rack *string
+}
+
+// Topology is an immutable view of a cluster.
+type Topology struct {
+	ClusterID  string
+	Controller int32
+	Brokers    []Broker
+	Topics     map[string]*Topic
+	IDs        map[[16]byte]*Topic
+	Versions   *kmsg.ApiVersionsResponse
+}
+
+// Broker is a physical node.
+type Broker struct {
+	ID   int32
+	Host string
+	Port int32
+	Rack *string
+}
+
+// Topic is a physical topic. Partitions are indexed by number.
+type Topic struct {
+	Name       string
+	ID         [16]byte
+	Internal   bool
+	Partitions []Partition
+}
+
+// Partition is a physical partition; Leader -1 is none.
+type Partition struct {
+	Leader, Epoch          int32
+	Replicas, ISR, Offline []int32
+}
+
+// Leader returns the leader of a partition and its epoch, -1 if unknown.
+func (t *Topology) Leader(topic string, partition int32) (node, epoch int32) {
+	tp, ok := t.Topics[topic]
+	if !ok || partition < 0 || int(partition) >= len(tp.Partitions) {
+		return -1, -1
+	}
+	p := tp.Partitions[partition]
+	return p.Leader, p.Epoch
+}
+
+// MaybeSent reports whether a request that failed with err may have reached its broker.
+func MaybeSent(err error) bool {
+	var s interface{ MaybeSent() bool }
+	return errors.As(err, &s) && s.MaybeSent()
+}
+
+// Settle says that a produce that failed with err is answered, or back in its place: until then no
+// later produce of its session is sent, so that none overtakes it.
+func Settle(err error) {
+	var s interface{ Settle() }
+	if errors.As(err, &s) {
+		s.Settle()
+	}
+}

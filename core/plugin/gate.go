@@ -1,0 +1,431 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// ErrHeldTooLong is what requests get that waited in a gate past their time limit. All requests
+// that wait in a gate are refused together: one refused batch whose successors reach the new home
+// would be lost.
+var ErrHeldTooLong = errors.New("held too long")
+
+// ErrClientGone says that a held request was dropped because its client has closed the connection:
+// forwarding it later would duplicate it.
+var ErrClientGone = errors.New("client gone")
+
+// Gates are the gates of a virtual cluster's topics. They outlive a runtime, so that requests of
+// an old and a new one queue in one gate.
+type Gates struct {
+	// Readers knows where consumers read.
+	Readers Readers
+
+	limit atomic.Int64 // time.Duration
+	mu    sync.RWMutex
+	gates map[string]*Gate
+	moved chan struct{}
+}
+
+// NewGates returns gates that refuse what has waited for limit since its arrival.
+func NewGates(limit time.Duration) *Gates {
+	g := &Gates{gates: map[string]*Gate{}, moved: make(chan struct{})}
+	g.SetLimit(limit)
+	return g
+}
+
+// SetLimit changes the time limit of what begins to wait from now on.
+func (g *Gates) SetLimit(limit time.Duration) { g.limit.Store(int64(limit)) }
+
+// Gate returns the gate of a virtual topic.
+func (g *Gates) Gate(topic string) *Gate {
+	g.mu.RLock()
+	gate := g.gates[topic]
+	g.mu.RUnlock()
+	if gate != nil {
+		return gate
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if gate = g.gates[topic]; gate == nil {
+		gate = &Gate{limit: &g.limit, holders: map[any]struct{}{}}
+		g.gates[topic] = gate
+	}
+	return gate
+}
+
+// Moved returns a channel that is closed when the next move is published: fetches that wait at an
+// old home are answered then.
+func (g *Gates) Moved() <-chan struct{} {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.moved
+}
+
+// Announce closes the channel of Moved.
+func (g *Gates) Announce() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	close(g.moved)
+	g.moved = make(chan struct{})
+}
+
+// Gate lets the produces of one virtual topic pass, or queues them in the order of their arrival
+// while somebody holds it. A gate never keeps a session's turn.
+type Gate struct {
+	limit *atomic.Int64 // of its Gates
+
+	mu      sync.Mutex
+	holders map[any]struct{}
+	// reads counts the holders that hold reads too (a move before it is published).
+	reads     chan struct{}
+	queue     []*waiter
+	releasing bool
+	inFlight  int
+	idle      []chan struct{}
+	expiry    *time.Timer
+	holds     uint64        // counts calls of Hold
+	draining  int           // waited at the release and are not answered yet
+	drainedC  chan struct{} // closed when draining gets to 0
+	pauses    time.Duration
+	since     time.Time
+}
+
+type waiter struct {
+	req  *Request
+	done chan error // nil: pass
+	turn *turn      // given with the pass; the waiting goroutine takes it over
+	late bool
+	hold uint64
+}
+
+// Pass is a request that passed a gate and is on its way to its home.
+type Pass struct {
+	gate *Gate
+	late bool // it had waited when the gate was released
+	hold uint64
+}
+
+// Overtaken reports that the gate was held, or the request waited in it, since it passed: an answer
+// that says so may be due to a request before it that has not been sent again yet.
+func (p Pass) Overtaken() bool {
+	p.gate.mu.Lock()
+	defer p.gate.mu.Unlock()
+	return p.late || p.gate.holds != p.hold
+}
+
+// Held reports whether somebody holds the gate.
+func (g *Gate) Held() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.holders) > 0
+}
+
+// Enter passes the gate at once when it is open, else waits for its release in the order of
+// arrival. Leave must be called on the Pass when the request is answered. An error is
+// ErrHeldTooLong, ErrClientGone or that of ctx.
+func (g *Gate) Enter(ctx context.Context, req *Request) (Pass, error) {
+	g.mu.Lock()
+	if len(g.holders) == 0 && len(g.queue) == 0 && !g.releasing {
+		g.inFlight++
+		p := Pass{gate: g, hold: g.holds}
+		g.mu.Unlock()
+		return p, nil
+	}
+	return g.wait(ctx, req, nil)
+}
+
+// Return puts a request that had passed, but could not be sent, back into its place in the queue:
+// before whatever the same session sent after it. The caller must have made sure by Hold that the
+// gate does not open before all that are in flight came back.
+// queued is called when the request has its place.
+func (p Pass) Return(ctx context.Context, req *Request, queued func()) (Pass, error) {
+	p.gate.mu.Lock()
+	if p.late {
+		p.gate.drainOne()
+	}
+	return p.gate.wait(ctx, req, queued)
+}
+
+// Leave ends a pass: the request is answered, or its client is gone.
+func (p Pass) Leave() {
+	if p.gate == nil {
+		return
+	}
+	p.gate.mu.Lock()
+	p.gate.leave()
+	if p.late {
+		p.gate.drainOne()
+	}
+	p.gate.mu.Unlock()
+}
+
+// drainOne counts a request that waited at the release and is answered now.
+func (g *Gate) drainOne() {
+	if g.draining > 0 {
+		if g.draining--; g.draining == 0 && g.drainedC != nil {
+			close(g.drainedC)
+			g.drainedC = nil
+		}
+	}
+}
+
+func (g *Gate) leave() {
+	g.inFlight--
+	if g.inFlight == 0 {
+		for _, c := range g.idle {
+			close(c)
+		}
+		g.idle = nil
+	}
+}
+
+// wait is called with g.mu held and releases it.
+func (g *Gate) wait(ctx context.Context, req *Request, back func()) (Pass, error) {
+	w := &waiter{req: req, done: make(chan error, 1)}
+	at := len(g.queue)
+	if back != nil {
+		for at > 0 && g.queue[at-1].req.Session == req.Session && g.queue[at-1].req.Seq > req.Seq {
+			at--
+		}
+		for i, q := range g.queue[:at] {
+			if q.req.Session == req.Session && q.req.Seq > req.Seq {
+				at = i
+				break
+			}
+		}
+	}
+	g.queue = append(g.queue, nil)
+	copy(g.queue[at+1:], g.queue[at:])
+	g.queue[at] = w
+	if back != nil {
+		g.leave()
+	}
+	if g.expiry == nil {
+		g.expiry = time.AfterFunc(time.Until(req.Arrived.Add(time.Duration(g.limit.Load()))), g.expire)
+	}
+	if len(g.holders) == 0 && !g.releasing {
+		g.release()
+	}
+	g.mu.Unlock()
+	req.Queued()
+	if back != nil {
+		back()
+	}
+	if req.Session.Held != nil {
+		req.Session.Held()
+	}
+	select {
+	case err := <-w.done:
+		if err != nil {
+			return Pass{}, err
+		}
+		req.turn, req.queued, req.More = w.turn, false, false
+		return Pass{gate: g, late: w.late, hold: w.hold}, nil
+	case <-ctx.Done():
+		return Pass{}, g.drop(w, ctx.Err())
+	case <-req.Session.Context().Done():
+		return Pass{}, g.drop(w, ErrClientGone)
+	}
+}
+
+// drop takes a waiter that gave up out of the queue; if it was released meanwhile it leaves again.
+func (g *Gate) drop(w *waiter, why error) error {
+	g.mu.Lock()
+	for i, q := range g.queue {
+		if q == w {
+			g.queue = append(g.queue[:i], g.queue[i+1:]...)
+			if w.late {
+				g.drainOne()
+			}
+			g.mu.Unlock()
+			return why
+		}
+	}
+	g.mu.Unlock()
+	if err := <-w.done; err == nil {
+		w.turn.pass()
+		Pass{gate: g, late: w.late}.Leave()
+	}
+	return why
+}
+
+// expire refuses all that wait once the oldest has waited for the limit.
+func (g *Gate) expire() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.expiry = nil
+	if !g.releasing {
+		g.refuse(ErrHeldTooLong)
+	}
+}
+
+func (g *Gate) refuse(err error) {
+	for _, w := range g.queue {
+		w.done <- err
+		if w.late {
+			g.drainOne()
+		}
+	}
+	g.queue = nil
+	if g.expiry != nil {
+		g.expiry.Stop()
+		g.expiry = nil
+	}
+}
+
+// Refuse answers all that wait with ErrHeldTooLong.
+func (g *Gate) Refuse() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.refuse(ErrHeldTooLong)
+}
+
+// Hold makes produces wait until holder releases the gate. It returns false if holder holds it
+// already.
+func (g *Gate) Hold(holder any) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if _, ok := g.holders[holder]; ok {
+		return false
+	}
+	if len(g.holders) == 0 {
+		g.since = time.Now()
+	}
+	g.holders[holder] = struct{}{}
+	g.holds++
+	return true
+}
+
+// Idle returns a channel that is closed when no produce is in flight. It is of use while the gate
+// is held.
+func (g *Gate) Idle() <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c := make(chan struct{})
+	if g.inFlight == 0 {
+		close(c)
+	} else {
+		g.idle = append(g.idle, c)
+	}
+	return c
+}
+
+// Release ends holder's hold. When it was the last one, what waits leaves one by one, each when
+// the one before it is queued on its link.
+func (g *Gate) Release(holder any) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if _, ok := g.holders[holder]; !ok {
+		return
+	}
+	delete(g.holders, holder)
+	if len(g.holders) == 0 {
+		g.pauses = time.Since(g.since)
+		for _, w := range g.queue {
+			if !w.late {
+				w.late = true
+				g.draining++
+			}
+		}
+		if !g.releasing {
+			g.release()
+		}
+	}
+}
+
+// Drained returns a channel that is closed when everything that waited at the last Release is
+// answered.
+func (g *Gate) Drained() <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.draining == 0 {
+		c := make(chan struct{})
+		close(c)
+		return c
+	}
+	if g.drainedC == nil {
+		g.drainedC = make(chan struct{})
+	}
+	return g.drainedC
+}
+
+// Pause is how long the last hold took.
+func (g *Gate) Pause() time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.pauses
+}
+
+// release lets the head of the queue go; g.mu is held.
+func (g *Gate) release() {
+	for len(g.queue) > 0 && len(g.holders) == 0 {
+		w := g.queue[0]
+		g.queue = g.queue[1:]
+		if w.req.Session.Gone() {
+			w.done <- ErrClientGone
+			if w.late {
+				g.drainOne()
+			}
+			continue
+		}
+		g.inFlight++
+		g.releasing = true
+		w.hold = g.holds
+		w.turn = newTurn(func() {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			g.releasing = false
+			g.release()
+		})
+		w.done <- nil
+		return
+	}
+	if len(g.queue) == 0 && g.expiry != nil {
+		g.expiry.Stop()
+		g.expiry = nil
+	}
+}
+
+// HoldReads makes AwaitReads wait until OpenReads.
+func (g *Gate) HoldReads() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.reads == nil {
+		g.reads = make(chan struct{})
+	}
+}
+
+// OpenReads ends HoldReads.
+func (g *Gate) OpenReads() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.reads != nil {
+		close(g.reads)
+		g.reads = nil
+	}
+}
+
+// AwaitReads waits while a move holds positions of the topic (ListOffsets, OffsetForLeaderEpoch):
+// their answers would be of the old home. It gives req's turn on before it waits.
+func (g *Gate) AwaitReads(ctx context.Context, req *Request) error {
+	g.mu.Lock()
+	c := g.reads
+	g.mu.Unlock()
+	if c == nil {
+		return nil
+	}
+	req.Queued()
+	t := time.NewTimer(time.Until(req.Arrived.Add(time.Duration(g.limit.Load()))))
+	defer t.Stop()
+	select {
+	case <-c:
+		return nil
+	case <-t.C:
+		return ErrHeldTooLong
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,106 @@
+// Package plugin is the contract between Sluice and its interceptors, and the chain that runs them.
+//
+// A session reads requests; each runs down the chain of its virtual cluster to a target and its
+// response runs back up. Above the Routing stage an interceptor sees one logical cluster, exactly
+// as the client does; below it one physical cluster, named by Request.Target.
+package plugin
+
+import (
+	"context"
+
+	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/kafka"
+)
+
+// Handler answers a request: the rest of a chain, or its end.
+type Handler interface {
+	Handle(ctx context.Context, req *Request) (*Response, error)
+}
+
+// HandlerFunc makes a function a Handler.
+type HandlerFunc func(ctx context.Context, req *Request) (*Response, error)
+
+// Handle calls f.
+func (f HandlerFunc) Handle(ctx context.Context, req *Request) (*Response, error) { return f(ctx, req) }
+
+// Interceptor stands in some rows of a chain. It must be safe for concurrent use.
+type Interceptor interface {
+	// Keys says in which rows the interceptor stands. It is asked once, after configuration.
+	Keys() kafka.KeySet
+	// Intercept answers req, by calling next no, one or several times (concurrently only with
+	// forks, see Request.Fork) or by itself. An error becomes the answer that the api table's
+	// OnFailure names; the session goes on.
+	Intercept(ctx context.Context, req *Request, next Handler) (*Response, error)
+}
+
+// Stage orders interceptors: it never decreases along a chain.
+type Stage uint8
+
+// The stages of a chain, top to bottom.
+const (
+	// Any adapts to the place where the interceptor is named.
+	Any Stage = iota
+	// Logical interceptors see the virtual cluster.
+	Logical
+	// Routing picks the cluster; at most one per chain.
+	Routing
+	// Physical interceptors see the cluster named by Request.Target.
+	Physical
+)
+
+// String names the stage.
+func (s Stage) String() string {
+	return [...]string{"any", "logical", "routing", "physical"}[s]
+}
+
+// Spec describes a type of interceptor that a chain in the YAML may name.
+type Spec struct {
+	Type  string
+	Stage Stage
+	// New builds an interceptor from its section. It must not block on a cluster: an unreachable
+	// cluster is never an error of start or reload.
+	New func(ctx context.Context, env Env, cfg config.Section) (Interceptor, error)
+}
+
+// VersionLimiter is implemented by interceptors that understand an API only up to some version.
+type VersionLimiter interface {
+	// MaxVersion returns the highest version understood, or -1 to hide the API from clients.
+	MaxVersion(key int16, offered int16) int16
+}
+
+// Home says where the rules put a topic.
+type Home struct {
+	// Cluster is the home, or "" for a topic that belongs to none (cluster: none).
+	Cluster string
+	// Names holds the physical name per cluster where it differs from the virtual one.
+	Names map[string]string
+	// Unplanned is the policy for moves whose old home is gone: "if-unreachable", "never", "always".
+	Unplanned string
+	// Shown is false for a topic that no rule shows.
+	Shown bool
+}
+
+// Placement is implemented by exactly one interceptor of a chain with several clusters (routing).
+// Failover and admin know routing only through it.
+type Placement interface {
+	// Home says where the rules put topic.
+	Home(topic string) Home
+	// GroupHome says which cluster coordinates group.
+	GroupHome(group string) string
+	// SetHome returns the edits of the file that put topic on cluster ("none" for no cluster),
+	// under the physical name there ("" keeps it).
+	SetHome(topic, cluster, name string) []config.Edit
+	// Topics lists the exact names and the patterns of the rules, in file order.
+	Topics() []string
+}
+
+// Namer is implemented by an interceptor (topics) that gives topics another physical name.
+type Namer interface {
+	// PhysicalName is the name of a virtual topic on clusters without an explicit one.
+	PhysicalName(topic string) string
+	// VirtualName inverts PhysicalName; false for a physical topic outside the virtual cluster.
+	VirtualName(physical string) (string, bool)
+}
+
+// KeySet is the set of API keys that interceptors return from Keys.
+type KeySet = kafka.KeySet

@@ -1,0 +1,199 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// AnyNode is the node of a Target that any broker of the cluster, or the leader, coordinator or
+// controller that the api table asks for, may answer.
+const AnyNode int32 = -1
+
+// Target is where a request goes: a cluster and a physical node of it, or AnyNode.
+type Target struct {
+	Cluster string
+	Node    int32
+}
+
+// Request is one client request on its way down the chain. Its body is immutable as received; who
+// changes it for a target gives the fork of that target a body of its own.
+type Request struct {
+	kafka.Header
+	Body    *kafka.RequestBody
+	Session *Session
+	Target  Target
+	// Seq numbers the requests of a session in the order in which they were read.
+	Seq uint64
+	// Arrived is when the request was read from the client; holds are limited from it.
+	Arrived time.Time
+	// More says that the session has read more requests, after which it flushes its links: this one need
+	// not be flushed if it is queued at its turn.
+	More bool
+	// Waker, if not nil, may end the wait for an answer with ErrMoved.
+	Waker Waker
+
+	turn   *turn
+	queued bool
+	own    turn
+}
+
+// Waker ends waits for answers that have become pointless.
+type Waker interface {
+	// Changed returns a channel that is closed when GiveUp is worth to be asked.
+	Changed() <-chan struct{}
+	GiveUp() bool
+}
+
+// ErrMoved is the end of a wait by a Waker.
+var ErrMoved = errors.New("what was asked for has moved")
+
+// turn is the right of a request to be the next of its session (or of a gate's queue) that is put
+// on links. It is given on once every share of it is given on.
+type turn struct {
+	shares atomic.Int32
+	pass   func()
+}
+
+// SetTurn gives the request a turn; pass is called once when the request and all its forks are
+// queued or answered. Only sessions and gates call it.
+func (r *Request) SetTurn(pass func()) {
+	r.own.pass = pass
+	r.own.shares.Store(1)
+	r.turn, r.queued = &r.own, false
+}
+
+// HasTurn reports whether the request has a turn to give on.
+func (r *Request) HasTurn() bool { return r.turn != nil && !r.queued }
+
+func newTurn(pass func()) *turn {
+	t := &turn{pass: pass}
+	t.shares.Store(1)
+	return t
+}
+
+// Queued gives the turn on. It is called by whoever put the request into an ordered queue (a link,
+// a gate) and once more, to no effect, by whoever answers it.
+func (r *Request) Queued() {
+	if r.queued || r.turn == nil {
+		return
+	}
+	r.queued = true
+	if r.turn.shares.Add(-1) == 0 {
+		r.turn.pass()
+	}
+}
+
+// Fork returns n sub-requests with the same session and the same place in the send order. The
+// caller gives each a Body and Target and runs them with Parallel.
+func (r *Request) Fork(n int) []*Request {
+	forks := make([]Request, n)
+	out := make([]*Request, n)
+	for i := range forks {
+		r.fork(&forks[i])
+		out[i] = &forks[i]
+	}
+	if r.turn != nil && !r.queued {
+		r.turn.shares.Add(int32(n - 1))
+		r.queued = true
+	}
+	return out
+}
+
+// With returns a copy of the request with another body that takes over its place in the send
+// order.
+func (r *Request) With(body *kafka.RequestBody) *Request {
+	f := &Request{}
+	r.fork(f)
+	f.Body = body
+	r.queued = true
+	return f
+}
+
+// changed is a request and its body in one piece of memory.
+type changed struct {
+	Request
+	body kafka.RequestBody
+}
+
+// Change returns a copy of the request that takes over its place in the send order, with a body whose
+// fixed-width fields can be changed; see kafka.RequestBody.Change.
+func (r *Request) Change() *Request {
+	c := &changed{}
+	r.fork(&c.Request)
+	r.Body.ChangeInto(&c.body)
+	c.Body = &c.body
+	r.queued = true
+	return &c.Request
+}
+
+// fork fills f as a fork of r.
+func (r *Request) fork(f *Request) {
+	f.Header, f.Body, f.Session, f.Target, f.Seq, f.Arrived, f.More, f.Waker = r.Header, r.Body, r.Session, r.Target, r.Seq, r.Arrived, r.More, r.Waker
+	f.turn, f.queued = r.turn, r.queued
+}
+
+// Result is the outcome of one fork.
+type Result struct {
+	Response *Response
+	Err      error
+}
+
+// Parallel runs the forks through next and returns their results in order. The forks' turns are
+// given on at the latest when they are answered.
+func Parallel(ctx context.Context, forks []*Request, next Handler) []Result {
+	out := make([]Result, len(forks))
+	run := func(i int) {
+		defer forks[i].Queued()
+		out[i].Response, out[i].Err = Protect(ctx, forks[i], next)
+	}
+	if len(forks) == 1 {
+		run(0)
+		return out
+	}
+	var wg sync.WaitGroup
+	for i := range forks {
+		wg.Go(func() { run(i) })
+	}
+	wg.Wait()
+	return out
+}
+
+// Response is the answer to a request on its way up the chain.
+type Response struct {
+	Body *kafka.ResponseBody
+	// Close ends the session after the response is written.
+	Close bool
+	// Release, if not nil, is called when the response is written: its memory is used again, and so is
+	// that of the request. Who takes parts of a response into another one leaves it alone.
+	Release func()
+}
+
+// Respond wraps a message as a response.
+func Respond(msg kmsg.Response) *Response { return &Response{Body: kafka.ResponseBodyOf(msg)} }
+
+// Fail answers req with code in every place where its response has one.
+func Fail(req *Request, code int16, message string) (*Response, error) {
+	msg, err := kafka.ErrorResponse(req.Body, code, message)
+	if err != nil {
+		return nil, err
+	}
+	return Respond(msg), nil
+}
+
+// Edit returns the request with a decoded body of its own, to be changed for its target; the
+// original stays as received, so that it can be sent again or elsewhere.
+func Edit[T kmsg.Request](req *Request) (*Request, T, error) {
+	f := req.With(req.Body.Clone())
+	var none T
+	msg, err := f.Body.Edit()
+	if err != nil {
+		return nil, none, err
+	}
+	return f, msg.(T), nil
+}

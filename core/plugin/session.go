@@ -1,0 +1,91 @@
+package plugin
+
+import (
+	"context"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+)
+
+// Session is one client connection as interceptors see it.
+type Session struct {
+	ID             uint64
+	VirtualCluster string
+	// Cluster and Node are the physical node whose virtual address the client dialled; Node is
+	// AnyNode on the bootstrap address.
+	Cluster string
+	Node    int32
+	Remote  net.Addr
+	// Software is the client's name and version of ApiVersions (KIP-511), "" until it says so.
+	Software atomic.Pointer[string]
+
+	// Held, if not nil, is told when a request begins to wait in a gate.
+	Held func()
+	// Flush, if not nil, writes answers that were held back while the session was corked.
+	Flush func()
+
+	ctx    context.Context
+	gone   func() bool
+	corked atomic.Int32
+
+	mu       sync.Mutex
+	attached map[any]io.Closer
+	closed   bool
+}
+
+// NewSession returns a session that lives as long as ctx; gone asks the kernel whether the client
+// has closed its side, for a session that has paused reading and sees no end of file. Only servers
+// and tests call it.
+func NewSession(ctx context.Context, id uint64, remote net.Addr, gone func() bool) *Session {
+	return &Session{ID: id, Remote: remote, Node: AnyNode, ctx: ctx, gone: gone, attached: map[any]io.Closer{}}
+}
+
+// Context ends with the session.
+func (s *Session) Context() context.Context { return s.ctx }
+
+// Gone reports that the client has closed the connection. A held request of such a session is
+// dropped: forwarding it later would duplicate it.
+func (s *Session) Gone() bool { return s.ctx.Err() != nil || (s.gone != nil && s.gone()) }
+
+// Cork holds back the writing of answers until Uncork, so that those which arrive together leave
+// together. Both may be called by several links.
+func (s *Session) Cork() { s.corked.Add(1) }
+
+// Uncork ends Cork.
+func (s *Session) Uncork() {
+	if s.corked.Add(-1) == 0 && s.Flush != nil {
+		s.Flush()
+	}
+}
+
+// Corked reports that somebody will call Uncork.
+func (s *Session) Corked() bool { return s.corked.Load() > 0 }
+
+// Attach returns what is attached under key, made by open on first use. It is closed with the
+// session. On a closed session open is not called and Attach returns nil.
+func (s *Session) Attach(key any, open func() io.Closer) io.Closer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	if c, ok := s.attached[key]; ok {
+		return c
+	}
+	c := open()
+	s.attached[key] = c
+	return c
+}
+
+// Close closes what is attached. Only the session's owner calls it.
+func (s *Session) Close() error {
+	s.mu.Lock()
+	attached := s.attached
+	s.attached, s.closed = nil, true
+	s.mu.Unlock()
+	for _, c := range attached {
+		_ = c.Close()
+	}
+	return nil
+}
