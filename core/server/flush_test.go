@@ -1,0 +1,65 @@
+package server
+
+import (
+	"context"
+	"encoding/binary"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plugin"
+)
+
+// flushes is an end that knows how many requests were queued when it was flushed last.
+type flushes struct {
+	noEnd
+	queued, flushed atomic.Int32
+}
+
+func (f *flushes) Flush(*plugin.Session) { f.flushed.Store(f.queued.Load()) }
+
+// TestASlowRequestIsFlushed: requests that were read together leave together, also when the first of them
+// takes a while until it is queued and the last one leaves on a link of its own.
+func TestASlowRequestIsFlushed(t *testing.T) {
+	end := &flushes{}
+	release := make(chan struct{})
+	let := sync.OnceFunc(func() { close(release) })
+	defer let()
+	_, addr := serveEnd(t, limits(), end, func(_ context.Context, req *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
+		if req.Seq == 1 {
+			time.Sleep(20 * time.Millisecond) // asks for a coordinator, say
+			if req.More {
+				end.queued.Add(1)
+			} else {
+				t.Error("the first request does not know of the second")
+			}
+		}
+		req.Queued()
+		<-release
+		return ok(req)
+	})
+	c := dial(t, addr)
+	var both []byte
+	for corr := range int32(2) {
+		req := heartbeat("g")
+		b := kafka.AppendRequestHeader([]byte{0, 0, 0, 0}, kafka.Header{Key: kmsg.Heartbeat, Version: req.GetVersion(), CorrelationID: corr + 1, ClientID: "test", HasClientID: true})
+		b = req.AppendTo(b)
+		binary.BigEndian.PutUint32(b, uint32(len(b)-4))
+		both = append(both, b...)
+	}
+	if _, err := c.Write(both); err != nil {
+		t.Fatal(err)
+	}
+	for at := time.Now(); end.flushed.Load() != 1; time.Sleep(time.Millisecond) {
+		if time.Since(at) > 5*time.Second {
+			t.Fatal("the first request was never flushed")
+		}
+	}
+	let()
+	c.receive(kmsg.Heartbeat, 4)
+	c.receive(kmsg.Heartbeat, 4)
+}

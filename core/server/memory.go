@@ -1,0 +1,65 @@
+package server
+
+import (
+	"context"
+	"sync"
+)
+
+// Memory bounds the bytes of requests in flight and held in the whole process. Past the limit
+// sessions stop reading until others are answered.
+type Memory struct {
+	mu      sync.Mutex
+	limit   int64
+	used    int64
+	waiting chan struct{}
+}
+
+// NewMemory returns a bound of limit bytes; 0 is none.
+func NewMemory(limit int64) *Memory { return &Memory{limit: limit} }
+
+// Add counts n bytes.
+func (m *Memory) Add(n int64) {
+	m.mu.Lock()
+	m.used += n
+	m.mu.Unlock()
+}
+
+// Done takes n bytes off and wakes those that wait.
+func (m *Memory) Done(n int64) {
+	m.mu.Lock()
+	m.used -= n
+	if m.waiting != nil && m.used <= m.limit {
+		close(m.waiting)
+		m.waiting = nil
+	}
+	m.mu.Unlock()
+}
+
+// Used is the number of bytes counted.
+func (m *Memory) Used() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.used
+}
+
+// Wait returns when the bytes counted are within the limit. A session with nothing in flight is
+// not to wait: its next request may be what others wait for (a heartbeat, a fetch).
+func (m *Memory) Wait(ctx context.Context) error {
+	for {
+		m.mu.Lock()
+		if m.limit <= 0 || m.used <= m.limit {
+			m.mu.Unlock()
+			return nil
+		}
+		if m.waiting == nil {
+			m.waiting = make(chan struct{})
+		}
+		c := m.waiting
+		m.mu.Unlock()
+		select {
+		case <-c:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

@@ -1,0 +1,462 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.uber.org/goleak"
+
+	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fakeVirtual has one interceptor, which runs what a test says, and an end that fails the test.
+type fakeVirtual struct {
+	rt *Runtime
+}
+
+func (*fakeVirtual) Name() string        { return "vc" }
+func (v *fakeVirtual) Acquire() *Runtime { return v.rt }
+func (*fakeVirtual) Release(*Runtime)    {}
+
+type everything struct {
+	run func(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error)
+}
+
+func (*everything) Keys() plugin.KeySet {
+	return kafka.NewKeySet(kmsg.Heartbeat, kmsg.Produce, kmsg.Fetch, kmsg.Metadata)
+}
+func (e *everything) Intercept(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
+	return e.run(ctx, req, next)
+}
+
+type noEnd struct{}
+
+func (noEnd) Handle(context.Context, *plugin.Request) (*plugin.Response, error) {
+	return nil, errors.New("end reached")
+}
+func (noEnd) Start(_ context.Context, _ *plugin.Request, _ bool, done func(*plugin.Response, error)) {
+	done(nil, errors.New("end reached"))
+}
+func (noEnd) Flush(*plugin.Session) {}
+
+func limits() config.Limits {
+	return config.Limits{FrameBytes: 1 << 20, SessionInFlight: 100, SessionBytes: 1 << 20}
+}
+
+type run = func(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error)
+
+// serve starts a server whose chain runs f, and dials it.
+func serve(t *testing.T, l config.Limits, f run) (*Server, string) {
+	t.Helper()
+	return serveEnd(t, l, noEnd{}, f)
+}
+
+func serveEnd(t *testing.T, l config.Limits, end End, f run) (*Server, string) {
+	t.Helper()
+	chain, err := plugin.NewChain([]plugin.Named{{Name: "test", Stage: plugin.Logical, Interceptor: &everything{f}}}, end, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := &fakeVirtual{&Runtime{Chain: chain, End: end, Limits: l}}
+	v.rt.Versions.Store(NewVersions("cluster", func(string, int32) int32 { return 1 << 20 }, nil, chain))
+	s := New(v, Options{Pool: &wire.Buffers{}, Memory: NewMemory(0), Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	if err := s.Listen([]Address{{Listen: "127.0.0.1:0", Node: plugin.AnyNode}}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s, s.Addresses()[0].String()
+}
+
+type client struct {
+	t *testing.T
+	net.Conn
+	corr int32
+}
+
+func dial(t *testing.T, addr string) *client {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	return &client{t: t, Conn: c}
+}
+
+func (c *client) send(req kmsg.Request) int32 {
+	c.t.Helper()
+	c.corr++
+	b := kafka.AppendRequestHeader([]byte{0, 0, 0, 0}, kafka.Header{Key: kmsg.Key(req.Key()), Version: req.GetVersion(), CorrelationID: c.corr, ClientID: "test", HasClientID: true})
+	b = req.AppendTo(b)
+	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
+	if _, err := c.Write(b); err != nil {
+		c.t.Fatal(err)
+	}
+	return c.corr
+}
+
+func (c *client) receive(key kmsg.Key, version int16) (int32, kmsg.Response) {
+	c.t.Helper()
+	frame, err := kafka.ReadFrame(c, 1<<20, nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	corr, body, err := kafka.ParseResponse(key, version, frame)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	msg, err := kafka.NewResponseBody(key, version, body).Peek()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return corr, msg
+}
+
+func (c *client) ended() {
+	c.t.Helper()
+	if n, err := c.Read(make([]byte, 1)); err == nil || n > 0 {
+		c.t.Errorf("the session is open: %d bytes, %v", n, err)
+	} else if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
+		c.t.Error("the session is still open")
+	}
+}
+
+func heartbeat(group string) *kmsg.HeartbeatRequest {
+	r := kmsg.NewPtrHeartbeatRequest()
+	r.SetVersion(4)
+	r.Group = group
+	return r
+}
+
+func ok(req *plugin.Request) (*plugin.Response, error) { return plugin.Fail(req, 0, "") }
+
+// TestAnswersLeaveInRequestOrder: the first request is answered last.
+func TestAnswersLeaveInRequestOrder(t *testing.T) {
+	const n = 50
+	release := make(chan struct{})
+	started := make(chan string, n)
+	_, addr := serve(t, limits(), func(_ context.Context, req *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
+		msg, err := req.Body.Peek()
+		if err != nil {
+			return nil, err
+		}
+		started <- msg.(*kmsg.HeartbeatRequest).Group
+		req.Queued()
+		if req.Seq == 1 {
+			<-release
+		}
+		return ok(req)
+	})
+	c := dial(t, addr)
+	for range n {
+		c.send(heartbeat("g"))
+	}
+	for range n {
+		<-started // all run while the first waits
+	}
+	close(release)
+	for want := int32(1); want <= n; want++ {
+		if corr, _ := c.receive(kmsg.Heartbeat, 4); corr != want {
+			t.Fatalf("answer %d where %d was due", corr, want)
+		}
+	}
+}
+
+// TestTurnsKeepTheSendOrder: a request starts when the one before it is queued.
+func TestTurnsKeepTheSendOrder(t *testing.T) {
+	order := make(chan uint64, 200)
+	_, addr := serve(t, limits(), func(_ context.Context, req *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
+		time.Sleep(time.Duration(req.Seq%3) * time.Millisecond)
+		order <- req.Seq
+		req.Queued()
+		return ok(req)
+	})
+	c := dial(t, addr)
+	for range 60 {
+		c.send(heartbeat("g"))
+	}
+	for want := uint64(1); want <= 60; want++ {
+		c.receive(kmsg.Heartbeat, 4)
+		if got := <-order; got != want {
+			t.Fatalf("request %d was queued where %d was due", got, want)
+		}
+	}
+}
+
+func TestErrorsAndPanicsCostTheirOwnRequest(t *testing.T) {
+	_, addr := serve(t, limits(), func(_ context.Context, req *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
+		switch req.Seq {
+		case 1:
+			return nil, errors.New("no")
+		case 2:
+			panic("boom")
+		}
+		return ok(req)
+	})
+	c := dial(t, addr)
+	for _, want := range []int16{16, 16, 0} {
+		c.send(heartbeat("g"))
+		if _, msg := c.receive(kmsg.Heartbeat, 4); msg.(*kmsg.HeartbeatResponse).ErrorCode != want {
+			t.Errorf("code %d, want %d", msg.(*kmsg.HeartbeatResponse).ErrorCode, want)
+		}
+	}
+}
+
+func TestApiVersions(t *testing.T) {
+	_, addr := serve(t, limits(), nil)
+	c := dial(t, addr)
+	req := kmsg.NewPtrApiVersionsRequest()
+	req.SetVersion(4)
+	req.ClientSoftwareName, req.ClientSoftwareVersion = "test", "1"
+	c.send(req)
+	_, msg := c.receive(kmsg.ApiVersions, 4)
+	offered := map[int16][2]int16{}
+	for _, k := range msg.(*kmsg.ApiVersionsResponse).ApiKeys {
+		offered[k.ApiKey] = [2]int16{k.MinVersion, k.MaxVersion}
+	}
+	if offered[0] != [2]int16{0, 13} || offered[1][1] != 18 {
+		t.Errorf("Produce %v, Fetch %v", offered[0], offered[1])
+	}
+	for _, k := range []kmsg.Key{kmsg.GetTelemetrySubscriptions, kmsg.LeaderAndISR, kmsg.ShareFetch} {
+		if _, ok := offered[int16(k)]; ok {
+			t.Errorf("%s is offered", kmsg.NameForKey(int16(k)))
+		}
+	}
+
+	// A version of the future is answered in version 0 with the list.
+	frame := []byte{0, 0, 0, 12, 0, 18, 0, 99, 0, 0, 0, 7, 0xff, 0xff, 1, 1}
+	if _, err := c.Write(frame); err != nil {
+		t.Fatal(err)
+	}
+	corr, msg := c.receive(kmsg.ApiVersions, 0)
+	if v := msg.(*kmsg.ApiVersionsResponse); corr != 7 || v.ErrorCode != 35 || len(v.ApiKeys) == 0 {
+		t.Errorf("%d: code %d, %d keys", corr, v.ErrorCode, len(v.ApiKeys))
+	}
+
+	// KIP-1242: another cluster's id means that the client is at the wrong place.
+	req.SetVersion(5)
+	for id, want := range map[string]int16{"cluster": 0, "other": 129} {
+		req.ClusterID, req.NodeID = &id, -1
+		c.send(req)
+		if _, msg := c.receive(kmsg.ApiVersions, 5); msg.(*kmsg.ApiVersionsResponse).ErrorCode != want {
+			t.Errorf("cluster id %s: code %d", id, msg.(*kmsg.ApiVersionsResponse).ErrorCode)
+		}
+	}
+}
+
+func TestVersionsAreTheIntersection(t *testing.T) {
+	answer := func(fetch int16, features map[string]int16, keys ...kmsg.Key) *kmsg.ApiVersionsResponse {
+		r := kmsg.NewPtrApiVersionsResponse()
+		for _, k := range append(keys, kmsg.Fetch, kmsg.Produce) {
+			a := kmsg.NewApiVersionsResponseApiKey()
+			a.ApiKey, a.MinVersion, a.MaxVersion = int16(k), 3, 12
+			if k == kmsg.Fetch {
+				a.MaxVersion = fetch
+			}
+			r.ApiKeys = append(r.ApiKeys, a)
+		}
+		for f, level := range features {
+			x := kmsg.NewApiVersionsResponseFinalizedFeature()
+			x.Name, x.MinVersionLevel, x.MaxVersionLevel = f, 1, level
+			r.FinalizedFeatures = append(r.FinalizedFeatures, x)
+		}
+		return r
+	}
+	chain, _ := plugin.NewChain(nil, noEnd{}, nil)
+	v := NewVersions("c", nil, []*kmsg.ApiVersionsResponse{
+		answer(17, map[string]int16{"group.version": 1, "metadata.version": 25}, kmsg.ConsumerGroupHeartbeat),
+		nil, // never seen: limits nothing
+		answer(16, map[string]int16{"metadata.version": 21}, kmsg.ConsumerGroupHeartbeat, kmsg.ListTransactions),
+	}, chain)
+	if got := v.Ranges()[kmsg.Fetch]; got != [2]int16{3, 16} {
+		t.Errorf("Fetch %v", got)
+	}
+	if got := v.Ranges()[kmsg.Produce]; got[0] != 0 {
+		t.Errorf("Produce from %d: librdkafka would turn compression off", got[0])
+	}
+	if v.Offers(kmsg.ConsumerGroupHeartbeat, 0) {
+		t.Error("3.9 advertises KIP-848 heartbeats and refuses them: its feature is not finalized there")
+	}
+	if v.Offers(kmsg.ListTransactions, 0) {
+		t.Error("an API of one cluster alone is offered")
+	}
+	all := NewVersions("c", nil, nil, chain)
+	if !v.Narrower(all) || all.Narrower(v) {
+		t.Error("narrower")
+	}
+}
+
+func TestBadFramesEndTheirSessionAlone(t *testing.T) {
+	_, addr := serve(t, limits(), func(_ context.Context, req *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
+		return ok(req)
+	})
+	good := dial(t, addr)
+	for name, frame := range map[string][]byte{
+		"TLS hello":       {0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3},
+		"negative size":   {0xff, 0xff, 0xff, 0xff},
+		"too large":       {0, 0x20, 0, 0},
+		"short header":    {0, 0, 0, 3, 0, 0, 0},
+		"unknown API":     {0, 0, 0, 10, 0x7f, 0, 0, 0, 0, 0, 0, 1, 0xff, 0xff},
+		"unknown version": {0, 0, 0, 10, 0, 12, 0x7f, 0, 0, 0, 0, 1, 0xff, 0xff},
+		"refused API":     {0, 0, 0, 10, 0, 4, 0, 0, 0, 0, 0, 1, 0xff, 0xff},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := dial(t, addr)
+			if _, err := c.Write(frame); err != nil {
+				t.Fatal(err)
+			}
+			c.ended()
+		})
+	}
+	good.send(heartbeat("g"))
+	good.receive(kmsg.Heartbeat, 4)
+}
+
+func TestAcksZeroIsNotAnswered(t *testing.T) {
+	fail := make(chan bool, 1)
+	_, addr := serve(t, limits(), func(_ context.Context, req *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
+		if req.Key == kmsg.Produce {
+			select {
+			case <-fail:
+				return nil, errors.New("no")
+			default:
+				return nil, nil
+			}
+		}
+		return ok(req)
+	})
+	c := dial(t, addr)
+	p := kmsg.NewPtrProduceRequest()
+	p.SetVersion(9)
+	c.send(p)
+	want := c.send(heartbeat("g"))
+	if corr, _ := c.receive(kmsg.Heartbeat, 4); corr != want {
+		t.Errorf("answer %d, want %d", corr, want)
+	}
+	fail <- true
+	c.send(p)
+	c.ended() // a failed one has no other way to be told
+}
+
+func TestLimits(t *testing.T) {
+	l := limits()
+	l.Connections, l.IdleTimeout, l.SessionInFlight = 2, 300*time.Millisecond, 3
+	release := make(chan struct{})
+	running := make(chan struct{}, 10)
+	s, addr := serve(t, l, func(_ context.Context, req *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
+		req.Queued()
+		running <- struct{}{}
+		<-release
+		return ok(req)
+	})
+	busy, idle := dial(t, addr), dial(t, addr)
+	for range 5 {
+		busy.send(heartbeat("g"))
+	}
+	for s.Sessions() < 2 {
+		time.Sleep(time.Millisecond)
+	}
+	dial(t, addr).ended() // a third connection
+	idle.ended()
+	for range 3 {
+		<-running
+	}
+	select {
+	case <-running:
+		t.Error("a fourth request runs")
+	case <-time.After(2 * l.IdleTimeout): // and the session is not idle: answers are due
+	}
+	close(release)
+	for want := int32(1); want <= 5; want++ {
+		if corr, _ := busy.receive(kmsg.Heartbeat, 4); corr != want {
+			t.Errorf("answer %d, want %d", corr, want)
+		}
+	}
+}
+
+// TestMemoryStopsReading: past the bound of the process, a session that has requests in flight reads
+// no more, one that has none does.
+func TestMemoryStopsReading(t *testing.T) {
+	release := make(chan struct{})
+	running := make(chan kmsg.Key, 10)
+	s, addr := serve(t, limits(), func(_ context.Context, req *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
+		req.Queued()
+		running <- req.Key
+		if req.Key == kmsg.Produce {
+			<-release
+		}
+		return ok(req)
+	})
+	s.memory.limit = 1000
+	c, other := dial(t, addr), dial(t, addr)
+	p := kmsg.NewPtrProduceRequest()
+	p.SetVersion(9)
+	p.Acks = 1
+	topic := kmsg.NewProduceRequestTopic()
+	part := kmsg.NewProduceRequestTopicPartition()
+	part.Records = bytes.Repeat([]byte{1}, 2000)
+	topic.Partitions = append(topic.Partitions, part)
+	p.Topics = append(p.Topics, topic)
+	c.send(p)
+	<-running
+	c.send(p)
+	other.send(heartbeat("g"))
+	if k := <-running; k != kmsg.Heartbeat {
+		t.Errorf("%s ran past the bound", kmsg.NameForKey(int16(k)))
+	}
+	other.receive(kmsg.Heartbeat, 4)
+	select {
+	case <-running:
+		t.Error("a second produce of 2,000 bytes was read while one is held and the bound is 1,000")
+	case <-time.After(100 * time.Millisecond):
+	}
+	close(release)
+	c.receive(kmsg.Produce, 9)
+	c.receive(kmsg.Produce, 9)
+	if s.memory.Used() != 0 {
+		t.Errorf("%d bytes are still counted", s.memory.Used())
+	}
+}
+
+// TestListenSwapsListeners: sessions of a listener that stays go on, new addresses serve.
+func TestListenSwapsListeners(t *testing.T) {
+	s, addr := serve(t, limits(), func(_ context.Context, req *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
+		return ok(req)
+	})
+	c := dial(t, addr)
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := free.Addr().String()
+	if err := s.Listen([]Address{{Listen: "127.0.0.1:0"}, {Listen: second}}); err == nil {
+		t.Error("an address in use was accepted")
+	}
+	_ = free.Close()
+	if err := s.Listen([]Address{{Listen: second, Cluster: "prod", Node: 3}}); err != nil {
+		t.Fatal(err)
+	}
+	c.send(heartbeat("g"))
+	c.receive(kmsg.Heartbeat, 4)
+	d := dial(t, second)
+	d.send(heartbeat("g"))
+	d.receive(kmsg.Heartbeat, 4)
+	if conn, err := net.Dial("tcp", addr); err == nil {
+		_ = conn.Close()
+		t.Error("the old address still listens")
+	}
+}

@@ -1,0 +1,469 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/telemetry"
+	"github.com/sluice-gateway/sluice/core/wire"
+)
+
+const (
+	writeTimeout = 60 * time.Second
+	writeLimit   = 8 << 20
+)
+
+// session is one client connection: a read loop that starts requests in the order in which they
+// were read, and a queue of slots whose answers leave in that order.
+type session struct {
+	server *Server
+	conn   net.Conn
+	limits config.Limits
+	shared *plugin.Session
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	writer *wire.Writer
+	turn   chan struct{}
+
+	mu       sync.Mutex
+	room     sync.Cond
+	slots    wire.Queue[*slot]
+	bytes    int64
+	seq      uint64
+	dropped  bool // the slots are given back; what is still at work gives its runtime back itself
+	inFlight atomic.Int32
+	clientID string // of the last request
+	beat     *beat  // the last heartbeat, nil before the first
+	beating  bool
+	pass     func() // lets the read loop go on
+}
+
+// slot is the place of one request in the order of answers. Slots are used again: a request that passes
+// through in steady state allocates nothing.
+type slot struct {
+	session *session
+	rt      *Runtime
+	key     kmsg.Key
+	version int16
+	corr    int32
+	frame   []byte
+	arrived time.Time
+	done    bool
+	resp    *plugin.Response // nil: nothing is written
+
+	// Of requests that pass through; others have memory of their own, which interceptors may keep.
+	req    plugin.Request
+	body   kafka.RequestBody
+	finish func(*plugin.Response, error)
+	span   func(error)
+}
+
+// Admit is for wire.Item.
+func (sl *slot) Admit() error { return nil }
+
+// Encode writes the answer's frame.
+func (sl *slot) Encode(o *kafka.Out) {
+	o.BeginFrame()
+	o.AppendResponseHeader(sl.key, sl.version, sl.corr)
+	sl.resp.Body.AppendTo(o)
+	o.EndFrame()
+	if sl.resp.Release != nil {
+		o.After(sl.resp.Release)
+	}
+}
+
+func (s *Server) slot(ss *session, rt *Runtime, h kafka.Header, frame []byte) *slot {
+	sl, ok := s.slots.Get().(*slot)
+	if !ok {
+		sl = &slot{}
+		sl.finish = func(resp *plugin.Response, err error) { // bound once
+			end := sl.span // the slot may be used again before finish returns
+			sl.session.finish(&sl.req, sl, resp, err)
+			end(err)
+		}
+	}
+	sl.session, sl.rt, sl.key, sl.version, sl.corr, sl.frame, sl.span, sl.arrived = ss, rt, h.Key, h.Version, h.CorrelationID, frame, untraced, time.Now()
+	return sl
+}
+
+// recycle gives a slot back whose answer is written, or never will be.
+func (s *Server) recycle(sl *slot) {
+	s.virtual.Release(sl.rt)
+	sl.session, sl.rt, sl.frame, sl.resp, sl.done, sl.span = nil, nil, nil, nil, false, nil
+	sl.req = plugin.Request{}
+	sl.body.Reset(0, 0, nil)
+	s.slots.Put(sl)
+}
+
+func (s *Server) newSession(conn net.Conn, addr Address, limits config.Limits) *session {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	ss := &session{server: s, conn: conn, limits: limits, ctx: ctx, cancel: cancel, turn: make(chan struct{}, 1)}
+	ss.room.L = &ss.mu
+	ss.pass = func() { ss.turn <- struct{}{} }
+	ss.shared = plugin.NewSession(ctx, sessionIDs.Add(1), conn.RemoteAddr(), func() bool { return wire.Gone(conn) })
+	ss.shared.Flush, ss.shared.Held = ss.flush, ss.held
+	ss.shared.VirtualCluster, ss.shared.Cluster, ss.shared.Node = s.virtual.Name(), addr.Cluster, addr.Node
+	return ss
+}
+
+// close ends the session; its goroutines follow.
+func (s *session) close(why error) {
+	s.cancel(why)
+	_ = s.conn.Close()
+	s.mu.Lock()
+	s.room.Broadcast()
+	s.mu.Unlock()
+}
+
+func (s *session) run() {
+	defer func() {
+		s.close(io.EOF)
+		_ = s.shared.Close()
+		s.drop()
+	}()
+	if s.server.tls != nil {
+		if err := s.handshake(); err != nil {
+			s.server.log.Debug("TLS handshake failed", "client", s.conn.RemoteAddr().String(), "error", err)
+			return
+		}
+	}
+	s.writer = wire.NewWriter(s.conn, writeLimit, writeTimeout)
+	r := wire.NewReader(s.conn, s.server.pool)
+	defer r.Close()
+	err := s.read(r)
+	var unsupported *kafka.UnsupportedError
+	switch {
+	case err == nil, errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), s.ctx.Err() != nil:
+	case errors.As(err, &unsupported):
+		s.server.log.Warn("session closed: the client uses an API or version that was not offered", "client", s.conn.RemoteAddr().String(), "error", err)
+	default:
+		s.server.log.Info("session closed", "client", s.conn.RemoteAddr().String(), "error", err)
+	}
+}
+
+// handshake accepts TLS and finds the node by the server name.
+func (s *session) handshake() error {
+	t := tls.Server(s.conn, s.server.tls)
+	ctx, cancel := context.WithTimeout(s.ctx, 10*time.Second)
+	defer cancel()
+	if err := t.HandshakeContext(ctx); err != nil {
+		return err
+	}
+	s.conn = t
+	if s.server.route != nil && s.shared.Node == plugin.AnyNode {
+		if cluster, node, ok := s.server.route(t.ConnectionState().ServerName); ok {
+			s.shared.Cluster, s.shared.Node = cluster, node
+		}
+	}
+	return nil
+}
+
+// drop gives back what the unanswered slots hold; those still at work are not used again.
+func (s *session) drop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dropped = true
+	for _, sl := range s.slots.Drain() {
+		s.server.memory.Done(int64(len(sl.frame)))
+		if sl.done {
+			s.server.virtual.Release(sl.rt)
+		}
+	}
+}
+
+// read reads requests until the connection ends.
+func (s *session) read(r *wire.Reader) error {
+	var pending server // what must be flushed before the loop may block
+	for {
+		if !r.Buffered() {
+			pending.flush(s)
+		}
+		if s.limits.IdleTimeout > 0 && s.inFlight.Load() == 0 {
+			if err := s.conn.SetReadDeadline(time.Now().Add(s.limits.IdleTimeout)); err != nil {
+				return err
+			}
+		}
+		frame, err := r.Frame(s.limits.FrameBytes)
+		for err != nil && timedOut(err) && s.inFlight.Load() > 0 && s.ctx.Err() == nil {
+			// Not idle: an answer is still due.
+			_ = s.conn.SetReadDeadline(time.Now().Add(s.limits.IdleTimeout))
+			frame, err = r.Frame(s.limits.FrameBytes)
+		}
+		if err != nil {
+			return err
+		}
+		if err := s.admit(int64(len(frame)), &pending); err != nil {
+			return err
+		}
+		if err := s.start(frame, r.Buffered(), &pending); err != nil {
+			return err
+		}
+	}
+}
+
+func timedOut(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// server remembers the end of the chain that has unflushed requests.
+type server struct{ end End }
+
+func (p *server) flush(s *session) {
+	if p.end != nil {
+		p.end.Flush(s.shared)
+		p.end = nil
+	}
+}
+
+// admit waits until a request of n bytes fits into the limits of the session and the process.
+func (s *session) admit(n int64, pending *server) error {
+	s.mu.Lock()
+	for s.slots.Len() > 0 && (s.slots.Len() >= s.limits.SessionInFlight || s.bytes+n > s.limits.SessionBytes) && s.ctx.Err() == nil {
+		s.mu.Unlock()
+		pending.flush(s)
+		s.mu.Lock()
+		if s.slots.Len() > 0 && (s.slots.Len() >= s.limits.SessionInFlight || s.bytes+n > s.limits.SessionBytes) && s.ctx.Err() == nil {
+			if err := s.waitRoom(); err != nil {
+				s.mu.Unlock()
+				return err
+			}
+		}
+	}
+	busy := s.slots.Len() > 0
+	s.mu.Unlock()
+	if busy {
+		if err := s.server.memory.Wait(s.ctx); err != nil {
+			return err
+		}
+	}
+	s.server.memory.Add(n)
+	return s.ctx.Err()
+}
+
+// waitRoom is called with s.mu held. A session that does not read sees no end of file, so it looks
+// at the socket each second.
+func (s *session) waitRoom() error {
+	t := time.AfterFunc(time.Second, func() {
+		s.mu.Lock()
+		s.room.Broadcast()
+		s.mu.Unlock()
+	})
+	defer t.Stop()
+	s.room.Wait()
+	if s.shared.Gone() {
+		return io.EOF
+	}
+	return nil
+}
+
+// start parses one request and runs it. It returns when the request has given its turn on.
+func (s *session) start(frame []byte, more bool, pending *server) error {
+	h, body, err := kafka.ParseHeader(frame, s.clientID)
+	if err != nil && (h.Key != kmsg.ApiVersions || !isUnsupported(err)) {
+		s.server.memory.Done(int64(len(frame)))
+		return err
+	}
+	s.clientID = h.ClientID
+	rt := s.server.virtual.Acquire()
+	sl := s.server.slot(s, rt, h, frame)
+	s.mu.Lock()
+	s.slots.Push(sl)
+	s.bytes += int64(len(frame))
+	s.seq++
+	seq := s.seq
+	s.mu.Unlock()
+	s.inFlight.Add(1)
+	versions := rt.Versions.Load()
+	switch {
+	case err != nil: // a version of the future
+		sl.version = 0
+		s.answer(sl, versions.Unsupported())
+		return nil
+	case h.Key == kmsg.ApiVersions:
+		s.answer(sl, versions.Answer(s.shared, h.Version, body))
+		return nil
+	case !versions.Offers(h.Key, h.Version):
+		s.answer(sl, nil)
+		return &kafka.UnsupportedError{Key: h.Key, Version: h.Version}
+	}
+	if rt.Chain.Passes(h.Key) {
+		s.fill(&sl.req, &sl.body, h, body, seq, sl.arrived)
+		ctx, end := s.trace(rt, &sl.req, len(frame))
+		sl.span = end
+		pending.end = rt.End
+		rt.End.Start(ctx, &sl.req, false, sl.finish)
+		return nil
+	}
+	own := &struct {
+		req  plugin.Request
+		body kafka.RequestBody
+	}{}
+	s.fill(&own.req, &own.body, h, body, seq, sl.arrived)
+	if h.Key == kmsg.Heartbeat {
+		s.remember(h, body)
+	}
+	own.req.SetTurn(s.pass)
+	own.req.More = more
+	s.server.workers.run(job{s, rt, &own.req, sl})
+	runtime.Gosched() // let it queue
+	select {
+	case <-s.turn:
+	default: // it takes longer: those before it must not wait
+		pending.flush(s)
+		<-s.turn
+	}
+	if more {
+		pending.end = rt.End // it may be queued without a flush
+	}
+	return nil
+}
+
+func isUnsupported(err error) bool {
+	var unsupported *kafka.UnsupportedError
+	return errors.As(err, &unsupported)
+}
+
+func (s *session) fill(req *plugin.Request, b *kafka.RequestBody, h kafka.Header, body []byte, seq uint64, arrived time.Time) {
+	b.Reset(h.Key, h.Version, body)
+	req.Header, req.Body, req.Session, req.Seq, req.Arrived = h, b, s.shared, seq, arrived
+	req.Target = plugin.Target{Node: plugin.AnyNode}
+}
+
+// handle runs a request down the chain.
+func (s *session) handle(rt *Runtime, req *plugin.Request, sl *slot) {
+	defer req.Queued()
+	ctx, end := s.trace(rt, req, len(sl.frame))
+	resp, err := plugin.Protect(ctx, req, rt.Chain.Row(req.Key))
+	s.finish(req, sl, resp, err)
+	end(err)
+}
+
+func untraced(error) {}
+
+// trace starts the span of a request, from its arrival to its answer's place in the writer.
+func (s *session) trace(rt *Runtime, req *plugin.Request, size int) (context.Context, func(error)) {
+	if rt.Tracer == nil {
+		return s.ctx, untraced
+	}
+	ctx, span := rt.Tracer.Server(s.ctx, kmsg.NameForKey(int16(req.Key)),
+		telemetry.ClientID.String(req.ClientID), telemetry.Peer.String(s.conn.RemoteAddr().String()),
+		telemetry.VirtualCluster.String(s.shared.VirtualCluster), telemetry.APIVersion.Int(int(req.Version)), telemetry.RequestSize.Int(size))
+	return ctx, func(err error) { telemetry.End(span, err) }
+}
+
+// finish answers a request; an error becomes the code that the api table names.
+func (s *session) finish(req *plugin.Request, sl *slot, resp *plugin.Response, err error) {
+	silent := req.Key == kmsg.Produce && isSilent(req)
+	if err != nil {
+		defer plugin.Settle(err)
+		if s.ctx.Err() != nil || errors.Is(err, plugin.ErrClientGone) || silent {
+			s.close(err) // a failed acks=0 produce has no other way to be told
+			s.answer(sl, nil)
+			return
+		}
+		resp, err = s.failure(req, err)
+		if err != nil {
+			s.close(err)
+			s.answer(sl, nil)
+			return
+		}
+	}
+	if silent {
+		resp = nil
+	}
+	s.answer(sl, resp)
+}
+
+func isSilent(req *plugin.Request) bool {
+	if h := req.Body.Hot(); h != nil {
+		return h.Acks == 0
+	}
+	p, err := req.Body.Produce()
+	return err == nil && p.Acks == 0
+}
+
+// failure makes the answer of a request that could not be carried out.
+func (s *session) failure(req *plugin.Request, err error) (*plugin.Response, error) {
+	var malformed *kafka.MalformedError
+	if errors.As(err, &malformed) {
+		return nil, err
+	}
+	var panicked *plugin.PanicError
+	log := s.server.log.With("client", s.conn.RemoteAddr().String(), "client_id", req.ClientID, "api", kmsg.NameForKey(int16(req.Key)))
+	if errors.As(err, &panicked) {
+		log.Error("request failed", "error", err)
+	} else {
+		log.Debug("request failed", "error", err)
+	}
+	api, _ := kafka.Lookup(req.Key)
+	return plugin.Fail(req, api.OnFailure, "")
+}
+
+// answer fills a slot and writes every answer that is due. A nil response writes nothing.
+func (s *session) answer(sl *slot, resp *plugin.Response) {
+	s.inFlight.Add(-1)
+	s.mu.Lock()
+	sl.done, sl.resp = true, resp
+	if s.dropped {
+		s.server.virtual.Release(sl.rt)
+	}
+	alive := s.ctx.Err() == nil
+	var end, wrote bool
+	for s.slots.Len() > 0 && s.slots.First().done {
+		head := s.slots.Pop()
+		size := int64(len(head.frame))
+		s.bytes -= size
+		s.server.memory.Done(size)
+		answered := false
+		if resp := head.resp; resp != nil && alive {
+			// Once it is appended, another goroutine may write it and release it.
+			answered, end, wrote = resp.Release != nil, end || resp.Close, true
+			if err := s.writer.Append(head); err != nil {
+				end = true
+			}
+		}
+		if alive {
+			// A large request is written without a copy: only a broker's answer says that it is out.
+			if len(head.frame) < kafka.SpanMin || answered {
+				s.server.pool.Recycle(head.frame)
+			}
+			s.server.recycle(head)
+		} else {
+			s.server.virtual.Release(head.rt)
+		}
+	}
+	waits := s.slots.Len() > 0
+	s.room.Broadcast()
+	s.mu.Unlock()
+	if wrote && !s.shared.Corked() {
+		if waits {
+			runtime.Gosched() // others that are ready leave in the same write
+		}
+		if err := s.writer.Flush(); err != nil {
+			end = true
+		}
+	}
+	if end {
+		s.close(io.EOF)
+	}
+}
+
+// flush writes what was held back.
+func (s *session) flush() {
+	if err := s.writer.Flush(); err != nil {
+		s.close(err)
+	}
+}
