@@ -1,0 +1,366 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/wire"
+)
+
+const (
+	dialTimeout     = 5 * time.Second
+	healthInterval  = 3 * time.Second
+	healthTimeout   = 2 * time.Second
+	refreshInterval = 30 * time.Second
+	requestTimeout  = 15 * time.Second
+	clientID        = "sluice"
+)
+
+// Cluster is a physical cluster: its control links, topology and health. It implements
+// plugin.Cluster and is shared by the runtimes that name it.
+type Cluster struct {
+	cfg     config.Cluster
+	catalog *catalog.Catalog
+	log     *slog.Logger
+	pool    *wire.Buffers
+	limit   int
+	dial    func(ctx context.Context, addr string) (net.Conn, error)
+
+	topology  atomic.Pointer[plugin.Topology]
+	reachable atomic.Bool
+	healthy   atomic.Int64 // unix nanoseconds of the last answer
+	settled   atomic.Bool
+	live      atomic.Pointer[[]int32] // the nodes that the cluster listed last
+	kick      chan struct{}
+
+	mu       sync.Mutex
+	controls map[string]*link
+	links    map[*link]int32 // sessions' links by node, to break those of dead nodes
+	backoff  map[string]*backoff
+	refresh  *refreshing
+
+	stop context.CancelFunc
+	done sync.WaitGroup
+}
+
+type refreshing struct {
+	done chan struct{}
+	topo *plugin.Topology
+	err  error
+}
+
+type backoff struct {
+	until time.Time
+	wait  time.Duration
+}
+
+// NewCluster returns a cluster and starts watching it. What the catalog knows of it is its topology
+// until it answers.
+func NewCluster(cfg config.Cluster, cat *catalog.Catalog, log *slog.Logger, pool *wire.Buffers, frameLimit int) (*Cluster, error) {
+	c := Unwatched(cfg, cat, pool)
+	c.limit, c.log = frameLimit, log.With("cluster", cfg.Name)
+	d := &net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}
+	c.dial = func(ctx context.Context, addr string) (net.Conn, error) { return d.DialContext(ctx, "tcp", addr) }
+	if err := c.recall(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	c.stop = cancel
+	c.done.Go(func() { c.watch(ctx) })
+	return c, nil
+}
+
+// Unwatched returns a cluster that is never asked anything, to check a configuration with.
+func Unwatched(cfg config.Cluster, cat *catalog.Catalog, pool *wire.Buffers) *Cluster {
+	c := &Cluster{
+		cfg: cfg, catalog: cat, pool: pool, log: slog.Default(),
+		controls: map[string]*link{}, links: map[*link]int32{}, backoff: map[string]*backoff{},
+		kick: make(chan struct{}, 1),
+	}
+	c.topology.Store(&plugin.Topology{Controller: -1, Topics: map[string]*plugin.Topic{}, IDs: map[[16]byte]*plugin.Topic{}})
+	return c
+}
+
+// Name is the cluster's name in the configuration.
+func (c *Cluster) Name() string { return c.cfg.Name }
+
+// Slot is the cluster's number in virtual node ids.
+func (c *Cluster) Slot() int { return c.cfg.Slot }
+
+// Config is the configuration that the cluster was opened with.
+func (c *Cluster) Config() config.Cluster { return c.cfg }
+
+// Reachable is what the last health check found.
+func (c *Cluster) Reachable() bool { return c.reachable.Load() }
+
+// LastAnswer is when a broker of the cluster last answered a health check; zero if never.
+func (c *Cluster) LastAnswer() time.Time {
+	n := c.healthy.Load()
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, n)
+}
+
+// Topology is the last known view.
+func (c *Cluster) Topology() *plugin.Topology { return c.topology.Load() }
+
+// Close ends the control links and the watch. Sessions' links end with their sessions.
+func (c *Cluster) Close() error {
+	c.stop()
+	c.mu.Lock()
+	controls := c.controls
+	c.controls = map[string]*link{}
+	c.mu.Unlock()
+	for _, l := range controls {
+		_ = l.Close()
+	}
+	c.done.Wait()
+	return nil
+}
+
+// addresses lists where to ask: the node's address, or all known brokers and the bootstrap list.
+func (c *Cluster) addresses(node int32) []string {
+	topo := c.Topology()
+	var out, dead []string
+	live := c.live.Load()
+	for _, b := range topo.Brokers {
+		if node != plugin.AnyNode && b.ID != node {
+			continue
+		}
+		addr := net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
+		if live != nil && !slices.Contains(*live, b.ID) {
+			dead = append(dead, addr) // asked last
+		} else {
+			out = append(out, addr)
+		}
+	}
+	out = append(out, dead...)
+	if node == plugin.AnyNode {
+		for _, b := range c.cfg.Bootstrap {
+			if !slices.Contains(out, b) {
+				out = append(out, b)
+			}
+		}
+	}
+	return out
+}
+
+// backingOff returns an error while addr failed so recently that it is not tried again.
+func (c *Cluster) backingOff(addr string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if b := c.backoff[addr]; b != nil && time.Now().Before(b.until) {
+		return fmt.Errorf("%w: %s was unreachable %s ago", plugin.ErrUnreachable, addr, b.wait)
+	}
+	return nil
+}
+
+// down reports that a node is known not to answer: the cluster no longer lists it, or the last
+// attempt to reach it failed a moment ago.
+func (c *Cluster) down(node int32) bool {
+	if live := c.live.Load(); live != nil && !slices.Contains(*live, node) {
+		return true
+	}
+	c.mu.Lock()
+	none := len(c.backoff) == 0
+	c.mu.Unlock()
+	if none {
+		return false
+	}
+	for _, addr := range c.addresses(node) {
+		c.mu.Lock()
+		b := c.backoff[addr]
+		failed := b != nil && time.Since(b.until) < time.Second
+		c.mu.Unlock()
+		if failed {
+			return true
+		}
+	}
+	return false
+}
+
+// open dials addr with a time limit and keeps the backoff of failing addresses.
+func (c *Cluster) open(ctx context.Context, addr string) (net.Conn, error) {
+	if err := c.backingOff(addr); err != nil {
+		return nil, err
+	}
+	conn, err := c.dial(ctx, addr)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err == nil {
+		delete(c.backoff, addr)
+		return conn, nil
+	}
+	b := c.backoff[addr]
+	if b == nil {
+		b = &backoff{}
+		c.backoff[addr] = b
+	}
+	b.wait = min(max(2*b.wait, 50*time.Millisecond), time.Second)
+	b.until = time.Now().Add(b.wait)
+	return nil, fmt.Errorf("%w: %w", plugin.ErrUnreachable, err)
+}
+
+func (c *Cluster) control(addr string) *link {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l := c.controls[addr]; l != nil && !l.broken() {
+		return l
+	}
+	l := newLink(func(ctx context.Context) (net.Conn, error) { return c.open(ctx, addr) }, c.pool, c.limit, nil)
+	c.controls[addr] = l
+	return l
+}
+
+// Do sends a request over a control link; see plugin.Cluster.
+func (c *Cluster) Do(ctx context.Context, node int32, req kmsg.Request) (kmsg.Response, error) {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, requestTimeout)
+		defer cancel()
+	}
+	if api, ok := kafka.Lookup(kmsg.Key(req.Key())); ok && api.GoesTo == kafka.Controller && node == plugin.AnyNode {
+		if len(c.addresses(c.Topology().Controller)) > 0 {
+			node = c.Topology().Controller
+		}
+	}
+	addrs := c.addresses(node)
+	if len(addrs) == 0 {
+		return nil, fmt.Errorf("%w: %s has no known node %d", plugin.ErrUnreachable, c.cfg.Name, node)
+	}
+	var errs []error
+	for i, addr := range addrs {
+		// One broker that does not answer must not use up the time for all.
+		end, _ := ctx.Deadline()
+		actx, cancel := context.WithTimeout(ctx, time.Until(end)/time.Duration(len(addrs)-i))
+		resp, err := c.ask(actx, addr, req)
+		cancel()
+		if err == nil {
+			return resp, nil
+		}
+		errs = append(errs, err)
+		if ctx.Err() != nil || !errors.Is(err, plugin.ErrUnreachable) {
+			break
+		}
+	}
+	return nil, errors.Join(errs...)
+}
+
+type answer struct {
+	body []byte
+	err  error
+}
+
+func (c *Cluster) ask(ctx context.Context, addr string, req kmsg.Request) (kmsg.Response, error) {
+	key := kmsg.Key(req.Key())
+	if key != kmsg.ApiVersions {
+		req.SetVersion(c.version(key, req.MaxVersion()))
+	}
+	l := c.control(addr)
+	done := make(chan answer, 1)
+	cl := &call{key: key, version: req.GetVersion(), done: func(_, b []byte, err error) { done <- answer{b, err} }}
+	cl.encode = func(o *kafka.Out) {
+		h := kafka.AppendRequestHeader(nil, kafka.Header{Key: key, Version: cl.version, CorrelationID: cl.corr, ClientID: clientID, HasClientID: true})
+		o.Append(h[8:])
+		kafka.RequestBodyOf(req).AppendTo(o)
+	}
+	l.send(cl, true)
+	select {
+	case a := <-done:
+		if a.err != nil {
+			return nil, a.err
+		}
+		return kafka.NewResponseBody(key, cl.version, a.body).Peek()
+	case <-ctx.Done():
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			// A broker that doesn't answer in time blocks every later reply of the link.
+			_ = l.Close()
+		}
+		return nil, fmt.Errorf("%w: %s: %w", plugin.ErrUnreachable, addr, context.Cause(ctx))
+	}
+}
+
+// version is the version of an API to use with this cluster, at most highest.
+func (c *Cluster) version(key kmsg.Key, highest int16) int16 {
+	if v := c.Topology().Versions; v != nil {
+		for _, k := range v.ApiKeys {
+			if k.ApiKey == int16(key) {
+				highest = min(highest, k.MaxVersion)
+			}
+		}
+	}
+	if api, ok := kafka.Lookup(key); ok {
+		highest = min(highest, api.MaxVersion)
+	}
+	return highest
+}
+
+// Coordinator finds the coordinator of a group (kind 0), transaction (1) or share group (2).
+func (c *Cluster) Coordinator(ctx context.Context, kind int8, key string) (int32, error) {
+	req := kmsg.NewPtrFindCoordinatorRequest()
+	req.CoordinatorType, req.CoordinatorKey, req.CoordinatorKeys = kind, key, []string{key}
+	resp, err := c.Do(ctx, plugin.AnyNode, req)
+	if err != nil {
+		return -1, err
+	}
+	r := resp.(*kmsg.FindCoordinatorResponse)
+	code, node := r.ErrorCode, r.NodeID
+	if len(r.Coordinators) > 0 {
+		code, node = r.Coordinators[0].ErrorCode, r.Coordinators[0].NodeID
+	}
+	if code != 0 {
+		return -1, fmt.Errorf("%w: coordinator of %q: error %d", plugin.ErrUnreachable, key, code)
+	}
+	return node, nil
+}
+
+// track notes a session's link, so that it is broken when its node is found dead.
+func (c *Cluster) track(l *link, node int32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.links[l] = node
+}
+
+// untrack forgets a link that has ended, and has the cluster looked at.
+func (c *Cluster) untrack(l *link) {
+	c.mu.Lock()
+	delete(c.links, l)
+	c.mu.Unlock()
+	if !errors.Is(l.cause(), net.ErrClosed) {
+		select {
+		case c.kick <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// BreakLinks breaks every session's link to the cluster: a failover has decided that it is gone.
+func (c *Cluster) BreakLinks() {
+	c.mu.Lock()
+	all := make([]*link, 0, len(c.links))
+	for l := range c.links {
+		all = append(all, l)
+	}
+	c.mu.Unlock()
+	for _, l := range all {
+		l.fail(plugin.ErrUnreachable)
+	}
+}
+
+// Settled reports that the cluster has been asked once, whatever came of it.
+func (c *Cluster) Settled() bool { return c.settled.Load() }

@@ -1,0 +1,351 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/telemetry"
+)
+
+// End is the end of a virtual cluster's chain: it puts requests on the session's links, splits what
+// several nodes must answer, repeats what a broken link lost, and presents virtual nodes.
+type End struct {
+	clusters []*Cluster
+	nodes    *NodeMap
+	id       string
+	limit    time.Duration
+	tracer   *telemetry.Tracer
+	trips    sync.Pool
+}
+
+// NewEnd returns the end of the chain of a virtual cluster; the first cluster is the default one.
+// Requests that find no broker are repeated until they are limit old.
+func NewEnd(virtualCluster string, clusters []*Cluster, nodes *NodeMap, limit time.Duration, tracer *telemetry.Tracer) *End {
+	return &End{clusters: clusters, nodes: nodes, id: VirtualClusterID(virtualCluster), limit: limit, tracer: tracer}
+}
+
+func (e *End) cluster(name string) *Cluster {
+	if name == "" {
+		return e.clusters[0]
+	}
+	for _, c := range e.clusters {
+		if c.cfg.Name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// target fills in what no interceptor has decided: the session's own node, or the default cluster.
+func (e *End) target(req *plugin.Request) (*Cluster, int32, error) {
+	name, node := req.Target.Cluster, req.Target.Node
+	if name == "" {
+		name = req.Session.Cluster
+	}
+	c := e.cluster(name)
+	if c == nil {
+		return nil, -1, fmt.Errorf("no cluster %q in this virtual cluster", name)
+	}
+	if node == plugin.AnyNode && req.Session.Cluster == c.cfg.Name && req.Session.Node != plugin.AnyNode && !c.down(req.Session.Node) {
+		node = req.Session.Node
+	}
+	return c, node, nil
+}
+
+// linkKey finds a session's link; the links of a session outlive a runtime.
+type linkKey struct {
+	cluster *Cluster
+	node    int32
+}
+
+type links struct {
+	mu        sync.Mutex
+	m         map[linkKey]*link
+	closed    bool
+	unsettled atomic.Int32
+}
+
+func (s *links) Close() error {
+	s.mu.Lock()
+	all := s.m
+	s.m, s.closed = nil, true
+	s.mu.Unlock()
+	for _, l := range all {
+		_ = l.Close()
+	}
+	return nil
+}
+
+type linksKey struct{}
+
+func openLinks() io.Closer { return &links{m: map[linkKey]*link{}} }
+
+func (e *End) link(s *plugin.Session, key kmsg.Key, c *Cluster, node int32) (*link, error) {
+	set, _ := s.Attach(linksKey{}, openLinks).(*links)
+	if set == nil {
+		return nil, plugin.ErrClientGone
+	}
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	if set.closed {
+		return nil, plugin.ErrClientGone
+	}
+	if key == kmsg.Produce && set.unsettled.Load() > 0 {
+		return nil, &BrokenError{Cause: errors.New("an earlier produce of the session waits to be sent again")}
+	}
+	k := linkKey{c, node}
+	if l := set.m[k]; l != nil && !l.broken() {
+		return l, nil
+	}
+	addrs := c.addresses(node)
+	if len(addrs) == 0 {
+		return nil, &BrokenError{Cause: fmt.Errorf("%s has no known node %d", c.cfg.Name, node)}
+	}
+	var l *link
+	l = newLink(func(ctx context.Context) (conn net.Conn, err error) {
+		for _, addr := range addrs {
+			if conn, err = c.open(ctx, addr); err == nil {
+				return conn, nil
+			}
+		}
+		return nil, err
+	}, c.pool, c.limit, func(error) { c.untrack(l) })
+	l.unsettled, l.session = &set.unsettled, s
+	set.m[k] = l
+	c.track(l, node)
+	return l, nil
+}
+
+// Start puts a request whose row is empty on its link without waiting, in the order of the calls;
+// with flush unset its bytes leave with Flush. done is called once, maybe before Start returns.
+func (e *End) Start(ctx context.Context, req *plugin.Request, flush bool, done func(*plugin.Response, error)) {
+	api, _ := kafka.Lookup(req.Key)
+	c, node, err := e.target(req)
+	if err != nil || (node == plugin.AnyNode && api.GoesTo != kafka.Any) || e.special(req.Key) {
+		go func() { done(plugin.Protect(ctx, req, e)) }()
+		return
+	}
+	t := e.trip(req, c, node)
+	t.ctx, t.answer = ctx, done
+	e.start(ctx, t, flush)
+}
+
+// Flush sends what Start has queued for the session.
+func (e *End) Flush(s *plugin.Session) {
+	set, _ := s.Attach(linksKey{}, openLinks).(*links)
+	if set == nil {
+		return
+	}
+	set.mu.Lock()
+	all := make([]*link, 0, 4)
+	for _, l := range set.m {
+		all = append(all, l)
+	}
+	set.mu.Unlock()
+	for _, l := range all {
+		l.flush()
+	}
+}
+
+// start puts a trip's request on its link.
+func (e *End) start(ctx context.Context, t *trip, flush bool) {
+	req := t.req
+	if e.tracer != nil {
+		_, t.span = e.tracer.Client(ctx, kmsg.NameForKey(int16(req.Key)), telemetry.Cluster.String(t.cluster.cfg.Name), telemetry.Node.Int(int(t.node)))
+	}
+	l, err := e.link(req.Session, req.Key, t.cluster, t.node)
+	if err != nil {
+		req.Queued()
+		t.finish(nil, err)
+		return
+	}
+	t.key, t.version, t.noReply, t.deadline = req.Key, req.Version, noReply(req), deadline(req)
+	silent, turn := t.noReply, req.HasTurn() // t and req may be used again before send returns
+	sent := l.send(&t.call, flush && (!turn || !req.More))
+	if turn {
+		req.Queued()
+	}
+	if silent && sent {
+		t.finish(nil, nil)
+	}
+}
+
+// noReply reports a Produce with acks=0, which brokers don't answer.
+func noReply(req *plugin.Request) bool {
+	if req.Key != kmsg.Produce {
+		return false
+	}
+	if h := req.Body.Hot(); h != nil {
+		return h.Acks == 0
+	}
+	p, err := req.Body.Produce()
+	return err == nil && p.Acks == 0
+}
+
+// deadline is when a broker that has not answered is taken for dead. Joins wait for other members.
+func deadline(req *plugin.Request) time.Time {
+	switch req.Key {
+	case kmsg.JoinGroup, kmsg.SyncGroup:
+		return time.Time{}
+	case kmsg.Fetch:
+		if h := req.Body.Hot(); h != nil {
+			return time.Now().Add(time.Duration(h.MaxWaitMillis)*time.Millisecond + 15*time.Second)
+		}
+		if f, err := req.Body.Fetch(); err == nil {
+			return time.Now().Add(time.Duration(f.MaxWaitMillis)*time.Millisecond + 15*time.Second)
+		}
+	case kmsg.Produce:
+		return time.Now().Add(40 * time.Second)
+	}
+	return time.Now().Add(60 * time.Second)
+}
+
+// Handle sends req and waits for its answer.
+func (e *End) Handle(ctx context.Context, req *plugin.Request) (*plugin.Response, error) {
+	api, _ := kafka.Lookup(req.Key)
+	wait := 20 * time.Millisecond
+	breaks := 0
+	for own := true; ; own = false {
+		resp, err := e.once(ctx, req, api, own)
+		if err == nil || !e.repeats(req, api, err) {
+			return resp, err
+		}
+		if plugin.MaybeSent(err) {
+			if breaks++; breaks > mostBreaks && e.answers(ctx, req) {
+				return nil, err // the request itself is what breaks links
+			}
+		}
+		req.Queued()
+		if own {
+			continue
+		}
+		until := req.Arrived.Add(e.limit)
+		if req.Key == kmsg.Fetch {
+			if f, ferr := req.Body.Fetch(); ferr == nil {
+				until = req.Arrived.Add(time.Duration(f.MaxWaitMillis) * time.Millisecond)
+			}
+		}
+		if left := time.Until(until); left <= 0 {
+			return nil, err
+		} else if !sleep(ctx, min(wait, left)) {
+			return nil, ctx.Err()
+		}
+		wait = min(2*wait, 500*time.Millisecond)
+		if c, _, terr := e.target(req); terr == nil && api.GoesTo == kafka.Leader && c.Reachable() {
+			rctx, cancel := context.WithTimeout(ctx, healthTimeout)
+			_, _ = c.Refresh(rctx)
+			cancel()
+		}
+	}
+}
+
+// mostBreaks is after how many links that broke under a request the request itself may be the cause.
+const mostBreaks = 5
+
+// answers asks the cluster that a request goes to whether it answers others.
+func (e *End) answers(ctx context.Context, req *plugin.Request) bool {
+	c, node, err := e.target(req)
+	if err != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	defer cancel()
+	ask := kmsg.NewPtrMetadataRequest()
+	ask.Topics = []kmsg.MetadataRequestTopic{}
+	_, err = c.Do(ctx, node, ask)
+	return err == nil
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// repeats reports whether a request that a link lost may be sent again from here. Produces may not:
+// their order is their gate's matter. What may have been carried out already is repeated only if
+// doing it twice changes nothing.
+func (e *End) repeats(req *plugin.Request, api kafka.API, err error) bool {
+	if !errors.Is(err, plugin.ErrUnreachable) || req.Key == kmsg.Produce || req.Session.Context().Err() != nil {
+		return false
+	}
+	var broken *BrokenError
+	if !errors.As(err, &broken) || !broken.Sent {
+		return true
+	}
+	return api.Repeatable
+}
+
+// once makes one attempt. own prefers the node that the client dialled.
+func (e *End) once(ctx context.Context, req *plugin.Request, api kafka.API, own bool) (*plugin.Response, error) {
+	c, node, err := e.target(req)
+	if err != nil {
+		return nil, err
+	}
+	if !own && req.Target.Node == plugin.AnyNode {
+		node = plugin.AnyNode
+	}
+	if e.special(req.Key) {
+		return e.answerSpecial(ctx, req, c, node)
+	}
+	if node == plugin.AnyNode {
+		switch api.GoesTo {
+		case kafka.Leader:
+			return e.byLeader(ctx, req, c)
+		case kafka.Coordinator:
+			if node, err = e.coordinator(ctx, req, c); err != nil {
+				return nil, err
+			}
+		case kafka.Controller:
+			if len(c.addresses(c.Topology().Controller)) > 0 {
+				node = c.Topology().Controller
+			}
+		}
+	}
+	resp, err := e.exchange(ctx, req, c, node)
+	if err != nil && req.Key == kmsg.Metadata && errors.Is(err, plugin.ErrUnreachable) && !c.Reachable() {
+		return e.lastKnown(req, c)
+	}
+	return resp, err
+}
+
+// exchange sends req to one node and waits.
+func (e *End) exchange(ctx context.Context, req *plugin.Request, c *Cluster, node int32) (*plugin.Response, error) {
+	t := e.trip(req, c, node)
+	e.start(ctx, t, true)
+	var wake <-chan struct{}
+	if req.Waker != nil {
+		wake = req.Waker.Changed()
+	}
+	for {
+		select {
+		case r := <-t.out:
+			if r.resp == nil {
+				t.free()
+			}
+			return r.resp, r.err
+		case <-wake:
+			if req.Waker.GiveUp() {
+				return nil, plugin.ErrMoved
+			}
+			wake = req.Waker.Changed()
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}

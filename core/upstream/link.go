@@ -1,0 +1,294 @@
+// Package upstream is the clusters' side: links, control links, the known topology of each cluster,
+// and the end of every chain, which puts requests on links and hides physical nodes.
+package upstream
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/wire"
+)
+
+// BrokenError says that a link broke while a request was on it.
+type BrokenError struct {
+	// Sent is false if no byte of the request can have reached the broker.
+	Sent  bool
+	Cause error
+
+	settle func()
+	once   sync.Once
+}
+
+// Settle says that the request is answered or back in its place; see plugin.Settle.
+func (e *BrokenError) Settle() {
+	if e.settle != nil {
+		e.once.Do(e.settle)
+	}
+}
+
+func (e *BrokenError) Error() string {
+	return fmt.Sprintf("link broken (sent=%t): %v", e.Sent, e.Cause)
+}
+
+// Unwrap makes a BrokenError match plugin.ErrUnreachable.
+func (e *BrokenError) Unwrap() []error { return []error{plugin.ErrUnreachable, e.Cause} }
+
+// call is a request on a link. done is called once, with the frame and the body of the response or an
+// error.
+type call struct {
+	key      kmsg.Key
+	version  int16
+	corr     int32
+	noReply  bool
+	deadline time.Time        // zero: none
+	encode   func(*kafka.Out) // everything behind the correlation id
+	done     func(frame, body []byte, err error)
+
+	link *link
+	head [8]byte
+}
+
+// Admit queues the call for its reply.
+func (c *call) Admit() error { return c.link.admit(c) }
+
+// Encode writes the request's frame.
+func (c *call) Encode(o *kafka.Out) {
+	binary.BigEndian.PutUint16(c.head[0:], uint16(c.key))
+	binary.BigEndian.PutUint16(c.head[2:], uint16(c.version))
+	binary.BigEndian.PutUint32(c.head[4:], uint32(c.corr))
+	o.BeginFrame()
+	o.Append(c.head[:])
+	c.encode(o)
+	o.EndFrame()
+}
+
+// dialer opens the connection of a link.
+type dialer func(ctx context.Context) (net.Conn, error)
+
+// link is one connection to a broker. Requests leave in the order of send, replies come in the same
+// order. It dials at its first request and never again: a broken link is replaced.
+type link struct {
+	limit  int
+	pool   *wire.Buffers
+	dial   dialer
+	writer *wire.Writer
+	onEnd  func(error)
+	// unsettled counts, over the links of a session, the produces that failed and are neither
+	// answered nor back in their place; nil for control links.
+	unsettled *atomic.Int32
+	session   *plugin.Session // nil for control links
+
+	mu      sync.Mutex
+	conn    net.Conn
+	pending wire.Queue[*call]
+	corr    int32
+	err     error
+	up      bool
+	started bool
+}
+
+func newLink(dial dialer, pool *wire.Buffers, limit int, onEnd func(error)) *link {
+	return &link{
+		dial: dial, pool: pool, limit: limit, onEnd: onEnd,
+		writer: wire.NewWriter(nil, 4<<20, 30*time.Second),
+	}
+}
+
+// send puts a request on the link. It does not wait; with flush unset the bytes leave with the next
+// flush. It reports false if the call has ended already. A call may be answered, and used again, before
+// send returns.
+func (l *link) send(c *call, flush bool) bool {
+	c.link = l
+	if err := l.writer.Append(c); err != nil {
+		if l.counts(c) {
+			l.unsettled.Add(1)
+		}
+		c.done(nil, nil, l.failure(c, false, err))
+		return false
+	}
+	if flush {
+		l.flush()
+	}
+	return true
+}
+
+// counts reports a call whose failure holds up later produces of its session.
+func (l *link) counts(c *call) bool { return l.unsettled != nil && c.key == kmsg.Produce && !c.noReply }
+
+// failure is the error of a call; a produce must have been counted.
+func (l *link) failure(c *call, sent bool, err error) *BrokenError {
+	e := &BrokenError{Sent: sent, Cause: err}
+	if l.counts(c) {
+		e.settle = func() { l.unsettled.Add(-1) }
+	}
+	return e
+}
+
+// admit queues the call for its reply and starts the link at the first one.
+func (l *link) admit(c *call) error {
+	l.mu.Lock()
+	if l.err != nil {
+		defer l.mu.Unlock()
+		return l.err
+	}
+	l.corr++
+	c.corr = l.corr
+	if !c.noReply {
+		l.pending.Push(c)
+	}
+	start := !l.started
+	l.started = true
+	l.mu.Unlock()
+	if start {
+		go l.run()
+	}
+	return nil
+}
+
+func (l *link) flush() {
+	if err := l.writer.Flush(); err != nil {
+		l.fail(err)
+	}
+}
+
+func (l *link) run() {
+	ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
+	conn, err := l.dial(ctx)
+	cancel()
+	if err != nil {
+		l.fail(err)
+		return
+	}
+	l.mu.Lock()
+	if l.err != nil {
+		l.mu.Unlock()
+		_ = conn.Close()
+		return
+	}
+	l.conn, l.up = conn, true
+	l.mu.Unlock()
+	go func() { // a broker may wait for its answers to be read before it reads on
+		if err := l.writer.Start(conn); err != nil {
+			l.fail(err)
+		}
+	}()
+	r := wire.NewReader(conn, l.pool)
+	defer r.Close()
+	corked := false
+	for {
+		frame, err := r.Frame(l.limit)
+		if err == nil && l.session != nil && !corked && r.Buffered() {
+			l.session.Cork()
+			corked = true
+		}
+		if err == nil {
+			err = l.deliver(frame)
+		}
+		if corked && (err != nil || !r.Buffered()) {
+			l.session.Uncork()
+			corked = false
+		}
+		if err != nil {
+			l.fail(err)
+			return
+		}
+	}
+}
+
+func (l *link) deliver(frame []byte) error {
+	l.mu.Lock()
+	if l.pending.Len() == 0 {
+		l.mu.Unlock()
+		return errors.New("response without a request")
+	}
+	c := l.pending.Pop()
+	l.mu.Unlock()
+	corr, body, err := kafka.ParseResponse(c.key, c.version, frame)
+	if err == nil && corr != c.corr {
+		err = fmt.Errorf("response %d where %d was due", corr, c.corr)
+	}
+	if err != nil {
+		if l.counts(c) {
+			l.unsettled.Add(1)
+		}
+		c.done(nil, nil, l.failure(c, true, err))
+		return err
+	}
+	c.done(frame, body, nil)
+	return nil
+}
+
+// fail breaks the link: every request on it ends with a BrokenError.
+func (l *link) fail(err error) {
+	l.mu.Lock()
+	if l.err != nil {
+		l.mu.Unlock()
+		return
+	}
+	if errors.Is(err, io.EOF) {
+		err = errors.New("closed by the broker")
+	}
+	l.err = err
+	pending, conn, up := l.pending.Drain(), l.conn, l.up
+	for _, c := range pending {
+		if l.counts(c) {
+			l.unsettled.Add(1) // before anybody can see that the link is broken
+		}
+	}
+	l.mu.Unlock()
+	l.writer.Fail(err)
+	if conn != nil {
+		_ = conn.Close()
+	}
+	if l.onEnd != nil {
+		l.onEnd(err)
+	}
+	for _, c := range pending {
+		c.done(nil, nil, l.failure(c, up, err))
+	}
+}
+
+// broken reports whether the link has failed.
+func (l *link) broken() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err != nil
+}
+
+// cause is why the link has ended, nil while it has not.
+func (l *link) cause() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
+
+// overdue reports whether the request at the head has waited for its reply past its deadline.
+func (l *link) overdue(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.pending.Len() == 0 {
+		return false
+	}
+	end := l.pending.First().deadline
+	return !end.IsZero() && now.After(end)
+}
+
+// Close breaks the link on purpose.
+func (l *link) Close() error {
+	l.fail(net.ErrClosed)
+	return nil
+}
+
+// MaybeSent reports whether the request may have reached the broker.
+func (e *BrokenError) MaybeSent() bool { return e.Sent }

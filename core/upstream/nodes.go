@@ -1,0 +1,111 @@
+package upstream
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"slices"
+
+	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/plugin"
+)
+
+// nodeBits is the width of a physical node id in a virtual one: vnode = (slot+1) x 2^20 + node.
+const nodeBits = 20
+
+// NodeMap maps physical nodes to virtual ones. It implements plugin.Nodes and depends on the
+// configuration alone, so that every gateway instance presents the same addresses.
+type NodeMap struct {
+	listen   config.Listen
+	clusters []*Cluster
+}
+
+// NewNodeMap maps the nodes of a virtual cluster's clusters.
+func NewNodeMap(listen config.Listen, clusters []*Cluster) *NodeMap {
+	return &NodeMap{listen: listen, clusters: clusters}
+}
+
+// VirtualClusterID is the Kafka cluster id that clients of a virtual cluster see.
+func VirtualClusterID(name string) string {
+	sum := sha256.Sum256([]byte("sluice virtual cluster " + name))
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
+}
+
+func (m *NodeMap) cluster(name string) *Cluster {
+	for _, c := range m.clusters {
+		if c.cfg.Name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// Virtual returns a node as clients see it.
+func (m *NodeMap) Virtual(cluster string, node int32) plugin.VirtualNode {
+	c := m.cluster(cluster)
+	if c == nil {
+		return plugin.VirtualNode{ID: -1, Port: -1}
+	}
+	if node < c.cfg.Nodes.First || node > c.cfg.Nodes.Last {
+		node = c.cfg.Nodes.First
+	}
+	host, port := m.listen.Advertised(m.all(), c.cfg.Name, node)
+	v := plugin.VirtualNode{ID: int32(c.cfg.Slot+1)<<nodeBits + node, Host: host, Port: port}
+	for _, b := range c.Topology().Brokers {
+		if b.ID == node {
+			v.Rack = b.Rack
+		}
+	}
+	return v
+}
+
+func (m *NodeMap) all() []config.Cluster {
+	out := make([]config.Cluster, len(m.clusters))
+	for i, c := range m.clusters {
+		out[i] = c.cfg
+	}
+	return out
+}
+
+// Physical inverts Virtual.
+func (m *NodeMap) Physical(virtual int32) (cluster string, node int32, ok bool) {
+	for _, c := range m.clusters {
+		if virtual>>nodeBits == int32(c.cfg.Slot+1) {
+			return c.cfg.Name, virtual & (1<<nodeBits - 1), true
+		}
+	}
+	return "", -1, false
+}
+
+// All lists the known nodes of every cluster, by id; a cluster of which none is known yet is
+// presented by the first node of its range.
+func (m *NodeMap) All() []plugin.VirtualNode {
+	var out []plugin.VirtualNode
+	for _, c := range m.clusters {
+		n := 0
+		for _, b := range c.Topology().Brokers {
+			v := m.Virtual(c.cfg.Name, b.ID)
+			if !slices.ContainsFunc(out, func(o plugin.VirtualNode) bool { return o.ID == v.ID }) {
+				out = append(out, v)
+			}
+			n++
+		}
+		if n == 0 {
+			out = append(out, m.Virtual(c.cfg.Name, c.cfg.Nodes.First))
+		}
+	}
+	slices.SortFunc(out, func(a, b plugin.VirtualNode) int { return int(a.ID - b.ID) })
+	return out
+}
+
+// Outside lists the nodes that lie outside their cluster's range, for /readyz.
+func (m *NodeMap) Outside() map[string][]int32 {
+	out := map[string][]int32{}
+	for _, c := range m.clusters {
+		for _, b := range c.Topology().Brokers {
+			if b.ID < c.cfg.Nodes.First || b.ID > c.cfg.Nodes.Last {
+				out[c.cfg.Name] = append(out[c.cfg.Name], b.ID)
+			}
+		}
+	}
+	return out
+}

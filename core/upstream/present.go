@@ -1,0 +1,219 @@
+package upstream
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
+)
+
+// present makes a response of cluster c show virtual nodes alone. The fields are those of every
+// response that carries a node id, an address or the cluster id.
+func (e *End) present(key kmsg.Key, version int16, c *Cluster, body *kafka.ResponseBody) error {
+	switch key {
+	case kmsg.Produce:
+		return e.presentProduce(version, c, body)
+	case kmsg.Fetch:
+		return e.presentFetch(version, c, body)
+	}
+	api, _ := kafka.Lookup(key)
+	if api.Carries&kafka.Brokers == 0 {
+		return nil
+	}
+	msg, err := body.Edit()
+	if err != nil {
+		return err
+	}
+	switch m := msg.(type) {
+	case *kmsg.MetadataResponse:
+		e.presentMetadata(c, m)
+	case *kmsg.FindCoordinatorResponse:
+		e.presentCoordinators(c, m)
+	case *kmsg.DescribeClusterResponse:
+		e.presentCluster(c, m)
+	case *kmsg.DescribeTopicPartitionsResponse:
+		for i := range m.Topics {
+			for j := range m.Topics[i].Partitions {
+				p := &m.Topics[i].Partitions[j]
+				p.LeaderID = e.virtual(c, p.LeaderID)
+				e.virtualAll(c, p.Replicas, p.ISR, p.EligibleLeaderReplicas, p.LastKnownELR, p.OfflineReplicas)
+			}
+		}
+	case *kmsg.ListPartitionReassignmentsResponse:
+		for i := range m.Topics {
+			for j := range m.Topics[i].Partitions {
+				p := &m.Topics[i].Partitions[j]
+				e.virtualAll(c, p.Replicas, p.AddingReplicas, p.RemovingReplicas)
+			}
+		}
+	case *kmsg.DescribeConfigsResponse:
+		e.presentConfigs(c, m)
+	case *kmsg.ListConfigResourcesResponse:
+		e.presentConfigResources(c, m)
+	case *kmsg.IncrementalAlterConfigsResponse:
+		for i := range m.Resources {
+			e.presentResource(c, m.Resources[i].ResourceType, &m.Resources[i].ResourceName, &m.Resources[i].ErrorMessage)
+		}
+	case *kmsg.AlterConfigsResponse:
+		for i := range m.Resources {
+			e.presentResource(c, m.Resources[i].ResourceType, &m.Resources[i].ResourceName, &m.Resources[i].ErrorMessage)
+		}
+	default:
+		return fmt.Errorf("%s carries brokers, but nobody presents them", api.Name)
+	}
+	return nil
+}
+
+// virtual maps a node id; -1 (none) stays.
+func (e *End) virtual(c *Cluster, node int32) int32 {
+	if node < 0 {
+		return node
+	}
+	return e.nodes.Virtual(c.cfg.Name, node).ID
+}
+
+func (e *End) virtualAll(c *Cluster, lists ...[]int32) {
+	for _, l := range lists {
+		for i := range l {
+			l[i] = e.virtual(c, l[i])
+		}
+	}
+}
+
+func (e *End) presentMetadata(c *Cluster, m *kmsg.MetadataResponse) {
+	own := *m
+	own.Brokers = append([]kmsg.MetadataResponseBroker{}, m.Brokers...)
+	if len(own.Brokers) > 0 {
+		own.Topics = nil
+		for _, t := range m.Topics {
+			t.Partitions = append([]kmsg.MetadataResponseTopicPartition{}, t.Partitions...)
+			for j := range t.Partitions {
+				p := &t.Partitions[j]
+				p.Replicas = append([]int32{}, p.Replicas...)
+				p.ISR = append([]int32{}, p.ISR...)
+				p.OfflineReplicas = append([]int32{}, p.OfflineReplicas...)
+			}
+			own.Topics = append(own.Topics, t)
+		}
+		c.Learn(&own)
+	}
+	m.Brokers = nil
+	for _, n := range e.nodes.All() {
+		b := kmsg.NewMetadataResponseBroker()
+		b.NodeID, b.Host, b.Port, b.Rack = n.ID, n.Host, n.Port, n.Rack
+		m.Brokers = append(m.Brokers, b)
+	}
+	m.ClusterID = &e.id
+	m.ControllerID = e.virtual(c, m.ControllerID)
+	for i := range m.Topics {
+		for j := range m.Topics[i].Partitions {
+			p := &m.Topics[i].Partitions[j]
+			p.Leader = e.virtual(c, p.Leader)
+			e.virtualAll(c, p.Replicas, p.ISR, p.OfflineReplicas)
+		}
+	}
+}
+
+func (e *End) presentCoordinators(c *Cluster, m *kmsg.FindCoordinatorResponse) {
+	if m.NodeID >= 0 && m.ErrorCode == 0 && len(m.Coordinators) == 0 {
+		v := e.nodes.Virtual(c.cfg.Name, m.NodeID)
+		m.NodeID, m.Host, m.Port = v.ID, v.Host, v.Port
+	}
+	for i := range m.Coordinators {
+		if k := &m.Coordinators[i]; k.NodeID >= 0 && k.ErrorCode == 0 {
+			v := e.nodes.Virtual(c.cfg.Name, k.NodeID)
+			k.NodeID, k.Host, k.Port = v.ID, v.Host, v.Port
+		}
+	}
+}
+
+func (e *End) presentCluster(c *Cluster, m *kmsg.DescribeClusterResponse) {
+	m.ClusterID = e.id
+	m.ControllerID = e.virtual(c, m.ControllerID)
+	if m.ErrorCode != 0 {
+		m.Brokers = nil
+		return
+	}
+	m.Brokers = nil
+	for _, n := range e.nodes.All() {
+		b := kmsg.NewDescribeClusterResponseBroker()
+		b.NodeID, b.Host, b.Port, b.Rack = n.ID, n.Host, n.Port, n.Rack
+		m.Brokers = append(m.Brokers, b)
+	}
+}
+
+// presentProduce rewrites KIP-951 leaders and endpoints, together: clients trust the id.
+func (e *End) presentProduce(version int16, c *Cluster, body *kafka.ResponseBody) error {
+	if h := body.Hot(); version < 10 || h != nil && !h.Names {
+		return nil
+	}
+	p, err := body.Produce()
+	if err != nil {
+		return err
+	}
+	changed := len(p.Brokers) > 0
+	for i := range p.Brokers {
+		b := &p.Brokers[i]
+		v := e.nodes.Virtual(c.cfg.Name, b.NodeID)
+		b.NodeID, b.Host, b.Port, b.Rack = v.ID, v.Host, v.Port, v.Rack
+	}
+	p.Brokers = once(p.Brokers, func(b kmsg.ProduceResponseBroker) int32 { return b.NodeID })
+	for i := range p.Topics {
+		for j := range p.Topics[i].Partitions {
+			if l := &p.Topics[i].Partitions[j].CurrentLeader; l.LeaderID >= 0 {
+				l.LeaderID = e.virtual(c, l.LeaderID)
+				changed = true
+			}
+		}
+	}
+	if changed {
+		_, err = body.Edit()
+	}
+	return err
+}
+
+// once drops nodes that are listed before: those outside of the range are all presented as its first.
+func once[B any](list []B, id func(B) int32) []B {
+	seen := map[int32]bool{}
+	return slices.DeleteFunc(list, func(b B) bool {
+		twice := seen[id(b)]
+		seen[id(b)] = true
+		return twice
+	})
+}
+
+func (e *End) presentFetch(version int16, c *Cluster, body *kafka.ResponseBody) error {
+	if h := body.Hot(); version < 11 || h != nil && !h.Names {
+		return nil
+	}
+	f, err := body.Fetch()
+	if err != nil {
+		return err
+	}
+	changed := len(f.Brokers) > 0
+	for i := range f.Brokers {
+		b := &f.Brokers[i]
+		v := e.nodes.Virtual(c.cfg.Name, b.NodeID)
+		b.NodeID, b.Host, b.Port, b.Rack = v.ID, v.Host, v.Port, v.Rack
+	}
+	f.Brokers = once(f.Brokers, func(b kmsg.FetchResponseBroker) int32 { return b.NodeID })
+	for i := range f.Topics {
+		for j := range f.Topics[i].Partitions {
+			p := &f.Topics[i].Partitions[j]
+			if version >= 12 && p.CurrentLeader.LeaderID >= 0 {
+				p.CurrentLeader.LeaderID = e.virtual(c, p.CurrentLeader.LeaderID)
+				changed = true
+			}
+			if p.PreferredReadReplica >= 0 {
+				p.PreferredReadReplica = e.virtual(c, p.PreferredReadReplica)
+				changed = true
+			}
+		}
+	}
+	if changed {
+		_, err = body.Edit()
+	}
+	return err
+}

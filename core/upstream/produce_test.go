@@ -1,0 +1,267 @@
+package upstream
+
+import (
+	"errors"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/plugin"
+)
+
+// produce is a produce of one batch to a partition of orders, which fakes' brokers answer.
+func produce(s *plugin.Session, node int32, acks int16) *plugin.Request {
+	m := kmsg.NewPtrProduceRequest()
+	m.SetVersion(9)
+	m.Acks = acks
+	topic, part := kmsg.NewProduceRequestTopic(), kmsg.NewProduceRequestTopicPartition()
+	part.Partition, part.Records = node, []byte("records")
+	topic.Topic, topic.Partitions = "orders", append(topic.Partitions, part)
+	m.Topics = append(m.Topics, topic)
+	req := request(s, m)
+	req.Target = plugin.Target{Cluster: "prod", Node: node}
+	return req
+}
+
+// house is two brokers that lead a partition of orders each, and the end of a chain above them.
+func house(t *testing.T) (*fakes, *End) {
+	f := newFakes(t, 0, 1)
+	f.topics["orders"] = []int32{0, 1}
+	return f, end(f.known())
+}
+
+func (f *fakes) cut(keys ...kmsg.Key) func(*arrived) bool {
+	return func(a *arrived) bool { return slices.Contains(keys, a.Key) && a.cut() }
+}
+
+// passes reports whether a produce of the session reaches a node and is answered.
+func passes(t *testing.T, f *fakes, e *End, s *plugin.Session, node int32) bool {
+	t.Helper()
+	before := len(f.broker(node).keys())
+	resp, err := e.Handle(t.Context(), produce(s, node, -1))
+	if arrived := len(f.broker(node).keys()) - before; arrived == 1 && err == nil && resp != nil {
+		return true
+	} else if arrived != 0 || !errors.Is(err, plugin.ErrUnreachable) || plugin.MaybeSent(err) {
+		t.Errorf("%d arrived, %v", arrived, err)
+	}
+	return false
+}
+
+// TestAFailedProduceStopsLaterOnes: none of the session overtakes it, on any link, until it is back in
+// its place. Others go on.
+func TestAFailedProduceStopsLaterOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, e := house(t)
+		s := session(t, 0)
+		if !passes(t, f, e, s, 1) {
+			t.Fatal("not at first")
+		}
+		for range 2 { // the second time, the first must not have been settled twice
+			f.broker(0).set(func(b *broker) { b.on = f.cut(kmsg.Produce) })
+			_, err := e.Handle(t.Context(), produce(s, 0, -1))
+			if !plugin.MaybeSent(err) {
+				t.Fatalf("cut: %v", err)
+			}
+			f.broker(0).set(func(b *broker) { b.on = nil })
+			for range 2 {
+				if passes(t, f, e, s, 0) || passes(t, f, e, s, 1) {
+					t.Error("a later produce overtook the one that failed")
+				}
+			}
+			if _, err := e.Handle(t.Context(), request(s, newest(kmsg.ListGroups))); err != nil {
+				t.Errorf("another request: %v", err)
+			}
+			if !passes(t, f, e, session(t, 0), 0) {
+				t.Error("another session is stopped")
+			}
+			plugin.Settle(err)
+			plugin.Settle(err)
+			if !passes(t, f, e, s, 0) || !passes(t, f, e, s, 1) {
+				t.Error("stopped after it was settled")
+			}
+		}
+	})
+}
+
+// TestAllFailedProducesMustSettle: of several on a link that breaks the last one counts too, and what
+// was refused for their sake does not.
+func TestAllFailedProducesMustSettle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, e := house(t)
+		s := session(t, 0)
+		b := f.broker(0)
+		b.set(func(b *broker) { b.frozen = true })
+		var failed []error
+		for range 3 {
+			e.Start(t.Context(), produce(s, 0, -1), true, func(_ *plugin.Response, err error) { failed = append(failed, err) })
+		}
+		synctest.Wait()
+		b.kill()
+		synctest.Wait()
+		b.set(func(b *broker) { b.frozen, b.down = false, false })
+		if len(failed) != 3 || !plugin.MaybeSent(errors.Join(failed...)) {
+			t.Fatal(failed)
+		}
+		for _, err := range failed {
+			_, refused := e.Handle(t.Context(), produce(s, 0, -1))
+			if refused == nil {
+				t.Fatal("sent before all were settled")
+			}
+			plugin.Settle(refused)
+			if passes(t, f, e, s, 1) {
+				t.Error("sent before all were settled")
+			}
+			plugin.Settle(err)
+		}
+		if !passes(t, f, e, s, 0) {
+			t.Error("stopped after all were settled")
+		}
+	})
+}
+
+// TestEveryWayToFailIsCounted: a produce that no broker can have seen as well.
+func TestEveryWayToFailIsCounted(t *testing.T) {
+	for name, fail := range map[string]func(*rig){
+		"dial":                 func(r *rig) { r.up <- errors.New("refused") },
+		"broken link":          func(r *rig) { r.up <- nil; _ = r.far.Close() },
+		"closed":               func(r *rig) { _ = r.link.Close() },
+		"wrong correlation id": func(r *rig) { r.up <- nil; r.write(heartbeatReply(9, 0)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				r.link.unsettled = &atomic.Int32{}
+				count := func(want int32) {
+					t.Helper()
+					synctest.Wait()
+					if got := r.link.unsettled.Load(); got != want {
+						t.Errorf("%d unsettled, want %d", got, want)
+					}
+				}
+				silent := r.call("silent", kmsg.Produce)
+				silent.noReply = true
+				r.link.send(r.call("a", kmsg.Produce), true)
+				r.link.send(r.call("b", kmsg.Produce), true)
+				r.link.send(r.call("other", kmsg.Heartbeat), true)
+				r.link.send(silent, true)
+				count(0)
+				fail(r)
+				count(2)
+				r.link.send(r.call("late", kmsg.Produce), true)
+				count(3)
+				r.link.send(r.call("late other", kmsg.Heartbeat), true)
+				again := r.call("late silent", kmsg.Produce)
+				again.noReply = true
+				if r.link.send(again, true) {
+					t.Error("sent on a broken link")
+				}
+				for i, end := range r.once("a", "b", "late", "other", "late other", "late silent") {
+					plugin.Settle(end.err)
+					count(max(2-int32(i), 0))
+				}
+			})
+		})
+	}
+}
+
+// TestAcksZero: it is over when it is on its link, and the replies of others are not mixed up.
+func TestAcksZero(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, e := house(t)
+		s := session(t, 0)
+		f.broker(0).set(func(b *broker) { b.on = func(a *arrived) bool { return a.Key == kmsg.Produce } })
+		for _, changed := range []bool{false, true, false} {
+			req := produce(s, 0, 0)
+			if changed {
+				if _, err := req.Body.Edit(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if resp, err := e.Handle(t.Context(), req); resp != nil || err != nil {
+				t.Fatal(resp, err)
+			}
+			if _, err := e.Handle(t.Context(), request(s, newest(kmsg.ListGroups))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p, l := kmsg.Produce, kmsg.ListGroups
+		if got := f.broker(0).keys(); !slices.Equal(got, []kmsg.Key{p, l, p, l, p, l}) {
+			t.Error(got)
+		}
+	})
+}
+
+// TestALinkThatBreaksMeanwhile, after it was chosen, ends the produce once, and is told for acks=0 too.
+func TestALinkThatBreaksMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, e := house(t)
+		s := session(t, 0)
+		l, err := e.link(s, kmsg.Produce, e.clusters[0], 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.writer.Fail(errors.New("test"))
+		for _, acks := range []int16{0, 0, -1} {
+			n := 0
+			e.Start(t.Context(), produce(s, 0, acks), true, func(_ *plugin.Response, err error) {
+				if n++; !errors.Is(err, plugin.ErrUnreachable) || plugin.MaybeSent(err) {
+					t.Error(err)
+				}
+				plugin.Settle(err)
+			})
+			if n != 1 {
+				t.Errorf("ended %d times", n)
+			}
+		}
+	})
+}
+
+// TestAProduceWaitsForItsLeader: one that goes to whoever leads is not sent to somebody who does not.
+func TestAProduceWaitsForItsLeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, e := house(t)
+		s := session(t, plugin.AnyNode)
+		send := func() error {
+			req := produce(s, 1, -1)
+			req.Target.Node = plugin.AnyNode
+			_, err := e.Handle(t.Context(), req)
+			plugin.Settle(err)
+			return err
+		}
+		if err := send(); err != nil || len(f.broker(1).keys()) != 1 {
+			t.Fatalf("%v, %v", err, f.broker(1).keys())
+		}
+		byID := newest(kmsg.Produce).(*kmsg.ProduceRequest)
+		byID.Acks = -1
+		byID.Topics = []kmsg.ProduceRequestTopic{{TopicID: topicID("orders"), Partitions: []kmsg.ProduceRequestTopicPartition{{Partition: 1, Records: []byte("records")}}}}
+		asked := f.broker(0).asked + f.broker(1).asked
+		if _, err := e.Handle(t.Context(), request(s, byID)); err != nil || len(f.broker(1).keys()) != 2 {
+			t.Fatalf("by id: %v, %v", err, f.broker(1).keys())
+		}
+		if f.broker(0).asked+f.broker(1).asked != asked {
+			t.Error("the cluster is asked for a leader that is known")
+		}
+		// The topic is new to the gateway: the cluster is asked who leads it.
+		e.clusters[0].topology.Store(&plugin.Topology{Brokers: e.clusters[0].Topology().Brokers})
+		if err := send(); err != nil || len(f.broker(1).keys()) != 3 {
+			t.Fatalf("%v, %v", err, f.broker(1).keys())
+		}
+		f.list(func() { f.topics["orders"] = []int32{1, -1} })
+		_, _ = e.clusters[0].Refresh(t.Context())
+		if err := send(); !errors.Is(err, plugin.ErrUnreachable) || plugin.MaybeSent(err) {
+			t.Errorf("without a leader: %v", err)
+		}
+		if n := len(f.broker(0).keys()) + len(f.broker(1).keys()); n != 3 {
+			t.Errorf("%d produces arrived", n)
+		}
+		// What the cluster itself does not know, a broker says.
+		f.list(func() { delete(f.topics, "orders") })
+		_, _ = e.clusters[0].Refresh(t.Context())
+		if err := send(); err != nil {
+			t.Error(err)
+		}
+	})
+}

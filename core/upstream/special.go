@@ -1,0 +1,170 @@
+package upstream
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/plugin"
+)
+
+// brokerResource is the resource type of a broker in the config APIs.
+const brokerResource = kmsg.ConfigResourceTypeBroker
+
+// special reports APIs whose requests name nodes: they are turned into physical ones, and
+// resources of a broker are asked from that broker.
+func (e *End) special(key kmsg.Key) bool {
+	switch key {
+	case kmsg.DescribeConfigs, kmsg.IncrementalAlterConfigs, kmsg.AlterConfigs,
+		kmsg.CreateTopics, kmsg.CreatePartitions, kmsg.AlterPartitionAssignments:
+		return true
+	}
+	return false
+}
+
+// answerSpecial sends a copy of the request that names physical nodes. A node that is not of this
+// cluster becomes -2, which brokers refuse by name.
+func (e *End) answerSpecial(ctx context.Context, req *plugin.Request, c *Cluster, node int32) (*plugin.Response, error) {
+	req, msg, err := plugin.Edit[kmsg.Request](req)
+	if err != nil {
+		return nil, err
+	}
+	brokers := map[int32]bool{}
+	name := func(kind kmsg.ConfigResourceType, n *string) {
+		if kind != brokerResource || *n == "" {
+			return
+		}
+		id, err := strconv.Atoi(*n)
+		if err != nil {
+			return
+		}
+		p := e.physical(c, int32(id))
+		*n = strconv.Itoa(int(p))
+		brokers[p] = true
+	}
+	switch m := msg.(type) {
+	case *kmsg.DescribeConfigsRequest:
+		for i := range m.Resources {
+			name(m.Resources[i].ResourceType, &m.Resources[i].ResourceName)
+		}
+	case *kmsg.IncrementalAlterConfigsRequest:
+		for i := range m.Resources {
+			name(m.Resources[i].ResourceType, &m.Resources[i].ResourceName)
+		}
+	case *kmsg.AlterConfigsRequest:
+		for i := range m.Resources {
+			name(m.Resources[i].ResourceType, &m.Resources[i].ResourceName)
+		}
+	case *kmsg.CreateTopicsRequest:
+		for i := range m.Topics {
+			for j := range m.Topics[i].ReplicaAssignment {
+				e.physicalAll(c, m.Topics[i].ReplicaAssignment[j].Replicas)
+			}
+		}
+	case *kmsg.CreatePartitionsRequest:
+		for i := range m.Topics {
+			for j := range m.Topics[i].Assignment {
+				e.physicalAll(c, m.Topics[i].Assignment[j].Replicas)
+			}
+		}
+	case *kmsg.AlterPartitionAssignmentsRequest:
+		for i := range m.Topics {
+			for j := range m.Topics[i].Partitions {
+				e.physicalAll(c, m.Topics[i].Partitions[j].Replicas)
+			}
+		}
+	}
+	switch {
+	case len(brokers) == 1:
+		for b := range brokers {
+			if len(c.addresses(b)) > 0 {
+				node = b
+			}
+		}
+	case len(brokers) > 1:
+		return plugin.Fail(req, 42, "name one broker per request")
+	case c.Topology().Controller >= 0 && len(c.addresses(c.Topology().Controller)) > 0:
+		node = c.Topology().Controller
+	}
+	return e.exchange(ctx, req, c, node)
+}
+
+func (e *End) physical(c *Cluster, virtual int32) int32 {
+	cluster, node, ok := e.nodes.Physical(virtual)
+	if !ok || cluster != c.cfg.Name {
+		return -2
+	}
+	return node
+}
+
+func (e *End) physicalAll(c *Cluster, list []int32) {
+	for i := range list {
+		list[i] = e.physical(c, list[i])
+	}
+}
+
+// presentResource turns the name of a broker resource back and drops messages that quote physical
+// node ids.
+func (e *End) presentResource(c *Cluster, kind kmsg.ConfigResourceType, name *string, message **string) {
+	if kind != brokerResource || *name == "" {
+		return
+	}
+	if id, err := strconv.Atoi(*name); err == nil {
+		*name = strconv.Itoa(int(e.virtual(c, int32(id))))
+	}
+	if *message != nil && **message != "" {
+		m := fmt.Sprintf("the broker refused the request for broker %s", *name)
+		*message = &m
+	}
+}
+
+func (e *End) presentConfigs(c *Cluster, m *kmsg.DescribeConfigsResponse) {
+	for i := range m.Resources {
+		r := &m.Resources[i]
+		if r.ResourceType != brokerResource {
+			continue
+		}
+		node := int32(-1)
+		if id, err := strconv.Atoi(r.ResourceName); err == nil {
+			node = int32(id)
+		}
+		e.presentResource(c, r.ResourceType, &r.ResourceName, &r.ErrorMessage)
+		for j := range r.Configs {
+			if v, hide := e.brokerConfig(c, node, r.Configs[j].Name); hide {
+				r.Configs[j].Value = v
+				for k := range r.Configs[j].ConfigSynonyms {
+					r.Configs[j].ConfigSynonyms[k].Value = v
+				}
+			}
+		}
+	}
+}
+
+// brokerConfig says what clients see of a broker setting that names nodes or addresses.
+func (e *End) brokerConfig(c *Cluster, node int32, name string) (*string, bool) {
+	v := e.nodes.Virtual(c.cfg.Name, node)
+	switch {
+	case name == "node.id" || name == "broker.id":
+		return kmsg.StringPtr(strconv.Itoa(int(v.ID))), true
+	case strings.HasSuffix(name, "listeners") && !strings.HasSuffix(name, "names"), name == "advertised.host.name", name == "host.name":
+		return kmsg.StringPtr(fmt.Sprintf("PLAINTEXT://%s:%d", v.Host, v.Port)), true
+	case name == "controller.quorum.voters" || name == "controller.quorum.bootstrap.servers" || name == "zookeeper.connect":
+		return kmsg.StringPtr(""), true
+	}
+	return nil, false
+}
+
+func (e *End) presentConfigResources(c *Cluster, m *kmsg.ListConfigResourcesResponse) {
+	for i := range m.ConfigResources {
+		r := &m.ConfigResources[i]
+		if r.Type != int8(brokerResource) && r.Type != int8(kmsg.ConfigResourceTypeBrokerLogger) {
+			continue
+		}
+		if id, err := strconv.Atoi(r.Name); err == nil {
+			r.Name = strconv.Itoa(int(e.virtual(c, int32(id))))
+		}
+	}
+}

@@ -1,0 +1,159 @@
+package upstream
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/plugin"
+)
+
+func TestReassignmentsArePresented(t *testing.T) {
+	versions(t, kmsg.ListPartitionReassignments, func(t *testing.T, version int16, edited bool) {
+		m := kmsg.NewPtrListPartitionReassignmentsResponse()
+		m.Version = version
+		p := kmsg.ListPartitionReassignmentsResponseTopicPartition{Replicas: []int32{nodeA}, AddingReplicas: []int32{nodeB}, RemovingReplicas: []int32{nodeA}}
+		m.Topics = []kmsg.ListPartitionReassignmentsResponseTopic{{Topic: "orders", Partitions: []kmsg.ListPartitionReassignmentsResponseTopicPartition{p}}}
+		p = shown[*kmsg.ListPartitionReassignmentsResponse](t, m, edited).Topics[0].Partitions[0]
+		equal(t, []any{p.Replicas, p.AddingReplicas, p.RemovingReplicas}, []any{[]int32{virtualA}, []int32{virtualB}, []int32{virtualA}})
+	})
+}
+
+// TestBrokerConfigsArePresented: names and values that tell nodes and addresses; what does not stays.
+func TestBrokerConfigsArePresented(t *testing.T) {
+	versions(t, kmsg.DescribeConfigs, func(t *testing.T, version int16, edited bool) {
+		m := kmsg.NewPtrDescribeConfigsResponse()
+		m.Version = version
+		r := kmsg.DescribeConfigsResponseResource{ResourceType: brokerResource, ResourceName: "777", ErrorCode: 40, ErrorMessage: kmsg.StringPtr("not node 777 of hidden")}
+		for name, value := range map[string]string{
+			"broker.id": "777", "node.id": "777", "listeners": "PLAINTEXT://hidden:9999", "advertised.listeners": "PLAINTEXT://hidden:9999",
+			"controller.quorum.voters": "777@hidden:9999", "log.retention.ms": "5000", "controller.listener.names": "CONTROLLER",
+		} {
+			c := kmsg.DescribeConfigsResponseResourceConfig{Name: name, Value: &value}
+			c.ConfigSynonyms = []kmsg.DescribeConfigsResponseResourceConfigConfigSynonym{{Name: name, Value: &value}}
+			r.Configs = append(r.Configs, c)
+		}
+		other := kmsg.DescribeConfigsResponseResource{ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: "9", Configs: []kmsg.DescribeConfigsResponseResourceConfig{{Name: "node.id", Value: kmsg.StringPtr("9")}}}
+		m.Resources = append(m.Resources, r, other)
+		got := shown[*kmsg.DescribeConfigsResponse](t, m, edited).Resources
+		equal(t, []any{got[0].ResourceName, got[1].ResourceName, *got[1].Configs[0].Value}, []any{virtualA, "9", "9"})
+		if got[0].ErrorMessage == nil || !strings.Contains(*got[0].ErrorMessage, fmt.Sprint(virtualA)) {
+			t.Errorf("%v", got[0].ErrorMessage)
+		}
+		values := map[string]string{}
+		for _, c := range got[0].Configs {
+			values[c.Name] = *c.Value
+		}
+		e, _ := hiding()
+		equal(t, values, map[string]string{
+			"broker.id": fmt.Sprint(virtualA), "node.id": fmt.Sprint(virtualA), "controller.quorum.voters": "",
+			"listeners": fmt.Sprintf("PLAINTEXT://gateway:%d", e.nodes.Virtual("prod", nodeA).Port), "advertised.listeners": fmt.Sprintf("PLAINTEXT://gateway:%d", e.nodes.Virtual("prod", nodeA).Port),
+			"log.retention.ms": "5000", "controller.listener.names": "CONTROLLER",
+		})
+	})
+}
+
+func TestConfigResourcesArePresented(t *testing.T) {
+	versions(t, kmsg.ListConfigResources, func(t *testing.T, version int16, edited bool) {
+		if version == 0 {
+			return // client metrics alone
+		}
+		m := kmsg.NewPtrListConfigResourcesResponse()
+		m.Version = version
+		m.ConfigResources = []kmsg.ListConfigResourcesResponseConfigResource{
+			{Name: "777", Type: int8(brokerResource)}, {Name: "778", Type: int8(kmsg.ConfigResourceTypeBrokerLogger)}, {Name: "9", Type: int8(kmsg.ConfigResourceTypeTopic)},
+		}
+		got := shown[*kmsg.ListConfigResourcesResponse](t, m, edited).ConfigResources
+		equal(t, []any{got[0].Name, got[1].Name, got[2].Name}, []any{virtualA, virtualB, "9"})
+	})
+	for _, key := range []kmsg.Key{kmsg.AlterConfigs, kmsg.IncrementalAlterConfigs} {
+		versions(t, key, func(t *testing.T, version int16, edited bool) {
+			message := kmsg.StringPtr("node 777")
+			if key == kmsg.AlterConfigs {
+				m := &kmsg.AlterConfigsResponse{Version: version, Resources: []kmsg.AlterConfigsResponseResource{{ResourceType: brokerResource, ResourceName: "777", ErrorMessage: message}}}
+				equal(t, shown[*kmsg.AlterConfigsResponse](t, m, edited).Resources[0].ResourceName, virtualA)
+				return
+			}
+			m := &kmsg.IncrementalAlterConfigsResponse{Version: version, Resources: []kmsg.IncrementalAlterConfigsResponseResource{{ResourceType: brokerResource, ResourceName: "777", ErrorMessage: message}}}
+			equal(t, shown[*kmsg.IncrementalAlterConfigsResponse](t, m, edited).Resources[0].ResourceName, virtualA)
+		})
+	}
+}
+
+// describe asks for the configuration of brokers, by the names that clients know.
+func describe(s *plugin.Session, names ...string) *plugin.Request {
+	m := newest(kmsg.DescribeConfigs).(*kmsg.DescribeConfigsRequest)
+	for _, n := range names {
+		m.Resources = append(m.Resources, kmsg.DescribeConfigsRequestResource{ResourceType: brokerResource, ResourceName: n})
+	}
+	return request(s, m)
+}
+
+// TestRequestsThatNameNodes reach the broker that they name, under its physical id; the client's bytes
+// stay as received. A node of another cluster is none that the broker knows.
+func TestRequestsThatNameNodes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, e := house(t)
+		s := session(t, 0)
+		req := describe(s, fmt.Sprint(1<<20+1))
+		if _, err := e.Handle(t.Context(), req); err != nil {
+			t.Fatal(err)
+		}
+		e.Start(t.Context(), req, true, func(_ *plugin.Response, err error) {
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		if len(f.broker(1).got) != 2 {
+			t.Fatalf("%v, %v", f.broker(0).keys(), f.broker(1).keys())
+		}
+		for _, m := range f.broker(1).got {
+			equal(t, m.(*kmsg.DescribeConfigsRequest).Resources[0].ResourceName, "1")
+		}
+		name := fmt.Sprint(1<<20 + 1)
+		alter, change := newest(kmsg.AlterConfigs).(*kmsg.AlterConfigsRequest), newest(kmsg.IncrementalAlterConfigs).(*kmsg.IncrementalAlterConfigsRequest)
+		alter.Resources = []kmsg.AlterConfigsRequestResource{{ResourceType: brokerResource, ResourceName: name}}
+		change.Resources = []kmsg.IncrementalAlterConfigsRequestResource{{ResourceType: brokerResource, ResourceName: name}}
+		for _, m := range []kmsg.Request{alter, change} {
+			if _, err := e.Handle(t.Context(), request(s, m)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		equal(t, f.broker(1).got[2].(*kmsg.AlterConfigsRequest).Resources[0].ResourceName, "1")
+		equal(t, f.broker(1).got[3].(*kmsg.IncrementalAlterConfigsRequest).Resources[0].ResourceName, "1")
+		if _, err := e.Handle(t.Context(), describe(s, fmt.Sprint(2<<20+1))); err != nil {
+			t.Fatal(err)
+		}
+		equal(t, f.broker(0).got[0].(*kmsg.DescribeConfigsRequest).Resources[0].ResourceName, "-2")
+
+		resp, err := e.Handle(t.Context(), describe(s, fmt.Sprint(1<<20), fmt.Sprint(1<<20+1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		msg, _ := resp.Body.Peek()
+		for _, r := range msg.(*kmsg.DescribeConfigsResponse).Resources {
+			equal(t, r.ErrorCode, 42)
+		}
+		equal(t, len(f.broker(0).got)+len(f.broker(1).got), 5)
+
+		create := newest(kmsg.CreateTopics).(*kmsg.CreateTopicsRequest)
+		create.Topics = []kmsg.CreateTopicsRequestTopic{{Topic: "new", ReplicaAssignment: []kmsg.CreateTopicsRequestTopicReplicaAssignment{{Replicas: []int32{1<<20 + 1, 1 << 20, 2 << 20}}}}}
+		grow := newest(kmsg.CreatePartitions).(*kmsg.CreatePartitionsRequest)
+		grow.Topics = []kmsg.CreatePartitionsRequestTopic{{Topic: "new", Assignment: []kmsg.CreatePartitionsRequestTopicAssignment{{Replicas: []int32{1<<20 + 1}}}}}
+		assign := newest(kmsg.AlterPartitionAssignments).(*kmsg.AlterPartitionAssignmentsRequest)
+		assign.Topics = []kmsg.AlterPartitionAssignmentsRequestTopic{{Topic: "new", Partitions: []kmsg.AlterPartitionAssignmentsRequestTopicPartition{{Replicas: []int32{1<<20 + 1}}}}}
+		for _, m := range []kmsg.Request{create, grow, assign} {
+			if _, err := e.Handle(t.Context(), request(session(t, 1), m)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := f.broker(0).got[1:] // the controller
+		equal(t, got[0].(*kmsg.CreateTopicsRequest).Topics[0].ReplicaAssignment[0].Replicas, []int32{1, 0, -2})
+		equal(t, got[1].(*kmsg.CreatePartitionsRequest).Topics[0].Assignment[0].Replicas, []int32{1})
+		equal(t, got[2].(*kmsg.AlterPartitionAssignmentsRequest).Topics[0].Partitions[0].Replicas, []int32{1})
+	})
+}

@@ -1,0 +1,328 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/plugin"
+)
+
+// known is what the store keeps of a cluster, so that a gateway that starts while the cluster is
+// dead presents the same nodes and versions.
+type known struct {
+	Slot       int             `json:"slot"`
+	ClusterID  string          `json:"cluster_id"`
+	Controller int32           `json:"controller"`
+	Brokers    []plugin.Broker `json:"brokers"`
+	// Versions is an ApiVersions v4 response body.
+	Versions []byte `json:"versions,omitempty"`
+}
+
+func (c *Cluster) recall() error {
+	var k known
+	topo := &plugin.Topology{Controller: -1, Topics: map[string]*plugin.Topic{}, IDs: map[[16]byte]*plugin.Topic{}}
+	ok, err := c.catalog.Value(catalog.KindCluster, c.cfg.Name, &k)
+	if err != nil {
+		return fmt.Errorf("state: cluster %q: %w", c.cfg.Name, err)
+	}
+	if ok {
+		if k.Slot != c.cfg.Slot {
+			return fmt.Errorf("cluster %q has slot %d in the store and %d in the file: clients would take its nodes for other ones; set `slot: %d`", c.cfg.Name, k.Slot, c.cfg.Slot, k.Slot)
+		}
+		topo.ClusterID, topo.Controller, topo.Brokers = k.ClusterID, k.Controller, k.Brokers
+		if len(k.Versions) > 0 {
+			v := kmsg.NewPtrApiVersionsResponse()
+			v.SetVersion(4)
+			if err := v.ReadFrom(k.Versions); err == nil {
+				topo.Versions = v
+			}
+		}
+	}
+	c.topology.Store(topo)
+	return nil
+}
+
+func (c *Cluster) remember(ctx context.Context, t *plugin.Topology) {
+	k := known{Slot: c.cfg.Slot, ClusterID: t.ClusterID, Controller: t.Controller, Brokers: t.Brokers}
+	if t.Versions != nil {
+		v := *t.Versions
+		v.SetVersion(4)
+		k.Versions = v.AppendTo(nil)
+	}
+	if err := c.catalog.SetValue(ctx, catalog.KindCluster, c.cfg.Name, k); err != nil && ctx.Err() == nil {
+		c.log.Error("can't store what is known of the cluster", "error", err)
+	}
+}
+
+// watch checks the health of the cluster and refreshes its topology until ctx ends.
+func (c *Cluster) watch(ctx context.Context) {
+	tick := time.NewTicker(healthInterval)
+	defer tick.Stop()
+	var refreshed time.Time
+	for {
+		c.check(ctx)
+		if c.reachable.Load() && time.Since(refreshed) > refreshInterval {
+			if _, err := c.Refresh(ctx); err == nil {
+				refreshed = time.Now()
+			}
+		}
+		c.settled.Store(true)
+		c.breakOverdue()
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-c.kick:
+			if !sleep(ctx, 200*time.Millisecond) { // a broker that dies breaks many links at once
+				return
+			}
+		}
+	}
+}
+
+// check asks the brokers for their list. It finds out what lives; links to nodes that the cluster no
+// longer lists are broken, so that what waits on them finds the new leader.
+func (c *Cluster) check(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	defer cancel()
+	if c.Topology().Versions == nil {
+		if err := c.learnVersions(ctx); err != nil {
+			c.setReachable(false, err)
+			return
+		}
+	}
+	live, err := c.liveNodes(ctx)
+	if err != nil {
+		c.setReachable(false, err)
+		return
+	}
+	c.live.Store(&live)
+	c.setReachable(true, nil)
+	c.mu.Lock()
+	var dead []*link
+	for l, node := range c.links {
+		if node != plugin.AnyNode && !slices.Contains(live, node) {
+			dead = append(dead, l)
+		}
+	}
+	c.mu.Unlock()
+	for _, l := range dead {
+		l.fail(errors.New("the cluster no longer lists this node"))
+	}
+	if len(dead) > 0 {
+		_, _ = c.Refresh(ctx)
+	}
+}
+
+func (c *Cluster) setReachable(ok bool, err error) {
+	if ok {
+		c.healthy.Store(time.Now().UnixNano())
+	}
+	if c.reachable.Swap(ok) == ok {
+		return
+	}
+	if ok {
+		c.log.Info("cluster reachable")
+		return
+	}
+	c.log.Warn("cluster unreachable: its topics are held until it is back or they are moved", "error", err)
+}
+
+// liveNodes asks all known brokers at once and takes the first answer.
+func (c *Cluster) liveNodes(ctx context.Context) ([]int32, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	addrs := c.addresses(plugin.AnyNode)
+	type found struct {
+		nodes []int32
+		err   error
+	}
+	out := make(chan found, len(addrs))
+	for _, addr := range addrs {
+		go func() {
+			req := kmsg.NewPtrMetadataRequest()
+			req.Topics = []kmsg.MetadataRequestTopic{}
+			resp, err := c.ask(ctx, addr, req)
+			if err != nil {
+				out <- found{err: err}
+				return
+			}
+			var nodes []int32
+			for _, b := range resp.(*kmsg.MetadataResponse).Brokers {
+				nodes = append(nodes, b.NodeID)
+			}
+			out <- found{nodes: nodes}
+		}()
+	}
+	var errs []error
+	for range addrs {
+		f := <-out
+		if f.err == nil && len(f.nodes) > 0 {
+			return f.nodes, nil
+		}
+		errs = append(errs, f.err)
+	}
+	return nil, errors.Join(errs...)
+}
+
+func (c *Cluster) breakOverdue() {
+	now := time.Now()
+	c.mu.Lock()
+	var late []*link
+	for l := range c.links {
+		if l.overdue(now) {
+			late = append(late, l)
+		}
+	}
+	c.mu.Unlock()
+	for _, l := range late {
+		l.fail(errors.New("the broker did not answer in time"))
+	}
+}
+
+func (c *Cluster) learnVersions(ctx context.Context) error {
+	req := kmsg.NewPtrApiVersionsRequest()
+	req.SetVersion(3)
+	req.ClientSoftwareName, req.ClientSoftwareVersion = clientID, "1"
+	resp, err := c.Do(ctx, plugin.AnyNode, req)
+	if err != nil {
+		return err
+	}
+	v := resp.(*kmsg.ApiVersionsResponse)
+	if v.ErrorCode != 0 {
+		return fmt.Errorf("ApiVersions: error %d", v.ErrorCode)
+	}
+	next := *c.Topology()
+	next.Versions = v
+	c.topology.Store(&next)
+	return nil
+}
+
+// Refresh asks for the metadata of all topics; see plugin.Cluster.
+func (c *Cluster) Refresh(ctx context.Context) (*plugin.Topology, error) {
+	c.mu.Lock()
+	if r := c.refresh; r != nil {
+		c.mu.Unlock()
+		select {
+		case <-r.done:
+			return r.topo, r.err
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	r := &refreshing{done: make(chan struct{})}
+	c.refresh = r
+	c.mu.Unlock()
+	r.topo, r.err = c.fetchTopology(ctx)
+	c.mu.Lock()
+	c.refresh = nil
+	c.mu.Unlock()
+	close(r.done)
+	return r.topo, r.err
+}
+
+func (c *Cluster) fetchTopology(ctx context.Context) (*plugin.Topology, error) {
+	before := c.Topology().Versions
+	if err := c.learnVersions(ctx); err != nil {
+		return nil, err
+	}
+	resp, err := c.Do(ctx, plugin.AnyNode, kmsg.NewPtrMetadataRequest())
+	if err != nil {
+		return nil, err
+	}
+	m := resp.(*kmsg.MetadataResponse)
+	old := c.Topology()
+	next := &plugin.Topology{Versions: old.Versions, Topics: map[string]*plugin.Topic{}, IDs: map[[16]byte]*plugin.Topic{}}
+	merge(next, m)
+	// Nodes that are down now are still known: clients must not lose their addresses.
+	for _, b := range old.Brokers {
+		if !slices.ContainsFunc(next.Brokers, func(n plugin.Broker) bool { return n.ID == b.ID }) {
+			next.Brokers = append(next.Brokers, b)
+		}
+	}
+	slices.SortFunc(next.Brokers, func(a, b plugin.Broker) int { return int(a.ID - b.ID) })
+	c.topology.Store(next)
+	if next.ClusterID != old.ClusterID || next.Controller != old.Controller || !sameVersions(before, next.Versions) || !slices.EqualFunc(next.Brokers, old.Brokers, sameBroker) {
+		c.remember(ctx, next)
+	}
+	return next, nil
+}
+
+func sameVersions(a, b *kmsg.ApiVersionsResponse) bool {
+	return a == b || a != nil && b != nil && slices.EqualFunc(a.ApiKeys, b.ApiKeys, func(a, b kmsg.ApiVersionsResponseApiKey) bool {
+		return a.ApiKey == b.ApiKey && a.MinVersion == b.MinVersion && a.MaxVersion == b.MaxVersion
+	})
+}
+
+func sameBroker(a, b plugin.Broker) bool { return a.ID == b.ID && a.Host == b.Host && a.Port == b.Port }
+
+// Learn adds what a Metadata response that passed by says.
+func (c *Cluster) Learn(m *kmsg.MetadataResponse) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	old := c.Topology()
+	next := *old
+	next.Topics, next.IDs = maps.Clone(old.Topics), maps.Clone(old.IDs)
+	next.Brokers = slices.Clone(old.Brokers)
+	merge(&next, m)
+	c.topology.Store(&next)
+}
+
+func merge(t *plugin.Topology, m *kmsg.MetadataResponse) {
+	if m.ClusterID != nil {
+		t.ClusterID = *m.ClusterID
+	}
+	if m.Version >= 1 {
+		t.Controller = m.ControllerID
+	}
+	for _, b := range m.Brokers {
+		n := plugin.Broker{ID: b.NodeID, Host: b.Host, Port: b.Port, Rack: b.Rack}
+		if i := slices.IndexFunc(t.Brokers, func(o plugin.Broker) bool { return o.ID == n.ID }); i >= 0 {
+			t.Brokers[i] = n
+		} else {
+			t.Brokers = append(t.Brokers, n)
+		}
+	}
+	for _, mt := range m.Topics {
+		if mt.Topic == nil {
+			continue
+		}
+		if mt.ErrorCode != 0 && len(mt.Partitions) == 0 {
+			if old := t.Topics[*mt.Topic]; old != nil && (mt.ErrorCode == 3 || mt.ErrorCode == 100) {
+				delete(t.Topics, old.Name)
+				delete(t.IDs, old.ID)
+			}
+			continue
+		}
+		topic := &plugin.Topic{Name: *mt.Topic, ID: mt.TopicID, Internal: mt.IsInternal}
+		old := t.Topics[topic.Name]
+		// What a version does not carry is not forgotten: an old client's metadata passes by here too.
+		if old != nil && m.Version < 10 {
+			topic.ID = old.ID
+		}
+		for _, p := range mt.Partitions {
+			for int(p.Partition) >= len(topic.Partitions) {
+				topic.Partitions = append(topic.Partitions, plugin.Partition{Leader: -1, Epoch: -1})
+			}
+			epoch := p.LeaderEpoch
+			if m.Version < 7 && old != nil && int(p.Partition) < len(old.Partitions) {
+				epoch = old.Partitions[p.Partition].Epoch
+			}
+			topic.Partitions[p.Partition] = plugin.Partition{Leader: p.Leader, Epoch: epoch, Replicas: p.Replicas, ISR: p.ISR, Offline: p.OfflineReplicas}
+		}
+		if old != nil {
+			delete(t.IDs, old.ID)
+		}
+		t.Topics[topic.Name] = topic
+		if topic.ID != ([16]byte{}) {
+			t.IDs[topic.ID] = topic
+		}
+	}
+}

@@ -1,0 +1,103 @@
+package upstream
+
+import (
+	"context"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/telemetry"
+)
+
+// trip is a session's request on a link and back. Trips are used again: a request in steady state
+// allocates nothing here.
+type trip struct {
+	call
+	end     *End
+	req     *plugin.Request
+	cluster *Cluster
+	node    int32
+	span    trace.Span
+
+	// Of Start: who is answered, and with which context the request is repeated.
+	ctx    context.Context
+	answer func(*plugin.Response, error)
+	// Of exchange.
+	out chan outcome
+
+	frame []byte
+	body  kafka.ResponseBody
+	resp  plugin.Response
+}
+
+type outcome struct {
+	resp *plugin.Response
+	err  error
+}
+
+func (e *End) trip(req *plugin.Request, c *Cluster, node int32) *trip {
+	t, ok := e.trips.Get().(*trip)
+	if !ok {
+		t = &trip{end: e, out: make(chan outcome, 1)}
+		// Bound once: a closure per request would be an allocation.
+		t.call.encode, t.done, t.resp.Release = t.encode, t.replied, t.free
+	}
+	t.req, t.cluster, t.node = req, c, node
+	return t
+}
+
+// free gives the trip and its frame back. Nobody may use its response any more.
+func (t *trip) free() {
+	if t.frame != nil {
+		t.cluster.pool.Recycle(t.frame)
+	}
+	t.req, t.cluster, t.span, t.ctx, t.answer, t.frame, t.resp.Body, t.resp.Close = nil, nil, nil, nil, nil, nil, nil, false
+	t.link = nil
+	t.body.Reset(0, 0, nil)
+	t.end.trips.Put(t)
+}
+
+func (t *trip) encode(o *kafka.Out) {
+	o.AppendHeader(t.req.Header)
+	t.req.Body.AppendTo(o)
+}
+
+// replied takes the reply, or what happened instead.
+func (t *trip) replied(frame, body []byte, err error) {
+	if err != nil {
+		t.finish(nil, err)
+		return
+	}
+	t.frame = frame
+	t.body.Reset(t.key, t.version, body)
+	t.resp.Body = &t.body
+	if err := t.end.present(t.key, t.version, t.cluster, &t.body); err != nil {
+		t.finish(nil, err)
+		return
+	}
+	t.finish(&t.resp, nil)
+}
+
+// finish answers. A trip that was given up (its session has ended, its topic has moved) is answered into
+// its channel, where nobody takes it.
+func (t *trip) finish(resp *plugin.Response, err error) {
+	if t.span != nil {
+		telemetry.End(t.span, err)
+	}
+	if t.answer == nil {
+		t.out <- outcome{resp, err}
+		return
+	}
+	ctx, req, end, answer := t.ctx, t.req, t.end, t.answer
+	if resp == nil {
+		t.free()
+	}
+	if err != nil {
+		if api, _ := kafka.Lookup(req.Key); end.repeats(req, api, err) {
+			go func() { answer(plugin.Protect(ctx, req, end)) }()
+			return
+		}
+	}
+	answer(resp, err)
+}
