@@ -1,0 +1,104 @@
+package failover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
+)
+
+const (
+	// tail is how many records at the end must match.
+	tail = 64
+	// searchBack is how far back an unknown delta is searched.
+	searchBack = 10_000
+)
+
+// errLag says that the copy has not caught up yet.
+var errLag = errors.New("the copy lags")
+
+// findDelta finds the constant distance of a partition's copy: the offset on the new side minus the
+// offset on the old side of the same record, verified on the last records that the copy has. With
+// nothing to compare the ends decide.
+func findDelta(ctx context.Context, f *kafka.Fingerprints, old, copied *side, partition int32, oldStart, oldEnd, newStart, newEnd int64, guesses ...int64) (int64, error) {
+	theirs, _, err := copied.marks(ctx, f, partition, max(newStart, newEnd-tail), newEnd)
+	if err != nil {
+		return 0, err
+	}
+	if len(theirs) == 0 {
+		if oldStart == oldEnd {
+			return newEnd - oldEnd, nil
+		}
+		return 0, fmt.Errorf("%w: partition %d has %d records on %s and none on %s", errLag, partition, oldEnd-oldStart, old.cluster.Name(), copied.cluster.Name())
+	}
+	last := theirs[len(theirs)-1].offset
+	for _, d := range guesses {
+		if from := theirs[0].offset - d; from >= oldStart && last-d < oldEnd {
+			ours, _, err := old.marks(ctx, f, partition, from, last-d+1)
+			if err != nil {
+				return 0, err
+			}
+			if aligned(ours, theirs, d) {
+				return d, nil
+			}
+		}
+	}
+	ours, _, err := old.marks(ctx, f, partition, max(oldStart, oldEnd-searchBack), oldEnd)
+	if err != nil {
+		return 0, err
+	}
+	for i := len(ours) - len(theirs); i >= 0; i-- {
+		if d := theirs[0].offset - ours[i].offset; aligned(ours[i:i+len(theirs)], theirs, d) {
+			return d, nil
+		}
+	}
+	return 0, fmt.Errorf("partition %d: the last %d records on %s are not found, in this order and without gaps, on %s: this is no exact copy", partition, len(theirs), copied.cluster.Name(), old.cluster.Name())
+}
+
+// aligned reports that the records are the same at a constant distance.
+func aligned(ours, theirs []mark, delta int64) bool {
+	if len(ours) != len(theirs) {
+		return false
+	}
+	for i := range ours {
+		if ours[i].print != theirs[i].print || ours[i].offset+delta != theirs[i].offset {
+			return false
+		}
+	}
+	return true
+}
+
+// compare verifies that every record of [from, to) on the old side stands at the same distance on
+// the new side. It reads in pieces and stops at limit bytes.
+func compare(ctx context.Context, f *kafka.Fingerprints, old, copied *side, partition int32, from, to, delta, limit int64) error {
+	const piece = 5000
+	var total int64
+	for ; from < to; from += piece {
+		end := min(from+piece, to)
+		ours, n, err := old.marks(ctx, f, partition, from, end)
+		if err != nil {
+			return err
+		}
+		theirs, m, err := copied.marks(ctx, f, partition, from+delta, end+delta)
+		if err != nil {
+			return err
+		}
+		if !aligned(ours, theirs, delta) {
+			return differ(partition, ours, theirs, delta, old, copied)
+		}
+		if total += max(n, m); total > limit {
+			return fmt.Errorf("partition %d: more than failover.compare_limit (%d bytes) would have to be compared, from offset %d on: let groups catch up, or raise the limit", partition, limit, from)
+		}
+	}
+	return nil
+}
+
+func differ(partition int32, ours, theirs []mark, delta int64, old, copied *side) error {
+	for i, o := range ours {
+		if i >= len(theirs) || theirs[i].offset != o.offset+delta || theirs[i].print != o.print {
+			return fmt.Errorf("partition %d: the record at %d on %s is not at %d on %s: the copy is not exact (records were duplicated, dropped, reordered or written there)", partition, o.offset, old.cluster.Name(), o.offset+delta, copied.cluster.Name())
+		}
+	}
+	return fmt.Errorf("partition %d: %s has records that %s does not have", partition, copied.cluster.Name(), old.cluster.Name())
+}

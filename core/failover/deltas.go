@@ -1,0 +1,113 @@
+package failover
+
+import (
+	"context"
+	"time"
+
+	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/kafka"
+)
+
+// watchDeltas verifies, while both homes live, how far each partition's copy is from the home, and
+// stores it: all that an unplanned move can go by.
+func (r *Runner) watchDeltas() {
+	tick := time.NewTicker(deltaEvery)
+	defer tick.Stop()
+	first := time.NewTimer(2 * time.Second)
+	defer first.Stop()
+	for {
+		select {
+		case <-r.ctx.Done():
+			return
+		case <-tick.C:
+		case <-first.C:
+		}
+		r.mu.Lock()
+		envs := make([]Env, 0, len(r.envs))
+		for _, e := range r.envs {
+			envs = append(envs, e)
+		}
+		r.mu.Unlock()
+		for _, e := range envs {
+			for _, t := range e.Catalog.Topics() {
+				for _, c := range e.Clusters {
+					if c.Name() != t.Home && r.ctx.Err() == nil && t.Before == nil {
+						r.storeDelta(e, t, c.Name())
+					}
+				}
+			}
+		}
+	}
+}
+
+// storeDelta compares the tails of one copy; what can't be compared now keeps what is stored.
+func (r *Runner) storeDelta(e Env, t *catalog.Topic, other string) {
+	ctx, cancel := context.WithTimeout(r.ctx, 5*time.Second)
+	defer cancel()
+	from, to := e.cluster(t.Home), e.cluster(other)
+	if from == nil || to == nil || !from.Reachable() || !to.Reachable() {
+		return
+	}
+	if to.Topology().Topics[t.Physical(other)] == nil {
+		if _, err := to.Refresh(ctx); err != nil {
+			return
+		}
+	}
+	old, err := newSide(from, t.Physical(t.Home))
+	if err != nil {
+		return
+	}
+	copied, err := newSide(to, t.Physical(other))
+	if err != nil || len(copied.topo.Partitions) != len(old.topo.Partitions) {
+		return
+	}
+	deltas, err := tails(ctx, kafka.NewFingerprints(true, r.timing().IgnoreHeaders), t, old, copied)
+	if err != nil {
+		r.log.Debug("copy not comparable", "topic", t.Name, "cluster", other, "error", err)
+		return
+	}
+	same := true
+	for p, d := range deltas {
+		have, ok := t.Partition(int32(p)).Deltas[other]
+		same = same && ok && have == d
+	}
+	if same {
+		return
+	}
+	err = e.Catalog.Update(ctx, t.Name, func(n *catalog.Topic) error {
+		if n.Generation != t.Generation {
+			return nil
+		}
+		for p, d := range deltas {
+			n.Grow(p + 1)
+			if n.Partitions[p].Deltas == nil {
+				n.Partitions[p].Deltas = map[string]int64{}
+			}
+			n.Partitions[p].Deltas[other] = d
+		}
+		return nil
+	})
+	if err != nil && ctx.Err() == nil {
+		r.log.Warn("distance of a copy not stored", "topic", t.Name, "cluster", other, "error", err)
+	}
+}
+
+func tails(ctx context.Context, f *kafka.Fingerprints, t *catalog.Topic, old, copied *side) ([]int64, error) {
+	ends, err := bounds(ctx, old, copied)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]int64, len(ends[0]))
+	for p := range out {
+		guesses := []int64{0}
+		if d, ok := t.Partition(int32(p)).Deltas[copied.cluster.Name()]; ok {
+			guesses = []int64{d, 0}
+		}
+		d, err := findDelta(ctx, f, old, copied, int32(p), ends[0][p], ends[1][p], ends[2][p], ends[3][p], guesses...)
+		if err != nil {
+			return nil, err
+		}
+		out[p] = d
+	}
+	return out, nil
+}

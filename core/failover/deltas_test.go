@@ -1,0 +1,149 @@
+package failover
+
+import (
+	"maps"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/catalog"
+)
+
+// deltas are the stored distances of a topic's only partition.
+func (w *world) deltas() map[string]int64 { return w.env.Catalog.Topic("orders").Partition(0).Deltas }
+
+// TestDistancesAreStoredWhileBothLive: soon after the start and every 10 s from then on; what is the
+// same is not written again.
+func TestDistancesAreStoredWhileBothLive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		w.apply(Options{})
+		pass(1900 * time.Millisecond)
+		if len(w.deltas()) != 0 {
+			t.Fatalf("distances at once: %v", w.deltas())
+		}
+		pass(200 * time.Millisecond)
+		if !maps.Equal(w.deltas(), map[string]int64{"dr": 25}) {
+			t.Fatalf("distances %v", w.deltas())
+		}
+		n := len(w.store.entries)
+		pass(time.Minute)
+		if len(w.store.entries) != n {
+			t.Errorf("%d more writes of what is known", len(w.store.entries)-n)
+		}
+		// The copy is made anew: what was stored is no longer true, and replaced.
+		w.dr.set(func() {
+			w.dr.topics["orders"].logs[0] = &fakeLog{epoch: 7}
+			w.dr.log("orders").add(records(1000, 1070)...)
+			w.dr.log("orders").add(records(0, 100)...)
+		})
+		pass(9 * time.Second)
+		pass(time.Second)
+		if !maps.Equal(w.deltas(), map[string]int64{"dr": 70}) {
+			t.Errorf("distances of a new copy %v", w.deltas())
+		}
+		if got := w.lives("orders", "prod", 0); len(got.Partitions) != 1 || !got.Partitions[0].Identity() {
+			t.Errorf("more has changed: %+v", got)
+		}
+	})
+}
+
+// TestWhatCantBeComparedKeepsItsDistance: a copy that is behind, gone, or broken says nothing new.
+func TestWhatCantBeComparedKeepsItsDistance(t *testing.T) {
+	for name, hurt := range map[string]func(w *world){
+		"the home is gone":     func(w *world) { w.prod.down = true },
+		"the copy is gone":     func(w *world) { w.dr.down = true },
+		"other records":        func(w *world) { w.dr.log("orders").add(records(2000, 2064)...) },
+		"another partition":    func(w *world) { w.dr.topics["orders"].logs = append(w.dr.topics["orders"].logs, &fakeLog{}) },
+		"a partition at home":  func(w *world) { w.prod.topics["orders"].logs = append(w.prod.topics["orders"].logs, &fakeLog{}) },
+		"the copy is emptied":  func(w *world) { l := w.dr.log("orders"); l.batches, l.start = nil, l.end },
+		"the topic is gone":    func(w *world) { delete(w.dr.topics, "orders") },
+		"the copy is far away": func(w *world) { w.prod.log("orders").add(records(100, 11_000)...) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, "orders")
+				w.apply(Options{})
+				pass(3 * time.Second)
+				w.prod.mu.Lock()
+				w.dr.set(func() { hurt(w) })
+				w.prod.mu.Unlock()
+				_, _ = w.prod.Refresh(t.Context())
+				_, _ = w.dr.Refresh(t.Context())
+				pass(30 * time.Second)
+				if !maps.Equal(w.deltas(), map[string]int64{"dr": 25}) {
+					t.Errorf("distances %v", w.deltas())
+				}
+			})
+		})
+	}
+}
+
+// TestACopyBehindHasADistance: replication that lags is normal and no reason to know nothing.
+func TestACopyBehindHasADistance(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		w.prod.grow("orders", 100, 900)
+		w.apply(Options{})
+		pass(3 * time.Second)
+		if !maps.Equal(w.deltas(), map[string]int64{"dr": 25}) {
+			t.Errorf("distances %v", w.deltas())
+		}
+	})
+}
+
+// TestAPlannedMoveCorrectsAStaleDistance: it compares and does not trust what is stored.
+func TestAPlannedMoveCorrectsAStaleDistance(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		remembered(t, w, map[string]int64{"dr": 3})
+		w.edit("dr", "orders")
+		pass(time.Second)
+		if p := w.lives("orders", "dr", 1).Partition(0); p.ToPhysical(10) != 35 {
+			t.Errorf("lineage %+v", p)
+		}
+	})
+}
+
+// remembered sets the distances of a topic.
+func remembered(t *testing.T, w *world, deltas map[string]int64) {
+	t.Helper()
+	err := w.env.Catalog.Update(t.Context(), "orders", func(n *catalog.Topic) error {
+		n.Partitions[0].Deltas = deltas
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestDistancesOfAMoveBelongToIt: a comparison that began before a move must not be stored after it,
+// when the homes have changed places.
+func TestDistancesOfAMoveBelongToIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		w.apply(Options{})
+		first := true
+		w.dr.set(func() {
+			w.dr.before = func(req kmsg.Request) {
+				if _, ok := req.(*kmsg.FetchRequest); ok && first {
+					first = false
+					time.Sleep(2 * time.Second) // the move overtakes the comparison
+				}
+			}
+		})
+		pass(2500 * time.Millisecond)
+		if first {
+			t.Fatal("no comparison has begun")
+		}
+		w.edit("dr", "orders")
+		pass(time.Second)
+		w.lives("orders", "dr", 1)
+		pass(2 * time.Second)
+		if !maps.Equal(w.deltas(), map[string]int64{"prod": -25}) {
+			t.Errorf("distances %v", w.deltas())
+		}
+	})
+}

@@ -1,0 +1,310 @@
+package failover
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/catalog"
+)
+
+// TestANewerEditAbortsAMoveBeforeItsCommit: wherever it stands, held clients go on at once.
+func TestANewerEditAbortsAMoveBeforeItsCommit(t *testing.T) {
+	for name, c := range map[string]struct {
+		reach func(w *world) // keeps the move in its phase
+		phase Phase
+	}{
+		"pending":   {func(w *world) { w.dr.topics["orders"].configs["max.message.bytes"] = "1" }, Pending},
+		"pre-check": {func(w *world) { w.prod.grow("orders", 100, 105) }, Check},
+		"hold":      {func(w *world) { w.produce("orders") }, Hold},
+		"prepare": {func(w *world) {
+			p := w.produce("orders")
+			go func() {
+				time.Sleep(time.Second)
+				w.prod.grow("orders", 100, 105)
+				p.pass.Leave()
+			}()
+		}, Prepare},
+	} {
+		for _, to := range []string{"prod", "", "dr"} {
+			t.Run(name+" "+to, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t, "orders")
+					c.reach(w)
+					w.edit("dr", "orders")
+					pass(1100 * time.Millisecond)
+					old := w.last("orders")
+					if old.Phase != c.phase {
+						t.Fatalf("phase %s", old.Phase)
+					}
+					held := w.produce("orders")
+					if c.phase == Pending || c.phase == Check {
+						held.answer()
+					}
+					w.edit(to, "orders")
+					all := w.runner.Moves()
+					if all[0].ID != old.ID || all[0].Phase != Dropped || all[0].Ended.IsZero() || !strings.Contains(all[0].Error, "newer edit") {
+						t.Errorf("the old move: %s, %q", all[0].Phase, all[0].Error)
+					}
+					if to == "dr" { // asked for again: a new move in its place
+						if len(all) != 2 || all[1].To != "dr" || !all[1].Ended.IsZero() {
+							t.Errorf("moves %+v", all)
+						}
+						return
+					}
+					if len(all) != 1 || len(w.runner.Pending()) != 0 || !held.in() || held.err != nil || !w.reads("orders") {
+						t.Errorf("%d moves, the held produce passed: %t, %v", len(all), held.in(), held.err)
+					}
+					w.lives("orders", "prod", 0)
+				})
+			})
+		}
+	}
+}
+
+// TestANewerEditQueuesBehindACommittedMove: the first one is published before the second begins, and
+// only the last of several edits counts.
+func TestANewerEditQueuesBehindACommittedMove(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		p := w.produce("orders")
+		w.edit("dr", "orders")
+		held := w.produce("orders")
+		p.answer()
+		pass(time.Second)
+		first := w.last("orders")
+		if first.Phase != Drain {
+			t.Fatalf("phase %s", first.Phase)
+		}
+		w.edit("prod", "orders")
+		w.edit("dr", "orders")
+		w.edit("prod", "orders")
+		pass(5 * time.Second)
+		if m := w.last("orders"); m.Phase != Pending || m.Attempts != 0 {
+			t.Errorf("the second move did not wait: %s after %d attempts", m.Phase, m.Attempts)
+		}
+		if got := w.lives("orders", "dr", 1); got.Published != 0 {
+			t.Error("published before the held produce is answered")
+		}
+		held.answer()
+		pass(time.Second)
+		all := w.runner.Moves()
+		last := all[len(all)-1]
+		if all[0].ID != first.ID || all[0].Phase != Done || last.Phase != Done || last.From != "dr" || last.To != "prod" {
+			t.Errorf("moves %+v", all)
+		}
+		if begun := last.Steps[slices.IndexFunc(last.Steps, func(s Step) bool { return s.Phase == Check })].At; begun.Before(all[0].Ended) {
+			t.Errorf("begun %s, but the first one ended %s", begun, all[0].Ended)
+		}
+		for _, m := range all[1 : len(all)-1] {
+			if m.Phase != Dropped {
+				t.Errorf("an edit between: %+v", m)
+			}
+		}
+		w.lives("orders", "prod", 2)
+	})
+}
+
+// TestAnEditDuringTheCommit finds a catalog that does not say yet where the topic will live, and must
+// not take that for its answer.
+func TestAnEditDuringTheCommit(t *testing.T) {
+	for to, generation := range map[string]int32{"prod": 2, "dr": 1} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, "orders")
+			written := make(chan struct{})
+			w.store.set(nil, func() { <-written })
+			w.edit("dr", "orders")
+			pass(time.Second)
+			if m := w.last("orders"); m.Phase != Commit || w.env.Catalog.Topic("orders").Home != "prod" {
+				t.Fatalf("phase %s", m.Phase)
+			}
+			w.edit(to, "orders")
+			close(written)
+			pass(time.Second)
+			if got := w.lives("orders", to, generation); got.Published != generation || len(w.runner.Pending()) != 0 {
+				t.Errorf("published %d, pending %+v", got.Published, w.runner.Pending())
+			}
+		})
+	}
+}
+
+// TestOtherEditsLeaveAMoveAlone: an edit of something else, and a reload, keep a pending move.
+func TestOtherEditsLeaveAMoveAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders", "other")
+		w.dr.topics["orders"].configs["max.message.bytes"] = "1"
+		w.edit("dr", "orders")
+		id := w.last("orders").ID
+		if out := w.edit("dr", "other"); len(out) != 2 { // both topics live elsewhere
+			t.Errorf("Apply returns %+v", out)
+		}
+		pass(time.Second)
+		w.apply(Options{})
+		if m := w.last("orders"); m.ID != id || m.Phase != Pending || len(w.runner.Moves()) != 2 {
+			t.Errorf("moves %+v", w.runner.Moves())
+		}
+		w.lives("other", "dr", 1) // a refused move holds back nothing else
+		w.lives("orders", "prod", 0)
+	})
+}
+
+// TestACommittedMoveIsPublishedAfterARestart: the catalog says where the topic lives; clients are
+// told so at the start.
+func TestACommittedMoveIsPublishedAfterARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		p := w.produce("orders")
+		w.edit("dr", "orders")
+		held := w.produce("orders")
+		p.answer()
+		pass(time.Second)
+		stored := slices.Clone(w.store.entries) // as a crash in drain leaves it
+		held.answer()
+		_ = w.runner.Close()
+		w.open(stored)
+		if got := w.lives("orders", "dr", 1); got.Published != 0 || got.View().Home != "prod" {
+			t.Fatalf("the test's store is not one of a crash: %+v", got)
+		}
+		w.apply(Options{})
+		if got := w.lives("orders", "dr", 1); got.Published != 1 || got.Before != nil {
+			t.Errorf("after the restart: published %d, before %v", got.Published, got.Before)
+		}
+		if len(w.runner.Moves()) != 1 {
+			t.Errorf("moves %+v", w.runner.Moves())
+		}
+	})
+}
+
+// TestCloseAbortsWhatIsNotCommitted and waits for it; nobody stays held.
+func TestCloseAbortsWhatIsNotCommitted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders", "other")
+		w.dr.topics["other"].configs["max.message.bytes"] = "1"
+		w.produce("orders")
+		w.edit("dr", "orders", "other")
+		began := time.Now()
+		if err := w.runner.Close(); err != nil || time.Since(began) > 0 {
+			t.Errorf("%v after %s", err, time.Since(began))
+		}
+		for _, n := range []string{"orders", "other"} {
+			if m := w.last(n); m.Phase != Dropped {
+				t.Errorf("%s: %s", n, m.Phase)
+			}
+			w.lives(n, "prod", 0)
+		}
+		// The file still says so: the next start moves them.
+		w.open(slices.Clone(w.store.entries))
+		w.apply(Options{})
+		pass(time.Second)
+		w.lives("orders", "dr", 1)
+		if m := w.last("other"); m.Phase != Pending {
+			t.Errorf("other: %s", m.Phase)
+		}
+	})
+}
+
+// TestWait ends with the move, or with its context.
+func TestWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		if _, ok, err := w.runner.Wait(t.Context(), "vc", "orders"); ok || err != nil {
+			t.Errorf("without a move: %t, %v", ok, err)
+		}
+		p := w.produce("orders")
+		w.edit("dr", "orders")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if m, ok, err := w.runner.Wait(ctx, "vc", "orders"); !ok || !errors.Is(err, context.DeadlineExceeded) || m.Phase != Hold {
+			t.Errorf("%s, %t, %v", m.Phase, ok, err)
+		}
+		p.answer()
+		if m, ok, err := w.runner.Wait(t.Context(), "vc", "orders"); !ok || err != nil || m.Phase != Done {
+			t.Errorf("%s, %t, %v", m.Phase, ok, err)
+		}
+	})
+}
+
+// TestAMoveRemembersProducers: batches that only the old home has seen are recognised afterwards when
+// they are sent again, and the sequence goes on where it was.
+func TestAMoveRemembersProducers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		for i := range 3 {
+			for _, f := range []*fake{w.prod, w.dr} {
+				s := shape{}
+				if f == w.prod {
+					s = shape{producer: 5, sequence: int32(10 * i)}
+				}
+				f.log("orders").batch(s, records(100+10*i, 110+10*i)...)
+			}
+		}
+		// Of another one only the last sequence is left.
+		quiet := kmsg.NewDescribeProducersResponseTopicPartitionActiveProducer()
+		quiet.ProducerID, quiet.ProducerEpoch, quiet.LastSequence, quiet.CurrentTxnStartOffset = 6, 2, 41, -1
+		w.prod.log("orders").producers = append(w.prod.log("orders").producers, quiet)
+		w.edit("dr", "orders")
+		pass(time.Second)
+		check := func() {
+			t.Helper()
+			memory := w.lives("orders", "dr", 1).Memory()
+			for _, c := range []struct {
+				id   int64
+				b    catalog.Remembered
+				want catalog.Verdict
+				base int64
+			}{
+				{5, catalog.Remembered{First: 20, Last: 29}, catalog.Duplicate, 120},
+				{5, catalog.Remembered{First: 0, Last: 9}, catalog.Duplicate, 100},
+				{5, catalog.Remembered{First: 30, Last: 34}, catalog.Pass, -1},
+				{6, catalog.Remembered{Epoch: 2, First: 42, Last: 42}, catalog.Pass, -1},
+				{7, catalog.Remembered{First: 3, Last: 3}, catalog.Pass, -1}, // nobody knows it
+			} {
+				if v, base := memory.Judge(0, c.id, c.b); v != c.want || base != c.base {
+					t.Errorf("producer %d, %d to %d: verdict %d at %d, want %d at %d", c.id, c.b.First, c.b.Last, v, base, c.want, c.base)
+				}
+			}
+		}
+		memory := w.lives("orders", "dr", 1).Memory()
+		for id, first := range map[int64]int32{5: 35, 6: 44} {
+			if v, _ := memory.Judge(0, id, catalog.Remembered{Epoch: int16(id-5) * 2, First: first, Last: first}); v != catalog.OutOfOrder {
+				t.Errorf("producer %d with a gap: verdict %d", id, v)
+			}
+		}
+		check()
+		w.reopen() // it is in the same write as the move
+		check()
+	})
+}
+
+// TestTheMoveAndItsMemoryAreOneWrite: a crash leaves all of it or nothing.
+func TestTheMoveAndItsMemoryAreOneWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		writes := 0
+		w.store.set(nil, func() { writes++ })
+		before := len(w.store.entries)
+		p := w.produce("orders")
+		w.edit("dr", "orders")
+		p.answer()
+		pass(100 * time.Millisecond)
+		var kinds []string
+		for _, e := range w.store.entries[before:] {
+			kinds = append(kinds, e.Kind)
+		}
+		// The commit, then what is published, then the report.
+		if want := []string{catalog.KindTopic, catalog.KindMemory, catalog.KindMove, catalog.KindTopic, catalog.KindMove}; !slices.Equal(kinds, want) || writes != 3 {
+			t.Errorf("%v in %d writes", kinds, writes)
+		}
+		var committed catalog.Topic
+		if err := json.Unmarshal(w.store.entries[before].Value, &committed); err != nil || committed.Home != "dr" || committed.Published != 0 || committed.Before == nil {
+			t.Errorf("committed %+v, %v", committed, err)
+		}
+	})
+}

@@ -1,0 +1,367 @@
+package failover
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plugin"
+)
+
+const (
+	outOfRange = 1 // Kafka's error codes
+	notLeader  = 6
+	noTopic    = 3
+)
+
+// fake is a cluster in memory. It answers what a move asks as a broker would, without waiting, so
+// that time limits can be tested with synctest.
+type fake struct {
+	name string
+
+	mu     sync.Mutex
+	down   bool
+	topo   *plugin.Topology
+	topics map[string]*fakeTopic
+	groups map[string]map[int32]int64 // offsets committed for "orders", by group
+	before func(kmsg.Request)         // called before a request is answered
+	asked  map[kmsg.Key]int
+	broken int // calls of BreakLinks
+}
+
+type fakeTopic struct {
+	logs    []*fakeLog
+	configs map[string]string
+}
+
+// fakeLog is one partition. Partition p of a topic is led by node p%2.
+type fakeLog struct {
+	start, end int64
+	epoch      int32
+	batches    []fakeBatch
+	producers  []kmsg.DescribeProducersResponseTopicPartitionActiveProducer
+}
+
+type fakeBatch struct {
+	last int64
+	raw  kafka.Batch
+}
+
+func newFake(name string) *fake {
+	f := &fake{name: name, topics: map[string]*fakeTopic{}, groups: map[string]map[int32]int64{}, asked: map[kmsg.Key]int{}}
+	f.topo = &plugin.Topology{}
+	return f
+}
+
+// topic makes a topic of n partitions and returns their logs.
+func (f *fake) topic(name string, n int) []*fakeLog {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t := &fakeTopic{configs: map[string]string{"max.message.bytes": "1048588", "message.timestamp.type": "CreateTime"}}
+	for range n {
+		t.logs = append(t.logs, &fakeLog{epoch: 7})
+	}
+	f.topics[name] = t
+	f.topo = f.view()
+	return t.logs
+}
+
+func (f *fake) view() *plugin.Topology {
+	topo := &plugin.Topology{
+		ClusterID: f.name, Brokers: []plugin.Broker{{ID: 0}, {ID: 1}},
+		Topics: map[string]*plugin.Topic{}, IDs: map[[16]byte]*plugin.Topic{},
+	}
+	for name, t := range f.topics {
+		pt := &plugin.Topic{Name: name}
+		copy(pt.ID[:], f.name+"/"+name)
+		for p, l := range t.logs {
+			pt.Partitions = append(pt.Partitions, plugin.Partition{Leader: int32(p % 2), Epoch: l.epoch})
+		}
+		topo.Topics[name], topo.IDs[pt.ID] = pt, pt
+	}
+	return topo
+}
+
+// set changes the cluster under its lock.
+func (f *fake) set(change func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change()
+}
+
+func (f *fake) count(k kmsg.Key) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.asked[k]
+}
+
+func (f *fake) Name() string                 { return f.name }
+func (f *fake) Config() config.Cluster       { return config.Cluster{Name: f.name} }
+func (f *fake) Slot() int                    { return 0 }
+func (f *fake) Learn(*kmsg.MetadataResponse) {}
+func (f *fake) BreakLinks()                  { f.set(func() { f.broken++ }) }
+
+func (f *fake) Coordinator(context.Context, int8, string) (int32, error) { return 0, nil }
+
+func (f *fake) Topology() *plugin.Topology {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.topo
+}
+
+func (f *fake) Reachable() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.down
+}
+
+func (f *fake) Refresh(ctx context.Context) (*plugin.Topology, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.down {
+		return nil, plugin.ErrUnreachable
+	}
+	f.topo = f.view()
+	return f.topo, ctx.Err()
+}
+
+func (f *fake) Do(ctx context.Context, node int32, req kmsg.Request) (kmsg.Response, error) {
+	f.mu.Lock()
+	before := f.before
+	f.asked[kmsg.Key(req.Key())]++
+	f.mu.Unlock()
+	if before != nil {
+		before(req)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.down {
+		return nil, fmt.Errorf("%s: %w", f.name, plugin.ErrUnreachable)
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	switch r := req.(type) {
+	case *kmsg.ListOffsetsRequest:
+		return f.listOffsets(node, r), nil
+	case *kmsg.FetchRequest:
+		return f.fetch(node, r), nil
+	case *kmsg.DescribeConfigsRequest:
+		resp := kmsg.NewPtrDescribeConfigsResponse()
+		for _, res := range r.Resources {
+			out := kmsg.NewDescribeConfigsResponseResource()
+			for k, v := range f.topics[res.ResourceName].configs {
+				c := kmsg.NewDescribeConfigsResponseResourceConfig()
+				c.Name, c.Value = k, &v
+				out.Configs = append(out.Configs, c)
+			}
+			resp.Resources = append(resp.Resources, out)
+		}
+		return resp, nil
+	case *kmsg.DescribeProducersRequest:
+		resp := kmsg.NewPtrDescribeProducersResponse()
+		t := kmsg.NewDescribeProducersResponseTopic()
+		p := kmsg.NewDescribeProducersResponseTopicPartition()
+		p.Partition = r.Topics[0].Partitions[0]
+		var l *fakeLog
+		if l, p.ErrorCode = f.find(node, r.Topics[0].Topic, p.Partition); l != nil {
+			p.ActiveProducers = l.producers
+		}
+		t.Partitions = append(t.Partitions, p)
+		resp.Topics = append(resp.Topics, t)
+		return resp, nil
+	case *kmsg.ListGroupsRequest:
+		resp := kmsg.NewPtrListGroupsResponse()
+		for _, g := range slices.Sorted(maps.Keys(f.groups)) {
+			x := kmsg.NewListGroupsResponseGroup()
+			x.Group = g
+			resp.Groups = append(resp.Groups, x)
+		}
+		return resp, nil
+	case *atMost:
+		resp := kmsg.NewPtrOffsetFetchResponse()
+		g := kmsg.NewOffsetFetchResponseGroup()
+		g.Group = r.Groups[0].Group
+		t := kmsg.NewOffsetFetchResponseGroupTopic()
+		t.Topic = "orders"
+		for p, o := range f.groups[g.Group] {
+			x := kmsg.NewOffsetFetchResponseGroupTopicPartition()
+			x.Partition, x.Offset = p, o
+			t.Partitions = append(t.Partitions, x)
+		}
+		g.Topics = append(g.Topics, t)
+		resp.Groups = append(resp.Groups, g)
+		return resp, nil
+	}
+	return nil, fmt.Errorf("%s is not asked %T", f.name, req)
+}
+
+func (f *fake) find(node int32, topic string, p int32) (*fakeLog, int16) {
+	t := f.topics[topic]
+	switch {
+	case t == nil || int(p) >= len(t.logs):
+		return nil, noTopic
+	case node != p%2:
+		return nil, notLeader
+	}
+	return t.logs[p], 0
+}
+
+func (f *fake) listOffsets(node int32, r *kmsg.ListOffsetsRequest) kmsg.Response {
+	resp := kmsg.NewPtrListOffsetsResponse()
+	for _, t := range r.Topics {
+		rt := kmsg.NewListOffsetsResponseTopic()
+		rt.Topic = t.Topic
+		for _, p := range t.Partitions {
+			rp := kmsg.NewListOffsetsResponseTopicPartition()
+			rp.Partition = p.Partition
+			var l *fakeLog
+			if l, rp.ErrorCode = f.find(node, t.Topic, p.Partition); l != nil {
+				rp.Offset = map[int64]int64{-2: l.start, -1: l.end}[p.Timestamp]
+			}
+			rt.Partitions = append(rt.Partitions, rp)
+		}
+		resp.Topics = append(resp.Topics, rt)
+	}
+	return resp
+}
+
+// fetch answers at most three batches and the beginning of a fourth, as a size limit would.
+func (f *fake) fetch(node int32, r *kmsg.FetchRequest) kmsg.Response {
+	resp := kmsg.NewPtrFetchResponse()
+	t, p := kmsg.NewFetchResponseTopic(), kmsg.NewFetchResponseTopicPartition()
+	at := r.Topics[0].Partitions[0].FetchOffset
+	var l *fakeLog
+	if l, p.ErrorCode = f.find(node, r.Topics[0].Topic, r.Topics[0].Partitions[0].Partition); l != nil {
+		if at < l.start || at > l.end {
+			p.ErrorCode = outOfRange
+		}
+		n := 0
+		for _, b := range l.batches {
+			if b.last < at || p.ErrorCode != 0 {
+				continue
+			}
+			if n++; n > 3 {
+				p.RecordBatches = append(p.RecordBatches, b.raw[:70]...)
+				break
+			}
+			p.RecordBatches = append(p.RecordBatches, b.raw...)
+		}
+	}
+	t.Partitions = append(t.Partitions, p)
+	resp.Topics = append(resp.Topics, t)
+	return resp
+}
+
+// shape is what a batch has besides its records.
+type shape struct {
+	codec      kgo.CompressionCodec
+	packed     bool // codec is set
+	control    bool
+	appendTime int64 // the broker's time, for LogAppendTime
+	producer   int64 // 0: none
+	sequence   int32
+}
+
+// batch appends one batch. Offsets of records are relative to its first one and may have gaps, as
+// compaction leaves them; without any they are counted.
+func (l *fakeLog) batch(s shape, records ...kafka.Record) {
+	b := kmsg.RecordBatch{FirstOffset: l.end, PartitionLeaderEpoch: l.epoch, Magic: 2, ProducerID: -1, ProducerEpoch: -1, FirstSequence: -1, NumRecords: int32(len(records))}
+	if s.producer != 0 {
+		b.ProducerID, b.ProducerEpoch, b.FirstSequence = s.producer, 0, s.sequence
+	}
+	if len(records) > 0 {
+		b.FirstTimestamp = records[0].Timestamp
+	}
+	var body []byte
+	for i, r := range records {
+		at := int32(i)
+		if n := len(records); records[n-1].Offset != 0 {
+			at = int32(r.Offset)
+		}
+		x := kmsg.Record{TimestampDelta64: r.Timestamp - b.FirstTimestamp, OffsetDelta: at, Key: r.Key, Value: r.Value, Headers: r.Headers}
+		x.Length = int32(len(x.AppendTo(nil)) - 1) // the length itself is one byte while it is 0
+		body = x.AppendTo(body)
+		b.LastOffsetDelta, b.MaxTimestamp = at, max(b.MaxTimestamp, r.Timestamp)
+	}
+	if s.packed {
+		c, err := kgo.DefaultCompressor(s.codec)
+		if err != nil {
+			panic(err)
+		}
+		packed, codec := c.Compress(&bytes.Buffer{}, body)
+		body, b.Attributes = slices.Clone(packed), int16(codec)
+	}
+	if s.control {
+		b.Attributes |= 32 | 16
+	}
+	if s.appendTime > 0 {
+		b.Attributes, b.MaxTimestamp = b.Attributes|8, s.appendTime
+	}
+	b.Records = body
+	raw := kafka.Batch(b.AppendTo(nil))
+	binary.BigEndian.PutUint32(raw[8:], uint32(len(raw)-12))
+	binary.BigEndian.PutUint32(raw[17:], crc32.Checksum(raw[21:], crc32.MakeTable(crc32.Castagnoli)))
+	last := l.end + int64(b.LastOffsetDelta)
+	l.batches = append(l.batches, fakeBatch{last, raw})
+	l.end = last + 1
+}
+
+// add appends records in batches of five.
+func (l *fakeLog) add(records ...kafka.Record) {
+	for b := range slices.Chunk(records, 5) {
+		l.batch(shape{}, b...)
+	}
+}
+
+// skip leaves out n offsets: a log that begins later, or records that were deleted.
+func (l *fakeLog) skip(n int64) {
+	if l.end += n; len(l.batches) == 0 {
+		l.start = l.end
+	}
+}
+
+// record is the i-th of a log, unlike every other.
+func record(i int) kafka.Record {
+	return kafka.Record{
+		Timestamp: 1_700_000_000_000 + int64(i), Key: fmt.Appendf(nil, "key-%d", i), Value: fmt.Appendf(nil, "value-%d", i),
+		Headers: []kmsg.Header{{Key: "trace", Value: fmt.Appendf(nil, "%d", i)}},
+	}
+}
+
+// records are those from first up to, without, end.
+func records(first, end int) (out []kafka.Record) {
+	for i := first; i < end; i++ {
+		out = append(out, record(i))
+	}
+	return out
+}
+
+// pair makes prod and dr with one topic of one partition.
+func pair() (prod, dr *fake, ours, theirs *fakeLog) {
+	prod, dr = newFake("prod"), newFake("dr")
+	return prod, dr, prod.topic("orders", 1)[0], dr.topic("orders", 1)[0]
+}
+
+func sides(t *testing.T, prod, dr *fake) (old, copied *side) {
+	t.Helper()
+	old, err := newSide(prod, "orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if copied, err = newSide(dr, "orders"); err != nil {
+		t.Fatal(err)
+	}
+	return old, copied
+}

@@ -1,0 +1,118 @@
+// Package failover moves topics from one home to another: it compares what the rules say with what
+// the catalog says, and carries each difference through the phases of a move, which clients see as
+// an ordinary leader election.
+package failover
+
+import (
+	"sync"
+	"time"
+)
+
+// Phase is a step of a move.
+type Phase string
+
+// The phases of a move, in order; a move ends Done, or goes back to Pending when it is refused.
+const (
+	Pending Phase = "pending"
+	Check   Phase = "pre-check"
+	Hold    Phase = "hold"
+	Prepare Phase = "prepare"
+	Commit  Phase = "commit"
+	Drain   Phase = "drain"
+	Publish Phase = "publish"
+	Done    Phase = "done"
+	Dropped Phase = "dropped" // a newer edit took its place
+)
+
+// Step is when a phase began.
+type Step struct {
+	Phase Phase     `json:"phase"`
+	At    time.Time `json:"at"`
+}
+
+// Range is a range of virtual offsets, both ends included.
+type Range struct {
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	From      int64  `json:"from"`
+	To        int64  `json:"to"`
+}
+
+// Report is what is known of a move, for the admin API and the store.
+type Report struct {
+	ID             string    `json:"id"`
+	VirtualCluster string    `json:"virtual_cluster"`
+	Topic          string    `json:"topic"`
+	From           string    `json:"from"`
+	To             string    `json:"to"`
+	Planned        bool      `json:"planned"`
+	Phase          Phase     `json:"phase"`
+	Steps          []Step    `json:"phases"`
+	Error          string    `json:"error,omitempty"`
+	Attempts       int       `json:"attempts"`
+	PauseMS        int64     `json:"pause_ms"`
+	Since          time.Time `json:"since"`
+	Ended          time.Time `json:"ended,omitzero"`
+	PossibleLoss   []Range   `json:"possible_loss"`
+	Notes          []string  `json:"notes,omitempty"`
+}
+
+// move is a running or pending move.
+type move struct {
+	mu     sync.Mutex
+	report Report
+	edited time.Time // when the file asked for it
+	cancel func()
+	done   chan struct{}
+	force  bool // --unplanned
+	gone   bool // a newer edit has taken its place; it ends soon
+}
+
+// drop ends a move that is not committed; a committed one ends by itself.
+func (m *move) drop() {
+	m.mu.Lock()
+	m.gone = true
+	m.mu.Unlock()
+	m.cancel()
+}
+
+func (m *move) dropped() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.gone
+}
+
+func (m *move) enter(p Phase) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.report.Phase = p
+	m.report.Steps = append(m.report.Steps, Step{p, time.Now()})
+}
+
+// change alters the report under its lock.
+func (m *move) change(f func(*Report)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f(&m.report)
+}
+
+// Report is a copy of what is known.
+func (m *move) Report() Report {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.report
+	r.Steps = append([]Step{}, r.Steps...)
+	r.PossibleLoss = append([]Range{}, r.PossibleLoss...)
+	return r
+}
+
+// committed reports a move that can't be aborted any more.
+func (m *move) committed() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch m.report.Phase {
+	case Commit, Drain, Publish, Done:
+		return true
+	}
+	return false
+}

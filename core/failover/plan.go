@@ -1,0 +1,77 @@
+package failover
+
+import (
+	"context"
+)
+
+// Plan is what a move would do now: the ends on both sides and what blocks it.
+type Plan struct {
+	Topic      string          `json:"topic"`
+	From       string          `json:"from"`
+	To         string          `json:"to"`
+	Planned    bool            `json:"planned"`
+	Partitions []PlanPartition `json:"partitions"`
+	Blocked    string          `json:"blocked,omitempty"`
+}
+
+// PlanPartition shows a partition's ends and how many records the copy lacks.
+type PlanPartition struct {
+	Partition int32 `json:"partition"`
+	FromEnd   int64 `json:"from_end"` // -1: unknown
+	ToEnd     int64 `json:"to_end"`
+	Lag       int64 `json:"lag"`
+}
+
+// Plan checks a move without holding anybody.
+func (r *Runner) Plan(ctx context.Context, env Env, topic, to string) Plan {
+	p := Plan{Topic: topic, To: to, Planned: true}
+	t := env.Catalog.Topic(topic)
+	if t == nil {
+		p.Blocked = "the virtual cluster does not know this topic"
+		return p
+	}
+	p.From = t.Home
+	if t.Home == to {
+		p.Blocked = "it lives there already"
+		return p
+	}
+	from, target := env.cluster(t.Home), env.cluster(to)
+	if from == nil || target == nil {
+		p.Blocked = "not a cluster of this virtual cluster"
+		return p
+	}
+	p.Planned = from.Reachable()
+	k := &task{runner: r, env: env, move: &move{report: Report{Topic: topic, From: t.Home, To: to}}}
+	var err error
+	if p.Planned {
+		_, err = k.check(ctx)
+	} else {
+		_, err = k.checkGone(ctx)
+	}
+	if err != nil {
+		p.Blocked = err.Error()
+	}
+	var ends [2][]int64
+	if p.Planned {
+		if s, serr := newSide(from, t.Physical(from.Name())); serr == nil {
+			ends[0], _ = s.offsets(ctx, -1)
+		}
+	}
+	if s, serr := newSide(target, t.Physical(to)); serr == nil {
+		ends[1], _ = s.offsets(ctx, -1)
+	}
+	for i := range t.Partitions {
+		pp := PlanPartition{Partition: int32(i), FromEnd: -1, ToEnd: -1}
+		if i < len(ends[0]) {
+			pp.FromEnd = ends[0][i]
+		}
+		if i < len(ends[1]) {
+			pp.ToEnd = ends[1][i]
+		}
+		if pp.FromEnd >= 0 && pp.ToEnd >= 0 {
+			pp.Lag = max(pp.FromEnd+t.Partitions[i].Deltas[to]-pp.ToEnd, 0)
+		}
+		p.Partitions = append(p.Partitions, pp)
+	}
+	return p
+}

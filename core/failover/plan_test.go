@@ -1,0 +1,172 @@
+package failover
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plugin"
+)
+
+// transaction is a producer as a leader describes it.
+func transaction(id, from int64) kmsg.DescribeProducersResponseTopicPartitionActiveProducer {
+	p := kmsg.NewDescribeProducersResponseTopicPartitionActiveProducer()
+	p.ProducerID, p.LastSequence, p.CurrentTxnStartOffset = id, 9, from
+	return p
+}
+
+// TestAPlanSaysWhatBlocksAMove: the same answer as a move gets, without holding anybody, starting
+// anything, or writing anything.
+func TestAPlanSaysWhatBlocksAMove(t *testing.T) {
+	for name, c := range map[string]struct {
+		hurt func(w *world)
+		want string
+	}{
+		"nothing":          {func(*world) {}, ""},
+		"partitions":       {func(w *world) { w.dr.topic("orders", 3) }, "1 partitions on prod, but 3 on dr: give both the same number"},
+		"no topic":         {func(w *world) { delete(w.dr.topics, "orders") }, `topic "orders" does not exist on dr`},
+		"no topic at home": {func(w *world) { delete(w.prod.topics, "orders") }, `topic "orders" does not exist on prod`},
+		"message size":     {func(w *world) { w.dr.topics["orders"].configs["max.message.bytes"] = "9" }, "max.message.bytes is 1048588 on prod, but 9 on dr"},
+		"timestamps":       {func(w *world) { w.dr.topics["orders"].configs["message.timestamp.type"] = "LogAppendTime" }, "message.timestamp.type is CreateTime on prod, but LogAppendTime on dr"},
+		"unknown settings": {func(w *world) { w.dr.topics["orders"].configs = nil }, ""},
+		"lag":              {func(w *world) { w.prod.grow("orders", 100, 107) }, "7 records behind after 3s: is the replicator running, from prod to dr?"},
+		"no copy":          {func(w *world) { w.dr.topics["orders"].logs[0] = &fakeLog{} }, "partition 0 has 100 records on prod and none on dr"},
+		"other records":    {func(w *world) { w.dr.grow("orders", 500, 501) }, "this is no exact copy"},
+		"transaction": {func(w *world) {
+			w.prod.log("orders").producers = append(w.prod.log("orders").producers, transaction(4, -1), transaction(5, 90))
+		}, "partition 0 has an open transaction (producer 5)"},
+		"ended transactions": {func(w *world) {
+			w.prod.log("orders").producers = append(w.prod.log("orders").producers, transaction(5, -1))
+		}, ""},
+		"the new home": {func(w *world) { w.dr.down = true }, "cluster unreachable"},
+		"too much": {func(w *world) {
+			w.prod.groups["slow"] = map[int32]int64{0: 0}
+			w.cfg.CompareLimit, w.runner.cfg.CompareLimit = 1000, 1000
+		}, "more than failover.compare_limit (1000 bytes)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, "orders")
+				c.hurt(w)
+				n := len(w.store.entries)
+				p := w.produce("orders") // a hold would wait for it
+				got := w.runner.Plan(t.Context(), w.env, "orders", "dr")
+				if (c.want == "") != (got.Blocked == "") || !strings.Contains(got.Blocked, c.want) {
+					t.Errorf("blocked %q, want %q", got.Blocked, c.want)
+				}
+				if got.Topic != "orders" || got.From != "prod" || got.To != "dr" || !got.Planned {
+					t.Errorf("plan %+v", got)
+				}
+				if len(w.runner.Moves()) != 0 || len(w.store.entries) != n {
+					t.Errorf("a plan has left something: %d moves, %d entries", len(w.runner.Moves()), len(w.store.entries)-n)
+				}
+				w.lives("orders", "prod", 0)
+				p.answer()
+				// The move says the same.
+				w.edit("dr", "orders")
+				pass(3200 * time.Millisecond)
+				if m := w.last("orders"); !strings.Contains(m.Error, c.want) || (m.Phase == Done) != (c.want == "") || slices.Contains(steps(m), Hold) != (c.want == "") {
+					t.Errorf("the move: %s, %q", m.Phase, m.Error)
+				}
+			})
+		})
+	}
+}
+
+// TestAPlanOfNothing says why there is no move.
+func TestAPlanOfNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		for _, c := range []struct{ topic, to, want string }{
+			{"other", "dr", "does not know this topic"}, {"orders", "prod", "lives there already"}, {"orders", "third", "not a cluster of this virtual cluster"},
+		} {
+			if got := w.runner.Plan(t.Context(), w.env, c.topic, c.to); !strings.Contains(got.Blocked, c.want) || len(got.Partitions) != 0 {
+				t.Errorf("%s to %s: %+v", c.topic, c.to, got)
+			}
+		}
+	})
+}
+
+// TestAPlanShowsEndsAndLag: with a distance that is known, lag is what the copy lacks.
+func TestAPlanShowsEndsAndLag(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		remembered(t, w, map[string]int64{"dr": 25})
+		w.prod.grow("orders", 100, 104)
+		got := w.runner.Plan(t.Context(), w.env, "orders", "dr")
+		if want := []PlanPartition{{Partition: 0, FromEnd: 104, ToEnd: 125, Lag: 4}}; !slices.Equal(got.Partitions, want) {
+			t.Errorf("%+v", got.Partitions)
+		}
+		w.prod.set(func() { w.prod.down = true })
+		got = w.runner.Plan(t.Context(), w.env, "orders", "dr")
+		if want := []PlanPartition{{Partition: 0, FromEnd: -1, ToEnd: 125}}; got.Planned || got.Blocked != "" || !slices.Equal(got.Partitions, want) {
+			t.Errorf("of an unplanned one: %+v", got)
+		}
+	})
+}
+
+// reader is a session that fetches.
+func (w *world) reader(topic string, offset int64) {
+	w.env.Gates.Readers.Note(plugin.NewSession(w.t.Context(), 1, nil, nil), topic, 0, offset, time.Now())
+}
+
+// TestWhatIsStillReadIsCompared: a difference that lies before the last 64 records counts from the
+// lowest offset that a group has committed at its home, or that a consumer reads from, and not before.
+func TestWhatIsStillReadIsCompared(t *testing.T) {
+	for name, c := range map[string]struct {
+		groups  func(w *world)
+		blocked bool
+	}{
+		"no group":                {func(*world) {}, false},
+		"before the difference":   {func(w *world) { w.prod.groups["slow"] = map[int32]int64{0: 5} }, true},
+		"at the difference":       {func(w *world) { w.prod.groups["slow"] = map[int32]int64{0: 10} }, true},
+		"behind the difference":   {func(w *world) { w.prod.groups["slow"] = map[int32]int64{0: 11} }, false},
+		"the slowest of several":  {func(w *world) { w.prod.groups["a"], w.prod.groups["b"] = map[int32]int64{0: 3}, map[int32]int64{0: 90} }, true},
+		"the slowest one last":    {func(w *world) { w.prod.groups["a"], w.prod.groups["b"] = map[int32]int64{0: 90}, map[int32]int64{0: 3} }, true},
+		"without a commit":        {func(w *world) { w.prod.groups["new"] = map[int32]int64{0: -1} }, false},
+		"a mirrored copy":         {func(w *world) { w.dr.groups["slow"] = map[int32]int64{0: 5} }, false},
+		"a consumer without one":  {func(w *world) { w.reader("orders", 5) }, true},
+		"a consumer behind it":    {func(w *world) { w.reader("orders", 11) }, false},
+		"a consumer of another":   {func(w *world) { w.reader("other", 5) }, false},
+		"a consumer long ago":     {func(w *world) { w.reader("orders", 5); pass(readFor + time.Second) }, false},
+		"a consumer and a group":  {func(w *world) { w.reader("orders", 90); w.prod.groups["slow"] = map[int32]int64{0: 5} }, true},
+		"deleted at home already": {func(w *world) { w.prod.groups["slow"] = map[int32]int64{0: 5}; w.prod.log("orders").start = 11 }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, "orders")
+				// Record 10 is another one on dr, too far from the end to be seen otherwise.
+				w.dr.topics["orders"].logs[0] = &fakeLog{}
+				w.dr.grow("orders", 1000, 1025)
+				w.dr.log("orders").add(changed(records(0, 100), 10, func(r *kafka.Record) { r.Value = nil })...)
+				c.groups(w)
+				got := w.runner.Plan(t.Context(), w.env, "orders", "dr")
+				if blocked := strings.Contains(got.Blocked, "the record at 10 on prod is not at 35 on dr"); blocked != c.blocked || (got.Blocked != "") != c.blocked {
+					t.Errorf("blocked: %q", got.Blocked)
+				}
+			})
+		})
+	}
+}
+
+// TestALagThatDrainsIsNone: a copy that catches up within max_drain does not block a move.
+func TestALagThatDrainsIsNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		w.prod.grow("orders", 100, 110)
+		began := time.Now()
+		go func() {
+			time.Sleep(2500 * time.Millisecond)
+			w.dr.grow("orders", 100, 110)
+		}()
+		got := w.runner.Plan(t.Context(), w.env, "orders", "dr")
+		if took := time.Since(began); got.Blocked != "" || took < 2500*time.Millisecond || took > 2700*time.Millisecond {
+			t.Errorf("after %s: %q", took, got.Blocked)
+		}
+	})
+}

@@ -1,0 +1,320 @@
+package failover
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/plugin"
+)
+
+// TestAPlannedMove follows one move through its phases: what is in flight is answered by the old
+// home, what comes meanwhile waits, and clients are told only when that is answered by the new one.
+func TestAPlannedMove(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		inFlight := w.produce("orders")
+		began := time.Now()
+		if out := w.edit("dr", "orders"); len(out) != 1 || out[0].From != "prod" || out[0].To != "dr" || out[0].Topic != "orders" {
+			t.Errorf("Apply returns %+v", out)
+		}
+		held := w.produce("orders")
+		if m := w.last("orders"); m.Phase != Hold || held.in() || w.reads("orders") {
+			t.Fatalf("phase %s, a produce passed: %t", m.Phase, held.in())
+		}
+		pass(2 * time.Second)
+		if m := w.last("orders"); m.Phase != Hold {
+			t.Fatalf("phase %s before the produce in flight is answered", m.Phase)
+		}
+		w.prod.grow("orders", 100, 102)
+		w.dr.grow("orders", 100, 102)
+		inFlight.answer()
+		moved := w.env.Gates.Moved()
+		pass(time.Second)
+		topic := w.lives("orders", "dr", 1)
+		if m := w.last("orders"); m.Phase != Drain || !held.in() || held.err != nil {
+			t.Fatalf("phase %s, the held produce passed: %t, %v", m.Phase, held.in(), held.err)
+		}
+		if topic.Published != 0 || topic.View().Home != "prod" || w.reads("orders") {
+			t.Errorf("told before the held produce is answered: published %d, view %s", topic.Published, topic.View().Home)
+		}
+		held.answer()
+		topic = w.lives("orders", "dr", 1)
+		if topic.Published != 1 || topic.Before != nil || !w.reads("orders") || topic.HomeID != w.dr.Topology().Topics["orders"].ID {
+			t.Errorf("after the move: %+v", topic)
+		}
+		select {
+		case <-moved:
+		default:
+			t.Error("waiting fetches are not told")
+		}
+		p := topic.Partition(0)
+		want := catalog.Segment{Generation: 1, Cluster: "dr", Topic: "orders", TopicID: topic.HomeID, Start: 102, PhysicalStart: 127, EpochBase: 7}
+		if *p.Current() != want || p.Segments[0].End != 102 || p.ToPhysical(10) != 35 || p.ToPhysical(50) != 75 || p.ToVirtual(67) != 42 || p.Deltas["prod"] != -25 {
+			t.Errorf("lineage %+v", p)
+		}
+		m := w.last("orders")
+		if got := steps(m); !slices.Equal(got, []Phase{Pending, Check, Hold, Prepare, Commit, Drain, Publish, Done}) {
+			t.Errorf("phases %v", got)
+		}
+		if m.Phase != Done || !m.Planned || m.Attempts != 1 || m.Error != "" || len(m.PossibleLoss) != 0 || m.Ended.IsZero() || m.PauseMS != time.Since(began).Milliseconds() {
+			t.Errorf("report %+v", m)
+		}
+		if len(w.runner.Pending()) != 0 || len(w.runner.Moves()) != 1 {
+			t.Errorf("%d pending of %d", len(w.runner.Pending()), len(w.runner.Moves()))
+		}
+		var stored Report
+		if ok, err := w.cat.Value(catalog.KindMove, m.ID, &stored); !ok || err != nil || stored.Phase != Done {
+			t.Errorf("stored: %t %v %s", ok, err, stored.Phase)
+		}
+		// Back again: the same move, without a distance being searched.
+		w.edit("prod", "orders")
+		pass(time.Second)
+		if p := w.lives("orders", "prod", 2).Partition(0); !p.Identity() || p.Deltas["dr"] != 25 {
+			t.Errorf("after the way back: %+v", p)
+		}
+	})
+}
+
+// TestNobodyIsHeldDuringThePreCheck: while records are compared, produces and positions pass.
+func TestNobodyIsHeldDuringThePreCheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		hold := make(chan struct{})
+		w.prod.set(func() {
+			w.prod.before = func(req kmsg.Request) {
+				if _, ok := req.(*kmsg.FetchRequest); ok {
+					<-hold
+				}
+			}
+		})
+		w.edit("dr", "orders")
+		p := w.produce("orders")
+		if m := w.last("orders"); m.Phase != Check || !p.in() || p.err != nil || !w.reads("orders") {
+			t.Errorf("phase %s, produce passed %t, reads %t", m.Phase, p.in(), w.reads("orders"))
+		}
+		p.answer()
+		close(hold)
+		pass(time.Second)
+		w.lives("orders", "dr", 1)
+	})
+}
+
+// TestAMoveThatFailsInHold changes nothing: clients go on at the old home, and it is tried again.
+func TestAMoveThatFailsInHold(t *testing.T) {
+	for name, c := range map[string]struct {
+		during func(w *world) // while clients are held, before the last produce is answered
+		stays  bool           // the last produce is not answered
+		want   string
+		after  time.Duration // from the hold to its end
+	}{
+		"the copy lags":        {func(w *world) { w.prod.grow("orders", 100, 103) }, false, "failover.hold", 10 * time.Second},
+		"no answer":            {func(*world) {}, true, "produces in flight to prod were not answered in time", 10 * time.Second},
+		"written on the copy":  {func(w *world) { w.dr.grow("orders", 777, 778) }, false, "1 records more on dr than on prod: somebody else writes there", time.Second},
+		"copied wrongly":       {func(w *world) { w.prod.grow("orders", 100, 103); w.dr.grow("orders", 101, 104) }, false, "the record at 100 on prod is not at 125 on dr", time.Second},
+		"not stored":           {func(w *world) { w.store.set(errors.New("disk full"), nil) }, false, "disk full", time.Second},
+		"changed meanwhile":    {func(w *world) { recreate(w) }, false, "the topic has changed meanwhile", time.Second},
+		"the new home is gone": {func(w *world) { w.dr.set(func() { w.dr.down = true }) }, false, "cluster unreachable", time.Second},
+		"the old home is gone": {func(w *world) { w.prod.set(func() { w.prod.down = true }) }, false, "cluster unreachable", time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, "orders")
+				last := w.produce("orders")
+				w.edit("dr", "orders")
+				before := *w.env.Catalog.Topic("orders")
+				held := w.produce("orders")
+				c.during(w)
+				if !c.stays {
+					last.answer()
+				}
+				if c.after > time.Second {
+					pass(c.after - 200*time.Millisecond)
+					if held.in() {
+						t.Fatal("given up too early")
+					}
+				}
+				pass(400 * time.Millisecond)
+				m := w.last("orders")
+				if m.Phase != Pending || !strings.Contains(m.Error, c.want) {
+					t.Errorf("%s: %q, want %q", m.Phase, m.Error, c.want)
+				}
+				if !held.in() || held.err != nil || !w.reads("orders") {
+					t.Errorf("the held produce passed: %t, %v", held.in(), held.err)
+				}
+				if m.PauseMS < c.after.Milliseconds()-1000 || m.PauseMS > c.after.Milliseconds()+100 {
+					t.Errorf("a pause of %d ms", m.PauseMS)
+				}
+				if got := w.lives("orders", "prod", before.Generation+w.recreated()); got.Before != nil || len(got.Partitions[0].Runs) != 1 {
+					t.Errorf("changed: %+v", got)
+				}
+				held.answer()
+			})
+		})
+	}
+}
+
+// recreate makes the topic another one at its home.
+func recreate(w *world) {
+	_ = w.env.Catalog.Ensure(w.t.Context(), catalog.Seen{Name: "orders", Cluster: "prod", ID: [16]byte{9}, Partitions: 1})
+}
+
+func (w *world) recreated() int32 {
+	if w.env.Catalog.Topic("orders").HomeID == [16]byte{9} {
+		return 1
+	}
+	return 0
+}
+
+// TestTheCopyMayArriveDuringTheHold: what was written last is waited for and compared.
+func TestTheCopyMayArriveDuringTheHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		p := w.produce("orders")
+		w.edit("dr", "orders")
+		w.prod.grow("orders", 100, 110)
+		p.answer()
+		pass(4 * time.Second)
+		w.dr.grow("orders", 100, 110)
+		pass(time.Second)
+		if m := w.last("orders"); m.Phase != Done || m.PauseMS < 4000 || m.PauseMS > 4200 {
+			t.Errorf("%s after a pause of %d ms: %s", m.Phase, m.PauseMS, m.Error)
+		}
+		if s := w.lives("orders", "dr", 1).Partition(0).Current(); s.Start != 110 || s.PhysicalStart != 135 {
+			t.Errorf("segment %+v", s)
+		}
+	})
+}
+
+// TestHeldProducesAreRefusedTogether: 15 s after the hold clients are told, and what could not be
+// sent by then is refused together.
+func TestHeldProducesAreRefusedTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		p := w.produce("orders")
+		w.edit("dr", "orders")
+		first, second, third := w.produce("orders"), w.produce("orders"), w.produce("orders")
+		pass(9 * time.Second)
+		p.answer()
+		pass(time.Second)
+		// The first one is on its way and gets no answer; the others wait behind it.
+		if m := w.last("orders"); m.Phase != Drain || !first.in() || second.in() || third.in() {
+			t.Fatalf("phase %s", m.Phase)
+		}
+		pass(4900 * time.Millisecond)
+		if second.in() || w.lives("orders", "dr", 1).Published != 0 {
+			t.Error("refused before the time")
+		}
+		pass(200 * time.Millisecond)
+		if !errors.Is(second.err, plugin.ErrHeldTooLong) || !errors.Is(third.err, plugin.ErrHeldTooLong) {
+			t.Errorf("refused with %v and %v", second.err, third.err)
+		}
+		if m := w.last("orders"); m.Phase != Done || m.PauseMS != 15_000 || w.lives("orders", "dr", 1).Published != 1 {
+			t.Errorf("%s after %d ms", m.Phase, m.PauseMS)
+		}
+		first.answer()
+	})
+}
+
+// TestARefusedMoveIsTriedAgain: at growing distances, without holding anybody, until what blocked it
+// is gone.
+func TestARefusedMoveIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		w.dr.set(func() { w.dr.topics["orders"].configs["max.message.bytes"] = "1000" })
+		p := w.produce("orders") // a hold would wait for it
+		w.edit("dr", "orders")
+		at := time.Duration(0)
+		for i, due := range []time.Duration{0, 500, 1500, 3500, 7500, 12_500, 17_500, 22_500} {
+			due *= time.Millisecond
+			if i > 0 {
+				pass(due - at - time.Millisecond)
+				if n := w.last("orders").Attempts; n != i {
+					t.Errorf("%d attempts before %s", n, due)
+				}
+				pass(time.Millisecond)
+			}
+			at = due
+			m := w.last("orders")
+			if m.Attempts != i+1 || m.Phase != Pending || !strings.Contains(m.Error, "max.message.bytes is 1048588 on prod, but 1000 on dr") {
+				t.Errorf("after %s: %d attempts, %s, %q", due, m.Attempts, m.Phase, m.Error)
+			}
+		}
+		if m := w.runner.Pending(); len(m) != 1 || slices.Contains(steps(m[0]), Hold) {
+			t.Errorf("pending: %+v", m)
+		}
+		w.dr.set(func() { w.dr.topics["orders"].configs["max.message.bytes"] = "1048588" })
+		p.answer()
+		pass(6 * time.Second)
+		if m := w.last("orders"); m.Phase != Done || m.Attempts != 9 || m.Error != "" {
+			t.Errorf("%s after %d attempts: %s", m.Phase, m.Attempts, m.Error)
+		}
+		w.lives("orders", "dr", 1)
+	})
+}
+
+// TestRetryForEndsAMove: a move that is refused for an hour is given up, with its reason.
+func TestRetryForEndsAMove(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		w.dr.topic("orders", 2)
+		w.edit("dr", "orders")
+		pass(time.Hour - time.Second)
+		if m := w.last("orders"); m.Phase != Pending || m.Attempts < 700 {
+			t.Errorf("%s after %d attempts", m.Phase, m.Attempts)
+		}
+		pass(10 * time.Second)
+		m := w.last("orders")
+		if m.Phase != Dropped || !strings.Contains(m.Error, "failover.retry_for") || !strings.Contains(m.Error, "1 partitions on prod, but 2 on dr") || len(w.runner.Pending()) != 0 {
+			t.Errorf("%s: %q", m.Phase, m.Error)
+		}
+		pass(time.Hour)
+		if n := w.last("orders").Attempts; n != m.Attempts {
+			t.Errorf("%d attempts after the end", n-m.Attempts)
+		}
+		w.lives("orders", "prod", 0)
+	})
+}
+
+// TestAtMostSixteenAreHeld: one edit moves 20 topics, of which 16 are held at once; each one that is
+// done lets the next one in.
+func TestAtMostSixteenAreHeld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var topics []string
+		for i := range 20 {
+			topics = append(topics, fmt.Sprintf("t%02d", i))
+		}
+		w := newWorld(t, topics...)
+		open := map[string]*produced{}
+		for _, n := range topics {
+			open[n] = w.produce(n)
+		}
+		if out := w.edit("dr", topics...); len(out) != 20 {
+			t.Errorf("%d moves", len(out))
+		}
+		held := func() (out []string) {
+			for _, n := range topics {
+				if w.env.Gates.Gate(n).Held() {
+					out = append(out, n)
+				}
+			}
+			return out
+		}
+		for left := 20; left > 0; left-- {
+			got := held()
+			if len(got) != min(16, left) {
+				t.Fatalf("%d of %d held", len(got), left)
+			}
+			open[got[0]].answer()
+			pass(200 * time.Millisecond)
+			w.lives(got[0], "dr", 1)
+		}
+	})
+}

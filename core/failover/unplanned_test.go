@@ -1,0 +1,240 @@
+package failover
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sluice-gateway/sluice/core/catalog"
+)
+
+// dead is a world whose old home is gone after distances were stored.
+func dead(t *testing.T, policy string) *world {
+	t.Helper()
+	w := newWorld(t, "orders")
+	w.policy("orders", policy)
+	remembered(t, w, map[string]int64{"dr": 25})
+	w.prod.set(func() { w.prod.down = true })
+	return w
+}
+
+// TestIfUnreachableWaitsFromTheEdit: the home may have been gone for long, the 10 s begin with the
+// edit, and nobody is held meanwhile.
+func TestIfUnreachableWaitsFromTheEdit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := dead(t, "if-unreachable")
+		pass(time.Minute)
+		p := w.produce("orders")
+		w.edit("dr", "orders")
+		pass(9900 * time.Millisecond)
+		if m := w.last("orders"); m.Phase != Check || m.Attempts != 1 || w.env.Gates.Gate("orders").Held() {
+			t.Fatalf("after 9.9 s: %s, %d attempts", m.Phase, m.Attempts)
+		}
+		pass(200 * time.Millisecond)
+		if m := w.last("orders"); m.Phase != Hold || m.Planned {
+			t.Fatalf("after 10.1 s: %s, planned %t", m.Phase, m.Planned)
+		}
+		if w.prod.broken != 1 {
+			t.Errorf("links to the old home broken %d times: what waits there for an answer would be waited for", w.prod.broken)
+		}
+		p.answer()
+		pass(time.Second)
+		if m := w.last("orders"); m.Phase != Done || m.Planned || m.Attempts != 1 {
+			t.Errorf("%s: %q", m.Phase, m.Error)
+		}
+		// The stored distance is what maps offsets.
+		topic := w.lives("orders", "dr", 1)
+		s := topic.Partition(0)
+		if s.ToPhysical(10) != 35 || s.Current().Start != 100 || s.Current().PhysicalStart != 125 || s.Segments[0].End != 100 || topic.Published != 1 {
+			t.Errorf("lineage %+v", s)
+		}
+	})
+}
+
+// TestAHomeThatComesBackInTimeMakesItPlanned: then everything is compared after all.
+func TestAHomeThatComesBackInTimeMakesItPlanned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := dead(t, "if-unreachable")
+		w.edit("dr", "orders")
+		pass(9500 * time.Millisecond)
+		w.prod.set(func() { w.prod.down = false })
+		pass(time.Second)
+		if m := w.last("orders"); m.Phase != Done || !m.Planned || w.prod.broken != 0 {
+			t.Errorf("%s, planned %t: %q", m.Phase, m.Planned, m.Error)
+		}
+	})
+}
+
+// TestNeverWaitsForTheHome for as long as it takes, with its reason, and then moves as planned.
+func TestNeverWaitsForTheHome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := dead(t, "never")
+		p := w.produce("orders")
+		w.edit("dr", "orders")
+		pass(time.Minute)
+		if m := w.last("orders"); m.Phase != Pending || !strings.Contains(m.Error, "prod is unreachable and the topic says `unplanned: never`") || slices.Contains(steps(m), Hold) {
+			t.Errorf("%s: %q", m.Phase, m.Error)
+		}
+		w.lives("orders", "prod", 0)
+		p.answer()
+		w.prod.set(func() { w.prod.down = false })
+		pass(6 * time.Second)
+		if m := w.last("orders"); m.Phase != Done || !m.Planned {
+			t.Errorf("%s, planned %t: %q", m.Phase, m.Planned, m.Error)
+		}
+	})
+}
+
+// TestAlwaysDoesNotWait, and neither does an operator who says so; both take an unknown distance to
+// be none, and say it.
+func TestAlwaysDoesNotWait(t *testing.T) {
+	for name, c := range map[string]struct {
+		policy string
+		force  bool
+	}{"always": {"always", false}, "forced": {"if-unreachable", true}, "forced against never": {"never", true}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := dead(t, c.policy)
+				remembered(t, w, nil)
+				w.place("dr", "orders")
+				w.apply(Options{Edited: func(string) bool { return true }, Unplanned: c.force})
+				pass(time.Second)
+				m := w.last("orders")
+				if m.Phase != Done || m.Planned || !slices.Equal(m.Notes, []string{"partition 0: distance of the copy unknown, taken as 0"}) {
+					t.Errorf("%s, planned %t, notes %q: %q", m.Phase, m.Planned, m.Notes, m.Error)
+				}
+				if p := w.lives("orders", "dr", 1).Partition(0); p.ToPhysical(10) != 10 {
+					t.Errorf("lineage %+v", p)
+				}
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w := dead(t, "always")
+		w.edit("dr", "orders")
+		pass(time.Second)
+		if m := w.last("orders"); len(m.Notes) != 0 || w.lives("orders", "dr", 1).Partition(0).ToPhysical(10) != 35 {
+			t.Errorf("a known distance is not used: %q", m.Notes)
+		}
+	})
+	// A home that lives is never given up, whatever the policy.
+	synctest.Test(t, func(t *testing.T) {
+		w := dead(t, "always")
+		w.prod.set(func() { w.prod.down = false })
+		w.edit("dr", "orders")
+		pass(time.Second)
+		if m := w.last("orders"); !m.Planned || m.Phase != Done {
+			t.Errorf("%s, planned %t", m.Phase, m.Planned)
+		}
+	})
+}
+
+// TestUnplannedMovesThatAreRefused: what would lose a whole copy needs `always`.
+func TestUnplannedMovesThatAreRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		hurt   func(t *testing.T, w *world)
+		want   string
+		always bool // `unplanned: always` moves it all the same
+	}{
+		"never compared":            {func(t *testing.T, w *world) { remembered(t, w, nil) }, "partition 0 was never compared with its copy on dr", true},
+		"compared with another one": {func(t *testing.T, w *world) { remembered(t, w, map[string]int64{"third": 25}) }, "partition 0 was never compared with its copy on dr", true},
+		"a stub": {func(t *testing.T, w *world) {
+			if err := w.env.Catalog.Update(t.Context(), "orders", func(n *catalog.Topic) error { n.Stubs = map[string]bool{"dr": true}; return nil }); err != nil {
+				t.Fatal(err)
+			}
+		}, "the topic on dr is only a stub", true},
+		"empty": {func(t *testing.T, w *world) {
+			w.dr.topics["orders"].logs[0] = &fakeLog{}
+			if err := w.env.Catalog.Reserve(t.Context(), "orders", 0, 60); err != nil {
+				t.Fatal(err)
+			}
+		}, "partition 0 is empty on dr, but clients know 60 records", true},
+		"partitions": {func(_ *testing.T, w *world) { w.dr.topic("orders", 2) }, "the topic has 1 partitions, but 2 on dr", false},
+		"no copy":    {func(_ *testing.T, w *world) { delete(w.dr.topics, "orders") }, `topic "orders" does not exist on dr`, false},
+		"no home":    {func(_ *testing.T, w *world) { w.dr.down = true }, "unreachable", false},
+	} {
+		for _, policy := range []string{"if-unreachable", "always"} {
+			t.Run(name+" "+policy, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := dead(t, policy)
+					c.hurt(t, w)
+					p := w.produce("orders")
+					w.edit("dr", "orders")
+					pass(11 * time.Second)
+					m := w.last("orders")
+					if moves := policy == "always" && c.always; moves {
+						if m.Phase == Pending {
+							t.Errorf("refused: %q", m.Error)
+						}
+						p.answer()
+						pass(time.Second)
+						if topic := w.lives("orders", "dr", 1); topic.Stubs["dr"] {
+							t.Error("the home is still called a stub")
+						}
+						return
+					}
+					if !strings.Contains(m.Error, c.want) || slices.Contains(steps(m), Hold) {
+						t.Errorf("%s: %q, want %q", m.Phase, m.Error, c.want)
+					}
+					w.lives("orders", "prod", 0)
+				})
+			})
+		}
+	}
+}
+
+// TestWhatIsLostIsListed: records that clients know and the copy lacks become a hole below the
+// ceiling; nothing new is ever shown at an offset that was shown before.
+func TestWhatIsLostIsListed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := dead(t, "if-unreachable")
+		if err := w.env.Catalog.Reserve(t.Context(), "orders", 0, 107); err != nil {
+			t.Fatal(err)
+		}
+		ceiling := w.env.Catalog.Topic("orders").Partition(0).Ceiling
+		w.edit("dr", "orders")
+		pass(11 * time.Second)
+		m := w.last("orders")
+		if want := []Range{{Topic: "orders", Partition: 0, From: 100, To: 106}}; m.Phase != Done || !slices.Equal(m.PossibleLoss, want) {
+			t.Errorf("%s, possible loss %+v", m.Phase, m.PossibleLoss)
+		}
+		p := w.lives("orders", "dr", 1).Partition(0)
+		if p.Current().Start != ceiling || ceiling <= 107 || p.Segments[0].End != 100 || p.ToPhysical(99) != 124 || p.ToPhysical(103) != 125 || p.ToPhysical(ceiling) != 125 || p.ToVirtual(125) != ceiling {
+			t.Errorf("ceiling %d, lineage %+v", ceiling, p)
+		}
+	})
+	// What the copy has is not lost, whatever clients know.
+	synctest.Test(t, func(t *testing.T) {
+		w := dead(t, "if-unreachable")
+		if err := w.env.Catalog.Reserve(t.Context(), "orders", 0, 100); err != nil {
+			t.Fatal(err)
+		}
+		w.edit("dr", "orders")
+		pass(11 * time.Second)
+		if m := w.last("orders"); m.Phase != Done || len(m.PossibleLoss) != 0 {
+			t.Errorf("%s, possible loss %+v", m.Phase, m.PossibleLoss)
+		}
+	})
+}
+
+// TestAReplicatorThatStillWritesIsWaitedFor: the end is taken when it has come to rest.
+func TestAReplicatorThatStillWritesIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := dead(t, "always")
+		p := w.produce("orders")
+		w.edit("dr", "orders")
+		go func() {
+			for i := range 40 { // a record each 25 ms
+				w.dr.grow("orders", 100+i, 101+i)
+				time.Sleep(25 * time.Millisecond)
+			}
+		}()
+		p.answer()
+		pass(2 * time.Second)
+		if s := w.lives("orders", "dr", 1).Partition(0).Current(); s.PhysicalStart != 165 || s.Start != 140 {
+			t.Errorf("segment %+v", s)
+		}
+	})
+}
