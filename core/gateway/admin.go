@@ -1,0 +1,197 @@
+package gateway
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/sluice-gateway/sluice/core/plugin"
+)
+
+// admin is the HTTP API for operators, on a listener of its own.
+type admin struct {
+	g        *Gateway
+	listener net.Listener
+	server   *http.Server
+}
+
+func newAdmin(g *Gateway, addr string) (*admin, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	a := &admin{g: g, listener: l}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, 200, map[string]string{"status": "alive"}) })
+	mux.HandleFunc("GET /readyz", a.ready)
+	for pattern, h := range map[string]http.HandlerFunc{
+		"GET /config":                            a.config,
+		"GET /routes":                            a.routes,
+		"GET /moves":                             a.moves,
+		"GET /topicMappings/{tenant}":            a.listMappings,
+		"POST /topicMappings/{tenant}/{topic}":   a.setMapping,
+		"PUT /topicMappings/{tenant}/{topic}":    a.setMapping,
+		"DELETE /topicMappings/{tenant}/{topic}": a.deleteMapping,
+		"POST /topics/{tenant}":                  a.createTopic,
+		"POST /failover/plan":                    a.plan,
+		"POST /failover/run":                     a.run,
+	} {
+		mux.Handle(pattern, a.auth(h))
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		fail(w, 404, "no "+r.Method+" "+r.URL.Path+"; see README, Admin API")
+	})
+	a.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	go func() {
+		if err := a.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			g.log.Error("admin API ended", "error", err)
+		}
+	}()
+	return a, nil
+}
+
+func (a *admin) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := a.server.Shutdown(ctx); err != nil {
+		return a.server.Close()
+	}
+	return nil
+}
+
+// auth asks for Basic auth when the configuration names users.
+func (a *admin) auth(h http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		users := a.g.Snapshot().Admin.Users
+		name, password, _ := r.BasicAuth()
+		ok := len(users) == 0
+		for _, u := range users {
+			ok = ok || (same(u.Name, name) && same(u.Password, password))
+		}
+		if !ok {
+			w.Header().Set("WWW-Authenticate", `Basic realm="sluice"`)
+			fail(w, 401, "send Basic auth of one of the users in `admin: users:`")
+			return
+		}
+		h(w, r)
+	})
+}
+
+func same(a, b string) bool {
+	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
+	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	_ = e.Encode(v)
+}
+
+func fail(w http.ResponseWriter, status int, message string) {
+	writeJSON(w, status, map[string]string{"message": message})
+}
+
+// ready is 200 also with a dead cluster or a pending move, which it names: the gateway serves what
+// it can.
+func (a *admin) ready(w http.ResponseWriter, _ *http.Request) {
+	type clusterState struct {
+		Reachable  bool      `json:"reachable"`
+		LastAnswer time.Time `json:"last_answer,omitzero"`
+	}
+	a.g.mu.Lock()
+	clusters := map[string]clusterState{}
+	for name, c := range a.g.clusters {
+		clusters[name] = clusterState{c.Reachable(), c.LastAnswer()}
+	}
+	outside := map[string]map[string][]int32{}
+	for name, v := range a.g.virtual {
+		if o := v.runtime().nodes.Outside(); len(o) > 0 {
+			outside[name] = o
+		}
+	}
+	reload := a.g.reload
+	a.g.mu.Unlock()
+	body := map[string]any{"status": "ready", "clusters": clusters, "pending_moves": a.g.runner.Pending()}
+	if len(outside) > 0 {
+		body["nodes_outside_range"] = outside
+	}
+	if reload.Error != "" {
+		body["config_error"] = reload.Error
+	}
+	writeJSON(w, 200, body)
+}
+
+func (a *admin) config(w http.ResponseWriter, _ *http.Request) {
+	s := a.g.Snapshot()
+	a.g.mu.Lock()
+	reload := a.g.reload
+	a.g.mu.Unlock()
+	writeJSON(w, 200, map[string]any{
+		"revision": s.Revision, "file": s.Path, "config": s.Masked(), "last_reload": reload,
+		"pending_moves": a.g.runner.Pending(),
+	})
+}
+
+// route is one topic of a virtual cluster.
+type route struct {
+	Topic      string            `json:"topic"`
+	ID         string            `json:"id"`
+	Home       string            `json:"home"`
+	Wanted     string            `json:"wanted"`
+	Names      map[string]string `json:"names"`
+	Generation int32             `json:"generation"`
+	Partitions int               `json:"partitions"`
+	Stubs      []string          `json:"stubs,omitempty"`
+	Reachable  bool              `json:"reachable"`
+}
+
+func (a *admin) routes(w http.ResponseWriter, _ *http.Request) {
+	out := map[string][]route{}
+	for _, v := range a.g.virtuals() {
+		rt := v.runtime()
+		list := []route{}
+		for _, t := range rt.env.Catalog.Topics() {
+			wanted, _, _ := rt.place(t.Name)
+			r := route{Topic: t.Name, ID: uuid(t.ID), Home: t.Home, Wanted: wanted, Names: t.Names, Generation: t.Generation, Partitions: len(t.Partitions)}
+			for c := range t.Stubs {
+				r.Stubs = append(r.Stubs, c)
+			}
+			if c := rt.env.Cluster(t.Home); c != nil {
+				r.Reachable = c.Reachable()
+			}
+			list = append(list, r)
+		}
+		out[v.name] = list
+	}
+	writeJSON(w, 200, out)
+}
+
+func (a *admin) moves(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, 200, a.g.runner.Moves())
+}
+
+// placement finds a virtual cluster and its routing.
+func (a *admin) placement(w http.ResponseWriter, tenant string) (*virtual, *runtime, plugin.Placement) {
+	for _, v := range a.g.virtuals() {
+		if v.name != tenant {
+			continue
+		}
+		rt := v.runtime()
+		p := rt.chain.Placement()
+		if p == nil {
+			fail(w, 409, "virtual cluster "+tenant+" has no routing in its chain, so its topics have no mappings")
+			return nil, nil, nil
+		}
+		return v, rt, p
+	}
+	fail(w, 404, "no virtual cluster "+tenant+"; the file names them under virtual_clusters")
+	return nil, nil, nil
+}

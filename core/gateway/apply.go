@@ -1,0 +1,360 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/server"
+	"github.com/sluice-gateway/sluice/core/telemetry"
+	"github.com/sluice-gateway/sluice/core/upstream"
+)
+
+// spread is the time over which sessions are closed when the versions that they may use shrink.
+const spread = 30 * time.Second
+
+// apply makes a snapshot live: everything new is built and opened first, then the runtimes are
+// swapped, then the catalog is moved towards it. On an error nothing has changed.
+func (g *Gateway) apply(ctx context.Context, snap *config.Snapshot, o failover.Options) error {
+	g.applying.Lock()
+	defer g.applying.Unlock()
+	var types []string
+	for _, s := range g.opts.Specs {
+		types = append(types, s.Type)
+	}
+	if err := snap.CheckTypes(types); err != nil {
+		return err
+	}
+	clusters, opened, err := g.openClusters(snap)
+	if err != nil {
+		return err
+	}
+	tracer, err := g.openTraces(ctx, snap)
+	if err != nil {
+		return err
+	}
+	built := map[string]*runtime{}
+	undo := func(err error) error {
+		g.closeTraces(tracer)
+		for _, rt := range built {
+			rt.close()
+		}
+		for _, c := range opened {
+			_ = c.Close()
+		}
+		return err
+	}
+	// Clusters that answer at once tell their versions before clients ask for them.
+	await(ctx, opened)
+	gates := map[string]*plugin.Gates{}
+	var errs config.Errors
+	for i := range snap.VirtualClusters {
+		vc := &snap.VirtualClusters[i]
+		gates[vc.Name] = plugin.NewGates(snap.Failover.Request)
+		if v := g.virtual[vc.Name]; v != nil {
+			gates[vc.Name] = v.gates
+		}
+		rt, err := g.build(ctx, snap, vc, clusters, gates[vc.Name], tracer)
+		var positioned config.Errors
+		switch {
+		case errors.As(err, &positioned):
+			errs = append(errs, positioned...)
+		case err != nil:
+			return undo(err)
+		default:
+			built[vc.Name] = rt
+		}
+	}
+	if errs = append(errs, shared(snap, built)...); len(errs) > 0 {
+		return undo(errs)
+	}
+	if err := g.listen(snap, built, gates); err != nil {
+		return undo(err)
+	}
+	before := g.swap(snap, clusters, built)
+	g.mu.Lock()
+	old := g.tracer
+	g.tracer = tracer
+	g.mu.Unlock()
+	if old != tracer {
+		go g.closeTraces(old)
+	}
+	return g.move(ctx, snap, before, o)
+}
+
+// openTraces reuses the tracer while its settings are the same.
+func (g *Gateway) openTraces(ctx context.Context, snap *config.Snapshot) (*telemetry.Tracer, error) {
+	if old := g.Snapshot(); old != nil && old.Telemetry.Traces == snap.Telemetry.Traces {
+		return g.tracer, nil
+	}
+	t := snap.Telemetry.Traces
+	return telemetry.Open(ctx, telemetry.Config{Endpoint: t.Endpoint, Protocol: t.Protocol, Insecure: t.Insecure, SampleRatio: t.SampleRatio})
+}
+
+// closeTraces sends what is left, unless the tracer is the one in force.
+func (g *Gateway) closeTraces(t *telemetry.Tracer) {
+	g.mu.Lock()
+	current := t == g.tracer
+	g.mu.Unlock()
+	if current {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), tracesWait)
+	defer cancel()
+	if err := t.Close(ctx); err != nil {
+		g.log.Warn("the last traces were not sent", "error", err)
+	}
+}
+
+// openClusters reuses the clusters whose configuration is the same.
+func (g *Gateway) openClusters(snap *config.Snapshot) (all map[string]*upstream.Cluster, opened []*upstream.Cluster, err error) {
+	all = map[string]*upstream.Cluster{}
+	for _, cfg := range snap.Clusters {
+		if c := g.clusters[cfg.Name]; c != nil {
+			old := c.Config()
+			old.Aliases, cfg.Aliases = nil, nil
+			if reflect.DeepEqual(old, cfg) {
+				all[cfg.Name] = c
+				continue
+			}
+		}
+		full, _ := snap.Cluster(cfg.Name)
+		c, err := upstream.NewCluster(*full, g.catalog, g.log, g.pool, snap.Limits.FrameBytes)
+		if err != nil {
+			for _, o := range opened {
+				_ = o.Close()
+			}
+			return nil, nil, err
+		}
+		all[cfg.Name] = c
+		opened = append(opened, c)
+	}
+	return all, opened, nil
+}
+
+// await gives new clusters a moment to answer.
+func await(ctx context.Context, clusters []*upstream.Cluster) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	for _, c := range clusters {
+		for !c.Settled() {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+	}
+}
+
+// listen opens what the snapshot needs before anything is swapped.
+func (g *Gateway) listen(snap *config.Snapshot, built map[string]*runtime, gates map[string]*plugin.Gates) error {
+	if g.admin == nil && snap.Admin.Listen != "" {
+		a, err := newAdmin(g, snap.Admin.Listen)
+		if err != nil {
+			return err
+		}
+		g.admin = a
+	}
+	for i := range snap.VirtualClusters {
+		vc := &snap.VirtualClusters[i]
+		rt := built[vc.Name]
+		v := g.virtual[vc.Name]
+		fresh := v == nil
+		if fresh {
+			cfg, err := loadTLS(snap.Path, vc.Listen.TLS)
+			if err != nil {
+				return err
+			}
+			rt.refs = 1
+			v = &virtual{name: vc.Name, gates: gates[vc.Name], tls: vc.Listen.TLS, current: rt}
+			v.server = server.New(v, server.Options{
+				Pool: g.pool, Memory: g.memory, Log: g.log, TLS: cfg,
+				Route: func(name string) (string, int32, bool) {
+					now := v.runtime()
+					return now.listen.Route(now.clusters, name)
+				},
+			})
+		}
+		if err := v.server.Listen(addresses(rt)); err != nil {
+			if fresh {
+				_ = v.server.Close()
+			}
+			return fmt.Errorf("virtual cluster %q: %w", vc.Name, err)
+		}
+		g.mu.Lock()
+		g.virtual[vc.Name] = v
+		g.mu.Unlock()
+	}
+	return nil
+}
+
+// addresses lists the bootstrap address and one for every node that the clusters may have, also
+// dead and unknown ones: a client whose every known node is gone would rebalance in a loop.
+func addresses(rt *runtime) []server.Address {
+	out := []server.Address{{Listen: rt.listen.Bootstrap, Node: plugin.AnyNode}}
+	for _, c := range rt.clusters {
+		for n := c.Nodes.First; n <= c.Nodes.Last; n++ {
+			if a := rt.listen.Bind(rt.clusters, c.Name, n); a != "" {
+				out = append(out, server.Address{Listen: a, Cluster: c.Name, Node: n})
+			}
+		}
+	}
+	return out
+}
+
+// swap makes the built runtimes current and returns where the old rules put topics.
+func (g *Gateway) swap(snap *config.Snapshot, clusters map[string]*upstream.Cluster, built map[string]*runtime) map[string]*runtime {
+	before := map[string]*runtime{}
+	g.mu.Lock()
+	gone := maps.Clone(g.clusters)
+	for name, c := range clusters {
+		if gone[name] == c {
+			delete(gone, name)
+		}
+	}
+	var removed []*virtual
+	for name, v := range g.virtual {
+		if built[name] == nil {
+			removed = append(removed, v)
+			delete(g.virtual, name)
+		}
+	}
+	for name, rt := range built {
+		v := g.virtual[name]
+		before[name] = v.runtime()
+		rt.env.Catalog.SetPlace(rt.place)
+		v.gates.SetLimit(snap.Failover.Request)
+		v.swap(rt)
+	}
+	g.clusters, g.snapshot = clusters, snap
+	g.mu.Unlock()
+	for _, v := range removed {
+		_ = v.server.Close()
+		v.retire()
+	}
+	for _, c := range gone {
+		_ = c.Close()
+	}
+	return before
+}
+
+// move makes the catalog follow the rules.
+func (g *Gateway) move(ctx context.Context, snap *config.Snapshot, before map[string]*runtime, o failover.Options) error {
+	for _, vc := range snap.VirtualClusters {
+		v := g.virtual[vc.Name]
+		rt := v.runtime()
+		p := rt.chain.Placement()
+		if p == nil {
+			continue
+		}
+		if err := g.learn(ctx, rt, p); err != nil {
+			return err
+		}
+		mine := o
+		if o.Edited == nil {
+			old := before[vc.Name]
+			mine.Edited = func(topic string) bool {
+				return old != nil && old.chain.Placement() != nil && old.chain.Placement().Home(topic).Cluster != p.Home(topic).Cluster
+			}
+		}
+		g.cancelDeletes(vc.Name, mine.Edited)
+		if _, err := g.runner.Apply(ctx, g.failoverEnv(rt), snap.Failover, mine); err != nil {
+			return err
+		}
+	}
+	if err := g.catalog.SetValue(ctx, catalog.KindConfig, "revision", snap.Revision); err != nil {
+		return err
+	}
+	g.log.Info("configuration in force", "revision", snap.Revision, "file", snap.Path)
+	return nil
+}
+
+func (g *Gateway) failoverEnv(rt *runtime) failover.Env {
+	return failover.Env{
+		VirtualCluster: rt.env.VirtualCluster, Catalog: rt.env.Catalog, Gates: rt.env.Gates,
+		Clusters: rt.env.Clusters, Placement: rt.chain.Placement(),
+	}
+}
+
+// learn makes the catalog know the topics that the rules name and their homes have, so that a later
+// edit of their rule is a move, also if no client has asked for them yet. Names on clusters that
+// are not their home follow the rules.
+func (g *Gateway) learn(ctx context.Context, rt *runtime, p plugin.Placement) error {
+	var seen []catalog.Seen
+	for _, name := range p.Topics() {
+		home, names, ok := rt.place(name)
+		c := rt.env.Cluster(home)
+		if !ok || c == nil {
+			continue
+		}
+		if t := c.Topology().Topics[names[home]]; t != nil {
+			seen = append(seen, catalog.Seen{Name: name, Cluster: home, ID: t.ID, Partitions: len(t.Partitions)})
+		}
+	}
+	if err := rt.env.Catalog.Ensure(ctx, seen...); err != nil {
+		return err
+	}
+	for _, t := range rt.env.Catalog.Topics() {
+		_, names, ok := rt.place(t.Name)
+		if !ok {
+			continue
+		}
+		names[t.Home] = t.Physical(t.Home)
+		if t.Before != nil || maps.Equal(names, t.Names) {
+			continue
+		}
+		if err := rt.env.Catalog.Update(ctx, t.Name, func(n *catalog.Topic) error {
+			n.Names = names
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// refreshVersions follows what the clusters support. If it shrinks, sessions are closed: clients
+// ask for versions only when they connect.
+func (g *Gateway) refreshVersions(ctx context.Context) {
+	g.mu.Lock()
+	all := slices.Collect(maps.Values(g.virtual))
+	g.mu.Unlock()
+	for _, v := range all {
+		rt := v.runtime()
+		old, now := rt.server.Versions.Load(), rt.versions(v.name)
+		if reflect.DeepEqual(old.Ranges(), now.Ranges()) {
+			continue
+		}
+		v.setVersions(now)
+		if now.Narrower(old) {
+			g.log.Warn("the clusters support less than before: sessions are closed so that clients ask again", "virtual_cluster", v.name)
+			go v.server.CloseSessions(ctx, spread)
+		}
+	}
+}
+
+// sweep deletes the copies of deleted topics that were unreachable when the topic was deleted.
+func (g *Gateway) sweep(ctx context.Context) {
+	g.mu.Lock()
+	all := slices.Collect(maps.Values(g.virtual))
+	g.mu.Unlock()
+	for _, v := range all {
+		rt := v.runtime()
+		for _, t := range rt.env.Catalog.Tombstones() {
+			if s, ok := rt.chain.Placement().(interface {
+				Sweep(ctx context.Context, t *catalog.Topic)
+			}); ok {
+				s.Sweep(ctx, t)
+			}
+		}
+	}
+}

@@ -1,0 +1,256 @@
+// Package gateway joins everything: it turns snapshots of the configuration into runtimes, swaps
+// them while clients stay connected, and answers operators.
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/server"
+	"github.com/sluice-gateway/sluice/core/state"
+	"github.com/sluice-gateway/sluice/core/telemetry"
+	"github.com/sluice-gateway/sluice/core/upstream"
+	"github.com/sluice-gateway/sluice/core/wire"
+)
+
+// Options of a gateway.
+type Options struct {
+	// Path is the YAML file.
+	Path string
+	// Specs are the types of interceptors that chains may name.
+	Specs []plugin.Spec
+	Log   *slog.Logger
+}
+
+// tracesWait is how long the last spans are waited for.
+const tracesWait = 5 * time.Second
+
+// Gateway is a running gateway.
+type Gateway struct {
+	opts    Options
+	log     *slog.Logger
+	store   *state.File
+	catalog *catalog.Catalog
+	ids     *state.ProducerIDs
+	pool    *wire.Buffers
+	memory  *server.Memory
+	runner  *failover.Runner
+	watcher *config.Watcher
+	admin   *admin
+	started time.Time
+
+	applying sync.Mutex // one apply at a time
+
+	mu       sync.Mutex
+	snapshot *config.Snapshot
+	tracer   *telemetry.Tracer
+	clusters map[string]*upstream.Cluster
+	virtual  map[string]*virtual
+	reload   reloadResult
+	deletes  map[[2]string]*pendingDelete
+}
+
+// reloadResult is the outcome of the last reload.
+type reloadResult struct {
+	At    time.Time `json:"at"`
+	Error string    `json:"error,omitempty"`
+}
+
+// Start loads the file and starts serving. An unreachable cluster is no error.
+func Start(ctx context.Context, o Options) (*Gateway, error) {
+	snap, err := config.Load(o.Path)
+	if err != nil {
+		return nil, err
+	}
+	store, err := state.Open(snap.State.Dir)
+	if err != nil {
+		return nil, err
+	}
+	g := &Gateway{
+		opts: o, log: o.Log, store: store, pool: &wire.Buffers{}, started: time.Now(),
+		clusters: map[string]*upstream.Cluster{}, virtual: map[string]*virtual{}, deletes: map[[2]string]*pendingDelete{},
+		watcher: config.NewWatcher(o.Path),
+	}
+	fail := func(err error) (*Gateway, error) {
+		return nil, errors.Join(err, g.Close())
+	}
+	entries, err := store.Load(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	if g.catalog, err = catalog.New(store, entries); err != nil {
+		return fail(err)
+	}
+	if g.ids, err = state.NewProducerIDs(g.catalog); err != nil {
+		return fail(err)
+	}
+	g.memory = server.NewMemory(memoryLimit(snap))
+	g.runner = failover.NewRunner(g.catalog, snap.Failover, g.log)
+	var revision string
+	if _, err := g.catalog.Value(catalog.KindConfig, "revision", &revision); err != nil {
+		return fail(err)
+	}
+	// A file that the store has not seen is an edit made now.
+	edited := func(string) bool { return revision != snap.Revision }
+	if err := g.apply(ctx, snap, failover.Options{Edited: edited}); err != nil {
+		return fail(err)
+	}
+	return g, nil
+}
+
+// memoryLimit is the bound of request bytes in the process: by default a quarter of the memory
+// limit (GOMEMLIMIT), or of 4 GiB without one.
+func memoryLimit(s *config.Snapshot) int64 {
+	if s.Limits.ProcessBytes > 0 {
+		return s.Limits.ProcessBytes
+	}
+	limit := debug.SetMemoryLimit(-1)
+	if limit > 1<<50 {
+		limit = 4 << 30
+	}
+	return limit / 4
+}
+
+// Run serves until ctx ends: it watches the file and the versions of the clusters.
+func (g *Gateway) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		tick := time.NewTicker(2 * time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				g.refreshVersions(ctx)
+				g.sweep(ctx)
+			}
+		}
+	})
+	err := g.watcher.Run(ctx, g.Snapshot().Source, func(source []byte) {
+		_ = g.ApplySource(ctx, source, failover.Options{})
+	})
+	wg.Wait()
+	return err
+}
+
+// Reload looks at the file now, as on SIGHUP.
+func (g *Gateway) Reload() { g.watcher.Check() }
+
+// Snapshot is the configuration in force.
+func (g *Gateway) Snapshot() *config.Snapshot {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.snapshot
+}
+
+// ApplySource makes another content of the file current. On an error the old configuration stays.
+func (g *Gateway) ApplySource(ctx context.Context, source []byte, o failover.Options) error {
+	snap, err := config.Parse(g.opts.Path, source)
+	if err == nil && (snap.Revision != g.Snapshot().Revision || o.Edited != nil) {
+		err = g.apply(ctx, snap, o)
+	}
+	g.mu.Lock()
+	g.reload = reloadResult{At: time.Now()}
+	if err != nil {
+		g.reload.Error = err.Error()
+	}
+	g.mu.Unlock()
+	if err != nil {
+		g.log.Error("configuration not applied, the old one stays in force", "error", err)
+		return err
+	}
+	return nil
+}
+
+// Close ends everything: admin, listeners, sessions, moves, clusters, store.
+func (g *Gateway) Close() error {
+	var errs []error
+	if g.admin != nil {
+		errs = append(errs, g.admin.close())
+	}
+	for _, v := range g.virtual {
+		errs = append(errs, v.server.Close())
+	}
+	if g.runner != nil {
+		errs = append(errs, g.runner.Close())
+	}
+	for _, v := range g.virtual {
+		v.retire()
+	}
+	for _, c := range g.clusters {
+		errs = append(errs, c.Close())
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), tracesWait)
+	defer cancel()
+	return errors.Join(append(errs, g.tracer.Close(ctx), g.store.Close())...)
+}
+
+// AdminAddr is where the admin API listens, or nil.
+func (g *Gateway) AdminAddr() net.Addr {
+	if g.admin == nil {
+		return nil
+	}
+	return g.admin.listener.Addr()
+}
+
+// loadTLS loads a listener's certificate.
+func loadTLS(path string, t *config.TLS) (*tls.Config, error) {
+	if t == nil {
+		return nil, nil
+	}
+	abs := func(p string) string {
+		if filepath.IsAbs(p) {
+			return p
+		}
+		return filepath.Join(filepath.Dir(path), p)
+	}
+	cert, err := tls.LoadX509KeyPair(abs(t.Cert), abs(t.Key))
+	if err != nil {
+		return nil, fmt.Errorf("listen.tls: %w", err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
+}
+
+// NewLog makes the log that the configuration asks for.
+func NewLog(l config.Log) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(l.Level))
+	o := &slog.HandlerOptions{Level: level}
+	if l.Format == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, o))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, o))
+}
+
+// Moves lists running, pending and past moves, oldest first.
+func (g *Gateway) Moves() []failover.Report { return g.runner.Moves() }
+
+// Gate is the gate of a topic, nil for a virtual cluster that is not there: while somebody holds it,
+// produces wait.
+func (g *Gateway) Gate(virtualCluster, topic string) *plugin.Gate {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if v := g.virtual[virtualCluster]; v != nil {
+		return v.gates.Gate(topic)
+	}
+	return nil
+}
+
+// Topic is what the catalog knows of a topic, or nil.
+func (g *Gateway) Topic(virtualCluster, topic string) *catalog.Topic {
+	return g.catalog.Virtual(virtualCluster).Topic(topic)
+}

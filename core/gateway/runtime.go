@@ -1,0 +1,196 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/server"
+	"github.com/sluice-gateway/sluice/core/telemetry"
+	"github.com/sluice-gateway/sluice/core/upstream"
+)
+
+// virtual is a virtual cluster over all its runtimes. Gates, catalog and connections outlive them.
+type virtual struct {
+	name   string
+	gates  *plugin.Gates
+	server *server.Server
+	tls    *config.TLS
+
+	mu      sync.Mutex
+	current *runtime
+}
+
+// runtime is a snapshot of a virtual cluster made live.
+type runtime struct {
+	server   server.Runtime
+	chain    *plugin.Chain
+	env      plugin.Env
+	nodes    *upstream.NodeMap
+	listen   config.Listen
+	clusters []config.Cluster
+
+	refs    int // under virtual.mu; 1 while current
+	closers []io.Closer
+}
+
+// Name is the name of the virtual cluster.
+func (v *virtual) Name() string { return v.name }
+
+// Acquire returns the current runtime for one request.
+func (v *virtual) Acquire() *server.Runtime {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.current.refs++
+	return &v.current.server
+}
+
+// Release gives a runtime back.
+func (v *virtual) Release(s *server.Runtime) { v.release(s.Owner.(*runtime)) }
+
+func (v *virtual) release(rt *runtime) {
+	v.mu.Lock()
+	rt.refs--
+	last := rt.refs == 0
+	v.mu.Unlock()
+	if last {
+		go rt.close()
+	}
+}
+
+// swap makes rt current; the old one is closed when its last request is answered.
+func (v *virtual) swap(rt *runtime) {
+	v.mu.Lock()
+	old := v.current
+	if old == rt { // a new virtual cluster, which listens already
+		v.mu.Unlock()
+		return
+	}
+	rt.refs = 1
+	v.current = rt
+	v.mu.Unlock()
+	v.release(old)
+}
+
+// retire closes the current runtime.
+func (v *virtual) retire() {
+	v.mu.Lock()
+	rt := v.current
+	v.mu.Unlock()
+	if rt != nil {
+		rt.close()
+	}
+}
+
+func (rt *runtime) close() {
+	for _, c := range rt.closers {
+		_ = c.Close()
+	}
+}
+
+// runtime returns the current runtime for reading.
+func (v *virtual) runtime() *runtime {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.current
+}
+
+// setVersions replaces what clients may use.
+func (v *virtual) setVersions(s *server.Versions) { v.runtime().server.Versions.Store(s) }
+
+// build makes a runtime of a virtual cluster. On an error nothing is left open.
+func (g *Gateway) build(ctx context.Context, snap *config.Snapshot, vc *config.VirtualCluster, clusters map[string]*upstream.Cluster, gates *plugin.Gates, tracer *telemetry.Tracer) (*runtime, error) {
+	spans := snap.Spans(vc)
+	rt := &runtime{listen: vc.Listen, clusters: spans}
+	var list []*upstream.Cluster
+	rt.env = plugin.Env{
+		VirtualCluster: vc.Name, Catalog: g.catalog.Virtual(vc.Name), Gates: gates,
+		ProducerIDs: g.ids, Timing: snap.Failover, Log: g.log.With("virtual_cluster", vc.Name),
+	}
+	for _, c := range spans {
+		list = append(list, clusters[c.Name])
+		rt.env.Clusters = append(rt.env.Clusters, clusters[c.Name])
+	}
+	rt.nodes = upstream.NewNodeMap(vc.Listen, list)
+	rt.env.Nodes = rt.nodes
+	var members []plugin.Named
+	var errs config.Errors
+	for _, entry := range vc.Chain {
+		spec := g.spec(entry.Type)
+		i, err := spec.New(ctx, rt.env, entry.Section)
+		var positioned config.Errors
+		switch {
+		case errors.As(err, &positioned):
+			errs = append(errs, positioned...)
+			continue
+		case err != nil:
+			errs = append(errs, entry.Section.Errorf(nil, "%v", err))
+			continue
+		}
+		if c, ok := i.(io.Closer); ok {
+			rt.closers = append(rt.closers, c)
+		}
+		members = append(members, plugin.Named{Name: entry.Type, Stage: spec.Stage, Interceptor: i})
+	}
+	if len(errs) > 0 {
+		rt.close()
+		return nil, errs
+	}
+	end := upstream.NewEnd(vc.Name, list, rt.nodes, snap.Failover.Request, tracer)
+	chain, err := plugin.NewChain(members, end, tracer)
+	if err != nil {
+		rt.close()
+		return nil, config.Errors{vc.Chain[0].Section.Errorf(nil, "%v", err)}
+	}
+	rt.chain = chain
+	rt.server.Chain, rt.server.End, rt.server.Limits, rt.server.Tracer, rt.server.Owner = chain, end, snap.Limits, tracer, rt
+	rt.server.Versions.Store(rt.versions(vc.Name))
+	return rt, nil
+}
+
+func (g *Gateway) spec(kind string) plugin.Spec {
+	for _, s := range g.opts.Specs {
+		if s.Type == kind {
+			return s
+		}
+	}
+	return plugin.Spec{}
+}
+
+// versions computes what clients may use from what is known of the clusters now.
+func (rt *runtime) versions(name string) *server.Versions {
+	var known []*kmsg.ApiVersionsResponse
+	for _, c := range rt.env.Clusters {
+		known = append(known, c.Topology().Versions)
+	}
+	vnode := func(cluster string, node int32) int32 { return rt.nodes.Virtual(cluster, node).ID }
+	return server.NewVersions(upstream.VirtualClusterID(name), vnode, known, rt.chain)
+}
+
+// place is where the rules put a topic; a chain without routing has one home.
+func (rt *runtime) place(topic string) (home string, names map[string]string, ok bool) {
+	namer := rt.chain.Namer()
+	physical := topic
+	if namer != nil {
+		physical = namer.PhysicalName(topic)
+		if _, shown := namer.VirtualName(physical); !shown {
+			return "", nil, false
+		}
+	}
+	h := plugin.Home{Cluster: rt.env.Clusters[0].Name(), Shown: true}
+	if p := rt.chain.Placement(); p != nil {
+		h = p.Home(topic)
+	}
+	names = map[string]string{}
+	for _, c := range rt.env.Clusters {
+		if names[c.Name()] = physical; h.Names[c.Name()] != "" {
+			names[c.Name()] = h.Names[c.Name()]
+		}
+	}
+	return h.Cluster, names, h.Shown
+}
