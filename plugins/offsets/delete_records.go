@@ -1,0 +1,45 @@
+package offsets
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/plugin"
+)
+
+// deleteRecords translates the offset to delete up to (-1 is the end) and the new low watermark.
+func (o *Offsets) deleteRecords(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
+	c := o.cluster(req)
+	f, m, err := plugin.Edit[*kmsg.DeleteRecordsRequest](req)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Queued()
+	for i := range m.Topics {
+		t := o.lineage(c, m.Topics[i].Topic, [16]byte{})
+		for j := range m.Topics[i].Partitions {
+			if p := &m.Topics[i].Partitions[j]; t != nil && p.Offset >= 0 {
+				p.Offset = t.Partition(p.Partition).ToPhysical(p.Offset)
+			}
+		}
+	}
+	resp, err := next.Handle(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	out, err := resp.Body.Edit()
+	if err != nil {
+		return nil, err
+	}
+	r := out.(*kmsg.DeleteRecordsResponse)
+	for i := range r.Topics {
+		t := o.lineage(c, r.Topics[i].Topic, [16]byte{})
+		for j := range r.Topics[i].Partitions {
+			if p := &r.Topics[i].Partitions[j]; t != nil {
+				p.LowWatermark = virtualOf(t.Partition(p.Partition), p.LowWatermark)
+			}
+		}
+	}
+	return resp, nil
+}

@@ -1,0 +1,212 @@
+package offsets
+
+import (
+	"context"
+	"errors"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plugin"
+)
+
+// fetch translates positions and what comes back. The answer is translated by the generation under
+// which the request was sent and cut at that generation's end: what the old home appends after a
+// move is not of the virtual log.
+func (o *Offsets) fetch(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
+	c := o.cluster(req)
+	req, err := viewed(req)
+	if err != nil {
+		return nil, err
+	}
+	defer req.Queued()
+	h := req.Body.Hot()
+	var few [8]*catalog.Topic
+	topics := few[:0]
+	for i := range h.Partitions {
+		topics = append(topics, o.lineageHot(c, h.Partitions[i].Topic, h.Partitions[i].ID))
+	}
+	f := positions(req, h, topics)
+	defer f.Queued()
+	resp, err := next.Handle(ctx, f)
+	if err != nil || resp == nil {
+		return resp, err
+	}
+	if r := resp.Body.Hot(); r != nil && o.inPlace(r, h, topics) {
+		return resp, o.fetchedInPlace(ctx, r, h, topics)
+	}
+	msg, err := resp.Body.Edit()
+	if err != nil {
+		return nil, err
+	}
+	r := msg.(*kmsg.FetchResponse)
+	for i := range r.Topics {
+		rt := &r.Topics[i]
+		for j := range rt.Partitions {
+			if t := sentTo(h, topics, []byte(rt.Topic), rt.TopicID, rt.Partitions[j].Partition); t != nil {
+				if err := o.fetched(ctx, t, &rt.Partitions[j], r.Version); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	return resp, nil
+}
+
+// viewed returns a request whose body can be viewed: one that was edited above is encoded.
+func viewed(req *plugin.Request) (*plugin.Request, error) {
+	if req.Body.Hot() != nil {
+		return req, nil
+	}
+	f := req.With(req.Body.Clone())
+	if f.Body.Hot() == nil {
+		f.Queued()
+		return nil, &kafka.MalformedError{Key: req.Key, Version: req.Version, Err: errNoView}
+	}
+	return f, nil
+}
+
+var errNoView = errors.New("not enough data")
+
+// positions translates the positions of a fetch, in place.
+func positions(req *plugin.Request, h *kafka.HotRequest, topics []*catalog.Topic) *plugin.Request {
+	f := req
+	for i, t := range topics {
+		if t == nil || t.Generation == 0 {
+			continue
+		}
+		if f == req {
+			f = req.Change()
+		}
+		p := &h.Partitions[i]
+		part := t.Partition(p.Partition)
+		f.Body.SetPosition(i, part.ToPhysical(p.Offset), part.PhysicalEpoch(p.CurrentLeaderEpoch))
+	}
+	return f
+}
+
+// sentTo is the lineage under which a partition of an answer was asked for.
+func sentTo(h *kafka.HotRequest, topics []*catalog.Topic, topic []byte, id [16]byte, partition int32) *catalog.Topic {
+	for i := range h.Partitions {
+		if p := &h.Partitions[i]; p.Partition == partition && p.ID == id && string(p.Topic) == string(topic) {
+			return topics[i]
+		}
+	}
+	return nil
+}
+
+// inPlace reports that an answer can be translated without another length: no batch is to be cut off,
+// no list of aborted transactions stands in the way, and the records are not null, for which librdkafka
+// drops an answer.
+func (o *Offsets) inPlace(r *kafka.HotResponse, h *kafka.HotRequest, topics []*catalog.Topic) bool {
+	for i := range r.Partitions {
+		rp := &r.Partitions[i]
+		t := sentTo(h, topics, rp.Topic, rp.ID, rp.Partition)
+		if t == nil {
+			continue
+		}
+		if _, ended := o.end(t, rp.Partition); ended || rp.Records == nil || t.Generation > 0 && rp.Aborted > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (o *Offsets) fetchedInPlace(ctx context.Context, r *kafka.HotResponse, h *kafka.HotRequest, topics []*catalog.Topic) error {
+	for i := range r.Partitions {
+		rp := &r.Partitions[i]
+		t := sentTo(h, topics, rp.Topic, rp.ID, rp.Partition)
+		if t == nil {
+			continue
+		}
+		high, stable, start := rp.HighWatermark, rp.LastStableOffset, rp.LogStartOffset
+		if t.Generation > 0 {
+			part := t.Partition(rp.Partition)
+			high, stable, start = virtualOf(part, high), virtualOf(part, stable), virtualOf(part, start)
+			translateBatches(part, rp.Records)
+		}
+		high, start, err := o.show(ctx, t, rp.Partition, rp.ErrorCode, high, start)
+		if err != nil {
+			return err
+		}
+		r.SetMarks(i, high, stable, start)
+	}
+	return nil
+}
+
+func translateBatches(part *catalog.Partition, records []byte) {
+	for _, b := range kafka.Batches(records) {
+		v := part.ToVirtual(b.BaseOffset())
+		b.SetLeaderEpoch(part.BatchEpoch(v, b.LeaderEpoch()))
+		b.SetBaseOffset(v)
+	}
+}
+
+// show reserves what a client is about to see; what it is shown never goes back.
+func (o *Offsets) show(ctx context.Context, t *catalog.Topic, partition int32, code int16, high, start int64) (int64, int64, error) {
+	if code != 0 || high < 0 {
+		return high, start, nil
+	}
+	if err := o.reserve(ctx, t, partition, high); err != nil {
+		return high, start, err
+	}
+	high = t.ShowHigh(partition, high)
+	if start >= 0 {
+		start = t.ShowStart(partition, start)
+	}
+	return high, start, nil
+}
+
+// fetched translates one partition of a decoded answer.
+func (o *Offsets) fetched(ctx context.Context, t *catalog.Topic, rp *kmsg.FetchResponseTopicPartition, version int16) (err error) {
+	part := t.Partition(rp.Partition)
+	if t.Generation > 0 {
+		rp.HighWatermark, rp.LastStableOffset, rp.LogStartOffset = virtualOf(part, rp.HighWatermark), virtualOf(part, rp.LastStableOffset), virtualOf(part, rp.LogStartOffset)
+		for k := range rp.AbortedTransactions {
+			rp.AbortedTransactions[k].FirstOffset = part.ToVirtual(rp.AbortedTransactions[k].FirstOffset)
+		}
+		if version >= 12 && rp.CurrentLeader.LeaderID >= 0 {
+			rp.CurrentLeader.LeaderEpoch = part.VirtualEpoch(rp.CurrentLeader.LeaderEpoch)
+		}
+		translateBatches(part, rp.RecordBatches)
+	}
+	if end, ok := o.end(t, rp.Partition); ok {
+		rp.RecordBatches = before(rp.RecordBatches, end)
+		rp.HighWatermark, rp.LastStableOffset = min(rp.HighWatermark, end), min(rp.LastStableOffset, end)
+	}
+	rp.HighWatermark, rp.LogStartOffset, err = o.show(ctx, t, rp.Partition, rp.ErrorCode, rp.HighWatermark, rp.LogStartOffset)
+	return err
+}
+
+// virtualOf maps an offset; -1 stays.
+func virtualOf(p *catalog.Partition, physical int64) int64 {
+	if physical < 0 {
+		return physical
+	}
+	return p.ToVirtual(physical)
+}
+
+// end is where the generation of t ended, if it has ended meanwhile.
+func (o *Offsets) end(t *catalog.Topic, partition int32) (int64, bool) {
+	now := o.env.Catalog.Topic(t.Name)
+	if now == nil || now.Generation == t.Generation || now.ID != t.ID || int(partition) >= len(now.Partitions) {
+		return 0, false
+	}
+	for _, s := range now.Partitions[partition].Segments {
+		if s.Generation > t.Generation {
+			return s.Start, true
+		}
+	}
+	return 0, false
+}
+
+// before keeps the batches below a virtual offset.
+func before(records []byte, end int64) []byte {
+	for at, b := range kafka.Batches(records) {
+		if b.LastOffset() >= end {
+			return records[:at:at]
+		}
+	}
+	return records
+}

@@ -1,0 +1,104 @@
+// Package offsets translates offsets, leader epochs and producer ids between the virtual log of a
+// partition and its home, by the lineage in the catalog.
+package offsets
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plugin"
+)
+
+// Spec describes the interceptor to the chain's builder.
+func Spec() plugin.Spec {
+	return plugin.Spec{Type: "offsets", Stage: plugin.Physical, New: func(_ context.Context, env plugin.Env, cfg config.Section) (plugin.Interceptor, error) {
+		var c struct{}
+		if err := cfg.Decode(&c); err != nil {
+			return nil, err
+		}
+		return New(env), nil
+	}}
+}
+
+// Offsets is the interceptor.
+type Offsets struct {
+	env  plugin.Env
+	log  *slog.Logger
+	rows map[kmsg.Key]row
+}
+
+type row func(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error)
+
+var _ plugin.Interceptor = (*Offsets)(nil)
+
+// New returns the interceptor; it has no settings.
+func New(env plugin.Env) *Offsets {
+	o := &Offsets{env: env, log: env.Log.With("interceptor", "offsets")}
+	o.rows = map[kmsg.Key]row{
+		kmsg.Produce:                 o.produce,
+		kmsg.Fetch:                   o.fetch,
+		kmsg.ListOffsets:             o.listOffsets,
+		kmsg.OffsetForLeaderEpoch:    o.offsetForLeaderEpoch,
+		kmsg.DeleteRecords:           o.deleteRecords,
+		kmsg.Metadata:                o.metadata,
+		kmsg.DescribeTopicPartitions: o.describeTopicPartitions,
+		kmsg.OffsetFetch:             o.offsetFetch,
+		kmsg.DescribeProducers:       o.describeProducers,
+	}
+	return o
+}
+
+// Keys returns the APIs that carry offsets of a log, epochs or producer ids. Offsets of groups are
+// virtual at their coordinator too: OffsetCommit passes.
+func (o *Offsets) Keys() plugin.KeySet {
+	var keys []kmsg.Key
+	for k := range o.rows {
+		keys = append(keys, k)
+	}
+	return kafka.NewKeySet(keys...)
+}
+
+// Intercept translates one request and its response.
+func (o *Offsets) Intercept(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
+	return o.rows[req.Key](ctx, req, next)
+}
+
+// cluster is the target of a request.
+func (o *Offsets) cluster(req *plugin.Request) plugin.Cluster {
+	name := req.Target.Cluster
+	if name == "" {
+		name = req.Session.Cluster
+	}
+	if c := o.env.Cluster(name); c != nil {
+		return c
+	}
+	return o.env.Clusters[0]
+}
+
+// lineage finds the topic behind a name or id of the target cluster, as it is (or, until a move is
+// published, was) when the cluster is its home; nil where nothing is to be translated. It works
+// above and below the interceptor that turns names.
+func (o *Offsets) lineage(c plugin.Cluster, name string, id [16]byte) *catalog.Topic {
+	if name == "" {
+		if t := c.Topology().IDs[id]; t != nil {
+			name = t.Name
+		} else if t := o.env.Catalog.ByID(id); t != nil {
+			name = t.Physical(c.Name())
+		}
+	}
+	t := o.env.Catalog.ByPhysical(c.Name(), name)
+	if t == nil {
+		t = o.env.Catalog.Topic(name)
+	}
+	return at(t, c)
+}
+
+// reserve makes sure that an offset may be shown.
+func (o *Offsets) reserve(ctx context.Context, t *catalog.Topic, partition int32, offset int64) error {
+	return o.env.Catalog.Reserve(ctx, t.Name, partition, offset)
+}

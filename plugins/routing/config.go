@@ -1,0 +1,264 @@
+package routing
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/plugin"
+)
+
+// None is the cluster of a topic that belongs to no cluster.
+const None = "none"
+
+// Config is the routing section of a chain.
+type Config struct {
+	// Default is the home of topics, groups and transactional ids that no rule names; empty for
+	// the first cluster when there is only one, else topics without a rule are not shown.
+	Default string `koanf:"default"`
+	// Topics maps names, globs ("orders-*") to homes. An exact name beats a glob, a longer glob a
+	// shorter one.
+	Topics map[string]TopicRule `koanf:"topics"`
+	// Groups and Transactions map globs of group and transactional ids to their home.
+	Groups       map[string]string `koanf:"groups"`
+	Transactions map[string]string `koanf:"transactions"`
+	// CreateOn says where CreateTopics creates: "all" (default; the next move needs the topic
+	// there) or "home".
+	CreateOn string `koanf:"create_on"`
+	// AutoCreate says whether the gateway creates topics that clients ask metadata of. Unset, it does
+	// what the topic's home does (auto.create.topics.enable).
+	AutoCreate *bool `koanf:"auto_create"`
+}
+
+// TopicRule is the home of the topics that a name or glob stands for.
+type TopicRule struct {
+	Cluster string `koanf:"cluster"`
+	// Names gives the physical name per cluster; for exact names alone.
+	Names map[string]string `koanf:"names"`
+	// Unplanned is the policy for moves whose old home is gone: if-unreachable (default), never, always.
+	Unplanned string `koanf:"unplanned"`
+}
+
+// rules is the compiled configuration. It is immutable.
+type rules struct {
+	cfg      Config
+	fallback string
+	// groupHome is the home of groups and transactional ids without a rule: the default of the day
+	// the virtual cluster was first served. Editing `default` moves topics, not positions.
+	groupHome string
+	clusters  []string
+	aliases   map[string]string
+	globs     []string // longest literal first
+	groups    []string
+	txns      []string
+	path      []string
+}
+
+func compile(section config.Section, clusters []config.Cluster) (*rules, error) {
+	var c Config
+	if err := section.Decode(&c); err != nil {
+		return nil, err
+	}
+	r := &rules{cfg: c, aliases: map[string]string{}, path: section.Path()}
+	for _, cl := range clusters {
+		r.clusters = append(r.clusters, cl.Name)
+		r.aliases[cl.Name] = cl.Name
+		for _, a := range cl.Aliases {
+			r.aliases[a] = cl.Name
+		}
+	}
+	var errs config.Errors
+	check := func(cluster string, none bool, at ...string) {
+		if _, ok := r.aliases[cluster]; !ok && (!none || cluster != None) {
+			errs = append(errs, section.Errorf(at, "%q is not a cluster of this virtual cluster (%s)", cluster, strings.Join(r.clusters, ", ")))
+		}
+	}
+	if c.Default != "" {
+		check(c.Default, false, "default")
+		r.fallback = r.aliases[c.Default]
+	} else if len(clusters) == 1 {
+		r.fallback = clusters[0].Name
+	}
+	for name, t := range c.Topics {
+		check(t.Cluster, true, "topics", name, "cluster")
+		if err := validGlob(name); err != nil {
+			errs = append(errs, section.Errorf([]string{"topics", name}, "%v", err))
+		}
+		if isGlob(name) {
+			r.globs = append(r.globs, name)
+			if len(t.Names) > 0 {
+				errs = append(errs, section.Errorf([]string{"topics", name, "names"}, "names belong to one topic, not to a glob"))
+			}
+		}
+		for cl := range t.Names {
+			check(cl, false, "topics", name, "names", cl)
+		}
+		if !slices.Contains([]string{"", "if-unreachable", "never", "always"}, t.Unplanned) {
+			errs = append(errs, section.Errorf([]string{"topics", name, "unplanned"}, "%q is not one of if-unreachable, never, always", t.Unplanned))
+		}
+	}
+	for _, set := range []struct {
+		name string
+		m    map[string]string
+		to   *[]string
+	}{{"groups", c.Groups, &r.groups}, {"transactions", c.Transactions, &r.txns}} {
+		for g, cl := range set.m {
+			check(cl, false, set.name, g)
+			if err := validGlob(g); err != nil {
+				errs = append(errs, section.Errorf([]string{set.name, g}, "%v", err))
+			}
+			*set.to = append(*set.to, g)
+		}
+		slices.SortFunc(*set.to, bySpecificity)
+	}
+	slices.SortFunc(r.globs, bySpecificity)
+	if !slices.Contains([]string{"", "all", "home"}, c.CreateOn) {
+		errs = append(errs, section.Errorf([]string{"create_on"}, "%q is not one of all, home", c.CreateOn))
+	}
+	errs = append(errs, r.sameNames(section)...)
+	if len(errs) > 0 {
+		return nil, errs
+	}
+	return r, nil
+}
+
+// sameNames refuses two virtual topics with one physical topic: one physical topic has one home.
+func (r *rules) sameNames(section config.Section) (errs config.Errors) {
+	seen := map[[2]string]string{}
+	for _, name := range sortedKeys(r.cfg.Topics) {
+		for cl, physical := range r.cfg.Topics[name].Names {
+			k := [2]string{r.aliases[cl], physical}
+			if other, ok := seen[k]; ok {
+				errs = append(errs, section.Errorf([]string{"topics", name, "names", cl}, "topic %q on %s is already %q: one physical topic has one home", physical, cl, other))
+			}
+			seen[k] = name
+		}
+	}
+	return errs
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func isGlob(s string) bool { return strings.ContainsAny(s, "*?[") }
+
+func validGlob(s string) error {
+	if s == "" {
+		return fmt.Errorf("a name is empty")
+	}
+	if _, err := path.Match(s, ""); err != nil {
+		return fmt.Errorf("%q is not a glob: %w", s, err)
+	}
+	return nil
+}
+
+// bySpecificity orders globs so that the one with more literal characters comes first.
+func bySpecificity(a, b string) int {
+	lit := func(s string) int { return len(strings.NewReplacer("*", "", "?", "").Replace(s)) }
+	if d := lit(b) - lit(a); d != 0 {
+		return d
+	}
+	return strings.Compare(a, b)
+}
+
+func match(globs []string, name string) (string, bool) {
+	for _, g := range globs {
+		if g == name {
+			return g, true
+		}
+		if ok, _ := path.Match(g, name); ok {
+			return g, true
+		}
+	}
+	return "", false
+}
+
+// home applies the topic rules.
+func (r *rules) home(topic string) plugin.Home {
+	t, ok := r.cfg.Topics[topic]
+	if !ok {
+		var g string
+		if g, ok = match(r.globs, topic); ok {
+			t = r.cfg.Topics[g]
+		}
+	}
+	if !ok {
+		return plugin.Home{Cluster: r.fallback, Shown: r.fallback != "", Unplanned: "if-unreachable"}
+	}
+	h := plugin.Home{Cluster: r.aliases[t.Cluster], Shown: t.Cluster != None, Unplanned: t.Unplanned}
+	if h.Unplanned == "" {
+		h.Unplanned = "if-unreachable"
+	}
+	if len(t.Names) > 0 {
+		h.Names = map[string]string{}
+		for cl, n := range t.Names {
+			h.Names[r.aliases[cl]] = n
+		}
+	}
+	return h
+}
+
+func (r *rules) group(id string) string       { return r.first(r.groups, r.cfg.Groups, id) }
+func (r *rules) transaction(id string) string { return r.first(r.txns, r.cfg.Transactions, id) }
+
+func (r *rules) first(globs []string, m map[string]string, id string) string {
+	if g, ok := match(globs, id); ok {
+		return r.aliases[m[g]]
+	}
+	return r.groupHome
+}
+
+// setHome returns the edits that put a topic on a cluster. A rule of the topic's own is changed in
+// place; else one is added.
+func (r *rules) setHome(topic, cluster, name string) []config.Edit {
+	at := func(more ...string) []string {
+		return append(append(slices.Clone(r.path), "topics", topic), more...)
+	}
+	t, ok := r.cfg.Topics[topic]
+	if !ok {
+		v := map[string]any{"cluster": cluster}
+		if name != "" && name != topic && cluster != None {
+			v["names"] = map[string]any{cluster: name}
+		}
+		return []config.Edit{{Path: at(), Value: v}}
+	}
+	var edits []config.Edit
+	if t.Cluster != cluster {
+		edits = append(edits, config.Edit{Path: at("cluster"), Value: cluster})
+	}
+	if name != "" && cluster != None {
+		has := topic
+		for cl, n := range t.Names {
+			if r.aliases[cl] == r.aliases[cluster] {
+				has = n
+			}
+		}
+		if has != name {
+			edits = append(edits, config.Edit{Path: at("names", r.aliases[cluster]), Value: name})
+		}
+	}
+	return edits
+}
+
+// leave returns the edits that move every rule, glob and the default from one cluster to another.
+func (r *rules) leave(from, to string) []config.Edit {
+	var edits []config.Edit
+	at := func(more ...string) []string { return append(slices.Clone(r.path), more...) }
+	if r.fallback == from {
+		edits = append(edits, config.Edit{Path: at("default"), Value: to})
+	}
+	for _, name := range sortedKeys(r.cfg.Topics) {
+		if r.aliases[r.cfg.Topics[name].Cluster] == from {
+			edits = append(edits, config.Edit{Path: at("topics", name, "cluster"), Value: to})
+		}
+	}
+	return edits
+}

@@ -1,0 +1,59 @@
+package routing
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/plugin"
+)
+
+// resourceHome is the cluster of a config resource: a topic's home, a group's home, a broker's
+// cluster; everything else belongs to the first cluster.
+func (r *Routing) resourceHome(kind kmsg.ConfigResourceType, name string) string {
+	switch kind {
+	case kmsg.ConfigResourceTypeTopic:
+		home, _ := r.homeOf(name, [16]byte{})
+		return home
+	case kmsg.ConfigResourceTypeBroker:
+		if id, err := strconv.Atoi(name); err == nil {
+			if cluster, _, ok := r.env.Nodes.Physical(int32(id)); ok {
+				return cluster
+			}
+			return ""
+		}
+	case kmsg.ConfigResourceTypeGroupConfig:
+		return r.rules.group(name)
+	}
+	return r.first().Name()
+}
+
+// describeConfigs asks each resource's home.
+func (r *Routing) describeConfigs(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
+	return forkItems(ctx, r, req, next,
+		func(m *kmsg.DescribeConfigsRequest) *[]kmsg.DescribeConfigsRequestResource { return &m.Resources },
+		func(x *kmsg.DescribeConfigsRequestResource) string {
+			return r.resourceHome(x.ResourceType, x.ResourceName)
+		}, nil)
+}
+
+// alterConfigs changes each resource at its home. Copies of topics are the replicator's matter.
+func (r *Routing) alterConfigs(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
+	return forkItems(ctx, r, req, next,
+		func(m *kmsg.AlterConfigsRequest) *[]kmsg.AlterConfigsRequestResource { return &m.Resources },
+		func(x *kmsg.AlterConfigsRequestResource) string {
+			return r.resourceHome(x.ResourceType, x.ResourceName)
+		}, nil)
+}
+
+// incrementalAlterConfigs changes each resource at its home.
+func (r *Routing) incrementalAlterConfigs(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
+	return forkItems(ctx, r, req, next,
+		func(m *kmsg.IncrementalAlterConfigsRequest) *[]kmsg.IncrementalAlterConfigsRequestResource {
+			return &m.Resources
+		},
+		func(x *kmsg.IncrementalAlterConfigsRequestResource) string {
+			return r.resourceHome(x.ResourceType, x.ResourceName)
+		}, nil)
+}

@@ -1,0 +1,323 @@
+package routing
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plugin"
+)
+
+const fetchSessionNotFound = 70
+
+// verdict is what a Fetch does with a partition.
+type verdict struct {
+	kind    verdictKind
+	cluster string
+}
+
+type verdictKind uint8
+
+const (
+	serve     verdictKind = iota // by verdict.cluster
+	unknown                      // answered as unknown
+	elsewhere                    // answered 6, with a hint where it lives now (KIP-951)
+	quiet                        // answered empty: between the commit of a move and its publish
+)
+
+// fetch serves each partition from its home. A client that asks a node of another cluster has
+// missed a move and is told the new leader. Fetch sessions are not kept: clients are always told
+// that they have none, and name all partitions (KIP-227 allows a broker to do so).
+func (r *Routing) fetch(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
+	if home, ok := r.servedByOne(req); ok {
+		return r.fetchHot(ctx, req, next, home)
+	}
+	f, err := req.Body.Fetch()
+	if err != nil {
+		return nil, err
+	}
+	if f.SessionID != 0 {
+		return plugin.Fail(req, fetchSessionNotFound, "")
+	}
+	for _, ft := range f.Topics {
+		if t := r.topic(ft.Topic, ft.TopicID); t != nil {
+			for _, p := range ft.Partitions {
+				r.env.Gates.Readers.Note(req.Session, t.Name, p.Partition, p.FetchOffset, req.Arrived)
+			}
+		}
+	}
+	keys, bodies, err := plugin.Split(req.Body, func(p plugin.Part) verdict { return r.fetchVerdict(req, p) })
+	if err != nil {
+		return nil, err
+	}
+	if len(keys) == 0 {
+		return plugin.Fail(req, 0, "")
+	}
+	forks := req.Fork(len(keys))
+	prompt := false
+	for i, k := range keys {
+		forks[i].Body = sessionless(bodies[i])
+		forks[i].Target = plugin.Target{Cluster: k.cluster, Node: plugin.AnyNode}
+		prompt = prompt || k.kind == elsewhere || k.kind == unknown
+	}
+	verdicts := map[*plugin.Request]verdict{}
+	for i, k := range keys {
+		verdicts[forks[i]] = k
+	}
+	results := plugin.Parallel(ctx, forks, plugin.HandlerFunc(func(ctx context.Context, q *plugin.Request) (*plugin.Response, error) {
+		switch v := verdicts[q]; v.kind {
+		case unknown:
+			return plugin.Fail(q, unknownCode(q), "")
+		case elsewhere:
+			return r.hint(q)
+		case quiet:
+			q.Queued()
+			if !prompt {
+				pause(ctx, min(time.Duration(f.MaxWaitMillis)*time.Millisecond, time.Until(req.Arrived.Add(500*time.Millisecond))))
+			}
+			return plugin.Fail(q, 0, "")
+		}
+		resp, err := r.fetchUntilMoved(ctx, q, next)
+		if err != nil && ctx.Err() == nil {
+			// The home is unreachable: no records, after the time that the client wanted to wait.
+			pause(ctx, time.Until(req.Arrived.Add(time.Duration(f.MaxWaitMillis)*time.Millisecond)))
+			return plugin.Fail(q, 0, "")
+		}
+		return resp, err
+	}))
+	resp, err := plugin.Gather(forks, results)
+	if err != nil {
+		return nil, err
+	}
+	return resp, clearSession(resp)
+}
+
+// servedByOne reports that one cluster serves every partition of a fetch without a session.
+func (r *Routing) servedByOne(req *plugin.Request) (home string, ok bool) {
+	h := req.Body.Hot()
+	if h == nil || h.SessionID != 0 || h.Forgets || len(h.Partitions) == 0 {
+		return "", false
+	}
+	var t *catalog.Topic
+	for i := range h.Partitions {
+		p := &h.Partitions[i]
+		if i == 0 || p.ID != h.Partitions[i-1].ID || string(p.Topic) != string(h.Partitions[i-1].Topic) {
+			if t = r.env.Catalog.Find(p.Topic, p.ID); t == nil {
+				return "", false
+			}
+			v := r.verdictOf(req, t.Name, t)
+			if v.kind != serve || i > 0 && v.cluster != home {
+				return "", false
+			}
+			home = v.cluster
+		}
+		r.env.Gates.Readers.Note(req.Session, t.Name, p.Partition, p.Offset, req.Arrived)
+	}
+	return home, true
+}
+
+// fetchHot serves a fetch from one cluster, without decoding it.
+func (r *Routing) fetchHot(ctx context.Context, req *plugin.Request, next plugin.Handler, home string) (*plugin.Response, error) {
+	f := req.Change()
+	f.Body.ClearSession()
+	f.Target = plugin.Target{Cluster: home, Node: plugin.AnyNode}
+	defer f.Queued()
+	resp, err := r.fetchUntilMoved(ctx, f, next)
+	if err != nil && ctx.Err() == nil {
+		pause(ctx, time.Until(req.Arrived.Add(time.Duration(req.Body.Hot().MaxWaitMillis)*time.Millisecond)))
+		return plugin.Fail(req, 0, "")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return resp, clearSession(resp)
+}
+
+// watch ends the wait for a home's answer when a topic of the request has moved: a consumer that waits
+// for records at the old home is told at once where they will come.
+type watch struct {
+	r   *Routing
+	req *plugin.Request
+}
+
+func (w *watch) Changed() <-chan struct{} { return w.r.env.Gates.Moved() }
+
+func (w *watch) GiveUp() bool {
+	for _, p := range partitions(w.req) {
+		if w.r.fetchVerdict(w.req, p).kind == elsewhere {
+			return true
+		}
+	}
+	return false
+}
+
+// partitions lists what a fetch asks for.
+func partitions(req *plugin.Request) (out []plugin.Part) {
+	if h := req.Body.Hot(); h != nil {
+		for i := range h.Partitions {
+			p := &h.Partitions[i]
+			out = append(out, plugin.Part{Topic: string(p.Topic), ID: p.ID, Partition: p.Partition})
+		}
+		return out
+	}
+	f, err := req.Body.Fetch()
+	if err != nil {
+		return nil
+	}
+	for _, t := range f.Topics {
+		for _, p := range t.Partitions {
+			out = append(out, plugin.Part{Topic: t.Topic, ID: t.TopicID, Partition: p.Partition})
+		}
+	}
+	return out
+}
+
+// fetchUntilMoved waits for a home's answer, but no longer than until a topic of the request has
+// moved.
+func (r *Routing) fetchUntilMoved(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
+	req.Waker = &watch{r, req}
+	resp, err := plugin.Protect(ctx, req, next)
+	if !errors.Is(err, plugin.ErrMoved) {
+		return resp, err
+	}
+	keys, bodies, err := plugin.Split(req.Body, func(p plugin.Part) bool { return r.fetchVerdict(req, p).kind == elsewhere })
+	if err != nil {
+		return nil, err
+	}
+	parts := make([]plugin.Result, len(keys))
+	forks := make([]*plugin.Request, len(keys))
+	for i, moved := range keys {
+		forks[i] = &plugin.Request{Header: req.Header, Body: bodies[i], Session: req.Session}
+		if moved {
+			parts[i].Response, parts[i].Err = r.hint(forks[i])
+		} else {
+			parts[i].Response, parts[i].Err = plugin.Fail(forks[i], 0, "")
+		}
+	}
+	return plugin.Gather(forks, parts)
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+func (r *Routing) fetchVerdict(req *plugin.Request, p plugin.Part) verdict {
+	t := r.topic(p.Topic, p.ID)
+	name := p.Topic
+	if t != nil {
+		name = t.Name
+	}
+	return r.verdictOf(req, name, t)
+}
+
+// verdictOf is what a Fetch does with the partitions of a topic; t is nil for one that the catalog
+// does not know.
+func (r *Routing) verdictOf(req *plugin.Request, name string, t *catalog.Topic) verdict {
+	if name == "" {
+		return verdict{kind: unknown}
+	}
+	home, shown := r.homeOf(name, [16]byte{})
+	if !shown {
+		return verdict{kind: unknown}
+	}
+	if t != nil && t.Before != nil {
+		return verdict{kind: quiet}
+	}
+	if s := req.Session; s.Node != plugin.AnyNode && s.Cluster != home {
+		return verdict{kind: elsewhere, cluster: home}
+	}
+	return verdict{kind: serve, cluster: home}
+}
+
+// sessionless returns the body without a fetch session.
+func sessionless(body *kafka.RequestBody) *kafka.RequestBody {
+	f, err := body.Fetch()
+	if err != nil || (f.SessionEpoch == -1 && len(f.ForgottenTopics) == 0) || f.Version < 7 {
+		return body
+	}
+	c := *f
+	c.SessionID, c.SessionEpoch, c.ForgottenTopics = 0, -1, nil
+	return kafka.RequestBodyOf(&c)
+}
+
+func clearSession(resp *plugin.Response) error {
+	if resp.Body.Version() < 7 {
+		return nil
+	}
+	if h := resp.Body.Hot(); h != nil {
+		h.ClearSession()
+		return nil
+	}
+	f, err := resp.Body.Fetch()
+	if err != nil || f.SessionID == 0 {
+		return err
+	}
+	f.SessionID = 0
+	_, err = resp.Body.Edit()
+	return err
+}
+
+// hint answers 6 for every partition and says who leads it now.
+func (r *Routing) hint(req *plugin.Request) (*plugin.Response, error) {
+	resp, err := plugin.Fail(req, notLeader, "")
+	if err != nil || req.Version < 12 {
+		return resp, err
+	}
+	f, err := resp.Body.Fetch()
+	if err != nil {
+		return nil, err
+	}
+	for i := range f.Topics {
+		t := r.topic(f.Topics[i].Topic, f.Topics[i].TopicID)
+		for j := range f.Topics[i].Partitions {
+			p := &f.Topics[i].Partitions[j]
+			node, epoch := r.leader(t, p.Partition)
+			if node.ID < 0 {
+				continue
+			}
+			p.CurrentLeader.LeaderID, p.CurrentLeader.LeaderEpoch = node.ID, epoch
+			if req.Version >= 16 {
+				f.Brokers = addEndpoint(f.Brokers, node)
+			}
+		}
+	}
+	return resp, nil
+}
+
+// leader is the virtual node and virtual epoch of a partition's leader at its home.
+func (r *Routing) leader(t *catalog.Topic, partition int32) (plugin.VirtualNode, int32) {
+	none := plugin.VirtualNode{ID: -1}
+	if t == nil {
+		return none, -1
+	}
+	c := r.env.Cluster(t.Home)
+	if c == nil {
+		return none, -1
+	}
+	node, epoch := c.Topology().Leader(t.Physical(t.Home), partition)
+	if node < 0 {
+		return none, -1
+	}
+	return r.env.Nodes.Virtual(t.Home, node), t.Partition(partition).VirtualEpoch(epoch)
+}
+
+func addEndpoint(list []kmsg.FetchResponseBroker, n plugin.VirtualNode) []kmsg.FetchResponseBroker {
+	for _, o := range list {
+		if o.NodeID == n.ID {
+			return list
+		}
+	}
+	return append(list, kmsg.FetchResponseBroker{NodeID: n.ID, Host: n.Host, Port: n.Port, Rack: n.Rack})
+}

@@ -1,0 +1,226 @@
+package routing
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plugin"
+)
+
+// produce passes the gates of the topics and sends each to its home. What a gate holds waits there
+// in the order of arrival; the rest of the request leaves at its turn, and the answers are merged.
+func (r *Routing) produce(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
+	if h := req.Body.Hot(); h != nil && !h.Transactional && oneTopic(h.Partitions) {
+		return r.produceTopic(ctx, req, next, r.env.Catalog.Find(h.Partitions[0].Topic, h.Partitions[0].ID))
+	}
+	p, err := req.Body.Produce()
+	if err != nil {
+		return nil, err
+	}
+	if p.TransactionID != nil {
+		return r.produceTransactional(ctx, req, next, p)
+	}
+	return r.produceByTopic(ctx, req, next, p)
+}
+
+// oneTopic reports that all partitions are of one topic.
+func oneTopic(list []kafka.HotPartition) bool {
+	for i := range list {
+		if list[i].ID != list[0].ID || string(list[i].Topic) != string(list[0].Topic) {
+			return false
+		}
+	}
+	return len(list) > 0
+}
+
+// produceByTopic sends each topic through its gate.
+func (r *Routing) produceByTopic(ctx context.Context, req *plugin.Request, next plugin.Handler, p *kmsg.ProduceRequest) (*plugin.Response, error) {
+	if len(p.Topics) == 1 {
+		return r.produceTopic(ctx, req, next, r.topic(p.Topics[0].Topic, p.Topics[0].TopicID))
+	}
+	if len(p.Topics) == 0 {
+		return r.to(ctx, req, next, r.first().Name())
+	}
+	keys, bodies, err := plugin.Split(req.Body, func(part plugin.Part) string { return r.name(part.Topic, part.ID) })
+	if err != nil {
+		return nil, err
+	}
+	forks := req.Fork(len(keys))
+	for i := range forks {
+		forks[i].Body = bodies[i]
+	}
+	return plugin.Gather(forks, plugin.Parallel(ctx, forks, plugin.HandlerFunc(func(ctx context.Context, f *plugin.Request) (*plugin.Response, error) {
+		p, err := f.Body.Produce()
+		if err != nil {
+			return nil, err
+		}
+		return r.produceTopic(ctx, f, next, r.topic(p.Topics[0].Topic, p.Topics[0].TopicID))
+	})))
+}
+
+// name is the virtual name of a topic given by name or id; "" if nobody knows the id.
+func (r *Routing) name(name string, id [16]byte) string {
+	if t := r.topic(name, id); t != nil {
+		return t.Name
+	}
+	return name
+}
+
+// produceTopic sends a produce that names a single topic, nil for one that the catalog does not know.
+func (r *Routing) produceTopic(ctx context.Context, req *plugin.Request, next plugin.Handler, known *catalog.Topic) (*plugin.Response, error) {
+	var topic string
+	if known != nil {
+		topic = known.Name
+	} else if p, err := req.Body.Produce(); err != nil {
+		return nil, err
+	} else if topic = p.Topics[0].Topic; topic == "" {
+		return plugin.Fail(req, unknownCode(req), "")
+	}
+	if home, _ := r.homeOf(topic, [16]byte{}); home == "" {
+		return plugin.Fail(req, unknownCode(req), "")
+	}
+	if !r.hasRecords(req) {
+		return plugin.Fail(req, invalidRecord, "no records")
+	}
+	gate := r.env.Gates.Gate(topic)
+	pass, err := gate.Enter(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	for breaks := 0; ; {
+		home, _ := r.homeOf(topic, [16]byte{})
+		f := req.With(req.Body)
+		f.Target = plugin.Target{Cluster: home, Node: plugin.AnyNode}
+		resp, sendErr := plugin.Protect(ctx, f, next)
+		f.Queued()
+		lags := sendErr == nil && isUnknown(resp) && r.lives(ctx, topic)
+		if plugin.MaybeSent(sendErr) || lags {
+			breaks++
+		}
+		if (sendErr == nil && !pass.Overtaken() && !lags) || breaks > mostBreaks || !r.again(req, resp, sendErr, lags) {
+			pass.Leave()
+			return resp, sendErr
+		}
+		// The home can't take it now. It goes back to its place in the gate, and the gate opens
+		// when the home, or the next one, has reachable leaders.
+		r.stall.hold(topic)
+		if pass, err = pass.Return(ctx, req, func() { plugin.Settle(sendErr) }); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// mostBreaks is after how many links that broke under a request, or answers of a broker that does not know
+// the topic, with a leader that answers others each time, the request itself is taken for the cause. It must not hold its topic for everybody else.
+const mostBreaks = 5
+
+// hasRecords reports that no partition of a produce is empty: a broker never answers one that is.
+func (r *Routing) hasRecords(req *plugin.Request) bool {
+	if h := req.Body.Hot(); h != nil {
+		return !slices.ContainsFunc(h.Partitions, func(p kafka.HotPartition) bool { return len(p.Records) == 0 })
+	}
+	p, err := req.Body.Produce()
+	if err != nil {
+		return true // the next to decode it says so
+	}
+	for _, t := range p.Topics {
+		if slices.ContainsFunc(t.Partitions, func(p kmsg.ProduceRequestTopicPartition) bool { return len(p.Records) == 0 }) {
+			return false
+		}
+	}
+	return true
+}
+
+// unknownCode is what a topic that nobody knows is answered with.
+func unknownCode(req *plugin.Request) int16 {
+	if req.Version >= 13 {
+		return unknownTopicID
+	}
+	return unknownTopic
+}
+
+// again reports whether a produce that failed, or was answered after its gate was held, is to be sent
+// again: nothing of it reached the broker, or the broker recognises what it has already. A plain batch
+// that may have been appended is answered, with a code that lets its client decide.
+func (r *Routing) again(req *plugin.Request, resp *plugin.Response, sendErr error, lags bool) bool {
+	p, err := req.Body.Produce()
+	switch {
+	case err != nil, p.Acks == 0:
+		return false
+	case sendErr != nil:
+		return errors.Is(sendErr, plugin.ErrUnreachable) && (!plugin.MaybeSent(sendErr) || idempotent(p))
+	}
+	return refusedForNow(resp, idempotent(p), lags)
+}
+
+// idempotent reports that there are batches, and that every one has a sequence number.
+func idempotent(p *kmsg.ProduceRequest) bool {
+	any := false
+	for _, t := range p.Topics {
+		for _, part := range t.Partitions {
+			for _, b := range kafka.Batches(part.Records) {
+				if b.ProducerID() < 0 {
+					return false
+				}
+				any = true
+			}
+		}
+	}
+	return any
+}
+
+// isUnknown reports an answer of a broker that does not know the topic.
+func isUnknown(resp *plugin.Response) bool {
+	if resp == nil {
+		return false
+	}
+	if h := resp.Body.Hot(); h != nil {
+		return slices.ContainsFunc(h.Partitions, func(p kafka.HotAnswer) bool { return p.ErrorCode == unknownTopic || p.ErrorCode == unknownTopicID })
+	}
+	p, err := resp.Body.Produce()
+	return err == nil && slices.ContainsFunc(p.Topics, func(t kmsg.ProduceResponseTopic) bool {
+		return slices.ContainsFunc(t.Partitions, func(p kmsg.ProduceResponseTopicPartition) bool {
+			return p.ErrorCode == unknownTopic || p.ErrorCode == unknownTopicID
+		})
+	})
+}
+
+// lives reports that a topic's home has it: a broker that does not know it lags behind.
+func (r *Routing) lives(ctx context.Context, topic string) bool {
+	t := r.env.Catalog.Topic(topic)
+	if t == nil {
+		return false
+	}
+	c := r.env.Cluster(t.Home)
+	if c == nil {
+		return false
+	}
+	topo, err := c.Refresh(ctx)
+	return err == nil && topo.Topics[t.Physical(t.Home)] != nil
+}
+
+// refusedForNow reports an answer that is due to a change of leaders, to a broker that lags behind its
+// cluster, or to a batch before this one that is still to be sent again. Of a plain producer's request no part may have been appended.
+func refusedForNow(resp *plugin.Response, idempotent, lags bool) bool {
+	r, err := resp.Body.Produce()
+	if err != nil {
+		return false
+	}
+	refused, others := 0, 0
+	for _, t := range r.Topics {
+		for _, p := range t.Partitions {
+			switch code := p.ErrorCode; {
+			case code == leaderNotAvailable, code == notLeader, code == outOfOrderSequence, lags && (code == unknownTopic || code == unknownTopicID):
+				refused++
+			default:
+				others++
+			}
+		}
+	}
+	return refused > 0 && (idempotent || others == 0)
+}

@@ -1,0 +1,246 @@
+// Package routing decides which cluster a request goes to: topics, groups and transactional ids
+// have a home; a request that names several is forked by cluster and its answers are merged.
+// Produces pass the gate of their topic here, so that a move can hold them.
+package routing
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plugin"
+)
+
+// Kafka error codes that routing answers with.
+const (
+	unknownTopic          = 3
+	leaderNotAvailable    = 5
+	notLeader             = 6
+	topicExists           = 36
+	policyViolation       = 44
+	outOfOrderSequence    = 45
+	operationNotAttempted = 55
+	invalidProducerEpoch  = 47
+	unknownProducerID     = 59
+	unknownTopicID        = 100
+	invalidRecord         = 87
+	transactionAbortable  = 120
+)
+
+// Spec describes the interceptor to the chain's builder.
+func Spec() plugin.Spec {
+	return plugin.Spec{Type: "routing", Stage: plugin.Routing, New: func(ctx context.Context, env plugin.Env, cfg config.Section) (plugin.Interceptor, error) {
+		return New(ctx, env, cfg)
+	}}
+}
+
+// Routing is the interceptor.
+type Routing struct {
+	env   plugin.Env
+	rules *rules
+	log   *slog.Logger
+	rows  map[kmsg.Key]row
+	stall *stalls
+	stubs *stubs
+
+	creators creators
+}
+
+// row answers one API.
+type row func(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error)
+
+var (
+	_ plugin.Interceptor = (*Routing)(nil)
+	_ plugin.Placement   = (*Routing)(nil)
+)
+
+// New compiles the rules of a section.
+func New(ctx context.Context, env plugin.Env, section config.Section) (*Routing, error) {
+	clusters := make([]config.Cluster, len(env.Clusters))
+	for i, c := range env.Clusters {
+		clusters[i] = c.Config()
+	}
+	rules, err := compile(section, clusters)
+	if err != nil {
+		return nil, err
+	}
+	home := rules.fallback
+	if home == "" {
+		home = rules.clusters[0]
+	}
+	if rules.groupHome, err = env.Catalog.Sticky(ctx, "group_home", home); err != nil {
+		return nil, err
+	}
+	if _, ok := rules.aliases[rules.groupHome]; !ok {
+		rules.groupHome = home // its cluster has left the file
+	}
+	r := &Routing{env: env, rules: rules, log: env.Log.With("interceptor", "routing"), stall: newStalls(env), stubs: newStubs(env)}
+	r.rows = r.table()
+	return r, nil
+}
+
+// table is the list of the APIs that routing decides on; one file each.
+func (r *Routing) table() map[kmsg.Key]row {
+	return map[kmsg.Key]row{
+		kmsg.Produce:              r.produce,
+		kmsg.Fetch:                r.fetch,
+		kmsg.ListOffsets:          r.listOffsets,
+		kmsg.OffsetForLeaderEpoch: r.offsetForLeaderEpoch,
+		kmsg.DeleteRecords:        r.deleteRecords,
+		kmsg.DescribeProducers:    r.describeProducers,
+
+		kmsg.Metadata:                r.metadata,
+		kmsg.DescribeTopicPartitions: r.describeTopicPartitions,
+		kmsg.DescribeCluster:         r.anyCluster,
+		kmsg.CreateTopics:            r.createTopics,
+		kmsg.DeleteTopics:            r.deleteTopics,
+		kmsg.CreatePartitions:        r.createPartitions,
+		kmsg.DescribeConfigs:         r.describeConfigs,
+		kmsg.AlterConfigs:            r.alterConfigs,
+		kmsg.IncrementalAlterConfigs: r.incrementalAlterConfigs,
+		kmsg.ListConfigResources:     r.everyCluster,
+
+		kmsg.FindCoordinator:        r.findCoordinator,
+		kmsg.JoinGroup:              r.group,
+		kmsg.SyncGroup:              r.group,
+		kmsg.Heartbeat:              r.group,
+		kmsg.LeaveGroup:             r.group,
+		kmsg.ConsumerGroupHeartbeat: r.consumerGroupHeartbeat,
+		kmsg.OffsetCommit:           r.offsetCommit,
+		kmsg.OffsetFetch:            r.offsetFetch,
+		kmsg.OffsetDelete:           r.group,
+		kmsg.ListGroups:             r.listGroups,
+		kmsg.DescribeGroups:         r.describeGroups,
+		kmsg.ConsumerGroupDescribe:  r.consumerGroupDescribe,
+		kmsg.DeleteGroups:           r.deleteGroups,
+
+		kmsg.InitProducerID:       r.initProducerID,
+		kmsg.AddPartitionsToTxn:   r.addPartitionsToTxn,
+		kmsg.AddOffsetsToTxn:      r.transaction,
+		kmsg.EndTxn:               r.transaction,
+		kmsg.TxnOffsetCommit:      r.txnOffsetCommit,
+		kmsg.DescribeTransactions: r.describeTransactions,
+		kmsg.ListTransactions:     r.listTransactions,
+
+		kmsg.DescribeACLs:                 r.anyCluster,
+		kmsg.CreateACLs:                   r.allClusters,
+		kmsg.DeleteACLs:                   r.allClusters,
+		kmsg.DescribeClientQuotas:         r.anyCluster,
+		kmsg.AlterClientQuotas:            r.allClusters,
+		kmsg.DescribeUserSCRAMCredentials: r.anyCluster,
+		kmsg.AlterUserSCRAMCredentials:    r.allClusters,
+
+		kmsg.DescribeLogDirs:            r.describeLogDirs,
+		kmsg.ElectLeaders:               r.electLeaders,
+		kmsg.AlterPartitionAssignments:  r.alterPartitionAssignments,
+		kmsg.ListPartitionReassignments: r.listPartitionReassignments,
+	}
+}
+
+// Keys returns the rows that routing stands in.
+func (r *Routing) Keys() plugin.KeySet {
+	var keys []kmsg.Key
+	for k := range r.rows {
+		keys = append(keys, k)
+	}
+	return kafka.NewKeySet(keys...)
+}
+
+// Intercept answers one request.
+func (r *Routing) Intercept(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
+	row, ok := r.rows[req.Key]
+	if !ok {
+		return nil, fmt.Errorf("routing has no row for %s", kmsg.NameForKey(int16(req.Key)))
+	}
+	return row(ctx, req, next)
+}
+
+// Close ends the watch over stalled topics.
+func (r *Routing) Close() error {
+	r.stall.close()
+	return nil
+}
+
+// Home says where the rules put a topic.
+func (r *Routing) Home(topic string) plugin.Home { return r.rules.home(topic) }
+
+// GroupHome says which cluster coordinates a group.
+func (r *Routing) GroupHome(group string) string { return r.rules.group(group) }
+
+// SetHome returns the edits that put a topic on a cluster.
+func (r *Routing) SetHome(topic, cluster, name string) []config.Edit {
+	return r.rules.setHome(topic, cluster, name)
+}
+
+// Topics lists the names and globs of the rules.
+func (r *Routing) Topics() []string { return sortedKeys(r.rules.cfg.Topics) }
+
+// LeaveCluster returns the edits that move everything that lives on a cluster by these rules.
+// Groups keep their home: moving them is a step of its own.
+func (r *Routing) LeaveCluster(from, to string) []config.Edit { return r.rules.leave(from, to) }
+
+// topic returns the catalog's topic by name or id; nil for one that the virtual cluster doesn't
+// know or that belongs to no cluster.
+func (r *Routing) topic(name string, id [16]byte) *catalog.Topic {
+	if name == "" && id != ([16]byte{}) {
+		return r.env.Catalog.ByID(id)
+	}
+	return r.env.Catalog.Topic(name)
+}
+
+// homeOf is where a topic lives: what the catalog says, else what the rules say. shown is false for
+// a topic that clients may not see.
+func (r *Routing) homeOf(name string, id [16]byte) (cluster string, shown bool) {
+	t := r.topic(name, id)
+	if t == nil && name == "" {
+		return "", false
+	}
+	if t != nil {
+		name = t.Name
+	}
+	h := r.rules.home(name)
+	if !h.Shown {
+		return "", false
+	}
+	if t != nil && t.Home != "" {
+		return t.Home, true
+	}
+	if _, _, ok := r.env.Catalog.Place(name); !ok {
+		return "", false // hidden by the interceptor that names topics
+	}
+	return h.Cluster, h.Cluster != ""
+}
+
+// first is the cluster that answers what concerns no topic.
+func (r *Routing) first() plugin.Cluster {
+	if c := r.env.Cluster(r.rules.fallback); c != nil {
+		return c
+	}
+	return r.env.Clusters[0]
+}
+
+// to sends a request as it is to one cluster.
+func (r *Routing) to(ctx context.Context, req *plugin.Request, next plugin.Handler, cluster string) (*plugin.Response, error) {
+	f := req.With(req.Body)
+	f.Target = plugin.Target{Cluster: cluster, Node: plugin.AnyNode}
+	defer f.Queued()
+	return next.Handle(ctx, f)
+}
+
+// fork runs one sub-request per cluster.
+func (r *Routing) fork(ctx context.Context, req *plugin.Request, next plugin.Handler, clusters []string, bodies []*kafka.RequestBody) ([]*plugin.Request, []plugin.Result) {
+	for _, b := range bodies {
+		_, _ = b.Peek() // bodies may be shared by forks, which decode them at the same time
+	}
+	forks := req.Fork(len(clusters))
+	for i := range forks {
+		forks[i].Body = bodies[i]
+		forks[i].Target = plugin.Target{Cluster: clusters[i], Node: plugin.AnyNode}
+	}
+	return forks, plugin.Parallel(ctx, forks, next)
+}

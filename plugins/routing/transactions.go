@@ -1,0 +1,142 @@
+package routing
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plugin"
+)
+
+// transaction sends a request of one transactional id to its home.
+func (r *Routing) transaction(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
+	_, id, _ := kafka.CoordinatorKey(req.Body)
+	return r.to(ctx, req, next, r.rules.transaction(id))
+}
+
+// addPartitionsToTxn is pinned to the transaction's home: if a topic lives elsewhere the whole
+// transaction can't be atomic and the producer is told to abort it.
+func (r *Routing) addPartitionsToTxn(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
+	msg, err := req.Body.Peek()
+	if err != nil {
+		return nil, err
+	}
+	m := msg.(*kmsg.AddPartitionsToTxnRequest)
+	_, id, _ := kafka.CoordinatorKey(req.Body)
+	home := r.rules.transaction(id)
+	away := map[string]bool{}
+	check := func(topic string) {
+		if h, _ := r.homeOf(topic, [16]byte{}); h != home {
+			away[topic] = true
+		}
+	}
+	for _, t := range m.Topics {
+		check(t.Topic)
+	}
+	for _, x := range m.Transactions {
+		for _, t := range x.Topics {
+			check(t.Topic)
+		}
+	}
+	if len(away) == 0 {
+		return r.to(ctx, req, next, home)
+	}
+	code := int16(unknownProducerID)
+	if req.Version >= 5 {
+		code = transactionAbortable
+	}
+	resp, err := plugin.Fail(req, operationNotAttempted, "")
+	if err != nil {
+		return nil, err
+	}
+	out, err := resp.Body.Edit()
+	if err != nil {
+		return nil, err
+	}
+	a := out.(*kmsg.AddPartitionsToTxnResponse)
+	a.ErrorCode = 0
+	for i := range a.Topics {
+		for j := range a.Topics[i].Partitions {
+			if away[a.Topics[i].Topic] {
+				a.Topics[i].Partitions[j].ErrorCode = code
+			}
+		}
+	}
+	for k := range a.Transactions {
+		for i := range a.Transactions[k].Topics {
+			for j := range a.Transactions[k].Topics[i].Partitions {
+				if away[a.Transactions[k].Topics[i].Topic] {
+					a.Transactions[k].Topics[i].Partitions[j].ErrorCode = code
+				}
+			}
+		}
+	}
+	return resp, nil
+}
+
+// produceTransactional sends a batch of a transaction if every topic lives at the transaction's
+// home; else the producer is told to abort. A move waits for open transactions, so the gates hold
+// these batches like others.
+func (r *Routing) produceTransactional(ctx context.Context, req *plugin.Request, next plugin.Handler, p *kmsg.ProduceRequest) (*plugin.Response, error) {
+	home := r.rules.transaction(*p.TransactionID)
+	for _, t := range p.Topics {
+		if h, _ := r.homeOf(t.Topic, t.TopicID); h != home {
+			code := int16(invalidProducerEpoch)
+			if req.Version >= 12 {
+				code = transactionAbortable
+			}
+			return plugin.Fail(req, code, "")
+		}
+	}
+	return r.produceByTopic(ctx, req, next, p)
+}
+
+// txnOffsetCommit commits at the transaction's home: a group that lives elsewhere can't take part.
+func (r *Routing) txnOffsetCommit(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
+	msg, err := req.Body.Peek()
+	if err != nil {
+		return nil, err
+	}
+	m := msg.(*kmsg.TxnOffsetCommitRequest)
+	home := r.rules.transaction(m.TransactionalID)
+	if r.rules.group(m.Group) != home {
+		code := int16(unknownProducerID)
+		if req.Version >= 4 {
+			code = transactionAbortable
+		}
+		return plugin.Fail(req, code, "")
+	}
+	for _, t := range m.Topics {
+		if known := r.topic(t.Topic, t.TopicID); known != nil {
+			r.stubs.ensure(ctx, home, known)
+		}
+	}
+	return r.to(ctx, req, next, home)
+}
+
+// describeTransactions asks the homes of the transactional ids.
+func (r *Routing) describeTransactions(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
+	return forkItems(ctx, r, req, next,
+		func(m *kmsg.DescribeTransactionsRequest) *[]string { return &m.TransactionalIDs },
+		func(id *string) string { return r.rules.transaction(*id) }, nil)
+}
+
+// listTransactions asks every cluster.
+func (r *Routing) listTransactions(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
+	return r.each(ctx, req, next, func(cluster string, resp *plugin.Response) error {
+		msg, err := resp.Body.Edit()
+		if err != nil {
+			return err
+		}
+		m := msg.(*kmsg.ListTransactionsResponse)
+		kept := m.TransactionStates[:0]
+		for _, t := range m.TransactionStates {
+			if r.rules.transaction(t.TransactionalID) == cluster {
+				kept = append(kept, t)
+			}
+		}
+		m.TransactionStates = kept
+		return nil
+	})
+}
