@@ -1,0 +1,52 @@
+package main
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/gateway"
+	"github.com/sluice-gateway/sluice/plugins"
+)
+
+func runCommand() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "run -c FILE",
+		Short: "Serve, and follow edits of the file",
+		Example: `  gateway run -c configs/failover.yaml
+
+SIGHUP looks at the file at once; otherwise a change is noticed by itself.`,
+		Args: exactArgs(0, "no arguments but -c FILE"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			snap, err := config.Load(file)
+			if err != nil {
+				return err
+			}
+			log := gateway.NewLog(snap.Telemetry.Log)
+			g, err := gateway.Start(cmd.Context(), gateway.Options{Path: file, Specs: plugins.Builtin(), Log: log})
+			if err != nil {
+				return err
+			}
+			hup := make(chan os.Signal, 1)
+			signal.Notify(hup, syscall.SIGHUP)
+			go func() {
+				for range hup {
+					g.Reload()
+				}
+			}()
+			for _, v := range snap.VirtualClusters {
+				log.Info("listening", "virtual_cluster", v.Name, "bootstrap", v.Listen.Bootstrap)
+			}
+			if err := g.Run(cmd.Context()); err != nil {
+				return err
+			}
+			return g.Close()
+		},
+	}
+	cmd.Flags().StringVarP(&file, "config", "c", "sluice.yaml", "the YAML file")
+	return cmd
+}
