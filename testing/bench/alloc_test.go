@@ -1,0 +1,78 @@
+package bench
+
+import (
+	"io"
+	"log/slog"
+	"runtime"
+	"testing"
+
+	"github.com/sluice-gateway/sluice/testing/gatewaytest"
+)
+
+// allocations counts the allocations per request of a gateway in this process.
+func allocations(t *testing.T, chain bool, frame []byte) (mallocs, bytes float64) {
+	t.Helper()
+	sink, err := NewSink("127.0.0.1:0", 200)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(sink.Close)
+	file, addr, err := File(t.TempDir(), sink.Addr(), chain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := gatewaytest.Open(t.Context(), file, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = g.Stop() })
+	if err := Introduce(addr); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Dial(addr, frame)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	const n = 20_000
+	run := func(n int) {
+		for range n {
+			if err := c.Send(1); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Receive(1); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	run(2000)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	run(n)
+	runtime.ReadMemStats(&after)
+	return float64(after.Mallocs-before.Mallocs) / n, float64(after.TotalAlloc-before.TotalAlloc) / n
+}
+
+// TestAllocations asserts what a request costs the garbage collector. The rest is timers of the
+// gateway, which don't grow with the load.
+func TestAllocations(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		chain bool
+		frame []byte
+		limit float64
+	}{
+		{"pass-through Produce", false, ProduceFrame(200), 0.5},
+		{"pass-through Fetch", false, FetchFrame(), 0.5},
+		{"Produce through routing, topics, offsets", true, ProduceFrame(200), 6.5},
+		{"Fetch through routing, topics, offsets", true, FetchFrame(), 6.5},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			mallocs, bytes := allocations(t, c.chain, c.frame)
+			t.Logf("%.2f allocations, %.0f bytes per request", mallocs, bytes)
+			if mallocs > c.limit && !raced {
+				t.Errorf("%.2f allocations per request, at most %.1f", mallocs, c.limit)
+			}
+		})
+	}
+}

@@ -1,0 +1,125 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/testing/kafkatest"
+)
+
+// File writes a gateway's file for a sink: the chain passes everything through, or is the whole built-in
+// one. It returns the file and the address of the sink's virtual node.
+func File(dir, sink string, chain bool) (file, addr string, err error) {
+	port, err := kafkatest.FreePorts(4)
+	if err != nil {
+		return "", "", err
+	}
+	interceptors := "[]"
+	if chain {
+		interceptors = "[routing: {default: prod}, topics: {}, offsets: {}]"
+	}
+	text := fmt.Sprintf(`clusters:
+  prod: {bootstrap: [%q], nodes: 0-1}
+telemetry: {log: {level: error}}
+virtual_clusters:
+  vc:
+    listen: {bootstrap: "127.0.0.1:%d", brokers: {ports: %d-%d}}
+    chain: %s
+`, sink, port, port+1, port+2, interceptors)
+	file = filepath.Join(dir, "sluice.yaml")
+	return file, fmt.Sprintf("127.0.0.1:%d", port+1), os.WriteFile(file, []byte(text), 0o600)
+}
+
+// Client sends one frame again and again over a connection; it allocates nothing.
+type Client struct {
+	net.Conn
+	frame []byte
+	buf   []byte
+	have  int
+}
+
+// Dial connects a client.
+func Dial(addr string, frame []byte) (*Client, error) {
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	return &Client{Conn: c, frame: frame, buf: make([]byte, 256<<10)}, c.SetDeadline(time.Now().Add(5 * time.Minute))
+}
+
+// Send sends n requests at once.
+func (c *Client) Send(n int) error {
+	for range n {
+		if _, err := c.Write(c.frame); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Receive reads n answers.
+func (c *Client) Receive(n int) error {
+	for ; n > 0; n-- {
+		if err := c.fill(4); err != nil {
+			return err
+		}
+		size := int(c.buf[0])<<24 | int(c.buf[1])<<16 | int(c.buf[2])<<8 | int(c.buf[3])
+		if err := c.skip(4 + size); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Client) fill(n int) error {
+	for c.have < n {
+		m, err := c.Read(c.buf[c.have:])
+		if err != nil {
+			return err
+		}
+		c.have += m
+	}
+	return nil
+}
+
+// skip drops n bytes, of which some may be buffered.
+func (c *Client) skip(n int) error {
+	for n > 0 {
+		if c.have == 0 {
+			m, err := c.Read(c.buf)
+			if err != nil {
+				return err
+			}
+			if m == 0 {
+				return io.ErrUnexpectedEOF
+			}
+			c.have = m
+		}
+		k := min(n, c.have)
+		copy(c.buf, c.buf[k:c.have])
+		c.have -= k
+		n -= k
+	}
+	return nil
+}
+
+// Introduce asks for metadata, as every client does first: the gateway gets to know the topic.
+func Introduce(addr string) error {
+	m := kmsg.NewPtrMetadataRequest()
+	m.SetVersion(12)
+	t := kmsg.NewMetadataRequestTopic()
+	t.Topic = kmsg.StringPtr(Topic)
+	m.Topics = append(m.Topics, t)
+	c, err := Dial(addr, frame(kmsg.Metadata, 12, m.AppendTo))
+	if err != nil {
+		return err
+	}
+	return errors.Join(c.Send(1), c.Receive(1), c.Close())
+}

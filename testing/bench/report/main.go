@@ -1,0 +1,316 @@
+// Command report measures the gateway against a plain two-way byte copy and direct connections, all in one
+// run and interleaved, and prints a table. Only the CPU of the process in the middle is counted.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/sluice-gateway/sluice/testing/bench"
+	"github.com/sluice-gateway/sluice/testing/kafkatest"
+)
+
+const rounds = 5
+
+func main() {
+	if len(os.Args) == 4 && os.Args[1] == "copy" {
+		fmt.Fprintln(os.Stderr, copyBytes(os.Args[2], os.Args[3]))
+		os.Exit(1)
+	}
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// copyBytes is the plain copy: two goroutines per connection with buffers of 128 KiB.
+func copyBytes(listen, target string) error {
+	l, err := net.Listen("tcp", listen)
+	if err != nil {
+		return err
+	}
+	for {
+		a, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		go func() {
+			b, err := net.Dial("tcp", target)
+			if err != nil {
+				_ = a.Close()
+				return
+			}
+			pump := func(dst, src net.Conn) {
+				// Without ReadFrom and WriteTo, which would let the kernel copy.
+				_, _ = io.CopyBuffer(struct{ io.Writer }{dst}, struct{ io.Reader }{src}, make([]byte, 128<<10))
+				_ = dst.Close()
+			}
+			go pump(a, b)
+			pump(b, a)
+		}()
+	}
+}
+
+// middle is a process that requests go through.
+type middle struct {
+	name, addr string
+	cmd        *exec.Cmd // nil: direct
+}
+
+func start(name, addr string, bin string, args ...string) (*middle, error) {
+	m := &middle{name: name, addr: addr, cmd: exec.Command(bin, args...)}
+	m.cmd.Stderr = os.Stderr
+	m.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := m.cmd.Start(); err != nil {
+		return nil, err
+	}
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if c, err := net.Dial("tcp", addr); err == nil {
+			return m, c.Close()
+		}
+	}
+	return nil, fmt.Errorf("%s does not listen on %s", name, addr)
+}
+
+func (m *middle) stop() {
+	if m.cmd != nil {
+		_ = m.cmd.Process.Kill()
+		_ = m.cmd.Wait()
+	}
+}
+
+// cpu is the time that the process has used.
+func (m *middle) cpu() time.Duration {
+	if m.cmd == nil {
+		return 0
+	}
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", m.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+2:]))
+	u, _ := strconv.Atoi(f[11])
+	s, _ := strconv.Atoi(f[12])
+	return time.Duration(u+s) * 10 * time.Millisecond
+}
+
+// rss is the memory that the process holds, in bytes.
+func (m *middle) rss() int64 {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", m.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	pages, _ := strconv.ParseInt(strings.Fields(string(b))[1], 10, 64)
+	return pages * int64(os.Getpagesize())
+}
+
+// load sends n requests over conns connections, inFlight at a time each.
+func load(addr string, frame []byte, conns, inFlight, n int) error {
+	var wg sync.WaitGroup
+	errs := make([]error, conns)
+	for i := range conns {
+		wg.Go(func() {
+			c, err := bench.Dial(addr, frame)
+			if err != nil {
+				errs[i] = err
+				return
+			}
+			defer func() { _ = c.Close() }()
+			sent := min(inFlight, n/conns)
+			errs[i] = c.Send(sent)
+			for got := 0; got < n/conns && errs[i] == nil; got++ {
+				if errs[i] = c.Receive(1); errs[i] == nil && sent < n/conns {
+					sent++
+					errs[i] = c.Send(1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// latency is the median time of one request at a time.
+func latency(addr string, frame []byte, n int) (time.Duration, error) {
+	c, err := bench.Dial(addr, frame)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = c.Close() }()
+	times := make([]time.Duration, n)
+	for i := range times {
+		began := time.Now()
+		if err := errors.Join(c.Send(1), c.Receive(1)); err != nil {
+			return 0, err
+		}
+		times[i] = time.Since(began)
+	}
+	slices.Sort(times)
+	return times[n/2], nil
+}
+
+func median(list []float64) float64 {
+	slices.Sort(list)
+	return list[len(list)/2]
+}
+
+func run() error {
+	dir, err := os.MkdirTemp("", "sluice-bench")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	bin := filepath.Join(dir, "gateway")
+	if out, err := exec.Command("go", "build", "-o", bin, "./cmd/gateway").CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	for _, part := range []struct {
+		recordBytes int
+		do          func([]*middle) error
+	}{{200, small}, {1 << 20, large}} {
+		sink, err := bench.NewSink("127.0.0.1:0", part.recordBytes)
+		if err != nil {
+			return err
+		}
+		list := []*middle{{name: "direct", addr: sink.Addr()}}
+		stop := func() {
+			for _, m := range list {
+				m.stop()
+			}
+			sink.Close()
+		}
+		port, err := kafkatest.FreePorts(1)
+		if err != nil {
+			return err
+		}
+		m, err := start("plain copy", fmt.Sprintf("127.0.0.1:%d", port), self, "copy", fmt.Sprintf("127.0.0.1:%d", port), sink.Addr())
+		if err != nil {
+			stop()
+			return err
+		}
+		list = append(list, m)
+		for _, chain := range []bool{false, true} {
+			sub := filepath.Join(dir, fmt.Sprint(part.recordBytes, chain))
+			if err := os.Mkdir(sub, 0o755); err != nil {
+				stop()
+				return err
+			}
+			file, addr, err := bench.File(sub, sink.Addr(), chain)
+			if err == nil {
+				m, err = start(map[bool]string{false: "gateway, pass-through", true: "gateway, routing+topics+offsets"}[chain], addr, bin, "run", "-c", file)
+			}
+			if err != nil {
+				stop()
+				return err
+			}
+			list = append(list, m)
+			if err := bench.Introduce(addr); err != nil {
+				stop()
+				return err
+			}
+		}
+		err = part.do(list)
+		stop()
+		if err != nil {
+			return err
+		}
+	}
+	sub := filepath.Join(dir, "kafka")
+	if err := os.Mkdir(sub, 0o755); err != nil {
+		return err
+	}
+	return overKafka(sub, bin)
+}
+
+// compare runs a workload on every process in turn and prints its cost per unit.
+func compare(what, unit string, units float64, list []*middle, work func(addr string) error) error {
+	cost := map[*middle][]float64{}
+	for range rounds {
+		for _, m := range list[1:] {
+			before := m.cpu()
+			if err := work(m.addr); err != nil {
+				return fmt.Errorf("%s: %w", m.name, err)
+			}
+			cost[m] = append(cost[m], float64(m.cpu()-before)/units)
+		}
+	}
+	fmt.Printf("\n%s\n", what)
+	base := median(cost[list[1]])
+	for _, m := range list[1:] {
+		c := median(cost[m])
+		fmt.Printf("  %-34s %8.2f %s   %.2f x the copy\n", m.name, c/1e3, unit, c/base)
+	}
+	return nil
+}
+
+func small(list []*middle) error {
+	fmt.Println("memory of a fresh process, and of 1,000 idle connections")
+	for _, m := range list[1:] {
+		fresh := m.rss()
+		var conns []*bench.Client
+		for range 1000 {
+			c, err := bench.Dial(m.addr, bench.ProduceFrame(200))
+			if err != nil {
+				return err
+			}
+			if err := errors.Join(c.Send(1), c.Receive(1)); err != nil {
+				return err
+			}
+			conns = append(conns, c)
+		}
+		time.Sleep(time.Second)
+		fmt.Printf("  %-34s %8.1f MB fresh %8.1f KiB each\n", m.name, float64(fresh)/1e6, float64(m.rss()-fresh)/1000/1024)
+		for _, c := range conns {
+			_ = c.Close()
+		}
+	}
+	frame := bench.ProduceFrame(200)
+	const n = 160_000
+	err := compare("CPU per request: Produce of 200 B, 16 connections x 5 in flight", "us", n, list, func(addr string) error { return load(addr, frame, 16, 5, n) })
+	if err != nil {
+		return err
+	}
+	fmt.Println("\none connection, one request at a time: median")
+	times := map[*middle][]float64{}
+	for range rounds {
+		for _, m := range list {
+			t, err := latency(m.addr, frame, 10_000)
+			if err != nil {
+				return err
+			}
+			times[m] = append(times[m], float64(t))
+		}
+	}
+	direct := median(times[list[0]])
+	for _, m := range list {
+		t := median(times[m])
+		fmt.Printf("  %-34s %8.1f us   %+.1f us\n", m.name, t/1e3, (t-direct)/1e3)
+	}
+	return nil
+}
+
+func large(list []*middle) error {
+	const n = 1500
+	gb := float64(n) * (1 << 20) / 1e9
+	frame := bench.ProduceFrame(1 << 20)
+	if err := compare("CPU per GB: Produce of 1 MiB, 2 connections x 2 in flight", "ms", gb*1e3, list, func(addr string) error { return load(addr, frame, 2, 2, n) }); err != nil {
+		return err
+	}
+	fetch := bench.FetchFrame()
+	return compare("CPU per GB: Fetch of 1 MiB, 2 connections x 2 in flight", "ms", gb*1e3, list, func(addr string) error { return load(addr, fetch, 2, 2, n) })
+}

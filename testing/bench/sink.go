@@ -1,0 +1,204 @@
+// Package bench measures the gateway against direct connections and a plain byte copy: allocations,
+// CPU per request and per byte, latency, memory of idle connections.
+package bench
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/testing/kafkatest"
+)
+
+// Topic is the topic that a sink has, with one partition.
+const Topic = "bench"
+
+// Sink is a broker that answers at once and keeps nothing. Its loop allocates nothing per request, so
+// that allocations in a process are the gateway's.
+type Sink struct {
+	listener net.Listener
+	produced []byte // the body of a Produce answer
+	fetched  []byte // the body of a Fetch answer, with records
+}
+
+// Versions that the benchmark's clients speak.
+const (
+	ProduceVersion = 9
+	FetchVersion   = 12
+)
+
+// NewSink starts a sink; a Fetch is answered with recordBytes of records.
+func NewSink(addr string, recordBytes int) (*Sink, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	s := &Sink{listener: l}
+	p := kmsg.NewPtrProduceResponse()
+	p.SetVersion(ProduceVersion)
+	pt := kmsg.NewProduceResponseTopic()
+	pt.Topic = Topic
+	pp := kmsg.NewProduceResponseTopicPartition()
+	pp.LogStartOffset = 0
+	pt.Partitions = append(pt.Partitions, pp)
+	p.Topics = append(p.Topics, pt)
+	s.produced = p.AppendTo(nil)
+	f := kmsg.NewPtrFetchResponse()
+	f.SetVersion(FetchVersion)
+	ft := kmsg.NewFetchResponseTopic()
+	ft.Topic = Topic
+	fp := kmsg.NewFetchResponseTopicPartition()
+	fp.RecordBatches = kafkatest.Batch(recordBytes)
+	fp.HighWatermark, fp.LastStableOffset, fp.LogStartOffset = 1, 1, 0
+	ft.Partitions = append(ft.Partitions, fp)
+	f.Topics = append(f.Topics, ft)
+	s.fetched = f.AppendTo(nil)
+	go s.accept()
+	return s, nil
+}
+
+// Addr is where the sink listens.
+func (s *Sink) Addr() string { return s.listener.Addr().String() }
+
+// Close ends the sink.
+func (s *Sink) Close() { _ = s.listener.Close() }
+
+func (s *Sink) accept() {
+	for {
+		c, err := s.listener.Accept()
+		if err != nil {
+			return
+		}
+		go s.serve(c)
+	}
+}
+
+func (s *Sink) serve(c net.Conn) {
+	defer func() { _ = c.Close() }()
+	r := bufio.NewReaderSize(c, 128<<10)
+	w := bufio.NewWriterSize(c, 128<<10)
+	head := make([]byte, 12)
+	for {
+		if r.Buffered() == 0 && w.Flush() != nil {
+			return
+		}
+		if _, err := io.ReadFull(r, head); err != nil {
+			return
+		}
+		size := int(binary.BigEndian.Uint32(head))
+		key, version := int16(binary.BigEndian.Uint16(head[4:])), int16(binary.BigEndian.Uint16(head[6:]))
+		switch kmsg.Key(key) {
+		case kmsg.Produce:
+			if _, err := r.Discard(size - 8); err != nil {
+				return
+			}
+			reply(w, head[8:12], true, s.produced)
+		case kmsg.Fetch:
+			if _, err := r.Discard(size - 8); err != nil {
+				return
+			}
+			reply(w, head[8:12], true, s.fetched)
+		default:
+			rest := make([]byte, size-8)
+			if _, err := io.ReadFull(r, rest); err != nil {
+				return
+			}
+			body, flexible := s.other(kmsg.Key(key), version)
+			if body == nil {
+				return
+			}
+			reply(w, head[8:12], flexible, body)
+		}
+	}
+}
+
+func reply(w *bufio.Writer, corr []byte, flexible bool, body []byte) {
+	n := 4 + len(body)
+	if flexible {
+		n++
+	}
+	_ = w.WriteByte(byte(n >> 24))
+	_ = w.WriteByte(byte(n >> 16))
+	_ = w.WriteByte(byte(n >> 8))
+	_ = w.WriteByte(byte(n))
+	_, _ = w.Write(corr)
+	if flexible {
+		_ = w.WriteByte(0)
+	}
+	_, _ = w.Write(body)
+}
+
+// other answers what a gateway asks before it serves.
+func (s *Sink) other(key kmsg.Key, version int16) (body []byte, flexible bool) {
+	switch key {
+	case kmsg.ApiVersions:
+		v := kmsg.NewPtrApiVersionsResponse()
+		v.SetVersion(version)
+		for _, api := range kafka.APIs() {
+			if api.GoesTo == kafka.Refused {
+				continue
+			}
+			k := kmsg.NewApiVersionsResponseApiKey()
+			k.ApiKey, k.MinVersion, k.MaxVersion = int16(api.Key), api.MinVersion, api.MaxVersion
+			v.ApiKeys = append(v.ApiKeys, k)
+		}
+		return v.AppendTo(nil), false
+	case kmsg.Metadata:
+		host, port, _ := net.SplitHostPort(s.Addr())
+		m := kmsg.NewPtrMetadataResponse()
+		m.SetVersion(version)
+		b := kmsg.NewMetadataResponseBroker()
+		b.Host = host
+		_, _ = fmt.Sscan(port, &b.Port)
+		m.Brokers = append(m.Brokers, b)
+		m.ClusterID = kmsg.StringPtr("sink")
+		t := kmsg.NewMetadataResponseTopic()
+		t.Topic, t.TopicID = kmsg.StringPtr(Topic), [16]byte{1}
+		p := kmsg.NewMetadataResponseTopicPartition()
+		p.Replicas, p.ISR = []int32{0}, []int32{0}
+		t.Partitions = append(t.Partitions, p)
+		m.Topics = append(m.Topics, t)
+		return m.AppendTo(nil), m.IsFlexible()
+	}
+	return nil, false
+}
+
+// ProduceFrame is a Produce request of one partition with about n bytes of records.
+func ProduceFrame(n int) []byte {
+	m := kmsg.NewPtrProduceRequest()
+	m.SetVersion(ProduceVersion)
+	m.Acks, m.TimeoutMillis = -1, 30_000
+	t := kmsg.NewProduceRequestTopic()
+	t.Topic = Topic
+	p := kmsg.NewProduceRequestTopicPartition()
+	p.Records = kafkatest.Batch(n)
+	t.Partitions = append(t.Partitions, p)
+	m.Topics = append(m.Topics, t)
+	return frame(kmsg.Produce, ProduceVersion, m.AppendTo)
+}
+
+// FetchFrame is a Fetch request of one partition.
+func FetchFrame() []byte {
+	m := kmsg.NewPtrFetchRequest()
+	m.SetVersion(FetchVersion)
+	m.ReplicaID, m.MaxWaitMillis, m.MinBytes, m.MaxBytes, m.SessionEpoch = -1, 500, 1, 1<<30, -1
+	t := kmsg.NewFetchRequestTopic()
+	t.Topic = Topic
+	p := kmsg.NewFetchRequestTopicPartition()
+	p.PartitionMaxBytes, p.CurrentLeaderEpoch = 1<<30, -1
+	t.Partitions = append(t.Partitions, p)
+	m.Topics = append(m.Topics, t)
+	return frame(kmsg.Fetch, FetchVersion, m.AppendTo)
+}
+
+func frame(key kmsg.Key, version int16, body func([]byte) []byte) []byte {
+	b := kafka.AppendRequestHeader(make([]byte, 4), kafka.Header{Key: key, Version: version, CorrelationID: 1, ClientID: "bench", HasClientID: true})
+	b = body(b)
+	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
+	return b
+}

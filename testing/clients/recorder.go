@@ -1,0 +1,206 @@
+// Package clients drives Kafka clients of several languages and records what they see: every
+// acknowledgement, every delivery, every error. The report says what was lost, duplicated or
+// reordered.
+package clients
+
+import (
+	"fmt"
+	"sort"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Place is where a record stands in the (virtual) log.
+type Place struct {
+	Partition int32
+	Offset    int64
+}
+
+// Recorder collects what clients see. Records have the value "producer-counter", the counter rising
+// by one with each record of a producer.
+type Recorder struct {
+	mu        sync.Mutex
+	acked     map[string]Place // offset -1: acknowledged without an offset
+	delivered map[string][]delivery
+	errors    []string
+	last      map[string]time.Time
+	pause     map[string]time.Duration
+	plain     map[string]bool // producers without sequence numbers
+}
+
+type delivery struct {
+	id string
+	at Place
+}
+
+// NewRecorder returns an empty recorder.
+func NewRecorder() *Recorder {
+	return &Recorder{acked: map[string]Place{}, delivered: map[string][]delivery{}, last: map[string]time.Time{}, pause: map[string]time.Duration{}, plain: map[string]bool{}}
+}
+
+func (r *Recorder) beat(who string) {
+	now := time.Now()
+	if l, ok := r.last[who]; ok {
+		r.pause[who] = max(r.pause[who], now.Sub(l))
+	}
+	r.last[who] = now
+}
+
+// Acked notes an acknowledgement.
+func (r *Recorder) Acked(producer, id string, at Place) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.acked[id] = at
+	r.beat("p:" + producer)
+}
+
+// Received notes a delivery.
+func (r *Recorder) Received(consumer, id string, at Place) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.delivered[consumer] = append(r.delivered[consumer], delivery{id, at})
+	r.beat("c:" + consumer)
+}
+
+// Error notes an error that a client showed its user.
+func (r *Recorder) Error(who, format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.errors = append(r.errors, who+": "+fmt.Sprintf(format, args...))
+}
+
+// AckedCount is the number of records acknowledged so far.
+func (r *Recorder) AckedCount() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.acked)
+}
+
+// Complete reports whether every consumer has received every acknowledged record.
+func (r *Recorder) Complete() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, list := range r.delivered {
+		got := map[string]bool{}
+		for _, d := range list {
+			got[d.id] = true
+		}
+		for id := range r.acked {
+			if !got[id] {
+				return false
+			}
+		}
+	}
+	return len(r.delivered) > 0
+}
+
+// Report is what happened.
+type Report struct {
+	Acked           int      `json:"acked"`
+	Received        int      `json:"received"` // by the consumer that received least, without duplicates
+	Lost            int      `json:"lost"`
+	Duplicated      int      `json:"duplicated"`
+	LogDuplicates   int      `json:"-"` // records that stand in the log twice: at two places
+	Reordered       int      `json:"reordered"`
+	ClientErrors    int      `json:"client_errors"`
+	ProducerPauseMS int64    `json:"producer_pause_ms"`
+	ConsumerPauseMS int64    `json:"consumer_pause_ms"`
+	Details         []string `json:"-"`
+}
+
+// Clean reports that nothing was lost, duplicated, reordered or shown as an error.
+func (r Report) Clean() bool {
+	return r.Lost == 0 && r.Duplicated == 0 && r.Reordered == 0 && r.ClientErrors == 0
+}
+
+// Report judges what was collected. Every consumer must have received everything.
+func (r *Recorder) Report() Report {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := Report{Acked: len(r.acked), Received: -1, ClientErrors: len(r.errors)}
+	note := func(format string, args ...any) {
+		if len(out.Details) < 60 {
+			out.Details = append(out.Details, fmt.Sprintf(format, args...))
+		}
+	}
+	for _, e := range r.errors {
+		note("error: %s", e)
+	}
+	for consumer, list := range r.delivered {
+		count := map[string]int{}
+		first := map[string]delivery{}
+		at := map[Place]string{}
+		next := map[string]int{}
+		for _, d := range list {
+			count[d.id]++
+			if count[d.id] > 1 {
+				out.Duplicated++
+				if first[d.id].at != d.at {
+					out.LogDuplicates++
+				}
+				note("%s received %s %d times, at %v and %v", consumer, d.id, count[d.id], first[d.id].at, d.at)
+				continue
+			}
+			first[d.id] = d
+			if other, ok := at[d.at]; ok && other != d.id {
+				out.Reordered++
+				note("%s: offset %v names %s and %s", consumer, d.at, other, d.id)
+			}
+			at[d.at] = d.id
+			producer, n := split(d.id)
+			key := producer + "/" + strconv.Itoa(int(d.at.Partition))
+			if n < next[key] {
+				out.Reordered++
+				note("%s received %s after a later one of its producer", consumer, d.id)
+			}
+			next[key] = n
+			if a, ok := r.acked[d.id]; ok && a.Offset >= 0 && a != d.at {
+				out.Reordered++
+				note("%s was acknowledged at %v and delivered at %v", d.id, a, d.at)
+			}
+		}
+		got := 0
+		for id := range r.acked {
+			if count[id] == 0 {
+				out.Lost++
+				note("%s never received %s, acknowledged at %v", consumer, id, r.acked[id])
+			} else {
+				got++
+			}
+		}
+		if out.Received < 0 || got < out.Received {
+			out.Received = got
+		}
+	}
+	for who, p := range r.pause {
+		if strings.HasPrefix(who, "p:") {
+			out.ProducerPauseMS = max(out.ProducerPauseMS, p.Milliseconds())
+		} else {
+			out.ConsumerPauseMS = max(out.ConsumerPauseMS, p.Milliseconds())
+		}
+	}
+	return out
+}
+
+// Pauses lists the longest pause of each client.
+func (r *Recorder) Pauses() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var list []string
+	for who, p := range r.pause {
+		list = append(list, fmt.Sprintf("%s %s", who, p.Round(time.Millisecond)))
+	}
+	sort.Strings(list)
+	return strings.Join(list, ", ")
+}
+
+func split(id string) (producer string, n int) {
+	i := strings.LastIndexByte(id, '-')
+	if i < 0 {
+		return id, 0
+	}
+	n, _ = strconv.Atoi(id[i+1:])
+	return id[:i], n
+}

@@ -1,0 +1,259 @@
+// Package e2e tests the gateway with real Apache Kafka and real clients of several languages.
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/testing/clients"
+	"github.com/sluice-gateway/sluice/testing/clients/rdkafka"
+	"github.com/sluice-gateway/sluice/testing/gatewaytest"
+	"github.com/sluice-gateway/sluice/testing/kafkatest"
+)
+
+// pair is two real clusters of two brokers with the same node ids, and a gateway in front.
+type pair struct {
+	t        *testing.T
+	ctx      context.Context
+	prod, dr *kafkatest.RealCluster
+	gw       *gatewaytest.Gateway
+	topic    string
+	copier   *kafkatest.Copier
+}
+
+func logger() *slog.Logger {
+	level := slog.LevelWarn
+	if os.Getenv("DEBUG") != "" {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+}
+
+// newPair starts everything; the topic lives on prod and is copied to dr.
+func newPair(t *testing.T, version string) *pair {
+	t.Helper()
+	p := newClusters(t, version, version)
+	p.copy(p.prod, p.dr, nil)
+	t.Cleanup(func() { p.copier.Stop() })
+	return p
+}
+
+// newClusters starts two clusters that have the topic, and the gateway; there is no replicator.
+func newClusters(t *testing.T, version, drVersion string) *pair {
+	t.Helper()
+	kafkatest.Require(t, "java", "mvn", "javac")
+	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
+	t.Cleanup(cancel)
+	p := &pair{t: t, ctx: ctx, topic: "resilient_topic"}
+	dir := t.TempDir()
+	var wg sync.WaitGroup
+	var errs [2]error
+	wg.Go(func() { p.prod, errs[0] = kafkatest.Real(ctx, "prod", version, dir, 2) })
+	wg.Go(func() { p.dr, errs[1] = kafkatest.Real(ctx, "dr", drVersion, dir, 2) })
+	wg.Wait()
+	for i, c := range []*kafkatest.RealCluster{p.prod, p.dr} {
+		if errs[i] != nil {
+			t.Fatal(errs[i])
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		if err := kafkatest.Create(ctx, c, p.topic, 3); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var err error
+	if p.gw, err = gatewaytest.Start(ctx, t.TempDir(), map[string]string{p.topic: "prod"}, logger(), p.prod, p.dr); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.gw.Stop() })
+	return p
+}
+
+func (p *pair) copy(from, to kafkatest.Cluster, start map[string]map[int32]int64) {
+	p.t.Helper()
+	c, err := kafkatest.StartCopier(p.ctx, kafkatest.CopierConfig{From: from.Bootstrap(), To: to.Bootstrap(), Topics: []string{p.topic}, Start: start})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.copier = c
+}
+
+// turn turns the replicator round after a move, from the cut on, as an operator would.
+func (p *pair) turn(from, to kafkatest.Cluster) {
+	cut := p.copier.Position()
+	p.copier.Stop()
+	p.copy(from, to, cut)
+}
+
+// moved waits until n moves are done.
+func (p *pair) moved(n int) failover.Report {
+	p.t.Helper()
+	var last failover.Report
+	p.wait(fmt.Sprintf("%d moves", n), func() bool {
+		done := 0
+		for _, m := range p.gw.Moves() {
+			if m.Phase == failover.Done {
+				done++
+				last = m
+			}
+		}
+		return done >= n
+	}, func() string { return fmt.Sprintf("%+v", p.gw.Moves()) })
+	return last
+}
+
+func (p *pair) wait(what string, cond func() bool, state func() string) {
+	p.t.Helper()
+	end := time.Now().Add(90 * time.Second)
+	for !cond() {
+		if time.Now().After(end) || p.ctx.Err() != nil {
+			p.t.Fatalf("waited in vain for %s: %s", what, state())
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// call asks the admin API as curl does in the demo: any content type.
+func (p *pair) call(method, path, body string) (int, string) {
+	p.t.Helper()
+	req, err := http.NewRequestWithContext(p.ctx, method, p.gw.Admin+path, strings.NewReader(body))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	req.SetBasicAuth("none", "none")
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, _ := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(b)
+}
+
+// load runs clients until the returned function is called, which waits until every consumer has
+// everything and returns the report.
+type load struct {
+	p         *pair
+	rec       *clients.Recorder
+	stopP     context.CancelFunc
+	stopC     context.CancelFunc
+	producers sync.WaitGroup
+	consumers sync.WaitGroup
+}
+
+func (p *pair) load(producers, consumers map[string]clients.Client) *load {
+	l := &load{p: p, rec: clients.NewRecorder()}
+	target := clients.Target{Bootstrap: p.gw.Bootstrap, Topic: p.topic, Rate: 20 * time.Millisecond}
+	pctx, stopP := context.WithCancel(p.ctx)
+	cctx, stopC := context.WithCancel(p.ctx)
+	l.stopP, l.stopC = stopP, stopC
+	start := func(ctx context.Context, wg *sync.WaitGroup, name string, c clients.Client) {
+		wg.Go(func() {
+			if err := c(ctx, target, name, l.rec); err != nil {
+				l.rec.Error(name, "%v", err)
+			}
+		})
+	}
+	for name, c := range consumers {
+		start(cctx, &l.consumers, name, c)
+	}
+	for name, c := range producers {
+		start(pctx, &l.producers, name, c)
+	}
+	return l
+}
+
+// more waits until so many more records are acknowledged.
+func (l *load) more(n int) {
+	l.p.t.Helper()
+	want := l.rec.AckedCount() + n
+	l.p.wait(fmt.Sprintf("%d acknowledgements", want), func() bool { return l.rec.AckedCount() >= want }, func() string { return fmt.Sprint(l.rec.AckedCount(), " ", l.rec.Report().Details) })
+}
+
+func (l *load) finish() clients.Report {
+	l.stopP()
+	l.producers.Wait()
+	end := time.Now().Add(40 * time.Second)
+	for !l.rec.Complete() && time.Now().Before(end) {
+		time.Sleep(50 * time.Millisecond)
+	}
+	l.stopC()
+	l.consumers.Wait()
+	return l.rec.Report()
+}
+
+func tool(version, name string) func(ctx context.Context, args ...string) (*exec.Cmd, error) {
+	return func(ctx context.Context, args ...string) (*exec.Cmd, error) {
+		return kafkatest.Tool(ctx, version, name, args...)
+	}
+}
+
+func (p *pair) show(r clients.Report, l *load) {
+	b, _ := json.Marshal(r)
+	p.t.Logf("%s", b)
+	p.t.Logf("longest pauses: %s", l.rec.Pauses())
+	for _, d := range r.Details {
+		p.t.Log(d)
+	}
+}
+
+// TestPlannedMovesNobodyNotices moves a topic to dr and back, by each way that there is, under the
+// load of every client: nothing is lost, delivered twice, reordered, or shown as an error.
+func TestPlannedMovesNobodyNotices(t *testing.T) {
+	kafkatest.Require(t, "python3")
+	p := newPair(t, kafkatest.Kafka4)
+	const v = kafkatest.Kafka4
+	l := p.load(map[string]clients.Client{
+		"java": clients.JavaProducer(v), "console": clients.ConsoleProducer(tool(v, "kafka-console-producer")),
+		"franz": clients.FranzProducer, "sarama": clients.SaramaProducer, "python": clients.PythonProducer,
+		"librdkafka": rdkafka.Producer(false), "librdkafka_idempotent": rdkafka.Producer(true),
+	}, map[string]clients.Client{
+		"java_classic": clients.JavaConsumer(v, "classic"), "java_848": clients.JavaConsumer(v, "consumer"),
+		"console_c": clients.ConsoleConsumer(tool(v, "kafka-console-consumer")), "franz_c": clients.FranzConsumer,
+		"sarama_c": clients.SaramaConsumer, "librdkafka_c": rdkafka.Consumer, "python_c": clients.PythonConsumer,
+	})
+	l.more(1500)
+	t.Log("edit: to dr")
+	if err := p.gw.Edit(p.topic+": {cluster: prod}", p.topic+": {cluster: dr}"); err != nil {
+		t.Fatal(err)
+	}
+	p.moved(1)
+	p.turn(p.dr, p.prod)
+	l.more(800)
+	t.Log("DELETE and POST: back to prod")
+	if code, body := p.call("DELETE", "/topicMappings/passThroughTenant/"+p.topic, ""); code != 202 {
+		t.Fatalf("DELETE: %d %s", code, body)
+	}
+	l.more(200)
+	if code, body := p.call("POST", "/topicMappings/passThroughTenant/"+p.topic, `{"clusterId":"prod","topicName":"resilient_topic","isVirtual":"true","isConcentrated":"false","isCompacted":"false"}`); code != 200 {
+		t.Fatalf("POST: %d %s", code, body)
+	}
+	p.moved(2)
+	p.turn(p.prod, p.dr)
+	l.more(800)
+	t.Log("PUT: to main, which is dr")
+	if code, body := p.call("PUT", "/topicMappings/passThroughTenant/"+p.topic, `{"clusterId":"main","topicName":"resilient_topic"}`); code != 200 {
+		t.Fatalf("PUT: %d %s", code, body)
+	}
+	p.moved(3)
+	l.more(500)
+	r := l.finish()
+	p.show(r, l)
+	for _, m := range p.gw.Moves() {
+		t.Logf("%s %s > %s: pause %d ms", m.Topic, m.From, m.To, m.PauseMS)
+	}
+	if !r.Clean() || r.Acked < 3000 {
+		t.Errorf("a client noticed: %+v", r)
+	}
+}

@@ -1,0 +1,39 @@
+package e2e
+
+import (
+	"testing"
+
+	"github.com/sluice-gateway/sluice/testing/clients"
+	"github.com/sluice-gateway/sluice/testing/clients/rdkafka"
+	"github.com/sluice-gateway/sluice/testing/kafkatest"
+)
+
+// TestMirrorMakerIsTheReplicator, from a cluster of 3.9 to one of 4.3: a planned move under load over
+// what people really run. Versions and features are the intersection of both.
+func TestMirrorMakerIsTheReplicator(t *testing.T) {
+	p := newClusters(t, kafkatest.Kafka3, kafkatest.Kafka4)
+	const v = kafkatest.Kafka4
+	l := p.load(map[string]clients.Client{"java": clients.JavaProducer(v), "librdkafka": rdkafka.Producer(true), "franz": clients.FranzProducer},
+		map[string]clients.Client{"java_c": clients.JavaConsumer(v, "classic"), "librdkafka_c": rdkafka.Consumer})
+	l.more(200)
+	m, err := kafkatest.StartMirrorMaker(p.ctx, kafkatest.Kafka4, t.TempDir(), p.prod, p.dr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.Stop)
+	p.wait("MirrorMaker", func() bool {
+		ends, err := kafkatest.Ends(p.ctx, p.dr.Bootstrap(), p.topic)
+		return err == nil && ends[p.topic][0] > 0
+	}, m.Log)
+	if err := p.gw.Edit(p.topic+": {cluster: prod}", p.topic+": {cluster: dr}"); err != nil {
+		t.Fatal(err)
+	}
+	report := p.moved(1)
+	l.more(300)
+	r := l.finish()
+	p.show(r, l)
+	t.Logf("held for %d ms, %d attempts", report.PauseMS, report.Attempts)
+	if !r.Clean() || !report.Planned || r.Acked < 500 {
+		t.Errorf("a client noticed: %+v", r)
+	}
+}

@@ -1,0 +1,108 @@
+// Package gatewaytest runs a gateway inside a test or the demo, with a file that can be edited.
+package gatewaytest
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/sluice-gateway/sluice/core/gateway"
+	"github.com/sluice-gateway/sluice/plugins"
+	"github.com/sluice-gateway/sluice/testing/kafkatest"
+)
+
+// Gateway is a gateway in this process.
+type Gateway struct {
+	*gateway.Gateway
+	Dir       string
+	File      string
+	Bootstrap string
+	Admin     string
+
+	log    *slog.Logger
+	cancel context.CancelFunc
+	done   chan error
+}
+
+// Config writes the file of a gateway over clusters, with the virtual cluster
+// "passThroughTenant" and the topics' homes; routing may hold more lines of the routing section.
+func Config(dir string, port int, homes map[string]string, routing string, clusters map[string][]string, order ...string) (string, error) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "admin: {listen: 127.0.0.1:%d, users: [{name: none, password: none}], delete_grace: 30s}\n", port+1)
+	b.WriteString("state: {dir: ./state}\nclusters:\n")
+	for _, n := range order {
+		aliases := ""
+		if n == "dr" {
+			aliases = ", aliases: [main]"
+		}
+		fmt.Fprintf(&b, "  %s: {bootstrap: [%s], nodes: 0-9%s}\n", n, strings.Join(clusters[n], ", "), aliases)
+	}
+	fmt.Fprintf(&b, "virtual_clusters:\n  passThroughTenant:\n    listen: {bootstrap: 127.0.0.1:%d, brokers: {host: 127.0.0.1, ports: %d-%d}}\n    chain:\n      - routing:\n          default: %s\n          topics:\n", port, port+2, port+2+10*len(order)-1, order[0])
+	for t, c := range homes {
+		fmt.Fprintf(&b, "            %s: {cluster: %s}\n", t, c)
+	}
+	b.WriteString(routing)
+	b.WriteString("      - topics: {hide: [\"__*\", \"mm2-*\", \"*.internal\", \"heartbeats\"]}\n      - offsets: {}\n")
+	file := filepath.Join(dir, "sluice.yaml")
+	return file, os.WriteFile(file, []byte(b.String()), 0o644)
+}
+
+// Start starts a gateway with a fresh file; see Config.
+func Start(ctx context.Context, dir string, homes map[string]string, log *slog.Logger, clusters ...kafkatest.Cluster) (*Gateway, error) {
+	port, err := kafkatest.FreePorts(2 + 10*len(clusters))
+	if err != nil {
+		return nil, err
+	}
+	addrs := map[string][]string{}
+	var order []string
+	for _, c := range clusters {
+		addrs[c.Name()] = c.Bootstrap()
+		order = append(order, c.Name())
+	}
+	file, err := Config(dir, port, homes, "", addrs, order...)
+	if err != nil {
+		return nil, err
+	}
+	g := &Gateway{Dir: dir, File: file, Bootstrap: fmt.Sprintf("127.0.0.1:%d", port), Admin: fmt.Sprintf("http://127.0.0.1:%d", port+1), log: log}
+	return g, g.Restart(ctx)
+}
+
+// Open starts a gateway on a file that the caller has written.
+func Open(ctx context.Context, file string, log *slog.Logger) (*Gateway, error) {
+	g := &Gateway{Dir: filepath.Dir(file), File: file, log: log}
+	return g, g.Restart(ctx)
+}
+
+// Restart starts the gateway (again) on its file and state.
+func (g *Gateway) Restart(ctx context.Context) error {
+	var err error
+	if g.Gateway, err = gateway.Start(ctx, gateway.Options{Path: g.File, Specs: plugins.Builtin(), Log: g.log}); err != nil {
+		return err
+	}
+	run, cancel := context.WithCancel(context.Background())
+	g.cancel, g.done = cancel, make(chan error, 1)
+	go func() { g.done <- g.Run(run) }()
+	return nil
+}
+
+// Edit replaces a text in the file, which the gateway notices by itself.
+func (g *Gateway) Edit(from, to string) error {
+	b, err := os.ReadFile(g.File)
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(string(b), from) {
+		return fmt.Errorf("the file has no %q", from)
+	}
+	return os.WriteFile(g.File, []byte(strings.Replace(string(b), from, to, 1)), 0o644)
+}
+
+// Stop ends the gateway.
+func (g *Gateway) Stop() error {
+	g.cancel()
+	<-g.done
+	return g.Close()
+}

@@ -1,0 +1,212 @@
+package kafkatest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Faults make a copier an unfaithful one.
+type Faults struct {
+	// Drop leaves out every n-th record.
+	Drop int
+	// Duplicate writes every n-th record twice.
+	Duplicate int
+	// Swap exchanges the records of each pair.
+	Swap bool
+	// Delay is how long each poll waits before it writes.
+	Delay time.Duration
+}
+
+// CopierConfig configures a replicator.
+type CopierConfig struct {
+	From, To []string
+	// Topics are copied under the same name; they are created on To where they are missing.
+	Topics []string
+	// Start are the offsets to begin at; others begin at 0.
+	Start  map[string]map[int32]int64
+	Faults Faults
+}
+
+// Copier replicates topics record by record: timestamp, key, value, headers, partition and order.
+type Copier struct {
+	cfg    CopierConfig
+	from   *kgo.Client
+	to     *kgo.Client
+	cancel context.CancelFunc
+	done   chan struct{}
+
+	mu  sync.Mutex
+	pos map[string]map[int32]int64
+	err error
+}
+
+// StartCopier starts a replicator.
+func StartCopier(ctx context.Context, cfg CopierConfig) (*Copier, error) {
+	start := map[string]map[int32]kgo.Offset{}
+	to, err := kgo.NewClient(kgo.SeedBrokers(cfg.To...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
+	if err != nil {
+		return nil, err
+	}
+	source, err := kgo.NewClient(kgo.SeedBrokers(cfg.From...))
+	if err != nil {
+		return nil, err
+	}
+	defer source.Close()
+	details, err := kadm.NewClient(source).ListTopics(ctx, cfg.Topics...)
+	if err != nil {
+		return nil, err
+	}
+	c := &Copier{cfg: cfg, to: to, done: make(chan struct{}), pos: map[string]map[int32]int64{}}
+	for _, t := range cfg.Topics {
+		d := details[t]
+		if d.Err != nil {
+			return nil, fmt.Errorf("topic %s: %w", t, d.Err)
+		}
+		if r, err := kadm.NewClient(to).CreateTopic(ctx, int32(len(d.Partitions)), -1, nil, t); err != nil && !strings.Contains(fmt.Sprint(r.Err, err), "exists") {
+			return nil, fmt.Errorf("create %s: %w", t, errors.Join(err, r.Err))
+		}
+		start[t] = map[int32]kgo.Offset{}
+		c.pos[t] = map[int32]int64{}
+		for p := range d.Partitions {
+			at := cfg.Start[t][p]
+			start[t][p] = kgo.NewOffset().At(at)
+			c.pos[t][p] = at
+		}
+	}
+	c.from, err = kgo.NewClient(kgo.SeedBrokers(cfg.From...), kgo.ConsumePartitions(start), kgo.FetchMaxWait(50*time.Millisecond), kgo.FetchMinBytes(1))
+	if err != nil {
+		return nil, err
+	}
+	run, cancel := context.WithCancel(context.Background())
+	c.cancel = cancel
+	go c.run(run)
+	return c, nil
+}
+
+func (c *Copier) run(ctx context.Context) {
+	defer close(c.done)
+	n := 0
+	for {
+		fetches := c.from.PollFetches(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if c.cfg.Faults.Delay > 0 {
+			select {
+			case <-time.After(c.cfg.Faults.Delay):
+			case <-ctx.Done():
+				return
+			}
+		}
+		var out []*kgo.Record
+		fetches.EachRecord(func(r *kgo.Record) {
+			n++
+			f := c.cfg.Faults
+			if f.Drop > 0 && n%f.Drop == 0 {
+				return
+			}
+			cp := &kgo.Record{Topic: r.Topic, Partition: r.Partition, Key: r.Key, Value: r.Value, Headers: r.Headers, Timestamp: r.Timestamp}
+			out = append(out, cp)
+			if f.Duplicate > 0 && n%f.Duplicate == 0 {
+				d := *cp
+				out = append(out, &d)
+			}
+		})
+		if c.cfg.Faults.Swap {
+			for i := 0; i+1 < len(out); i += 2 {
+				out[i], out[i+1] = out[i+1], out[i]
+			}
+		}
+		// A stop lets what was read be written, so that the position is exact.
+		if err := c.to.ProduceSync(context.WithoutCancel(ctx), out...).FirstErr(); err != nil {
+			c.mu.Lock()
+			c.err = err
+			c.mu.Unlock()
+			return
+		}
+		c.mu.Lock()
+		fetches.EachRecord(func(r *kgo.Record) { c.pos[r.Topic][r.Partition] = r.Offset + 1 })
+		c.mu.Unlock()
+	}
+}
+
+// Position is the next offset of each partition that is to be copied.
+func (c *Copier) Position() map[string]map[int32]int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := map[string]map[int32]int64{}
+	for t, ps := range c.pos {
+		out[t] = map[int32]int64{}
+		for p, o := range ps {
+			out[t][p] = o
+		}
+	}
+	return out
+}
+
+// CaughtUp waits until everything that the source has now is copied.
+func (c *Copier) CaughtUp(ctx context.Context) error {
+	ends, err := Ends(ctx, c.cfg.From, c.cfg.Topics...)
+	if err != nil {
+		return err
+	}
+	for {
+		behind := false
+		pos := c.Position()
+		for t, ps := range ends {
+			for p, end := range ps {
+				behind = behind || pos[t][p] < end
+			}
+		}
+		if !behind {
+			return nil
+		}
+		select {
+		case <-c.done:
+			return fmt.Errorf("copier ended: %w", c.err)
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// Stop ends the copier.
+func (c *Copier) Stop() {
+	c.cancel()
+	<-c.done
+	c.from.Close()
+	c.to.Close()
+}
+
+// Ends lists the end offsets of topics on a cluster.
+func Ends(ctx context.Context, bootstrap []string, topics ...string) (map[string]map[int32]int64, error) {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(bootstrap...))
+	if err != nil {
+		return nil, err
+	}
+	defer cl.Close()
+	list, err := kadm.NewClient(cl).ListEndOffsets(ctx, topics...)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]map[int32]int64{}
+	list.Each(func(o kadm.ListedOffset) {
+		if out[o.Topic] == nil {
+			out[o.Topic] = map[int32]int64{}
+		}
+		out[o.Topic][o.Partition] = o.Offset
+	})
+	if len(out) == 0 && len(topics) > 0 && !slices.Contains(topics, "") {
+		return nil, fmt.Errorf("none of %v exists", topics)
+	}
+	return out, nil
+}

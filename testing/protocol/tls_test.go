@@ -1,0 +1,149 @@
+package protocol
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/sluice-gateway/sluice/testing/gatewaytest"
+	"github.com/sluice-gateway/sluice/testing/kafkatest"
+)
+
+// certificate writes a self-signed certificate for names and its key.
+func certificate(t *testing.T, dir string, names ...string) *x509.CertPool {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), DNSNames: names, IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	for file, block := range map[string]*pem.Block{"server.crt": {Type: "CERTIFICATE", Bytes: der}, "server.key": {Type: "EC PRIVATE KEY", Bytes: raw}} {
+		b := pem.EncodeToMemory(block)
+		if err := os.WriteFile(filepath.Join(dir, file), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		pool.AppendCertsFromPEM(b)
+	}
+	return pool
+}
+
+// TestNodesByServerName: one TLS port, a host name per node, and a move.
+func TestNodesByServerName(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	h := &house{t: t, ctx: ctx, prod: fake(t, "prod", map[string]int32{"orders": 3}), dr: fake(t, "dr", map[string]int32{"orders": 3})}
+	dir := t.TempDir()
+	pool := certificate(t, dir, "boot.kafka.test", "*.nodes.kafka.test")
+	port, err := kafkatest.FreePorts(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "sluice.yaml")
+	if err := os.WriteFile(file, fmt.Appendf(nil, `
+admin: {listen: 127.0.0.1:%d, users: [{name: none, password: none}]}
+state: {dir: ./state}
+clusters:
+  prod: {bootstrap: [%s]}
+  dr: {bootstrap: [%s]}
+virtual_clusters:
+  %s:
+    listen: {bootstrap: 127.0.0.1:%d, tls: {cert: server.crt, key: server.key}, brokers: {sni: b$(node).nodes.kafka.test, advertised_port: 9443}}
+    chain:
+      - routing: {default: prod, topics: {orders: {cluster: prod}}}
+      - topics: {}
+      - offsets: {}
+`, port+1, strings.Join(h.prod.Bootstrap(), ", "), strings.Join(h.dr.Bootstrap(), ", "), tenant, port), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if h.gw, err = gatewaytest.Open(ctx, file, quiet()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = h.gw.Stop() })
+
+	var mu sync.Mutex
+	dialled := map[string]bool{}
+	dial := kgo.Dialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
+		host, _, err := net.SplitHostPort(addr)
+		if err != nil {
+			return nil, err
+		}
+		mu.Lock()
+		dialled[addr] = true
+		mu.Unlock()
+		d := tls.Dialer{Config: &tls.Config{RootCAs: pool, ServerName: host}}
+		return d.DialContext(ctx, network, fmt.Sprintf("127.0.0.1:%d", port))
+	})
+	c := h.client("boot.kafka.test:9443", dial)
+	h.produce(c, "orders", "x", 5)
+	m, err := kadm.NewClient(c).Metadata(ctx, "orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range m.Brokers {
+		if want := fmt.Sprintf("b%d.nodes.kafka.test", b.NodeID); b.Host != want || b.Port != 9443 {
+			t.Errorf("node %d is at %s:%d", b.NodeID, b.Host, b.Port)
+		}
+	}
+	leader := m.Topics["orders"].Partitions[0].Leader
+	h.copier(kafkatest.Faults{}, "orders")
+	if err := h.gw.Edit("orders: {cluster: prod}", "orders: {cluster: dr}"); err != nil {
+		t.Fatal(err)
+	}
+	h.moved(1)
+	if at := h.produce(c, "orders", "y", 5); at[0] != 5 {
+		t.Errorf("after the move from offset %d", at[0])
+	}
+	c = h.client("boot.kafka.test:9443", dial) // the other one keeps its metadata for a while
+	h.produce(c, "orders", "y", 1)
+	if m, err = kadm.NewClient(c).Metadata(ctx, "orders"); err != nil {
+		t.Fatal(err)
+	}
+	now := m.Topics["orders"].Partitions[0].Leader
+	mu.Lock()
+	defer mu.Unlock()
+	for _, node := range []int32{leader, now} {
+		if !dialled[fmt.Sprintf("b%d.nodes.kafka.test:9443", node)] {
+			t.Errorf("leader %d was not asked by its own name: %v", node, dialled)
+		}
+	}
+	if leader == now {
+		t.Errorf("the leader is still %d", now)
+	}
+	// Whoever speaks no TLS harms nobody.
+	plain, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = plain.Write([]byte{0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 0, 0})
+	_ = plain.SetReadDeadline(time.Now().Add(10 * time.Second))
+	for b := make([]byte, 64); err == nil; {
+		_, err = plain.Read(b)
+	}
+	_ = plain.Close()
+	h.produce(c, "orders", "z", 1)
+}

@@ -1,0 +1,54 @@
+package protocol
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/sluice-gateway/sluice/testing/kafkatest"
+)
+
+// TestAGuestNamedInTheFile adds a header to every record on its way, from the edit on and through a
+// move; a guest that can't be loaded changes nothing.
+func TestAGuestNamedInTheFile(t *testing.T) {
+	h := build(t, "orders")
+	p := h.client(h.gw.Bootstrap, kgo.ProducerBatchCompression(kgo.ZstdCompression()))
+	h.produce(p, "orders", "before", 2)
+
+	if err := h.gw.Edit("      - routing:", "      - wasm: {file: header.wasm, config: {key: via, value: sluice}}\n      - routing:"); err != nil {
+		t.Fatal(err)
+	}
+	h.wait("the error", func() bool { _, b := h.call("GET", "/config", ""); return strings.Contains(b, "no such file") })
+	h.produce(p, "orders", "still", 2)
+
+	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-o", filepath.Join(h.gw.Dir, "header.wasm"), "../../sdk/examples/header")
+	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if err := h.gw.Edit("value: sluice}}", "value: sluice}} # now it is there"); err != nil {
+		t.Fatal(err)
+	}
+	h.wait("the guest", func() bool { return strings.Contains(string(h.gw.Snapshot().Source), "now it is there") })
+	h.produce(p, "orders", "with", 2)
+	h.copier(kafkatest.Faults{}, "orders")
+	if err := h.gw.Edit("orders: {cluster: prod}", "orders: {cluster: dr}"); err != nil {
+		t.Fatal(err)
+	}
+	h.moved(1)
+	h.produce(p, "orders", "after", 2)
+	for i, r := range h.read(h.gw.Bootstrap, "orders", 0, 8) {
+		want := "[]"
+		if i >= 4 {
+			want = "[{via [115 108 117 105 99 101]}]"
+		}
+		if got := fmt.Sprint(r.Headers); got != want {
+			t.Errorf("%s has the headers %s", r.Value, got)
+		}
+	}
+}
