@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"text/tabwriter"
 	"time"
 
@@ -20,7 +21,7 @@ import (
 // failoverFlags are what plan and run are told.
 type failoverFlags struct {
 	file, virtual, from, to string
-	unplanned               bool
+	unplanned, atomic       bool
 	timeout                 time.Duration
 }
 
@@ -58,7 +59,7 @@ func failoverPlan() *cobra.Command {
 					if i == 0 {
 						why = p.Blocked
 					}
-					fmt.Fprintf(w, "%s\t%d\t%s\t%d\t%s\t%d\t%d\t%s\n", p.Topic, x.Partition, p.From, x.FromEnd, p.To, x.ToEnd, x.Lag, why)
+					fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Topic, x.Partition, p.From, known(x.FromEnd), p.To, known(x.ToEnd), known(x.Lag), why)
 				}
 				if len(p.Partitions) == 0 {
 					fmt.Fprintf(w, "%s\t\t%s\t\t%s\t\t\t%s\n", p.Topic, p.From, p.To, p.Blocked)
@@ -75,6 +76,14 @@ func failoverPlan() *cobra.Command {
 	}
 	f.register(cmd)
 	return cmd
+}
+
+// known shows a number, or that it is unknown.
+func known(n int64) string {
+	if n < 0 {
+		return "?"
+	}
+	return strconv.FormatInt(n, 10)
 }
 
 func failoverRun() *cobra.Command {
@@ -98,6 +107,7 @@ func failoverRun() *cobra.Command {
 	}
 	f.register(cmd)
 	cmd.Flags().BoolVar(&f.unplanned, "unplanned", false, "the old home is gone for good: don't wait, take stored offsets, report what may be lost")
+	cmd.Flags().BoolVar(&f.atomic, "atomic", false, "hold all topics, and commit their moves together or none of them")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", 5*time.Minute, "how long to follow")
 	return cmd
 }
@@ -155,7 +165,7 @@ func (f *failoverFlags) post(cmd *cobra.Command, path string, topics []string, o
 		return &usageError{errors.New("name either topics or --from")}
 	}
 	return f.call(cmd, http.MethodPost, path, map[string]any{
-		"virtual_cluster": f.virtual, "topics": topics, "from": f.from, "to": f.to, "unplanned": f.unplanned,
+		"virtual_cluster": f.virtual, "topics": topics, "from": f.from, "to": f.to, "unplanned": f.unplanned, "atomic": f.atomic,
 	}, out)
 }
 

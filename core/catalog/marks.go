@@ -1,6 +1,9 @@
 package catalog
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 func (m *Marks) at(partition int32, ceilings []Partition) *mark {
 	for {
@@ -64,18 +67,46 @@ func (t *Topic) ShowStart(partition int32, offset int64) int64 {
 // High is the highest virtual offset shown to clients in this run of the process.
 func (t *Topic) High(partition int32) int64 { return t.marks.at(partition, t.Partitions).high.Load() }
 
-// Seen is the highest virtual offset that clients have got to know in this run of the process, by
-// watermarks and acknowledgements.
-func (t *Topic) Seen(partition int32) int64 { return t.marks.at(partition, t.Partitions).seen.Load() }
+// Shown reports whether clients have got to know records of a partition, by watermarks and
+// acknowledgements, in this run of the process or an earlier one.
+func (t *Topic) Shown(partition int32) bool {
+	return t.marks.at(partition, t.Partitions).seen.Load() > 0 || t.Partition(partition).Shown
+}
 
 // MayBeShown is the virtual offset below which clients may have got to know records: what they have
 // seen in this run of the process, or after a restart what an earlier run had reserved.
 func (t *Topic) MayBeShown(partition int32) int64 {
 	m := t.marks.at(partition, t.Partitions)
-	if seen := m.seen.Load(); seen > 0 {
+	if seen := m.seen.Load(); seen > 0 || !t.Shown(partition) {
 		return seen
 	}
 	return m.inherited
+}
+
+// KeepShown stores which partitions of a topic clients know records of. The ceiling doesn't tell: the
+// first one is reserved for all partitions.
+func (v *Virtual) KeepShown(ctx context.Context, t *Topic) error {
+	if !slices.ContainsFunc(t.unkept(), func(p bool) bool { return p }) {
+		return nil
+	}
+	return v.Update(ctx, t.Name, func(n *Topic) error {
+		if n.ID != t.ID {
+			return nil
+		}
+		for p, news := range n.unkept() {
+			n.Partitions[p].Shown = n.Partitions[p].Shown || news
+		}
+		return nil
+	})
+}
+
+// unkept says of each partition whether that it was shown is news.
+func (t *Topic) unkept() []bool {
+	out := make([]bool, len(t.Partitions))
+	for p := range out {
+		out[p] = !t.Partitions[p].Shown && t.Shown(int32(p))
+	}
+	return out
 }
 
 // Reserve makes sure that offset is below the partition's ceiling, which is persisted ahead of

@@ -44,6 +44,8 @@ type Partition struct {
 	Deltas map[string]int64 `json:"deltas,omitempty"`
 	// Ceiling bounds what may be shown; the virtual start of an unplanned generation.
 	Ceiling int64 `json:"ceiling,omitempty"`
+	// Shown says that clients have got to know records; see KeepShown.
+	Shown bool `json:"shown,omitempty"`
 }
 
 // Segment is one range of a partition's virtual log and the cluster that it was written to.

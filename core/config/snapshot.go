@@ -64,6 +64,7 @@ type Failover struct {
 	MaxDrain     time.Duration `koanf:"max_drain"`     // replication lag, in time, that a move accepts
 	CompareLimit int64         `koanf:"compare_limit"` // bytes per partition
 	Concurrent   int           `koanf:"concurrent"`    // topics in hold at once
+	Atomic       bool          `koanf:"atomic"`        // the moves of one edit commit together or not at all
 	// IgnoreHeaders names headers that the replicator adds; comparisons leave them out.
 	IgnoreHeaders []string `koanf:"ignore_headers"`
 }

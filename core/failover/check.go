@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -49,6 +50,9 @@ func (t *task) check(ctx context.Context) (*checked, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.copied.writable(ctx); err != nil {
+		return nil, err
+	}
 	c.prints = kafka.NewFingerprints(timestamps, t.runner.timing().IgnoreHeaders)
 	if err := openTransactions(ctx, c.old); err != nil {
 		return nil, err
@@ -77,16 +81,22 @@ func (t *task) check(ctx context.Context) (*checked, error) {
 		// Everything that somebody may still read must be at this distance. The copy's end is what
 		// can be compared now; the rest is compared when it is there.
 		end := min(oldEnd[p], newEnd[p]-d)
-		begin := max(oldStart[p], end-tail)
-		if v, ok := lowest[int32(p)]; ok {
-			needed := max(oldStart[p], part.ToPhysical(v))
+		begin, reader := max(oldStart[p], end-tail), "nobody"
+		if low, ok := lowest[int32(p)]; ok {
+			needed := max(oldStart[p], part.ToPhysical(low.offset))
 			if needed < min(newStart[p]-d, end) {
-				return nil, fmt.Errorf("no exact copy: partition %d on %s begins at offset %d of %s, but clients may still read from %d", p, to.Name(), newStart[p]-d, from.Name(), needed)
+				return nil, fmt.Errorf("no exact copy: partition %d on %s begins at offset %d of %s, but %s may still read from %d", p, to.Name(), newStart[p]-d, from.Name(), low.who, needed)
 			}
-			begin = min(begin, needed)
+			if needed < begin {
+				begin, reader = needed, fmt.Sprintf("%s at offset %d", low.who, low.offset)
+			}
 		}
 		begin = max(begin, newStart[p]-d)
-		if err := compare(ctx, c.prints, c.old, c.copied, int32(p), begin, end, d, t.runner.timing().CompareLimit); err != nil {
+		err = compare(ctx, c.prints, c.old, c.copied, int32(p), begin, end, d, t.runner.timing().CompareLimit)
+		if errors.Is(err, errLimit) {
+			err = fmt.Errorf("%w: furthest behind is %s; let it catch up, delete it, or raise the limit", err, reader)
+		}
+		if err != nil {
 			return nil, err
 		}
 		c.deltas = append(c.deltas, d)
@@ -171,6 +181,28 @@ func sameConfigs(ctx context.Context, old, copied *side) (timestamps bool, err e
 	return a["message.timestamp.type"] != "LogAppendTime", nil
 }
 
+// write is the bit of the operation WRITE in a set of authorized operations (KIP-430).
+const write = 1 << kmsg.ACLOperationWrite
+
+// writable refuses a copy that clients may not write to: links reach the cluster as the gateway's own
+// requests do.
+func (s *side) writable(ctx context.Context) error {
+	req := kmsg.NewPtrMetadataRequest()
+	t := kmsg.NewMetadataRequestTopic()
+	t.Topic = &s.topic
+	req.Topics, req.IncludeTopicAuthorizedOperations = []kmsg.MetadataRequestTopic{t}, true
+	resp, err := s.cluster.Do(ctx, plugin.AnyNode, req)
+	if err != nil {
+		return err
+	}
+	for _, t := range resp.(*kmsg.MetadataResponse).Topics {
+		if ops := t.AuthorizedOperations; t.ErrorCode == 0 && ops != math.MinInt32 && ops&write == 0 {
+			return fmt.Errorf("%s does not let the gateway write to %q: allow it the operation Write there", s.cluster.Name(), s.topic)
+		}
+	}
+	return nil
+}
+
 func configs(ctx context.Context, s *side) (map[string]string, error) {
 	req := kmsg.NewPtrDescribeConfigsRequest()
 	r := kmsg.NewDescribeConfigsRequestResource()
@@ -191,139 +223,3 @@ func configs(ctx context.Context, s *side) (map[string]string, error) {
 	}
 	return out, nil
 }
-
-// openTransactions refuses a move while a transaction is open on the topic.
-func openTransactions(ctx context.Context, s *side) error {
-	return s.producers(ctx, func(p int32, a kmsg.DescribeProducersResponseTopicPartitionActiveProducer) error {
-		if a.CurrentTxnStartOffset >= 0 {
-			return fmt.Errorf("partition %d has an open transaction (producer %d): it must end first", p, a.ProducerID)
-		}
-		return nil
-	})
-}
-
-// producers asks the leaders which producers they know.
-func (s *side) producers(ctx context.Context, visit func(partition int32, a kmsg.DescribeProducersResponseTopicPartitionActiveProducer) error) error {
-	for p, x := range s.topo.Partitions {
-		req := kmsg.NewPtrDescribeProducersRequest()
-		t := kmsg.NewDescribeProducersRequestTopic()
-		t.Topic, t.Partitions = s.topic, []int32{int32(p)}
-		req.Topics = []kmsg.DescribeProducersRequestTopic{t}
-		resp, err := s.cluster.Do(ctx, x.Leader, req)
-		if err != nil {
-			return err
-		}
-		for _, rt := range resp.(*kmsg.DescribeProducersResponse).Topics {
-			for _, rp := range rt.Partitions {
-				if rp.ErrorCode != 0 {
-					return fmt.Errorf("producers of %q/%d on %s: error %d", s.topic, p, s.cluster.Name(), rp.ErrorCode)
-				}
-				for _, a := range rp.ActiveProducers {
-					if err := visit(int32(p), a); err != nil {
-						return err
-					}
-				}
-			}
-		}
-	}
-	return nil
-}
-
-// readFor is how long ago a consumer has fetched that is still taken for one.
-const readFor = 5 * time.Minute
-
-// lowest is the lowest offset that a group has committed, as far as the clusters that live can tell, or
-// that a consumer reads from, per partition.
-func (t *task) lowest(ctx context.Context, topic *catalog.Topic) (map[int32]int64, error) {
-	out := t.env.Gates.Readers.Lowest(topic.Name, time.Now().Add(-readFor))
-	for _, c := range t.env.Clusters {
-		if !c.Reachable() {
-			continue
-		}
-		err := committed(ctx, c, topic.Physical(c.Name()), func(group string, p int32, offset int64) {
-			if t.env.Placement.GroupHome(group) != c.Name() {
-				return // a mirrored copy
-			}
-			if o, ok := out[p]; !ok || offset < o {
-				out[p] = offset
-			}
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
-}
-
-// committed lists what groups have committed for a topic.
-func committed(ctx context.Context, c plugin.Cluster, topic string, visit func(group string, partition int32, offset int64)) error {
-	nodes := c.Topology().Brokers
-	seen := map[string]bool{}
-	for _, n := range nodes {
-		resp, err := c.Do(ctx, n.ID, kmsg.NewPtrListGroupsRequest())
-		if errors.Is(err, plugin.ErrUnreachable) {
-			continue // a broker that is down; its groups have moved
-		}
-		if err != nil {
-			return err
-		}
-		list := resp.(*kmsg.ListGroupsResponse)
-		if unready(list.ErrorCode) {
-			return fmt.Errorf("groups on node %d of %s: error %d", n.ID, c.Name(), list.ErrorCode)
-		}
-		for _, g := range list.Groups {
-			if seen[g.Group] {
-				continue
-			}
-			seen[g.Group] = true
-			req := kmsg.NewPtrOffsetFetchRequest()
-			req.Group = g.Group
-			og := kmsg.NewOffsetFetchRequestGroup()
-			og.Group, og.MemberEpoch = g.Group, -1
-			req.Groups = []kmsg.OffsetFetchRequestGroup{og}
-			req.Topics = nil
-			v9 := &atMost{req, 9}
-			resp, err := c.Do(ctx, n.ID, v9)
-			if err != nil {
-				return err
-			}
-			r := resp.(*kmsg.OffsetFetchResponse)
-			for _, rg := range r.Groups {
-				r.ErrorCode = max(r.ErrorCode, rg.ErrorCode)
-			}
-			if unready(r.ErrorCode) {
-				return fmt.Errorf("offsets of group %q on %s: error %d", g.Group, c.Name(), r.ErrorCode)
-			}
-			for _, rt := range r.Topics {
-				for _, p := range rt.Partitions {
-					if rt.Topic == topic && p.Offset >= 0 {
-						visit(g.Group, p.Partition, p.Offset)
-					}
-				}
-			}
-			for _, rg := range r.Groups {
-				for _, rt := range rg.Topics {
-					for _, p := range rt.Partitions {
-						if rt.Topic == topic && p.Offset >= 0 {
-							visit(g.Group, p.Partition, p.Offset)
-						}
-					}
-				}
-			}
-		}
-	}
-	return nil
-}
-
-// unready reports a coordinator that is loading, not there, or somewhere else now: it would look as if
-// nobody had committed anything.
-func unready(code int16) bool { return code == 14 || code == 15 || code == 16 }
-
-// atMost limits the version of a request that Sluice makes itself: later ones name topics by id.
-type atMost struct {
-	*kmsg.OffsetFetchRequest
-	highest int16
-}
-
-// MaxVersion is the limit.
-func (a *atMost) MaxVersion() int16 { return a.highest }

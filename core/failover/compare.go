@@ -1,9 +1,11 @@
 package failover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 )
@@ -15,45 +17,61 @@ const (
 	searchBack = 10_000
 )
 
-// errLag says that the copy has not caught up yet.
-var errLag = errors.New("the copy lags")
+var (
+	// errLag says that the copy has not caught up yet.
+	errLag = errors.New("the copy lags")
+	// errLimit says that comparing the copy would take too long.
+	errLimit = errors.New("failover.compare_limit")
+)
 
 // findDelta finds the constant distance of a partition's copy: the offset on the new side minus the
-// offset on the old side of the same record, verified on the last records that the copy has. With
-// nothing to compare the ends decide.
+// offset on the old side of the same record, verified on the last records that the copy has. Where
+// retention has left none on the old side, there is nothing to compare and the ends decide.
 func findDelta(ctx context.Context, f *kafka.Fingerprints, old, copied *side, partition int32, oldStart, oldEnd, newStart, newEnd int64, guesses ...int64) (int64, error) {
+	if oldStart == oldEnd && (oldEnd > 0 || newStart == newEnd) {
+		return newEnd - oldEnd, nil
+	}
 	theirs, _, err := copied.marks(ctx, f, partition, max(newStart, newEnd-tail), newEnd)
 	if err != nil {
 		return 0, err
 	}
 	if len(theirs) == 0 {
-		if oldStart == oldEnd {
-			return newEnd - oldEnd, nil
-		}
 		return 0, fmt.Errorf("%w: partition %d has %d records on %s and none on %s", errLag, partition, oldEnd-oldStart, old.cluster.Name(), copied.cluster.Name())
 	}
 	last := theirs[len(theirs)-1].offset
 	for _, d := range guesses {
-		if from := theirs[0].offset - d; from >= oldStart && last-d < oldEnd {
-			ours, _, err := old.marks(ctx, f, partition, from, last-d+1)
-			if err != nil {
-				return 0, err
-			}
-			if aligned(ours, theirs, d) {
-				return d, nil
-			}
+		if last-d < oldStart || last-d >= oldEnd {
+			continue
+		}
+		ours, _, err := old.marks(ctx, f, partition, max(oldStart, theirs[0].offset-d), last-d+1)
+		if err != nil {
+			return 0, err
+		}
+		if kept := since(theirs, oldStart+d); aligned(ours, kept, d) {
+			return d, nil
 		}
 	}
-	ours, _, err := old.marks(ctx, f, partition, max(oldStart, oldEnd-searchBack), oldEnd)
+	back := max(oldStart, oldEnd-searchBack)
+	ours, _, err := old.marks(ctx, f, partition, back, oldEnd)
 	if err != nil {
 		return 0, err
 	}
-	for i := len(ours) - len(theirs); i >= 0; i-- {
-		if d := theirs[0].offset - ours[i].offset; aligned(ours[i:i+len(theirs)], theirs, d) {
+	for i := len(ours) - 1; i >= 0; i-- {
+		kept, d := theirs, last-ours[i].offset
+		if back == oldStart { // what retention has taken from the old side the copy may still have
+			kept = since(theirs, oldStart+d)
+		}
+		if n := len(kept); n <= i+1 && aligned(ours[i+1-n:i+1], kept, d) {
 			return d, nil
 		}
 	}
 	return 0, fmt.Errorf("partition %d: the last %d records on %s are not found, in this order and without gaps, on %s: this is no exact copy", partition, len(theirs), copied.cluster.Name(), old.cluster.Name())
+}
+
+// since leaves out the marks below an offset.
+func since(marks []mark, offset int64) []mark {
+	i, _ := slices.BinarySearchFunc(marks, offset, func(m mark, o int64) int { return cmp.Compare(m.offset, o) })
+	return marks[i:]
 }
 
 // aligned reports that the records are the same at a constant distance.
@@ -88,7 +106,7 @@ func compare(ctx context.Context, f *kafka.Fingerprints, old, copied *side, part
 			return differ(partition, ours, theirs, delta, old, copied)
 		}
 		if total += max(n, m); total > limit {
-			return fmt.Errorf("partition %d: more than failover.compare_limit (%d bytes) would have to be compared, from offset %d on: let groups catch up, or raise the limit", partition, limit, from)
+			return fmt.Errorf("partition %d: more than %w (%d bytes) would have to be compared, from offset %d on", partition, errLimit, limit, from)
 		}
 	}
 	return nil

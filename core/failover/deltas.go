@@ -2,15 +2,17 @@ package failover
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/kafka"
 )
 
-// watchDeltas verifies, while both homes live, how far each partition's copy is from the home, and
-// stores it: all that an unplanned move can go by.
-func (r *Runner) watchDeltas() {
+// watchCopies stores from time to time all that an unplanned move can go by: which partitions hold
+// records that clients know, and, verified while both homes live, how far each one's copies are from it.
+func (r *Runner) watchCopies() {
 	tick := time.NewTicker(deltaEvery)
 	defer tick.Stop()
 	first := time.NewTimer(2 * time.Second)
@@ -18,18 +20,15 @@ func (r *Runner) watchDeltas() {
 	for {
 		select {
 		case <-r.ctx.Done():
-			return
 		case <-tick.C:
 		case <-first.C:
 		}
 		r.mu.Lock()
-		envs := make([]Env, 0, len(r.envs))
-		for _, e := range r.envs {
-			envs = append(envs, e)
-		}
+		envs := slices.Collect(maps.Values(r.envs))
 		r.mu.Unlock()
 		for _, e := range envs {
 			for _, t := range e.Catalog.Topics() {
+				r.storeShown(e, t)
 				for _, c := range e.Clusters {
 					if c.Name() != t.Home && r.ctx.Err() == nil && t.Before == nil {
 						r.storeDelta(e, t, c.Name())
@@ -37,6 +36,15 @@ func (r *Runner) watchDeltas() {
 				}
 			}
 		}
+		if r.ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+func (r *Runner) storeShown(e Env, t *catalog.Topic) {
+	if err := e.Catalog.KeepShown(context.WithoutCancel(r.ctx), t); err != nil {
+		r.log.Warn("not stored which partitions hold records", "topic", t.Name, "error", err)
 	}
 }
 
@@ -62,6 +70,12 @@ func (r *Runner) storeDelta(e Env, t *catalog.Topic, other string) {
 		return
 	}
 	deltas, err := tails(ctx, kafka.NewFingerprints(true, r.timing().IgnoreHeaders), t, old, copied)
+	if err != nil {
+		// Seldom, so it is asked only now: a side may keep timestamps of its own.
+		if timestamps, cerr := sameConfigs(ctx, old, copied); cerr == nil && !timestamps {
+			deltas, err = tails(ctx, kafka.NewFingerprints(false, r.timing().IgnoreHeaders), t, old, copied)
+		}
+	}
 	if err != nil {
 		r.log.Debug("copy not comparable", "topic", t.Name, "cluster", other, "error", err)
 		return

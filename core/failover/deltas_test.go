@@ -50,6 +50,22 @@ func TestDistancesAreStoredWhileBothLive(t *testing.T) {
 	})
 }
 
+// TestDistancesWhereBrokersStampRecords: with LogAppendTime a copy has its own timestamps.
+func TestDistancesWhereBrokersStampRecords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		for f, at := range map[*fake]int64{w.prod: 5_000_000, w.dr: 6_000_000} {
+			f.log("orders").batch(shape{appendTime: at}, records(100, 170)...)
+			f.topics["orders"].configs["message.timestamp.type"] = "LogAppendTime"
+		}
+		w.apply(Options{})
+		pass(3 * time.Second)
+		if !maps.Equal(w.deltas(), map[string]int64{"dr": 25}) {
+			t.Errorf("distances %v", w.deltas())
+		}
+	})
+}
+
 // TestWhatCantBeComparedKeepsItsDistance: a copy that is behind, gone, or broken says nothing new.
 func TestWhatCantBeComparedKeepsItsDistance(t *testing.T) {
 	for name, hurt := range map[string]func(w *world){

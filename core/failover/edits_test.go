@@ -93,6 +93,9 @@ func TestANewerEditQueuesBehindACommittedMove(t *testing.T) {
 		if got := w.lives("orders", "dr", 1); got.Published != 0 {
 			t.Error("published before the held produce is answered")
 		}
+		if all := w.runner.Moves(); all[0].ID != first.ID || all[0].Phase != Drain {
+			t.Errorf("the move that is being published is not listed: %+v", all)
+		}
 		held.answer()
 		pass(time.Second)
 		all := w.runner.Moves()
@@ -133,6 +136,71 @@ func TestAnEditDuringTheCommit(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAnEditBehindTheCommitCutsNothingShort: held produces are answered before clients are told, also if
+// the topic is to live nowhere next.
+func TestAnEditBehindTheCommitCutsNothingShort(t *testing.T) {
+	for _, to := range []string{"", "prod", "dr"} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, "orders")
+			p := w.produce("orders")
+			w.edit("dr", "orders")
+			held := w.produce("orders")
+			p.answer()
+			pass(time.Second)
+			w.edit(to, "orders")
+			if m := w.runner.Moves()[0]; m.Phase != Drain || w.env.Catalog.Topic("orders").Published != 0 {
+				t.Errorf("to %q: %s, published %d", to, m.Phase, w.env.Catalog.Topic("orders").Published)
+			}
+			held.answer()
+			if m := w.runner.Moves()[0]; m.Phase != Done || w.env.Catalog.Topic("orders").Published == 0 {
+				t.Errorf("to %q: %s at the end", to, m.Phase)
+			}
+		})
+	}
+}
+
+// TestACommitThatFailsBehindANewerEdit is not tried again: the newer edit goes on.
+func TestACommitThatFailsBehindANewerEdit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		written := make(chan struct{})
+		w.store.set(errors.New("disk full"), func() { <-written })
+		w.edit("dr", "orders")
+		pass(time.Second)
+		w.edit("prod", "orders")
+		close(written)
+		synctest.Wait()
+		w.store.set(nil, nil)
+		pass(10 * time.Second)
+		w.lives("orders", "prod", 0)
+		if all := w.runner.Moves(); all[0].Phase != Dropped || all[0].Attempts != 1 || len(w.runner.Pending()) != 0 {
+			t.Errorf("moves %+v", all)
+		}
+	})
+}
+
+// TestPublishingIsRepeated until the store takes it: a topic must not stay between two homes.
+func TestPublishingIsRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		p := w.produce("orders")
+		w.edit("dr", "orders")
+		held := w.produce("orders")
+		p.answer()
+		pass(time.Second)
+		w.store.set(errors.New("disk full"), nil)
+		held.answer()
+		if got := w.lives("orders", "dr", 1); got.Published != 0 {
+			t.Fatal("published without the store")
+		}
+		w.store.set(nil, nil)
+		pass(6 * time.Second)
+		if got := w.lives("orders", "dr", 1); got.Published != 1 || w.last("orders").Phase != Done {
+			t.Errorf("published %d, %+v", got.Published, w.last("orders"))
+		}
+	})
 }
 
 // TestOtherEditsLeaveAMoveAlone: an edit of something else, and a reload, keep a pending move.
@@ -176,8 +244,9 @@ func TestACommittedMoveIsPublishedAfterARestart(t *testing.T) {
 		if got := w.lives("orders", "dr", 1); got.Published != 1 || got.Before != nil {
 			t.Errorf("after the restart: published %d, before %v", got.Published, got.Before)
 		}
-		if len(w.runner.Moves()) != 1 {
-			t.Errorf("moves %+v", w.runner.Moves())
+		w.reopen() // what has become of it is stored
+		if all := w.runner.Moves(); len(all) != 1 || all[0].Phase != Done || all[0].Ended.IsZero() || len(all[0].Notes) != 1 {
+			t.Errorf("moves %+v", all)
 		}
 	})
 }

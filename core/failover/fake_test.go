@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"testing"
@@ -38,6 +39,8 @@ type fake struct {
 	before func(kmsg.Request)         // called before a request is answered
 	asked  map[kmsg.Key]int
 	broken int // calls of BreakLinks
+	// allowed is what a Metadata response calls authorized operations.
+	allowed int32
 }
 
 type fakeTopic struct {
@@ -59,7 +62,7 @@ type fakeBatch struct {
 }
 
 func newFake(name string) *fake {
-	f := &fake{name: name, topics: map[string]*fakeTopic{}, groups: map[string]map[int32]int64{}, asked: map[kmsg.Key]int{}}
+	f := &fake{name: name, allowed: math.MinInt32, topics: map[string]*fakeTopic{}, groups: map[string]map[int32]int64{}, asked: map[kmsg.Key]int{}}
 	f.topo = &plugin.Topology{}
 	return f
 }
@@ -168,6 +171,12 @@ func (f *fake) Do(ctx context.Context, node int32, req kmsg.Request) (kmsg.Respo
 			}
 			resp.Resources = append(resp.Resources, out)
 		}
+		return resp, nil
+	case *kmsg.MetadataRequest:
+		resp := kmsg.NewPtrMetadataResponse()
+		t := kmsg.NewMetadataResponseTopic()
+		t.Topic, t.AuthorizedOperations = r.Topics[0].Topic, f.allowed
+		resp.Topics = append(resp.Topics, t)
 		return resp, nil
 	case *kmsg.DescribeProducersRequest:
 		resp := kmsg.NewPtrDescribeProducersResponse()

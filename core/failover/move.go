@@ -59,21 +59,29 @@ type Report struct {
 
 // move is a running or pending move.
 type move struct {
-	mu     sync.Mutex
-	report Report
-	edited time.Time // when the file asked for it
+	group  *group
+	force  bool      // --unplanned
+	edited time.Time // when the file asked for it; zero if it did so before the gateway started
 	cancel func()
 	done   chan struct{}
-	force  bool // --unplanned
+	// answered says that the old home has lived since the edit: the move stays a planned one, however
+	// long it waits.
+	answered bool
+
+	mu     sync.Mutex
+	report Report
 	gone   bool // a newer edit has taken its place; it ends soon
 }
 
-// drop ends a move that is not committed; a committed one ends by itself.
+// drop ends a move that is not committed; a committed one ends by itself, and nothing that it still
+// has to do is cut short.
 func (m *move) drop() {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.gone = true
-	m.mu.Unlock()
-	m.cancel()
+	if !m.report.Phase.committed() {
+		m.cancel()
+	}
 }
 
 func (m *move) dropped() bool {
@@ -85,8 +93,23 @@ func (m *move) dropped() bool {
 func (m *move) enter(p Phase) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.step(p)
+}
+
+func (m *move) step(p Phase) {
 	m.report.Phase = p
 	m.report.Steps = append(m.report.Steps, Step{p, time.Now()})
+}
+
+// tryCommit enters the commit, unless a newer edit has taken the move's place.
+func (m *move) tryCommit() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.gone {
+		return false
+	}
+	m.step(Commit)
+	return true
 }
 
 // change alters the report under its lock.
@@ -103,6 +126,7 @@ func (m *move) Report() Report {
 	r := m.report
 	r.Steps = append([]Step{}, r.Steps...)
 	r.PossibleLoss = append([]Range{}, r.PossibleLoss...)
+	r.Notes = append([]string{}, r.Notes...)
 	return r
 }
 
@@ -110,7 +134,11 @@ func (m *move) Report() Report {
 func (m *move) committed() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	switch m.report.Phase {
+	return m.report.Phase.committed()
+}
+
+func (p Phase) committed() bool {
+	switch p {
 	case Commit, Drain, Publish, Done:
 		return true
 	}

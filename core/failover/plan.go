@@ -2,6 +2,7 @@ package failover
 
 import (
 	"context"
+	"fmt"
 )
 
 // Plan is what a move would do now: the ends on both sides and what blocks it.
@@ -18,8 +19,8 @@ type Plan struct {
 type PlanPartition struct {
 	Partition int32 `json:"partition"`
 	FromEnd   int64 `json:"from_end"` // -1: unknown
-	ToEnd     int64 `json:"to_end"`
-	Lag       int64 `json:"lag"`
+	ToEnd     int64 `json:"to_end"`   // -1: unknown
+	Lag       int64 `json:"lag"`      // -1: unknown, since the copy can't be compared
 }
 
 // Plan checks a move without holding anybody.
@@ -42,11 +43,15 @@ func (r *Runner) Plan(ctx context.Context, env Env, topic, to string) Plan {
 	}
 	p.Planned = from.Reachable()
 	k := &task{runner: r, env: env, move: &move{report: Report{Topic: topic, From: t.Home, To: to}}}
+	var c *checked
 	var err error
-	if p.Planned {
-		_, err = k.check(ctx)
-	} else {
-		_, err = k.checkGone(ctx)
+	switch {
+	case p.Planned:
+		c, err = k.check(ctx)
+	case k.policy() == "never":
+		err = fmt.Errorf("%s is unreachable and the topic says `unplanned: never`", from.Name())
+	default:
+		c, err = k.checkGone(ctx)
 	}
 	if err != nil {
 		p.Blocked = err.Error()
@@ -61,15 +66,15 @@ func (r *Runner) Plan(ctx context.Context, env Env, topic, to string) Plan {
 		ends[1], _ = s.offsets(ctx, -1)
 	}
 	for i := range t.Partitions {
-		pp := PlanPartition{Partition: int32(i), FromEnd: -1, ToEnd: -1}
+		pp := PlanPartition{Partition: int32(i), FromEnd: -1, ToEnd: -1, Lag: -1}
 		if i < len(ends[0]) {
 			pp.FromEnd = ends[0][i]
 		}
 		if i < len(ends[1]) {
 			pp.ToEnd = ends[1][i]
 		}
-		if pp.FromEnd >= 0 && pp.ToEnd >= 0 {
-			pp.Lag = max(pp.FromEnd+t.Partitions[i].Deltas[to]-pp.ToEnd, 0)
+		if pp.FromEnd >= 0 && pp.ToEnd >= 0 && c != nil && i < len(c.deltas) {
+			pp.Lag = max(pp.FromEnd+c.deltas[i]-pp.ToEnd, 0)
 		}
 		p.Partitions = append(p.Partitions, pp)
 	}

@@ -47,7 +47,9 @@ func TestAPlanSaysWhatBlocksAMove(t *testing.T) {
 		"too much": {func(w *world) {
 			w.prod.groups["slow"] = map[int32]int64{0: 0}
 			w.cfg.CompareLimit, w.runner.cfg.CompareLimit = 1000, 1000
-		}, "more than failover.compare_limit (1000 bytes)"},
+		}, `more than failover.compare_limit (1000 bytes) would have to be compared, from offset 0 on: furthest behind is group "slow" at offset 0; let it catch up`},
+		"not writable": {func(w *world) { w.dr.allowed = 1<<3 | 1<<8 }, `dr does not let the gateway write to "orders": allow it the operation Write there`},
+		"writable":     {func(w *world) { w.dr.allowed = 1<<3 | 1<<4 }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -96,7 +98,7 @@ func TestAPlanOfNothing(t *testing.T) {
 func TestAPlanShowsEndsAndLag(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "orders")
-		remembered(t, w, map[string]int64{"dr": 25})
+		remembered(t, w, map[string]int64{"dr": 5}) // not true any more
 		w.prod.grow("orders", 100, 104)
 		got := w.runner.Plan(t.Context(), w.env, "orders", "dr")
 		if want := []PlanPartition{{Partition: 0, FromEnd: 104, ToEnd: 125, Lag: 4}}; !slices.Equal(got.Partitions, want) {
@@ -104,8 +106,12 @@ func TestAPlanShowsEndsAndLag(t *testing.T) {
 		}
 		w.prod.set(func() { w.prod.down = true })
 		got = w.runner.Plan(t.Context(), w.env, "orders", "dr")
-		if want := []PlanPartition{{Partition: 0, FromEnd: -1, ToEnd: 125}}; got.Planned || got.Blocked != "" || !slices.Equal(got.Partitions, want) {
+		if want := []PlanPartition{{Partition: 0, FromEnd: -1, ToEnd: 125, Lag: -1}}; got.Planned || got.Blocked != "" || !slices.Equal(got.Partitions, want) {
 			t.Errorf("of an unplanned one: %+v", got)
+		}
+		w.policy("orders", "never")
+		if got = w.runner.Plan(t.Context(), w.env, "orders", "dr"); got.Planned || !strings.Contains(got.Blocked, "`unplanned: never`") {
+			t.Errorf("of one that is never unplanned: %+v", got)
 		}
 	})
 }

@@ -2,24 +2,24 @@ package failover
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kmsg"
-
 	"github.com/sluice-gateway/sluice/core/catalog"
-	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// task carries one move through its phases.
+// askLimit is how long the old home has to say that it lives.
+const askLimit = 2 * time.Second
+
+// task carries one attempt of a move through its phases.
 type task struct {
 	runner *Runner
 	env    Env
 	*move
+	next *catalog.Topic // the topic as it will be, once prepared
 }
 
 // holder identifies a move as the holder of a gate.
@@ -39,8 +39,14 @@ func (t *task) parties() (*catalog.Topic, plugin.Cluster, plugin.Cluster, error)
 }
 
 // attempt makes one try. On an error before the commit nothing has changed.
-func (t *task) attempt(ctx context.Context) error {
-	t.change(func(r *Report) { r.Attempts++; r.Error = "" })
+func (t *task) attempt(ctx context.Context) (err error) {
+	t.group.begin(t.move)
+	defer func() {
+		if err != nil {
+			t.group.fail(t.move, err)
+		}
+	}()
+	t.change(func(r *Report) { r.Attempts++; r.Error, r.Notes = "", nil })
 	t.enter(Check)
 	_, from, to, err := t.parties()
 	if err != nil {
@@ -56,49 +62,69 @@ func (t *task) attempt(ctx context.Context) error {
 		}
 	}
 	t.change(func(r *Report) { r.Planned = !gone })
-	var c *checked
+	check := t.check
 	if gone {
-		c, err = t.checkGone(ctx)
-	} else {
-		c, err = t.check(ctx)
+		check = t.checkGone
 	}
+	c, err := check(ctx)
 	if err != nil {
 		return err
 	}
-	select {
-	case t.runner.slots <- struct{}{}:
-		defer func() { <-t.runner.slots }()
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := t.group.meet(ctx, t, allChecked, nil); err != nil {
+		return err
+	}
+	if t.group.alone() { // those that commit together must hold together
+		if err := t.runner.slots.take(ctx); err != nil {
+			return err
+		}
+		defer t.runner.slots.give()
 	}
 	return t.switchOver(ctx, c, from, to)
 }
 
-// gone decides whether the old home is gone, so that the move is an unplanned one: no broker of it
-// has answered for a time that began after the edit.
+// gone decides whether the old home is gone, so that the move is an unplanned one: no broker of it has
+// answered for a time that began with the edit. A home that has answered since is waited for.
 func (t *task) gone(ctx context.Context, from plugin.Cluster) (bool, error) {
 	if from.Reachable() {
-		return false, nil
+		return false, t.ask(ctx, from)
 	}
-	policy := t.env.Placement.Home(t.report.Topic).Unplanned
-	if t.force {
-		policy = "always"
-	}
-	switch policy {
+	switch t.policy() {
 	case "never":
 		return false, fmt.Errorf("%s is unreachable and the topic says `unplanned: never`", from.Name())
 	case "always":
 		return true, nil
 	}
-	for wait := t.runner.timing().Unreachable; time.Since(t.edited) < wait; {
+	for !t.answered {
+		if time.Since(t.edited) >= t.runner.timing().Unreachable {
+			return true, nil
+		}
 		if !pause(ctx, 100*time.Millisecond) {
 			return false, ctx.Err()
 		}
 		if from.Reachable() {
-			return false, nil
+			return false, t.ask(ctx, from)
 		}
 	}
-	return true, nil
+	return false, fmt.Errorf("%s is unreachable, but has answered since the edit: to give it up, edit the topic's rule again, repeat the call, or use `failover run --unplanned`", from.Name())
+}
+
+// policy is what to do when the old home is unreachable.
+func (t *task) policy() string {
+	if t.force {
+		return "always"
+	}
+	return t.env.Placement.Home(t.report.Topic).Unplanned
+}
+
+// ask makes sure that the old home lives.
+func (t *task) ask(ctx context.Context, from plugin.Cluster) error {
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	if _, err := from.Refresh(ctx); err != nil {
+		return fmt.Errorf("%s: %w", from.Name(), err)
+	}
+	t.answered = true
+	return nil
 }
 
 // checkGone is the pre-check when the old home can't be asked: the stored distance of the copy is
@@ -118,7 +144,7 @@ func (t *task) checkGone(ctx context.Context) (*checked, error) {
 	if a, b := len(topic.Partitions), len(c.copied.topo.Partitions); a != b {
 		return nil, fmt.Errorf("the topic has %d partitions, but %d on %s", a, b, to.Name())
 	}
-	always := t.force || t.env.Placement.Home(t.report.Topic).Unplanned == "always"
+	always := t.policy() == "always"
 	if topic.Stubs[to.Name()] && !always {
 		return nil, fmt.Errorf("the topic on %s is only a stub: it holds no copy", to.Name())
 	}
@@ -127,8 +153,8 @@ func (t *task) checkGone(ctx context.Context) (*checked, error) {
 		return nil, err
 	}
 	for p := range topic.Partitions {
-		if seen := topic.Seen(int32(p)); ends[p] == 0 && seen > 0 && !always {
-			return nil, fmt.Errorf("partition %d is empty on %s, but clients know %d records: the copy is missing", p, to.Name(), seen)
+		if topic.Shown(int32(p)) && ends[p] == 0 && !always {
+			return nil, fmt.Errorf("partition %d is empty on %s, but clients know records of it: the copy is missing", p, to.Name())
 		}
 		d, ok := topic.Partitions[p].Deltas[to.Name()]
 		if !ok {
@@ -172,13 +198,12 @@ func (t *task) switchOver(ctx context.Context, c *checked, from, to plugin.Clust
 		return abort(fmt.Errorf("produces in flight to %s were not answered in time", from.Name()))
 	}
 	t.enter(Prepare)
-	next, loss, err := t.prepare(hctx, c, from, to)
-	if err != nil {
+	if err := t.prepare(hctx, c, from, to); err != nil {
 		return abort(err)
 	}
-	t.enter(Commit)
-	if err := t.commit(hctx, next, loss); err != nil {
-		return abort(err)
+	err := t.group.meet(hctx, t, allPrepared, func(all []*task) error { return commit(hctx, all) })
+	if err != nil {
+		return abort(t.late(hctx, err))
 	}
 	t.enter(Drain)
 	gate.Release(me)
@@ -191,18 +216,18 @@ func (t *task) switchOver(ctx context.Context, c *checked, from, to plugin.Clust
 	case <-ctx.Done():
 	}
 	t.enter(Publish)
-	err = t.publish(context.WithoutCancel(ctx), next)
+	err = t.publish(context.WithoutCancel(ctx))
 	gate.OpenReads()
 	t.env.Gates.Announce()
 	t.change(func(r *Report) { r.PauseMS = time.Since(began).Milliseconds() })
 	return err
 }
 
-// prepare returns the topic as it will be, and the ranges that may be lost.
-func (t *task) prepare(ctx context.Context, c *checked, from, to plugin.Cluster) (*catalog.Topic, []Range, error) {
+// prepare finds out what the topic will be, and the ranges that may be lost.
+func (t *task) prepare(ctx context.Context, c *checked, from, to plugin.Cluster) error {
 	topic := t.env.Catalog.Topic(t.report.Topic)
 	if topic == nil || topic.Generation != c.topic.Generation {
-		return nil, nil, errors.New("the topic has changed meanwhile")
+		return errors.New("the topic has changed meanwhile")
 	}
 	var newEnd, oldEnd []int64
 	var err error
@@ -212,14 +237,14 @@ func (t *task) prepare(ctx context.Context, c *checked, from, to plugin.Cluster)
 		err = t.remember(ctx, c, oldEnd, topic)
 	}
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	// Leaders and epochs are read last: an election before the commit would make them older.
 	if _, err := to.Refresh(ctx); err != nil {
-		return nil, nil, err
+		return err
 	}
 	if c.copied, err = newSide(to, c.copied.topic); err != nil {
-		return nil, nil, err
+		return err
 	}
 	next := topic.Clone()
 	before := topic.Clone()
@@ -247,7 +272,9 @@ func (t *task) prepare(ctx context.Context, c *checked, from, to plugin.Cluster)
 		}
 		next.Partitions[p] = part.Advance(seg, c.deltas[p], end, last)
 	}
-	return next, loss, nil
+	t.next = next
+	t.change(func(r *Report) { r.PossibleLoss = loss })
+	return nil
 }
 
 func epochOf(c plugin.Cluster, topic string, p int) int32 {
@@ -320,73 +347,11 @@ func (t *task) late(ctx context.Context, err error) error {
 	return err
 }
 
-// tailBytes is how much of the old home's tail is read for the batches of its producers.
-const tailBytes = 16 << 20
-
-// remember completes the memory of producers by what the old home knows: the last sequence of each,
-// and the batches at the end of the log. Batches that went by before the gateway started are then
-// recognised when they are sent again.
-func (t *task) remember(ctx context.Context, c *checked, oldEnd []int64, topic *catalog.Topic) error {
-	memory := topic.Memory()
-	for p := range oldEnd {
-		part := topic.Partition(int32(p))
-		from, err := t.tailFrom(ctx, c, int32(p), oldEnd[p])
-		if err != nil {
-			return err
-		}
-		_, err = c.old.read(ctx, int32(p), from, oldEnd[p], func(b kafka.Batch) error {
-			if b.ProducerID() >= 0 && !b.IsTransactional() && !b.IsControl() {
-				memory.Complete(int32(p), catalog.ClientProducer(b.ProducerID()), []catalog.Remembered{{
-					Epoch: b.ProducerEpoch(), First: b.BaseSequence(), Last: b.LastSequence(), Base: part.ToVirtual(b.BaseOffset()),
-				}})
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return c.old.producers(ctx, func(p int32, a kmsg.DescribeProducersResponseTopicPartitionActiveProducer) error {
-		id := catalog.ClientProducer(a.ProducerID)
-		if a.LastSequence >= 0 && !memory.Knows(p, id) {
-			memory.Complete(p, id, []catalog.Remembered{{Epoch: int16(a.ProducerEpoch), First: a.LastSequence, Last: a.LastSequence, Base: -1}})
-		}
-		return nil
-	})
-}
-
-// tailFrom is where the tail begins that is read for batches: the last records, as many as fit.
-func (t *task) tailFrom(ctx context.Context, c *checked, p int32, end int64) (int64, error) {
-	few := max(end-tail, c.oldStart[p])
-	var size int64
-	if _, err := c.old.read(ctx, p, few, end, func(b kafka.Batch) error { size += int64(len(b)); return nil }); err != nil {
-		return 0, err
-	}
-	fit := min(5000, tailBytes*tail/max(size, 1))
-	return max(min(few, end-fit), c.oldStart[p]), nil
-}
-
-// commit writes the new generation, its lineage and the memory in one fenced write.
-func (t *task) commit(ctx context.Context, next *catalog.Topic, loss []Range) error {
-	memory := next.Memory()
-	b, err := json.Marshal(memory.Snapshot())
-	if err != nil {
-		return err
-	}
-	t.change(func(r *Report) { r.PossibleLoss = loss })
-	report, err := json.Marshal(t.Report())
-	if err != nil {
-		return err
-	}
-	memory.Turn()
-	return t.env.Catalog.PutWith(ctx, []*catalog.Topic{next},
-		catalog.Entry{Kind: catalog.KindMemory, Key: t.report.VirtualCluster + "\x00" + t.report.Topic, Value: b},
-		catalog.Entry{Kind: catalog.KindMove, Key: t.report.ID, Value: report})
-}
-
 // publish tells clients: from now on metadata, hints and fetches name the new home.
-func (t *task) publish(ctx context.Context, next *catalog.Topic) error {
-	return t.env.Catalog.Update(ctx, next.Name, func(n *catalog.Topic) error {
+func (t *task) publish(ctx context.Context) error { return publish(ctx, t.env.Catalog, t.report.Topic) }
+
+func publish(ctx context.Context, cat *catalog.Virtual, topic string) error {
+	return cat.Update(ctx, topic, func(n *catalog.Topic) error {
 		n.Published, n.Before = n.Generation, nil
 		return nil
 	})

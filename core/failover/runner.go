@@ -48,11 +48,13 @@ type Runner struct {
 	stop    context.CancelFunc
 	wg      sync.WaitGroup
 
+	slots *slots
+
 	mu      sync.Mutex
 	cfg     config.Failover
-	slots   chan struct{}
 	envs    map[string]Env
-	current map[[2]string]*move // by virtual cluster and topic
+	current map[[2]string]*move // the newest, by virtual cluster and topic
+	open    map[*move]struct{}  // all that have not ended
 	past    []Report
 	seq     int
 }
@@ -63,16 +65,28 @@ func NewRunner(cat *catalog.Catalog, cfg config.Failover, log *slog.Logger) *Run
 	ctx, stop := context.WithCancel(context.Background())
 	r := &Runner{
 		log: log, catalog: cat, ctx: ctx, stop: stop, cfg: cfg,
-		slots: make(chan struct{}, cfg.Concurrent), envs: map[string]Env{}, current: map[[2]string]*move{},
+		slots: newSlots(cfg.Concurrent), envs: map[string]Env{}, current: map[[2]string]*move{}, open: map[*move]struct{}{},
 	}
 	for _, k := range cat.Keys(catalog.KindMove) {
 		var old Report
-		if ok, err := cat.Value(catalog.KindMove, k, &old); ok && err == nil {
-			r.past = append(r.past, old)
+		if ok, err := cat.Value(catalog.KindMove, k, &old); !ok || err != nil {
+			continue
 		}
+		if old.Ended.IsZero() { // stored by its commit; Apply publishes it
+			old.Phase, old.Ended = Done, old.Steps[len(old.Steps)-1].At
+			old.Notes = append(old.Notes, "the gateway stopped before clients were told of the new home; they were told at its next start")
+			r.store(old)
+		}
+		r.past = append(r.past, old)
 	}
-	r.wg.Go(r.watchDeltas)
+	r.wg.Go(r.watchCopies)
 	return r
+}
+
+func (r *Runner) store(rep Report) {
+	if err := r.catalog.SetValue(context.WithoutCancel(r.ctx), catalog.KindMove, rep.ID, rep); err != nil {
+		r.log.Warn("move not stored", "id", rep.ID, "error", err)
+	}
 }
 
 func (r *Runner) timing() config.Failover {
@@ -95,6 +109,8 @@ type Options struct {
 	Edited func(topic string) bool
 	// Unplanned forces an unplanned move where the old home is unreachable.
 	Unplanned bool
+	// Atomic makes the moves that this starts commit in one write, or not at all.
+	Atomic bool
 }
 
 // Apply makes the rules of a virtual cluster current and starts a move for every topic that lives
@@ -104,21 +120,31 @@ func (r *Runner) Apply(ctx context.Context, env Env, cfg config.Failover, o Opti
 	r.cfg = cfg
 	r.envs[env.VirtualCluster] = env
 	r.mu.Unlock()
+	r.slots.resize(cfg.Concurrent)
 	var out []Report
+	var begin []func()
+	together := newGroup()
 	for _, t := range env.Catalog.Topics() {
 		if t.Before != nil && r.find(env.VirtualCluster, t.Name) == nil {
 			// Committed by a gateway that stopped before it published.
-			if err := env.Catalog.Update(ctx, t.Name, func(n *catalog.Topic) error {
-				n.Published, n.Before = n.Generation, nil
-				return nil
-			}); err != nil {
+			if err := publish(ctx, env.Catalog, t.Name); err != nil {
 				return nil, err
 			}
 		}
-		want := env.Placement.Home(t.Name)
-		if m := r.start(env, t, want.Cluster, o); m != nil {
+		g := together
+		if !o.Atomic && !cfg.Atomic {
+			g = newGroup()
+		}
+		m, run := r.start(env, t, env.Placement.Home(t.Name).Cluster, g, o)
+		if m != nil {
 			out = append(out, m.Report())
 		}
+		if run != nil {
+			begin = append(begin, run)
+		}
+	}
+	for _, run := range begin {
+		r.wg.Go(run)
 	}
 	return out, nil
 }
@@ -129,72 +155,66 @@ func (r *Runner) find(vc, topic string) *move {
 	return r.current[[2]string{vc, topic}]
 }
 
-// start starts, keeps, or drops the move of one topic.
-func (r *Runner) start(env Env, t *catalog.Topic, to string, o Options) *move {
+// start makes, keeps, or drops the move of one topic. A new one runs with run.
+func (r *Runner) start(env Env, t *catalog.Topic, to string, g *group, o Options) (m *move, run func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	key := [2]string{env.VirtualCluster, t.Name}
 	old := r.current[key]
 	edited := o.Edited != nil && o.Edited(t.Name)
 	if old != nil && !old.dropped() && old.Report().To == to && !edited {
-		return old
+		return old, nil
 	}
-	if old != nil && !old.committed() {
-		old.drop()
+	if old != nil {
+		old.drop() // listed until it has ended
 	}
 	if to == "" || (to == t.Home && (old == nil || !old.committed())) {
-		if old != nil {
-			old.drop() // listed until it has ended
-		}
-		return nil
+		return nil, nil
 	}
 	r.seq++
 	ctx, cancel := context.WithCancel(r.ctx)
-	m := &move{edited: time.Now(), cancel: cancel, done: make(chan struct{}), force: o.Unplanned}
+	m = &move{group: g, cancel: cancel, done: make(chan struct{}), force: o.Unplanned, answered: !edited}
+	if edited {
+		m.edited = time.Now()
+	}
 	m.report = Report{
 		ID: fmt.Sprintf("%s-%03d", time.Now().UTC().Format("20060102T150405.000"), r.seq), VirtualCluster: env.VirtualCluster, Topic: t.Name,
 		From: t.Home, To: to, Planned: true, Since: time.Now(), PossibleLoss: []Range{},
 	}
 	m.enter(Pending)
+	g.join(m)
 	r.current[key] = m
-	r.wg.Go(func() {
+	r.open[m] = struct{}{}
+	return m, func() {
 		defer close(m.done)
 		defer cancel()
 		if old != nil {
 			<-old.done
 		}
 		r.run(ctx, key, m)
-	})
-	return m
+	}
 }
 
 // run repeats a move until it is done, dropped, or too old.
 func (r *Runner) run(ctx context.Context, key [2]string, m *move) {
 	wait := retryFirst
+	var said string
 	for {
 		r.mu.Lock()
 		env := r.envs[key[0]]
 		retry := r.cfg.RetryFor
 		r.mu.Unlock()
-		topic := env.Catalog.Topic(key[1])
-		if topic == nil || topic.Home == m.report.To {
-			r.end(key, m, Done, nil)
-			return
-		}
-		m.change(func(rep *Report) { rep.From = topic.Home })
-		t := &task{runner: r, env: env, move: m}
-		err := t.attempt(ctx)
+		err := r.once(ctx, env, m)
 		if err == nil {
-			rep := m.Report()
-			r.log.Info("topic moved", "virtual_cluster", key[0], "topic", key[1], "from", rep.From, "to", rep.To, "planned", rep.Planned, "pause_ms", rep.PauseMS, "possible_loss", len(rep.PossibleLoss))
 			r.end(key, m, Done, nil)
 			return
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || m.dropped() {
 			r.end(key, m, Dropped, errors.New("a newer edit, or the end of the gateway, took its place"))
 			return
 		}
-		if m.Report().Error != err.Error() {
+		if err.Error() != said {
+			said = err.Error()
 			r.log.Warn("move waits", "virtual_cluster", key[0], "topic", key[1], "to", m.report.To, "reason", err)
 		}
 		m.change(func(rep *Report) { rep.Error = err.Error() })
@@ -208,7 +228,28 @@ func (r *Runner) run(ctx context.Context, key [2]string, m *move) {
 	}
 }
 
+// once makes an attempt, if the topic does not live there already.
+func (r *Runner) once(ctx context.Context, env Env, m *move) error {
+	topic := env.Catalog.Topic(m.report.Topic)
+	switch {
+	case topic == nil:
+		return nil
+	case topic.Home == m.report.To && topic.Before != nil: // publishing has failed before
+		return publish(ctx, env.Catalog, topic.Name)
+	case topic.Home == m.report.To:
+		return nil
+	}
+	m.change(func(rep *Report) { rep.From = topic.Home })
+	err := (&task{runner: r, env: env, move: m}).attempt(ctx)
+	if err == nil {
+		rep := m.Report()
+		r.log.Info("topic moved", "virtual_cluster", rep.VirtualCluster, "topic", rep.Topic, "from", rep.From, "to", rep.To, "planned", rep.Planned, "pause_ms", rep.PauseMS, "possible_loss", len(rep.PossibleLoss))
+	}
+	return err
+}
+
 func (r *Runner) end(key [2]string, m *move, p Phase, err error) {
+	m.group.leave(m)
 	m.enter(p)
 	m.change(func(rep *Report) {
 		rep.Ended = time.Now()
@@ -221,14 +262,19 @@ func (r *Runner) end(key [2]string, m *move, p Phase, err error) {
 	if r.current[key] == m {
 		delete(r.current, key)
 	}
+	delete(r.open, m)
 	r.past = append(r.past, rep)
-	if len(r.past) > keepMoves {
-		r.past = r.past[len(r.past)-keepMoves:]
+	var forget []Report
+	if n := len(r.past) - keepMoves; n > 0 {
+		forget, r.past = r.past[:n], slices.Clone(r.past[n:])
 	}
 	r.mu.Unlock()
 	if p == Done {
-		if err := r.catalog.SetValue(context.WithoutCancel(r.ctx), catalog.KindMove, rep.ID, rep); err != nil {
-			r.log.Warn("move not stored", "id", rep.ID, "error", err)
+		r.store(rep)
+	}
+	for _, old := range forget {
+		if err := r.catalog.SetValue(context.WithoutCancel(r.ctx), catalog.KindMove, old.ID, nil); err != nil {
+			r.log.Warn("old move not forgotten", "id", old.ID, "error", err)
 		}
 	}
 }
@@ -253,7 +299,7 @@ func (r *Runner) Moves() []Report {
 	r.mu.Lock()
 	out := slices.Clone(r.past)
 	var now []*move
-	for _, m := range r.current {
+	for m := range r.open {
 		now = append(now, m)
 	}
 	r.mu.Unlock()

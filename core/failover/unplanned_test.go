@@ -67,6 +67,86 @@ func TestAHomeThatComesBackInTimeMakesItPlanned(t *testing.T) {
 	})
 }
 
+// TestAMoveThatWaitsStaysPlanned: it waits for something else while its home lives, and then the home
+// dies. Only a new edit gives the home up.
+func TestAMoveThatWaitsStaysPlanned(t *testing.T) {
+	again := map[string]func(w *world){
+		"edit":        func(w *world) { w.edit("dr", "orders") },
+		"--unplanned": func(w *world) { w.apply(Options{Edited: func(string) bool { return true }, Unplanned: true}) },
+		"always":      func(w *world) { w.policy("orders", "always") },
+		"restart": func(w *world) {
+			w.reopen()
+			w.apply(Options{}) // the store has seen the file
+			pass(time.Minute)
+			if m := w.last("orders"); m.Phase == Done || !strings.Contains(m.Error, "prod is unreachable, but has answered since the edit") {
+				w.t.Errorf("after a restart: %s, %q", m.Phase, m.Error)
+			}
+			w.apply(Options{Edited: func(string) bool { return true }})
+		},
+	}
+	for name, edit := range again {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := dead(t, "if-unreachable")
+				w.prod.set(func() { w.prod.down = false })
+				w.dr.set(func() { w.dr.down = true })
+				w.edit("dr", "orders")
+				pass(time.Minute)
+				w.prod.set(func() { w.prod.down = true })
+				w.dr.set(func() { w.dr.down = false })
+				pass(time.Minute)
+				if m := w.last("orders"); m.Phase != Pending || !strings.Contains(m.Error, "prod is unreachable, but has answered since the edit") || slices.Contains(steps(m), Hold) {
+					t.Fatalf("%s: %q", m.Phase, m.Error)
+				}
+				edit(w)
+				pass(12 * time.Second)
+				if m := w.last("orders"); m.Phase != Done || m.Planned {
+					t.Errorf("%s, planned %t: %q", m.Phase, m.Planned, m.Error)
+				}
+				w.lives("orders", "dr", 1)
+			})
+		})
+	}
+}
+
+// TestAnEmptyCopyAfterARestart: what an earlier run of the gateway has shown counts, but a partition that
+// never held a record may be empty on both sides.
+func TestAnEmptyCopyAfterARestart(t *testing.T) {
+	for shown, want := range map[int64]Phase{0: Done, 60: Pending} {
+		synctest.Test(t, func(t *testing.T) {
+			w := dead(t, "if-unreachable")
+			w.dr.topics["orders"].logs[0] = &fakeLog{}
+			if err := w.env.Catalog.Reserve(t.Context(), "orders", 0, shown); err != nil {
+				t.Fatal(err)
+			}
+			w.apply(Options{})
+			w.reopen()
+			w.edit("dr", "orders")
+			pass(12 * time.Second)
+			m := w.last("orders")
+			if m.Phase != want || (want == Done && len(m.PossibleLoss) > 0) {
+				t.Errorf("%d shown: %s, %q, possible loss %+v", shown, m.Phase, m.Error, m.PossibleLoss)
+			}
+		})
+	}
+}
+
+// TestRefusalsAreSaidOnce, in the log and in notes, however often they are repeated.
+func TestRefusalsAreSaidOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := dead(t, "always")
+		remembered(t, w, nil)
+		w.dr.topic("orders", 1) // its first log is held back below
+		w.produce("orders")     // never answered: each attempt ends after failover.hold
+		w.edit("dr", "orders")
+		pass(time.Minute)
+		m := w.last("orders")
+		if m.Attempts < 3 || len(m.Notes) != 1 || w.warnings.n.Load() != 1 {
+			t.Errorf("%d attempts, notes %q, %d warnings: %q", m.Attempts, m.Notes, w.warnings.n.Load(), m.Error)
+		}
+	})
+}
+
 // TestNeverWaitsForTheHome for as long as it takes, with its reason, and then moves as planned.
 func TestNeverWaitsForTheHome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -150,7 +230,7 @@ func TestUnplannedMovesThatAreRefused(t *testing.T) {
 			if err := w.env.Catalog.Reserve(t.Context(), "orders", 0, 60); err != nil {
 				t.Fatal(err)
 			}
-		}, "partition 0 is empty on dr, but clients know 60 records", true},
+		}, "partition 0 is empty on dr, but clients know records of it", true},
 		"partitions": {func(_ *testing.T, w *world) { w.dr.topic("orders", 2) }, "the topic has 1 partitions, but 2 on dr", false},
 		"no copy":    {func(_ *testing.T, w *world) { delete(w.dr.topics, "orders") }, `topic "orders" does not exist on dr`, false},
 		"no home":    {func(_ *testing.T, w *world) { w.dr.down = true }, "unreachable", false},

@@ -2,7 +2,6 @@ package failover
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"slices"
 	"sync"
@@ -71,7 +70,16 @@ type world struct {
 	env      Env
 	cfg      config.Failover
 	runner   *Runner
+	warnings warnings
 }
+
+// warnings counts what is logged as a warning.
+type warnings struct{ n atomic.Int64 }
+
+func (w *warnings) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelWarn }
+func (w *warnings) Handle(context.Context, slog.Record) error    { w.n.Add(1); return nil }
+func (w *warnings) WithAttrs([]slog.Attr) slog.Handler           { return w }
+func (w *warnings) WithGroup(string) slog.Handler                { return w }
 
 // limit is how long the gates of a world hold a request; longer than a move takes.
 const limit = time.Minute
@@ -116,7 +124,7 @@ func (w *world) open(stored []catalog.Entry) {
 	w.env.Catalog.SetPlace(func(topic string) (string, map[string]string, bool) {
 		return w.rules.Home(topic).Cluster, map[string]string{}, true
 	})
-	w.runner = NewRunner(w.cat, w.cfg, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	w.runner = NewRunner(w.cat, w.cfg, slog.New(&w.warnings))
 	w.t.Cleanup(func() { _ = w.runner.Close() })
 }
 

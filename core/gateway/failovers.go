@@ -19,6 +19,7 @@ type failoverRequest struct {
 	From           string   `json:"from"`
 	To             string   `json:"to"`
 	Unplanned      bool     `json:"unplanned"`
+	Atomic         bool     `json:"atomic"` // all topics commit together, or none
 }
 
 // resolve finds the virtual cluster and the topics.
@@ -98,7 +99,7 @@ func (a *admin) run(w http.ResponseWriter, r *http.Request) {
 		fail(w, 409, err.Error())
 		return
 	}
-	o := failover.Options{Edited: func(t string) bool { return slices.Contains(topics, t) }, Unplanned: f.Unplanned}
+	o := failover.Options{Edited: func(t string) bool { return slices.Contains(topics, t) }, Unplanned: f.Unplanned, Atomic: f.Atomic}
 	if !a.edit(w, r, edits, o) {
 		return
 	}

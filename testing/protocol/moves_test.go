@@ -114,6 +114,39 @@ func TestAGlobAndTheDefaultMoveTogether(t *testing.T) {
 	}
 }
 
+// TestAtomicFailover: one topic without a copy keeps the other at home too; once it has one, both move.
+func TestAtomicFailover(t *testing.T) {
+	h := build(t, "orders", "payments")
+	p := h.client(h.gw.Bootstrap)
+	h.copier(kafkatest.Faults{}, "orders")
+	for _, n := range []string{"orders", "payments"} {
+		h.produce(p, n, "before", 5)
+	}
+	if code, body := h.call("POST", "/failover/run", `{"from": "prod", "to": "dr", "atomic": true}`); code != 202 {
+		t.Fatalf("%d %s", code, body)
+	}
+	h.wait("the refusal of both", func() bool {
+		said := 0
+		for _, m := range h.gw.Moves() {
+			if m.Attempts > 1 && (m.Topic == "payments" || strings.Contains(m.Error, "it moves together with payments")) {
+				said++
+			}
+		}
+		return said == 2
+	})
+	if got := h.gw.Topic(tenant, "orders").Home; got != "prod" {
+		t.Errorf("orders lives on %s", got)
+	}
+	h.copier(kafkatest.Faults{}, "payments")
+	h.moved(2)
+	for _, n := range []string{"orders", "payments"} {
+		h.produce(p, n, "after", 5)
+		if got := h.read(h.gw.Bootstrap, n, 0, 10); string(got[4].Value) != "before-4" || string(got[9].Value) != "after-4" {
+			t.Errorf("%s: %s, %s", n, got[4].Value, got[9].Value)
+		}
+	}
+}
+
 // TestUnplannedMove: the old home is gone with records that the copy lacks. The log goes on above the
 // ceiling, no offset names two records, and the report lists what may be lost.
 func TestUnplannedMove(t *testing.T) {

@@ -1,0 +1,166 @@
+package failover
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/sluice-gateway/sluice/core/catalog"
+)
+
+// point is where the moves of a group wait for each other.
+type point int
+
+const (
+	allChecked  point = iota // nobody is held before every pre-check has passed
+	allPrepared              // nothing is committed before every copy is complete
+)
+
+// group joins moves that commit in one write, or not at all. A move of its own is a group of one.
+type group struct {
+	mu      sync.Mutex
+	members map[*move]int // the attempts that each has begun
+	rounds  map[roundKey]*round
+	failed  int // the last attempt that failed for all, and why
+	reason  error
+}
+
+type roundKey struct {
+	attempt int
+	at      point
+}
+
+// round is one meeting of all members.
+type round struct {
+	tasks []*task
+	done  chan struct{}
+	err   error
+}
+
+func newGroup() *group { return &group{members: map[*move]int{}, rounds: map[roundKey]*round{}} }
+
+// join adds a move; all join before the first one begins.
+func (g *group) join(m *move) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.members[m] = 0
+}
+
+// alone reports a group of one.
+func (g *group) alone() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.members) == 1
+}
+
+// begin counts an attempt of a member. Every attempt fails for all or for none, so that the counts of
+// members differ by one at most.
+func (g *group) begin(m *move) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.members[m]++
+}
+
+// fail ends the attempt of a member for all.
+func (g *group) fail(m *move, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.end(g.members[m], fmt.Errorf("it moves together with %s: %w", m.report.Topic, err))
+}
+
+// leave takes a move out that has ended; the others go on without it.
+func (g *group) leave(m *move) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.members, m)
+	for k := range g.rounds {
+		g.end(k.attempt, fmt.Errorf("%s does not move together with it any more", m.report.Topic))
+	}
+}
+
+// end lets an attempt fail for those that wait, and those that are still to come.
+func (g *group) end(attempt int, reason error) {
+	if attempt <= g.failed {
+		return
+	}
+	g.failed, g.reason = attempt, reason
+	for k, r := range g.rounds {
+		r.err = reason
+		close(r.done)
+		delete(g.rounds, k)
+	}
+}
+
+// meet waits for all members to come to a point. What the last one brings as do is then done once, for
+// all, and its error is everybody's.
+func (g *group) meet(ctx context.Context, t *task, at point, do func([]*task) error) error {
+	g.mu.Lock()
+	k := roundKey{g.members[t.move], at}
+	if k.attempt <= g.failed {
+		defer g.mu.Unlock()
+		return g.reason
+	}
+	r := g.rounds[k]
+	if r == nil {
+		r = &round{done: make(chan struct{})}
+		g.rounds[k] = r
+	}
+	r.tasks = append(r.tasks, t)
+	last := len(r.tasks) == len(g.members)
+	if last {
+		delete(g.rounds, k)
+	}
+	g.mu.Unlock()
+	if last {
+		if do != nil {
+			r.err = do(r.tasks)
+		}
+		close(r.done)
+		return r.err
+	}
+	select {
+	case <-r.done:
+		return r.err
+	case <-ctx.Done():
+	}
+	g.mu.Lock()
+	if g.rounds[k] == r { // after this nobody can start it
+		g.end(k.attempt, fmt.Errorf("it moves together with %s: %w", t.report.Topic, ctx.Err()))
+	}
+	g.mu.Unlock()
+	<-r.done
+	return r.err
+}
+
+// commit writes the new generations, their lineage, the memory of producers and the reports of all in one
+// fenced write.
+func commit(ctx context.Context, all []*task) error {
+	var topics []*catalog.Topic
+	var entries []catalog.Entry
+	for _, t := range all {
+		if !t.tryCommit() {
+			return errors.New("a newer edit took its place")
+		}
+		memory, err := json.Marshal(t.next.Memory().Snapshot())
+		if err != nil {
+			return err
+		}
+		report, err := json.Marshal(t.Report())
+		if err != nil {
+			return err
+		}
+		topics = append(topics, t.next)
+		entries = append(entries,
+			catalog.Entry{Kind: catalog.KindMemory, Key: t.report.VirtualCluster + "\x00" + t.report.Topic, Value: memory},
+			catalog.Entry{Kind: catalog.KindMove, Key: t.report.ID, Value: report})
+	}
+	if err := all[0].env.Catalog.PutWith(ctx, topics, entries...); err != nil {
+		return err
+	}
+	for _, t := range all {
+		t.next.Memory().Turn()
+	}
+	return nil
+}

@@ -1,0 +1,187 @@
+package failover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sluice-gateway/sluice/core/catalog"
+)
+
+var three = []string{"a", "b", "c"}
+
+// together edits topics whose moves commit in one write or not at all.
+func (w *world) together(cluster string, topics ...string) {
+	w.t.Helper()
+	w.place(cluster, topics...)
+	w.apply(Options{Edited: func(t string) bool { return slices.Contains(topics, t) }, Atomic: true})
+}
+
+// TestAllCommitInOneWrite and all hold until the slowest is ready.
+func TestAllCommitInOneWrite(t *testing.T) {
+	for name, edit := range map[string]func(w *world){
+		"asked for":  func(w *world) { w.together("dr", three...) },
+		"configured": func(w *world) { w.cfg.Atomic = true; w.edit("dr", three...) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, three...)
+				w.cfg.Concurrent = 1 // does not part them
+				slow := w.produce("b")
+				before := len(w.store.entries)
+				edit(w)
+				pass(2 * time.Second)
+				for _, n := range three {
+					if m := w.last(n); m.Phase != Hold && m.Phase != Prepare || !w.env.Gates.Gate(n).Held() {
+						t.Errorf("%s: %s", n, m.Phase)
+					}
+				}
+				slow.answer()
+				pass(time.Second)
+				// One write has the three topics, then what belongs to each.
+				written := w.store.entries[before:]
+				i := slices.IndexFunc(written, func(e catalog.Entry) bool { return e.Kind == catalog.KindMemory })
+				var topics, kinds []string
+				for _, e := range written[i-3 : i+6] {
+					topics, kinds = append(topics, strings.TrimPrefix(e.Key, "vc\x00")), append(kinds, e.Kind)
+				}
+				slices.Sort(topics[:3])
+				if !slices.Equal(topics[:3], three) || kinds[0] != catalog.KindTopic || kinds[5] != catalog.KindMemory || kinds[7] != catalog.KindMemory {
+					t.Errorf("written: %q, %q", kinds, topics)
+				}
+				for _, n := range three {
+					if m := w.last(n); m.Phase != Done || m.Attempts != 1 {
+						t.Errorf("%s: %s, %q", n, m.Phase, m.Error)
+					}
+					w.lives(n, "dr", 1)
+				}
+			})
+		})
+	}
+}
+
+// TestOneRefusedAllRefused: whatever hinders one of them hinders all, in every phase before the commit,
+// and nobody stays held. When it is over, all move.
+func TestOneRefusedAllRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		hinder func(w *world) (end func())
+		held   bool
+	}{
+		"pre-check": {func(w *world) func() {
+			w.dr.topics["b"].configs["max.message.bytes"] = "1"
+			return func() { w.dr.set(func() { w.dr.topics["b"].configs["max.message.bytes"] = "1048588" }) }
+		}, false},
+		"hold": {func(w *world) func() { return w.produce("b").answer }, true},
+		"commit": {func(w *world) func() {
+			w.store.set(errors.New("disk full"), nil)
+			return func() { w.store.set(nil, nil) }
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, three...)
+				end := c.hinder(w)
+				w.together("dr", three...)
+				pass(25 * time.Second)
+				for _, n := range three {
+					m := w.last(n)
+					if m.Phase == Done || m.Attempts < 2 || slices.Contains(steps(m), Hold) != c.held || slices.Contains(steps(m), Drain) {
+						t.Errorf("%s: %s after %d attempts, %v", n, m.Phase, m.Attempts, steps(m))
+					}
+					if n != "b" && name != "commit" && !strings.Contains(m.Error, "it moves together with b") && m.Phase == Pending {
+						t.Errorf("%s: %q", n, m.Error)
+					}
+					if got := w.env.Catalog.Topic(n); got.Home != "prod" {
+						t.Errorf("%s lives on %s", n, got.Home)
+					}
+				}
+				end()
+				pass(20 * time.Second)
+				for _, n := range three {
+					w.lives(n, "dr", 1)
+				}
+			})
+		})
+	}
+}
+
+// TestTheOthersGoOnWithoutOne that a newer edit has taken away, wherever they stand.
+func TestTheOthersGoOnWithoutOne(t *testing.T) {
+	for _, to := range []string{"prod", "", "dr"} {
+		for _, after := range []time.Duration{time.Millisecond, 12 * time.Second, 30 * time.Second} {
+			t.Run(fmt.Sprint(to, after), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t, three...)
+					p := w.produce("b")
+					w.together("dr", three...)
+					pass(after)
+					w.edit(to, "b")
+					pass(15 * time.Second)
+					w.lives("a", "dr", 1)
+					w.lives("c", "dr", 1)
+					p.answer()
+					pass(15 * time.Second)
+					home, generation := "prod", int32(0)
+					if to == "dr" {
+						home, generation = "dr", 1
+					}
+					w.lives("b", home, generation)
+				})
+			})
+		}
+	}
+}
+
+// TestCloseEndsAGroup: nobody waits for a member that has stopped.
+func TestCloseEndsAGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, three...)
+		w.produce("b")
+		w.together("dr", three...)
+		pass(time.Second)
+		if err := w.runner.Close(); err != nil {
+			t.Error(err)
+		}
+		for _, n := range three {
+			w.lives(n, "prod", 0)
+		}
+	})
+}
+
+// TestSlots bound those that are taken at once, also while the bound changes.
+func TestSlots(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSlots(1)
+		if err := s.take(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		taken := make(chan struct{}, 3)
+		for range 3 {
+			go func() {
+				if s.take(t.Context()) == nil {
+					taken <- struct{}{}
+				}
+			}()
+		}
+		for i, c := range []struct {
+			change func()
+			want   int
+		}{{func() {}, 0}, {func() { s.resize(3) }, 2}, {s.give, 3}, {func() { s.resize(1) }, 3}} {
+			c.change()
+			synctest.Wait()
+			if len(taken) != c.want {
+				t.Errorf("step %d: %d taken, want %d", i, len(taken), c.want)
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := s.take(ctx); err == nil {
+			t.Error("taken after the end")
+		}
+	})
+}

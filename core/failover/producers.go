@@ -1,0 +1,94 @@
+package failover
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/kafka"
+)
+
+// tailBytes is how much of the old home's tail is read for the batches of its producers.
+const tailBytes = 16 << 20
+
+// remember completes the memory of producers by what the old home knows: the last sequence of each,
+// and the batches at the end of the log. Batches that went by before the gateway started are then
+// recognised when they are sent again.
+func (t *task) remember(ctx context.Context, c *checked, oldEnd []int64, topic *catalog.Topic) error {
+	memory := topic.Memory()
+	for p := range oldEnd {
+		part := topic.Partition(int32(p))
+		from, err := t.tailFrom(ctx, c, int32(p), oldEnd[p])
+		if err != nil {
+			return err
+		}
+		_, err = c.old.read(ctx, int32(p), from, oldEnd[p], func(b kafka.Batch) error {
+			if b.ProducerID() >= 0 && !b.IsTransactional() && !b.IsControl() {
+				memory.Complete(int32(p), catalog.ClientProducer(b.ProducerID()), []catalog.Remembered{{
+					Epoch: b.ProducerEpoch(), First: b.BaseSequence(), Last: b.LastSequence(), Base: part.ToVirtual(b.BaseOffset()),
+				}})
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return c.old.producers(ctx, func(p int32, a kmsg.DescribeProducersResponseTopicPartitionActiveProducer) error {
+		id := catalog.ClientProducer(a.ProducerID)
+		if a.LastSequence >= 0 && !memory.Knows(p, id) {
+			memory.Complete(p, id, []catalog.Remembered{{Epoch: int16(a.ProducerEpoch), First: a.LastSequence, Last: a.LastSequence, Base: -1}})
+		}
+		return nil
+	})
+}
+
+// tailFrom is where the tail begins that is read for batches: the last records, as many as fit.
+func (t *task) tailFrom(ctx context.Context, c *checked, p int32, end int64) (int64, error) {
+	few := max(end-tail, c.oldStart[p])
+	var size int64
+	if _, err := c.old.read(ctx, p, few, end, func(b kafka.Batch) error { size += int64(len(b)); return nil }); err != nil {
+		return 0, err
+	}
+	fit := min(5000, tailBytes*tail/max(size, 1))
+	return max(min(few, end-fit), c.oldStart[p]), nil
+}
+
+// openTransactions refuses a move while a transaction is open on the topic.
+func openTransactions(ctx context.Context, s *side) error {
+	return s.producers(ctx, func(p int32, a kmsg.DescribeProducersResponseTopicPartitionActiveProducer) error {
+		if a.CurrentTxnStartOffset >= 0 {
+			return fmt.Errorf("partition %d has an open transaction (producer %d): it must end first", p, a.ProducerID)
+		}
+		return nil
+	})
+}
+
+// producers asks the leaders which producers they know.
+func (s *side) producers(ctx context.Context, visit func(partition int32, a kmsg.DescribeProducersResponseTopicPartitionActiveProducer) error) error {
+	for p, x := range s.topo.Partitions {
+		req := kmsg.NewPtrDescribeProducersRequest()
+		t := kmsg.NewDescribeProducersRequestTopic()
+		t.Topic, t.Partitions = s.topic, []int32{int32(p)}
+		req.Topics = []kmsg.DescribeProducersRequestTopic{t}
+		resp, err := s.cluster.Do(ctx, x.Leader, req)
+		if err != nil {
+			return err
+		}
+		for _, rt := range resp.(*kmsg.DescribeProducersResponse).Topics {
+			for _, rp := range rt.Partitions {
+				if rp.ErrorCode != 0 {
+					return fmt.Errorf("producers of %q/%d on %s: error %d", s.topic, p, s.cluster.Name(), rp.ErrorCode)
+				}
+				for _, a := range rp.ActiveProducers {
+					if err := visit(int32(p), a); err != nil {
+						return err
+					}
+				}
+			}
+		}
+	}
+	return nil
+}
