@@ -4,9 +4,7 @@ import (
 	"context"
 	_ "embed" // the Java program
 	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
 
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
@@ -14,22 +12,11 @@ import (
 //go:embed java/SluiceClient.java
 var javaSource []byte
 
-// java compiles the program against a version's jars and returns its command.
+// java is the command of the program with a version's jars.
 func java(ctx context.Context, version string, args ...string) (*exec.Cmd, error) {
-	cp, err := kafkatest.ClassPath(ctx, version)
+	dir, err := kafkatest.Classes(ctx, version, "SluiceClient", javaSource)
 	if err != nil {
 		return nil, err
-	}
-	dir, err := os.MkdirTemp("", "sluice-java-")
-	if err != nil {
-		return nil, err
-	}
-	src := filepath.Join(dir, "SluiceClient.java")
-	if err := os.WriteFile(src, javaSource, 0o644); err != nil {
-		return nil, err
-	}
-	if out, err := exec.CommandContext(ctx, "javac", "-nowarn", "-cp", cp, "-d", dir, src).CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("javac: %w\n%s", err, out)
 	}
 	return kafkatest.JVM(ctx, version, "128m", []string{dir}, "SluiceClient", args...)
 }

@@ -28,6 +28,7 @@ type Recorder struct {
 	last      map[string]time.Time
 	pause     map[string]time.Duration
 	plain     map[string]bool // producers without sequence numbers
+	working   map[string]bool
 }
 
 type delivery struct {
@@ -37,7 +38,7 @@ type delivery struct {
 
 // NewRecorder returns an empty recorder.
 func NewRecorder() *Recorder {
-	return &Recorder{acked: map[string]Place{}, delivered: map[string][]delivery{}, last: map[string]time.Time{}, pause: map[string]time.Duration{}, plain: map[string]bool{}}
+	return &Recorder{acked: map[string]Place{}, delivered: map[string][]delivery{}, last: map[string]time.Time{}, pause: map[string]time.Duration{}, plain: map[string]bool{}, working: map[string]bool{}}
 }
 
 func (r *Recorder) beat(who string) {
@@ -53,6 +54,7 @@ func (r *Recorder) Acked(producer, id string, at Place) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.acked[id] = at
+	r.working["p:"+producer] = true
 	r.beat("p:" + producer)
 }
 
@@ -61,6 +63,8 @@ func (r *Recorder) Received(consumer, id string, at Place) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.delivered[consumer] = append(r.delivered[consumer], delivery{id, at})
+	producer, _ := split(id)
+	r.working["p:"+producer], r.working["c:"+consumer] = true, true
 	r.beat("c:" + consumer)
 }
 
@@ -182,6 +186,13 @@ func (r *Recorder) Report() Report {
 		}
 	}
 	return out
+}
+
+// Working counts the producers of which a record has arrived and the consumers that have got one.
+func (r *Recorder) Working() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.working)
 }
 
 // Pauses lists the longest pause of each client.

@@ -141,7 +141,7 @@ func (p *pair) call(method, path, body string) (int, string) {
 	return resp.StatusCode, string(b)
 }
 
-// load runs clients until the returned function is called, which waits until every consumer has
+// load runs clients and returns when all of them work. They run until finish is called, which waits until every consumer has
 // everything and returns the report.
 type load struct {
 	p         *pair
@@ -153,6 +153,7 @@ type load struct {
 }
 
 func (p *pair) load(producers, consumers map[string]clients.Client) *load {
+	p.t.Helper()
 	l := &load{p: p, rec: clients.NewRecorder()}
 	target := clients.Target{Bootstrap: p.gw.Bootstrap, Topic: p.topic, Rate: 20 * time.Millisecond}
 	pctx, stopP := context.WithCancel(p.ctx)
@@ -171,6 +172,8 @@ func (p *pair) load(producers, consumers map[string]clients.Client) *load {
 	for name, c := range producers {
 		start(pctx, &l.producers, name, c)
 	}
+	all := len(producers) + len(consumers)
+	p.wait(fmt.Sprintf("%d clients", all), func() bool { return l.rec.Working() == all }, func() string { return fmt.Sprint(l.rec.Pauses(), l.rec.Report().Details) })
 	return l
 }
 
@@ -223,7 +226,7 @@ func TestPlannedMovesNobodyNotices(t *testing.T) {
 		"console_c": clients.ConsoleConsumer(tool(v, "kafka-console-consumer")), "franz_c": clients.FranzConsumer,
 		"sarama_c": clients.SaramaConsumer, "librdkafka_c": rdkafka.Consumer, "python_c": clients.PythonConsumer,
 	})
-	l.more(1500)
+	l.more(500)
 	t.Log("edit: to dr")
 	if err := p.gw.Edit(p.topic+": {cluster: prod}", p.topic+": {cluster: dr}"); err != nil {
 		t.Fatal(err)
@@ -251,9 +254,17 @@ func TestPlannedMovesNobodyNotices(t *testing.T) {
 	r := l.finish()
 	p.show(r, l)
 	for _, m := range p.gw.Moves() {
-		t.Logf("%s %s > %s: pause %d ms", m.Topic, m.From, m.To, m.PauseMS)
+		t.Logf("%s %s > %s: pause %d ms, %v", m.Topic, m.From, m.To, m.PauseMS, phases(m))
 	}
 	if !r.Clean() || r.Acked < 3000 {
 		t.Errorf("a client noticed: %+v", r)
 	}
+}
+
+// phases shows how long each phase of a move took.
+func phases(m failover.Report) (out []string) {
+	for i, s := range m.Steps[1:] {
+		out = append(out, fmt.Sprintf("%s %d ms", m.Steps[i].Phase, s.At.Sub(m.Steps[i].At).Milliseconds()))
+	}
+	return out
 }

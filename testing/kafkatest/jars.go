@@ -52,19 +52,7 @@ func ClassPath(ctx context.Context, version string) (string, error) {
 	}
 	dir := filepath.Join(cache, "kafka-"+version)
 	libs := filepath.Join(dir, "libs")
-	if err := os.MkdirAll(libs, 0o755); err != nil {
-		return "", err
-	}
-	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = lock.Close() }()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		return "", err
-	}
-	complete := filepath.Join(dir, "complete")
-	if _, err := os.Stat(complete); err != nil {
+	err = once(dir, func() error {
 		var deps strings.Builder
 		for _, a := range []string{"kafka_2.13", "kafka-clients", "kafka-tools", "connect-runtime", "connect-json", "connect-mirror", "connect-mirror-client"} {
 			deps.WriteString(dependency("org.apache.kafka", a, version))
@@ -75,15 +63,16 @@ func ClassPath(ctx context.Context, version string) (string, error) {
 			deps.WriteString(dependency("org.apache.logging.log4j", "log4j-slf4j-impl", "2.25.4"))
 		}
 		if err := os.WriteFile(filepath.Join(dir, "pom.xml"), fmt.Appendf(nil, pom, deps.String()), 0o644); err != nil {
-			return "", err
+			return err
 		}
 		cmd := exec.CommandContext(ctx, "mvn", "-B", "-q", "-f", filepath.Join(dir, "pom.xml"), "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory="+libs)
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return "", fmt.Errorf("maven: %w\n%s", err, out)
+			return fmt.Errorf("maven: %w\n%s", err, out)
 		}
-		if err := os.WriteFile(complete, nil, 0o644); err != nil {
-			return "", err
-		}
+		return nil
+	})
+	if err != nil {
+		return "", err
 	}
 	jars, err := filepath.Glob(filepath.Join(libs, "*.jar"))
 	if err != nil || len(jars) == 0 {
