@@ -62,6 +62,7 @@ type Failover struct {
 	Unreachable  time.Duration `koanf:"unreachable"`   // without an answer before a home counts as gone
 	RetryFor     time.Duration `koanf:"retry_for"`     // how long a refused move is tried again
 	MaxDrain     time.Duration `koanf:"max_drain"`     // replication lag, in time, that a move accepts
+	Calm         time.Duration `koanf:"calm"`          // longest wait, before a hold, for a home that answers produces slowly
 	CompareLimit int64         `koanf:"compare_limit"` // bytes per partition
 	Concurrent   int           `koanf:"concurrent"`    // topics in hold at once
 	Atomic       bool          `koanf:"atomic"`        // the moves of one edit commit together or not at all
@@ -172,7 +173,7 @@ func defaults() Snapshot {
 		Limits: Limits{FrameBytes: 100 << 20, SessionInFlight: 1024, SessionBytes: 64 << 20, IdleTimeout: 10 * time.Minute},
 		Failover: Failover{
 			Hold: 10 * time.Second, Request: 15 * time.Second, Unreachable: 10 * time.Second, RetryFor: time.Hour,
-			MaxDrain: 3 * time.Second, CompareLimit: 1 << 30, Concurrent: 16,
+			MaxDrain: 3 * time.Second, Calm: 3 * time.Second, CompareLimit: 1 << 30, Concurrent: 16,
 		},
 		Telemetry: Telemetry{Log: Log{Level: "info", Format: "text"}, Traces: Traces{Protocol: "grpc", SampleRatio: 1}},
 	}

@@ -105,6 +105,29 @@ func (t *task) check(ctx context.Context) (*checked, error) {
 	return c, t.drains(ctx, c, oldEnd, newEnd)
 }
 
+// calmly is how soon the home answers a produce for a hold to begin.
+const calmly = 100 * time.Millisecond
+
+// calm puts a hold off while the home takes long to answer, since clients would be held for as long:
+// failover.calm at most, because a home that ails is a reason to leave it.
+func (t *task) calm(ctx context.Context) error {
+	gate := t.env.Gates.Gate(t.report.Topic)
+	limit := time.After(t.runner.timing().Calm)
+	for {
+		began := time.Now()
+		select {
+		case <-gate.Answered():
+		case <-limit:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if time.Since(began) < calmly {
+			return nil
+		}
+	}
+}
+
 // bounds reads starts and ends: of the old side, then of the copy.
 func bounds(ctx context.Context, old, copied *side) (out [4][]int64, err error) {
 	for _, q := range []struct {

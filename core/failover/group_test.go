@@ -185,3 +185,33 @@ func TestSlots(t *testing.T) {
 		}
 	})
 }
+
+// TestAHoldWaitsForACalmMoment: while produces in flight are answered slowly nobody is held, but not for
+// ever, since a home that ails is a reason to leave it.
+func TestAHoldWaitsForACalmMoment(t *testing.T) {
+	for name, c := range map[string]struct {
+		answers time.Duration
+		hold    time.Duration // when it begins
+	}{"calm": {0, 0}, "slow": {1500 * time.Millisecond, 1500 * time.Millisecond}, "ailing": {5 * time.Second, 3 * time.Second}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, "orders")
+				w.cfg.Calm = 3 * time.Second
+				p := w.produce("orders")
+				began := time.Now()
+				go func() {
+					time.Sleep(c.answers)
+					p.req.Queued()
+					p.pass.Leave()
+				}()
+				w.edit("dr", "orders")
+				pass(10 * time.Second)
+				m := w.last("orders")
+				at := slices.IndexFunc(m.Steps, func(s Step) bool { return s.Phase == Hold })
+				if m.Phase != Done || m.Steps[at].At.Sub(began) != c.hold {
+					t.Errorf("%s, held from %s on, want %s", m.Phase, m.Steps[at].At.Sub(began), c.hold)
+				}
+			})
+		})
+	}
+}

@@ -70,6 +70,11 @@ func (t *task) attempt(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if !gone {
+		if err := t.calm(ctx); err != nil {
+			return err
+		}
+	}
 	if err := t.group.meet(ctx, t, allChecked, nil); err != nil {
 		return err
 	}

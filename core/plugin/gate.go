@@ -84,6 +84,7 @@ type Gate struct {
 	queue     []*waiter
 	releasing bool
 	inFlight  int
+	cohort    *cohort
 	idle      []chan struct{}
 	expiry    *time.Timer
 	holds     uint64        // counts calls of Hold
@@ -98,14 +99,21 @@ type waiter struct {
 	done chan error // nil: pass
 	turn *turn      // given with the pass; the waiting goroutine takes it over
 	late bool
-	hold uint64
+	pass Pass
+}
+
+// cohort are the produces that passed between two calls of Answered.
+type cohort struct {
+	open int           // not answered yet
+	done chan struct{} // closed when none is; nil while more may join
 }
 
 // Pass is a request that passed a gate and is on its way to its home.
 type Pass struct {
-	gate *Gate
-	late bool // it had waited when the gate was released
-	hold uint64
+	gate   *Gate
+	cohort *cohort
+	late   bool // it had waited when the gate was released
+	hold   uint64
 }
 
 // Overtaken reports that the gate was held, or the request waited in it, since it passed: an answer
@@ -129,12 +137,21 @@ func (g *Gate) Held() bool {
 func (g *Gate) Enter(ctx context.Context, req *Request) (Pass, error) {
 	g.mu.Lock()
 	if len(g.holders) == 0 && len(g.queue) == 0 && !g.releasing {
-		g.inFlight++
-		p := Pass{gate: g, hold: g.holds}
+		p := g.pass()
 		g.mu.Unlock()
 		return p, nil
 	}
-	return g.wait(ctx, req, nil)
+	return g.wait(ctx, req, nil, nil)
+}
+
+// pass lets a request go; g.mu is held.
+func (g *Gate) pass() Pass {
+	if g.cohort == nil {
+		g.cohort = &cohort{}
+	}
+	g.inFlight++
+	g.cohort.open++
+	return Pass{gate: g, cohort: g.cohort, hold: g.holds}
 }
 
 // Return puts a request that had passed, but could not be sent, back into its place in the queue:
@@ -146,7 +163,7 @@ func (p Pass) Return(ctx context.Context, req *Request, queued func()) (Pass, er
 	if p.late {
 		p.gate.drainOne()
 	}
-	return p.gate.wait(ctx, req, queued)
+	return p.gate.wait(ctx, req, &p, queued)
 }
 
 // Leave ends a pass: the request is answered, or its client is gone.
@@ -155,7 +172,7 @@ func (p Pass) Leave() {
 		return
 	}
 	p.gate.mu.Lock()
-	p.gate.leave()
+	p.leave()
 	if p.late {
 		p.gate.drainOne()
 	}
@@ -172,7 +189,12 @@ func (g *Gate) drainOne() {
 	}
 }
 
-func (g *Gate) leave() {
+// leave counts a request out; the gate's mu is held.
+func (p Pass) leave() {
+	g, c := p.gate, p.cohort
+	if c.open--; c.open == 0 && c.done != nil {
+		close(c.done)
+	}
 	g.inFlight--
 	if g.inFlight == 0 {
 		for _, c := range g.idle {
@@ -182,8 +204,9 @@ func (g *Gate) leave() {
 	}
 }
 
-// wait is called with g.mu held and releases it.
-func (g *Gate) wait(ctx context.Context, req *Request, back func()) (Pass, error) {
+// wait is called with g.mu held and releases it. back is the pass that a request had already, queued is
+// called when it has its place.
+func (g *Gate) wait(ctx context.Context, req *Request, back *Pass, queued func()) (Pass, error) {
 	w := &waiter{req: req, done: make(chan error, 1)}
 	at := len(g.queue)
 	if back != nil {
@@ -201,7 +224,7 @@ func (g *Gate) wait(ctx context.Context, req *Request, back func()) (Pass, error
 	copy(g.queue[at+1:], g.queue[at:])
 	g.queue[at] = w
 	if back != nil {
-		g.leave()
+		back.leave()
 	}
 	if g.expiry == nil {
 		g.expiry = time.AfterFunc(time.Until(req.Arrived.Add(time.Duration(g.limit.Load()))), g.expire)
@@ -211,8 +234,8 @@ func (g *Gate) wait(ctx context.Context, req *Request, back func()) (Pass, error
 	}
 	g.mu.Unlock()
 	req.Queued()
-	if back != nil {
-		back()
+	if queued != nil {
+		queued()
 	}
 	if req.Session.Held != nil {
 		req.Session.Held()
@@ -223,7 +246,7 @@ func (g *Gate) wait(ctx context.Context, req *Request, back func()) (Pass, error
 			return Pass{}, err
 		}
 		req.turn, req.queued, req.More = w.turn, false, false
-		return Pass{gate: g, late: w.late, hold: w.hold}, nil
+		return w.pass, nil
 	case <-ctx.Done():
 		return Pass{}, g.drop(w, ctx.Err())
 	case <-req.Session.Context().Done():
@@ -247,7 +270,7 @@ func (g *Gate) drop(w *waiter, why error) error {
 	g.mu.Unlock()
 	if err := <-w.done; err == nil {
 		w.turn.pass()
-		Pass{gate: g, late: w.late}.Leave()
+		w.pass.Leave()
 	}
 	return why
 }
@@ -313,6 +336,23 @@ func (g *Gate) Idle() <-chan struct{} {
 	return c
 }
 
+// Answered returns a channel that is closed when the produces in flight that passed since the last call
+// are answered: how long that takes says how long a hold would wait for them.
+func (g *Gate) Answered() <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c := g.cohort
+	g.cohort = nil
+	if c == nil {
+		c = &cohort{}
+	}
+	c.done = make(chan struct{})
+	if c.open == 0 {
+		close(c.done)
+	}
+	return c.done
+}
+
 // Release ends holder's hold. When it was the last one, what waits leaves one by one, each when
 // the one before it is queued on its link.
 func (g *Gate) Release(holder any) {
@@ -371,9 +411,9 @@ func (g *Gate) release() {
 			}
 			continue
 		}
-		g.inFlight++
+		w.pass = g.pass()
+		w.pass.late = w.late
 		g.releasing = true
-		w.hold = g.holds
 		w.turn = newTurn(func() {
 			g.mu.Lock()
 			defer g.mu.Unlock()
