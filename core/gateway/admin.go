@@ -10,12 +10,14 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
 // admin is the HTTP API for operators, on a listener of its own.
 type admin struct {
 	g        *Gateway
+	listen   string // as configured
 	listener net.Listener
 	server   *http.Server
 }
@@ -25,7 +27,7 @@ func newAdmin(g *Gateway, addr string) (*admin, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &admin{g: g, listener: l}
+	a := &admin{g: g, listen: addr, listener: l}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, 200, map[string]string{"status": "alive"}) })
 	mux.HandleFunc("GET /readyz", a.ready)
@@ -55,8 +57,45 @@ func newAdmin(g *Gateway, addr string) (*admin, error) {
 	return a, nil
 }
 
-func (a *admin) close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+// openAdmin returns the API at the address that a snapshot wants: the one that is open, a new one, or nil.
+func (g *Gateway) openAdmin(snap *config.Snapshot) (*admin, error) {
+	g.mu.Lock()
+	old := g.admin
+	g.mu.Unlock()
+	switch {
+	case snap.Admin.Listen == "":
+		return nil, nil
+	case old != nil && old.listen == snap.Admin.Listen:
+		return old, nil
+	}
+	return newAdmin(g, snap.Admin.Listen)
+}
+
+// useAdmin makes a the API and returns the one before.
+func (g *Gateway) useAdmin(a *admin) *admin {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	old := g.admin
+	g.admin = a
+	return old
+}
+
+// closeAdmin ends an API that is not the one in use, after the calls that it still answers: one of them may
+// have made the edit that ends it.
+func (g *Gateway) closeAdmin(a *admin) {
+	g.mu.Lock()
+	used := a == g.admin
+	g.mu.Unlock()
+	if a != nil && !used {
+		go func() { _ = a.close(adminWait) }()
+	}
+}
+
+// adminWait is how long the calls to an API that moves to another address may still take.
+const adminWait = 2 * applyWait
+
+func (a *admin) close(wait time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), wait)
 	defer cancel()
 	if err := a.server.Shutdown(ctx); err != nil {
 		return a.server.Close()

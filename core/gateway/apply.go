@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
@@ -32,6 +33,9 @@ func (g *Gateway) apply(ctx context.Context, snap *config.Snapshot, o failover.O
 	}
 	if err := snap.CheckTypes(types); err != nil {
 		return err
+	}
+	if old := g.Snapshot(); old != nil && old.State.Dir != snap.State.Dir {
+		return fmt.Errorf("state.dir is %s while the gateway runs: restart it to use %s", old.State.Dir, snap.State.Dir)
 	}
 	clusters, opened, err := g.openClusters(snap)
 	if err != nil {
@@ -76,9 +80,19 @@ func (g *Gateway) apply(ctx context.Context, snap *config.Snapshot, o failover.O
 	if errs = append(errs, shared(snap, built)...); len(errs) > 0 {
 		return undo(errs)
 	}
-	if err := g.listen(snap, built, gates); err != nil {
+	if err := loadCertificates(snap, built); err != nil {
 		return undo(err)
 	}
+	admin, err := g.openAdmin(snap)
+	if err != nil {
+		return undo(err)
+	}
+	if err := g.listen(snap, built, gates); err != nil {
+		g.closeAdmin(admin)
+		return undo(err)
+	}
+	g.closeAdmin(g.useAdmin(admin))
+	g.memory.SetLimit(memoryLimit(snap))
 	before := g.swap(snap, clusters, built)
 	g.mu.Lock()
 	old := g.tracer
@@ -88,6 +102,17 @@ func (g *Gateway) apply(ctx context.Context, snap *config.Snapshot, o failover.O
 		go g.closeTraces(old)
 	}
 	return g.move(ctx, snap, before, o)
+}
+
+// loadCertificates gives runtimes what their listeners accept connections with.
+func loadCertificates(snap *config.Snapshot, built map[string]*runtime) (err error) {
+	for name, rt := range built {
+		if rt.certificate, err = loadCertificate(snap.Path, rt.listen.TLS); err != nil {
+			return fmt.Errorf("virtual cluster %q: %w", name, err)
+		}
+		rt.tls = rt.certificate.config()
+	}
+	return nil
 }
 
 // openTraces reuses the tracer while its settings are the same.
@@ -117,8 +142,10 @@ func (g *Gateway) closeTraces(t *telemetry.Tracer) {
 // openClusters reuses the clusters whose configuration is the same.
 func (g *Gateway) openClusters(snap *config.Snapshot) (all map[string]*upstream.Cluster, opened []*upstream.Cluster, err error) {
 	all = map[string]*upstream.Cluster{}
+	old := g.Snapshot()
+	same := old == nil || old.Limits.FrameBytes == snap.Limits.FrameBytes
 	for _, cfg := range snap.Clusters {
-		if c := g.clusters[cfg.Name]; c != nil {
+		if c := g.clusters[cfg.Name]; c != nil && same {
 			old := c.Config()
 			old.Aliases, cfg.Aliases = nil, nil
 			if reflect.DeepEqual(old, cfg) {
@@ -157,27 +184,16 @@ func await(ctx context.Context, clusters []*upstream.Cluster) {
 
 // listen opens what the snapshot needs before anything is swapped.
 func (g *Gateway) listen(snap *config.Snapshot, built map[string]*runtime, gates map[string]*plugin.Gates) error {
-	if g.admin == nil && snap.Admin.Listen != "" {
-		a, err := newAdmin(g, snap.Admin.Listen)
-		if err != nil {
-			return err
-		}
-		g.admin = a
-	}
 	for i := range snap.VirtualClusters {
 		vc := &snap.VirtualClusters[i]
 		rt := built[vc.Name]
 		v := g.virtual[vc.Name]
 		fresh := v == nil
 		if fresh {
-			cfg, err := loadTLS(snap.Path, vc.Listen.TLS)
-			if err != nil {
-				return err
-			}
 			rt.refs = 1
-			v = &virtual{name: vc.Name, gates: gates[vc.Name], tls: vc.Listen.TLS, current: rt}
+			v = &virtual{name: vc.Name, gates: gates[vc.Name], current: rt}
 			v.server = server.New(v, server.Options{
-				Pool: g.pool, Memory: g.memory, Log: g.log, TLS: cfg,
+				Pool: g.pool, Memory: g.memory, Log: g.log, TLS: func() *tls.Config { return v.runtime().tls },
 				Route: func(name string) (string, int32, bool) {
 					now := v.runtime()
 					return now.listen.Route(now.clusters, name)

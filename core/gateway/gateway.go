@@ -4,13 +4,10 @@ package gateway
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -136,6 +133,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 				return
 			case <-tick.C:
 				g.refreshVersions(ctx)
+				g.refreshCertificates()
 				g.sweep(ctx)
 			}
 		}
@@ -180,7 +178,7 @@ func (g *Gateway) ApplySource(ctx context.Context, source []byte, o failover.Opt
 func (g *Gateway) Close() error {
 	var errs []error
 	if g.admin != nil {
-		errs = append(errs, g.admin.close())
+		errs = append(errs, g.admin.close(time.Second))
 	}
 	for _, v := range g.virtual {
 		errs = append(errs, v.server.Close())
@@ -201,28 +199,12 @@ func (g *Gateway) Close() error {
 
 // AdminAddr is where the admin API listens, or nil.
 func (g *Gateway) AdminAddr() net.Addr {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if g.admin == nil {
 		return nil
 	}
 	return g.admin.listener.Addr()
-}
-
-// loadTLS loads a listener's certificate.
-func loadTLS(path string, t *config.TLS) (*tls.Config, error) {
-	if t == nil {
-		return nil, nil
-	}
-	abs := func(p string) string {
-		if filepath.IsAbs(p) {
-			return p
-		}
-		return filepath.Join(filepath.Dir(path), p)
-	}
-	cert, err := tls.LoadX509KeyPair(abs(t.Cert), abs(t.Key))
-	if err != nil {
-		return nil, fmt.Errorf("listen.tls: %w", err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
 }
 
 // NewLog makes the log that the configuration asks for.

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"sync"
@@ -20,7 +21,6 @@ type virtual struct {
 	name   string
 	gates  *plugin.Gates
 	server *server.Server
-	tls    *config.TLS
 
 	mu      sync.Mutex
 	current *runtime
@@ -34,6 +34,9 @@ type runtime struct {
 	nodes    *upstream.NodeMap
 	listen   config.Listen
 	clusters []config.Cluster
+	// certificate is nil for listeners without TLS.
+	certificate *certificate
+	tls         *tls.Config
 
 	refs    int // under virtual.mu; 1 while current
 	closers []io.Closer

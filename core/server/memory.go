@@ -17,6 +17,17 @@ type Memory struct {
 // NewMemory returns a bound of limit bytes; 0 is none.
 func NewMemory(limit int64) *Memory { return &Memory{limit: limit} }
 
+// SetLimit changes the bound.
+func (m *Memory) SetLimit(limit int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.limit = limit
+	if m.waiting != nil { // they look again
+		close(m.waiting)
+		m.waiting = nil
+	}
+}
+
 // Add counts n bytes.
 func (m *Memory) Add(n int64) {
 	m.mu.Lock()

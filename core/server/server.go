@@ -66,7 +66,7 @@ type Server struct {
 	workers *workers
 	// heartbeat is how often a heartbeat is repeated whose answer waits.
 	heartbeat time.Duration
-	tls       *tls.Config
+	tls       func() *tls.Config
 	route     func(serverName string) (cluster string, node int32, ok bool)
 
 	mu        sync.Mutex
@@ -88,13 +88,17 @@ type Options struct {
 	Pool   *wire.Buffers
 	Memory *Memory
 	Log    *slog.Logger
-	// TLS makes every listener a TLS one; Route then maps the server name (SNI) to a node.
-	TLS   *tls.Config
+	// TLS is asked for each connection; if it returns a configuration, the connection is a TLS one, and
+	// Route maps its server name (SNI) to a node.
+	TLS   func() *tls.Config
 	Route func(serverName string) (cluster string, node int32, ok bool)
 }
 
 // New returns a server without listeners.
 func New(v Virtual, o Options) *Server {
+	if o.TLS == nil {
+		o.TLS = func() *tls.Config { return nil }
+	}
 	return &Server{
 		virtual: v, log: o.Log.With("virtual_cluster", v.Name()), pool: o.Pool, memory: o.Memory, tls: o.TLS, route: o.Route,
 		listeners: map[string]*listener{}, sessions: map[*session]struct{}{}, workers: newWorkers(), heartbeat: 2 * time.Second,

@@ -133,8 +133,8 @@ func (s *session) run() {
 		_ = s.shared.Close()
 		s.drop()
 	}()
-	if s.server.tls != nil {
-		if err := s.handshake(); err != nil {
+	if cfg := s.server.tls(); cfg != nil {
+		if err := s.handshake(cfg); err != nil {
 			s.server.log.Debug("TLS handshake failed", "client", s.conn.RemoteAddr().String(), "error", err)
 			return
 		}
@@ -154,8 +154,8 @@ func (s *session) run() {
 }
 
 // handshake accepts TLS and finds the node by the server name.
-func (s *session) handshake() error {
-	t := tls.Server(s.conn, s.server.tls)
+func (s *session) handshake(cfg *tls.Config) error {
+	t := tls.Server(s.conn, cfg)
 	ctx, cancel := context.WithTimeout(s.ctx, 10*time.Second)
 	defer cancel()
 	if err := t.HandshakeContext(ctx); err != nil {

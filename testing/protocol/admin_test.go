@@ -2,6 +2,8 @@ package protocol
 
 import (
 	"encoding/json"
+	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -36,6 +38,56 @@ func (h *house) commit(topic, group string, at int64) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
+}
+
+// TestTheAdminAPIMovesToAnotherAddress with an edit of the file, also if it is the API that makes an edit.
+func TestTheAdminAPIMovesToAnotherAddress(t *testing.T) {
+	h := build(t, "orders")
+	port, err := kafkatest.FreePorts(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := strings.TrimPrefix(h.gw.Admin, "http://")
+	next := fmt.Sprintf("127.0.0.1:%d", port)
+	if err := h.gw.Edit("admin: {listen: "+old, "admin: {listen: "+next); err != nil {
+		t.Fatal(err)
+	}
+	h.wait("the new address", func() bool { return h.gw.AdminAddr().String() == next })
+	h.gw.Admin = "http://" + next
+	if code, body := h.call("GET", "/config", ""); code != 200 || !strings.Contains(body, next) {
+		t.Errorf("%d %s", code, body)
+	}
+	h.wait("the end of the old one", func() bool {
+		c, err := net.Dial("tcp", old)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err != nil
+	})
+	// Another place for the state is refused while the gateway runs.
+	if err := h.gw.Edit("state: {dir: ./state}", "state: {dir: ./other}"); err != nil {
+		t.Fatal(err)
+	}
+	h.wait("the refusal", func() bool {
+		_, body := h.call("GET", "/config", "")
+		return strings.Contains(body, "restart it to use")
+	})
+	if err := h.gw.Edit("state: {dir: ./other}", "state: {dir: ./state}"); err != nil {
+		t.Fatal(err)
+	}
+	// An address that can't be had changes nothing.
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	if err := h.gw.Edit("admin: {listen: "+next, "admin: {listen: "+taken.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	h.wait("the refusal", func() bool {
+		_, body := h.call("GET", "/config", "")
+		return strings.Contains(body, "address already in use")
+	})
 }
 
 // TestTheDemosCurlLines runs the calls of the well-known failover demo as they are written there; only

@@ -146,4 +146,17 @@ virtual_clusters:
 	}
 	_ = plain.Close()
 	h.produce(c, "orders", "z", 1)
+	// A renewed certificate is used for new connections; half of one, between two writes, is not.
+	if err := os.WriteFile(filepath.Join(dir, "server.key"), []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	renewed := certificate(t, dir, "boot.kafka.test")
+	h.wait("the new certificate", func() bool {
+		conn, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port), &tls.Config{RootCAs: renewed, ServerName: "boot.kafka.test"})
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	})
+	h.produce(c, "orders", "old connection", 1)
 }
