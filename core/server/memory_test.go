@@ -30,13 +30,19 @@ func TestMemory(t *testing.T) {
 			relief(m)
 			synctest.Wait()
 			if len(passed) != 1 {
-				t.Errorf("%s: still waits", name)
+				t.Fatalf("%s: still waits", name)
 			}
+			if err := <-passed; err != nil {
+				t.Error(err)
+			}
+			m.Add(1000)
 			m.SetLimit(1)
 			ctx, cancel := context.WithCancel(t.Context())
 			go func() { passed <- m.Wait(ctx) }()
 			cancel()
-			synctest.Wait()
+			if err := <-passed; err == nil {
+				t.Errorf("%s: passed after the end of its session", name)
+			}
 		})
 	}
 }
