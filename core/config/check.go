@@ -1,6 +1,7 @@
 package config
 
 import (
+	"math"
 	"reflect"
 	"strconv"
 	"strings"
@@ -9,8 +10,9 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// check compares a node with the type that it will be decoded into: unknown keys, wrong types and
-// keys that stand twice, each with its place in the file.
+// check compares a node with the type that it will be decoded into: unknown keys and wrong types, each
+// with its place in the file. That type decides what a scalar is, not how YAML would take it: a
+// password 007 has three digits. So check tags all but booleans as text.
 func check(file string, n *yaml.Node, t reflect.Type, path []string) (errs Errors) {
 	bad := func(n *yaml.Node, format string, args ...any) {
 		errs = append(errs, errorAt(file, n, path, format, args...))
@@ -18,10 +20,7 @@ func check(file string, n *yaml.Node, t reflect.Type, path []string) (errs Error
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	if n.Kind == yaml.AliasNode {
-		n = n.Alias
-	}
-	if n.Tag == "!!null" {
+	if isNull(n) {
 		return nil
 	}
 	switch {
@@ -29,6 +28,7 @@ func check(file string, n *yaml.Node, t reflect.Type, path []string) (errs Error
 		if _, err := time.ParseDuration(n.Value); n.Kind != yaml.ScalarNode || err != nil {
 			bad(n, "want a duration like 30s or 5m, got %q", n.Value)
 		}
+		n.Tag = "!!str"
 		return errs
 	case t.Kind() == reflect.Interface:
 		return nil
@@ -47,21 +47,21 @@ func check(file string, n *yaml.Node, t reflect.Type, path []string) (errs Error
 				names = append(names, tag)
 			}
 		}
-		errs = append(errs, pairs(file, n, path, func(k, v *yaml.Node) Errors {
-			ft, ok := fields[k.Value]
-			if !ok {
-				return Errors{errorAt(file, k, path, "unknown key %q%s", k.Value, nearest(k.Value, names))}
+		each(n, func(_ int, k, v *yaml.Node) {
+			if ft, ok := fields[k.Value]; ok {
+				errs = append(errs, check(file, v, ft, sub(path, k.Value))...)
+			} else {
+				bad(k, "unknown key %q%s", k.Value, nearest(k.Value, names))
 			}
-			return check(file, v, ft, sub(path, k.Value))
-		})...)
+		})
 	case reflect.Map:
 		if n.Kind != yaml.MappingNode {
 			bad(n, "want a map")
 			return errs
 		}
-		errs = append(errs, pairs(file, n, path, func(k, v *yaml.Node) Errors {
-			return check(file, v, t.Elem(), sub(path, k.Value))
-		})...)
+		each(n, func(_ int, k, v *yaml.Node) {
+			errs = append(errs, check(file, v, t.Elem(), sub(path, k.Value))...)
+		})
 	case reflect.Slice:
 		if n.Kind != yaml.SequenceNode {
 			bad(n, "want a list")
@@ -78,23 +78,14 @@ func check(file string, n *yaml.Node, t reflect.Type, path []string) (errs Error
 		if !fits(n, t.Kind()) {
 			bad(n, "want a %s, got %q", kindName(t.Kind()), n.Value)
 		}
+		if t.Kind() != reflect.Bool {
+			n.Tag = "!!str"
+		}
 	}
 	return errs
 }
 
-// pairs walks a map and reports keys that stand twice.
-func pairs(file string, n *yaml.Node, path []string, each func(k, v *yaml.Node) Errors) (errs Errors) {
-	seen := map[string]bool{}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		k := n.Content[i]
-		if seen[k.Value] {
-			errs = append(errs, errorAt(file, k, path, "key %q stands twice", k.Value))
-		}
-		seen[k.Value] = true
-		errs = append(errs, each(k, n.Content[i+1])...)
-	}
-	return errs
-}
+func isNull(n *yaml.Node) bool { return n.ShortTag() == "!!null" }
 
 func sub(path []string, name string) []string {
 	return append(path[:len(path):len(path)], name)
@@ -115,13 +106,13 @@ func kindName(k reflect.Kind) string {
 func fits(n *yaml.Node, k reflect.Kind) bool {
 	switch k {
 	case reflect.Bool:
-		return n.Tag == "!!bool"
+		return n.ShortTag() == "!!bool"
 	case reflect.Int, reflect.Int32, reflect.Int64:
 		_, ok := size(n.Value)
 		return ok
 	case reflect.Float64:
-		_, err := strconv.ParseFloat(n.Value, 64)
-		return err == nil
+		f, err := strconv.ParseFloat(n.Value, 64)
+		return err == nil && !math.IsNaN(f) && !math.IsInf(f, 0)
 	}
 	return true
 }
@@ -131,7 +122,7 @@ func size(s string) (int64, bool) {
 	for unit, f := range map[string]int64{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "KB": 1e3, "MB": 1e6, "GB": 1e9} {
 		if v, ok := strings.CutSuffix(s, unit); ok {
 			n, err := strconv.ParseInt(strings.TrimSpace(v), 10, 64)
-			return n * f, err == nil
+			return n * f, err == nil && n <= math.MaxInt64/f && n >= math.MinInt64/f
 		}
 	}
 	n, err := strconv.ParseInt(s, 10, 64)

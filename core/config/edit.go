@@ -1,12 +1,9 @@
 package config
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"reflect"
-	"regexp"
-	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -21,14 +18,12 @@ type Edit struct {
 }
 
 // Apply makes edits that touch only the lines they must: comments, order and style of everything
-// else stay. It verifies that the result says what was asked for and nothing else.
+// else stay. It verifies that the result says what was asked for and nothing else. Deleting what is
+// not there is done.
 func Apply(source []byte, edits ...Edit) ([]byte, error) {
 	for _, e := range edits {
 		out, err := apply(source, e)
 		if err != nil {
-			return nil, fmt.Errorf("edit of %s: %w", strings.Join(e.Path, "."), err)
-		}
-		if err := verify(source, out, e); err != nil {
 			return nil, fmt.Errorf("edit of %s: %w", strings.Join(e.Path, "."), err)
 		}
 		source = out
@@ -39,341 +34,188 @@ func Apply(source []byte, edits ...Edit) ([]byte, error) {
 var errShape = errors.New("the file is written in a way that can't be edited in place (anchors, or values over several lines); edit it by hand")
 
 func apply(source []byte, e Edit) ([]byte, error) {
-	var doc yaml.Node
-	if err := yaml.Unmarshal(source, &doc); err != nil {
-		return nil, err
+	written, plain, errs := parse("", source)
+	if len(errs) > 0 {
+		return nil, errs.sorted()
 	}
-	if len(doc.Content) == 0 {
+	if e.Delete && !there(plain, e.Path) {
+		return source, nil
+	}
+	t := newText(source)
+	cuts := t.edit(written, e)
+	if cuts == nil {
 		return nil, errShape
 	}
-	t := text{lines(source)}
-	n := doc.Content[0]
-	for i, key := range e.Path {
+	out := t.with(cuts...)
+	return out, verify(plain, out, e)
+}
+
+func there(n *yaml.Node, path []string) bool {
+	for _, name := range path {
+		n = find(n, name)
+	}
+	return n != nil
+}
+
+// edit returns the cuts that make an edit of what is written; nil if there are none.
+func (t *text) edit(n *yaml.Node, e Edit) []cut {
+	var k *yaml.Node
+	for i, name := range e.Path {
 		if n.Kind == yaml.AliasNode || n.Anchor != "" {
-			return nil, errShape
+			return nil
 		}
-		next := find(n, key)
-		if next == nil {
-			if e.Delete {
-				return source, nil
+		key, v := entry(n, name)
+		switch last := i == len(e.Path)-1; {
+		case v == nil && e.Delete: // it comes from a merged map
+			return nil
+		case v == nil:
+			value := e.Value
+			for j := len(e.Path) - 1; j > i; j-- {
+				value = map[string]any{e.Path[j]: value}
 			}
-			return t.insert(n, key, nest(e.Path[i+1:], e.Value))
+			return t.insert(k, n, name, value)
+		case last && e.Delete:
+			return t.remove(n, key, v)
+		case last:
+			return t.replace(key, v, e.Value)
 		}
-		if i == len(e.Path)-1 {
-			if e.Delete {
-				return t.remove(n, key)
-			}
-			return t.replace(next, e.Value)
-		}
-		n = next
-	}
-	return nil, errShape
-}
-
-func nest(path []string, v any) any {
-	for _, k := range slices.Backward(path) {
-		v = map[string]any{k: v}
-	}
-	return v
-}
-
-func keyNode(n *yaml.Node, key string) *yaml.Node {
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value == key {
-			return n.Content[i]
-		}
+		k, n = key, v
 	}
 	return nil
 }
 
-// text is the source by lines, each with its line end.
-type text struct{ lines []string }
-
-// lines cuts where YAML counts a new line: also behind a lone CR, NEL, LS and PS.
-func lines(b []byte) (out []string) {
-	s := string(b)
-	for {
-		at := lineBreak.FindStringIndex(s)
-		if at == nil {
-			return append(out, s)
+// replace writes another value over one that stands on one line, or fills an empty one.
+func (t *text) replace(k, v *yaml.Node, value any) []cut {
+	if isEmpty(v) && k != nil {
+		at, ok := t.entryEnd(k, v)
+		space := " "
+		if !t.has(at-1, ':') {
+			space = ": "
 		}
-		out, s = append(out, s[:at[1]]), s[at[1]:]
+		return t.inLine(at, at, ok, space+render(value))
 	}
+	if v.Kind == yaml.AliasNode || v.Anchor != "" {
+		return nil
+	}
+	to, ok := t.end(v)
+	return t.inLine(t.at(v), to, ok, render(value))
 }
 
-var lineBreak = regexp.MustCompile("\r\n|[\n\r\u0085\u2028\u2029]")
-
-func (t text) bytes() []byte { return []byte(strings.Join(t.lines, "")) }
-
-// column is the byte position of a node's column, which counts runes.
-func (t text) column(n *yaml.Node) (line, at int) {
-	line = n.Line - 1
-	r := 1
-	for i := range t.lines[line] {
-		if r == n.Column {
-			return line, i
-		}
-		r++
+// inLine is a cut, if it is ok and within a line.
+func (t *text) inLine(from, to int, ok bool, with string) []cut {
+	if !ok || t.line(from) != t.line(to) {
+		return nil
 	}
-	return line, len(t.lines[line])
+	return []cut{{from, to, with}}
 }
 
-// replace writes another value over a scalar, or fills an empty one.
-func (t text) replace(n *yaml.Node, v any) ([]byte, error) {
-	line, from := t.column(n)
-	s := t.lines[line]
-	switch {
-	case n.Kind == yaml.ScalarNode && n.Tag == "!!null" && n.Value == "":
-		from = len(strings.TrimRight(strings.SplitN(s, " #", 2)[0], " \r\n"))
-		t.lines[line] = s[:from] + " " + render(v) + s[from:]
-		return t.bytes(), nil
-	case n.Kind == yaml.ScalarNode:
-		to, ok := scalarEnd(s, from, n)
-		if !ok {
-			return nil, errShape
-		}
-		t.lines[line] = s[:from] + render(v) + s[to:]
-		return t.bytes(), nil
-	case n.Style&yaml.FlowStyle != 0:
-		endLine, to, ok := t.flowEnd(line, from)
-		if !ok || endLine != line {
-			return nil, errShape
-		}
-		t.lines[line] = s[:from] + render(v) + s[to+1:]
-		return t.bytes(), nil
-	}
-	return nil, errShape
-}
-
-func scalarEnd(s string, from int, n *yaml.Node) (int, bool) {
-	switch {
-	case n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
-		return 0, false
-	case n.Style&yaml.DoubleQuotedStyle != 0:
-		for i := from + 1; i < len(s); i++ {
-			switch s[i] {
-			case '\\':
-				i++
-			case '"':
-				return i + 1, true
-			}
-		}
-		return 0, false
-	case n.Style&yaml.SingleQuotedStyle != 0:
-		for i := from + 1; i < len(s); i++ {
-			if s[i] == '\'' {
-				if i+1 < len(s) && s[i+1] == '\'' {
-					i++
-					continue
-				}
-				return i + 1, true
-			}
-		}
-		return 0, false
-	}
-	if !strings.HasPrefix(s[from:], n.Value) {
-		return 0, false
-	}
-	return from + len(n.Value), true
-}
-
-// flowEnd finds the bracket that closes the one at from.
-func (t text) flowEnd(line, from int) (endLine, at int, ok bool) {
-	depth, quote := 0, byte(0)
-	for ; line < len(t.lines); line, from = line+1, 0 {
-		s := t.lines[line]
-		for i := from; i < len(s); i++ {
-			switch c := s[i]; {
-			case quote != 0:
-				if c == '\\' && quote == '"' {
-					i++
-				} else if c == quote {
-					quote = 0
-				}
-			case (c == '"' || c == '\'') && (i == 0 || strings.IndexByte(" \t{[,:", s[i-1]) >= 0): // not in it's
-				quote = c
-			case c == '#' && i > 0 && (s[i-1] == ' ' || s[i-1] == '\t'):
-				i = len(s)
-			case c == '{' || c == '[':
-				depth++
-			case c == '}' || c == ']':
-				if depth--; depth == 0 {
-					return line, i, true
-				}
-			}
-		}
-	}
-	return 0, 0, false
-}
-
-// insert adds a key to a map.
-func (t text) insert(n *yaml.Node, key string, v any) ([]byte, error) {
-	switch {
-	case n.Kind == yaml.ScalarNode && n.Tag == "!!null":
-		return t.replace(n, map[string]any{key: v})
+// insert adds a key to n, the value of k.
+func (t *text) insert(k, n *yaml.Node, key string, value any) []cut {
+	switch written := scalar(key) + ": " + render(value); {
+	case isNull(n):
+		return t.replace(k, n, map[string]any{key: value})
 	case n.Kind != yaml.MappingNode:
-		return nil, errShape
-	case n.Style&yaml.FlowStyle != 0 || len(n.Content) == 0:
-		line, from := t.column(n)
-		end, at, ok := t.flowEnd(line, from)
-		if !ok {
-			return nil, errShape
-		}
-		s := t.lines[end]
-		before := strings.TrimRight(s[:at], " ")
-		space := s[len(before):at]
-		sep := ", "
-		if len(n.Content) == 0 || t.endsWithComma(end, before) {
-			sep = ""
-		}
-		if before == "" && sep == "" && len(n.Content) > 0 {
-			// One key a line, each with a comma.
-			indent := strings.Repeat(" ", n.Content[0].Column-1)
-			t.lines = slices.Insert(t.lines, end, indent+scalar(key)+": "+render(v)+",\n")
-			return t.bytes(), nil
-		}
-		t.lines[end] = before + sep + scalar(key) + ": " + render(v) + space + s[at:]
-		return t.bytes(), nil
-	}
-	indent := strings.Repeat(" ", n.Content[0].Column-1)
-	at := t.blockEnd(n)
-	if at > 0 && !strings.HasSuffix(t.lines[at-1], "\n") {
-		t.lines[at-1] += "\n"
-	}
-	t.lines = slices.Insert(t.lines, at, indent+scalar(key)+": "+render(v)+"\n")
-	return t.bytes(), nil
-}
-
-// endsWithComma reports that the last thing before a position is a comma: the end of before, or of a
-// line above it.
-func (t text) endsWithComma(line int, before string) bool {
-	for {
-		before = strings.TrimSpace(strings.SplitN(" "+before, " #", 2)[0])
-		if before != "" || line == 0 {
-			return strings.HasSuffix(before, ",")
-		}
-		line--
-		before = strings.TrimRight(t.lines[line], "\r\n")
+		return nil
+	case n.Style&yaml.FlowStyle != 0:
+		return t.insertFlow(n, written)
+	default:
+		return t.insertBlock(n, written)
 	}
 }
 
-// blockEnd is the index of the line behind the last one of a block map, without the comments and
-// blank lines that follow.
-func (t text) blockEnd(n *yaml.Node) int { return lastLine(n, t) + 1 }
-
-// lastLine is the index of the last line that a node stands on.
-func lastLine(n *yaml.Node, t text) int {
-	last := n.Line - 1
-	if n.Style&yaml.FlowStyle != 0 && (n.Kind == yaml.MappingNode || n.Kind == yaml.SequenceNode) {
-		line, from := t.column(n)
-		if end, _, ok := t.flowEnd(line, from); ok {
-			return end
-		}
+func (t *text) insertBlock(n *yaml.Node, written string) []cut {
+	last := len(n.Content) - 1
+	at := t.start(t.lastLine(n.Content[last-1], n.Content[last]) + 1)
+	line := strings.Repeat(" ", n.Content[0].Column-1) + written + t.eol
+	if t.start(t.line(at)) != at { // the last line has no end
+		line = t.eol + line
 	}
-	if n.Kind == yaml.ScalarNode && n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
-		last += strings.Count(n.Value, "\n")
-	}
-	for _, c := range n.Content {
-		last = max(last, lastLine(c, t))
-	}
-	return last
+	return []cut{{at, at, line}}
 }
 
-// remove deletes a key with its value.
-func (t text) remove(n *yaml.Node, key string) ([]byte, error) {
-	k, v := keyNode(n, key), find(n, key)
+// insertFlow writes the new key as the last one is: on a line of its own or behind it, with a comma
+// behind or without.
+func (t *text) insertFlow(n *yaml.Node, written string) []cut {
+	from := t.at(n)
+	if !t.has(from, '{') {
+		return nil
+	}
+	if len(n.Content) == 0 {
+		return []cut{{from + 1, from + 1, written}}
+	}
+	end, ok := t.lastEnd(n)
+	if !ok {
+		return nil
+	}
+	behind := end
+	comma := t.has(t.next(end), ',')
+	if comma {
+		behind = t.next(end) + 1
+	}
+	first := t.at(n.Content[len(n.Content)-2])
+	start, next := t.start(t.line(first)), t.start(t.line(behind)+1)
+	switch own := t.leads(first) && t.next(behind) >= next; {
+	case own && comma:
+		return []cut{{next, next, t.s[start:first] + written + "," + t.eol}}
+	case own:
+		return []cut{{end, end, ","}, {next, next, t.s[start:first] + written + t.eol}}
+	case comma:
+		return []cut{{behind, behind, " " + written + ","}}
+	}
+	return []cut{{end, end, ", " + written}}
+}
+
+// remove deletes a key with its value, and the lines that are its own.
+func (t *text) remove(n, k, v *yaml.Node) []cut {
 	if k == nil {
-		return nil, errShape
+		return nil
 	}
-	line, from := t.column(k)
 	if n.Style&yaml.FlowStyle != 0 {
-		end := lastLine(v, t)
-		if end != line {
-			return nil, errShape
-		}
-		s := t.lines[line]
-		vl, vf := t.column(v)
-		var to int
-		var ok bool
-		if v.Style&yaml.FlowStyle != 0 && v.Kind != yaml.ScalarNode {
-			_, to, ok = t.flowEnd(vl, vf)
-			to++
-		} else {
-			to, ok = scalarEnd(s, vf, v)
-		}
-		if !ok {
-			return nil, errShape
-		}
-		rest := strings.TrimLeft(s[to:], " ")
-		if strings.HasPrefix(rest, ",") {
-			rest = strings.TrimLeft(rest[1:], " ")
-			t.lines[line] = s[:from] + rest
-		} else {
-			t.lines[line] = strings.TrimRight(strings.TrimRight(s[:from], " "), ",") + s[to:]
-		}
-		return t.bytes(), nil
+		return t.removeFlow(k, v)
 	}
-	if strings.TrimSpace(t.lines[line][:from]) != "" {
-		return nil, errShape // the first key of a list item
+	from, last := t.at(k), t.lastLine(k, v)
+	if !t.leads(from) {
+		return nil // the first key of a list item
 	}
-	end := max(lastLine(v, t), line)
 	if len(n.Content) == 2 {
 		// A map without keys must still be a map.
-		t.lines[line] = t.lines[line][:from] + "{}\n"
-		t.lines = slices.Delete(t.lines, line+1, end+1)
-		return t.bytes(), nil
+		end := t.start(last + 1)
+		return []cut{{from, from + len(strings.TrimRight(t.s[from:end], "\r\n\u0085\u2028\u2029")), "{}"}}
 	}
-	t.lines = slices.Delete(t.lines, line, end+1)
-	return t.bytes(), nil
+	return []cut{{t.start(t.line(from)), t.start(last + 1), ""}}
 }
 
-// render writes a value in flow style.
-func render(v any) string {
-	switch x := v.(type) {
-	case map[string]any:
-		keys := make([]string, 0, len(x))
-		for k := range x {
-			keys = append(keys, k)
-		}
-		slices.Sort(keys)
-		parts := make([]string, len(keys))
-		for i, k := range keys {
-			parts[i] = scalar(k) + ": " + render(x[k])
-		}
-		return "{" + strings.Join(parts, ", ") + "}"
-	case string:
-		return scalar(x)
+func (t *text) removeFlow(k, v *yaml.Node) []cut {
+	from := t.at(k)
+	to, ok := t.entryEnd(k, v)
+	if !ok {
+		return nil
 	}
-	return fmt.Sprint(v)
+	comma := t.has(t.next(to), ',')
+	if comma {
+		to = t.next(to) + 1
+	}
+	if next := t.start(t.line(to) + 1); t.leads(from) && t.next(to) >= next {
+		return []cut{{t.start(t.line(from)), next, ""}}
+	}
+	if comma {
+		return t.inLine(from, to+len(t.s[to:])-len(strings.TrimLeft(t.s[to:], " ")), true, "")
+	}
+	before := strings.TrimSuffix(strings.TrimRight(t.s[:from], " "), ",")
+	return t.inLine(len(before), to, true, "")
 }
 
-var plain = regexp.MustCompile(`^[A-Za-z_/][A-Za-z0-9_./-]*$`)
-
-// scalar writes a text, quoted where YAML would take it for something else.
-func scalar(s string) string {
-	if plain.MatchString(s) {
-		var n yaml.Node
-		if yaml.Unmarshal([]byte(s), &n) == nil && len(n.Content) == 1 && n.Content[0].Tag == "!!str" {
-			return s
-		}
+// verify compares the result with the same edit made on the values.
+func verify(before *yaml.Node, after []byte, e Edit) error {
+	_, root, errs := parse("", after)
+	if len(errs) > 0 {
+		return errors.Join(errShape, errs)
 	}
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\t", `\t`).Replace(s) + `"`
-}
-
-// verify compares the result with the same edit made on the decoded values.
-func verify(before, after []byte, e Edit) error {
 	var want, got any
-	if err := yaml.Unmarshal(before, &want); err != nil {
-		return err
-	}
-	if err := yaml.Unmarshal(after, &got); err != nil {
+	if err := errors.Join(before.Decode(&want), root.Decode(&got)); err != nil {
 		return errors.Join(errShape, err)
 	}
-	want = set(normal(want), e.Path, e)
-	if !reflect.DeepEqual(normal(want), normal(got)) {
-		return errShape
-	}
-	if bytes.Equal(before, after) && !e.Delete && !reflect.DeepEqual(normal(want), normal(got)) {
+	if !reflect.DeepEqual(normal(set(want, e.Path, e)), normal(got)) {
 		return errShape
 	}
 	return nil
@@ -403,7 +245,10 @@ func set(v any, path []string, e Edit) any {
 	return m
 }
 
-// normal makes empty maps and nothing equal and numbers comparable.
+// other is a value that is no text, as it is printed: numbers have many types.
+type other string
+
+// normal makes values comparable.
 func normal(v any) any {
 	switch x := v.(type) {
 	case map[string]any:
@@ -412,19 +257,14 @@ func normal(v any) any {
 			out[k] = normal(y)
 		}
 		return out
-	case map[any]any: // keys that are numbers, say
-		out := map[string]any{}
-		for k, y := range x {
-			out[fmt.Sprint(k)] = normal(y)
+	case []any:
+		out := make([]any, len(x))
+		for i := range x {
+			out[i] = normal(x[i])
 		}
 		return out
-	case []any:
-		for i := range x {
-			x[i] = normal(x[i])
-		}
-		return x
-	case nil:
-		return nil
+	case string, nil:
+		return v
 	}
-	return fmt.Sprint(v)
+	return other(fmt.Sprint(v))
 }

@@ -62,7 +62,7 @@ func TestEditsOfABlockFile(t *testing.T) {
 		"a quoted topic":         {Edit{Path: routingOf("topics", "quoted name", "cluster"), Value: "dr"}, `{cluster: "prod"}`, `{cluster: dr}`},
 		"behind other letters":   {Edit{Path: routingOf("topics", "Bücher", "names", "dr"), Value: "b"}, `{dr: "a, b: {c}"}} # Ü`, `{dr: b}} # Ü`},
 		"a flow key":             {Edit{Path: routingOf("topics", "Bücher", "names", "prod"), Value: "p"}, `{dr: "a, b: {c}"}}`, `{dr: "a, b: {c}", prod: p}}`},
-		"a flow key, comma":      {Edit{Path: routingOf("topics", "app-*", "unplanned"), Value: "always"}, `cluster: prod, }`, `cluster: prod,unplanned: always }`},
+		"a flow key, comma":      {Edit{Path: routingOf("topics", "app-*", "unplanned"), Value: "always"}, `cluster: prod, }`, `cluster: prod, unplanned: always, }`},
 		"the default":            {Edit{Path: routingOf("default"), Value: "dr"}, "'prod' # the rest", "dr # the rest"},
 		"a topic of the default": {Edit{Path: routingOf("topics", "new.topic"), Value: dr}, "last: {cluster: 'prod'}\n", "last: {cluster: 'prod'}\n            new.topic: {cluster: dr}\n"},
 		"a topic of a glob":      {Edit{Path: routingOf("topics", "app-1"), Value: dr}, "last: {cluster: 'prod'}\n", "last: {cluster: 'prod'}\n            app-1: {cluster: dr}\n"},
@@ -138,26 +138,31 @@ func TestEditsOfOtherShapes(t *testing.T) {
 		edit   Edit
 		want   string
 	}{
-		"CRLF":              {"a: 1\r\nb: {c: x}\r\nd: 2\r\n", Edit{Path: []string{"b", "c"}, Value: "y"}, "a: 1\r\nb: {c: y}\r\nd: 2\r\n"},
-		"CRLF, empty":       {"a: 1\r\nb:\r\nd: 2\r\n", Edit{Path: []string{"b"}, Value: "y"}, "a: 1\r\nb: y\r\nd: 2\r\n"},
-		"no last line end":  {"a: 1\nb: x", Edit{Path: []string{"b"}, Value: "y"}, "a: 1\nb: y"},
-		"behind the last":   {"a: 1\nb: x", Edit{Path: []string{"c"}, Value: "y"}, "a: 1\nb: x\nc: y\n"},
-		"several lines":     {"t: {\n  a: {c: x}, # it's }\n  b: {c: x}\n}\n", Edit{Path: []string{"t", "b", "c"}, Value: "y"}, "t: {\n  a: {c: x}, # it's }\n  b: {c: y}\n}\n"},
-		"several, inserted": {"t: {\n  a: {c: x}, # it's }\n  b: {c: x}}\n", Edit{Path: []string{"t", "d"}, Value: "y"}, "t: {\n  a: {c: x}, # it's }\n  b: {c: x}, d: y}\n"},
-		"empty, a comment":  {"a: # none yet\nb: 1\n", Edit{Path: []string{"a", "c"}, Value: "y"}, "a: {c: y} # none yet\nb: 1\n"},
-		"a lone CR":         {"a: x # one\r# two\nb: x", Edit{Path: []string{"b"}, Value: "y"}, "a: x # one\r# two\nb: y"},
-		"a line separator":  {"a: x # one\u2028# two\nb: x", Edit{Path: []string{"b"}, Value: "y"}, "a: x # one\u2028# two\nb: y"},
-		"a number as a key": {"t: {2024: {c: x}, b: {c: x}}\n", Edit{Path: []string{"t", "b", "c"}, Value: "y"}, "t: {2024: {c: x}, b: {c: y}}\n"},
-		"a trailing comma":  {"t: {\n  a: {c: x}, # last\n  }\n", Edit{Path: []string{"t", "b"}, Value: "y"}, "t: {\n  a: {c: x}, # last\n  b: y,\n  }\n"},
-		"an apostrophe":     {"t: {a: {c: it's}}\n", Edit{Path: []string{"t", "b"}, Value: "y"}, "t: {a: {c: it's}, b: y}\n"},
-		"a list":            {"l:\n- a: x\n  b: x\n- a: x # second\n", Edit{Path: []string{"l", "1", "a"}, Value: "y"}, "l:\n- a: x\n  b: x\n- a: y # second\n"},
-		"a flow list":       {"l: [x, 'it''s', \"x\\\"\", z]\n", Edit{Path: []string{"l", "1"}, Value: "y"}, "l: [x, y, \"x\\\"\", z]\n"},
-		"escapes":           {"l: [x, \"x\\\"\", z]\n", Edit{Path: []string{"l", "1"}, Value: "y"}, "l: [x, y, z]\n"},
-		"brackets in texts": {"m: {a: \"}\", b: '}{', c: x}\n", Edit{Path: []string{"m", "d"}, Value: "y"}, "m: {a: \"}\", b: '}{', c: x, d: y}\n"},
-		"behind a literal":  {"m:\n  a: |\n    one\n    two\nn: x\n", Edit{Path: []string{"m", "b"}, Value: "y"}, "m:\n  a: |\n    one\n    two\n  b: y\nn: x\n"},
-		"a document":        {"---\n# first\na: x\n", Edit{Path: []string{"a"}, Value: "y"}, "---\n# first\na: y\n"},
-		"a null":            {"a: ~ # none\n", Edit{Path: []string{"a"}, Value: "y"}, "a: y # none\n"},
+		"CRLF":              {"a: 1\r\nb: {c: x}\r\nd: 2\r\n", Edit{Path: []string{"b", "c"}, Value: "w"}, "a: 1\r\nb: {c: w}\r\nd: 2\r\n"},
+		"CRLF, empty":       {"a: 1\r\nb:\r\nd: 2\r\n", Edit{Path: []string{"b"}, Value: "w"}, "a: 1\r\nb: w\r\nd: 2\r\n"},
+		"no last line end":  {"a: 1\nb: x", Edit{Path: []string{"b"}, Value: "w"}, "a: 1\nb: w"},
+		"behind the last":   {"a: 1\nb: x", Edit{Path: []string{"c"}, Value: "w"}, "a: 1\nb: x\nc: w\n"},
+		"several lines":     {"t: {\n  a: {c: x}, # it's }\n  b: {c: x}\n}\n", Edit{Path: []string{"t", "b", "c"}, Value: "w"}, "t: {\n  a: {c: x}, # it's }\n  b: {c: w}\n}\n"},
+		"several, inserted": {"t: {\n  a: {c: x}, # it's }\n  b: {c: x}}\n", Edit{Path: []string{"t", "d"}, Value: "w"}, "t: {\n  a: {c: x}, # it's }\n  b: {c: x}, d: w}\n"},
+		"empty, a comment":  {"a: # none yet\nb: 1\n", Edit{Path: []string{"a", "c"}, Value: "w"}, "a: {c: w} # none yet\nb: 1\n"},
+		"a lone CR":         {"a: x # one\r# two\nb: x", Edit{Path: []string{"b"}, Value: "w"}, "a: x # one\r# two\nb: w"},
+		"a line separator":  {"a: x # one\u2028# two\nb: x", Edit{Path: []string{"b"}, Value: "w"}, "a: x # one\u2028# two\nb: w"},
+		"a number as a key": {"t: {2024: {c: x}, b: {c: x}}\n", Edit{Path: []string{"t", "b", "c"}, Value: "w"}, "t: {2024: {c: x}, b: {c: w}}\n"},
+		"a trailing comma":  {"t: {\n  a: {c: x}, # last\n  }\n", Edit{Path: []string{"t", "b"}, Value: "w"}, "t: {\n  a: {c: x}, # last\n  b: w,\n  }\n"},
+		"an apostrophe":     {"t: {a: {c: it's}}\n", Edit{Path: []string{"t", "b"}, Value: "w"}, "t: {a: {c: it's}, b: w}\n"},
+		"a list":            {"l:\n- a: x\n  b: x\n- a: x # second\n", Edit{Path: []string{"l", "1", "a"}, Value: "w"}, "l:\n- a: x\n  b: x\n- a: w # second\n"},
+		"a flow list":       {"l: [x, 'it''s', \"x\\\"\", z]\n", Edit{Path: []string{"l", "1"}, Value: "w"}, "l: [x, w, \"x\\\"\", z]\n"},
+		"escapes":           {"l: [x, \"x\\\"\", z]\n", Edit{Path: []string{"l", "1"}, Value: "w"}, "l: [x, w, z]\n"},
+		"brackets in texts": {"m: {a: \"}\", b: '}{', c: x}\n", Edit{Path: []string{"m", "d"}, Value: "w"}, "m: {a: \"}\", b: '}{', c: x, d: w}\n"},
+		"behind a literal":  {"m:\n  a: |\n    one\n    two\nn: x\n", Edit{Path: []string{"m", "b"}, Value: "w"}, "m:\n  a: |\n    one\n    two\n  b: w\nn: x\n"},
+		"a document":        {"---\n# first\na: x\n", Edit{Path: []string{"a"}, Value: "w"}, "---\n# first\na: w\n"},
+		"a null":            {"a: ~ # none\n", Edit{Path: []string{"a"}, Value: "w"}, "a: w # none\n"},
 		"the last of a map": {"m:\n  a: x\nn: x\n", Edit{Path: []string{"m", "a"}, Delete: true}, "m:\n  {}\nn: x\n"},
+		"a list of maps":    {"m:\n  l:\n  - a: {\n}\n  - |-\n    # one\n\n    two\n\n# n\nn: x\n", Edit{Path: []string{"m", "b"}, Value: "w"}, "m:\n  l:\n  - a: {\n}\n  - |-\n    # one\n\n    two\n  b: w\n\n# n\nn: x\n"},
+		"a short map":       {"l: [a: {b: x}, c: {}]\n", Edit{Path: []string{"l", "0", "a", "d"}, Value: "w"}, "l: [a: {b: x, d: w}, c: {}]\n"},
+		"a key alone":       {"m: {a}\n", Edit{Path: []string{"m", "a"}, Value: "w"}, "m: {a: w}\n"},
+		"behind a lone key": {"m: {a , # none\n}\n", Edit{Path: []string{"m", "b"}, Value: "w"}, "m: {a , b: w, # none\n}\n"},
+		"a key of its own":  {"b: &b {c: x}\nm: {<<: *b}\n", Edit{Path: []string{"m", "c"}, Value: "w"}, "b: &b {c: x}\nm: {<<: *b, c: w}\n"},
 	} {
 		got, err := Apply([]byte(c.source), c.edit)
 		if err != nil || string(got) != c.want {
@@ -175,6 +180,7 @@ func TestShapesThatAreNotEdited(t *testing.T) {
 		"an alias":            {"a: &x {c: 1}\nb: *x\n", Edit{Path: []string{"b", "c"}, Value: 2}},
 		"what is aliased":     {"a: &x {c: 1}\nb: *x\n", Edit{Path: []string{"a", "c"}, Value: 2}},
 		"an aliased value":    {"a: &x one\nb: *x\n", Edit{Path: []string{"a"}, Value: "two"}},
+		"a merged key":        {"a: &x {c: 1}\nb: {<<: *x, d: 1}\n", Edit{Path: []string{"b", "c"}, Delete: true}},
 		"a merged map":        {"a: &x {c: 1}\nb: {<<: *x, d: 1}\n", Edit{Path: []string{"a", "c"}, Value: 2}},
 		"a text over lines":   {"a: one\n  two\nb: x\n", Edit{Path: []string{"a"}, Value: "y"}},
 		"quoted over lines":   {"a: \"one\n  two\"\nb: x\n", Edit{Path: []string{"a"}, Value: "y"}},
@@ -317,14 +323,4 @@ func nobody(t *testing.T) {
 		must(t, syscall.Setfsuid(0))
 		runtime.UnlockOSThread()
 	})
-}
-
-// TestAChainMayBeAnAlias of another virtual cluster's.
-func TestAChainMayBeAnAlias(t *testing.T) {
-	src := strings.Replace(example, "chain:\n", "chain: &c\n", 1) + "  other:\n    listen: {bootstrap: 127.0.0.1:7969, brokers: {ports: 7970-8009}}\n    chain: *c\n"
-	s, err := Parse("x.yaml", []byte(src))
-	must(t, err)
-	if a, b := len(s.VirtualClusters[0].Chain), len(s.VirtualClusters[1].Chain); a == 0 || a != b {
-		t.Errorf("chains of %d and %d", a, b)
-	}
 }

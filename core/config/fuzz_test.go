@@ -83,6 +83,8 @@ func written(style []byte) []byte {
 		"# before\nNAME: {cluster: prod,}\n\n# behind\n", "NAME:\n", "NAME: {\n  cluster: prod, # it's }\n  unplanned: never\n}\n", "\"NAME\": {cluster: \"prod\"}\n",
 		"NAME:\n  names:\n    # in between\n    dr: x\n\n  cluster: prod\n", "'NAME': ~ # nothing\n", "NAME:\n  cluster: >-\n    prod\n", "NAME: &one {cluster: prod}\nof-NAME: *one\n",
 		"NAME: {cluster: \"pr\\x6fd\"}\n", "NAME: {}\n", "NAME:\n  cluster: \"prod\"\n  names: {dr: it's}\n", "? NAME\n: cluster: prod\n", "NAME: {\"cluster\":prod}\n",
+		"NAME: {\n  cluster: prod,\n  # more to come\n}\n", "NAME: {<<: {cluster: prod}}\n", "123:\n", "null: {cluster: prod}\n", "1.5: {cluster: prod}\n",
+		"NAME:\n  cluster: |-\n    prod\n", "NAME: {cluster: prod,\n  names: {dr: 007}} # why\n", "NAME:\n  cluster: pr\n   od\n",
 	}
 	flow := []string{"NAME: {cluster: prod}", "'NAME': {cluster: 'prod'} # it's }\n", "\"NAME\": { }", "\n# [\nNAME: {cluster: \"prod\", names: {dr: x}}", "NAME: ", "NAME"}
 	name := func(i int) string { return []string{"orders", "new.topic", "app-*"}[i%3] + strings.Repeat("x", i/3) }
@@ -114,20 +116,26 @@ func written(style []byte) []byte {
 // and differs nowhere else: not in its comments, not in its order, not in another line.
 func FuzzEdit(f *testing.F) {
 	sources := []string{example, block, strings.ReplaceAll(block, "\n", "\r\n")}
-	for i, topic := range []string{"orders", "new.topic", "app-*", "007", "a \"b\" 'c' #d: {e}", "Ü", "null", "<<", "-"} {
+	for i, topic := range []string{"orders", "new.topic", "app-*", "007", "123", "1.5", "a \"b\" 'c' #d: {e}", "Ü", "null", "<<", "-"} {
 		for op := range 5 {
 			f.Add([]byte(sources[(i+op)%3]), byte(op), topic, "dr")
 		}
 	}
-	for i := range byte(48) {
-		f.Add([]byte{i / 16, i % 16, 3 * i, i + 1}, i%5, []string{"orders", "new.topic", "t"}[i%3], "none")
+	for i := range byte(60) {
+		f.Add([]byte{i / 16, i % 16, 3 * i, i + 1}, i, []string{"orders", "new.topic", "t"}[i%3], "none")
 	}
 	f.Fuzz(func(t *testing.T, source []byte, op byte, topic, cluster string) {
 		s, err := Parse("x.yaml", source)
 		if err != nil {
 			source = written(source)
-			s, err = Parse("x.yaml", source)
 		}
+		// All other breaks of lines, and what some editors write before the first one.
+		ends := []string{"\n", "\r\n", "\r", "\u0085", "\u2028", "\u2029"}
+		source = bytes.ReplaceAll(source, []byte("\n"), []byte(ends[op/5%6]))
+		if op/30%2 == 1 {
+			source = append([]byte(bom), bytes.TrimPrefix(source, []byte(bom))...)
+		}
+		s, err = Parse("x.yaml", source)
 		if err != nil {
 			return
 		}
@@ -197,9 +205,22 @@ func FuzzEdit(f *testing.F) {
 
 func empty(s string) bool { return s == "" }
 
-func decoded(t *testing.T, b []byte) any {
-	var v any
-	must(t, yaml.Unmarshal(b, &v))
+// lines are those of a file, each with its end.
+func lines(b []byte) (out []string) {
+	t := newText(b)
+	for i, from := range t.starts {
+		out = append(out, t.s[from:t.start(i+1)])
+	}
+	return out
+}
+
+func decoded(t *testing.T, b []byte) (v any) {
+	t.Helper()
+	_, root, errs := parse("x.yaml", b)
+	if len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	must(t, root.Decode(&v))
 	return v
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -16,25 +17,31 @@ import (
 
 // Load reads and parses a file. Everything wrong with it comes as one Errors.
 func Load(path string) (*Snapshot, error) {
-	source, err := os.ReadFile(path)
+	source, err := readFile(path)
 	if err != nil {
 		return nil, err
 	}
 	return Parse(path, source)
 }
 
+// readFile reads a file, or so much of it that Parse refuses it.
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	return io.ReadAll(io.LimitReader(f, sizeLimit+1))
+}
+
 // Parse parses the content of a file; path is for messages and relative paths.
 func Parse(path string, source []byte) (*Snapshot, error) {
-	var doc yaml.Node
-	if err := yaml.Unmarshal(source, &doc); err != nil {
-		return nil, Errors{syntaxError(path, err)}
+	_, root, errs := parse(path, source)
+	if len(errs) > 0 {
+		return nil, errs.sorted()
 	}
-	if len(doc.Content) == 0 || doc.Content[0].Kind != yaml.MappingNode {
-		return nil, Errors{errorAt(path, nil, nil, "the file is empty: it needs at least clusters and virtual_clusters")}
-	}
-	root := doc.Content[0]
 	masked := clone(root)
-	errs := expand(path, root, masked, nil)
+	errs = expand(path, root, masked, nil)
 	s := defaults()
 	sum := sha256.Sum256(source)
 	s.Path, s.Source, s.Revision = path, source, hex.EncodeToString(sum[:])[:12]
@@ -50,17 +57,6 @@ func Parse(path string, source []byte) (*Snapshot, error) {
 		s.State.Dir = filepath.Join(filepath.Dir(path), s.State.Dir)
 	}
 	return &s, nil
-}
-
-var syntaxLine = regexp.MustCompile(`line (\d+): `)
-
-func syntaxError(path string, err error) *Error {
-	e := errorAt(path, nil, nil, "%s", strings.TrimPrefix(err.Error(), "yaml: "))
-	if m := syntaxLine.FindStringSubmatch(err.Error()); m != nil {
-		e.Line, _ = strconv.Atoi(m[1])
-		e.Msg = syntaxLine.ReplaceAllString(e.Msg, "")
-	}
-	return e
 }
 
 // file is the shape of the top of the file, for checks; chains are decoded by their owners.
@@ -89,7 +85,8 @@ func (s *Snapshot) decode(path string, root *yaml.Node) (errs Errors) {
 		return err
 	}
 	s.Admin, s.State, s.Limits, s.Failover, s.Telemetry = f.Admin, f.State, f.Limits, f.Failover, f.Telemetry
-	each(find(root, "clusters"), func(i int, name string, n *yaml.Node) {
+	each(find(root, "clusters"), func(i int, k, n *yaml.Node) {
+		name := k.Value
 		c := f.Clusters[name]
 		c.Name = name
 		if find(n, "slot") == nil {
@@ -97,10 +94,11 @@ func (s *Snapshot) decode(path string, root *yaml.Node) (errs Errors) {
 		}
 		s.Clusters = append(s.Clusters, c)
 	})
-	each(find(root, "virtual_clusters"), func(_ int, name string, n *yaml.Node) {
+	each(find(root, "virtual_clusters"), func(_ int, k, n *yaml.Node) {
+		name := k.Value
 		v := VirtualCluster{Name: name, Listen: f.VirtualClusters[name].Listen, Clusters: f.VirtualClusters[name].Clusters}
 		chain := find(n, "chain")
-		if chain == nil {
+		if chain == nil || isNull(chain) {
 			errs = append(errs, errorAt(path, n, []string{"virtual_clusters", name}, "chain is missing; `chain: []` passes everything through"))
 		} else {
 			errs = append(errs, v.decodeChain(path, chain, []string{"virtual_clusters", name, "chain"})...)
@@ -110,24 +108,9 @@ func (s *Snapshot) decode(path string, root *yaml.Node) (errs Errors) {
 	return errs
 }
 
-func each(n *yaml.Node, f func(i int, name string, v *yaml.Node)) {
-	if n == nil {
-		return
-	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		f(i/2, n.Content[i].Value, n.Content[i+1])
-	}
-}
-
 func (v *VirtualCluster) decodeChain(file string, chain *yaml.Node, path []string) (errs Errors) {
-	if chain.Kind == yaml.AliasNode {
-		chain = chain.Alias
-	}
 	for i, n := range chain.Content {
 		at := sub(path, strconv.Itoa(i))
-		if n.Kind == yaml.AliasNode {
-			n = n.Alias
-		}
 		if n.Kind != yaml.MappingNode || len(n.Content) != 2 {
 			errs = append(errs, errorAt(file, n, at, "want one interceptor: `- type: {settings}`"))
 			continue
@@ -159,6 +142,9 @@ func (s *Snapshot) CheckTypes(known []string) error {
 
 var reference = regexp.MustCompile(`\$\{(env|file):([^}]*)\}`)
 
+// hidden stands for what must not be shown.
+var hidden = yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: "*****"}
+
 // expand replaces ${env:NAME} and ${file:path} in every text of n; what it replaces, and passwords,
 // are masked in m, a copy of n.
 func expand(path string, n, m *yaml.Node, at []string) (errs Errors) {
@@ -167,7 +153,7 @@ func expand(path string, n, m *yaml.Node, at []string) (errs Errors) {
 		if !reference.MatchString(n.Value) {
 			return nil
 		}
-		m.Value = "*****"
+		*m = hidden
 		n.Value = reference.ReplaceAllStringFunc(n.Value, func(ref string) string {
 			r := reference.FindStringSubmatch(ref)
 			v, err := resolve(path, r[1], r[2])
@@ -177,13 +163,16 @@ func expand(path string, n, m *yaml.Node, at []string) (errs Errors) {
 			return v
 		})
 		if n.Style == 0 {
-			n.Tag = ""
+			n.Tag = "" // it may be a number, but not nothing
+			if isNull(n) {
+				n.Tag = "!!str"
+			}
 		}
 	case yaml.MappingNode:
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			errs = append(errs, expand(path, n.Content[i+1], m.Content[i+1], sub(at, n.Content[i].Value))...)
 			if n.Content[i].Value == "password" {
-				m.Content[i+1].Value = "*****"
+				*m.Content[i+1] = hidden
 			}
 		}
 	case yaml.SequenceNode:
@@ -220,15 +209,6 @@ func resolve(path, kind, name string) (string, error) {
 		return "", err
 	}
 	return strings.TrimRight(string(b), "\r\n"), nil
-}
-
-func clone(n *yaml.Node) *yaml.Node {
-	c := *n
-	c.Content = make([]*yaml.Node, len(n.Content))
-	for i, x := range n.Content {
-		c.Content[i] = clone(x)
-	}
-	return &c
 }
 
 // effective adds the defaults to the masked file.

@@ -4,7 +4,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
-	"strconv"
 
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/knadh/koanf/providers/confmap"
@@ -33,13 +32,14 @@ func (s Section) Resolve(path string) string {
 // Decode checks the section strictly against the struct that v points to (tags koanf) and fills it.
 // The error is an Errors with everything that is wrong.
 func (s Section) Decode(v any) error {
-	if s.node == nil || s.node.Tag == "!!null" {
+	if s.node == nil || isNull(s.node) {
 		return nil
 	}
-	if errs := check(s.file, s.node, reflect.TypeOf(v).Elem(), s.path); len(errs) > 0 {
+	n := clone(s.node) // check gives it types
+	if errs := check(s.file, n, reflect.TypeOf(v).Elem(), s.path); len(errs) > 0 {
 		return errs.sorted()
 	}
-	if errs := unmarshal(s.file, s.node, s.path, v); len(errs) > 0 {
+	if errs := unmarshal(s.file, n, s.path, v); len(errs) > 0 {
 		return errs
 	}
 	return nil
@@ -66,7 +66,7 @@ func unmarshal(file string, n *yaml.Node, path []string, v any) Errors {
 }
 
 func sizeHook(from, to reflect.Type, v any) (any, error) {
-	if from.Kind() == reflect.String && (to.Kind() == reflect.Int || to.Kind() == reflect.Int64) {
+	if from.Kind() == reflect.String && to.Kind() >= reflect.Int && to.Kind() <= reflect.Int64 {
 		if n, ok := size(v.(string)); ok {
 			return n, nil
 		}
@@ -85,24 +85,4 @@ func (s Section) Errorf(path []string, format string, args ...any) *Error {
 		n = next
 	}
 	return errorAt(s.file, n, append(s.Path(), path...), format, args...)
-}
-
-// find returns the value of a key or index.
-func find(n *yaml.Node, key string) *yaml.Node {
-	if n == nil {
-		return nil
-	}
-	switch n.Kind {
-	case yaml.MappingNode:
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			if n.Content[i].Value == key {
-				return n.Content[i+1]
-			}
-		}
-	case yaml.SequenceNode:
-		if i, err := strconv.Atoi(key); err == nil && i >= 0 && i < len(n.Content) {
-			return n.Content[i]
-		}
-	}
-	return nil
 }
