@@ -5,14 +5,19 @@ import (
 	"crypto/sha256"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
 )
 
 const (
+	// soon is when to look after something has happened: what follows at once is looked at together.
+	soon = 10 * time.Millisecond
+	// debounce is for how long the content must stay the same before it is reported.
 	debounce = 100 * time.Millisecond
-	poll     = 2 * time.Second
+	// poll is when to look where nobody tells of changes.
+	poll = 2 * time.Second
 )
 
 // Watcher tells when the content of a file has changed, however it is replaced: written in place,
@@ -34,58 +39,92 @@ func (w *Watcher) Check() {
 }
 
 // Run calls changed with the new content until ctx ends. last is the content that is known already.
-// A half-written file is reported like any other content: the next write is reported again.
+// Only content that has settled is reported: not what somebody is still writing.
 func (w *Watcher) Run(ctx context.Context, last []byte, changed func(source []byte)) error {
 	fs, err := fsnotify.NewWatcher()
 	if err != nil {
 		return err
 	}
 	defer func() { _ = fs.Close() }()
-	watched := map[string]bool{}
-	known := sha256.Sum256(last)
+	w.run(ctx, fs.Events, fs.Errors, func() {
+		// The folders of the name and of what it links to; a folder made anew is added again.
+		watched := fs.WatchList()
+		for _, dir := range folders(w.path) {
+			if !slices.Contains(watched, dir) {
+				_ = fs.Add(dir) // polling goes on
+			}
+		}
+	}, newSettler(last), changed)
+	return nil
+}
+
+// run looks when it is told to, when it is asked to, and now and then. watch makes sure that it is told.
+func (w *Watcher) run(ctx context.Context, events <-chan fsnotify.Event, errs <-chan error, watch func(), s *settler, changed func([]byte)) {
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
-	quiet := time.NewTimer(0)
-	defer quiet.Stop()
-	for {
-		// The folders of the name and of what it links to; a folder made anew is added again.
-		for _, dir := range folders(w.path) {
-			if !watched[dir] || !contains(fs.WatchList(), dir) {
-				watched[dir] = fs.Add(dir) == nil
-			}
+	look := time.NewTimer(0)
+	defer look.Stop()
+	due := time.Now()
+	in := func(d time.Duration) { // looks then, or earlier if that was said before
+		if at := time.Now().Add(d); due.IsZero() || at.Before(due) {
+			due = at
+			look.Reset(d)
 		}
+	}
+	for {
 		select {
 		case <-ctx.Done():
-			return nil
-		case <-fs.Events:
-			quiet.Reset(debounce)
+			return
+		case <-events:
+			in(soon)
 			continue
-		case <-fs.Errors:
+		case <-errs:
 		case <-w.check:
 		case <-tick.C:
-			if i, err := os.Stat(w.path); err == nil && time.Since(i.ModTime()) < debounce {
-				continue // somebody is writing
-			}
-		case <-quiet.C:
+		case <-look.C:
+			due = time.Time{}
 		}
-		source, err := os.ReadFile(w.path)
+		watch() // before reading, so that what comes behind it is told
+		source, err := readFile(w.path)
 		if err != nil {
-			continue // between remove and create
+			source = nil // between remove and create, which is never settled
 		}
-		if sum := sha256.Sum256(source); sum != known {
-			known = sum
+		again, settled := s.see(source, err == nil, time.Now())
+		if settled {
 			changed(source)
+		}
+		if again > 0 {
+			in(again)
 		}
 	}
 }
 
-func contains(list []string, s string) bool {
-	for _, l := range list {
-		if l == s {
-			return true
-		}
+// settler decides when content is new and has stayed the same for long enough.
+type settler struct {
+	known, seen [sha256.Size]byte // reported, and read last
+	since       time.Time         // when seen was first read
+}
+
+func newSettler(known []byte) *settler {
+	sum := sha256.Sum256(known)
+	return &settler{known: sum, seen: sum}
+}
+
+// see takes what was read. It returns after how long to read again, or that the content has settled.
+func (s *settler) see(source []byte, there bool, now time.Time) (again time.Duration, settled bool) {
+	sum := sha256.Sum256(source)
+	switch {
+	case !there || sum == s.known:
+		s.seen = s.known
+		return 0, false
+	case sum != s.seen:
+		s.seen, s.since = sum, now
 	}
-	return false
+	if again = s.since.Add(debounce).Sub(now); again > 0 {
+		return again, false
+	}
+	s.known = sum
+	return 0, true
 }
 
 // folders lists the folders in which a change may change the file's content.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 )
@@ -253,38 +252,6 @@ func TestTheSameContentIsNoChange(t *testing.T) {
 	w.nothing()
 }
 
-// TestHalfAFileIsNotNoticed: what is written in two pieces is one change.
-func TestHalfAFileIsNotNoticed(t *testing.T) {
-	for range 20 {
-		path := filepath.Join(t.TempDir(), "sluice.yaml")
-		write(t, path, "old")
-		w := watch(t, path)
-		began := time.Now()
-		f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
-		must(t, err)
-		for i := range 10 {
-			_, err = fmt.Fprintf(f, "piece %d\n", i)
-			must(t, err)
-		}
-		took := time.Since(began)
-		must(t, f.Close())
-		if took > debounce/2 {
-			continue // a busy machine: the pieces came too slowly to say anything
-		}
-		select {
-		case got := <-w.seen:
-			if want := 80; len(got) != want {
-				t.Errorf("noticed %q", got)
-			}
-		case <-time.After(20 * time.Second):
-			t.Error("nothing noticed")
-		}
-		w.nothing()
-		return
-	}
-	t.Fatal("too busy a machine, 20 times")
-}
-
 // TestTheWatcherOutlivesItsFolder: the folder is removed with all in it and made again.
 func TestTheWatcherOutlivesItsFolder(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "etc")
@@ -327,27 +294,5 @@ func TestTheWatcherEnds(t *testing.T) {
 	case got := <-w.seen:
 		t.Errorf("noticed %q", got)
 	default:
-	}
-}
-
-// TestASlowWriteIsNotReadInItsMiddle: also looking every two seconds waits for whoever is writing.
-func TestASlowWriteIsNotReadInItsMiddle(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "sluice.yaml")
-	write(t, path, "old")
-	w := watch(t, path)
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
-	must(t, err)
-	began, last, gap := time.Now(), time.Now(), time.Duration(0)
-	pieces := 0
-	for ; time.Since(began) < poll+poll/4; pieces++ {
-		_, err = fmt.Fprintf(f, "piece %d\n", pieces)
-		must(t, err)
-		gap, last = max(gap, time.Since(last)), time.Now()
-		<-time.After(debounce / 5) // a writer's own pace
-	}
-	must(t, f.Close())
-	got := <-w.seen
-	if gap < debounce/2 && strings.Count(got, "\n") != pieces {
-		t.Errorf("%d of %d pieces", strings.Count(got, "\n"), pieces)
 	}
 }
