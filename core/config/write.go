@@ -13,7 +13,8 @@ import (
 var ErrReadOnly = errors.New("the configuration file is read-only")
 
 // WriteFile replaces the content of a file: symlinks are resolved, the new content is written
-// beside it and renamed, or written in place where that is impossible (a bind-mounted file).
+// beside it and renamed, or written in place where that is impossible: a bind-mounted file, a folder
+// that may not be written, an owner that the new file could not have.
 func WriteFile(path string, content []byte) error {
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {
@@ -27,16 +28,18 @@ func WriteFile(path string, content []byte) error {
 		return fmt.Errorf("%w: %s", ErrReadOnly, real)
 	}
 	err = writeBeside(real, content, info)
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, syscall.EBUSY), errors.Is(err, syscall.EXDEV), errors.Is(err, fs.ErrPermission):
+	if onlyInPlace(err) {
 		err = os.WriteFile(real, content, info.Mode().Perm())
 	}
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
 		return fmt.Errorf("%w: %s", ErrReadOnly, real)
 	}
 	return err
+}
+
+// onlyInPlace reports that a file can't be replaced, but perhaps written.
+func onlyInPlace(err error) bool {
+	return errors.Is(err, syscall.EBUSY) || errors.Is(err, syscall.EXDEV) || errors.Is(err, syscall.EROFS) || errors.Is(err, fs.ErrPermission)
 }
 
 func writeBeside(path string, content []byte, info fs.FileInfo) (err error) {
@@ -54,7 +57,7 @@ func writeBeside(path string, content []byte, info fs.FileInfo) (err error) {
 		err = f.Chmod(info.Mode().Perm())
 	}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && err == nil {
-		_ = f.Chown(int(st.Uid), int(st.Gid))
+		err = f.Chown(int(st.Uid), int(st.Gid))
 	}
 	if err == nil {
 		err = f.Sync()
