@@ -21,33 +21,48 @@ type Edit struct {
 // else stay. It verifies that the result says what was asked for and nothing else. Deleting what is
 // not there is done.
 func Apply(source []byte, edits ...Edit) ([]byte, error) {
-	for _, e := range edits {
-		out, err := apply(source, e)
+	for len(edits) > 0 {
+		n, out, err := apply(source, edits)
 		if err != nil {
-			return nil, fmt.Errorf("edit of %s: %w", strings.Join(e.Path, "."), err)
+			return nil, fmt.Errorf("edit of %s: %w", strings.Join(edits[0].Path, "."), err)
 		}
-		source = out
+		source, edits = out, edits[n:]
 	}
 	return source, nil
 }
 
 var errShape = errors.New("the file is written in a way that can't be edited in place (anchors, or values over several lines); edit it by hand")
 
-func apply(source []byte, e Edit) ([]byte, error) {
+// apply makes the first n edits: as many as can be made together, because a failover may edit the rules
+// of thousands of topics and reading the file takes its time.
+func apply(source []byte, edits []Edit) (n int, out []byte, err error) {
 	written, plain, errs := parse("", source)
 	if len(errs) > 0 {
-		return nil, errs.sorted()
+		return 0, nil, errs.sorted()
 	}
-	if e.Delete && !there(plain, e.Path) {
-		return source, nil
+	if e := edits[0]; e.Delete && !there(plain, e.Path) {
+		return 1, source, nil
 	}
 	t := newText(source)
-	cuts := t.edit(written, e)
-	if cuts == nil {
-		return nil, errShape
+	var cuts []cut
+	for _, e := range edits {
+		more := t.edit(written, e)
+		if more == nil || touch(cuts, more) || (n > 0 && e.Delete) {
+			break
+		}
+		cuts = append(cuts, more...)
+		if n++; e.Delete {
+			break // what is left decides how the next key is deleted
+		}
 	}
-	out := t.with(cuts...)
-	return out, verify(plain, out, e)
+	if n == 0 {
+		return 0, nil, errShape
+	}
+	out = t.with(cuts...)
+	if err = verify(plain, out, edits[:n]); err != nil && n > 1 {
+		return apply(source, edits[:1])
+	}
+	return n, out, err
 }
 
 func there(n *yaml.Node, path []string) bool {
@@ -106,7 +121,7 @@ func (t *text) inLine(from, to int, ok bool, with string) []cut {
 	if !ok || t.line(from) != t.line(to) {
 		return nil
 	}
-	return []cut{{from, to, with}}
+	return put(from, to, with)
 }
 
 // insert adds a key to n, the value of k.
@@ -128,9 +143,9 @@ func (t *text) insertBlock(n *yaml.Node, written string) []cut {
 	at := t.start(t.lastLine(n.Content[last-1], n.Content[last]) + 1)
 	line := strings.Repeat(" ", n.Content[0].Column-1) + written + t.eol
 	if t.start(t.line(at)) != at { // the last line has no end
-		line = t.eol + line
+		return put(at, at, t.eol+line)
 	}
-	return []cut{{at, at, line}}
+	return []cut{newLine(at, line)}
 }
 
 // insertFlow writes the new key as the last one is: on a line of its own or behind it, with a comma
@@ -141,7 +156,7 @@ func (t *text) insertFlow(n *yaml.Node, written string) []cut {
 		return nil
 	}
 	if len(n.Content) == 0 {
-		return []cut{{from + 1, from + 1, written}}
+		return put(from+1, from+1, written)
 	}
 	end, ok := t.lastEnd(n)
 	if !ok {
@@ -156,13 +171,13 @@ func (t *text) insertFlow(n *yaml.Node, written string) []cut {
 	start, next := t.start(t.line(first)), t.start(t.line(behind)+1)
 	switch own := t.leads(first) && t.next(behind) >= next; {
 	case own && comma:
-		return []cut{{next, next, t.s[start:first] + written + "," + t.eol}}
+		return []cut{newLine(next, t.s[start:first]+written+","+t.eol)}
 	case own:
-		return []cut{{end, end, ","}, {next, next, t.s[start:first] + written + t.eol}}
+		return append(put(end, end, ","), newLine(next, t.s[start:first]+written+t.eol))
 	case comma:
-		return []cut{{behind, behind, " " + written + ","}}
+		return put(behind, behind, " "+written+",")
 	}
-	return []cut{{end, end, ", " + written}}
+	return put(end, end, ", "+written)
 }
 
 // remove deletes a key with its value, and the lines that are its own.
@@ -180,9 +195,9 @@ func (t *text) remove(n, k, v *yaml.Node) []cut {
 	if len(n.Content) == 2 {
 		// A map without keys must still be a map.
 		end := t.start(last + 1)
-		return []cut{{from, from + len(strings.TrimRight(t.s[from:end], "\r\n\u0085\u2028\u2029")), "{}"}}
+		return put(from, from+len(strings.TrimRight(t.s[from:end], "\r\n\u0085\u2028\u2029")), "{}")
 	}
-	return []cut{{t.start(t.line(from)), t.start(last + 1), ""}}
+	return put(t.start(t.line(from)), t.start(last+1), "")
 }
 
 func (t *text) removeFlow(k, v *yaml.Node) []cut {
@@ -196,7 +211,7 @@ func (t *text) removeFlow(k, v *yaml.Node) []cut {
 		to = t.next(to) + 1
 	}
 	if next := t.start(t.line(to) + 1); t.leads(from) && t.next(to) >= next {
-		return []cut{{t.start(t.line(from)), next, ""}}
+		return put(t.start(t.line(from)), next, "")
 	}
 	if comma {
 		return t.inLine(from, to+len(t.s[to:])-len(strings.TrimLeft(t.s[to:], " ")), true, "")
@@ -205,8 +220,8 @@ func (t *text) removeFlow(k, v *yaml.Node) []cut {
 	return t.inLine(len(before), to, true, "")
 }
 
-// verify compares the result with the same edit made on the values.
-func verify(before *yaml.Node, after []byte, e Edit) error {
+// verify compares the result with the same edits made on the values.
+func verify(before *yaml.Node, after []byte, edits []Edit) error {
 	_, root, errs := parse("", after)
 	if len(errs) > 0 {
 		return errors.Join(errShape, errs)
@@ -215,7 +230,10 @@ func verify(before *yaml.Node, after []byte, e Edit) error {
 	if err := errors.Join(before.Decode(&want), root.Decode(&got)); err != nil {
 		return errors.Join(errShape, err)
 	}
-	if !reflect.DeepEqual(normal(set(want, e.Path, e)), normal(got)) {
+	for _, e := range edits {
+		want = set(want, e.Path, e)
+	}
+	if !reflect.DeepEqual(normal(want), normal(got)) {
 		return errShape
 	}
 	return nil

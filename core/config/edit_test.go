@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -323,4 +324,36 @@ func nobody(t *testing.T) {
 		must(t, syscall.Setfsuid(0))
 		runtime.UnlockOSThread()
 	})
+}
+
+// TestManyEdits: a failover edits the rules of all topics of a cluster at once.
+func TestManyEdits(t *testing.T) {
+	const n = 2000
+	var topics strings.Builder
+	for i := range n {
+		fmt.Fprintf(&topics, "            topic-%d: {cluster: prod} # %d\n", i, i)
+	}
+	source := strings.Replace(block, "          topics:\n", "          topics:\n"+topics.String(), 1)
+	var edits []Edit
+	for i := range n {
+		edits = append(edits, Edit{Path: routingOf("topics", fmt.Sprint("topic-", i), "cluster"), Value: "dr"})
+	}
+	for i := range n {
+		edits = append(edits, Edit{Path: routingOf("topics", fmt.Sprint("new-", i)), Value: map[string]any{"cluster": "dr"}})
+	}
+	reads := testing.AllocsPerRun(1, func() { _, _, _ = parse("", []byte(source)) })
+	var got []byte
+	edited := testing.AllocsPerRun(1, func() {
+		var err error
+		got, err = Apply([]byte(source), edits...)
+		must(t, err)
+	})
+	for i := range n {
+		if !strings.Contains(string(got), fmt.Sprintf("topic-%d: {cluster: dr} # %d\n", i, i)) || !strings.Contains(string(got), fmt.Sprintf("\n            new-%d: {cluster: dr}\n", i)) {
+			t.Fatalf("%d is not edited:\n%s", i, got)
+		}
+	}
+	if edited > 20*reads {
+		t.Errorf("%d edits cost as much as reading the file %.0f times", len(edits), edited/reads)
+	}
 }

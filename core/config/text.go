@@ -21,6 +21,23 @@ type text struct {
 type cut struct {
 	from, to int
 	with     string
+	line     bool // with is a new line
+}
+
+func put(from, to int, with string) []cut { return []cut{{from: from, to: to, with: with}} }
+
+func newLine(at int, with string) cut { return cut{from: at, to: at, with: with, line: true} }
+
+// touch reports that cuts meet others, other than new lines at one place.
+func touch(cuts, others []cut) bool {
+	for _, o := range others {
+		for _, c := range cuts {
+			if c.from <= o.to && o.from <= c.to && (!c.line || !o.line) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 const bom = "\ufeff"
