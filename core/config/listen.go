@@ -41,8 +41,8 @@ type TLS struct {
 	Key  string `koanf:"key"`
 }
 
-// portRange parses "6970-7009" or a single port.
-func portRange(s string) (first, last int, err error) {
+// numbers parses "6970-7009" or a single number.
+func numbers(s string) (first, last int, err error) {
 	a, b, ok := strings.Cut(s, "-")
 	if !ok {
 		b = a
@@ -50,6 +50,11 @@ func portRange(s string) (first, last int, err error) {
 	if first, err = strconv.Atoi(strings.TrimSpace(a)); err == nil {
 		last, err = strconv.Atoi(strings.TrimSpace(b))
 	}
+	return first, last, err
+}
+
+func portRange(s string) (first, last int, err error) {
+	first, last, err = numbers(s)
 	if err != nil || first < 1 || last > 65535 || last < first {
 		return 0, 0, fmt.Errorf("%q is not a range of ports like 6970-7009", s)
 	}

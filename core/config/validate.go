@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"net"
 	"slices"
 	"strconv"
@@ -44,21 +43,20 @@ func (s *Snapshot) validate(file string, root *yaml.Node) Errors {
 	if len(v.errs) > 0 {
 		return v.errs
 	}
-	bound := map[string]string{}
+	type binding struct{ host, who string }
+	bound := map[int][]binding{} // by port
 	bind := func(addr string, path []string) {
-		_, port := split(addr)
+		host, port := split(addr)
 		if port == 0 {
 			return
 		}
-		for other, who := range bound {
-			oh, op := split(other)
-			h, _ := split(addr)
-			if op == port && (oh == h || anyHost(oh) || anyHost(h)) {
-				v.bad(path, "%s is also the address of %s", addr, who)
+		for _, b := range bound[port] {
+			if b.host == host || anyHost(b.host) || anyHost(host) {
+				v.bad(path, "%s is also the address of %s", addr, b.who)
 				return
 			}
 		}
-		bound[addr] = strings.Join(path, ".")
+		bound[port] = append(bound[port], binding{host, strings.Join(path, ".")})
 	}
 	if s.Admin.Listen != "" {
 		v.address([]string{"admin", "listen"}, s.Admin.Listen)
@@ -99,9 +97,12 @@ func (s *Snapshot) validateClusters(v *validator) {
 		}
 		c.Nodes = Nodes{0, 19}
 		if c.NodeRange != "" {
-			if n, err := fmt.Sscanf(c.NodeRange, "%d-%d", &c.Nodes.First, &c.Nodes.Last); n != 2 || err != nil || c.Nodes.First < 0 || c.Nodes.Last < c.Nodes.First || c.Nodes.Last >= 1<<20 {
+			first, last, err := numbers(c.NodeRange)
+			if err != nil || first < 0 || last < first || last >= 1<<20 {
 				v.bad(append(at, "nodes"), "%q is not a range of node ids like 0-19", c.NodeRange)
+				continue
 			}
+			c.Nodes = Nodes{int32(first), int32(last)}
 		}
 	}
 }
@@ -171,17 +172,27 @@ func (s *Snapshot) validateVirtual(v *validator, vc *VirtualCluster, bind func(s
 }
 
 func (s *Snapshot) validateNumbers(v *validator) {
-	positive := func(n int64, path ...string) {
+	l, f := s.Limits, s.Failover
+	for path, n := range map[string]int64{
+		"limits.frame_bytes": int64(l.FrameBytes), "limits.session_in_flight": int64(l.SessionInFlight), "limits.session_bytes": l.SessionBytes,
+		"failover.hold": int64(f.Hold), "failover.request": int64(f.Request), "failover.concurrent": int64(f.Concurrent),
+	} {
 		if n <= 0 {
-			v.bad(path, "must be above 0")
+			v.bad(strings.Split(path, "."), "must be above 0")
 		}
 	}
-	positive(int64(s.Limits.FrameBytes), "limits", "frame_bytes")
-	positive(int64(s.Limits.SessionInFlight), "limits", "session_in_flight")
-	positive(s.Limits.SessionBytes, "limits", "session_bytes")
-	positive(int64(s.Failover.Hold), "failover", "hold")
-	positive(int64(s.Failover.Request), "failover", "request")
-	positive(int64(s.Failover.Concurrent), "failover", "concurrent")
+	for path, n := range map[string]int64{
+		"limits.process_bytes": l.ProcessBytes, "limits.connections": int64(l.Connections), "limits.idle_timeout": int64(l.IdleTimeout),
+		"failover.unreachable": int64(f.Unreachable), "failover.retry_for": int64(f.RetryFor), "failover.max_drain": int64(f.MaxDrain),
+		"failover.compare_limit": f.CompareLimit, "admin.delete_grace": int64(s.Admin.DeleteGrace),
+	} {
+		if n < 0 {
+			v.bad(strings.Split(path, "."), "must not be negative")
+		}
+	}
+	if r := s.Telemetry.Traces.SampleRatio; r < 0 || r > 1 {
+		v.bad([]string{"telemetry", "traces", "sample_ratio"}, "must be from 0 to 1")
+	}
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, s.Telemetry.Log.Level) {
 		v.bad([]string{"telemetry", "log", "level"}, "%q is not one of debug, info, warn, error", s.Telemetry.Log.Level)
 	}
