@@ -211,9 +211,11 @@ func TestWriteFile(t *testing.T) {
 	must(t, os.Chmod(real, 0o640))
 	must(t, os.Symlink("real", filepath.Join(dir, "..data")))
 	must(t, os.Symlink("..data/sluice.yaml", filepath.Join(dir, "link.yaml")))
+	before := "old, and longer than what follows"
 	for i, path := range []string{real, filepath.Join(dir, "link.yaml")} {
 		content := strings.Repeat("new", 1-i) + "content"
-		must(t, WriteFile(path, []byte(content)))
+		must(t, WriteFile(path, []byte(before), []byte(content)))
+		before = content
 		got, err := os.ReadFile(real)
 		must(t, err)
 		if string(got) != content {
@@ -233,7 +235,7 @@ func TestWriteFile(t *testing.T) {
 			t.Errorf("%v in %s, %v", list, d, err)
 		}
 	}
-	if err := WriteFile(filepath.Join(dir, "missing.yaml"), nil); !errors.Is(err, os.ErrNotExist) {
+	if err := WriteFile(filepath.Join(dir, "missing.yaml"), nil, nil); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a file that is not there: %v", err)
 	}
 }
@@ -248,7 +250,7 @@ func TestWriteFileIsOneStep(t *testing.T) {
 	must(t, err)
 	defer open.Close()
 	done := make(chan error, 1)
-	go func() { done <- WriteFile(path, next) }()
+	go func() { done <- WriteFile(path, old, next) }()
 	for over := false; !over; {
 		select {
 		case err := <-done:
@@ -277,7 +279,7 @@ func TestReadOnlyFilesStay(t *testing.T) {
 	before, err := os.Stat(path)
 	must(t, err)
 	for _, p := range []string{path, link} {
-		if err := WriteFile(p, []byte("new")); !errors.Is(err, ErrReadOnly) || !strings.Contains(err.Error(), path) {
+		if err := WriteFile(p, []byte("old"), []byte("new")); !errors.Is(err, ErrReadOnly) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v", p, err)
 		}
 	}
@@ -302,7 +304,7 @@ func TestAFolderThatMayNotBeWritten(t *testing.T) {
 	must(t, os.Chmod(dir, 0o555))
 	t.Cleanup(func() { _ = os.Chmod(dir, 0o755) })
 	nobody(t)
-	must(t, WriteFile(path, []byte("new")))
+	must(t, WriteFile(path, []byte("old, and longer"), []byte("new")))
 	got, err := os.ReadFile(path)
 	must(t, err)
 	after, err := os.Stat(path)

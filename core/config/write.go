@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,10 +13,13 @@ import (
 // ErrReadOnly says that the file may not be written.
 var ErrReadOnly = errors.New("the configuration file is read-only")
 
-// WriteFile replaces the content of a file: symlinks are resolved, the new content is written
+// ErrChanged says that the file has another content than the one that was edited.
+var ErrChanged = errors.New("the configuration file has changed and is not in force yet: see GET /config, then try again")
+
+// WriteFile replaces the content of a file, which must still be before: symlinks are resolved, the new content is written
 // beside it and renamed, or written in place where that is impossible: a bind-mounted file, a folder
 // that may not be written, an owner that the new file could not have.
-func WriteFile(path string, content []byte) error {
+func WriteFile(path string, before, content []byte) error {
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return err
@@ -26,6 +30,13 @@ func WriteFile(path string, content []byte) error {
 	}
 	if info.Mode().Perm()&0o222 == 0 {
 		return fmt.Errorf("%w: %s", ErrReadOnly, real)
+	}
+	now, err := readFile(real)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(now, before) {
+		return ErrChanged
 	}
 	err = writeBeside(real, content, info)
 	if onlyInPlace(err) {

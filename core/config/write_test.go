@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -19,7 +20,7 @@ func TestTheOwnerStays(t *testing.T) {
 	before, err := os.Stat(path)
 	must(t, err)
 	nobody(t)
-	must(t, WriteFile(path, []byte("new")))
+	must(t, WriteFile(path, []byte("old, and longer"), []byte("new")))
 	after, err := os.Stat(path)
 	must(t, err)
 	was, is := before.Sys().(*syscall.Stat_t), after.Sys().(*syscall.Stat_t)
@@ -44,5 +45,17 @@ func TestWhatIsWrittenInPlace(t *testing.T) {
 		if onlyInPlace(err) != want {
 			t.Errorf("%v: %t", err, !want)
 		}
+	}
+}
+
+// TestWhatHasChangedIsNotWrittenOver: an edit is of what was read, not of what somebody has saved since.
+func TestWhatHasChangedIsNotWrittenOver(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sluice.yaml")
+	write(t, path, "theirs")
+	if err := WriteFile(path, []byte("old"), []byte("ours")); !errors.Is(err, ErrChanged) {
+		t.Error(err)
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != "theirs" {
+		t.Errorf("%q, %v", got, err)
 	}
 }

@@ -49,6 +49,7 @@ type Gateway struct {
 	admin   *admin
 	started time.Time
 
+	editing  sync.Mutex // one edit at a time: the next is of its result
 	applying sync.Mutex // one apply at a time
 
 	mu       sync.Mutex

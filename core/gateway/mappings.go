@@ -159,6 +159,8 @@ func (a *admin) edit(w http.ResponseWriter, r *http.Request, edits []config.Edit
 
 // EditFile makes edits to the file and applies the result. On an error the file is unchanged.
 func (g *Gateway) EditFile(ctx context.Context, edits []config.Edit, o failover.Options) error {
+	g.editing.Lock()
+	defer g.editing.Unlock()
 	before := g.Snapshot()
 	after, err := config.Apply(before.Source, edits...)
 	if err != nil {
@@ -168,11 +170,15 @@ func (g *Gateway) EditFile(ctx context.Context, edits []config.Edit, o failover.
 		return err
 	}
 	if len(edits) > 0 {
-		if err := config.WriteFile(before.Path, after); err != nil {
+		if err := config.WriteFile(before.Path, before.Source, after); err != nil {
 			return err
 		}
 	}
-	return g.ApplySource(ctx, after, o)
+	err = g.ApplySource(ctx, after, o)
+	if err != nil && g.Snapshot() == before && len(edits) > 0 { // what can't come into force must not meet the next start
+		err = errors.Join(err, config.WriteFile(before.Path, after, before.Source))
+	}
+	return err
 }
 
 // answerMove waits for the moves of topics: 200 when they are done, 202 with what they wait for.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -146,6 +147,7 @@ func TestAdminErrorsSayWhatToDo(t *testing.T) {
 		{"PUT", "/topicMappings/nobody/orders", `{"clusterId": "dr"}`, nil, 404, "virtual_clusters"},
 		{"POST", "/topicMappings/" + tenant + "/orders", `{"clusterId": "dr", "isConcentrated": "true"}`, nil, 501, "concentrated"},
 		{"POST", "/topicMappings/" + tenant + "/orders", `{"clusterId": "dr", "isCompacted": true}`, nil, 501, "topic"},
+		{"POST", "/topicMappings/" + tenant + "/bad%5B", `{"clusterId": "dr"}`, nil, 409, "glob"},
 		{"GET", "/topicMappings/nobody", "", nil, 404, "virtual_clusters"},
 		{"DELETE", "/topicMappings/nobody/orders", "", nil, 404, "virtual_clusters"},
 		{"POST", "/topics/" + tenant, `{}`, nil, 400, "name"},
@@ -193,6 +195,38 @@ func TestAFileThatCantBeWrittenIsRefused(t *testing.T) {
 	code, body := h.call("PUT", "/topicMappings/"+tenant+"/orders", `{"clusterId": "dr"}`)
 	if code != 409 || h.gw.Topic(tenant, "orders").Home != "prod" || len(h.gw.Moves()) != 0 {
 		t.Errorf("%d %s, moves %v", code, body, h.gw.Moves())
+	}
+}
+
+// TestEditsAtOnceAreAllMade: none is made of a file that another one has changed meanwhile.
+func TestEditsAtOnceAreAllMade(t *testing.T) {
+	h := build(t, "orders")
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			if code, body := h.call("POST", fmt.Sprintf("/topicMappings/%s/new-%d", tenant, i), `{"clusterId": "prod"}`); code >= 300 {
+				t.Errorf("%d %s", code, body)
+			}
+		})
+	}
+	wg.Wait()
+	for i := range 8 {
+		if !strings.Contains(h.file(), fmt.Sprintf("new-%d: {cluster: prod}", i)) {
+			t.Errorf("new-%d is not in the file:\n%s", i, h.file())
+		}
+	}
+}
+
+// TestWhatSomebodyIsEditingStays: a file that is not in force, here because it is wrong, is not written over.
+func TestWhatSomebodyIsEditingStays(t *testing.T) {
+	h := build(t, "orders")
+	if err := h.gw.Edit("orders:", "orders: ["); err != nil {
+		t.Fatal(err)
+	}
+	edited := h.file()
+	code, body := h.call("PUT", "/topicMappings/"+tenant+"/orders", `{"clusterId": "dr"}`)
+	if code != 409 || !strings.Contains(body, "has changed") || h.file() != edited {
+		t.Errorf("%d %s\n%s", code, body, h.file())
 	}
 }
 
