@@ -197,6 +197,11 @@ func peekResponse[T kmsg.Response](b *ResponseBody) (t T, err error) {
 
 // AppendTo writes the body out.
 func (b *ResponseBody) AppendTo(o *Out) {
+	if !b.edited && b.hot.cut {
+		api, _ := Lookup(b.key)
+		b.hot.appendKept(o, api.flexible(b.version))
+		return
+	}
 	if !b.edited {
 		o.Span(b.raw)
 		return

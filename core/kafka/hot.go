@@ -49,6 +49,9 @@ type HotResponse struct {
 	one        [1]HotAnswer
 	raw        []byte
 	session    int
+	topics     int  // where the topics of a Fetch begin
+	rest       int  // and what stands behind them
+	cut        bool // partitions are dropped
 }
 
 // HotAnswer is one partition of a HotResponse. Offsets are -1 where the version has none.
@@ -63,8 +66,14 @@ type HotAnswer struct {
 	LogStartOffset   int64
 	Records          []byte
 	Aborted          int // transactions listed, of Fetch
+	// Hints says that it names a leader, a replica or a diverging epoch (of Fetch), which the view does
+	// not show.
+	Hints bool
 
 	id, base, high, stable, start int // where the fields stand
+	// Of Fetch: where its topic, the topic's partitions, and it itself begin, and where it ends.
+	topic, list, at, end int
+	dropped              bool
 }
 
 // SetID changes the topic id of partition i, in the bytes.
@@ -403,15 +412,18 @@ func (c *cursor) fetchResponse(r *HotResponse, version int16) {
 		r.session = c.at
 		r.SessionID = c.i32()
 	}
+	r.topics = c.at
 	for n := c.array(); n > 0 && !c.bad; n-- {
-		p := HotAnswer{BaseOffset: -1}
+		p := HotAnswer{BaseOffset: -1, topic: c.at}
 		if version >= 13 {
 			p.id = c.at
 			p.ID = c.id()
 		} else {
 			p.Topic = c.text()
 		}
+		p.list = c.at
 		for m := c.array(); m > 0 && !c.bad; m-- {
+			c.tagged, p.at = false, c.at
 			p.LastStableOffset, p.LogStartOffset = -1, -1
 			p.Partition, p.ErrorCode = c.i32(), c.i16()
 			p.high = c.at
@@ -436,10 +448,13 @@ func (c *cursor) fetchResponse(r *HotResponse, version int16) {
 			}
 			p.Records = c.bytes()
 			c.tags()
+			p.end, p.Hints = c.at, c.tagged
+			r.Names = r.Names || c.tagged
 			r.Partitions = append(r.Partitions, p)
 		}
 		c.tags()
 	}
+	r.rest, c.tagged = c.at, false
 	c.tags()
-	r.Names = c.tagged
+	r.Names = r.Names || c.tagged
 }

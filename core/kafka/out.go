@@ -59,6 +59,13 @@ func (o *Out) Span(p []byte) {
 	o.size += len(p)
 }
 
+// length appends the length of an array.
+func (o *Out) length(n int, flexible bool) {
+	at := len(o.buf)
+	o.buf = appendLength(o.buf, n, flexible)
+	o.size += len(o.buf) - at
+}
+
 // encode appends what f appends to a slice.
 func (o *Out) encode(f func([]byte) []byte) {
 	n := len(o.buf)
