@@ -221,6 +221,7 @@ func (s *Snapshot) effective(masked *yaml.Node) any {
 	m["limits"] = map[string]any{
 		"frame_bytes": l.FrameBytes, "session_in_flight": l.SessionInFlight, "session_bytes": l.SessionBytes,
 		"process_bytes": l.ProcessBytes, "connections": l.Connections, "idle_timeout": l.IdleTimeout.String(),
+		"fetch_session_partitions": l.FetchPartitions,
 	}
 	m["failover"] = map[string]any{
 		"hold": f.Hold.String(), "request": f.Request.String(), "unreachable": f.Unreachable.String(), "retry_for": f.RetryFor.String(),

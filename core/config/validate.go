@@ -182,9 +182,9 @@ func (s *Snapshot) validateNumbers(v *validator) {
 		}
 	}
 	for path, n := range map[string]int64{
-		"limits.process_bytes": l.ProcessBytes, "limits.connections": int64(l.Connections), "limits.idle_timeout": int64(l.IdleTimeout),
+		"limits.process_bytes": l.ProcessBytes, "limits.connections": int64(l.Connections), "limits.idle_timeout": int64(l.IdleTimeout), "limits.fetch_session_partitions": int64(l.FetchPartitions),
 		"failover.unreachable": int64(f.Unreachable), "failover.retry_for": int64(f.RetryFor), "failover.max_drain": int64(f.MaxDrain),
-		"failover.compare_limit": f.CompareLimit, "admin.delete_grace": int64(s.Admin.DeleteGrace),
+		"failover.compare_limit": f.CompareLimit, "failover.calm": int64(f.Calm), "admin.delete_grace": int64(s.Admin.DeleteGrace),
 	} {
 		if n < 0 {
 			v.bad(strings.Split(path, "."), "must not be negative")

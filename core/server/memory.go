@@ -11,6 +11,7 @@ type Memory struct {
 	mu      sync.Mutex
 	limit   int64
 	used    int64
+	kept    int64
 	waiting chan struct{}
 }
 
@@ -44,6 +45,18 @@ func (m *Memory) Done(n int64) {
 		m.waiting = nil
 	}
 	m.mu.Unlock()
+}
+
+// Keep changes by n the bytes that stay between requests. It refuses more when they would take a quarter
+// of the limit: who has them would never give way to requests.
+func (m *Memory) Keep(n int64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n > 0 && m.limit > 0 && m.kept+n > m.limit/4 {
+		return false
+	}
+	m.kept += n
+	return true
 }
 
 // Used is the number of bytes counted.

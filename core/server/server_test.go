@@ -99,9 +99,16 @@ func dial(t *testing.T, addr string) *client {
 
 func (c *client) send(req kmsg.Request) int32 {
 	c.t.Helper()
+	return c.sendCut(req, 0)
+}
+
+// sendCut sends a request without its last bytes.
+func (c *client) sendCut(req kmsg.Request, less int) int32 {
+	c.t.Helper()
 	c.corr++
 	b := kafka.AppendRequestHeader([]byte{0, 0, 0, 0}, kafka.Header{Key: kmsg.Key(req.Key()), Version: req.GetVersion(), CorrelationID: c.corr, ClientID: "test", HasClientID: true})
 	b = req.AppendTo(b)
+	b = b[:len(b)-less]
 	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
 	if _, err := c.Write(b); err != nil {
 		c.t.Fatal(err)

@@ -48,63 +48,7 @@ type session struct {
 	beat     *beat  // the last heartbeat, nil before the first
 	beating  bool
 	pass     func() // lets the read loop go on
-}
-
-// slot is the place of one request in the order of answers. Slots are used again: a request that passes
-// through in steady state allocates nothing.
-type slot struct {
-	session *session
-	rt      *Runtime
-	key     kmsg.Key
-	version int16
-	corr    int32
-	frame   []byte
-	arrived time.Time
-	done    bool
-	resp    *plugin.Response // nil: nothing is written
-
-	// Of requests that pass through; others have memory of their own, which interceptors may keep.
-	req    plugin.Request
-	body   kafka.RequestBody
-	finish func(*plugin.Response, error)
-	span   func(error)
-}
-
-// Admit is for wire.Item.
-func (sl *slot) Admit() error { return nil }
-
-// Encode writes the answer's frame.
-func (sl *slot) Encode(o *kafka.Out) {
-	o.BeginFrame()
-	o.AppendResponseHeader(sl.key, sl.version, sl.corr)
-	sl.resp.Body.AppendTo(o)
-	o.EndFrame()
-	if sl.resp.Release != nil {
-		o.After(sl.resp.Release)
-	}
-}
-
-func (s *Server) slot(ss *session, rt *Runtime, h kafka.Header, frame []byte) *slot {
-	sl, ok := s.slots.Get().(*slot)
-	if !ok {
-		sl = &slot{}
-		sl.finish = func(resp *plugin.Response, err error) { // bound once
-			end := sl.span // the slot may be used again before finish returns
-			sl.session.finish(&sl.req, sl, resp, err)
-			end(err)
-		}
-	}
-	sl.session, sl.rt, sl.key, sl.version, sl.corr, sl.frame, sl.span, sl.arrived = ss, rt, h.Key, h.Version, h.CorrelationID, frame, untraced, time.Now()
-	return sl
-}
-
-// recycle gives a slot back whose answer is written, or never will be.
-func (s *Server) recycle(sl *slot) {
-	s.virtual.Release(sl.rt)
-	sl.session, sl.rt, sl.frame, sl.resp, sl.done, sl.span = nil, nil, nil, nil, false, nil
-	sl.req = plugin.Request{}
-	sl.body.Reset(0, 0, nil)
-	s.slots.Put(sl)
+	fetches  *fetchSession
 }
 
 func (s *Server) newSession(conn net.Conn, addr Address, limits config.Limits) *session {
@@ -175,6 +119,7 @@ func (s *session) drop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.dropped = true
+	s.dropFetches()
 	for _, sl := range s.slots.Drain() {
 		s.server.memory.Done(int64(len(sl.frame)))
 		if sl.done {
@@ -298,10 +243,17 @@ func (s *session) start(frame []byte, more bool, pending *server) error {
 	case !versions.Offers(h.Key, h.Version):
 		s.answer(sl, nil)
 		return &kafka.UnsupportedError{Key: h.Key, Version: h.Version}
+	case h.Key == kmsg.Fetch:
+		full, refused, err := s.endFetchSession(sl, body)
+		if err != nil || refused != nil {
+			s.answer(sl, refused)
+			return err
+		}
+		body = full
 	}
 	if rt.Chain.Passes(h.Key) {
 		s.fill(&sl.req, &sl.body, h, body, seq, sl.arrived)
-		ctx, end := s.trace(rt, &sl.req, len(frame))
+		ctx, end := s.trace(rt, &sl.req, sl.size)
 		sl.span = end
 		pending.end = rt.End
 		rt.End.Start(ctx, &sl.req, false, sl.finish)
@@ -345,7 +297,7 @@ func (s *session) fill(req *plugin.Request, b *kafka.RequestBody, h kafka.Header
 // handle runs a request down the chain.
 func (s *session) handle(rt *Runtime, req *plugin.Request, sl *slot) {
 	defer req.Queued()
-	ctx, end := s.trace(rt, req, len(sl.frame))
+	ctx, end := s.trace(rt, req, sl.size)
 	resp, err := plugin.Protect(ctx, req, rt.Chain.Row(req.Key))
 	s.finish(req, sl, resp, err)
 	end(err)
@@ -431,7 +383,7 @@ func (s *session) answer(sl *slot, resp *plugin.Response) {
 		if resp := head.resp; resp != nil && alive {
 			// Once it is appended, another goroutine may write it and release it.
 			answered, end, wrote = resp.Release != nil, end || resp.Close, true
-			if err := s.writer.Append(head); err != nil {
+			if head.fetch.settle(resp) != nil || s.writer.Append(head) != nil {
 				end = true
 			}
 		}

@@ -1,0 +1,70 @@
+package server
+
+import (
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plugin"
+)
+
+// slot is the place of one request in the order of answers. Slots are used again: a request that passes
+// through in steady state allocates nothing.
+type slot struct {
+	session *session
+	rt      *Runtime
+	key     kmsg.Key
+	version int16
+	corr    int32
+	frame   []byte // of a Fetch in a session, what it was turned into
+	size    int    // of what was received
+	arrived time.Time
+	done    bool
+	resp    *plugin.Response // nil: nothing is written
+	fetch   fetchAnswer
+
+	// Of requests that pass through; others have memory of their own, which interceptors may keep.
+	req    plugin.Request
+	body   kafka.RequestBody
+	finish func(*plugin.Response, error)
+	span   func(error)
+}
+
+// Admit is for wire.Item.
+func (sl *slot) Admit() error { return nil }
+
+// Encode writes the answer's frame.
+func (sl *slot) Encode(o *kafka.Out) {
+	o.BeginFrame()
+	o.AppendResponseHeader(sl.key, sl.version, sl.corr)
+	sl.resp.Body.AppendTo(o)
+	o.EndFrame()
+	if sl.resp.Release != nil {
+		o.After(sl.resp.Release)
+	}
+}
+
+func (s *Server) slot(ss *session, rt *Runtime, h kafka.Header, frame []byte) *slot {
+	sl, ok := s.slots.Get().(*slot)
+	if !ok {
+		sl = &slot{}
+		sl.finish = func(resp *plugin.Response, err error) { // bound once
+			end := sl.span // the slot may be used again before finish returns
+			sl.session.finish(&sl.req, sl, resp, err)
+			end(err)
+		}
+	}
+	sl.session, sl.rt, sl.key, sl.version, sl.corr, sl.frame, sl.span, sl.arrived = ss, rt, h.Key, h.Version, h.CorrelationID, frame, untraced, time.Now()
+	sl.size = len(frame)
+	return sl
+}
+
+// recycle gives a slot back whose answer is written, or never will be.
+func (s *Server) recycle(sl *slot) {
+	s.virtual.Release(sl.rt)
+	sl.session, sl.rt, sl.frame, sl.resp, sl.done, sl.span = nil, nil, nil, nil, false, nil
+	sl.req, sl.fetch = plugin.Request{}, fetchAnswer{}
+	sl.body.Reset(0, 0, nil)
+	s.slots.Put(sl)
+}
