@@ -10,7 +10,7 @@ import (
 )
 
 // allocations counts the allocations per request of a gateway in this process.
-func allocations(t *testing.T, chain bool, frame []byte) (mallocs, bytes float64) {
+func allocations(t *testing.T, chain, session bool, frame []byte) (mallocs, bytes float64) {
 	t.Helper()
 	sink, err := NewSink("127.0.0.1:0", 200)
 	if err != nil {
@@ -30,6 +30,9 @@ func allocations(t *testing.T, chain bool, frame []byte) (mallocs, bytes float64
 		t.Fatal(err)
 	}
 	c, err := Dial(addr, frame)
+	if session {
+		c, err = DialSession(addr, frame, frame)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,6 +53,11 @@ func allocations(t *testing.T, chain bool, frame []byte) (mallocs, bytes float64
 	runtime.ReadMemStats(&before)
 	run(n)
 	runtime.ReadMemStats(&after)
+	if session {
+		if code, err := c.Code(); code != 0 || err != nil {
+			t.Fatalf("the session has ended: code %d, %v", code, err)
+		}
+	}
 	return float64(after.Mallocs-before.Mallocs) / n, float64(after.TotalAlloc-before.TotalAlloc) / n
 }
 
@@ -57,18 +65,21 @@ func allocations(t *testing.T, chain bool, frame []byte) (mallocs, bytes float64
 // gateway, which don't grow with the load.
 func TestAllocations(t *testing.T) {
 	for _, c := range []struct {
-		name  string
-		chain bool
-		frame []byte
-		limit float64
+		name    string
+		chain   bool
+		session bool
+		frame   []byte
+		limit   float64
 	}{
-		{"pass-through Produce", false, ProduceFrame(200), 0.5},
-		{"pass-through Fetch", false, FetchFrame(), 0.5},
-		{"Produce through routing, topics, offsets", true, ProduceFrame(200), 6.5},
-		{"Fetch through routing, topics, offsets", true, FetchFrame(), 6.5},
+		{"pass-through Produce", false, false, ProduceFrame(200), 0.5},
+		{"pass-through Fetch", false, false, FetchFrame(), 0.5},
+		{"pass-through Fetch in a session", false, true, FetchFrame(), 0.5},
+		{"Produce through routing, topics, offsets", true, false, ProduceFrame(200), 6.5},
+		{"Fetch through routing, topics, offsets", true, false, FetchFrame(), 6.5},
+		{"Fetch in a session through routing, topics, offsets", true, true, FetchFrame(), 6.5},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			mallocs, bytes := allocations(t, c.chain, c.frame)
+			mallocs, bytes := allocations(t, c.chain, c.session, c.frame)
 			t.Logf("%.2f allocations, %.0f bytes per request", mallocs, bytes)
 			if mallocs > c.limit && !raced {
 				t.Errorf("%.2f allocations per request, at most %.1f", mallocs, c.limit)

@@ -1,6 +1,8 @@
 package bench
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -43,6 +45,35 @@ type Client struct {
 	frame []byte
 	buf   []byte
 	have  int
+	epoch int // where the epoch of a fetch session stands in the frame, 0: nowhere
+}
+
+// Places in the frames of FetchVersion, with the client id "bench".
+const (
+	requestSession  = 4 + 16 + 17 // size, header, what stands before the session's id
+	responseSession = 4 + 5 + 6   // size, header, throttle time and code
+)
+
+// DialSession connects a client that goes on with a fetch session, which frame begins. In each of its
+// requests it names the partitions of next.
+func DialSession(addr string, frame, next []byte) (*Client, error) {
+	c, err := Dial(addr, bytes.Clone(frame))
+	if err != nil {
+		return nil, err
+	}
+	binary.BigEndian.PutUint32(c.frame[requestSession+4:], 0)
+	if err := errors.Join(c.Send(1), c.fill(responseSession+4)); err != nil {
+		return nil, err
+	}
+	id := c.buf[responseSession : responseSession+4]
+	if binary.BigEndian.Uint32(id) == 0 {
+		return nil, errors.New("no fetch session")
+	}
+	c.frame = bytes.Clone(next)
+	copy(c.frame[requestSession:], id)
+	c.epoch = requestSession + 4
+	binary.BigEndian.PutUint32(c.frame[c.epoch:], 0)
+	return c, c.Receive(1)
 }
 
 // Dial connects a client.
@@ -54,9 +85,22 @@ func Dial(addr string, frame []byte) (*Client, error) {
 	return &Client{Conn: c, frame: frame, buf: make([]byte, 256<<10)}, c.SetDeadline(time.Now().Add(5 * time.Minute))
 }
 
+// Code sends a fetch and returns the code of its answer.
+func (c *Client) Code() (int16, error) {
+	if err := errors.Join(c.Send(1), c.fill(responseSession)); err != nil {
+		return 0, err
+	}
+	code := int16(binary.BigEndian.Uint16(c.buf[responseSession-2:]))
+	return code, c.Receive(1)
+}
+
 // Send sends n requests at once.
 func (c *Client) Send(n int) error {
 	for range n {
+		if c.epoch > 0 {
+			e := c.frame[c.epoch:]
+			binary.BigEndian.PutUint32(e, binary.BigEndian.Uint32(e)+1)
+		}
 		if _, err := c.Write(c.frame); err != nil {
 			return err
 		}

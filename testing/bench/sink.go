@@ -15,7 +15,7 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// Topic is the topic that a sink has, with one partition.
+// Topic is the topic that a sink has.
 const Topic = "bench"
 
 // Sink is a broker that answers at once and keeps nothing. Its loop allocates nothing per request, so
@@ -23,7 +23,8 @@ const Topic = "bench"
 type Sink struct {
 	listener net.Listener
 	produced []byte // the body of a Produce answer
-	fetched  []byte // the body of a Fetch answer, with records
+	fetched  []byte // the body of a Fetch answer, with records in its first partition
+	width    int32  // partitions
 }
 
 // Versions that the benchmark's clients speak.
@@ -32,13 +33,17 @@ const (
 	FetchVersion   = 12
 )
 
-// NewSink starts a sink; a Fetch is answered with recordBytes of records.
-func NewSink(addr string, recordBytes int) (*Sink, error) {
+// NewSink starts a sink of one partition; a Fetch is answered with recordBytes of records.
+func NewSink(addr string, recordBytes int) (*Sink, error) { return NewWideSink(addr, recordBytes, 1) }
+
+// NewWideSink starts a sink with several partitions. A Fetch is answered as one that names all of them;
+// the first has records.
+func NewWideSink(addr string, recordBytes int, width int32) (*Sink, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	s := &Sink{listener: l}
+	s := &Sink{listener: l, width: width}
 	p := kmsg.NewPtrProduceResponse()
 	p.SetVersion(ProduceVersion)
 	pt := kmsg.NewProduceResponseTopic()
@@ -52,10 +57,15 @@ func NewSink(addr string, recordBytes int) (*Sink, error) {
 	f.SetVersion(FetchVersion)
 	ft := kmsg.NewFetchResponseTopic()
 	ft.Topic = Topic
-	fp := kmsg.NewFetchResponseTopicPartition()
-	fp.RecordBatches = kafkatest.Batch(recordBytes)
-	fp.HighWatermark, fp.LastStableOffset, fp.LogStartOffset = 1, 1, 0
-	ft.Partitions = append(ft.Partitions, fp)
+	for i := range width {
+		fp := kmsg.NewFetchResponseTopicPartition()
+		fp.Partition, fp.RecordBatches = i, []byte{}
+		if i == 0 {
+			fp.RecordBatches = kafkatest.Batch(recordBytes)
+		}
+		fp.HighWatermark, fp.LastStableOffset, fp.LogStartOffset = 1, 1, 0
+		ft.Partitions = append(ft.Partitions, fp)
+	}
 	f.Topics = append(f.Topics, ft)
 	s.fetched = f.AppendTo(nil)
 	go s.accept()
@@ -159,9 +169,11 @@ func (s *Sink) other(key kmsg.Key, version int16) (body []byte, flexible bool) {
 		m.ClusterID = kmsg.StringPtr("sink")
 		t := kmsg.NewMetadataResponseTopic()
 		t.Topic, t.TopicID = kmsg.StringPtr(Topic), [16]byte{1}
-		p := kmsg.NewMetadataResponseTopicPartition()
-		p.Replicas, p.ISR = []int32{0}, []int32{0}
-		t.Partitions = append(t.Partitions, p)
+		for i := range s.width {
+			p := kmsg.NewMetadataResponseTopicPartition()
+			p.Partition, p.Replicas, p.ISR = i, []int32{0}, []int32{0}
+			t.Partitions = append(t.Partitions, p)
+		}
 		m.Topics = append(m.Topics, t)
 		return m.AppendTo(nil), m.IsFlexible()
 	}
@@ -183,15 +195,20 @@ func ProduceFrame(n int) []byte {
 }
 
 // FetchFrame is a Fetch request of one partition.
-func FetchFrame() []byte {
+func FetchFrame() []byte { return WideFetchFrame(1) }
+
+// WideFetchFrame is a Fetch request of the first width partitions.
+func WideFetchFrame(width int32) []byte {
 	m := kmsg.NewPtrFetchRequest()
 	m.SetVersion(FetchVersion)
 	m.ReplicaID, m.MaxWaitMillis, m.MinBytes, m.MaxBytes, m.SessionEpoch = -1, 500, 1, 1<<30, -1
 	t := kmsg.NewFetchRequestTopic()
 	t.Topic = Topic
-	p := kmsg.NewFetchRequestTopicPartition()
-	p.PartitionMaxBytes, p.CurrentLeaderEpoch = 1<<30, -1
-	t.Partitions = append(t.Partitions, p)
+	for i := range width {
+		p := kmsg.NewFetchRequestTopicPartition()
+		p.Partition, p.PartitionMaxBytes, p.CurrentLeaderEpoch = i, 1<<30, -1
+		t.Partitions = append(t.Partitions, p)
+	}
 	m.Topics = append(m.Topics, t)
 	return frame(kmsg.Fetch, FetchVersion, m.AppendTo)
 }
