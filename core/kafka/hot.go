@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -259,6 +260,9 @@ func (c *cursor) array() int {
 	return n
 }
 
+// fit is how many of n partitions of a Fetch there can be in what is left.
+func (c *cursor) fit(n int) int { return min(n, (len(c.b)-c.at)/16) }
+
 func (c *cursor) tags() {
 	if !c.flexible {
 		return
@@ -323,7 +327,9 @@ func (c *cursor) fetchRequest(r *HotRequest, version int16) {
 		} else {
 			p.Topic = c.text()
 		}
-		for m := c.array(); m > 0 && !c.bad; m-- {
+		m := c.array()
+		r.Partitions = slices.Grow(r.Partitions, c.fit(m))
+		for ; m > 0 && !c.bad; m-- {
 			p.Partition, p.CurrentLeaderEpoch = c.i32(), -1
 			if version >= 9 {
 				p.epoch = c.at
@@ -422,7 +428,9 @@ func (c *cursor) fetchResponse(r *HotResponse, version int16) {
 			p.Topic = c.text()
 		}
 		p.list = c.at
-		for m := c.array(); m > 0 && !c.bad; m-- {
+		m := c.array()
+		r.Partitions = slices.Grow(r.Partitions, c.fit(m))
+		for ; m > 0 && !c.bad; m-- {
 			c.tagged, p.at = false, c.at
 			p.LastStableOffset, p.LogStartOffset = -1, -1
 			p.Partition, p.ErrorCode = c.i32(), c.i16()

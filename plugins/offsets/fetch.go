@@ -41,10 +41,11 @@ func (o *Offsets) fetch(ctx context.Context, req *plugin.Request, next plugin.Ha
 		return nil, err
 	}
 	r := msg.(*kmsg.FetchResponse)
+	a := asked{h: h, topics: topics}
 	for i := range r.Topics {
 		rt := &r.Topics[i]
 		for j := range rt.Partitions {
-			if t := sentTo(h, topics, []byte(rt.Topic), rt.TopicID, rt.Partitions[j].Partition); t != nil {
+			if t := a.sentTo([]byte(rt.Topic), rt.TopicID, rt.Partitions[j].Partition); t != nil {
 				if err := o.fetched(ctx, t, &rt.Partitions[j], r.Version); err != nil {
 					return nil, err
 				}
@@ -86,11 +87,23 @@ func positions(req *plugin.Request, h *kafka.HotRequest, topics []*catalog.Topic
 	return f
 }
 
-// sentTo is the lineage under which a partition of an answer was asked for.
-func sentTo(h *kafka.HotRequest, topics []*catalog.Topic, topic []byte, id [16]byte, partition int32) *catalog.Topic {
-	for i := range h.Partitions {
-		if p := &h.Partitions[i]; p.Partition == partition && p.ID == id && string(p.Topic) == string(topic) {
-			return topics[i]
+// asked finds the lineages under which the partitions of an answer were asked for. Answers keep the order
+// of their request: it looks on from where it found the last one.
+type asked struct {
+	h      *kafka.HotRequest
+	topics []*catalog.Topic
+	next   int
+}
+
+func (a *asked) sentTo(topic []byte, id [16]byte, partition int32) *catalog.Topic {
+	for range a.h.Partitions {
+		if a.next >= len(a.h.Partitions) {
+			a.next = 0
+		}
+		i := a.next
+		a.next++
+		if p := &a.h.Partitions[i]; p.Partition == partition && p.ID == id && string(p.Topic) == string(topic) {
+			return a.topics[i]
 		}
 	}
 	return nil
@@ -100,9 +113,10 @@ func sentTo(h *kafka.HotRequest, topics []*catalog.Topic, topic []byte, id [16]b
 // no list of aborted transactions stands in the way, and the records are not null, for which librdkafka
 // drops an answer.
 func (o *Offsets) inPlace(r *kafka.HotResponse, h *kafka.HotRequest, topics []*catalog.Topic) bool {
+	a := asked{h: h, topics: topics}
 	for i := range r.Partitions {
 		rp := &r.Partitions[i]
-		t := sentTo(h, topics, rp.Topic, rp.ID, rp.Partition)
+		t := a.sentTo(rp.Topic, rp.ID, rp.Partition)
 		if t == nil {
 			continue
 		}
@@ -114,9 +128,10 @@ func (o *Offsets) inPlace(r *kafka.HotResponse, h *kafka.HotRequest, topics []*c
 }
 
 func (o *Offsets) fetchedInPlace(ctx context.Context, r *kafka.HotResponse, h *kafka.HotRequest, topics []*catalog.Topic) error {
+	a := asked{h: h, topics: topics}
 	for i := range r.Partitions {
 		rp := &r.Partitions[i]
-		t := sentTo(h, topics, rp.Topic, rp.ID, rp.Partition)
+		t := a.sentTo(rp.Topic, rp.ID, rp.Partition)
 		if t == nil {
 			continue
 		}

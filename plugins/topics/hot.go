@@ -45,10 +45,14 @@ func (t *Topics) hot(ctx context.Context, req *plugin.Request, next plugin.Handl
 	if err != nil || resp == nil {
 		return resp, err
 	}
+	at := 0 // answers keep the order of their request: the next topic is not far
 	back := func(id [16]byte) [16]byte {
-		for i := range sent.Partitions {
-			if sent.Partitions[i].ID == id {
-				return h.Partitions[i].ID
+		for range sent.Partitions {
+			if sent.Partitions[at].ID == id {
+				return h.Partitions[at].ID
+			}
+			if at++; at == len(sent.Partitions) {
+				at = 0
 			}
 		}
 		return id
