@@ -3,7 +3,7 @@ package kafka
 import "encoding/binary"
 
 // RequestSize is the most that AppendRequest appends.
-func (t *FetchTable) RequestSize(body, rest []byte) int {
+func (t *FetchTable) RequestSize(rest []byte) int {
 	n := fetchSessionAt(t.version) + 8 + 2*mostLength + len(rest)
 	for list := range t.byTopic {
 		n += len(list[0].topic.key) + 2*mostLength + 1

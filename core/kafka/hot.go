@@ -21,7 +21,6 @@ type HotRequest struct {
 
 	Partitions []HotPartition
 	one        [1]HotPartition
-	session    int // where the session epoch stands, 0 if the version has none
 }
 
 // HotPartition is one partition of a HotRequest. Topic or, in versions that carry ids, ID is set.
@@ -87,14 +86,6 @@ func (r *HotResponse) SetID(i int, id [16]byte) {
 func (r *HotResponse) SetBaseOffset(i int, offset int64) {
 	binary.BigEndian.PutUint64(r.raw[r.Partitions[i].base:], uint64(offset))
 	r.Partitions[i].BaseOffset = offset
-}
-
-// ClearSession says that there is no fetch session.
-func (r *HotResponse) ClearSession() {
-	if r.session > 0 {
-		binary.BigEndian.PutUint32(r.raw[r.session:], 0)
-		r.SessionID = 0
-	}
 }
 
 // SetMarks changes the watermarks and log start of partition i, in the bytes. What its version has none
@@ -316,7 +307,6 @@ func (c *cursor) fetchRequest(r *HotRequest, version int16) {
 	}
 	if version >= 7 {
 		r.SessionID = c.i32()
-		r.session = c.at
 		r.SessionEpoch = c.i32()
 	}
 	for n := c.array(); n > 0 && !c.bad; n-- {

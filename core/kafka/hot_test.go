@@ -217,7 +217,6 @@ func TestPatchesEqualAnEdit(t *testing.T) {
 	for version := range int16(19) {
 		m := kmsg.NewPtrFetchRequest()
 		m.SetVersion(version)
-		m.SessionEpoch = 5
 		rt := kmsg.NewFetchRequestTopic()
 		rt.Topic, rt.TopicID = "t", [16]byte{1}
 		rt.Partitions = append(rt.Partitions, kmsg.NewFetchRequestTopicPartition(), kmsg.NewFetchRequestTopicPartition())
@@ -230,9 +229,8 @@ func TestPatchesEqualAnEdit(t *testing.T) {
 		c := first.Change()
 		c.SetID(0, id)
 		c.SetID(1, id)
-		c.ClearSession()
 		c.SetPosition(1, 78, 7)
-		m.SessionEpoch, m.Topics[0].TopicID = -1, id
+		m.Topics[0].TopicID = id
 		p := &m.Topics[0].Partitions[1]
 		p.FetchOffset, p.CurrentLeaderEpoch, p.LastFetchedEpoch = 78, 7, -1
 		if got, want := out(c.AppendTo), m.AppendTo(nil); !bytes.Equal(got, want) {

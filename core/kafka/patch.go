@@ -73,12 +73,6 @@ func (b *RequestBody) SetPosition(i int, offset int64, epoch int32) {
 	p.Offset, p.CurrentLeaderEpoch = offset, epoch
 }
 
-// ClearSession makes a Fetch one without a session.
-func (b *RequestBody) ClearSession() {
-	b.put32(b.hot.session, -1)
-	b.hot.SessionEpoch = -1
-}
-
 // SetProducers changes the producer ids in the batches of partition i, with their CRC. to returns the
 // new id of a batch.
 func (b *RequestBody) SetProducers(i int, to func(Batch) int64) {

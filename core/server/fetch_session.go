@@ -109,7 +109,7 @@ func (s *session) incremental(sl *slot, id, epoch int32, body []byte) ([]byte, *
 
 // expand puts a request that names all of a table in the place of the slot's frame.
 func (s *session) expand(sl *slot, table *kafka.FetchTable, body, rest []byte) []byte {
-	full := s.server.pool.Frame(table.RequestSize(body, rest))
+	full := s.server.pool.Frame(table.RequestSize(rest))
 	full = table.AppendRequest(full[:0], body, rest)
 	was := sl.frame
 	sl.frame = full

@@ -8,11 +8,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
-	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
-
-const fetchSessionNotFound = 70
 
 // verdict is what a Fetch does with a partition.
 type verdict struct {
@@ -30,8 +27,8 @@ const (
 )
 
 // fetch serves each partition from its home. A client that asks a node of another cluster has
-// missed a move and is told the new leader. Fetch sessions are not kept: clients are always told
-// that they have none, and name all partitions (KIP-227 allows a broker to do so).
+// missed a move and is told the new leader. Fetches come without a session: those of clients end in
+// core/server (KIP-227).
 func (r *Routing) fetch(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 	if home, ok := r.servedByOne(req); ok {
 		return r.fetchHot(ctx, req, next, home)
@@ -39,9 +36,6 @@ func (r *Routing) fetch(ctx context.Context, req *plugin.Request, next plugin.Ha
 	f, err := req.Body.Fetch()
 	if err != nil {
 		return nil, err
-	}
-	if f.SessionID != 0 {
-		return plugin.Fail(req, fetchSessionNotFound, "")
 	}
 	for _, ft := range f.Topics {
 		if t := r.topic(ft.Topic, ft.TopicID); t != nil {
@@ -60,7 +54,7 @@ func (r *Routing) fetch(ctx context.Context, req *plugin.Request, next plugin.Ha
 	forks := req.Fork(len(keys))
 	prompt := false
 	for i, k := range keys {
-		forks[i].Body = sessionless(bodies[i])
+		forks[i].Body = bodies[i]
 		forks[i].Target = plugin.Target{Cluster: k.cluster, Node: plugin.AnyNode}
 		prompt = prompt || k.kind == elsewhere || k.kind == unknown
 	}
@@ -89,17 +83,13 @@ func (r *Routing) fetch(ctx context.Context, req *plugin.Request, next plugin.Ha
 		}
 		return resp, err
 	}))
-	resp, err := plugin.Gather(forks, results)
-	if err != nil {
-		return nil, err
-	}
-	return resp, clearSession(resp)
+	return plugin.Gather(forks, results)
 }
 
-// servedByOne reports that one cluster serves every partition of a fetch without a session.
+// servedByOne reports that one cluster serves every partition of a fetch.
 func (r *Routing) servedByOne(req *plugin.Request) (home string, ok bool) {
 	h := req.Body.Hot()
-	if h == nil || h.SessionID != 0 || h.Forgets || len(h.Partitions) == 0 {
+	if h == nil || len(h.Partitions) == 0 {
 		return "", false
 	}
 	var t *catalog.Topic
@@ -122,8 +112,7 @@ func (r *Routing) servedByOne(req *plugin.Request) (home string, ok bool) {
 
 // fetchHot serves a fetch from one cluster, without decoding it.
 func (r *Routing) fetchHot(ctx context.Context, req *plugin.Request, next plugin.Handler, home string) (*plugin.Response, error) {
-	f := req.Change()
-	f.Body.ClearSession()
+	f := req.With(req.Body)
 	f.Target = plugin.Target{Cluster: home, Node: plugin.AnyNode}
 	defer f.Queued()
 	resp, err := r.fetchUntilMoved(ctx, f, next)
@@ -131,10 +120,7 @@ func (r *Routing) fetchHot(ctx context.Context, req *plugin.Request, next plugin
 		pause(ctx, time.Until(req.Arrived.Add(time.Duration(req.Body.Hot().MaxWaitMillis)*time.Millisecond)))
 		return plugin.Fail(req, 0, "")
 	}
-	if err != nil {
-		return nil, err
-	}
-	return resp, clearSession(resp)
+	return resp, err
 }
 
 // watch ends the wait for a home's answer when a topic of the request has moved: a consumer that waits
@@ -239,34 +225,6 @@ func (r *Routing) verdictOf(req *plugin.Request, name string, t *catalog.Topic) 
 		return verdict{kind: elsewhere, cluster: home}
 	}
 	return verdict{kind: serve, cluster: home}
-}
-
-// sessionless returns the body without a fetch session.
-func sessionless(body *kafka.RequestBody) *kafka.RequestBody {
-	f, err := body.Fetch()
-	if err != nil || (f.SessionEpoch == -1 && len(f.ForgottenTopics) == 0) || f.Version < 7 {
-		return body
-	}
-	c := *f
-	c.SessionID, c.SessionEpoch, c.ForgottenTopics = 0, -1, nil
-	return kafka.RequestBodyOf(&c)
-}
-
-func clearSession(resp *plugin.Response) error {
-	if resp.Body.Version() < 7 {
-		return nil
-	}
-	if h := resp.Body.Hot(); h != nil {
-		h.ClearSession()
-		return nil
-	}
-	f, err := resp.Body.Fetch()
-	if err != nil || f.SessionID == 0 {
-		return err
-	}
-	f.SessionID = 0
-	_, err = resp.Body.Edit()
-	return err
 }
 
 // hint answers 6 for every partition and says who leads it now.
