@@ -25,7 +25,8 @@ func Records(b Batch) ([]Record, error) {
 		return nil, fmt.Errorf("batch at %d: %w", b.BaseOffset(), err)
 	}
 	first := int64(binary.BigEndian.Uint64(b[27:]))
-	out := make([]Record, 0, b.Count())
+	// A record has at least 7 bytes; the count is the client's word.
+	out := make([]Record, 0, max(0, min(int(b.Count()), len(data)/7)))
 	for len(data) > 0 {
 		size, n := binary.Varint(data)
 		if n <= 0 || size < 0 || int(size) > len(data)-n {
