@@ -52,7 +52,7 @@ func TestErrorsSayWhere(t *testing.T) {
 		"twice":         {"# spare", "\n  prod: {bootstrap: [127.0.0.1:1]}", "prod"},
 		"bad duration":  {"admin: {", "admin: {delete_grace: 3, ", `want a duration like 30s or 5m, got "3"`},
 		"broken syntax": {"admin: {", "admin: [", "x.yaml:"},
-		"bad limit":     {"admin: {", "limits: {fetch_session_partitions: -1}\nadmin: {", "fetch_session_partitions: must not be below 0"},
+		"bad limit":     {"admin: {", "limits: {fetch_session_partitions: -1}\nadmin: {", "fetch_session_partitions: must not be negative"},
 		"dup alias":     {"aliases: [main]", "aliases: [prod]", `the name "prod" is also one of cluster "prod"`},
 	} {
 		_, err := Parse("x.yaml", []byte(strings.Replace(example, c.from, c.to, 1)))
