@@ -122,14 +122,18 @@ func (o *Out) Bytes() []byte {
 	return append(out, o.buf[at:]...)
 }
 
-// After has f called by Reset: what Span references may be used again then.
+// After has f called by Written: what Span references may be used again then.
 func (o *Out) After(f func()) { o.after = append(o.after, f) }
 
-// Reset forgets everything and keeps a buffer of moderate size.
-func (o *Out) Reset() {
+// Written tells those that asked for it that everything has left.
+func (o *Out) Written() {
 	for _, f := range o.after {
 		f()
 	}
+}
+
+// Reset forgets everything and keeps a buffer of moderate size.
+func (o *Out) Reset() {
 	clear(o.spans)
 	clear(o.after)
 	*o = Out{buf: o.buf[:0], spans: o.spans[:0], after: o.after[:0]}

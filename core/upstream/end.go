@@ -170,13 +170,10 @@ func (e *End) start(ctx context.Context, t *trip, flush bool) {
 		return
 	}
 	t.key, t.version, t.noReply, t.deadline = req.Key, req.Version, noReply(req), deadline(req)
-	silent, turn := t.noReply, req.HasTurn() // t and req may be used again before send returns
-	sent := l.send(&t.call, flush && (!turn || !req.More))
+	turn := req.HasTurn() // t and req may be used again before send returns
+	l.send(&t.call, flush && (!turn || !req.More))
 	if turn {
 		req.Queued()
-	}
-	if silent && sent {
-		t.finish(nil, nil)
 	}
 }
 

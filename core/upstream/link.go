@@ -50,7 +50,7 @@ type call struct {
 	key      kmsg.Key
 	version  int16
 	corr     int32
-	noReply  bool
+	noReply  bool             // done is called when the request is written
 	deadline time.Time        // zero: none
 	encode   func(*kafka.Out) // everything behind the correlation id
 	done     func(frame, body []byte, err error)
@@ -71,6 +71,9 @@ func (c *call) Encode(o *kafka.Out) {
 	o.Append(c.head[:])
 	c.encode(o)
 	o.EndFrame()
+	if c.noReply {
+		o.After(c.link.wrote)
+	}
 }
 
 // dialer opens the connection of a link.
@@ -88,10 +91,12 @@ type link struct {
 	// answered nor back in their place; nil for control links.
 	unsettled *atomic.Int32
 	session   *plugin.Session // nil for control links
+	wrote     func()          // written, bound once
 
 	mu      sync.Mutex
 	conn    net.Conn
-	pending wire.Queue[*call]
+	pending wire.Queue[*call] // that wait for their replies
+	silent  wire.Queue[*call] // without a reply, that wait to be written
 	corr    int32
 	err     error
 	up      bool
@@ -99,28 +104,28 @@ type link struct {
 }
 
 func newLink(dial dialer, pool *wire.Buffers, limit int, onEnd func(error)) *link {
-	return &link{
+	l := &link{
 		dial: dial, pool: pool, limit: limit, onEnd: onEnd,
 		writer: wire.NewWriter(nil, 4<<20, 30*time.Second),
 	}
+	l.wrote = l.written
+	return l
 }
 
 // send puts a request on the link. It does not wait; with flush unset the bytes leave with the next
-// flush. It reports false if the call has ended already. A call may be answered, and used again, before
-// send returns.
-func (l *link) send(c *call, flush bool) bool {
+// flush. A call may be answered, and used again, before send returns.
+func (l *link) send(c *call, flush bool) {
 	c.link = l
 	if err := l.writer.Append(c); err != nil {
 		if l.counts(c) {
 			l.unsettled.Add(1)
 		}
 		c.done(nil, nil, l.failure(c, false, err))
-		return false
+		return
 	}
 	if flush {
 		l.flush()
 	}
-	return true
 }
 
 // counts reports a call whose failure holds up later produces of its session.
@@ -144,7 +149,9 @@ func (l *link) admit(c *call) error {
 	}
 	l.corr++
 	c.corr = l.corr
-	if !c.noReply {
+	if c.noReply {
+		l.silent.Push(c)
+	} else {
 		l.pending.Push(c)
 	}
 	start := !l.started
@@ -160,6 +167,18 @@ func (l *link) flush() {
 	if err := l.writer.Flush(); err != nil {
 		l.fail(err)
 	}
+}
+
+// written ends the first of the calls without a reply, which the writer calls for each of them in turn.
+func (l *link) written() {
+	l.mu.Lock()
+	if l.silent.Len() == 0 { // the link broke meanwhile
+		l.mu.Unlock()
+		return
+	}
+	c := l.silent.Pop()
+	l.mu.Unlock()
+	c.done(nil, nil, nil)
 }
 
 func (l *link) run() {
@@ -240,7 +259,7 @@ func (l *link) fail(err error) {
 		err = errors.New("closed by the broker")
 	}
 	l.err = err
-	pending, conn, up := l.pending.Drain(), l.conn, l.up
+	pending, conn, up := append(l.pending.Drain(), l.silent.Drain()...), l.conn, l.up
 	for _, c := range pending {
 		if l.counts(c) {
 			l.unsettled.Add(1) // before anybody can see that the link is broken

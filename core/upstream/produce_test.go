@@ -155,9 +155,7 @@ func TestEveryWayToFailIsCounted(t *testing.T) {
 				r.link.send(r.call("late other", kmsg.Heartbeat), true)
 				again := r.call("late silent", kmsg.Produce)
 				again.noReply = true
-				if r.link.send(again, true) {
-					t.Error("sent on a broken link")
-				}
+				r.link.send(again, true)
 				for i, end := range r.once("a", "b", "late", "other", "late other", "late silent") {
 					plugin.Settle(end.err)
 					count(max(2-int32(i), 0))
@@ -167,7 +165,52 @@ func TestEveryWayToFailIsCounted(t *testing.T) {
 	}
 }
 
-// TestAcksZero: it is over when it is on its link, and the replies of others are not mixed up.
+// TestAFailedAcksZeroIsTold: its client learns of a failure by the end of its session alone, so it is not
+// over before its bytes are out.
+func TestAFailedAcksZeroIsTold(t *testing.T) {
+	for name, fail := range map[string]func(*rig){
+		"dial":            func(r *rig) { r.up <- errors.New("refused") },
+		"closed":          func(r *rig) { _ = r.link.Close() },
+		"write":           func(r *rig) { _ = r.far.Close(); r.up <- nil },
+		"unflushed":       func(r *rig) { r.up <- nil; synctest.Wait(); r.silent("b", false); _ = r.link.Close() },
+		"behind a failed": func(r *rig) { r.silent("b", true); r.up <- errors.New("refused") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				last := "a"
+				if r.silent(last, true); name == "unflushed" || name == "behind a failed" {
+					last = "b"
+				}
+				if synctest.Wait(); len(r.ended) != 0 {
+					t.Error("over before its link is up")
+				}
+				fail(r)
+				if end := r.once(last)[0]; !errors.Is(end.err, plugin.ErrUnreachable) {
+					t.Errorf("ended with %v", end.err)
+				}
+			})
+		})
+	}
+}
+
+// TestAcksZeroOverADeadNode reaches whoever sent it, through the end of the chain.
+func TestAcksZeroOverADeadNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, e := house(t)
+		f.broker(0).kill()
+		if _, err := e.Handle(t.Context(), produce(session(t, 0), 0, 0)); !errors.Is(err, plugin.ErrUnreachable) {
+			t.Errorf("waited for: %v", err)
+		}
+		var told error
+		e.Start(t.Context(), produce(session(t, 0), 0, 0), true, func(_ *plugin.Response, err error) { told = err })
+		if synctest.Wait(); !errors.Is(told, plugin.ErrUnreachable) {
+			t.Errorf("started: %v", told)
+		}
+	})
+}
+
+// TestAcksZero: it is over when it is written, and the replies of others are not mixed up.
 func TestAcksZero(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, e := house(t)

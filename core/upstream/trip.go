@@ -65,7 +65,7 @@ func (t *trip) encode(o *kafka.Out) {
 
 // replied takes the reply, or what happened instead.
 func (t *trip) replied(frame, body []byte, err error) {
-	if err != nil {
+	if err != nil || t.noReply {
 		t.finish(nil, err)
 		return
 	}

@@ -93,6 +93,9 @@ func (w *Writer) flush() {
 		if err == nil {
 			_, err = out.WriteTo(conn)
 		}
+		if err == nil {
+			out.Written()
+		}
 		out.Reset()
 		w.mu.Lock()
 		w.spare = out
