@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -24,6 +25,7 @@ type virtual struct {
 
 	mu      sync.Mutex
 	current *runtime
+	closing sync.WaitGroup // runtimes that are not current any more
 }
 
 // runtime is a snapshot of a virtual cluster made live.
@@ -40,6 +42,7 @@ type runtime struct {
 
 	refs    int // under virtual.mu; 1 while current
 	closers []io.Closer
+	once    sync.Once
 }
 
 // Name is the name of the virtual cluster.
@@ -62,7 +65,7 @@ func (v *virtual) release(rt *runtime) {
 	last := rt.refs == 0
 	v.mu.Unlock()
 	if last {
-		go rt.close()
+		v.closing.Go(rt.close)
 	}
 }
 
@@ -80,7 +83,7 @@ func (v *virtual) swap(rt *runtime) {
 	v.release(old)
 }
 
-// retire closes the current runtime.
+// retire closes the runtimes of a virtual cluster whose server is closed.
 func (v *virtual) retire() {
 	v.mu.Lock()
 	rt := v.current
@@ -88,12 +91,16 @@ func (v *virtual) retire() {
 	if rt != nil {
 		rt.close()
 	}
+	v.closing.Wait()
 }
 
+// close closes the interceptors, then the clusters below them.
 func (rt *runtime) close() {
-	for _, c := range rt.closers {
-		_ = c.Close()
-	}
+	rt.once.Do(func() {
+		for _, c := range slices.Backward(rt.closers) {
+			_ = c.Close()
+		}
+	})
 }
 
 // runtime returns the current runtime for reading.
@@ -118,6 +125,7 @@ func (g *Gateway) build(ctx context.Context, snap *config.Snapshot, vc *config.V
 	for _, c := range spans {
 		list = append(list, clusters[c.Name])
 		rt.env.Clusters = append(rt.env.Clusters, clusters[c.Name])
+		rt.closers = append(rt.closers, clusters[c.Name].Share())
 	}
 	rt.nodes = upstream.NewNodeMap(vc.Listen, list)
 	rt.env.Nodes = rt.nodes

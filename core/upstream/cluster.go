@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"slices"
 	"strconv"
@@ -27,6 +28,8 @@ const (
 	healthTimeout   = 2 * time.Second
 	refreshInterval = 30 * time.Second
 	requestTimeout  = 15 * time.Second
+	overdueInterval = 500 * time.Millisecond
+	mostWaiting     = 1000 // requests on a control link
 	clientID        = "sluice"
 )
 
@@ -48,13 +51,14 @@ type Cluster struct {
 	kick      chan struct{}
 
 	mu       sync.Mutex
-	controls map[string]*link
-	links    map[*link]int32 // sessions' links by node, to break those of dead nodes
+	controls map[string]*link // nil once the cluster is closed
+	links    map[*link]int32  // sessions' links by node, to break those of dead nodes
 	backoff  map[string]*backoff
 	refresh  *refreshing
 
-	stop context.CancelFunc
-	done sync.WaitGroup
+	users atomic.Int32
+	stop  context.CancelFunc
+	done  sync.WaitGroup
 }
 
 type refreshing struct {
@@ -78,10 +82,16 @@ func NewCluster(cfg config.Cluster, cat *catalog.Catalog, log *slog.Logger, pool
 	if err := c.recall(); err != nil {
 		return nil, err
 	}
+	c.start()
+	return c, nil
+}
+
+// start begins to watch the cluster and its links.
+func (c *Cluster) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	c.stop = cancel
 	c.done.Go(func() { c.watch(ctx) })
-	return c, nil
+	c.done.Go(func() { c.watchLinks(ctx) })
 }
 
 // Unwatched returns a cluster that is never asked anything, to check a configuration with.
@@ -89,8 +99,9 @@ func Unwatched(cfg config.Cluster, cat *catalog.Catalog, pool *wire.Buffers) *Cl
 	c := &Cluster{
 		cfg: cfg, catalog: cat, pool: pool, log: slog.Default(),
 		controls: map[string]*link{}, links: map[*link]int32{}, backoff: map[string]*backoff{},
-		kick: make(chan struct{}, 1),
+		kick: make(chan struct{}, 1), stop: func() {},
 	}
+	c.users.Store(1)
 	c.topology.Store(&plugin.Topology{Controller: -1, Topics: map[string]*plugin.Topic{}, IDs: map[[16]byte]*plugin.Topic{}})
 	return c
 }
@@ -119,16 +130,27 @@ func (c *Cluster) LastAnswer() time.Time {
 // Topology is the last known view.
 func (c *Cluster) Topology() *plugin.Topology { return c.topology.Load() }
 
-// Close ends the control links and the watch. Sessions' links end with their sessions.
+// Share returns the cluster for one more user, who closes it as well: requests in flight go on after an
+// edit of the file has replaced or removed it.
+func (c *Cluster) Share() *Cluster {
+	c.users.Add(1)
+	return c
+}
+
+// Close of the last user ends the watch and all links.
 func (c *Cluster) Close() error {
+	if c.users.Add(-1) > 0 {
+		return nil
+	}
 	c.stop()
 	c.mu.Lock()
 	controls := c.controls
-	c.controls = map[string]*link{}
+	c.controls = nil
 	c.mu.Unlock()
 	for _, l := range controls {
 		_ = l.Close()
 	}
+	c.breakLinks(net.ErrClosed)
 	c.done.Wait()
 	return nil
 }
@@ -216,15 +238,20 @@ func (c *Cluster) open(ctx context.Context, addr string) (net.Conn, error) {
 	return nil, fmt.Errorf("%w: %w", plugin.ErrUnreachable, err)
 }
 
-func (c *Cluster) control(addr string) *link {
+// control returns the control link to an address.
+func (c *Cluster) control(addr string) (*link, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.controls == nil {
+		return nil, fmt.Errorf("%w: %w", plugin.ErrUnreachable, net.ErrClosed)
+	}
 	if l := c.controls[addr]; l != nil && !l.broken() {
-		return l
+		return l, nil
 	}
 	l := newLink(func(ctx context.Context) (net.Conn, error) { return c.open(ctx, addr) }, c.pool, c.limit, nil)
+	l.most = mostWaiting
 	c.controls[addr] = l
-	return l
+	return l, nil
 }
 
 // Do sends a request over a control link; see plugin.Cluster.
@@ -271,9 +298,13 @@ func (c *Cluster) ask(ctx context.Context, addr string, req kmsg.Request) (kmsg.
 	if key != kmsg.ApiVersions {
 		req.SetVersion(c.version(key, req.MaxVersion()))
 	}
-	l := c.control(addr)
+	l, err := c.control(addr)
+	if err != nil {
+		return nil, err
+	}
 	done := make(chan answer, 1)
 	cl := &call{key: key, version: req.GetVersion(), done: func(_, b []byte, err error) { done <- answer{b, err} }}
+	cl.deadline, _ = ctx.Deadline()
 	cl.encode = func(o *kafka.Out) {
 		h := kafka.AppendRequestHeader(nil, kafka.Header{Key: key, Version: cl.version, CorrelationID: cl.corr, ClientID: clientID, HasClientID: true})
 		o.Append(h[8:])
@@ -287,10 +318,6 @@ func (c *Cluster) ask(ctx context.Context, addr string, req kmsg.Request) (kmsg.
 		}
 		return kafka.NewResponseBody(key, cl.version, a.body).Peek()
 	case <-ctx.Done():
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			// A broker that doesn't answer in time blocks every later reply of the link.
-			_ = l.Close()
-		}
 		return nil, fmt.Errorf("%w: %s: %w", plugin.ErrUnreachable, addr, context.Cause(ctx))
 	}
 }
@@ -350,15 +377,14 @@ func (c *Cluster) untrack(l *link) {
 }
 
 // BreakLinks breaks every session's link to the cluster: a failover has decided that it is gone.
-func (c *Cluster) BreakLinks() {
+func (c *Cluster) BreakLinks() { c.breakLinks(plugin.ErrUnreachable) }
+
+func (c *Cluster) breakLinks(why error) {
 	c.mu.Lock()
-	all := make([]*link, 0, len(c.links))
-	for l := range c.links {
-		all = append(all, l)
-	}
+	all := slices.Collect(maps.Keys(c.links))
 	c.mu.Unlock()
 	for _, l := range all {
-		l.fail(plugin.ErrUnreachable)
+		l.fail(why)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,13 +16,6 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/wire"
 )
-
-// freeze makes brokers accept and never answer.
-func (f *fakes) freeze(nodes ...int32) {
-	for _, n := range nodes {
-		f.broker(n).set(func(b *broker) { b.frozen = true })
-	}
-}
 
 // waiting starts a request that waits at a node and returns how it ends.
 func waiting(t *testing.T, e *End, req *plugin.Request, node int32) <-chan error {
@@ -60,24 +54,23 @@ func TestDoAsksOthers(t *testing.T) {
 	})
 }
 
-// TestALateReplyIsNotTakenForAnother: a control link whose broker was too slow is not used again.
+// TestALateReplyIsNotTakenForAnother: who gave up does not get it, and neither does who asks next.
 func TestALateReplyIsNotTakenForAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakes(t, 0)
 		c := f.known()
-		var late *arrived
+		late := make(chan *arrived, 1)
 		f.broker(0).set(func(b *broker) {
-			b.on = func(a *arrived) bool { late = a; return a.Key == kmsg.ListGroups }
+			b.on = times(1, kmsg.ListGroups, func(a *arrived) bool { late <- a; return true })
 		})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := c.Do(ctx, 0, kmsg.NewPtrListGroupsRequest()); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, plugin.ErrUnreachable) {
 			t.Error(err)
 		}
-		late.answer(&kmsg.ListGroupsResponse{})
-		dials := f.broker(0).dials
-		if _, err := c.Do(t.Context(), 0, kmsg.NewPtrListTransactionsRequest()); err != nil || f.broker(0).dials != dials+1 {
-			t.Errorf("%v, dialled %d times", err, f.broker(0).dials-dials)
+		(<-late).answer(&kmsg.ListGroupsResponse{})
+		if _, err := c.Do(t.Context(), 0, kmsg.NewPtrListTransactionsRequest()); err != nil {
+			t.Error(err)
 		}
 	})
 }
@@ -123,82 +116,6 @@ func TestNodesThatTheClusterDropsAreAskedLast(t *testing.T) {
 	equal(t, c.addresses(plugin.AnyNode), []string{"hidden:10000", "hidden:9999", "hidden:10001", "first:1"})
 	equal(t, c.addresses(2), []string{"hidden:10001"})
 	equal(t, c.addresses(5), []string{})
-}
-
-// TestAFrozenNodeIsLeftWhenTheClusterDropsIt: what waits on it finds the new leader, long before its
-// deadline; links to others stay.
-func TestAFrozenNodeIsLeftWhenTheClusterDropsIt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFakes(t, 0, 1)
-		f.topics["orders"] = []int32{0, 1}
-		c := f.watched()
-		synctest.Wait()
-		f.freeze(1)
-		e := end(c)
-		s := session(t, plugin.AnyNode)
-		frozen := waiting(t, e, produce(s, 1, -1), 1)
-		f.broker(0).set(func(b *broker) { b.on = func(a *arrived) bool { return a.Key == kmsg.Produce } })
-		other, some := waiting(t, e, produce(s, 0, -1), 0), waiting(t, e, produce(s, 0, -1), plugin.AnyNode)
-		time.Sleep(3 * healthInterval)
-		select {
-		case err := <-frozen:
-			t.Fatalf("ended while its node is listed: %v", err)
-		default:
-		}
-		f.list(func() { f.unlisted[1], f.topics["orders"] = true, []int32{0, 0} })
-		began := time.Now()
-		if err := <-frozen; !plugin.MaybeSent(err) || time.Since(began) > healthInterval+healthTimeout {
-			t.Errorf("%v after %s", err, time.Since(began))
-		}
-		synctest.Wait()
-		if node, _ := c.Topology().Leader("orders", 1); node != 0 {
-			t.Errorf("the leader is %d", node)
-		}
-		if !c.down(1) || c.down(0) || !c.Reachable() {
-			t.Error("which node is down")
-		}
-		select {
-		case err := <-other:
-			t.Errorf("a link to a node that lives has ended: %v", err)
-		case err := <-some:
-			t.Errorf("a link to some node has ended: %v", err)
-		default:
-		}
-	})
-}
-
-// TestAFrozenClusterIsUnreachable, is back when it answers, and what waits on it ends at its deadline.
-func TestAFrozenClusterIsUnreachable(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFakes(t, 0, 1)
-		c := f.watched()
-		synctest.Wait()
-		if !c.Reachable() || !c.Settled() || time.Since(c.LastAnswer()) != 0 || len(c.Topology().Brokers) != 2 {
-			t.Fatal("not found")
-		}
-		f.freeze(0, 1)
-		e := end(c)
-		s := session(t, plugin.AnyNode)
-		out := waiting(t, e, produce(s, 0, -1), 0)
-		began := time.Now()
-		for c.Reachable() {
-			time.Sleep(100 * time.Millisecond)
-		}
-		if d := time.Since(began); d > healthInterval+healthTimeout+time.Second {
-			t.Errorf("found after %s", d)
-		}
-		if err := <-out; !plugin.MaybeSent(err) || time.Since(began) < 40*time.Second || time.Since(began) > 40*time.Second+2*healthInterval {
-			t.Errorf("%v after %s", err, time.Since(began))
-		}
-		f.all(func(b *broker) { b.frozen = false })
-		began = time.Now()
-		for !c.Reachable() {
-			time.Sleep(100 * time.Millisecond)
-		}
-		if d := time.Since(began); d > healthInterval+healthTimeout {
-			t.Errorf("back after %s", d)
-		}
-	})
 }
 
 // TestABrokenLinkHasTheClusterLookedAt at once, not at the next interval.
@@ -252,8 +169,8 @@ func TestBreakLinks(t *testing.T) {
 	})
 }
 
-// TestCloseEndsControlLinks; those of sessions end with their sessions.
-func TestCloseEndsControlLinks(t *testing.T) {
+// TestCloseEndsAllLinks, also those of sessions that go on with another cluster, and dials no more.
+func TestCloseEndsAllLinks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakes(t, 0)
 		c := f.watched()
@@ -263,14 +180,76 @@ func TestCloseEndsControlLinks(t *testing.T) {
 		if _, err := e.Handle(t.Context(), request(s, newest(kmsg.ListGroups))); err != nil {
 			t.Fatal(err)
 		}
-		control := c.control(address(0))
-		if err := c.Close(); err != nil || !control.broken() {
-			t.Errorf("%v, the control link is open", err)
+		control, _ := c.control(address(0))
+		set := s.Attach(linksKey{}, openLinks).(*links)
+		own := set.m[linkKey{c, 0}]
+		if err := c.Close(); err != nil || !control.broken() || !own.broken() || len(set.m) != 0 {
+			t.Errorf("%v, a link is open, or %v kept", err, set.m)
 		}
 		asked, dials := f.broker(0).asked, f.broker(0).dials
 		time.Sleep(time.Minute)
-		if _, err := e.Handle(t.Context(), request(s, newest(kmsg.ListGroups))); err != nil || f.broker(0).dials != dials || f.broker(0).asked != asked {
-			t.Errorf("%v, asked %d times", err, f.broker(0).asked-asked)
+		if f.broker(0).dials != dials || f.broker(0).asked != asked {
+			t.Errorf("asked %d times", f.broker(0).asked-asked)
+		}
+	})
+}
+
+// TestNothingOutlivesClose: neither a control link that is still dialling nor one that somebody asks for
+// meanwhile or later.
+func TestNothingOutlivesClose(t *testing.T) {
+	for range 50 {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFakes(t, 0, 1)
+			c := f.known()
+			c.dial = func(ctx context.Context, addr string) (net.Conn, error) {
+				if addr == address(1) {
+					<-ctx.Done()
+					return nil, ctx.Err()
+				}
+				return f.dial(ctx, addr)
+			}
+			var asking sync.WaitGroup
+			for range 8 {
+				for _, node := range []int32{0, 1} {
+					asking.Go(func() { _, _ = c.Do(t.Context(), node, kmsg.NewPtrListGroupsRequest()) })
+				}
+			}
+			began := time.Now()
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+			asking.Wait()
+			if _, err := c.Do(t.Context(), 0, kmsg.NewPtrListGroupsRequest()); !errors.Is(err, plugin.ErrUnreachable) || !errors.Is(err, net.ErrClosed) {
+				t.Errorf("asked a closed cluster: %v", err)
+			}
+			if d := time.Since(began); d > 0 {
+				t.Errorf("it took %s", d)
+			}
+			synctest.Wait() // and the test ends only when every goroutine has
+			f.broker(0).set(func(b *broker) {
+				for conn := range b.conns {
+					if _, err := conn.Write([]byte{0}); err == nil {
+						t.Error("a connection is open")
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestAClusterIsClosedByItsLastUser.
+func TestAClusterIsClosedByItsLastUser(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newFakes(t, 0).watched()
+		synctest.Wait()
+		other := c.Share()
+		_ = c.Close()
+		if _, err := other.Do(t.Context(), 0, kmsg.NewPtrListGroupsRequest()); err != nil {
+			t.Error(err)
+		}
+		_ = other.Close()
+		if _, err := other.Do(t.Context(), 0, kmsg.NewPtrListGroupsRequest()); !errors.Is(err, net.ErrClosed) {
+			t.Error(err)
 		}
 	})
 }

@@ -86,6 +86,15 @@ func (s *links) Close() error {
 	return nil
 }
 
+// forget drops a link that has ended.
+func (s *links) forget(k linkKey, l *link) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.m[k] == l {
+		delete(s.m, k)
+	}
+}
+
 type linksKey struct{}
 
 func openLinks() io.Closer { return &links{m: map[linkKey]*link{}} }
@@ -119,7 +128,10 @@ func (e *End) link(s *plugin.Session, key kmsg.Key, c *Cluster, node int32) (*li
 			}
 		}
 		return nil, err
-	}, c.pool, c.limit, func(error) { c.untrack(l) })
+	}, c.pool, c.limit, func(error) {
+		set.forget(k, l)
+		c.untrack(l)
+	})
 	l.unsettled, l.session = &set.unsettled, s
 	set.m[k] = l
 	c.track(l, node)

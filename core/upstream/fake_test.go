@@ -313,7 +313,6 @@ func (f *fakes) open(slot int) *Cluster {
 	if err := c.recall(); err != nil {
 		f.t.Fatal(err)
 	}
-	c.stop = func() {}
 	f.t.Cleanup(func() { _ = c.Close() })
 	return c
 }
@@ -333,9 +332,7 @@ func (f *fakes) known() *Cluster {
 func (f *fakes) watched() *Cluster {
 	f.t.Helper()
 	c := f.open(0)
-	ctx, cancel := context.WithCancel(context.Background())
-	c.stop = cancel
-	c.done.Go(func() { c.watch(ctx) })
+	c.start()
 	return c
 }
 

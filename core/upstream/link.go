@@ -92,11 +92,14 @@ type link struct {
 	unsettled *atomic.Int32
 	session   *plugin.Session // nil for control links
 	wrote     func()          // written, bound once
+	ctx       context.Context // of the dial; it ends with the link
+	end       context.CancelFunc
 
 	mu      sync.Mutex
 	conn    net.Conn
 	pending wire.Queue[*call] // that wait for their replies
 	silent  wire.Queue[*call] // without a reply, that wait to be written
+	most    int               // how many may wait; 0: any number
 	corr    int32
 	err     error
 	up      bool
@@ -109,6 +112,7 @@ func newLink(dial dialer, pool *wire.Buffers, limit int, onEnd func(error)) *lin
 		writer: wire.NewWriter(nil, 4<<20, 30*time.Second),
 	}
 	l.wrote = l.written
+	l.ctx, l.end = context.WithCancel(context.Background())
 	return l
 }
 
@@ -147,6 +151,10 @@ func (l *link) admit(c *call) error {
 		defer l.mu.Unlock()
 		return l.err
 	}
+	if l.most > 0 && l.pending.Len() >= l.most {
+		defer l.mu.Unlock()
+		return fmt.Errorf("%d requests wait already", l.most)
+	}
 	l.corr++
 	c.corr = l.corr
 	if c.noReply {
@@ -182,7 +190,7 @@ func (l *link) written() {
 }
 
 func (l *link) run() {
-	ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
+	ctx, cancel := context.WithTimeout(l.ctx, dialTimeout)
 	conn, err := l.dial(ctx)
 	cancel()
 	if err != nil {
@@ -266,6 +274,7 @@ func (l *link) fail(err error) {
 		}
 	}
 	l.mu.Unlock()
+	l.end()
 	l.writer.Fail(err)
 	if conn != nil {
 		_ = conn.Close()

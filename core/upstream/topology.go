@@ -74,7 +74,6 @@ func (c *Cluster) watch(ctx context.Context) {
 			}
 		}
 		c.settled.Store(true)
-		c.breakOverdue()
 		select {
 		case <-ctx.Done():
 			return
@@ -172,18 +171,29 @@ func (c *Cluster) liveNodes(ctx context.Context) ([]int32, error) {
 	return nil, errors.Join(errs...)
 }
 
-func (c *Cluster) breakOverdue() {
-	now := time.Now()
-	c.mu.Lock()
-	var late []*link
-	for l := range c.links {
-		if l.overdue(now) {
-			late = append(late, l)
+// watchLinks breaks the links, of sessions and control links, whose first request is overdue: no later
+// reply can come before that one's.
+func (c *Cluster) watchLinks(ctx context.Context) {
+	tick := time.NewTicker(overdueInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			c.breakOverdue(now)
 		}
 	}
+}
+
+func (c *Cluster) breakOverdue(now time.Time) {
+	c.mu.Lock()
+	all := slices.AppendSeq(slices.Collect(maps.Keys(c.links)), maps.Values(c.controls))
 	c.mu.Unlock()
-	for _, l := range late {
-		l.fail(errors.New("the broker did not answer in time"))
+	for _, l := range all {
+		if l.overdue(now) {
+			l.fail(errors.New("the broker did not answer in time"))
+		}
 	}
 }
 
