@@ -15,9 +15,14 @@ type Part struct {
 	Partition int32
 }
 
+// branchWait is how long, in milliseconds, a part of a divided Fetch waits for records: what one part has
+// must not wait for another that has none.
+const branchWait = 100
+
 // Split divides a request that lists partitions by what key says of each. It returns the keys in
 // the order of their first partition, each with a body that holds its partitions alone; a request
-// with a single key keeps its body. A request without partitions has no keys.
+// with a single key keeps its body. A request without partitions has no keys. The parts of a Fetch wait
+// for records for a moment only.
 func Split[K comparable](body *kafka.RequestBody, key func(Part) K) ([]K, []*kafka.RequestBody, error) {
 	msg, err := body.Peek()
 	if err != nil {
@@ -37,7 +42,9 @@ func Split[K comparable](body *kafka.RequestBody, key func(Part) K) ([]K, []*kaf
 			func(t *kmsg.FetchRequestTopic) (Part, *[]kmsg.FetchRequestTopicPartition) {
 				return Part{Topic: t.Topic, ID: t.TopicID}, &t.Partitions
 			}, func(p *kmsg.FetchRequestTopicPartition) int32 { return p.Partition },
-			func(c *kmsg.FetchRequest, t []kmsg.FetchRequestTopic) { c.Topics = t })
+			func(c *kmsg.FetchRequest, t []kmsg.FetchRequestTopic) {
+				c.Topics, c.MaxWaitMillis = t, min(c.MaxWaitMillis, branchWait)
+			})
 	case *kmsg.ListOffsetsRequest:
 		keys, parts = each(m, m.Topics, key,
 			func(t *kmsg.ListOffsetsRequestTopic) (Part, *[]kmsg.ListOffsetsRequestTopicPartition) {

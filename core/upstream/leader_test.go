@@ -189,3 +189,59 @@ func TestRequestsForTheControllerGoThere(t *testing.T) {
 		}
 	})
 }
+
+// TestAForkedFetchHasLittlePatience: a node without records holds up those of another only for a moment. One
+// that goes to a single node waits as long as its client wants.
+func TestAForkedFetchHasLittlePatience(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, e := house(t)
+		f.all(func(b *broker) {
+			b.on = func(a *arrived) bool {
+				m, ok := a.msg.(*kmsg.FetchRequest)
+				if !ok {
+					return false
+				}
+				resp := m.ResponseKind().(*kmsg.FetchResponse)
+				topic, part := kmsg.NewFetchResponseTopic(), kmsg.NewFetchResponseTopicPartition()
+				if part.Partition = m.Topics[0].Partitions[0].Partition; part.Partition == 0 {
+					part.RecordBatches = []byte("records")
+				} else {
+					time.Sleep(time.Duration(m.MaxWaitMillis) * time.Millisecond)
+				}
+				topic.Topic, topic.Partitions = "orders", append(topic.Partitions, part)
+				resp.Topics = append(resp.Topics, topic)
+				a.answer(resp)
+				return true
+			}
+		})
+		fetch := func(partitions ...int32) (took time.Duration, parts int) {
+			m := kmsg.NewPtrFetchRequest()
+			m.SetVersion(11)
+			m.MaxWaitMillis = 5000
+			topic := kmsg.NewFetchRequestTopic()
+			topic.Topic = "orders"
+			for _, n := range partitions {
+				p := kmsg.NewFetchRequestTopicPartition()
+				p.Partition = n
+				topic.Partitions = append(topic.Partitions, p)
+			}
+			m.Topics = append(m.Topics, topic)
+			began := time.Now()
+			resp, err := e.Handle(t.Context(), request(session(t, plugin.AnyNode), m))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := resp.Body.Fetch()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return time.Since(began), len(r.Topics[0].Partitions)
+		}
+		if took, parts := fetch(0, 1); took > time.Second || parts != 2 {
+			t.Errorf("forked: %d partitions after %s", parts, took)
+		}
+		if took, _ := fetch(1); took != 5*time.Second {
+			t.Errorf("not forked: after %s", took)
+		}
+	})
+}

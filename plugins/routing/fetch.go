@@ -52,14 +52,10 @@ func (r *Routing) fetch(ctx context.Context, req *plugin.Request, next plugin.Ha
 		return plugin.Fail(req, 0, "")
 	}
 	forks := req.Fork(len(keys))
-	prompt := false
+	verdicts := map[*plugin.Request]verdict{}
 	for i, k := range keys {
 		forks[i].Body = bodies[i]
 		forks[i].Target = plugin.Target{Cluster: k.cluster, Node: plugin.AnyNode}
-		prompt = prompt || k.kind == elsewhere || k.kind == unknown
-	}
-	verdicts := map[*plugin.Request]verdict{}
-	for i, k := range keys {
 		verdicts[forks[i]] = k
 	}
 	results := plugin.Parallel(ctx, forks, plugin.HandlerFunc(func(ctx context.Context, q *plugin.Request) (*plugin.Response, error) {
@@ -70,16 +66,11 @@ func (r *Routing) fetch(ctx context.Context, req *plugin.Request, next plugin.Ha
 			return r.hint(q)
 		case quiet:
 			q.Queued()
-			if !prompt {
-				pause(ctx, min(time.Duration(f.MaxWaitMillis)*time.Millisecond, time.Until(req.Arrived.Add(500*time.Millisecond))))
-			}
-			return plugin.Fail(q, 0, "")
+			return noRecords(ctx, q, min(maxWait(q), 500*time.Millisecond))
 		}
 		resp, err := r.fetchUntilMoved(ctx, q, next)
 		if err != nil && ctx.Err() == nil {
-			// The home is unreachable: no records, after the time that the client wanted to wait.
-			pause(ctx, time.Until(req.Arrived.Add(time.Duration(f.MaxWaitMillis)*time.Millisecond)))
-			return plugin.Fail(q, 0, "")
+			return noRecords(ctx, q, maxWait(q)) // its home is unreachable
 		}
 		return resp, err
 	}))
@@ -117,8 +108,7 @@ func (r *Routing) fetchHot(ctx context.Context, req *plugin.Request, next plugin
 	defer f.Queued()
 	resp, err := r.fetchUntilMoved(ctx, f, next)
 	if err != nil && ctx.Err() == nil {
-		pause(ctx, time.Until(req.Arrived.Add(time.Duration(req.Body.Hot().MaxWaitMillis)*time.Millisecond)))
-		return plugin.Fail(req, 0, "")
+		return noRecords(ctx, req, maxWait(req))
 	}
 	return resp, err
 }
@@ -185,6 +175,24 @@ func (r *Routing) fetchUntilMoved(ctx context.Context, req *plugin.Request, next
 		}
 	}
 	return plugin.Gather(forks, parts)
+}
+
+// maxWait is how long a fetch may wait for records.
+func maxWait(req *plugin.Request) time.Duration {
+	if h := req.Body.Hot(); h != nil {
+		return time.Duration(h.MaxWaitMillis) * time.Millisecond
+	}
+	f, err := req.Body.Fetch()
+	if err != nil {
+		return 0
+	}
+	return time.Duration(f.MaxWaitMillis) * time.Millisecond
+}
+
+// noRecords answers success without records when a fetch has waited for so long.
+func noRecords(ctx context.Context, req *plugin.Request, wait time.Duration) (*plugin.Response, error) {
+	pause(ctx, time.Until(req.Arrived.Add(wait)))
+	return plugin.Fail(req, 0, "")
 }
 
 func pause(ctx context.Context, d time.Duration) {
