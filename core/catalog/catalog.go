@@ -231,13 +231,14 @@ func (v *Virtual) Topics() []*Topic {
 	return out
 }
 
-// Tombstones lists the topics that were deleted and may have copies left.
-func (v *Virtual) Tombstones() []*Topic {
+// Unfinished lists the topics of which clusters lack a copy and those that were deleted and may have
+// copies left.
+func (v *Virtual) Unfinished() []*Topic {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	var out []*Topic
 	for _, t := range v.topics {
-		if t.Deleted != nil {
+		if t.Deleted != nil || len(t.Missing) > 0 {
 			out = append(out, t)
 		}
 	}

@@ -118,8 +118,8 @@ func TestTombstonesHideTopics(t *testing.T) {
 		t.Fatal(err)
 	}
 	v = fresh(t, log)
-	if v.Topic("a") != nil || v.ByID(old.ID) != nil || len(v.Topics()) != 0 || len(v.Tombstones()) != 1 {
-		t.Errorf("a deleted topic is seen: %v %v", v.Topics(), v.Tombstones())
+	if v.Topic("a") != nil || v.ByID(old.ID) != nil || len(v.Topics()) != 0 || len(v.Unfinished()) != 1 {
+		t.Errorf("a deleted topic is seen: %v %v", v.Topics(), v.Unfinished())
 	}
 	if err := v.Ensure(t.Context(), Seen{Name: "a", Cluster: "prod", ID: [16]byte{5}, Partitions: 1}); err != nil {
 		t.Fatal(err)
@@ -127,7 +127,7 @@ func TestTombstonesHideTopics(t *testing.T) {
 	if n := v.Topic("a"); n == nil || n.ID == old.ID || n.Generation != old.Generation+1 {
 		t.Errorf("recreated: %+v", n)
 	}
-	if err := v.Forget(t.Context(), "a"); err != nil || v.Topic("a") != nil || len(fresh(t, log).Tombstones()) != 0 {
+	if err := v.Forget(t.Context(), "a"); err != nil || v.Topic("a") != nil || len(fresh(t, log).Unfinished()) != 0 {
 		t.Errorf("forgotten: %v", err)
 	}
 }
@@ -177,16 +177,16 @@ func TestStickyKeepsTheFirstValue(t *testing.T) {
 }
 
 func TestClonesShareNothing(t *testing.T) {
-	a := &Topic{Name: "a", Home: "prod", Names: map[string]string{"prod": "x"}, Stubs: map[string]bool{"dr": true}, Deleted: []string{"q"}}
+	a := &Topic{Name: "a", Home: "prod", Names: map[string]string{"prod": "x"}, Stubs: map[string]bool{"dr": true}, Missing: []string{"q"}, Deleted: []string{"q"}}
 	a.Grow(1)
 	a.Partitions[0].Deltas = map[string]int64{"dr": 1}
 	b := a.Clone()
-	b.Names["prod"], b.Stubs["dr"], b.Deleted[0] = "y", false, "r"
+	b.Names["prod"], b.Stubs["dr"], b.Missing[0], b.Deleted[0] = "y", false, "r", "r"
 	b.Partitions[0].Deltas["dr"] = 2
 	b.Partitions[0].Segments[0].Start = 9
 	b.Partitions[0].Runs[0].Virtual = 9
 	p := a.Partitions[0]
-	if a.Names["prod"] != "x" || !a.Stubs["dr"] || !slices.Equal(a.Deleted, []string{"q"}) || p.Deltas["dr"] != 1 || p.Segments[0].Start != 0 || p.Runs[0].Virtual != 0 {
+	if a.Names["prod"] != "x" || !a.Stubs["dr"] || !slices.Equal(a.Missing, []string{"q"}) || !slices.Equal(a.Deleted, []string{"q"}) || p.Deltas["dr"] != 1 || p.Segments[0].Start != 0 || p.Runs[0].Virtual != 0 {
 		t.Errorf("%+v", a)
 	}
 }

@@ -27,6 +27,8 @@ type Topic struct {
 	HomeID [16]byte `json:"home_id"`
 	// Stubs names the clusters where Sluice made a hidden topic so that groups can commit there.
 	Stubs map[string]bool `json:"stubs,omitempty"`
+	// Missing names the clusters that could not be reached when the topic was made, and lack its copy.
+	Missing []string `json:"missing,omitempty"`
 	// Deleted marks a tombstone: the topic is gone for clients, copies may be left on these.
 	Deleted []string `json:"deleted,omitempty"`
 
@@ -90,6 +92,7 @@ func (t *Topic) Clone() *Topic {
 	c := *t
 	c.Names = maps.Clone(t.Names)
 	c.Stubs = maps.Clone(t.Stubs)
+	c.Missing = slices.Clone(t.Missing)
 	c.Deleted = slices.Clone(t.Deleted)
 	c.Partitions = slices.Clone(t.Partitions)
 	for i, p := range c.Partitions {

@@ -189,6 +189,7 @@ type route struct {
 	Generation int32             `json:"generation"`
 	Partitions int               `json:"partitions"`
 	Stubs      []string          `json:"stubs,omitempty"`
+	Missing    []string          `json:"missing,omitempty"`
 	Reachable  bool              `json:"reachable"`
 }
 
@@ -199,7 +200,7 @@ func (a *admin) routes(w http.ResponseWriter, _ *http.Request) {
 		list := []route{}
 		for _, t := range rt.env.Catalog.Topics() {
 			wanted, _, _ := rt.place(t.Name)
-			r := route{Topic: t.Name, ID: uuid(t.ID), Home: t.Home, Wanted: wanted, Names: t.Names, Generation: t.Generation, Partitions: len(t.Partitions)}
+			r := route{Topic: t.Name, ID: uuid(t.ID), Home: t.Home, Wanted: wanted, Names: t.Names, Generation: t.Generation, Partitions: len(t.Partitions), Missing: t.Missing}
 			for c := range t.Stubs {
 				r.Stubs = append(r.Stubs, c)
 			}

@@ -358,14 +358,15 @@ func (g *Gateway) refreshVersions(ctx context.Context) {
 	}
 }
 
-// sweep deletes the copies of deleted topics that were unreachable when the topic was deleted.
+// sweep makes and deletes copies of topics on clusters that were unreachable when their topic was made or
+// deleted.
 func (g *Gateway) sweep(ctx context.Context) {
 	g.mu.Lock()
 	all := slices.Collect(maps.Values(g.virtual))
 	g.mu.Unlock()
 	for _, v := range all {
 		rt := v.runtime()
-		for _, t := range rt.env.Catalog.Tombstones() {
+		for _, t := range rt.env.Catalog.Unfinished() {
 			if s, ok := rt.chain.Placement().(interface {
 				Sweep(ctx context.Context, t *catalog.Topic)
 			}); ok {

@@ -2,7 +2,6 @@ package routing
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -52,34 +51,6 @@ func (r *Routing) createTopics(ctx context.Context, req *plugin.Request, next pl
 	return plugin.Gather(forks, results)
 }
 
-// copies creates what the home created on the other clusters.
-func (r *Routing) copies(ctx context.Context, req *plugin.Request, resp *plugin.Response) {
-	if r.rules.cfg.CreateOn == "home" {
-		return
-	}
-	asked, err := req.Body.Peek()
-	if err != nil {
-		return
-	}
-	answer, err := resp.Body.Peek()
-	if err != nil {
-		return
-	}
-	created := answer.(*kmsg.CreateTopicsResponse)
-	for _, t := range asked.(*kmsg.CreateTopicsRequest).Topics {
-		for _, c := range created.Topics {
-			if c.Topic != t.Topic || c.ErrorCode != 0 {
-				continue
-			}
-			t.ReplicaAssignment = nil
-			if t.NumPartitions = c.NumPartitions; t.NumPartitions <= 0 {
-				t.NumPartitions = r.partitionsAt(ctx, req.Target.Cluster, t.Topic)
-			}
-			r.copyTo(ctx, req.Target.Cluster, t)
-		}
-	}
-}
-
 // partitionsAt asks the home how many partitions it chose; older versions don't say.
 func (r *Routing) partitionsAt(ctx context.Context, cluster, topic string) int32 {
 	c := r.env.Cluster(cluster)
@@ -102,50 +73,6 @@ func (r *Routing) names(topic string) (string, map[string]string) {
 	home, names, _ := r.env.Catalog.Place(topic)
 	return home, names
 }
-
-func (r *Routing) copyTo(ctx context.Context, home string, t kmsg.CreateTopicsRequestTopic) {
-	_, names := r.names(t.Topic)
-	virtual := t.Topic
-	for _, c := range r.env.Clusters {
-		if c.Name() == home || names[c.Name()] == "" {
-			continue
-		}
-		t.Topic = names[c.Name()]
-		if t.ReplicationFactor > 0 {
-			t.ReplicationFactor = min(t.ReplicationFactor, int16(max(len(c.Topology().Brokers), 1)))
-		}
-		err := createOn(ctx, c, t)
-		if err == nil {
-			continue
-		}
-		again := errors.Is(err, plugin.ErrUnreachable)
-		r.log.Warn("copy of a new topic not created: a move there is refused until it exists", "topic", virtual, "cluster", c.Name(), "tried_again", again, "error", err)
-		if again {
-			later := t // the loop goes on with t
-			r.stall.background(func(ctx context.Context) { r.copyLater(ctx, c, r.env.Cluster(home), names[home], later) })
-		}
-	}
-}
-
-// copyLater creates a copy when its cluster is back, unless the topic is gone by then.
-func (r *Routing) copyLater(ctx context.Context, c, home plugin.Cluster, original string, t kmsg.CreateTopicsRequestTopic) {
-	for pause(ctx, copyRetry); ctx.Err() == nil; pause(ctx, copyRetry) {
-		topo, err := home.Refresh(ctx)
-		if err != nil || !c.Reachable() {
-			continue
-		}
-		if topo.Topics[original] == nil {
-			return
-		}
-		if err = createOn(ctx, c, t); !errors.Is(err, plugin.ErrUnreachable) {
-			r.log.Info("copy of a new topic tried again", "topic", t.Topic, "cluster", c.Name(), "error", err)
-			return
-		}
-	}
-}
-
-// copyRetry is how often a cluster that was unreachable is looked at for copies of new topics.
-const copyRetry = 2 * time.Second
 
 func createOn(ctx context.Context, c plugin.Cluster, t kmsg.CreateTopicsRequestTopic) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
@@ -179,13 +106,20 @@ func (r *Routing) Create(ctx context.Context, topic string) error {
 		return err
 	}
 	t.Topic, t.NumPartitions = topic, r.partitionsAt(ctx, home, topic)
-	if r.rules.cfg.CreateOn != "home" {
-		r.copyTo(ctx, home, t)
+	if err := r.know(ctx, c, topic, names[home]); err != nil {
+		return err
 	}
-	topo := c.Topology()
-	pt := topo.Topics[names[home]]
+	if r.rules.cfg.CreateOn != "home" {
+		r.copyTo(ctx, c, t)
+	}
+	return nil
+}
+
+// know makes the catalog know a topic that its home has made.
+func (r *Routing) know(ctx context.Context, home plugin.Cluster, topic, physical string) error {
+	pt := home.Topology().Topics[physical]
 	if pt == nil {
 		return nil
 	}
-	return r.env.Catalog.Ensure(ctx, catalog.Seen{Name: topic, Cluster: home, ID: pt.ID, Partitions: len(pt.Partitions)})
+	return r.env.Catalog.Ensure(ctx, catalog.Seen{Name: topic, Cluster: home.Name(), ID: pt.ID, Partitions: len(pt.Partitions)})
 }

@@ -87,7 +87,7 @@ func (r *Routing) bury(ctx context.Context, resp *plugin.Response) error {
 			left = append(left, c.Name())
 		}
 		if err := r.env.Catalog.Update(ctx, known.Name, func(n *catalog.Topic) error {
-			n.Deleted = append([]string{}, left...)
+			n.Deleted, n.Missing = append([]string{}, left...), nil
 			return nil
 		}); err != nil {
 			return err
@@ -118,9 +118,9 @@ func (r *Routing) deleteCopy(ctx context.Context, c plugin.Cluster, t *catalog.T
 	return nil
 }
 
-// Sweep deletes the copies of a deleted topic that could not be reached before, and forgets the
+// sweepDeleted deletes the copies of a deleted topic that could not be reached before, and forgets the
 // topic when none is left.
-func (r *Routing) Sweep(ctx context.Context, t *catalog.Topic) {
+func (r *Routing) sweepDeleted(ctx context.Context, t *catalog.Topic) {
 	var left []string
 	for _, name := range t.Deleted {
 		if c := r.env.Cluster(name); c != nil && (!c.Reachable() || r.deleteCopy(ctx, c, t) != nil) {

@@ -34,15 +34,6 @@ func (s *stalls) close() {
 	s.wg.Wait()
 }
 
-// background runs f until the interceptor is closed.
-func (s *stalls) background(f func(context.Context)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ctx.Err() == nil {
-		s.wg.Go(func() { f(s.ctx) })
-	}
-}
-
 // hold closes the gate of a topic until its home can take produces.
 func (s *stalls) hold(topic string) {
 	gate := s.env.Gates.Gate(topic)
