@@ -150,6 +150,7 @@ type Virtual struct {
 	write    sync.Mutex // one change at a time
 	mu       sync.RWMutex
 	place    Place
+	hidden   func(topic string) bool
 	topics   map[string]*Topic
 	ids      map[[16]byte]*Topic
 	physical map[[2]string]*Topic
@@ -171,6 +172,21 @@ func (v *Virtual) Place(topic string) (home string, names map[string]string, ok 
 		return "", nil, false
 	}
 	return place(topic)
+}
+
+// SetHidden sets which topics clients may not see, whatever the catalog knows of them.
+func (v *Virtual) SetHidden(hidden func(topic string) bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.hidden = hidden
+}
+
+// Hidden reports a topic that clients may not see.
+func (v *Virtual) Hidden(topic string) bool {
+	v.mu.RLock()
+	hidden := v.hidden
+	v.mu.RUnlock()
+	return hidden != nil && hidden(topic)
 }
 
 // Topic returns a topic by its virtual name, or nil.

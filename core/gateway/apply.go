@@ -248,6 +248,7 @@ func (g *Gateway) swap(snap *config.Snapshot, clusters map[string]*upstream.Clus
 		v := g.virtual[name]
 		before[name] = v.runtime()
 		rt.env.Catalog.SetPlace(rt.place)
+		rt.env.Catalog.SetHidden(rt.hides)
 		v.gates.SetLimit(snap.Failover.Request)
 		v.swap(rt)
 	}

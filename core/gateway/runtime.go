@@ -183,15 +183,20 @@ func (rt *runtime) versions(name string) *server.Versions {
 	return server.NewVersions(upstream.VirtualClusterID(name), vnode, known, rt.chain)
 }
 
+// hides reports a topic that the chain does not show.
+func (rt *runtime) hides(topic string) bool {
+	namer := rt.chain.Namer()
+	return namer != nil && namer.Hides(topic)
+}
+
 // place is where the rules put a topic; a chain without routing has one home.
 func (rt *runtime) place(topic string) (home string, names map[string]string, ok bool) {
-	namer := rt.chain.Namer()
+	if rt.hides(topic) {
+		return "", nil, false
+	}
 	physical := topic
-	if namer != nil {
+	if namer := rt.chain.Namer(); namer != nil {
 		physical = namer.PhysicalName(topic)
-		if _, shown := namer.VirtualName(physical); !shown {
-			return "", nil, false
-		}
 	}
 	h := plugin.Home{Cluster: rt.env.Clusters[0].Name(), Shown: true}
 	if p := rt.chain.Placement(); p != nil {

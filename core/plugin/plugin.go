@@ -100,6 +100,8 @@ type Namer interface {
 	PhysicalName(topic string) string
 	// VirtualName inverts PhysicalName; false for a physical topic outside the virtual cluster.
 	VirtualName(physical string) (string, bool)
+	// Hides reports a virtual topic that clients may not see.
+	Hides(topic string) bool
 }
 
 // KeySet is the set of API keys that interceptors return from Keys.

@@ -18,7 +18,7 @@ func (r *Routing) autoCreate(ctx context.Context, m *kmsg.MetadataResponse) {
 		if t.ErrorCode != unknownTopic || t.Topic == nil {
 			continue
 		}
-		home, _ := r.names(*t.Topic)
+		home, _ := r.homeOf(*t.Topic, [16]byte{})
 		c := r.env.Cluster(home)
 		if c == nil {
 			continue // hidden, or without a home

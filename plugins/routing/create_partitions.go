@@ -83,7 +83,7 @@ func forkItems[M any, PM interface {
 	}
 	forks, results := r.fork(ctx, req, plugin.HandlerFunc(func(ctx context.Context, f *plugin.Request) (*plugin.Response, error) {
 		if f.Target.Cluster == "" {
-			return plugin.Fail(f, unknownTopic, "")
+			return failUnknown(f)
 		}
 		if send != nil {
 			return send(ctx, f, byHome[f.Target.Cluster])

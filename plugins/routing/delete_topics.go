@@ -53,7 +53,7 @@ func (r *Routing) deleteTopics(ctx context.Context, req *plugin.Request, next pl
 	}
 	remove := plugin.HandlerFunc(func(ctx context.Context, f *plugin.Request) (*plugin.Response, error) {
 		if f.Target.Cluster == "" {
-			return plugin.Fail(f, unknownTopic, "")
+			return failDelete(f)
 		}
 		resp, err := next.Handle(ctx, f)
 		if err == nil {
@@ -63,6 +63,25 @@ func (r *Routing) deleteTopics(ctx context.Context, req *plugin.Request, next pl
 	})
 	forks, results := r.fork(ctx, req, remove, clusters, bodies)
 	return plugin.Gather(forks, results)
+}
+
+// failDelete is failUnknown for topics of which some are given by name and some by id.
+func failDelete(req *plugin.Request) (*plugin.Response, error) {
+	resp, err := failUnknown(req)
+	if err != nil {
+		return nil, err
+	}
+	msg, err := resp.Body.Edit()
+	if err != nil {
+		return nil, err
+	}
+	m := msg.(*kmsg.DeleteTopicsResponse)
+	for i := range m.Topics {
+		if m.Topics[i].Topic == nil {
+			m.Topics[i].ErrorCode = unknownTopicID
+		}
+	}
+	return resp, nil
 }
 
 // bury makes tombstones of what was deleted and deletes the copies.

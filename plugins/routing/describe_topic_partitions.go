@@ -24,7 +24,9 @@ func (r *Routing) describeTopicPartitions(ctx context.Context, req *plugin.Reque
 	}
 	if len(names) == 0 {
 		for _, t := range r.env.Catalog.Topics() {
-			names = append(names, t.Name)
+			if _, shown := r.viewHome(t.Name, t.ID); shown {
+				names = append(names, t.Name)
+			}
 		}
 	}
 	slices.Sort(names)

@@ -61,7 +61,7 @@ func (r *Routing) fetch(ctx context.Context, req *plugin.Request, next plugin.Ha
 	results := plugin.Parallel(ctx, forks, plugin.HandlerFunc(func(ctx context.Context, q *plugin.Request) (*plugin.Response, error) {
 		switch v := verdicts[q]; v.kind {
 		case unknown:
-			return plugin.Fail(q, unknownCode(q), "")
+			return failUnknown(q)
 		case elsewhere:
 			return r.hint(q)
 		case quiet:

@@ -85,9 +85,7 @@ func (r *Routing) consumerGroupHeartbeat(ctx context.Context, req *plugin.Reques
 	m := msg.(*kmsg.ConsumerGroupHeartbeatRequest)
 	home := r.rules.group(m.Group)
 	for _, name := range m.SubscribedTopicNames {
-		if known := r.topic(name, [16]byte{}); known != nil {
-			r.stubs.ensure(ctx, home, known)
-		}
+		r.commitsAt(ctx, home, name, [16]byte{})
 	}
 	return r.to(ctx, req, next, home)
 }

@@ -3,6 +3,8 @@ package routing
 import (
 	"context"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -27,12 +29,22 @@ func (r *Routing) byHome(ctx context.Context, req *plugin.Request, next plugin.H
 func (r *Routing) forkKnown(ctx context.Context, req *plugin.Request, next plugin.Handler, clusters []string, bodies []*kafka.RequestBody) (*plugin.Response, error) {
 	h := plugin.HandlerFunc(func(ctx context.Context, f *plugin.Request) (*plugin.Response, error) {
 		if f.Target.Cluster == "" {
-			return plugin.Fail(f, unknownTopic, "")
+			return failUnknown(f)
 		}
 		return next.Handle(ctx, f)
 	})
 	forks, results := r.fork(ctx, req, h, clusters, bodies)
 	return plugin.Gather(forks, results)
+}
+
+// failUnknown answers a request whose topics clients may not see as brokers do when there are none: 3 by name,
+// 100 by id.
+func failUnknown(req *plugin.Request) (*plugin.Response, error) {
+	since := map[kmsg.Key]int16{kmsg.Produce: 13, kmsg.Fetch: 13, kmsg.OffsetCommit: 10}
+	if v, ok := since[req.Key]; ok && req.Version >= v {
+		return plugin.Fail(req, unknownTopicID, "")
+	}
+	return plugin.Fail(req, unknownTopic, "")
 }
 
 // awaitReads waits while a move holds the positions of a topic that the request names.

@@ -79,10 +79,10 @@ func (r *Routing) produceTopic(ctx context.Context, req *plugin.Request, next pl
 	} else if p, err := req.Body.Produce(); err != nil {
 		return nil, err
 	} else if topic = p.Topics[0].Topic; topic == "" {
-		return plugin.Fail(req, unknownCode(req), "")
+		return failUnknown(req)
 	}
 	if home, _ := r.homeOf(topic, [16]byte{}); home == "" {
-		return plugin.Fail(req, unknownCode(req), "")
+		return failUnknown(req)
 	}
 	if !r.hasRecords(req) {
 		return plugin.Fail(req, invalidRecord, "no records")
@@ -94,6 +94,10 @@ func (r *Routing) produceTopic(ctx context.Context, req *plugin.Request, next pl
 	}
 	for breaks := 0; ; {
 		home, _ := r.homeOf(topic, [16]byte{})
+		if home == "" { // taken away while it waited
+			pass.Leave()
+			return failUnknown(req)
+		}
 		f := req.With(req.Body)
 		f.Target = plugin.Target{Cluster: home, Node: plugin.AnyNode}
 		resp, sendErr := plugin.Protect(ctx, f, next)
@@ -134,14 +138,6 @@ func (r *Routing) hasRecords(req *plugin.Request) bool {
 		}
 	}
 	return true
-}
-
-// unknownCode is what a topic that nobody knows is answered with.
-func unknownCode(req *plugin.Request) int16 {
-	if req.Version >= 13 {
-		return unknownTopicID
-	}
-	return unknownTopic
 }
 
 // again reports whether a produce that failed, or was answered after its gate was held, is to be sent

@@ -193,8 +193,8 @@ func (r *Routing) topic(name string, id [16]byte) *catalog.Topic {
 	return r.env.Catalog.Topic(name)
 }
 
-// homeOf is where a topic lives: what the catalog says, else what the rules say. shown is false for
-// a topic that clients may not see.
+// homeOf is where a topic lives: what the catalog says, else what the rules say. For a topic that clients
+// may not see, also one that the catalog knows, it is "", and shown false.
 func (r *Routing) homeOf(name string, id [16]byte) (cluster string, shown bool) {
 	t := r.topic(name, id)
 	if t == nil && name == "" {
@@ -204,14 +204,11 @@ func (r *Routing) homeOf(name string, id [16]byte) (cluster string, shown bool) 
 		name = t.Name
 	}
 	h := r.rules.home(name)
-	if !h.Shown {
+	if !h.Shown || r.env.Catalog.Hidden(name) {
 		return "", false
 	}
 	if t != nil && t.Home != "" {
 		return t.Home, true
-	}
-	if _, _, ok := r.env.Catalog.Place(name); !ok {
-		return "", false // hidden by the interceptor that names topics
 	}
 	return h.Cluster, h.Cluster != ""
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -181,6 +182,44 @@ func TestTransactionsStayAtTheirHome(t *testing.T) {
 			t.Errorf("Produce version %d: code %d", version, out.Topics[0].Partitions[0].ErrorCode)
 		}
 	}
+}
+
+// TestATopicThatIsTakenAwayWhileAProduceWaits: it does not go to some other cluster.
+func TestATopicThatIsTakenAwayWhileAProduceWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, env := build(t, rulesYAML)
+		gate := env.Gates.Gate("orders")
+		gate.Hold(t)
+		m := kmsg.NewPtrProduceRequest()
+		m.SetVersion(9)
+		m.Acks = -1
+		rt, p := kmsg.NewProduceRequestTopic(), kmsg.NewProduceRequestTopicPartition()
+		p.Records = []byte("records")
+		rt.Topic, rt.Partitions = "orders", append(rt.Partitions, p)
+		m.Topics = append(m.Topics, rt)
+		answered := make(chan *plugin.Response, 1)
+		go func() {
+			resp, err := r.Intercept(t.Context(), plugintest.Request(t, m, ""), plugin.HandlerFunc(func(context.Context, *plugin.Request) (*plugin.Response, error) {
+				t.Error("a cluster was asked")
+				return nil, errors.New("no")
+			}))
+			if err != nil {
+				t.Error(err)
+			}
+			answered <- resp
+		}()
+		synctest.Wait()
+		env.Catalog.SetHidden(func(topic string) bool { return topic == "orders" })
+		gate.Release(t)
+		if out := plugintest.Decode[*kmsg.ProduceResponse](t, <-answered); out.Topics[0].Partitions[0].ErrorCode != unknownTopic {
+			t.Errorf("%+v", out)
+		}
+		select {
+		case <-gate.Idle():
+		default:
+			t.Error("still in flight")
+		}
+	})
 }
 
 // TestEveryOfferedAPIHasARow: none is sent to a cluster by chance.

@@ -25,10 +25,16 @@ func (r *Routing) addPartitionsToTxn(ctx context.Context, req *plugin.Request, n
 	m := msg.(*kmsg.AddPartitionsToTxnRequest)
 	_, id, _ := kafka.CoordinatorKey(req.Body)
 	home := r.rules.transaction(id)
-	away := map[string]bool{}
+	code := int16(unknownProducerID)
+	if req.Version >= 5 {
+		code = transactionAbortable
+	}
+	away := map[string]int16{}
 	check := func(topic string) {
-		if h, _ := r.homeOf(topic, [16]byte{}); h != home {
-			away[topic] = true
+		if h, shown := r.homeOf(topic, [16]byte{}); !shown {
+			away[topic] = unknownTopic
+		} else if h != home {
+			away[topic] = code
 		}
 	}
 	for _, t := range m.Topics {
@@ -42,10 +48,6 @@ func (r *Routing) addPartitionsToTxn(ctx context.Context, req *plugin.Request, n
 	if len(away) == 0 {
 		return r.to(ctx, req, next, home)
 	}
-	code := int16(unknownProducerID)
-	if req.Version >= 5 {
-		code = transactionAbortable
-	}
 	resp, err := plugin.Fail(req, operationNotAttempted, "")
 	if err != nil {
 		return nil, err
@@ -58,7 +60,7 @@ func (r *Routing) addPartitionsToTxn(ctx context.Context, req *plugin.Request, n
 	a.ErrorCode = 0
 	for i := range a.Topics {
 		for j := range a.Topics[i].Partitions {
-			if away[a.Topics[i].Topic] {
+			if code := away[a.Topics[i].Topic]; code != 0 {
 				a.Topics[i].Partitions[j].ErrorCode = code
 			}
 		}
@@ -66,7 +68,7 @@ func (r *Routing) addPartitionsToTxn(ctx context.Context, req *plugin.Request, n
 	for k := range a.Transactions {
 		for i := range a.Transactions[k].Topics {
 			for j := range a.Transactions[k].Topics[i].Partitions {
-				if away[a.Transactions[k].Topics[i].Topic] {
+				if code := away[a.Transactions[k].Topics[i].Topic]; code != 0 {
 					a.Transactions[k].Topics[i].Partitions[j].ErrorCode = code
 				}
 			}
@@ -81,7 +83,7 @@ func (r *Routing) addPartitionsToTxn(ctx context.Context, req *plugin.Request, n
 func (r *Routing) produceTransactional(ctx context.Context, req *plugin.Request, next plugin.Handler, p *kmsg.ProduceRequest) (*plugin.Response, error) {
 	home := r.rules.transaction(*p.TransactionID)
 	for _, t := range p.Topics {
-		if h, _ := r.homeOf(t.Topic, t.TopicID); h != home {
+		if h, shown := r.homeOf(t.Topic, t.TopicID); shown && h != home {
 			code := int16(invalidProducerEpoch)
 			if req.Version >= 12 {
 				code = transactionAbortable
@@ -107,12 +109,12 @@ func (r *Routing) txnOffsetCommit(ctx context.Context, req *plugin.Request, next
 		}
 		return plugin.Fail(req, code, "")
 	}
-	for _, t := range m.Topics {
-		if known := r.topic(t.Topic, t.TopicID); known != nil {
-			r.stubs.ensure(ctx, home, known)
-		}
+	if len(m.Topics) == 0 {
+		return r.to(ctx, req, next, home)
 	}
-	return r.to(ctx, req, next, home)
+	return forkItems(ctx, r, req, next,
+		func(m *kmsg.TxnOffsetCommitRequest) *[]kmsg.TxnOffsetCommitRequestTopic { return &m.Topics },
+		func(t *kmsg.TxnOffsetCommitRequestTopic) string { return r.commitsAt(ctx, home, t.Topic, t.TopicID) }, nil)
 }
 
 // describeTransactions asks the homes of the transactional ids.

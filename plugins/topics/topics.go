@@ -54,6 +54,9 @@ func (t *Topics) VirtualName(physical string) (string, bool) {
 	return name, ok && name != "" && !t.cfg.hidden(name)
 }
 
+// Hides reports a topic that clients may not see.
+func (t *Topics) Hides(topic string) bool { return t.cfg.hidden(topic) }
+
 // Keys returns every API that carries names.
 func (t *Topics) Keys() plugin.KeySet {
 	var keys []kmsg.Key
