@@ -54,17 +54,13 @@ type Cluster struct {
 	controls map[string]*link // nil once the cluster is closed
 	links    map[*link]int32  // sessions' links by node, to break those of dead nodes
 	backoff  map[string]*backoff
-	refresh  *refreshing
+	next     *refreshing // that has not begun
+	// refreshes says that somebody takes next.
+	refreshes bool
 
 	users atomic.Int32
 	stop  context.CancelFunc
 	done  sync.WaitGroup
-}
-
-type refreshing struct {
-	done chan struct{}
-	topo *plugin.Topology
-	err  error
 }
 
 type backoff struct {
@@ -222,6 +218,9 @@ func (c *Cluster) open(ctx context.Context, addr string) (net.Conn, error) {
 		return nil, err
 	}
 	conn, err := c.dial(ctx, addr)
+	if errors.Is(ctx.Err(), context.Canceled) && err != nil {
+		return nil, fmt.Errorf("%w: %w", plugin.ErrUnreachable, err) // given up, which says nothing of addr
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err == nil {
@@ -243,7 +242,7 @@ func (c *Cluster) control(addr string) (*link, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.controls == nil {
-		return nil, fmt.Errorf("%w: %w", plugin.ErrUnreachable, net.ErrClosed)
+		return nil, errClosed
 	}
 	if l := c.controls[addr]; l != nil && !l.broken() {
 		return l, nil

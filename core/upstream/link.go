@@ -125,6 +125,9 @@ func (l *link) send(c *call, flush bool) {
 			l.unsettled.Add(1)
 		}
 		c.done(nil, nil, l.failure(c, false, err))
+		if !errors.Is(err, errCrowded) {
+			l.fail(err)
+		}
 		return
 	}
 	if flush {
@@ -144,6 +147,9 @@ func (l *link) failure(c *call, sent bool, err error) *BrokenError {
 	return e
 }
 
+// errCrowded refuses a request, and leaves the link as it is.
+var errCrowded = errors.New("too many requests wait already")
+
 // admit queues the call for its reply and starts the link at the first one.
 func (l *link) admit(c *call) error {
 	l.mu.Lock()
@@ -153,7 +159,7 @@ func (l *link) admit(c *call) error {
 	}
 	if l.most > 0 && l.pending.Len() >= l.most {
 		defer l.mu.Unlock()
-		return fmt.Errorf("%d requests wait already", l.most)
+		return errCrowded
 	}
 	l.corr++
 	c.corr = l.corr

@@ -242,12 +242,12 @@ func TestALinkThatBreaksMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, e := house(t)
 		s := session(t, 0)
-		l, err := e.link(s, kmsg.Produce, e.clusters[0], 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		l.writer.Fail(errors.New("test"))
 		for _, acks := range []int16{0, 0, -1} {
+			l, err := e.link(s, kmsg.Produce, e.clusters[0], 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.writer.Fail(errors.New("test"))
 			n := 0
 			e.Start(t.Context(), produce(s, 0, acks), true, func(_ *plugin.Response, err error) {
 				if n++; !errors.Is(err, plugin.ErrUnreachable) || plugin.MaybeSent(err) {

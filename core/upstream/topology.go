@@ -209,33 +209,12 @@ func (c *Cluster) learnVersions(ctx context.Context) error {
 	if v.ErrorCode != 0 {
 		return fmt.Errorf("ApiVersions: error %d", v.ErrorCode)
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	next := *c.Topology()
 	next.Versions = v
 	c.topology.Store(&next)
 	return nil
-}
-
-// Refresh asks for the metadata of all topics; see plugin.Cluster.
-func (c *Cluster) Refresh(ctx context.Context) (*plugin.Topology, error) {
-	c.mu.Lock()
-	if r := c.refresh; r != nil {
-		c.mu.Unlock()
-		select {
-		case <-r.done:
-			return r.topo, r.err
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-	r := &refreshing{done: make(chan struct{})}
-	c.refresh = r
-	c.mu.Unlock()
-	r.topo, r.err = c.fetchTopology(ctx)
-	c.mu.Lock()
-	c.refresh = nil
-	c.mu.Unlock()
-	close(r.done)
-	return r.topo, r.err
 }
 
 func (c *Cluster) fetchTopology(ctx context.Context) (*plugin.Topology, error) {
@@ -248,8 +227,19 @@ func (c *Cluster) fetchTopology(ctx context.Context) (*plugin.Topology, error) {
 		return nil, err
 	}
 	m := resp.(*kmsg.MetadataResponse)
-	old := c.Topology()
-	next := &plugin.Topology{Versions: old.Versions, Topics: map[string]*plugin.Topic{}, IDs: map[[16]byte]*plugin.Topic{}}
+	old, next := c.replace(m)
+	if next.ClusterID != old.ClusterID || next.Controller != old.Controller || !sameVersions(before, next.Versions) || !slices.EqualFunc(next.Brokers, old.Brokers, sameBroker) {
+		c.remember(ctx, next)
+	}
+	return next, nil
+}
+
+// replace makes the metadata of all topics the view.
+func (c *Cluster) replace(m *kmsg.MetadataResponse) (old, next *plugin.Topology) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	old = c.Topology()
+	next = &plugin.Topology{Versions: old.Versions, Topics: map[string]*plugin.Topic{}, IDs: map[[16]byte]*plugin.Topic{}}
 	merge(next, m)
 	// Nodes that are down now are still known: clients must not lose their addresses.
 	for _, b := range old.Brokers {
@@ -259,10 +249,7 @@ func (c *Cluster) fetchTopology(ctx context.Context) (*plugin.Topology, error) {
 	}
 	slices.SortFunc(next.Brokers, func(a, b plugin.Broker) int { return int(a.ID - b.ID) })
 	c.topology.Store(next)
-	if next.ClusterID != old.ClusterID || next.Controller != old.Controller || !sameVersions(before, next.Versions) || !slices.EqualFunc(next.Brokers, old.Brokers, sameBroker) {
-		c.remember(ctx, next)
-	}
-	return next, nil
+	return old, next
 }
 
 func sameVersions(a, b *kmsg.ApiVersionsResponse) bool {

@@ -1,0 +1,182 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/wire"
+)
+
+// stuck is a connection whose other side reads the first write, then nothing any more, and stays open.
+type stuck struct {
+	net.Conn
+	written atomic.Bool
+}
+
+func (c *stuck) Write(p []byte) (int, error) {
+	if c.written.Swap(true) {
+		return 0, errors.New("write timed out")
+	}
+	return c.Conn.Write(p)
+}
+
+// TestALinkThatCantWriteIsBroken, whoever finds out: nothing else would ever end what waits on it.
+func TestALinkThatCantWriteIsBroken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := pipe()
+		defer func() { _ = far.Close() }()
+		l := newLink(func(context.Context) (net.Conn, error) { return &stuck{Conn: near}, nil }, &wire.Buffers{}, rigLimit, nil)
+		defer func() { _ = l.Close() }()
+		ended := 0
+		l.send(&call{key: kmsg.ListGroups, encode: func(*kafka.Out) {}, done: func(_, _ []byte, _ error) {}}, false)
+		synctest.Wait() // it is up
+		for range 3 {   // the second finds no room and writes what the first left
+			l.send(&call{key: kmsg.Produce, noReply: true, encode: func(o *kafka.Out) { o.Append(make([]byte, 5<<20)) }, done: func(_, _ []byte, err error) {
+				if ended++; !errors.Is(err, plugin.ErrUnreachable) {
+					t.Error(err)
+				}
+			}}, false)
+		}
+		if synctest.Wait(); ended != 3 || !l.broken() {
+			t.Errorf("%d of 3 ended, broken %t", ended, l.broken())
+		}
+	})
+}
+
+// TestADialThatIsGivenUpSaysNothing of its address: the next one is not put off.
+func TestADialThatIsGivenUpSaysNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, e := house(t)
+		c := e.clusters[0]
+		c.dial = func(ctx context.Context, addr string) (net.Conn, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		s := session(t, 1)
+		waiting(t, e, request(s, newest(kmsg.ListGroups)), 1)
+		synctest.Wait()
+		_ = s.Close()
+		synctest.Wait()
+		c.dial = f.dial
+		if conn, err := c.open(t.Context(), address(1)); err != nil || c.down(1) {
+			t.Errorf("put off: %v", err)
+		} else {
+			_ = conn.Close()
+		}
+	})
+}
+
+// slowly has a broker answer requests for the metadata of all topics with what it knows now, after a time.
+func slowly(f *fakes, wait func()) func(*arrived) bool {
+	return func(a *arrived) bool {
+		m, ok := a.msg.(*kmsg.MetadataRequest)
+		if !ok || m.Topics != nil {
+			return false
+		}
+		resp := f.metadata(m)
+		wait()
+		a.answer(resp)
+		return true
+	}
+}
+
+// TestARefreshOutlivesWhoAskedFirst: others that wait for the same one have more patience.
+func TestARefreshOutlivesWhoAskedFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakes(t, 0)
+		c := f.known()
+		f.broker(0).set(func(b *broker) { b.on = slowly(f, func() { time.Sleep(time.Second) }) })
+		var asking sync.WaitGroup
+		for _, patience := range []time.Duration{100 * time.Millisecond, 3 * time.Second, 3 * time.Second} {
+			asking.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				defer cancel()
+				if topo, err := c.Refresh(ctx); (err == nil) != (patience > time.Second) || (topo == nil) != (err != nil) || err != nil && !errors.Is(err, plugin.ErrUnreachable) {
+					t.Errorf("%s: %v", patience, err)
+				}
+			})
+			synctest.Wait()
+		}
+		asking.Wait()
+	})
+}
+
+// TestARefreshIsNotOlderThanItsCall: the answer to one that is on its way already does not show what was made
+// meanwhile.
+func TestARefreshIsNotOlderThanItsCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakes(t, 0)
+		c := f.known()
+		release := make(chan struct{})
+		f.broker(0).set(func(b *broker) { b.on = slowly(f, func() { <-release }) })
+		var asking sync.WaitGroup
+		asking.Go(func() { _, _ = c.Refresh(t.Context()) })
+		synctest.Wait()
+		f.list(func() { f.topics["new"] = []int32{0} })
+		for range 10 {
+			asking.Go(func() {
+				if topo, err := c.Refresh(t.Context()); err != nil || topo.Topics["new"] == nil {
+					t.Errorf("the topic is not there: %v", err)
+				}
+			})
+		}
+		synctest.Wait()
+		before := f.broker(0).asked
+		close(release)
+		asking.Wait()
+		if n := f.broker(0).asked - before; n != 1 {
+			t.Errorf("asked %d more times", n)
+		}
+	})
+}
+
+// TestVersionsAreNotForgotten: an answer that passes by while they are learnt does not undo them.
+func TestVersionsAreNotForgotten(t *testing.T) {
+	f := newFakes(t, 0)
+	c := f.open(0)
+	m := kmsg.NewPtrMetadataResponse()
+	m.Version = 12
+	for i := range 5000 {
+		name := strconv.Itoa(i)
+		m.Topics = append(m.Topics, kmsg.MetadataResponseTopic{Topic: &name, TopicID: topicID(name)})
+	}
+	stop := make(chan struct{})
+	var learning sync.WaitGroup
+	learning.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				c.Learn(m)
+			}
+		}
+	})
+	for range 5 {
+		c.mu.Lock()
+		blank := *c.Topology()
+		blank.Versions = nil
+		c.topology.Store(&blank)
+		c.mu.Unlock()
+		if err := c.learnVersions(t.Context()); err != nil {
+			t.Error(err)
+		}
+		c.Learn(m)
+		if c.Topology().Versions == nil {
+			t.Error("forgotten")
+		}
+	}
+	close(stop)
+	learning.Wait()
+}
