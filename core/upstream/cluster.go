@@ -54,7 +54,8 @@ type Cluster struct {
 	controls map[string]*link // nil once the cluster is closed
 	links    map[*link]int32  // sessions' links by node, to break those of dead nodes
 	backoff  map[string]*backoff
-	next     *refreshing // that has not begun
+	mute     map[string]bool // addresses that let a control link wait too long, and have not answered since
+	next     *refreshing     // that has not begun
 	// refreshes says that somebody takes next.
 	refreshes bool
 
@@ -94,7 +95,7 @@ func (c *Cluster) start() {
 func Unwatched(cfg config.Cluster, cat *catalog.Catalog, pool *wire.Buffers) *Cluster {
 	c := &Cluster{
 		cfg: cfg, catalog: cat, pool: pool, log: slog.Default(),
-		controls: map[string]*link{}, links: map[*link]int32{}, backoff: map[string]*backoff{},
+		controls: map[string]*link{}, links: map[*link]int32{}, backoff: map[string]*backoff{}, mute: map[string]bool{},
 		kick: make(chan struct{}, 1), stop: func() {},
 	}
 	c.users.Store(1)
@@ -151,7 +152,8 @@ func (c *Cluster) Close() error {
 	return nil
 }
 
-// addresses lists where to ask: the node's address, or all known brokers and the bootstrap list.
+// addresses lists where to ask: the node's address, or all known brokers and the bootstrap list. Those that
+// are not expected to answer come last.
 func (c *Cluster) addresses(node int32) []string {
 	topo := c.Topology()
 	var out, dead []string
@@ -162,20 +164,42 @@ func (c *Cluster) addresses(node int32) []string {
 		}
 		addr := net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
 		if live != nil && !slices.Contains(*live, b.ID) {
-			dead = append(dead, addr) // asked last
+			dead = append(dead, addr)
 		} else {
 			out = append(out, addr)
 		}
 	}
 	out = append(out, dead...)
-	if node == plugin.AnyNode {
-		for _, b := range c.cfg.Bootstrap {
-			if !slices.Contains(out, b) {
-				out = append(out, b)
-			}
+	if node != plugin.AnyNode {
+		return out
+	}
+	for _, b := range c.cfg.Bootstrap {
+		if !slices.Contains(out, b) {
+			out = append(out, b)
 		}
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	slices.SortStableFunc(out, func(a, b string) int {
+		switch {
+		case c.mute[a] == c.mute[b]:
+			return 0
+		case c.mute[a]:
+			return 1
+		}
+		return -1
+	})
 	return out
+}
+
+// controller is the node of the controller, or AnyNode while it is not known or down: brokers hand on what
+// is its matter.
+func (c *Cluster) controller() int32 {
+	id := c.Topology().Controller
+	if id < 0 || len(c.addresses(id)) == 0 || c.down(id) {
+		return plugin.AnyNode
+	}
+	return id
 }
 
 // backingOff returns an error while addr failed so recently that it is not tried again.
@@ -247,10 +271,24 @@ func (c *Cluster) control(addr string) (*link, error) {
 	if l := c.controls[addr]; l != nil && !l.broken() {
 		return l, nil
 	}
-	l := newLink(func(ctx context.Context) (net.Conn, error) { return c.open(ctx, addr) }, c.pool, c.limit, nil)
+	l := newLink(func(ctx context.Context) (net.Conn, error) { return c.open(ctx, addr) }, c.pool, c.limit, func(err error) {
+		if errors.Is(err, errOverdue) {
+			c.setMute(addr, true)
+		}
+	})
 	l.most = mostWaiting
 	c.controls[addr] = l
 	return l, nil
+}
+
+func (c *Cluster) setMute(addr string, mute bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if mute {
+		c.mute[addr] = true
+	} else {
+		delete(c.mute, addr)
+	}
 }
 
 // Do sends a request over a control link; see plugin.Cluster.
@@ -261,9 +299,7 @@ func (c *Cluster) Do(ctx context.Context, node int32, req kmsg.Request) (kmsg.Re
 		defer cancel()
 	}
 	if api, ok := kafka.Lookup(kmsg.Key(req.Key())); ok && api.GoesTo == kafka.Controller && node == plugin.AnyNode {
-		if len(c.addresses(c.Topology().Controller)) > 0 {
-			node = c.Topology().Controller
-		}
+		node = c.controller()
 	}
 	addrs := c.addresses(node)
 	if len(addrs) == 0 {
@@ -273,7 +309,7 @@ func (c *Cluster) Do(ctx context.Context, node int32, req kmsg.Request) (kmsg.Re
 	for i, addr := range addrs {
 		// One broker that does not answer must not use up the time for all.
 		end, _ := ctx.Deadline()
-		actx, cancel := context.WithTimeout(ctx, time.Until(end)/time.Duration(len(addrs)-i))
+		actx, cancel := context.WithTimeout(ctx, max(time.Until(end)/time.Duration(len(addrs)-i), time.Second))
 		resp, err := c.ask(actx, addr, req)
 		cancel()
 		if err == nil {
@@ -302,7 +338,12 @@ func (c *Cluster) ask(ctx context.Context, addr string, req kmsg.Request) (kmsg.
 		return nil, err
 	}
 	done := make(chan answer, 1)
-	cl := &call{key: key, version: req.GetVersion(), done: func(_, b []byte, err error) { done <- answer{b, err} }}
+	cl := &call{key: key, version: req.GetVersion(), done: func(_, b []byte, err error) {
+		if err == nil {
+			c.setMute(addr, false) // also if nobody waits any more
+		}
+		done <- answer{b, err}
+	}}
 	cl.deadline, _ = ctx.Deadline()
 	cl.encode = func(o *kafka.Out) {
 		h := kafka.AppendRequestHeader(nil, kafka.Header{Key: key, Version: cl.version, CorrelationID: cl.corr, ClientID: clientID, HasClientID: true})

@@ -321,9 +321,7 @@ func (e *End) once(ctx context.Context, req *plugin.Request, api kafka.API, own 
 				return nil, err
 			}
 		case kafka.Controller:
-			if len(c.addresses(c.Topology().Controller)) > 0 {
-				node = c.Topology().Controller
-			}
+			node = c.controller()
 		}
 	}
 	resp, err := e.exchange(ctx, req, c, node)

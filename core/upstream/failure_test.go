@@ -180,3 +180,122 @@ func TestVersionsAreNotForgotten(t *testing.T) {
 	close(stop)
 	learning.Wait()
 }
+
+// TestANodeThatGoesIsNoticed without a link to it: its partitions have new leaders.
+func TestANodeThatGoesIsNoticed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakes(t, 0, 1)
+		f.topics["orders"] = []int32{0, 1}
+		c := f.watched()
+		synctest.Wait()
+		f.list(func() { f.unlisted[1], f.topics["orders"] = true, []int32{0, 0} })
+		time.Sleep(healthInterval + time.Millisecond)
+		synctest.Wait()
+		if node, _ := c.Topology().Leader("orders", 1); node != 0 {
+			t.Errorf("the leader is %d", node)
+		}
+		count := func() (n int) {
+			f.broker(0).set(func(b *broker) { n = b.asked })
+			return n
+		}
+		before := count()
+		time.Sleep(3 * healthInterval)
+		if n := count() - before; n > 3 {
+			t.Errorf("asked %d times while nothing changes", n)
+		}
+	})
+}
+
+// TestADeadControllerIsNotAsked: any broker hands on what is the controller's matter.
+func TestADeadControllerIsNotAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, e := house(t)
+		f.broker(0).kill()
+		began := time.Now()
+		for _, key := range []kmsg.Key{kmsg.CreateTopics, kmsg.DeleteTopics, kmsg.CreatePartitions} {
+			if _, err := e.Handle(t.Context(), request(session(t, plugin.AnyNode), newest(key))); err != nil {
+				t.Error(err)
+			}
+			if _, err := e.clusters[0].Do(t.Context(), plugin.AnyNode, newest(key)); err != nil {
+				t.Error(err)
+			}
+		}
+		if took := time.Since(began); took > time.Second || len(f.broker(1).keys()) != 6 {
+			t.Errorf("%v after %s", f.broker(1).keys(), took)
+		}
+	})
+}
+
+// TestAFrozenNodeIsAskedLast, from when it is known not to answer until it does.
+func TestAFrozenNodeIsAskedLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakes(t, 0, 1)
+		c := f.watched()
+		synctest.Wait()
+		f.freeze(0)
+		time.Sleep(3 * healthInterval)
+		began := time.Now()
+		if _, err := c.Do(t.Context(), plugin.AnyNode, kmsg.NewPtrListGroupsRequest()); err != nil || time.Since(began) > 0 {
+			t.Errorf("%v after %s", err, time.Since(began))
+		}
+		f.broker(0).set(func(b *broker) { b.frozen = false })
+		time.Sleep(3 * healthInterval)
+		if _, err := c.Do(t.Context(), plugin.AnyNode, kmsg.NewPtrListTransactionsRequest()); err != nil || f.arrivals(kmsg.ListTransactions) != 1 || len(f.broker(1).keys()) != 1 {
+			t.Errorf("%v, %v", err, f.broker(1).keys())
+		}
+	})
+}
+
+// TestManyBrokersHaveTimeToAnswer: one that takes half a second is not passed over because there are others.
+func TestManyBrokersHaveTimeToAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakes(t, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+		c := f.known()
+		f.all(func(b *broker) {
+			b.on = func(a *arrived) bool {
+				if a.Key == kmsg.ListGroups {
+					time.Sleep(500 * time.Millisecond)
+				}
+				return false
+			}
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		if _, err := c.Do(ctx, plugin.AnyNode, kmsg.NewPtrListGroupsRequest()); err != nil || f.arrivals(kmsg.ListGroups) != 1 {
+			t.Errorf("%v, asked %d", err, f.arrivals(kmsg.ListGroups))
+		}
+	})
+}
+
+// TestASlowAnswerIsNotOverdue while it comes in; one that stops is.
+func TestASlowAnswerIsNotOverdue(t *testing.T) {
+	for _, pieces := range []int{60, 30} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFakes(t, 0)
+			e := end(f.watched())
+			synctest.Wait()
+			f.broker(0).set(func(b *broker) {
+				b.on = func(a *arrived) bool {
+					m, ok := a.msg.(*kmsg.FetchRequest)
+					if !ok {
+						return false
+					}
+					resp := m.ResponseKind()
+					resp.(*kmsg.FetchResponse).Topics = make([]kmsg.FetchResponseTopic, 100)
+					frame := reply(a.Key, a.Version, a.CorrelationID, resp)
+					for i := range pieces {
+						time.Sleep(time.Second)
+						_, _ = a.conn.Write(frame[i*len(frame)/60 : (i+1)*len(frame)/60])
+					}
+					return true
+				}
+			})
+			ended := waiting(t, e, request(session(t, 0), newest(kmsg.Fetch)), 0)
+			began := time.Now()
+			err := <-ended
+			if took := time.Since(began); (err == nil) != (pieces == 60) || took < 29*time.Second || took > 2*time.Minute { // it is repeated
+				t.Errorf("%d of 60 pieces: %v after %s", pieces, err, took)
+			}
+		})
+	}
+}

@@ -97,6 +97,7 @@ type link struct {
 
 	mu      sync.Mutex
 	conn    net.Conn
+	reader  *wire.Reader      // of conn
 	pending wire.Queue[*call] // that wait for their replies
 	silent  wire.Queue[*call] // without a reply, that wait to be written
 	most    int               // how many may wait; 0: any number
@@ -209,15 +210,15 @@ func (l *link) run() {
 		_ = conn.Close()
 		return
 	}
-	l.conn, l.up = conn, true
+	r := wire.NewReader(conn, l.pool)
+	defer r.Close()
+	l.conn, l.reader, l.up = conn, r, true
 	l.mu.Unlock()
 	go func() { // a broker may wait for its answers to be read before it reads on
 		if err := l.writer.Start(conn); err != nil {
 			l.fail(err)
 		}
 	}()
-	r := wire.NewReader(conn, l.pool)
-	defer r.Close()
 	corked := false
 	for {
 		frame, err := r.Frame(l.limit)
@@ -307,7 +308,14 @@ func (l *link) cause() error {
 	return l.err
 }
 
-// overdue reports whether the request at the head has waited for its reply past its deadline.
+// errOverdue ends a link whose broker does not answer.
+var errOverdue = errors.New("the broker did not answer in time")
+
+// lull is how long nothing comes in on a link whose answer is overdue: a large one may take its time.
+const lull = 2 * time.Second
+
+// overdue reports whether the request at the head has waited for its reply past its deadline, and no part
+// of one comes in.
 func (l *link) overdue(now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -315,7 +323,7 @@ func (l *link) overdue(now time.Time) bool {
 		return false
 	}
 	end := l.pending.First().deadline
-	return !end.IsZero() && now.After(end)
+	return !end.IsZero() && now.After(end) && (l.reader == nil || now.Sub(l.reader.Heard()) > lull)
 }
 
 // Close breaks the link on purpose.

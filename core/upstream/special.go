@@ -86,8 +86,8 @@ func (e *End) answerSpecial(ctx context.Context, req *plugin.Request, c *Cluster
 		}
 	case len(brokers) > 1:
 		return plugin.Fail(req, 42, "name one broker per request")
-	case c.Topology().Controller >= 0 && len(c.addresses(c.Topology().Controller)) > 0:
-		node = c.Topology().Controller
+	default:
+		node = c.controller()
 	}
 	return e.exchange(ctx, req, c, node)
 }

@@ -102,7 +102,7 @@ func (c *Cluster) check(ctx context.Context) {
 		c.setReachable(false, err)
 		return
 	}
-	c.live.Store(&live)
+	before := c.live.Swap(&live)
 	c.setReachable(true, nil)
 	c.mu.Lock()
 	var dead []*link
@@ -115,8 +115,8 @@ func (c *Cluster) check(ctx context.Context) {
 	for _, l := range dead {
 		l.fail(errors.New("the cluster no longer lists this node"))
 	}
-	if len(dead) > 0 {
-		_, _ = c.Refresh(ctx)
+	if len(dead) > 0 || before != nil && !slices.Equal(*before, live) {
+		_, _ = c.Refresh(ctx) // what they led is led by others now
 	}
 }
 
@@ -157,6 +157,7 @@ func (c *Cluster) liveNodes(ctx context.Context) ([]int32, error) {
 			for _, b := range resp.(*kmsg.MetadataResponse).Brokers {
 				nodes = append(nodes, b.NodeID)
 			}
+			slices.Sort(nodes)
 			out <- found{nodes: nodes}
 		}()
 	}
@@ -192,7 +193,7 @@ func (c *Cluster) breakOverdue(now time.Time) {
 	c.mu.Unlock()
 	for _, l := range all {
 		if l.overdue(now) {
-			l.fail(errors.New("the broker did not answer in time"))
+			l.fail(errOverdue)
 		}
 	}
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 )
@@ -32,6 +34,7 @@ type Reader struct {
 	read func(fd uintptr) bool // made once: a closure per read would be an allocation
 	n    int
 	head [4]byte
+	last atomic.Int64
 }
 
 // NewReader returns a reader of conn.
@@ -83,6 +86,15 @@ func (r *Reader) Buffered() bool {
 	return size >= 0 && have-4 >= int(size)
 }
 
+// Heard is when the last bytes came in; zero if none did.
+func (r *Reader) Heard() time.Time { return time.Unix(0, r.last.Load()) }
+
+func (r *Reader) hear(n int) {
+	if n > 0 {
+		r.last.Store(time.Now().UnixNano())
+	}
+}
+
 // fill reads at least one byte into the empty buffer.
 func (r *Reader) fill() error {
 	r.r, r.w = 0, 0
@@ -92,6 +104,7 @@ func (r *Reader) fill() error {
 			return err
 		}
 		r.w = r.n
+		r.hear(r.n)
 		return r.err
 	}
 	if r.buf == nil {
@@ -99,6 +112,7 @@ func (r *Reader) fill() error {
 	}
 	n, err := r.conn.Read(*r.buf)
 	r.w = n
+	r.hear(n)
 	if n > 0 {
 		return nil
 	}
@@ -109,7 +123,9 @@ func (r *Reader) fill() error {
 func (r *Reader) Read(p []byte) (int, error) {
 	if r.r == r.w {
 		if len(p) >= bufferSize {
-			return r.conn.Read(p)
+			n, err := r.conn.Read(p)
+			r.hear(n)
+			return n, err
 		}
 		if err := r.fill(); err != nil {
 			return 0, err
