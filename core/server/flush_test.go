@@ -22,6 +22,32 @@ type flushes struct {
 
 func (f *flushes) Flush(*plugin.Session) { f.flushed.Store(f.queued.Load()) }
 
+// await waits until one request is flushed.
+func (f *flushes) await(t *testing.T) {
+	t.Helper()
+	for at := time.Now(); f.flushed.Load() != 1; time.Sleep(time.Millisecond) {
+		if time.Since(at) > 5*time.Second {
+			t.Fatal("the first request was never flushed")
+		}
+	}
+}
+
+// sendTogether sends requests in one write.
+func (c *client) sendTogether(requests ...kmsg.Request) {
+	c.t.Helper()
+	var all []byte
+	for _, req := range requests {
+		c.corr++
+		b := kafka.AppendRequestHeader([]byte{0, 0, 0, 0}, kafka.Header{Key: kmsg.Key(req.Key()), Version: req.GetVersion(), CorrelationID: c.corr, ClientID: "test", HasClientID: true})
+		b = req.AppendTo(b)
+		binary.BigEndian.PutUint32(b, uint32(len(b)-4))
+		all = append(all, b...)
+	}
+	if _, err := c.Write(all); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
 // TestASlowRequestIsFlushed: requests that were read together leave together, also when the first of them
 // takes a while until it is queued and the last one leaves on a link of its own.
 func TestASlowRequestIsFlushed(t *testing.T) {
@@ -43,22 +69,31 @@ func TestASlowRequestIsFlushed(t *testing.T) {
 		return ok(req)
 	})
 	c := dial(t, addr)
-	var both []byte
-	for corr := range int32(2) {
-		req := heartbeat("g")
-		b := kafka.AppendRequestHeader([]byte{0, 0, 0, 0}, kafka.Header{Key: kmsg.Heartbeat, Version: req.GetVersion(), CorrelationID: corr + 1, ClientID: "test", HasClientID: true})
-		b = req.AppendTo(b)
-		binary.BigEndian.PutUint32(b, uint32(len(b)-4))
-		both = append(both, b...)
-	}
-	if _, err := c.Write(both); err != nil {
-		t.Fatal(err)
-	}
-	for at := time.Now(); end.flushed.Load() != 1; time.Sleep(time.Millisecond) {
-		if time.Since(at) > 5*time.Second {
-			t.Fatal("the first request was never flushed")
-		}
-	}
+	c.sendTogether(heartbeat("g"), heartbeat("g"))
+	end.await(t)
+	let()
+	c.receive(kmsg.Heartbeat, 4)
+	c.receive(kmsg.Heartbeat, 4)
+}
+
+// TestASessionThatWaitsForMemoryFlushes what it has queued: the memory that it waits for may be its own.
+func TestASessionThatWaitsForMemoryFlushes(t *testing.T) {
+	end := &flushes{}
+	release := make(chan struct{})
+	let := sync.OnceFunc(func() { close(release) })
+	defer let()
+	s, addr := serveEnd(t, limits(), end, func(_ context.Context, req *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
+		end.queued.Add(1)
+		req.Queued()
+		<-release
+		return ok(req)
+	})
+	s.memory.mu.Lock()
+	s.memory.limit = 1
+	s.memory.mu.Unlock()
+	c := dial(t, addr)
+	c.sendTogether(heartbeat("g"), heartbeat("g"))
+	end.await(t)
 	let()
 	c.receive(kmsg.Heartbeat, 4)
 	c.receive(kmsg.Heartbeat, 4)

@@ -66,9 +66,9 @@ func (m *Memory) Used() int64 {
 	return m.used
 }
 
-// Wait returns when the bytes counted are within the limit. A session with nothing in flight is
-// not to wait: its next request may be what others wait for (a heartbeat, a fetch).
-func (m *Memory) Wait(ctx context.Context) error {
+// Wait returns when the bytes counted are within the limit; it calls blocks before it waits. A session
+// with nothing in flight is not to wait: its next request may be what others wait for (a heartbeat, a fetch).
+func (m *Memory) Wait(ctx context.Context, blocks func()) error {
 	for {
 		m.mu.Lock()
 		if m.limit <= 0 || m.used <= m.limit {
@@ -80,6 +80,7 @@ func (m *Memory) Wait(ctx context.Context) error {
 		}
 		c := m.waiting
 		m.mu.Unlock()
+		blocks()
 		select {
 		case <-c:
 		case <-ctx.Done():

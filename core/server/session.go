@@ -190,7 +190,7 @@ func (s *session) admit(n int64, pending *server) error {
 	busy := s.slots.Len() > 0
 	s.mu.Unlock()
 	if busy {
-		if err := s.server.memory.Wait(s.ctx); err != nil {
+		if err := s.server.memory.Wait(s.ctx, func() { pending.flush(s) }); err != nil {
 			return err
 		}
 	}
