@@ -299,3 +299,49 @@ func TestASlowAnswerIsNotOverdue(t *testing.T) {
 		})
 	}
 }
+
+// TestBrokersThatCloseAfterEachAnswer are served by a new connection each time, and what was pipelined behind
+// an answer is sent again.
+func TestBrokersThatCloseAfterEachAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, e := house(t)
+		f.all(func(b *broker) {
+			b.on = func(a *arrived) bool {
+				switch m := a.msg.(type) {
+				case *kmsg.ApiVersionsRequest:
+					a.answer(f.versions())
+				case *kmsg.MetadataRequest:
+					a.answer(f.metadata(m))
+				default:
+					a.answer(a.msg.ResponseKind())
+				}
+				return a.cut()
+			}
+		})
+		s := session(t, 0)
+		for range 20 {
+			if _, err := e.Handle(t.Context(), request(s, newest(kmsg.ListGroups))); err != nil {
+				t.Error(err)
+			}
+			synctest.Wait()
+			if _, err := e.clusters[0].Do(t.Context(), 0, kmsg.NewPtrListGroupsRequest()); err != nil {
+				t.Error(err)
+			}
+			synctest.Wait()
+			if _, err := e.clusters[0].Refresh(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		var answers sync.WaitGroup
+		for range 4 {
+			answers.Add(1)
+			e.Start(t.Context(), request(s, newest(kmsg.ListGroups)), false, func(_ *plugin.Response, err error) {
+				if answers.Done(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		e.Flush(s)
+		answers.Wait()
+	})
+}
