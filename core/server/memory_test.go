@@ -17,7 +17,7 @@ func TestMemory(t *testing.T) {
 			m := NewMemory(100)
 			m.Add(150)
 			passed := make(chan error, 1)
-			go func() { passed <- m.Wait(t.Context()) }()
+			go func() { passed <- m.Wait(t.Context(), func() {}) }()
 			synctest.Wait()
 			if len(passed) != 0 {
 				t.Errorf("%s: passed with %d of 100 bytes", name, m.Used())
@@ -38,7 +38,7 @@ func TestMemory(t *testing.T) {
 			m.Add(1000)
 			m.SetLimit(1)
 			ctx, cancel := context.WithCancel(t.Context())
-			go func() { passed <- m.Wait(ctx) }()
+			go func() { passed <- m.Wait(ctx, func() {}) }()
 			cancel()
 			if err := <-passed; err == nil {
 				t.Errorf("%s: passed after the end of its session", name)
