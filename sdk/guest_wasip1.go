@@ -10,21 +10,27 @@ import (
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
-// The state of a guest: one plugin, one input and one output buffer. An instance serves one call at a
-// time.
+// The state of a module: one guest, one input and one output buffer. An instance serves one call at a time.
 var (
-	plugin Plugin
-	input  []byte
-	output []byte
+	guest     *Guest
+	input     []byte
+	output    []byte
+	collected uint64 // bytes allocated until the last collection
 )
 
-// Register names the plugin of this module. It is called from init.
-func Register(p Plugin) {
-	plugin = p
-	// A collection that is half done between calls makes the next one slow: collect when idle.
+// Register makes a plugin the guest of this module; see New. It is called from init.
+func Register(name string, plugin any, options ...Option) {
+	guest = New(name, plugin, options...)
+	// A collection that is half done between calls makes the next one slow: collect when idle, or when
+	// memory gets short.
 	debug.SetGCPercent(-1)
-	debug.SetMemoryLimit(48 << 20)
+	debug.SetMemoryLimit(collectAt)
 }
+
+const (
+	collectAfter = 4 << 20
+	collectAt    = 12 << 20
+)
 
 //go:wasmexport sluice_abi
 func exportABI() int32 { return abi.Version }
@@ -37,13 +43,15 @@ func exportAlloc(size int32) int32 {
 	return int32(uintptr(unsafe.Pointer(unsafe.SliceData(input))))
 }
 
+//go:wasmexport sluice_manifest
+func exportManifest() int64 {
+	output = append(output[:0], guest.Manifest()...)
+	return pack(output)
+}
+
 //go:wasmexport sluice_configure
 func exportConfigure(n int32) int64 {
-	c, ok := plugin.(Configurer)
-	if !ok {
-		return 0
-	}
-	if err := c.Configure(input[:n]); err != nil {
+	if err := guest.Configure(input[:n]); err != nil {
 		output = append(output[:0], err.Error()...)
 		return pack(output)
 	}
@@ -51,24 +59,45 @@ func exportConfigure(n int32) int64 {
 }
 
 //go:wasmexport sluice_on_records
-func exportRecords(n int32) int64 {
-	res := Run(plugin, input[:n], output)
-	if res == nil {
-		return 0
+func exportRecords(n int32) int64 { return pack(guest.Call(input[:n])) }
+
+//go:wasmexport sluice_on_request
+func exportRequest(n int32) int64 { return pack(guest.Call(input[:n])) }
+
+//go:wasmexport sluice_on_response
+func exportResponse(n int32) int64 { return pack(guest.Call(input[:n])) }
+
+//go:wasmexport sluice_on_session
+func exportSession(n int32) int64 { return pack(guest.Call(input[:n])) }
+
+//go:wasmexport sluice_on_tick
+func exportTick(nowMS int64) { guest.Tick(nowMS) }
+
+//go:wasmexport sluice_self_test
+func exportSelfTest() int64 {
+	if err := guest.SelfTest(); err != nil {
+		output = append(output[:0], err.Error()...)
+		return pack(output)
 	}
-	output = res
-	return pack(output)
+	return 0
 }
 
 //go:wasmexport sluice_idle
 func exportIdle() {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	if m.HeapAlloc > 8<<20 {
+	if m.TotalAlloc-collected > collectAfter {
+		collected = m.TotalAlloc
 		runtime.GC()
 	}
 }
 
+//go:wasmexport sluice_close
+func exportClose() { guest.Close() }
+
 func pack(b []byte) int64 {
+	if b == nil {
+		return 0
+	}
 	return int64(uintptr(unsafe.Pointer(unsafe.SliceData(b))))<<32 | int64(len(b))
 }

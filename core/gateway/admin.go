@@ -35,6 +35,7 @@ func newAdmin(g *Gateway, addr string) (*admin, error) {
 		"GET /config":                            a.config,
 		"GET /routes":                            a.routes,
 		"GET /moves":                             a.moves,
+		"GET /plugins":                           a.plugins,
 		"GET /topicMappings/{tenant}":            a.listMappings,
 		"POST /topicMappings/{tenant}/{topic}":   a.setMapping,
 		"PUT /topicMappings/{tenant}/{topic}":    a.setMapping,
@@ -234,4 +235,24 @@ func (a *admin) placement(w http.ResponseWriter, tenant string) (*virtual, *runt
 	}
 	fail(w, 404, "no virtual cluster "+tenant+"; the file names them under virtual_clusters")
 	return nil, nil, nil
+}
+
+// plugins shows the interceptors of every chain, top to bottom, with what they say of themselves.
+func (a *admin) plugins(w http.ResponseWriter, _ *http.Request) {
+	type shown struct {
+		VirtualCluster string `json:"virtual_cluster"`
+		Interceptor    string `json:"interceptor"`
+		Status         any    `json:"status,omitempty"`
+	}
+	out := []shown{}
+	for _, v := range a.g.virtuals() {
+		for _, m := range v.runtime().chain.All() {
+			s := shown{VirtualCluster: v.name, Interceptor: m.Name}
+			if r, ok := m.Interceptor.(plugin.Reporter); ok {
+				s.Status = r.Report()
+			}
+			out = append(out, s)
+		}
+	}
+	writeJSON(w, 200, out)
 }

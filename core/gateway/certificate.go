@@ -3,26 +3,19 @@ package gateway
 import (
 	"crypto/tls"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync/atomic"
-	"time"
 
 	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
 // certificate is a listener's certificate, loaded again when its files have changed.
 type certificate struct {
 	files   [2]string // certificate and key
-	stamp   [2]stamp
+	stamp   [2]plugin.Stamp
 	failed  error
 	current atomic.Pointer[tls.Certificate]
-}
-
-// stamp tells whether a file is the one that was loaded; it follows links, as mounted secrets are.
-type stamp struct {
-	changed time.Time
-	size    int64
 }
 
 // loadCertificate loads the certificate of a listener; paths are relative to the configuration file.
@@ -43,13 +36,11 @@ func loadCertificate(path string, t *config.TLS) (*certificate, error) {
 // refresh loads the files if they have changed. On an error, as between the writes of the two, the old
 // certificate stays; the same error is returned once.
 func (c *certificate) refresh() (changed bool, err error) {
-	var now [2]stamp
+	var now [2]plugin.Stamp
 	for i, p := range c.files {
-		info, err := os.Stat(p)
-		if err != nil {
+		if now[i], err = plugin.StampOf(p); err != nil {
 			return false, c.fail(err)
 		}
-		now[i] = stamp{info.ModTime(), info.Size()}
 	}
 	if now == c.stamp {
 		return false, nil

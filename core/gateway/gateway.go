@@ -134,11 +134,11 @@ func (g *Gateway) Run(ctx context.Context) error {
 				return
 			case <-tick.C:
 				g.refreshVersions(ctx)
-				g.refreshCertificates()
 				g.sweep(ctx)
 			}
 		}
 	})
+	wg.Go(func() { g.watchFiles(ctx) })
 	err := g.watcher.Run(ctx, g.Snapshot().Source, func(source []byte) {
 		_ = g.ApplySource(ctx, source, failover.Options{})
 	})

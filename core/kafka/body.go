@@ -78,6 +78,14 @@ func (b *RequestBody) Clone() *RequestBody {
 	return NewRequestBody(b.key, b.version, b.msg.AppendTo(nil))
 }
 
+// Bytes is the body, encoded. It must not be changed.
+func (b *RequestBody) Bytes() []byte {
+	if b.edited {
+		return b.msg.AppendTo(nil)
+	}
+	return b.flat()
+}
+
 // Produce is Peek for a Produce body.
 func (b *RequestBody) Produce() (*kmsg.ProduceRequest, error) {
 	return peekRequest[*kmsg.ProduceRequest](b)
@@ -171,6 +179,17 @@ func (b *ResponseBody) Edit() (kmsg.Response, error) {
 		b.edited = true
 	}
 	return msg, err
+}
+
+// Bytes is the body, encoded. It must not be changed.
+func (b *ResponseBody) Bytes() []byte {
+	if !b.edited {
+		return b.raw
+	}
+	if f, ok := b.msg.(*kmsg.FetchResponse); ok {
+		neverNull(f)
+	}
+	return b.msg.AppendTo(nil)
 }
 
 // Fetch is Peek for a Fetch body.

@@ -135,20 +135,3 @@ func FuzzResponse(f *testing.F) {
 		}
 	})
 }
-
-// FuzzRecords: batches of any bytes never panic.
-func FuzzRecords(f *testing.F) {
-	f.Add(make([]byte, BatchHeader))
-	for _, count := range []uint32{0x7fffffff, 0xffffffff} {
-		b := make([]byte, BatchHeader)
-		binary.BigEndian.PutUint32(b[8:], BatchHeader-12)
-		b[16] = 2
-		binary.BigEndian.PutUint32(b[57:], count)
-		f.Add(b)
-	}
-	f.Fuzz(func(_ *testing.T, b []byte) {
-		for _, batch := range Batches(b) {
-			_, _ = Records(batch)
-		}
-	})
-}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"hash/maphash"
 
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -19,31 +18,96 @@ type Record struct {
 }
 
 // Records decodes the records of a batch, of any codec.
-func Records(b Batch) ([]Record, error) {
-	data, err := kgo.DefaultDecompressor().Decompress(b[BatchHeader:], kgo.CompressionCodecType(b.Compression()))
-	if err != nil {
-		return nil, fmt.Errorf("batch at %d: %w", b.BaseOffset(), err)
+func Records(b Batch) ([]Record, error) { return AppendRecords(nil, b) }
+
+// AppendRecords is Records into a slice that is used again.
+func AppendRecords(out []Record, b Batch) ([]Record, error) {
+	data := []byte(b[BatchHeader:])
+	if codec := b.Compression(); codec != 0 {
+		var err error
+		if data, err = unpack(codec, data); err != nil {
+			return out, fmt.Errorf("batch at %d: %w", b.BaseOffset(), err)
+		}
 	}
-	first := int64(binary.BigEndian.Uint64(b[27:]))
-	// A record has at least 7 bytes; the count is the client's word.
-	out := make([]Record, 0, max(0, min(int(b.Count()), len(data)/7)))
-	for len(data) > 0 {
-		size, n := binary.Varint(data)
-		if n <= 0 || size < 0 || int(size) > len(data)-n {
-			return nil, fmt.Errorf("batch at %d: a record does not fit", b.BaseOffset())
+	first, appended := int64(binary.BigEndian.Uint64(b[27:])), b.LogAppendTime()
+	for n := int(b.Count()); n > 0; n-- {
+		r := Record{Offset: b.BaseOffset(), Timestamp: first}
+		rest, ok := r.read(data)
+		if !ok {
+			return out, fmt.Errorf("batch at %d: a record does not fit", b.BaseOffset())
 		}
-		var r kmsg.Record
-		if err := r.ReadFrom(data[:n+int(size)]); err != nil {
-			return nil, fmt.Errorf("batch at %d: %w", b.BaseOffset(), err)
+		if data = rest; appended {
+			r.Timestamp = b.MaxTimestamp()
 		}
-		data = data[n+int(size):]
-		ts := first + r.TimestampDelta64
-		if b.LogAppendTime() {
-			ts = b.MaxTimestamp()
-		}
-		out = append(out, Record{Offset: b.BaseOffset() + int64(r.OffsetDelta), Timestamp: ts, Key: r.Key, Value: r.Value, Headers: r.Headers})
+		out = append(out, r)
+	}
+	if len(data) > 0 {
+		return out, fmt.Errorf("batch at %d: %d bytes behind its records", b.BaseOffset(), len(data))
 	}
 	return out, nil
+}
+
+// read decodes a record, whose offset and timestamp are those of its batch, and returns what follows.
+func (r *Record) read(b []byte) (rest []byte, ok bool) {
+	size, b, ok := varint(b)
+	if !ok || size < 1 || size > int64(len(b)) {
+		return nil, false
+	}
+	b, rest = b[1:size], b[size:] // without attributes
+	var ts, offset, n int64
+	if ts, b, ok = varint(b); !ok {
+		return nil, false
+	}
+	if offset, b, ok = varint(b); !ok {
+		return nil, false
+	}
+	r.Timestamp, r.Offset = r.Timestamp+ts, r.Offset+offset
+	if r.Key, b, ok = varbytes(b); !ok {
+		return nil, false
+	}
+	if r.Value, b, ok = varbytes(b); !ok {
+		return nil, false
+	}
+	if n, b, ok = varint(b); !ok || n < 0 || n > int64(len(b)) {
+		return nil, false
+	}
+	if n > 0 {
+		r.Headers = make([]kmsg.Header, n)
+	}
+	for i := range r.Headers {
+		var key []byte
+		if key, b, ok = varbytes(b); !ok || key == nil {
+			return nil, false
+		}
+		r.Headers[i].Key = string(key)
+		if r.Headers[i].Value, b, ok = varbytes(b); !ok {
+			return nil, false
+		}
+	}
+	return rest, len(b) == 0
+}
+
+func varint(b []byte) (int64, []byte, bool) {
+	if len(b) > 0 && b[0] < 0x80 { // most of them
+		return int64(b[0]>>1) ^ -int64(b[0]&1), b[1:], true
+	}
+	v, n := binary.Varint(b)
+	if n <= 0 {
+		return 0, nil, false
+	}
+	return v, b[n:], true
+}
+
+// varbytes reads bytes behind their length; -1 is nil.
+func varbytes(b []byte) (out, rest []byte, ok bool) {
+	n, b, ok := varint(b)
+	switch {
+	case !ok, n > int64(len(b)), n < -1:
+		return nil, nil, false
+	case n < 0:
+		return nil, b, true
+	}
+	return b[:n:n], b[n:], true
 }
 
 // Fingerprints hashes records so that two clusters' copies can be compared. Values of one

@@ -3,6 +3,7 @@ package plugin
 import (
 	"context"
 	"fmt"
+	"maps"
 	"runtime/debug"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -24,6 +25,8 @@ type Chain struct {
 	rows    map[kmsg.Key][]Named
 	heads   map[kmsg.Key]Handler
 	end     Handler
+	// observers see sessions, top to bottom.
+	observers []SessionObserver
 }
 
 // NewChain compiles interceptors, in the order of the file, above end. Each call of one is a span of
@@ -48,6 +51,13 @@ func NewChain(members []Named, end Handler, tracer *telemetry.Tracer) (*Chain, e
 	}
 	for i := len(members) - 1; i >= 0; i-- {
 		m := members[i]
+		if s, ok := m.Interceptor.(Sender); ok {
+			below := &Chain{heads: maps.Clone(c.heads), end: end}
+			s.SetBelow(below.Row)
+		}
+		if o, ok := m.Interceptor.(SessionObserver); ok && o.Observes() {
+			c.observers = append([]SessionObserver{o}, c.observers...)
+		}
 		for _, k := range m.Interceptor.Keys().Keys() {
 			next := c.Row(k)
 			c.heads[k] = &step{member: m, next: next}
@@ -87,6 +97,23 @@ func (c *Chain) MaxVersion(key int16, offered int16) int16 {
 		}
 	}
 	return offered
+}
+
+// Open tells those who observe sessions of a new one; an error of one closes it.
+func (c *Chain) Open(ctx context.Context, s *Session) error {
+	for _, o := range c.observers {
+		if err := o.SessionOpened(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Closed tells those who observe sessions of the end of one.
+func (c *Chain) Closed(ctx context.Context, s *Session) {
+	for _, o := range c.observers {
+		o.SessionClosed(ctx, s)
+	}
 }
 
 // Placement returns the interceptor that routes, or nil.

@@ -133,6 +133,22 @@ func MaybeSent(err error) bool {
 	return errors.As(err, &s) && s.MaybeSent()
 }
 
+// closing is an error that is not answered.
+type closing struct{ why error }
+
+func (c *closing) Error() string { return "session closed: " + c.why.Error() }
+
+func (c *closing) Unwrap() error { return c.why }
+
+// CloseSession is the error of an interceptor that wants the session closed, without an answer.
+func CloseSession(why error) error { return &closing{why} }
+
+// Closes reports an error that CloseSession made.
+func Closes(err error) bool {
+	var c *closing
+	return errors.As(err, &c)
+}
+
 // Settle says that a produce that failed with err is answered, or back in its place: until then no
 // later produce of its session is sent, so that none overtakes it.
 func Settle(err error) {

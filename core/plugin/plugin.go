@@ -8,6 +8,8 @@ package plugin
 import (
 	"context"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/kafka"
 )
@@ -102,6 +104,32 @@ type Namer interface {
 	VirtualName(physical string) (string, bool)
 	// Hides reports a virtual topic that clients may not see.
 	Hides(topic string) bool
+}
+
+// Sender is implemented by interceptors that send requests of their own. The chain gives it, once, the handler
+// below it by API key.
+type Sender interface {
+	SetBelow(below func(key kmsg.Key) Handler)
+}
+
+// SessionObserver is implemented by interceptors that see clients connect and disconnect.
+type SessionObserver interface {
+	// Observes reports whether the others are to be called.
+	Observes() bool
+	// SessionOpened is called before the session's first request is read; an error closes it.
+	SessionOpened(ctx context.Context, s *Session) error
+	SessionClosed(ctx context.Context, s *Session)
+}
+
+// Reporter is implemented by interceptors that have something to say of themselves, as JSON.
+type Reporter interface {
+	Report() any
+}
+
+// Watched is implemented by interceptors that are built from files: when one changes, they are built anew.
+type Watched interface {
+	// Files are the files, as they were when they were read.
+	Files() map[string]Stamp
 }
 
 // KeySet is the set of API keys that interceptors return from Keys.

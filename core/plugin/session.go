@@ -17,6 +17,8 @@ type Session struct {
 	Cluster string
 	Node    int32
 	Remote  net.Addr
+	// ServerName is the name that the client asked for in TLS (SNI), "" without TLS.
+	ServerName string
 	// Software is the client's name and version of ApiVersions (KIP-511), "" until it says so.
 	Software atomic.Pointer[string]
 

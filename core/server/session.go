@@ -83,6 +83,11 @@ func (s *session) run() {
 			return
 		}
 	}
+	if err := s.opened(); err != nil {
+		s.server.log.Info("session refused", "client", s.conn.RemoteAddr().String(), "error", err)
+		return
+	}
+	defer s.closed()
 	s.writer = wire.NewWriter(s.conn, writeLimit, writeTimeout)
 	r := wire.NewReader(s.conn, s.server.pool)
 	defer r.Close()
@@ -97,6 +102,19 @@ func (s *session) run() {
 	}
 }
 
+// opened shows the session to those who observe sessions.
+func (s *session) opened() error {
+	rt := s.server.virtual.Acquire()
+	defer s.server.virtual.Release(rt)
+	return rt.Chain.Open(s.ctx, s.shared)
+}
+
+func (s *session) closed() {
+	rt := s.server.virtual.Acquire()
+	defer s.server.virtual.Release(rt)
+	rt.Chain.Closed(context.WithoutCancel(s.ctx), s.shared)
+}
+
 // handshake accepts TLS and finds the node by the server name.
 func (s *session) handshake(cfg *tls.Config) error {
 	t := tls.Server(s.conn, cfg)
@@ -106,6 +124,7 @@ func (s *session) handshake(cfg *tls.Config) error {
 		return err
 	}
 	s.conn = t
+	s.shared.ServerName = t.ConnectionState().ServerName
 	if s.server.route != nil && s.shared.Node == plugin.AnyNode {
 		if cluster, node, ok := s.server.route(t.ConnectionState().ServerName); ok {
 			s.shared.Cluster, s.shared.Node = cluster, node
@@ -321,7 +340,7 @@ func (s *session) finish(req *plugin.Request, sl *slot, resp *plugin.Response, e
 	silent := req.Key == kmsg.Produce && isSilent(req)
 	if err != nil {
 		defer plugin.Settle(err)
-		if s.ctx.Err() != nil || errors.Is(err, plugin.ErrClientGone) || silent {
+		if s.ctx.Err() != nil || errors.Is(err, plugin.ErrClientGone) || silent || plugin.Closes(err) {
 			s.close(err) // a failed acks=0 produce has no other way to be told
 			s.answer(sl, nil)
 			return

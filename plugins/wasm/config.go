@@ -1,11 +1,7 @@
 package wasm
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
-	"fmt"
-	"os"
 	"path"
 	"slices"
 	"strconv"
@@ -13,11 +9,12 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
 // Config is the wasm section of a chain.
 type Config struct {
-	// Name is for logs and traces; by default the file's name.
+	// Name is for logs, traces and the guest's store; by default that of its manifest.
 	Name string `koanf:"name"`
 	// File is the module, relative to the folder of the YAML file.
 	File string `koanf:"file"`
@@ -25,65 +22,102 @@ type Config struct {
 	SHA256 string `koanf:"sha256"`
 	// Topics are globs of the topics whose records the guest sees; none: all.
 	Topics []string `koanf:"topics"`
+	// Grant lists the capabilities that the guest may have: kv, http, send_request.
+	Grant []string `koanf:"grant"`
+	// HTTPHosts are the hosts, with their ports, that http may reach.
+	HTTPHosts []string `koanf:"http_hosts"`
 	// Config is given to the guest as JSON.
 	Config any `koanf:"config"`
-	// Timeout is the longest time of one call.
-	Timeout time.Duration `koanf:"timeout"`
-	// Memory is the most that one instance may have.
-	Memory int64 `koanf:"memory"`
 	// OnError says what becomes of a request whose call failed: "reject" (default; the client is told to
 	// try again) or "pass" (it is forwarded as it came).
 	OnError string `koanf:"on_error"`
+	// ProduceDrop says what becomes of a record that a guest drops from a batch of an idempotent
+	// producer: "reject" (default; the batch is refused) or "tombstone" (its value becomes null).
+	ProduceDrop string `koanf:"produce_drop"`
+	Limits      Limits `koanf:"limits"`
+}
+
+// Limits bound what a guest may use.
+type Limits struct {
+	Timeout     time.Duration `koanf:"timeout"`      // of one call
+	Memory      int64         `koanf:"memory"`       // of one instance
+	CallBytes   int           `koanf:"call_bytes"`   // of the records of one call; more are shown in several
+	CallRecords int           `koanf:"call_records"` // in one call
+	LogLines    int           `koanf:"log_lines"`    // in a second
+	Series      int           `koanf:"series"`       // of metrics
+	KV          int64         `koanf:"kv"`           // of keys and values in the store
+}
+
+// DefaultLimits are the limits that a section does not change.
+func DefaultLimits() Limits {
+	return Limits{Timeout: time.Second, Memory: 64 << 20, CallBytes: 1 << 20, CallRecords: 4096, LogLines: 100, Series: 1000, KV: 16 << 20}
 }
 
 const pageSize = 64 << 10
 
-func decode(section config.Section) (c Config, module, settings []byte, err error) {
-	c = Config{Timeout: time.Second, Memory: 64 << 20, OnError: "reject"}
+// pages is the memory limit in WASM pages.
+func (l Limits) pages() uint32 { return uint32(l.Memory / pageSize) }
+
+func decode(section config.Section) (c Config, settings []byte, err error) {
+	c = Config{OnError: "reject", ProduceDrop: "reject", Limits: DefaultLimits()}
 	if err := section.Decode(&c); err != nil {
-		return c, nil, nil, err
+		return c, nil, err
 	}
 	var errs config.Errors
-	bad := func(key string, format string, args ...any) {
-		errs = append(errs, section.Errorf([]string{key}, format, args...))
+	bad := func(format string, arg any, key ...string) {
+		errs = append(errs, section.Errorf(key, format, arg))
 	}
-	switch module, err = os.ReadFile(section.Resolve(c.File)); {
-	case c.File == "":
-		bad("file", "file is missing: the WASM module")
-	case err != nil:
-		bad("file", "%v", err)
-	default:
-		sum := sha256.Sum256(module)
-		if got := hex.EncodeToString(sum[:]); c.SHA256 != "" && !strings.EqualFold(c.SHA256, got) {
-			bad("sha256", "%s has the digest %s", c.File, got)
-		}
+	if c.File == "" {
+		bad("%s is missing: the WASM module", "file", "file")
 	}
 	for i, g := range c.Topics {
 		if _, err := path.Match(g, ""); err != nil {
-			errs = append(errs, section.Errorf([]string{"topics", strconv.Itoa(i)}, "%q is not a glob", g))
+			bad("%q is not a glob", g, "topics", strconv.Itoa(i))
 		}
 	}
-	if c.Timeout <= 0 {
-		bad("timeout", "must be above 0")
-	}
-	if c.Memory < 1<<20 || c.Memory > 4<<30 {
-		bad("memory", "must be from 1MiB to 4GiB")
+	for i, g := range c.Grant {
+		if !slices.Contains([]string{abi.CapKV, abi.CapHTTP, abi.CapSendRequest}, g) {
+			bad("%q is not one of kv, http, send_request", g, "grant", strconv.Itoa(i))
+		}
 	}
 	if !slices.Contains([]string{"reject", "pass"}, c.OnError) {
-		bad("on_error", "%q is not one of reject, pass", c.OnError)
+		bad("%q is not one of reject, pass", c.OnError, "on_error")
+	}
+	if !slices.Contains([]string{"reject", "tombstone"}, c.ProduceDrop) {
+		bad("%q is not one of reject, tombstone", c.ProduceDrop, "produce_drop")
+	}
+	if c.Limits.Memory < 1<<20 || c.Limits.Memory > 4<<30 {
+		bad("%s must be from 1MiB to 4GiB", "memory", "limits", "memory")
+	}
+	for key, n := range map[string]int64{"timeout": int64(c.Limits.Timeout), "call_bytes": int64(c.Limits.CallBytes), "call_records": int64(c.Limits.CallRecords)} {
+		if n <= 0 {
+			bad("%s must be above 0", key, "limits", key)
+		}
+	}
+	for key, n := range map[string]int64{"log_lines": int64(c.Limits.LogLines), "series": int64(c.Limits.Series), "kv": c.Limits.KV} {
+		if n < 0 {
+			bad("%s must not be negative", key, "limits", key)
+		}
 	}
 	if c.Config != nil {
 		if settings, err = json.Marshal(c.Config); err != nil {
-			bad("config", "%v", err)
+			bad("%v", err, "config")
 		}
 	}
-	if c.Name == "" {
-		c.Name = strings.TrimSuffix(path.Base(c.File), ".wasm")
-	}
 	if len(errs) > 0 {
-		return c, nil, nil, errs
+		return c, nil, errs
 	}
-	return c, module, settings, nil
+	return c, settings, nil
+}
+
+// allowed says of the manifest's wishes what the section does not grant.
+func (c Config) denied(m Manifest) (missing []string) {
+	for _, h := range m.Host {
+		if !slices.Contains(c.Grant, h) {
+			missing = append(missing, h)
+		}
+	}
+	return missing
 }
 
 func (c Config) covers(topic string) bool {
@@ -93,7 +127,13 @@ func (c Config) covers(topic string) bool {
 	})
 }
 
-// pages is the memory limit in WASM pages.
-func (c Config) pages() uint32 { return uint32(c.Memory / pageSize) }
-
-func (c Config) String() string { return fmt.Sprintf("%s (%s)", c.Name, c.File) }
+// title is how the guest is called.
+func (c Config) title(m Manifest) string {
+	if c.Name != "" {
+		return c.Name
+	}
+	if m.Name != "" {
+		return m.Name
+	}
+	return strings.TrimSuffix(path.Base(c.File), ".wasm")
+}

@@ -1,9 +1,190 @@
 package wasm
 
 import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/goleak"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+var built struct {
+	sync.Mutex
+	dir   string
+	files map[string]string
+}
+
+func TestMain(m *testing.M) {
+	built.files = map[string]string{}
+	var err error
+	if built.dir, err = os.MkdirTemp("", "guests"); err != nil {
+		panic(err)
+	}
+	_ = os.Setenv("XDG_CACHE_HOME", built.dir)
+	_ = os.Setenv("GOCACHE", goCache())
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		_ = os.RemoveAll(built.dir)
+		os.Exit(code)
+	}))
+}
+
+// goCache is Go's build cache, which tests go on using though they have a cache of their own for modules.
+func goCache() string {
+	out, err := exec.Command("go", "env", "GOCACHE").Output()
+	if err != nil {
+		panic(err)
+	}
+	return string(out[:len(out)-1])
+}
+
+// guest builds a guest from source, once.
+func guest(t testing.TB, dir string) string {
+	t.Helper()
+	built.Lock()
+	defer built.Unlock()
+	if f := built.files[dir]; f != "" {
+		return f
+	}
+	out := filepath.Join(built.dir, fmt.Sprintf("%d.wasm", len(built.files)))
+	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", out, ".")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
+	if b, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, b)
+	}
+	built.files[dir] = out
+	return out
+}
+
+const probe, header = "testdata/probe", "../../sdk/examples/header"
+
+func build(t testing.TB, yaml string) (*Wasm, error) {
+	t.Helper()
+	i, err := Spec().New(t.Context(), plugintest.Env(t, plugintest.NewCluster("prod", 0, 1, "orders")), plugintest.Section(t, yaml))
+	if err != nil {
+		return nil, err
+	}
+	w := i.(*Wasm)
+	t.Cleanup(func() { _ = w.Close() })
+	return w, nil
+}
+
+// probing is a probe with all that it asks for; more is added to its section.
+func probing(t testing.TB, more string) *Wasm {
+	t.Helper()
+	w, err := build(t, fmt.Sprintf("{file: %q, grant: [kv, http, send_request]%s}", guest(t, probe), more))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// shape is what a batch has besides its records.
+type shape struct {
+	codec    int8
+	producer int64
+	attrs    int16
+}
+
+// records makes a batch of values; "" is null.
+func records(t testing.TB, s shape, values ...string) kafka.Batch {
+	t.Helper()
+	b := make(kafka.Batch, kafka.BatchHeader)
+	b[16] = 2
+	binary.BigEndian.PutUint16(b[21:], uint16(s.codec)|uint16(s.attrs))
+	binary.BigEndian.PutUint32(b[23:], uint32(len(values)-1))
+	binary.BigEndian.PutUint64(b[27:], 1000)
+	binary.BigEndian.PutUint64(b[35:], 1000)
+	binary.BigEndian.PutUint64(b[43:], uint64(s.producer))
+	var list []kafka.Record
+	for i, v := range values {
+		r := kafka.Record{Offset: int64(i), Timestamp: 1000 + int64(i), Key: []byte("k"), Value: []byte(v)}
+		if v == "" {
+			r.Value = nil
+		}
+		if len(v) > 3 && v[:3] == "has" {
+			r.Headers = []kmsg.Header{{Key: "via", Value: []byte("its own")}}
+		}
+		if v == "headers" {
+			r.Headers = []kmsg.Header{{Key: "old", Value: []byte("1")}, {Key: "kept"}, {Key: "old"}}
+		}
+		list = append(list, r)
+	}
+	out, err := kafka.Rebuild(b, list, kafka.KeepGaps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func produce(topic string, batches ...kafka.Batch) *kmsg.ProduceRequest {
+	m := kmsg.NewPtrProduceRequest()
+	m.SetVersion(9)
+	m.Acks = -1
+	rt := kmsg.NewProduceRequestTopic()
+	rt.Topic = topic
+	rp := kmsg.NewProduceRequestTopicPartition()
+	for _, b := range batches {
+		rp.Records = append(rp.Records, b...)
+	}
+	rt.Partitions = append(rt.Partitions, rp)
+	m.Topics = append(m.Topics, rt)
+	return m
+}
+
+// run sends a request and returns what the next handler was given, and the answer of the first partition.
+func run(t testing.TB, w *Wasm, m *kmsg.ProduceRequest) (sent *kmsg.ProduceRequest, answer kmsg.ProduceResponseTopicPartition, err error) {
+	t.Helper()
+	resp, err := w.Intercept(t.Context(), plugintest.Request(t, m, "prod"), plugin.HandlerFunc(func(_ context.Context, req *plugin.Request) (*plugin.Response, error) {
+		sent = plugintest.Sent[*kmsg.ProduceRequest](t, req)
+		return plugin.Fail(req, 0, "")
+	}))
+	if err != nil {
+		return sent, answer, err
+	}
+	return sent, plugintest.Decode[*kmsg.ProduceResponse](t, resp).Topics[0].Partitions[0], nil
+}
+
+// first are the records of the first batch that was sent.
+func first(t testing.TB, sent *kmsg.ProduceRequest) (kafka.Batch, []kafka.Record) {
+	t.Helper()
+	for _, b := range kafka.Batches(sent.Topics[0].Partitions[0].Records) {
+		list, err := kafka.Records(b)
+		if err != nil || !b.ValidCRC() {
+			t.Fatalf("a broken batch: %v, CRC %t", err, b.ValidCRC())
+		}
+		return b, list
+	}
+	t.Fatal("nothing was sent")
+	return nil, nil
+}
+
+// whole is run with the whole answer.
+func whole(t testing.TB, w *Wasm, m *kmsg.ProduceRequest) (out *kmsg.ProduceResponse, sent *kmsg.ProduceRequest, err error) {
+	t.Helper()
+	resp, err := w.Intercept(t.Context(), plugintest.Request(t, m, "prod"), plugin.HandlerFunc(func(_ context.Context, req *plugin.Request) (*plugin.Response, error) {
+		sent = plugintest.Sent[*kmsg.ProduceRequest](t, req)
+		return plugin.Fail(req, 0, "")
+	}))
+	if err != nil {
+		return nil, sent, err
+	}
+	return plugintest.Decode[*kmsg.ProduceResponse](t, resp), sent, nil
+}
+
+// bare is a request and a next handler that do nothing themselves.
+func bare(t testing.TB, m kmsg.Request) (*plugin.Request, plugin.Handler) {
+	t.Helper()
+	resp := &plugin.Response{}
+	return plugintest.Request(t, m, "prod"), plugin.HandlerFunc(func(context.Context, *plugin.Request) (*plugin.Response, error) { return resp, nil })
+}

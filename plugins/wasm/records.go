@@ -1,250 +1,221 @@
 package wasm
 
 import (
-	"encoding/binary"
+	"context"
 	"fmt"
-
-	"github.com/twmb/franz-go/pkg/kmsg"
+	"time"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
-	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
-// place is where a record of a block stands in its request.
-type place struct {
-	topic, partition int
-	batch            int // its position in the partition's records
-	index            int // in its batch
+// Error codes of Kafka that the host gives.
+const (
+	authorizationFailed = 29
+	invalidRecord       = 87
+)
+
+// Partition is the records of one partition, before and after a guest.
+type Partition struct {
+	Topic   string
+	ID      [16]byte
+	Number  int32
+	Records []byte
+	// Out has the records after the guest, nil if it changed none.
+	Out []byte
+	// Refused is not nil if the guest refused a record: the partition is answered with it.
+	Refused *Refusal
 }
 
-// block is the records of one request that a guest sees.
-type block struct {
+// Refusal is an answer with a Kafka error code.
+type Refusal struct {
+	Code    int16
+	Message string
+	Index   int // of the record in its batch, -1: all of it
+	Close   bool
+}
+
+func (r *Refusal) Error() string {
+	return fmt.Sprintf("refused by a guest: %s (%d)", r.Message, r.Code)
+}
+
+// batch is a batch that the guest is shown.
+type batch struct {
+	part    *Partition
+	at      int // its position in the partition's records
+	raw     kafka.Batch
 	records []kafka.Record
-	places  []place
-	groups  []group
+	touched bool
+	gone    []bool // records dropped; nil for none
 }
 
-type group struct {
-	topic, partition int
-	name             string
-	first, count     int
+// shown is a part of a batch in one call: a group.
+type shown struct {
+	batch       *batch
+	first, last int
 }
 
-// collect decodes the records of the topics that the guest covers. Control batches and message sets of
-// old formats are never shown.
-func (w *Wasm) collect(req *plugin.Request, p *kmsg.ProduceRequest) (*block, error) {
-	b := &block{}
-	for i, t := range p.Topics {
-		name := w.name(req, t)
-		if !w.cfg.covers(name) {
-			continue
-		}
-		for j, part := range t.Partitions {
-			g := group{topic: i, partition: j, name: name, first: len(b.records)}
-			for at, batch := range kafka.Batches(part.Records) {
-				if batch.IsControl() {
-					continue
-				}
-				records, err := kafka.Records(batch)
-				if err != nil {
-					return nil, err
-				}
-				for k, r := range records {
-					b.records = append(b.records, r)
-					b.places = append(b.places, place{i, j, at, k})
-				}
-			}
-			if g.count = len(b.records) - g.first; g.count > 0 {
-				b.groups = append(b.groups, g)
-			}
+// Records shows records to the guest and fills in what it makes of them. The error is a *Refusal if the guest refused
+// all of it; any other means that the call did not work.
+func (g *Guest) Records(ctx context.Context, h *Head, parts []*Partition) error {
+	batches, err := collect(parts)
+	if err != nil {
+		return err
+	}
+	for _, call := range g.portions(batches) {
+		if err := g.show(ctx, h, call); err != nil {
+			return err
 		}
 	}
-	return b, nil
+	for _, b := range batches {
+		if b.part.Refused == nil && b.touched {
+			b.settle(h.Kind, g.Tombstones)
+		}
+	}
+	return assemble(parts, batches, h.Kind)
 }
 
-// name is the topic's name above or below the interceptor that turns names.
-func (w *Wasm) name(req *plugin.Request, t kmsg.ProduceRequestTopic) string {
-	if t.Topic != "" {
-		return t.Topic
-	}
-	if known := w.env.Catalog.ByID(t.TopicID); known != nil {
-		return known.Name
-	}
-	if c := w.env.Cluster(req.Target.Cluster); c != nil {
-		if pt := c.Topology().IDs[t.TopicID]; pt != nil {
-			return pt.Name
+// collect decodes what guests are shown: no control batches, no broken ones, and no formats before 2.
+func collect(parts []*Partition) (out []*batch, err error) {
+	for _, p := range parts {
+		for at, raw := range kafka.Batches(p.Records) {
+			if raw.IsControl() || raw.Count() == 0 || !raw.ValidCRC() { // who checks a broken one next must find it so
+				continue
+			}
+			b := &batch{part: p, at: at, raw: raw}
+			if b.records, err = kafka.Records(raw); err != nil {
+				return nil, err
+			}
+			out = append(out, b)
 		}
 	}
-	return ""
+	return out, nil
 }
 
-// encode writes the record block.
-func (b *block) encode(req *plugin.Request, p *kmsg.ProduceRequest) []byte {
-	le := binary.LittleEndian
-	groups := abi.HeadSize
-	records := groups + len(b.groups)*abi.GroupSize
-	out := make([]byte, records+len(b.records)*abi.RecordSize, records+len(b.records)*(abi.RecordSize+256))
-	text := func(at int, s []byte) {
-		le.PutUint32(out[at:], uint32(len(out)))
-		le.PutUint32(out[at+4:], uint32(len(s)))
-		out = append(out, s...)
-	}
-	le.PutUint32(out[abi.HeadLen:], abi.HeadSize)
-	le.PutUint16(out[abi.HeadKind:], abi.KindProduce)
-	le.PutUint16(out[abi.HeadKey:], uint16(req.Key))
-	le.PutUint16(out[abi.HeadVersion:], uint16(req.Version))
-	le.PutUint64(out[abi.HeadSession:], req.Session.ID)
-	for i, n := range []int{abi.GroupSize, len(b.groups), groups, abi.RecordSize, len(b.records), records} {
-		le.PutUint32(out[abi.HeadGroups+4*i:], uint32(n))
-	}
-	text(abi.HeadClient, []byte(req.ClientID))
-	for i, g := range b.groups {
-		at := groups + i*abi.GroupSize
-		text(at+abi.GroupTopic, []byte(g.name))
-		id := p.Topics[g.topic].TopicID
-		copy(out[at+abi.GroupID:], id[:])
-		le.PutUint32(out[at+abi.GroupPartition:], uint32(p.Topics[g.topic].Partitions[g.partition].Partition))
-		le.PutUint32(out[at+abi.GroupFirst:], uint32(g.first))
-		le.PutUint32(out[at+abi.GroupCount:], uint32(g.count))
-	}
-	for i, r := range b.records {
-		at := records + i*abi.RecordSize
-		le.PutUint64(out[at+abi.RecordTimestamp:], uint64(r.Timestamp))
-		le.PutUint64(out[at+abi.RecordOffset:], uint64(r.Offset))
-		for _, f := range []struct {
-			at int
-			b  []byte
-		}{{at + abi.RecordKey, r.Key}, {at + abi.RecordValue, r.Value}} {
-			if text(f.at, f.b); f.b == nil {
-				le.PutUint32(out[f.at+4:], abi.Null)
-			}
+// show makes one call.
+func (g *Guest) show(ctx context.Context, h *Head, call []shown) error {
+	block, records := g.encode(h, call)
+	var refusal error // is no failure of the guest
+	err := g.invoke(ctx, abi.ExportOnRecords, h, block, func(out, input []byte) error {
+		r, err := parseResult(out)
+		switch {
+		case err != nil:
+			return err
+		case r.action == abi.ActionError:
+			refusal = &Refusal{Code: r.code, Message: string(r.message), Index: -1}
+			return nil
+		case r.action == abi.ActionClose:
+			refusal = &Refusal{Message: string(r.message), Index: -1, Close: true}
+			return nil
+		case r.action != abi.ActionForward || r.body != nil:
+			return errBadResult
 		}
-		le.PutUint32(out[at+abi.RecordHeaders:], uint32(len(out)))
-		le.PutUint32(out[at+abi.RecordHeaders+4:], uint32(len(r.Headers)))
-		for _, h := range r.Headers {
-			n := uint32(len(h.Value))
-			if h.Value == nil {
-				n = abi.Null
-			}
-			out = le.AppendUint32(out, uint32(len(h.Key)))
-			out = le.AppendUint32(out, n)
-			out = append(append(out, h.Key...), h.Value...)
+		return change(call, records, r.changes, input, h.Kind)
+	})
+	if err != nil {
+		return err
+	}
+	return refusal
+}
+
+// encode writes the record block of a call.
+func (g *Guest) encode(h *Head, call []shown) (block []byte, records int) {
+	size := 0
+	for _, s := range call {
+		records += s.last - s.first
+		for i := s.first; i < s.last; i++ {
+			size += recordSize(&s.batch.records[i])
 		}
+	}
+	out := make([]byte, 0, abi.HeadSize+256+len(call)*(abi.GroupSize+64)+size)
+	out = h.append(out, time.Now().Add(g.limits.Timeout), len(call), records, nil)
+	n := 0
+	for i, s := range call {
+		at, raw := abi.HeadSize+i*abi.GroupSize, s.batch.raw
+		le.PutUint32(out[at+abi.GroupTopic:], uint32(len(out)))
+		le.PutUint32(out[at+abi.GroupTopic+4:], uint32(len(s.batch.part.Topic)))
+		out = append(out, s.batch.part.Topic...)
+		copy(out[at+abi.GroupID:], s.batch.part.ID[:])
+		le.PutUint32(out[at+abi.GroupPartition:], uint32(s.batch.part.Number))
+		le.PutUint32(out[at+abi.GroupFirst:], uint32(n))
+		le.PutUint32(out[at+abi.GroupCount:], uint32(s.last-s.first))
+		le.PutUint16(out[at+abi.GroupAttributes:], uint16(raw.Attributes()))
+		le.PutUint16(out[at+abi.GroupProducerEpoch:], uint16(raw.ProducerEpoch()))
+		le.PutUint64(out[at+abi.GroupProducerID:], uint64(raw.ProducerID()))
+		le.PutUint64(out[at+abi.GroupBaseOffset:], uint64(raw.BaseOffset()))
+		le.PutUint32(out[at+abi.GroupBaseSequence:], uint32(raw.BaseSequence()))
+		for j := s.first; j < s.last; j++ {
+			out = appendRecord(out, abi.HeadSize+len(call)*abi.GroupSize+n*abi.RecordSize, &s.batch.records[j])
+			n++
+		}
+	}
+	return out, records
+}
+
+// appendRecord fills in the descriptor of a record and adds its bytes.
+func appendRecord(out []byte, at int, r *kafka.Record) []byte {
+	le.PutUint64(out[at+abi.RecordTimestamp:], uint64(r.Timestamp))
+	le.PutUint64(out[at+abi.RecordOffset:], uint64(r.Offset))
+	le.PutUint32(out[at+abi.RecordKey:], uint32(len(out)))
+	le.PutUint32(out[at+abi.RecordKey+4:], length(r.Key))
+	out = append(out, r.Key...)
+	le.PutUint32(out[at+abi.RecordValue:], uint32(len(out)))
+	le.PutUint32(out[at+abi.RecordValue+4:], length(r.Value))
+	out = append(out, r.Value...)
+	le.PutUint32(out[at+abi.RecordHeaders:], uint32(len(out)))
+	le.PutUint32(out[at+abi.RecordHeaders+4:], uint32(len(r.Headers)))
+	for i := range r.Headers {
+		out = le.AppendUint32(out, uint32(len(r.Headers[i].Key)))
+		out = le.AppendUint32(out, length(r.Headers[i].Value))
+		out = append(append(out, r.Headers[i].Key...), r.Headers[i].Value...)
 	}
 	return out
 }
 
-// edit is one change of a record.
-type edit struct {
-	record int
-	op     byte
-	name   string
-	value  []byte
+func length(b []byte) uint32 {
+	if b == nil {
+		return abi.Null
+	}
+	return uint32(len(b))
 }
 
-// parseResult checks a result block in full before anything of it is applied.
-func parseResult(res []byte) ([]edit, *verdict, error) {
-	if len(res) == 0 {
-		return nil, nil, nil
+// assemble puts the batches that were changed into their partitions; the others stay the bytes that they were.
+func assemble(parts []*Partition, batches []*batch, kind uint16) error {
+	gaps := kafka.CloseGaps
+	if kind == abi.KindFetch {
+		gaps = kafka.KeepGaps
 	}
-	le := binary.LittleEndian
-	if len(res) < abi.ResultSize || le.Uint32(res) < abi.ResultSize {
-		return nil, nil, errBadResult
-	}
-	piece := func(at int) ([]byte, error) {
-		off, n := uint64(le.Uint32(res[at:])), uint64(le.Uint32(res[at+4:]))
-		if off+n > uint64(len(res)) {
-			return nil, errBadResult
-		}
-		return res[off : off+n], nil
-	}
-	message, err := piece(abi.ResultMessage)
-	if err != nil {
-		return nil, nil, err
-	}
-	switch le.Uint16(res[abi.ResultAction:]) {
-	case abi.ActionForward:
-	case abi.ActionError:
-		return nil, &verdict{int16(le.Uint16(res[abi.ResultCode:])), string(message)}, nil
-	default:
-		return nil, nil, fmt.Errorf("%w: unknown action %d", errBadResult, le.Uint16(res[abi.ResultAction:]))
-	}
-	b, err := piece(abi.ResultEdits)
-	if err != nil {
-		return nil, nil, err
-	}
-	var edits []edit
-	for len(b) > 0 {
-		if len(b) < abi.EditHead {
-			return nil, nil, errBadResult
-		}
-		e := edit{record: int(le.Uint32(b)), op: b[4]}
-		n1, n2 := uint64(le.Uint32(b[8:])), uint64(le.Uint32(b[12:]))
-		null := n2 == abi.Null
-		if null {
-			n2 = 0
-		}
-		if b = b[abi.EditHead:]; n1+n2 > uint64(len(b)) {
-			return nil, nil, errBadResult
-		}
-		e.name = string(b[:n1])
-		if !null {
-			e.value = append([]byte{}, b[n1:n1+n2]...)
-		}
-		b = b[n1+n2:]
-		edits = append(edits, e)
-	}
-	return edits, nil, nil
-}
-
-// apply rebuilds the batches that have edits and returns the request with them.
-func (b *block) apply(req *plugin.Request, edits []edit) (*plugin.Request, error) {
-	type key struct{ topic, partition, batch int }
-	touched := map[key]bool{}
-	for _, e := range edits {
-		if e.record < 0 || e.record >= len(b.records) {
-			return nil, fmt.Errorf("an edit names record %d of %d", e.record, len(b.records))
-		}
-		r := &b.records[e.record]
-		switch e.op {
-		case abi.OpAddHeader:
-			r.Headers = append(r.Headers, kmsg.Header{Key: e.name, Value: e.value})
-		case abi.OpSetValue:
-			r.Value = e.value
-		case abi.OpSetKey:
-			r.Key = e.value
-		default:
-			return nil, fmt.Errorf("unknown edit %d", e.op)
-		}
-		p := b.places[e.record]
-		touched[key{p.topic, p.partition, p.batch}] = true
-	}
-	f, m, err := plugin.Edit[*kmsg.ProduceRequest](req)
-	if err != nil {
-		return nil, err
-	}
-	for _, g := range b.groups {
-		part := &m.Topics[g.topic].Partitions[g.partition]
+	next := 0
+	for _, p := range parts {
 		var out []byte
-		last, next := 0, g.first
-		for at, batch := range kafka.Batches(part.Records) {
-			out = append(out, part.Records[last:at]...)
-			last = at + len(batch)
-			var records []kafka.Record
-			for next < g.first+g.count && b.places[next].batch == at {
-				records = append(records, b.records[next])
-				next++
+		last := 0
+		for ; next < len(batches) && batches[next].part == p; next++ {
+			b := batches[next]
+			if !b.touched || p.Refused != nil {
+				continue
 			}
-			if touched[key{g.topic, g.partition, at}] {
-				if batch, err = kafka.Rebuild(batch, records); err != nil {
-					f.Queued()
-					return nil, err
+			if out == nil {
+				out = make([]byte, 0, len(p.Records)+1024)
+			}
+			kept := b.records
+			if b.gone != nil {
+				kept = nil
+				for i := range b.records {
+					if !b.gone[i] {
+						kept = append(kept, b.records[i])
+					}
 				}
 			}
-			out = append(out, batch...)
+			raw, err := kafka.Rebuild(b.raw, kept, gaps)
+			if err != nil {
+				return err
+			}
+			out = append(append(out, p.Records[last:b.at]...), raw...)
+			last = b.at + len(b.raw)
 		}
-		part.Records = append(out, part.Records[last:]...)
+		if out != nil {
+			p.Out = append(out, p.Records[last:]...)
+		}
 	}
-	return f, nil
+	return nil
 }

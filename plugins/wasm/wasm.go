@@ -1,146 +1,143 @@
-// Package wasm runs guests: WASM modules that see the records that producers send and edit them. See
-// sdk for authors and sdk/ABI.md for the contract.
+// Package wasm runs guests: WASM modules that see records, messages and sessions, and edit, answer or refuse
+// them. See sdk for authors and sdk/ABI.md for the contract.
 package wasm
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
+	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// Spec describes the interceptor to the chain's builder.
-func Spec() plugin.Spec {
-	guests := &guests{pools: map[string]*pool{}}
-	return plugin.Spec{Type: "wasm", Stage: plugin.Any, New: func(ctx context.Context, env plugin.Env, cfg config.Section) (plugin.Interceptor, error) {
-		return guests.build(ctx, env, cfg)
-	}}
-}
-
-// guests shares pools between runtimes: an edit of the file that does not concern a guest must not
-// compile it again.
-type guests struct {
-	mu    sync.Mutex
-	pools map[string]*pool
-}
-
 // Wasm is the interceptor: one guest at one place of a chain.
 type Wasm struct {
-	cfg  Config
-	env  plugin.Env
-	log  *slog.Logger
-	pool *pool
-	all  *guests
+	cfg   Config
+	env   plugin.Env
+	log   *slog.Logger
+	use   *use
+	files map[string]plugin.Stamp
+	keys  kafka.KeySet
+	below func(key kmsg.Key) plugin.Handler
+	own   *plugin.Session // of the guest's own requests
+	end   context.CancelFunc
+
+	covered atomic.Pointer[map[string]bool] // topics asked for so far; replaced, never changed
 }
 
-var _ plugin.Interceptor = (*Wasm)(nil)
+var (
+	_ plugin.Interceptor     = (*Wasm)(nil)
+	_ plugin.VersionLimiter  = (*Wasm)(nil)
+	_ plugin.Sender          = (*Wasm)(nil)
+	_ plugin.SessionObserver = (*Wasm)(nil)
+	_ plugin.Watched         = (*Wasm)(nil)
+	_ plugin.Reporter        = (*Wasm)(nil)
+)
 
-// build compiles the module, starts one instance and configures it, unless the same guest runs
-// already.
-func (g *guests) build(ctx context.Context, env plugin.Env, section config.Section) (*Wasm, error) {
-	cfg, module, settings, err := decode(section)
-	if err != nil {
-		return nil, err
-	}
-	log := env.Log.With("interceptor", "wasm", "guest", cfg.Name)
-	key := fmt.Sprintf("%x %s %s %d %q", sha256.Sum256(module), cfg.Name, cfg.Timeout, cfg.Memory, settings)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	p := g.pools[key]
-	if p == nil {
-		if p, err = newPool(ctx, cfg, module, settings, log); err != nil {
-			return nil, config.Errors{section.Errorf([]string{"file"}, "%s: %v", cfg.File, err)}
-		}
-		p.key = key
-		g.pools[key] = p
-	}
-	p.users++
-	return &Wasm{cfg: cfg, env: env, log: log, pool: p, all: g}, nil
+// Keys are the rows that the manifest asks for.
+func (w *Wasm) Keys() plugin.KeySet { return w.keys }
+
+// MaxVersion is the highest version that the guest understands.
+func (w *Wasm) MaxVersion(key, offered int16) int16 {
+	return w.guest().Manifest.MaxVersion(key, offered)
 }
 
-// Keys returns Produce: guests see records.
-func (w *Wasm) Keys() plugin.KeySet { return kafka.NewKeySet(kmsg.Produce) }
+// SetBelow gives the chain below, for requests that the guest makes itself.
+func (w *Wasm) SetBelow(below func(key kmsg.Key) plugin.Handler) { w.below = below }
 
-// Close ends the instances when nobody else uses them and the last call has returned.
+// Files is the module's file: a changed one is another version.
+func (w *Wasm) Files() map[string]plugin.Stamp { return w.files }
+
+func (w *Wasm) guest() *Guest { return w.use.guest }
+
+// Close ends the guest when nobody else uses it and the last call has returned.
 func (w *Wasm) Close() error {
-	w.all.mu.Lock()
-	w.pool.users--
-	last := w.pool.users == 0
-	if last {
-		delete(w.all.pools, w.pool.key)
-	}
-	w.all.mu.Unlock()
-	if last {
-		return w.pool.close()
-	}
-	return nil
+	w.end()
+	return errors.Join(w.own.Close(), w.use.release())
 }
 
-// Intercept shows the records of a Produce to the guest and forwards what it makes of them.
+// Intercept shows a request and its response to the guest, as far as it asks for them.
 func (w *Wasm) Intercept(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
-	p, err := req.Body.Produce()
-	if err != nil {
-		return nil, err
-	}
-	b, err := w.collect(req, p)
-	if err != nil {
-		return w.failed(ctx, req, next, err)
-	}
-	if len(b.records) == 0 {
-		return next.Handle(ctx, req)
-	}
-	res, err := w.pool.call(ctx, b.encode(req, p))
-	if err != nil {
-		return w.failed(ctx, req, next, err)
-	}
-	edits, verdict, err := parseResult(res)
-	switch {
-	case err != nil:
-		return w.failed(ctx, req, next, err)
-	case verdict != nil:
-		if p.Acks == 0 {
-			return nil, verdict
+	var state []byte
+	m := &w.guest().Manifest
+	original := req
+	if _, ok := sees(m.Requests, req.Key); ok {
+		var resp *plugin.Response
+		var err error
+		if req, resp, state, err = w.request(ctx, req); err != nil || resp != nil {
+			return resp, err
 		}
-		return plugin.Fail(req, verdict.code, verdict.message)
-	case len(edits) == 0:
-		return next.Handle(ctx, req)
+		if req != original {
+			defer req.Queued()
+		}
 	}
-	f, err := b.apply(req, edits)
-	if err != nil {
-		return w.failed(ctx, req, next, err)
+	var resp *plugin.Response
+	var err error
+	if req.Key == kmsg.Produce && m.shows("produce") {
+		resp, err = w.produce(ctx, req, next)
+	} else {
+		resp, err = next.Handle(ctx, req)
 	}
-	defer f.Queued()
-	return next.Handle(ctx, f)
+	if err != nil || resp == nil {
+		return resp, err
+	}
+	if req.Key == kmsg.Fetch && m.shows("fetch") {
+		if resp, err = w.fetch(ctx, req, resp, state); err != nil {
+			return nil, err
+		}
+	}
+	if _, ok := sees(m.Responses, req.Key); ok {
+		return w.response(ctx, req, resp, state)
+	}
+	return resp, nil
 }
 
-// failed is what on_error says of a request whose call did not work.
-func (w *Wasm) failed(ctx context.Context, req *plugin.Request, next plugin.Handler, err error) (*plugin.Response, error) {
+// head is what the guest is told of a request.
+func (w *Wasm) head(kind uint16, req *plugin.Request, state []byte) *Head {
+	h := &Head{
+		Kind: kind, Key: int16(req.Key), Version: req.Version, Correlation: req.CorrelationID, Request: req.Seq,
+		ClientID: req.ClientID, Cluster: req.Target.Cluster, State: state,
+	}
+	w.session(h, req.Session)
+	return h
+}
+
+func (w *Wasm) session(h *Head, s *plugin.Session) {
+	h.Session, h.VirtualCluster, h.ServerName = s.ID, w.env.VirtualCluster, s.ServerName
+	if s.Remote != nil {
+		h.Address = s.Remote.String()
+	}
+	h.Below, h.Own, h.TopicName = w.below, w.own, w.topicName
+}
+
+// failed is what on_error says of a call that did not work: go on as if there were no guest, or give up.
+func (w *Wasm) failed(ctx context.Context, err error) (pass bool, fail error) {
 	if ctx.Err() != nil {
-		return nil, ctx.Err()
+		return false, ctx.Err()
 	}
-	w.log.Error("guest failed", "error", err, "on_error", w.cfg.OnError)
+	if !errors.Is(err, errOpen) { // that was said
+		w.log.Error("guest failed", "error", err, "on_error", w.cfg.OnError)
+	}
 	if w.cfg.OnError == "pass" {
-		return next.Handle(ctx, req)
+		return true, nil
 	}
-	return nil, fmt.Errorf("guest %s: %w", w.cfg.Name, err)
+	return false, fmt.Errorf("guest %s: %w", w.guest().Name, err)
 }
 
-// verdict is a guest's refusal of a request.
-type verdict struct {
-	code    int16
-	message string
+// refuse answers a request with what the guest said.
+func (w *Wasm) refuse(req *plugin.Request, r *Refusal) (*plugin.Response, error) {
+	if r.Close {
+		return nil, plugin.CloseSession(r)
+	}
+	if req.Key == kmsg.Produce {
+		if p, err := req.Body.Produce(); err == nil && p.Acks == 0 {
+			return nil, r // closes the session: there is no other way to say it
+		}
+	}
+	return plugin.Fail(req, r.Code, r.Message)
 }
-
-func (v *verdict) Error() string {
-	return fmt.Sprintf("refused by a guest: %s (%d)", v.message, v.code)
-}
-
-var errBadResult = errors.New("the guest's result is not a result block")

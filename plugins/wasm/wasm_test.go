@@ -1,235 +1,173 @@
 package wasm
 
 import (
-	"context"
-	"encoding/binary"
-	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/kafka"
-	"github.com/sluice-gateway/sluice/core/plugin"
-	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
 
-// guest builds a guest from source.
-func guest(t *testing.T, dir string) string {
-	t.Helper()
-	out := filepath.Join(t.TempDir(), "guest.wasm")
-	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-o", out, ".")
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
-	if b, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, b)
-	}
-	return out
-}
-
-func build(t *testing.T, yaml string) (*Wasm, error) {
-	t.Helper()
-	i, err := Spec().New(t.Context(), plugintest.Env(t, plugintest.NewCluster("prod", 0, 1, "orders")), plugintest.Section(t, yaml))
-	if err != nil {
-		return nil, err
-	}
-	w := i.(*Wasm)
-	t.Cleanup(func() { _ = w.Close() })
-	return w, nil
-}
-
-// records makes an uncompressed batch of values, in a codec if one is named.
-func records(t *testing.T, codec int8, values ...string) kafka.Batch {
-	t.Helper()
-	b := make(kafka.Batch, kafka.BatchHeader)
-	b[16] = 2
-	binary.BigEndian.PutUint16(b[21:], uint16(codec))
-	binary.BigEndian.PutUint32(b[23:], uint32(len(values)-1))
-	binary.BigEndian.PutUint64(b[27:], 1000)
-	binary.BigEndian.PutUint64(b[35:], 1000)
-	binary.BigEndian.PutUint64(b[43:], 77)
-	binary.BigEndian.PutUint32(b[57:], uint32(len(values)))
-	var list []kafka.Record
-	for i, v := range values {
-		r := kafka.Record{Offset: int64(i), Timestamp: 1000 + int64(i), Key: []byte("k"), Value: []byte(v)}
-		if v == "" {
-			r.Value = nil
-		}
-		if strings.HasPrefix(v, "has") {
-			r.Headers = []kmsg.Header{{Key: "via", Value: []byte("its own")}}
-		}
-		list = append(list, r)
-	}
-	out, err := kafka.Rebuild(b, list)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
-
-func produce(topic string, batches ...kafka.Batch) *kmsg.ProduceRequest {
-	m := kmsg.NewPtrProduceRequest()
-	m.SetVersion(9)
-	m.Acks = -1
-	rt := kmsg.NewProduceRequestTopic()
-	rt.Topic = topic
-	rp := kmsg.NewProduceRequestTopicPartition()
-	for _, b := range batches {
-		rp.Records = append(rp.Records, b...)
-	}
-	rt.Partitions = append(rt.Partitions, rp)
-	m.Topics = append(m.Topics, rt)
-	return m
-}
-
-// run sends a request and returns what the next handler was given.
-func run(t *testing.T, w *Wasm, m *kmsg.ProduceRequest) (sent *kmsg.ProduceRequest, code int16, err error) {
-	t.Helper()
-	resp, err := w.Intercept(t.Context(), plugintest.Request(t, m, "prod"), plugin.HandlerFunc(func(_ context.Context, req *plugin.Request) (*plugin.Response, error) {
-		sent = plugintest.Sent[*kmsg.ProduceRequest](t, req)
-		return plugin.Fail(req, 0, "")
-	}))
-	if err != nil {
-		return sent, 0, err
-	}
-	return sent, plugintest.Decode[*kmsg.ProduceResponse](t, resp).Topics[0].Partitions[0].ErrorCode, nil
-}
-
-const example = "../../sdk/examples/header"
-
-// TestHeadersAreAdded in every codec; records that need none and batches without an edit leave as they
-// came.
+// TestHeadersAreAdded in every codec; records that need none and batches without an edit leave as they came, and so
+// do control batches, broken ones, and topics that the guest does not cover.
 func TestHeadersAreAdded(t *testing.T) {
-	w, err := build(t, fmt.Sprintf("{file: %q, topics: [\"ord*\"], config: {key: via, value: sluice}}", guest(t, example)))
+	w, err := build(t, fmt.Sprintf("{file: %q, topics: [\"ord*\"], config: {key: via, value: sluice}}", guest(t, header)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for codec := range int8(5) {
-		untouched := records(t, codec, "has-1", "")
-		sent, code, err := run(t, w, produce("orders", records(t, codec, "a", "has-2", "", "b"), untouched))
-		if err != nil || code != 0 {
-			t.Fatalf("codec %d: %d %v", codec, code, err)
+		s := shape{codec: codec, producer: 77}
+		untouched, control, broken := records(t, s, "has-1", "has-3"), records(t, shape{attrs: 32}, "x"), records(t, s, "y")
+		broken[20]++
+		sent, answer, err := run(t, w, produce("orders", records(t, s, "a", "has-2", "", "b"), untouched, control, broken))
+		if err != nil || answer.ErrorCode != 0 {
+			t.Fatalf("codec %d: %d %v", codec, answer.ErrorCode, err)
 		}
-		n := 0
-		for _, b := range kafka.Batches(sent.Topics[0].Partitions[0].Records) {
-			if !b.ValidCRC() || b.Compression() != codec || b.ProducerID() != 77 {
-				t.Errorf("codec %d: CRC %t, codec %d, producer %d", codec, b.ValidCRC(), b.Compression(), b.ProducerID())
-			}
-			if n++; n == 2 {
-				if string(b) != string(untouched) {
-					t.Errorf("codec %d: a batch without an edit was changed", codec)
-				}
-				continue
-			}
-			got, err := kafka.Records(b)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for i, want := range []string{"sluice", "its own", "", "sluice"} {
-				r := got[i]
-				if r.Offset != int64(i) || r.Timestamp != 1000+int64(i) || string(r.Key) != "k" {
-					t.Errorf("record %d became %+v", i, r)
-				}
-				if (want == "") != (len(r.Headers) == 0) || want != "" && (len(r.Headers) != 1 || string(r.Headers[0].Value) != want) {
-					t.Errorf("codec %d: record %d has headers %v", codec, i, r.Headers)
-				}
+		b, got := first(t, sent)
+		if b.Compression() != codec || b.ProducerID() != 77 || len(got) != 4 {
+			t.Errorf("codec %d became %d, producer %d, %d records", codec, b.Compression(), b.ProducerID(), len(got))
+		}
+		for i, want := range []string{"sluice", "its own", "sluice", "sluice"} {
+			r := got[i]
+			if r.Offset != int64(i) || r.Timestamp != 1000+int64(i) || string(r.Key) != "k" || len(r.Headers) != 1 || string(r.Headers[0].Value) != want {
+				t.Errorf("codec %d: record %d became %+v", codec, i, r)
 			}
 		}
-		if n != 2 {
-			t.Errorf("%d batches", n)
+		if rest := string(sent.Topics[0].Partitions[0].Records[len(b):]); rest != string(untouched)+string(control)+string(broken) {
+			t.Errorf("codec %d: batches without an edit were changed", codec)
 		}
 	}
-	m := produce("other", records(t, 0, "a"))
+	m := produce("other", records(t, shape{}, "a"))
 	if sent, _, err := run(t, w, m); err != nil || string(sent.Topics[0].Partitions[0].Records) != string(m.Topics[0].Partitions[0].Records) {
 		t.Errorf("a topic that the guest does not cover was changed: %v", err)
 	}
 }
 
-// TestHostileGuestsCostTheirOwnRequest: the next one is served, by a new instance.
-func TestHostileGuestsCostTheirOwnRequest(t *testing.T) {
-	file := guest(t, "testdata/hostile")
-	for _, onError := range []string{"reject", "pass"} {
-		w, err := build(t, fmt.Sprintf("{file: %q, timeout: 300ms, memory: 16MiB, on_error: %s}", file, onError))
+// TestEveryEdit does what ABI.md says.
+func TestEveryEdit(t *testing.T) {
+	w := probing(t, "")
+	sent, _, err := run(t, w, produce("orders", records(t, shape{producer: -1}, "as it is", "null", "key", "time", "headers", "upper case", "drop", "", "where")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, got := first(t, sent)
+	if len(got) != 8 || b.LastOffset() != 7 || b.MaxTimestamp() != 1008 {
+		t.Fatalf("%d records, last offset %d, highest timestamp %d", len(got), b.LastOffset(), b.MaxTimestamp())
+	}
+	show := func(r kafka.Record) string {
+		s := fmt.Sprintf("%d %d %s %s", r.Offset, r.Timestamp, r.Key, r.Value)
+		if r.Value == nil {
+			s += "null"
+		}
+		for _, h := range r.Headers {
+			s += fmt.Sprintf(" %s=%s", h.Key, h.Value)
+		}
+		return s
+	}
+	for i, want := range []string{
+		"0 1000 k as it is", "1 1001 k null", "2 1002 another key", "3 77 k time", "4 1004 k headers kept= new=n null=", "5 1005 k UPPER\x00CASE", "6 1007 k null",
+		`7 1008 k where group=orders/0 9 -1 false call=test vc 0 8 ""`,
+	} {
+		if got := show(got[i]); got != want {
+			t.Errorf("record %d became %q, want %q", i, got, want)
+		}
+	}
+	if h := got[4].Headers; h[1].Value == nil || h[2].Value != nil {
+		t.Errorf("headers %+v: null is not empty", h)
+	}
+}
+
+// TestDroppedFromSequences: brokers want sequence numbers without gaps, so the operator decides.
+func TestDroppedFromSequences(t *testing.T) {
+	for name, s := range map[string]shape{"idempotent": {producer: 5}, "transactional": {producer: 5, attrs: 16}} {
+		_, answer, err := run(t, probing(t, ""), produce("orders", records(t, s, "a", "drop")))
+		if err != nil || answer.ErrorCode != invalidRecord || len(answer.ErrorRecords) != 1 || answer.ErrorRecords[0].RelativeOffset != 1 || !strings.Contains(*answer.ErrorMessage, "produce_drop") {
+			t.Errorf("%s: %v, %+v", name, err, answer)
+		}
+		sent, answer, err := run(t, probing(t, ", produce_drop: tombstone"), produce("orders", records(t, s, "a", "drop")))
+		if err != nil || answer.ErrorCode != 0 {
+			t.Fatalf("%s: %v, %+v", name, err, answer)
+		}
+		if b, got := first(t, sent); b.Count() != 2 || got[1].Value != nil || string(got[1].Key) != "k" || b.ProducerID() != 5 {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	// Nothing would be left.
+	if _, answer, err := run(t, probing(t, ""), produce("orders", records(t, shape{producer: -1}, "drop"))); err != nil || answer.ErrorCode != invalidRecord {
+		t.Errorf("all dropped: %v, %+v", err, answer)
+	}
+}
+
+// TestARefusedPartitionCostsNoOther, and names its record.
+func TestARefusedPartitionCostsNoOther(t *testing.T) {
+	w := probing(t, "")
+	m := produce("orders", records(t, shape{}, "fine"))
+	for _, v := range []string{"reject", "upper"} {
+		p := kmsg.NewProduceRequestTopicPartition()
+		p.Partition, p.Records = int32(len(m.Topics[0].Partitions)), records(t, shape{}, "a", v)
+		m.Topics[0].Partitions = append(m.Topics[0].Partitions, p)
+	}
+	resp, sent, err := whole(t, w, m)
+	if err != nil || len(sent.Topics[0].Partitions) != 2 || sent.Topics[0].Partitions[1].Partition != 2 {
+		t.Fatalf("%v, sent %+v", err, sent)
+	}
+	codes := map[int32]int16{}
+	for _, p := range resp.Topics[0].Partitions {
+		codes[p.Partition] = p.ErrorCode
+		if p.ErrorCode != 0 && (p.ErrorRecords[0].RelativeOffset != 1 || *p.ErrorRecords[0].ErrorMessage != "no good" || p.BaseOffset != -1) {
+			t.Errorf("%+v", p)
+		}
+	}
+	if len(codes) != 3 || codes[0] != 0 || codes[1] != invalidRecord || codes[2] != 0 {
+		t.Errorf("codes %v", codes)
+	}
+}
+
+// TestManyRecordsAreShownInSeveralCalls, also of one batch, and come together again.
+func TestManyRecordsAreShownInSeveralCalls(t *testing.T) {
+	var values []string
+	for i := range 50 {
+		values = append(values, fmt.Sprintf("upper %d", i))
+	}
+	for _, limits := range []string{"call_records: 7", "call_bytes: 300", "call_bytes: 1"} {
+		w := probing(t, ", limits: {"+limits+"}")
+		sent, _, err := run(t, w, produce("orders", records(t, shape{}, values[:20]...), records(t, shape{}, values[20:]...)))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, what := range []string{"loop", "panic", "memory", "edit"} {
-			began := time.Now()
-			sent, code, err := run(t, w, produce("orders", records(t, 0, what)))
-			if onError == "reject" && err == nil || onError == "pass" && (err != nil || code != 0 || sent == nil) {
-				t.Errorf("%s, %s: code %d, %v", onError, what, code, err)
-			}
-			if took := time.Since(began); took > 5*time.Second {
-				t.Errorf("%s took %s", what, took)
-			}
-			if sent, code, err := run(t, w, produce("orders", records(t, 0, "fine"))); err != nil || code != 0 || sent == nil {
-				t.Errorf("after %s: code %d, %v", what, code, err)
+		n := 0
+		for _, b := range kafka.Batches(sent.Topics[0].Partitions[0].Records) {
+			list, _ := kafka.Records(b)
+			for _, r := range list {
+				if want := strings.ToUpper(strings.ReplaceAll(values[n], " ", "\x00")); strings.Map(upper, want) != string(r.Value) {
+					t.Errorf("%s: record %d is %q, want %q", limits, n, r.Value, strings.Map(upper, want))
+				}
+				n++
 			}
 		}
-		if sent, code, err := run(t, w, produce("orders", records(t, 0, "refuse"))); err != nil || code != 44 || sent != nil {
-			t.Errorf("a refusal: code %d, %v, sent %v", code, err, sent)
+		if n != 50 || w.guest().Called.Load() < 3 {
+			t.Errorf("%s: %d records in %d calls", limits, n, w.guest().Called.Load())
 		}
 	}
 }
 
-func TestBadSectionsAreRefused(t *testing.T) {
-	good := guest(t, example)
-	empty := filepath.Join(t.TempDir(), "empty.wasm")
-	if err := os.WriteFile(empty, []byte("\x00asm\x01\x00\x00\x00"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for yaml, want := range map[string]string{
-		"{}":                                       "file is missing",
-		"{file: nowhere.wasm}":                     "no such file",
-		"{file: " + empty + "}":                    "no export sluice_abi",
-		"{file: " + example + "/main.go}":          "no such file",
-		"{file: " + good + ", sha256: abcd}":       "digest",
-		"{file: " + good + ", config: {value: x}}": "config.key is missing",
-		"{file: " + good + ", on_error: maybe}":    "reject, pass",
-		"{file: " + good + ", topics: [\"[\"]}":    "glob",
-		"{file: " + good + ", memory: 1}":          "memory",
-		"{file: " + good + ", timeuot: 1s}":        "timeout",
-	} {
-		_, err := build(t, yaml)
-		var errs config.Errors
-		if !errors.As(err, &errs) || !strings.Contains(err.Error(), want) || errs[0].Line == 0 {
-			t.Errorf("%s: %v, want %q with a position", yaml, err, want)
+// upper is what the probe does to a byte.
+func upper(r rune) rune { return r &^ 0x20 }
+
+// TestWhatIsNotCoveredAllocatesNothing: a guest costs nothing where it is not asked for.
+func TestWhatIsNotCoveredAllocatesNothing(t *testing.T) {
+	w := probing(t, ", topics: [\"payments\"]")
+	req, next := bare(t, produce("orders", records(t, shape{}, "a")))
+	if n := testing.AllocsPerRun(1000, func() {
+		if _, err := w.Intercept(t.Context(), req, next); err != nil {
+			t.Fatal(err)
 		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
 	}
-}
-
-// TestTheSameGuestIsSharedByRuntimes: an edit that does not concern it compiles nothing.
-func TestTheSameGuestIsSharedByRuntimes(t *testing.T) {
-	spec := Spec()
-	env := plugintest.Env(t, plugintest.NewCluster("prod", 0, 1))
-	section := plugintest.Section(t, fmt.Sprintf("{file: %q, config: {key: a}}", guest(t, example)))
-	a, err := spec.New(t.Context(), env, section)
-	if err != nil {
-		t.Fatal(err)
+	if w.guest().Called.Load() != 0 {
+		t.Error("it was called")
 	}
-	b, err := spec.New(t.Context(), env, section)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if a.(*Wasm).pool != b.(*Wasm).pool {
-		t.Error("compiled twice")
-	}
-	_ = a.(*Wasm).Close()
-	if _, code, err := run(t, b.(*Wasm), produce("orders", records(t, 0, "x"))); err != nil || code != 0 {
-		t.Errorf("after the first has closed: %d %v", code, err)
-	}
-	_ = b.(*Wasm).Close()
-}
-
-// FuzzResult: what a guest returns never panics, and is refused or within its bounds.
-func FuzzResult(f *testing.F) {
-	f.Add(make([]byte, 24))
-	f.Add([]byte{24, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 24, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
-	f.Fuzz(func(_ *testing.T, b []byte) { _, _, _ = parseResult(b) })
 }

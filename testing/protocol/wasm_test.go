@@ -51,4 +51,36 @@ func TestAGuestNamedInTheFile(t *testing.T) {
 			t.Errorf("%s has the headers %s", r.Value, got)
 		}
 	}
+	h.swaps(p)
+}
+
+// swaps changes the module's file while a producer goes on: another build of the same plugin, one that is none, and one
+// of its configuration.
+func (h *house) swaps(p *kgo.Client) {
+	h.t.Helper()
+	digest := func() string {
+		_, b := h.call("GET", "/plugins", "")
+		_, b, _ = strings.Cut(b, `"sha256": "`)
+		d, _, _ := strings.Cut(b, `"`)
+		return d
+	}
+	before := digest()
+	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", filepath.Join(h.gw.Dir, "next.wasm"), "../../sdk/examples/header")
+	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		h.t.Fatalf("%v\n%s", err, out)
+	}
+	if err := os.Rename(filepath.Join(h.gw.Dir, "next.wasm"), filepath.Join(h.gw.Dir, "header.wasm")); err != nil {
+		h.t.Fatal(err)
+	}
+	h.wait("the next version", func() bool { h.produce(p, "orders", "swap", 1); return digest() != before })
+	after := digest()
+	if err := os.WriteFile(filepath.Join(h.gw.Dir, "header.wasm"), []byte("no module"), 0o600); err != nil {
+		h.t.Fatal(err)
+	}
+	h.wait("the refusal", func() bool { _, b := h.call("GET", "/config", ""); return strings.Contains(b, "not a WASM module") })
+	h.produce(p, "orders", "refused", 1)
+	if digest() != after {
+		h.t.Error("the version before is not in force")
+	}
 }

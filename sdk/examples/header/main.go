@@ -24,16 +24,14 @@ func (h *header) Configure(b []byte) error {
 }
 
 func (h *header) OnProduce(r *sdk.Records) error {
-	for i := range r.Len() {
-		if rec := r.At(i); rec.Value() != nil {
-			if _, ok := rec.Header(h.Key); !ok {
-				rec.AddHeader(h.Key, []byte(h.Value))
-			}
+	for _, rec := range r.All() {
+		if _, ok := rec.Header(h.Key); !ok {
+			rec.AddHeader(h.Key, []byte(h.Value))
 		}
 	}
 	return nil
 }
 
-func init() { sdk.Register(&header{}) }
+func init() { sdk.Register("header", &header{}) }
 
 func main() {}

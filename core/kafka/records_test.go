@@ -1,0 +1,133 @@
+package kafka
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"reflect"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// produced is a batch as a producer writes it, encoded by kmsg.
+func produced(codec int8, records ...Record) Batch {
+	b := kmsg.RecordBatch{FirstOffset: 40, Magic: 2, ProducerID: 7, ProducerEpoch: 1, FirstSequence: 3, NumRecords: int32(len(records)), LastOffsetDelta: int32(len(records) - 1)}
+	b.FirstTimestamp = records[0].Timestamp
+	var raw []byte
+	for i, r := range records {
+		x := kmsg.Record{TimestampDelta64: r.Timestamp - b.FirstTimestamp, OffsetDelta: int32(i), Key: r.Key, Value: r.Value, Headers: r.Headers}
+		x.Length = int32(len(x.AppendTo(nil)) - 1)
+		raw = x.AppendTo(raw)
+		b.MaxTimestamp = max(b.MaxTimestamp, r.Timestamp)
+	}
+	if codec != 0 {
+		raw, codec, _ = pack(codec, raw)
+	}
+	b.Attributes, b.Records = int16(codec), raw
+	b.Length = int32(len(b.AppendTo(nil)) - 12)
+	return b.AppendTo(nil)
+}
+
+func some() []Record {
+	return []Record{
+		{Offset: 40, Timestamp: 1000, Key: []byte("a"), Value: []byte("one")},
+		{Offset: 41, Timestamp: 990, Value: []byte{}, Headers: []kmsg.Header{{Key: "h", Value: []byte("v")}, {Key: ""}}},
+		{Offset: 42, Timestamp: 5000, Key: []byte{}},
+		{Offset: 43, Timestamp: 1001, Key: make([]byte, 300), Value: make([]byte, 70_000)},
+	}
+}
+
+// TestRecordsAreThoseOfKmsg, of every codec, and a rebuilt batch has the records that it was given.
+func TestRecordsAreThoseOfKmsg(t *testing.T) {
+	for codec := range int8(5) {
+		b := produced(codec, some()...)
+		got, err := Records(b)
+		if err != nil || !reflect.DeepEqual(got, some()) {
+			t.Fatalf("codec %d: %v, %+v", codec, err, got)
+		}
+		for _, gaps := range []Gaps{KeepGaps, CloseGaps} {
+			same, err := Rebuild(b, got, gaps)
+			if err != nil || !same.ValidCRC() || same.MaxTimestamp() != 5000 || same.LastOffset() != 43 || same.ProducerID() != 7 || same.Compression() != b.Compression() {
+				t.Errorf("codec %d: %v, %v", codec, err, same[:BatchHeader])
+			}
+			if again, err := Records(same); err != nil || !reflect.DeepEqual(again, some()) {
+				t.Errorf("codec %d: %v, %+v", codec, err, again)
+			}
+		}
+	}
+}
+
+// TestRecordsLeftOut keep their offsets towards clients, and close ranks towards brokers.
+func TestRecordsLeftOut(t *testing.T) {
+	b := produced(0, some()...)
+	for gaps, c := range map[Gaps]struct {
+		offsets []int64
+		last    int64
+	}{KeepGaps: {[]int64{41, 43}, 43}, CloseGaps: {[]int64{40, 41}, 41}} {
+		all := some()
+		out, err := Rebuild(b, []Record{all[1], all[3]}, gaps)
+		if err != nil || !out.ValidCRC() || out.Count() != 2 || out.LastOffset() != c.last || out.MaxTimestamp() != 1001 {
+			t.Fatalf("%v, %v", err, out[:BatchHeader])
+		}
+		got, err := Records(out)
+		if err != nil || fmt.Sprint(got[0].Offset, got[1].Offset) != fmt.Sprint(c.offsets[0], c.offsets[1]) {
+			t.Errorf("gaps %t: %v, offsets %d and %d", gaps, err, got[0].Offset, got[1].Offset)
+		}
+	}
+	if _, err := Rebuild(b, nil, CloseGaps); !errors.Is(err, ErrNoRecords) {
+		t.Errorf("no record left for a broker: %v", err)
+	}
+	if out, err := Rebuild(b, nil, KeepGaps); err != nil || out.Count() != 0 || out.LastOffset() != 43 || !out.ValidCRC() {
+		t.Errorf("no record left for a client: %v", err)
+	}
+}
+
+// FuzzRecords: whatever the bytes are, decoding ends, and what it decodes is encoded as it was.
+func FuzzRecords(f *testing.F) {
+	for codec := range int8(5) {
+		f.Add([]byte(produced(codec, some()...)))
+	}
+	for _, count := range []uint32{0, 0x7fffffff, 0xffffffff} {
+		b := produced(0, some()...)
+		binary.BigEndian.PutUint32(b[57:], count)
+		f.Add([]byte(b))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		for _, b := range Batches(raw) {
+			list, err := Records(b)
+			if err != nil {
+				continue
+			}
+			out, err := Rebuild(b, list, KeepGaps)
+			if err != nil {
+				continue
+			}
+			if again, err := Records(out); err != nil || !reflect.DeepEqual(again, list) {
+				t.Errorf("%v\n%+v\n%+v", err, list, again)
+			}
+		}
+	})
+}
+
+func BenchmarkRecords(b *testing.B) {
+	var list []Record
+	for i := range 500 {
+		list = append(list, Record{Offset: int64(40 + i), Timestamp: int64(1000 + i), Key: []byte("key"), Value: make([]byte, 200)})
+	}
+	batch := produced(0, list...)
+	b.Run("read", func(b *testing.B) {
+		for b.Loop() {
+			list, _ = AppendRecords(list[:0], batch)
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/500, "ns/record")
+	})
+	b.Run("rebuild", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := Rebuild(batch, list, KeepGaps); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/500, "ns/record")
+	})
+}

@@ -1,0 +1,154 @@
+package wasm
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/sdk/abi"
+)
+
+// Head is what a guest is told of a call besides its records or body.
+type Head struct {
+	Kind           uint16
+	Event          uint16 // of abi.KindSession
+	Key, Version   int16
+	Correlation    int32
+	Session        uint64
+	Request        uint64
+	ClientID       string
+	VirtualCluster string
+	Address        string
+	ServerName     string
+	Cluster        string
+	State          []byte
+
+	// Below is the chain below the guest, by API key, for requests of its own; nil denies them. TopicName finds
+	// the name of a topic id.
+	Below     func(key kmsg.Key) plugin.Handler
+	TopicName func(id [16]byte) string
+	Own       *plugin.Session
+}
+
+var le = binary.LittleEndian
+
+// append writes the head with room for groups and records, whose places are filled in by the caller.
+func (h *Head) append(out []byte, deadline time.Time, groups, records int, body []byte) []byte {
+	at := len(out)
+	out = append(out, make([]byte, abi.HeadSize+groups*abi.GroupSize+records*abi.RecordSize)...)
+	b := out[at:]
+	le.PutUint32(b[abi.HeadLen:], abi.HeadSize)
+	le.PutUint16(b[abi.HeadKind:], h.Kind)
+	le.PutUint16(b[abi.HeadFlags:], h.Event)
+	le.PutUint16(b[abi.HeadKey:], uint16(h.Key))
+	le.PutUint16(b[abi.HeadVersion:], uint16(h.Version))
+	le.PutUint32(b[abi.HeadCorrelation:], uint32(h.Correlation))
+	le.PutUint64(b[abi.HeadSession:], h.Session)
+	le.PutUint64(b[abi.HeadRequest:], h.Request)
+	le.PutUint64(b[abi.HeadDeadline:], uint64(deadline.UnixNano()))
+	first := abi.HeadSize + groups*abi.GroupSize
+	for i, n := range [...]int{abi.GroupSize, groups, abi.HeadSize, abi.RecordSize, records, first} {
+		le.PutUint32(b[abi.HeadGroups+4*i:], uint32(n))
+	}
+	for _, p := range [...]struct {
+		at int
+		s  string
+	}{
+		{abi.HeadClient, h.ClientID}, {abi.HeadVirtualCluster, h.VirtualCluster}, {abi.HeadAddress, h.Address},
+		{abi.HeadServerName, h.ServerName}, {abi.HeadCluster, h.Cluster},
+	} {
+		le.PutUint32(out[at+p.at:], uint32(len(out)-at))
+		le.PutUint32(out[at+p.at+4:], uint32(len(p.s)))
+		out = append(out, p.s...)
+	}
+	le.PutUint32(out[at+abi.HeadPrincipal:], uint32(len(out)-at)) // nobody authenticates yet
+	out = appendPiece(out, at, at+abi.HeadState, h.State)
+	return appendPiece(out, at, at+abi.HeadBody, body)
+}
+
+// appendPiece adds bytes to the block that begins at start, and says at field where they stand.
+func appendPiece(out []byte, start, field int, p []byte) []byte {
+	le.PutUint32(out[field:], uint32(len(out)-start))
+	le.PutUint32(out[field+4:], uint32(len(p)))
+	return append(out, p...)
+}
+
+// result is a result block, checked.
+type result struct {
+	action               uint16
+	code                 int16
+	message              []byte
+	state, body, changes []byte // nil: absent
+}
+
+// parseResult checks a result block; nil is "unchanged".
+func parseResult(b []byte) (r result, err error) {
+	if b == nil {
+		return r, nil
+	}
+	if len(b) < abi.ResultSize || le.Uint32(b) < abi.ResultSize {
+		return r, errBadResult
+	}
+	r.action, r.code = le.Uint16(b[abi.ResultAction:]), int16(le.Uint16(b[abi.ResultCode:]))
+	if r.action > abi.ActionRespondClose {
+		return r, errBadResult
+	}
+	for _, p := range [...]struct {
+		at int
+		to *[]byte
+	}{{abi.ResultMessage, &r.message}, {abi.ResultState, &r.state}, {abi.ResultBody, &r.body}, {abi.ResultEdits, &r.changes}} {
+		off, n := uint64(le.Uint32(b[p.at:])), uint64(le.Uint32(b[p.at+4:]))
+		switch {
+		case off == 0:
+		case off+n > uint64(len(b)):
+			return r, errBadResult
+		default:
+			*p.to = b[off : off+n : off+n]
+		}
+	}
+	if len(r.state) > abi.StateMax {
+		return r, errBadResult
+	}
+	return r, nil
+}
+
+// edit is one change of a record.
+type edit struct {
+	record int
+	op     byte
+	arg    int16
+	name   []byte
+	value  []byte // nil is null
+}
+
+// nextEdit takes an edit off the front; records is how many there are.
+func nextEdit(b []byte, records, last int) (e edit, rest []byte, err error) {
+	if len(b) < abi.EditHead {
+		return e, nil, errBadResult
+	}
+	index, n1, n2 := le.Uint32(b), uint64(le.Uint32(b[8:])), uint64(le.Uint32(b[12:]))
+	e.op, e.arg = b[4], int16(le.Uint16(b[6:]))
+	null := n2 == abi.Null
+	if null {
+		n2 = 0
+	}
+	if b = b[abi.EditHead:]; n1+n2 > uint64(len(b)) || uint64(index) >= uint64(records) || int(index) < last {
+		return e, nil, errBadResult
+	}
+	e.record, e.name = int(index), b[:n1]
+	if !null {
+		e.value = b[n1 : n1+n2 : n1+n2]
+	}
+	switch e.op {
+	case abi.OpAddHeader, abi.OpSetValue, abi.OpSetKey, abi.OpDrop, abi.OpRemoveHeaders, abi.OpReject, abi.OpValueInPlace, abi.OpKeyInPlace:
+	case abi.OpSetTimestamp:
+		if len(e.value) != 8 {
+			return e, nil, errBadResult
+		}
+	default:
+		return e, nil, errBadResult
+	}
+	return e, b[n1+n2:], nil
+}

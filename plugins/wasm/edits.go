@@ -1,0 +1,108 @@
+package wasm
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/sdk/abi"
+)
+
+// change checks all edits of a call, and then applies them. What they hold is copied: it aliases the guest's memory.
+func change(call []shown, records int, edits, input []byte, kind uint16) error {
+	last := 0
+	for b := edits; len(b) > 0; {
+		e, rest, err := nextEdit(b, records, last)
+		if err != nil {
+			return err
+		}
+		b, last = rest, e.record
+	}
+	held := bytes.Clone(edits)
+	group, first := 0, 0 // the group that the record is in, and its first record
+	for b := held; len(b) > 0; {
+		var e edit
+		e, b, _ = nextEdit(b, records, 0)
+		for n := call[group].last - call[group].first; e.record >= first+n; n = call[group].last - call[group].first {
+			first += n
+			group++
+		}
+		s := call[group]
+		if err := s.batch.change(s.first+e.record-first, e, descriptor(input, e.record), input, kind); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// descriptor is where record i is described in a block.
+func descriptor(input []byte, i int) int {
+	return int(le.Uint32(input[abi.HeadRecords+8:])) + i*abi.RecordSize
+}
+
+// change applies one edit to a record.
+func (b *batch) change(i int, e edit, desc int, input []byte, kind uint16) error {
+	r := &b.records[i]
+	b.touched = true
+	switch e.op {
+	case abi.OpAddHeader:
+		r.Headers = append(slices.Clip(r.Headers), kmsg.Header{Key: string(e.name), Value: e.value})
+	case abi.OpRemoveHeaders:
+		r.Headers = slices.DeleteFunc(r.Headers, func(h kmsg.Header) bool { return h.Key == string(e.name) })
+	case abi.OpSetValue:
+		r.Value = e.value
+	case abi.OpSetKey:
+		r.Key = e.value
+	case abi.OpSetTimestamp:
+		r.Timestamp = int64(le.Uint64(e.value))
+	case abi.OpValueInPlace:
+		return inPlace(&r.Value, desc+abi.RecordValue, input)
+	case abi.OpKeyInPlace:
+		return inPlace(&r.Key, desc+abi.RecordKey, input)
+	case abi.OpDrop:
+		if b.gone == nil {
+			b.gone = make([]bool, len(b.records))
+		}
+		b.gone[i] = true
+	case abi.OpReject:
+		b.part.Refused = &Refusal{Code: e.arg, Message: string(e.name), Index: i}
+		if kind == abi.KindFetch {
+			b.part.Refused.Code = authorizationFailed
+		}
+	}
+	return nil
+}
+
+// inPlace takes a field from where the guest has changed it. The descriptor is the host's: a guest that moved it is
+// refused.
+func inPlace(field *[]byte, at int, input []byte) error {
+	off, n := uint64(le.Uint32(input[at:])), uint64(le.Uint32(input[at+4:]))
+	if *field == nil || n != uint64(len(*field)) || off+n > uint64(len(input)) {
+		return errBadResult
+	}
+	*field = bytes.Clone(input[off : off+n])
+	return nil
+}
+
+// settle decides what becomes of records that were dropped on produce; see Kafka's rules in sdk/ABI.md.
+func (b *batch) settle(kind uint16, tombstones bool) {
+	if b.gone == nil || kind != abi.KindProduce {
+		return
+	}
+	all := !slices.Contains(b.gone, false)
+	if b.raw.ProducerID() < 0 && !all {
+		return
+	}
+	for i, gone := range b.gone {
+		switch {
+		case !gone:
+		case tombstones:
+			b.records[i].Value = nil
+		default:
+			b.part.Refused = &Refusal{Code: invalidRecord, Message: "dropped by a guest, which a broker would not take: see produce_drop", Index: i}
+			return
+		}
+	}
+	b.gone = nil
+}

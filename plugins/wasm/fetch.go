@@ -1,0 +1,80 @@
+package wasm
+
+import (
+	"context"
+	"errors"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/sdk/abi"
+)
+
+// fetch shows the records of a Fetch response to the guest.
+func (w *Wasm) fetch(ctx context.Context, req *plugin.Request, resp *plugin.Response, state []byte) (*plugin.Response, error) {
+	if h := resp.Body.Hot(); h != nil && !w.showsAny(h.Partitions, req.Target.Cluster) {
+		return resp, nil
+	}
+	f, err := resp.Body.Fetch()
+	if err != nil {
+		return nil, err
+	}
+	parts, places := w.fetched(req, f)
+	if len(parts) == 0 {
+		return resp, nil
+	}
+	err = w.guest().Records(ctx, w.head(abi.KindFetch, req, state), parts)
+	var refusal *Refusal
+	if err != nil && !errors.As(err, &refusal) {
+		if pass, fail := w.failed(ctx, err); !pass {
+			return nil, fail
+		}
+		return resp, nil
+	}
+	if refusal != nil && refusal.Close {
+		return nil, plugin.CloseSession(refusal)
+	}
+	changed := false
+	for i, p := range parts {
+		t := &f.Topics[places[i].topic].Partitions[places[i].partition]
+		switch {
+		case refusal != nil || p.Refused != nil:
+			// No other code is one that consumers take for a refusal.
+			t.ErrorCode, t.RecordBatches, changed = authorizationFailed, []byte{}, true
+		case p.Out != nil:
+			t.RecordBatches, changed = p.Out, true
+		}
+	}
+	if changed {
+		_, err = resp.Body.Edit()
+	}
+	return resp, err
+}
+
+// showsAny reports whether there are records that the guest sees.
+func (w *Wasm) showsAny(list []kafka.HotAnswer, cluster string) bool {
+	for i := range list {
+		if p := &list[i]; len(p.Records) > 0 && (len(p.Topic) > 0 && w.covers(p.Topic) || len(p.Topic) == 0 && w.coversID(p.ID, cluster)) {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *Wasm) fetched(req *plugin.Request, f *kmsg.FetchResponse) (parts []*Partition, places []place) {
+	for i := range f.Topics {
+		t := &f.Topics[i]
+		name := w.nameOf(t.Topic, t.TopicID, req.Target.Cluster)
+		if !w.covers([]byte(name)) {
+			continue
+		}
+		for j := range t.Partitions {
+			if p := &t.Partitions[j]; len(p.RecordBatches) > 0 && p.ErrorCode == 0 {
+				parts = append(parts, &Partition{Topic: name, ID: t.TopicID, Number: p.Partition, Records: p.RecordBatches})
+				places = append(places, place{i, j})
+			}
+		}
+	}
+	return parts, places
+}

@@ -1,0 +1,180 @@
+package wasm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/plugin"
+)
+
+// Spec describes the interceptor to the chain's builder.
+func Spec() plugin.Spec {
+	all := &guests{modules: map[string]*counted[*Module]{}, running: map[string]*use{}, kept: map[string]*kept{}}
+	return plugin.Spec{Type: "wasm", Stage: plugin.Any, New: func(ctx context.Context, env plugin.Env, cfg config.Section) (plugin.Interceptor, error) {
+		return all.build(ctx, env, cfg)
+	}}
+}
+
+// guests shares modules and guests between runtimes: an edit of the file that does not concern a guest must not start
+// it again, and one of its configuration alone must not compile it again.
+type guests struct {
+	mu      sync.Mutex
+	modules map[string]*counted[*Module] // by digest and memory
+	running map[string]*use
+	kept    map[string]*kept // by virtual cluster and name
+}
+
+type counted[T any] struct {
+	value T
+	users int
+}
+
+// kept is what a guest keeps over its versions.
+type kept struct {
+	store   *Store
+	metrics *Metrics
+	users   int
+}
+
+// use is a guest that runs, and who counts on it.
+type use struct {
+	all       *guests
+	key, name string
+	module    string
+	guest     *Guest
+	users     int
+}
+
+// build compiles the module, starts a guest of it, and configures and tests it, unless the same one runs already.
+func (g *guests) build(ctx context.Context, env plugin.Env, section config.Section) (*Wasm, error) {
+	cfg, settings, err := decode(section)
+	if err != nil {
+		return nil, err
+	}
+	file := section.Resolve(cfg.File)
+	stamp, err := plugin.StampOf(file)
+	if err != nil {
+		return nil, config.Errors{section.Errorf([]string{"file"}, "%v", err)}
+	}
+	code, err := os.ReadFile(file)
+	if err != nil {
+		return nil, config.Errors{section.Errorf([]string{"file"}, "%v", err)}
+	}
+	if got := Digest(code); cfg.SHA256 != "" && !strings.EqualFold(cfg.SHA256, got) {
+		return nil, config.Errors{section.Errorf([]string{"sha256"}, "%s has the digest %s", cfg.File, got)}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	u, err := g.start(ctx, env, section, cfg, settings, code)
+	if err != nil {
+		return nil, err
+	}
+	w := &Wasm{files: map[string]plugin.Stamp{file: stamp}, cfg: cfg, env: env, log: u.guest.Log, use: u, keys: u.guest.Manifest.keys()}
+	var own context.Context
+	own, w.end = context.WithCancel(context.Background())
+	w.own = plugin.NewSession(own, 0, nil, nil)
+	w.own.VirtualCluster = env.VirtualCluster
+	return w, nil
+}
+
+func (g *guests) start(ctx context.Context, env plugin.Env, section config.Section, cfg Config, settings, code []byte) (*use, error) {
+	key := fmt.Sprintf("%s\x00%s\x00%s\x00%+v\x00%q\x00%q\x00%s\x00%q", env.VirtualCluster, cfg.Name, Digest(code), cfg.Limits, cfg.Grant, cfg.HTTPHosts, cfg.ProduceDrop, settings)
+	if u := g.running[key]; u != nil {
+		u.users++
+		return u, nil
+	}
+	module := fmt.Sprintf("%s %d", Digest(code), cfg.Limits.Memory)
+	m, err := g.compile(ctx, module, code, cfg)
+	if err != nil {
+		return nil, config.Errors{section.Errorf([]string{"file"}, "%s: %v", cfg.File, err)}
+	}
+	fail := func(err *config.Error) (*use, error) {
+		return nil, errors.Join(config.Errors{err}, g.forget(module))
+	}
+	if missing := cfg.denied(m.Manifest); len(missing) > 0 {
+		return fail(section.Errorf([]string{"grant"}, "%s asks for %s, which is not granted: grant: [%s]", cfg.File, strings.Join(missing, ", "), strings.Join(m.Host, ", ")))
+	}
+	if m.FailClosedOnly && cfg.OnError == "pass" {
+		return fail(section.Errorf([]string{"on_error"}, "%s must not be passed by when it fails", cfg.File))
+	}
+	name := cfg.title(m.Manifest)
+	k := g.keep(env.VirtualCluster+"\x00"+name, cfg.Limits)
+	guest, err := NewGuest(ctx, m, Options{
+		Name: name, Settings: settings, Limits: cfg.Limits, Grant: cfg.Grant, HTTPHosts: cfg.HTTPHosts, Tombstones: cfg.ProduceDrop == "tombstone",
+		Log: env.Log.With("interceptor", "wasm", "guest", name, "version", m.Manifest.Version),
+	}, k.store, k.metrics)
+	if err != nil {
+		g.drop(env.VirtualCluster + "\x00" + name)
+		return fail(section.Errorf([]string{"file"}, "%s: %v", cfg.File, err))
+	}
+	u := &use{all: g, key: key, name: env.VirtualCluster + "\x00" + name, module: module, guest: guest, users: 1}
+	g.running[key] = u
+	return u, nil
+}
+
+// compile returns a module that is compiled already, or compiles it; somebody more uses it.
+func (g *guests) compile(ctx context.Context, key string, code []byte, cfg Config) (*Module, error) {
+	if c := g.modules[key]; c != nil {
+		c.users++
+		return c.value, nil
+	}
+	m, err := Compile(ctx, code, cfg.Limits.Memory)
+	if err != nil {
+		return nil, err
+	}
+	g.modules[key] = &counted[*Module]{m, 1}
+	return m, nil
+}
+
+// forget closes a module that nobody uses any more.
+func (g *guests) forget(key string) error {
+	c := g.modules[key]
+	if c.users--; c.users > 0 {
+		return nil
+	}
+	delete(g.modules, key)
+	return c.value.Close()
+}
+
+func (g *guests) keep(name string, l Limits) *kept {
+	k := g.kept[name]
+	if k == nil {
+		k = &kept{store: NewStore(l.KV), metrics: NewMetrics()}
+		g.kept[name] = k
+	}
+	k.users++
+	return k
+}
+
+func (g *guests) drop(name string) {
+	if k := g.kept[name]; k != nil {
+		if k.users--; k.users == 0 {
+			delete(g.kept, name)
+		}
+	}
+}
+
+// release ends a guest that nobody counts on any more, when its last call has returned.
+func (u *use) release() error {
+	g := u.all
+	g.mu.Lock()
+	u.users--
+	last := u.users == 0
+	if last {
+		delete(g.running, u.key)
+	}
+	g.mu.Unlock()
+	if !last {
+		return nil
+	}
+	u.guest.Close() // waits, and must not hold up those who build others
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.drop(u.name)
+	return g.forget(u.module)
+}

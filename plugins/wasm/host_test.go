@@ -1,0 +1,168 @@
+package wasm
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/sdk/abi"
+)
+
+// answer is what the probe makes of a value.
+func answer(t *testing.T, w *Wasm, value string) string {
+	t.Helper()
+	sent, _, err := run(t, w, produce("orders", records(t, shape{}, value)))
+	if err != nil {
+		t.Fatalf("%s: %v", value, err)
+	}
+	_, list := first(t, sent)
+	return string(list[0].Value)
+}
+
+// TestTheStore is one for all instances, and denied to a guest that it was not granted.
+func TestTheStore(t *testing.T) {
+	w := probing(t, "")
+	if got := answer(t, w, "kv"); got != "2 <nil> the value is another one 500 true" {
+		t.Error(got)
+	}
+	if got := answer(t, w, "kv again"); !strings.HasPrefix(got, "4 ") {
+		t.Error(got)
+	}
+	if got := w.guest().store.Used(); got < 500 || got > 1000 {
+		t.Errorf("%d bytes used", got)
+	}
+}
+
+// TestHTTPReachesAllowedHostsAlone, through redirects too.
+func TestHTTPReachesAllowedHostsAlone(t *testing.T) {
+	other := httptest.NewServer(http.NotFoundHandler())
+	defer other.Close()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/away" {
+			http.Redirect(w, r, other.URL, http.StatusFound)
+			return
+		}
+		b, _ := io.ReadAll(r.Body)
+		w.Header().Set("X-Answer", r.Header.Get("X-Ask"))
+		w.WriteHeader(201)
+		fmt.Fprintf(w, "%s %s", r.Method, b)
+	}))
+	defer s.Close()
+	host := strings.TrimPrefix(s.URL, "http://")
+	for url, want := range map[string]string{s.URL: "201mePOST body", s.URL + "/away": "not granted by the operator", other.URL: "not granted by the operator", "file:///etc/passwd": "bad argument"} {
+		w := probing(t, fmt.Sprintf(", http_hosts: [%q], config: {url: %q}", host, url))
+		if got := answer(t, w, "http"); got != want {
+			t.Errorf("%s: %q, want %q", url, got, want)
+		}
+	}
+}
+
+// TestRequestsOfItsOwn go through the chain below.
+func TestRequestsOfItsOwn(t *testing.T) {
+	w := probing(t, "")
+	if got := answer(t, w, "send"); got != "not granted by the operator" {
+		t.Errorf("without a chain: %q", got)
+	}
+	w.SetBelow(func(key kmsg.Key) plugin.Handler {
+		return plugin.HandlerFunc(func(_ context.Context, req *plugin.Request) (*plugin.Response, error) {
+			if key != kmsg.Metadata || req.Version != 7 || req.Session == nil || req.ClientID != "probe" {
+				t.Errorf("request %+v of %d", req, key)
+			}
+			resp := kmsg.NewPtrMetadataResponse()
+			resp.SetVersion(7)
+			topic := "found"
+			mt := kmsg.NewMetadataResponseTopic()
+			mt.Topic = &topic
+			resp.Topics = append(resp.Topics, mt)
+			return plugin.Respond(resp), nil
+		})
+	})
+	if got := answer(t, w, "send"); got != "1found" {
+		t.Error(got)
+	}
+}
+
+// TestTicks come though nobody sends a request.
+func TestTicks(t *testing.T) {
+	w := probing(t, "")
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		if all := w.guest().metrics.All(); len(all) > 0 && all[0].Name == "ticks_total" && all[0].Value >= 3 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("no ticks")
+		}
+	}
+}
+
+// TestStoreLimits: values end, and what has ended makes room.
+func TestStoreLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewStore(350)
+		k := func(i int) []byte { return fmt.Appendf(nil, "key-%d", i) }
+		for i := range 4 {
+			if code := s.Set(k(i), make([]byte, 30), 1000); (code < 0) != (i == 3) {
+				t.Errorf("key %d: %d", i, code)
+			}
+		}
+		if code := s.Set(k(0), make([]byte, 400), 0); code != abi.ErrTooLarge {
+			t.Errorf("too large: %d", code)
+		}
+		time.Sleep(2 * time.Second)
+		if _, ok := s.Get(k(1)); ok {
+			t.Error("a value has not ended")
+		}
+		if code := s.Set(k(5), make([]byte, 200), 0); code != 0 {
+			t.Errorf("what has ended takes room: %d", code)
+		}
+		if n := s.Add(k(6), 5, 1000); n != 5 {
+			t.Errorf("sum %d", n)
+		}
+		time.Sleep(500 * time.Millisecond)
+		if n := s.Add(k(6), 5, 1000); n != 10 {
+			t.Errorf("sum %d", n)
+		}
+		time.Sleep(600 * time.Millisecond) // it began 1.1 s ago
+		if n := s.Add(k(6), 1, 1000); n != 1 {
+			t.Errorf("sum %d: the second Add gave it more time", n)
+		}
+		if n := s.Add(k(6), -2, 0); n != abi.ErrArgument {
+			t.Errorf("below 0: %d", n)
+		}
+		if n := s.Add(k(5), 1, 0); n != abi.ErrArgument {
+			t.Errorf("of a value that is no number: %d", n)
+		}
+	})
+}
+
+// TestSeries are bounded, and named as metrics are.
+func TestSeries(t *testing.T) {
+	m := NewMetrics()
+	for _, c := range []struct {
+		kind   int32
+		series string
+		want   int32
+	}{
+		{abi.MetricCounter, `{"name":"a_total"}`, 0}, {abi.MetricCounter, `{"name":"a_total","labels":{"x":"1"}}`, 1}, {abi.MetricCounter, `{"name":"a_total"}`, 0},
+		{abi.MetricGauge, `{"name":"g"}`, abi.ErrTooLarge}, {abi.MetricGauge, `{"name":"bad name"}`, abi.ErrArgument}, {7, `{"name":"a"}`, abi.ErrArgument}, {0, `nothing`, abi.ErrArgument},
+	} {
+		if got := m.define(c.kind, []byte(c.series), 2); got != c.want {
+			t.Errorf("%s: %d, want %d", c.series, got, c.want)
+		}
+	}
+	m.add(0, 2)
+	m.add(0, -1)
+	m.add(9, 1)
+	if all := m.All(); all[0].Value != 2 || all[0].Count != 1 {
+		t.Errorf("%+v", all)
+	}
+}

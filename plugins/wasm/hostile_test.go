@@ -1,0 +1,246 @@
+package wasm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/testing/plugintest"
+)
+
+// TestHostileGuestsCostTheirOwnRequest: it is answered as on_error says, soon, and the next one is served by a new
+// instance.
+func TestHostileGuestsCostTheirOwnRequest(t *testing.T) {
+	for _, onError := range []string{"reject", "pass"} {
+		w := probing(t, ", limits: {timeout: 300ms, memory: 32MiB}, on_error: "+onError)
+		for _, what := range []string{"loop", "recurse", "panic", "memory", "sleep", "exit"} {
+			began := time.Now()
+			sent, answer, err := run(t, w, produce("orders", records(t, shape{}, what)))
+			if onError == "reject" && (err == nil || sent != nil) || onError == "pass" && (err != nil || answer.ErrorCode != 0 || sent == nil) {
+				t.Errorf("%s, %s: code %d, %v", onError, what, answer.ErrorCode, err)
+			}
+			if (what == "loop" || what == "sleep") && onError == "reject" && !errors.Is(err, ErrDeadline) {
+				t.Errorf("%s: %v", what, err)
+			}
+			t.Logf("%s, %s: answered after %s", onError, what, time.Since(began).Round(time.Millisecond))
+			w.guest().breaker.worked() // it is tested by itself
+			if sent, answer, err := run(t, w, produce("orders", records(t, shape{}, "fine"))); err != nil || answer.ErrorCode != 0 || sent == nil {
+				t.Errorf("after %s: code %d, %v", what, answer.ErrorCode, err)
+			}
+		}
+		if n, memory := w.guest().Instances(); memory > 32<<20 || n < 1 {
+			t.Errorf("%d instances of up to %d bytes", n, memory)
+		}
+		if got := w.guest().Replaced.Load(); got != 6 {
+			t.Errorf("%d instances replaced", got)
+		}
+	}
+	w := probing(t, "")
+	for what, code := range map[string]int16{"refuse": 44, "code": 87} {
+		if sent, answer, err := run(t, w, produce("orders", records(t, shape{}, what))); err != nil || answer.ErrorCode != code || sent != nil {
+			t.Errorf("%s: code %d, %v, sent %v", what, answer.ErrorCode, err, sent)
+		}
+	}
+	if w.guest().Failed.Load() != 0 {
+		t.Error("a refusal is no failure")
+	}
+	if _, _, err := create(t, w, "loop"); !errors.Is(err, ErrDeadline) {
+		t.Errorf("a message handler that loops: %v", err)
+	}
+	if _, answer, err := run(t, w, produce("orders", records(t, shape{}, "log"))); err != nil || answer.ErrorCode != 0 {
+		t.Errorf("a flood of lines: %v", err)
+	}
+	if dropped := w.guest().lines.dropped; dropped < 10_000 {
+		t.Errorf("%d lines dropped", dropped)
+	}
+}
+
+// TestAClientThatLeavesEndsItsCall: nobody waits for a guest that works for nobody.
+func TestAClientThatLeavesEndsItsCall(t *testing.T) {
+	w := probing(t, ", limits: {timeout: 10m}")
+	ctx, cancel := context.WithCancel(t.Context())
+	req, next := bare(t, produce("orders", records(t, shape{}, "loop")))
+	done := make(chan error, 1)
+	go func() {
+		_, err := w.Intercept(ctx, req, next)
+		done <- err
+	}()
+	for w.guest().Called.Load() == 0 && len(w.guest().free) > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	if w.guest().Failed.Load() != 0 {
+		t.Error("that counts as a failure of the guest")
+	}
+}
+
+// TestManyAtOnce: a hostile request holds up others for as long as it may run, and no instance is lost.
+func TestManyAtOnce(t *testing.T) {
+	w := probing(t, ", limits: {timeout: 2s}")
+	var failed atomic.Int32
+	done := make(chan struct{})
+	for i := range 40 {
+		go func() {
+			what := "fine"
+			if i%10 == 0 {
+				what = "panic"
+			}
+			if _, _, err := run(t, w, produce("orders", records(t, shape{}, what))); err != nil {
+				failed.Add(1)
+			}
+			done <- struct{}{}
+		}()
+	}
+	for range 40 {
+		<-done
+	}
+	if failed.Load() != 4 {
+		t.Errorf("%d failed", failed.Load())
+	}
+}
+
+// TestTheBreaker leaves a guest alone that fails too often, longer each time, and closes when it works.
+func TestTheBreaker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b breaker
+		for i := range breakAfter {
+			if !b.allows(time.Now()) {
+				t.Fatalf("open after %d failures", i)
+			}
+			b.failed(time.Now())
+			time.Sleep(time.Second)
+		}
+		for _, wait := range []time.Duration{2, 4, 8, 16, 32, 60, 60} { // the first second is over
+			if !b.allows(time.Now()) || b.allows(time.Now()) {
+				t.Fatalf("not one call is let through")
+			}
+			b.failed(time.Now())
+			time.Sleep(wait*time.Second - time.Millisecond)
+			if b.allows(time.Now()) {
+				t.Errorf("let through before %d s", wait)
+			}
+			time.Sleep(time.Millisecond)
+		}
+		if !b.allows(time.Now()) {
+			t.Fatal("never again")
+		}
+		b.worked()
+		if b.open() || !b.allows(time.Now()) {
+			t.Error("still open")
+		}
+		for range 20 { // one in a while is no reason
+			b.failed(time.Now())
+			time.Sleep(3 * time.Second)
+		}
+		if b.open() {
+			t.Error("open after failures far apart")
+		}
+	})
+}
+
+func TestBadSectionsAreRefused(t *testing.T) {
+	file := func(content string) string {
+		f := filepath.Join(t.TempDir(), "x.wasm")
+		if err := os.WriteFile(f, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	good, all := guest(t, header), guest(t, probe)
+	for yaml, want := range map[string]string{
+		"{}":                   "file is missing",
+		"{file: nowhere.wasm}": "no such file",
+		"{file: " + file("\x00asm\x01\x00\x00\x00") + "}":                                       "does not export sluice_abi",
+		"{file: " + file("text") + "}":                                                          "not a WASM module",
+		"{file: " + good + ", sha256: abcd}":                                                    "digest",
+		"{file: " + good + ", config: {value: x}}":                                              "config.key is missing",
+		"{file: " + good + ", on_error: maybe}":                                                 "reject, pass",
+		"{file: " + good + ", produce_drop: maybe}":                                             "reject, tombstone",
+		"{file: " + good + ", topics: [\"[\"]}":                                                 "glob",
+		"{file: " + good + ", grant: [root]}":                                                   "kv, http, send_request",
+		"{file: " + good + ", limits: {memory: 1}}":                                             "memory",
+		"{file: " + good + ", limits: {timeout: 0s}}":                                           "timeout",
+		"{file: " + good + ", limits: {kv: -1}}":                                                "kv",
+		"{file: " + good + ", limits: {timeuot: 1s}}":                                           "timeout",
+		"{file: " + all + ", grant: [kv]}":                                                      "asks for http, send_request, which is not granted",
+		"{file: " + all + ", grant: [kv, http, send_request], config: {self_test_fails: true}}": "self-test: it does not work",
+	} {
+		_, err := build(t, yaml)
+		var errs config.Errors
+		if !errors.As(err, &errs) || !strings.Contains(err.Error(), want) || errs[0].Line == 0 {
+			t.Errorf("%s: %v, want %q with a position", yaml, err, want)
+		}
+	}
+}
+
+// TestTheSameGuestIsSharedByRuntimes: an edit that does not concern it starts nothing, one of its configuration compiles
+// nothing, and its store stays.
+func TestTheSameGuestIsSharedByRuntimes(t *testing.T) {
+	spec := Spec()
+	env := plugintest.Env(t, plugintest.NewCluster("prod", 0, 1))
+	make := func(more string) *Wasm {
+		t.Helper()
+		i, err := spec.New(t.Context(), env, plugintest.Section(t, fmt.Sprintf("{file: %q, grant: [kv, http, send_request]%s}", guest(t, probe), more)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return i.(*Wasm)
+	}
+	a, b, c := make(""), make(", topics: [orders]"), make(", config: {deny: nobody}")
+	if a.use != b.use {
+		t.Error("started twice")
+	}
+	if a.guest().Module != c.guest().Module || a.guest() == c.guest() {
+		t.Error("compiled twice, or not configured again")
+	}
+	if got := answer(t, a, "kv"); !strings.HasPrefix(got, "2 ") {
+		t.Error(got)
+	}
+	_ = a.Close()
+	_ = b.Close()
+	if got := answer(t, c, "kv"); !strings.HasPrefix(got, "4 ") {
+		t.Errorf("after the others have closed: %s", got)
+	}
+	_ = c.Close()
+}
+
+// FuzzResult: what a guest returns never panics, and is refused or within its bounds.
+func FuzzResult(f *testing.F) {
+	f.Add([]byte(nil))
+	f.Add(append([]byte{40, 0, 0, 0}, make([]byte, 36)...))
+	edit := []byte{1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 'x'}
+	with := append([]byte{40, 0, 0, 0}, make([]byte, 36)...)
+	with[32], with[36] = 40, byte(len(edit))
+	f.Add(append(with, edit...))
+	b := records(f, shape{}, "a", "b", "c")
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		r, err := parseResult(raw)
+		if err != nil {
+			return
+		}
+		batches, _ := collect([]*Partition{{Records: b}})
+		g := &Guest{limits: DefaultLimits()}
+		call := g.portions(batches)[0]
+		block, n := g.encode(&Head{Kind: 1}, call)
+		if change(call, n, r.changes, block, 1) == nil && batches[0].touched {
+			batches[0].settle(1, true)
+			p := batches[0].part
+			if err := assemble([]*Partition{p}, batches, 1); err == nil && p.Out != nil {
+				if _, err := collect([]*Partition{{Records: p.Out}}); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
+}

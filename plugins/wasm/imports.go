@@ -1,0 +1,134 @@
+package wasm
+
+import (
+	"context"
+	"crypto/rand"
+	"math"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sluice-gateway/sluice/plugins/wasm/meter"
+	"github.com/sluice-gateway/sluice/sdk/abi"
+)
+
+const (
+	maxLine  = 4096
+	maxKey   = 1024
+	maxValue = 1 << 20
+)
+
+// instantiateHost gives a runtime the functions that guests import.
+func instantiateHost(ctx context.Context, r wazero.Runtime) error {
+	yield := r.NewHostModuleBuilder(meter.Module).NewFunctionBuilder().
+		WithGoFunction(api.GoFunc(func(ctx context.Context, _ []uint64) { of(ctx).yield() }), nil, nil).Export(meter.Yield)
+	if _, err := yield.Instantiate(ctx); err != nil {
+		return err
+	}
+	b := r.NewHostModuleBuilder(abi.Module)
+	f64 := api.ValueTypeF64
+	for _, f := range []struct {
+		name            string
+		call            func(i *instance, s []uint64) uint64
+		params, results []api.ValueType
+	}{
+		{abi.ImportLog, log, []api.ValueType{i32, i32, i32}, nil},
+		{abi.ImportLogEnabled, logEnabled, []api.ValueType{i32}, []api.ValueType{i32}},
+		{abi.ImportMetricDefine, metricDefine, []api.ValueType{i32, i32, i32}, []api.ValueType{i32}},
+		{abi.ImportMetricAdd, metricAdd, []api.ValueType{i32, f64}, nil},
+		{abi.ImportAttrSet, attrSet, []api.ValueType{i32, i32, i32, i32}, nil},
+		{abi.ImportKVGet, kvGet, []api.ValueType{i32, i32, i32, i32}, []api.ValueType{i32}},
+		{abi.ImportKVSet, kvSet, []api.ValueType{i32, i32, i32, i32, i64}, []api.ValueType{i32}},
+		{abi.ImportKVAdd, kvAdd, []api.ValueType{i32, i32, i64, i64}, []api.ValueType{i64}},
+		{abi.ImportKVCas, kvCas, []api.ValueType{i32, i32, i32, i32, i32, i32, i64}, []api.ValueType{i32}},
+		{abi.ImportTopicName, topicName, []api.ValueType{i32, i32, i32}, []api.ValueType{i32}},
+		{abi.ImportNow, now, nil, []api.ValueType{i64}},
+		{abi.ImportRandom, random, []api.ValueType{i32, i32}, nil},
+		{abi.ImportSendRequest, sendRequest, []api.ValueType{i32, i32}, []api.ValueType{i64}},
+		{abi.ImportHTTPCall, httpCall, []api.ValueType{i32, i32}, []api.ValueType{i64}},
+		{abi.ImportResultRead, resultRead, []api.ValueType{i32, i32, i32, i32}, []api.ValueType{i32}},
+		{abi.ImportResultFree, resultFree, []api.ValueType{i32}, nil},
+	} {
+		b.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, m api.Module, s []uint64) {
+			i := of(ctx)
+			if i.module == nil { // it is starting
+				i.module = m
+			}
+			if v := f.call(i, s); len(f.results) > 0 {
+				s[0] = v
+			}
+		}), f.params, f.results).Export(f.name)
+	}
+	_, err := b.Instantiate(ctx)
+	return err
+}
+
+// negative is an error number as a result of 32 or 64 bits.
+func negative(code int64) uint64 { return uint64(code) }
+
+// bytes32 is memory of the guest, valid during the call; limit bounds it.
+func (i *instance) bytes32(at, n uint64, limit int) ([]byte, bool) {
+	if uint32(n) > uint32(limit) {
+		return nil, false
+	}
+	return i.module.Memory().Read(uint32(at), uint32(n))
+}
+
+// fill copies b into a buffer of the guest if all of it fits, and returns its length.
+func (i *instance) fill(b []byte, at, capacity uint64) uint64 {
+	if uint64(len(b)) <= uint64(uint32(capacity)) && !i.module.Memory().Write(uint32(at), b) {
+		return negative(abi.ErrArgument)
+	}
+	return uint64(len(b))
+}
+
+func metricDefine(i *instance, s []uint64) uint64 {
+	b, ok := i.bytes32(s[1], s[2], maxLine)
+	if !ok || i.guest.metrics == nil {
+		return negative(abi.ErrArgument)
+	}
+	return negative(int64(i.guest.metrics.define(int32(s[0]), b, i.guest.limits.Series)))
+}
+
+func metricAdd(i *instance, s []uint64) uint64 {
+	if i.guest.metrics != nil {
+		i.guest.metrics.add(int32(s[0]), math.Float64frombits(s[1]))
+	}
+	return 0
+}
+
+func attrSet(i *instance, s []uint64) uint64 {
+	k, ok := i.bytes32(s[0], s[1], maxKey)
+	v, ok2 := i.bytes32(s[2], s[3], maxLine)
+	if ok && ok2 {
+		trace.SpanFromContext(i.request).SetAttributes(attribute.String(string(k), string(v)))
+	}
+	return 0
+}
+
+func topicName(i *instance, s []uint64) uint64 {
+	b, ok := i.bytes32(s[0], 16, 16)
+	if !ok {
+		return negative(abi.ErrArgument)
+	}
+	if i.head == nil || i.head.TopicName == nil {
+		return negative(abi.ErrNone)
+	}
+	name := i.head.TopicName([16]byte(b))
+	if name == "" {
+		return negative(abi.ErrNone)
+	}
+	return i.fill([]byte(name), s[1], s[2])
+}
+
+func now(*instance, []uint64) uint64 { return uint64(time.Now().UnixNano()) }
+
+func random(i *instance, s []uint64) uint64 {
+	if b, ok := i.bytes32(s[0], s[1], maxValue); ok {
+		_, _ = rand.Read(b)
+	}
+	return 0
+}

@@ -1,0 +1,59 @@
+package wasm
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+func log(i *instance, s []uint64) uint64 {
+	if b, ok := i.bytes32(s[1], min(uint64(uint32(s[2])), maxLine), maxLine); ok {
+		i.guest.logLine(int32(s[0]), b)
+	}
+	return 0
+}
+
+func logEnabled(i *instance, s []uint64) uint64 {
+	if i.guest.Log != nil && i.guest.Log.Enabled(i.ctx, slog.Level(int32(s[0]))) {
+		return 1
+	}
+	return 0
+}
+
+// lines bounds the lines of a guest's log.
+type lines struct {
+	mu      sync.Mutex
+	second  int64
+	count   int
+	dropped int
+}
+
+// take reports whether a line may be written, and how many were not since the last one.
+func (l *lines) take(limit int) (ok bool, dropped int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now := time.Now().Unix(); now != l.second {
+		l.second, l.count = now, 0
+	}
+	if l.count >= limit {
+		l.dropped++
+		return false, 0
+	}
+	l.count++
+	dropped, l.dropped = l.dropped, 0
+	return true, dropped
+}
+
+func (g *Guest) logLine(level int32, line []byte) {
+	if g.Log == nil || !g.Log.Enabled(context.Background(), slog.Level(level)) {
+		return
+	}
+	ok, dropped := g.lines.take(g.limits.LogLines)
+	if dropped > 0 {
+		g.Log.Warn("lines of the guest were dropped: it logs more than limits.log_lines", "lines", dropped)
+	}
+	if ok {
+		g.Log.Log(context.Background(), slog.Level(level), string(line))
+	}
+}

@@ -1,0 +1,139 @@
+package wasm
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/sdk/abi"
+)
+
+// Manifest is what a guest says of itself; see sdk/ABI.md.
+type Manifest struct {
+	Name           string          `json:"name"`
+	Version        string          `json:"version,omitempty"`
+	Records        []string        `json:"records,omitempty"`
+	Requests       []Subscription  `json:"requests,omitempty"`
+	Responses      []Subscription  `json:"responses,omitempty"`
+	Session        bool            `json:"session,omitempty"`
+	TickMS         int64           `json:"tick_ms,omitempty"`
+	Host           []string        `json:"host,omitempty"`
+	FailClosedOnly bool            `json:"fail_closed_only,omitempty"`
+	ConfigSchema   json.RawMessage `json:"config_schema,omitempty"`
+}
+
+// Subscription is an API whose messages a guest sees.
+type Subscription struct {
+	API API    `json:"api"`
+	Min int16  `json:"min,omitempty"`
+	Max *int16 `json:"max,omitempty"`
+}
+
+// API is an API by its number or Kafka's name of it.
+type API kmsg.Key
+
+// UnmarshalJSON reads a name or a number.
+func (a *API) UnmarshalJSON(b []byte) error {
+	if n, err := strconv.Atoi(string(b)); err == nil {
+		*a = API(n)
+	} else {
+		var name string
+		if err := json.Unmarshal(b, &name); err != nil {
+			return err
+		}
+		*a = -1
+		for k := range int16(kmsg.MaxKey + 1) {
+			if kmsg.NameForKey(k) == name {
+				*a = API(k)
+			}
+		}
+		if *a < 0 {
+			return fmt.Errorf("Kafka has no API %q", name)
+		}
+	}
+	if _, ok := kafka.Lookup(kmsg.Key(*a)); !ok {
+		return fmt.Errorf("Kafka has no API %d", *a)
+	}
+	return nil
+}
+
+// MarshalJSON writes the name.
+func (a API) MarshalJSON() ([]byte, error) { return json.Marshal(kmsg.NameForKey(int16(a))) }
+
+func parseManifest(b []byte, exports func(string) bool) (m Manifest, err error) {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&m); err != nil {
+		return m, fmt.Errorf("manifest: %w", err)
+	}
+	if m.Name == "" {
+		return m, errors.New("manifest: name is missing")
+	}
+	for _, r := range m.Records {
+		if r != "produce" && r != "fetch" {
+			return m, fmt.Errorf("manifest: records: %q is not one of produce, fetch", r)
+		}
+	}
+	for _, h := range m.Host {
+		if !slices.Contains([]string{abi.CapKV, abi.CapHTTP, abi.CapSendRequest}, h) {
+			return m, fmt.Errorf("manifest: host: %q is not one of kv, http, send_request", h)
+		}
+	}
+	if m.TickMS < 0 || (m.TickMS > 0 && m.TickMS < 10) {
+		return m, errors.New("manifest: tick_ms must be at least 10")
+	}
+	for export, wanted := range map[string]bool{
+		abi.ExportOnRecords: len(m.Records) > 0, abi.ExportOnRequest: len(m.Requests) > 0, abi.ExportOnResponse: len(m.Responses) > 0,
+		abi.ExportOnSession: m.Session, abi.ExportOnTick: m.TickMS > 0,
+	} {
+		if wanted && !exports(export) {
+			return m, fmt.Errorf("the manifest asks for what %s is called with, but it is not exported", export)
+		}
+	}
+	return m, nil
+}
+
+// sees finds the subscription of an API.
+func sees(list []Subscription, key kmsg.Key) (Subscription, bool) {
+	i := slices.IndexFunc(list, func(s Subscription) bool { return kmsg.Key(s.API) == key })
+	if i < 0 {
+		return Subscription{}, false
+	}
+	return list[i], true
+}
+
+func (m Manifest) shows(kind string) bool { return slices.Contains(m.Records, kind) }
+
+// keys are the rows that the guest stands in.
+func (m Manifest) keys() kafka.KeySet {
+	var keys []kmsg.Key
+	if m.shows("produce") {
+		keys = append(keys, kmsg.Produce)
+	}
+	if m.shows("fetch") {
+		keys = append(keys, kmsg.Fetch)
+	}
+	for _, s := range slices.Concat(m.Requests, m.Responses) {
+		keys = append(keys, kmsg.Key(s.API))
+	}
+	return kafka.NewKeySet(keys...)
+}
+
+// MaxVersion is the highest version of an API that the guest understands, at most offered.
+func (m Manifest) MaxVersion(key, offered int16) int16 {
+	for _, s := range slices.Concat(m.Requests, m.Responses) {
+		if int16(s.API) == key && s.Max != nil {
+			offered = min(offered, *s.Max)
+		}
+		if int16(s.API) == key && offered < s.Min {
+			return -1
+		}
+	}
+	return offered
+}

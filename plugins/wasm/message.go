@@ -1,0 +1,95 @@
+package wasm
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/sdk/abi"
+)
+
+// message shows a body to the guest. What result holds is a copy.
+func (g *Guest) message(ctx context.Context, function string, h *Head, body []byte, visit func(result) error) error {
+	block := h.append(make([]byte, 0, abi.HeadSize+256+len(body)), time.Now().Add(g.limits.Timeout), 0, 0, body)
+	return g.invoke(ctx, function, h, block, func(out, _ []byte) error {
+		r, err := parseResult(bytes.Clone(out))
+		if err != nil {
+			return err
+		}
+		return visit(r)
+	})
+}
+
+// request shows a request to the guest. It returns the request to go on with, or the answer.
+func (w *Wasm) request(ctx context.Context, req *plugin.Request) (next *plugin.Request, resp *plugin.Response, state []byte, err error) {
+	next = req
+	var refusal *Refusal
+	failure := w.guest().message(ctx, abi.ExportOnRequest, w.head(abi.KindRequest, req, nil), req.Body.Bytes(), func(r result) error {
+		switch r.action {
+		case abi.ActionForward:
+			if r.body != nil {
+				body := kafka.NewRequestBody(req.Key, req.Version, r.body)
+				if _, err := body.Peek(); err != nil {
+					return fmt.Errorf("the request that it forwards: %v", err)
+				}
+				next = req.With(body)
+			}
+			state = r.state
+		case abi.ActionError:
+			refusal = &Refusal{Code: r.code, Message: string(r.message), Index: -1}
+		case abi.ActionClose:
+			refusal = &Refusal{Message: string(r.message), Index: -1, Close: true}
+		case abi.ActionRespond, abi.ActionRespondClose:
+			body := kafka.NewResponseBody(req.Key, req.Version, r.body)
+			if _, err := body.Peek(); err != nil {
+				return fmt.Errorf("its response: %v", err)
+			}
+			resp = &plugin.Response{Body: body, Close: r.action == abi.ActionRespondClose}
+		}
+		return nil
+	})
+	if failure != nil {
+		_, fail := w.failed(ctx, failure)
+		return req, nil, nil, fail
+	}
+	if refusal != nil {
+		resp, err = w.refuse(req, refusal)
+	}
+	return next, resp, state, err
+}
+
+// response shows a response to the guest and returns what it makes of it.
+func (w *Wasm) response(ctx context.Context, req *plugin.Request, resp *plugin.Response, state []byte) (*plugin.Response, error) {
+	out, refusal := resp, (*Refusal)(nil)
+	failure := w.guest().message(ctx, abi.ExportOnResponse, w.head(abi.KindResponse, req, state), resp.Body.Bytes(), func(r result) error {
+		switch r.action {
+		case abi.ActionError:
+			refusal = &Refusal{Code: r.code, Message: string(r.message), Index: -1}
+		case abi.ActionClose:
+			refusal = &Refusal{Message: string(r.message), Index: -1, Close: true}
+		default:
+			if r.body == nil {
+				return nil
+			}
+			body := kafka.NewResponseBody(req.Key, req.Version, r.body)
+			if _, err := body.Peek(); err != nil {
+				return fmt.Errorf("the response that it forwards: %v", err)
+			}
+			out = &plugin.Response{Body: body, Close: resp.Close || r.action == abi.ActionRespondClose}
+		}
+		return nil
+	})
+	switch {
+	case failure != nil:
+		if pass, fail := w.failed(ctx, failure); !pass {
+			return nil, fail
+		}
+		return resp, nil
+	case refusal != nil:
+		return w.refuse(req, refusal)
+	}
+	return out, nil
+}

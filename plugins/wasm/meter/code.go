@@ -1,0 +1,200 @@
+package meter
+
+// The opcodes that are looked at or written.
+const (
+	block      = 0x02
+	loop       = 0x03
+	ifElse     = 0x04
+	end        = 0x0b
+	call       = 0x10
+	localGet   = 0x20
+	globalGet  = 0x23
+	globalSet  = 0x24
+	i32Const   = 0x41
+	i32Eqz     = 0x45
+	i32LtS     = 0x48
+	i32Sub     = 0x6b
+	i32ShrU    = 0x76
+	emptyBlock = 0x40
+	i32        = 0x7f
+)
+
+const (
+	// stretch is how many bytes of code without a loop count as one.
+	stretch = 4096
+	// share is the logarithm of how many bytes or elements of a bulk operation count as one.
+	share = 12
+)
+
+// everyConst is i32.const Every.
+var everyConst = []byte{i32Const, Every&0x7f | 0x80, Every>>7&0x7f | 0x80, Every >> 14}
+
+// codeSection counts in every function, and adds the one that charges.
+func (w *walker) codeSection() {
+	defined := w.functions - w.imported
+	at := w.pos
+	if n := w.count(); n != defined {
+		w.failAt(at, "code of %d functions, of which there are %d", n, defined)
+	}
+	if defined == 0 {
+		return
+	}
+	w.announce(defined + 1)
+	w.prepare()
+	for range defined {
+		if w.err != nil {
+			return
+		}
+		body := w.enter()
+		body.body()
+		w.leave(body)
+	}
+	charge := w.charging()
+	w.out = append(number(w.out, uint32(len(charge))), charge...)
+}
+
+// prepare makes the code that counts one.
+func (w *walker) prepare() {
+	get, set := number([]byte{globalGet}, w.globals), number([]byte{globalSet}, w.globals)
+	w.tick = concat(get, []byte{i32Const, 1, i32Sub}, set, get, []byte{i32Eqz}, w.turn())
+	w.charge = number([]byte{call}, w.functions+1)
+}
+
+// turn makes the code that calls the hook if the value on the stack says so. The counter begins anew
+// first: the hook may call the guest, or not return.
+func (w *walker) turn() []byte {
+	return concat([]byte{ifElse, emptyBlock}, everyConst, number([]byte{globalSet}, w.globals), number([]byte{call}, w.imported), []byte{end})
+}
+
+// charging makes a function that counts for a bulk operation and returns the size it was given, so that
+// it can be called when the operation's operands are on the stack.
+func (w *walker) charging() []byte {
+	get, set := number([]byte{globalGet}, w.globals), number([]byte{globalSet}, w.globals)
+	return concat([]byte{0}, // locals
+		get, []byte{localGet, 0, i32Const, share, i32ShrU, i32Sub}, set,
+		get, []byte{i32Const, 1, i32LtS}, w.turn(),
+		[]byte{localGet, 0, end})
+}
+
+// body walks one function. Code that counts leaves the stack as it is, so it may stand anywhere between
+// two instructions.
+func (w *walker) body() {
+	for range w.count() {
+		w.u32()
+		w.valueType()
+	}
+	w.insert(w.pos, w.tick)
+	counted := w.pos
+	for depth := 1; depth > 0 && w.err == nil; {
+		at := w.pos
+		if at-counted > stretch {
+			w.insert(at, w.tick)
+			counted = at
+		}
+		switch w.instruction() {
+		case block, ifElse:
+			depth++
+		case loop:
+			depth++
+			w.insert(w.pos, w.tick)
+			counted = w.pos
+		case end:
+			depth--
+		}
+	}
+}
+
+// instruction walks one instruction with its immediates.
+func (w *walker) instruction() byte {
+	at := w.pos
+	code := w.byte()
+	op := w.lookUp(at, code)
+	for i := range len(op.immediates) {
+		switch op.immediates[i] {
+		case 't':
+			w.index(w.types, "type")
+		case 'f':
+			w.function()
+		case 'g':
+			w.index(w.globals, "global")
+		case 'x':
+			w.u32()
+		case 'X':
+			for range w.count() {
+				w.u32()
+			}
+		case 'm':
+			w.memoryArgument()
+		case 'z':
+			w.expect(0, "memory")
+		case 'i':
+			w.signed(32)
+		case 'l':
+			w.signed(64)
+		case '1':
+			w.byte()
+		case '4':
+			w.bytes(4)
+		case '8':
+			w.bytes(8)
+		case 'v':
+			w.bytes(16)
+		case 'b':
+			w.blockType()
+		case 'T':
+			for range w.count() {
+				w.valueType()
+			}
+		case 'r':
+			w.referenceType()
+		case '$':
+			w.insert(at, w.charge)
+		}
+	}
+	return code
+}
+
+// blockType is a type, none, or the index of a function's type.
+func (w *walker) blockType() {
+	at := w.pos
+	switch n := w.signed(33); {
+	case n >= 0:
+		if n >= int64(w.types) && w.err == nil {
+			w.failAt(at, "there is no type %d", n)
+		}
+	case w.b[at] != emptyBlock:
+		w.pos = at
+		w.valueType()
+	}
+}
+
+// memoryArgument refuses the flag of several memories.
+func (w *walker) memoryArgument() {
+	at := w.pos
+	if align := w.u32(); align >= 32 {
+		w.failAt(at, "memory argument %#x is not supported", align)
+	}
+	w.u32()
+}
+
+// constant walks an expression that initialises something.
+func (w *walker) constant() {
+	for w.err == nil {
+		at := w.pos
+		code := w.instruction()
+		if code == end {
+			return
+		}
+		if !constants[code] {
+			w.failAt(at, "opcode %#x in a constant expression is not supported", code)
+		}
+	}
+}
+
+func concat(parts ...[]byte) []byte {
+	var all []byte
+	for _, p := range parts {
+		all = append(all, p...)
+	}
+	return all
+}

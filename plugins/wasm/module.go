@@ -1,0 +1,215 @@
+package wasm
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+
+	"github.com/sluice-gateway/sluice/plugins/wasm/meter"
+	"github.com/sluice-gateway/sluice/sdk/abi"
+)
+
+// Module is one version of a guest's code, compiled. It has a runtime and a compilation cache of its own,
+// which are closed with it: a shared cache would keep every version that ever was.
+type Module struct {
+	Manifest
+	Digest   string // SHA-256 of the file, hex
+	Size     int
+	Compiled time.Duration // how long compiling took
+
+	runtime  wazero.Runtime
+	cache    wazero.CompilationCache
+	compiled wazero.CompiledModule
+}
+
+// Digest is the SHA-256 of a module's bytes, in hex.
+func Digest(code []byte) string {
+	sum := sha256.Sum256(code)
+	return hex.EncodeToString(sum[:])
+}
+
+// Compile meters, checks and compiles a module, whose instances may have up to memory bytes.
+func Compile(ctx context.Context, code []byte, memory int64) (*Module, error) {
+	m := &Module{Digest: Digest(code), Size: len(code)}
+	metered, err := meter.Rewrite(code)
+	if err != nil {
+		return nil, fmt.Errorf("not a WASM module that can be run: %w", err)
+	}
+	cfg := wazero.NewRuntimeConfigCompiler().WithMemoryLimitPages(Limits{Memory: memory}.pages())
+	if dir, err := cacheDir(); err == nil {
+		if c, err := wazero.NewCompilationCacheWithDir(dir); err == nil {
+			m.cache = c
+		}
+	}
+	if m.cache == nil {
+		m.cache = wazero.NewCompilationCache()
+	}
+	m.runtime = wazero.NewRuntimeWithConfig(ctx, cfg.WithCompilationCache(m.cache))
+	began := time.Now()
+	if err := m.compile(ctx, metered); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	m.Compiled = time.Since(began)
+	if err := m.introduce(ctx); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	return m, nil
+}
+
+// compile compiles the metered code and checks its imports and exports.
+func (m *Module) compile(ctx context.Context, code []byte) (err error) {
+	if _, err := wasi_snapshot_preview1.Instantiate(ctx, m.runtime); err != nil {
+		return err
+	}
+	if err := instantiateHost(ctx, m.runtime); err != nil {
+		return err
+	}
+	if m.compiled, err = m.runtime.CompileModule(ctx, code); err != nil {
+		return fmt.Errorf("not a WASM module that can be run: %w", err)
+	}
+	for _, f := range m.compiled.ImportedFunctions() {
+		module, name, _ := f.Import()
+		known := m.runtime.Module(module)
+		if known == nil {
+			return fmt.Errorf("the module imports %s.%s: a guest may import %s and wasi_snapshot_preview1", module, name, abi.Module)
+		}
+		want := known.ExportedFunctionDefinitions()[name]
+		if want == nil {
+			return fmt.Errorf("the module imports %s.%s, which this gateway does not have: use an older SDK, or a newer gateway", module, name)
+		}
+		if !slices.Equal(want.ParamTypes(), f.ParamTypes()) || !slices.Equal(want.ResultTypes(), f.ResultTypes()) {
+			return fmt.Errorf("the module imports %s.%s with other parameters or results than it has", module, name)
+		}
+	}
+	return m.checkExports()
+}
+
+var (
+	i32, i64 = api.ValueTypeI32, api.ValueTypeI64
+	// exported are the functions of a guest, their parameters and results; those that are not optional first.
+	exported = []struct {
+		name            string
+		params, results []api.ValueType
+		optional        bool
+	}{
+		{abi.ExportABI, nil, []api.ValueType{i32}, false},
+		{abi.ExportAlloc, []api.ValueType{i32}, []api.ValueType{i32}, false},
+		{abi.ExportManifest, nil, []api.ValueType{i64}, false},
+		{abi.ExportConfigure, []api.ValueType{i32}, []api.ValueType{i64}, true},
+		{abi.ExportOnRecords, []api.ValueType{i32}, []api.ValueType{i64}, true},
+		{abi.ExportOnRequest, []api.ValueType{i32}, []api.ValueType{i64}, true},
+		{abi.ExportOnResponse, []api.ValueType{i32}, []api.ValueType{i64}, true},
+		{abi.ExportOnSession, []api.ValueType{i32}, []api.ValueType{i64}, true},
+		{abi.ExportOnTick, []api.ValueType{i64}, nil, true},
+		{abi.ExportSelfTest, nil, []api.ValueType{i64}, true},
+		{abi.ExportIdle, nil, nil, true},
+		{abi.ExportClose, nil, nil, true},
+	}
+)
+
+func (m *Module) checkExports() error {
+	functions := m.compiled.ExportedFunctions()
+	for _, e := range exported {
+		f := functions[e.name]
+		switch {
+		case f == nil && e.optional:
+		case f == nil:
+			return fmt.Errorf("the module does not export %s: it is not a guest of %s", e.name, abi.Module)
+		case !slices.Equal(f.ParamTypes(), e.params) || !slices.Equal(f.ResultTypes(), e.results):
+			return fmt.Errorf("the module exports %s with other parameters or results than %s says", e.name, abi.Module)
+		}
+	}
+	if m.compiled.ExportedMemories()[abi.ExportMemory] == nil {
+		return errors.New("the module does not export its memory")
+	}
+	return nil
+}
+
+// introduce asks an instance for the version and the manifest.
+func (m *Module) introduce(ctx context.Context) error {
+	i, err := m.open(ctx, &Guest{limits: DefaultLimits()})
+	if err != nil {
+		return err
+	}
+	defer i.close()
+	version, err := i.run(ctx, i.function(abi.ExportABI))
+	if err != nil {
+		return err
+	}
+	if major := uint32(version) >> 16; major != abi.Major {
+		return fmt.Errorf("the guest speaks sluice_v%d, the gateway %s", major, abi.Module)
+	}
+	at, err := i.run(ctx, i.function(abi.ExportManifest))
+	if err != nil {
+		return err
+	}
+	raw, err := i.copyOut(at, 1<<20)
+	if err != nil {
+		return fmt.Errorf("manifest: %w", err)
+	}
+	m.Manifest, err = parseManifest(raw, m.exports)
+	return err
+}
+
+func (m *Module) exports(name string) bool { return m.compiled.ExportedFunctions()[name] != nil }
+
+// Imports lists what the module imports, as module.name.
+func (m *Module) Imports() (out []string) {
+	for _, f := range m.compiled.ImportedFunctions() {
+		if module, name, _ := f.Import(); module != meter.Module {
+			out = append(out, module+"."+name)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// Exports lists the functions of the contract that the module exports.
+func (m *Module) Exports() (out []string) {
+	for name := range m.compiled.ExportedFunctions() {
+		if strings.HasPrefix(name, "sluice_") {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Close frees the code. No instance may be in use.
+func (m *Module) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return errors.Join(m.runtime.Close(ctx), m.cache.Close(ctx))
+}
+
+// cacheDir is where compiled code is kept between runs. It is executable code: nobody else may write there.
+func cacheDir() (string, error) {
+	base, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(base, "sluice", "wasm")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return "", err
+	}
+	if s, ok := info.Sys().(*syscall.Stat_t); !ok || int(s.Uid) != os.Geteuid() || info.Mode().Perm()&0o077 != 0 || !info.IsDir() {
+		return "", fmt.Errorf("%s is not a folder that only its owner may enter", dir)
+	}
+	return dir, nil
+}

@@ -1,0 +1,38 @@
+package wasm
+
+import "github.com/sluice-gateway/sluice/sdk/abi"
+
+func resultRead(i *instance, s []uint64) uint64 {
+	r, ok := i.results[int32(s[0])]
+	off := uint64(uint32(s[1]))
+	if !ok || off > uint64(len(r)) {
+		return negative(abi.ErrArgument)
+	}
+	b := r[off:]
+	b = b[:min(len(b), int(uint32(s[3])))]
+	if !i.module.Memory().Write(uint32(s[2]), b) {
+		return negative(abi.ErrArgument)
+	}
+	return uint64(len(b))
+}
+
+func resultFree(i *instance, s []uint64) uint64 {
+	delete(i.results, int32(s[0]))
+	return 0
+}
+
+// maxHandles is how many results a guest may hold in a call.
+const maxHandles = 8
+
+// hold keeps a result for the guest to read, and returns its handle and length.
+func (i *instance) hold(b []byte) uint64 {
+	if len(i.results) >= maxHandles {
+		return negative(abi.ErrTooLarge)
+	}
+	if i.results == nil {
+		i.results = map[int32][]byte{}
+	}
+	i.handles = i.handles%(1<<30) + 1
+	i.results[i.handles] = b
+	return uint64(i.handles)<<32 | uint64(len(b))
+}

@@ -1,0 +1,29 @@
+package wasm
+
+import "slices"
+
+// Status is what operators see of a guest.
+type Status struct {
+	Name      string   `json:"name"`
+	Version   string   `json:"version,omitempty"`
+	Digest    string   `json:"sha256"`
+	Called    int64    `json:"calls"`
+	Failed    int64    `json:"failures"`
+	Replaced  int64    `json:"replaced_instances"`
+	BusyMS    int64    `json:"busy_ms"`
+	Instances int      `json:"instances"`
+	Memory    uint32   `json:"instance_bytes"`
+	Stored    int64    `json:"stored_bytes"`
+	Open      bool     `json:"left_alone"` // it failed too often
+	Metrics   []Series `json:"metrics,omitempty"`
+}
+
+// Report is a Status.
+func (w *Wasm) Report() any {
+	g := w.guest()
+	n, memory := g.Instances()
+	return Status{
+		Name: g.Name, Version: g.Manifest.Version, Digest: g.Module.Digest, Called: g.Called.Load(), Failed: g.Failed.Load(), Replaced: g.Replaced.Load(),
+		BusyMS: g.Busy.Load() / 1e6, Instances: n, Memory: memory, Stored: g.store.Used(), Open: g.breaker.open(), Metrics: slices.Clip(g.metrics.All()),
+	}
+}

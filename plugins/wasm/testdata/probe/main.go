@@ -1,0 +1,205 @@
+// Command probe does what the first record's value says, or what its configuration says.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/sdk"
+	"github.com/sluice-gateway/sluice/sdk/abi"
+)
+
+type probe struct {
+	SelfTestFails bool   `json:"self_test_fails"`
+	Deny          string `json:"deny"` // the server name, or address, that may not connect
+	URL           string `json:"url"`
+	Loop          bool   `json:"loop"` // in Configure
+
+	hog   [][]byte
+	ticks *sdk.Metric
+}
+
+func (p *probe) Configure(b []byte) error {
+	if err := json.Unmarshal(b, p); err != nil {
+		return err
+	}
+	for p.Loop {
+		p.hog = p.hog[:0]
+	}
+	return nil
+}
+
+func (p *probe) SelfTest() error {
+	if p.SelfTestFails {
+		return errors.New("it does not work")
+	}
+	return nil
+}
+
+//go:noinline
+func recurse(n int) int {
+	if n < 0 {
+		return n
+	}
+	return recurse(n+1) + recurse(n+2)
+}
+
+// hostile does what breaks a guest, if told to.
+func (p *probe) hostile(what string) error {
+	switch what {
+	case "loop":
+		for {
+			p.hog = p.hog[:0]
+		}
+	case "recurse":
+		recurse(0)
+	case "panic":
+		panic("boom")
+	case "memory":
+		for {
+			p.hog = append(p.hog, make([]byte, 1<<20))
+		}
+	case "sleep":
+		time.Sleep(time.Hour)
+	case "exit":
+		os.Exit(3)
+	case "log":
+		for i := range 100_000 {
+			sdk.Logf(sdk.Info, "line %d", i)
+		}
+	case "refuse":
+		return errors.New("not like this")
+	case "code":
+		return sdk.Errorf(sdk.InvalidRecord, "wrong")
+	}
+	return nil
+}
+
+func (p *probe) records(r *sdk.Records) error {
+	if err := p.hostile(string(r.At(0).Value())); err != nil {
+		return err
+	}
+	for i, rec := range r.All() {
+		switch v := string(rec.Value()); {
+		case v == "drop":
+			rec.Drop()
+		case v == "reject":
+			rec.Reject(sdk.InvalidRecord, "no good")
+		case v == "null":
+			rec.SetValue(nil)
+		case v == "key":
+			rec.SetKey([]byte("another"))
+		case v == "time":
+			rec.SetTimestamp(time.UnixMilli(77))
+		case v == "headers":
+			rec.RemoveHeaders("old")
+			rec.AddHeader("new", []byte("n"))
+			rec.AddHeader("null", nil)
+		case strings.HasPrefix(v, "upper"):
+			for i, c := range rec.Value() {
+				rec.Value()[i] = c &^ 0x20
+			}
+			rec.SetValueInPlace()
+		case v == "where":
+			for g := range r.Groups() {
+				rec.AddHeader("group", fmt.Appendf(nil, "%s/%d %d %d %t", g.Topic(), g.Partition(), g.Len(), g.ProducerID(), g.Transactional()))
+			}
+			rec.AddHeader("call", fmt.Appendf(nil, "%s %s %d %d %q", r.ClientID(), r.VirtualCluster(), r.Key(), i, r.State()))
+		case strings.HasPrefix(v, "kv"):
+			rec.SetValue([]byte(kv()))
+		case v == "http":
+			rec.SetValue([]byte(p.http()))
+		case v == "send":
+			rec.SetValue([]byte(send()))
+		case v == "garbage":
+			for range 100 {
+				p.hog = append(p.hog[:0], make([]byte, 100_000))
+			}
+		}
+	}
+	return nil
+}
+
+func (p *probe) OnProduce(r *sdk.Records) error { return p.records(r) }
+func (p *probe) OnFetch(r *sdk.Records) error   { return p.records(r) }
+
+func kv() string {
+	n, err := sdk.Add("count", 2, 0)
+	if err != nil {
+		return err.Error()
+	}
+	err = errors.Join(sdk.Set("name", []byte("value"), 0), sdk.CompareAndSet("name", []byte("value"), []byte(strings.Repeat("long ", 100)), time.Hour))
+	changed := sdk.CompareAndSet("name", nil, []byte("x"), 0)
+	v, err2 := sdk.Get("name")
+	missing, err3 := sdk.Get("missing")
+	return fmt.Sprint(n, errors.Join(err, err2, err3), changed, len(v), missing == nil)
+}
+
+func (p *probe) http() string {
+	r, err := sdk.HTTP("POST", p.URL, map[string]string{"X-Ask": "me"}, []byte("body"))
+	if err != nil {
+		return err.Error()
+	}
+	return fmt.Sprint(r.Status, r.Header["X-Answer"], string(r.Body))
+}
+
+func send() string {
+	req := kmsg.NewPtrMetadataRequest()
+	req.SetVersion(7)
+	resp := kmsg.NewPtrMetadataResponse()
+	if err := sdk.Send(req, resp); err != nil {
+		return err.Error()
+	}
+	return fmt.Sprint(len(resp.Topics), *resp.Topics[0].Topic)
+}
+
+func createTopics(r *sdk.Request, m *kmsg.CreateTopicsRequest) error {
+	switch m.Topics[0].Topic {
+	case "refuse":
+		return sdk.Errorf(sdk.PolicyViolation, "not by that name")
+	case "respond":
+		resp := m.ResponseKind().(*kmsg.CreateTopicsResponse)
+		resp.ThrottleMillis = 42
+		r.Respond(resp)
+	case "close":
+		r.Close()
+	case "rename":
+		m.Topics[0].Topic = "renamed"
+		r.SetState([]byte("renamed from rename"))
+		r.Forward(m)
+	case "loop":
+		return (&probe{}).hostile("loop")
+	}
+	return nil
+}
+
+func createdTopics(r *sdk.Response, m *kmsg.CreateTopicsResponse) error {
+	if s := string(r.State()); s != "" {
+		m.Topics[0].ErrorMessage = &s
+		r.Forward(m)
+	}
+	return nil
+}
+
+func (p *probe) OnSession(s *sdk.Session) error {
+	if s.Event() == sdk.Connected && p.Deny != "" && strings.HasPrefix(s.Address(), p.Deny) {
+		return errors.New("denied")
+	}
+	sdk.NewCounter("sessions_total", map[string]string{"event": fmt.Sprint(s.Event())}).Add(1)
+	return nil
+}
+
+func (p *probe) OnTick(time.Time) { p.ticks.Add(1) }
+
+func init() {
+	sdk.Register("probe", &probe{ticks: sdk.NewCounter("ticks_total", nil)}, sdk.Version("1.2"), sdk.Every(20*time.Millisecond),
+		sdk.Needs(abi.CapKV, abi.CapHTTP, abi.CapSendRequest), sdk.OnRequest(createTopics), sdk.OnResponse(createdTopics))
+}
+
+func main() {}

@@ -1,0 +1,69 @@
+package wasm
+
+import (
+	"context"
+	"time"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/sluice-gateway/sluice/sdk/abi"
+)
+
+// shrinkEvery is how often instances that nobody needed are ended.
+const shrinkEvery = 30 * time.Second
+
+func (g *Guest) shrink(ctx context.Context) {
+	t := time.NewTicker(shrinkEvery)
+	defer t.Stop()
+	last := g.Called.Load()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		quiet := g.Called.Load() == last
+		last = g.Called.Load()
+		for quiet && len(g.free) > 1 {
+			select {
+			case i := <-g.free:
+				i.close()
+				g.open.Add(-1)
+				g.slots <- struct{}{}
+			default:
+				quiet = false
+			}
+		}
+	}
+}
+
+// tick calls the guest from time to time.
+func (g *Guest) tick(ctx context.Context, every time.Duration) {
+	t := time.NewTicker(every)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-t.C:
+			g.tickOnce(ctx, now)
+		}
+	}
+}
+
+func (g *Guest) tickOnce(ctx context.Context, now time.Time) {
+	i, err := g.take(ctx)
+	if err != nil {
+		return
+	}
+	i.begin(ctx, nil, g.limits.Timeout)
+	if _, err = i.call(i.function(abi.ExportOnTick), api.EncodeI64(now.UnixMilli())); err != nil {
+		if ctx.Err() == nil {
+			g.Log.Error("guest failed", "function", abi.ExportOnTick, "error", cut(err))
+		}
+		g.Failed.Add(1)
+		g.fail(i)
+		return
+	}
+	g.put(i)
+}

@@ -1,0 +1,50 @@
+package sdk
+
+import (
+	"encoding/json"
+
+	"github.com/sluice-gateway/sluice/sdk/abi"
+)
+
+// Metric is a series. It is defined when it is first used.
+type Metric struct {
+	kind   int32
+	series []byte
+	id     int32
+}
+
+func newMetric(kind int32, name string, labels map[string]string) *Metric {
+	b, err := json.Marshal(struct {
+		Name   string            `json:"name"`
+		Labels map[string]string `json:"labels,omitempty"`
+	}{name, labels})
+	if err != nil {
+		panic(err) // of strings
+	}
+	return &Metric{kind: kind, series: b, id: -1}
+}
+
+// NewCounter is a counter; Add counts.
+func NewCounter(name string, labels map[string]string) *Metric {
+	return newMetric(abi.MetricCounter, name, labels)
+}
+
+// NewGauge is a gauge; Add sets it.
+func NewGauge(name string, labels map[string]string) *Metric {
+	return newMetric(abi.MetricGauge, name, labels)
+}
+
+// NewHistogram is a histogram; Add records a value.
+func NewHistogram(name string, labels map[string]string) *Metric {
+	return newMetric(abi.MetricHistogram, name, labels)
+}
+
+// Add counts, sets or records. Past the gateway's limit of series it does nothing.
+func (m *Metric) Add(value float64) {
+	if m.id < 0 {
+		if m.id = host.MetricDefine(m.kind, m.series); m.id < 0 {
+			return
+		}
+	}
+	host.MetricAdd(m.id, value)
+}
