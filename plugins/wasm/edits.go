@@ -66,10 +66,11 @@ func (b *batch) change(i int, e edit, desc int, input []byte, kind uint16) error
 		}
 		b.gone[i] = true
 	case abi.OpReject:
-		b.part.Refused = &Refusal{Code: e.arg, Message: string(e.name), Index: i}
+		code := e.arg
 		if kind == abi.KindFetch {
-			b.part.Refused.Code = authorizationFailed
+			code = authorizationFailed
 		}
+		b.part.reject(Refusal{Code: code, Message: string(e.name), Index: i})
 	}
 	return nil
 }
@@ -100,9 +101,8 @@ func (b *batch) settle(kind uint16, tombstones bool) {
 		case tombstones:
 			b.records[i].Value = nil
 		default:
-			b.part.Refused = &Refusal{Code: invalidRecord, Message: "dropped by a guest, which a broker would not take: see produce_drop", Index: i}
-			return
+			b.part.reject(Refusal{Code: invalidRecord, Message: "dropped by a guest, which a broker would not take: see produce_drop", Index: i})
 		}
 	}
-	b.gone = nil
+	b.gone = nil // all of them stay, in one way or another
 }

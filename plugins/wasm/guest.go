@@ -45,10 +45,10 @@ type Guest struct {
 	done  sync.WaitGroup
 
 	// Called, Failed and Replaced count calls, those that failed, and instances thrown away; Busy is the time
-	// in calls, in nanoseconds.
-	Called, Failed, Replaced, Busy atomic.Int64
-	open                           atomic.Int32
-	highest                        atomic.Uint32 // memory of an instance
+	// in calls, waiting for an instance included, and InGuest that in the guest's code, in nanoseconds.
+	Called, Failed, Replaced, Busy, InGuest atomic.Int64
+	open                                    atomic.Int32
+	highest                                 atomic.Uint32 // memory of an instance
 }
 
 // blockers is by how much the pool of a guest grows whose calls may wait for a cluster or another server.
@@ -183,7 +183,9 @@ func (g *Guest) exchange(ctx context.Context, i *instance, function string, h *H
 	err := i.put(block)
 	var out uint64
 	if err == nil {
+		entered := time.Now()
 		out, err = i.call(i.function(function), uint64(len(block)))
+		g.InGuest.Add(int64(time.Since(entered)))
 	}
 	if err == nil {
 		err = g.look(i, out, len(block), visit)

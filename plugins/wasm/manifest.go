@@ -108,15 +108,16 @@ func sees(list []Subscription, key kmsg.Key) (Subscription, bool) {
 	return list[i], true
 }
 
-func (m Manifest) shows(kind string) bool { return slices.Contains(m.Records, kind) }
+// Has reports whether the guest sees records of a kind, produce or fetch.
+func (m Manifest) Has(kind string) bool { return slices.Contains(m.Records, kind) }
 
 // keys are the rows that the guest stands in.
 func (m Manifest) keys() kafka.KeySet {
 	var keys []kmsg.Key
-	if m.shows("produce") {
+	if m.Has("produce") {
 		keys = append(keys, kmsg.Produce)
 	}
-	if m.shows("fetch") {
+	if m.Has("fetch") {
 		keys = append(keys, kmsg.Fetch)
 	}
 	for _, s := range slices.Concat(m.Requests, m.Responses) {

@@ -129,9 +129,9 @@ func addAnswer(r *kmsg.ProduceResponse, topic string, id [16]byte, p *Partition)
 	a := kmsg.NewProduceResponseTopicPartition()
 	a.Partition, a.ErrorCode, a.ErrorMessage = p.Number, p.Refused.Code, &p.Refused.Message
 	a.BaseOffset, a.LogAppendTime, a.LogStartOffset = -1, -1, -1
-	if p.Refused.Index >= 0 {
+	for i := range p.Rejected {
 		e := kmsg.NewProduceResponseTopicPartitionErrorRecord()
-		e.RelativeOffset, e.ErrorMessage = int32(p.Refused.Index), &p.Refused.Message
+		e.RelativeOffset, e.ErrorMessage = int32(p.Rejected[i].Index), &p.Rejected[i].Message
 		a.ErrorRecords = append(a.ErrorRecords, e)
 	}
 	for i := range r.Topics {

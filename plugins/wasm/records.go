@@ -23,8 +23,18 @@ type Partition struct {
 	Records []byte
 	// Out has the records after the guest, nil if it changed none.
 	Out []byte
-	// Refused is not nil if the guest refused a record: the partition is answered with it.
-	Refused *Refusal
+	// Refused is not nil if the guest refused a record: the partition is answered with it. Rejected are all of them.
+	Refused  *Refusal
+	Rejected []Refusal
+	// Dropped are the records left out, counted from the first of the partition that was shown.
+	Dropped []int
+	shown   int
+}
+
+func (p *Partition) reject(r Refusal) {
+	if p.Rejected = append(p.Rejected, r); p.Refused == nil {
+		p.Refused = &p.Rejected[0]
+	}
 }
 
 // Refusal is an answer with a Kafka error code.
@@ -43,6 +53,7 @@ func (r *Refusal) Error() string {
 type batch struct {
 	part    *Partition
 	at      int // its position in the partition's records
+	first   int // how many records of the partition stand before it
 	raw     kafka.Batch
 	records []kafka.Record
 	touched bool
@@ -82,10 +93,11 @@ func collect(parts []*Partition) (out []*batch, err error) {
 			if raw.IsControl() || raw.Count() == 0 || !raw.ValidCRC() { // who checks a broken one next must find it so
 				continue
 			}
-			b := &batch{part: p, at: at, raw: raw}
+			b := &batch{part: p, at: at, first: p.shown, raw: raw}
 			if b.records, err = kafka.Records(raw); err != nil {
 				return nil, err
 			}
+			p.shown += len(b.records)
 			out = append(out, b)
 		}
 	}
@@ -203,6 +215,8 @@ func assemble(parts []*Partition, batches []*batch, kind uint16) error {
 				for i := range b.records {
 					if !b.gone[i] {
 						kept = append(kept, b.records[i])
+					} else {
+						p.Dropped = append(p.Dropped, b.first+i)
 					}
 				}
 			}

@@ -78,7 +78,7 @@ func (w *Wasm) Intercept(ctx context.Context, req *plugin.Request, next plugin.H
 	}
 	var resp *plugin.Response
 	var err error
-	if req.Key == kmsg.Produce && m.shows("produce") {
+	if req.Key == kmsg.Produce && m.Has("produce") {
 		resp, err = w.produce(ctx, req, next)
 	} else {
 		resp, err = next.Handle(ctx, req)
@@ -86,7 +86,7 @@ func (w *Wasm) Intercept(ctx context.Context, req *plugin.Request, next plugin.H
 	if err != nil || resp == nil {
 		return resp, err
 	}
-	if req.Key == kmsg.Fetch && m.shows("fetch") {
+	if req.Key == kmsg.Fetch && m.Has("fetch") {
 		if resp, err = w.fetch(ctx, req, resp, state); err != nil {
 			return nil, err
 		}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluice-gateway/sluice/plugins/wasm/workbench"
+)
+
+func pluginCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "plugin", Short: "Make, build, test and measure plugins",
+		Long: `Tools for authors of plugins. Without a file, build, test and bench work on the project in the current folder.
+Guests run as they do in a gateway: metered, limited, with the same rules of Kafka.`,
+	}
+	cmd.AddCommand(pluginNew(), pluginBuild(), pluginTest(), pluginInspect(), pluginBench())
+	return cmd
+}
+
+func pluginNew() *cobra.Command {
+	var language string
+	cmd := &cobra.Command{
+		Use: "new NAME", Short: "Write a project into the folder NAME: code, cases, configuration, and the SDK",
+		Args: exactArgs(1, "one name"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := workbench.New(args[0], language, filepath.Base(args[0])); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s is there. Next:\n  cd %s\n  gateway plugin build\n  gateway plugin test\n", args[0], args[0])
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&language, "lang", "go", "the language: "+strings.Join(workbench.Languages, ", "))
+	return cmd
+}
+
+func pluginBuild() *cobra.Command {
+	return &cobra.Command{
+		Use: "build [FOLDER]", Short: "Build the project in a folder",
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			file, err := workbench.Build(cmd.Context(), folder(args))
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), file)
+			return nil
+		},
+	}
+}
+
+func folder(args []string) string {
+	if len(args) > 0 {
+		return args[0]
+	}
+	return "."
+}
+
+// module is the file that was named, or that of the project here, built.
+func module(cmd *cobra.Command, args []string) (string, error) {
+	if len(args) > 0 {
+		return args[0], nil
+	}
+	return workbench.Build(cmd.Context(), ".")
+}
+
+func pluginTest() *cobra.Command {
+	var update bool
+	cmd := &cobra.Command{
+		Use: "test [FILE CASES.yaml]", Short: "Run cases against a module: records in, what becomes of them out",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 1 || len(args) > 2 {
+				return &usageError{errors.New("name a module and its cases, or neither for the project in this folder")}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			path := "cases.yaml"
+			if len(args) > 1 {
+				path = args[1]
+			}
+			cases, err := workbench.LoadCases(path)
+			if err != nil {
+				return err
+			}
+			file, err := module(cmd, args)
+			if err != nil {
+				return err
+			}
+			outcomes, err := workbench.Test(cmd.Context(), file, cases, update, guestLog(cmd.ErrOrStderr()))
+			if err != nil {
+				return err
+			}
+			failed := 0
+			for _, o := range outcomes {
+				if o.Diff == "" {
+					fmt.Fprintf(cmd.OutOrStdout(), "ok    %s\n", o.Case.Name)
+					continue
+				}
+				failed++
+				fmt.Fprintf(cmd.OutOrStdout(), "FAIL  %s: %s\n", o.Case.Name, o.Diff)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%d passed, %d failed\n", len(outcomes)-failed, failed)
+			if failed > 0 {
+				return errFailed
+			}
+			if update {
+				return cases.Save(path)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&update, "update", false, "write what becomes of the records into the cases, as expected")
+	return cmd
+}
+
+// guestLog shows what a guest logs.
+func guestLog(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+func pluginInspect() *cobra.Command {
+	return &cobra.Command{
+		Use: "inspect FILE", Short: "Show a module: manifest, imports, size, time to compile, memory",
+		Args: exactArgs(1, "one module"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			i, err := workbench.Inspect(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return encode(cmd, i)
+		},
+	}
+}
+
+func encode(cmd *cobra.Command, v any) error {
+	e := json.NewEncoder(cmd.OutOrStdout())
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+func pluginBench() *cobra.Command {
+	l := workbench.Load{}
+	var config string
+	var budget time.Duration
+	var memory int64
+	cmd := &cobra.Command{
+		Use: "bench [FILE]", Short: "Measure a module: time per record, slow calls, memory",
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			file, err := module(cmd, args)
+			if err != nil {
+				return err
+			}
+			var settings any
+			if config != "" {
+				if err := json.Unmarshal([]byte(config), &settings); err != nil {
+					return &usageError{fmt.Errorf("--config: %w", err)}
+				}
+			}
+			b, err := workbench.Open(cmd.Context(), file, settings, nil)
+			if err != nil {
+				return err
+			}
+			m, err := b.Measure(cmd.Context(), l)
+			if err = errors.Join(err, b.Close()); err != nil {
+				return err
+			}
+			if err := encode(cmd, m); err != nil {
+				return err
+			}
+			switch {
+			case budget > 0 && m.PerRecord > budget:
+				return fmt.Errorf("%s per record is over the budget of %s", m.PerRecord, budget)
+			case memory > 0 && int64(m.Memory) > memory<<20:
+				return fmt.Errorf("an instance had %d MiB, the budget is %d", m.Memory>>20, memory)
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.IntVar(&l.Records, "records", 500, "records in a call")
+	f.IntVar(&l.Size, "size", 200, "bytes of a value")
+	f.IntVar(&l.Total, "total", 1_000_000, "records in all")
+	f.StringVar(&l.Topic, "topic", "bench", "the topic")
+	f.BoolVar(&l.Fetch, "fetch", false, "show records as a consumer gets them, not as a producer sends them")
+	f.StringVar(&config, "config", "", "the guest's configuration, JSON")
+	f.DurationVar(&budget, "budget", 0, "the most that a record may take; more is a failure")
+	f.Int64Var(&memory, "memory-budget", 0, "the most MiB that an instance may have; more is a failure")
+	return cmd
+}

@@ -1,0 +1,269 @@
+// Package workbench has the tools for authors of plugins: projects, cases, measurements. They run guests with the
+// host that gateways run them with.
+package workbench
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// Cases is a file of cases: records in, and what is to become of them.
+type Cases struct {
+	Config any    `yaml:"config,omitempty"`
+	Cases  []Case `yaml:"cases"`
+}
+
+// Case is one call of a guest.
+type Case struct {
+	Name    string   `yaml:"name"`
+	Kind    string   `yaml:"kind"` // produce or fetch
+	Client  Client   `yaml:"client,omitempty"`
+	Records []Record `yaml:"records"`
+	Expect  Expect   `yaml:"expect"`
+}
+
+// Client is who sends the request.
+type Client struct {
+	ID string `yaml:"id,omitempty"`
+}
+
+// Record is a record. Partitions are told apart by Topic and Partition; in what is expected both may be left out.
+type Record struct {
+	Topic     string  `yaml:"topic,omitempty"`
+	Partition int32   `yaml:"partition,omitempty"`
+	Key       *Text   `yaml:"key,omitempty"`
+	Value     *Text   `yaml:"value,omitempty"`
+	Headers   Headers `yaml:"headers,omitempty"`
+	Timestamp int64   `yaml:"timestamp,omitempty"`
+}
+
+// Expect is what is to become of the records of a case.
+type Expect struct {
+	// Records are those that go on, in order.
+	Records []Record `yaml:"records,omitempty"`
+	// Dropped and Rejected are indexes of records of the case; Rejected says with which code.
+	Dropped  []int         `yaml:"dropped,omitempty"`
+	Rejected map[int]int16 `yaml:"rejected,omitempty"`
+	Refused  *Refused      `yaml:"refused,omitempty"`
+}
+
+// Refused is a refusal of all of it; Message is a part of its text.
+type Refused struct {
+	Code    int16  `yaml:"code"`
+	Message string `yaml:"message,omitempty"`
+}
+
+// Text is bytes: a string, or {hex: ...} or {base64: ...}. A nil *Text is null.
+type Text struct{ Bytes []byte }
+
+// UnmarshalYAML reads a text.
+func (t *Text) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind == yaml.ScalarNode {
+		t.Bytes = []byte(n.Value)
+		return nil
+	}
+	var coded struct {
+		Hex    *string `yaml:"hex"`
+		Base64 *string `yaml:"base64"`
+	}
+	err := n.Decode(&coded)
+	switch {
+	case err != nil:
+	case coded.Hex != nil:
+		t.Bytes, err = hex.DecodeString(strings.Join(strings.Fields(*coded.Hex), ""))
+	case coded.Base64 != nil:
+		t.Bytes, err = base64.StdEncoding.DecodeString(*coded.Base64)
+	default:
+		err = errors.New("a text is a string, {hex: ...} or {base64: ...}")
+	}
+	if err != nil {
+		return fmt.Errorf("line %d: %w", n.Line, err)
+	}
+	return nil
+}
+
+// MarshalYAML writes a string if it is one.
+func (t *Text) MarshalYAML() (any, error) {
+	if isText(t.Bytes) {
+		return string(t.Bytes), nil
+	}
+	return map[string]string{"hex": hex.EncodeToString(t.Bytes)}, nil
+}
+
+func isText(b []byte) bool {
+	return !bytes.ContainsFunc(b, func(r rune) bool { return r == '\uFFFD' || r < ' ' && r != '\n' && r != '\t' })
+}
+
+func text(b []byte) *Text {
+	if b == nil {
+		return nil
+	}
+	return &Text{b}
+}
+
+func (t *Text) bytes() []byte {
+	if t == nil {
+		return nil
+	}
+	return slices.Clip(append([]byte{}, t.Bytes...))
+}
+
+// Headers are the headers of a record, in order.
+type Headers []Header
+
+// Header is one of them.
+type Header struct {
+	Key   string
+	Value *Text
+}
+
+// UnmarshalYAML reads a map, whose keys may stand in it several times.
+func (h *Headers) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind != yaml.MappingNode {
+		return fmt.Errorf("line %d: headers are a map", n.Line)
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		one := Header{Key: n.Content[i].Value}
+		if v := n.Content[i+1]; v.Tag != "!!null" {
+			one.Value = &Text{}
+			if err := one.Value.UnmarshalYAML(v); err != nil {
+				return err
+			}
+		}
+		*h = append(*h, one)
+	}
+	return nil
+}
+
+// MarshalYAML writes a map.
+func (h Headers) MarshalYAML() (any, error) {
+	n := &yaml.Node{Kind: yaml.MappingNode, Style: yaml.FlowStyle}
+	for _, one := range h {
+		var k, v yaml.Node
+		if err := errors.Join(k.Encode(one.Key), v.Encode(one.Value)); err != nil {
+			return nil, err
+		}
+		n.Content = append(n.Content, &k, &v)
+	}
+	return n, nil
+}
+
+// LoadCases reads a file of cases.
+func LoadCases(path string) (*Cases, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var c Cases
+	d := yaml.NewDecoder(bytes.NewReader(b))
+	d.KnownFields(true)
+	if err := d.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	for i, k := range c.Cases {
+		switch {
+		case k.Kind != "produce" && k.Kind != "fetch":
+			return nil, fmt.Errorf("%s: case %d (%s): kind is produce or fetch", path, i+1, k.Name)
+		case len(k.Records) == 0:
+			return nil, fmt.Errorf("%s: case %d (%s) has no records", path, i+1, k.Name)
+		}
+	}
+	return &c, nil
+}
+
+// Save writes the cases.
+func (c *Cases) Save(path string) error {
+	var b bytes.Buffer
+	e := yaml.NewEncoder(&b)
+	e.SetIndent(2)
+	if err := errors.Join(e.Encode(c), e.Close()); err != nil {
+		return err
+	}
+	return os.WriteFile(path, b.Bytes(), 0o644)
+}
+
+// differ compares what became of a case with what was expected; "" is the same.
+func (e Expect) differ(got Expect) string {
+	switch {
+	case (e.Refused == nil) != (got.Refused == nil), e.Refused != nil && (e.Refused.Code != got.Refused.Code || !strings.Contains(got.Refused.Message, e.Refused.Message)):
+		return fmt.Sprintf("refused: got %s, want %s", show(got.Refused), show(e.Refused))
+	case !maps.Equal(e.Rejected, got.Rejected):
+		return fmt.Sprintf("rejected: got %v, want %v", got.Rejected, e.Rejected)
+	case len(e.Dropped) > 0 && !slices.Equal(e.Dropped, got.Dropped):
+		return fmt.Sprintf("dropped: got %v, want %v", got.Dropped, e.Dropped)
+	case e.Refused != nil || len(e.Rejected) > 0 && e.Records == nil:
+		return ""
+	case len(e.Records) != len(got.Records):
+		return fmt.Sprintf("%d records go on, want %d", len(got.Records), len(e.Records))
+	}
+	for i, want := range e.Records {
+		if diff := want.differ(got.Records[i]); diff != "" {
+			return fmt.Sprintf("record %d: %s", i, diff)
+		}
+	}
+	return ""
+}
+
+func show(r *Refused) string {
+	if r == nil {
+		return "nothing"
+	}
+	return fmt.Sprintf("%d %q", r.Code, r.Message)
+}
+
+func (r Record) differ(got Record) string {
+	for _, f := range []struct {
+		name      string
+		got, want *Text
+	}{{"key", got.Key, r.Key}, {"value", got.Value, r.Value}} {
+		if !same(f.got, f.want) {
+			return fmt.Sprintf("%s: got %s, want %s", f.name, f.got, f.want)
+		}
+	}
+	if len(got.Headers) != len(r.Headers) {
+		return fmt.Sprintf("headers: got %s, want %s", got.Headers, r.Headers)
+	}
+	for i, h := range r.Headers {
+		if g := got.Headers[i]; g.Key != h.Key || !same(g.Value, h.Value) {
+			return fmt.Sprintf("headers: got %s, want %s", got.Headers, r.Headers)
+		}
+	}
+	if r.Timestamp != 0 && r.Timestamp != got.Timestamp {
+		return fmt.Sprintf("timestamp: got %d, want %d", got.Timestamp, r.Timestamp)
+	}
+	return ""
+}
+
+func same(a, b *Text) bool {
+	return (a == nil) == (b == nil) && (a == nil || bytes.Equal(a.Bytes, b.Bytes))
+}
+
+// String shows a text as it is written.
+func (t *Text) String() string {
+	switch {
+	case t == nil:
+		return "null"
+	case isText(t.Bytes):
+		return fmt.Sprintf("%q", t.Bytes)
+	}
+	return "hex " + hex.EncodeToString(t.Bytes)
+}
+
+// String shows headers as they are written.
+func (h Headers) String() string {
+	parts := make([]string, len(h))
+	for i, one := range h {
+		parts[i] = one.Key + ": " + one.Value.String()
+	}
+	return "{" + strings.Join(parts, ", ") + "}"
+}

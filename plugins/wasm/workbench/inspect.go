@@ -1,0 +1,45 @@
+package workbench
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/sluice-gateway/sluice/plugins/wasm"
+)
+
+// Inspected is what a module is.
+type Inspected struct {
+	Manifest  wasm.Manifest `json:"manifest"`
+	Digest    string        `json:"sha256"`
+	Bytes     int           `json:"bytes"`
+	Imports   []string      `json:"imports"`
+	Exports   []string      `json:"exports"`
+	CompileMS int64         `json:"compile_ms"`
+	StartUS   int64         `json:"instance_start_us"`
+	Instance  uint32        `json:"instance_bytes"`
+}
+
+// Inspect compiles a module and starts an instance, without a configuration.
+func Inspect(ctx context.Context, file string) (i Inspected, err error) {
+	code, err := os.ReadFile(file)
+	if err != nil {
+		return i, err
+	}
+	m, err := wasm.Compile(ctx, code, wasm.DefaultLimits().Memory)
+	if err != nil {
+		return i, err
+	}
+	defer func() { err = errors.Join(err, m.Close()) }()
+	i = Inspected{Manifest: m.Manifest, Digest: m.Digest, Bytes: m.Size, Imports: m.Imports(), Exports: m.Exports(), CompileMS: m.Compiled.Milliseconds()}
+	began := time.Now()
+	g, err := wasm.NewGuest(ctx, m, wasm.Options{Name: m.Name, Limits: wasm.DefaultLimits()}, wasm.NewStore(0), wasm.NewMetrics())
+	if err != nil {
+		return i, err
+	}
+	i.StartUS = time.Since(began).Microseconds()
+	_, i.Instance = g.Instances()
+	g.Close()
+	return i, nil
+}

@@ -1,0 +1,164 @@
+package workbench
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"text/template"
+
+	"github.com/sluice-gateway/sluice/sdk"
+)
+
+//go:embed templates
+var templates embed.FS
+
+// Languages that projects can be in.
+var Languages = []string{"go", "rust", "c"}
+
+var projectName = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
+
+// New writes a project: a plugin that works, its cases, a configuration to run it with, and the SDK, so that it builds
+// without a network.
+func New(dir, language, name string) error {
+	if !projectName.MatchString(name) {
+		return fmt.Errorf("%q: a name begins with a lower-case letter, and has lower-case letters, digits, - and _", name)
+	}
+	if _, err := fs.Stat(templates, path.Join("templates", language)); err != nil {
+		return fmt.Errorf("no language %q: choose one of %s", language, strings.Join(Languages, ", "))
+	}
+	if _, err := os.Stat(dir); err == nil {
+		return fmt.Errorf("%s is there already", dir)
+	}
+	data := map[string]string{"Name": name, "Crate": strings.ReplaceAll(name, "-", "_")}
+	if err := expand(path.Join("templates", "all"), dir, data); err != nil {
+		return err
+	}
+	if err := expand(path.Join("templates", language), dir, data); err != nil {
+		return err
+	}
+	return copySDK(language, filepath.Join(dir, "sluice"))
+}
+
+// expand writes templates; a name that ends in .tmpl loses that, so that they are no Go files here, and dot- is a dot.
+func expand(from, dir string, data map[string]string) error {
+	return fs.WalkDir(templates, from, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := templates.ReadFile(p)
+		if err != nil {
+			return err
+		}
+		t, err := template.New(p).Parse(string(b))
+		if err != nil {
+			return err
+		}
+		var out bytes.Buffer
+		if err := t.Execute(&out, data); err != nil {
+			return err
+		}
+		return write(filepath.Join(dir, strings.Replace(strings.TrimSuffix(strings.TrimPrefix(p, from+"/"), ".tmpl"), "dot-", ".", 1)), out.Bytes())
+	})
+}
+
+func write(file string, b []byte) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(file, b, 0o644)
+}
+
+// copySDK puts the SDK of a language beside a project.
+func copySDK(language, dir string) error {
+	from, to := language, "."
+	if language == "go" {
+		if err := write(filepath.Join(dir, "go.mod"), []byte("module github.com/sluice-gateway/sluice\n\ngo 1.24\n")); err != nil {
+			return err
+		}
+		from, to = ".", "sdk"
+	}
+	return fs.WalkDir(sdk.Source, from, func(p string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir():
+			return nil
+		case language == "go" && (path.Ext(p) != ".go" || p == "source.go" || strings.HasSuffix(p, "_test.go")):
+			return nil
+		}
+		b, err := sdk.Source.ReadFile(p)
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(filepath.FromSlash(from), filepath.FromSlash(p))
+		if err != nil {
+			return err
+		}
+		return write(filepath.Join(dir, to, rel), b)
+	})
+}
+
+// Language tells what a project is written in.
+func Language(dir string) (string, error) {
+	for file, language := range map[string]string{"go.mod": "go", "Cargo.toml": "rust", "plugin.c": "c"} {
+		if _, err := os.Stat(filepath.Join(dir, file)); err == nil {
+			return language, nil
+		}
+	}
+	return "", fmt.Errorf("%s is no project of a plugin: it has no go.mod, Cargo.toml or plugin.c; make one with `gateway plugin new`", dir)
+}
+
+// Build builds the project in a folder and returns the module's file.
+func Build(ctx context.Context, dir string) (string, error) {
+	language, err := Language(dir)
+	if err != nil {
+		return "", err
+	}
+	dir, err = filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	out := filepath.Join(dir, filepath.Base(dir)+".wasm")
+	part := out + ".part"
+	defer func() { _ = os.Remove(part) }()
+	var cmd *exec.Cmd
+	switch language {
+	case "go":
+		cmd = exec.CommandContext(ctx, "go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", part, ".")
+		cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOWORK=off", "GOFLAGS=-mod=mod")
+	case "rust":
+		cmd = exec.CommandContext(ctx, "cargo", "build", "--release", "--offline", "--target", "wasm32-unknown-unknown")
+	case "c":
+		cmd = exec.CommandContext(ctx, "clang", "--target=wasm32-wasi", "--sysroot=/usr", "-O2", "-mbulk-memory", "-mexec-model=reactor", "-Isluice", "-o", part, "plugin.c")
+	}
+	cmd.Dir = dir
+	if b, err := cmd.CombinedOutput(); err != nil {
+		if errors.Is(err, exec.ErrNotFound) {
+			return "", fmt.Errorf("%s is not installed: %w", cmd.Args[0], err)
+		}
+		return "", fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, b)
+	}
+	if language == "rust" {
+		found, err := filepath.Glob(filepath.Join(dir, "target", "wasm32-unknown-unknown", "release", "*.wasm"))
+		if err != nil || len(found) != 1 {
+			return "", fmt.Errorf("cargo has made no module: %v", found)
+		}
+		b, err := os.ReadFile(found[0])
+		if err != nil {
+			return "", err
+		}
+		if err := os.WriteFile(part, b, 0o644); err != nil {
+			return "", err
+		}
+	}
+	return out, os.Rename(part, out) // at once: a gateway may be watching it
+}

@@ -1,0 +1,179 @@
+package workbench
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/plugins/wasm"
+	"github.com/sluice-gateway/sluice/sdk/abi"
+)
+
+// Bench is a guest on the bench, with all capabilities that work without a cluster.
+type Bench struct {
+	*wasm.Guest
+}
+
+// Open compiles a module and starts a guest of it; config is any value that JSON can hold, nil for none.
+func Open(ctx context.Context, file string, config any, log *slog.Logger) (*Bench, error) {
+	code, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	m, err := wasm.Compile(ctx, code, wasm.DefaultLimits().Memory)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	var settings []byte
+	if config != nil {
+		if settings, err = json.Marshal(config); err != nil {
+			return nil, errors.Join(err, m.Close())
+		}
+	}
+	g, err := wasm.NewGuest(ctx, m, wasm.Options{
+		Name: m.Manifest.Name, Settings: settings, Limits: wasm.DefaultLimits(), Grant: m.Host, Log: log,
+	}, wasm.NewStore(wasm.DefaultLimits().KV), wasm.NewMetrics())
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", file, err), m.Close())
+	}
+	return &Bench{g}, nil
+}
+
+// Close ends the guest.
+func (b *Bench) Close() error {
+	b.Guest.Close()
+	return b.Module.Close()
+}
+
+// Run shows the records of a case to the guest and returns what became of them.
+func (b *Bench) Run(ctx context.Context, c Case) (got Expect, err error) {
+	parts, first, err := partitions(c)
+	if err != nil {
+		return got, err
+	}
+	h := &wasm.Head{Kind: abi.KindProduce, Key: int16(kmsg.Produce), Version: 9, ClientID: c.Client.ID}
+	if c.Kind == "fetch" {
+		h.Kind, h.Key, h.Version = abi.KindFetch, int16(kmsg.Fetch), 12
+	}
+	err = b.Records(ctx, h, parts)
+	var refusal *wasm.Refusal
+	if errors.As(err, &refusal) {
+		return Expect{Refused: &Refused{refusal.Code, refusal.Message}}, nil
+	}
+	if err != nil {
+		return got, err
+	}
+	for i, p := range parts {
+		for _, r := range p.Rejected {
+			if got.Rejected == nil {
+				got.Rejected = map[int]int16{}
+			}
+			got.Rejected[first[i]+r.Index] = r.Code
+		}
+		for _, d := range p.Dropped {
+			got.Dropped = append(got.Dropped, first[i]+d)
+		}
+		if p.Refused != nil {
+			continue
+		}
+		out := p.Out
+		if out == nil {
+			out = p.Records
+		}
+		for _, raw := range kafka.Batches(out) {
+			list, err := kafka.Records(raw)
+			if err != nil || !raw.ValidCRC() {
+				return got, fmt.Errorf("the batch that was made is broken: %w", err)
+			}
+			for _, r := range list {
+				got.Records = append(got.Records, record(r))
+			}
+		}
+	}
+	return got, nil
+}
+
+func record(r kafka.Record) Record {
+	out := Record{Key: text(r.Key), Value: text(r.Value), Timestamp: r.Timestamp}
+	for _, h := range r.Headers {
+		out.Headers = append(out.Headers, Header{h.Key, text(h.Value)})
+	}
+	return out
+}
+
+// partitions makes batches of the records of a case: those of one partition that stand side by side are one. first is
+// the index of each one's first record.
+func partitions(c Case) (parts []*wasm.Partition, first []int, err error) {
+	var list []kafka.Record
+	flush := func() error {
+		if len(list) == 0 {
+			return nil
+		}
+		raw, err := batch(list)
+		parts[len(parts)-1].Records, list = raw, nil
+		return err
+	}
+	for i, r := range c.Records {
+		if n := len(parts); n == 0 || parts[n-1].Topic != r.Topic || parts[n-1].Number != r.Partition {
+			if err := flush(); err != nil {
+				return nil, nil, err
+			}
+			parts, first = append(parts, &wasm.Partition{Topic: r.Topic, Number: r.Partition}), append(first, i)
+		}
+		one := kafka.Record{Offset: int64(len(list)), Timestamp: r.Timestamp, Key: r.Key.bytes(), Value: r.Value.bytes()}
+		for _, h := range r.Headers {
+			one.Headers = append(one.Headers, kmsg.Header{Key: h.Key, Value: h.Value.bytes()})
+		}
+		list = append(list, one)
+	}
+	return parts, first, flush()
+}
+
+// batch makes a batch of a producer without an id.
+func batch(list []kafka.Record) (kafka.Batch, error) {
+	b := make(kafka.Batch, kafka.BatchHeader)
+	b[16] = 2
+	binary.BigEndian.PutUint64(b[27:], uint64(list[0].Timestamp))
+	binary.BigEndian.PutUint64(b[43:], ^uint64(0))
+	binary.BigEndian.PutUint16(b[51:], ^uint16(0))
+	binary.BigEndian.PutUint32(b[53:], ^uint32(0))
+	return kafka.Rebuild(b, list, kafka.CloseGaps)
+}
+
+// Outcome is how a case ended; Diff is "" if it is as expected.
+type Outcome struct {
+	Case *Case
+	Diff string
+}
+
+// Test runs all cases on a fresh guest of the module. With update, what became of them is written into them as
+// expected.
+func Test(ctx context.Context, file string, cases *Cases, update bool, log *slog.Logger) (out []Outcome, err error) {
+	b, err := Open(ctx, file, cases.Config, log)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, b.Close()) }()
+	for i := range cases.Cases {
+		c := &cases.Cases[i]
+		got, err := b.Run(ctx, *c)
+		o := Outcome{Case: c}
+		switch {
+		case err != nil:
+			o.Diff = err.Error()
+		case update:
+			c.Expect = got
+		default:
+			o.Diff = c.Expect.differ(got)
+		}
+		out = append(out, o)
+	}
+	return out, nil
+}

@@ -1,0 +1,168 @@
+package workbench
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// project makes and builds a project.
+func project(t *testing.T, language string) (dir, file string) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "my-plugin")
+	if err := New(dir, language, "my-plugin"); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GOPROXY", "off") // an author may have no network
+	file, err := Build(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir, file
+}
+
+// TestFromNothingToAPlugin: a new project builds without a network, passes its own tests and cases, says what it is, and
+// stays within a budget.
+func TestFromNothingToAPlugin(t *testing.T) {
+	dir, file := project(t, "go")
+	cmd := exec.Command("go", "test", "./...")
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("go test: %v\n%s", err, out)
+	}
+	cases, err := LoadCases(filepath.Join(dir, "cases.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	outcomes, err := Test(t.Context(), file, cases, false, nil)
+	if err != nil || len(outcomes) != 2 {
+		t.Fatalf("%v, %d cases", err, len(outcomes))
+	}
+	for _, o := range outcomes {
+		if o.Diff != "" {
+			t.Errorf("%s: %s", o.Case.Name, o.Diff)
+		}
+	}
+	i, err := Inspect(t.Context(), file)
+	if err != nil || i.Manifest.Name != "my-plugin" || !i.Manifest.Has("produce") || i.Instance == 0 || i.Bytes == 0 {
+		t.Errorf("%v, %+v", err, i)
+	}
+	b, err := Open(t.Context(), file, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := b.Measure(t.Context(), Load{Topic: "t", Records: 100, Size: 200, Total: 10_000})
+	if err != nil || m.Records != 10_000 || m.PerRecord <= 0 || m.Guest <= 0 || m.Guest > m.PerRecord || m.P99 < m.P50 || m.Memory > 16<<20 || m.Failures != 0 {
+		t.Errorf("%v, %+v", err, m)
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestCasesThatFail say what is different, and -update makes them pass.
+func TestCasesThatFail(t *testing.T) {
+	_, file := project(t, "go")
+	path := filepath.Join(t.TempDir(), "cases.yaml")
+	if err := os.WriteFile(path, []byte(`
+config: {header: via, value: sluice}
+cases:
+  - name: wrong value
+    kind: produce
+    records: [{topic: t, key: k, value: v}]
+    expect: {records: [{key: k, value: w, headers: {via: sluice}}]}
+  - name: wrong header
+    kind: produce
+    records: [{topic: t, value: {hex: "00ff"}}, {topic: t, partition: 1, value: null, headers: {a: null, a: x}}]
+    expect: {records: [{value: {base64: "AP8="}, headers: {via: other}}, {}]}
+  - name: refused
+    kind: fetch
+    records: [{topic: t, value: v}]
+    expect: {refused: {code: 29}}
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cases, err := LoadCases(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	outcomes, err := Test(t.Context(), file, cases, false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{`value: got "v", want "w"`, `headers: got {via: "sluice"}, want {via: "other"}`, `refused: got nothing, want 29`} {
+		if !strings.Contains(outcomes[i].Diff, want) {
+			t.Errorf("%s: %q, want %q", outcomes[i].Case.Name, outcomes[i].Diff, want)
+		}
+	}
+	if _, err := Test(t.Context(), file, cases, true, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := cases.Save(path); err != nil {
+		t.Fatal(err)
+	}
+	if cases, err = LoadCases(path); err != nil {
+		t.Fatal(err)
+	}
+	outcomes, err = Test(t.Context(), file, cases, false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range outcomes {
+		if o.Diff != "" {
+			t.Errorf("after the update: %s: %s", o.Case.Name, o.Diff)
+		}
+	}
+}
+
+// TestMistakes are said so that they can be mended.
+func TestMistakes(t *testing.T) {
+	dir := t.TempDir()
+	for name, c := range map[string]struct {
+		err  error
+		want string
+	}{
+		"a folder that is there": {New(dir, "go", "x"), "is there already"},
+		"a bad name":             {New(filepath.Join(dir, "x"), "go", "X y"), "a name begins with"},
+		"no such language":       {New(filepath.Join(dir, "x"), "cobol", "x"), "choose one of go"},
+	} {
+		if c.err == nil || !strings.Contains(c.err.Error(), c.want) {
+			t.Errorf("%s: %v", name, c.err)
+		}
+	}
+	if _, err := Build(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "gateway plugin new") {
+		t.Errorf("no project: %v", err)
+	}
+	broken, _ := project(t, "go")
+	if err := os.WriteFile(filepath.Join(broken, "main.go"), []byte("package main\n\nfunc main() { nothing }\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Build(t.Context(), broken); err == nil || !strings.Contains(err.Error(), "undefined: nothing") {
+		t.Errorf("code that does not compile: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if _, err := Open(ctx, filepath.Join(broken, "main.go"), nil, nil); err == nil || !strings.Contains(err.Error(), "not a WASM module") {
+		t.Errorf("no module: %v", err)
+	}
+	for text, want := range map[string]string{
+		"cases: [{name: a, kind: both, records: [{}]}]":                           "kind is produce or fetch",
+		"cases: [{name: a, kind: fetch}]":                                         "has no records",
+		"cases: [{name: a, kind: fetch, record: [{}]}]":                           "record not found",
+		"cases: [{name: a, kind: fetch, records: [{value: {oct: 7}}]}]":           "a text is a string",
+		"cases: [{name: a, kind: fetch, records: [{value: {hex: zz}}]}]":          "invalid byte",
+		"cases: [{name: a, kind: fetch, records: [{value: x, headers: [a, b]}]}]": "headers are a map",
+	} {
+		path := filepath.Join(dir, "cases.yaml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := LoadCases(path); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+}
