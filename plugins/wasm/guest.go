@@ -37,6 +37,7 @@ type Guest struct {
 	metrics *Metrics
 	breaker breaker
 	lines   lines
+	blocks  blocks
 
 	free  chan *instance
 	slots chan struct{} // room for instances that don't exist yet
@@ -114,13 +115,15 @@ func (g *Guest) put(i *instance) {
 	g.free <- i
 }
 
-// take waits for an instance, or starts one if there is room.
-func (g *Guest) take(ctx context.Context) (*instance, error) {
+// take waits for an instance, or starts one if there is room. The wait is a part of the call's time.
+func (g *Guest) take(ctx context.Context, began time.Time) (*instance, error) {
 	select {
 	case i := <-g.free:
 		return i, nil
 	default:
 	}
+	ctx, cancel := context.WithDeadlineCause(ctx, began.Add(g.limits.Timeout), ErrDeadline)
+	defer cancel()
 	select {
 	case i := <-g.free:
 		return i, nil
@@ -161,9 +164,7 @@ func (g *Guest) invoke(ctx context.Context, function string, h *Head, block []by
 		return errOpen
 	}
 	began := time.Now()
-	waits, cancel := context.WithDeadlineCause(ctx, began.Add(g.limits.Timeout), ErrDeadline)
-	i, err := g.take(waits)
-	cancel()
+	i, err := g.take(ctx, began)
 	if err == nil {
 		err = g.exchange(ctx, i, function, h, block, began, visit)
 	}

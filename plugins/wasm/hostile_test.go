@@ -232,7 +232,7 @@ func FuzzResult(f *testing.F) {
 		batches, _ := collect([]*Partition{{Records: b}})
 		g := &Guest{limits: DefaultLimits()}
 		call := g.portions(batches)[0]
-		block, n := g.encode(&Head{Kind: 1}, call)
+		block, n := g.encode(nil, &Head{Kind: 1}, call)
 		if change(call, n, r.changes, block, 1) == nil && batches[0].touched {
 			batches[0].settle(1, true)
 			p := batches[0].part

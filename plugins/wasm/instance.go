@@ -29,6 +29,7 @@ type instance struct {
 	ctx     context.Context
 	alloc   api.Function
 	idle    api.Function
+	known   map[string]api.Function
 	at, cap uint32 // the input buffer
 	stack   [4]uint64
 
@@ -46,7 +47,7 @@ func of(ctx context.Context) *instance { return ctx.Value(instanceKey{}).(*insta
 
 // open starts an instance.
 func (m *Module) open(ctx context.Context, g *Guest) (*instance, error) {
-	i := &instance{guest: g}
+	i := &instance{guest: g, known: map[string]api.Function{}}
 	i.ctx = context.WithValue(context.Background(), instanceKey{}, i)
 	lines := &lineWriter{guest: g}
 	cfg := wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize", "_start").
@@ -57,7 +58,8 @@ func (m *Module) open(ctx context.Context, g *Guest) (*instance, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
-	i.module, i.alloc, i.idle = module, module.ExportedFunction(abi.ExportAlloc), module.ExportedFunction(abi.ExportIdle)
+	i.module = module
+	i.alloc, i.idle = i.function(abi.ExportAlloc), i.function(abi.ExportIdle)
 	return i, nil
 }
 
@@ -92,7 +94,15 @@ func (i *instance) sleep(ns int64) {
 	i.yield()
 }
 
-func (i *instance) function(name string) api.Function { return i.module.ExportedFunction(name) }
+// function is an exported function, nil if there is none. Each has a stack of its own, so it is looked up once.
+func (i *instance) function(name string) api.Function {
+	f, ok := i.known[name]
+	if !ok {
+		f = i.module.ExportedFunction(name)
+		i.known[name] = f
+	}
+	return f
+}
 
 // run calls a function within startLimit.
 func (i *instance) run(ctx context.Context, f api.Function, args ...uint64) (uint64, error) {

@@ -13,7 +13,10 @@ import (
 
 // message shows a body to the guest. What result holds is a copy.
 func (g *Guest) message(ctx context.Context, function string, h *Head, body []byte, visit func(result) error) error {
-	block := h.append(make([]byte, 0, abi.HeadSize+256+len(body)), time.Now().Add(g.limits.Timeout), 0, 0, body)
+	buffer := g.blocks.get()
+	defer g.blocks.put(buffer)
+	block := h.append((*buffer)[:0], time.Now().Add(g.limits.Timeout), 0, 0, body)
+	*buffer = block
 	return g.invoke(ctx, function, h, block, func(out, _ []byte) error {
 		r, err := parseResult(bytes.Clone(out))
 		if err != nil {

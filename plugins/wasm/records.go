@@ -3,6 +3,7 @@ package wasm
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
@@ -106,7 +107,10 @@ func collect(parts []*Partition) (out []*batch, err error) {
 
 // show makes one call.
 func (g *Guest) show(ctx context.Context, h *Head, call []shown) error {
-	block, records := g.encode(h, call)
+	buffer := g.blocks.get()
+	defer g.blocks.put(buffer)
+	block, records := g.encode((*buffer)[:0], h, call)
+	*buffer = block
 	var refusal error // is no failure of the guest
 	err := g.invoke(ctx, abi.ExportOnRecords, h, block, func(out, input []byte) error {
 		r, err := parseResult(out)
@@ -131,15 +135,15 @@ func (g *Guest) show(ctx context.Context, h *Head, call []shown) error {
 }
 
 // encode writes the record block of a call.
-func (g *Guest) encode(h *Head, call []shown) (block []byte, records int) {
-	size := 0
+func (g *Guest) encode(out []byte, h *Head, call []shown) (block []byte, records int) {
+	size := abi.HeadSize + 512 + len(call)*(abi.GroupSize+256)
 	for _, s := range call {
 		records += s.last - s.first
 		for i := s.first; i < s.last; i++ {
 			size += recordSize(&s.batch.records[i])
 		}
 	}
-	out := make([]byte, 0, abi.HeadSize+256+len(call)*(abi.GroupSize+64)+size)
+	out = slices.Grow(out, size)
 	out = h.append(out, time.Now().Add(g.limits.Timeout), len(call), records, nil)
 	n := 0
 	for i, s := range call {

@@ -52,7 +52,7 @@ func (g *Guest) tick(ctx context.Context, every time.Duration) {
 }
 
 func (g *Guest) tickOnce(ctx context.Context, now time.Time) {
-	i, err := g.take(ctx)
+	i, err := g.take(ctx, time.Now())
 	if err != nil {
 		return
 	}

@@ -102,8 +102,9 @@ func (p *probe) records(r *sdk.Records) error {
 			rec.AddHeader("new", []byte("n"))
 			rec.AddHeader("null", nil)
 		case strings.HasPrefix(v, "upper"):
-			for i, c := range rec.Value() {
-				rec.Value()[i] = c &^ 0x20
+			b := rec.Value()
+			for i, c := range b {
+				b[i] = c &^ 0x20
 			}
 			rec.SetValueInPlace()
 		case v == "where":
