@@ -2,10 +2,10 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 
 	"github.com/sluice-gateway/sluice/sdk"
+	"github.com/sluice-gateway/sluice/sdk/examples/internal/conf"
 )
 
 type header struct {
@@ -14,7 +14,7 @@ type header struct {
 }
 
 func (h *header) Configure(b []byte) error {
-	if err := json.Unmarshal(b, h); err != nil {
+	if err := conf.Strict(b, h); err != nil {
 		return err
 	}
 	if h.Key == "" {
@@ -25,7 +25,7 @@ func (h *header) Configure(b []byte) error {
 
 func (h *header) OnProduce(r *sdk.Records) error {
 	for _, rec := range r.All() {
-		if _, ok := rec.Header(h.Key); !ok {
+		if _, ok := rec.Header(h.Key); !ok && h.Key != "" {
 			rec.AddHeader(h.Key, []byte(h.Value))
 		}
 	}

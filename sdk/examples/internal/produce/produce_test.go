@@ -1,0 +1,93 @@
+package produce
+
+import (
+	"encoding/binary"
+	"hash/crc32"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/sdk"
+	"github.com/sluice-gateway/sluice/sdk/abi"
+)
+
+var records = []Record{
+	{Key: []byte("k"), Value: []byte("v"), Timestamp: time.UnixMilli(5000), Headers: []kmsg.Header{{Key: "h", Value: []byte("x")}, {Key: "n"}}},
+	{Value: []byte(strings.Repeat("y", 300)), Timestamp: time.UnixMilli(4000)},
+}
+
+func TestBatch(t *testing.T) {
+	b := Batch(records)
+	if n := binary.BigEndian.Uint32(b[8:]); int(n) != len(b)-12 {
+		t.Errorf("length %d of %d", n, len(b))
+	}
+	if got, want := binary.BigEndian.Uint32(b[17:]), crc32.Checksum(b[21:], crc32.MakeTable(crc32.Castagnoli)); got != want {
+		t.Errorf("checksum %x, want %x", got, want)
+	}
+	var batch kmsg.RecordBatch
+	if err := batch.ReadFrom(b); err != nil {
+		t.Fatal(err)
+	}
+	if batch.NumRecords != 2 || batch.LastOffsetDelta != 1 || batch.FirstTimestamp != 4000 || batch.MaxTimestamp != 5000 || batch.ProducerID != -1 {
+		t.Errorf("batch %+v", batch)
+	}
+	at := batch.Records
+	for i, want := range records {
+		n, skip := binary.Varint(at)
+		var r kmsg.Record
+		if err := r.ReadFrom(at[:skip+int(n)]); err != nil {
+			t.Fatal(err)
+		}
+		at = at[skip+int(n):]
+		if string(r.Key) != string(want.Key) || string(r.Value) != string(want.Value) || len(r.Headers) != len(want.Headers) ||
+			r.OffsetDelta != int32(i) || batch.FirstTimestamp+r.TimestampDelta64 != want.Timestamp.UnixMilli() {
+			t.Errorf("record %d: %+v", i, r)
+		}
+	}
+	if len(at) != 0 {
+		t.Errorf("%d bytes are left", len(at))
+	}
+}
+
+func TestSend(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		answer func(*kmsg.ProduceResponse)
+		code   int32
+		want   string
+	}{
+		{name: "acknowledged", answer: func(*kmsg.ProduceResponse) {}},
+		{name: "refused", answer: func(r *kmsg.ProduceResponse) { r.Topics[0].Partitions[0].ErrorCode = 29 }, want: "error 29"},
+		{name: "empty", answer: func(r *kmsg.ProduceResponse) { r.Topics = nil }, want: "something else"},
+		{name: "denied", code: abi.ErrDenied, want: "not granted"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := sdk.NewMemory()
+			m.Send = func(block []byte) ([]byte, int32) {
+				req := kmsg.NewProduceRequest()
+				req.Version = int16(binary.LittleEndian.Uint16(block[2:]))
+				if err := req.ReadFrom(block[abi.SendHead:]); err != nil {
+					t.Fatal(err)
+				}
+				if req.Acks != -1 || req.TimeoutMillis != 1000 || req.Topics[0].Topic != "dead" || req.Topics[0].Partitions[0].Partition != 3 {
+					t.Errorf("request %+v", req)
+				}
+				resp := req.ResponseKind().(*kmsg.ProduceResponse)
+				topic := kmsg.NewProduceResponseTopic()
+				topic.Partitions = append(topic.Partitions, kmsg.NewProduceResponseTopicPartition())
+				resp.Topics = append(resp.Topics, topic)
+				if c.answer != nil {
+					c.answer(resp)
+				}
+				return resp.AppendTo(nil), c.code
+			}
+			sdk.SetHost(m)
+			err := Send("dead", 3, time.Second, records)
+			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v, want %q", err, c.want)
+			}
+		})
+	}
+}
