@@ -30,6 +30,8 @@ type audit struct {
 	failed  *sdk.Metric
 }
 
+var _ sdk.Fetcher = (*audit)(nil)
+
 // reader is who reads what.
 type reader struct {
 	Client    string `json:"client"`

@@ -13,6 +13,8 @@ type header struct {
 	Value string `json:"value"`
 }
 
+var _ sdk.Producer = (*header)(nil)
+
 func (h *header) Configure(b []byte) error {
 	if err := conf.Strict(b, h); err != nil {
 		return err

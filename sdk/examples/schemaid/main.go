@@ -106,22 +106,20 @@ func (v *verdicts) of(r *rule, value []byte) (string, error) {
 	if v.rule == r && v.id == id {
 		return v.why, nil
 	}
-	known, err := true, error(nil)
+	why := ""
 	if r.Registry {
-		known, err = v.registry.knows(id, &v.lookups)
-	} else {
-		known = contains(r.IDs, id)
+		known, err := v.registry.knows(id, &v.lookups)
+		if err != nil {
+			return "", err
+		}
+		if !known {
+			why = fmt.Sprintf("the schema registry has no schema with the id %d", id)
+		}
+	} else if !contains(r.IDs, id) {
+		why = fmt.Sprintf("the schema id %d is not allowed in this topic", id)
 	}
-	if err != nil {
-		return "", err
-	}
-	v.rule, v.id, v.why = r, id, ""
-	if !known && r.Registry {
-		v.why = fmt.Sprintf("the schema registry has no schema with the id %d", id)
-	} else if !known {
-		v.why = fmt.Sprintf("the schema id %d is not allowed in this topic", id)
-	}
-	return v.why, nil
+	v.rule, v.id, v.why = r, id, why
+	return why, nil
 }
 
 func init() {

@@ -33,14 +33,11 @@ func (s *scanner) take(c byte) bool {
 }
 
 func (s *scanner) space() {
-	for s.at < len(s.b) {
-		switch s.b[s.at] {
-		case ' ', '\t', '\n', '\r':
-			s.at++
-		default:
-			return
-		}
+	b, i := s.b, s.at
+	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\t' || b[i] == '\r') {
+		i++
 	}
+	s.at = i
 }
 
 // value reads a value that stands at n of the paths, nil for none of them.
@@ -139,46 +136,58 @@ func (s *scanner) array(n *node, depth int) bool {
 	}
 }
 
-// text reads a string and returns what stands between its quotes.
+// text reads a string and returns what stands between its quotes. Most of a document is strings, and calls are
+// dear in a guest: the loop has none.
 func (s *scanner) text() ([]byte, bool) {
-	if !s.take('"') {
+	b, i := s.b, s.at+1
+	if s.at >= len(b) || b[s.at] != '"' {
 		return nil, false
 	}
-	start := s.at
-	for s.at < len(s.b) {
-		switch c := s.b[s.at]; {
-		case c == '"':
-			raw := s.b[start:s.at]
-			s.at++
-			return raw, utf8.Valid(raw)
-		case c < ' ':
+	ascii := true
+	for i < len(b) {
+		c := b[i]
+		if c == '"' {
+			raw := b[s.at+1 : i]
+			s.at = i + 1
+			return raw, ascii || utf8.Valid(raw)
+		}
+		if c < ' ' {
 			return nil, false
-		case c == '\\':
-			if s.at++; !s.escape() {
+		}
+		i++
+		if c == '\\' {
+			n := escape(b[i:])
+			if n == 0 {
 				return nil, false
 			}
-		default:
-			s.at++
+			i += n
+		} else if c >= utf8.RuneSelf {
+			ascii = false
 		}
 	}
 	return nil, false
 }
 
-// escape reads what follows a backslash.
-func (s *scanner) escape() bool {
-	c := s.peek()
-	s.at++
-	if c != 'u' {
-		return c != 0 && bytes.IndexByte([]byte(`"\/bfnrt`), c) >= 0
+// escape is the length of what follows a backslash, 0 if it is none.
+func escape(b []byte) int {
+	if len(b) == 0 {
+		return 0
 	}
-	for range 4 {
-		c := s.peek()
-		if (c < '0' || c > '9') && (c|' ' < 'a' || c|' ' > 'f') {
-			return false
+	switch b[0] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return 1
+	case 'u':
+		if len(b) < 5 {
+			return 0
 		}
-		s.at++
+		for _, c := range b[1:5] {
+			if (c < '0' || c > '9') && (c|' ' < 'a' || c|' ' > 'f') {
+				return 0
+			}
+		}
+		return 5
 	}
-	return true
+	return 0
 }
 
 func (s *scanner) word(w string) bool {
@@ -205,9 +214,11 @@ func (s *scanner) number() bool {
 }
 
 func (s *scanner) digits() bool {
-	start := s.at
-	for s.peek() >= '0' && s.peek() <= '9' {
-		s.at++
+	b, i := s.b, s.at
+	for i < len(b) && b[i] >= '0' && b[i] <= '9' {
+		i++
 	}
-	return s.at > start
+	found := i > s.at
+	s.at = i
+	return found
 }
