@@ -7,6 +7,7 @@ import (
 
 // Kafka error codes that plugins answer with. Any other may be used; think of what clients do with it.
 const (
+	RequestTimedOut          int16 = 7 // clients try again
 	TopicAuthorizationFailed int16 = 29
 	InvalidRequest           int16 = 42
 	PolicyViolation          int16 = 44

@@ -72,13 +72,16 @@ func (g *Guest) Manifest() []byte {
 	return b
 }
 
-// Configure gives the plugin its configuration.
+// Configure gives the plugin its configuration, {} if there is none.
 func (g *Guest) Configure(b []byte) error {
 	c, ok := g.plugin.(Configurer)
-	if !ok {
-		return fmt.Errorf("%s has no configuration", g.manifest.Name)
+	switch {
+	case ok:
+		return c.Configure(b)
+	case string(b) == "{}":
+		return nil
 	}
-	return c.Configure(b)
+	return fmt.Errorf("%s has no configuration", g.manifest.Name)
 }
 
 // Call handles a block and returns the result block, nil for "unchanged". The result is valid until the next

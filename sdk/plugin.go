@@ -13,7 +13,7 @@ type Producer interface{ OnProduce(*Records) error }
 // Fetcher is a plugin that sees the records of Fetch responses before clients do. An error refuses them.
 type Fetcher interface{ OnFetch(*Records) error }
 
-// Configurer is a plugin that has a `config:` in the YAML, which comes as JSON.
+// Configurer is a plugin that has a `config:` in the YAML, which comes as JSON; {} if the YAML has none.
 type Configurer interface{ Configure(json []byte) error }
 
 // Watcher is a plugin that sees clients connect and disconnect. An error closes the connection.

@@ -19,6 +19,7 @@ type Head struct {
 	Session        uint64
 	Request        uint64
 	ClientID       string
+	Principal      string
 	VirtualCluster string
 	Address        string
 	ServerName     string
@@ -56,14 +57,13 @@ func (h *Head) append(out []byte, deadline time.Time, groups, records int, body 
 		at int
 		s  string
 	}{
-		{abi.HeadClient, h.ClientID}, {abi.HeadVirtualCluster, h.VirtualCluster}, {abi.HeadAddress, h.Address},
+		{abi.HeadClient, h.ClientID}, {abi.HeadPrincipal, h.Principal}, {abi.HeadVirtualCluster, h.VirtualCluster}, {abi.HeadAddress, h.Address},
 		{abi.HeadServerName, h.ServerName}, {abi.HeadCluster, h.Cluster},
 	} {
 		le.PutUint32(out[at+p.at:], uint32(len(out)-at))
 		le.PutUint32(out[at+p.at+4:], uint32(len(p.s)))
 		out = append(out, p.s...)
 	}
-	le.PutUint32(out[at+abi.HeadPrincipal:], uint32(len(out)-at)) // nobody authenticates yet
 	out = appendPiece(out, at, at+abi.HeadState, h.State)
 	return appendPiece(out, at, at+abi.HeadBody, body)
 }

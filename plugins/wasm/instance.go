@@ -172,13 +172,16 @@ func (i *instance) ask(ctx context.Context, name string, args ...uint64) error {
 	return errors.New(string(text))
 }
 
-// configure gives the guest its settings, if there are any.
+// configure gives the guest its settings, {} if there are none: it may miss some.
 func (i *instance) configure(ctx context.Context, settings []byte) error {
-	if settings == nil {
-		return nil
-	}
 	if i.function(abi.ExportConfigure) == nil {
+		if settings == nil {
+			return nil
+		}
 		return errors.New("config: the guest has none")
+	}
+	if settings == nil {
+		settings = []byte("{}")
 	}
 	if err := i.put(settings); err != nil {
 		return err

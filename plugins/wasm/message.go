@@ -26,6 +26,35 @@ func (g *Guest) message(ctx context.Context, function string, h *Head, body []by
 	})
 }
 
+// Answer is what a guest makes of a message: nil bodies are absent.
+type Answer struct {
+	Forward, Respond, State []byte
+	Refused                 *Refusal
+}
+
+// Message shows the body of a request or, with abi.KindResponse in its head, of a response to the guest.
+func (g *Guest) Message(ctx context.Context, h *Head, body []byte) (a Answer, err error) {
+	function := abi.ExportOnRequest
+	if h.Kind == abi.KindResponse {
+		function = abi.ExportOnResponse
+	}
+	err = g.message(ctx, function, h, body, func(r result) error {
+		a.State = r.state
+		switch r.action {
+		case abi.ActionForward:
+			a.Forward = r.body
+		case abi.ActionRespond, abi.ActionRespondClose:
+			a.Respond = r.body
+		case abi.ActionError:
+			a.Refused = &Refusal{Code: r.code, Message: string(r.message), Index: -1}
+		case abi.ActionClose:
+			a.Refused = &Refusal{Message: string(r.message), Index: -1, Close: true}
+		}
+		return nil
+	})
+	return a, err
+}
+
 // request shows a request to the guest. It returns the request to go on with, or the answer.
 func (w *Wasm) request(ctx context.Context, req *plugin.Request) (next *plugin.Request, resp *plugin.Response, state []byte, err error) {
 	next = req

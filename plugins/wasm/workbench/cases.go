@@ -26,15 +26,21 @@ type Cases struct {
 // Case is one call of a guest.
 type Case struct {
 	Name    string   `yaml:"name"`
-	Kind    string   `yaml:"kind"` // produce or fetch
+	Kind    string   `yaml:"kind"` // produce, fetch, request or response
 	Client  Client   `yaml:"client,omitempty"`
-	Records []Record `yaml:"records"`
-	Expect  Expect   `yaml:"expect"`
+	Records []Record `yaml:"records,omitempty"`
+	// Of messages: the API by Kafka's name, the version, the body, and what the request left for the response.
+	API     string `yaml:"api,omitempty"`
+	Version int16  `yaml:"version,omitempty"`
+	Body    *Text  `yaml:"body,omitempty"`
+	State   *Text  `yaml:"state,omitempty"`
+	Expect  Expect `yaml:"expect"`
 }
 
 // Client is who sends the request.
 type Client struct {
-	ID string `yaml:"id,omitempty"`
+	ID        string `yaml:"id,omitempty"`
+	Principal string `yaml:"principal,omitempty"`
 }
 
 // Record is a record. Partitions are told apart by Topic and Partition; in what is expected both may be left out.
@@ -55,6 +61,10 @@ type Expect struct {
 	Dropped  []int         `yaml:"dropped,omitempty"`
 	Rejected map[int]int16 `yaml:"rejected,omitempty"`
 	Refused  *Refused      `yaml:"refused,omitempty"`
+	// Forward and Respond are the body that goes on, or the answer.
+	Forward *Text `yaml:"forward,omitempty"`
+	Respond *Text `yaml:"respond,omitempty"`
+	State   *Text `yaml:"state,omitempty"`
 }
 
 // Refused is a refusal of all of it; Message is a part of its text.
@@ -172,14 +182,18 @@ func LoadCases(path string) (*Cases, error) {
 	}
 	for i, k := range c.Cases {
 		switch {
-		case k.Kind != "produce" && k.Kind != "fetch":
-			return nil, fmt.Errorf("%s: case %d (%s): kind is produce or fetch", path, i+1, k.Name)
-		case len(k.Records) == 0:
+		case !slices.Contains([]string{"produce", "fetch", "request", "response"}, k.Kind):
+			return nil, fmt.Errorf("%s: case %d (%s): kind is produce, fetch, request or response", path, i+1, k.Name)
+		case k.message() && k.Body == nil:
+			return nil, fmt.Errorf("%s: case %d (%s) has no body", path, i+1, k.Name)
+		case !k.message() && len(k.Records) == 0:
 			return nil, fmt.Errorf("%s: case %d (%s) has no records", path, i+1, k.Name)
 		}
 	}
 	return &c, nil
 }
+
+func (c Case) message() bool { return c.Kind == "request" || c.Kind == "response" }
 
 // Save writes the cases.
 func (c *Cases) Save(path string) error {
@@ -201,6 +215,12 @@ func (e Expect) differ(got Expect) string {
 		return fmt.Sprintf("rejected: got %v, want %v", got.Rejected, e.Rejected)
 	case len(e.Dropped) > 0 && !slices.Equal(e.Dropped, got.Dropped):
 		return fmt.Sprintf("dropped: got %v, want %v", got.Dropped, e.Dropped)
+	case !same(got.Forward, e.Forward):
+		return fmt.Sprintf("forward: got %s, want %s", got.Forward, e.Forward)
+	case !same(got.Respond, e.Respond):
+		return fmt.Sprintf("respond: got %s, want %s", got.Respond, e.Respond)
+	case e.State != nil && !same(got.State, e.State):
+		return fmt.Sprintf("state: got %s, want %s", got.State, e.State)
 	case e.Refused != nil || len(e.Rejected) > 0 && e.Records == nil:
 		return ""
 	case len(e.Records) != len(got.Records):

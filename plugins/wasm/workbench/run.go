@@ -21,8 +21,8 @@ type Bench struct {
 	*wasm.Guest
 }
 
-// Open compiles a module and starts a guest of it; config is any value that JSON can hold, nil for none.
-func Open(ctx context.Context, file string, config any, log *slog.Logger) (*Bench, error) {
+// compile reads and compiles a module.
+func compile(ctx context.Context, file string) (*wasm.Module, error) {
 	code, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
@@ -31,34 +31,88 @@ func Open(ctx context.Context, file string, config any, log *slog.Logger) (*Benc
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
+	return m, nil
+}
+
+// start starts a guest of a module, with a store of its own.
+func start(ctx context.Context, m *wasm.Module, config any, log *slog.Logger) (*Bench, error) {
 	var settings []byte
 	if config != nil {
+		var err error
 		if settings, err = json.Marshal(config); err != nil {
-			return nil, errors.Join(err, m.Close())
+			return nil, err
 		}
 	}
 	g, err := wasm.NewGuest(ctx, m, wasm.Options{
 		Name: m.Manifest.Name, Settings: settings, Limits: wasm.DefaultLimits(), Grant: m.Host, Log: log,
 	}, wasm.NewStore(wasm.DefaultLimits().KV), wasm.NewMetrics())
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", file, err), m.Close())
+		return nil, err
 	}
 	return &Bench{g}, nil
 }
 
-// Close ends the guest.
+// Open compiles a module and starts a guest of it; config is any value that JSON can hold, nil for none.
+func Open(ctx context.Context, file string, config any, log *slog.Logger) (*Bench, error) {
+	m, err := compile(ctx, file)
+	if err != nil {
+		return nil, err
+	}
+	b, err := start(ctx, m, config, log)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", file, err), m.Close())
+	}
+	return b, nil
+}
+
+// Close ends the guest and its module.
 func (b *Bench) Close() error {
 	b.Guest.Close()
 	return b.Module.Close()
 }
 
-// Run shows the records of a case to the guest and returns what became of them.
-func (b *Bench) Run(ctx context.Context, c Case) (got Expect, err error) {
+// Run shows a case to the guest and returns what became of it.
+func (b *Bench) Run(ctx context.Context, c Case) (Expect, error) {
+	if c.message() {
+		return b.runMessage(ctx, c)
+	}
+	return b.runRecords(ctx, c)
+}
+
+func (b *Bench) runMessage(ctx context.Context, c Case) (got Expect, err error) {
+	h := &wasm.Head{Kind: abi.KindRequest, Key: -1, Version: c.Version, ClientID: c.Client.ID, Principal: c.Client.Principal, State: c.State.bytes()}
+	for k := range int16(kmsg.MaxKey + 1) {
+		if kmsg.NameForKey(k) == c.API {
+			h.Key = k
+		}
+	}
+	if h.Key < 0 {
+		return got, fmt.Errorf("Kafka has no API %q", c.API)
+	}
+	if c.Kind == "response" {
+		h.Kind = abi.KindResponse
+	}
+	a, err := b.Message(ctx, h, c.Body.Bytes)
+	switch {
+	case err != nil:
+		return got, err
+	case a.Refused != nil:
+		return Expect{Refused: &Refused{a.Refused.Code, a.Refused.Message}}, nil
+	}
+	got = Expect{Forward: text(a.Forward), Respond: text(a.Respond), State: text(a.State)}
+	if a.Forward == nil && a.Respond == nil {
+		got.Forward = c.Body
+	}
+	return got, nil
+}
+
+// runRecords shows the records of a case to the guest.
+func (b *Bench) runRecords(ctx context.Context, c Case) (got Expect, err error) {
 	parts, first, err := partitions(c)
 	if err != nil {
 		return got, err
 	}
-	h := &wasm.Head{Kind: abi.KindProduce, Key: int16(kmsg.Produce), Version: 9, ClientID: c.Client.ID}
+	h := &wasm.Head{Kind: abi.KindProduce, Key: int16(kmsg.Produce), Version: 9, ClientID: c.Client.ID, Principal: c.Client.Principal}
 	if c.Kind == "fetch" {
 		h.Kind, h.Key, h.Version = abi.KindFetch, int16(kmsg.Fetch), 12
 	}
@@ -153,17 +207,21 @@ type Outcome struct {
 	Diff string
 }
 
-// Test runs all cases on a fresh guest of the module. With update, what became of them is written into them as
-// expected.
+// Test runs each case on a fresh guest of the module. With update, what became of it is written into it as expected.
 func Test(ctx context.Context, file string, cases *Cases, update bool, log *slog.Logger) (out []Outcome, err error) {
-	b, err := Open(ctx, file, cases.Config, log)
+	m, err := compile(ctx, file)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, b.Close()) }()
+	defer func() { err = errors.Join(err, m.Close()) }()
 	for i := range cases.Cases {
 		c := &cases.Cases[i]
+		b, err := start(ctx, m, cases.Config, log)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
 		got, err := b.Run(ctx, *c)
+		b.Guest.Close()
 		o := Outcome{Case: c}
 		switch {
 		case err != nil:

@@ -150,7 +150,7 @@ func TestMistakes(t *testing.T) {
 		t.Errorf("no module: %v", err)
 	}
 	for text, want := range map[string]string{
-		"cases: [{name: a, kind: both, records: [{}]}]":                           "kind is produce or fetch",
+		"cases: [{name: a, kind: both, records: [{}]}]":                           "kind is produce, fetch, request or response",
 		"cases: [{name: a, kind: fetch}]":                                         "has no records",
 		"cases: [{name: a, kind: fetch, record: [{}]}]":                           "record not found",
 		"cases: [{name: a, kind: fetch, records: [{value: {oct: 7}}]}]":           "a text is a string",
@@ -164,5 +164,40 @@ func TestMistakes(t *testing.T) {
 		if _, err := LoadCases(path); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", text, err, want)
 		}
+	}
+}
+
+// TestExamples runs the cases of every example against it, as a module in the production host.
+func TestExamples(t *testing.T) {
+	all, err := filepath.Glob("../../../sdk/examples/*/cases.yaml")
+	if err != nil || len(all) < 9 {
+		t.Fatalf("%d examples, %v", len(all), err)
+	}
+	for _, path := range all {
+		dir := filepath.Dir(path)
+		if _, err := os.Stat(filepath.Join(dir, "main.go")); err != nil {
+			continue // in another language: see plugins/wasm
+		}
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "example.wasm")
+			cmd := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", file, ".")
+			cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			cases, err := LoadCases(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			outcomes, err := Test(t.Context(), file, cases, false, nil)
+			if err != nil || len(outcomes) == 0 {
+				t.Fatalf("%v, %d cases", err, len(outcomes))
+			}
+			for _, o := range outcomes {
+				if o.Diff != "" {
+					t.Errorf("%s: %s", o.Case.Name, o.Diff)
+				}
+			}
+		})
 	}
 }
