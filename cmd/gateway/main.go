@@ -33,7 +33,7 @@ to another while clients stay connected.
 Exit codes: 0 done, 1 failed (the message says why), 2 wrong command line.`,
 		SilenceUsage: true, SilenceErrors: true,
 	}
-	root.AddCommand(runCommand(), validateCommand(), chainCommand(), failoverCommand(), pluginCommand())
+	root.AddCommand(runCommand(), validateCommand(), chainCommand(), failoverCommand(), pluginCommand(), devCommand(), captureCommand())
 	err := root.ExecuteContext(ctx)
 	switch {
 	case err == nil:

@@ -24,7 +24,9 @@ type Options struct {
 	// Tombstones makes records that are dropped from batches of idempotent producers null instead of an
 	// error.
 	Tombstones bool
-	Log        *slog.Logger
+	// Trace, if not nil, is told of every partition that the guest was shown.
+	Trace func(guest string, h *Head, p *Partition)
+	Log   *slog.Logger
 }
 
 // Guest is a configured module with a pool of instances. It is what the gateway, and the tools for authors,

@@ -13,8 +13,12 @@ import (
 )
 
 // Spec describes the interceptor to the chain's builder.
-func Spec() plugin.Spec {
-	all := &guests{modules: map[string]*counted[*Module]{}, running: map[string]*use{}, kept: map[string]*kept{}}
+func Spec() plugin.Spec { return TracedSpec(nil) }
+
+// TracedSpec is Spec with a function that is told of every partition that a guest was shown, with the guest's name; nil for
+// none.
+func TracedSpec(trace func(guest string, h *Head, p *Partition)) plugin.Spec {
+	all := &guests{trace: trace, modules: map[string]*counted[*Module]{}, running: map[string]*use{}, kept: map[string]*kept{}}
 	return plugin.Spec{Type: "wasm", Stage: plugin.Any, New: func(ctx context.Context, env plugin.Env, cfg config.Section) (plugin.Interceptor, error) {
 		return all.build(ctx, env, cfg)
 	}}
@@ -23,6 +27,7 @@ func Spec() plugin.Spec {
 // guests shares modules and guests between runtimes: an edit of the file that does not concern a guest must not start
 // it again, and one of its configuration alone must not compile it again.
 type guests struct {
+	trace   func(guest string, h *Head, p *Partition)
 	mu      sync.Mutex
 	modules map[string]*counted[*Module] // by digest and memory
 	running map[string]*use
@@ -106,7 +111,7 @@ func (g *guests) start(ctx context.Context, env plugin.Env, section config.Secti
 	k := g.keep(env.VirtualCluster+"\x00"+name, cfg.Limits)
 	guest, err := NewGuest(ctx, m, Options{
 		Name: name, Settings: settings, Limits: cfg.Limits, Grant: cfg.Grant, HTTPHosts: cfg.HTTPHosts, Tombstones: cfg.ProduceDrop == "tombstone",
-		Log: env.Log.With("interceptor", "wasm", "guest", name, "version", m.Manifest.Version),
+		Trace: g.trace, Log: env.Log.With("interceptor", "wasm", "guest", name, "version", m.Manifest.Version),
 	}, k.store, k.metrics)
 	if err != nil {
 		g.drop(env.VirtualCluster + "\x00" + name)

@@ -84,7 +84,15 @@ func (g *Guest) Records(ctx context.Context, h *Head, parts []*Partition) error 
 			b.settle(h.Kind, g.Tombstones)
 		}
 	}
-	return assemble(parts, batches, h.Kind)
+	if err := assemble(parts, batches, h.Kind); err != nil {
+		return err
+	}
+	if g.Trace != nil {
+		for _, p := range parts {
+			g.Trace(g.Name, h, p)
+		}
+	}
+	return nil
 }
 
 // collect decodes what guests are shown: no control batches, no broken ones, and no formats before 2.

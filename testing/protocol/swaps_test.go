@@ -47,6 +47,10 @@ func resident(t *testing.T) int {
 // or the other, and no version stays in memory.
 func TestSwapsUnderLoad(t *testing.T) {
 	h := build(t, "orders")
+	n := swaps(t)
+	long, cancel := context.WithTimeout(context.Background(), time.Minute+time.Duration(n)*5*time.Second)
+	defer cancel()
+	h.ctx = long
 	var versions [2][]byte
 	for i, flags := range []string{"-s", "-s -w"} {
 		file := filepath.Join(t.TempDir(), "header.wasm")
@@ -107,7 +111,6 @@ func TestSwapsUnderLoad(t *testing.T) {
 			sent.Add(1)
 		}
 	}()
-	n := swaps(t)
 	for i := range n {
 		swap(i)
 		at := sent.Load()

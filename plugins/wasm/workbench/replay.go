@@ -1,0 +1,39 @@
+package workbench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+)
+
+// Difference is a case that two versions of a plugin treat differently.
+type Difference struct {
+	Case int // its number, from 1
+	Name string
+	Diff string
+}
+
+// Replay runs cases, as those of a capture, on two versions of a plugin, each case by case on one guest of its own, and
+// returns where the second differs from the first.
+func Replay(ctx context.Context, before, after string, cases *Cases, log *slog.Logger) (out []Difference, err error) {
+	var guests [2]*Bench
+	for i, file := range []string{before, after} {
+		if guests[i], err = Open(ctx, file, cases.Config, log); err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, guests[i].Close()) }()
+	}
+	for i, c := range cases.Cases {
+		var got [2]Expect
+		for j, g := range guests {
+			if got[j], err = g.Run(ctx, c); err != nil {
+				return out, fmt.Errorf("case %d, %s: %w", i+1, []string{before, after}[j], err)
+			}
+		}
+		if diff := got[0].differ(got[1]); diff != "" {
+			out = append(out, Difference{i + 1, c.Name, diff})
+		}
+	}
+	return out, nil
+}
