@@ -18,6 +18,10 @@ type Config struct {
 	Name string `koanf:"name"`
 	// File is the module, relative to the folder of the YAML file.
 	File string `koanf:"file"`
+	// Image is a module in an OCI image, in place of File: REGISTRY/NAME@sha256:DIGEST, or oci:FOLDER@sha256:DIGEST.
+	Image string `koanf:"image"`
+	// PlainHTTP reaches the registry without TLS.
+	PlainHTTP bool `koanf:"plain_http"`
 	// SHA256 is the module's digest in hex; another content is refused.
 	SHA256 string `koanf:"sha256"`
 	// Topics are globs of the topics whose records the guest sees; none: all.
@@ -67,8 +71,15 @@ func decode(section config.Section) (c Config, settings []byte, err error) {
 	bad := func(format string, arg any, key ...string) {
 		errs = append(errs, section.Errorf(key, format, arg))
 	}
-	if c.File == "" {
-		bad("%s is missing: the WASM module", "file", "file")
+	switch {
+	case c.File == "" && c.Image == "":
+		bad("%s is missing: the WASM module, or image", "file", "file")
+	case c.File != "" && c.Image != "":
+		bad("%s and file both say where the module is", "image", "image")
+	case c.Image != "":
+		if _, _, err := parseImage(c.Image); err != nil {
+			bad("%v", err, "image")
+		}
 	}
 	for i, g := range c.Topics {
 		if _, err := path.Match(g, ""); err != nil {
@@ -135,5 +146,5 @@ func (c Config) title(m Manifest) string {
 	if m.Name != "" {
 		return m.Name
 	}
-	return strings.TrimSuffix(path.Base(c.File), ".wasm")
+	return strings.TrimSuffix(path.Base(c.File+c.Image), ".wasm")
 }

@@ -61,17 +61,12 @@ func (g *guests) build(ctx context.Context, env plugin.Env, section config.Secti
 	if err != nil {
 		return nil, err
 	}
-	file := section.Resolve(cfg.File)
-	stamp, err := plugin.StampOf(file)
+	code, files, err := cfg.load(ctx, section)
 	if err != nil {
-		return nil, config.Errors{section.Errorf([]string{"file"}, "%v", err)}
-	}
-	code, err := os.ReadFile(file)
-	if err != nil {
-		return nil, config.Errors{section.Errorf([]string{"file"}, "%v", err)}
+		return nil, err
 	}
 	if got := Digest(code); cfg.SHA256 != "" && !strings.EqualFold(cfg.SHA256, got) {
-		return nil, config.Errors{section.Errorf([]string{"sha256"}, "%s has the digest %s", cfg.File, got)}
+		return nil, config.Errors{section.Errorf([]string{"sha256"}, "%s has the digest %s", cfg.File+cfg.Image, got)}
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -79,12 +74,31 @@ func (g *guests) build(ctx context.Context, env plugin.Env, section config.Secti
 	if err != nil {
 		return nil, err
 	}
-	w := &Wasm{files: map[string]plugin.Stamp{file: stamp}, cfg: cfg, env: env, log: u.guest.Log, use: u, keys: u.guest.Manifest.keys()}
+	w := &Wasm{files: files, cfg: cfg, env: env, log: u.guest.Log, use: u, keys: u.guest.Manifest.keys()}
 	var own context.Context
 	own, w.end = context.WithCancel(context.Background())
 	w.own = plugin.NewSession(own, 0, nil, nil)
 	w.own.VirtualCluster = env.VirtualCluster
 	return w, nil
+}
+
+// load reads the module, and says of which file, if it is one.
+func (c Config) load(ctx context.Context, section config.Section) (code []byte, files map[string]plugin.Stamp, err error) {
+	if c.Image != "" {
+		if code, err = pull(ctx, c.Image, c.PlainHTTP, section.Resolve); err != nil {
+			return nil, nil, config.Errors{section.Errorf([]string{"image"}, "%s: %v", c.Image, err)}
+		}
+		return code, nil, nil
+	}
+	file := section.Resolve(c.File)
+	stamp, err := plugin.StampOf(file)
+	if err == nil {
+		code, err = os.ReadFile(file)
+	}
+	if err != nil {
+		return nil, nil, config.Errors{section.Errorf([]string{"file"}, "%v", err)}
+	}
+	return code, map[string]plugin.Stamp{file: stamp}, nil
 }
 
 func (g *guests) start(ctx context.Context, env plugin.Env, section config.Section, cfg Config, settings, code []byte) (*use, error) {
@@ -96,16 +110,16 @@ func (g *guests) start(ctx context.Context, env plugin.Env, section config.Secti
 	module := fmt.Sprintf("%s %d", Digest(code), cfg.Limits.Memory)
 	m, err := g.compile(ctx, module, code, cfg)
 	if err != nil {
-		return nil, config.Errors{section.Errorf([]string{"file"}, "%s: %v", cfg.File, err)}
+		return nil, config.Errors{section.Errorf([]string{"file"}, "%s: %v", cfg.File+cfg.Image, err)}
 	}
 	fail := func(err *config.Error) (*use, error) {
 		return nil, errors.Join(config.Errors{err}, g.forget(module))
 	}
 	if missing := cfg.denied(m.Manifest); len(missing) > 0 {
-		return fail(section.Errorf([]string{"grant"}, "%s asks for %s, which is not granted: grant: [%s]", cfg.File, strings.Join(missing, ", "), strings.Join(m.Host, ", ")))
+		return fail(section.Errorf([]string{"grant"}, "%s asks for %s, which is not granted: grant: [%s]", cfg.File+cfg.Image, strings.Join(missing, ", "), strings.Join(m.Host, ", ")))
 	}
 	if m.FailClosedOnly && cfg.OnError == "pass" {
-		return fail(section.Errorf([]string{"on_error"}, "%s must not be passed by when it fails", cfg.File))
+		return fail(section.Errorf([]string{"on_error"}, "%s must not be passed by when it fails", cfg.File+cfg.Image))
 	}
 	name := cfg.title(m.Manifest)
 	k := g.keep(env.VirtualCluster+"\x00"+name, cfg.Limits)
@@ -115,7 +129,7 @@ func (g *guests) start(ctx context.Context, env plugin.Env, section config.Secti
 	}, k.store, k.metrics)
 	if err != nil {
 		g.drop(env.VirtualCluster + "\x00" + name)
-		return fail(section.Errorf([]string{"file"}, "%s: %v", cfg.File, err))
+		return fail(section.Errorf([]string{"file"}, "%s: %v", cfg.File+cfg.Image, err))
 	}
 	u := &use{all: g, key: key, name: env.VirtualCluster + "\x00" + name, module: module, guest: guest, users: 1}
 	g.running[key] = u
