@@ -96,7 +96,7 @@ func (b *batch) change(i int, e edit, desc int, input []byte, kind uint16, n *no
 		if kind == abi.KindFetch {
 			code = authorizationFailed
 		}
-		b.part.reject(Refusal{Code: code, Message: string(e.name), Index: i})
+		b.part.reject(RefusalError{Code: code, Message: string(e.name), Index: i})
 	}
 	return nil
 }
@@ -127,7 +127,7 @@ func (b *batch) settle(kind uint16, tombstones bool) {
 		case tombstones:
 			b.records[i].Value = nil
 		default:
-			b.part.reject(Refusal{Code: invalidRecord, Message: "dropped by a guest, which a broker would not take: see produce_drop", Index: i})
+			b.part.reject(RefusalError{Code: invalidRecord, Message: "dropped by a guest, which a broker would not take: see produce_drop", Index: i})
 		}
 	}
 	b.gone = nil // all of them stay, in one way or another

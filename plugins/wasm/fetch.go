@@ -25,7 +25,7 @@ func (w *Wasm) fetch(ctx context.Context, req *plugin.Request, resp *plugin.Resp
 		return resp, nil
 	}
 	err = w.guest().Records(ctx, w.head(abi.KindFetch, req, state), parts)
-	var refusal *Refusal
+	var refusal *RefusalError
 	if err != nil && !errors.As(err, &refusal) {
 		if pass, fail := w.failed(ctx, err); !pass {
 			return nil, fail

@@ -74,7 +74,7 @@ func (g *guests) build(ctx context.Context, env plugin.Env, section config.Secti
 	if err != nil {
 		return nil, err
 	}
-	w := &Wasm{files: files, cfg: cfg, env: env, log: u.guest.Log, use: u, keys: u.guest.Manifest.keys()}
+	w := &Wasm{files: files, cfg: cfg, env: env, log: u.guest.Log, use: u, keys: u.guest.keys()}
 	var own context.Context
 	own, w.end = context.WithCancel(context.Background())
 	w.own = plugin.NewSession(own, 0, nil, nil)
@@ -125,7 +125,7 @@ func (g *guests) start(ctx context.Context, env plugin.Env, section config.Secti
 	k := g.keep(env.VirtualCluster+"\x00"+name, cfg.Limits)
 	guest, err := NewGuest(ctx, m, Options{
 		Name: name, Settings: settings, Limits: cfg.Limits, Grant: cfg.Grant, HTTPHosts: cfg.HTTPHosts, Tombstones: cfg.ProduceDrop == "tombstone",
-		Trace: g.trace, Log: env.Log.With("interceptor", "wasm", "guest", name, "version", m.Manifest.Version),
+		Trace: g.trace, Log: env.Log.With("interceptor", "wasm", "guest", name, "version", m.Version),
 	}, k.store, k.metrics)
 	if err != nil {
 		g.drop(env.VirtualCluster + "\x00" + name)

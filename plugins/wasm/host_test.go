@@ -53,7 +53,7 @@ func TestHTTPReachesAllowedHostsAlone(t *testing.T) {
 		}
 		b, _ := io.ReadAll(r.Body)
 		w.Header().Set("X-Answer", r.Header.Get("X-Ask"))
-		w.WriteHeader(201)
+		w.WriteHeader(http.StatusCreated)
 		fmt.Fprintf(w, "%s %s", r.Method, b)
 	}))
 	defer s.Close()

@@ -78,7 +78,7 @@ func TestImages(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", where, err)
 		}
-		if got := w.guest().Module.Digest; got != Digest(module) || w.guest().Name != "header" {
+		if got := w.guest().Digest; got != Digest(module) || w.guest().Name != "header" {
 			t.Errorf("%s: %s", where, got)
 		}
 		if sent, _, err := run(t, w, produce("orders", records(t, shape{}, "a"))); err != nil {

@@ -54,11 +54,11 @@ func (a *API) UnmarshalJSON(b []byte) error {
 			}
 		}
 		if *a < 0 {
-			return fmt.Errorf("Kafka has no API %q", name)
+			return fmt.Errorf("there is no Kafka API %q", name)
 		}
 	}
 	if _, ok := kafka.Lookup(kmsg.Key(*a)); !ok {
-		return fmt.Errorf("Kafka has no API %d", *a)
+		return fmt.Errorf("there is no Kafka API %d", *a)
 	}
 	return nil
 }
@@ -99,13 +99,9 @@ func parseManifest(b []byte, exports func(string) bool) (m Manifest, err error) 
 	return m, nil
 }
 
-// sees finds the subscription of an API.
-func sees(list []Subscription, key kmsg.Key) (Subscription, bool) {
-	i := slices.IndexFunc(list, func(s Subscription) bool { return kmsg.Key(s.API) == key })
-	if i < 0 {
-		return Subscription{}, false
-	}
-	return list[i], true
+// sees reports whether an API is among subscriptions.
+func sees(list []Subscription, key kmsg.Key) bool {
+	return slices.ContainsFunc(list, func(s Subscription) bool { return kmsg.Key(s.API) == key })
 }
 
 // Has reports whether the guest sees records of a kind, produce or fetch.

@@ -3,7 +3,7 @@ package wasm
 import (
 	"bytes"
 	"context"
-	"fmt"
+	"errors"
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
@@ -29,7 +29,7 @@ func (g *Guest) message(ctx context.Context, function string, h *Head, body []by
 // Answer is what a guest makes of a message: nil bodies are absent.
 type Answer struct {
 	Forward, Respond, State []byte
-	Refused                 *Refusal
+	Refused                 *RefusalError
 }
 
 // Message shows the body of a request or, with abi.KindResponse in its head, of a response to the guest.
@@ -46,38 +46,42 @@ func (g *Guest) Message(ctx context.Context, h *Head, body []byte) (a Answer, er
 		case abi.ActionRespond, abi.ActionRespondClose:
 			a.Respond = r.body
 		case abi.ActionError:
-			a.Refused = &Refusal{Code: r.code, Message: string(r.message), Index: -1}
+			a.Refused = &RefusalError{Code: r.code, Message: string(r.message), Index: -1}
 		case abi.ActionClose:
-			a.Refused = &Refusal{Message: string(r.message), Index: -1, Close: true}
+			a.Refused = &RefusalError{Message: string(r.message), Index: -1, Close: true}
 		}
 		return nil
 	})
 	return a, err
 }
 
+// bad is an error of what a guest made. It is the guest's, not the client's: what it wraps must not be found, or the client's
+// session would be closed for it.
+func bad(what string, err error) error { return errors.New(what + ": " + err.Error()) }
+
 // request shows a request to the guest. It returns the request to go on with, or the answer.
 func (w *Wasm) request(ctx context.Context, req *plugin.Request) (next *plugin.Request, resp *plugin.Response, state []byte, err error) {
 	next = req
-	var refusal *Refusal
+	var refusal *RefusalError
 	failure := w.guest().message(ctx, abi.ExportOnRequest, w.head(abi.KindRequest, req, nil), req.Body.Bytes(), func(r result) error {
 		switch r.action {
 		case abi.ActionForward:
 			if r.body != nil {
 				body := kafka.NewRequestBody(req.Key, req.Version, r.body)
 				if _, err := body.Peek(); err != nil {
-					return fmt.Errorf("the request that it forwards: %v", err)
+					return bad("the request that it forwards", err)
 				}
 				next = req.With(body)
 			}
 			state = r.state
 		case abi.ActionError:
-			refusal = &Refusal{Code: r.code, Message: string(r.message), Index: -1}
+			refusal = &RefusalError{Code: r.code, Message: string(r.message), Index: -1}
 		case abi.ActionClose:
-			refusal = &Refusal{Message: string(r.message), Index: -1, Close: true}
+			refusal = &RefusalError{Message: string(r.message), Index: -1, Close: true}
 		case abi.ActionRespond, abi.ActionRespondClose:
 			body := kafka.NewResponseBody(req.Key, req.Version, r.body)
 			if _, err := body.Peek(); err != nil {
-				return fmt.Errorf("its response: %v", err)
+				return bad("its response", err)
 			}
 			resp = &plugin.Response{Body: body, Close: r.action == abi.ActionRespondClose}
 		}
@@ -95,20 +99,20 @@ func (w *Wasm) request(ctx context.Context, req *plugin.Request) (next *plugin.R
 
 // response shows a response to the guest and returns what it makes of it.
 func (w *Wasm) response(ctx context.Context, req *plugin.Request, resp *plugin.Response, state []byte) (*plugin.Response, error) {
-	out, refusal := resp, (*Refusal)(nil)
+	out, refusal := resp, (*RefusalError)(nil)
 	failure := w.guest().message(ctx, abi.ExportOnResponse, w.head(abi.KindResponse, req, state), resp.Body.Bytes(), func(r result) error {
 		switch r.action {
 		case abi.ActionError:
-			refusal = &Refusal{Code: r.code, Message: string(r.message), Index: -1}
+			refusal = &RefusalError{Code: r.code, Message: string(r.message), Index: -1}
 		case abi.ActionClose:
-			refusal = &Refusal{Message: string(r.message), Index: -1, Close: true}
+			refusal = &RefusalError{Message: string(r.message), Index: -1, Close: true}
 		default:
 			if r.body == nil {
 				return nil
 			}
 			body := kafka.NewResponseBody(req.Key, req.Version, r.body)
 			if _, err := body.Peek(); err != nil {
-				return fmt.Errorf("the response that it forwards: %v", err)
+				return bad("the response that it forwards", err)
 			}
 			out = &plugin.Response{Body: body, Close: resp.Close || r.action == abi.ActionRespondClose}
 		}

@@ -25,7 +25,7 @@ func (w *Wasm) produce(ctx context.Context, req *plugin.Request, next plugin.Han
 		return next.Handle(ctx, req)
 	}
 	err = w.guest().Records(ctx, w.head(abi.KindProduce, req, nil), parts)
-	var refusal *Refusal
+	var refusal *RefusalError
 	switch {
 	case errors.As(err, &refusal):
 		return w.refuse(req, refusal)

@@ -25,28 +25,28 @@ type Partition struct {
 	// Out has the records after the guest, nil if it changed none.
 	Out []byte
 	// Refused is not nil if the guest refused a record: the partition is answered with it. Rejected are all of them.
-	Refused  *Refusal
-	Rejected []Refusal
+	Refused  *RefusalError
+	Rejected []RefusalError
 	// Dropped are the records left out, counted from the first of the partition that was shown.
 	Dropped []int
 	shown   int
 }
 
-func (p *Partition) reject(r Refusal) {
+func (p *Partition) reject(r RefusalError) {
 	if p.Rejected = append(p.Rejected, r); p.Refused == nil {
 		p.Refused = &p.Rejected[0]
 	}
 }
 
-// Refusal is an answer with a Kafka error code.
-type Refusal struct {
+// RefusalError is an answer with a Kafka error code.
+type RefusalError struct {
 	Code    int16
 	Message string
 	Index   int // of the record in its batch, -1: all of it
 	Close   bool
 }
 
-func (r *Refusal) Error() string {
+func (r *RefusalError) Error() string {
 	return fmt.Sprintf("refused by a guest: %s (%d)", r.Message, r.Code)
 }
 
@@ -67,7 +67,7 @@ type shown struct {
 	first, last int
 }
 
-// Records shows records to the guest and fills in what it makes of them. The error is a *Refusal if the guest refused
+// Records shows records to the guest and fills in what it makes of them. The error is a *RefusalError if the guest refused
 // all of it; any other means that the call did not work.
 func (g *Guest) Records(ctx context.Context, h *Head, parts []*Partition) error {
 	batches, err := collect(parts)
@@ -126,10 +126,10 @@ func (g *Guest) show(ctx context.Context, h *Head, call []shown) error {
 		case err != nil:
 			return err
 		case r.action == abi.ActionError:
-			refusal = &Refusal{Code: r.code, Message: string(r.message), Index: -1}
+			refusal = &RefusalError{Code: r.code, Message: string(r.message), Index: -1}
 			return nil
 		case r.action == abi.ActionClose:
-			refusal = &Refusal{Message: string(r.message), Index: -1, Close: true}
+			refusal = &RefusalError{Message: string(r.message), Index: -1, Close: true}
 			return nil
 		case r.action != abi.ActionForward || r.body != nil:
 			return errBadResult

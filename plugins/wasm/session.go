@@ -18,7 +18,7 @@ func (w *Wasm) SessionClosed(ctx context.Context, s *plugin.Session) {
 }
 
 // Observes reports whether sessions are to be shown.
-func (w *Wasm) Observes() bool { return w.guest().Manifest.Session }
+func (w *Wasm) Observes() bool { return w.guest().Session }
 
 func (w *Wasm) event(ctx context.Context, s *plugin.Session, event uint16) error {
 	h := &Head{Kind: abi.KindSession, Event: event}
@@ -26,7 +26,7 @@ func (w *Wasm) event(ctx context.Context, s *plugin.Session, event uint16) error
 	var closed error
 	err := w.guest().message(ctx, abi.ExportOnSession, h, nil, func(r result) error {
 		if r.action == abi.ActionClose || r.action == abi.ActionError {
-			closed = &Refusal{Code: r.code, Message: string(r.message), Index: -1, Close: true}
+			closed = &RefusalError{Code: r.code, Message: string(r.message), Index: -1, Close: true}
 		}
 		return nil
 	})

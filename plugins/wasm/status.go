@@ -23,7 +23,7 @@ func (w *Wasm) Report() any {
 	g := w.guest()
 	n, memory := g.Instances()
 	return Status{
-		Name: g.Name, Version: g.Manifest.Version, Digest: g.Module.Digest, Called: g.Called.Load(), Failed: g.Failed.Load(), Replaced: g.Replaced.Load(),
+		Name: g.Name, Version: g.Version, Digest: g.Digest, Called: g.Called.Load(), Failed: g.Failed.Load(), Replaced: g.Replaced.Load(),
 		BusyMS: g.Busy.Load() / 1e6, Instances: n, Memory: memory, Stored: g.store.Used(), Open: g.breaker.open(), Metrics: slices.Clip(g.metrics.All()),
 	}
 }

@@ -44,7 +44,7 @@ func (w *Wasm) Keys() plugin.KeySet { return w.keys }
 
 // MaxVersion is the highest version that the guest understands.
 func (w *Wasm) MaxVersion(key, offered int16) int16 {
-	return w.guest().Manifest.MaxVersion(key, offered)
+	return w.guest().MaxVersion(key, offered)
 }
 
 // SetBelow gives the chain below, for requests that the guest makes itself.
@@ -66,7 +66,7 @@ func (w *Wasm) Intercept(ctx context.Context, req *plugin.Request, next plugin.H
 	var state []byte
 	m := &w.guest().Manifest
 	original := req
-	if _, ok := sees(m.Requests, req.Key); ok {
+	if sees(m.Requests, req.Key) {
 		var resp *plugin.Response
 		var err error
 		if req, resp, state, err = w.request(ctx, req); err != nil || resp != nil {
@@ -91,7 +91,7 @@ func (w *Wasm) Intercept(ctx context.Context, req *plugin.Request, next plugin.H
 			return nil, err
 		}
 	}
-	if _, ok := sees(m.Responses, req.Key); ok {
+	if sees(m.Responses, req.Key) {
 		return w.response(ctx, req, resp, state)
 	}
 	return resp, nil
@@ -130,7 +130,7 @@ func (w *Wasm) failed(ctx context.Context, err error) (pass bool, fail error) {
 }
 
 // refuse answers a request with what the guest said.
-func (w *Wasm) refuse(req *plugin.Request, r *Refusal) (*plugin.Response, error) {
+func (w *Wasm) refuse(req *plugin.Request, r *RefusalError) (*plugin.Response, error) {
 	if r.Close {
 		return nil, plugin.CloseSession(r)
 	}

@@ -44,7 +44,7 @@ func start(ctx context.Context, m *wasm.Module, config any, log *slog.Logger) (*
 		}
 	}
 	g, err := wasm.NewGuest(ctx, m, wasm.Options{
-		Name: m.Manifest.Name, Settings: settings, Limits: wasm.DefaultLimits(), Grant: m.Host, Log: log,
+		Name: m.Name, Settings: settings, Limits: wasm.DefaultLimits(), Grant: m.Host, Log: log,
 	}, wasm.NewStore(wasm.DefaultLimits().KV), wasm.NewMetrics())
 	if err != nil {
 		return nil, err
@@ -87,7 +87,7 @@ func (b *Bench) runMessage(ctx context.Context, c Case) (got Expect, err error) 
 		}
 	}
 	if h.Key < 0 {
-		return got, fmt.Errorf("Kafka has no API %q", c.API)
+		return got, fmt.Errorf("there is no Kafka API %q", c.API)
 	}
 	if c.Kind == "response" {
 		h.Kind = abi.KindResponse
@@ -117,7 +117,7 @@ func (b *Bench) runRecords(ctx context.Context, c Case) (got Expect, err error) 
 		h.Kind, h.Key, h.Version = abi.KindFetch, int16(kmsg.Fetch), 12
 	}
 	err = b.Records(ctx, h, parts)
-	var refusal *wasm.Refusal
+	var refusal *wasm.RefusalError
 	if errors.As(err, &refusal) {
 		return Expect{Refused: &Refused{refusal.Code, refusal.Message}}, nil
 	}

@@ -16,7 +16,7 @@ func Watch(ctx context.Context, dir string, built func(file string, took time.Du
 	var last, seen time.Time
 	for first := true; ; first = false {
 		now := newest(dir)
-		if first || now != last && now == seen {
+		if first || !now.Equal(last) && now.Equal(seen) {
 			last = now
 			began := time.Now()
 			file, err := Build(ctx, dir)
