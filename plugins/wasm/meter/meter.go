@@ -16,10 +16,11 @@
 // the code that have moved: DWARF and code metadata. The names of functions stay.
 //
 // A module that holds anything this package does not know is refused: what it cannot walk it cannot stop.
-// It knows WebAssembly 2.0 and extended constant expressions, which is what the runtime runs.
+// It knows WebAssembly 2.0 and extended constant expressions.
 //
-// Counting made a sort in Go 1.15 times as slow, one that formats and parses JSON 1.1 times, and a bare
-// loop of two additions up to 2 times (BenchmarkGuest and BenchmarkLoop show both forms side by side).
+// What it costs, measured by the benchmarks, which run both forms in turn: a Go guest that sorts takes 1.1
+// times as long, one that formats and parses JSON 1.2, one that copies pieces of 100 bytes 1.25, calls of
+// empty functions 1.05, and loops that do next to nothing 1 to 3. The rewrite takes about 10 ms per MB.
 package meter
 
 import (
@@ -46,9 +47,10 @@ var order = []byte{typeSection, importSection, functionSection, tableSection, me
 // It keeps no part of its argument.
 func Rewrite(module []byte) ([]byte, error) {
 	w := &walker{reader: reader{b: module, end: len(module)}, space: &space{}, out: make([]byte, 0, len(module)+len(module)/4)}
-	if !bytes.Equal(w.bytes(len(header)), header) {
-		w.failAt(0, "not a WASM module of version 1")
+	if !bytes.HasPrefix(module, header) {
+		w.fail("not a WASM module of version 1")
 	}
+	w.bytes(len(header))
 	w.keep()
 	next := 0 // in order
 	for w.err == nil && w.pos < w.end {
@@ -69,7 +71,10 @@ func Rewrite(module []byte) ([]byte, error) {
 	}
 	w.add(order[next:])
 	w.names()
-	return w.out, w.err
+	if w.err != nil {
+		return nil, w.err
+	}
+	return w.out, nil
 }
 
 // section writes a section with what the counter adds to it.

@@ -35,6 +35,8 @@ func (w *walker) names() {
 		in.keep()
 		part := in.enter()
 		switch id {
+		case 0: // the module's name
+			part.name()
 		case 1: // names of functions
 			part.functionNames(func() { part.name() })
 		case 2, 3: // names of locals and labels, by function

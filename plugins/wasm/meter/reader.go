@@ -1,6 +1,9 @@
 package meter
 
-import "fmt"
+import (
+	"fmt"
+	"unicode/utf8"
+)
 
 // reader walks the bytes of a module. Its first error stays; from then on it is at its end and every
 // value is 0, so that callers look at the error once, when they are done.
@@ -93,7 +96,13 @@ func (r *reader) count() uint32 {
 	return n
 }
 
-func (r *reader) name() string { return string(r.bytes(int(r.count()))) }
+func (r *reader) name() string {
+	at, b := r.pos, r.bytes(int(r.count()))
+	if !utf8.Valid(b) {
+		r.failAt(at, "a name that is not UTF-8")
+	}
+	return string(b)
+}
 
 func (r *reader) valueType() {
 	switch at, b := r.pos, r.byte(); b {
