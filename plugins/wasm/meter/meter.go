@@ -11,7 +11,7 @@
 //   - straight code, one per stretch of 4 KiB, for code without loops is long in a large module;
 //   - bulk operations on memory and tables, one per 4096 bytes or elements, before they begin.
 //
-// The rest of a module stays as it is, byte by byte, but for the indices of functions: the imported hook
+// Tables are bounded, since no limit of memory is theirs. The rest of a module stays as it is, byte by byte, but for the indices of functions: the imported hook
 // stands before the module's own functions. Two kinds of custom sections go, because they name places in
 // the code that have moved: DWARF and code metadata. The names of functions stay.
 //
@@ -32,6 +32,9 @@ import (
 const (
 	Module = "sluice_rt"
 	Yield  = "yield"
+	// MaxTables and MaxElements bound the tables of a module, and how far one of them can grow.
+	MaxTables   = 16
+	MaxElements = 1 << 20
 	// Every is how many counts lie between two calls of the hook.
 	Every = 10_000
 )

@@ -88,7 +88,8 @@ func (r *reader) signed(bits int) int64 {
 // count reads how many elements follow. None has less than one byte, which bounds the work that a
 // broken module can cause.
 func (r *reader) count() uint32 {
-	at, n := r.pos, r.u32()
+	at := r.pos
+	n := r.u32()
 	if uint64(n) > uint64(r.end-r.pos) {
 		r.failAt(at, "%d elements in %d bytes", n, r.end-r.pos)
 		return 0
@@ -97,7 +98,8 @@ func (r *reader) count() uint32 {
 }
 
 func (r *reader) name() string {
-	at, b := r.pos, r.bytes(int(r.count()))
+	at := r.pos
+	b := r.bytes(int(r.count()))
 	if !utf8.Valid(b) {
 		r.failAt(at, "a name that is not UTF-8")
 	}
@@ -120,7 +122,8 @@ func (r *reader) referenceType() {
 
 // limits refuses those of shared and 64 bit memories.
 func (r *reader) limits() {
-	at, flags := r.pos, r.byte()
+	at := r.pos
+	flags := r.byte()
 	if flags > 1 {
 		r.failAt(at, "limits of kind %#x are not supported", flags)
 	}

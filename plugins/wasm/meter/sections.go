@@ -96,9 +96,34 @@ func (w *walker) functionSection() {
 }
 
 func (w *walker) tableSection() {
-	for range w.count() {
+	at := w.pos
+	n := w.count()
+	if n > MaxTables {
+		w.failAt(at, "%d tables, at most %d are supported", n, MaxTables)
+	}
+	for range n {
 		w.referenceType()
-		w.limits()
+		w.tableLimits()
+	}
+}
+
+// tableLimits bounds a table: limits of memory don't hold for it.
+func (w *walker) tableLimits() {
+	at := w.pos
+	flags := w.byte()
+	if flags > 1 {
+		w.failAt(at, "limits of kind %#x are not supported", flags)
+	}
+	least, most := w.u32(), uint32(MaxElements)
+	if flags == 1 {
+		most = min(most, w.u32())
+	}
+	if least > MaxElements {
+		w.failAt(at, "a table of %d elements, at most %d are supported", least, MaxElements)
+	}
+	w.keepTo(at)
+	if w.err == nil {
+		w.out, w.kept = number(number(append(w.out, 1), least), most), w.pos
 	}
 }
 
@@ -145,7 +170,8 @@ func (w *walker) exportSection() {
 // elementSection walks the eight kinds of segments, which three bits tell apart.
 func (w *walker) elementSection() {
 	for range w.count() {
-		at, kind := w.pos, w.u32()
+		at := w.pos
+		kind := w.u32()
 		if kind > 7 {
 			w.failAt(at, "element segment of kind %d is not supported", kind)
 		}

@@ -143,6 +143,7 @@ func message(err error) string {
 		return ""
 	}
 	first, _, _ := strings.Cut(err.Error(), "\n")
+	first, _, _ = strings.Cut(first, "maximum size mismatch") // a table has a bound that it did not have
 	return moved.ReplaceAllString(first, "function")
 }
 

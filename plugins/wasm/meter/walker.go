@@ -71,7 +71,8 @@ func (w *walker) announce(n uint32) { w.out, w.kept = number(w.out, n), w.pos }
 
 // index reads the index of something, of which there are n.
 func (w *walker) index(n uint32, what string) uint32 {
-	at, i := w.pos, w.u32()
+	at := w.pos
+	i := w.u32()
 	if i >= n && w.err == nil {
 		w.failAt(at, "there is no %s %d", what, i)
 	}
