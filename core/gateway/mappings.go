@@ -223,13 +223,19 @@ func (a *admin) deleteMapping(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	grace := a.g.Snapshot().Admin.DeleteGrace
-	at := a.g.announceDelete(v.name, topic, grace, func() {
+	var run func()
+	run = func() {
 		rt := v.runtime()
 		err := a.g.EditFile(context.Background(), rt.chain.Placement().SetHome(topic, "none", ""), failover.Options{})
-		if err != nil {
+		switch {
+		case errors.Is(err, config.ErrChanged):
+			// Somebody edits the file just now: what they decide of the topic cancels this.
+			a.g.announceDelete(v.name, topic, time.Second, run)
+		case err != nil:
 			a.g.log.Error("mapping not deleted", "virtual_cluster", v.name, "topic", topic, "error", err)
 		}
-	})
+	}
+	at := a.g.announceDelete(v.name, topic, grace, run)
 	writeJSON(w, 202, map[string]any{
 		"message": fmt.Sprintf("%s goes on being served for %s; then its clients get UNKNOWN_TOPIC_OR_PARTITION. Map it to another cluster before that to move it without an outage.", topic, grace),
 		"at":      at,

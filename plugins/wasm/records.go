@@ -212,14 +212,11 @@ func assemble(parts []*Partition, batches []*batch, kind uint16) error {
 	next := 0
 	for _, p := range parts {
 		var out []byte
-		last := 0
+		from, last := 0, 0
 		for ; next < len(batches) && batches[next].part == p; next++ {
 			b := batches[next]
 			if !b.touched || p.Refused != nil {
 				continue
-			}
-			if out == nil {
-				out = make([]byte, 0, len(p.Records)+1024)
 			}
 			kept := b.records
 			if b.gone != nil {
@@ -236,8 +233,15 @@ func assemble(parts []*Partition, batches []*batch, kind uint16) error {
 			if err != nil {
 				return err
 			}
-			out = append(append(out, p.Records[last:b.at]...), raw...)
-			last = b.at + len(b.raw)
+			if last = b.at + len(b.raw); b.at == 0 && last == len(p.Records) {
+				out = raw // there is nothing else
+				continue
+			}
+			if out == nil {
+				out = make([]byte, 0, len(p.Records)+len(raw))
+			}
+			out = append(append(out, p.Records[from:b.at]...), raw...)
+			from = last
 		}
 		if out != nil {
 			p.Out = append(out, p.Records[last:]...)
