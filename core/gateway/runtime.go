@@ -146,7 +146,11 @@ func (g *Gateway) build(ctx context.Context, snap *config.Snapshot, vc *config.V
 		if c, ok := i.(io.Closer); ok {
 			rt.closers = append(rt.closers, c)
 		}
-		members = append(members, plugin.Named{Name: entry.Type, Stage: spec.Stage, Interceptor: i})
+		name := entry.Type
+		if t, ok := i.(plugin.Titled); ok {
+			name += " " + t.Title()
+		}
+		members = append(members, plugin.Named{Name: name, Stage: spec.Stage, Interceptor: i})
 	}
 	if len(errs) > 0 {
 		rt.close()

@@ -121,6 +121,12 @@ type SessionObserver interface {
 	SessionClosed(ctx context.Context, s *Session)
 }
 
+// Titled is implemented by interceptors of which a chain may have several: the title tells them apart, in traces, in
+// GET /plugins and in `gateway chain`.
+type Titled interface {
+	Title() string
+}
+
 // Reporter is implemented by interceptors that have something to say of themselves, as JSON.
 type Reporter interface {
 	Report() any

@@ -37,6 +37,7 @@ var (
 	_ plugin.SessionObserver = (*Wasm)(nil)
 	_ plugin.Watched         = (*Wasm)(nil)
 	_ plugin.Reporter        = (*Wasm)(nil)
+	_ plugin.Titled          = (*Wasm)(nil)
 )
 
 // Keys are the rows that the manifest asks for.
@@ -49,6 +50,9 @@ func (w *Wasm) MaxVersion(key, offered int16) int16 {
 
 // SetBelow gives the chain below, for requests that the guest makes itself.
 func (w *Wasm) SetBelow(below func(key kmsg.Key) plugin.Handler) { w.below = below }
+
+// Title is the guest's name.
+func (w *Wasm) Title() string { return w.guest().Name }
 
 // Files is the module's file: a changed one is another version.
 func (w *Wasm) Files() map[string]plugin.Stamp { return w.files }
