@@ -30,7 +30,7 @@ func change(call []shown, records int, edits, input []byte, kind uint16) error {
 			group++
 		}
 		s := call[group]
-		if err := s.batch.change(s.first+e.record-first, e, descriptor(input, e.record), input, kind, &notes); err != nil {
+		if err := s.batch.change(s.first+e.record-first, e, descriptor(len(call), e.record), input, kind, &notes); err != nil {
 			return err
 		}
 	}
@@ -62,10 +62,9 @@ func (n *notes) with(list []kmsg.Header, h kmsg.Header) []kmsg.Header {
 	return n.headers[at : at+need : at+need]
 }
 
-// descriptor is where record i is described in a block.
-func descriptor(input []byte, i int) int {
-	return int(le.Uint32(input[abi.HeadRecords+8:])) + i*abi.RecordSize
-}
+// descriptor is where record i is described in a block of so many groups: the guest may have changed what its copy of
+// the head says.
+func descriptor(groups, i int) int { return abi.HeadSize + groups*abi.GroupSize + i*abi.RecordSize }
 
 // change applies one edit to a record.
 func (b *batch) change(i int, e edit, desc int, input []byte, kind uint16, n *notes) error {
@@ -101,8 +100,8 @@ func (b *batch) change(i int, e edit, desc int, input []byte, kind uint16, n *no
 	return nil
 }
 
-// inPlace takes a field from where the guest has changed it. The descriptor is the host's: a guest that moved it is
-// refused.
+// inPlace takes a field from where the guest has changed it. Its length is the host's, and its place is in the input: a
+// guest that says otherwise is refused.
 func inPlace(field *[]byte, at int, input []byte) error {
 	off, n := uint64(le.Uint32(input[at:])), uint64(le.Uint32(input[at+4:]))
 	if *field == nil || n != uint64(len(*field)) || off+n > uint64(len(input)) {
