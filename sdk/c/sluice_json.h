@@ -1,0 +1,95 @@
+/* Settings of a flat JSON object, for plugins that want no JSON library. What is deeper wants one: configure gets JSON. */
+#ifndef SLUICE_JSON_H
+#define SLUICE_JSON_H
+
+#include "sluice.h"
+
+/* What is left to read, and where a text goes: only its length counts if there is no room. */
+typedef struct {
+  const uint8_t *at, *end;
+  uint8_t *out;
+  uint32_t cap, n;
+} sluice_json;
+
+static inline void sluice_json_put(sluice_json *j, uint8_t c) {
+  if (j->n < j->cap) j->out[j->n] = c;
+  j->n++;
+}
+
+/* The next byte that is no space, 0 at the end; it is taken if it is c. */
+static inline bool sluice_json_take(sluice_json *j, uint8_t c) {
+  while (j->at < j->end && (*j->at == ' ' || *j->at == '\n' || *j->at == '\t' || *j->at == '\r')) j->at++;
+  if (j->at == j->end || *j->at != c) return false;
+  j->at++;
+  return true;
+}
+
+/* An escape of the form XXXX as UTF-8. Characters past U+FFFF come unescaped from the gateway. */
+static inline bool sluice_json_unicode(sluice_json *j) {
+  uint32_t v = 0;
+  if (j->end - j->at < 4) return false;
+  for (int i = 0; i < 4; i++) {
+    uint8_t c = *j->at++, low = c | 32;
+    if (c >= '0' && c <= '9') v = v * 16 + c - '0';
+    else if (low >= 'a' && low <= 'f') v = v * 16 + low - 'a' + 10;
+    else return false;
+  }
+  if (v < 0x80) return sluice_json_put(j, v), true;
+  if (v >= 0x800) sluice_json_put(j, 0xe0 | v >> 12);
+  sluice_json_put(j, v >= 0x800 ? 0x80 | (v >> 6 & 63) : 0xc0 | v >> 6);
+  sluice_json_put(j, 0x80 | (v & 63));
+  return true;
+}
+
+static inline bool sluice_json_text(sluice_json *j) {
+  j->n = 0;
+  if (!sluice_json_take(j, '"')) return false;
+  while (j->at < j->end) {
+    uint8_t c = *j->at++;
+    if (c == '"') return true;
+    if (c == '\\') {
+      if (j->at == j->end) return false;
+      c = *j->at++;
+      if (c == 'u') {
+        if (!sluice_json_unicode(j)) return false;
+        continue;
+      }
+      c = c == 'n' ? '\n' : c == 't' ? '\t' : c == 'r' ? '\r' : c == 'b' ? '\b' : c == 'f' ? '\f' : c;
+    }
+    sluice_json_put(j, c);
+  }
+  return false;
+}
+
+/* A text, or a word as it is written: a number, true, false, null. */
+static inline bool sluice_json_value(sluice_json *j) {
+  if (sluice_json_take(j, '"')) return j->at--, sluice_json_text(j);
+  for (j->n = 0; j->at < j->end; j->at++) {
+    uint8_t c = *j->at;
+    if (!((c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') || c == '+' || c == '-' || c == '.')) break;
+    sluice_json_put(j, c);
+  }
+  return j->n > 0;
+}
+
+/* Copies a setting, as far as it fits, and returns the length that is needed: -1 if there is none of that name, -5
+ * if the configuration is no flat object. */
+static inline int32_t sluice_setting(sluice_bytes json, sluice_bytes name, void *out, uint32_t cap) {
+  uint8_t key[64];
+  int32_t found = SLUICE_ERR_NONE;
+  sluice_json j = {json.at, json.at + json.n, key, sizeof key, 0};
+  if (!sluice_json_take(&j, '{')) return SLUICE_ERR_ARGUMENT;
+  for (bool more = !sluice_json_take(&j, '}'); more;) {
+    j.out = key, j.cap = sizeof key;
+    if (!sluice_json_text(&j) || !sluice_json_take(&j, ':')) return SLUICE_ERR_ARGUMENT;
+    bool this = j.n <= sizeof key && sluice_equal((sluice_bytes){key, j.n}, name);
+    j.out = out, j.cap = this ? cap : 0;
+    if (!sluice_json_value(&j)) return SLUICE_ERR_ARGUMENT;
+    if (this) found = (int32_t)j.n;
+    more = sluice_json_take(&j, ',');
+    if (!more && !sluice_json_take(&j, '}')) return SLUICE_ERR_ARGUMENT;
+  }
+  return found;
+}
+
+#endif
