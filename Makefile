@@ -16,7 +16,7 @@ test: ## run everything, real Kafka included where Java and Maven are found
 	SLUICE_TEST_SKIPPED=$(SKIPPED) go test -race -shuffle=on -timeout 10m $$(go list ./... | grep -v -e /testing/e2e -e /wasm/meter)
 	go test ./testing/bench ./plugins/wasm/meter # counts allocations, which the race detector changes; has no goroutines
 	SLUICE_TEST_SKIPPED=$(SKIPPED) go test -v -timeout 20m ./testing/e2e/...
-	@if [ -s $(SKIPPED) ]; then echo; echo "### NOT RUN: $$(tr '\n' ';' < $(SKIPPED)) install java (JDK 17), maven and python3, or start a Docker engine, to run them"; rm -f $(SKIPPED); fi
+	@if [ -s $(SKIPPED) ]; then echo; echo "### NOT RUN: $$(tr '\n' ';' < $(SKIPPED)) install java (JDK 17), maven, python3, cargo with wasm32-unknown-unknown, clang and wasi-libc, or start a Docker engine, to run them"; rm -f $(SKIPPED); fi
 
 test-fast: ## run what needs neither Java nor real Kafka
 	go test -shuffle=on $$(go list ./... | grep -v -e /testing/e2e -e /testing/kafkatest)

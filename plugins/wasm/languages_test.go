@@ -1,0 +1,317 @@
+package wasm
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/sdk/abi"
+)
+
+// languages are those that there is an SDK for besides Go: the header example, and a probe that does what the Go one
+// does with records.
+var languages = map[string]struct {
+	header, probe func(t testing.TB) string
+}{
+	"rust": {
+		func(t testing.TB) string { return rustGuest(t, "../../sdk/examples/rust-header") },
+		func(t testing.TB) string { return rustGuest(t, "testdata/rustprobe") },
+	},
+	"c": {
+		func(t testing.TB) string { return cGuest(t, "../../sdk/examples/c-header/header.c", false) },
+		func(t testing.TB) string { return cGuest(t, "testdata/cprobe/probe.c", true) },
+	},
+}
+
+// inEveryLanguage runs a test for every language, with a probe.
+func inEveryLanguage(t *testing.T, more string, test func(t *testing.T, language string, w *Wasm)) {
+	for name, l := range languages {
+		t.Run(name, func(t *testing.T) {
+			w, err := build(t, fmt.Sprintf("{file: %q, grant: [kv, http, send_request]%s}", l.probe(t), more))
+			if err != nil {
+				t.Fatal(err)
+			}
+			test(t, name, w)
+		})
+	}
+}
+
+// TestTheRustCrate runs its own tests, and those of its examples.
+func TestTheRustCrate(t *testing.T) {
+	some := regexp.MustCompile(`[1-9]\d* passed`)
+	for _, dir := range []string{"rust", "examples/rust-header", "examples/rust-mask"} {
+		if out := cargo(t, "../../sdk/"+dir, "test"); !some.MatchString(out) {
+			t.Errorf("%s: %s", dir, out)
+		}
+	}
+}
+
+// TestHeadersInEveryLanguage are added in every codec, and the configuration is checked.
+func TestHeadersInEveryLanguage(t *testing.T) {
+	for name, l := range languages {
+		t.Run(name, func(t *testing.T) {
+			file := l.header(t)
+			info, err := os.Stat(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%d bytes", info.Size())
+			for config, want := range map[string]string{"{value: x}": "config.key is missing", "{key: [x]}": "key must be a text"} {
+				if _, err := build(t, fmt.Sprintf("{file: %q, config: %s}", file, config)); err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("%s: %v", config, err)
+				}
+			}
+			w, err := build(t, fmt.Sprintf(`{file: %q, config: {value: "<ü€\n\"", key: via}}`, file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			headersAreAdded(t, w, "<ü€\n\"")
+		})
+	}
+}
+
+// TestEveryEditInEveryLanguage does what it does in Go.
+func TestEveryEditInEveryLanguage(t *testing.T) {
+	inEveryLanguage(t, "", func(t *testing.T, _ string, w *Wasm) { everyEdit(t, w) })
+}
+
+// TestRefusalsInEveryLanguage have their code, and are no failures; a refused record costs its partition.
+func TestRefusalsInEveryLanguage(t *testing.T) {
+	inEveryLanguage(t, "", func(t *testing.T, _ string, w *Wasm) {
+		for what, want := range map[string]struct {
+			code    int16
+			message string
+		}{"refuse": {44, "not like this"}, "code": {87, "wrong"}, "reject": {87, "no good"}} {
+			sent, answer, err := run(t, w, produce("orders", records(t, shape{}, what)))
+			if err != nil || answer.ErrorCode != want.code || answer.ErrorMessage == nil || *answer.ErrorMessage != want.message || sent != nil && what != "reject" {
+				t.Errorf("%s: %+v, %v", what, answer, err)
+			}
+		}
+		if w.guest().Failed.Load() != 0 {
+			t.Error("a refusal is no failure")
+		}
+	})
+}
+
+// TestHostFunctionsInEveryLanguage do what they do in Go.
+func TestHostFunctionsInEveryLanguage(t *testing.T) {
+	inEveryLanguage(t, ", config: {known: 1}", func(t *testing.T, language string, w *Wasm) {
+		lines := logged(w)
+		for value, want := range map[string]string{"kv": "2 true false 500 true", "send": "not granted by the operator", "http": "bad argument", "log": "log"} {
+			if got := answer(t, w, value); got != want {
+				t.Errorf("%s: %q, want %q", value, got, want)
+			}
+		}
+		if got := answer(t, w, "kv"); !strings.HasPrefix(got, "4 ") {
+			t.Errorf("kv again: %q", got)
+		}
+		var at int64
+		var random bool
+		var name string
+		if _, err := fmt.Sscan(answer(t, w, "clock"), &at, &random, &name); err != nil || time.Since(time.Unix(0, at)).Abs() > time.Minute || !random || name != "None" {
+			t.Errorf("clock: %d %t %s, %v", at, random, name, err)
+		}
+		if got := lines.String(); !strings.Contains(got, `level=WARN msg="0 of 1"`) {
+			t.Errorf("log: %q", got)
+		}
+		if all := w.guest().metrics.All(); len(all) != 1 || all[0].Name != "seen_total" || all[0].Value != 2 || all[0].Labels["language"] != language {
+			t.Errorf("metrics: %+v", all)
+		}
+		w.SetBelow(func(kmsg.Key) plugin.Handler { return throttled(t, 258) })
+		if got := answer(t, w, "send"); got != "[0, 0, 1, 2]" {
+			t.Errorf("send: %q", got)
+		}
+		if _, err := build(t, fmt.Sprintf("{file: %q, grant: [kv, http, send_request], config: {other: 1}}", languages[language].probe(t))); err == nil || !strings.Contains(err.Error(), "config.other") {
+			t.Errorf("a bad configuration: %v", err)
+		}
+	})
+}
+
+// TestMessagesInEveryLanguage are bytes, to be refused, changed and answered.
+func TestMessagesInEveryLanguage(t *testing.T) {
+	inEveryLanguage(t, "", func(t *testing.T, _ string, w *Wasm) {
+		if sent, resp, err := create(t, w, "plain"); err != nil || sent != "plain" || resp.ThrottleMillis != 0 {
+			t.Errorf("untouched: sent %q, %+v, %v", sent, resp, err)
+		}
+		if sent, resp, err := create(t, w, "rename"); err != nil || sent != "newone" || resp.ThrottleMillis != '*' {
+			t.Errorf("changed: sent %q, %+v, %v", sent, resp, err)
+		}
+		if sent, resp, err := create(t, w, "refuse"); err != nil || sent != "" || resp.Topics[0].ErrorCode != 44 || *resp.Topics[0].ErrorMessage != "not by that name" {
+			t.Errorf("refused: sent %q, %+v, %v", sent, resp, err)
+		}
+		if sent, _, err := create(t, w, "close"); !plugin.Closes(err) || sent != "" {
+			t.Errorf("closed: sent %q, %v", sent, err)
+		}
+		if got := w.MaxVersion(int16(kmsg.CreateTopics), 7); got != 5 {
+			t.Errorf("offered up to %d", got)
+		}
+	})
+}
+
+// TestMaskedForConsumers: the digits of values, where they stand; what has none stays the bytes that it was.
+func TestMaskedForConsumers(t *testing.T) {
+	file := rustGuest(t, "../../sdk/examples/rust-mask")
+	if _, err := build(t, fmt.Sprintf("{file: %q, on_error: pass}", file)); err == nil {
+		t.Error("what it can't see may get by")
+	}
+	w, err := build(t, fmt.Sprintf("{file: %q}", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for codec := range int8(5) {
+		same := at(records(t, shape{codec: codec}, "none", ""), 10)
+		resp, err := fetched(t, w, "cards", at(records(t, shape{codec: codec}, "4711", "", "cvc 99"), 100), same)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts := resp.Topics[0].Partitions
+		list := decoded(t, parts[0].RecordBatches)
+		if len(list) != 3 || string(list[0].Value) != "****" || list[1].Value != nil || string(list[2].Value) != "cvc **" || list[2].Offset != 102 {
+			t.Errorf("codec %d: %+v", codec, list)
+		}
+		if string(parts[1].RecordBatches) != string(same) {
+			t.Errorf("codec %d: what has no digits was changed", codec)
+		}
+	}
+}
+
+// TestHostileInEveryLanguage costs the request that it is of, and the next one is served.
+func TestHostileInEveryLanguage(t *testing.T) {
+	inEveryLanguage(t, ", limits: {timeout: 300ms, memory: 32MiB}", func(t *testing.T, language string, w *Wasm) {
+		lines := logged(w)
+		all := []string{"panic", "loop", "recurse", "memory"}
+		for _, what := range all {
+			costsItsOwn(t, w, what, "fine")
+		}
+		if got := w.guest().Replaced.Load(); got != int64(len(all)) {
+			t.Errorf("%d instances replaced", got)
+		}
+		if language == "rust" && !strings.Contains(lines.String(), "panicked at") {
+			t.Errorf("nobody is told where it panicked: %s", lines)
+		}
+	})
+}
+
+// TestResultsThatAreNone: whatever a guest answers with, it costs its own request.
+func TestResultsThatAreNone(t *testing.T) {
+	w, err := build(t, fmt.Sprintf("{file: %q, limits: {timeout: 300ms}}", cGuest(t, "testdata/hostile/hostile.c", false)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what := 'a'; what <= 't'; what++ {
+		costsItsOwn(t, w, string(what), "Fine")
+	}
+	if got := w.guest().Replaced.Load(); got != 't'-'a'+1 {
+		t.Errorf("%d instances replaced", got)
+	}
+	sent, _, err := run(t, w, produce("orders", records(t, shape{}, "u")))
+	if err != nil {
+		t.Fatalf("a guest that scribbled in its own input: %v", err)
+	}
+	if _, list := first(t, sent); string(list[0].Value) != "u" {
+		t.Errorf("a guest that scribbled in its own input: the value became %q", list[0].Value)
+	}
+	if sent, _, err := run(t, w, produce("orders", records(t, shape{}, strings.Repeat("F", 900_000)))); err != nil || sent == nil {
+		t.Errorf("a call that just fits: %v", err)
+	}
+	if _, _, err := run(t, w, produce("orders", records(t, shape{}, strings.Repeat("F", 2<<20)))); err == nil {
+		t.Error("an input buffer that is elsewhere was written to")
+	}
+}
+
+// logged keeps the lines of a guest's log.
+func logged(w *Wasm) *strings.Builder {
+	var b strings.Builder
+	w.guest().Log = slog.New(slog.NewTextHandler(&b, nil))
+	return &b
+}
+
+// throttled answers Metadata requests.
+func throttled(t *testing.T, ms int32) plugin.HandlerFunc {
+	return func(_ context.Context, req *plugin.Request) (*plugin.Response, error) {
+		if req.Key != kmsg.Metadata || req.Version != 7 {
+			t.Errorf("request %+v", req)
+		}
+		resp := kmsg.NewPtrMetadataResponse()
+		resp.SetVersion(7)
+		resp.ThrottleMillis = ms
+		return plugin.Respond(resp), nil
+	}
+}
+
+// decoded are the records of all batches.
+func decoded(t *testing.T, b []byte) (out []kafka.Record) {
+	t.Helper()
+	for _, batch := range kafka.Batches(b) {
+		list, err := kafka.Records(batch)
+		if err != nil || !batch.ValidCRC() {
+			t.Fatalf("a broken batch: %v, CRC %t", err, batch.ValidCRC())
+		}
+		out = append(out, list...)
+	}
+	return out
+}
+
+// costsItsOwn sends a request that breaks the guest, and one that does not.
+func costsItsOwn(t *testing.T, w *Wasm, what, fine string) {
+	t.Helper()
+	if sent, _, err := run(t, w, produce("orders", records(t, shape{}, what))); err == nil || sent != nil {
+		t.Errorf("%s: it went by", what)
+	} else {
+		t.Logf("%s: %v", what, err)
+	}
+	w.guest().breaker.worked() // it is tested by itself
+	if sent, answer, err := run(t, w, produce("orders", records(t, shape{}, fine))); err != nil || answer.ErrorCode != 0 || sent == nil {
+		t.Errorf("after %s: code %d, %v", what, answer.ErrorCode, err)
+	}
+}
+
+// BenchmarkGuests adds a header to 500 records of 200 bytes: all of it, and the guest's part of it.
+func BenchmarkGuests(b *testing.B) {
+	files := map[string]func(testing.TB) string{
+		"go":   func(t testing.TB) string { return guest(t, header) },
+		"rust": languages["rust"].header, "c": languages["c"].header,
+	}
+	var values []string
+	for range 500 {
+		values = append(values, strings.Repeat("x", 200))
+	}
+	parts := []*Partition{{Topic: "orders", Records: records(b, shape{producer: 5}, values...)}}
+	h := &Head{Kind: abi.KindProduce, Version: 9, ClientID: "bench"}
+	for _, name := range []string{"go", "rust", "c"} {
+		g := started(b, files[name](b), map[string]string{"key": "via", "value": "sluice"})
+		each := func(b *testing.B) {
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(values)), "ns/record")
+		}
+		b.Run(name+"/all", func(b *testing.B) {
+			for b.Loop() {
+				if err := g.Records(b.Context(), h, parts); err != nil || parts[0].Out == nil {
+					b.Fatal(err)
+				}
+			}
+			each(b)
+		})
+		batches, err := collect(parts)
+		if err != nil {
+			b.Fatal(err)
+		}
+		block, _ := g.encode(h, g.portions(batches)[0])
+		b.Run(name+"/guest", func(b *testing.B) {
+			for b.Loop() {
+				if err := g.invoke(b.Context(), abi.ExportOnRecords, h, block, func([]byte, []byte) error { return nil }); err != nil {
+					b.Fatal(err)
+				}
+			}
+			each(b)
+		})
+	}
+}
