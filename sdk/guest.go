@@ -118,7 +118,7 @@ func (g *Guest) refuse(err error) []byte {
 
 func (g *Guest) onRecords(block []byte, produce bool) []byte {
 	r := &g.records
-	r.block, r.edits, r.state = block, r.edits[:0], r.state[:0]
+	r.block, r.edits, r.state, r.last, r.mixed = block, r.edits[:0], r.state[:0], 0, false
 	var err error
 	if p, ok := g.plugin.(Producer); ok && produce {
 		err = p.OnProduce(r)
@@ -128,10 +128,11 @@ func (g *Guest) onRecords(block []byte, produce bool) []byte {
 	if err != nil {
 		return g.refuse(err)
 	}
-	if len(r.edits) == 0 && len(r.state) == 0 {
+	if len(r.edits) == 0 {
 		return nil
 	}
-	return g.answer(abi.ActionForward, 0, "", some(r.state), nil, some(r.edits))
+	r.sort()
+	return g.answer(abi.ActionForward, 0, "", nil, nil, r.edits)
 }
 
 // some is nil for nothing: the piece is absent.
@@ -183,7 +184,7 @@ func (g *Guest) onResponse(block []byte) []byte {
 	case r.close && r.forward != nil:
 		return g.answer(abi.ActionRespondClose, 0, "", nil, g.encode(r.forward), nil)
 	case r.close:
-		return g.answer(abi.ActionClose, 0, "", nil, nil, nil)
+		return g.answer(abi.ActionRespondClose, 0, "", nil, nil, nil)
 	case r.forward != nil:
 		return g.answer(abi.ActionForward, 0, "", nil, g.encode(r.forward), nil)
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
-// Record is a view of one record. What it returns as bytes must not be changed, but for SetValueInPlace.
+// Record is a view of one record. Edits may be made in any order of records. What it returns as bytes must not be changed, but for SetValueInPlace.
 type Record struct {
 	all   *Records
 	index uint32
@@ -106,6 +106,8 @@ func (r Record) edit(op byte, argument int16, name string, value []byte) {
 		n = abi.Null
 	}
 	le := binary.LittleEndian
+	r.all.mixed = r.all.mixed || r.index < r.all.last
+	r.all.last = r.index
 	e := le.AppendUint32(r.all.edits, r.index)
 	e = le.AppendUint16(append(e, op, 0), uint16(argument))
 	e = le.AppendUint32(e, uint32(len(name)))

@@ -1,7 +1,9 @@
 package sdk
 
 import (
+	"cmp"
 	"iter"
+	"slices"
 
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
@@ -10,6 +12,26 @@ import (
 type Records struct {
 	Context
 	edits []byte
+	last  uint32 // record of the last edit
+	mixed bool   // edits don't stand by ascending record
+}
+
+// sort brings the edits into the order that the contract wants; those of one record keep theirs.
+func (r *Records) sort() {
+	if !r.mixed {
+		return
+	}
+	var list [][]byte
+	for b := r.edits; len(b) > 0; {
+		n := abi.EditHead + u32(b, 8)
+		if value := u32(b, 12); value != abi.Null {
+			n += value
+		}
+		list = append(list, b[:n])
+		b = b[n:]
+	}
+	slices.SortStableFunc(list, func(a, b []byte) int { return cmp.Compare(u32(a, 0), u32(b, 0)) })
+	r.edits = slices.Concat(list...)
 }
 
 // Len is the number of records.

@@ -87,6 +87,20 @@ func TestEdits(t *testing.T) {
 	}
 }
 
+// TestEditsInAnyOrder reach the gateway in the order that it wants.
+func TestEditsInAnyOrder(t *testing.T) {
+	res := produce(t, func(r *sdk.Records) error {
+		r.At(1).AddHeader("h", []byte("1"))
+		r.At(0).SetValue(nil)
+		r.At(1).AddHeader("h", []byte("2"))
+		r.At(0).AddHeader("z", nil)
+		return nil
+	}, sdktest.Record{Value: []byte("a")}, sdktest.Record{Value: []byte("b")})
+	if got := fmt.Sprintf("%v", res.Records); res.Records[0].Value != nil || fmt.Sprint(res.Records[1].Headers) != "[{h [49]} {h [50]}]" || len(res.Records[0].Headers) != 1 {
+		t.Error(got)
+	}
+}
+
 // TestEditsAllocateNothing in steady state.
 func TestEditsAllocateNothing(t *testing.T) {
 	value := []byte("value")

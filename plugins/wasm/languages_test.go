@@ -304,7 +304,7 @@ func BenchmarkGuests(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		block, _ := g.encode(h, g.portions(batches)[0])
+		block, _ := g.encode(nil, h, g.portions(batches)[0])
 		b.Run(name+"/guest", func(b *testing.B) {
 			for b.Loop() {
 				if err := g.invoke(b.Context(), abi.ExportOnRecords, h, block, func([]byte, []byte) error { return nil }); err != nil {

@@ -108,6 +108,7 @@ func (w *Wasm) response(ctx context.Context, req *plugin.Request, resp *plugin.R
 			refusal = &RefusalError{Message: string(r.message), Index: -1, Close: true}
 		default:
 			if r.body == nil {
+				resp.Close = resp.Close || r.action == abi.ActionRespondClose
 				return nil
 			}
 			body := kafka.NewResponseBody(req.Key, req.Version, r.body)

@@ -187,6 +187,17 @@ func (m *Module) Exports() (out []string) {
 	return out
 }
 
+// Trial starts an instance without configuring it: how long that takes, and the memory that it has then.
+func (m *Module) Trial(ctx context.Context) (took time.Duration, memory uint32, err error) {
+	began := time.Now()
+	i, err := m.open(ctx, &Guest{limits: DefaultLimits()})
+	if err != nil {
+		return 0, 0, err
+	}
+	defer i.drop()
+	return time.Since(began), i.memory(), nil
+}
+
 // Close frees the code. No instance may be in use.
 func (m *Module) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)

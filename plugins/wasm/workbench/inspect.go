@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"time"
 
 	"github.com/sluice-gateway/sluice/plugins/wasm"
 )
@@ -33,13 +32,7 @@ func Inspect(ctx context.Context, file string) (i Inspected, err error) {
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
 	i = Inspected{Manifest: m.Manifest, Digest: m.Digest, Bytes: m.Size, Imports: m.Imports(), Exports: m.Exports(), CompileMS: m.Compiled.Milliseconds()}
-	began := time.Now()
-	g, err := wasm.NewGuest(ctx, m, wasm.Options{Name: m.Name, Limits: wasm.DefaultLimits()}, wasm.NewStore(0), wasm.NewMetrics())
-	if err != nil {
-		return i, err
-	}
-	i.StartUS = time.Since(began).Microseconds()
-	_, i.Instance = g.Instances()
-	g.Close()
-	return i, nil
+	took, memory, err := m.Trial(ctx)
+	i.StartUS, i.Instance = took.Microseconds(), memory
+	return i, err
 }

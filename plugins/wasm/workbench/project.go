@@ -2,13 +2,10 @@ package workbench
 
 import (
 	"bytes"
-	"context"
 	"embed"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"regexp"
@@ -115,50 +112,4 @@ func Language(dir string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("%s is no project of a plugin: it has no go.mod, Cargo.toml or plugin.c; make one with `gateway plugin new`", dir)
-}
-
-// Build builds the project in a folder and returns the module's file.
-func Build(ctx context.Context, dir string) (string, error) {
-	language, err := Language(dir)
-	if err != nil {
-		return "", err
-	}
-	dir, err = filepath.Abs(dir)
-	if err != nil {
-		return "", err
-	}
-	out := filepath.Join(dir, filepath.Base(dir)+".wasm")
-	part := out + ".part"
-	defer func() { _ = os.Remove(part) }()
-	var cmd *exec.Cmd
-	switch language {
-	case "go":
-		cmd = exec.CommandContext(ctx, "go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", part, ".")
-		cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOWORK=off", "GOFLAGS=-mod=mod")
-	case "rust":
-		cmd = exec.CommandContext(ctx, "cargo", "build", "--release", "--offline", "--target", "wasm32-unknown-unknown")
-	case "c":
-		cmd = exec.CommandContext(ctx, "clang", "--target=wasm32-wasi", "--sysroot=/usr", "-O2", "-mbulk-memory", "-mexec-model=reactor", "-Isluice", "-o", part, "plugin.c")
-	}
-	cmd.Dir = dir
-	if b, err := cmd.CombinedOutput(); err != nil {
-		if errors.Is(err, exec.ErrNotFound) {
-			return "", fmt.Errorf("%s is not installed: %w", cmd.Args[0], err)
-		}
-		return "", fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, b)
-	}
-	if language == "rust" {
-		found, err := filepath.Glob(filepath.Join(dir, "target", "wasm32-unknown-unknown", "release", "*.wasm"))
-		if err != nil || len(found) != 1 {
-			return "", fmt.Errorf("cargo has made no module: %v", found)
-		}
-		b, err := os.ReadFile(found[0])
-		if err != nil {
-			return "", err
-		}
-		if err := os.WriteFile(part, b, 0o644); err != nil {
-			return "", err
-		}
-	}
-	return out, os.Rename(part, out) // at once: a gateway may be watching it
 }

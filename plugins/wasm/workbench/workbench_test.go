@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
 // project makes and builds a project.
@@ -61,6 +63,33 @@ func TestFromNothingToAPlugin(t *testing.T) {
 	}
 	if err := b.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestOtherLanguages: a new project in Rust or C builds, passes its cases and says what it is.
+func TestOtherLanguages(t *testing.T) {
+	for language, needs := range map[string][]string{"rust": {"cargo"}, "c": {"clang", "wasm-ld"}} {
+		t.Run(language, func(t *testing.T) {
+			kafkatest.Require(t, needs...)
+			dir, file := project(t, language)
+			cases, err := LoadCases(filepath.Join(dir, "cases.yaml"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			outcomes, err := Test(t.Context(), file, cases, false, nil)
+			if err != nil || len(outcomes) != 2 {
+				t.Fatalf("%v, %d cases", err, len(outcomes))
+			}
+			for _, o := range outcomes {
+				if o.Diff != "" {
+					t.Errorf("%s: %s", o.Case.Name, o.Diff)
+				}
+			}
+			i, err := Inspect(t.Context(), file)
+			if err != nil || i.Manifest.Name != "my-plugin" || i.Bytes > 200_000 {
+				t.Errorf("%v, %+v", err, i)
+			}
+		})
 	}
 }
 

@@ -157,7 +157,7 @@ static void on_response(sluice_call *c) {
 }
 
 static const char *configure(sluice_bytes json) {
-  return sluice_setting(json, SLUICE_TEXT("known"), text, sizeof text) < 0 ? "config.other is not a setting of this plugin" : 0;
+  return json.n > 2 && sluice_setting(json, SLUICE_TEXT("known"), text, sizeof text) < 0 ? "config.other is not a setting of this plugin" : 0;
 }
 
 SLUICE_PLUGIN("{\"name\": \"cprobe\", \"records\": [\"produce\", \"fetch\"], \"host\": [\"kv\", \"http\", \"send_request\"],"
