@@ -92,7 +92,7 @@ func (r *Routing) produceTopic(ctx context.Context, req *plugin.Request, next pl
 	if err != nil {
 		return nil, err
 	}
-	for breaks := 0; ; {
+	for breaks, gaps := 0, 0; ; {
 		home, _ := r.homeOf(topic, [16]byte{})
 		if home == "" { // taken away while it waited
 			pass.Leave()
@@ -106,7 +106,10 @@ func (r *Routing) produceTopic(ctx context.Context, req *plugin.Request, next pl
 		if plugin.MaybeSent(sendErr) || lags {
 			breaks++
 		}
-		if (sendErr == nil && !pass.Overtaken() && !lags) || breaks > mostBreaks || !r.again(req, resp, sendErr, lags) {
+		if sendErr == nil && isGap(resp) {
+			gaps++
+		}
+		if gaps > mostGaps || (sendErr == nil && !pass.Overtaken() && !lags) || breaks > mostBreaks || !r.again(req, resp, sendErr, lags) {
 			pass.Leave()
 			return resp, sendErr
 		}
@@ -122,6 +125,25 @@ func (r *Routing) produceTopic(ctx context.Context, req *plugin.Request, next pl
 // mostBreaks is after how many links that broke under a request, or answers of a broker that does not know
 // the topic, with a leader that answers others each time, the request itself is taken for the cause. It must not hold its topic for everybody else.
 const mostBreaks = 5
+
+// mostGaps is after how many answers 45 OUT_OF_ORDER_SEQUENCE_NUMBER the batch before is taken for given up by its
+// client. Each time all that was in flight came back first and left again in its order, so one more time is
+// enough for what waits in the gate; the client can tell a batch that it sends again over another connection.
+const mostGaps = 2
+
+// isGap reports an answer for a batch whose predecessor the broker has not got.
+func isGap(resp *plugin.Response) bool {
+	if resp == nil {
+		return false
+	}
+	if h := resp.Body.Hot(); h != nil {
+		return slices.ContainsFunc(h.Partitions, func(p kafka.HotAnswer) bool { return p.ErrorCode == outOfOrderSequence })
+	}
+	p, err := resp.Body.Produce()
+	return err == nil && slices.ContainsFunc(p.Topics, func(t kmsg.ProduceResponseTopic) bool {
+		return slices.ContainsFunc(t.Partitions, func(p kmsg.ProduceResponseTopicPartition) bool { return p.ErrorCode == outOfOrderSequence })
+	})
+}
 
 // hasRecords reports that no partition of a produce is empty: a broker never answers one that is.
 func (r *Routing) hasRecords(req *plugin.Request) bool {

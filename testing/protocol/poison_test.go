@@ -74,6 +74,43 @@ func TestAPoisonousRequestHurtsItsClientAlone(t *testing.T) {
 	}
 }
 
+// TestAGapHurtsItsClientAlone: a batch whose predecessor never comes is sent again a few times after a hold,
+// then its client gets the broker's answer, and the topic goes on for everybody else.
+func TestAGapHurtsItsClientAlone(t *testing.T) {
+	h := build(t, "orders")
+	gate := h.gw.Gate(tenant, "orders")
+	held := make(chan struct{})
+	var once sync.Once
+	h.prod.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		h.prod.KeepControl()
+		p := req.(*kmsg.ProduceRequest)
+		if len(p.Topics) == 0 || !bytes.Contains(p.Topics[0].Partitions[0].Records, []byte("gap")) {
+			return nil, nil, false
+		}
+		once.Do(func() { gate.Hold(t); close(held) })
+		resp := req.ResponseKind().(*kmsg.ProduceResponse)
+		topic, part := kmsg.NewProduceResponseTopic(), kmsg.NewProduceResponseTopicPartition()
+		topic.Topic, topic.TopicID = p.Topics[0].Topic, p.Topics[0].TopicID
+		part.Partition, part.ErrorCode = p.Topics[0].Partitions[0].Partition, 45
+		topic.Partitions = append(topic.Partitions, part)
+		resp.Topics = append(resp.Topics, topic)
+		return resp, nil, true
+	})
+	bad := h.client(h.gw.Bootstrap, kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.RecordRetries(0))
+	answered := make(chan error, 1)
+	began := time.Now()
+	bad.Produce(h.ctx, &kgo.Record{Topic: "orders", Value: []byte("gap")}, func(_ *kgo.Record, err error) { answered <- err })
+	<-held
+	gate.Release(t)
+	h.produce(h.client(h.gw.Bootstrap), "orders", "x", 20)
+	if err := <-answered; err == nil {
+		t.Error("the batch after the gap was acknowledged")
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("clients waited for %s", took)
+	}
+}
+
 // TestABrokerThatLagsIsAskedAgain: a leader that does not know a topic yet, which its cluster has, is not
 // shown to clients.
 func TestABrokerThatLagsIsAskedAgain(t *testing.T) {
