@@ -190,18 +190,14 @@ func TestWholeClusterDead(t *testing.T) {
 	outside(t, r, m)
 }
 
-// inFlight is how many batches the three producers may have under way when their cluster dies. One that was
-// copied, but not acknowledged, is sent again and stands twice: nobody is left to say that it was appended.
-const inFlight = 3 * 5
-
-// outside fails for what was lost outside the ranges of the report, and for more duplicates than were in flight.
+// outside fails for what was lost outside the ranges of the report.
 func outside(t *testing.T, r clients.Report, m failover.Report) {
 	t.Helper()
 	var room int64
 	for _, x := range m.PossibleLoss {
 		room += x.To - x.From + 1
 	}
-	if r.LogDuplicates > inFlight || int64(r.Lost) > room*2 {
-		t.Errorf("%d stand twice, lost %d, but the report has room for %d: %+v", r.LogDuplicates, r.Lost, room, m.PossibleLoss)
+	if r.LogDuplicates > 0 || int64(r.Lost) > room*2 {
+		t.Errorf("lost %d, but the report has room for %d: %+v", r.Lost, room, m.PossibleLoss)
 	}
 }
