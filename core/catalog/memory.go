@@ -28,8 +28,9 @@ type Producer struct {
 	Batches []Remembered `json:"batches"` // oldest first
 	Used    int64        `json:"used"`    // unix seconds
 
-	// Sent is the last batch sent in the current generation; nil before the first. Acked says that
-	// the home has acknowledged one: from then on the broker judges.
+	// Sent is the batch on its way to the home of the current generation, of which it has acknowledged
+	// none yet; nil if there is none. Acked says that it has acknowledged one: from then on the broker
+	// judges.
 	Sent  *Remembered `json:"-"`
 	Acked bool        `json:"-"`
 	// restored says that the gateway has restarted since: batches may have been acknowledged that
@@ -54,6 +55,10 @@ const (
 	Duplicate
 	// OutOfOrder means that it neither continues what is remembered nor repeats it.
 	OutOfOrder
+	// Early means that the first batch of its producer in this generation is on its way. A broker takes
+	// any sequence number for the first one: were this one there before, maybe over another connection,
+	// the first could never be appended.
+	Early
 )
 
 func next(seq int32) int32 { return int32((int64(seq) + 1) & 0x7fffffff) }
@@ -98,23 +103,35 @@ func (m *Memory) Judge(partition int32, id int64, b Remembered) (Verdict, int64)
 			return Duplicate, r.Base
 		}
 	}
-	last := p.Sent
-	if last == nil && len(p.Batches) > 0 {
-		last = &p.Batches[len(p.Batches)-1]
-	}
-	switch {
-	case last == nil, b.Epoch > last.Epoch && b.First == 0, b.Epoch == last.Epoch && b.First == next(last.Last):
-	case p.Sent != nil && b.Epoch == p.Sent.Epoch && b.First <= p.Sent.First:
-		// Sent again before it was acknowledged: the new home recognises it.
-		return Pass, -1
+	switch first := b.First == 0; {
+	case p.Sent != nil && b.Epoch == p.Sent.Epoch && b.First == p.Sent.First:
+		return Pass, -1 // sent again: the home recognises it
+	case p.Sent != nil:
+		return Early, -1
 	case p.restored:
 		return Pass, -1
+	case len(p.Batches) == 0:
 	default:
-		return OutOfOrder, -1
+		last := &p.Batches[len(p.Batches)-1]
+		if (b.Epoch <= last.Epoch || !first) && (b.Epoch != last.Epoch || b.First != next(last.Last)) {
+			return OutOfOrder, -1
+		}
 	}
 	sent := b
 	p.Sent = &sent
 	return Pass, -1
+}
+
+// Failed notes that a batch was not acknowledged, so that it is not taken for one on its way. known says
+// that the home has its producer all the same.
+func (m *Memory) Failed(partition int32, id int64, b Remembered, known bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := m.partitions[partition][id]
+	if p == nil || p.Sent == nil || p.Sent.Epoch != b.Epoch || p.Sent.First != b.First {
+		return
+	}
+	p.Sent, p.Acked = nil, known
 }
 
 // Remember notes an acknowledged batch.

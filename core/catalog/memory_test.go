@@ -23,14 +23,25 @@ func TestMemoryJudgesResendsAfterAMove(t *testing.T) {
 	if v, _ := m.Judge(0, 7, batch(10, 14, -1)); v != Pass {
 		t.Errorf("the next batch is judged %d", v)
 	}
-	if v, _ := m.Judge(0, 7, batch(15, 19, -1)); v != Pass {
+	if v, _ := m.Judge(0, 7, batch(15, 19, -1)); v != Early {
 		t.Errorf("a pipelined successor is judged %d", v)
 	}
 	if v, _ := m.Judge(0, 7, batch(10, 14, -1)); v != Pass {
 		t.Error("what was sent and not acknowledged may be sent again")
 	}
-	if v, _ := m.Judge(0, 7, batch(30, 34, -1)); v != OutOfOrder {
-		t.Error("a gap behind what was sent passed")
+	if v, _ := m.Judge(0, 7, batch(30, 34, -1)); v != Early {
+		t.Errorf("a gap behind what was sent is judged %d", v)
+	}
+	m.Failed(0, 7, batch(15, 19, -1), false) // was not sent
+	if v, _ := m.Judge(0, 7, batch(15, 19, -1)); v != Early {
+		t.Error("the failure of another batch counted")
+	}
+	m.Failed(0, 7, batch(10, 14, -1), false)
+	if v, _ := m.Judge(0, 7, batch(15, 19, -1)); v != OutOfOrder {
+		t.Error("the successor of what failed passed")
+	}
+	if v, _ := m.Judge(0, 7, batch(10, 14, -1)); v != Pass {
+		t.Error("what failed may be sent again")
 	}
 	m.Remember(0, 7, batch(10, 14, 200))
 	if v, _ := m.Judge(0, 7, batch(99, 99, -1)); v != Pass {
@@ -38,6 +49,17 @@ func TestMemoryJudgesResendsAfterAMove(t *testing.T) {
 	}
 	if v, _ := m.Judge(0, 8, batch(50, 50, -1)); v != Pass {
 		t.Error("a producer that nobody remembers passes")
+	}
+}
+
+func TestMemoryLeavesTheJudgementToAHomeThatHasTheBatch(t *testing.T) {
+	var m Memory
+	m.Remember(0, 7, batch(0, 4, 100))
+	m.Turn()
+	m.Judge(0, 7, batch(5, 9, -1))
+	m.Failed(0, 7, batch(5, 9, -1), true)
+	if v, _ := m.Judge(0, 7, batch(10, 14, -1)); v != Pass {
+		t.Errorf("the successor of a batch that the home has is judged %d", v)
 	}
 }
 

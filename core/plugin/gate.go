@@ -1,8 +1,10 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -81,7 +83,8 @@ type Gate struct {
 	holders map[any]struct{}
 	// reads counts the holders that hold reads too (a move before it is published).
 	reads     chan struct{}
-	queue     []*waiter
+	queue     []*waiter // in the order of their tickets
+	tickets   uint64
 	releasing bool
 	inFlight  int
 	cohort    *cohort
@@ -95,11 +98,12 @@ type Gate struct {
 }
 
 type waiter struct {
-	req  *Request
-	done chan error // nil: pass
-	turn *turn      // given with the pass; the waiting goroutine takes it over
-	late bool
-	pass Pass
+	req    *Request
+	ticket uint64
+	done   chan error // nil: pass
+	turn   *turn      // given with the pass; the waiting goroutine takes it over
+	late   bool
+	pass   Pass
 }
 
 // cohort are the produces that passed between two calls of Answered.
@@ -112,7 +116,8 @@ type cohort struct {
 type Pass struct {
 	gate   *Gate
 	cohort *cohort
-	late   bool // it had waited when the gate was released
+	ticket uint64 // its place in the order of arrival
+	late   bool   // it had waited when the gate was released
 	hold   uint64
 }
 
@@ -137,25 +142,30 @@ func (g *Gate) Held() bool {
 func (g *Gate) Enter(ctx context.Context, req *Request) (Pass, error) {
 	g.mu.Lock()
 	if len(g.holders) == 0 && len(g.queue) == 0 && !g.releasing {
-		p := g.pass()
+		p := g.pass(g.ticket())
 		g.mu.Unlock()
 		return p, nil
 	}
 	return g.wait(ctx, req, nil, nil)
 }
 
+func (g *Gate) ticket() uint64 {
+	g.tickets++
+	return g.tickets
+}
+
 // pass lets a request go; g.mu is held.
-func (g *Gate) pass() Pass {
+func (g *Gate) pass(ticket uint64) Pass {
 	if g.cohort == nil {
 		g.cohort = &cohort{}
 	}
 	g.inFlight++
 	g.cohort.open++
-	return Pass{gate: g, cohort: g.cohort, hold: g.holds}
+	return Pass{gate: g, cohort: g.cohort, ticket: ticket, hold: g.holds}
 }
 
 // Return puts a request that had passed, but could not be sent, back into its place in the queue:
-// before whatever the same session sent after it. The caller must have made sure by Hold that the
+// before whatever came after it, of whichever session. The caller must have made sure by Hold that the
 // gate does not open before all that are in flight came back.
 // queued is called when the request has its place.
 func (p Pass) Return(ctx context.Context, req *Request, queued func()) (Pass, error) {
@@ -209,20 +219,13 @@ func (p Pass) leave() {
 func (g *Gate) wait(ctx context.Context, req *Request, back *Pass, queued func()) (Pass, error) {
 	w := &waiter{req: req, done: make(chan error, 1)}
 	at := len(g.queue)
-	if back != nil {
-		for at > 0 && g.queue[at-1].req.Session == req.Session && g.queue[at-1].req.Seq > req.Seq {
-			at--
-		}
-		for i, q := range g.queue[:at] {
-			if q.req.Session == req.Session && q.req.Seq > req.Seq {
-				at = i
-				break
-			}
-		}
+	if back == nil {
+		w.ticket = g.ticket()
+	} else {
+		w.ticket = back.ticket
+		at, _ = slices.BinarySearchFunc(g.queue, w.ticket, func(q *waiter, t uint64) int { return cmp.Compare(q.ticket, t) })
 	}
-	g.queue = append(g.queue, nil)
-	copy(g.queue[at+1:], g.queue[at:])
-	g.queue[at] = w
+	g.queue = slices.Insert(g.queue, at, w)
 	if back != nil {
 		back.leave()
 	}
@@ -411,7 +414,7 @@ func (g *Gate) release() {
 			}
 			continue
 		}
-		w.pass = g.pass()
+		w.pass = g.pass(w.ticket)
 		w.pass.late = w.late
 		g.releasing = true
 		w.turn = newTurn(func() {
@@ -468,4 +471,11 @@ func (g *Gate) AwaitReads(ctx context.Context, req *Request) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// Waiting is how many produces wait.
+func (g *Gate) Waiting() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.queue)
 }

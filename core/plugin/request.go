@@ -169,6 +169,9 @@ type Response struct {
 	Body *kafka.ResponseBody
 	// Close ends the session after the response is written.
 	Close bool
+	// Early says that a Produce was not sent because what its producer sent before is still on its way, or
+	// seems to be: it goes back into its place before its client gets this answer.
+	Early bool
 	// Release, if not nil, is called when the response is written: its memory is used again, and so is
 	// that of the request. Who takes parts of a response into another one leaves it alone.
 	Release func()

@@ -67,6 +67,14 @@ func (o *Offsets) stampHot(c plugin.Cluster, req *plugin.Request, h *kafka.HotRe
 	return f, true
 }
 
+// failedHot notes the batches of a request that was not answered.
+func (o *Offsets) failedHot(c plugin.Cluster, h *kafka.HotRequest) {
+	for i := range h.Partitions {
+		p := &h.Partitions[i]
+		refused(o.lineageHot(c, p.Topic, p.ID), p.Partition, p.Records, -1)
+	}
+}
+
 // producedHot translates an answer in place and remembers what it acknowledges.
 func (o *Offsets) producedHot(ctx context.Context, c plugin.Cluster, r *kafka.HotResponse, h *kafka.HotRequest) error {
 	for i := range r.Partitions {
@@ -80,7 +88,7 @@ func (o *Offsets) producedHot(ctx context.Context, c plugin.Cluster, r *kafka.Ho
 			r.SetMarks(i, -1, -1, virtualOf(part, rp.LogStartOffset))
 			r.SetBaseOffset(i, virtualOf(part, rp.BaseOffset))
 		}
-		if rp.ErrorCode != 0 || rp.BaseOffset < 0 {
+		if rp.ErrorCode == 0 && rp.BaseOffset < 0 {
 			continue
 		}
 		end := rp.BaseOffset
@@ -89,12 +97,19 @@ func (o *Offsets) producedHot(ctx context.Context, c plugin.Cluster, r *kafka.Ho
 			if p.Partition != rp.Partition || p.ID != rp.ID || string(p.Topic) != string(rp.Topic) {
 				continue
 			}
+			if rp.ErrorCode != 0 {
+				refused(t, p.Partition, p.Records, rp.ErrorCode)
+				continue
+			}
 			for _, b := range kafka.Batches(p.Records) {
 				if b.ProducerID() >= 0 && !b.IsTransactional() {
 					t.Memory().Remember(p.Partition, b.ProducerID(), remember(b, end))
 				}
 				end += int64(b.Count())
 			}
+		}
+		if rp.ErrorCode != 0 {
+			continue
 		}
 		if err := o.reserve(ctx, t, rp.Partition, max(end, rp.BaseOffset+1)); err != nil {
 			return err

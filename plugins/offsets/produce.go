@@ -11,7 +11,11 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-const outOfOrderSequence = 45
+const (
+	notLeader          = 6
+	outOfOrderSequence = 45
+	duplicateSequence  = 46
+)
 
 // answered is a partition that is answered without the home.
 type answered struct {
@@ -29,6 +33,7 @@ func (o *Offsets) produce(ctx context.Context, req *plugin.Request, next plugin.
 			defer f.Queued()
 			resp, err := next.Handle(ctx, f)
 			if err != nil || resp == nil {
+				o.failedHot(c, h)
 				return resp, err
 			}
 			if r := resp.Body.Hot(); r != nil {
@@ -58,13 +63,18 @@ func (o *Offsets) produce(ctx context.Context, req *plugin.Request, next plugin.
 		if !slices.ContainsFunc(m.Topics, func(t kmsg.ProduceRequestTopic) bool { return len(t.Partitions) > 0 }) {
 			resp := m.ResponseKind().(*kmsg.ProduceResponse)
 			resp.SetVersion(req.Version)
-			o.addLocal(resp, p, local)
-			return plugin.Respond(resp), nil
+			early := o.addLocal(resp, p, local)
+			r := plugin.Respond(resp)
+			r.Early = early
+			return r, nil
 		}
 		m.Topics = slices.DeleteFunc(m.Topics, func(t kmsg.ProduceRequestTopic) bool { return len(t.Partitions) == 0 })
 	}
 	resp, err := next.Handle(ctx, f)
 	if err != nil || resp == nil {
+		if stamp {
+			o.failed(p, topics)
+		}
 		return resp, err
 	}
 	return resp, o.producedEdit(ctx, c, req, resp, local)
@@ -89,7 +99,7 @@ func (o *Offsets) producedEdit(ctx context.Context, c plugin.Cluster, req *plugi
 		return err
 	}
 	if len(local) > 0 {
-		o.addLocal(r, p, local)
+		resp.Early = o.addLocal(r, p, local)
 		edited = true
 	}
 	if edited {
@@ -133,8 +143,11 @@ func (o *Offsets) fromMemory(t *catalog.Topic, part kmsg.ProduceRequestTopicPart
 		}
 		a = kmsg.NewProduceResponseTopicPartition()
 		a.Partition, a.BaseOffset, a.LogAppendTime, a.LogStartOffset = part.Partition, base, -1, -1
-		if v == catalog.OutOfOrder {
-			a.ErrorCode, a.BaseOffset = outOfOrderSequence, -1
+		switch v {
+		case catalog.OutOfOrder:
+			a.ErrorCode = outOfOrderSequence
+		case catalog.Early:
+			a.ErrorCode = notLeader
 		}
 		return a, true
 	}
@@ -189,7 +202,13 @@ func (o *Offsets) produced(ctx context.Context, r *kmsg.ProduceResponse, p *kmsg
 					rp.LogStartOffset = part.ToVirtual(rp.LogStartOffset)
 				}
 			}
-			if rp.ErrorCode == 0 && rp.BaseOffset >= 0 {
+			if rp.ErrorCode != 0 {
+				for _, part := range p.Topics[at].Partitions {
+					if part.Partition == rp.Partition {
+						refused(t, rp.Partition, part.Records, rp.ErrorCode)
+					}
+				}
+			} else if rp.BaseOffset >= 0 {
 				last := o.acknowledged(t, p.Topics[at], rp)
 				if err := o.reserve(ctx, t, rp.Partition, last+1); err != nil {
 					return edited, err
@@ -217,8 +236,10 @@ func (o *Offsets) acknowledged(t *catalog.Topic, req kmsg.ProduceRequestTopic, r
 	return max(base-1, rp.BaseOffset)
 }
 
-func (o *Offsets) addLocal(r *kmsg.ProduceResponse, p *kmsg.ProduceRequest, local []answered) {
+// addLocal adds what is answered without the home, and reports that some of it came early.
+func (o *Offsets) addLocal(r *kmsg.ProduceResponse, p *kmsg.ProduceRequest, local []answered) (early bool) {
 	for _, a := range local {
+		early = early || a.partition.ErrorCode != 0
 		want := p.Topics[a.topic]
 		at := slices.IndexFunc(r.Topics, func(t kmsg.ProduceResponseTopic) bool { return t.Topic == want.Topic && t.TopicID == want.TopicID })
 		if at < 0 {
@@ -228,5 +249,27 @@ func (o *Offsets) addLocal(r *kmsg.ProduceResponse, p *kmsg.ProduceRequest, loca
 			at = len(r.Topics) - 1
 		}
 		r.Topics[at].Partitions = append(r.Topics[at].Partitions, a.partition)
+	}
+	return early
+}
+
+// failed notes the batches of a request that was not answered.
+func (o *Offsets) failed(p *kmsg.ProduceRequest, topics []*catalog.Topic) {
+	for i, t := range topics {
+		for _, part := range p.Topics[i].Partitions {
+			refused(t, part.Partition, part.Records, -1)
+		}
+	}
+}
+
+// refused notes the batches of a partition that the home did not acknowledge.
+func refused(t *catalog.Topic, partition int32, records []byte, code int16) {
+	if t == nil || t.Generation == 0 {
+		return
+	}
+	for _, b := range kafka.Batches(records) {
+		if b.ProducerID() >= 0 && !b.IsTransactional() {
+			t.Memory().Failed(partition, b.ProducerID(), remember(b, -1), code == duplicateSequence)
+		}
 	}
 }

@@ -109,7 +109,8 @@ func (r *Routing) produceTopic(ctx context.Context, req *plugin.Request, next pl
 		if sendErr == nil && isGap(resp) {
 			gaps++
 		}
-		if gaps > mostGaps || (sendErr == nil && !pass.Overtaken() && !lags) || breaks > mostBreaks || !r.again(req, resp, sendErr, lags) {
+		early := sendErr == nil && resp != nil && resp.Early
+		if gaps > mostGaps || (sendErr == nil && !early && !pass.Overtaken() && !lags) || breaks > mostBreaks || !r.again(req, resp, sendErr, lags) {
 			pass.Leave()
 			return resp, sendErr
 		}
