@@ -48,6 +48,7 @@ func TestALinkThatCantWriteIsBroken(t *testing.T) {
 				}
 			}}, false)
 		}
+		time.Sleep(lastWords)
 		if synctest.Wait(); ended != 3 || !l.broken() {
 			t.Errorf("%d of 3 ended, broken %t", ended, l.broken())
 		}

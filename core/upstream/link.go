@@ -103,6 +103,7 @@ type link struct {
 	most    int               // how many may wait; 0: any number
 	corr    int32
 	err     error
+	unsent  error // of the writer
 	up      bool
 	started bool
 }
@@ -127,7 +128,7 @@ func (l *link) send(c *call, flush bool) {
 		}
 		c.done(nil, nil, l.failure(c, false, err))
 		if !errors.Is(err, errCrowded) {
-			l.fail(err)
+			l.unwritable(err)
 		}
 		return
 	}
@@ -180,7 +181,27 @@ func (l *link) admit(c *call) error {
 
 func (l *link) flush() {
 	if err := l.writer.Flush(); err != nil {
+		l.unwritable(err)
+	}
+}
+
+// lastWords is how long a link that can't be written to is still read.
+const lastWords = time.Second
+
+// unwritable breaks a link after the reader has read what the broker answered before it went: a batch of which
+// the answer is thrown away would be sent again.
+func (l *link) unwritable(err error) {
+	l.mu.Lock()
+	read, first := l.up && l.err == nil, l.unsent == nil
+	if first {
+		l.unsent = err
+	}
+	l.mu.Unlock()
+	switch {
+	case !read:
 		l.fail(err)
+	case first:
+		time.AfterFunc(lastWords, func() { l.fail(err) })
 	}
 }
 
@@ -216,7 +237,7 @@ func (l *link) run() {
 	l.mu.Unlock()
 	go func() { // a broker may wait for its answers to be read before it reads on
 		if err := l.writer.Start(conn); err != nil {
-			l.fail(err)
+			l.unwritable(err)
 		}
 	}()
 	corked := false
@@ -269,6 +290,9 @@ func (l *link) fail(err error) {
 	if l.err != nil {
 		l.mu.Unlock()
 		return
+	}
+	if l.unsent != nil {
+		err = l.unsent
 	}
 	if errors.Is(err, io.EOF) {
 		err = errors.New("closed by the broker")

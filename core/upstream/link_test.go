@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,10 +45,14 @@ type rig struct {
 type counted struct {
 	net.Conn
 	writes atomic.Int32
+	reset  atomic.Bool // writes fail
 }
 
 func (c *counted) Write(p []byte) (int, error) {
 	c.writes.Add(1)
+	if c.reset.Load() {
+		return 0, syscall.ECONNRESET
+	}
 	return c.Conn.Write(p)
 }
 
@@ -308,6 +313,39 @@ func TestABadReplyBreaksTheLink(t *testing.T) {
 				}
 				_ = r.far.Close()
 				r.broken(true, "a")
+				r.after()
+			})
+		})
+	}
+}
+
+// TestAnswersThatCameBeforeTheEndAreRead: a broker that dies has answered some requests; that the next one can't
+// be written is noticed before they are read.
+func TestAnswersThatCameBeforeTheEndAreRead(t *testing.T) {
+	for _, name := range []string{"closed", "silent"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := connected(t)
+				for _, g := range []string{"answered", "answered too", "not answered"} {
+					r.send(g)
+					r.read()
+				}
+				r.near.reset.Store(true)
+				r.send("not written")
+				synctest.Wait()
+				r.write(heartbeatReply(1, 1))
+				r.write(heartbeatReply(2, 2))
+				for i, e := range r.once("answered", "answered too") {
+					if e.err != nil || int(e.throttle) != i+1 {
+						t.Errorf("answer %d: %+v", i+1, e)
+					}
+				}
+				if name == "closed" {
+					_ = r.far.Close()
+				} else {
+					time.Sleep(lastWords)
+				}
+				r.broken(true, "not answered", "not written")
 				r.after()
 			})
 		})
