@@ -38,11 +38,17 @@ type Producer struct {
 	restored bool
 }
 
+// find returns the place of a batch among those remembered, or -1.
+func (p *Producer) find(b Remembered) int {
+	return slices.IndexFunc(p.Batches, func(r Remembered) bool { return r.Epoch == b.Epoch && r.First == b.First && r.Last == b.Last })
+}
+
 // Memory remembers the last batches of each producer of a topic's partitions, because after a move
 // the new home can't recognise a batch that is sent again. Producers are known by the client's id.
 type Memory struct {
 	mu         sync.Mutex
 	partitions map[int32]map[int64]*Producer
+	copies     *Copies // nil but after an unplanned move
 }
 
 // Verdict is what a memory says of a batch.
@@ -59,6 +65,8 @@ const (
 	// any sequence number for the first one: were this one there before, maybe over another connection,
 	// the first could never be appended.
 	Early
+	// Compare means send it unless Claim finds it among the copies.
+	Compare
 )
 
 func next(seq int32) int32 { return int32((int64(seq) + 1) & 0x7fffffff) }
@@ -94,14 +102,19 @@ func (m *Memory) producer(partition int32, id int64, now time.Time) *Producer {
 func (m *Memory) Judge(partition int32, id int64, b Remembered) (Verdict, int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	pass := Pass
+	if m.copies != nil && len(m.copies.Records[partition]) > 0 {
+		pass = Compare
+	}
 	p := m.partitions[partition][id]
-	if p == nil || p.Acked {
+	switch {
+	case p == nil:
+		return pass, -1
+	case p.Acked:
 		return Pass, -1
 	}
-	for _, r := range p.Batches {
-		if r.Epoch == b.Epoch && r.First == b.First && r.Last == b.Last {
-			return Duplicate, r.Base
-		}
+	if i := p.find(b); i >= 0 {
+		return Duplicate, p.Batches[i].Base
 	}
 	switch first := b.First == 0; {
 	case p.Sent != nil && b.Epoch == p.Sent.Epoch && b.First == p.Sent.First:
@@ -109,7 +122,7 @@ func (m *Memory) Judge(partition int32, id int64, b Remembered) (Verdict, int64)
 	case p.Sent != nil:
 		return Early, -1
 	case p.restored:
-		return Pass, -1
+		return pass, -1
 	case len(p.Batches) == 0:
 	default:
 		last := &p.Batches[len(p.Batches)-1]
@@ -117,9 +130,11 @@ func (m *Memory) Judge(partition int32, id int64, b Remembered) (Verdict, int64)
 			return OutOfOrder, -1
 		}
 	}
-	sent := b
-	p.Sent = &sent
-	return Pass, -1
+	if pass == Pass {
+		sent := b
+		p.Sent = &sent
+	}
+	return pass, -1
 }
 
 // Failed notes that a batch was not acknowledged, so that it is not taken for one on its way. known says
@@ -138,20 +153,22 @@ func (m *Memory) Failed(partition int32, id int64, b Remembered, known bool) {
 func (m *Memory) Remember(partition int32, id int64, b Remembered) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.remember(partition, id, b).Acked = true
+}
+
+func (m *Memory) remember(partition int32, id int64, b Remembered) *Producer {
 	p := m.producer(partition, id, time.Now())
-	p.Acked = true
-	for i, r := range p.Batches {
-		if r.Epoch == b.Epoch && r.First == b.First && r.Last == b.Last {
-			if r.Base < 0 {
-				p.Batches[i].Base = b.Base
-			}
-			return
+	if i := p.find(b); i >= 0 {
+		if p.Batches[i].Base < 0 {
+			p.Batches[i].Base = b.Base
 		}
+		return p
 	}
 	p.Batches = append(p.Batches, b)
 	if len(p.Batches) > remembered {
 		p.Batches = append(p.Batches[:0], p.Batches[len(p.Batches)-remembered:]...)
 	}
+	return p
 }
 
 // Complete adds what the old home itself says of a producer: batches it holds, each in its place before
@@ -162,7 +179,7 @@ func (m *Memory) Complete(partition int32, id int64, batches []Remembered) {
 	p := m.producer(partition, id, time.Now())
 	p.Acked = true
 	for _, b := range batches {
-		if i := slices.IndexFunc(p.Batches, func(r Remembered) bool { return r.Epoch == b.Epoch && r.First == b.First && r.Last == b.Last }); i >= 0 {
+		if i := p.find(b); i >= 0 {
 			if p.Batches[i].Base < 0 {
 				p.Batches[i].Base = b.Base
 			}
@@ -183,6 +200,7 @@ func (m *Memory) Complete(partition int32, id int64, batches []Remembered) {
 func (m *Memory) Turn() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.copies = nil
 	for _, ps := range m.partitions {
 		for _, p := range ps {
 			p.Acked, p.Sent, p.restored = false, nil, false

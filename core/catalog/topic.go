@@ -84,6 +84,7 @@ type mark struct {
 	high, start atomic.Int64
 	ceiling     atomic.Int64
 	seen        atomic.Int64
+	answered    answered
 	inherited   int64 // the ceiling that an earlier run of the process left
 }
 

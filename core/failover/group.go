@@ -161,6 +161,7 @@ func commit(ctx context.Context, all []*task) error {
 	}
 	for _, t := range all {
 		t.next.Memory().Turn()
+		t.next.Memory().Copied(t.copies)
 	}
 	return nil
 }

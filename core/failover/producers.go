@@ -3,6 +3,7 @@ package failover
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -43,6 +44,42 @@ func (t *task) remember(ctx context.Context, c *checked, oldEnd []int64, topic *
 		}
 		return nil
 	})
+}
+
+// mostCopies is how many records at the end of a copy are read for batches that were on their way.
+const mostCopies = 5000
+
+// unacknowledged reads what the copy has of batches that the old home appended and did not acknowledge before
+// it died: their producers send them again.
+func (t *task) unacknowledged(ctx context.Context, c *checked, topic *catalog.Topic, newEnd []int64) (*catalog.Copies, error) {
+	f := kafka.NewFingerprints(true, t.runner.timing().IgnoreHeaders)
+	out := &catalog.Copies{Records: map[int32][]catalog.Copy{}, Prints: func(batch []byte) (prints []uint64, err error) {
+		records, err := kafka.Records(batch)
+		for _, r := range records {
+			prints = append(prints, f.Of(r))
+		}
+		return prints, err
+	}}
+	for i, end := range newEnd {
+		p := int32(i)
+		part, delta := topic.Partition(p), c.deltas[i]
+		spans := topic.Unacknowledged(p, part.ToVirtual(end-delta))
+		if len(spans) == 0 {
+			continue
+		}
+		from := max(part.ToPhysical(spans[0].From)+delta, end-mostCopies)
+		marks, _, err := c.copied.marks(ctx, f, p, from, end)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range marks {
+			v := part.ToVirtual(m.offset - delta)
+			if slices.ContainsFunc(spans, func(s catalog.Span) bool { return v >= s.From && v < s.To }) {
+				out.Records[p] = append(out.Records[p], catalog.Copy{Offset: v, Print: m.print})
+			}
+		}
+	}
+	return out, nil
 }
 
 // tailFrom is where the tail begins that is read for batches: the last records, as many as fit.

@@ -19,7 +19,8 @@ type task struct {
 	runner *Runner
 	env    Env
 	*move
-	next *catalog.Topic // the topic as it will be, once prepared
+	next   *catalog.Topic  // the topic as it will be, once prepared
+	copies *catalog.Copies // what an old home that is gone may have left of batches on their way
 }
 
 // holder identifies a move as the holder of a gate.
@@ -236,8 +237,11 @@ func (t *task) prepare(ctx context.Context, c *checked, from, to plugin.Cluster)
 	}
 	var newEnd, oldEnd []int64
 	var err error
+	t.copies = nil
 	if c.old == nil {
-		newEnd, err = c.copied.stable(ctx)
+		if newEnd, err = c.copied.stable(ctx); err == nil {
+			t.copies, err = t.unacknowledged(ctx, c, topic, newEnd)
+		}
 	} else if oldEnd, newEnd, err = t.caughtUp(ctx, c); err == nil {
 		err = t.remember(ctx, c, oldEnd, topic)
 	}

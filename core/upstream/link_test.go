@@ -319,39 +319,6 @@ func TestABadReplyBreaksTheLink(t *testing.T) {
 	}
 }
 
-// TestAnswersThatCameBeforeTheEndAreRead: a broker that dies has answered some requests; that the next one can't
-// be written is noticed before they are read.
-func TestAnswersThatCameBeforeTheEndAreRead(t *testing.T) {
-	for _, name := range []string{"closed", "silent"} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				r := connected(t)
-				for _, g := range []string{"answered", "answered too", "not answered"} {
-					r.send(g)
-					r.read()
-				}
-				r.near.reset.Store(true)
-				r.send("not written")
-				synctest.Wait()
-				r.write(heartbeatReply(1, 1))
-				r.write(heartbeatReply(2, 2))
-				for i, e := range r.once("answered", "answered too") {
-					if e.err != nil || int(e.throttle) != i+1 {
-						t.Errorf("answer %d: %+v", i+1, e)
-					}
-				}
-				if name == "closed" {
-					_ = r.far.Close()
-				} else {
-					time.Sleep(lastWords)
-				}
-				r.broken(true, "not answered", "not written")
-				r.after()
-			})
-		})
-	}
-}
-
 // after checks a link that is broken: closed, told to its owner once, and refusing more.
 func (r *rig) after() {
 	r.t.Helper()

@@ -111,7 +111,9 @@ func (o *Offsets) producedHot(ctx context.Context, c plugin.Cluster, r *kafka.Ho
 		if rp.ErrorCode != 0 {
 			continue
 		}
-		if err := o.reserve(ctx, t, rp.Partition, max(end, rp.BaseOffset+1)); err != nil {
+		end = max(end, rp.BaseOffset+1)
+		t.Acknowledge(rp.Partition, catalog.Span{From: rp.BaseOffset, To: end})
+		if err := o.reserve(ctx, t, rp.Partition, end); err != nil {
 			return err
 		}
 	}

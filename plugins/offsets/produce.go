@@ -138,6 +138,12 @@ func (o *Offsets) fromMemory(t *catalog.Topic, part kmsg.ProduceRequestTopicPart
 			continue
 		}
 		v, base := t.Memory().Judge(part.Partition, b.ProducerID(), remember(b, -1))
+		if v == catalog.Compare {
+			var copied bool
+			if base, copied = t.Memory().Claim(part.Partition, b.ProducerID(), remember(b, -1), b); !copied {
+				v = catalog.Pass
+			}
+		}
 		if v == catalog.Pass {
 			continue
 		}
@@ -209,8 +215,9 @@ func (o *Offsets) produced(ctx context.Context, r *kmsg.ProduceResponse, p *kmsg
 					}
 				}
 			} else if rp.BaseOffset >= 0 {
-				last := o.acknowledged(t, p.Topics[at], rp)
-				if err := o.reserve(ctx, t, rp.Partition, last+1); err != nil {
+				end := o.acknowledged(t, p.Topics[at], rp) + 1
+				t.Acknowledge(rp.Partition, catalog.Span{From: rp.BaseOffset, To: end})
+				if err := o.reserve(ctx, t, rp.Partition, end); err != nil {
 					return edited, err
 				}
 			}

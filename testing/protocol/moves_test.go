@@ -1,12 +1,15 @@
 package protocol
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/failover"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
@@ -186,6 +189,75 @@ func TestUnplannedMove(t *testing.T) {
 	got := h.read(h.gw.Bootstrap, "orders", 15, 10)
 	if string(got[4].Value) != "copied-19" || string(got[5].Value) != "after-0" || got[5].Offset != after[0] {
 		t.Errorf("after the hole: %s at %d, %s at %d", got[4].Value, got[4].Offset, got[5].Value, got[5].Offset)
+	}
+}
+
+// TestABatchThatWasCopiedBeforeItsHomeDied: prod appends a batch of two records, its copy reaches dr, and prod
+// dies before it acknowledges it. It is sent again; dr must not hold it twice, and gets what comes after it.
+func TestABatchThatWasCopiedBeforeItsHomeDied(t *testing.T) {
+	h := build(t, "orders")
+	p := h.client(h.gw.Bootstrap, kgo.ProducerLinger(50*time.Millisecond))
+	h.produce(p, "orders", "before", 3)
+	copier := h.copier(kafkatest.Faults{}, "orders")
+	if err := copier.CaughtUp(h.ctx); err != nil {
+		t.Fatal(err)
+	}
+	h.wait("the stored distance", func() bool {
+		_, ok := h.gw.Topic(tenant, "orders").Partitions[0].Deltas["dr"]
+		return ok
+	})
+	dead, reached := make(chan struct{}), make(chan struct{}, 3)
+	h.prod.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		h.prod.KeepControl()
+		reached <- struct{}{}
+		h.prod.SleepControl(func() { <-dead })
+		return nil, errors.New("dead"), true
+	})
+	now := time.Now().Truncate(time.Millisecond)
+	record := func(i int) *kgo.Record {
+		return &kgo.Record{Topic: "orders", Value: fmt.Appendf(nil, "on its way %d", i), Timestamp: now}
+	}
+	type end struct {
+		offset int64
+		err    error
+	}
+	ends := make([]chan end, 3)
+	for i := range ends {
+		ends[i] = make(chan end, 1)
+		p.Produce(h.ctx, record(i), func(r *kgo.Record, err error) { ends[i] <- end{r.Offset, err} })
+		if i == 1 {
+			<-reached // the two leave together
+		}
+	}
+	copier.Stop()
+	direct := h.client(h.dr.Bootstrap()[0])
+	if err := direct.ProduceSync(h.ctx, record(0), record(1)).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	close(dead)
+	_ = h.prod.Close()
+	h.wait("the death to be noticed", func() bool {
+		_, body := h.call("GET", "/readyz", "")
+		return strings.Contains(body, `"reachable": false`)
+	})
+	if code, body := h.call("POST", "/failover/run", `{"topics": ["orders"], "to": "dr", "unplanned": true}`); code != 202 {
+		t.Fatalf("%d %s", code, body)
+	}
+	if m := h.moved(1); m.Planned {
+		t.Fatalf("the move is a planned one: %+v", m)
+	}
+	for i, c := range ends {
+		if e := <-c; e.err != nil || i < 2 && e.offset != int64(3+i) || i == 2 && e.offset < 5 {
+			t.Errorf("batch %d: offset %d, %v", i, e.offset, e.err)
+		}
+	}
+	h.produce(p, "orders", "after", 3)
+	var got []string
+	for _, r := range h.read(h.dr.Bootstrap()[0], "orders", 3, 6) {
+		got = append(got, string(r.Value))
+	}
+	if want := []string{"on its way 0", "on its way 1", "on its way 2", "after-0", "after-1", "after-2"}; !slices.Equal(got, want) {
+		t.Errorf("dr holds %q", got)
 	}
 }
 
