@@ -26,7 +26,8 @@ type lines struct {
 	mu      sync.Mutex
 	second  int64
 	count   int
-	dropped int
+	dropped int // since the last line that was written
+	all     int // dropped ever
 }
 
 // take reports whether a line may be written, and how many were not since the last one.
@@ -38,11 +39,19 @@ func (l *lines) take(limit int) (ok bool, dropped int) {
 	}
 	if l.count >= limit {
 		l.dropped++
+		l.all++
 		return false, 0
 	}
 	l.count++
 	dropped, l.dropped = l.dropped, 0
 	return true, dropped
+}
+
+// lost is how many lines were dropped.
+func (l *lines) lost() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all
 }
 
 func (g *Guest) logLine(level int32, line []byte) {

@@ -15,6 +15,7 @@ type Status struct {
 	Memory    uint32   `json:"instance_bytes"`
 	Stored    int64    `json:"stored_bytes"`
 	Open      bool     `json:"left_alone"` // it failed too often
+	Lost      int      `json:"dropped_log_lines"`
 	Metrics   []Series `json:"metrics,omitempty"`
 }
 
@@ -24,6 +25,6 @@ func (w *Wasm) Report() any {
 	n, memory := g.Instances()
 	return Status{
 		Name: g.Name, Version: g.Version, Digest: g.Digest, Called: g.Called.Load(), Failed: g.Failed.Load(), Replaced: g.Replaced.Load(),
-		BusyMS: g.Busy.Load() / 1e6, Instances: n, Memory: memory, Stored: g.store.Used(), Open: g.breaker.open(), Metrics: slices.Clip(g.metrics.All()),
+		BusyMS: g.Busy.Load() / 1e6, Instances: n, Memory: memory, Stored: g.store.Used(), Open: g.breaker.open(), Lost: g.lines.lost(), Metrics: slices.Clip(g.metrics.All()),
 	}
 }
