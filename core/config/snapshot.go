@@ -89,7 +89,10 @@ type Traces struct {
 	Endpoint    string  `koanf:"endpoint"`
 	Protocol    string  `koanf:"protocol"` // grpc or http
 	Insecure    bool    `koanf:"insecure"`
-	SampleRatio float64 `koanf:"sample_ratio"`
+	SampleRatio float64 `koanf:"sample_ratio"` // negative: as the OTEL_* variables say
+	// Errors also traces requests that are answered with an error, Slower those that take longer.
+	Errors bool          `koanf:"errors"`
+	Slower time.Duration `koanf:"slower"`
 }
 
 // Cluster is a physical cluster.
@@ -177,6 +180,6 @@ func defaults() Snapshot {
 			Hold: 10 * time.Second, Request: 15 * time.Second, Unreachable: 10 * time.Second, RetryFor: time.Hour,
 			MaxDrain: 3 * time.Second, Calm: 3 * time.Second, CompareLimit: 1 << 30, Concurrent: 16,
 		},
-		Telemetry: Telemetry{Log: Log{Level: "info", Format: "text"}, Traces: Traces{Protocol: "grpc", SampleRatio: 1}},
+		Telemetry: Telemetry{Log: Log{Level: "info", Format: "text"}, Traces: Traces{SampleRatio: -1, Errors: true}},
 	}
 }

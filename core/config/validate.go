@@ -184,13 +184,13 @@ func (s *Snapshot) validateNumbers(v *validator) {
 	for path, n := range map[string]int64{
 		"limits.process_bytes": l.ProcessBytes, "limits.connections": int64(l.Connections), "limits.idle_timeout": int64(l.IdleTimeout), "limits.fetch_session_partitions": int64(l.FetchPartitions),
 		"failover.unreachable": int64(f.Unreachable), "failover.retry_for": int64(f.RetryFor), "failover.max_drain": int64(f.MaxDrain),
-		"failover.compare_limit": f.CompareLimit, "failover.calm": int64(f.Calm), "admin.delete_grace": int64(s.Admin.DeleteGrace),
+		"telemetry.traces.slower": int64(s.Telemetry.Traces.Slower), "failover.compare_limit": f.CompareLimit, "failover.calm": int64(f.Calm), "admin.delete_grace": int64(s.Admin.DeleteGrace),
 	} {
 		if n < 0 {
 			v.bad(strings.Split(path, "."), "must not be negative")
 		}
 	}
-	if r := s.Telemetry.Traces.SampleRatio; r < 0 || r > 1 {
+	if r := s.Telemetry.Traces.SampleRatio; r != -1 && (r < 0 || r > 1) {
 		v.bad([]string{"telemetry", "traces", "sample_ratio"}, "must be from 0 to 1")
 	}
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, s.Telemetry.Log.Level) {
@@ -199,7 +199,7 @@ func (s *Snapshot) validateNumbers(v *validator) {
 	if !slices.Contains([]string{"text", "json"}, s.Telemetry.Log.Format) {
 		v.bad([]string{"telemetry", "log", "format"}, "%q is not one of text, json", s.Telemetry.Log.Format)
 	}
-	if !slices.Contains([]string{"grpc", "http"}, s.Telemetry.Traces.Protocol) {
+	if !slices.Contains([]string{"", "grpc", "http"}, s.Telemetry.Traces.Protocol) {
 		v.bad([]string{"telemetry", "traces", "protocol"}, "%q is not one of grpc, http", s.Telemetry.Traces.Protocol)
 	}
 }

@@ -4,8 +4,14 @@
 package failover
 
 import (
+	"context"
 	"sync"
 	"time"
+
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
 // Phase is a step of a move.
@@ -68,6 +74,12 @@ type move struct {
 	// long it waits.
 	answered bool
 
+	// trace is all that the move does, span the root of it, phase the one of the phase that it is in.
+	tracer *telemetry.Tracer
+	trace  context.Context
+	span   trace.Span
+	phase  trace.Span
+
 	mu     sync.Mutex
 	report Report
 	gone   bool // a newer edit has taken its place; it ends soon
@@ -97,8 +109,31 @@ func (m *move) enter(p Phase) {
 }
 
 func (m *move) step(p Phase) {
+	now := time.Now()
 	m.report.Phase = p
-	m.report.Steps = append(m.report.Steps, Step{p, time.Now()})
+	m.report.Steps = append(m.report.Steps, Step{p, now})
+	if m.phase != nil {
+		m.phase.End(trace.WithTimestamp(now))
+	}
+	if m.phase = nil; p != Done && p != Dropped {
+		_, m.phase = m.tracer.Start(m.trace, string(p), now)
+	}
+}
+
+// begin opens the move's trace; end closes it.
+func (m *move) begin(t *telemetry.Tracer) {
+	r := &m.report
+	m.tracer = t
+	m.trace, m.span = t.Start(context.Background(), "move", r.Since, telemetry.Move.String(r.ID), telemetry.VirtualCluster.String(r.VirtualCluster),
+		telemetry.Destination.String(r.Topic), telemetry.From.String(r.From), telemetry.To.String(r.To))
+}
+
+func (m *move) end(r Report) {
+	m.span.SetAttributes(telemetry.From.String(r.From), telemetry.Planned.Bool(r.Planned), telemetry.Duration.Int64(r.PauseMS), telemetry.Count.Int(r.Attempts))
+	if r.Phase == Dropped {
+		m.span.SetStatus(codes.Error, r.Error)
+	}
+	m.span.End()
 }
 
 // tryCommit enters the commit, unless a newer edit has taken the move's place.

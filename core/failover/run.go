@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -23,8 +25,13 @@ type task struct {
 	copies *catalog.Copies // what an old home that is gone may have left of batches on their way
 }
 
-// holder identifies a move as the holder of a gate.
-type holder struct{ id string }
+// holder is a move as the holder of a gate.
+type holder struct{ *move }
+
+// Why is for plugin.Holder.
+func (h holder) Why() (string, trace.SpanContext) {
+	return "move " + h.report.ID, h.span.SpanContext()
+}
 
 // parties are the topic and its old and new home.
 func (t *task) parties() (*catalog.Topic, plugin.Cluster, plugin.Cluster, error) {
@@ -180,7 +187,7 @@ func (t *task) checkGone(ctx context.Context) (*checked, error) {
 func (t *task) switchOver(ctx context.Context, c *checked, from, to plugin.Cluster) error {
 	gate := t.env.Gates.Gate(t.report.Topic)
 	timing := t.runner.timing()
-	me := holder{t.report.ID}
+	me := holder{t.move}
 	began := time.Now()
 	hctx, cancel := context.WithDeadline(ctx, began.Add(timing.Hold))
 	defer cancel()

@@ -10,9 +10,12 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
 // Env is what moves of one virtual cluster work on; it changes with the configuration.
@@ -22,6 +25,8 @@ type Env struct {
 	Gates          *plugin.Gates
 	Clusters       []plugin.Cluster
 	Placement      plugin.Placement
+	// Tracer traces moves; nil traces none.
+	Tracer *telemetry.Tracer
 }
 
 func (e Env) cluster(name string) plugin.Cluster {
@@ -181,6 +186,7 @@ func (r *Runner) start(env Env, t *catalog.Topic, to string, g *group, o Options
 		ID: fmt.Sprintf("%s-%03d", time.Now().UTC().Format("20060102T150405.000"), r.seq), VirtualCluster: env.VirtualCluster, Topic: t.Name,
 		From: t.Home, To: to, Planned: true, Since: time.Now(), PossibleLoss: []Range{},
 	}
+	m.begin(env.Tracer)
 	m.enter(Pending)
 	g.join(m)
 	r.current[key] = m
@@ -218,6 +224,7 @@ func (r *Runner) run(ctx context.Context, key [2]string, m *move) {
 			r.log.Warn("move waits", "virtual_cluster", key[0], "topic", key[1], "to", m.report.To, "reason", err)
 		}
 		m.change(func(rep *Report) { rep.Error = err.Error() })
+		m.span.AddEvent("refused", trace.WithAttributes(telemetry.Reason.String(err.Error())))
 		m.enter(Pending)
 		if time.Since(m.report.Since) > retry {
 			r.end(key, m, Dropped, fmt.Errorf("given up after failover.retry_for: %w", err))
@@ -258,6 +265,7 @@ func (r *Runner) end(key [2]string, m *move, p Phase, err error) {
 		}
 	})
 	rep := m.Report()
+	m.end(rep)
 	r.mu.Lock()
 	if r.current[key] == m {
 		delete(r.current, key)

@@ -121,7 +121,9 @@ func (g *Gateway) openTraces(ctx context.Context, snap *config.Snapshot) (*telem
 		return g.tracer, nil
 	}
 	t := snap.Telemetry.Traces
-	return telemetry.Open(ctx, telemetry.Config{Endpoint: t.Endpoint, Protocol: t.Protocol, Insecure: t.Insecure, SampleRatio: t.SampleRatio})
+	return telemetry.Open(ctx, telemetry.Config{
+		Endpoint: t.Endpoint, Protocol: t.Protocol, Insecure: t.Insecure, SampleRatio: t.SampleRatio, Errors: t.Errors, Slower: t.Slower,
+	})
 }
 
 // closeTraces sends what is left, unless the tracer is the one in force.
@@ -298,7 +300,7 @@ func (g *Gateway) move(ctx context.Context, snap *config.Snapshot, before map[st
 func (g *Gateway) failoverEnv(rt *runtime) failover.Env {
 	return failover.Env{
 		VirtualCluster: rt.env.VirtualCluster, Catalog: rt.env.Catalog, Gates: rt.env.Gates,
-		Clusters: rt.env.Clusters, Placement: rt.chain.Placement(),
+		Clusters: rt.env.Clusters, Placement: rt.chain.Placement(), Tracer: rt.server.Tracer,
 	}
 }
 

@@ -156,14 +156,20 @@ func (g *Gateway) build(ctx context.Context, snap *config.Snapshot, vc *config.V
 		rt.close()
 		return nil, errs
 	}
-	end := upstream.NewEnd(vc.Name, list, rt.nodes, snap.Failover.Request, tracer)
-	chain, err := plugin.NewChain(members, end, tracer)
+	end := upstream.NewEnd(vc.Name, list, rt.nodes, snap.Failover.Request)
+	chain, err := plugin.NewChain(members, end, tracer != nil)
 	if err != nil {
 		rt.close()
 		return nil, config.Errors{vc.Chain[0].Section.Errorf(nil, "%v", err)}
 	}
 	rt.chain = chain
 	rt.server.Chain, rt.server.End, rt.server.Limits, rt.server.Tracer, rt.server.Owner = chain, end, snap.Limits, tracer, rt
+	rt.server.TopicName = func(id [16]byte) string {
+		if t := rt.env.Catalog.ByID(id); t != nil {
+			return t.Name
+		}
+		return ""
+	}
 	rt.server.Versions.Store(rt.versions(vc.Name))
 	return rt, nil
 }

@@ -14,12 +14,13 @@ const SpanMin = 16 << 10
 // Out collects the bytes of frames that leave together. Large pieces are referenced, not copied:
 // they must not change until WriteTo has returned.
 type Out struct {
-	buf   []byte
-	spans []span
-	size  int
-	after []func()
-	start int // where the size of the open frame stands in buf
-	base  int // size when the frame was opened
+	buf    []byte
+	spans  []span
+	size   int
+	before []func()
+	after  []func()
+	start  int // where the size of the open frame stands in buf
+	base   int // size when the frame was opened
 }
 
 // span is a piece that goes between buf[:at] and buf[at:].
@@ -125,6 +126,16 @@ func (o *Out) Bytes() []byte {
 // After has f called by Written: what Span references may be used again then.
 func (o *Out) After(f func()) { o.after = append(o.after, f) }
 
+// Before has f called by Writing.
+func (o *Out) Before(f func()) { o.before = append(o.before, f) }
+
+// Writing tells those that asked for it that everything is about to leave.
+func (o *Out) Writing() {
+	for _, f := range o.before {
+		f()
+	}
+}
+
 // Written tells those that asked for it that everything has left.
 func (o *Out) Written() {
 	for _, f := range o.after {
@@ -135,8 +146,9 @@ func (o *Out) Written() {
 // Reset forgets everything and keeps a buffer of moderate size.
 func (o *Out) Reset() {
 	clear(o.spans)
+	clear(o.before)
 	clear(o.after)
-	*o = Out{buf: o.buf[:0], spans: o.spans[:0], after: o.after[:0]}
+	*o = Out{buf: o.buf[:0], spans: o.spans[:0], before: o.before[:0], after: o.after[:0]}
 	if cap(o.buf) > 64<<10 {
 		o.buf = nil
 	}

@@ -29,9 +29,9 @@ type Chain struct {
 	observers []SessionObserver
 }
 
-// NewChain compiles interceptors, in the order of the file, above end. Each call of one is a span of
-// tracer, if that is not nil.
-func NewChain(members []Named, end Handler, tracer *telemetry.Tracer) (*Chain, error) {
+// NewChain compiles interceptors, in the order of the file, above end. With traced set, each call of one for a
+// request that is sampled is a span.
+func NewChain(members []Named, end Handler, traced bool) (*Chain, error) {
 	c := &Chain{members: members, rows: map[kmsg.Key][]Named{}, heads: map[kmsg.Key]Handler{}, end: end}
 	last, routing := Any, 0
 	for _, m := range members {
@@ -61,8 +61,8 @@ func NewChain(members []Named, end Handler, tracer *telemetry.Tracer) (*Chain, e
 		for _, k := range m.Interceptor.Keys().Keys() {
 			next := c.Row(k)
 			c.heads[k] = &step{member: m, next: next}
-			if tracer != nil {
-				c.heads[k] = &tracedStep{step: step{member: m, next: next}, tracer: tracer}
+			if traced {
+				c.heads[k] = &tracedStep{step{member: m, next: next}}
 			}
 			c.rows[k] = append([]Named{m}, c.rows[k]...)
 		}
@@ -141,13 +141,13 @@ func (s *step) Handle(ctx context.Context, req *Request) (*Response, error) {
 }
 
 // tracedStep is a step with a span.
-type tracedStep struct {
-	step
-	tracer *telemetry.Tracer
-}
+type tracedStep struct{ step }
 
 func (s *tracedStep) Handle(ctx context.Context, req *Request) (*Response, error) {
-	ctx, span := s.tracer.Internal(ctx, s.member.Name, telemetry.Interceptor.String(s.member.Name), telemetry.Stage.String(s.member.Stage.String()))
+	if !req.Trace.Sampled() {
+		return s.step.Handle(ctx, req)
+	}
+	ctx, span := telemetry.Child(ctx, s.member.Name, telemetry.Interceptor.String(s.member.Name), telemetry.Stage.String(s.member.Stage.String()))
 	resp, err := s.step.Handle(ctx, req)
 	telemetry.End(span, err)
 	return resp, err

@@ -40,7 +40,7 @@ func TestAChainIsATableOfRows(t *testing.T) {
 	end := HandlerFunc(func(context.Context, *Request) (*Response, error) { path = append(path, "end"); return nil, nil })
 	c, err := NewChain([]Named{
 		step("a", kmsg.Produce, Logical), step("any", kmsg.Fetch, Any), step("b", kmsg.Produce, Routing), step("c", kmsg.Metadata, Physical),
-	}, end, nil)
+	}, end, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,13 +63,13 @@ func TestAChainIsATableOfRows(t *testing.T) {
 
 func TestStagesNeverDecrease(t *testing.T) {
 	m := func(s Stage) Named { return Named{Name: s.String(), Stage: s, Interceptor: &member{}} }
-	if _, err := NewChain([]Named{m(Physical), m(Routing)}, nil, nil); err == nil {
+	if _, err := NewChain([]Named{m(Physical), m(Routing)}, nil, false); err == nil {
 		t.Error("routing below a physical interceptor")
 	}
-	if _, err := NewChain([]Named{m(Routing), m(Routing)}, nil, nil); err == nil {
+	if _, err := NewChain([]Named{m(Routing), m(Routing)}, nil, false); err == nil {
 		t.Error("two routing interceptors")
 	}
-	if _, err := NewChain([]Named{m(Logical), m(Any), m(Routing), m(Any), m(Physical), m(Any)}, nil, nil); err != nil {
+	if _, err := NewChain([]Named{m(Logical), m(Any), m(Routing), m(Any), m(Physical), m(Any)}, nil, false); err != nil {
 		t.Error(err)
 	}
 }
@@ -87,11 +87,11 @@ func TestForksShareOneTurn(t *testing.T) {
 	passed := 0
 	r := &Request{}
 	r.SetTurn(func() { passed++ })
-	forks := r.Fork(3)
+	forks := r.Fork(3, "test")
 	r.Queued() // the parent's share went to its forks
 	forks[0].Queued()
 	forks[0].Queued()
-	sub := forks[1].Fork(2)
+	sub := forks[1].Fork(2, "test")
 	sub[0].Queued()
 	forks[2].Queued()
 	if passed != 0 {

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // ErrHeldTooLong is what requests get that waited in a gate past their time limit. All requests
@@ -118,6 +120,7 @@ type Pass struct {
 	cohort *cohort
 	ticket uint64 // its place in the order of arrival
 	late   bool   // it had waited when the gate was released
+	oldest bool   // nothing that came before it was without an answer
 	hold   uint64
 }
 
@@ -128,6 +131,10 @@ func (p Pass) Overtaken() bool {
 	defer p.gate.mu.Unlock()
 	return p.late || p.gate.holds != p.hold
 }
+
+// Oldest reports that everything that came to the gate before it had been answered when it passed: what it is
+// told is not due to a request before it that is still to be sent again.
+func (p Pass) Oldest() bool { return p.oldest }
 
 // Held reports whether somebody holds the gate.
 func (g *Gate) Held() bool {
@@ -159,20 +166,18 @@ func (g *Gate) pass(ticket uint64) Pass {
 	if g.cohort == nil {
 		g.cohort = &cohort{}
 	}
+	p := Pass{gate: g, cohort: g.cohort, ticket: ticket, oldest: g.inFlight == 0, hold: g.holds}
 	g.inFlight++
 	g.cohort.open++
-	return Pass{gate: g, cohort: g.cohort, ticket: ticket, hold: g.holds}
+	return p
 }
 
 // Return puts a request that had passed, but could not be sent, back into its place in the queue:
-// before whatever came after it, of whichever session. The caller must have made sure by Hold that the
-// gate does not open before all that are in flight came back.
+// before whatever came after it, of whichever session. If what is in flight must come back before it passes again,
+// the caller must have held the gate.
 // queued is called when the request has its place.
 func (p Pass) Return(ctx context.Context, req *Request, queued func()) (Pass, error) {
 	p.gate.mu.Lock()
-	if p.late {
-		p.gate.drainOne()
-	}
 	return p.gate.wait(ctx, req, &p, queued)
 }
 
@@ -222,7 +227,7 @@ func (g *Gate) wait(ctx context.Context, req *Request, back *Pass, queued func()
 	if back == nil {
 		w.ticket = g.ticket()
 	} else {
-		w.ticket = back.ticket
+		w.ticket, w.late = back.ticket, back.late // a release waits for it as before
 		at, _ = slices.BinarySearchFunc(g.queue, w.ticket, func(q *waiter, t uint64) int { return cmp.Compare(q.ticket, t) })
 	}
 	g.queue = slices.Insert(g.queue, at, w)
@@ -234,6 +239,10 @@ func (g *Gate) wait(ctx context.Context, req *Request, back *Pass, queued func()
 	}
 	if len(g.holders) == 0 && !g.releasing {
 		g.release()
+	}
+	if req.Trace != nil {
+		reason, by := g.why()
+		defer func(began time.Time) { req.Trace.Held(began, reason, by) }(time.Now())
 	}
 	g.mu.Unlock()
 	req.Queued()
@@ -309,8 +318,30 @@ func (g *Gate) Refuse() {
 	g.refuse(ErrHeldTooLong)
 }
 
-// Hold makes produces wait until holder releases the gate. It returns false if holder holds it
-// already.
+// Holder is somebody who holds gates. It must be comparable.
+type Holder interface {
+	// Why says for what, and the span of that work, for the traces of those that wait.
+	Why() (string, trace.SpanContext)
+}
+
+// why are the reasons of those who hold the gate; g.mu is held.
+func (g *Gate) why() (reason string, by trace.SpanContext) {
+	for h := range g.holders {
+		if holder, ok := h.(Holder); ok {
+			why, span := holder.Why()
+			if reason != "" {
+				reason += ", "
+			}
+			if reason += why; span.IsValid() {
+				by = span
+			}
+		}
+	}
+	return reason, by
+}
+
+// Hold makes produces wait until holder, a Holder if it wants to say why, releases the gate. It returns false
+// if holder holds it already.
 func (g *Gate) Hold(holder any) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -456,6 +487,10 @@ func (g *Gate) OpenReads() {
 func (g *Gate) AwaitReads(ctx context.Context, req *Request) error {
 	g.mu.Lock()
 	c := g.reads
+	if c != nil && req.Trace != nil {
+		reason, by := g.why()
+		defer func(began time.Time) { req.Trace.Held(began, reason, by) }(time.Now())
+	}
 	g.mu.Unlock()
 	if c == nil {
 		return nil

@@ -7,8 +7,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
 // AnyNode is the node of a Target that any broker of the cluster, or the leader, coordinator or
@@ -35,6 +37,8 @@ type Request struct {
 	// More says that the session has read more requests, after which it flushes its links: this one need
 	// not be flushed if it is queued at its turn.
 	More bool
+	// Trace notes what happens to the request; nil notes nothing.
+	Trace *telemetry.Trace
 	// Waker, if not nil, may end the wait for an answer with ErrMoved.
 	Waker Waker
 
@@ -89,9 +93,12 @@ func (r *Request) Queued() {
 	}
 }
 
-// Fork returns n sub-requests with the same session and the same place in the send order. The
-// caller gives each a Body and Target and runs them with Parallel.
-func (r *Request) Fork(n int) []*Request {
+// Fork returns n sub-requests with the same session and the same place in the send order; why says what
+// divides them. The caller gives each a Body and Target and runs them with Parallel.
+func (r *Request) Fork(n int, why string) []*Request {
+	if n > 1 {
+		r.Trace.Event("fork", telemetry.Count.Int(n), telemetry.Reason.String(why))
+	}
 	forks := make([]Request, n)
 	out := make([]*Request, n)
 	for i := range forks {
@@ -134,7 +141,7 @@ func (r *Request) Change() *Request {
 
 // fork fills f as a fork of r.
 func (r *Request) fork(f *Request) {
-	f.Header, f.Body, f.Session, f.Target, f.Seq, f.Arrived, f.More, f.Waker = r.Header, r.Body, r.Session, r.Target, r.Seq, r.Arrived, r.More, r.Waker
+	f.Header, f.Body, f.Session, f.Target, f.Seq, f.Arrived, f.More, f.Waker, f.Trace = r.Header, r.Body, r.Session, r.Target, r.Seq, r.Arrived, r.More, r.Waker, r.Trace
 	f.turn, f.queued = r.turn, r.queued
 }
 

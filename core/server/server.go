@@ -34,8 +34,10 @@ type Runtime struct {
 	End      End
 	Versions atomic.Pointer[Versions]
 	Limits   config.Limits
-	// Tracer makes a span of every request; nil makes none.
+	// Tracer traces requests; nil traces none.
 	Tracer *telemetry.Tracer
+	// TopicName is the name of a topic given by id, "" if nobody knows it.
+	TopicName func(id [16]byte) string
 	// Owner is for the Virtual that made the runtime.
 	Owner any
 }

@@ -66,7 +66,7 @@ func serve(t *testing.T, l config.Limits, f run) (*Server, string) {
 
 func serveEnd(t *testing.T, l config.Limits, end End, f run) (*Server, string) {
 	t.Helper()
-	chain, err := plugin.NewChain([]plugin.Named{{Name: "test", Stage: plugin.Logical, Interceptor: &everything{f}}}, end, nil)
+	chain, err := plugin.NewChain([]plugin.Named{{Name: "test", Stage: plugin.Logical, Interceptor: &everything{f}}}, end, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,7 +283,7 @@ func TestVersionsAreTheIntersection(t *testing.T) {
 		}
 		return r
 	}
-	chain, _ := plugin.NewChain(nil, noEnd{}, nil)
+	chain, _ := plugin.NewChain(nil, noEnd{}, false)
 	v := NewVersions("c", nil, []*kmsg.ApiVersionsResponse{
 		answer(17, map[string]int16{"group.version": 1, "metadata.version": 25}, kmsg.ConsumerGroupHeartbeat),
 		nil, // never seen: limits nothing

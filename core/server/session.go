@@ -16,7 +16,6 @@ import (
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
-	"github.com/sluice-gateway/sluice/core/telemetry"
 	"github.com/sluice-gateway/sluice/core/wire"
 )
 
@@ -272,10 +271,8 @@ func (s *session) start(frame []byte, more bool, pending *server) error {
 	}
 	if rt.Chain.Passes(h.Key) {
 		s.fill(&sl.req, &sl.body, h, body, seq, sl.arrived)
-		ctx, end := s.trace(rt, &sl.req, sl.size)
-		sl.span = end
 		pending.end = rt.End
-		rt.End.Start(ctx, &sl.req, false, sl.finish)
+		rt.End.Start(s.trace(rt, &sl.req), &sl.req, false, sl.finish)
 		return nil
 	}
 	own := &struct {
@@ -316,23 +313,8 @@ func (s *session) fill(req *plugin.Request, b *kafka.RequestBody, h kafka.Header
 // handle runs a request down the chain.
 func (s *session) handle(rt *Runtime, req *plugin.Request, sl *slot) {
 	defer req.Queued()
-	ctx, end := s.trace(rt, req, sl.size)
-	resp, err := plugin.Protect(ctx, req, rt.Chain.Row(req.Key))
+	resp, err := plugin.Protect(s.trace(rt, req), req, rt.Chain.Row(req.Key))
 	s.finish(req, sl, resp, err)
-	end(err)
-}
-
-func untraced(error) {}
-
-// trace starts the span of a request, from its arrival to its answer's place in the writer.
-func (s *session) trace(rt *Runtime, req *plugin.Request, size int) (context.Context, func(error)) {
-	if rt.Tracer == nil {
-		return s.ctx, untraced
-	}
-	ctx, span := rt.Tracer.Server(s.ctx, kmsg.NameForKey(int16(req.Key)),
-		telemetry.ClientID.String(req.ClientID), telemetry.Peer.String(s.conn.RemoteAddr().String()),
-		telemetry.VirtualCluster.String(s.shared.VirtualCluster), telemetry.APIVersion.Int(int(req.Version)), telemetry.RequestSize.Int(size))
-	return ctx, func(err error) { telemetry.End(span, err) }
 }
 
 // finish answers a request; an error becomes the code that the api table names.
@@ -341,13 +323,15 @@ func (s *session) finish(req *plugin.Request, sl *slot, resp *plugin.Response, e
 	if err != nil {
 		defer plugin.Settle(err)
 		if s.ctx.Err() != nil || errors.Is(err, plugin.ErrClientGone) || silent || plugin.Closes(err) {
+			s.traced(req, sl, nil, err)
 			s.close(err) // a failed acks=0 produce has no other way to be told
 			s.answer(sl, nil)
 			return
 		}
-		resp, err = s.failure(req, err)
-		if err != nil {
-			s.close(err)
+		var worse error
+		if resp, worse = s.failure(req, err); worse != nil {
+			s.traced(req, sl, nil, worse)
+			s.close(worse)
 			s.answer(sl, nil)
 			return
 		}
@@ -355,6 +339,7 @@ func (s *session) finish(req *plugin.Request, sl *slot, resp *plugin.Response, e
 	if silent {
 		resp = nil
 	}
+	s.traced(req, sl, resp, err)
 	s.answer(sl, resp)
 }
 

@@ -28,7 +28,6 @@ type slot struct {
 	req    plugin.Request
 	body   kafka.RequestBody
 	finish func(*plugin.Response, error)
-	span   func(error)
 }
 
 // Admit is for wire.Item.
@@ -50,12 +49,10 @@ func (s *Server) slot(ss *session, rt *Runtime, h kafka.Header, frame []byte) *s
 	if !ok {
 		sl = &slot{}
 		sl.finish = func(resp *plugin.Response, err error) { // bound once
-			end := sl.span // the slot may be used again before finish returns
 			sl.session.finish(&sl.req, sl, resp, err)
-			end(err)
 		}
 	}
-	sl.session, sl.rt, sl.key, sl.version, sl.corr, sl.frame, sl.span, sl.arrived = ss, rt, h.Key, h.Version, h.CorrelationID, frame, untraced, time.Now()
+	sl.session, sl.rt, sl.key, sl.version, sl.corr, sl.frame, sl.arrived = ss, rt, h.Key, h.Version, h.CorrelationID, frame, time.Now()
 	sl.size = len(frame)
 	return sl
 }
@@ -63,7 +60,7 @@ func (s *Server) slot(ss *session, rt *Runtime, h kafka.Header, frame []byte) *s
 // recycle gives a slot back whose answer is written, or never will be.
 func (s *Server) recycle(sl *slot) {
 	s.virtual.Release(sl.rt)
-	sl.session, sl.rt, sl.frame, sl.resp, sl.done, sl.span = nil, nil, nil, nil, false, nil
+	sl.session, sl.rt, sl.frame, sl.resp, sl.done = nil, nil, nil, nil, false
 	sl.req, sl.fetch = plugin.Request{}, fetchAnswer{}
 	sl.body.Reset(0, 0, nil)
 	s.slots.Put(sl)

@@ -5,6 +5,12 @@ package telemetry
 import (
 	"context"
 	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -13,58 +19,96 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/time/rate"
 )
 
-// Attributes of spans. Those of messaging and network follow the semantic conventions.
+// Attributes of spans. Those of messaging, network, server and error follow the semantic conventions.
 const (
 	System         = attribute.Key("messaging.system")
 	Operation      = attribute.Key("messaging.operation.name")
+	OperationType  = attribute.Key("messaging.operation.type")
+	Destination    = attribute.Key("messaging.destination.name")
+	Partition      = attribute.Key("messaging.destination.partition.id")
 	ClientID       = attribute.Key("messaging.client.id")
-	Peer           = attribute.Key("network.peer.address")
+	ConsumerGroup  = attribute.Key("messaging.consumer.group.name")
+	Transport      = attribute.Key("network.transport")
+	PeerAddress    = attribute.Key("network.peer.address")
+	PeerPort       = attribute.Key("network.peer.port")
+	ErrorType      = attribute.Key("error.type")
 	VirtualCluster = attribute.Key("sluice.virtual_cluster")
+	Software       = attribute.Key("sluice.client.software")
+	APIKey         = attribute.Key("sluice.api.key")
 	APIVersion     = attribute.Key("sluice.api.version")
+	Topics         = attribute.Key("sluice.topics")
 	RequestSize    = attribute.Key("sluice.request.size")
+	ResponseSize   = attribute.Key("sluice.response.size")
+	ErrorCode      = attribute.Key("sluice.error_code")
 	Interceptor    = attribute.Key("sluice.interceptor")
 	Stage          = attribute.Key("sluice.stage")
+	Guest          = attribute.Key("sluice.guest")
 	Cluster        = attribute.Key("sluice.cluster")
 	Node           = attribute.Key("sluice.node")
+	Reason         = attribute.Key("sluice.reason")
+	Duration       = attribute.Key("sluice.duration_ms")
+	Count          = attribute.Key("sluice.count")
+	Move           = attribute.Key("sluice.move")
+	From           = attribute.Key("sluice.move.from")
+	To             = attribute.Key("sluice.move.to")
+	Planned        = attribute.Key("sluice.move.planned")
 )
 
-// Config says where traces go.
+// Config says where traces go, and which requests are traced.
 type Config struct {
-	// Endpoint is host:port of an OTLP receiver.
+	// Endpoint is host:port of an OTLP receiver; "" leaves it to the OTEL_* variables.
 	Endpoint string
 	// Protocol is grpc or http.
 	Protocol string
 	Insecure bool
-	// SampleRatio is the share of requests that are traced, 0 to 1.
+	// SampleRatio is the share of requests that are traced, 0 to 1; negative leaves it to the OTEL_* variables.
 	SampleRatio float64
+	// Errors adds those that are answered with an error, Slower those that take longer (0: none). They have
+	// no spans of interceptors: what comes of a request is known at its end only.
+	Errors bool
+	Slower time.Duration
 }
+
+// failuresPerSecond bounds the requests that are traced because they failed or were slow.
+const failuresPerSecond = 100
 
 // Tracer makes spans. A nil Tracer makes none, so that tracing that is off costs a comparison.
 type Tracer struct {
 	provider *sdk.TracerProvider
 	tracer   trace.Tracer
+	sampled  uint64 // of 2^63
+	errors   bool
+	slower   time.Duration
+	failures *rate.Limiter
 }
 
-// Open connects to a receiver; it does not wait for it. The OTEL_* variables of the SDK are respected
-// for what Config does not say: resource attributes, headers, batching. An empty endpoint is a nil
-// Tracer.
+// Open connects to a receiver; it does not wait for it. The OTEL_* variables of the SDK are respected for what
+// Config does not say: endpoint, protocol, sampler, resource attributes, headers, certificates, batching. Without
+// an endpoint the Tracer is nil.
 func Open(ctx context.Context, c Config) (*Tracer, error) {
-	if c.Endpoint == "" {
+	if c = fromEnvironment(c); c.Endpoint == "" && !endpointGiven() {
 		return nil, nil
 	}
 	var exporter sdk.SpanExporter
 	var err error
 	switch c.Protocol {
 	case "http":
-		o := []otlptracehttp.Option{otlptracehttp.WithEndpoint(c.Endpoint)}
+		var o []otlptracehttp.Option
+		if c.Endpoint != "" {
+			o = append(o, otlptracehttp.WithEndpoint(c.Endpoint))
+		}
 		if c.Insecure {
 			o = append(o, otlptracehttp.WithInsecure())
 		}
 		exporter, err = otlptracehttp.New(ctx, o...)
 	default:
-		o := []otlptracegrpc.Option{otlptracegrpc.WithEndpoint(c.Endpoint)}
+		var o []otlptracegrpc.Option
+		if c.Endpoint != "" {
+			o = append(o, otlptracegrpc.WithEndpoint(c.Endpoint))
+		}
 		if c.Insecure {
 			o = append(o, otlptracegrpc.WithInsecure())
 		}
@@ -77,8 +121,42 @@ func Open(ctx context.Context, c Config) (*Tracer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("telemetry.traces: %w", err)
 	}
-	p := sdk.NewTracerProvider(sdk.WithBatcher(exporter), sdk.WithResource(res), sdk.WithSampler(sdk.ParentBased(sdk.TraceIDRatioBased(c.SampleRatio))))
-	return &Tracer{provider: p, tracer: p.Tracer("github.com/sluice-gateway/sluice")}, nil
+	// Requests have no parent, so that the ratio decides here, before a span is made; children follow.
+	p := sdk.NewTracerProvider(sdk.WithBatcher(exporter), sdk.WithResource(res), sdk.WithSampler(sdk.AlwaysSample()))
+	return &Tracer{
+		provider: p, tracer: p.Tracer("github.com/sluice-gateway/sluice"), sampled: threshold(c.SampleRatio), errors: c.Errors, slower: c.Slower,
+		failures: rate.NewLimiter(failuresPerSecond, failuresPerSecond),
+	}, nil
+}
+
+func threshold(ratio float64) uint64 { return uint64(math.Ldexp(min(max(ratio, 0), 1), 63)) }
+
+func endpointGiven() bool {
+	return os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != ""
+}
+
+// fromEnvironment fills in what the configuration leaves open and the SDK does not read by itself.
+func fromEnvironment(c Config) Config {
+	if c.Protocol == "" {
+		for _, name := range []string{"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"} {
+			if strings.HasPrefix(os.Getenv(name), "http") && c.Protocol == "" {
+				c.Protocol = "http"
+			}
+		}
+	}
+	if c.SampleRatio >= 0 {
+		return c
+	}
+	c.SampleRatio = 1
+	switch sampler := os.Getenv("OTEL_TRACES_SAMPLER"); strings.TrimPrefix(sampler, "parentbased_") {
+	case "always_off":
+		c.SampleRatio = 0
+	case "traceidratio":
+		if r, err := strconv.ParseFloat(os.Getenv("OTEL_TRACES_SAMPLER_ARG"), 64); err == nil {
+			c.SampleRatio = r
+		}
+	}
+	return c
 }
 
 // Close sends what is left.
@@ -89,26 +167,43 @@ func (t *Tracer) Close(ctx context.Context) error {
 	return t.provider.Shutdown(ctx)
 }
 
-// Server starts the span of a client's request.
-func (t *Tracer) Server(ctx context.Context, name string, attrs ...attribute.KeyValue) (context.Context, trace.Span) {
-	return t.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(append(attrs, System.String("kafka"), Operation.String(name))...))
+// sample decides about a request.
+func (t *Tracer) sample() bool { return rand.Uint64()>>1 < t.sampled }
+
+// Start begins a span of the gateway's own work, such as a move. A nil Tracer gives a span that is none.
+func (t *Tracer) Start(ctx context.Context, name string, at time.Time, attrs ...attribute.KeyValue) (context.Context, trace.Span) {
+	if t == nil {
+		return ctx, trace.SpanFromContext(ctx)
+	}
+	return t.tracer.Start(ctx, name, trace.WithTimestamp(at), trace.WithAttributes(attrs...))
 }
 
-// Client starts the span of a request to a cluster.
-func (t *Tracer) Client(ctx context.Context, name string, attrs ...attribute.KeyValue) (context.Context, trace.Span) {
-	return t.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(append(attrs, System.String("kafka"), Operation.String(name))...))
+// Child begins a span below the one of ctx. It costs nothing if ctx has none that is recorded.
+func Child(ctx context.Context, name string, attrs ...attribute.KeyValue) (context.Context, trace.Span) {
+	parent := trace.SpanFromContext(ctx)
+	if !parent.IsRecording() {
+		return ctx, parent
+	}
+	ctx, span := parent.TracerProvider().Tracer("github.com/sluice-gateway/sluice").Start(ctx, name, trace.WithAttributes(attrs...))
+	return ctx, child{span}
 }
 
-// Internal starts the span of a step inside the gateway.
-func (t *Tracer) Internal(ctx context.Context, name string, attrs ...attribute.KeyValue) (context.Context, trace.Span) {
-	return t.tracer.Start(ctx, name, trace.WithAttributes(attrs...))
-}
+// child is a span of Child: End ends no other.
+type child struct{ trace.Span }
 
-// End ends a span with the outcome of its work.
+// End ends a span of Child with the outcome of its work.
 func End(s trace.Span, err error) {
+	c, ok := s.(child)
+	if !ok {
+		return // there was none
+	}
+	fail(c.Span, err)
+	c.Span.End()
+}
+
+func fail(s trace.Span, err error) {
 	if err != nil {
 		s.RecordError(err)
 		s.SetStatus(codes.Error, err.Error())
 	}
-	s.End()
 }

@@ -14,7 +14,6 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
-	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
 // End is the end of a virtual cluster's chain: it puts requests on the session's links, splits what
@@ -24,14 +23,13 @@ type End struct {
 	nodes    *NodeMap
 	id       string
 	limit    time.Duration
-	tracer   *telemetry.Tracer
 	trips    sync.Pool
 }
 
 // NewEnd returns the end of the chain of a virtual cluster; the first cluster is the default one.
 // Requests that find no broker are repeated until they are limit old.
-func NewEnd(virtualCluster string, clusters []*Cluster, nodes *NodeMap, limit time.Duration, tracer *telemetry.Tracer) *End {
-	return &End{clusters: clusters, nodes: nodes, id: VirtualClusterID(virtualCluster), limit: limit, tracer: tracer}
+func NewEnd(virtualCluster string, clusters []*Cluster, nodes *NodeMap, limit time.Duration) *End {
+	return &End{clusters: clusters, nodes: nodes, id: VirtualClusterID(virtualCluster), limit: limit}
 }
 
 func (e *End) cluster(name string) *Cluster {
@@ -172,8 +170,8 @@ func (e *End) Flush(s *plugin.Session) {
 // start puts a trip's request on its link.
 func (e *End) start(ctx context.Context, t *trip, flush bool) {
 	req := t.req
-	if e.tracer != nil {
-		_, t.span = e.tracer.Client(ctx, kmsg.NameForKey(int16(req.Key)), telemetry.Cluster.String(t.cluster.cfg.Name), telemetry.Node.Int(int(t.node)))
+	if req.Trace != nil {
+		t.trip = req.Trace.Trip(ctx, kmsg.NameForKey(int16(req.Key)), t.cluster.cfg.Name, t.node)
 	}
 	l, err := e.link(req.Session, req.Key, t.cluster, t.node)
 	if err != nil {

@@ -342,7 +342,7 @@ func listen() config.Listen {
 
 // end returns the end of a chain over clusters, whose limit is 15 s.
 func end(clusters ...*Cluster) *End {
-	return NewEnd("vc", clusters, NewNodeMap(listen(), clusters), 15*time.Second, nil)
+	return NewEnd("vc", clusters, NewNodeMap(listen(), clusters), 15*time.Second)
 }
 
 // session returns a session that dialled a node's address.

@@ -31,7 +31,7 @@ func (e *End) byLeader(ctx context.Context, req *plugin.Request, c *Cluster) (*p
 	if len(keys) == 0 {
 		return e.anyNode(ctx, req, c)
 	}
-	forks := req.Fork(len(keys))
+	forks := req.Fork(len(keys), "leader")
 	for i, node := range keys {
 		forks[i].Body = bodies[i]
 		forks[i].Target = plugin.Target{Cluster: c.cfg.Name, Node: node}

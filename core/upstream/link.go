@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/telemetry"
 	"github.com/sluice-gateway/sluice/core/wire"
 )
 
@@ -57,6 +58,9 @@ type call struct {
 
 	link *link
 	head [8]byte
+	// Of a request that is traced.
+	trip *telemetry.Trip
+	came int64 // when the first byte of the reply came, in unix nanoseconds; 0: none
 }
 
 // Admit queues the call for its reply.
@@ -73,6 +77,9 @@ func (c *call) Encode(o *kafka.Out) {
 	o.EndFrame()
 	if c.noReply {
 		o.After(c.link.wrote)
+	}
+	if c.trip != nil {
+		o.Before(c.trip.Sent)
 	}
 }
 
@@ -268,6 +275,7 @@ func (l *link) deliver(frame []byte) error {
 		return errors.New("response without a request")
 	}
 	c := l.pending.Pop()
+	c.came = l.reader.Began()
 	l.mu.Unlock()
 	corr, body, err := kafka.ParseResponse(c.key, c.version, frame)
 	if err == nil && corr != c.corr {
@@ -323,6 +331,19 @@ func (l *link) broken() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.err != nil
+}
+
+// peer is the broker's address, nil before the link is up. A nil link has none.
+func (l *link) peer() net.Addr {
+	if l == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.conn == nil {
+		return nil
+	}
+	return l.conn.RemoteAddr()
 }
 
 // cause is why the link has ended, nil while it has not.

@@ -3,11 +3,8 @@ package upstream
 import (
 	"context"
 
-	"go.opentelemetry.io/otel/trace"
-
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
-	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
 // trip is a session's request on a link and back. Trips are used again: a request in steady state
@@ -18,7 +15,6 @@ type trip struct {
 	req     *plugin.Request
 	cluster *Cluster
 	node    int32
-	span    trace.Span
 
 	// Of Start: who is answered, and with which context the request is repeated.
 	ctx    context.Context
@@ -52,8 +48,8 @@ func (t *trip) free() {
 	if t.frame != nil {
 		t.cluster.pool.Recycle(t.frame)
 	}
-	t.req, t.cluster, t.span, t.ctx, t.answer, t.frame, t.resp.Body, t.resp.Close = nil, nil, nil, nil, nil, nil, nil, false
-	t.link = nil
+	t.req, t.cluster, t.call.trip, t.ctx, t.answer, t.frame, t.resp.Body, t.resp.Close = nil, nil, nil, nil, nil, nil, nil, false
+	t.link, t.came = nil, 0
 	t.body.Reset(0, 0, nil)
 	t.end.trips.Put(t)
 }
@@ -82,8 +78,8 @@ func (t *trip) replied(frame, body []byte, err error) {
 // finish answers. A trip that was given up (its session has ended, its topic has moved) is answered into
 // its channel, where nobody takes it.
 func (t *trip) finish(resp *plugin.Response, err error) {
-	if t.span != nil {
-		telemetry.End(t.span, err)
+	if t.call.trip != nil {
+		t.call.trip.End(t.came, t.link.peer(), err)
 	}
 	if t.answer == nil {
 		t.out <- outcome{resp, err}

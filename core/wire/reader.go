@@ -25,16 +25,17 @@ func (b *Buffers) get() *[]byte {
 // Reader reads frames from a connection. While it waits for the first byte of a frame it holds no
 // buffer (but for TLS, where the library has its own).
 type Reader struct {
-	conn net.Conn
-	raw  syscall.RawConn
-	pool *Buffers
-	buf  *[]byte
-	r, w int
-	err  error
-	read func(fd uintptr) bool // made once: a closure per read would be an allocation
-	n    int
-	head [4]byte
-	last atomic.Int64
+	conn  net.Conn
+	raw   syscall.RawConn
+	pool  *Buffers
+	buf   *[]byte
+	r, w  int
+	err   error
+	read  func(fd uintptr) bool // made once: a closure per read would be an allocation
+	n     int
+	head  [4]byte
+	last  atomic.Int64
+	began int64
 }
 
 // NewReader returns a reader of conn.
@@ -85,6 +86,9 @@ func (r *Reader) Buffered() bool {
 	size := int32(binary.BigEndian.Uint32((*r.buf)[r.r:]))
 	return size >= 0 && have-4 >= int(size)
 }
+
+// Began is when the first byte of the last frame came in, in unix nanoseconds.
+func (r *Reader) Began() int64 { return r.began }
 
 // Heard is when the last bytes came in; zero if none did.
 func (r *Reader) Heard() time.Time { return time.Unix(0, r.last.Load()) }
@@ -145,6 +149,7 @@ func (r *Reader) Frame(limit int) ([]byte, error) {
 	if _, err := io.ReadFull(r, r.head[:]); err != nil {
 		return nil, err
 	}
+	r.began = r.last.Load()
 	n, err := kafka.FrameSize(r.head, limit)
 	if err != nil {
 		return nil, err

@@ -91,6 +91,7 @@ func (w *Writer) flush() {
 		w.mu.Unlock()
 		err := conn.SetWriteDeadline(time.Now().Add(w.timeout))
 		if err == nil {
+			out.Writing()
 			_, err = out.WriteTo(conn)
 		}
 		if err == nil {

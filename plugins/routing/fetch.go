@@ -51,7 +51,7 @@ func (r *Routing) fetch(ctx context.Context, req *plugin.Request, next plugin.Ha
 	if len(keys) == 0 {
 		return plugin.Fail(req, 0, "")
 	}
-	forks := req.Fork(len(keys))
+	forks := req.Fork(len(keys), "cluster")
 	verdicts := map[*plugin.Request]verdict{}
 	for i, k := range keys {
 		forks[i].Body = bodies[i]

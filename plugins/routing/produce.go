@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
 // produce passes the gates of the topics and sends each to its home. What a gate holds waits there
@@ -50,7 +52,7 @@ func (r *Routing) produceByTopic(ctx context.Context, req *plugin.Request, next 
 	if err != nil {
 		return nil, err
 	}
-	forks := req.Fork(len(keys))
+	forks := req.Fork(len(keys), "topic")
 	for i := range forks {
 		forks[i].Body = bodies[i]
 	}
@@ -106,17 +108,24 @@ func (r *Routing) produceTopic(ctx context.Context, req *plugin.Request, next pl
 		if plugin.MaybeSent(sendErr) || lags {
 			breaks++
 		}
-		if sendErr == nil && isGap(resp) {
+		gap := sendErr == nil && isGap(resp)
+		if gap && pass.Oldest() {
 			gaps++
 		}
-		early := sendErr == nil && resp != nil && resp.Early
+		early := gap || sendErr == nil && resp != nil && resp.Early
 		if gaps > mostGaps || (sendErr == nil && !early && !pass.Overtaken() && !lags) || breaks > mostBreaks || !r.again(req, resp, sendErr, lags) {
 			pass.Leave()
 			return resp, sendErr
 		}
-		// The home can't take it now. It goes back to its place in the gate, and the gate opens
-		// when the home, or the next one, has reachable leaders.
-		r.stall.hold(topic)
+		req.Trace.Event("sent again", telemetry.Cluster.String(home), telemetry.Reason.String(reason(resp, sendErr)))
+		if gap {
+			// The broker keeps the order. Nobody else has to wait for the batch that is missing.
+			pause(req.Session.Context(), gapWait<<gaps)
+		} else {
+			// The home can't take it now. It goes back to its place in the gate, and the gate opens
+			// when the home, or the next one, has reachable leaders.
+			r.stall.hold(topic)
+		}
 		if pass, err = pass.Return(ctx, req, func() { plugin.Settle(sendErr) }); err != nil {
 			return nil, err
 		}
@@ -128,9 +137,21 @@ func (r *Routing) produceTopic(ctx context.Context, req *plugin.Request, next pl
 const mostBreaks = 5
 
 // mostGaps is after how many answers 45 OUT_OF_ORDER_SEQUENCE_NUMBER the batch before is taken for given up by its
-// client. Each time all that was in flight came back first and left again in its order, so one more time is
-// enough for what waits in the gate; the client can tell a batch that it sends again over another connection.
-const mostGaps = 2
+// client. Only answers count that came when nothing older was open: the batch before may be in the gate, to be sent
+// again, or on its way over the client's other connection. A client that is shown 45 when it knows the batch before
+// as acknowledged, as librdkafka can be when a leader has changed, gives up for good.
+const mostGaps = 6
+
+// gapWait is the first pause before a batch behind a gap is sent again; each one is twice as long.
+const gapWait = 5 * time.Millisecond
+
+// reason says why a produce is sent again.
+func reason(resp *plugin.Response, err error) string {
+	if err != nil {
+		return err.Error()
+	}
+	return kafka.ErrorName(resp.Body.ErrorCode())
+}
 
 // isGap reports an answer for a batch whose predecessor the broker has not got.
 func isGap(resp *plugin.Response) bool {

@@ -234,7 +234,7 @@ func (r *Routing) fork(ctx context.Context, req *plugin.Request, next plugin.Han
 	for _, b := range bodies {
 		_, _ = b.Peek() // bodies may be shared by forks, which decode them at the same time
 	}
-	forks := req.Fork(len(clusters))
+	forks := req.Fork(len(clusters), "cluster")
 	for i := range forks {
 		forks[i].Body = bodies[i]
 		forks[i].Target = plugin.Target{Cluster: clusters[i], Node: plugin.AnyNode}

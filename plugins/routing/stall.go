@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -21,6 +22,11 @@ type stalls struct {
 }
 
 type stallHolder struct{}
+
+// Why is for plugin.Holder.
+func (stallHolder) Why() (string, trace.SpanContext) {
+	return "the home has no leader that takes produces", trace.SpanContext{}
+}
 
 func newStalls(env plugin.Env) *stalls {
 	ctx, cancel := context.WithCancel(context.Background())

@@ -37,7 +37,7 @@ var may = map[string][]string{
 	"core/plugin":            {"core/kafka", "core/config", "core/catalog", "core/telemetry"},
 	"core/server":            {"core/plugin", "core/kafka", "core/config", "core/wire", "core/telemetry"},
 	"core/upstream":          {"core/plugin", "core/kafka", "core/config", "core/catalog", "core/wire", "core/telemetry"},
-	"core/failover":          {"core/plugin", "core/catalog", "core/state", "core/config", "core/kafka"},
+	"core/failover":          {"core/plugin", "core/catalog", "core/state", "core/config", "core/kafka", "core/telemetry"},
 	"core/gateway":           {"core/"},
 	"plugins":                {"core/plugin", "plugins/"},
 	"plugins/":               {"core/plugin", "core/kafka", "core/config", "core/catalog", "core/telemetry"},

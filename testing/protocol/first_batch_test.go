@@ -128,6 +128,46 @@ func TestTheFirstBatchOnANewHomeGoesAlone(t *testing.T) {
 	}
 }
 
+// TestABatchThatOvertakesAnother over a client's two connections waits for it: a broker's 45 would be the end of
+// some clients.
+func TestABatchThatOvertakesAnother(t *testing.T) {
+	h := build(t, "orders")
+	one, two := h.client(h.gw.Bootstrap), h.client(h.gw.Bootstrap)
+	overtaken := make(chan struct{})
+	var once sync.Once
+	h.prod.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		h.prod.KeepControl()
+		if b := kafka.Batch(req.(*kmsg.ProduceRequest).Topics[0].Partitions[0].Records); b.BaseSequence() == 2 {
+			once.Do(func() { close(overtaken) })
+		}
+		return nil, nil, false
+	})
+	resp, err := one.SeedBrokers()[0].Request(h.ctx, kmsg.NewPtrInitProducerIDRequest())
+	if err != nil {
+		t.Fatal(err)
+	}
+	producer := resp.(*kmsg.InitProducerIDResponse).ProducerID
+	codes := make(chan int16, 3)
+	send := func(c *kgo.Client, sequence int32) {
+		resp, err := c.SeedBrokers()[0].Request(h.ctx, h.sequenced(producer, sequence))
+		if err != nil {
+			t.Error(err)
+			codes <- -1
+			return
+		}
+		codes <- resp.(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode
+	}
+	send(one, 0)
+	go send(two, 2)
+	<-overtaken
+	go send(one, 1)
+	for range 3 {
+		if code := <-codes; code != 0 {
+			t.Errorf("code %d", code)
+		}
+	}
+}
+
 func sequences(list []int32) (out []byte) {
 	for _, s := range list {
 		out = append(out, byte(s))

@@ -1,0 +1,139 @@
+package kafka
+
+import (
+	"errors"
+	"reflect"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// outcomeLimit is the size up to which a response is decoded to find out whether it says an error.
+const outcomeLimit = 16 << 10
+
+// ErrorCode is the first error code of a response, 0 if it says none. Those of Produce and Fetch are read from
+// the view; a larger response of another API that nobody has decoded counts as a success.
+func (b *ResponseBody) ErrorCode() int16 {
+	if h := b.Hot(); h != nil {
+		if h.ErrorCode != 0 {
+			return h.ErrorCode
+		}
+		for i := range h.Partitions {
+			if c := h.Partitions[i].ErrorCode; c != 0 {
+				return c
+			}
+		}
+		return 0
+	}
+	if b.msg == nil && len(b.raw) > outcomeLimit {
+		return 0
+	}
+	msg, err := b.Peek()
+	if err != nil {
+		return 0
+	}
+	return firstCode(reflect.ValueOf(msg).Elem())
+}
+
+func firstCode(v reflect.Value) int16 {
+	if f := v.FieldByName("ErrorCode"); f.IsValid() && f.Kind() == reflect.Int16 && f.Int() != 0 {
+		return int16(f.Int())
+	}
+	for i := range v.NumField() {
+		f := v.Field(i)
+		if f.Kind() != reflect.Slice || f.Type().Elem().Kind() != reflect.Struct {
+			continue
+		}
+		for j := range f.Len() {
+			if c := firstCode(f.Index(j)); c != 0 {
+				return c
+			}
+		}
+	}
+	return 0
+}
+
+// Size is the number of bytes that the body was received with, 0 for one that was made here.
+func (b *ResponseBody) Size() int { return len(b.raw) }
+
+// ErrorName is the name of an error code, such as NOT_LEADER_OR_FOLLOWER; "" for 0.
+func ErrorName(code int16) string {
+	if code == 0 {
+		return ""
+	}
+	var e *kerr.Error
+	if errors.As(kerr.ErrorForCode(code), &e) {
+		return e.Message
+	}
+	return "UNKNOWN_SERVER_ERROR"
+}
+
+// Subjects is what a request is about: the first topics that it names, and its group. byID names topics that
+// are given by id.
+func (b *RequestBody) Subjects(most int, byID func([16]byte) string) (topics []string, group string) {
+	add := func(name string, id [16]byte) bool {
+		if name == "" && id != [16]byte{} {
+			name = byID(id)
+		}
+		if name != "" && (len(topics) == 0 || topics[len(topics)-1] != name) {
+			topics = append(topics, name)
+		}
+		return len(topics) < most
+	}
+	if h := b.Hot(); h != nil {
+		for i := range h.Partitions {
+			if !add(string(h.Partitions[i].Topic), h.Partitions[i].ID) {
+				break
+			}
+		}
+		return topics, ""
+	}
+	msg, err := b.Peek()
+	if err != nil {
+		return nil, ""
+	}
+	v := reflect.ValueOf(msg).Elem()
+	for _, name := range []string{"Group", "GroupID"} {
+		if f := v.FieldByName(name); f.IsValid() && f.Kind() == reflect.String {
+			group = f.String()
+		}
+	}
+	if m, ok := msg.(*kmsg.DeleteTopicsRequest); ok {
+		for _, n := range m.TopicNames {
+			if !add(n, [16]byte{}) {
+				break
+			}
+		}
+	}
+	list := v.FieldByName("Topics")
+	if !list.IsValid() || list.Kind() != reflect.Slice {
+		return topics, group
+	}
+	for i := range list.Len() {
+		if name, id := topicOf(list.Index(i)); !add(name, id) {
+			break
+		}
+	}
+	return topics, group
+}
+
+// topicOf reads a topic of a list: a name, or a struct with a name or an id.
+func topicOf(v reflect.Value) (name string, id [16]byte) {
+	if v.Kind() == reflect.String {
+		return v.String(), id
+	}
+	if v.Kind() != reflect.Struct {
+		return "", id
+	}
+	if f := v.FieldByName("TopicID"); f.IsValid() {
+		id, _ = f.Interface().([16]byte)
+	}
+	f := v.FieldByName("Topic")
+	if f.IsValid() && f.Kind() == reflect.Pointer && !f.IsNil() {
+		f = f.Elem()
+	}
+	if f.IsValid() && f.Kind() == reflect.String {
+		name = f.String()
+	}
+	return name, id
+}

@@ -1,0 +1,159 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/telemetry"
+)
+
+const (
+	mostTopics = 10 // named in a span
+	// mostLinks bounds the links of a produce, mostRecords the records that are looked at for them.
+	mostLinks   = 32
+	mostRecords = 128
+)
+
+// trace begins the trace of a request.
+func (s *session) trace(rt *Runtime, req *plugin.Request) context.Context {
+	if rt.Tracer == nil {
+		return s.ctx
+	}
+	ctx, t := rt.Tracer.Request(s.ctx, kmsg.NameForKey(int16(req.Key)), req.Arrived)
+	req.Trace = t
+	if req.Key == kmsg.Produce && t.Sampled() {
+		t.Linked(contexts(req.Body))
+	}
+	return ctx
+}
+
+// contexts are the contexts that the first records of a produce carry in their headers (W3C traceparent).
+func contexts(b *kafka.RequestBody) (out []trace.SpanContext) {
+	p, err := b.Produce()
+	if err != nil {
+		return nil
+	}
+	seen := 0
+	for _, t := range p.Topics {
+		for _, part := range t.Partitions {
+			for _, batch := range kafka.Batches(part.Records) {
+				records, err := kafka.Records(batch)
+				if err != nil {
+					continue
+				}
+				for _, r := range records {
+					if seen++; seen > mostRecords || len(out) == mostLinks {
+						return out
+					}
+					if c := contextOf(r); c.IsValid() {
+						out = append(out, c)
+					}
+				}
+			}
+		}
+	}
+	return out
+}
+
+// carrier reads a record's headers.
+type carrier []kmsg.Header
+
+func contextOf(r kafka.Record) trace.SpanContext {
+	return trace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(), carrier(r.Headers)))
+}
+
+func (c carrier) Get(key string) string {
+	for _, h := range c {
+		if h.Key == key {
+			return string(h.Value)
+		}
+	}
+	return ""
+}
+func (carrier) Set(string, string) {}
+func (carrier) Keys() []string     { return nil }
+
+// traced sends the trace of a request, if it is one to be sent. It is called before the answer is queued: from
+// then on the memory of both may be used again.
+func (s *session) traced(req *plugin.Request, sl *slot, resp *plugin.Response, err error) {
+	t := req.Trace
+	if t == nil {
+		return
+	}
+	var code int16
+	if resp != nil {
+		code = resp.Body.ErrorCode()
+	}
+	left := s.ctx.Err() != nil || errors.Is(err, plugin.ErrClientGone)
+	if !t.Wanted(code != 0 || (err != nil && !left), patience(req)) {
+		return
+	}
+	topics, group := req.Body.Subjects(mostTopics, sl.rt.TopicName)
+	attrs := append(telemetry.Peer(s.conn.RemoteAddr()),
+		telemetry.ClientID.String(req.ClientID), telemetry.VirtualCluster.String(s.shared.VirtualCluster), telemetry.APIKey.Int(int(req.Key)),
+		telemetry.APIVersion.Int(int(req.Version)), telemetry.RequestSize.Int(sl.size), telemetry.ErrorCode.Int(int(code)))
+	if kind := operation(req.Key); kind != "" {
+		attrs = append(attrs, telemetry.OperationType.String(kind))
+	}
+	if resp != nil {
+		attrs = append(attrs, telemetry.ResponseSize.Int(resp.Body.Size()))
+	}
+	if software := s.shared.Software.Load(); software != nil {
+		attrs = append(attrs, telemetry.Software.String(*software))
+	}
+	if group != "" {
+		attrs = append(attrs, telemetry.ConsumerGroup.String(group))
+	}
+	t.End(err, kafka.ErrorName(code), append(attrs, destination(req.Body, topics)...)...)
+}
+
+// destination names the topics of a request, and the partition of one that has a single one.
+func destination(b *kafka.RequestBody, topics []string) (out []attribute.KeyValue) {
+	if len(topics) > 0 {
+		out = append(out, telemetry.Topics.StringSlice(topics))
+	}
+	if len(topics) == 1 {
+		out = append(out, telemetry.Destination.String(topics[0]))
+		if h := b.Hot(); h != nil && len(h.Partitions) == 1 {
+			out = append(out, telemetry.Partition.Int(int(h.Partitions[0].Partition)))
+		}
+	}
+	return out
+}
+
+// operation is the kind of an API in the semantic conventions.
+func operation(key kmsg.Key) string {
+	switch key {
+	case kmsg.Produce:
+		return "send"
+	case kmsg.Fetch, kmsg.ShareFetch:
+		return "receive"
+	case kmsg.OffsetCommit, kmsg.TxnOffsetCommit, kmsg.ShareAcknowledge:
+		return "settle"
+	}
+	return ""
+}
+
+// patience is how long a request may wait at its broker without being slow; negative: for as long as it likes.
+func patience(req *plugin.Request) time.Duration {
+	switch req.Key {
+	case kmsg.JoinGroup, kmsg.SyncGroup:
+		return -1
+	case kmsg.Fetch:
+		if h := req.Body.Hot(); h != nil {
+			return time.Duration(h.MaxWaitMillis) * time.Millisecond
+		}
+		if f, err := req.Body.Fetch(); err == nil {
+			return time.Duration(f.MaxWaitMillis) * time.Millisecond
+		}
+	}
+	return 0
+}
