@@ -93,7 +93,10 @@ func TestRequestsOfItsOwn(t *testing.T) {
 
 // TestCallsToTheOutsideEnd with the call that makes them, or at the limit that the guest sets: then it goes on.
 func TestCallsToTheOutsideEnd(t *testing.T) {
-	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // or the server would not see its client go
+		<-r.Context().Done()
+	}))
 	defer silent.Close()
 	w := probing(t, fmt.Sprintf(", http_hosts: [%q], config: {url: %q}, limits: {timeout: 300ms}", strings.TrimPrefix(silent.URL, "http://"), silent.URL))
 	w.SetBelow(func(kmsg.Key) plugin.Handler {

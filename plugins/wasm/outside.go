@@ -26,6 +26,13 @@ func (i *instance) wait(limit uint32) (context.Context, context.CancelFunc) {
 	return context.WithDeadline(i.request, end)
 }
 
+// timeout is what an import returns that has waited too long. If it was the call's deadline that ended it, there is nobody to return
+// to.
+func (i *instance) timeout() uint64 {
+	i.yield()
+	return negative(abi.ErrTimeout)
+}
+
 // sendRequest sends a request of the guest's own through the chain below it.
 func sendRequest(i *instance, s []uint64) uint64 {
 	if i.head == nil || i.head.Below == nil || !contains(i.guest.Grant, abi.CapSendRequest) {
@@ -51,7 +58,7 @@ func sendRequest(i *instance, s []uint64) uint64 {
 	resp, err := plugin.Protect(ctx, req, i.head.Below(key))
 	switch {
 	case ctx.Err() != nil:
-		return negative(abi.ErrTimeout)
+		return i.timeout()
 	case err != nil:
 		i.guest.logLine(abi.LogWarn, []byte("send_request: "+err.Error()))
 		return negative(abi.ErrNone)
@@ -107,7 +114,7 @@ func httpCall(i *instance, s []uint64) uint64 {
 	case errors.Is(err, errHost):
 		return negative(abi.ErrDenied)
 	case err != nil && ctx.Err() != nil:
-		return negative(abi.ErrTimeout)
+		return i.timeout()
 	case err != nil:
 		g.logLine(abi.LogWarn, []byte("http_call: "+err.Error()))
 		return negative(abi.ErrNone)
