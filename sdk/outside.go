@@ -2,16 +2,37 @@ package sdk
 
 import (
 	"encoding/binary"
+	"math"
+	"time"
 
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
+// CallOption says more of a Send or an HTTP.
+type CallOption func(*call)
+
+type call struct{ limit uint32 } // milliseconds, 0: the deadline
+
+// Within ends a call to the outside after d with ErrTimeout, and the plugin goes on. Without it, or with a d beyond it,
+// Deadline ends the call, and with it the plugin's own.
+func Within(d time.Duration) CallOption {
+	return func(c *call) { c.limit = uint32(min(max(d.Milliseconds(), 1), math.MaxUint32)) }
+}
+
+func newCall(options []CallOption) (c call) {
+	for _, o := range options {
+		o(&c)
+	}
+	return c
+}
+
 // Send sends a request of the plugin's own through the chain below and reads its answer into resp. Set the version
 // of req first.
-func Send(req, resp Message) error {
+func Send(req, resp Message, options ...CallOption) error {
 	b := binary.LittleEndian.AppendUint16(nil, uint16(req.Key()))
 	b = binary.LittleEndian.AppendUint16(b, uint16(req.GetVersion()))
-	out, code := host.SendRequest(req.AppendTo(append(b, 0, 0, 0, 0)))
+	b = binary.LittleEndian.AppendUint32(b, newCall(options).limit)
+	out, code := host.SendRequest(req.AppendTo(b))
 	if code < 0 {
 		return hostError(code)
 	}
@@ -27,10 +48,11 @@ type HTTPResponse struct {
 }
 
 // HTTP makes a request to a host that the operator allows.
-func HTTP(method, url string, header map[string]string, body []byte) (*HTTPResponse, error) {
+func HTTP(method, url string, header map[string]string, body []byte, options ...CallOption) (*HTTPResponse, error) {
 	le := binary.LittleEndian
 	b := make([]byte, abi.HTTPSize)
 	le.PutUint32(b, abi.HTTPSize)
+	le.PutUint32(b[abi.HTTPTimeout:], newCall(options).limit)
 	add := func(at int, p []byte) {
 		le.PutUint32(b[at:], uint32(len(b)))
 		le.PutUint32(b[at+4:], uint32(len(p)))

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"slices"
 )
 
 // ErrNoRecords says that a batch would be left without records, which only a Fetch response may hold.
@@ -22,6 +23,11 @@ const (
 // Rebuild returns a batch like b with other records: the same ones in the same order with other content, or
 // fewer of them. Codec, producer and sequence stay.
 func Rebuild(b Batch, records []Record, gaps Gaps) (Batch, error) {
+	return RebuildIn(nil, b, records, gaps)
+}
+
+// RebuildIn is Rebuild into memory that is used again, if it is large enough.
+func RebuildIn(buf []byte, b Batch, records []Record, gaps Gaps) (Batch, error) {
 	if len(records) == 0 && gaps == CloseGaps {
 		return nil, ErrNoRecords
 	}
@@ -30,7 +36,7 @@ func Rebuild(b Batch, records []Record, gaps Gaps) (Batch, error) {
 	for i := range records {
 		size += len(records[i].Key) + len(records[i].Value) + 24
 	}
-	out := append(make(Batch, 0, size), b[:BatchHeader]...)
+	out := append(slices.Grow(Batch(buf[:0]), size), b[:BatchHeader]...)
 	for i := range records {
 		r := &records[i]
 		delta := r.Offset - b.BaseOffset()

@@ -18,7 +18,13 @@ type Record struct {
 }
 
 // Records decodes the records of a batch, of any codec.
-func Records(b Batch) ([]Record, error) { return AppendRecords(nil, b) }
+func Records(b Batch) ([]Record, error) {
+	// What a batch says is its sender's word; what it has uncompressed bounds it, mostly.
+	return AppendRecords(make([]Record, 0, min(max(int(b.Count()), 0), 8+len(b)/smallest)), b)
+}
+
+// smallest is the size of a record with nothing in it, in bytes.
+const smallest = 7
 
 // AppendRecords is Records into a slice that is used again.
 func AppendRecords(out []Record, b Batch) ([]Record, error) {

@@ -143,3 +143,33 @@ func TestSplitKeepsEveryPartitionOnce(t *testing.T) {
 		t.Error("one part")
 	}
 }
+
+// TestAFailedForkKeepsTheMemory of its request from being used again: it may still be on its way out.
+func TestAFailedForkKeepsTheMemory(t *testing.T) {
+	for _, broken := range []error{nil, errors.New("broken")} {
+		var forks []*Request
+		var results []Result
+		for _, topic := range []string{"a", "b"} {
+			msg := kmsg.NewPtrListOffsetsRequest()
+			msg.SetVersion(7)
+			rt := kmsg.NewListOffsetsRequestTopic()
+			rt.Topic, rt.Partitions = topic, []kmsg.ListOffsetsRequestTopicPartition{kmsg.NewListOffsetsRequestTopicPartition()}
+			msg.Topics = append(msg.Topics, rt)
+			req := &Request{Body: kafka.RequestBodyOf(msg)}
+			req.Key, req.Version = kmsg.ListOffsets, 7
+			resp, err := Fail(req, 0, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Release = func() {}
+			forks, results = append(forks, req), append(results, Result{Response: resp})
+		}
+		if broken != nil {
+			results[1] = Result{Err: broken}
+		}
+		resp, err := Gather(forks, results)
+		if err != nil || (resp.Release == nil) != (broken != nil) {
+			t.Errorf("%v: released %t, %v", broken, resp.Release != nil, err)
+		}
+	}
+}

@@ -42,6 +42,9 @@ func Gather(forks []*Request, results []Result) (*Response, error) {
 		}
 		merged.Close = merged.Close || r.Response.Close
 	}
+	if merged != nil && failed > 0 {
+		merged.Release = nil // of a fork that failed nobody says that it is not being written any more
+	}
 	return merged, nil
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 // change checks all edits of a call, and then applies them. What they hold is copied: it aliases the guest's memory.
-func change(call []shown, records int, edits, input []byte, kind uint16) error {
+func change(call []shown, records int, edits, input []byte, kind uint16, slab func(int) []byte) error {
 	last := 0
 	for b := edits; len(b) > 0; {
 		e, rest, err := nextEdit(b, records, last)
@@ -20,6 +20,7 @@ func change(call []shown, records int, edits, input []byte, kind uint16) error {
 		b, last = rest, e.record
 	}
 	held := bytes.Clone(edits)
+	input = inputOf(held, input, slab)
 	var notes notes
 	group, first := 0, 0 // the group that the record is in, and its first record
 	for b := held; len(b) > 0; {
@@ -107,7 +108,18 @@ func inPlace(field *[]byte, at int, input []byte) error {
 	if *field == nil || n != uint64(len(*field)) || off+n > uint64(len(input)) {
 		return errBadResult
 	}
-	*field = bytes.Clone(input[off : off+n])
+	*field = input[off : off+n : off+n]
+	return nil
+}
+
+// inputOf is a copy of the input if an edit says that something in it was changed where it stands: one for all of them.
+func inputOf(edits, input []byte, slab func(int) []byte) []byte {
+	for b := edits; len(b) > 0; {
+		var e edit
+		if e, b, _ = nextEdit(b, 1<<31-1, 0); e.op == abi.OpValueInPlace || e.op == abi.OpKeyInPlace {
+			return append(slab(len(input)), input...)
+		}
+	}
 	return nil
 }
 

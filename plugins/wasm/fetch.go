@@ -46,10 +46,19 @@ func (w *Wasm) fetch(ctx context.Context, req *plugin.Request, resp *plugin.Resp
 			t.RecordBatches, changed = p.Out, true
 		}
 	}
-	if changed {
-		_, err = resp.Body.Edit()
+	if !changed {
+		return resp, nil
 	}
-	return resp, err
+	if _, err = resp.Body.Edit(); err != nil {
+		return nil, err
+	}
+	if guest, release := w.guest(), resp.Release; release != nil {
+		resp.Release = func() { // when it is written
+			guest.reclaim(parts)
+			release()
+		}
+	}
+	return resp, nil
 }
 
 // showsAny reports whether there are records that the guest sees.

@@ -91,6 +91,35 @@ func TestRequestsOfItsOwn(t *testing.T) {
 	}
 }
 
+// TestCallsToTheOutsideEnd with the call that makes them, or at the limit that the guest sets: then it goes on.
+func TestCallsToTheOutsideEnd(t *testing.T) {
+	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // or the server would not see its client go
+		<-r.Context().Done()
+	}))
+	defer silent.Close()
+	w := probing(t, fmt.Sprintf(", http_hosts: [%q], config: {url: %q}, limits: {timeout: 300ms}", strings.TrimPrefix(silent.URL, "http://"), silent.URL))
+	w.SetBelow(func(kmsg.Key) plugin.Handler {
+		return plugin.HandlerFunc(func(ctx context.Context, _ *plugin.Request) (*plugin.Response, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		})
+	})
+	for _, what := range []string{"http", "send"} {
+		before := w.guest().Replaced.Load()
+		if got := answer(t, w, what+" within"); got != "timed out" {
+			t.Errorf("%s: %q", what, got)
+		}
+		if w.guest().Replaced.Load() != before {
+			t.Errorf("%s: its own limit ended the guest", what)
+		}
+		if sent, _, err := run(t, w, produce("orders", records(t, shape{}, what))); err == nil || sent != nil {
+			t.Errorf("%s: it outlived the call", what)
+		}
+		w.guest().breaker.worked() // it is tested by itself
+	}
+}
+
 // TestTicks come though nobody sends a request.
 func TestTicks(t *testing.T) {
 	w := probing(t, "")

@@ -233,10 +233,10 @@ func FuzzResult(f *testing.F) {
 		g := &Guest{limits: DefaultLimits()}
 		call := g.portions(batches)[0]
 		block, n := g.encode(nil, &Head{Kind: 1}, call)
-		if change(call, n, r.changes, block, 1) == nil && batches[0].touched {
+		if change(call, n, r.changes, block, 1, func(n int) []byte { return make([]byte, 0, n) }) == nil && batches[0].touched {
 			batches[0].settle(1, true)
 			p := batches[0].part
-			if err := assemble([]*Partition{p}, batches, 1); err == nil && p.Out != nil {
+			if err := assemble([]*Partition{p}, batches, 1, &g.blocks); err == nil && p.Out != nil {
 				if _, err := collect([]*Partition{{Records: p.Out}}); err != nil {
 					t.Error(err)
 				}

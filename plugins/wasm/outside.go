@@ -17,9 +17,20 @@ import (
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
-// wait is the context of an import that waits: it ends with the call.
-func (i *instance) wait() (context.Context, context.CancelFunc) {
-	return context.WithDeadline(i.request, i.deadline)
+// wait is the context of an import that waits: it ends with the call, or after the guest's own limit in milliseconds.
+func (i *instance) wait(limit uint32) (context.Context, context.CancelFunc) {
+	end := i.deadline
+	if own := time.Now().Add(time.Duration(limit) * time.Millisecond); limit > 0 && own.Before(end) {
+		end = own
+	}
+	return context.WithDeadline(i.request, end)
+}
+
+// timeout is what an import returns that has waited too long. If it was the call's deadline that ended it, there is nobody to return
+// to.
+func (i *instance) timeout() uint64 {
+	i.yield()
+	return negative(abi.ErrTimeout)
 }
 
 // sendRequest sends a request of the guest's own through the chain below it.
@@ -40,14 +51,14 @@ func sendRequest(i *instance, s []uint64) uint64 {
 	if _, err := body.Peek(); err != nil {
 		return negative(abi.ErrArgument)
 	}
-	ctx, cancel := i.wait()
+	ctx, cancel := i.wait(le.Uint32(b[abi.SendTimeout:]))
 	defer cancel()
 	req := &plugin.Request{Body: body, Session: i.head.Own, Arrived: time.Now(), Target: plugin.Target{Node: plugin.AnyNode}}
 	req.Key, req.Version, req.ClientID, req.HasClientID = key, version, i.guest.Name, true
 	resp, err := plugin.Protect(ctx, req, i.head.Below(key))
 	switch {
 	case ctx.Err() != nil:
-		return negative(abi.ErrTimeout)
+		return i.timeout()
 	case err != nil:
 		i.guest.logLine(abi.LogWarn, []byte("send_request: "+err.Error()))
 		return negative(abi.ErrNone)
@@ -75,10 +86,10 @@ func httpCall(i *instance, s []uint64) uint64 {
 		return negative(abi.ErrDenied)
 	}
 	b, ok := i.bytes32(s[0], s[1], httpLimit)
-	if !ok {
+	if !ok || len(b) < abi.HTTPSize {
 		return negative(abi.ErrArgument)
 	}
-	ctx, cancel := i.wait()
+	ctx, cancel := i.wait(le.Uint32(b[abi.HTTPTimeout:]))
 	defer cancel()
 	req, ok := httpRequest(ctx, b)
 	switch {
@@ -103,7 +114,7 @@ func httpCall(i *instance, s []uint64) uint64 {
 	case errors.Is(err, errHost):
 		return negative(abi.ErrDenied)
 	case err != nil && ctx.Err() != nil:
-		return negative(abi.ErrTimeout)
+		return i.timeout()
 	case err != nil:
 		g.logLine(abi.LogWarn, []byte("http_call: "+err.Error()))
 		return negative(abi.ErrNone)
@@ -113,12 +124,9 @@ func httpCall(i *instance, s []uint64) uint64 {
 	return i.hold(httpResult(resp, body))
 }
 
-// httpRequest reads a block of http_call.
+// httpRequest reads a block of http_call, which has a head.
 func httpRequest(ctx context.Context, b []byte) (*http.Request, bool) {
 	var p [4][]byte
-	if len(b) < abi.HTTPSize {
-		return nil, false
-	}
 	for i, at := range []int{abi.HTTPMethod, abi.HTTPTarget, abi.HTTPHeaders, abi.HTTPBody} {
 		off, n := uint64(le.Uint32(b[at:])), uint64(le.Uint32(b[at+4:]))
 		if off+n > uint64(len(b)) {

@@ -109,6 +109,9 @@ func (w *Wasm) forward(ctx context.Context, req *plugin.Request, next plugin.Han
 		m.Topics = compact(m.Topics)
 	}
 	resp, err := next.Handle(ctx, f)
+	if err == nil && resp != nil && resp.Release != nil {
+		w.guest().reclaim(parts) // a broker's answer: all of it has been read
+	}
 	if err != nil || resp == nil || refused == 0 {
 		return resp, err
 	}

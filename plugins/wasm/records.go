@@ -30,6 +30,7 @@ type Partition struct {
 	// Dropped are the records left out, counted from the first of the partition that was shown.
 	Dropped []int
 	shown   int
+	buffer  *[]byte // what Out is in, nil for memory of its own
 }
 
 func (p *Partition) reject(r RefusalError) {
@@ -74,8 +75,10 @@ func (g *Guest) Records(ctx context.Context, h *Head, parts []*Partition) error 
 	if err != nil {
 		return err
 	}
+	var slabs slabs
+	defer slabs.release(&g.blocks)
 	for _, call := range g.portions(batches) {
-		if err := g.show(ctx, h, call); err != nil {
+		if err := g.show(ctx, h, call, &slabs); err != nil {
 			return err
 		}
 	}
@@ -84,7 +87,7 @@ func (g *Guest) Records(ctx context.Context, h *Head, parts []*Partition) error 
 			b.settle(h.Kind, g.Tombstones)
 		}
 	}
-	if err := assemble(parts, batches, h.Kind); err != nil {
+	if err := assemble(parts, batches, h.Kind, &g.blocks); err != nil {
 		return err
 	}
 	if g.Trace != nil {
@@ -114,7 +117,7 @@ func collect(parts []*Partition) (out []*batch, err error) {
 }
 
 // show makes one call.
-func (g *Guest) show(ctx context.Context, h *Head, call []shown) error {
+func (g *Guest) show(ctx context.Context, h *Head, call []shown, slabs *slabs) error {
 	buffer := g.blocks.get()
 	defer g.blocks.put(buffer)
 	block, records := g.encode((*buffer)[:0], h, call)
@@ -134,7 +137,7 @@ func (g *Guest) show(ctx context.Context, h *Head, call []shown) error {
 		case r.action != abi.ActionForward || r.body != nil:
 			return errBadResult
 		}
-		return change(call, records, r.changes, input, h.Kind)
+		return change(call, records, r.changes, input, h.Kind, func(n int) []byte { return slabs.take(&g.blocks, n) })
 	})
 	if err != nil {
 		return err
@@ -204,7 +207,7 @@ func length(b []byte) uint32 {
 }
 
 // assemble puts the batches that were changed into their partitions; the others stay the bytes that they were.
-func assemble(parts []*Partition, batches []*batch, kind uint16) error {
+func assemble(parts []*Partition, batches []*batch, kind uint16, blocks *blocks) error {
 	gaps := kafka.CloseGaps
 	if kind == abi.KindFetch {
 		gaps = kafka.KeepGaps
@@ -229,18 +232,21 @@ func assemble(parts []*Partition, batches []*batch, kind uint16) error {
 					}
 				}
 			}
-			raw, err := kafka.Rebuild(b.raw, kept, gaps)
+			buffer := blocks.get()
+			raw, err := kafka.RebuildIn(*buffer, b.raw, kept, gaps)
 			if err != nil {
 				return err
 			}
+			*buffer = raw
 			if last = b.at + len(b.raw); b.at == 0 && last == len(p.Records) {
-				out = raw // there is nothing else
+				out, p.buffer = raw, buffer // there is nothing else
 				continue
 			}
 			if out == nil {
 				out = make([]byte, 0, len(p.Records)+len(raw))
 			}
 			out = append(append(out, p.Records[from:b.at]...), raw...)
+			blocks.put(buffer)
 			from = last
 		}
 		if out != nil {
@@ -248,4 +254,14 @@ func assemble(parts []*Partition, batches []*batch, kind uint16) error {
 		}
 	}
 	return nil
+}
+
+// reclaim takes the memory of what was made of partitions back: nobody reads it any more.
+func (g *Guest) reclaim(parts []*Partition) {
+	for _, p := range parts {
+		if p.buffer != nil {
+			g.blocks.put(p.buffer)
+			p.buffer, p.Out = nil, nil
+		}
+	}
 }

@@ -192,14 +192,17 @@ const (
 	OpKeyInPlace    = 9 // the same of the key
 )
 
-// Blocks of send_request: {i16 API key, i16 version, u32 0} and the Kafka body; the result is the body of
-// the response. Blocks of http_call and their results: {u32 head length, u32 status, piece method, piece
+// Blocks of send_request: {i16 API key, i16 version, u32 time limit} and the Kafka body; the result is the body of
+// the response. Blocks of http_call and their results: {u32 head length, u32 time limit or status, piece method, piece
 // target (a URL), piece headers, piece body}; headers are {u32 name length, u32 value length, name, value}*. Method and
-// target are empty in a result, the status is 0 in a call.
+// target are empty in a result. Time limits are in milliseconds: past one the function returns ErrTimeout; 0, and whatever
+// is longer, is the deadline of the call that makes it.
 const (
+	SendTimeout = 4
 	SendHead    = 8
 	HTTPLen     = 0
-	HTTPStatus  = 4
+	HTTPTimeout = 4 // of a call
+	HTTPStatus  = 4 // of a result
 	HTTPMethod  = 8
 	HTTPTarget  = 16
 	HTTPHeaders = 24

@@ -154,10 +154,12 @@
 #define SLUICE_OP_VALUE_IN_PLACE 8 /* the value was changed in the input buffer, its length is the same */
 #define SLUICE_OP_KEY_IN_PLACE 9 /* the same of the key */
 
-/* Blocks of send_request: {i16 API key, i16 version, u32 0} and the Kafka body; the result is the body of the response. Blocks of http_call and their results: {u32 head length, u32 status, piece method, piece target (a URL), piece headers, piece body}; headers are {u32 name length, u32 value length, name, value}*. Method and target are empty in a result, the status is 0 in a call. */
+/* Blocks of send_request: {i16 API key, i16 version, u32 time limit} and the Kafka body; the result is the body of the response. Blocks of http_call and their results: {u32 head length, u32 time limit or status, piece method, piece target (a URL), piece headers, piece body}; headers are {u32 name length, u32 value length, name, value}*. Method and target are empty in a result. Time limits are in milliseconds: past one the function returns ErrTimeout; 0, and whatever is longer, is the deadline of the call that makes it. */
+#define SLUICE_SEND_TIMEOUT 4
 #define SLUICE_SEND_HEAD 8
 #define SLUICE_HTTP_LEN 0
-#define SLUICE_HTTP_STATUS 4
+#define SLUICE_HTTP_TIMEOUT 4 /* of a call */
+#define SLUICE_HTTP_STATUS 4 /* of a result */
 #define SLUICE_HTTP_METHOD 8
 #define SLUICE_HTTP_TARGET 16
 #define SLUICE_HTTP_HEADERS 24

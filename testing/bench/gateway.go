@@ -19,13 +19,17 @@ import (
 // File writes a gateway's file for a sink: the chain passes everything through, or is the whole built-in
 // one. It returns the file and the address of the sink's virtual node.
 func File(dir, sink string, chain bool) (file, addr string, err error) {
+	if chain {
+		return ChainFile(dir, sink, "[routing: {default: prod}, topics: {}, offsets: {}]")
+	}
+	return ChainFile(dir, sink, "[]")
+}
+
+// ChainFile is File with a chain that the caller has written.
+func ChainFile(dir, sink, chain string) (file, addr string, err error) {
 	port, err := kafkatest.FreePorts(4)
 	if err != nil {
 		return "", "", err
-	}
-	interceptors := "[]"
-	if chain {
-		interceptors = "[routing: {default: prod}, topics: {}, offsets: {}]"
 	}
 	text := fmt.Sprintf(`clusters:
   prod: {bootstrap: [%q], nodes: 0-1}
@@ -34,7 +38,7 @@ virtual_clusters:
   vc:
     listen: {bootstrap: "127.0.0.1:%d", brokers: {ports: %d-%d}}
     chain: %s
-`, sink, port, port+1, port+2, interceptors)
+`, sink, port, port+1, port+2, chain)
 	file = filepath.Join(dir, "sluice.yaml")
 	return file, fmt.Sprintf("127.0.0.1:%d", port+1), os.WriteFile(file, []byte(text), 0o600)
 }

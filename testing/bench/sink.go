@@ -39,6 +39,13 @@ func NewSink(addr string, recordBytes int) (*Sink, error) { return NewWideSink(a
 // NewWideSink starts a sink with several partitions. A Fetch is answered as one that names all of them;
 // the first has records.
 func NewWideSink(addr string, recordBytes int, width int32) (*Sink, error) {
+	return newSink(addr, kafkatest.Batch(recordBytes), width)
+}
+
+// NewRecordsSink starts a sink of one partition; a Fetch is answered with records.
+func NewRecordsSink(addr string, records []byte) (*Sink, error) { return newSink(addr, records, 1) }
+
+func newSink(addr string, records []byte, width int32) (*Sink, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, err
@@ -61,7 +68,7 @@ func NewWideSink(addr string, recordBytes int, width int32) (*Sink, error) {
 		fp := kmsg.NewFetchResponseTopicPartition()
 		fp.Partition, fp.RecordBatches = i, []byte{}
 		if i == 0 {
-			fp.RecordBatches = kafkatest.Batch(recordBytes)
+			fp.RecordBatches = records
 		}
 		fp.HighWatermark, fp.LastStableOffset, fp.LogStartOffset = 1, 1, 0
 		ft.Partitions = append(ft.Partitions, fp)

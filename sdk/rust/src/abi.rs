@@ -210,9 +210,13 @@ pub const OP_VALUE_IN_PLACE: i64 = 8;
 /// the same of the key
 pub const OP_KEY_IN_PLACE: i64 = 9;
 
-// Blocks of send_request: {i16 API key, i16 version, u32 0} and the Kafka body; the result is the body of the response. Blocks of http_call and their results: {u32 head length, u32 status, piece method, piece target (a URL), piece headers, piece body}; headers are {u32 name length, u32 value length, name, value}*. Method and target are empty in a result, the status is 0 in a call.
+// Blocks of send_request: {i16 API key, i16 version, u32 time limit} and the Kafka body; the result is the body of the response. Blocks of http_call and their results: {u32 head length, u32 time limit or status, piece method, piece target (a URL), piece headers, piece body}; headers are {u32 name length, u32 value length, name, value}*. Method and target are empty in a result. Time limits are in milliseconds: past one the function returns ErrTimeout; 0, and whatever is longer, is the deadline of the call that makes it.
+pub const SEND_TIMEOUT: i64 = 4;
 pub const SEND_HEAD: i64 = 8;
 pub const HTTP_LEN: i64 = 0;
+/// of a call
+pub const HTTP_TIMEOUT: i64 = 4;
+/// of a result
 pub const HTTP_STATUS: i64 = 4;
 pub const HTTP_METHOD: i64 = 8;
 pub const HTTP_TARGET: i64 = 16;

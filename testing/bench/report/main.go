@@ -28,7 +28,11 @@ func main() {
 		fmt.Fprintln(os.Stderr, copyBytes(os.Args[2], os.Args[3]))
 		os.Exit(1)
 	}
-	if err := run(); err != nil {
+	do := run
+	if len(os.Args) == 2 && os.Args[1] == "guests" {
+		do = guestsAlone
+	}
+	if err := do(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -171,9 +175,9 @@ func run() error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	bin := filepath.Join(dir, "gateway")
-	if out, err := exec.Command("go", "build", "-o", bin, "./cmd/gateway").CombinedOutput(); err != nil {
-		return fmt.Errorf("%w: %s", err, out)
+	bin, err := build(dir, "gateway", nil, "./cmd/gateway")
+	if err != nil {
+		return err
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -229,6 +233,9 @@ func run() error {
 		if err != nil {
 			return err
 		}
+	}
+	if err := guests(dir, bin); err != nil {
+		return err
 	}
 	sub := filepath.Join(dir, "kafka")
 	if err := os.Mkdir(sub, 0o755); err != nil {

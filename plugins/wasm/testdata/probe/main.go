@@ -124,8 +124,12 @@ func (p *probe) records(r *sdk.Records) error {
 			rec.SetValue([]byte(kv()))
 		case v == "http":
 			rec.SetValue([]byte(p.http()))
+		case v == "http within":
+			rec.SetValue([]byte(p.http(sdk.Within(20 * time.Millisecond))))
 		case v == "send":
 			rec.SetValue([]byte(send()))
+		case v == "send within":
+			rec.SetValue([]byte(send(sdk.Within(20 * time.Millisecond))))
 		case v == "garbage":
 			for range 100 {
 				p.hog = append(p.hog[:0], make([]byte, 100_000))
@@ -150,19 +154,19 @@ func kv() string {
 	return fmt.Sprint(n, errors.Join(err, err2, err3), changed, len(v), missing == nil)
 }
 
-func (p *probe) http() string {
-	r, err := sdk.HTTP("POST", p.URL, map[string]string{"X-Ask": "me"}, []byte("body"))
+func (p *probe) http(options ...sdk.CallOption) string {
+	r, err := sdk.HTTP("POST", p.URL, map[string]string{"X-Ask": "me"}, []byte("body"), options...)
 	if err != nil {
 		return err.Error()
 	}
 	return fmt.Sprint(r.Status, r.Header["X-Answer"], string(r.Body))
 }
 
-func send() string {
+func send(options ...sdk.CallOption) string {
 	req := kmsg.NewPtrMetadataRequest()
 	req.SetVersion(7)
 	resp := kmsg.NewPtrMetadataResponse()
-	if err := sdk.Send(req, resp); err != nil {
+	if err := sdk.Send(req, resp, options...); err != nil {
 		return err.Error()
 	}
 	return fmt.Sprint(len(resp.Topics), *resp.Topics[0].Topic)

@@ -22,7 +22,7 @@ type Record struct {
 // version is the newest that names topics by their names and that all supported brokers know.
 const version = 9
 
-// Send writes records as one batch and waits for their acknowledgement.
+// Send writes records as one batch and waits for their acknowledgement, for timeout at most.
 func Send(topic string, partition int32, timeout time.Duration, records []Record) error {
 	p := kmsg.NewProduceRequestTopicPartition()
 	p.Partition, p.Records = partition, Batch(records)
@@ -32,7 +32,7 @@ func Send(topic string, partition int32, timeout time.Duration, records []Record
 	req.Version, req.Acks, req.TimeoutMillis = version, -1, int32(timeout.Milliseconds())
 	req.Topics = []kmsg.ProduceRequestTopic{t}
 	resp := kmsg.NewProduceResponse()
-	if err := sdk.Send(&req, &resp); err != nil {
+	if err := sdk.Send(&req, &resp, sdk.Within(timeout)); err != nil {
 		return fmt.Errorf("produce to %s: %w", topic, err)
 	}
 	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {

@@ -153,12 +153,23 @@ pub fn random(b: &mut [u8]) {
     raw::random(b);
 }
 
-/// Sends a request of the plugin's own through the chain below, and returns the body of the response.
+/// Sends a request of the plugin's own through the chain below, and returns the body of the response. The deadline of the call
+/// ends both.
 pub fn send_request(api: i16, version: i16, body: &[u8]) -> Result<Vec<u8>, HostError> {
+    send_request_within(api, version, body, 0)
+}
+
+/// `send_request` that takes so many milliseconds at most; then it fails, and the plugin goes on.
+pub fn send_request_within(
+    api: i16,
+    version: i16,
+    body: &[u8],
+    millis: u32,
+) -> Result<Vec<u8>, HostError> {
     let mut block = Vec::with_capacity(abi::SEND_HEAD as usize + body.len());
     block.extend_from_slice(&api.to_le_bytes());
     block.extend_from_slice(&version.to_le_bytes());
-    block.resize(abi::SEND_HEAD as usize, 0);
+    block.extend_from_slice(&millis.to_le_bytes());
     block.extend_from_slice(body);
     raw::send_request(&block)
 }
