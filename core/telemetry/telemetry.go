@@ -198,7 +198,7 @@ func End(s trace.Span, err error) {
 		return // there was none
 	}
 	fail(c.Span, err)
-	c.Span.End()
+	c.End()
 }
 
 func fail(s trace.Span, err error) {

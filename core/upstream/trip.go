@@ -48,7 +48,7 @@ func (t *trip) free() {
 	if t.frame != nil {
 		t.cluster.pool.Recycle(t.frame)
 	}
-	t.req, t.cluster, t.call.trip, t.ctx, t.answer, t.frame, t.resp.Body, t.resp.Close = nil, nil, nil, nil, nil, nil, nil, false
+	t.req, t.cluster, t.trip, t.ctx, t.answer, t.frame, t.resp.Body, t.resp.Close = nil, nil, nil, nil, nil, nil, nil, false
 	t.link, t.came = nil, 0
 	t.body.Reset(0, 0, nil)
 	t.end.trips.Put(t)
@@ -78,8 +78,8 @@ func (t *trip) replied(frame, body []byte, err error) {
 // finish answers. A trip that was given up (its session has ended, its topic has moved) is answered into
 // its channel, where nobody takes it.
 func (t *trip) finish(resp *plugin.Response, err error) {
-	if t.call.trip != nil {
-		t.call.trip.End(t.came, t.link.peer(), err)
+	if t.trip != nil {
+		t.trip.End(t.came, t.link.peer(), err)
 	}
 	if t.answer == nil {
 		t.out <- outcome{resp, err}

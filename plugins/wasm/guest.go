@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sluice-gateway/sluice/core/telemetry"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
@@ -159,14 +160,17 @@ func (g *Guest) fail(i *instance) {
 
 // invoke shows a block to the guest and visits what it answers, while the instance is still the call's: result is
 // nil for "unchanged", and both alias the guest's memory.
-func (g *Guest) invoke(ctx context.Context, function string, h *Head, block []byte, visit func(result, input []byte) error) error {
+func (g *Guest) invoke(ctx context.Context, function string, h *Head, block []byte, visit func(result, input []byte) error) (err error) {
 	g.calls.Add(1)
 	defer g.calls.Done()
+	ctx, span := telemetry.Child(ctx, function, telemetry.Guest.String(g.Name))
+	defer func() { telemetry.End(span, err) }()
 	if !g.breaker.allows(time.Now()) {
 		return errOpen
 	}
 	began := time.Now()
-	i, err := g.take(ctx, began)
+	var i *instance
+	i, err = g.take(ctx, began)
 	if err == nil {
 		err = g.exchange(ctx, i, function, h, block, began, visit)
 	}
