@@ -88,7 +88,7 @@ type Gate struct {
 	queue     []*waiter // in the order of their tickets
 	tickets   uint64
 	releasing bool
-	inFlight  int
+	flying    []uint64 // tickets of those in flight, ascending
 	cohort    *cohort
 	idle      []chan struct{}
 	expiry    *time.Timer
@@ -120,7 +120,6 @@ type Pass struct {
 	cohort *cohort
 	ticket uint64 // its place in the order of arrival
 	late   bool   // it had waited when the gate was released
-	oldest bool   // nothing that came before it was without an answer
 	hold   uint64
 }
 
@@ -132,9 +131,13 @@ func (p Pass) Overtaken() bool {
 	return p.late || p.gate.holds != p.hold
 }
 
-// Oldest reports that everything that came to the gate before it had been answered when it passed: what it is
-// told is not due to a request before it that is still to be sent again.
-func (p Pass) Oldest() bool { return p.oldest }
+// Oldest reports that everything that came to the gate before it is answered: what it is told is not due to a
+// request before it that is still to be sent again.
+func (p Pass) Oldest() bool {
+	p.gate.mu.Lock()
+	defer p.gate.mu.Unlock()
+	return p.gate.flying[0] == p.ticket && (len(p.gate.queue) == 0 || p.gate.queue[0].ticket > p.ticket)
+}
 
 // Held reports whether somebody holds the gate.
 func (g *Gate) Held() bool {
@@ -166,10 +169,10 @@ func (g *Gate) pass(ticket uint64) Pass {
 	if g.cohort == nil {
 		g.cohort = &cohort{}
 	}
-	p := Pass{gate: g, cohort: g.cohort, ticket: ticket, oldest: g.inFlight == 0, hold: g.holds}
-	g.inFlight++
 	g.cohort.open++
-	return p
+	at, _ := slices.BinarySearch(g.flying, ticket)
+	g.flying = slices.Insert(g.flying, at, ticket)
+	return Pass{gate: g, cohort: g.cohort, ticket: ticket, hold: g.holds}
 }
 
 // Return puts a request that had passed, but could not be sent, back into its place in the queue:
@@ -210,8 +213,10 @@ func (p Pass) leave() {
 	if c.open--; c.open == 0 && c.done != nil {
 		close(c.done)
 	}
-	g.inFlight--
-	if g.inFlight == 0 {
+	if at, ok := slices.BinarySearch(g.flying, p.ticket); ok {
+		g.flying = slices.Delete(g.flying, at, at+1)
+	}
+	if len(g.flying) == 0 {
 		for _, c := range g.idle {
 			close(c)
 		}
@@ -362,7 +367,7 @@ func (g *Gate) Idle() <-chan struct{} {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	c := make(chan struct{})
-	if g.inFlight == 0 {
+	if len(g.flying) == 0 {
 		close(c)
 	} else {
 		g.idle = append(g.idle, c)
