@@ -25,7 +25,7 @@ type Remembered struct {
 
 // Producer is what is remembered of a producer in one partition.
 type Producer struct {
-	Batches []Remembered `json:"batches"` // oldest first
+	Batches []Remembered `json:"batches"` // in the order of their sequence numbers
 	Used    int64        `json:"used"`    // unix seconds
 
 	// Sent is the batch on its way to the home of the current generation, of which it has acknowledged
@@ -164,11 +164,30 @@ func (m *Memory) remember(partition int32, id int64, b Remembered) *Producer {
 		}
 		return p
 	}
-	p.Batches = append(p.Batches, b)
-	if len(p.Batches) > remembered {
-		p.Batches = append(p.Batches[:0], p.Batches[len(p.Batches)-remembered:]...)
-	}
+	p.insert(b)
 	return p
+}
+
+// insert puts a batch into its place: acknowledgements of batches that were on their way together are noted in any
+// order.
+func (p *Producer) insert(b Remembered) {
+	at := len(p.Batches)
+	for at > 0 && b.before(p.Batches[at-1]) {
+		at--
+	}
+	p.Batches = slices.Insert(p.Batches, at, b)
+	if len(p.Batches) > remembered {
+		p.Batches = slices.Delete(p.Batches, 0, len(p.Batches)-remembered)
+	}
+}
+
+// before reports that its producer made a batch before another; sequence numbers wrap.
+func (r Remembered) before(other Remembered) bool {
+	if r.Epoch != other.Epoch {
+		return r.Epoch < other.Epoch
+	}
+	ahead := (other.First - r.First) & 0x7fffffff
+	return ahead > 0 && ahead < 1<<30
 }
 
 // Complete adds what the old home itself says of a producer: batches it holds, each in its place before
@@ -185,14 +204,7 @@ func (m *Memory) Complete(partition int32, id int64, batches []Remembered) {
 			}
 			continue
 		}
-		at := slices.IndexFunc(p.Batches, func(r Remembered) bool { return b.Base >= 0 && r.Base > b.Base })
-		if at < 0 {
-			at = len(p.Batches)
-		}
-		p.Batches = slices.Insert(p.Batches, at, b)
-		if len(p.Batches) > remembered {
-			p.Batches = slices.Delete(p.Batches, 0, len(p.Batches)-remembered)
-		}
+		p.insert(b)
 	}
 }
 

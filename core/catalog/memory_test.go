@@ -102,3 +102,21 @@ func TestProducerIDsKeepTheirGeneration(t *testing.T) {
 		t.Error("ids of clusters are touched")
 	}
 }
+
+// TestMemoryKeepsTheOrderOfSequences, in whatever order acknowledgements are noted.
+func TestMemoryKeepsTheOrderOfSequences(t *testing.T) {
+	for _, first := range []int32{0, 1<<31 - 3} { // where numbers wrap
+		var m Memory
+		seq := func(i int32) int32 { return int32((int64(first) + int64(i)) & 0x7fffffff) }
+		for _, i := range []int32{1, 0, 2, 5, 4, 3, 6} {
+			m.Remember(0, 7, batch(seq(i), seq(i), int64(i)))
+		}
+		m.Turn()
+		if v, _ := m.Judge(0, 7, batch(seq(7), seq(7), -1)); v != Pass {
+			t.Errorf("from %d on: the next batch is judged %d", first, v)
+		}
+		if v, base := m.Judge(0, 7, batch(seq(5), seq(5), -1)); v != Duplicate || base != 5 {
+			t.Errorf("from %d on: a batch that is sent again is judged %d, base %d", first, v, base)
+		}
+	}
+}
