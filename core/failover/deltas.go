@@ -69,12 +69,15 @@ func (r *Runner) storeDelta(e Env, t *catalog.Topic, other string) {
 	if err != nil || len(copied.topo.Partitions) != len(old.topo.Partitions) {
 		return
 	}
-	deltas, err := tails(ctx, kafka.NewFingerprints(true, r.timing().IgnoreHeaders), t, old, copied)
+	deltas, compared, err := tails(ctx, kafka.NewFingerprints(true, r.timing().IgnoreHeaders), t, old, copied)
 	if err != nil {
 		// Seldom, so it is asked only now: a side may keep timestamps of its own.
 		if timestamps, cerr := sameConfigs(ctx, old, copied); cerr == nil && !timestamps {
-			deltas, err = tails(ctx, kafka.NewFingerprints(false, r.timing().IgnoreHeaders), t, old, copied)
+			deltas, compared, err = tails(ctx, kafka.NewFingerprints(false, r.timing().IgnoreHeaders), t, old, copied)
 		}
+	}
+	if ctx.Err() == nil {
+		r.compared.note(e.VirtualCluster, t, other, compared, err)
 	}
 	if err != nil {
 		r.log.Debug("copy not comparable", "topic", t.Name, "cluster", other, "error", err)
@@ -106,22 +109,26 @@ func (r *Runner) storeDelta(e Env, t *catalog.Topic, other string) {
 	}
 }
 
-func tails(ctx context.Context, f *kafka.Fingerprints, t *catalog.Topic, old, copied *side) ([]int64, error) {
+// tails finds the distance of each partition's copy, and between which offsets of the old side the records were
+// compared for it.
+func tails(ctx context.Context, f *kafka.Fingerprints, t *catalog.Topic, old, copied *side) ([]int64, []stretch, error) {
 	ends, err := bounds(ctx, old, copied)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	out := make([]int64, len(ends[0]))
+	out, compared := make([]int64, len(ends[0])), make([]stretch, len(ends[0]))
 	for p := range out {
+		oldStart, oldEnd, newStart, newEnd := ends[0][p], ends[1][p], ends[2][p], ends[3][p]
 		guesses := []int64{0}
 		if d, ok := t.Partition(int32(p)).Deltas[copied.cluster.Name()]; ok {
 			guesses = []int64{d, 0}
 		}
-		d, err := findDelta(ctx, f, old, copied, int32(p), ends[0][p], ends[1][p], ends[2][p], ends[3][p], guesses...)
+		d, err := findDelta(ctx, f, old, copied, int32(p), oldStart, oldEnd, newStart, newEnd, guesses...)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		out[p] = d
+		to := min(newEnd-d, oldEnd)
+		out[p], compared[p] = d, stretch{min(max(oldStart, newStart-d, newEnd-tail-d), to), to}
 	}
-	return out, nil
+	return out, compared, nil
 }
