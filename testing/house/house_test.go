@@ -38,6 +38,8 @@ var may = map[string][]string{
 	"core/server":            {"core/plugin", "core/kafka", "core/config", "core/wire", "core/telemetry"},
 	"core/upstream":          {"core/plugin", "core/kafka", "core/config", "core/catalog", "core/wire", "core/telemetry"},
 	"core/failover":          {"core/plugin", "core/catalog", "core/state", "core/config", "core/kafka"},
+	"core/admin":             {"core/config", "core/failover", "core/telemetry"},
+	"core/console":           {"core/admin", "core/config", "core/failover", "core/telemetry"},
 	"core/gateway":           {"core/"},
 	"plugins":                {"core/plugin", "plugins/"},
 	"plugins/":               {"core/plugin", "core/kafka", "core/config", "core/catalog", "core/telemetry"},
