@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/admin"
 	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/console"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
@@ -48,10 +49,13 @@ func newAdmin(g *Gateway, addr string) (*httpAPI, error) {
 		mux.Handle(pattern, a.auth(pattern, h))
 	}
 	mux.Handle(admin.Prefix, admin.API(operator{g}, a.access()))
+	pages := console.New(operator{g}, a.access())
+	mux.Handle(console.Prefix, pages)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, 404, "no "+r.Method+" "+r.URL.Path+"; see README, Admin API")
 	})
 	a.server = &http.Server{Handler: http.NewCrossOriginProtection().Handler(mux), ReadHeaderTimeout: 10 * time.Second}
+	a.server.RegisterOnShutdown(pages.Close)
 	go func() {
 		if err := a.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			g.log.Error("admin API ended", "error", err)

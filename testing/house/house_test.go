@@ -66,6 +66,7 @@ var only = map[string][]string{
 	"github.com/twmb/franz-go/pkg/kfake": {"testing/", "examples/"},
 	"github.com/twmb/franz-go/pkg/kadm":  {"testing/", "examples/"},
 	"github.com/IBM/sarama":              {"testing/"},
+	"github.com/chromedp":                {"testing/"},
 	"github.com/confluentinc":            {"testing/"},
 	"go.etcd.io/bbolt":                   {"core/state"},
 	"github.com/fsnotify/fsnotify":       {"core/config"},
