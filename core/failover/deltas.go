@@ -2,12 +2,14 @@ package failover
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
 // watchCopies stores from time to time all that an unplanned move can go by: which partitions hold
@@ -131,4 +133,26 @@ func tails(ctx context.Context, f *kafka.Fingerprints, t *catalog.Topic, old, co
 		out[p], compared[p] = d, stretch{min(max(oldStart, newStart-d, newEnd-tail-d), to), to}
 	}
 	return out, compared, nil
+}
+
+// CompareTails compares the last records of a topic with those of its copy; the error says why a planned move to the
+// copy would be refused. Records before the last ones are compared when there is a move.
+func CompareTails(ctx context.Context, from, to plugin.Cluster, topic, copied string, ignoreHeaders []string) error {
+	a, err := newSide(from, topic)
+	if err != nil {
+		return err
+	}
+	b, err := newSide(to, copied)
+	if err != nil {
+		return err
+	}
+	if m, n := len(a.topo.Partitions), len(b.topo.Partitions); m != n {
+		return fmt.Errorf("%d partitions on %s, but %d on %s: give both the same number", m, from.Name(), n, to.Name())
+	}
+	timestamps, err := sameConfigs(ctx, a, b)
+	if err != nil {
+		return err
+	}
+	_, _, err = tails(ctx, kafka.NewFingerprints(timestamps, ignoreHeaders), &catalog.Topic{}, a, b)
+	return err
 }

@@ -223,7 +223,10 @@ func TestTheConsoleIsForUsersAlone(t *testing.T) {
 		for i := 0; i+1 < len(header); i += 2 {
 			req.Header.Set(header[i], header[i+1])
 		}
-		resp := must(http.DefaultTransport.RoundTrip(req))
+		resp, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
 		defer resp.Body.Close()
 		return resp.StatusCode, resp.Header, string(must(io.ReadAll(resp.Body)))
 	}
