@@ -58,7 +58,7 @@ func API(g Gateway, access *Access) http.Handler {
 			}
 			if u, err := need(r); err != nil {
 				Challenge(w, err)
-				fail(w, err)
+				Fail(w, err)
 			} else {
 				h(w, r.WithContext(withUser(r.Context(), u)))
 			}
@@ -91,7 +91,8 @@ func problem(w http.ResponseWriter, status int, detail string) {
 	}{http.StatusText(status), status, detail})
 }
 
-func fail(w http.ResponseWriter, err error) {
+// Fail answers with an error as the API does.
+func Fail(w http.ResponseWriter, err error) {
 	var e *Error
 	if errors.As(err, &e) {
 		problem(w, e.Status, e.Message)
@@ -103,7 +104,7 @@ func fail(w http.ResponseWriter, err error) {
 // answer sends v, or the error.
 func (a *api) answer(w http.ResponseWriter, status int, v any, err error) {
 	if err != nil {
-		fail(w, err)
+		Fail(w, err)
 		return
 	}
 	a.send(w, status, v)
@@ -206,7 +207,7 @@ func body(w http.ResponseWriter, r *http.Request) (m Move, err error) {
 func (a *api) plan(w http.ResponseWriter, r *http.Request) {
 	m, err := body(w, r)
 	if err != nil {
-		fail(w, err)
+		Fail(w, err)
 		return
 	}
 	plans, err := a.g.Plan(r.Context(), m)
@@ -216,12 +217,12 @@ func (a *api) plan(w http.ResponseWriter, r *http.Request) {
 func (a *api) start(w http.ResponseWriter, r *http.Request) {
 	rev, err := revision(r)
 	if err != nil {
-		fail(w, err)
+		Fail(w, err)
 		return
 	}
 	m, err := body(w, r)
 	if err != nil {
-		fail(w, err)
+		Fail(w, err)
 		return
 	}
 	s, err := a.g.Start(r.Context(), rev, m)
@@ -235,7 +236,7 @@ func (a *api) start(w http.ResponseWriter, r *http.Request) {
 func (a *api) abort(w http.ResponseWriter, r *http.Request) {
 	rev, err := revision(r)
 	if err != nil {
-		fail(w, err)
+		Fail(w, err)
 		return
 	}
 	rep, err := a.g.Abort(r.Context(), rev, r.PathValue("id"))

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -42,7 +43,7 @@ type apiRate struct {
 // their time says nothing.
 func (m *memo) traffic(now []admin.Traffic, at time.Time) rates {
 	r := rates{Known: !m.at.IsZero()}
-	since := at.Sub(m.at).Seconds()
+	since := elapsed(m.at, at)
 	next := map[[2]string]admin.APITraffic{}
 	var all telemetry.Histogram
 	for _, t := range now {
@@ -65,7 +66,7 @@ func (m *memo) traffic(now []admin.Traffic, at time.Time) rates {
 		}
 	}
 	r.P50, r.P99 = all.Quantile(0.5), all.Quantile(0.99)
-	slices.SortStableFunc(r.APIs, func(a, b apiRate) int { return int(b.Requests - a.Requests) })
+	slices.SortStableFunc(r.APIs, func(a, b apiRate) int { return cmp.Compare(b.Requests, a.Requests) })
 	if r.Known {
 		m.history = append(m.history, r.Requests)
 		m.history = m.history[max(len(m.history)-looks, 0):]
@@ -74,6 +75,9 @@ func (m *memo) traffic(now []admin.Traffic, at time.Time) rates {
 	m.at, m.apis = at, next
 	return r
 }
+
+// elapsed is in seconds, and never nothing.
+func elapsed(from, to time.Time) float64 { return max(to.Sub(from).Seconds(), 0.001) }
 
 // line draws values over a field of 240 x 40, the newest on the right.
 func line(values []float64) string {
@@ -128,7 +132,7 @@ func (m *memo) rate(key string, n int64, at time.Time) float64 {
 	if !ok || before < 0 || n < before {
 		return 0
 	}
-	return float64(n-before) / at.Sub(m.at).Seconds()
+	return float64(n-before) / elapsed(m.at, at)
 }
 
 // turn makes this the last look.

@@ -54,7 +54,7 @@ func newAdmin(g *Gateway, addr string) (*httpAPI, error) {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, 404, "no "+r.Method+" "+r.URL.Path+"; see README, Admin API")
 	})
-	a.server = &http.Server{Handler: http.NewCrossOriginProtection().Handler(mux), ReadHeaderTimeout: 10 * time.Second}
+	a.server = &http.Server{Handler: sameSite(mux), ReadHeaderTimeout: 10 * time.Second}
 	a.server.RegisterOnShutdown(pages.Close)
 	go func() {
 		if err := a.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -108,6 +108,20 @@ func (a *httpAPI) close(wait time.Duration) error {
 		return a.server.Close()
 	}
 	return nil
+}
+
+// sameSite refuses edits that another site makes a browser send: browsers add Basic auth to them by themselves.
+func sameSite(h http.Handler) http.Handler {
+	p := http.NewCrossOriginProtection()
+	p.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		err := &admin.Error{Status: http.StatusForbidden, Message: "this request comes from another site"}
+		if strings.HasPrefix(r.URL.Path, admin.Prefix) {
+			admin.Fail(w, err)
+			return
+		}
+		failWith(w, err)
+	}))
+	return p.Handler(h)
 }
 
 func (a *httpAPI) access() *admin.Access {

@@ -254,8 +254,12 @@ func TestTheConsoleIsForUsersAlone(t *testing.T) {
 		{"none", []string{"Sec-Fetch-Site", "cross-site"}, 403},
 		{"none", []string{"Origin", "http://elsewhere.example"}, 403},
 	} {
-		for _, path := range []string{"/console/moves", "/console/moves/x/abort", "/failover/run"} {
-			if code, _, _ := ask("POST", path, c.user, c.header...); code != c.code {
+		for _, path := range []string{"/console/moves", "/console/moves/x/abort", "/failover/run", "/api/v1/moves"} {
+			code, head, _ := ask("POST", path, c.user, c.header...)
+			if path == "/api/v1/moves" && head.Get("Content-Type") != "application/problem+json" {
+				t.Errorf("%v: %s", c.header, head.Get("Content-Type"))
+			}
+			if code != c.code {
 				t.Errorf("%s %s %v: %d", c.user, path, c.header, code)
 			}
 		}
