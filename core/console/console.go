@@ -209,6 +209,9 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, every time.Dura
 	defer tick.Stop()
 	last := ""
 	for {
+		if _, err := c.access.Reader(r); err != nil {
+			return // the user is not one any more
+		}
 		_, content, err := c.render(r, memo, p)
 		if err != nil {
 			content = template.HTMLEscapeString(err.Error())

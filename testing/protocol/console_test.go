@@ -277,6 +277,30 @@ func TestTheConsoleIsForUsersAlone(t *testing.T) {
 	}
 }
 
+// TestAStreamEndsWithItsUser: who is taken out of the file sees nothing more.
+func TestAStreamEndsWithItsUser(t *testing.T) {
+	h := build(t, "orders")
+	h.reader()
+	req := must(http.NewRequestWithContext(h.ctx, http.MethodGet, h.gw.Admin+"/console/moves", nil))
+	req.SetBasicAuth("eve", "eve")
+	req.Header.Set("Accept", "text/event-stream")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	first := make([]byte, 11)
+	if _, err := io.ReadFull(resp.Body, first); err != nil || string(first) != "event: page" {
+		t.Fatalf("%q %v", first, err)
+	}
+	if err := h.gw.Edit("{name: eve, password: eve, role: reader}", "{name: eve, password: other, role: reader}"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		t.Errorf("it did not end, but %v", err)
+	}
+}
+
 // TestVendoredScripts are those of the versions that package.json pins.
 func TestVendoredScripts(t *testing.T) {
 	const dir = "../../core/console/"
