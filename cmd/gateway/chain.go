@@ -2,8 +2,8 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -22,32 +22,41 @@ func chainCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			type row struct {
+				VirtualCluster string   `json:"virtual_cluster"`
+				Key            int16    `json:"key"`
+				API            string   `json:"api"`
+				Row            string   `json:"row"`
+				Interceptors   []string `json:"interceptors"`
+			}
+			var rows []row
 			for _, c := range chains {
-				fmt.Fprintf(cmd.OutOrStdout(), "%s\n", c.VirtualCluster)
-				w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 				for _, api := range kafka.APIs() {
-					row := "pass-through"
+					r := row{c.VirtualCluster, int16(api.Key), api.Name, "pass-through", []string{}}
 					switch api.GoesTo {
 					case kafka.Refused:
-						row = "refused (not offered to clients)"
+						r.Row = "refused (not offered to clients)"
 					case kafka.Gateway:
-						row = "answered by the gateway"
+						r.Row = "answered by the gateway"
 					default:
-						var names []string
 						for _, m := range c.Chain.Members(api.Key) {
-							names = append(names, m.Name)
+							r.Interceptors = append(r.Interceptors, m.Name)
 						}
-						if len(names) > 0 {
-							row = strings.Join(names, " > ")
+						if len(r.Interceptors) > 0 {
+							r.Row = strings.Join(r.Interceptors, " > ")
 						}
 					}
-					fmt.Fprintf(w, "  %d\t%s\t%s\n", api.Key, api.Name, row)
-				}
-				if err := w.Flush(); err != nil {
-					return err
+					rows = append(rows, r)
 				}
 			}
-			return nil
+			return show(cmd, rows, func(w io.Writer) {
+				for i, r := range rows {
+					if i == 0 || rows[i-1].VirtualCluster != r.VirtualCluster {
+						fmt.Fprintf(w, "%s\n", r.VirtualCluster)
+					}
+					fmt.Fprintf(w, "  %d\t%s\t%s\n", r.Key, r.API, r.Row)
+				}
+			})
 		},
 	}
 }

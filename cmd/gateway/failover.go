@@ -1,20 +1,17 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"slices"
 	"strconv"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/admin"
 	"github.com/sluice-gateway/sluice/core/failover"
 )
 
@@ -32,7 +29,7 @@ func failoverCommand() *cobra.Command {
 }
 
 func (f *failoverFlags) register(cmd *cobra.Command) {
-	cmd.Flags().StringVarP(&f.file, "config", "c", "sluice.yaml", "the YAML file of the running gateway; its admin API is asked")
+	fileFlag(cmd, &f.file)
 	cmd.Flags().StringVar(&f.virtual, "virtual-cluster", "", "the virtual cluster, if there are several")
 	cmd.Flags().StringVar(&f.from, "from", "", "move every topic that lives on this cluster")
 	cmd.Flags().StringVar(&f.to, "to", "", "the new home")
@@ -46,26 +43,11 @@ func failoverPlan() *cobra.Command {
 		Short: "Show the moves, the end offsets of both sides, the lag, and what blocks them",
 		RunE: func(cmd *cobra.Command, topics []string) error {
 			var plans []failover.Plan
-			if err := f.post(cmd, "/failover/plan", topics, &plans); err != nil {
+			if err := f.post(cmd, "moves/plan", topics, &plans); err != nil {
 				return err
 			}
-			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "TOPIC\tPARTITION\tFROM\tEND\tTO\tEND\tLAG\tBLOCKED BY")
-			blocked := false
-			for _, p := range plans {
-				blocked = blocked || p.Blocked != ""
-				for i, x := range p.Partitions {
-					why := ""
-					if i == 0 {
-						why = p.Blocked
-					}
-					fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Topic, x.Partition, p.From, known(x.FromEnd), p.To, known(x.ToEnd), known(x.Lag), why)
-				}
-				if len(p.Partitions) == 0 {
-					fmt.Fprintf(w, "%s\t\t%s\t\t%s\t\t\t%s\n", p.Topic, p.From, p.To, p.Blocked)
-				}
-			}
-			if err := w.Flush(); err != nil {
+			blocked := slices.ContainsFunc(plans, func(p failover.Plan) bool { return p.Blocked != "" })
+			if err := show(cmd, plans, func(w io.Writer) { writePlans(w, plans) }); err != nil {
 				return err
 			}
 			if blocked {
@@ -76,6 +58,22 @@ func failoverPlan() *cobra.Command {
 	}
 	f.register(cmd)
 	return cmd
+}
+
+func writePlans(w io.Writer, plans []failover.Plan) {
+	fmt.Fprintln(w, "TOPIC\tPARTITION\tFROM\tEND\tTO\tEND\tLAG\tBLOCKED BY")
+	for _, p := range plans {
+		for i, x := range p.Partitions {
+			why := ""
+			if i == 0 {
+				why = p.Blocked
+			}
+			fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Topic, x.Partition, p.From, known(x.FromEnd), p.To, known(x.ToEnd), known(x.Lag), why)
+		}
+		if len(p.Partitions) == 0 {
+			fmt.Fprintf(w, "%s\t\t%s\t\t%s\t\t\t%s\n", p.Topic, p.From, p.To, p.Blocked)
+		}
+	}
 }
 
 // known shows a number, or that it is unknown.
@@ -92,17 +90,21 @@ func failoverRun() *cobra.Command {
 		Use:   "run -c FILE (TOPIC... | --from CLUSTER) --to CLUSTER",
 		Short: "Edit the file and follow the moves until they are done",
 		RunE: func(cmd *cobra.Command, topics []string) error {
-			var started struct {
-				VirtualCluster string   `json:"virtual_cluster"`
-				Topics         []string `json:"topics"`
-				To             string   `json:"to"`
-			}
+			var started admin.Started
 			since := time.Now()
-			if err := f.post(cmd, "/failover/run", topics, &started); err != nil {
+			if err := f.post(cmd, "moves", topics, &started); err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: %d topics to %s\n", started.VirtualCluster, len(started.Topics), started.To)
-			return f.follow(cmd, started.VirtualCluster, started.Topics, since)
+			out := cmd.OutOrStdout()
+			if wantsJSON(cmd) {
+				out = io.Discard // the reports, at the end
+			}
+			fmt.Fprintf(out, "%s: %d topics to %s\n", started.VirtualCluster, len(started.Topics), started.To)
+			reports, err := f.follow(cmd, out, started, since)
+			if wantsJSON(cmd) {
+				err = errors.Join(encode(cmd, reports), err)
+			}
+			return err
 		},
 	}
 	f.register(cmd)
@@ -112,50 +114,58 @@ func failoverRun() *cobra.Command {
 	return cmd
 }
 
-// follow prints each phase of each move until all have ended.
-func (f *failoverFlags) follow(cmd *cobra.Command, vc string, topics []string, since time.Time) error {
+// follow prints each phase of each move until all have ended, and returns what is known of them then.
+func (f *failoverFlags) follow(cmd *cobra.Command, out io.Writer, started admin.Started, since time.Time) (reports []failover.Report, err error) {
+	c, err := newClient(f.file)
+	if err != nil {
+		return nil, err
+	}
 	shown := map[string]string{}
+	done, end := progress(cmd, "moving", len(started.Topics))
+	defer end()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
-	end := time.After(f.timeout)
+	late := time.After(f.timeout)
 	for {
 		var moves []failover.Report
-		if err := f.call(cmd, http.MethodGet, "/moves", nil, &moves); err != nil {
-			return err
+		if err := c.get(cmd.Context(), "moves", &moves); err != nil {
+			return reports, err
 		}
-		left := len(topics)
+		reports = []failover.Report{}
+		left := len(started.Topics)
 		for _, m := range moves {
-			if m.VirtualCluster != vc || m.To != f.to && f.to == "" || !slices.Contains(topics, m.Topic) || m.Since.Before(since.Add(-time.Second)) {
+			if m.VirtualCluster != started.VirtualCluster || m.To != started.To || !slices.Contains(started.Topics, m.Topic) || m.Since.Before(since.Add(-time.Second)) {
 				continue
 			}
+			reports = append(reports, m)
 			line := fmt.Sprintf("%s: %s", m.Topic, m.Phase)
 			if m.Error != "" && m.Phase == failover.Pending {
 				line += " (" + m.Error + ")"
 			}
 			if shown[m.ID] != line {
 				shown[m.ID] = line
-				fmt.Fprintln(cmd.OutOrStdout(), line)
-			}
-			if m.Phase == failover.Done {
-				left--
-				for _, l := range m.PossibleLoss {
-					if shown[m.ID+fmt.Sprint(l)] == "" {
-						shown[m.ID+fmt.Sprint(l)] = "x"
-						fmt.Fprintf(cmd.OutOrStdout(), "  possible loss: %s partition %d offsets %d to %d\n", l.Topic, l.Partition, l.From, l.To)
+				fmt.Fprintln(out, line)
+				if m.Phase == failover.Done {
+					for _, l := range m.PossibleLoss {
+						fmt.Fprintf(out, "  possible loss: %s partition %d offsets %d to %d\n", l.Topic, l.Partition, l.From, l.To)
 					}
 				}
 			}
+			if m.Phase == failover.Done {
+				left--
+			}
 		}
+		done(len(started.Topics) - left)
 		if left <= 0 {
-			fmt.Fprintln(cmd.OutOrStdout(), "done")
-			return nil
+			fmt.Fprintln(out, "done")
+			return reports, nil
 		}
 		select {
 		case <-tick.C:
-		case <-end:
-			return fmt.Errorf("%d topics have not moved yet; the moves stay pending, see GET /moves", left)
+		case <-late:
+			return reports, fmt.Errorf("%d topics have not moved yet; the moves stay pending, see GET /moves", left)
 		case <-cmd.Context().Done():
-			return cmd.Context().Err()
+			return reports, cmd.Context().Err()
 		}
 	}
 }
@@ -164,39 +174,11 @@ func (f *failoverFlags) post(cmd *cobra.Command, path string, topics []string, o
 	if (f.from == "") == (len(topics) == 0) {
 		return &usageError{errors.New("name either topics or --from")}
 	}
-	return f.call(cmd, http.MethodPost, path, map[string]any{
-		"virtual_cluster": f.virtual, "topics": topics, "from": f.from, "to": f.to, "unplanned": f.unplanned, "atomic": f.atomic,
+	c, err := newClient(f.file)
+	if err != nil {
+		return err
+	}
+	return c.call(cmd.Context(), http.MethodPost, admin.Prefix+path, admin.Move{
+		VirtualCluster: f.virtual, Topics: topics, From: f.from, To: f.to, Unplanned: f.unplanned, Atomic: f.atomic,
 	}, out)
-}
-
-// call asks the admin API of the running gateway.
-func (f *failoverFlags) call(cmd *cobra.Command, method, path string, body, out any) error {
-	snap, err := config.Load(f.file)
-	if err != nil {
-		return err
-	}
-	if snap.Admin.Listen == "" {
-		return fmt.Errorf("%s has no `admin: listen:`, by which the running gateway could be asked", f.file)
-	}
-	b, err := json.Marshal(body)
-	if err != nil {
-		return err
-	}
-	req, err := http.NewRequestWithContext(cmd.Context(), method, "http://"+snap.Admin.Listen+path, bytes.NewReader(b))
-	if err != nil {
-		return err
-	}
-	if len(snap.Admin.Users) > 0 {
-		req.SetBasicAuth(snap.Admin.Users[0].Name, snap.Admin.Users[0].Password)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return fmt.Errorf("is the gateway running? %w", err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode >= 300 {
-		msg, _ := io.ReadAll(resp.Body)
-		return fmt.Errorf("%s: %s", resp.Status, bytes.TrimSpace(msg))
-	}
-	return json.NewDecoder(resp.Body).Decode(out)
 }

@@ -33,7 +33,10 @@ to another while clients stay connected.
 Exit codes: 0 done, 1 failed (the message says why), 2 wrong command line.`,
 		SilenceUsage: true, SilenceErrors: true,
 	}
-	root.AddCommand(runCommand(), validateCommand(), chainCommand(), failoverCommand(), pluginCommand(), devCommand(), captureCommand())
+	root.AddCommand(runCommand(), validateCommand(), chainCommand(), failoverCommand(), pluginCommand(), devCommand(), captureCommand(),
+		topCommand(), routesCommand(), doctorCommand(), manCommand())
+	outputFlag(root)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	err := root.ExecuteContext(ctx)
 	switch {
 	case err == nil:

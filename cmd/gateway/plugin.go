@@ -34,8 +34,9 @@ func pluginNew() *cobra.Command {
 			if err := workbench.New(args[0], language, filepath.Base(args[0])); err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s is there. Next:\n  cd %s\n  gateway plugin build\n  gateway plugin test\n", args[0], args[0])
-			return nil
+			return show(cmd, map[string]string{"folder": args[0]}, func(w io.Writer) {
+				fmt.Fprintf(w, "%s is there. Next:\n  cd %s\n  gateway plugin build\n  gateway plugin test\n", args[0], args[0])
+			})
 		},
 	}
 	cmd.Flags().StringVar(&language, "lang", "go", "the language: "+strings.Join(workbench.Languages, ", "))
@@ -51,8 +52,7 @@ func pluginBuild() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), file)
-			return nil
+			return show(cmd, map[string]string{"file": file}, func(w io.Writer) { fmt.Fprintln(w, file) })
 		},
 	}
 }
@@ -99,16 +99,29 @@ func pluginTest() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			failed := 0
-			for _, o := range outcomes {
-				if o.Diff == "" {
-					fmt.Fprintf(cmd.OutOrStdout(), "ok    %s\n", o.Case.Name)
-					continue
-				}
-				failed++
-				fmt.Fprintf(cmd.OutOrStdout(), "FAIL  %s: %s\n", o.Case.Name, o.Diff)
+			type result struct {
+				Name string `json:"name"`
+				Diff string `json:"diff"` // "" is passed
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%d passed, %d failed\n", len(outcomes)-failed, failed)
+			results, failed := []result{}, 0
+			for _, o := range outcomes {
+				if results = append(results, result{o.Case.Name, o.Diff}); o.Diff != "" {
+					failed++
+				}
+			}
+			err = show(cmd, results, func(w io.Writer) {
+				for _, r := range results {
+					if r.Diff == "" {
+						fmt.Fprintf(w, "ok    %s\n", r.Name)
+					} else {
+						fmt.Fprintf(w, "FAIL  %s: %s\n", r.Name, r.Diff)
+					}
+				}
+				fmt.Fprintf(w, "%d passed, %d failed\n", len(results)-failed, failed)
+			})
+			if err != nil {
+				return err
+			}
 			if failed > 0 {
 				return errFailed
 			}
@@ -141,12 +154,6 @@ func pluginInspect() *cobra.Command {
 	}
 }
 
-func encode(cmd *cobra.Command, v any) error {
-	e := json.NewEncoder(cmd.OutOrStdout())
-	e.SetIndent("", "  ")
-	return e.Encode(v)
-}
-
 func pluginBench() *cobra.Command {
 	l := workbench.Load{}
 	var config string
@@ -170,7 +177,10 @@ func pluginBench() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			var end func()
+			l.Progress, end = progress(cmd, "records", l.Total)
 			m, err := b.Measure(cmd.Context(), l)
+			end()
 			if err = errors.Join(err, b.Close()); err != nil {
 				return err
 			}

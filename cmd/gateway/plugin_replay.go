@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -34,7 +35,9 @@ func captureCommand() *cobra.Command {
 			if fetch {
 				kind = "fetch"
 			}
-			cases, err := workbench.Capture(cmd.Context(), c.Bootstrap, topic, kind, records)
+			done, end := progress(cmd, "records", records)
+			cases, err := workbench.Capture(cmd.Context(), c.Bootstrap, topic, kind, records, done)
+			end()
 			if err != nil {
 				return err
 			}
@@ -42,8 +45,12 @@ func captureCommand() *cobra.Command {
 			for _, k := range cases.Cases {
 				n += len(k.Records)
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%d records of %s on %s\n", n, topic, c.Name)
-			return cases.Save(out)
+			if err := cases.Save(out); err != nil {
+				return err
+			}
+			return show(cmd, map[string]any{"records": n, "topic": topic, "cluster": c.Name, "file": out}, func(w io.Writer) {
+				fmt.Fprintf(w, "%d records of %s on %s\n", n, topic, c.Name)
+			})
 		},
 	}
 	f := cmd.Flags()
@@ -76,10 +83,15 @@ func pluginReplay() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			for _, d := range differences {
-				fmt.Fprintf(cmd.OutOrStdout(), "case %d, %s: %s\n", d.Case, d.Name, d.Diff)
+			err = show(cmd, differences, func(w io.Writer) {
+				for _, d := range differences {
+					fmt.Fprintf(w, "case %d, %s: %s\n", d.Case, d.Name, d.Diff)
+				}
+				fmt.Fprintf(w, "%d cases, %d different\n", len(cases.Cases), len(differences))
+			})
+			if err != nil {
+				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%d cases, %d different\n", len(cases.Cases), len(differences))
 			if len(differences) > 0 {
 				return errFailed
 			}

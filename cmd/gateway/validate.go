@@ -22,7 +22,16 @@ code is then 1. Clusters are not asked.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			_, err := gateway.Check(cmd.Context(), args[0], plugins.Builtin())
 			var errs config.Errors
-			if errors.As(err, &errs) {
+			if positioned := errors.As(err, &errs); wantsJSON(cmd) && (positioned || err == nil) {
+				if errs == nil {
+					errs = config.Errors{}
+				}
+				if err := encode(cmd, errs); err != nil || len(errs) == 0 {
+					return err
+				}
+				return errFailed
+			}
+			if len(errs) > 0 {
 				for _, e := range errs {
 					fmt.Fprintln(os.Stderr, e)
 				}

@@ -11,10 +11,11 @@ import (
 
 // Error is one thing wrong with a file.
 type Error struct {
-	File      string
-	Line, Col int
-	Path      string
-	Msg       string
+	File string `json:"file"`
+	Line int    `json:"line"`
+	Col  int    `json:"column"`
+	Path string `json:"path"`
+	Msg  string `json:"message"`
 }
 
 func (e *Error) Error() string {

@@ -37,7 +37,12 @@ type Admin struct {
 type User struct {
 	Name     string `koanf:"name"`
 	Password string `koanf:"password"`
+	// Role is admin, who may do everything, or reader, who may only look; by default admin.
+	Role string `koanf:"role"`
 }
+
+// Edits reports whether the user may change anything.
+func (u User) Edits() bool { return u.Role != "reader" }
 
 // State is where the catalog is kept.
 type State struct {

@@ -63,7 +63,7 @@ func TestAliasesHideSecretsToo(t *testing.T) {
 	s, err := Parse("x.yaml", []byte(strings.Replace(example, "{name: none, password: none}",
 		"{name: &n \"${env:SLUICE_SECRET}\", password: 007}, {name: *n, password: *n}, {name: x, password: '${env:SLUICE_SECRET}'}", 1)))
 	must(t, err)
-	if u := s.Admin.Users; u[0] != (User{"hush", "007"}) || u[1] != (User{"hush", "hush"}) || u[2] != (User{"x", "hush"}) {
+	if u := s.Admin.Users; u[0] != (User{Name: "hush", Password: "007"}) || u[1] != (User{Name: "hush", Password: "hush"}) || u[2] != (User{Name: "x", Password: "hush"}) {
 		t.Errorf("%v", u)
 	}
 	shown := fmt.Sprint(s.Masked())

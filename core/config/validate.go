@@ -62,6 +62,11 @@ func (s *Snapshot) validate(file string, root *yaml.Node) Errors {
 		v.address([]string{"admin", "listen"}, s.Admin.Listen)
 		bind(s.Admin.Listen, []string{"admin", "listen"})
 	}
+	for i, u := range s.Admin.Users {
+		if !slices.Contains([]string{"", "admin", "reader"}, u.Role) {
+			v.bad([]string{"admin", "users", strconv.Itoa(i), "role"}, "%q is not one of admin, reader", u.Role)
+		}
+	}
 	for i := range s.VirtualClusters {
 		s.validateVirtual(v, &s.VirtualClusters[i], bind)
 	}

@@ -51,3 +51,18 @@ func TestNumbersHaveBounds(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestRolesOfUsers are known, and by default that of an admin.
+func TestRolesOfUsers(t *testing.T) {
+	for written, edits := range map[string]bool{"": true, ", role: admin": true, ", role: reader": false} {
+		s, err := Parse("x.yaml", []byte(strings.Replace(example, "{name: none, password: none}", "{name: none, password: none"+written+"}", 1)))
+		must(t, err)
+		if s.Admin.Users[0].Edits() != edits {
+			t.Errorf("%q: edits %t", written, !edits)
+		}
+	}
+	_, err := Parse("x.yaml", []byte(strings.Replace(example, "{name: none, password: none}", "{name: none, password: none, role: king}", 1)))
+	if err == nil || !strings.Contains(err.Error(), `admin.users.0.role: "king" is not one of admin, reader`) {
+		t.Error(err)
+	}
+}

@@ -2,12 +2,14 @@ package failover
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
 // watchCopies stores from time to time all that an unplanned move can go by: which partitions hold
@@ -69,12 +71,15 @@ func (r *Runner) storeDelta(e Env, t *catalog.Topic, other string) {
 	if err != nil || len(copied.topo.Partitions) != len(old.topo.Partitions) {
 		return
 	}
-	deltas, err := tails(ctx, kafka.NewFingerprints(true, r.timing().IgnoreHeaders), t, old, copied)
+	deltas, compared, err := tails(ctx, kafka.NewFingerprints(true, r.timing().IgnoreHeaders), t, old, copied)
 	if err != nil {
 		// Seldom, so it is asked only now: a side may keep timestamps of its own.
 		if timestamps, cerr := sameConfigs(ctx, old, copied); cerr == nil && !timestamps {
-			deltas, err = tails(ctx, kafka.NewFingerprints(false, r.timing().IgnoreHeaders), t, old, copied)
+			deltas, compared, err = tails(ctx, kafka.NewFingerprints(false, r.timing().IgnoreHeaders), t, old, copied)
 		}
+	}
+	if ctx.Err() == nil {
+		r.compared.note(e.VirtualCluster, t, other, compared, err)
 	}
 	if err != nil {
 		r.log.Debug("copy not comparable", "topic", t.Name, "cluster", other, "error", err)
@@ -106,22 +111,48 @@ func (r *Runner) storeDelta(e Env, t *catalog.Topic, other string) {
 	}
 }
 
-func tails(ctx context.Context, f *kafka.Fingerprints, t *catalog.Topic, old, copied *side) ([]int64, error) {
+// tails finds the distance of each partition's copy, and between which offsets of the old side the records were
+// compared for it.
+func tails(ctx context.Context, f *kafka.Fingerprints, t *catalog.Topic, old, copied *side) ([]int64, []stretch, error) {
 	ends, err := bounds(ctx, old, copied)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	out := make([]int64, len(ends[0]))
+	out, compared := make([]int64, len(ends[0])), make([]stretch, len(ends[0]))
 	for p := range out {
+		oldStart, oldEnd, newStart, newEnd := ends[0][p], ends[1][p], ends[2][p], ends[3][p]
 		guesses := []int64{0}
 		if d, ok := t.Partition(int32(p)).Deltas[copied.cluster.Name()]; ok {
 			guesses = []int64{d, 0}
 		}
-		d, err := findDelta(ctx, f, old, copied, int32(p), ends[0][p], ends[1][p], ends[2][p], ends[3][p], guesses...)
+		d, err := findDelta(ctx, f, old, copied, int32(p), oldStart, oldEnd, newStart, newEnd, guesses...)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		out[p] = d
+		to := min(newEnd-d, oldEnd)
+		out[p], compared[p] = d, stretch{min(max(oldStart, newStart-d, newEnd-tail-d), to), to}
 	}
-	return out, nil
+	return out, compared, nil
+}
+
+// CompareTails compares the last records of a topic with those of its copy; the error says why a planned move to the
+// copy would be refused. Records before the last ones are compared when there is a move.
+func CompareTails(ctx context.Context, from, to plugin.Cluster, topic, copied string, ignoreHeaders []string) error {
+	a, err := newSide(from, topic)
+	if err != nil {
+		return err
+	}
+	b, err := newSide(to, copied)
+	if err != nil {
+		return err
+	}
+	if m, n := len(a.topo.Partitions), len(b.topo.Partitions); m != n {
+		return fmt.Errorf("%d partitions on %s, but %d on %s: give both the same number", m, from.Name(), n, to.Name())
+	}
+	timestamps, err := sameConfigs(ctx, a, b)
+	if err != nil {
+		return err
+	}
+	_, _, err = tails(ctx, kafka.NewFingerprints(timestamps, ignoreHeaders), &catalog.Topic{}, a, b)
+	return err
 }

@@ -91,7 +91,7 @@ func (m *move) drop() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.gone = true
-	if !m.report.Phase.committed() {
+	if !m.report.Phase.Committed() {
 		m.cancel()
 	}
 }
@@ -169,10 +169,11 @@ func (m *move) Report() Report {
 func (m *move) committed() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.report.Phase.committed()
+	return m.report.Phase.Committed()
 }
 
-func (p Phase) committed() bool {
+// Committed reports the phase of a move that can't be aborted any more.
+func (p Phase) Committed() bool {
 	switch p {
 	case Commit, Drain, Publish, Done:
 		return true

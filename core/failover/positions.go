@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -49,9 +50,21 @@ func (t *task) lowest(ctx context.Context, topic *catalog.Topic) (map[int32]posi
 
 // committed lists what groups have committed for a topic.
 func committed(ctx context.Context, c plugin.Cluster, topic string, visit func(group string, partition int32, offset int64)) error {
-	nodes := c.Topology().Brokers
+	return everyGroup(ctx, c, func(g kmsg.ListGroupsResponseGroup, t string, p int32, offset int64) {
+		if t == topic {
+			visit(g.Group, p, offset)
+		}
+	})
+}
+
+// groupsAtOnce is how many groups one request asks for, where it may ask for several.
+const groupsAtOnce = 200
+
+// everyGroup visits what the groups of a cluster have committed; a group without positions is visited once,
+// with no topic.
+func everyGroup(ctx context.Context, c plugin.Cluster, visit func(g kmsg.ListGroupsResponseGroup, topic string, partition int32, offset int64)) error {
 	seen := map[string]bool{}
-	for _, n := range nodes {
+	for _, n := range c.Topology().Brokers {
 		resp, err := c.Do(ctx, n.ID, kmsg.NewPtrListGroupsRequest())
 		if errors.Is(err, plugin.ErrUnreachable) {
 			continue // a broker that is down; its groups have moved
@@ -63,43 +76,70 @@ func committed(ctx context.Context, c plugin.Cluster, topic string, visit func(g
 		if unready(list.ErrorCode) {
 			return fmt.Errorf("groups on node %d of %s: error %d", n.ID, c.Name(), list.ErrorCode)
 		}
-		for _, g := range list.Groups {
-			if seen[g.Group] {
-				continue
-			}
+		groups := slices.DeleteFunc(list.Groups, func(g kmsg.ListGroupsResponseGroup) bool {
+			known := seen[g.Group]
 			seen[g.Group] = true
-			req := kmsg.NewPtrOffsetFetchRequest()
-			req.Group = g.Group
-			og := kmsg.NewOffsetFetchRequestGroup()
-			og.Group, og.MemberEpoch = g.Group, -1
-			req.Groups = []kmsg.OffsetFetchRequestGroup{og}
-			req.Topics = nil
-			v9 := &atMost{req, 9}
-			resp, err := c.Do(ctx, n.ID, v9)
-			if err != nil {
+			return known
+		})
+		for some := range slices.Chunk(groups, atOnce(c)) {
+			if err := positions(ctx, c, n.ID, some, visit); err != nil {
 				return err
 			}
-			r := resp.(*kmsg.OffsetFetchResponse)
-			for _, rg := range r.Groups {
-				r.ErrorCode = max(r.ErrorCode, rg.ErrorCode)
+		}
+	}
+	return nil
+}
+
+// atOnce is how many groups a cluster can be asked for in one request (KIP-709).
+func atOnce(c plugin.Cluster) int {
+	if v := c.Topology().Versions; v != nil {
+		for _, k := range v.ApiKeys {
+			if k.ApiKey == int16(kmsg.OffsetFetch) && k.MaxVersion >= 8 {
+				return groupsAtOnce
 			}
-			if unready(r.ErrorCode) {
-				return fmt.Errorf("offsets of group %q on %s: error %d", g.Group, c.Name(), r.ErrorCode)
+		}
+	}
+	return 1
+}
+
+// positions visits what groups have committed, of which a node is the coordinator.
+func positions(ctx context.Context, c plugin.Cluster, node int32, groups []kmsg.ListGroupsResponseGroup, visit func(g kmsg.ListGroupsResponseGroup, topic string, partition int32, offset int64)) error {
+	req := kmsg.NewPtrOffsetFetchRequest()
+	req.Group, req.Topics = groups[0].Group, nil
+	for _, g := range groups {
+		og := kmsg.NewOffsetFetchRequestGroup()
+		og.Group, og.MemberEpoch = g.Group, -1
+		req.Groups = append(req.Groups, og)
+	}
+	resp, err := c.Do(ctx, node, &atMost{req, 9})
+	if err != nil {
+		return err
+	}
+	r := resp.(*kmsg.OffsetFetchResponse)
+	if len(r.Groups) == 0 { // a version that answers for one group
+		one := kmsg.OffsetFetchResponseGroup{Group: req.Group, ErrorCode: r.ErrorCode}
+		for _, t := range r.Topics {
+			gt := kmsg.OffsetFetchResponseGroupTopic{Topic: t.Topic}
+			for _, p := range t.Partitions {
+				gt.Partitions = append(gt.Partitions, kmsg.OffsetFetchResponseGroupTopicPartition{Partition: p.Partition, Offset: p.Offset})
 			}
-			for _, rt := range r.Topics {
-				for _, p := range rt.Partitions {
-					if rt.Topic == topic && p.Offset >= 0 {
-						visit(g.Group, p.Partition, p.Offset)
-					}
-				}
-			}
-			for _, rg := range r.Groups {
-				for _, rt := range rg.Topics {
-					for _, p := range rt.Partitions {
-						if rt.Topic == topic && p.Offset >= 0 {
-							visit(g.Group, p.Partition, p.Offset)
-						}
-					}
+			one.Topics = append(one.Topics, gt)
+		}
+		r.Groups = []kmsg.OffsetFetchResponseGroup{one}
+	}
+	for _, rg := range r.Groups {
+		if unready(rg.ErrorCode) {
+			return fmt.Errorf("offsets of group %q on %s: error %d", rg.Group, c.Name(), rg.ErrorCode)
+		}
+		at := slices.IndexFunc(groups, func(g kmsg.ListGroupsResponseGroup) bool { return g.Group == rg.Group })
+		if at < 0 {
+			continue
+		}
+		visit(groups[at], "", -1, -1)
+		for _, t := range rg.Topics {
+			for _, p := range t.Partitions {
+				if p.Offset >= 0 {
+					visit(groups[at], t.Topic, p.Partition, p.Offset)
 				}
 			}
 		}

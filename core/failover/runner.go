@@ -53,7 +53,8 @@ type Runner struct {
 	stop    context.CancelFunc
 	wg      sync.WaitGroup
 
-	slots *slots
+	slots    *slots
+	compared comparisons
 
 	mu      sync.Mutex
 	cfg     config.Failover

@@ -2,32 +2,34 @@ package gateway
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
+	"github.com/sluice-gateway/sluice/core/admin"
 	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/console"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// admin is the HTTP API for operators, on a listener of its own.
-type admin struct {
+// httpAPI is what operators use, on a listener of its own: version 1 of the API and, older than it, routes as a
+// well-known failover demo calls them.
+type httpAPI struct {
 	g        *Gateway
 	listen   string // as configured
 	listener net.Listener
 	server   *http.Server
 }
 
-func newAdmin(g *Gateway, addr string) (*admin, error) {
+func newAdmin(g *Gateway, addr string) (*httpAPI, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	a := &admin{g: g, listen: addr, listener: l}
+	a := &httpAPI{g: g, listen: addr, listener: l}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, 200, map[string]string{"status": "alive"}) })
 	mux.HandleFunc("GET /readyz", a.ready)
@@ -44,12 +46,16 @@ func newAdmin(g *Gateway, addr string) (*admin, error) {
 		"POST /failover/plan":                    a.plan,
 		"POST /failover/run":                     a.run,
 	} {
-		mux.Handle(pattern, a.auth(h))
+		mux.Handle(pattern, a.auth(pattern, h))
 	}
+	mux.Handle(admin.Prefix, admin.API(operator{g}, a.access()))
+	pages := console.New(operator{g}, a.access())
+	mux.Handle(console.Prefix, pages)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, 404, "no "+r.Method+" "+r.URL.Path+"; see README, Admin API")
 	})
-	a.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	a.server = &http.Server{Handler: sameSite(mux), ReadHeaderTimeout: 10 * time.Second}
+	a.server.RegisterOnShutdown(pages.Close)
 	go func() {
 		if err := a.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			g.log.Error("admin API ended", "error", err)
@@ -59,7 +65,7 @@ func newAdmin(g *Gateway, addr string) (*admin, error) {
 }
 
 // openAdmin returns the API at the address that a snapshot wants: the one that is open, a new one, or nil.
-func (g *Gateway) openAdmin(snap *config.Snapshot) (*admin, error) {
+func (g *Gateway) openAdmin(snap *config.Snapshot) (*httpAPI, error) {
 	g.mu.Lock()
 	old := g.admin
 	g.mu.Unlock()
@@ -73,7 +79,7 @@ func (g *Gateway) openAdmin(snap *config.Snapshot) (*admin, error) {
 }
 
 // useAdmin makes a the API and returns the one before.
-func (g *Gateway) useAdmin(a *admin) *admin {
+func (g *Gateway) useAdmin(a *httpAPI) *httpAPI {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	old := g.admin
@@ -83,7 +89,7 @@ func (g *Gateway) useAdmin(a *admin) *admin {
 
 // closeAdmin ends an API that is not the one in use, after the calls that it still answers: one of them may
 // have made the edit that ends it.
-func (g *Gateway) closeAdmin(a *admin) {
+func (g *Gateway) closeAdmin(a *httpAPI) {
 	g.mu.Lock()
 	used := a == g.admin
 	g.mu.Unlock()
@@ -95,7 +101,7 @@ func (g *Gateway) closeAdmin(a *admin) {
 // adminWait is how long the calls to an API that moves to another address may still take.
 const adminWait = 2 * applyWait
 
-func (a *admin) close(wait time.Duration) error {
+func (a *httpAPI) close(wait time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), wait)
 	defer cancel()
 	if err := a.server.Shutdown(ctx); err != nil {
@@ -104,27 +110,39 @@ func (a *admin) close(wait time.Duration) error {
 	return nil
 }
 
-// auth asks for Basic auth when the configuration names users.
-func (a *admin) auth(h http.HandlerFunc) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		users := a.g.Snapshot().Admin.Users
-		name, password, _ := r.BasicAuth()
-		ok := len(users) == 0
-		for _, u := range users {
-			ok = ok || (same(u.Name, name) && same(u.Password, password))
+// sameSite refuses edits that another site makes a browser send: browsers add Basic auth to them by themselves.
+func sameSite(h http.Handler) http.Handler {
+	p := http.NewCrossOriginProtection()
+	p.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		err := &admin.Error{Status: http.StatusForbidden, Message: "this request comes from another site"}
+		if strings.HasPrefix(r.URL.Path, admin.Prefix) {
+			admin.Fail(w, err)
+			return
 		}
-		if !ok {
-			w.Header().Set("WWW-Authenticate", `Basic realm="sluice"`)
-			fail(w, 401, "send Basic auth of one of the users in `admin: users:`")
+		failWith(w, err)
+	}))
+	return p.Handler(h)
+}
+
+func (a *httpAPI) access() *admin.Access {
+	return &admin.Access{Users: func() []config.User { return a.g.Snapshot().Admin.Users }}
+}
+
+// auth asks for Basic auth when the configuration names users, and for the role admin where a call changes something.
+func (a *httpAPI) auth(pattern string, h http.HandlerFunc) http.Handler {
+	access := a.access()
+	need := access.Admin
+	if strings.HasPrefix(pattern, "GET ") || pattern == "POST /failover/plan" {
+		need = access.Reader
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := need(r); err != nil {
+			admin.Challenge(w, err)
+			failWith(w, err)
 			return
 		}
 		h(w, r)
 	})
-}
-
-func same(a, b string) bool {
-	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
-	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {
@@ -139,9 +157,19 @@ func fail(w http.ResponseWriter, status int, message string) {
 	writeJSON(w, status, map[string]string{"message": message})
 }
 
+// failWith answers with an error that says whose it is.
+func failWith(w http.ResponseWriter, err error) {
+	status := 500
+	var e *admin.Error
+	if errors.As(err, &e) {
+		status = e.Status
+	}
+	fail(w, status, err.Error())
+}
+
 // ready is 200 also with a dead cluster or a pending move, which it names: the gateway serves what
 // it can.
-func (a *admin) ready(w http.ResponseWriter, _ *http.Request) {
+func (a *httpAPI) ready(w http.ResponseWriter, _ *http.Request) {
 	type clusterState struct {
 		Reachable  bool      `json:"reachable"`
 		LastAnswer time.Time `json:"last_answer,omitzero"`
@@ -169,7 +197,7 @@ func (a *admin) ready(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, 200, body)
 }
 
-func (a *admin) config(w http.ResponseWriter, _ *http.Request) {
+func (a *httpAPI) config(w http.ResponseWriter, _ *http.Request) {
 	s := a.g.Snapshot()
 	a.g.mu.Lock()
 	reload := a.g.reload
@@ -194,7 +222,7 @@ type route struct {
 	Reachable  bool              `json:"reachable"`
 }
 
-func (a *admin) routes(w http.ResponseWriter, _ *http.Request) {
+func (a *httpAPI) routes(w http.ResponseWriter, _ *http.Request) {
 	out := map[string][]route{}
 	for _, v := range a.g.virtuals() {
 		rt := v.runtime()
@@ -215,44 +243,35 @@ func (a *admin) routes(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, 200, out)
 }
 
-func (a *admin) moves(w http.ResponseWriter, _ *http.Request) {
+func (a *httpAPI) moves(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, 200, a.g.runner.Moves())
 }
 
 // placement finds a virtual cluster and its routing.
-func (a *admin) placement(w http.ResponseWriter, tenant string) (*virtual, *runtime, plugin.Placement) {
-	for _, v := range a.g.virtuals() {
-		if v.name != tenant {
+func (g *Gateway) placement(name string) (*virtual, *runtime, plugin.Placement, error) {
+	for _, v := range g.virtuals() {
+		if v.name != name {
 			continue
 		}
 		rt := v.runtime()
 		p := rt.chain.Placement()
 		if p == nil {
-			fail(w, 409, "virtual cluster "+tenant+" has no routing in its chain, so its topics have no mappings")
-			return nil, nil, nil
+			return nil, nil, nil, &admin.Error{Status: 409, Message: "virtual cluster " + name + " has no routing in its chain, so its topics have no mappings"}
 		}
-		return v, rt, p
+		return v, rt, p, nil
 	}
-	fail(w, 404, "no virtual cluster "+tenant+"; the file names them under virtual_clusters")
-	return nil, nil, nil
+	return nil, nil, nil, &admin.Error{Status: 404, Message: "no virtual cluster " + name + "; the file names them under virtual_clusters"}
 }
 
-// plugins shows the interceptors of every chain, top to bottom, with what they say of themselves.
-func (a *admin) plugins(w http.ResponseWriter, _ *http.Request) {
-	type shown struct {
-		VirtualCluster string `json:"virtual_cluster"`
-		Interceptor    string `json:"interceptor"`
-		Status         any    `json:"status,omitempty"`
+// placement answers and returns nil if there is none.
+func (a *httpAPI) placement(w http.ResponseWriter, tenant string) (*virtual, *runtime, plugin.Placement) {
+	v, rt, p, err := a.g.placement(tenant)
+	if err != nil {
+		failWith(w, err)
 	}
-	out := []shown{}
-	for _, v := range a.g.virtuals() {
-		for _, m := range v.runtime().chain.All() {
-			s := shown{VirtualCluster: v.name, Interceptor: m.Name}
-			if r, ok := m.Interceptor.(plugin.Reporter); ok {
-				s.Status = r.Report()
-			}
-			out = append(out, s)
-		}
-	}
-	writeJSON(w, 200, out)
+	return v, rt, p
+}
+
+func (a *httpAPI) plugins(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, 200, operator{a.g}.Plugins())
 }

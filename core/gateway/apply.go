@@ -254,6 +254,7 @@ func (g *Gateway) swap(snap *config.Snapshot, clusters map[string]*upstream.Clus
 		v.gates.SetLimit(snap.Failover.Request)
 		v.swap(rt)
 	}
+	g.noteChange(g.snapshot, snap)
 	g.clusters, g.snapshot = clusters, snap
 	g.mu.Unlock()
 	for _, v := range removed {

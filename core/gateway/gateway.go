@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sluice-gateway/sluice/core/admin"
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/failover"
@@ -46,7 +47,7 @@ type Gateway struct {
 	memory  *server.Memory
 	runner  *failover.Runner
 	watcher *config.Watcher
-	admin   *admin
+	admin   *httpAPI
 	started time.Time
 
 	editing  sync.Mutex // one edit at a time: the next is of its result
@@ -58,6 +59,8 @@ type Gateway struct {
 	clusters map[string]*upstream.Cluster
 	virtual  map[string]*virtual
 	reload   reloadResult
+	changed  time.Time // when the file last changed what is in force, and what
+	changes  []admin.Change
 	deletes  map[[2]string]*pendingDelete
 }
 
@@ -65,6 +68,7 @@ type Gateway struct {
 type reloadResult struct {
 	At    time.Time `json:"at"`
 	Error string    `json:"error,omitempty"`
+	err   error
 }
 
 // Start loads the file and starts serving. An unreachable cluster is no error.
@@ -165,7 +169,7 @@ func (g *Gateway) ApplySource(ctx context.Context, source []byte, o failover.Opt
 	g.mu.Lock()
 	g.reload = reloadResult{At: time.Now()}
 	if err != nil {
-		g.reload.Error = err.Error()
+		g.reload.Error, g.reload.err = err.Error(), err
 	}
 	g.mu.Unlock()
 	if err != nil {

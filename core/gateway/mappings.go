@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/sluice-gateway/sluice/core/admin"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/failover"
 )
@@ -70,7 +71,7 @@ func (g *Gateway) virtuals() []*virtual {
 
 func uuid(id [16]byte) string { return base64.RawURLEncoding.EncodeToString(id[:]) }
 
-func (a *admin) listMappings(w http.ResponseWriter, r *http.Request) {
+func (a *httpAPI) listMappings(w http.ResponseWriter, r *http.Request) {
 	_, rt, p := a.placement(w, r.PathValue("tenant"))
 	if p == nil {
 		return
@@ -104,7 +105,7 @@ func (a *admin) listMappings(w http.ResponseWriter, r *http.Request) {
 
 // setMapping puts a topic on a cluster: one edit of the file, and one move if the topic lives
 // elsewhere. It answers when the change is live, or 202 with the move's reason to wait.
-func (a *admin) setMapping(w http.ResponseWriter, r *http.Request) {
+func (a *httpAPI) setMapping(w http.ResponseWriter, r *http.Request) {
 	v, _, p := a.placement(w, r.PathValue("tenant"))
 	if p == nil {
 		return
@@ -144,24 +145,27 @@ func (a *admin) setMapping(w http.ResponseWriter, r *http.Request) {
 }
 
 // edit changes the file and applies it. It answers and returns false if that is not possible.
-func (a *admin) edit(w http.ResponseWriter, r *http.Request, edits []config.Edit, o failover.Options) bool {
-	err := a.g.EditFile(context.WithoutCancel(r.Context()), edits, o)
-	switch {
-	case err == nil:
-		return true
-	case errors.Is(err, config.ErrReadOnly):
-		fail(w, 409, err.Error()+": edit it where it comes from (a ConfigMap, a repository)")
-	default:
-		fail(w, 409, err.Error())
+func (a *httpAPI) edit(w http.ResponseWriter, r *http.Request, edits []config.Edit, o failover.Options) bool {
+	if err := (operator{a.g}).edit(r.Context(), "", edits, o); err != nil {
+		failWith(w, err)
+		return false
 	}
-	return false
+	return true
 }
 
 // EditFile makes edits to the file and applies the result. On an error the file is unchanged.
 func (g *Gateway) EditFile(ctx context.Context, edits []config.Edit, o failover.Options) error {
+	return g.editFile(ctx, "", edits, o)
+}
+
+// editFile is EditFile of a certain revision; "" is any.
+func (g *Gateway) editFile(ctx context.Context, revision string, edits []config.Edit, o failover.Options) error {
 	g.editing.Lock()
 	defer g.editing.Unlock()
 	before := g.Snapshot()
+	if revision != "" && revision != before.Revision {
+		return &admin.Error{Status: http.StatusPreconditionFailed, Message: fmt.Sprintf("somebody has edited the file meanwhile: revision %s is in force, not %s; look at it, then try again", before.Revision, revision)}
+	}
 	after, err := config.Apply(before.Source, edits...)
 	if err != nil {
 		return err
@@ -182,7 +186,7 @@ func (g *Gateway) EditFile(ctx context.Context, edits []config.Edit, o failover.
 }
 
 // answerMove waits for the moves of topics: 200 when they are done, 202 with what they wait for.
-func (a *admin) answerMove(w http.ResponseWriter, r *http.Request, vc string, topics []string) {
+func (a *httpAPI) answerMove(w http.ResponseWriter, r *http.Request, vc string, topics []string) {
 	ctx, cancel := context.WithTimeout(r.Context(), applyWait)
 	defer cancel()
 	status, reports := 200, []failover.Report{}
@@ -212,7 +216,7 @@ func (a *admin) answerMove(w http.ResponseWriter, r *http.Request, vc string, to
 
 // deleteMapping announces that a topic is to belong to no cluster. Until the grace is over its home
 // goes on serving, and a POST or PUT of another home is an ordinary move.
-func (a *admin) deleteMapping(w http.ResponseWriter, r *http.Request) {
+func (a *httpAPI) deleteMapping(w http.ResponseWriter, r *http.Request) {
 	v, _, p := a.placement(w, r.PathValue("tenant"))
 	if p == nil {
 		return
@@ -283,7 +287,7 @@ func (g *Gateway) cancelDeletes(vc string, edited func(string) bool) {
 }
 
 // createTopic creates a topic as CreateTopics would; one that exists is fine.
-func (a *admin) createTopic(w http.ResponseWriter, r *http.Request) {
+func (a *httpAPI) createTopic(w http.ResponseWriter, r *http.Request) {
 	_, rt, p := a.placement(w, r.PathValue("tenant"))
 	if p == nil {
 		return

@@ -66,6 +66,7 @@ type Server struct {
 	memory  *Memory
 	slots   sync.Pool
 	workers *workers
+	traffic traffic
 	// heartbeat is how often a heartbeat is repeated whose answer waits.
 	heartbeat time.Duration
 	tls       func() *tls.Config

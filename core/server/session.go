@@ -44,7 +44,8 @@ type session struct {
 	dropped  bool // the slots are given back; what is still at work gives its runtime back itself
 	inFlight atomic.Int32
 	clientID string // of the last request
-	beat     *beat  // the last heartbeat, nil before the first
+	count    counters
+	beat     *beat // the last heartbeat, nil before the first
 	beating  bool
 	pass     func() // lets the read loop go on
 	fetches  *fetchSession
@@ -54,6 +55,7 @@ func (s *Server) newSession(conn net.Conn, addr Address, limits config.Limits) *
 	ctx, cancel := context.WithCancelCause(context.Background())
 	ss := &session{server: s, conn: conn, limits: limits, ctx: ctx, cancel: cancel, turn: make(chan struct{}, 1)}
 	ss.room.L = &ss.mu
+	ss.count.since = time.Now()
 	ss.pass = func() { ss.turn <- struct{}{} }
 	ss.shared = plugin.NewSession(ctx, sessionIDs.Add(1), conn.RemoteAddr(), func() bool { return wire.Gone(conn) })
 	ss.shared.Flush, ss.shared.Held = ss.flush, ss.held
@@ -126,7 +128,9 @@ func (s *session) handshake(cfg *tls.Config) error {
 	s.shared.ServerName = t.ConnectionState().ServerName
 	if s.server.route != nil && s.shared.Node == plugin.AnyNode {
 		if cluster, node, ok := s.server.route(t.ConnectionState().ServerName); ok {
+			s.mu.Lock()
 			s.shared.Cluster, s.shared.Node = cluster, node
+			s.mu.Unlock()
 		}
 	}
 	return nil
@@ -239,7 +243,7 @@ func (s *session) start(frame []byte, more bool, pending *server) error {
 		s.server.memory.Done(int64(len(frame)))
 		return err
 	}
-	s.clientID = h.ClientID
+	s.arrives(h, len(frame))
 	rt := s.server.virtual.Acquire()
 	sl := s.server.slot(s, rt, h, frame)
 	s.mu.Lock()
@@ -392,6 +396,7 @@ func (s *session) answer(sl *slot, resp *plugin.Response) {
 			}
 		}
 		if alive {
+			s.leaves(head)
 			// A large request is written without a copy: only a broker's answer says that it is out.
 			if len(head.frame) < kafka.SpanMin || answered {
 				s.server.pool.Recycle(head.frame)

@@ -19,6 +19,7 @@ type slot struct {
 	corr    int32
 	frame   []byte // of a Fetch in a session, what it was turned into
 	size    int    // of what was received
+	out     int    // of what was written
 	arrived time.Time
 	done    bool
 	resp    *plugin.Response // nil: nothing is written
@@ -35,10 +36,12 @@ func (sl *slot) Admit() error { return nil }
 
 // Encode writes the answer's frame.
 func (sl *slot) Encode(o *kafka.Out) {
+	before := o.Len()
 	o.BeginFrame()
 	o.AppendResponseHeader(sl.key, sl.version, sl.corr)
 	sl.resp.Body.AppendTo(o)
 	o.EndFrame()
+	sl.out = o.Len() - before
 	if sl.resp.Release != nil {
 		o.After(sl.resp.Release)
 	}
@@ -53,7 +56,7 @@ func (s *Server) slot(ss *session, rt *Runtime, h kafka.Header, frame []byte) *s
 		}
 	}
 	sl.session, sl.rt, sl.key, sl.version, sl.corr, sl.frame, sl.arrived = ss, rt, h.Key, h.Version, h.CorrelationID, frame, time.Now()
-	sl.size = len(frame)
+	sl.size, sl.out = len(frame), 0
 	return sl
 }
 

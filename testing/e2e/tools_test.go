@@ -82,6 +82,7 @@ func TestKafkasToolsAcrossClusters(t *testing.T) {
 	}
 	c.want(nil, "1\n2\n3\n4\n5\n6\n", "kafka-console-producer", "--topic", "payments")
 	c.want(nil, "a\nb\n", "kafka-console-producer", "--topic", "resilient_topic")
+	p.examine()
 	c.want([]string{"Processed a total of 8 messages"}, "", "kafka-console-consumer", "--include", "payments|resilient_topic", "--group", "g", "--from-beginning", "--max-messages", "8")
 	c.want([]string{"g payments 0", "g payments 1", "g resilient_topic 2"}, "", "kafka-consumer-groups", "--describe", "--group", "g")
 	c.want([]string{"g"}, "", "kafka-consumer-groups", "--list")

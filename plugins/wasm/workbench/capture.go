@@ -12,8 +12,8 @@ import (
 const perCase = 100
 
 // Capture reads records of a topic from a cluster, from the newest n on, as cases of one kind, to be replayed. It ends when
-// it has n, or after a while without another.
-func Capture(ctx context.Context, bootstrap []string, topic, kind string, n int) (*Cases, error) {
+// it has n, or after a while without another. progress is told how many there are.
+func Capture(ctx context.Context, bootstrap []string, topic, kind string, n int, progress func(records int)) (*Cases, error) {
 	client, err := kgo.NewClient(kgo.SeedBrokers(bootstrap...), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd().Relative(int64(-n))))
 	if err != nil {
 		return nil, err
@@ -44,6 +44,7 @@ func Capture(ctx context.Context, bootstrap []string, topic, kind string, n int)
 			out.Cases[last].Records = append(out.Cases[last].Records, captured(r))
 			count++
 		})
+		progress(count)
 	}
 	return out, nil
 }

@@ -17,6 +17,8 @@ type Load struct {
 	Value   []byte
 	Total   int // records in all
 	Fetch   bool
+	// Progress, if not nil, is told how many records are done.
+	Progress func(records int)
 }
 
 // Measured is what a guest costs.
@@ -62,6 +64,9 @@ func (b *Bench) Measure(ctx context.Context, l Load) (m Measured, err error) {
 		}
 		calls = append(calls, time.Since(at))
 		m.Records += l.Records
+		if l.Progress != nil {
+			l.Progress(m.Records)
+		}
 	}
 	m.PerRecord = time.Since(began) / time.Duration(max(m.Records, 1))
 	m.Guest = time.Duration((b.InGuest.Load() - busy) / int64(max(m.Records, 1)))

@@ -9,14 +9,15 @@ import (
 
 // Difference is a case that two versions of a plugin treat differently.
 type Difference struct {
-	Case int // its number, from 1
-	Name string
-	Diff string
+	Case int    `json:"case"` // its number, from 1
+	Name string `json:"name"`
+	Diff string `json:"diff"`
 }
 
 // Replay runs cases, as those of a capture, on two versions of a plugin, each case by case on one guest of its own, and
 // returns where the second differs from the first.
 func Replay(ctx context.Context, before, after string, cases *Cases, log *slog.Logger) (out []Difference, err error) {
+	out = []Difference{}
 	var guests [2]*Bench
 	for i, file := range []string{before, after} {
 		if guests[i], err = Open(ctx, file, cases.Config, log); err != nil {

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+)
+
+// output is --output of every command.
+type output string
+
+const (
+	asText output = "text"
+	asJSON output = "json"
+)
+
+func (o *output) String() string { return string(*o) }
+
+// Set is for flags.
+func (o *output) Set(s string) error {
+	if s != string(asText) && s != string(asJSON) {
+		return fmt.Errorf("%q is not one of text, json", s)
+	}
+	*o = output(s)
+	return nil
+}
+
+// Type is for flags.
+func (o *output) Type() string { return "text|json" }
+
+// outputFlag adds --output to a command and those below it.
+func outputFlag(cmd *cobra.Command) {
+	o := asText
+	cmd.PersistentFlags().Var(&o, "output", "how results are written")
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{string(asText), string(asJSON)}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+func wantsJSON(cmd *cobra.Command) bool {
+	f := cmd.Flag("output")
+	return f != nil && f.Value.String() == string(asJSON)
+}
+
+// show writes a result: v as JSON, or what text writes.
+func show(cmd *cobra.Command, v any, text func(w io.Writer)) error {
+	if wantsJSON(cmd) {
+		return encode(cmd, v)
+	}
+	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	text(w)
+	return w.Flush()
+}
+
+func encode(cmd *cobra.Command, v any) error {
+	e := json.NewEncoder(cmd.OutOrStdout())
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}

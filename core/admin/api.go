@@ -1,0 +1,244 @@
+package admin
+
+import (
+	_ "embed" // the description
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/sluice-gateway/sluice/core/failover"
+)
+
+//go:embed openapi.yaml
+var description []byte
+
+// Prefix is what the paths of the API begin with.
+const Prefix = "/api/v1/"
+
+type api struct{ g Gateway }
+
+// API is version 1 of the API, below Prefix.
+func API(g Gateway, access *Access) http.Handler {
+	a := &api{g}
+	paths := map[string]map[string]http.HandlerFunc{
+		"openapi.yaml":        {"GET": a.describe},
+		"status":              {"GET": func(w http.ResponseWriter, _ *http.Request) { a.send(w, 200, g.Status()) }},
+		"config":              {"GET": a.config},
+		"clients":             {"GET": func(w http.ResponseWriter, _ *http.Request) { a.send(w, 200, g.Clients()) }},
+		"traffic":             {"GET": func(w http.ResponseWriter, _ *http.Request) { a.send(w, 200, g.Traffic()) }},
+		"plugins":             {"GET": func(w http.ResponseWriter, _ *http.Request) { a.send(w, 200, g.Plugins()) }},
+		"moves":               {"GET": a.moves, "POST": a.start},
+		"moves/plan":          {"POST": a.plan},
+		"moves/{id}":          {"GET": a.move, "DELETE": a.abort},
+		"topics/{vc}":         {"GET": a.topics},
+		"topics/{vc}/{topic}": {"GET": a.topic},
+		"groups/{vc}":         {"GET": a.groups},
+	}
+	mux := http.NewServeMux()
+	for path, methods := range paths {
+		mux.HandleFunc(Prefix+path, func(w http.ResponseWriter, r *http.Request) {
+			h, ok := methods[r.Method]
+			if !ok {
+				var allowed []string
+				for m := range methods {
+					allowed = append(allowed, m)
+				}
+				slices.Sort(allowed)
+				w.Header().Set("Allow", strings.Join(allowed, ", "))
+				problem(w, http.StatusMethodNotAllowed, r.Method+" is not one of "+strings.Join(allowed, ", "))
+				return
+			}
+			need := access.Reader
+			if r.Method != http.MethodGet && path != "moves/plan" { // a plan changes nothing
+				need = access.Admin
+			}
+			if u, err := need(r); err != nil {
+				Challenge(w, err)
+				Fail(w, err)
+			} else {
+				h(w, r.WithContext(withUser(r.Context(), u)))
+			}
+		})
+	}
+	mux.HandleFunc(Prefix, func(w http.ResponseWriter, r *http.Request) {
+		problem(w, 404, "no "+r.URL.Path+"; "+Prefix+"openapi.yaml lists what there is")
+	})
+	return mux
+}
+
+// send answers with JSON.
+func (a *api) send(w http.ResponseWriter, status int, v any) { write(w, status, "application/json", v) }
+
+func write(w http.ResponseWriter, status int, kind string, v any) {
+	w.Header().Set("Content-Type", kind)
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	_ = e.Encode(v)
+}
+
+// problem answers with an error (RFC 9457).
+func problem(w http.ResponseWriter, status int, detail string) {
+	write(w, status, "application/problem+json", struct {
+		Title  string `json:"title"`
+		Status int    `json:"status"`
+		Detail string `json:"detail"`
+	}{http.StatusText(status), status, detail})
+}
+
+// Fail answers with an error as the API does.
+func Fail(w http.ResponseWriter, err error) {
+	var e *Error
+	if errors.As(err, &e) {
+		problem(w, e.Status, e.Message)
+		return
+	}
+	problem(w, 500, err.Error())
+}
+
+// answer sends v, or the error.
+func (a *api) answer(w http.ResponseWriter, status int, v any, err error) {
+	if err != nil {
+		Fail(w, err)
+		return
+	}
+	a.send(w, status, v)
+}
+
+func (a *api) describe(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/yaml")
+	_, _ = w.Write(description)
+}
+
+// etag is the entity tag of a revision of the file.
+func etag(revision string) string { return `"` + revision + `"` }
+
+func (a *api) config(w http.ResponseWriter, r *http.Request) {
+	c := a.g.Config()
+	w.Header().Set("ETag", etag(c.Revision))
+	if r.Header.Get("If-None-Match") == etag(c.Revision) && len(c.Errors) == 0 {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	a.send(w, 200, c)
+}
+
+// revision is the one that an edit is meant for, of If-Match: two people who edit at once must not undo each other's
+// work without noticing.
+func revision(r *http.Request) (string, error) {
+	match := r.Header.Get("If-Match")
+	switch inner, quoted := strings.CutPrefix(match, `"`); {
+	case match == "":
+		return "", &Error{http.StatusPreconditionRequired, "send If-Match with the ETag of " + Prefix + "config that you have looked at, or * for whatever is in force"}
+	case match == "*":
+		return "", nil
+	case quoted && strings.HasSuffix(inner, `"`) && inner != `"`:
+		return strings.TrimSuffix(inner, `"`), nil
+	}
+	return "", &Error{http.StatusBadRequest, "If-Match is neither * nor an entity tag in quotes"}
+}
+
+func (a *api) topics(w http.ResponseWriter, r *http.Request) {
+	v, err := a.g.Topics(r.Context(), r.PathValue("vc"))
+	a.answer(w, 200, v, err)
+}
+
+func (a *api) topic(w http.ResponseWriter, r *http.Request) {
+	v, err := a.g.Topic(r.Context(), r.PathValue("vc"), r.PathValue("topic"))
+	a.answer(w, 200, v, err)
+}
+
+func (a *api) groups(w http.ResponseWriter, r *http.Request) {
+	v, err := a.g.Groups(r.Context(), r.PathValue("vc"))
+	a.answer(w, 200, v, err)
+}
+
+// moves lists all, or with ?state=open or past those that have not ended, or have.
+func (a *api) moves(w http.ResponseWriter, r *http.Request) {
+	all := a.g.Moves()
+	for name, values := range r.URL.Query() {
+		if name != "state" || len(values) != 1 || values[0] != "open" && values[0] != "past" {
+			problem(w, 400, "the query may hold state=open or state=past")
+			return
+		}
+		all = slices.DeleteFunc(all, func(m failover.Report) bool { return m.Ended.IsZero() != (values[0] == "open") })
+	}
+	a.send(w, 200, nonNil(all))
+}
+
+func nonNil[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}
+
+func (a *api) move(w http.ResponseWriter, r *http.Request) {
+	for _, m := range a.g.Moves() {
+		if m.ID == r.PathValue("id") {
+			a.send(w, 200, m)
+			return
+		}
+	}
+	problem(w, 404, "no move "+r.PathValue("id"))
+}
+
+// body decodes a Move; unknown fields are errors.
+func body(w http.ResponseWriter, r *http.Request) (m Move, err error) {
+	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
+		return m, &Error{http.StatusUnsupportedMediaType, "send application/json"}
+	}
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&m); err != nil {
+		return m, &Error{400, `body: ` + err.Error() + `; send {"from": "prod", "to": "dr"} or {"topics": [...], "to": "dr"}`}
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return m, &Error{400, "something follows the object"}
+	}
+	return m, nil
+}
+
+func (a *api) plan(w http.ResponseWriter, r *http.Request) {
+	m, err := body(w, r)
+	if err != nil {
+		Fail(w, err)
+		return
+	}
+	plans, err := a.g.Plan(r.Context(), m)
+	a.answer(w, 200, nonNil(plans), err)
+}
+
+func (a *api) start(w http.ResponseWriter, r *http.Request) {
+	rev, err := revision(r)
+	if err != nil {
+		Fail(w, err)
+		return
+	}
+	m, err := body(w, r)
+	if err != nil {
+		Fail(w, err)
+		return
+	}
+	s, err := a.g.Start(r.Context(), rev, m)
+	s.Topics = nonNil(s.Topics)
+	if err == nil {
+		w.Header().Set("Location", Prefix+"moves?state=open")
+	}
+	a.answer(w, http.StatusAccepted, s, err)
+}
+
+func (a *api) abort(w http.ResponseWriter, r *http.Request) {
+	rev, err := revision(r)
+	if err != nil {
+		Fail(w, err)
+		return
+	}
+	rep, err := a.g.Abort(r.Context(), rev, r.PathValue("id"))
+	a.answer(w, 200, rep, err)
+}

@@ -1,0 +1,251 @@
+// Package admin is what operators see of a gateway and may do with it: the types, the versioned HTTP API over them,
+// and who may use it. The gateway itself stands behind the interface Gateway.
+package admin
+
+import (
+	"context"
+	"time"
+
+	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/core/telemetry"
+)
+
+// Unknown stands for an offset, lag or node that can't be told now.
+const Unknown = -1
+
+// Gateway is what the API and the console work on. Errors that are an operator's to mend are *Error.
+type Gateway interface {
+	Status() Status
+	Config() Config
+	Topics(ctx context.Context, virtualCluster string) ([]Topic, error)
+	// Topic is one topic, with its partitions.
+	Topic(ctx context.Context, virtualCluster, topic string) (Topic, error)
+	Groups(ctx context.Context, virtualCluster string) (Groups, error)
+	Clients() []Client
+	Traffic() []Traffic
+	Plugins() []Plugin
+	// Moves lists running, pending and past moves, oldest first.
+	Moves() []failover.Report
+	Plan(ctx context.Context, m Move) ([]failover.Plan, error)
+	// Start edits the file. revision is the one that the edit is meant for; "" is whichever is in force.
+	Start(ctx context.Context, revision string, m Move) (Started, error)
+	// Abort takes the edit behind a move back, and returns its report when it has ended.
+	Abort(ctx context.Context, revision, id string) (failover.Report, error)
+}
+
+// Error is an error with the HTTP status that tells whose it is.
+type Error struct {
+	Status  int
+	Message string
+}
+
+func (e *Error) Error() string { return e.Message }
+
+// Status is the state of the gateway in short.
+type Status struct {
+	Started         time.Time        `json:"started"`
+	Revision        string           `json:"revision"`
+	Clusters        []Cluster        `json:"clusters"`
+	VirtualClusters []VirtualCluster `json:"virtual_clusters"`
+	OpenMoves       int              `json:"open_moves"`
+	ConfigError     string           `json:"config_error,omitempty"`
+}
+
+// Cluster is a physical cluster as it was last seen.
+type Cluster struct {
+	Name       string    `json:"name"`
+	Bootstrap  []string  `json:"bootstrap"`
+	Reachable  bool      `json:"reachable"`
+	LastAnswer time.Time `json:"last_answer,omitzero"`
+	ClusterID  string    `json:"cluster_id"`
+	Controller int32     `json:"controller"`
+	Nodes      []Node    `json:"nodes"`
+	Topics     int       `json:"topics"`
+}
+
+// Node is a broker that the cluster has listed.
+type Node struct {
+	ID   int32  `json:"id"`
+	Host string `json:"host"`
+	Port int32  `json:"port"`
+	Rack string `json:"rack,omitempty"`
+}
+
+// VirtualCluster is what clients see as one cluster.
+type VirtualCluster struct {
+	Name      string   `json:"name"`
+	Bootstrap string   `json:"bootstrap"`
+	Clusters  []string `json:"clusters"`
+	Topics    int      `json:"topics"`
+	Sessions  int      `json:"sessions"`
+}
+
+// Topic is a virtual topic.
+type Topic struct {
+	VirtualCluster string            `json:"virtual_cluster"`
+	Name           string            `json:"name"`
+	ID             string            `json:"id"`
+	Home           string            `json:"home"`
+	Wanted         string            `json:"wanted"` // where the file wants it
+	Reachable      bool              `json:"reachable"`
+	Names          map[string]string `json:"names"` // by cluster
+	Generation     int32             `json:"generation"`
+	Partitions     []Partition       `json:"partitions"`
+	Copies         []Copy            `json:"copies"`
+	Missing        []string          `json:"missing,omitempty"` // clusters whose copy is still to be made
+}
+
+// Records is the sum of the end offsets; it grows by one with each record. Unknown if one is.
+func (t Topic) Records() (n int64) {
+	for _, p := range t.Partitions {
+		if p.End < 0 {
+			return Unknown
+		}
+		n += p.End
+	}
+	return n
+}
+
+// Partition is the virtual log of a partition.
+type Partition struct {
+	Partition int   `json:"partition"`
+	Start     int64 `json:"start"`
+	End       int64 `json:"end"`
+}
+
+// Copy is what another cluster has of the topic.
+type Copy struct {
+	Cluster    string          `json:"cluster"`
+	Lag        int64           `json:"lag"`
+	Compared   time.Time       `json:"compared,omitzero"`
+	Problem    string          `json:"problem,omitempty"`
+	Partitions []CopyPartition `json:"partitions"`
+}
+
+// CopyPartition is a partition of a copy. Start and End are offsets there, ComparedFrom and ComparedTo, without
+// which the rest is unknown, virtual ones.
+type CopyPartition struct {
+	Partition    int    `json:"partition"`
+	Start        int64  `json:"start"`
+	End          int64  `json:"end"`
+	Delta        *int64 `json:"delta"` // there minus home
+	Lag          int64  `json:"lag"`
+	ComparedFrom int64  `json:"compared_from"`
+	ComparedTo   int64  `json:"compared_to"`
+}
+
+// Groups are the groups of a virtual cluster; Problem says whose could not be listed.
+type Groups struct {
+	Groups  []Group `json:"groups"`
+	Problem string  `json:"problem,omitempty"`
+}
+
+// Group is a consumer group at its home.
+type Group struct {
+	Name      string     `json:"name"`
+	Home      string     `json:"home"`
+	State     string     `json:"state"`
+	Lag       int64      `json:"lag"`
+	Positions []Position `json:"positions"`
+}
+
+// Position is what a group has committed.
+type Position struct {
+	Topic     string          `json:"topic"`
+	Partition int32           `json:"partition"`
+	Offset    int64           `json:"offset"`
+	End       int64           `json:"end"`
+	Held      map[string]Held `json:"held"` // by cluster
+}
+
+// Held says whether a copy has what a group would read next.
+type Held string
+
+// Whether it has.
+const (
+	HeldYes     Held = "yes"
+	HeldNo      Held = "no"
+	HeldUnknown Held = "unknown"
+)
+
+// Client is a session.
+type Client struct {
+	ID              uint64    `json:"id"`
+	VirtualCluster  string    `json:"virtual_cluster"`
+	Address         string    `json:"address"`
+	ClientID        string    `json:"client_id"`
+	Software        string    `json:"software"`
+	SoftwareVersion string    `json:"software_version"`
+	Cluster         string    `json:"cluster"` // of the node whose address it dialled; "" on the bootstrap address
+	Node            int32     `json:"node"`
+	Since           time.Time `json:"since"`
+	InFlight        int       `json:"in_flight"`
+	Requests        int64     `json:"requests"`
+	BytesIn         int64     `json:"bytes_in"`
+	BytesOut        int64     `json:"bytes_out"`
+}
+
+// Traffic is what was answered in a virtual cluster since the gateway started.
+type Traffic struct {
+	VirtualCluster string       `json:"virtual_cluster"`
+	APIs           []APITraffic `json:"apis"`
+}
+
+// APITraffic is the part of one API.
+type APITraffic struct {
+	API      string              `json:"api"`
+	Requests int64               `json:"requests"`
+	BytesIn  int64               `json:"bytes_in"`
+	BytesOut int64               `json:"bytes_out"`
+	Latency  telemetry.Histogram `json:"latency"`
+}
+
+// Plugin is an interceptor in its chain.
+type Plugin struct {
+	VirtualCluster string `json:"virtual_cluster"`
+	Interceptor    string `json:"interceptor"`
+	Status         any    `json:"status,omitempty"`
+}
+
+// Config is the configuration in force.
+type Config struct {
+	Revision string        `json:"revision"`
+	File     string        `json:"file"`
+	Config   any           `json:"config"` // secrets masked
+	Reloaded time.Time     `json:"reloaded,omitzero"`
+	Errors   []ConfigError `json:"errors"` // of the last reload, whose file is not in force
+	Changed  time.Time     `json:"changed,omitzero"`
+	Changes  []Change      `json:"changes"` // the last ones since the gateway started
+}
+
+// ConfigError is one thing wrong with the file; Line is 0 for what is not at one place.
+type ConfigError struct {
+	Line    int    `json:"line"`
+	Column  int    `json:"column"`
+	Path    string `json:"path"`
+	Message string `json:"message"`
+}
+
+// Change is a value that is another one than before; nil is none.
+type Change struct {
+	Path   string `json:"path"`
+	Before any    `json:"before"`
+	After  any    `json:"after"`
+}
+
+// Move asks for a plan, or a start, of moves: of the topics named, or of all that live on From.
+type Move struct {
+	VirtualCluster string   `json:"virtual_cluster"` // may be left out if there is one
+	Topics         []string `json:"topics"`
+	From           string   `json:"from"`
+	To             string   `json:"to"`
+	Unplanned      bool     `json:"unplanned"` // the old home is gone for good
+	Atomic         bool     `json:"atomic"`    // all topics commit together, or none
+}
+
+// Started says which topics were asked to move.
+type Started struct {
+	VirtualCluster string   `json:"virtual_cluster"`
+	Topics         []string `json:"topics"`
+	To             string   `json:"to"`
+}

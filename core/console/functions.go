@@ -1,0 +1,79 @@
+package console
+
+import (
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"strconv"
+	"time"
+
+	"github.com/sluice-gateway/sluice/core/admin"
+)
+
+// functions are for templates.
+var functions = template.FuncMap{
+	"num":   num,
+	"bytes": size,
+	"rate":  rate,
+	"took":  took,
+	"at":    func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") },
+	"since": func(t time.Time) string { return whole(time.Since(t)) },
+	"ago":   func(t time.Time) string { return whole(time.Since(t)) + " ago" },
+	"json": func(v any) (string, error) {
+		b, err := json.Marshal(v)
+		return string(b), err
+	},
+	"known": func(n int64) bool { return n != admin.Unknown },
+}
+
+// whole shows a duration in whole seconds.
+func whole(d time.Duration) string {
+	if d = d.Truncate(time.Second); d < time.Minute {
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	}
+	return took(d)
+}
+
+// num shows a number, or that it is unknown.
+func num(n any) string {
+	s := fmt.Sprint(n)
+	if s == strconv.Itoa(admin.Unknown) {
+		return "?"
+	}
+	return s
+}
+
+// size shows a number of bytes.
+func size(n any) string {
+	f, err := strconv.ParseFloat(fmt.Sprint(n), 64)
+	if err != nil {
+		return fmt.Sprint(n)
+	}
+	unit := 0
+	for ; f >= 1000 && unit < 4; unit++ {
+		f /= 1000
+	}
+	return fmt.Sprintf("%.3g %s", f, [...]string{"B", "kB", "MB", "GB", "TB"}[unit])
+}
+
+func rate(f float64) string {
+	if f >= 100 {
+		return fmt.Sprintf("%.0f", f)
+	}
+	return fmt.Sprintf("%.3g", f)
+}
+
+// took shows a duration with as much of it as matters.
+func took(d time.Duration) string {
+	switch {
+	case d >= 48*time.Hour:
+		return fmt.Sprintf("%d d", int(d.Hours()/24))
+	case d >= time.Minute:
+		return d.Truncate(time.Second).String()
+	case d >= time.Second:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	case d >= time.Millisecond:
+		return fmt.Sprintf("%.3g ms", float64(d.Microseconds())/1000)
+	}
+	return fmt.Sprintf("%d µs", d.Microseconds())
+}

@@ -1,0 +1,276 @@
+package failover
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/plugin"
+)
+
+// stretch is a range of offsets without its end.
+type stretch struct{ from, to int64 }
+
+// comparison is the outcome of comparing the tails of a copy.
+type comparison struct {
+	at         time.Time
+	generation int32
+	partitions []stretch // of virtual offsets
+	err        string
+}
+
+// comparisons remembers the last comparison of each copy.
+type comparisons struct {
+	mu   sync.Mutex
+	last map[[3]string]comparison // by virtual cluster, topic, cluster
+}
+
+func (c *comparisons) note(vc string, t *catalog.Topic, cluster string, compared []stretch, err error) {
+	now := comparison{at: time.Now(), generation: t.Generation}
+	if err != nil {
+		now.err = err.Error()
+	}
+	for p, s := range compared {
+		part := t.Partition(int32(p))
+		now.partitions = append(now.partitions, stretch{part.ToVirtual(s.from), part.ToVirtual(s.to)})
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.last == nil {
+		c.last = map[[3]string]comparison{}
+	}
+	c.last[[3]string{vc, t.Name, cluster}] = now
+}
+
+func (c *comparisons) of(vc string, t *catalog.Topic, cluster string) comparison {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if last := c.last[[3]string{vc, t.Name, cluster}]; last.generation == t.Generation {
+		return last
+	}
+	return comparison{}
+}
+
+// Standing is how a topic stands: what its home has and what its copies have of it.
+type Standing struct {
+	Topic      *catalog.Topic
+	Partitions []Ends // at home, in virtual offsets
+	Copies     []Copy // on the other clusters, in the order of the file
+}
+
+// Ends are the first offset and the one behind the last record; -1 where unknown.
+type Ends struct{ Start, End int64 }
+
+// Copy is what a cluster has of a topic that lives on another one.
+type Copy struct {
+	Cluster    string
+	Partitions []CopyPartition
+	// Compared is when records were last compared, every 10 s while both clusters live; Problem is why they
+	// could not be, or did not match.
+	Compared time.Time
+	Problem  string
+}
+
+// CopyPartition is a partition of a copy; -1 where something is unknown, but for Delta, see Known.
+type CopyPartition struct {
+	Start, End int64 // physical
+	// Delta is the distance of the offsets there to those at home, if Known.
+	Delta int64
+	Known bool
+	// Lag is how many records the copy lacks.
+	Lag int64
+	// ComparedFrom and ComparedTo are the virtual offsets between which records were compared.
+	ComparedFrom, ComparedTo int64
+}
+
+// Holds reports whether the copy has what a reader at a physical offset of the home needs; ok is false if that
+// can't be told.
+func (p CopyPartition) Holds(home int64) (holds, ok bool) {
+	if !p.Known || p.Start < 0 || p.End < 0 {
+		return false, false
+	}
+	at := home + p.Delta
+	return at >= p.Start && at <= p.End, true
+}
+
+// Survey tells how topics stand, asking every cluster that lives once for all of them; a cluster that does not
+// answer leaves its numbers unknown.
+func (r *Runner) Survey(ctx context.Context, env Env, topics []*catalog.Topic) []Standing {
+	starts, ends := map[string]map[string][]int64{}, map[string]map[string][]int64{}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	for _, c := range env.Clusters {
+		var names []string
+		for _, t := range topics {
+			names = append(names, t.Physical(c.Name()))
+		}
+		if c.Reachable() {
+			wg.Go(func() {
+				s, e := allOffsets(ctx, c, names, -2), allOffsets(ctx, c, names, -1)
+				mu.Lock()
+				defer mu.Unlock()
+				starts[c.Name()], ends[c.Name()] = s, e
+			})
+		}
+	}
+	wg.Wait()
+	of := func(m map[string]map[string][]int64, cluster, topic string, p int) int64 {
+		if l := m[cluster][topic]; p < len(l) {
+			return l[p]
+		}
+		return -1
+	}
+	out := make([]Standing, 0, len(topics))
+	for _, t := range topics {
+		s := Standing{Topic: t}
+		home := t.Physical(t.Home)
+		for p := range t.Partitions {
+			e := Ends{of(starts, t.Home, home, p), of(ends, t.Home, home, p)}
+			for _, o := range []*int64{&e.Start, &e.End} {
+				if *o >= 0 {
+					*o = t.Partitions[p].ToVirtual(*o)
+				}
+			}
+			s.Partitions = append(s.Partitions, e)
+		}
+		for _, c := range env.Clusters {
+			if c.Name() == t.Home {
+				continue
+			}
+			last := r.compared.of(env.VirtualCluster, t, c.Name())
+			cp := Copy{Cluster: c.Name(), Compared: last.at, Problem: last.err}
+			name := t.Physical(c.Name())
+			switch topo := c.Topology().Topics[name]; {
+			case topo == nil:
+				cp.Problem = "the topic does not exist there"
+			case len(topo.Partitions) != len(t.Partitions):
+				cp.Problem = "it has another number of partitions there"
+			}
+			for p := range t.Partitions {
+				x := CopyPartition{Start: of(starts, c.Name(), name, p), End: of(ends, c.Name(), name, p), Lag: -1, ComparedFrom: -1, ComparedTo: -1}
+				x.Delta, x.Known = t.Partitions[p].Deltas[c.Name()]
+				if h := of(ends, t.Home, home, p); x.Known && h >= 0 && x.End >= 0 {
+					x.Lag = max(h+x.Delta-x.End, 0)
+				}
+				if p < len(last.partitions) {
+					x.ComparedFrom, x.ComparedTo = last.partitions[p].from, last.partitions[p].to
+				}
+				cp.Partitions = append(cp.Partitions, x)
+			}
+			s.Copies = append(s.Copies, cp)
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// allOffsets asks for the start (timestamp -2) or end (-1) of all partitions of topics: one request per leader. What
+// is not answered is -1.
+func allOffsets(ctx context.Context, c plugin.Cluster, topics []string, timestamp int64) map[string][]int64 {
+	out := map[string][]int64{}
+	byLeader := map[int32]*kmsg.ListOffsetsRequest{}
+	for _, name := range topics {
+		t := c.Topology().Topics[name]
+		if t == nil || out[name] != nil {
+			continue
+		}
+		out[name] = slices.Repeat([]int64{-1}, len(t.Partitions))
+		for p, x := range t.Partitions {
+			if x.Leader < 0 {
+				continue
+			}
+			req := byLeader[x.Leader]
+			if req == nil {
+				req = kmsg.NewPtrListOffsetsRequest()
+				req.ReplicaID = -1
+				byLeader[x.Leader] = req
+			}
+			if n := len(req.Topics); n == 0 || req.Topics[n-1].Topic != name {
+				rt := kmsg.NewListOffsetsRequestTopic()
+				rt.Topic = name
+				req.Topics = append(req.Topics, rt)
+			}
+			rp := kmsg.NewListOffsetsRequestTopicPartition()
+			rp.Partition, rp.Timestamp, rp.CurrentLeaderEpoch = int32(p), timestamp, -1
+			at := &req.Topics[len(req.Topics)-1]
+			at.Partitions = append(at.Partitions, rp)
+		}
+	}
+	for leader, req := range byLeader {
+		resp, err := c.Do(ctx, leader, req)
+		if err != nil {
+			continue
+		}
+		for _, rt := range resp.(*kmsg.ListOffsetsResponse).Topics {
+			for _, rp := range rt.Partitions {
+				if l := out[rt.Topic]; rp.ErrorCode == 0 && rp.Partition >= 0 && int(rp.Partition) < len(l) {
+					l[rp.Partition] = rp.Offset
+				}
+			}
+		}
+	}
+	return out
+}
+
+// Group is a consumer group at its home.
+type Group struct {
+	Name      string // physical
+	Cluster   string
+	State     string
+	Positions []Position // by topic and partition
+}
+
+// Position is what a group has committed: the next virtual offset that it would read.
+type Position struct {
+	Topic     *catalog.Topic
+	Partition int32
+	Offset    int64
+	home      int64 // the physical offset at the topic's home
+}
+
+// Held says what a copy has of what the group would read from here.
+func (p Position) Held(c CopyPartition) (holds, ok bool) { return c.Holds(p.home) }
+
+// Groups lists the groups of the clusters that live. Clusters that fail are in the error; the others are listed.
+func Groups(ctx context.Context, env Env) ([]Group, error) {
+	var out []Group
+	var errs []error
+	for _, c := range env.Clusters {
+		if !c.Reachable() {
+			continue
+		}
+		at := map[string]int{}
+		errs = append(errs, everyGroup(ctx, c, func(g kmsg.ListGroupsResponseGroup, topic string, p int32, offset int64) {
+			if env.Placement != nil && env.Placement.GroupHome(g.Group) != c.Name() {
+				return // a mirrored copy
+			}
+			i, ok := at[g.Group]
+			if !ok {
+				i = len(out)
+				at[g.Group] = i
+				out = append(out, Group{Name: g.Group, Cluster: c.Name(), State: g.GroupState})
+			}
+			t := env.Catalog.ByPhysical(c.Name(), topic)
+			if t == nil || int(p) >= len(t.Partitions) {
+				return
+			}
+			out[i].Positions = append(out[i].Positions, Position{t, p, offset, t.Partitions[p].ToPhysical(offset)})
+		}))
+	}
+	slices.SortFunc(out, func(a, b Group) int { return strings.Compare(a.Name, b.Name) })
+	for _, g := range out {
+		slices.SortFunc(g.Positions, func(a, b Position) int {
+			if d := strings.Compare(a.Topic.Name, b.Topic.Name); d != 0 {
+				return d
+			}
+			return int(a.Partition - b.Partition)
+		})
+	}
+	return out, errors.Join(errs...)
+}

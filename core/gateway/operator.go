@@ -1,0 +1,384 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sluice-gateway/sluice/core/admin"
+	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/core/plugin"
+)
+
+// operator shows the gateway to operators; it implements admin.Gateway.
+type operator struct{ g *Gateway }
+
+// abortWait is how long an aborted move may take to end.
+const abortWait = 5 * time.Second
+
+// Status is the state in short.
+func (o operator) Status() admin.Status {
+	g := o.g
+	g.mu.Lock()
+	snap, clusters, reload := g.snapshot, g.clusters, g.reload
+	g.mu.Unlock()
+	s := admin.Status{Started: g.started, Revision: snap.Revision, OpenMoves: len(g.runner.Pending()), ConfigError: reload.Error, Clusters: []admin.Cluster{}, VirtualClusters: []admin.VirtualCluster{}}
+	for _, cfg := range snap.Clusters {
+		c := clusters[cfg.Name]
+		if c == nil {
+			continue
+		}
+		t := c.Topology()
+		k := admin.Cluster{
+			Name: cfg.Name, Bootstrap: cfg.Bootstrap, Reachable: c.Reachable(), LastAnswer: c.LastAnswer(),
+			ClusterID: t.ClusterID, Controller: t.Controller, Nodes: []admin.Node{}, Topics: len(t.Topics),
+		}
+		for _, b := range t.Brokers {
+			n := admin.Node{ID: b.ID, Host: b.Host, Port: b.Port}
+			if b.Rack != nil {
+				n.Rack = *b.Rack
+			}
+			k.Nodes = append(k.Nodes, n)
+		}
+		s.Clusters = append(s.Clusters, k)
+	}
+	for _, v := range g.virtuals() {
+		rt := v.runtime()
+		k := admin.VirtualCluster{Name: v.name, Bootstrap: rt.listen.Bootstrap, Topics: len(rt.env.Catalog.Topics()), Sessions: v.server.Sessions()}
+		for _, c := range rt.clusters {
+			k.Clusters = append(k.Clusters, c.Name)
+		}
+		s.VirtualClusters = append(s.VirtualClusters, k)
+	}
+	return s
+}
+
+// Config is the configuration in force and how it came to be.
+func (o operator) Config() admin.Config {
+	g := o.g
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c := admin.Config{
+		Revision: g.snapshot.Revision, File: g.snapshot.Path, Config: g.snapshot.Masked(), Reloaded: g.reload.At,
+		Errors: []admin.ConfigError{}, Changed: g.changed, Changes: g.changes,
+	}
+	if c.Changes == nil {
+		c.Changes = []admin.Change{}
+	}
+	var positioned config.Errors
+	switch {
+	case errors.As(g.reload.err, &positioned):
+		for _, e := range positioned {
+			c.Errors = append(c.Errors, admin.ConfigError{Line: e.Line, Column: e.Col, Path: e.Path, Message: e.Msg})
+		}
+	case g.reload.err != nil:
+		c.Errors = append(c.Errors, admin.ConfigError{Message: g.reload.err.Error()})
+	}
+	return c
+}
+
+// virtual finds a virtual cluster by name; "" is the only one.
+func (o operator) virtual(name string) (*virtual, error) {
+	all := o.g.virtuals()
+	for _, v := range all {
+		if v.name == name || name == "" && len(all) == 1 {
+			return v, nil
+		}
+	}
+	return nil, &admin.Error{Status: http.StatusNotFound, Message: "no virtual cluster " + name + "; the file names them under virtual_clusters"}
+}
+
+// Topics lists the topics of a virtual cluster.
+func (o operator) Topics(ctx context.Context, vc string) ([]admin.Topic, error) {
+	v, err := o.virtual(vc)
+	if err != nil {
+		return nil, err
+	}
+	rt := v.runtime()
+	return o.survey(ctx, v, rt, rt.env.Catalog.Topics()), nil
+}
+
+// Topic is one topic.
+func (o operator) Topic(ctx context.Context, vc, topic string) (admin.Topic, error) {
+	v, err := o.virtual(vc)
+	if err != nil {
+		return admin.Topic{}, err
+	}
+	rt := v.runtime()
+	t := rt.env.Catalog.Topic(topic)
+	if t == nil || rt.hides(topic) {
+		return admin.Topic{}, &admin.Error{Status: http.StatusNotFound, Message: "the virtual cluster does not know the topic " + topic}
+	}
+	return o.survey(ctx, v, rt, []*catalog.Topic{t})[0], nil
+}
+
+func (o operator) survey(ctx context.Context, v *virtual, rt *runtime, topics []*catalog.Topic) []admin.Topic {
+	out := []admin.Topic{}
+	for _, s := range o.g.runner.Survey(ctx, o.g.failoverEnv(rt), topics) {
+		t := s.Topic
+		wanted, _, _ := rt.place(t.Name)
+		k := admin.Topic{
+			VirtualCluster: v.name, Name: t.Name, ID: uuid(t.ID), Home: t.Home, Wanted: wanted, Names: t.Names, Generation: t.Generation,
+			Partitions: []admin.Partition{}, Copies: []admin.Copy{}, Missing: t.Missing,
+		}
+		if c := rt.env.Cluster(t.Home); c != nil {
+			k.Reachable = c.Reachable()
+		}
+		for p, e := range s.Partitions {
+			k.Partitions = append(k.Partitions, admin.Partition{Partition: p, Start: e.Start, End: e.End})
+		}
+		for _, c := range s.Copies {
+			x := admin.Copy{Cluster: c.Cluster, Compared: c.Compared, Problem: c.Problem, Partitions: []admin.CopyPartition{}}
+			for p, y := range c.Partitions {
+				z := admin.CopyPartition{Partition: p, Start: y.Start, End: y.End, Lag: y.Lag, ComparedFrom: y.ComparedFrom, ComparedTo: y.ComparedTo}
+				if y.Known {
+					z.Delta = &y.Delta
+				}
+				x.Lag += y.Lag
+				x.Partitions = append(x.Partitions, z)
+			}
+			if slices.ContainsFunc(x.Partitions, func(p admin.CopyPartition) bool { return p.Lag < 0 }) {
+				x.Lag = admin.Unknown
+			}
+			k.Copies = append(k.Copies, x)
+		}
+		out = append(out, k)
+	}
+	return out
+}
+
+// Groups lists the groups of a virtual cluster with their positions.
+func (o operator) Groups(ctx context.Context, vc string) (admin.Groups, error) {
+	v, err := o.virtual(vc)
+	if err != nil {
+		return admin.Groups{}, err
+	}
+	rt := v.runtime()
+	env := o.g.failoverEnv(rt)
+	groups, err := failover.Groups(ctx, env)
+	out := admin.Groups{Groups: []admin.Group{}}
+	if err != nil {
+		out.Problem = err.Error()
+	}
+	standing := map[string]failover.Standing{}
+	for _, s := range o.g.runner.Survey(ctx, env, rt.env.Catalog.Topics()) {
+		standing[s.Topic.Name] = s
+	}
+	for _, g := range groups {
+		name, ok := strings.CutPrefix(g.Name, rt.prefix())
+		if !ok {
+			continue // another virtual cluster's
+		}
+		k := admin.Group{Name: name, Home: g.Cluster, State: g.State, Positions: []admin.Position{}}
+		for _, p := range g.Positions {
+			s := standing[p.Topic.Name]
+			x := admin.Position{Topic: p.Topic.Name, Partition: p.Partition, Offset: p.Offset, End: admin.Unknown, Held: map[string]admin.Held{}}
+			if int(p.Partition) < len(s.Partitions) {
+				x.End = s.Partitions[p.Partition].End
+			}
+			for _, c := range s.Copies {
+				x.Held[c.Cluster] = admin.HeldUnknown
+				if int(p.Partition) >= len(c.Partitions) {
+					continue
+				}
+				switch holds, known := p.Held(c.Partitions[p.Partition]); {
+				case known && holds:
+					x.Held[c.Cluster] = admin.HeldYes
+				case known:
+					x.Held[c.Cluster] = admin.HeldNo
+				}
+			}
+			switch {
+			case x.End < 0 || k.Lag < 0:
+				k.Lag = admin.Unknown
+			default:
+				k.Lag += max(x.End-x.Offset, 0)
+			}
+			k.Positions = append(k.Positions, x)
+		}
+		out.Groups = append(out.Groups, k)
+	}
+	return out, nil
+}
+
+// Clients lists the sessions by their number.
+func (o operator) Clients() []admin.Client {
+	out := []admin.Client{}
+	for _, v := range o.g.virtuals() {
+		for _, c := range v.server.Clients() {
+			software, version, _ := strings.Cut(c.Software, " ")
+			out = append(out, admin.Client{
+				ID: c.ID, VirtualCluster: v.name, Address: c.Address, ClientID: c.Name, Software: software, SoftwareVersion: version,
+				Cluster: c.Cluster, Node: c.Node, Since: c.Since, InFlight: c.InFlight, Requests: c.Requests, BytesIn: c.In, BytesOut: c.Out,
+			})
+		}
+	}
+	slices.SortFunc(out, func(a, b admin.Client) int { return int(a.ID) - int(b.ID) })
+	return out
+}
+
+// Traffic counts requests.
+func (o operator) Traffic() []admin.Traffic {
+	out := []admin.Traffic{}
+	for _, v := range o.g.virtuals() {
+		t := admin.Traffic{VirtualCluster: v.name, APIs: []admin.APITraffic{}}
+		for _, a := range v.server.Traffic() {
+			t.APIs = append(t.APIs, admin.APITraffic{API: a.Name, Requests: a.Requests, BytesIn: a.In, BytesOut: a.Out, Latency: a.Latency})
+		}
+		out = append(out, t)
+	}
+	return out
+}
+
+// Plugins lists the interceptors of every chain, top to bottom, with what they say of themselves.
+func (o operator) Plugins() []admin.Plugin {
+	out := []admin.Plugin{}
+	for _, v := range o.g.virtuals() {
+		for _, m := range v.runtime().chain.All() {
+			s := admin.Plugin{VirtualCluster: v.name, Interceptor: m.Name}
+			if r, ok := m.Interceptor.(plugin.Reporter); ok {
+				s.Status = r.Report()
+			}
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// Moves lists all moves.
+func (o operator) Moves() []failover.Report { return o.g.runner.Moves() }
+
+// Plan says what moves would do now.
+func (o operator) Plan(ctx context.Context, m admin.Move) ([]failover.Plan, error) {
+	rt, err := o.resolve(&m)
+	if err != nil {
+		return nil, err
+	}
+	plans := []failover.Plan{}
+	for _, t := range m.Topics {
+		plans = append(plans, o.g.runner.Plan(ctx, o.g.failoverEnv(rt), t, m.To))
+	}
+	return plans, nil
+}
+
+// Start makes the edit that moves topics.
+func (o operator) Start(ctx context.Context, revision string, m admin.Move) (admin.Started, error) {
+	rt, err := o.resolve(&m)
+	if err != nil {
+		return admin.Started{}, err
+	}
+	p := rt.chain.Placement()
+	var edits []config.Edit
+	if m.From != "" {
+		if b, ok := p.(interface {
+			LeaveCluster(from, to string) []config.Edit
+		}); ok {
+			edits = b.LeaveCluster(m.From, m.To)
+		}
+	} else {
+		for _, t := range m.Topics { // what the general rules don't move gets a rule of its own
+			edits = append(edits, p.SetHome(t, m.To, "")...)
+		}
+	}
+	opts := failover.Options{Edited: func(t string) bool { return slices.Contains(m.Topics, t) }, Unplanned: m.Unplanned, Atomic: m.Atomic}
+	if err := o.edit(ctx, revision, edits, opts); err != nil {
+		return admin.Started{}, err
+	}
+	return admin.Started{VirtualCluster: m.VirtualCluster, Topics: m.Topics, To: m.To}, nil
+}
+
+// Abort takes the edit behind a move back.
+func (o operator) Abort(ctx context.Context, revision, id string) (failover.Report, error) {
+	find := func() (failover.Report, bool) {
+		all := o.g.runner.Moves()
+		i := slices.IndexFunc(all, func(r failover.Report) bool { return r.ID == id })
+		if i < 0 {
+			return failover.Report{}, false
+		}
+		return all[i], true
+	}
+	rep, ok := find()
+	switch {
+	case !ok:
+		return rep, &admin.Error{Status: http.StatusNotFound, Message: "no move " + id}
+	case rep.Phase.Committed() || !rep.Ended.IsZero():
+		return rep, &admin.Error{Status: http.StatusConflict, Message: fmt.Sprintf("the move is %s: to have the topic back on %s, move it there", rep.Phase, rep.From)}
+	}
+	v, err := o.virtual(rep.VirtualCluster)
+	if err != nil {
+		return rep, err
+	}
+	edits := v.runtime().chain.Placement().SetHome(rep.Topic, rep.From, "")
+	if err := o.edit(ctx, revision, edits, failover.Options{Edited: func(t string) bool { return t == rep.Topic }}); err != nil {
+		return rep, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, abortWait)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for rep.Ended.IsZero() && ctx.Err() == nil {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+		rep, _ = find()
+	}
+	if rep.Phase.Committed() {
+		return rep, &admin.Error{Status: http.StatusConflict, Message: "the move was committed before the edit came into force; a move back has begun"}
+	}
+	return rep, nil
+}
+
+// edit makes edits of the revision that they are meant for.
+func (o operator) edit(ctx context.Context, revision string, edits []config.Edit, opts failover.Options) error {
+	err := o.g.editFile(context.WithoutCancel(ctx), revision, edits, opts)
+	var own *admin.Error
+	switch {
+	case err == nil, errors.As(err, &own):
+		return err
+	case errors.Is(err, config.ErrReadOnly):
+		return &admin.Error{Status: http.StatusConflict, Message: err.Error() + ": edit it where it comes from (a ConfigMap, a repository)"}
+	}
+	return &admin.Error{Status: http.StatusConflict, Message: err.Error()}
+}
+
+// resolve checks what is asked, and completes it: the virtual cluster, names for aliases, and the topics that live on
+// From.
+func (o operator) resolve(m *admin.Move) (*runtime, error) {
+	if all := o.g.virtuals(); m.VirtualCluster == "" && len(all) == 1 {
+		m.VirtualCluster = all[0].name
+	}
+	_, rt, p, err := o.g.placement(m.VirtualCluster)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range []*string{&m.To, &m.From} {
+		if *c == "" {
+			continue
+		}
+		known, ok := o.g.Snapshot().Cluster(*c)
+		if !ok {
+			return nil, &admin.Error{Status: 400, Message: fmt.Sprintf("no cluster %q", *c)}
+		}
+		*c = known.Name
+	}
+	if m.To == "" || (m.From == "") == (len(m.Topics) == 0) {
+		return nil, &admin.Error{Status: 400, Message: "name the target, and either topics or the cluster that is to be left"}
+	}
+	if m.From != "" {
+		m.Topics = nil
+	}
+	for _, t := range rt.env.Catalog.Topics() {
+		if m.From != "" && t.Home == m.From && p.Home(t.Name).Shown {
+			m.Topics = append(m.Topics, t.Name)
+		}
+	}
+	slices.Sort(m.Topics)
+	return rt, nil
+}

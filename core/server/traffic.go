@@ -1,0 +1,113 @@
+package server
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/telemetry"
+)
+
+// traffic counts the answered requests of a virtual cluster, by API. It only grows: rates are differences.
+type traffic [kmsg.MaxKey + 1]struct {
+	requests, in, out atomic.Int64
+	latency           telemetry.Latency
+}
+
+// APITraffic is what was answered of one API since the gateway started.
+type APITraffic struct {
+	Key      kmsg.Key
+	Name     string
+	Requests int64
+	In, Out  int64 // bytes
+	// Latency is from the arrival of a request until its answer is due to be written.
+	Latency telemetry.Histogram
+}
+
+// Client is a session as operators see it.
+type Client struct {
+	ID      uint64
+	Address string
+	// Name is the client id of its last request.
+	Name string
+	// Software is what the client says of itself in ApiVersions, name and version with a space between.
+	Software string
+	// Cluster and Node are what the address stands for that the client dialled; Node is plugin.AnyNode
+	// on the bootstrap address.
+	Cluster  string
+	Node     int32
+	Since    time.Time
+	InFlight int
+	Requests int64
+	In, Out  int64 // bytes
+}
+
+// counters are what a session counts of itself.
+type counters struct {
+	since             time.Time
+	name              atomic.Pointer[string]
+	requests, in, out atomic.Int64
+}
+
+// arrives counts a request when it is read.
+func (s *session) arrives(h kafka.Header, size int) {
+	if h.ClientID != s.clientID || s.count.name.Load() == nil {
+		name := h.ClientID // not h, which would be allocated for each request
+		s.clientID = name
+		s.count.name.Store(&name)
+	}
+	s.count.requests.Add(1)
+	s.count.in.Add(int64(size))
+}
+
+// leaves counts a request when its answer, if it has one, is due to be written.
+func (s *session) leaves(sl *slot) {
+	s.count.out.Add(int64(sl.out))
+	t := &s.server.traffic[sl.key]
+	t.requests.Add(1)
+	t.in.Add(int64(sl.size))
+	t.out.Add(int64(sl.out))
+	t.latency.Record(time.Since(sl.arrived))
+}
+
+// Traffic lists the APIs that were asked for, by key.
+func (s *Server) Traffic() []APITraffic {
+	var out []APITraffic
+	for k := range s.traffic {
+		t := &s.traffic[k]
+		if n := t.requests.Load(); n > 0 {
+			out = append(out, APITraffic{kmsg.Key(k), kmsg.NameForKey(int16(k)), n, t.in.Load(), t.out.Load(), t.latency.Histogram()})
+		}
+	}
+	return out
+}
+
+// Clients lists the sessions, in no order.
+func (s *Server) Clients() []Client {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]Client, 0, len(s.sessions))
+	for ss := range s.sessions {
+		out = append(out, ss.client())
+	}
+	return out
+}
+
+func (s *session) client() Client {
+	c := Client{
+		ID: s.shared.ID, Address: s.shared.Remote.String(), Since: s.count.since, InFlight: int(s.inFlight.Load()),
+		Requests: s.count.requests.Load(), In: s.count.in.Load(), Out: s.count.out.Load(),
+	}
+	if name := s.count.name.Load(); name != nil {
+		c.Name = *name
+	}
+	if software := s.shared.Software.Load(); software != nil {
+		c.Software = *software
+	}
+	s.mu.Lock() // a TLS handshake may find the node just now
+	defer s.mu.Unlock()
+	c.Cluster, c.Node = s.shared.Cluster, s.shared.Node
+	return c
+}
