@@ -468,51 +468,6 @@ func (g *Gate) release() {
 	}
 }
 
-// HoldReads makes AwaitReads wait until OpenReads.
-func (g *Gate) HoldReads() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.reads == nil {
-		g.reads = make(chan struct{})
-	}
-}
-
-// OpenReads ends HoldReads.
-func (g *Gate) OpenReads() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.reads != nil {
-		close(g.reads)
-		g.reads = nil
-	}
-}
-
-// AwaitReads waits while a move holds positions of the topic (ListOffsets, OffsetForLeaderEpoch):
-// their answers would be of the old home. It gives req's turn on before it waits.
-func (g *Gate) AwaitReads(ctx context.Context, req *Request) error {
-	g.mu.Lock()
-	c := g.reads
-	if c != nil && req.Trace != nil {
-		reason, by := g.why()
-		defer func(began time.Time) { req.Trace.Held(began, reason, by) }(time.Now())
-	}
-	g.mu.Unlock()
-	if c == nil {
-		return nil
-	}
-	req.Queued()
-	t := time.NewTimer(time.Until(req.Arrived.Add(time.Duration(g.limit.Load()))))
-	defer t.Stop()
-	select {
-	case <-c:
-		return nil
-	case <-t.C:
-		return ErrHeldTooLong
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // Waiting is how many produces wait.
 func (g *Gate) Waiting() int {
 	g.mu.Lock()

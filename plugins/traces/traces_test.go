@@ -1,0 +1,50 @@
+package traces
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/testing/kafkatest"
+	"github.com/sluice-gateway/sluice/testing/plugintest"
+)
+
+func TestOnlyRecordsWithoutAContextGetOne(t *testing.T) {
+	plain := kafka.Batch(kafkatest.Batch(200))
+	first, err := injected(plain, []byte("ours"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range kafka.Batches(first) {
+		list, err := kafka.Records(b)
+		if err != nil || len(list) != 1 || len(list[0].Headers) != 1 || list[0].Headers[0].Key != "traceparent" || string(list[0].Headers[0].Value) != "ours" {
+			t.Fatalf("%+v %v", list, err)
+		}
+		if !b.ValidCRC() || b.ProducerID() != plain.ProducerID() || b.BaseSequence() != plain.BaseSequence() {
+			t.Error("the batch is not the same any more")
+		}
+	}
+	again, err := injected(first, []byte("another"))
+	if err != nil || !bytes.Equal(again, first) {
+		t.Errorf("a context was replaced: %v", err)
+	}
+	for name, broken := range map[string][]byte{"cut": plain[:len(plain)-3], "followed by more": append(bytes.Clone(plain), 1, 2, 3), "empty": {}} {
+		if got, err := injected(broken, []byte("ours")); err != nil || !bytes.Equal(got, broken) {
+			t.Errorf("%s: changed, %v", name, err)
+		}
+	}
+}
+
+func TestConfiguration(t *testing.T) {
+	for yaml, right := range map[string]bool{"{inject: missing}": true, "{inject: all}": false, "{}": false, "{inject: missing, more: 1}": false} {
+		i, err := New(plugintest.Section(t, yaml))
+		if (err == nil) != right {
+			t.Errorf("%s: %v", yaml, err)
+		}
+		if right && (!i.Keys().Has(kmsg.Produce) || i.Keys().Has(kmsg.Fetch)) {
+			t.Error("it stands in the wrong rows")
+		}
+	}
+}
