@@ -38,6 +38,7 @@ func newAdmin(g *Gateway, addr string) (*httpAPI, error) {
 		"GET /routes":                            a.routes,
 		"GET /moves":                             a.moves,
 		"GET /plugins":                           a.plugins,
+		"GET /metrics":                           g.metrics.Handler().ServeHTTP,
 		"GET /topicMappings/{tenant}":            a.listMappings,
 		"POST /topicMappings/{tenant}/{topic}":   a.setMapping,
 		"PUT /topicMappings/{tenant}/{topic}":    a.setMapping,

@@ -56,6 +56,7 @@ type Gateway struct {
 	mu       sync.Mutex
 	snapshot *config.Snapshot
 	tracer   *telemetry.Tracer
+	metrics  *telemetry.Metrics
 	clusters map[string]*upstream.Cluster
 	virtual  map[string]*virtual
 	reload   reloadResult
@@ -97,6 +98,10 @@ func Start(ctx context.Context, o Options) (*Gateway, error) {
 		return fail(err)
 	}
 	if g.ids, err = state.NewProducerIDs(g.catalog); err != nil {
+		return fail(err)
+	}
+	table := newMetricTable()
+	if g.metrics, err = telemetry.NewMetrics(g.started, func() []telemetry.Sample { return g.collect(table) }); err != nil {
 		return fail(err)
 	}
 	g.memory = server.NewMemory(memoryLimit(snap))
@@ -199,7 +204,7 @@ func (g *Gateway) Close() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), tracesWait)
 	defer cancel()
-	return errors.Join(append(errs, g.tracer.Close(ctx), g.store.Close())...)
+	return errors.Join(append(errs, g.tracer.Close(ctx), g.metrics.Close(ctx), g.store.Close())...)
 }
 
 // AdminAddr is where the admin API listens, or nil.

@@ -35,6 +35,14 @@ func (b *ResponseBody) ErrorCode() int16 {
 	return firstCode(reflect.ValueOf(msg).Elem())
 }
 
+// KnownErrorCode is ErrorCode for a body that somebody has looked into already, and 0 for others.
+func (b *ResponseBody) KnownErrorCode() int16 {
+	if b.msg == nil && !b.viewed {
+		return 0
+	}
+	return b.ErrorCode()
+}
+
 func firstCode(v reflect.Value) int16 {
 	if f := v.FieldByName("ErrorCode"); f.IsValid() && f.Kind() == reflect.Int16 && f.Int() != 0 {
 		return int16(f.Int())

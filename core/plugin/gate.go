@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
 // ErrHeldTooLong is what requests get that waited in a gate past their time limit. All requests
@@ -26,6 +28,9 @@ var ErrClientGone = errors.New("client gone")
 type Gates struct {
 	// Readers knows where consumers read.
 	Readers Readers
+
+	// Waits is how long requests have waited in gates.
+	Waits telemetry.Latency
 
 	limit atomic.Int64 // time.Duration
 	mu    sync.RWMutex
@@ -54,7 +59,7 @@ func (g *Gates) Gate(topic string) *Gate {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if gate = g.gates[topic]; gate == nil {
-		gate = &Gate{limit: &g.limit, holders: map[any]struct{}{}}
+		gate = &Gate{limit: &g.limit, waits: &g.Waits, holders: map[any]struct{}{}}
 		g.gates[topic] = gate
 	}
 	return gate
@@ -80,6 +85,7 @@ func (g *Gates) Announce() {
 // while somebody holds it. A gate never keeps a session's turn.
 type Gate struct {
 	limit *atomic.Int64 // of its Gates
+	waits *telemetry.Latency
 
 	mu      sync.Mutex
 	holders map[any]struct{}
@@ -245,10 +251,12 @@ func (g *Gate) wait(ctx context.Context, req *Request, back *Pass, queued func()
 	if len(g.holders) == 0 && !g.releasing {
 		g.release()
 	}
-	if req.Trace != nil {
-		reason, by := g.why()
-		defer func(began time.Time) { req.Trace.Held(began, reason, by) }(time.Now())
-	}
+	began := time.Now()
+	reason, by := g.why()
+	defer func() {
+		g.waits.Record(time.Since(began))
+		req.Trace.Held(began, reason, by)
+	}()
 	g.mu.Unlock()
 	req.Queued()
 	if queued != nil {

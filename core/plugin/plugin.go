@@ -7,6 +7,7 @@ package plugin
 
 import (
 	"context"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -130,6 +131,21 @@ type Titled interface {
 // Reporter is implemented by interceptors that have something to say of themselves, as JSON.
 type Reporter interface {
 	Report() any
+}
+
+// Measures are what a WASM guest has cost.
+type Measures struct {
+	Name                      string
+	Calls, Failures, Replaced int64
+	Busy                      time.Duration
+	Instances, DroppedLines   int
+	InstanceBytes             uint32
+	LeftAlone                 bool
+}
+
+// Measured is implemented by interceptors that run a guest.
+type Measured interface {
+	Measure() Measures
 }
 
 // Watched is implemented by interceptors that are built from files: when one changes, they are built anew.

@@ -375,6 +375,9 @@ func (s *session) failure(req *plugin.Request, err error) (*plugin.Response, err
 // answer fills a slot and writes every answer that is due. A nil response writes nothing.
 func (s *session) answer(sl *slot, resp *plugin.Response) {
 	s.inFlight.Add(-1)
+	if resp != nil {
+		sl.code = resp.Body.KnownErrorCode()
+	}
 	s.mu.Lock()
 	sl.done, sl.resp = true, resp
 	if s.dropped {

@@ -21,6 +21,7 @@ type slot struct {
 	size    int    // of what was received
 	out     int    // of what was written
 	arrived time.Time
+	code    int16 // the first error code of the answer, if it is known
 	done    bool
 	resp    *plugin.Response // nil: nothing is written
 	fetch   fetchAnswer
@@ -56,7 +57,7 @@ func (s *Server) slot(ss *session, rt *Runtime, h kafka.Header, frame []byte) *s
 		}
 	}
 	sl.session, sl.rt, sl.key, sl.version, sl.corr, sl.frame, sl.arrived = ss, rt, h.Key, h.Version, h.CorrelationID, frame, time.Now()
-	sl.size, sl.out = len(frame), 0
+	sl.size, sl.out, sl.code = len(frame), 0, 0
 	return sl
 }
 

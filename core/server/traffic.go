@@ -1,6 +1,7 @@
 package server
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 type traffic [kmsg.MaxKey + 1]struct {
 	requests, in, out atomic.Int64
 	latency           telemetry.Latency
+	errors            sync.Map // int16 code -> *atomic.Int64
 }
 
 // APITraffic is what was answered of one API since the gateway started.
@@ -24,6 +26,9 @@ type APITraffic struct {
 	In, Out  int64 // bytes
 	// Latency is from the arrival of a request until its answer is due to be written.
 	Latency telemetry.Histogram
+	Sum     time.Duration
+	// Errors counts answers by their first error code. Answers that no interceptor looks into are not counted.
+	Errors map[int16]int64
 }
 
 // Client is a session as operators see it.
@@ -70,6 +75,13 @@ func (s *session) leaves(sl *slot) {
 	t.in.Add(int64(sl.size))
 	t.out.Add(int64(sl.out))
 	t.latency.Record(time.Since(sl.arrived))
+	if sl.code != 0 {
+		n, ok := t.errors.Load(sl.code)
+		if !ok {
+			n, _ = t.errors.LoadOrStore(sl.code, new(atomic.Int64))
+		}
+		n.(*atomic.Int64).Add(1)
+	}
 }
 
 // Traffic lists the APIs that were asked for, by key.
@@ -78,7 +90,15 @@ func (s *Server) Traffic() []APITraffic {
 	for k := range s.traffic {
 		t := &s.traffic[k]
 		if n := t.requests.Load(); n > 0 {
-			out = append(out, APITraffic{kmsg.Key(k), kmsg.NameForKey(int16(k)), n, t.in.Load(), t.out.Load(), t.latency.Histogram()})
+			a := APITraffic{
+				Key: kmsg.Key(k), Name: kmsg.NameForKey(int16(k)), Requests: n, In: t.in.Load(), Out: t.out.Load(),
+				Latency: t.latency.Histogram(), Sum: t.latency.Sum(), Errors: map[int16]int64{},
+			}
+			t.errors.Range(func(code, n any) bool {
+				a.Errors[code.(int16)] = n.(*atomic.Int64).Load()
+				return true
+			})
+			out = append(out, a)
 		}
 	}
 	return out

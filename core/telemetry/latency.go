@@ -11,11 +11,20 @@ import (
 const latencyBuckets = 100
 
 // Latency counts durations in buckets that grow with them, so that a quantile is off by a fifth at most.
-// Counting is one atomic addition.
-type Latency struct{ buckets [latencyBuckets]atomic.Int64 }
+// Counting is two atomic additions.
+type Latency struct {
+	buckets [latencyBuckets]atomic.Int64
+	sum     atomic.Int64
+}
 
 // Record counts a duration.
-func (l *Latency) Record(d time.Duration) { l.buckets[bucket(d)].Add(1) }
+func (l *Latency) Record(d time.Duration) {
+	l.buckets[bucket(d)].Add(1)
+	l.sum.Add(int64(d))
+}
+
+// Sum is all durations together.
+func (l *Latency) Sum() time.Duration { return time.Duration(l.sum.Load()) }
 
 func bucket(d time.Duration) int {
 	us := uint64(max(d.Microseconds(), 0))

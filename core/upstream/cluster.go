@@ -19,6 +19,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/telemetry"
 	"github.com/sluice-gateway/sluice/core/wire"
 )
 
@@ -45,7 +46,8 @@ type Cluster struct {
 
 	topology  atomic.Pointer[plugin.Topology]
 	reachable atomic.Bool
-	healthy   atomic.Int64 // unix nanoseconds of the last answer
+	latency   telemetry.Latency // of sessions' requests, from queueing to the answer
+	healthy   atomic.Int64      // unix nanoseconds of the last answer
 	settled   atomic.Bool
 	live      atomic.Pointer[[]int32] // the nodes that the cluster listed last
 	kick      chan struct{}
@@ -430,3 +432,8 @@ func (c *Cluster) breakLinks(why error) {
 
 // Settled reports that the cluster has been asked once, whatever came of it.
 func (c *Cluster) Settled() bool { return c.settled.Load() }
+
+// Latency is how long brokers took to answer sessions' requests, and all of it together.
+func (c *Cluster) Latency() (telemetry.Histogram, time.Duration) {
+	return c.latency.Histogram(), c.latency.Sum()
+}

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"time"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
@@ -17,6 +18,7 @@ type trip struct {
 	node    int32
 
 	// Of Start: who is answered, and with which context the request is repeated.
+	began  time.Time
 	ctx    context.Context
 	answer func(*plugin.Response, error)
 	// Of exchange.
@@ -39,7 +41,7 @@ func (e *End) trip(req *plugin.Request, c *Cluster, node int32) *trip {
 		// Bound once: a closure per request would be an allocation.
 		t.call.encode, t.done, t.resp.Release = t.encode, t.replied, t.free
 	}
-	t.req, t.cluster, t.node = req, c, node
+	t.req, t.cluster, t.node, t.began = req, c, node, time.Now()
 	return t
 }
 
@@ -78,6 +80,7 @@ func (t *trip) replied(frame, body []byte, err error) {
 // finish answers. A trip that was given up (its session has ended, its topic has moved) is answered into
 // its channel, where nobody takes it.
 func (t *trip) finish(resp *plugin.Response, err error) {
+	t.cluster.latency.Record(time.Since(t.began))
 	if t.trip != nil {
 		t.trip.End(t.came, t.link.peer(), err)
 	}

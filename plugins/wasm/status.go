@@ -1,6 +1,11 @@
 package wasm
 
-import "slices"
+import (
+	"slices"
+	"time"
+
+	"github.com/sluice-gateway/sluice/core/plugin"
+)
 
 // Status is what operators see of a guest.
 type Status struct {
@@ -26,5 +31,15 @@ func (w *Wasm) Report() any {
 	return Status{
 		Name: g.Name, Version: g.Version, Digest: g.Digest, Called: g.Called.Load(), Failed: g.Failed.Load(), Replaced: g.Replaced.Load(),
 		BusyMS: g.Busy.Load() / 1e6, Instances: n, Memory: memory, Stored: g.store.Used(), Open: g.breaker.open(), Lost: g.lines.lost(), Metrics: slices.Clip(g.metrics.All()),
+	}
+}
+
+// Measure is for plugin.Measured.
+func (w *Wasm) Measure() plugin.Measures {
+	g := w.guest()
+	n, memory := g.Instances()
+	return plugin.Measures{
+		Name: g.Name, Calls: g.Called.Load(), Failures: g.Failed.Load(), Replaced: g.Replaced.Load(), Busy: time.Duration(g.Busy.Load()),
+		Instances: n, DroppedLines: g.lines.lost(), InstanceBytes: memory, LeftAlone: g.breaker.open(),
 	}
 }
