@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/rulefmt"
 	"github.com/prometheus/prometheus/promql/parser"
 	"gopkg.in/yaml.v3"
@@ -108,7 +107,6 @@ func TestProblemsAreFound(t *testing.T) {
 }
 
 func TestAlerts(t *testing.T) {
-	model.NameValidationScheme = model.UTF8Validation
 	groups, errs := rulefmt.Parse([]byte(read(t, dir+"alerts.yaml")), false)
 	for _, err := range errs {
 		t.Fatal(err)
