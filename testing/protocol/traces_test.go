@@ -276,7 +276,8 @@ func TestSlowRequestsAreTracedWithoutSampling(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- p.ProduceSync(h.ctx, &kgo.Record{Topic: "orders", Value: []byte("slow")}).FirstErr() }()
 	h.wait("the produce", func() bool { return gate.Waiting() == 1 })
-	time.Sleep(400 * time.Millisecond)
+	began := time.Now()
+	h.wait("the produce to be slow", func() bool { return time.Since(began) > 400*time.Millisecond })
 	gate.Release(t)
 	if err := <-done; err != nil {
 		t.Fatal(err)
