@@ -77,10 +77,11 @@ type Failover struct {
 	IgnoreHeaders []string `koanf:"ignore_headers"`
 }
 
-// Telemetry configures logs and traces.
+// Telemetry configures logs, traces and metrics.
 type Telemetry struct {
-	Log    Log    `koanf:"log"`
-	Traces Traces `koanf:"traces"`
+	Log     Log     `koanf:"log"`
+	Traces  Traces  `koanf:"traces"`
+	Metrics Metrics `koanf:"metrics"`
 }
 
 // Log configures the log on standard error.
@@ -98,6 +99,16 @@ type Traces struct {
 	// Errors also traces requests that are answered with an error, Slower those that take longer.
 	Errors bool          `koanf:"errors"`
 	Slower time.Duration `koanf:"slower"`
+}
+
+// Metrics configures what is shown of topics, and the export of metrics over OTLP: without an endpoint there is none.
+type Metrics struct {
+	Endpoint string        `koanf:"endpoint"`
+	Protocol string        `koanf:"protocol"` // grpc or http
+	Insecure bool          `koanf:"insecure"`
+	Interval time.Duration `koanf:"interval"` // 0: as the OTEL_* variables say
+	// Topics are globs of the virtual topics whose partitions have series of their own.
+	Topics []string `koanf:"topics"`
 }
 
 // Cluster is a physical cluster.

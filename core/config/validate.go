@@ -2,6 +2,7 @@ package config
 
 import (
 	"net"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -189,7 +190,7 @@ func (s *Snapshot) validateNumbers(v *validator) {
 	for path, n := range map[string]int64{
 		"limits.process_bytes": l.ProcessBytes, "limits.connections": int64(l.Connections), "limits.idle_timeout": int64(l.IdleTimeout), "limits.fetch_session_partitions": int64(l.FetchPartitions),
 		"failover.unreachable": int64(f.Unreachable), "failover.retry_for": int64(f.RetryFor), "failover.max_drain": int64(f.MaxDrain),
-		"telemetry.traces.slower": int64(s.Telemetry.Traces.Slower), "failover.compare_limit": f.CompareLimit, "failover.calm": int64(f.Calm), "admin.delete_grace": int64(s.Admin.DeleteGrace),
+		"telemetry.traces.slower": int64(s.Telemetry.Traces.Slower), "telemetry.metrics.interval": int64(s.Telemetry.Metrics.Interval), "failover.compare_limit": f.CompareLimit, "failover.calm": int64(f.Calm), "admin.delete_grace": int64(s.Admin.DeleteGrace),
 	} {
 		if n < 0 {
 			v.bad(strings.Split(path, "."), "must not be negative")
@@ -204,7 +205,14 @@ func (s *Snapshot) validateNumbers(v *validator) {
 	if !slices.Contains([]string{"text", "json"}, s.Telemetry.Log.Format) {
 		v.bad([]string{"telemetry", "log", "format"}, "%q is not one of text, json", s.Telemetry.Log.Format)
 	}
-	if !slices.Contains([]string{"", "grpc", "http"}, s.Telemetry.Traces.Protocol) {
-		v.bad([]string{"telemetry", "traces", "protocol"}, "%q is not one of grpc, http", s.Telemetry.Traces.Protocol)
+	for signal, protocol := range map[string]string{"traces": s.Telemetry.Traces.Protocol, "metrics": s.Telemetry.Metrics.Protocol} {
+		if !slices.Contains([]string{"", "grpc", "http"}, protocol) {
+			v.bad([]string{"telemetry", signal, "protocol"}, "%q is not one of grpc, http", protocol)
+		}
+	}
+	for i, glob := range s.Telemetry.Metrics.Topics {
+		if _, err := path.Match(glob, ""); err != nil || glob == "" {
+			v.bad([]string{"telemetry", "metrics", "topics", strconv.Itoa(i)}, "%q is not a glob", glob)
+		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/console"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
 // httpAPI is what operators use, on a listener of its own: version 1 of the API and, older than it, routes as a
@@ -38,7 +39,7 @@ func newAdmin(g *Gateway, addr string) (*httpAPI, error) {
 		"GET /routes":                            a.routes,
 		"GET /moves":                             a.moves,
 		"GET /plugins":                           a.plugins,
-		"GET /metrics":                           g.metrics.Handler().ServeHTTP,
+		"GET /metrics":                           telemetry.Prometheus(g.started, g.collect).ServeHTTP,
 		"GET /topicMappings/{tenant}":            a.listMappings,
 		"POST /topicMappings/{tenant}/{topic}":   a.setMapping,
 		"PUT /topicMappings/{tenant}/{topic}":    a.setMapping,

@@ -45,9 +45,17 @@ func (g *Gateway) apply(ctx context.Context, snap *config.Snapshot, o failover.O
 	if err != nil {
 		return err
 	}
+	exporter, err := g.openExport(ctx, snap)
+	if err != nil {
+		g.closeTraces(tracer)
+		return err
+	}
 	built := map[string]*runtime{}
 	undo := func(err error) error {
 		g.closeTraces(tracer)
+		if exporter != g.exporter {
+			g.closing.Go(func() { g.closeExport(exporter) })
+		}
 		for _, rt := range built {
 			rt.close()
 		}
@@ -100,6 +108,11 @@ func (g *Gateway) apply(ctx context.Context, snap *config.Snapshot, o failover.O
 	g.mu.Unlock()
 	if old != tracer {
 		go g.closeTraces(old)
+	}
+	g.useExport(exporter)
+	select {
+	case g.topicsEdited <- struct{}{}:
+	default:
 	}
 	return g.move(ctx, snap, before, o)
 }

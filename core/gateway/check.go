@@ -42,7 +42,7 @@ func Check(ctx context.Context, path string, specs []plugin.Spec) ([]CheckedChai
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{opts: Options{Specs: specs}, log: slog.New(slog.NewTextHandler(io.Discard, nil)), catalog: cat}
+	g := &Gateway{opts: Options{Specs: specs}, log: slog.New(slog.NewTextHandler(io.Discard, nil)), catalog: cat, costs: map[[2]string]*plugin.Cost{}}
 	clusters := map[string]*upstream.Cluster{}
 	for _, c := range snap.Clusters {
 		clusters[c.Name] = upstream.Unwatched(c, cat, &wire.Buffers{})

@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/admin"
@@ -50,13 +51,19 @@ type Gateway struct {
 	admin   *httpAPI
 	started time.Time
 
+	table        *metricTable
+	costs        map[[2]string]*plugin.Cost // by virtual cluster and interceptor; under applying
+	topicsEdited chan struct{}
+	standings    atomic.Pointer[[]standing]
+	closing      sync.WaitGroup // exporters that are not in force any more
+
 	editing  sync.Mutex // one edit at a time: the next is of its result
 	applying sync.Mutex // one apply at a time
 
 	mu       sync.Mutex
 	snapshot *config.Snapshot
 	tracer   *telemetry.Tracer
-	metrics  *telemetry.Metrics
+	exporter *telemetry.Exporter
 	clusters map[string]*upstream.Cluster
 	virtual  map[string]*virtual
 	reload   reloadResult
@@ -85,7 +92,7 @@ func Start(ctx context.Context, o Options) (*Gateway, error) {
 	g := &Gateway{
 		opts: o, log: o.Log, store: store, pool: &wire.Buffers{}, started: time.Now(),
 		clusters: map[string]*upstream.Cluster{}, virtual: map[string]*virtual{}, deletes: map[[2]string]*pendingDelete{},
-		watcher: config.NewWatcher(o.Path),
+		watcher: config.NewWatcher(o.Path), table: newMetricTable(), costs: map[[2]string]*plugin.Cost{}, topicsEdited: make(chan struct{}, 1),
 	}
 	fail := func(err error) (*Gateway, error) {
 		return nil, errors.Join(err, g.Close())
@@ -98,10 +105,6 @@ func Start(ctx context.Context, o Options) (*Gateway, error) {
 		return fail(err)
 	}
 	if g.ids, err = state.NewProducerIDs(g.catalog); err != nil {
-		return fail(err)
-	}
-	table := newMetricTable()
-	if g.metrics, err = telemetry.NewMetrics(g.started, func() []telemetry.Sample { return g.collect(table) }); err != nil {
 		return fail(err)
 	}
 	g.memory = server.NewMemory(memoryLimit(snap))
@@ -148,6 +151,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		}
 	})
 	wg.Go(func() { g.watchFiles(ctx) })
+	wg.Go(func() { g.watchTopics(ctx) })
 	err := g.watcher.Run(ctx, g.Snapshot().Source, func(source []byte) {
 		_ = g.ApplySource(ctx, source, failover.Options{})
 	})
@@ -193,6 +197,8 @@ func (g *Gateway) Close() error {
 	for _, v := range g.virtual {
 		errs = append(errs, v.server.Close())
 	}
+	g.closeExport(g.exporter)
+	g.closing.Wait()
 	if g.runner != nil {
 		errs = append(errs, g.runner.Close())
 	}
@@ -204,7 +210,7 @@ func (g *Gateway) Close() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), tracesWait)
 	defer cancel()
-	return errors.Join(append(errs, g.tracer.Close(ctx), g.metrics.Close(ctx), g.store.Close())...)
+	return errors.Join(append(errs, g.tracer.Close(ctx), g.store.Close())...)
 }
 
 // AdminAddr is where the admin API listens, or nil.

@@ -9,11 +9,12 @@ import (
 	"github.com/sluice-gateway/sluice/core/failover"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/server"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
-// Labels of metrics. Neither topics nor clients are among them, so that their number is bounded by the
-// configuration and by Kafka's APIs and error codes.
+// Labels of metrics. Clients are not among them, and topics only those that telemetry.metrics.topics names, so that the
+// number of series is bounded by the configuration and by Kafka's APIs and error codes.
 const (
 	byVirtualCluster = attribute.Key("virtual_cluster")
 	byAPI            = attribute.Key("api")
@@ -21,78 +22,104 @@ const (
 	byCluster        = attribute.Key("cluster")
 	byPhase          = attribute.Key("phase")
 	byPlanned        = attribute.Key("planned")
+	byInterceptor    = attribute.Key("interceptor")
 	byGuest          = attribute.Key("guest")
 	byRevision       = attribute.Key("revision")
+	byTopic          = attribute.Key("topic")
+	byPartition      = attribute.Key("partition")
 )
 
 // metricTable is every metric of the gateway. METRICS.md beside this file is made from it.
 type metricTable struct {
-	requests, in, out, errors, duration, sessions, inFlight, held     telemetry.Metric
-	upstream, reachable                                               telemetry.Metric
+	requests, in, out, errors                                         telemetry.Metric
+	duration, ownTime, upstreamTime, heldTime, queuedTime             telemetry.Metric
+	sessions, inFlight                                                telemetry.Metric
+	upstream, links, reachable                                        telemetry.Metric
+	interceptor, interceptorFailures                                  telemetry.Metric
 	moves, moved, paused, lost                                        telemetry.Metric
+	lag, delta, comparedFrom, comparedTo, comparedAt, holes           telemetry.Metric
 	guestCalls, guestFailures, guestReplaced, guestBusy, guestLeft    telemetry.Metric
+	guestSwaps, guestFailedSwaps                                      telemetry.Metric
 	guestMemory, guestInstances, guestDropped, revision, reloaded, ok telemetry.Metric
-	memory, started                                                   telemetry.Metric
+	memory, memoryLimit, started                                      telemetry.Metric
 }
 
 func newMetricTable() *metricTable {
 	api, vc, guest := []attribute.Key{byVirtualCluster, byAPI}, []attribute.Key{byVirtualCluster}, []attribute.Key{byVirtualCluster, byGuest}
-	counter := func(name, unit, help string, labels ...attribute.Key) telemetry.Metric {
-		return telemetry.Metric{Name: "sluice." + name, Kind: telemetry.Counter, Unit: unit, Help: help, Labels: labels}
+	copies := []attribute.Key{byVirtualCluster, byTopic, byPartition, byCluster}
+	metric := func(kind telemetry.Kind) func(name, unit, help string, labels ...attribute.Key) telemetry.Metric {
+		return func(name, unit, help string, labels ...attribute.Key) telemetry.Metric {
+			return telemetry.Metric{Name: "sluice." + name, Kind: kind, Unit: unit, Help: help, Labels: labels}
+		}
 	}
-	gauge := func(name, unit, help string, labels ...attribute.Key) telemetry.Metric {
-		return telemetry.Metric{Name: "sluice." + name, Kind: telemetry.Gauge, Unit: unit, Help: help, Labels: labels}
-	}
+	counter, gauge := metric(telemetry.Counter), metric(telemetry.Gauge)
 	durations := func(name, help string, labels ...attribute.Key) telemetry.Metric {
-		return telemetry.Metric{Name: "sluice." + name, Kind: telemetry.Durations, Unit: "s", Help: help, Labels: labels}
+		return metric(telemetry.Durations)(name, "s", help, labels...)
+	}
+	fine := func(name, help string, labels ...attribute.Key) telemetry.Metric {
+		m := durations(name, help, labels...)
+		m.Fine = true
+		return m
 	}
 	return &metricTable{
 		requests:       counter("requests", "", "Requests that were answered.", api...),
 		in:             counter("request.size", "By", "Bytes of the requests that were answered.", api...),
 		out:            counter("response.size", "By", "Bytes of answers.", api...),
 		errors:         counter("errors", "", "Answers with an error, by their first Kafka error. Answers that no interceptor looks into are not counted.", byVirtualCluster, byAPI, byError),
-		duration:       durations("request.duration", "From the arrival of a request until its answer is due to be written.", api...),
-		held:           durations("held.duration", "Waits of requests in the gates of topics: for a move, or for a leader.", vc...),
-		upstream:       durations("upstream.duration", "From queueing a request for a broker until its answer.", byCluster),
+		duration:       durations("request.duration", "From the arrival of a request until its answer is due to be written: the sum of the four below.", api...),
+		ownTime:        fine("request.gateway.duration", "The part of request.duration in the gateway itself, its questions about leaders and coordinators included.", api...),
+		upstreamTime:   durations("request.upstream.duration", "The part of request.duration while a part of the request was at a cluster, of requests that went to one.", api...),
+		heldTime:       durations("request.held.duration", "The part of request.duration while the request waited and no part of it was at a cluster, of requests that waited a millisecond or more: for a move, a leader or a cluster.", api...),
+		queuedTime:     durations("request.queued.duration", "The part of request.duration while the answer was there and an earlier answer of its connection was not, of requests that were overtaken so: Kafka answers in order.", api...),
 		sessions:       gauge("sessions", "", "Connections of clients.", vc...),
 		inFlight:       gauge("in_flight.requests", "", "Requests that are not answered yet.", vc...),
+		upstream:       durations("upstream.duration", "From queueing a request for a broker until its answer; each part of a request that is divided counts.", byCluster),
+		links:          gauge("links", "", "Connections of sessions to brokers of the cluster.", byCluster),
 		reachable:      gauge("cluster.reachable", "", "1 if a broker of the cluster answers, else 0.", byCluster),
+		interceptor:    fine("interceptor.duration", "Own time of an interceptor per request, without what is below it and without waits. One request in 16 is measured and counts for 16.", byVirtualCluster, byInterceptor),
 		moves:          gauge("moves", "", "Moves that have not ended, by phase; pending ones wait for what GET /moves says.", byVirtualCluster, byPhase),
 		moved:          gauge("moves.ended", "", "Moves that have ended, of the last 1,000 of all runs of the gateway, by their last phase: done, or dropped for a newer edit.", byVirtualCluster, byPhase, byPlanned),
 		paused:         gauge("move.pause", "s", "How long the last move that was done held produces.", vc...),
 		lost:           gauge("move.possible_loss", "", "Records that the last unplanned move may have lost.", vc...),
+		lag:            gauge("copy.lag", "", "Records that a copy on another cluster lacks, of the topics that telemetry.metrics.topics names. Asked every 10 s, like all of copy; absent while it is not known.", copies...),
+		delta:          gauge("copy.delta", "", "Offsets of a copy minus those at home of the same records, as last verified.", copies...),
+		comparedFrom:   gauge("copy.compared.from", "", "The first virtual offset of the records that were last compared with the copy.", copies...),
+		comparedTo:     gauge("copy.compared.to", "", "The virtual offset behind the records that were last compared with the copy.", copies...),
+		comparedAt:     gauge("copy.compared.time", "s", "When records were last compared with the copy, as Unix time.", byVirtualCluster, byTopic, byCluster),
+		holes:          gauge("topic.holes", "", "Virtual offsets without records that unplanned moves have left.", byVirtualCluster, byTopic, byPartition),
 		guestCalls:     counter("guest.calls", "", "Calls of a WASM guest.", guest...),
 		guestFailures:  counter("guest.failures", "", "Calls that failed: a limit, a panic, a wrong answer.", guest...),
 		guestReplaced:  counter("guest.replaced.instances", "", "Instances that were thrown away after a failure.", guest...),
 		guestBusy:      counter("guest.busy", "s", "Time in calls, the wait for an instance included.", guest...),
 		guestLeft:      gauge("guest.left_alone", "", "1 while a guest that fails too often is not called.", guest...),
+		guestSwaps:     counter("guest.swaps", "", "Versions and settings of a guest that were started in the place of others.", guest...),
 		guestMemory:    gauge("guest.instance.memory", "By", "Memory of the largest instance.", guest...),
 		guestInstances: gauge("guest.instances", "", "Instances of a guest.", guest...),
 		guestDropped:   counter("guest.dropped.log_lines", "", "Lines of the log beyond the limit.", guest...),
 		revision:       gauge("config.info", "", "1, with the revision of the configuration in force.", byRevision),
 		reloaded:       gauge("config.last_reload.time", "s", "When the file was last applied or refused, as Unix time; 0 before the first change."),
 		ok:             gauge("config.last_reload.successful", "", "1 if the last change of the file was applied, 0 if it was refused."),
-		memory:         gauge("request.memory", "By", "Bytes of requests that are not answered yet; past limits.process_bytes, sessions that hold a Produce stop reading."),
+		memory:         gauge("request.memory", "By", "Bytes of requests that are not answered yet; past the limit, sessions that hold a Produce stop reading."),
+		memoryLimit:    gauge("request.memory.limit", "By", "limits.process_bytes, or what it is by default."),
 		started:        gauge("start.time", "s", "When the gateway started, as Unix time."),
+
+		interceptorFailures: counter("interceptor.failures", "", "Errors of requests that came from an interceptor and not from below it, panics included.", byVirtualCluster, byInterceptor),
+		guestFailedSwaps:    counter("guest.failed_swaps", "", "Versions and settings of a guest that were refused; those in force stayed.", guest...),
 	}
 }
 
 // collector takes samples.
-type collector struct{ out []telemetry.Sample }
+type collector struct {
+	table *metricTable
+	out   []telemetry.Sample
+}
 
 func (c *collector) add(m *telemetry.Metric, value float64, labels ...string) {
-	c.out = append(c.out, telemetry.Sample{Metric: m, Attrs: attrs(m, labels), Value: value})
+	c.out = append(c.out, telemetry.Sample{Metric: m, Values: labels, Value: value})
 }
 
-func (c *collector) durations(m *telemetry.Metric, h telemetry.Histogram, sum time.Duration, labels ...string) {
-	c.out = append(c.out, telemetry.Sample{Metric: m, Attrs: attrs(m, labels), Latency: h, Sum: sum})
-}
-
-func attrs(m *telemetry.Metric, labels []string) (out []attribute.KeyValue) {
-	for i, k := range m.Labels {
-		out = append(out, k.String(labels[i]))
-	}
-	return out
+func (c *collector) durations(m *telemetry.Metric, r telemetry.Reading, labels ...string) {
+	c.out = append(c.out, telemetry.Sample{Metric: m, Values: labels, Latency: r.Histogram, Sum: r.Sum})
 }
 
 func flag(b bool) float64 {
@@ -103,8 +130,9 @@ func flag(b bool) float64 {
 }
 
 // collect reads everything that is counted.
-func (g *Gateway) collect(t *metricTable) []telemetry.Sample {
-	c := &collector{}
+func (g *Gateway) collect() []telemetry.Sample {
+	t := g.table
+	c := &collector{table: t}
 	g.mu.Lock()
 	snap, clusters, reload := g.snapshot, g.clusters, g.reload
 	g.mu.Unlock()
@@ -113,18 +141,15 @@ func (g *Gateway) collect(t *metricTable) []telemetry.Sample {
 	}
 	c.add(&t.revision, 1, snap.Revision)
 	c.add(&t.ok, flag(reload.Error == ""))
-	at := 0.0
-	if !reload.At.IsZero() {
-		at = float64(reload.At.UnixMilli()) / 1000
-	}
-	c.add(&t.reloaded, at)
-	c.add(&t.started, float64(g.started.UnixMilli())/1000)
+	c.add(&t.reloaded, unix(reload.At))
+	c.add(&t.started, unix(g.started))
 	c.add(&t.memory, float64(g.memory.Used()))
+	c.add(&t.memoryLimit, float64(g.memory.Limit()))
 	for _, cfg := range snap.Clusters {
 		if k := clusters[cfg.Name]; k != nil {
 			c.add(&t.reachable, flag(k.Reachable()), cfg.Name)
-			h, sum := k.Latency()
-			c.durations(&t.upstream, h, sum, cfg.Name)
+			c.add(&t.links, float64(k.Links()), cfg.Name)
+			c.durations(&t.upstream, k.Latency(), cfg.Name)
 		}
 	}
 	for _, v := range g.virtuals() {
@@ -134,38 +159,107 @@ func (g *Gateway) collect(t *metricTable) []telemetry.Sample {
 		}
 		c.add(&t.sessions, float64(v.server.Sessions()), v.name)
 		c.add(&t.inFlight, float64(open), v.name)
-		c.durations(&t.held, v.gates.Waits.Histogram(), v.gates.Waits.Sum(), v.name)
 		for _, a := range v.server.Traffic() {
-			c.add(&t.requests, float64(a.Requests), v.name, a.Name)
-			c.add(&t.in, float64(a.In), v.name, a.Name)
-			c.add(&t.out, float64(a.Out), v.name, a.Name)
-			c.durations(&t.duration, a.Latency, a.Sum, v.name, a.Name)
-			for code, n := range a.Errors {
-				c.add(&t.errors, float64(n), v.name, a.Name, kafka.ErrorName(code))
-			}
+			c.traffic(v.name, a)
 		}
-		for _, m := range v.runtime().chain.All() {
-			if r, ok := m.Interceptor.(plugin.Measured); ok {
-				c.guest(t, v.name, r.Measure())
-			}
+		c.interceptors(v)
+	}
+	if all := g.standings.Load(); all != nil {
+		for _, s := range *all {
+			c.standing(s)
 		}
 	}
-	c.moves(t, g.runner.Moves())
+	c.moves(g.runner.Moves())
 	return c.out
 }
 
-func (c *collector) guest(t *metricTable, vc string, m plugin.Measures) {
+// unix is a time in seconds, 0 for none.
+func unix(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixMilli()) / 1000
+}
+
+func (c *collector) traffic(vc string, a server.APITraffic) {
+	t := c.table
+	c.add(&t.requests, float64(a.Requests), vc, a.Name)
+	c.add(&t.in, float64(a.In), vc, a.Name)
+	c.add(&t.out, float64(a.Out), vc, a.Name)
+	for code, n := range a.Errors {
+		c.add(&t.errors, float64(n), vc, a.Name, kafka.ErrorName(code))
+	}
+	c.durations(&t.duration, a.Latency, vc, a.Name)
+	c.durations(&t.ownTime, a.Gateway, vc, a.Name)
+	for m, r := range map[*telemetry.Metric]telemetry.Reading{&t.upstreamTime: a.Upstream, &t.heldTime: a.Held, &t.queuedTime: a.Queued} {
+		if len(r.Histogram) > 0 {
+			c.durations(m, r, vc, a.Name)
+		}
+	}
+}
+
+// interceptors counts each name once: one that stands in a chain twice is counted together.
+func (c *collector) interceptors(v *virtual) {
+	seen, guests := map[*plugin.Cost]bool{}, map[string]bool{}
+	for _, m := range v.runtime().chain.All() {
+		if !seen[m.Cost] {
+			seen[m.Cost] = true
+			c.durations(&c.table.interceptor, m.Cost.Own.Read(), v.name, m.Name)
+			c.add(&c.table.interceptorFailures, float64(m.Cost.Failures.Load()), v.name, m.Name)
+		}
+		if r, ok := m.Interceptor.(plugin.Measured); ok {
+			if g := r.Measure(); !guests[g.Name] {
+				guests[g.Name] = true
+				c.guest(v.name, g)
+			}
+		}
+	}
+}
+
+func (c *collector) guest(vc string, m plugin.Measures) {
+	t := c.table
 	c.add(&t.guestCalls, float64(m.Calls), vc, m.Name)
 	c.add(&t.guestFailures, float64(m.Failures), vc, m.Name)
 	c.add(&t.guestReplaced, float64(m.Replaced), vc, m.Name)
 	c.add(&t.guestBusy, m.Busy.Seconds(), vc, m.Name)
 	c.add(&t.guestLeft, flag(m.LeftAlone), vc, m.Name)
+	c.add(&t.guestSwaps, float64(m.Swaps), vc, m.Name)
+	c.add(&t.guestFailedSwaps, float64(m.FailedSwaps), vc, m.Name)
 	c.add(&t.guestMemory, float64(m.InstanceBytes), vc, m.Name)
 	c.add(&t.guestInstances, float64(m.Instances), vc, m.Name)
 	c.add(&t.guestDropped, float64(m.DroppedLines), vc, m.Name)
 }
 
-func (c *collector) moves(t *metricTable, all []failover.Report) {
+// standing tells of topics what is known.
+func (c *collector) standing(s standing) {
+	t := c.table
+	for _, x := range s.topics {
+		for p, part := range x.Topic.Partitions {
+			c.add(&t.holes, float64(part.Holes()), s.virtualCluster, x.Topic.Name, strconv.Itoa(p))
+		}
+		for _, k := range x.Copies {
+			if !k.Compared.IsZero() {
+				c.add(&t.comparedAt, unix(k.Compared), s.virtualCluster, x.Topic.Name, k.Cluster)
+			}
+			for p, y := range k.Partitions {
+				labels := []string{s.virtualCluster, x.Topic.Name, strconv.Itoa(p), k.Cluster}
+				if y.Known {
+					c.add(&t.delta, float64(y.Delta), labels...)
+				}
+				if y.Lag >= 0 {
+					c.add(&t.lag, float64(y.Lag), labels...)
+				}
+				if y.ComparedFrom >= 0 {
+					c.add(&t.comparedFrom, float64(y.ComparedFrom), labels...)
+					c.add(&t.comparedTo, float64(y.ComparedTo), labels...)
+				}
+			}
+		}
+	}
+}
+
+func (c *collector) moves(all []failover.Report) {
+	t := c.table
 	type ended struct{ vc, phase, planned string }
 	open, closed := map[[2]string]int{}, map[ended]int{}
 	last := map[string]failover.Report{}

@@ -10,12 +10,30 @@ import (
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
+const head = `# Metrics
+
+` + "`" + `GET /metrics` + "`" + ` of the admin listener, in Prometheus' and OpenMetrics' formats, and in protobuf, where histograms have native
+buckets (schema 2) beside the classic ones. With ` + "`" + `telemetry: metrics: {endpoint: ...}` + "`" + ` or ` + "`" + `OTEL_EXPORTER_OTLP_ENDPOINT` + "`" + ` the same goes
+out over OTLP, cumulative, under names with dots and without the unit and ` + "`" + `_total` + "`" + ` (` + "`" + `sluice.request.duration` + "`" + `), with exponential
+histograms, or explicit ones if ` + "`" + `OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION` + "`" + ` asks for them. Go's runtime and the process
+are shown to Prometheus too, as ` + "`" + `go_*` + "`" + ` and ` + "`" + `process_*` + "`" + `.
+
+How many series there are is bounded: clients are no labels; APIs show once they were asked for, and error codes once they were
+answered; the others are bounded by the configuration. A classic histogram is 24 series, of the gateway's and interceptors' own times 14:
+up to 113 for each virtual cluster and API in use, and one for each of its errors. Of topics, only those that
+` + "`" + `telemetry: metrics: {topics: [...]}` + "`" + ` names, by default none, have series: one for each partition, four for each partition and
+other cluster, and one for each topic and other cluster.
+
+This table is made from the code; a test fails when they differ.
+
+| metric | kind | labels | meaning |
+|---|---|---|---|
+`
+
 // document writes the table of metrics.
 func document() string {
 	var b strings.Builder
-	b.WriteString("# Metrics\n\n`GET /metrics` of the admin listener, in Prometheus' and OpenMetrics' formats. Neither topics nor clients are labels, so that the\n" +
-		"number of series is bounded by the configuration and by Kafka's APIs and error codes. Go's runtime and the process are shown too, as\n" +
-		"`go_*` and `process_*`. This table is made from the code; a test fails when they differ.\n\n| metric | kind | labels | meaning |\n|---|---|---|---|\n")
+	b.WriteString(head)
 	t := reflect.ValueOf(newMetricTable()).Elem()
 	for i := range t.NumField() {
 		f := t.Field(i)

@@ -229,7 +229,7 @@ func (o operator) Traffic() []admin.Traffic {
 	for _, v := range o.g.virtuals() {
 		t := admin.Traffic{VirtualCluster: v.name, APIs: []admin.APITraffic{}}
 		for _, a := range v.server.Traffic() {
-			t.APIs = append(t.APIs, admin.APITraffic{API: a.Name, Requests: a.Requests, BytesIn: a.In, BytesOut: a.Out, Latency: a.Latency})
+			t.APIs = append(t.APIs, admin.APITraffic{API: a.Name, Requests: a.Requests, BytesIn: a.In, BytesOut: a.Out, Latency: a.Latency.Histogram})
 		}
 		out = append(out, t)
 	}

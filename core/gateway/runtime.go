@@ -150,7 +150,7 @@ func (g *Gateway) build(ctx context.Context, snap *config.Snapshot, vc *config.V
 		if t, ok := i.(plugin.Titled); ok {
 			name += " " + t.Title()
 		}
-		members = append(members, plugin.Named{Name: name, Stage: spec.Stage, Interceptor: i})
+		members = append(members, plugin.Named{Name: name, Stage: spec.Stage, Interceptor: i, Cost: g.cost(vc.Name, name)})
 	}
 	if len(errs) > 0 {
 		rt.close()
@@ -172,6 +172,15 @@ func (g *Gateway) build(ctx context.Context, snap *config.Snapshot, vc *config.V
 	}
 	rt.server.Versions.Store(rt.versions(vc.Name))
 	return rt, nil
+}
+
+// cost counts an interceptor over its runtimes.
+func (g *Gateway) cost(virtualCluster, interceptor string) *plugin.Cost {
+	k := [2]string{virtualCluster, interceptor}
+	if g.costs[k] == nil {
+		g.costs[k] = &plugin.Cost{}
+	}
+	return g.costs[k]
 }
 
 func (g *Gateway) spec(kind string) plugin.Spec {

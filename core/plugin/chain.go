@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"runtime/debug"
+	"sync"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -16,6 +17,8 @@ type Named struct {
 	Name        string
 	Stage       Stage
 	Interceptor Interceptor
+	// Cost is what it costs; nil in a chain that need not know.
+	Cost *Cost
 }
 
 // Chain is a table with one row per API key: the interceptors that stand in it, top to bottom, and
@@ -32,6 +35,7 @@ type Chain struct {
 // NewChain compiles interceptors, in the order of the file, above end. With traced set, each call of one for a
 // request that is sampled is a span.
 func NewChain(members []Named, end Handler, traced bool) (*Chain, error) {
+	end = bottom{end}
 	c := &Chain{members: members, rows: map[kmsg.Key][]Named{}, heads: map[kmsg.Key]Handler{}, end: end}
 	last, routing := Any, 0
 	for _, m := range members {
@@ -51,6 +55,9 @@ func NewChain(members []Named, end Handler, traced bool) (*Chain, error) {
 	}
 	for i := len(members) - 1; i >= 0; i-- {
 		m := members[i]
+		if m.Cost == nil {
+			m.Cost = &Cost{}
+		}
 		if s, ok := m.Interceptor.(Sender); ok {
 			below := &Chain{heads: maps.Clone(c.heads), end: end}
 			s.SetBelow(below.Row)
@@ -62,7 +69,7 @@ func NewChain(members []Named, end Handler, traced bool) (*Chain, error) {
 			next := c.Row(k)
 			c.heads[k] = &step{member: m, next: next}
 			if traced {
-				c.heads[k] = &tracedStep{step{member: m, next: next}}
+				c.heads[k] = &tracedStep{step: step{member: m, next: next}}
 			}
 			c.rows[k] = append([]Named{m}, c.rows[k]...)
 		}
@@ -132,11 +139,23 @@ func find[T any](c *Chain) (found T) {
 }
 
 type step struct {
-	member Named
-	next   Handler
+	member  Named
+	next    Handler
+	watches sync.Pool // of *watch
 }
 
-func (s *step) Handle(ctx context.Context, req *Request) (*Response, error) {
+func (s *step) Handle(ctx context.Context, req *Request) (resp *Response, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			resp, err = nil, &PanicError{Value: v, Stack: debug.Stack()}
+		}
+		if err != nil {
+			s.member.Cost.failed(req, err)
+		}
+	}()
+	if req.Clock != nil && req.Clock.Sampled {
+		return s.measured(ctx, req)
+	}
 	return s.member.Interceptor.Intercept(ctx, req, s.next)
 }
 

@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
-
-	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
 // ErrHeldTooLong is what requests get that waited in a gate past their time limit. All requests
@@ -28,9 +26,6 @@ var ErrClientGone = errors.New("client gone")
 type Gates struct {
 	// Readers knows where consumers read.
 	Readers Readers
-
-	// Waits is how long requests have waited in gates.
-	Waits telemetry.Latency
 
 	limit atomic.Int64 // time.Duration
 	mu    sync.RWMutex
@@ -59,7 +54,7 @@ func (g *Gates) Gate(topic string) *Gate {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if gate = g.gates[topic]; gate == nil {
-		gate = &Gate{limit: &g.limit, waits: &g.Waits, holders: map[any]struct{}{}}
+		gate = &Gate{limit: &g.limit, holders: map[any]struct{}{}}
 		g.gates[topic] = gate
 	}
 	return gate
@@ -85,7 +80,6 @@ func (g *Gates) Announce() {
 // while somebody holds it. A gate never keeps a session's turn.
 type Gate struct {
 	limit *atomic.Int64 // of its Gates
-	waits *telemetry.Latency
 
 	mu      sync.Mutex
 	holders map[any]struct{}
@@ -253,8 +247,9 @@ func (g *Gate) wait(ctx context.Context, req *Request, back *Pass, queued func()
 	}
 	began := time.Now()
 	reason, by := g.why()
+	req.Pause()
 	defer func() {
-		g.waits.Record(time.Since(began))
+		req.Resume()
 		req.Trace.Held(began, reason, by)
 	}()
 	g.mu.Unlock()

@@ -38,6 +38,8 @@ func (g *Gate) AwaitReads(ctx context.Context, req *Request) error {
 		return nil
 	}
 	req.Queued()
+	req.Pause()
+	defer req.Resume()
 	t := time.NewTimer(time.Until(req.Arrived.Add(time.Duration(g.limit.Load()))))
 	defer t.Stop()
 	select {

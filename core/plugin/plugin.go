@@ -133,14 +133,16 @@ type Reporter interface {
 	Report() any
 }
 
-// Measures are what a WASM guest has cost.
+// Measures are what a WASM guest has cost, over its versions.
 type Measures struct {
 	Name                      string
 	Calls, Failures, Replaced int64
-	Busy                      time.Duration
-	Instances, DroppedLines   int
-	InstanceBytes             uint32
-	LeftAlone                 bool
+	// Swaps counts versions that took the place of another, FailedSwaps those that were refused.
+	Swaps, FailedSwaps      int64
+	Busy                    time.Duration
+	Instances, DroppedLines int
+	InstanceBytes           uint32
+	LeftAlone               bool
 }
 
 // Measured is implemented by interceptors that run a guest.

@@ -37,6 +37,8 @@ type Request struct {
 	// More says that the session has read more requests, after which it flushes its links: this one need
 	// not be flushed if it is queued at its turn.
 	More bool
+	// Clock divides the request's time.
+	Clock *Clock
 	// Trace notes what happens to the request; nil notes nothing.
 	Trace *telemetry.Trace
 	// Waker, if not nil, may end the wait for an answer with ErrMoved.
@@ -45,6 +47,7 @@ type Request struct {
 	turn   *turn
 	queued bool
 	own    turn
+	watch  *watch // of the interceptor that has the request, if it is sampled
 }
 
 // Waker ends waits for answers that have become pointless.
@@ -141,7 +144,7 @@ func (r *Request) Change() *Request {
 
 // fork fills f as a fork of r.
 func (r *Request) fork(f *Request) {
-	f.Header, f.Body, f.Session, f.Target, f.Seq, f.Arrived, f.More, f.Waker, f.Trace = r.Header, r.Body, r.Session, r.Target, r.Seq, r.Arrived, r.More, r.Waker, r.Trace
+	f.Header, f.Body, f.Session, f.Target, f.Seq, f.Arrived, f.More, f.Waker, f.Trace, f.Clock, f.watch = r.Header, r.Body, r.Session, r.Target, r.Seq, r.Arrived, r.More, r.Waker, r.Trace, r.Clock, r.watch
 	f.turn, f.queued = r.turn, r.queued
 }
 

@@ -66,6 +66,13 @@ func (m *Memory) Used() int64 {
 	return m.used
 }
 
+// Limit is the bound; 0 is none.
+func (m *Memory) Limit() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.limit
+}
+
 // Wait returns when the bytes counted are within the limit; it calls blocks before it waits. A session
 // with nothing in flight is not to wait: its next request may be what others wait for (a heartbeat, a fetch).
 func (m *Memory) Wait(ctx context.Context, blocks func()) error {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"runtime"
 	"sync"
@@ -274,16 +275,18 @@ func (s *session) start(frame []byte, more bool, pending *server) error {
 		body = full
 	}
 	if rt.Chain.Passes(h.Key) {
-		s.fill(&sl.req, &sl.body, h, body, seq, sl.arrived)
+		s.fill(sl, &sl.req, &sl.body, &sl.own, h, body, seq)
 		pending.end = rt.End
 		rt.End.Start(s.trace(rt, &sl.req), &sl.req, false, sl.finish)
 		return nil
 	}
 	own := &struct {
-		req  plugin.Request
-		body kafka.RequestBody
+		req   plugin.Request
+		body  kafka.RequestBody
+		clock plugin.Clock
 	}{}
-	s.fill(&own.req, &own.body, h, body, seq, sl.arrived)
+	s.fill(sl, &own.req, &own.body, &own.clock, h, body, seq)
+	own.clock.Sampled = rand.Uint32()%plugin.SampledOf == 0
 	if h.Key == kmsg.Heartbeat {
 		s.remember(h, body)
 	}
@@ -308,9 +311,9 @@ func isUnsupported(err error) bool {
 	return errors.As(err, &unsupported)
 }
 
-func (s *session) fill(req *plugin.Request, b *kafka.RequestBody, h kafka.Header, body []byte, seq uint64, arrived time.Time) {
+func (s *session) fill(sl *slot, req *plugin.Request, b *kafka.RequestBody, c *plugin.Clock, h kafka.Header, body []byte, seq uint64) {
 	b.Reset(h.Key, h.Version, body)
-	req.Header, req.Body, req.Session, req.Seq, req.Arrived = h, b, s.shared, seq, arrived
+	req.Header, req.Body, req.Session, req.Seq, req.Arrived, req.Clock, sl.clock = h, b, s.shared, seq, sl.arrived, c, c
 	req.Target = plugin.Target{Node: plugin.AnyNode}
 }
 
@@ -375,6 +378,9 @@ func (s *session) failure(req *plugin.Request, err error) (*plugin.Response, err
 // answer fills a slot and writes every answer that is due. A nil response writes nothing.
 func (s *session) answer(sl *slot, resp *plugin.Response) {
 	s.inFlight.Add(-1)
+	now := time.Now()
+	sl.ready = now
+	sl.held, sl.upstream = sl.clock.Split(now)
 	if resp != nil {
 		sl.code = resp.Body.KnownErrorCode()
 	}
@@ -399,7 +405,7 @@ func (s *session) answer(sl *slot, resp *plugin.Response) {
 			}
 		}
 		if alive {
-			s.leaves(head)
+			s.leaves(head, now)
 			// A large request is written without a copy: only a broker's answer says that it is out.
 			if len(head.frame) < kafka.SpanMin || answered {
 				s.server.pool.Recycle(head.frame)

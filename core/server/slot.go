@@ -21,14 +21,20 @@ type slot struct {
 	size    int    // of what was received
 	out     int    // of what was written
 	arrived time.Time
-	code    int16 // the first error code of the answer, if it is known
-	done    bool
-	resp    *plugin.Response // nil: nothing is written
-	fetch   fetchAnswer
+	ready   time.Time // the answer, which may wait for those before it
+	clock   *plugin.Clock
+	// Of the time from arrived to ready; what is left is the gateway's.
+	held, upstream time.Duration
+
+	code  int16 // the first error code of the answer, if it is known
+	done  bool
+	resp  *plugin.Response // nil: nothing is written
+	fetch fetchAnswer
 
 	// Of requests that pass through; others have memory of their own, which interceptors may keep.
 	req    plugin.Request
 	body   kafka.RequestBody
+	own    plugin.Clock
 	finish func(*plugin.Response, error)
 }
 
@@ -57,7 +63,7 @@ func (s *Server) slot(ss *session, rt *Runtime, h kafka.Header, frame []byte) *s
 		}
 	}
 	sl.session, sl.rt, sl.key, sl.version, sl.corr, sl.frame, sl.arrived = ss, rt, h.Key, h.Version, h.CorrelationID, frame, time.Now()
-	sl.size, sl.out, sl.code = len(frame), 0, 0
+	sl.size, sl.out, sl.code, sl.clock, sl.own = len(frame), 0, 0, nil, plugin.Clock{}
 	return sl
 }
 

@@ -12,10 +12,21 @@ import (
 )
 
 // traffic counts the answered requests of a virtual cluster, by API. It only grows: rates are differences.
-type traffic [kmsg.MaxKey + 1]struct {
-	requests, in, out atomic.Int64
-	latency           telemetry.Latency
-	errors            sync.Map // int16 code -> *atomic.Int64
+type traffic [kmsg.MaxKey + 1]atomic.Pointer[apiTraffic]
+
+type apiTraffic struct {
+	requests, in, out                        atomic.Int64
+	latency, gateway, held, upstream, queued telemetry.Latency
+	errors                                   sync.Map // int16 code -> *atomic.Int64
+}
+
+// of makes the counters of an API when it is first asked for.
+func (t *traffic) of(key kmsg.Key) *apiTraffic {
+	if a := t[key].Load(); a != nil {
+		return a
+	}
+	t[key].CompareAndSwap(nil, &apiTraffic{})
+	return t[key].Load()
 }
 
 // APITraffic is what was answered of one API since the gateway started.
@@ -25,8 +36,10 @@ type APITraffic struct {
 	Requests int64
 	In, Out  int64 // bytes
 	// Latency is from the arrival of a request until its answer is due to be written.
-	Latency telemetry.Histogram
-	Sum     time.Duration
+	Latency telemetry.Reading
+	// Its parts: in the gateway, for all requests; and of those that were, held for a move, a leader or a cluster,
+	// at clusters, and ready while an answer before it was not.
+	Gateway, Held, Upstream, Queued telemetry.Reading
 	// Errors counts answers by their first error code. Answers that no interceptor looks into are not counted.
 	Errors map[int16]int64
 }
@@ -68,13 +81,23 @@ func (s *session) arrives(h kafka.Header, size int) {
 }
 
 // leaves counts a request when its answer, if it has one, is due to be written.
-func (s *session) leaves(sl *slot) {
+func (s *session) leaves(sl *slot, now time.Time) {
 	s.count.out.Add(int64(sl.out))
-	t := &s.server.traffic[sl.key]
+	t := s.server.traffic.of(sl.key)
 	t.requests.Add(1)
 	t.in.Add(int64(sl.size))
 	t.out.Add(int64(sl.out))
-	t.latency.Record(time.Since(sl.arrived))
+	t.latency.Record(now.Sub(sl.arrived))
+	t.gateway.Record(sl.ready.Sub(sl.arrived) - sl.held - sl.upstream)
+	if sl.upstream > 0 {
+		t.upstream.Record(sl.upstream)
+	}
+	if sl.held > 0 {
+		t.held.Record(sl.held)
+	}
+	if queued := now.Sub(sl.ready); queued > 0 {
+		t.queued.Record(queued)
+	}
 	if sl.code != 0 {
 		n, ok := t.errors.Load(sl.code)
 		if !ok {
@@ -88,11 +111,15 @@ func (s *session) leaves(sl *slot) {
 func (s *Server) Traffic() []APITraffic {
 	var out []APITraffic
 	for k := range s.traffic {
-		t := &s.traffic[k]
+		t := s.traffic[k].Load()
+		if t == nil {
+			continue
+		}
 		if n := t.requests.Load(); n > 0 {
 			a := APITraffic{
 				Key: kmsg.Key(k), Name: kmsg.NameForKey(int16(k)), Requests: n, In: t.in.Load(), Out: t.out.Load(),
-				Latency: t.latency.Histogram(), Sum: t.latency.Sum(), Errors: map[int16]int64{},
+				Latency: t.latency.Read(), Gateway: t.gateway.Read(), Held: t.held.Read(), Upstream: t.upstream.Read(), Queued: t.queued.Read(),
+				Errors: map[int16]int64{},
 			}
 			t.errors.Range(func(code, n any) bool {
 				a.Errors[code.(int16)] = n.(*atomic.Int64).Load()

@@ -17,7 +17,7 @@ func TestCountingAllocatesNothing(t *testing.T) {
 	sl := &slot{key: kmsg.Produce, size: 10, out: 20, arrived: time.Now()}
 	if n := testing.AllocsPerRun(100, func() {
 		s.arrives(h, 10)
-		s.leaves(sl)
+		s.leaves(sl, time.Now())
 	}); n > 0 {
 		t.Errorf("%v allocations", n)
 	}

@@ -1,23 +1,44 @@
 package telemetry
 
 import (
+	"math"
 	"testing"
 	"time"
 )
 
-// TestBucketsMeet: each begins where the one before ends.
-func TestBucketsMeet(t *testing.T) {
-	for us := range int64(1 << 20) {
-		i := bucket(time.Duration(us) * time.Microsecond)
-		if us >= bound(i) || i > 0 && us < bound(i-1) {
-			t.Fatalf("%d us is in bucket %d, which goes from %d to %d", us, i, bound(i-1), bound(i))
+// TestBucketsAreExponential: the bucket of each duration is the one that its logarithm says.
+func TestBucketsAreExponential(t *testing.T) {
+	check := func(ns int64) {
+		t.Helper()
+		want := 0
+		if ns > 0 {
+			// The index of Prometheus' schema 2: the bucket (2^((i-1)/4), 2^(i/4)] in seconds.
+			want = int(math.Ceil(4*math.Log2(float64(ns)/1e9))) - finest*4
+		}
+		if got := bucket(time.Duration(ns)); got != min(max(want, 0), latencyBuckets-1) {
+			t.Fatalf("%d ns is in bucket %d, not %d", ns, got, want)
 		}
 	}
-	if i := bucket(time.Hour); i != latencyBuckets-1 {
-		t.Errorf("an hour is in bucket %d", i)
+	for ns := range int64(1 << 20) {
+		check(ns - 10)
+	}
+	for i := range edges {
+		for d := int64(-2); d <= 2; d++ {
+			if f := 4 * math.Log2(float64(edges[i]+d)/1e9); math.Abs(f-math.Round(f)) > 1e-9 || i%4 != 0 {
+				check(edges[i] + d)
+			}
+		}
+	}
+	for shift := range 63 {
+		check(1 << shift)
+		check(1<<shift | 1<<shift>>1)
+		check(math.MaxInt64 >> shift)
 	}
 	if i := bucket(-time.Second); i != 0 {
 		t.Errorf("a clock that went back is in bucket %d", i)
+	}
+	if bucket(time.Second) != bucket(time.Second-1) || bucket(time.Second) == bucket(time.Second+1) {
+		t.Error("a second does not end a bucket")
 	}
 }
 
@@ -35,15 +56,11 @@ func TestQuantilesByDifference(t *testing.T) {
 	}
 	now := l.Histogram().Since(before)
 	for q, want := range map[float64]time.Duration{0.5: 50 * time.Millisecond, 0.99: 99 * time.Millisecond} {
-		if got := now.Quantile(q); got < want || float64(got) > 1.26*float64(want) {
+		if got := now.Quantile(q); got < want || float64(got) > 1.19*float64(want) {
 			t.Errorf("quantile %v is %s, want %s", q, got, want)
 		}
 	}
-	var total int64
-	for _, b := range now.Add(before) {
-		total += b.Count
-	}
-	if total != 1100 {
+	if total := now.Add(before).Count(); total != 1100 {
 		t.Errorf("%d in all", total)
 	}
 }

@@ -89,7 +89,7 @@ type Tracer struct {
 // Config does not say: endpoint, protocol, sampler, resource attributes, headers, certificates, batching. Without
 // an endpoint the Tracer is nil.
 func Open(ctx context.Context, c Config) (*Tracer, error) {
-	if c = fromEnvironment(c); c.Endpoint == "" && !endpointGiven() {
+	if c = fromEnvironment(c); c.Endpoint == "" && !endpointGiven("TRACES") {
 		return nil, nil
 	}
 	var exporter sdk.SpanExporter
@@ -117,7 +117,7 @@ func Open(ctx context.Context, c Config) (*Tracer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("telemetry.traces: %w", err)
 	}
-	res, err := resource.New(ctx, resource.WithAttributes(attribute.String("service.name", "sluice")), resource.WithFromEnv(), resource.WithTelemetrySDK())
+	res, err := ownResource(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("telemetry.traces: %w", err)
 	}
@@ -131,19 +131,34 @@ func Open(ctx context.Context, c Config) (*Tracer, error) {
 
 func threshold(ratio float64) uint64 { return uint64(math.Ldexp(min(max(ratio, 0), 1), 63)) }
 
-func endpointGiven() bool {
-	return os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != ""
+// ownResource is the gateway as the source of traces and metrics.
+func ownResource(ctx context.Context) (*resource.Resource, error) {
+	return resource.New(ctx, resource.WithAttributes(attribute.String("service.name", "sluice")), resource.WithFromEnv(), resource.WithTelemetrySDK())
+}
+
+// endpointGiven reports that a variable names a receiver of a signal, TRACES or METRICS.
+func endpointGiven(signal string) bool {
+	return os.Getenv("OTEL_EXPORTER_OTLP_"+signal+"_ENDPOINT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != ""
+}
+
+// protocol is the configured one, or the one that the variables say: grpc or http.
+func protocol(configured, signal string) string {
+	if configured != "" {
+		return configured
+	}
+	said := os.Getenv("OTEL_EXPORTER_OTLP_" + signal + "_PROTOCOL")
+	if said == "" {
+		said = os.Getenv("OTEL_EXPORTER_OTLP_PROTOCOL")
+	}
+	if strings.HasPrefix(said, "http") {
+		return "http"
+	}
+	return "grpc"
 }
 
 // fromEnvironment fills in what the configuration leaves open and the SDK does not read by itself.
 func fromEnvironment(c Config) Config {
-	if c.Protocol == "" {
-		for _, name := range []string{"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"} {
-			if strings.HasPrefix(os.Getenv(name), "http") && c.Protocol == "" {
-				c.Protocol = "http"
-			}
-		}
-	}
+	c.Protocol = protocol(c.Protocol, "TRACES")
 	if c.SampleRatio >= 0 {
 		return c
 	}

@@ -433,7 +433,12 @@ func (c *Cluster) breakLinks(why error) {
 // Settled reports that the cluster has been asked once, whatever came of it.
 func (c *Cluster) Settled() bool { return c.settled.Load() }
 
-// Latency is how long brokers took to answer sessions' requests, and all of it together.
-func (c *Cluster) Latency() (telemetry.Histogram, time.Duration) {
-	return c.latency.Histogram(), c.latency.Sum()
+// Links is the number of sessions' links to the cluster.
+func (c *Cluster) Links() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.links)
 }
+
+// Latency is how long brokers took to answer sessions' requests.
+func (c *Cluster) Latency() telemetry.Reading { return c.latency.Read() }

@@ -242,9 +242,14 @@ func (e *End) Handle(ctx context.Context, req *plugin.Request) (*plugin.Response
 				until = req.Arrived.Add(time.Duration(f.MaxWaitMillis) * time.Millisecond)
 			}
 		}
-		if left := time.Until(until); left <= 0 {
+		left := time.Until(until)
+		if left <= 0 {
 			return nil, err
-		} else if !sleep(ctx, min(wait, left)) {
+		}
+		req.Pause()
+		slept := sleep(ctx, min(wait, left))
+		req.Resume()
+		if !slept {
 			return nil, ctx.Err()
 		}
 		wait = min(2*wait, 500*time.Millisecond)

@@ -191,14 +191,16 @@ func maxWait(req *plugin.Request) time.Duration {
 
 // noRecords answers success without records when a fetch has waited for so long.
 func noRecords(ctx context.Context, req *plugin.Request, wait time.Duration) (*plugin.Response, error) {
-	pause(ctx, time.Until(req.Arrived.Add(wait)))
+	pause(ctx, req, time.Until(req.Arrived.Add(wait)))
 	return plugin.Fail(req, 0, "")
 }
 
-func pause(ctx context.Context, d time.Duration) {
+func pause(ctx context.Context, req *plugin.Request, d time.Duration) {
 	if d <= 0 {
 		return
 	}
+	req.Pause()
+	defer req.Resume()
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

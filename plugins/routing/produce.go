@@ -120,7 +120,7 @@ func (r *Routing) produceTopic(ctx context.Context, req *plugin.Request, next pl
 		req.Trace.Event("sent again", telemetry.Cluster.String(home), telemetry.Reason.String(reason(resp, sendErr)))
 		if gap {
 			// The broker keeps the order. Nobody else has to wait for the batch that is missing.
-			pause(req.Session.Context(), gapWait<<gaps)
+			pause(req.Session.Context(), req, gapWait<<gaps)
 		} else {
 			// The home can't take it now. It goes back to its place in the gate, and the gate opens
 			// when the home, or the next one, has reachable leaders.

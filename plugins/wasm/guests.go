@@ -43,6 +43,9 @@ type counted[T any] struct {
 type kept struct {
 	store   *Store
 	metrics *Metrics
+	tally   tally
+	cluster string // the virtual one
+	source  string // the file or image of the last version
 	users   int
 }
 
@@ -52,6 +55,7 @@ type use struct {
 	key, name string
 	module    string
 	guest     *Guest
+	tally     *tally
 	users     int
 }
 
@@ -61,6 +65,25 @@ func (g *guests) build(ctx context.Context, env plugin.Env, section config.Secti
 	if err != nil {
 		return nil, err
 	}
+	w, err := g.load(ctx, env, section, cfg, settings)
+	if err != nil {
+		g.refused(env.VirtualCluster, cfg.File+cfg.Image)
+	}
+	return w, err
+}
+
+// refused counts a version that is not to be, if the guest is known that it was for.
+func (g *guests) refused(cluster, source string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, k := range g.kept {
+		if k.cluster == cluster && k.source == source {
+			k.tally.refused()
+		}
+	}
+}
+
+func (g *guests) load(ctx context.Context, env plugin.Env, section config.Section, cfg Config, settings []byte) (*Wasm, error) {
 	code, files, err := cfg.load(ctx, section)
 	if err != nil {
 		return nil, err
@@ -122,7 +145,7 @@ func (g *guests) start(ctx context.Context, env plugin.Env, section config.Secti
 		return fail(section.Errorf([]string{"on_error"}, "%s must not be passed by when it fails", cfg.File+cfg.Image))
 	}
 	name := cfg.title(m.Manifest)
-	k := g.keep(env.VirtualCluster+"\x00"+name, cfg.Limits)
+	k := g.keep(env.VirtualCluster, name, cfg.Limits)
 	guest, err := NewGuest(ctx, m, Options{
 		Name: name, Settings: settings, Limits: cfg.Limits, Grant: cfg.Grant, HTTPHosts: cfg.HTTPHosts, Tombstones: cfg.ProduceDrop == "tombstone",
 		Trace: g.trace, Log: env.Log.With("interceptor", "wasm", "guest", name, "version", m.Version),
@@ -131,7 +154,9 @@ func (g *guests) start(ctx context.Context, env plugin.Env, section config.Secti
 		g.drop(env.VirtualCluster + "\x00" + name)
 		return fail(section.Errorf([]string{"file"}, "%s: %v", cfg.File+cfg.Image, err))
 	}
-	u := &use{all: g, key: key, name: env.VirtualCluster + "\x00" + name, module: module, guest: guest, users: 1}
+	k.source = cfg.File + cfg.Image
+	k.tally.begin(guest)
+	u := &use{all: g, key: key, name: env.VirtualCluster + "\x00" + name, module: module, guest: guest, tally: &k.tally, users: 1}
 	g.running[key] = u
 	return u, nil
 }
@@ -160,11 +185,12 @@ func (g *guests) forget(key string) error {
 	return c.value.Close()
 }
 
-func (g *guests) keep(name string, l Limits) *kept {
-	k := g.kept[name]
+func (g *guests) keep(cluster, name string, l Limits) *kept {
+	key := cluster + "\x00" + name
+	k := g.kept[key]
 	if k == nil {
-		k = &kept{store: NewStore(l.KV), metrics: NewMetrics()}
-		g.kept[name] = k
+		k = &kept{store: NewStore(l.KV), metrics: NewMetrics(), cluster: cluster}
+		g.kept[key] = k
 	}
 	k.users++
 	return k
@@ -192,6 +218,7 @@ func (u *use) release() error {
 		return nil
 	}
 	u.guest.Close() // waits, and must not hold up those who build others
+	u.tally.end(u.guest)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.drop(u.name)

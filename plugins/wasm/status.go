@@ -2,7 +2,6 @@ package wasm
 
 import (
 	"slices"
-	"time"
 
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -35,11 +34,4 @@ func (w *Wasm) Report() any {
 }
 
 // Measure is for plugin.Measured.
-func (w *Wasm) Measure() plugin.Measures {
-	g := w.guest()
-	n, memory := g.Instances()
-	return plugin.Measures{
-		Name: g.Name, Calls: g.Called.Load(), Failures: g.Failed.Load(), Replaced: g.Replaced.Load(), Busy: time.Duration(g.Busy.Load()),
-		Instances: n, DroppedLines: g.lines.lost(), InstanceBytes: memory, LeftAlone: g.breaker.open(),
-	}
-}
+func (w *Wasm) Measure() plugin.Measures { return w.use.tally.measure(w.guest()) }

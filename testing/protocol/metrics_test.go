@@ -91,23 +91,28 @@ func TestMetrics(t *testing.T) {
 	}
 	produce := map[string]string{"virtual_cluster": tenant, "api": "Produce"}
 	for name, want := range map[string]func(v float64, n uint64) bool{
-		"sluice_requests_total":                  func(v float64, _ uint64) bool { return v == 11 },
-		"sluice_request_size_bytes_total":        func(v float64, _ uint64) bool { return v > 11*50 },
-		"sluice_response_size_bytes_total":       func(v float64, _ uint64) bool { return v > 11*20 },
-		"sluice_request_duration_seconds":        func(v float64, n uint64) bool { return n == 11 && v > 0 },
-		"sluice_move_pause_seconds":              func(v float64, _ uint64) bool { return v > 0 },
-		"sluice_held_duration_seconds":           func(v float64, n uint64) bool { return n >= 1 && v > 0 },
-		"sluice_sessions":                        func(v float64, _ uint64) bool { return v > 0 },
-		"sluice_moves_ended":                     func(v float64, _ uint64) bool { return v == 1 },
-		"sluice_upstream_duration_seconds":       func(v float64, n uint64) bool { return n >= 11 && v > 0 },
-		"sluice_cluster_reachable":               func(v float64, _ uint64) bool { return v == 2 },
-		"sluice_config_info":                     func(v float64, _ uint64) bool { return v == 1 },
-		"sluice_config_last_reload_time_seconds": func(v float64, _ uint64) bool { return v > 0 },
-		"sluice_start_time_seconds":              func(v float64, _ uint64) bool { return v > 0 },
-		"process_open_fds":                       func(v float64, _ uint64) bool { return v > 0 },
+		"sluice_requests_total":                    func(v float64, _ uint64) bool { return v == 11 },
+		"sluice_request_size_bytes_total":          func(v float64, _ uint64) bool { return v > 11*50 },
+		"sluice_response_size_bytes_total":         func(v float64, _ uint64) bool { return v > 11*20 },
+		"sluice_request_duration_seconds":          func(v float64, n uint64) bool { return n == 11 && v > 0 },
+		"sluice_move_pause_seconds":                func(v float64, _ uint64) bool { return v > 0 },
+		"sluice_request_gateway_duration_seconds":  func(v float64, n uint64) bool { return n == 11 && v > 0 },
+		"sluice_request_upstream_duration_seconds": func(v float64, n uint64) bool { return n == 11 && v > 0 },
+		"sluice_request_held_duration_seconds":     func(v float64, n uint64) bool { return n >= 1 && v > 0 },
+		"sluice_request_memory_limit_bytes":        func(v float64, _ uint64) bool { return v > 1<<20 },
+		"sluice_links":                             func(v float64, _ uint64) bool { return v > 0 },
+		"sluice_interceptor_failures_total":        func(v float64, _ uint64) bool { return v == 0 },
+		"sluice_sessions":                          func(v float64, _ uint64) bool { return v > 0 },
+		"sluice_moves_ended":                       func(v float64, _ uint64) bool { return v == 1 },
+		"sluice_upstream_duration_seconds":         func(v float64, n uint64) bool { return n >= 11 && v > 0 },
+		"sluice_cluster_reachable":                 func(v float64, _ uint64) bool { return v == 2 },
+		"sluice_config_info":                       func(v float64, _ uint64) bool { return v == 1 },
+		"sluice_config_last_reload_time_seconds":   func(v float64, _ uint64) bool { return v > 0 },
+		"sluice_start_time_seconds":                func(v float64, _ uint64) bool { return v > 0 },
+		"process_open_fds":                         func(v float64, _ uint64) bool { return v > 0 },
 	} {
 		labels := map[string]string{}
-		if strings.HasPrefix(name, "sluice_request") || strings.HasPrefix(name, "sluice_response") {
+		if strings.HasPrefix(name, "sluice_request") && !strings.Contains(name, "memory") || strings.HasPrefix(name, "sluice_response") {
 			labels = produce
 		}
 		if v, n := value(families[name], labels); families[name] == nil || !want(v, n) {

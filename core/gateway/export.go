@@ -1,0 +1,92 @@
+package gateway
+
+import (
+	"context"
+	"path"
+	"slices"
+	"time"
+
+	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/core/telemetry"
+)
+
+// exportOf is where a configuration sends metrics.
+func exportOf(s *config.Snapshot) telemetry.Export {
+	m := s.Telemetry.Metrics
+	return telemetry.Export{Endpoint: m.Endpoint, Protocol: m.Protocol, Insecure: m.Insecure, Interval: m.Interval}
+}
+
+// openExport reuses the exporter while its settings are the same.
+func (g *Gateway) openExport(ctx context.Context, snap *config.Snapshot) (*telemetry.Exporter, error) {
+	if old := g.Snapshot(); old != nil && exportOf(old) == exportOf(snap) {
+		return g.exporter, nil
+	}
+	return telemetry.OpenExport(ctx, exportOf(snap), g.started, g.collect)
+}
+
+// useExport makes an exporter the one in force; the one before sends its last values meanwhile.
+func (g *Gateway) useExport(e *telemetry.Exporter) {
+	g.mu.Lock()
+	old := g.exporter
+	g.exporter = e
+	g.mu.Unlock()
+	if old != e {
+		g.closing.Go(func() { g.closeExport(old) })
+	}
+}
+
+func (g *Gateway) closeExport(e *telemetry.Exporter) {
+	ctx, cancel := context.WithTimeout(context.Background(), tracesWait)
+	defer cancel()
+	if err := e.Close(ctx); err != nil {
+		g.log.Warn("the last metrics were not sent", "error", err)
+	}
+}
+
+// standingEvery is how old the numbers of topics may be.
+const standingEvery = 10 * time.Second
+
+// standing is how the topics of a virtual cluster stand that have series of their own.
+type standing struct {
+	virtualCluster string
+	topics         []failover.Standing
+}
+
+// watchTopics asks the clusters from time to time how the topics stand that telemetry.metrics.topics names: scrapes and
+// exports must not wait for a cluster.
+func (g *Gateway) watchTopics(ctx context.Context) {
+	tick := time.NewTicker(standingEvery)
+	defer tick.Stop()
+	for {
+		g.lookAtTopics(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-g.topicsEdited:
+		case <-tick.C:
+		}
+	}
+}
+
+func (g *Gateway) lookAtTopics(ctx context.Context) {
+	globs := g.Snapshot().Telemetry.Metrics.Topics
+	var all []standing
+	for _, v := range g.virtuals() {
+		rt := v.runtime()
+		named := slices.DeleteFunc(slices.Clone(rt.env.Catalog.Topics()), func(t *catalog.Topic) bool {
+			return rt.hides(t.Name) || !slices.ContainsFunc(globs, func(glob string) bool {
+				ok, _ := path.Match(glob, t.Name)
+				return ok
+			})
+		})
+		if len(named) == 0 {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(ctx, standingEvery)
+		all = append(all, standing{v.name, g.runner.Survey(ctx, g.failoverEnv(rt), named)})
+		cancel()
+	}
+	g.standings.Store(&all)
+}

@@ -1,0 +1,102 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-gateway/sluice/core/telemetry"
+)
+
+// SampledOf is of how many requests one is Sampled.
+const SampledOf = 16
+
+// Cost is what an interceptor costs, over its runtimes.
+type Cost struct {
+	// Own is the time in the interceptor itself, without what is below it and without waits, of the requests that it
+	// handled. One in SampledOf is measured and counts for all of them.
+	Own telemetry.Latency
+	// Failures counts the errors that came from the interceptor and not from below, panics included; not those of
+	// clients that had gone, nor sessions that it closed on purpose.
+	Failures atomic.Int64
+}
+
+// failed counts an error of a client's request, unless it is one from below.
+func (c *Cost) failed(req *Request, err error) {
+	if req.Clock.fails(err) && !errors.Is(err, ErrClientGone) && !Closes(err) && req.Session.Context().Err() == nil {
+		c.Failures.Add(1)
+	}
+}
+
+// bottom is the end of a chain: what fails there is no interceptor's failure.
+type bottom struct{ end Handler }
+
+func (b bottom) Handle(ctx context.Context, req *Request) (*Response, error) {
+	resp, err := b.end.Handle(ctx, req)
+	if err != nil {
+		req.Clock.fails(err)
+	}
+	return resp, err
+}
+
+// watch measures the own time of an interceptor for one request. It stands below it in the chain. Each step has its
+// own, which are used again, so that one that is called too late still calls the right handler. A nil watch measures nothing.
+type watch struct {
+	next Handler
+
+	mu    sync.Mutex
+	since time.Time // when the last part of the request came back
+	away  int       // parts that are below, or wait
+	own   time.Duration
+}
+
+// leave says that a part of the request has left the interceptor.
+func (w *watch) leave(now time.Time) {
+	if w == nil {
+		return
+	}
+	w.mu.Lock()
+	if w.away == 0 {
+		w.own += now.Sub(w.since)
+	}
+	w.away++
+	w.mu.Unlock()
+}
+
+// enter ends leave.
+func (w *watch) enter(now time.Time) {
+	if w == nil {
+		return
+	}
+	w.mu.Lock()
+	w.away--
+	w.since = now
+	w.mu.Unlock()
+}
+
+// Handle hands a request on.
+func (w *watch) Handle(ctx context.Context, req *Request) (*Response, error) {
+	w.leave(time.Now())
+	defer func() { w.enter(time.Now()) }()
+	return w.next.Handle(ctx, req)
+}
+
+// measured is intercept with a watch.
+func (s *step) measured(ctx context.Context, req *Request) (*Response, error) {
+	w, ok := s.watches.Get().(*watch)
+	if !ok {
+		w = &watch{next: s.next}
+	}
+	above := req.watch
+	w.since, w.away, w.own = time.Now(), 0, 0
+	req.watch = w
+	defer func() {
+		req.watch = above
+		w.leave(time.Now())
+		s.member.Cost.Own.RecordTimes(w.own, SampledOf)
+		s.watches.Put(w)
+	}()
+	return s.member.Interceptor.Intercept(ctx, req, w)
+}

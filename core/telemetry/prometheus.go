@@ -1,0 +1,79 @@
+package telemetry
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
+)
+
+// Prometheus answers scrapes of what collect gives, with what Go's runtime and the process tell of themselves.
+// Counters began at began. Scrapes in text have classic histograms, those in protobuf the same ones native as well.
+func Prometheus(began time.Time, collect Collect) http.Handler {
+	r := prometheus.NewRegistry()
+	r.MustRegister(&collector{began, collect}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return promhttp.HandlerFor(r, promhttp.HandlerOpts{EnableOpenMetrics: true})
+}
+
+// collector is a prometheus.Collector whose series are known when they are asked for only.
+type collector struct {
+	began   time.Time
+	collect Collect
+}
+
+// Describe tells nothing.
+func (c *collector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect sends every sample.
+func (c *collector) Collect(out chan<- prometheus.Metric) {
+	for _, f := range families(c.collect()) {
+		m := f[0].Metric
+		var labels []string
+		for _, k := range m.Labels {
+			labels = append(labels, string(k))
+		}
+		desc := prometheus.NewDesc(m.PrometheusName(), m.Help, labels, nil)
+		for _, s := range f {
+			switch m.Kind {
+			case Counter:
+				out <- prometheus.MustNewConstMetricWithCreatedTimestamp(desc, prometheus.CounterValue, s.Value, c.began, s.Values...)
+			case Gauge:
+				out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, s.Value, s.Values...)
+			default:
+				out <- &durations{desc, s}
+			}
+		}
+	}
+}
+
+// durations is a histogram with buckets of both kinds.
+type durations struct {
+	desc *prometheus.Desc
+	Sample
+}
+
+// Desc is the metric's name.
+func (d *durations) Desc() *prometheus.Desc { return d.desc }
+
+// Write is for prometheus.Metric.
+func (d *durations) Write(out *dto.Metric) error {
+	bounds, upTo, count := d.Metric.classic(d.Latency)
+	h := &dto.Histogram{SampleCount: &count, SampleSum: new(d.Sum.Seconds()), Schema: new(int32(scale)), ZeroThreshold: new(float64), ZeroCount: new(uint64)}
+	for i := range bounds {
+		h.Bucket = append(h.Bucket, &dto.Bucket{UpperBound: &bounds[i], CumulativeCount: &upTo[i]})
+	}
+	first, counts := exponential(d.Latency)
+	// A span, be it empty, says that the histogram is a native one.
+	offset, length := int32(first), uint32(len(counts))
+	h.PositiveSpan = []*dto.BucketSpan{{Offset: &offset, Length: &length}}
+	var before int64
+	for _, n := range counts {
+		h.PositiveDelta = append(h.PositiveDelta, int64(n)-before)
+		before = int64(n)
+	}
+	out.Label, out.Histogram = prometheus.MakeLabelPairs(d.desc, d.Values), h
+	return nil
+}
