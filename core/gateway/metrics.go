@@ -85,7 +85,7 @@ func newMetricTable() *metricTable {
 		delta:          gauge("copy.delta", "", "Offsets of a copy minus those at home of the same records, as last verified.", copies...),
 		comparedFrom:   gauge("copy.compared.from", "", "The first virtual offset of the records that were last compared with the copy.", copies...),
 		comparedTo:     gauge("copy.compared.to", "", "The virtual offset behind the records that were last compared with the copy.", copies...),
-		comparedAt:     gauge("copy.compared.time", "s", "When records were last compared with the copy, as Unix time.", byVirtualCluster, byTopic, byCluster),
+		comparedAt:     gauge("copy.compared.time", "s", "When the last records of the copy were last found to be those at home, as Unix time; 0 if they were not, or differ now.", byVirtualCluster, byTopic, byCluster),
 		holes:          gauge("topic.holes", "", "Virtual offsets without records that unplanned moves have left.", byVirtualCluster, byTopic, byPartition),
 		guestCalls:     counter("guest.calls", "", "Calls of a WASM guest.", guest...),
 		guestFailures:  counter("guest.failures", "", "Calls that failed: a limit, a panic, a wrong answer.", guest...),
@@ -238,9 +238,11 @@ func (c *collector) standing(s standing) {
 			c.add(&t.holes, float64(part.Holes()), s.virtualCluster, x.Topic.Name, strconv.Itoa(p))
 		}
 		for _, k := range x.Copies {
-			if !k.Compared.IsZero() {
-				c.add(&t.comparedAt, unix(k.Compared), s.virtualCluster, x.Topic.Name, k.Cluster)
+			at := k.Compared
+			if k.Problem != "" {
+				at = time.Time{}
 			}
+			c.add(&t.comparedAt, unix(at), s.virtualCluster, x.Topic.Name, k.Cluster)
 			for p, y := range k.Partitions {
 				labels := []string{s.virtualCluster, x.Topic.Name, strconv.Itoa(p), k.Cluster}
 				if y.Known {
