@@ -76,7 +76,7 @@ func newMetricTable() *metricTable {
 		upstream:       durations("upstream.duration", "From queueing a request for a broker until its answer; each part of a request that is divided counts.", byCluster),
 		links:          gauge("links", "", "Connections of sessions to brokers of the cluster.", byCluster),
 		reachable:      gauge("cluster.reachable", "", "1 if a broker of the cluster answers, else 0.", byCluster),
-		interceptor:    fine("interceptor.duration", "Own time of an interceptor per request, without what is below it and without waits. One request in 16 is measured and counts for 16.", byVirtualCluster, byInterceptor),
+		interceptor:    fine("interceptor.duration", "Own time of an interceptor per request, without what is below it and without waits. One request in 32 is measured and counts for 32.", byVirtualCluster, byInterceptor),
 		moves:          gauge("moves", "", "Moves that have not ended, by phase; pending ones wait for what GET /moves says.", byVirtualCluster, byPhase),
 		moved:          gauge("moves.ended", "", "Moves that have ended, of the last 1,000 of all runs of the gateway, by their last phase: done, or dropped for a newer edit.", byVirtualCluster, byPhase, byPlanned),
 		paused:         gauge("move.pause", "s", "How long the last move that was done held produces.", vc...),

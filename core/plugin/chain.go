@@ -153,7 +153,7 @@ func (s *step) Handle(ctx context.Context, req *Request) (resp *Response, err er
 			s.member.Cost.failed(req, err)
 		}
 	}()
-	if req.Clock != nil && req.Clock.Sampled {
+	if req.Sampled {
 		return s.measured(ctx, req)
 	}
 	return s.member.Interceptor.Intercept(ctx, req, s.next)

@@ -11,21 +11,22 @@ import (
 // less.
 const leastHold = time.Millisecond
 
-// Clock divides the time of a client's request, over all its forks, and knows its errors. At a moment the request is upstream while a part of it is
-// at a cluster, else held while a part waits, else the gateway's. A nil Clock measures nothing.
+// Clock divides the time of a client's request, over all its forks, and knows its errors. At a moment the request is
+// upstream while a part of it is at a cluster, else held while a part waits, else the gateway's. A nil Clock measures
+// nothing.
 type Clock struct {
-	// Sampled says that the interceptors' own times are measured.
-	Sampled bool
-
 	mu             sync.Mutex
-	since          time.Time // the last change
 	trips, waits   int32
+	since          time.Duration // of the last change, from the arrival of the request
 	held, upstream time.Duration
-	errors         []error // the last ones, each counted to whom it came from
+	failures       *failures
 }
 
-// mostErrors bounds what a Clock remembers of a request that is tried again and again.
-const mostErrors = 8
+// failures are the last errors of a request, each counted to whom it came from.
+type failures struct{ last []error }
+
+// mostFailures bounds what is remembered of a request that is tried again and again.
+const mostFailures = 8
 
 // fails reports an error that it has not been told of before, as it is or wrapped.
 func (c *Clock) fails(err error) bool {
@@ -34,19 +35,23 @@ func (c *Clock) fails(err error) bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if slices.ContainsFunc(c.errors, func(known error) bool { return errors.Is(err, known) }) {
+	if c.failures == nil {
+		c.failures = &failures{}
+	}
+	f := c.failures
+	if slices.ContainsFunc(f.last, func(known error) bool { return errors.Is(err, known) }) {
 		return false
 	}
-	if len(c.errors) == mostErrors {
-		c.errors = slices.Delete(c.errors, 0, 1)
+	if len(f.last) == mostFailures {
+		f.last = slices.Delete(f.last, 0, 1)
 	}
-	c.errors = append(c.errors, err)
+	f.last = append(f.last, err)
 	return true
 }
 
 // change counts the time since the last change; c.mu is held.
-func (c *Clock) change(now time.Time) {
-	switch passed := now.Sub(c.since); {
+func (c *Clock) change(at time.Duration) {
+	switch passed := at - c.since; {
 	case passed < 0: // the clocks of two goroutines were read in one order and told in the other
 		return
 	case c.trips > 0:
@@ -54,52 +59,52 @@ func (c *Clock) change(now time.Time) {
 	case c.waits > 0:
 		c.held += passed
 	}
-	c.since = now
+	c.since = at
 }
 
-// Sent says that a part of the request is queued for a cluster.
-func (c *Clock) Sent(now time.Time) { c.count(now, 1, 0) }
-
-// Answered ends Sent.
-func (c *Clock) Answered(now time.Time) { c.count(now, -1, 0) }
-
-func (c *Clock) count(now time.Time, trips, waits int32) {
+func (c *Clock) count(at time.Duration, trips, waits int32) {
 	if c == nil {
 		return
 	}
 	c.mu.Lock()
-	c.change(now)
+	c.change(at)
 	c.trips += trips
 	c.waits += waits
 	c.mu.Unlock()
 }
 
-// Split is how long the request was held and upstream until now; the rest is the gateway's own. A wait that took next
-// to no time is no hold.
-func (c *Clock) Split(now time.Time) (held, upstream time.Duration) {
+// Split is how long the request was held and upstream until so long after its arrival; the rest is the gateway's own. A
+// wait that took next to no time is no hold.
+func (c *Clock) Split(at time.Duration) (held, upstream time.Duration) {
 	if c == nil {
 		return 0, 0
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.change(now)
+	c.change(at)
 	if held = c.held; held < leastHold {
 		held = 0
 	}
 	return held, c.upstream
 }
 
+// Sent says that the request, or this part of it, was queued for a cluster so long after its arrival.
+func (r *Request) Sent(at time.Duration) { r.Clock.count(at, 1, 0) }
+
+// Answered ends Sent.
+func (r *Request) Answered(at time.Duration) { r.Clock.count(at, -1, 0) }
+
 // Pause says that the request, or this part of it, waits from now on: for a move, a leader or a cluster. It is no time
 // of the interceptor in which it waits.
 func (r *Request) Pause() {
-	now := time.Now()
-	r.Clock.count(now, 0, 1)
-	r.watch.leave(now)
+	at := time.Since(r.Arrived)
+	r.Clock.count(at, 0, 1)
+	r.watch.leave(at)
 }
 
 // Resume ends Pause.
 func (r *Request) Resume() {
-	now := time.Now()
-	r.Clock.count(now, 0, -1)
-	r.watch.enter(now)
+	at := time.Since(r.Arrived)
+	r.Clock.count(at, 0, -1)
+	r.watch.enter(at)
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // SampledOf is of how many requests one is Sampled.
-const SampledOf = 16
+const SampledOf = 32
 
 // Cost is what an interceptor costs, over its runtimes.
 type Cost struct {
@@ -47,39 +47,39 @@ type watch struct {
 	next Handler
 
 	mu    sync.Mutex
-	since time.Time // when the last part of the request came back
-	away  int       // parts that are below, or wait
+	since time.Duration // when the last part came back, from the arrival of the request
+	away  int           // parts that are below, or wait
 	own   time.Duration
 }
 
 // leave says that a part of the request has left the interceptor.
-func (w *watch) leave(now time.Time) {
+func (w *watch) leave(at time.Duration) {
 	if w == nil {
 		return
 	}
 	w.mu.Lock()
 	if w.away == 0 {
-		w.own += now.Sub(w.since)
+		w.own += at - w.since
 	}
 	w.away++
 	w.mu.Unlock()
 }
 
 // enter ends leave.
-func (w *watch) enter(now time.Time) {
+func (w *watch) enter(at time.Duration) {
 	if w == nil {
 		return
 	}
 	w.mu.Lock()
 	w.away--
-	w.since = now
+	w.since = at
 	w.mu.Unlock()
 }
 
 // Handle hands a request on.
 func (w *watch) Handle(ctx context.Context, req *Request) (*Response, error) {
-	w.leave(time.Now())
-	defer func() { w.enter(time.Now()) }()
+	w.leave(time.Since(req.Arrived))
+	defer func() { w.enter(time.Since(req.Arrived)) }()
 	return w.next.Handle(ctx, req)
 }
 
@@ -90,11 +90,11 @@ func (s *step) measured(ctx context.Context, req *Request) (*Response, error) {
 		w = &watch{next: s.next}
 	}
 	above := req.watch
-	w.since, w.away, w.own = time.Now(), 0, 0
+	w.since, w.away, w.own = time.Since(req.Arrived), 0, 0
 	req.watch = w
 	defer func() {
 		req.watch = above
-		w.leave(time.Now())
+		w.leave(time.Since(req.Arrived))
 		s.member.Cost.Own.RecordTimes(w.own, SampledOf)
 		s.watches.Put(w)
 	}()

@@ -34,18 +34,20 @@ type Request struct {
 	Seq uint64
 	// Arrived is when the request was read from the client; holds are limited from it.
 	Arrived time.Time
-	// More says that the session has read more requests, after which it flushes its links: this one need
-	// not be flushed if it is queued at its turn.
-	More bool
 	// Clock divides the request's time.
 	Clock *Clock
 	// Trace notes what happens to the request; nil notes nothing.
 	Trace *telemetry.Trace
 	// Waker, if not nil, may end the wait for an answer with ErrMoved.
 	Waker Waker
+	// More says that the session has read more requests, after which it flushes its links: this one need
+	// not be flushed if it is queued at its turn.
+	More bool
+	// Sampled says that the own times of interceptors are measured; see Cost.
+	Sampled bool
 
-	turn   *turn
 	queued bool
+	turn   *turn
 	own    turn
 	watch  *watch // of the interceptor that has the request, if it is sampled
 }
@@ -144,8 +146,8 @@ func (r *Request) Change() *Request {
 
 // fork fills f as a fork of r.
 func (r *Request) fork(f *Request) {
-	f.Header, f.Body, f.Session, f.Target, f.Seq, f.Arrived, f.More, f.Waker, f.Trace, f.Clock, f.watch = r.Header, r.Body, r.Session, r.Target, r.Seq, r.Arrived, r.More, r.Waker, r.Trace, r.Clock, r.watch
-	f.turn, f.queued = r.turn, r.queued
+	f.Header, f.Body, f.Session, f.Target, f.Seq, f.Arrived, f.Waker, f.Trace, f.Clock = r.Header, r.Body, r.Session, r.Target, r.Seq, r.Arrived, r.Waker, r.Trace, r.Clock
+	f.More, f.Sampled, f.watch, f.turn, f.queued = r.More, r.Sampled, r.watch, r.turn, r.queued
 }
 
 // Result is the outcome of one fork.

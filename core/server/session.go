@@ -286,7 +286,7 @@ func (s *session) start(frame []byte, more bool, pending *server) error {
 		clock plugin.Clock
 	}{}
 	s.fill(sl, &own.req, &own.body, &own.clock, h, body, seq)
-	own.clock.Sampled = rand.Uint32()%plugin.SampledOf == 0
+	own.req.Sampled = rand.Uint32()%plugin.SampledOf == 0
 	if h.Key == kmsg.Heartbeat {
 		s.remember(h, body)
 	}
@@ -378,9 +378,9 @@ func (s *session) failure(req *plugin.Request, err error) (*plugin.Response, err
 // answer fills a slot and writes every answer that is due. A nil response writes nothing.
 func (s *session) answer(sl *slot, resp *plugin.Response) {
 	s.inFlight.Add(-1)
-	now := time.Now()
-	sl.ready = now
-	sl.held, sl.upstream = sl.clock.Split(now)
+	sl.ready = time.Since(sl.arrived)
+	sl.held, sl.upstream = sl.clock.Split(sl.ready)
+	now := sl.arrived.Add(sl.ready)
 	if resp != nil {
 		sl.code = resp.Body.KnownErrorCode()
 	}

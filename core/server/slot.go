@@ -21,10 +21,9 @@ type slot struct {
 	size    int    // of what was received
 	out     int    // of what was written
 	arrived time.Time
-	ready   time.Time // the answer, which may wait for those before it
 	clock   *plugin.Clock
-	// Of the time from arrived to ready; what is left is the gateway's.
-	held, upstream time.Duration
+	// From the arrival to the answer, which may wait for those before it, and the parts of it that are not the gateway's.
+	ready, held, upstream time.Duration
 
 	code  int16 // the first error code of the answer, if it is known
 	done  bool

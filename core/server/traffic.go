@@ -87,15 +87,16 @@ func (s *session) leaves(sl *slot, now time.Time) {
 	t.requests.Add(1)
 	t.in.Add(int64(sl.size))
 	t.out.Add(int64(sl.out))
-	t.latency.Record(now.Sub(sl.arrived))
-	t.gateway.Record(sl.ready.Sub(sl.arrived) - sl.held - sl.upstream)
+	took := now.Sub(sl.arrived)
+	t.latency.Record(took)
+	t.gateway.Record(sl.ready - sl.held - sl.upstream)
 	if sl.upstream > 0 {
 		t.upstream.Record(sl.upstream)
 	}
 	if sl.held > 0 {
 		t.held.Record(sl.held)
 	}
-	if queued := now.Sub(sl.ready); queued > 0 {
+	if queued := took - sl.ready; queued > 0 {
 		t.queued.Record(queued)
 	}
 	if sl.code != 0 {

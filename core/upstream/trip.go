@@ -42,7 +42,7 @@ func (e *End) trip(req *plugin.Request, c *Cluster, node int32) *trip {
 		t.call.encode, t.done, t.resp.Release = t.encode, t.replied, t.free
 	}
 	t.req, t.cluster, t.node, t.began = req, c, node, time.Now()
-	req.Clock.Sent(t.began)
+	req.Sent(t.began.Sub(req.Arrived))
 	return t
 }
 
@@ -81,9 +81,9 @@ func (t *trip) replied(frame, body []byte, err error) {
 // finish answers. A trip that was given up (its session has ended, its topic has moved) is answered into
 // its channel, where nobody takes it.
 func (t *trip) finish(resp *plugin.Response, err error) {
-	now := time.Now()
-	t.cluster.latency.Record(now.Sub(t.began))
-	t.req.Clock.Answered(now)
+	took := time.Since(t.began)
+	t.cluster.latency.Record(took)
+	t.req.Answered(t.began.Sub(t.req.Arrived) + took)
 	if t.trip != nil {
 		t.trip.End(t.came, t.link.peer(), err)
 	}
