@@ -10,7 +10,9 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
@@ -50,6 +52,11 @@ func TestMetrics(t *testing.T) {
 	}
 	h.moved(1)
 	h.read(h.gw.Bootstrap, "orders", 0, 11)
+	for range 600 { // of which one in 32 is measured in each interceptor
+		if _, err := kmsg.NewPtrMetadataRequest().RequestWith(h.ctx, p); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := h.gw.Edit("orders: {cluster: dr}", "orders: {cluster: nowhere}"); err != nil {
 		t.Fatal(err)
 	}
@@ -109,9 +116,13 @@ func TestMetrics(t *testing.T) {
 		"sluice_config_info":                       func(v float64, _ uint64) bool { return v == 1 },
 		"sluice_config_last_reload_time_seconds":   func(v float64, _ uint64) bool { return v > 0 },
 		"sluice_start_time_seconds":                func(v float64, _ uint64) bool { return v > 0 },
+		"sluice_interceptor_duration_seconds":      func(v float64, n uint64) bool { return n >= plugin.SampledOf && n%plugin.SampledOf == 0 && v > 0 },
 		"process_open_fds":                         func(v float64, _ uint64) bool { return v > 0 },
 	} {
 		labels := map[string]string{}
+		if strings.HasPrefix(name, "sluice_interceptor") {
+			labels = map[string]string{"virtual_cluster": tenant, "interceptor": "routing"}
+		}
 		if strings.HasPrefix(name, "sluice_request") && !strings.Contains(name, "memory") || strings.HasPrefix(name, "sluice_response") {
 			labels = produce
 		}

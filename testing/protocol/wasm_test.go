@@ -64,7 +64,14 @@ func (h *house) swaps(p *kgo.Client) {
 		d, _, _ := strings.Cut(b, `"`)
 		return d
 	}
-	before := digest()
+	measured := func(name string) float64 {
+		v, _ := value(h.scrape()["sluice_guest_"+name+"_total"], map[string]string{"guest": "header"})
+		return v
+	}
+	before, calls := digest(), measured("calls")
+	if calls < 4 || measured("swaps") != 0 {
+		h.t.Errorf("%v calls, %v swaps", calls, measured("swaps"))
+	}
 	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", filepath.Join(h.gw.Dir, "next.wasm"), "../../sdk/examples/header")
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -75,12 +82,15 @@ func (h *house) swaps(p *kgo.Client) {
 	}
 	h.wait("the next version", func() bool { h.produce(p, "orders", "swap", 1); return digest() != before })
 	after := digest()
+	if more := measured("calls"); more <= calls || measured("swaps") != 1 || measured("failed_swaps") != 0 {
+		h.t.Errorf("%v calls, %v swaps, %v failed", more, measured("swaps"), measured("failed_swaps"))
+	}
 	if err := os.WriteFile(filepath.Join(h.gw.Dir, "header.wasm"), []byte("no module"), 0o600); err != nil {
 		h.t.Fatal(err)
 	}
 	h.wait("the refusal", func() bool { _, b := h.call("GET", "/config", ""); return strings.Contains(b, "not a WASM module") })
 	h.produce(p, "orders", "refused", 1)
-	if digest() != after {
-		h.t.Error("the version before is not in force")
+	if digest() != after || measured("swaps") != 1 || measured("failed_swaps") == 0 {
+		h.t.Errorf("the version before is not in force, or the refusal is not counted: %v swaps, %v failed", measured("swaps"), measured("failed_swaps"))
 	}
 }

@@ -1,0 +1,211 @@
+package telemetry
+
+import (
+	"compress/gzip"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"go.opentelemetry.io/otel/attribute"
+	collectormetrics "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
+	otlp "go.opentelemetry.io/proto/otlp/metrics/v1"
+	"google.golang.org/protobuf/proto"
+)
+
+// example is a metric of each kind: a counter, a gauge, durations, some of which are fine, and one that has none.
+func example() []Sample {
+	by := []attribute.Key{"z", "a"}
+	var l, none Latency
+	for _, d := range []time.Duration{0, 500 * time.Nanosecond, time.Millisecond, time.Millisecond, time.Second, time.Second + 1, 70 * time.Second, time.Hour} {
+		l.Record(d)
+	}
+	values := []string{"1", "2"}
+	coarse, fine := &Metric{"d", Durations, "s", "D.", by, false}, &Metric{"f", Durations, "s", "F.", by, true}
+	return []Sample{
+		{Metric: &Metric{"c.c", Counter, "By", "C.", by, false}, Values: values, Value: 3},
+		{Metric: coarse, Values: values, Latency: l.Histogram(), Sum: l.Sum()},
+		{Metric: &Metric{"g", Gauge, "", "G.", nil, false}, Value: -1},
+		{Metric: coarse, Values: []string{"3", "4"}, Latency: none.Histogram()},
+		{Metric: fine, Values: values, Latency: l.Histogram(), Sum: l.Sum()},
+	}
+}
+
+func scrape(t *testing.T, accept string) *httptest.ResponseRecorder {
+	t.Helper()
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest("GET", "/metrics", nil)
+	r.Header.Set("Accept", accept)
+	Prometheus(time.Unix(1000, 0), example).ServeHTTP(w, r)
+	if w.Code != 200 {
+		t.Fatalf("%d: %s", w.Code, w.Body)
+	}
+	return w
+}
+
+func read(t *testing.T, w *httptest.ResponseRecorder) map[string]*dto.MetricFamily {
+	t.Helper()
+	families := map[string]*dto.MetricFamily{}
+	d := expfmt.NewDecoder(w.Body, expfmt.ResponseFormat(w.Header()))
+	for {
+		f := &dto.MetricFamily{}
+		if err := d.Decode(f); err == io.EOF {
+			return families
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		families[f.GetName()] = f
+	}
+}
+
+// TestScrapesHaveBothKindsOfBuckets: text has classic ones, protobuf both, and they say the same.
+func TestScrapesHaveBothKindsOfBuckets(t *testing.T) {
+	text, both := read(t, scrape(t, "text/plain")), read(t, scrape(t, string(expfmt.NewFormat(expfmt.TypeProtoDelim))))
+	for name, want := range map[string]map[float64]uint64{
+		"d_seconds": {1.0 / 16384: 2, 1.0 / 1024: 2, 1.0 / 512: 4, 1: 5, 2: 6, 64: 6},
+		"f_seconds": {1.0 / (1 << 20): 2, 1.0 / 1024: 2, 1.0 / 256: 4, 1: 5},
+	} {
+		for kind, families := range map[string]map[string]*dto.MetricFamily{"text": text, "protobuf": both} {
+			h := families[name].Metric[0].Histogram
+			found := 0
+			for _, b := range h.Bucket {
+				if n, ok := want[b.GetUpperBound()]; ok {
+					found++
+					if b.GetCumulativeCount() != n {
+						t.Errorf("%s in %s: %d up to %v, want %d", name, kind, b.GetCumulativeCount(), b.GetUpperBound(), n)
+					}
+				}
+			}
+			if found != len(want) || h.GetSampleCount() != 8 || h.GetSampleSum() < 3672 {
+				t.Errorf("%s in %s: %v", name, kind, h)
+			}
+		}
+		h := both[name].Metric[0].Histogram
+		if h.GetSchema() != 2 || len(h.PositiveSpan) != 1 {
+			t.Fatalf("%s: %v", name, h)
+		}
+		counts, at, n := map[int]int64{}, int(h.PositiveSpan[0].GetOffset()), int64(0)
+		for _, d := range h.PositiveDelta {
+			if n += d; n > 0 {
+				counts[at] = n
+			}
+			at++
+		}
+		// The bucket i ends at 2^(i/4) seconds; a millisecond is 2^(-9.97), 70 s 2^6.13.
+		for i, want := range map[int]int64{4 * finest: 1, -83: 1, -39: 2, 0: 1, 1: 1, 25: 1, 36: 1} {
+			if counts[i] != want {
+				t.Errorf("%s: %d in the native bucket %d, want %d: %v", name, counts[i], i, want, counts)
+			}
+		}
+	}
+	empty := both["d_seconds"].Metric[1].Histogram
+	if len(empty.PositiveSpan) != 1 || empty.PositiveSpan[0].GetLength() != 0 || empty.GetSampleCount() != 0 {
+		t.Errorf("nothing counted: %v", empty)
+	}
+	c := both["c_c_bytes_total"].GetMetric()
+	if len(c) != 1 || c[0].Counter.GetValue() != 3 || c[0].Counter.CreatedTimestamp.GetSeconds() != 1000 || c[0].Label[0].GetName() != "a" || c[0].Label[0].GetValue() != "2" {
+		t.Errorf("counter: %v", c)
+	}
+	if g := both["g"].GetMetric(); len(g) != 1 || g[0].Gauge.GetValue() != -1 || both["go_goroutines"] == nil {
+		t.Errorf("gauge: %v", g)
+	}
+	open := scrape(t, "application/openmetrics-text").Body.String()
+	if !strings.Contains(open, "# EOF") || !strings.Contains(open, `d_seconds_bucket{a="2",z="1",le="+Inf"} 8`) {
+		t.Error(open)
+	}
+}
+
+// receiver takes metrics over HTTP.
+type receiver struct {
+	mu   sync.Mutex
+	last map[string]*otlp.Metric
+	from map[string]string // attributes of the resource
+	n    int
+}
+
+func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	body := io.Reader(req.Body)
+	if req.Header.Get("Content-Encoding") == "gzip" {
+		body, _ = gzip.NewReader(req.Body)
+	}
+	b, err := io.ReadAll(body)
+	m := &collectormetrics.ExportMetricsServiceRequest{}
+	if err != nil || proto.Unmarshal(b, m) != nil || req.URL.Path != "/v1/metrics" || req.Header.Get("X-Tenant") != "a" {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.n++
+	r.last, r.from = map[string]*otlp.Metric{}, map[string]string{}
+	for _, a := range m.ResourceMetrics[0].Resource.Attributes {
+		r.from[a.Key] = a.Value.GetStringValue()
+	}
+	for _, x := range m.ResourceMetrics[0].ScopeMetrics[0].Metrics {
+		r.last[x.Name] = x
+	}
+}
+
+// TestMetricsAreExported as the OTEL_* variables say, until the exporter is closed, which sends the last values.
+func TestMetricsAreExported(t *testing.T) {
+	if e, err := OpenExport(t.Context(), Export{}, time.Now(), example); e != nil || err != nil || e.Close(t.Context()) != nil {
+		t.Fatalf("without an endpoint: %v, %v", e, err)
+	}
+	r := &receiver{}
+	s := httptest.NewServer(r)
+	t.Cleanup(s.Close)
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", s.URL)
+	t.Setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+	t.Setenv("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "X-Tenant=a")
+	t.Setenv("OTEL_METRIC_EXPORT_INTERVAL", "5")
+	t.Setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=test")
+	run := func() map[string]*otlp.Metric {
+		t.Helper()
+		began := time.Unix(1000, 0)
+		e, err := OpenExport(t.Context(), Export{}, began, example)
+		if e == nil || err != nil {
+			t.Fatalf("%v, %v", e, err)
+		}
+		for more := true; more; time.Sleep(time.Millisecond) {
+			r.mu.Lock()
+			more = r.n < 2
+			r.mu.Unlock()
+		}
+		if err := e.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.n = 0
+		if r.from["service.name"] != "sluice" || r.from["deployment.environment"] != "test" {
+			t.Errorf("resource %v", r.from)
+		}
+		return r.last
+	}
+	all := run()
+	if c := all["c.c"].GetSum(); !c.GetIsMonotonic() || c.AggregationTemporality != otlp.AggregationTemporality_AGGREGATION_TEMPORALITY_CUMULATIVE ||
+		c.DataPoints[0].GetAsDouble() != 3 || c.DataPoints[0].StartTimeUnixNano != 1000e9 || len(c.DataPoints[0].Attributes) != 2 || all["c.c"].Unit != "By" {
+		t.Errorf("counter: %v", all["c.c"])
+	}
+	if g := all["g"].GetGauge(); g.GetDataPoints()[0].GetAsDouble() != -1 {
+		t.Errorf("gauge: %v", all["g"])
+	}
+	d := all["d"].GetExponentialHistogram().GetDataPoints()
+	if len(d) != 2 || d[0].Count != 8 || d[0].Scale != 2 || d[0].Positive.Offset != 4*finest-1 || d[0].Positive.BucketCounts[-39-4*finest] != 2 || d[1].Count != 0 {
+		t.Errorf("durations: %v", all["d"])
+	}
+	t.Setenv("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "explicit_bucket_histogram")
+	h := run()["d"].GetHistogram().GetDataPoints()
+	if len(h) != 2 || h[0].Count != 8 || len(h[0].BucketCounts) != len(h[0].ExplicitBounds)+1 || h[0].BucketCounts[0] != 2 || h[0].BucketCounts[len(h[0].BucketCounts)-1] != 2 {
+		t.Errorf("classic durations: %v", h)
+	}
+	t.Setenv("OTEL_METRICS_EXPORTER", "none")
+	if e, err := OpenExport(t.Context(), Export{}, time.Now(), example); e != nil || err != nil {
+		t.Errorf("with none: %v, %v", e, err)
+	}
+}

@@ -1,0 +1,43 @@
+package wasm
+
+import (
+	"sync"
+	"testing"
+
+	"github.com/sluice-gateway/sluice/core/plugin"
+)
+
+// TestATallyOnlyGrows while one version takes the place of another, whose calls still end.
+func TestATallyOnlyGrows(t *testing.T) {
+	var y tally
+	guest := func(calls int64) *Guest {
+		g := &Guest{Options: Options{Name: "g"}}
+		g.Called.Store(calls)
+		y.begin(g)
+		return g
+	}
+	want := func(now *Guest, m plugin.Measures) {
+		t.Helper()
+		if got := y.measure(now); got.Calls != m.Calls || got.Busy != m.Busy || got.Failures != m.Failures || got.Swaps != m.Swaps || got.FailedSwaps != m.FailedSwaps || got.Name != "g" {
+			t.Errorf("%+v, want %+v", got, m)
+		}
+	}
+	first := guest(3)
+	want(first, plugin.Measures{Calls: 3})
+	y.refused()
+	second := guest(0)
+	want(second, plugin.Measures{Calls: 3, Swaps: 1, FailedSwaps: 1})
+	first.Called.Add(1) // drains
+	first.Busy.Add(5)
+	second.Failed.Add(2)
+	want(second, plugin.Measures{Calls: 4, Busy: 5, Failures: 2, Swaps: 1, FailedSwaps: 1})
+	y.end(first)
+	want(second, plugin.Measures{Calls: 4, Busy: 5, Failures: 2, Swaps: 1, FailedSwaps: 1})
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() { y.end(guest(1)) })
+	}
+	wg.Go(func() { y.measure(second) })
+	wg.Wait()
+	want(second, plugin.Measures{Calls: 8, Busy: 5, Failures: 2, Swaps: 5, FailedSwaps: 1})
+}
