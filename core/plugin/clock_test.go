@@ -58,7 +58,7 @@ func TestAShortWaitIsNoHold(t *testing.T) {
 		r.Resume()
 		wantSplit(t, r, 0, 0)
 		r.Pause()
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		r.Resume()
 		wantSplit(t, r, leastHold, 0)
 	})

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"compress/gzip"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -39,7 +40,7 @@ func example() []Sample {
 func scrape(t *testing.T, accept string) *httptest.ResponseRecorder {
 	t.Helper()
 	w := httptest.NewRecorder()
-	r := httptest.NewRequest("GET", "/metrics", nil)
+	r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
 	r.Header.Set("Accept", accept)
 	Prometheus(time.Unix(1000, 0), example).ServeHTTP(w, r)
 	if w.Code != 200 {
@@ -54,7 +55,7 @@ func read(t *testing.T, w *httptest.ResponseRecorder) map[string]*dto.MetricFami
 	d := expfmt.NewDecoder(w.Body, expfmt.ResponseFormat(w.Header()))
 	for {
 		f := &dto.MetricFamily{}
-		if err := d.Decode(f); err == io.EOF {
+		if err := d.Decode(f); errors.Is(err, io.EOF) {
 			return families
 		} else if err != nil {
 			t.Fatal(err)
