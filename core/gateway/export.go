@@ -23,7 +23,7 @@ func (g *Gateway) openExport(ctx context.Context, snap *config.Snapshot) (*telem
 	if old := g.Snapshot(); old != nil && exportOf(old) == exportOf(snap) {
 		return g.exporter, nil
 	}
-	return telemetry.OpenExport(ctx, exportOf(snap), g.started, g.collect)
+	return telemetry.OpenExport(ctx, exportOf(snap), g.started, g.collect, g.log)
 }
 
 // useExport makes an exporter the one in force; the one before sends its last values meanwhile.

@@ -246,3 +246,14 @@ func BenchmarkChain(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkClock is what a request pays whose time is divided.
+func BenchmarkClock(b *testing.B) {
+	r := &Request{Clock: &Clock{}}
+	b.ReportAllocs()
+	for b.Loop() {
+		r.Sent(1)
+		r.Answered(2)
+		_, _ = r.Clock.Split(3)
+	}
+}

@@ -2,7 +2,9 @@ package telemetry
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"time"
 
@@ -25,6 +27,27 @@ type Export struct {
 	Interval time.Duration
 }
 
+// told is an exporter that says when exports begin to fail, and when they work again.
+type told struct {
+	metric.Exporter
+	log     *slog.Logger
+	failing bool // exports are made one at a time
+}
+
+// Export reports no error: it is said.
+func (t *told) Export(ctx context.Context, m *metricdata.ResourceMetrics) error {
+	err := t.Exporter.Export(ctx, m)
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled): // the last export is still to come
+	case err != nil && !t.failing:
+		t.log.Warn("metrics are not sent", "error", err)
+	case err == nil && t.failing:
+		t.log.Info("metrics are sent again")
+	}
+	t.failing = err != nil
+	return nil
+}
+
 // Exporter sends metrics over OTLP. A nil Exporter sends none.
 type Exporter struct{ provider *metric.MeterProvider }
 
@@ -32,7 +55,7 @@ type Exporter struct{ provider *metric.MeterProvider }
 // OTEL_* variables of the SDK are respected for what Export does not say: endpoint, protocol, interval, time limit,
 // resource attributes, headers, certificates, and classic histograms in place of exponential ones. Without an
 // endpoint, or if OTEL_METRICS_EXPORTER is none, the Exporter is nil.
-func OpenExport(ctx context.Context, e Export, began time.Time, collect Collect) (*Exporter, error) {
+func OpenExport(ctx context.Context, e Export, began time.Time, collect Collect, log *slog.Logger) (*Exporter, error) {
 	if e.Endpoint == "" && (os.Getenv("OTEL_METRICS_EXPORTER") == "none" || !endpointGiven("METRICS")) {
 		return nil, nil
 	}
@@ -49,7 +72,7 @@ func OpenExport(ctx context.Context, e Export, began time.Time, collect Collect)
 	if e.Interval > 0 {
 		o = append(o, metric.WithInterval(e.Interval))
 	}
-	return &Exporter{metric.NewMeterProvider(metric.WithReader(metric.NewPeriodicReader(exporter, o...)), metric.WithResource(res))}, nil
+	return &Exporter{metric.NewMeterProvider(metric.WithReader(metric.NewPeriodicReader(&told{Exporter: exporter, log: log}, o...)), metric.WithResource(res))}, nil
 }
 
 func (e Export) open(ctx context.Context) (metric.Exporter, error) {

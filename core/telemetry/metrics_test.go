@@ -2,8 +2,10 @@ package telemetry
 
 import (
 	"compress/gzip"
+	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -14,6 +16,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	collectormetrics "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	otlp "go.opentelemetry.io/proto/otlp/metrics/v1"
 	"google.golang.org/protobuf/proto"
@@ -154,7 +158,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 
 // TestMetricsAreExported as the OTEL_* variables say, until the exporter is closed, which sends the last values.
 func TestMetricsAreExported(t *testing.T) {
-	if e, err := OpenExport(t.Context(), Export{}, time.Now(), example); e != nil || err != nil || e.Close(t.Context()) != nil {
+	if e, err := OpenExport(t.Context(), Export{}, time.Now(), example, slog.Default()); e != nil || err != nil || e.Close(t.Context()) != nil {
 		t.Fatalf("without an endpoint: %v, %v", e, err)
 	}
 	r := &receiver{}
@@ -168,7 +172,7 @@ func TestMetricsAreExported(t *testing.T) {
 	run := func() map[string]*otlp.Metric {
 		t.Helper()
 		began := time.Unix(1000, 0)
-		e, err := OpenExport(t.Context(), Export{}, began, example)
+		e, err := OpenExport(t.Context(), Export{}, began, example, slog.Default())
 		if e == nil || err != nil {
 			t.Fatalf("%v, %v", e, err)
 		}
@@ -206,7 +210,37 @@ func TestMetricsAreExported(t *testing.T) {
 		t.Errorf("classic durations: %v", h)
 	}
 	t.Setenv("OTEL_METRICS_EXPORTER", "none")
-	if e, err := OpenExport(t.Context(), Export{}, time.Now(), example); e != nil || err != nil {
+	if e, err := OpenExport(t.Context(), Export{}, time.Now(), example, slog.Default()); e != nil || err != nil {
 		t.Errorf("with none: %v, %v", e, err)
 	}
 }
+
+// TestFailedExportsAreToldOnce, and that they work again.
+func TestFailedExportsAreToldOnce(t *testing.T) {
+	var b strings.Builder
+	inner := &failing{}
+	e := &told{Exporter: inner, log: slog.New(slog.NewTextHandler(&b, nil))}
+	gone, cancel := context.WithCancel(t.Context())
+	for _, err := range []error{nil, errors.New("one"), errors.New("two"), nil, nil, errors.New("three")} {
+		inner.err = err
+		if e.Export(t.Context(), nil) != nil {
+			t.Error("told twice")
+		}
+	}
+	cancel()
+	inner.err, e.failing = errors.New("four"), false
+	if e.Export(gone, nil) != nil {
+		t.Error("told twice")
+	}
+	log := b.String()
+	if strings.Count(log, "\n") != 3 || !strings.Contains(log, "one") || strings.Contains(log, "two") || !strings.Contains(log, "again") || !strings.Contains(log, "three") || strings.Contains(log, "four") {
+		t.Error(log)
+	}
+}
+
+type failing struct {
+	metric.Exporter
+	err error
+}
+
+func (f *failing) Export(context.Context, *metricdata.ResourceMetrics) error { return f.err }
