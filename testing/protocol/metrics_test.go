@@ -33,6 +33,18 @@ func value(f *dto.MetricFamily, labels map[string]string) (sum float64, n uint64
 	return sum, n
 }
 
+// scrape reads the gateway's metrics.
+func (h *house) scrape() map[string]*dto.MetricFamily {
+	h.t.Helper()
+	code, body := h.call("GET", "/metrics", "")
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(body))
+	if err != nil || code != 200 {
+		h.t.Fatalf("%d, %v: %s", code, err, body)
+	}
+	return families
+}
+
 // TestMetrics of a gateway under traffic, through a move and a refused edit, as Prometheus reads them. Each family is
 // in the table that documents them, and follows Prometheus' conventions.
 func TestMetrics(t *testing.T) {
@@ -60,19 +72,13 @@ func TestMetrics(t *testing.T) {
 	if err := h.gw.Edit("orders: {cluster: dr}", "orders: {cluster: nowhere}"); err != nil {
 		t.Fatal(err)
 	}
-	var text string
-	families := map[string]*dto.MetricFamily{}
+	var families map[string]*dto.MetricFamily
 	h.wait("the refused edit in the metrics", func() bool {
-		code, body := h.call("GET", "/metrics", "")
-		parser := expfmt.NewTextParser(model.UTF8Validation)
-		var err error
-		if families, err = parser.TextToMetricFamilies(strings.NewReader(body)); err != nil || code != 200 {
-			t.Fatalf("%d, %v: %s", code, err, body)
-		}
-		text = body
+		families = h.scrape()
 		ok, _ := value(families["sluice_config_last_reload_successful"], nil)
 		return ok == 0
 	})
+	_, text := h.call("GET", "/metrics", "")
 	problems, err := promlint.New(strings.NewReader(text)).Lint()
 	if err != nil {
 		t.Fatal(err)
