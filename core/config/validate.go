@@ -205,12 +205,16 @@ func (s *Snapshot) validateNumbers(v *validator) {
 	if !slices.Contains([]string{"text", "json"}, s.Telemetry.Log.Format) {
 		v.bad([]string{"telemetry", "log", "format"}, "%q is not one of text, json", s.Telemetry.Log.Format)
 	}
-	for signal, protocol := range map[string]string{"traces": s.Telemetry.Traces.Protocol, "metrics": s.Telemetry.Metrics.Protocol} {
-		if !slices.Contains([]string{"", "grpc", "http"}, protocol) {
-			v.bad([]string{"telemetry", signal, "protocol"}, "%q is not one of grpc, http", protocol)
+	traces, metrics := s.Telemetry.Traces, s.Telemetry.Metrics
+	for signal, to := range map[string]struct{ endpoint, protocol string }{"traces": {traces.Endpoint, traces.Protocol}, "metrics": {metrics.Endpoint, metrics.Protocol}} {
+		if !slices.Contains([]string{"", "grpc", "http"}, to.protocol) {
+			v.bad([]string{"telemetry", signal, "protocol"}, "%q is not one of grpc, http", to.protocol)
+		}
+		if to.endpoint != "" {
+			v.address([]string{"telemetry", signal, "endpoint"}, to.endpoint)
 		}
 	}
-	for i, glob := range s.Telemetry.Metrics.Topics {
+	for i, glob := range metrics.Topics {
 		if _, err := path.Match(glob, ""); err != nil || glob == "" {
 			v.bad([]string{"telemetry", "metrics", "topics", strconv.Itoa(i)}, "%q is not a glob", glob)
 		}

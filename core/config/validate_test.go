@@ -42,7 +42,7 @@ func TestNumbersHaveBounds(t *testing.T) {
 		"failover: {retry_for: -1s}": "failover.retry_for: ", "failover: {max_drain: -1s}": "failover.max_drain: ", "failover: {unreachable: -1s}": "failover.unreachable: ",
 		"failover: {compare_limit: -1}": "failover.compare_limit: ", "telemetry: {traces: {sample_ratio: 1.1}}": "telemetry.traces.sample_ratio: ",
 		"telemetry: {traces: {sample_ratio: -0.1}}": "telemetry.traces.sample_ratio: ", "limits: {frame_bytes: 0}": "limits.frame_bytes: ",
-		"telemetry: {metrics: {interval: -1s}}": "telemetry.metrics.interval: ", "telemetry: {metrics: {protocol: udp}}": "telemetry.metrics.protocol: ",
+		"telemetry: {metrics: {interval: -1s}}": "telemetry.metrics.interval: ", "telemetry: {metrics: {endpoint: \"http://a:1\"}}": "telemetry.metrics.endpoint: ", "telemetry: {metrics: {protocol: udp}}": "telemetry.metrics.protocol: ",
 		"telemetry: {metrics: {topics: [a, \"[\"]}}": "telemetry.metrics.topics.1: ", "telemetry: {metrics: {topics: [\"\"]}}": "telemetry.metrics.topics.0: ",
 	} {
 		if _, err := Parse("x.yaml", []byte(example+written+"\n")); err == nil || !strings.Contains(err.Error(), "x.yaml:18:") || !strings.Contains(err.Error(), want) {

@@ -197,8 +197,7 @@ func (g *Gateway) Close() error {
 	for _, v := range g.virtual {
 		errs = append(errs, v.server.Close())
 	}
-	g.closeExport(g.exporter)
-	g.closing.Wait()
+	g.closing.Go(func() { g.closeExport(g.exporter) })
 	if g.runner != nil {
 		errs = append(errs, g.runner.Close())
 	}
@@ -210,6 +209,7 @@ func (g *Gateway) Close() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), tracesWait)
 	defer cancel()
+	defer g.closing.Wait()
 	return errors.Join(append(errs, g.tracer.Close(ctx), g.store.Close())...)
 }
 

@@ -92,7 +92,7 @@ func newMetricTable() *metricTable {
 		guestReplaced:  counter("guest.replaced.instances", "", "Instances that were thrown away after a failure.", guest...),
 		guestBusy:      counter("guest.busy", "s", "Time in calls, the wait for an instance included.", guest...),
 		guestLeft:      gauge("guest.left_alone", "", "1 while a guest that fails too often is not called.", guest...),
-		guestSwaps:     counter("guest.swaps", "", "Versions and settings of a guest that were started in the place of others.", guest...),
+		guestSwaps:     counter("guest.swaps", "", "Versions and settings of a guest that others took the place of; counted when their last call has returned.", guest...),
 		guestMemory:    gauge("guest.instance.memory", "By", "Memory of the largest instance.", guest...),
 		guestInstances: gauge("guest.instances", "", "Instances of a guest.", guest...),
 		guestDropped:   counter("guest.dropped.log_lines", "", "Lines of the log beyond the limit.", guest...),

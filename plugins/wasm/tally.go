@@ -1,6 +1,7 @@
 package wasm
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 type tally struct {
 	mu    sync.Mutex
 	past  plugin.Measures // of the versions that have ended
-	live  []*Guest
+	live  []*Guest        // in the order of their starts
 	swaps int64
 	// failed counts versions that were refused.
 	failed int64
@@ -22,23 +23,20 @@ type tally struct {
 func (t *tally) begin(g *Guest) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.live) > 0 {
-		t.swaps++
-	}
 	t.live = append(t.live, g)
 }
 
-// end counts a version out whose last call has returned.
+// end counts a version out whose last call has returned. It was swapped if a later one stays: one that ends before an
+// earlier one was in a configuration that was refused.
 func (t *tally) end(g *Guest) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	add(&t.past, g)
-	for i, l := range t.live {
-		if l == g {
-			t.live = append(t.live[:i], t.live[i+1:]...)
-			return
-		}
+	at := slices.Index(t.live, g)
+	if at < len(t.live)-1 {
+		t.swaps++
 	}
+	t.live = slices.Delete(t.live, at, at+1)
 }
 
 func (t *tally) refused() {
