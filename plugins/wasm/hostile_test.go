@@ -201,7 +201,7 @@ func TestTheSameGuestIsSharedByRuntimes(t *testing.T) {
 	if a.use != b.use {
 		t.Error("started twice")
 	}
-	if a.guest().Module != c.guest().Module || a.guest() == c.guest() {
+	if a.guest().code != c.guest().code || a.guest() == c.guest() {
 		t.Error("compiled twice, or not configured again")
 	}
 	if got := answer(t, a, "kv"); !strings.HasPrefix(got, "2 ") {

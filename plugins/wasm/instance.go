@@ -23,7 +23,7 @@ var (
 // instance is one running module. It serves one call at a time, and is thrown away after an error: what state
 // it is in then, nobody knows.
 type instance struct {
-	guest  *Guest
+	call
 	module api.Module
 	// ctx brings the instance to the functions that the guest calls.
 	ctx     context.Context
@@ -33,12 +33,8 @@ type instance struct {
 	at, cap uint32 // the input buffer
 	stack   [4]uint64
 
-	// Of the call that runs.
-	request  context.Context
-	deadline time.Time
-	head     *Head
-	results  map[int32][]byte // of blocking imports, by handle
-	handles  int32
+	results map[int32][]byte // of blocking imports, by handle, during a call
+	handles int32
 }
 
 type instanceKey struct{}
@@ -46,14 +42,16 @@ type instanceKey struct{}
 func of(ctx context.Context) *instance { return ctx.Value(instanceKey{}).(*instance) }
 
 // open starts an instance.
-func (m *Module) open(ctx context.Context, g *Guest) (*instance, error) {
-	i := &instance{guest: g, known: map[string]api.Function{}}
+func (m *Module) open(ctx context.Context, g *Guest) (runner, error) { return m.instantiate(ctx, g) }
+
+func (m *Module) instantiate(ctx context.Context, g *Guest) (*instance, error) {
+	i := &instance{call: call{guest: g}, known: map[string]api.Function{}}
 	i.ctx = context.WithValue(context.Background(), instanceKey{}, i)
 	lines := &lineWriter{guest: g}
 	cfg := wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize", "_start").
 		WithSysNanotime().WithSysWalltime().WithRandSource(rand.Reader).WithNanosleep(i.sleep).
 		WithStdout(lines).WithStderr(lines)
-	i.begin(ctx, nil, startLimit)
+	i.within(ctx, startLimit)
 	module, err := m.runtime.InstantiateModule(i.ctx, m.compiled, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)
@@ -66,20 +64,10 @@ func (m *Module) open(ctx context.Context, g *Guest) (*instance, error) {
 // startLimit is how long starting, configuring and testing an instance may take each.
 const startLimit = 10 * time.Second
 
-func (i *instance) begin(ctx context.Context, h *Head, limit time.Duration) {
-	i.request, i.head, i.deadline = ctx, h, time.Now().Add(limit)
-	if end, ok := ctx.Deadline(); ok && end.Before(i.deadline) {
-		i.deadline = end
-	}
-}
-
 // yield is called by the code itself, so often that it can be stopped: see meter.
 func (i *instance) yield() {
-	if err := i.request.Err(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	if err := i.over(); err != nil {
 		panic(err)
-	}
-	if time.Now().After(i.deadline) {
-		panic(ErrDeadline)
 	}
 }
 
@@ -106,11 +94,11 @@ func (i *instance) function(name string) api.Function {
 
 // run calls a function within startLimit.
 func (i *instance) run(ctx context.Context, f api.Function, args ...uint64) (uint64, error) {
-	i.begin(ctx, nil, startLimit)
-	return i.call(f, args...)
+	i.within(ctx, startLimit)
+	return i.invoke(f, args...)
 }
 
-func (i *instance) call(f api.Function, args ...uint64) (uint64, error) {
+func (i *instance) invoke(f api.Function, args ...uint64) (uint64, error) {
 	copy(i.stack[:], args)
 	err := f.CallWithStack(i.ctx, i.stack[:])
 	if i.results != nil {
@@ -125,7 +113,7 @@ func (i *instance) call(f api.Function, args ...uint64) (uint64, error) {
 // put writes a block into the guest's input buffer, which grows if need be.
 func (i *instance) put(block []byte) error {
 	if n := uint32(len(block)); n > i.cap || i.cap == 0 {
-		at, err := i.call(i.alloc, uint64(n))
+		at, err := i.invoke(i.alloc, uint64(n))
 		if err != nil {
 			return fmt.Errorf("%s: %w", abi.ExportAlloc, err)
 		}
@@ -192,13 +180,52 @@ func (i *instance) configure(ctx context.Context, settings []byte) error {
 	return nil
 }
 
+func (i *instance) selfTest(ctx context.Context) error { return i.ask(ctx, abi.ExportSelfTest) }
+
+// show calls a function with a block.
+func (i *instance) show(function string, block []byte, visit func(result, input []byte) error) (inside time.Duration, err error) {
+	if err := i.put(block); err != nil {
+		return 0, err
+	}
+	entered := time.Now()
+	out, err := i.invoke(i.function(function), uint64(len(block)))
+	inside = time.Since(entered)
+	if err == nil {
+		err = i.look(out, len(block), visit)
+	}
+	if err == nil {
+		err = i.rest()
+	}
+	return inside, err
+}
+
+func (i *instance) look(out uint64, block int, visit func(result, input []byte) error) error {
+	input, ok := i.module.Memory().Read(i.at, uint32(block))
+	if !ok {
+		return errBadResult
+	}
+	if out == 0 {
+		return visit(nil, input)
+	}
+	result, err := i.view(out, 4*block+1<<20)
+	if err != nil {
+		return err
+	}
+	return visit(result, input)
+}
+
+func (i *instance) tick(now time.Time) error {
+	_, err := i.invoke(i.function(abi.ExportOnTick), api.EncodeI64(now.UnixMilli()))
+	return err
+}
+
 // rest lets the guest collect its garbage.
 func (i *instance) rest() error {
 	if i.idle == nil {
 		return nil
 	}
-	i.begin(context.Background(), nil, startLimit)
-	_, err := i.call(i.idle)
+	i.within(context.Background(), startLimit)
+	_, err := i.invoke(i.idle)
 	return err
 }
 
@@ -228,7 +255,7 @@ func (w *lineWriter) Write(p []byte) (int, error) {
 		if !ok && len(w.rest) < maxLine {
 			return len(p), nil
 		}
-		w.guest.logLine(abi.LogInfo, line)
+		w.guest.logLine(abi.LogInfo, string(line))
 		w.rest = append(w.rest[:0], rest...)
 	}
 }
