@@ -89,7 +89,7 @@ func (s *session) run() {
 		return
 	}
 	defer s.closed()
-	s.writer = wire.NewWriter(s.conn, writeLimit, writeTimeout)
+	s.writer = wire.NewWriter(s.conn, s.server.pool, writeLimit, writeTimeout)
 	r := wire.NewReader(s.conn, s.server.pool)
 	defer r.Close()
 	err := s.read(r)

@@ -46,14 +46,23 @@ type runner interface {
 	end()
 	configure(ctx context.Context, settings []byte) error
 	selfTest(ctx context.Context) error
-	// show calls a function with a block and visits what it answers: result is nil for "unchanged", and both alias the copy's
-	// memory. inside is the time in the plugin's code.
-	show(function string, block []byte, visit func(result, input []byte) error) (inside time.Duration, err error)
+	// show calls a function with a block and visits what it answers. inside is the time in the plugin's code.
+	show(function string, b block, visit visitor) (inside time.Duration, err error)
 	tick(now time.Time) error
 	memory() uint32 // bytes; 0 if it has none of its own
 	close()
 	drop() // ends one that failed
 }
+
+// block is what a function is called with: encode appends it to a slice, and it has about size bytes.
+type block struct {
+	size   int
+	encode func(out []byte) []byte
+}
+
+// visitor is shown what a call has made of its block: result is nil for "unchanged", and both alias the copy's memory, which is
+// still the call's.
+type visitor func(result, input []byte) error
 
 // Guest is configured code with a pool of instances. It is what the gateway, and the tools for authors,
 // run plugins with.
@@ -68,6 +77,7 @@ type Guest struct {
 	breaker breaker
 	lines   lines
 	blocks  blocks
+	lists   lists
 
 	free  chan runner
 	slots chan struct{} // room for instances that don't exist yet
@@ -186,9 +196,8 @@ func (g *Guest) fail(i runner) {
 	}()
 }
 
-// invoke shows a block to the guest and visits what it answers, while the instance is still the call's: result is
-// nil for "unchanged", and both alias the guest's memory.
-func (g *Guest) invoke(ctx context.Context, function string, h *Head, block []byte, visit func(result, input []byte) error) (err error) {
+// invoke shows a block to the guest and visits what it answers.
+func (g *Guest) invoke(ctx context.Context, function string, h *Head, b block, visit visitor) (err error) {
 	g.calls.Add(1)
 	defer g.calls.Done()
 	ctx, span := telemetry.Child(ctx, function, telemetry.Guest.String(g.Name))
@@ -200,7 +209,7 @@ func (g *Guest) invoke(ctx context.Context, function string, h *Head, block []by
 	var i runner
 	i, err = g.take(ctx, began)
 	if err == nil {
-		err = g.exchange(ctx, i, function, h, block, began, visit)
+		err = g.exchange(ctx, i, function, h, b, began, visit)
 	}
 	g.Called.Add(1)
 	g.Busy.Add(int64(time.Since(began)))
@@ -213,9 +222,9 @@ func (g *Guest) invoke(ctx context.Context, function string, h *Head, block []by
 	return err
 }
 
-func (g *Guest) exchange(ctx context.Context, i runner, function string, h *Head, block []byte, began time.Time, visit func(result, input []byte) error) error {
+func (g *Guest) exchange(ctx context.Context, i runner, function string, h *Head, b block, began time.Time, visit visitor) error {
 	i.begin(ctx, h, g.limits.Timeout-time.Since(began))
-	inside, err := i.show(function, block, visit)
+	inside, err := i.show(function, b, visit)
 	g.InGuest.Add(int64(inside))
 	if err != nil {
 		g.fail(i)

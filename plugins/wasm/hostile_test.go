@@ -229,15 +229,20 @@ func FuzzResult(f *testing.F) {
 		if err != nil {
 			return
 		}
-		batches, _ := collect([]*Partition{{Records: b}})
 		g := &Guest{limits: DefaultLimits()}
+		batches, _ := g.collect([]*Partition{{Records: b}})
 		call := g.portions(batches)[0]
-		block, n := g.encode(nil, &Head{Kind: 1}, call)
-		if change(call, n, r.changes, block, 1, func(n int) []byte { return make([]byte, 0, n) }) == nil && batches[0].touched {
+		size, n := blockSize(call)
+		block := g.encode(nil, &Head{Kind: 1}, call, n)
+		if len(block) > size {
+			t.Fatalf("a block of %d bytes, not %d", len(block), size)
+		}
+		_ = inputOf(r.changes, block, func(n int) []byte { return make([]byte, 0, n) })
+		if change(call, n, r.changes, block, 1) == nil && batches[0].touched {
 			batches[0].settle(1, true)
 			p := batches[0].part
 			if err := assemble([]*Partition{p}, batches, 1, &g.blocks); err == nil && p.Out != nil {
-				if _, err := collect([]*Partition{{Records: p.Out}}); err != nil {
+				if _, err := g.collect([]*Partition{{Records: p.Out}}); err != nil {
 					t.Error(err)
 				}
 			}

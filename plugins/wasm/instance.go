@@ -110,19 +110,40 @@ func (i *instance) invoke(f api.Function, args ...uint64) (uint64, error) {
 	return i.stack[0], nil
 }
 
-// put writes a block into the guest's input buffer, which grows if need be.
-func (i *instance) put(block []byte) error {
-	if n := uint32(len(block)); n > i.cap || i.cap == 0 {
-		at, err := i.invoke(i.alloc, uint64(n))
+// room makes the guest's input buffer have n bytes at least, and returns it.
+func (i *instance) room(n int) ([]byte, error) {
+	if uint32(n) > i.cap || i.cap == 0 {
+		n := uint64(n+inputStep-1) / inputStep * inputStep
+		at, err := i.invoke(i.alloc, n)
 		if err != nil {
-			return fmt.Errorf("%s: %w", abi.ExportAlloc, err)
+			return nil, fmt.Errorf("%s: %w", abi.ExportAlloc, err)
 		}
-		i.at, i.cap = uint32(at), n
+		i.at, i.cap = uint32(at), uint32(n)
 	}
-	if !i.module.Memory().Write(i.at, block) {
-		return fmt.Errorf("%s returned a buffer outside of the guest's memory", abi.ExportAlloc)
+	buffer, ok := i.module.Memory().Read(i.at, i.cap)
+	if !ok {
+		return nil, fmt.Errorf("%s returned a buffer outside of the guest's memory", abi.ExportAlloc)
 	}
-	return nil
+	return buffer, nil
+}
+
+// inputStep is what the input buffer grows by, so that it does not grow with every block.
+const inputStep = 4 << 10
+
+// put encodes a block into the guest's input buffer, and returns its length.
+func (i *instance) put(b block) (int, error) {
+	buffer, err := i.room(b.size)
+	if err != nil {
+		return 0, err
+	}
+	out := b.encode(buffer[:0])
+	if len(out) > len(buffer) { // it was larger than thought, and has left the buffer
+		if buffer, err = i.room(len(out)); err != nil {
+			return 0, err
+		}
+		copy(buffer, out)
+	}
+	return len(out), nil
 }
 
 // view is what a result points to, in the guest's memory.
@@ -171,10 +192,11 @@ func (i *instance) configure(ctx context.Context, settings []byte) error {
 	if settings == nil {
 		settings = []byte("{}")
 	}
-	if err := i.put(settings); err != nil {
+	n, err := i.put(block{len(settings), func(out []byte) []byte { return append(out, settings...) }})
+	if err != nil {
 		return err
 	}
-	if err := i.ask(ctx, abi.ExportConfigure, uint64(len(settings))); err != nil {
+	if err := i.ask(ctx, abi.ExportConfigure, uint64(n)); err != nil {
 		return fmt.Errorf("config: %w", err)
 	}
 	return nil
@@ -183,15 +205,16 @@ func (i *instance) configure(ctx context.Context, settings []byte) error {
 func (i *instance) selfTest(ctx context.Context) error { return i.ask(ctx, abi.ExportSelfTest) }
 
 // show calls a function with a block.
-func (i *instance) show(function string, block []byte, visit func(result, input []byte) error) (inside time.Duration, err error) {
-	if err := i.put(block); err != nil {
+func (i *instance) show(function string, b block, visit visitor) (inside time.Duration, err error) {
+	n, err := i.put(b)
+	if err != nil {
 		return 0, err
 	}
 	entered := time.Now()
-	out, err := i.invoke(i.function(function), uint64(len(block)))
+	out, err := i.invoke(i.function(function), uint64(n))
 	inside = time.Since(entered)
 	if err == nil {
-		err = i.look(out, len(block), visit)
+		err = i.look(out, n, visit)
 	}
 	if err == nil {
 		err = i.rest()
@@ -199,7 +222,7 @@ func (i *instance) show(function string, block []byte, visit func(result, input 
 	return inside, err
 }
 
-func (i *instance) look(out uint64, block int, visit func(result, input []byte) error) error {
+func (i *instance) look(out uint64, block int, visit visitor) error {
 	input, ok := i.module.Memory().Read(i.at, uint32(block))
 	if !ok {
 		return errBadResult

@@ -56,6 +56,7 @@ func (n *native) open(_ context.Context, g *Guest) (runner, error) {
 type nativeCopy struct {
 	call
 	plugin *sdk.Guest
+	block  []byte // of calls
 }
 
 // try runs a function of the plugin; a panic is an error.
@@ -87,7 +88,14 @@ func (c *nativeCopy) selfTest(ctx context.Context) error {
 	return c.try(c.plugin.SelfTest)
 }
 
-func (c *nativeCopy) show(_ string, block []byte, visit func(result, input []byte) error) (inside time.Duration, err error) {
+func (c *nativeCopy) show(_ string, b block, visit visitor) (inside time.Duration, err error) {
+	if cap(c.block) < b.size {
+		c.block = make([]byte, 0, b.size)
+	}
+	block := b.encode(c.block[:0])
+	if c.block = block; cap(block) > keepBlock {
+		c.block = nil
+	}
 	entered := time.Now()
 	var result []byte
 	err = c.try(func() error {
