@@ -165,35 +165,46 @@ func (g *Guest) take(ctx context.Context, began time.Time) (runner, error) {
 	}
 	ctx, cancel := context.WithDeadlineCause(ctx, began.Add(g.limits.Timeout), ErrDeadline)
 	defer cancel()
-	select {
-	case i := <-g.free:
-		return i, nil
-	case <-g.slots:
-		i, err := g.start(ctx)
-		if err != nil {
-			g.slots <- struct{}{}
+	var failed <-chan error
+	slots := g.slots
+	for {
+		select {
+		case i := <-g.free:
+			return i, nil
+		case <-slots:
+			failed, slots = g.startAnother(), nil
+		case err := <-failed:
+			return nil, err
+		case <-ctx.Done():
+			return nil, fmt.Errorf("all instances are busy: %w", context.Cause(ctx))
 		}
-		return i, err
-	case <-ctx.Done():
-		return nil, fmt.Errorf("all instances are busy: %w", context.Cause(ctx))
 	}
 }
 
-// fail throws an instance away and starts another in its place, off the path of requests.
+// startAnother puts another instance into the pool. Starting may take longer than any call: who needs it waits for as long as it may, and
+// the next one finds it. The channel gets the error if it fails.
+func (g *Guest) startAnother() <-chan error {
+	failed := make(chan error, 1)
+	g.calls.Add(1)
+	go func() {
+		defer g.calls.Done()
+		i, err := g.start(context.Background())
+		if err != nil {
+			g.slots <- struct{}{}
+			failed <- err
+			return
+		}
+		g.put(i)
+	}()
+	return failed
+}
+
+// fail throws an instance away and starts another in its place.
 func (g *Guest) fail(i runner) {
 	i.drop()
 	g.open.Add(-1)
 	g.Replaced.Add(1)
-	g.calls.Add(1)
-	go func() {
-		defer g.calls.Done()
-		next, err := g.start(context.Background())
-		if err != nil {
-			g.slots <- struct{}{}
-			return
-		}
-		g.put(next)
-	}()
+	g.startAnother()
 }
 
 // invoke shows a block to the guest and visits what it answers.

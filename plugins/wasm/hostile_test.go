@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/config"
+	probed "github.com/sluice-gateway/sluice/plugins/wasm/testdata/probe/probe"
 	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
 
@@ -248,4 +249,37 @@ func FuzzResult(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestAStartOutlivesTheCallThatNeedsIt: an instance that starts for longer than a call may take serves those that come later.
+func TestAStartOutlivesTheCallThatNeedsIt(t *testing.T) {
+	slow := &slowCode{Code: compiledIn(t, probed.New)}
+	g, err := NewGuest(t.Context(), slow, Options{Name: "slow", Limits: DefaultLimits()}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	first := <-g.free
+	slow.started = make(chan struct{})
+	g.limits.Timeout = time.Millisecond
+	if _, err := g.take(t.Context(), time.Now()); !errors.Is(err, ErrDeadline) {
+		t.Errorf("%v", err)
+	}
+	close(slow.started)
+	second := <-g.free // nobody starts another one
+	g.put(first)
+	g.put(second)
+}
+
+// slowCode opens once started is closed.
+type slowCode struct {
+	Code
+	started chan struct{}
+}
+
+func (s *slowCode) open(ctx context.Context, g *Guest) (runner, error) {
+	if s.started != nil {
+		<-s.started
+	}
+	return s.Code.open(ctx, g)
 }

@@ -2,6 +2,7 @@ package jsonspan
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -138,6 +139,22 @@ func BenchmarkFind(b *testing.B) {
 	for b.Loop() {
 		if spans, err = p.Find(doc, spans[:0]); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// TestPlain agrees with a look at each byte, wherever it stands.
+func TestPlain(t *testing.T) {
+	for c := range 256 {
+		want := c >= ' ' && c < 0x80 && c != '"' && c != '\\'
+		for place := range 8 {
+			for _, other := range []byte{' ', '!', '#', '[', ']', '~', 0x7f} {
+				b := bytes.Repeat([]byte{other}, 8)
+				b[place] = byte(c)
+				if got := plain(binary.LittleEndian.Uint64(b)); got != want {
+					t.Fatalf("%#x at %d among %q is plain: %t", c, place, other, got)
+				}
+			}
 		}
 	}
 }
