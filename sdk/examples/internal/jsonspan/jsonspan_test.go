@@ -2,7 +2,6 @@ package jsonspan
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -146,13 +145,17 @@ func BenchmarkFind(b *testing.B) {
 // TestPlain agrees with a look at each byte, wherever it stands.
 func TestPlain(t *testing.T) {
 	for c := range 256 {
-		want := c >= ' ' && c < 0x80 && c != '"' && c != '\\'
-		for place := range 8 {
-			for _, other := range []byte{' ', '!', '#', '[', ']', '~', 0x7f} {
-				b := bytes.Repeat([]byte{other}, 8)
+		special := c < ' ' || c >= 0x80 || c == '"' || c == '\\'
+		for n := range 81 {
+			for place := range n {
+				b := bytes.Repeat([]byte{"!#[]~\x7f "[n%7]}, n)
 				b[place] = byte(c)
-				if got := plain(binary.LittleEndian.Uint64(b)); got != want {
-					t.Fatalf("%#x at %d among %q is plain: %t", c, place, other, got)
+				want := n &^ 7
+				if special {
+					want = place &^ 7
+				}
+				if got := plain(b); got != want {
+					t.Fatalf("%#x at %d of %d: %d are plain, want %d", c, place, n, got, want)
 				}
 			}
 		}
