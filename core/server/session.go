@@ -344,6 +344,7 @@ func (s *session) finish(req *plugin.Request, sl *slot, resp *plugin.Response, e
 		resp = nil
 	}
 	s.traced(req, sl, resp, err)
+	s.captured(req, resp)
 	s.answer(sl, resp)
 }
 

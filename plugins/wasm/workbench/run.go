@@ -81,15 +81,11 @@ func (b *Bench) Run(ctx context.Context, c Case) (Expect, error) {
 }
 
 func (b *Bench) runMessage(ctx context.Context, c Case) (got Expect, err error) {
-	h := &wasm.Head{Kind: abi.KindRequest, Key: -1, Version: c.Version, ClientID: c.Client.ID, Principal: c.Client.Principal, State: c.State.bytes()}
-	for k := range int16(kmsg.MaxKey + 1) {
-		if kmsg.NameForKey(k) == c.API {
-			h.Key = k
-		}
-	}
-	if h.Key < 0 {
+	key, ok := kafka.KeyOf(c.API)
+	if !ok {
 		return got, fmt.Errorf("there is no Kafka API %q", c.API)
 	}
+	h := &wasm.Head{Kind: abi.KindRequest, Key: int16(key), Version: c.Version, ClientID: c.Client.ID, Principal: c.Client.Principal, State: c.State.bytes()}
 	if c.Kind == "response" {
 		h.Kind = abi.KindResponse
 	}
