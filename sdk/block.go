@@ -20,9 +20,13 @@ func piece(b []byte, at int) []byte {
 // Context is what is known of a call. It, and everything that it returns as bytes, is valid during the
 // call.
 type Context struct {
-	block []byte
-	state []byte // of the result
+	gateway *Gateway
+	block   []byte
+	state   []byte // of the result
 }
+
+// Gateway is what the plugin may ask.
+func (c *Context) Gateway() *Gateway { return c.gateway }
 
 // ClientID is the client id of the request.
 func (c *Context) ClientID() string { return string(piece(c.block, abi.HeadClient)) }

@@ -15,6 +15,7 @@ type Guest struct {
 	plugin   any
 	handlers []handler
 	manifest manifest
+	gateway  *Gateway
 
 	records  Records
 	out, msg []byte
@@ -39,10 +40,9 @@ type subscription struct {
 }
 
 // New makes a guest of a plugin, which implements any of Producer, Fetcher, Configurer, Watcher, Ticker and
-// Closer, and may have handlers of messages. To compile a plugin into a gateway, or to test it; guests use
-// Register.
+// Closer, and may have handlers of messages. Register makes it the one of a module.
 func New(name string, plugin any, options ...Option) *Guest {
-	g := &Guest{plugin: plugin, manifest: manifest{Name: name}}
+	g := &Guest{plugin: plugin, manifest: manifest{Name: name}, gateway: NewGateway(newHost())}
 	for _, o := range options {
 		o(g)
 	}
@@ -62,6 +62,9 @@ func New(name string, plugin any, options ...Option) *Guest {
 	}
 	return g
 }
+
+// SetHost makes h what the guest asks of its gateway. One that runs natively begins with a Memory.
+func (g *Guest) SetHost(h Host) { g.gateway = NewGateway(h) }
 
 // Manifest is the guest's manifest, JSON.
 func (g *Guest) Manifest() []byte {
@@ -99,12 +102,14 @@ func (g *Guest) Call(block []byte) []byte {
 		if !ok {
 			return nil
 		}
-		if err := w.OnSession(&Session{Context{block: block}}); err != nil {
+		if err := w.OnSession(&Session{g.context(block)}); err != nil {
 			return g.answer(abi.ActionClose, 0, err.Error(), nil, nil, nil)
 		}
 	}
 	return nil
 }
+
+func (g *Guest) context(block []byte) Context { return Context{gateway: g.gateway, block: block} }
 
 func (g *Guest) answer(action uint16, code int16, message string, state, body, edits []byte) []byte {
 	g.out = result(g.out, action, code, message, state, body, edits)
@@ -118,7 +123,7 @@ func (g *Guest) refuse(err error) []byte {
 
 func (g *Guest) onRecords(block []byte, produce bool) []byte {
 	r := &g.records
-	r.block, r.edits, r.state, r.last, r.mixed = block, r.edits[:0], r.state[:0], 0, false
+	r.gateway, r.block, r.edits, r.state, r.last, r.mixed = g.gateway, block, r.edits[:0], r.state[:0], 0, false
 	var err error
 	if p, ok := g.plugin.(Producer); ok && produce {
 		err = p.OnProduce(r)
@@ -144,7 +149,7 @@ func some(b []byte) []byte {
 }
 
 func (g *Guest) onRequest(block []byte) []byte {
-	r := &Request{Context: Context{block: block}}
+	r := &Request{Context: g.context(block)}
 	for _, h := range g.handlers {
 		if h.request == nil || h.key != r.Key() {
 			continue
@@ -171,7 +176,7 @@ func (g *Guest) onRequest(block []byte) []byte {
 }
 
 func (g *Guest) onResponse(block []byte) []byte {
-	r := &Response{Context: Context{block: block}}
+	r := &Response{Context: g.context(block)}
 	for _, h := range g.handlers {
 		if h.response == nil || h.key != r.Key() {
 			continue
@@ -211,7 +216,7 @@ func (g *Guest) SelfTest() error {
 // Tick calls the plugin's OnTick.
 func (g *Guest) Tick(nowMS int64) {
 	if t, ok := g.plugin.(Ticker); ok {
-		t.OnTick(time.UnixMilli(nowMS))
+		t.OnTick(g.gateway, time.UnixMilli(nowMS))
 	}
 }
 

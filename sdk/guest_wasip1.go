@@ -19,9 +19,9 @@ var (
 	collected uint64 // bytes allocated until the last collection
 )
 
-// Register makes a plugin the guest of this module; see New. It is called from init.
-func Register(name string, plugin any, options ...Option) {
-	guest = New(name, plugin, options...)
+// Register makes g the guest of this module. It is called from init.
+func Register(g *Guest) {
+	guest = g
 	// A collection that is half done between calls makes the next one slow: collect when idle, or when
 	// memory gets short.
 	debug.SetGCPercent(-1)

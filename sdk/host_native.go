@@ -2,12 +2,8 @@
 
 package sdk
 
-// Register names the plugin of this module. Outside of a guest it does nothing: tests, and gateways that
-// compile a plugin in, use New.
-func Register(string, any, ...Option) {}
+// Register makes g the guest of this module. Outside of a guest it does nothing.
+func Register(*Guest) {}
 
-// host is what plugins that run natively use.
-var host Host = NewMemory()
-
-// SetHost makes h the host of all plugins that run natively.
-func SetHost(h Host) { host = h }
+// newHost is what guests ask until SetHost says another.
+func newHost() Host { return NewMemory() }

@@ -8,10 +8,10 @@ import (
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
-// host is the gateway.
-var host Host = gateway{}
-
+// gateway is the one that runs this module.
 type gateway struct{}
+
+func newHost() Host { return gateway{} }
 
 //go:wasmimport sluice_v1 log
 func importLog(level int32, p unsafe.Pointer, n int32)
@@ -27,6 +27,9 @@ func importMetricAdd(id int32, value float64)
 
 //go:wasmimport sluice_v1 attr_set
 func importAttrSet(k unsafe.Pointer, kn int32, v unsafe.Pointer, vn int32)
+
+//go:wasmimport sluice_v1 trace_parent
+func importTraceParent(b unsafe.Pointer, c int32) int32
 
 //go:wasmimport sluice_v1 kv_get
 func importKVGet(k unsafe.Pointer, kn int32, b unsafe.Pointer, c int32) int32
@@ -92,6 +95,11 @@ func fill(size int, f func(b unsafe.Pointer, c int32) int32) ([]byte, int32) {
 		}
 		size = int(n)
 	}
+}
+
+func (gateway) TraceParent() string {
+	b, _ := fill(64, importTraceParent)
+	return string(b)
 }
 
 func (gateway) KVGet(key []byte) ([]byte, int32) {

@@ -16,6 +16,7 @@ import (
 type Memory struct {
 	Send, Call func(block []byte) ([]byte, int32)
 	Names      map[[16]byte]string
+	Parent     string // the traceparent
 
 	mu      sync.Mutex
 	lines   []string
@@ -108,6 +109,9 @@ func (m *Memory) set(key, b []byte, ttl int64) {
 	}
 	m.values[string(key)] = v
 }
+
+// TraceParent is Parent.
+func (m *Memory) TraceParent() string { return m.Parent }
 
 // KVGet reads a key.
 func (m *Memory) KVGet(key []byte) ([]byte, int32) {

@@ -10,7 +10,6 @@ import (
 type Metric struct {
 	kind   int32
 	series []byte
-	id     int32
 }
 
 func newMetric(kind int32, name string, labels map[string]string) *Metric {
@@ -21,7 +20,7 @@ func newMetric(kind int32, name string, labels map[string]string) *Metric {
 	if err != nil {
 		panic(err) // of strings
 	}
-	return &Metric{kind: kind, series: b, id: -1}
+	return &Metric{kind: kind, series: b}
 }
 
 // NewCounter is a counter; Add counts.
@@ -40,11 +39,13 @@ func NewHistogram(name string, labels map[string]string) *Metric {
 }
 
 // Add counts, sets or records. Past the gateway's limit of series it does nothing.
-func (m *Metric) Add(value float64) {
-	if m.id < 0 {
-		if m.id = host.MetricDefine(m.kind, m.series); m.id < 0 {
+func (m *Metric) Add(g *Gateway, value float64) {
+	id, ok := g.series[m]
+	if !ok {
+		if id = g.host.MetricDefine(m.kind, m.series); id < 0 {
 			return
 		}
+		g.series[m] = id
 	}
-	host.MetricAdd(m.id, value)
+	g.host.MetricAdd(id, value)
 }

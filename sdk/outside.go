@@ -28,11 +28,11 @@ func newCall(options []CallOption) (c call) {
 
 // Send sends a request of the plugin's own through the chain below and reads its answer into resp. Set the version
 // of req first.
-func Send(req, resp Message, options ...CallOption) error {
+func (g *Gateway) Send(req, resp Message, options ...CallOption) error {
 	b := binary.LittleEndian.AppendUint16(nil, uint16(req.Key()))
 	b = binary.LittleEndian.AppendUint16(b, uint16(req.GetVersion()))
 	b = binary.LittleEndian.AppendUint32(b, newCall(options).limit)
-	out, code := host.SendRequest(req.AppendTo(b))
+	out, code := g.host.SendRequest(req.AppendTo(b))
 	if code < 0 {
 		return hostError(code)
 	}
@@ -48,7 +48,7 @@ type HTTPResponse struct {
 }
 
 // HTTP makes a request to a host that the operator allows.
-func HTTP(method, url string, header map[string]string, body []byte, options ...CallOption) (*HTTPResponse, error) {
+func (g *Gateway) HTTP(method, url string, header map[string]string, body []byte, options ...CallOption) (*HTTPResponse, error) {
 	le := binary.LittleEndian
 	b := make([]byte, abi.HTTPSize)
 	le.PutUint32(b, abi.HTTPSize)
@@ -67,7 +67,7 @@ func HTTP(method, url string, header map[string]string, body []byte, options ...
 	add(abi.HTTPTarget, []byte(url))
 	add(abi.HTTPHeaders, h)
 	add(abi.HTTPBody, body)
-	out, code := host.HTTPCall(b)
+	out, code := g.host.HTTPCall(b)
 	if code < 0 {
 		return nil, hostError(code)
 	}

@@ -20,7 +20,9 @@ type Configurer interface{ Configure(json []byte) error }
 type Watcher interface{ OnSession(*Session) error }
 
 // Ticker is a plugin that is called from time to time, on one of its instances; see Every.
-type Ticker interface{ OnTick(now time.Time) }
+type Ticker interface {
+	OnTick(g *Gateway, now time.Time)
+}
 
 // SelfTester is a plugin that tests itself when it is loaded, after Configure: a version that fails does not
 // take the place of the one before.

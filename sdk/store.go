@@ -8,8 +8,8 @@ import (
 )
 
 // Get returns the value of a key of the plugin's store, nil if there is none.
-func Get(key string) ([]byte, error) {
-	v, code := host.KVGet([]byte(key))
+func (g *Gateway) Get(key string) ([]byte, error) {
+	v, code := g.host.KVGet([]byte(key))
 	if code == abi.ErrNone {
 		return nil, nil
 	}
@@ -17,13 +17,13 @@ func Get(key string) ([]byte, error) {
 }
 
 // Set sets a key; it is forgotten after ttl, 0 is never.
-func Set(key string, value []byte, ttl time.Duration) error {
-	return hostError(host.KVSet([]byte(key), value, ttl.Milliseconds()))
+func (g *Gateway) Set(key string, value []byte, ttl time.Duration) error {
+	return hostError(g.host.KVSet([]byte(key), value, ttl.Milliseconds()))
 }
 
 // Add adds to a counter and returns the sum. A new one begins at 0 and is forgotten after ttl, 0 is never.
-func Add(key string, delta int64, ttl time.Duration) (int64, error) {
-	n := host.KVAdd([]byte(key), delta, ttl.Milliseconds())
+func (g *Gateway) Add(key string, delta int64, ttl time.Duration) (int64, error) {
+	n := g.host.KVAdd([]byte(key), delta, ttl.Milliseconds())
 	if n < 0 {
 		return 0, hostError(int32(n))
 	}
@@ -31,8 +31,8 @@ func Add(key string, delta int64, ttl time.Duration) (int64, error) {
 }
 
 // CompareAndSet sets a key if its value is old, nil for none, and returns ErrChanged otherwise.
-func CompareAndSet(key string, old, value []byte, ttl time.Duration) error {
-	err := hostError(host.KVCas([]byte(key), old, value, ttl.Milliseconds()))
+func (g *Gateway) CompareAndSet(key string, old, value []byte, ttl time.Duration) error {
+	err := hostError(g.host.KVCas([]byte(key), old, value, ttl.Milliseconds()))
 	if errors.Is(err, ErrDenied) {
 		return ErrChanged
 	}

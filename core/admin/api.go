@@ -4,6 +4,7 @@ import (
 	_ "embed" // the description
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -37,6 +38,7 @@ func API(g Gateway, access *Access) http.Handler {
 		"topics/{vc}":         {"GET": a.topics},
 		"topics/{vc}/{topic}": {"GET": a.topic},
 		"groups/{vc}":         {"GET": a.groups},
+		"captures/{vc}":       {"POST": a.capture},
 	}
 	mux := http.NewServeMux()
 	for path, methods := range paths {
@@ -188,15 +190,20 @@ func (a *api) move(w http.ResponseWriter, r *http.Request) {
 	problem(w, 404, "no move "+r.PathValue("id"))
 }
 
-// body decodes a Move; unknown fields are errors.
-func body(w http.ResponseWriter, r *http.Request) (m Move, err error) {
+const (
+	moveExample    = `{"from": "prod", "to": "dr"} or {"topics": [...], "to": "dr"}`
+	captureExample = `{"apis": ["CreateTopics"], "exchanges": 100, "seconds": 10}`
+)
+
+// body decodes a body such as the example; unknown fields are errors.
+func body[T any](w http.ResponseWriter, r *http.Request, example string) (m T, err error) {
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
 		return m, &Error{http.StatusUnsupportedMediaType, "send application/json"}
 	}
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&m); err != nil {
-		return m, &Error{400, `body: ` + err.Error() + `; send {"from": "prod", "to": "dr"} or {"topics": [...], "to": "dr"}`}
+		return m, &Error{400, "body: " + err.Error() + "; send " + example}
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return m, &Error{400, "something follows the object"}
@@ -204,8 +211,22 @@ func body(w http.ResponseWriter, r *http.Request) (m Move, err error) {
 	return m, nil
 }
 
+// capture answers when there is enough, or the time is over.
+func (a *api) capture(w http.ResponseWriter, r *http.Request) {
+	c, err := body[Capture](w, r, captureExample)
+	if err == nil && (c.Exchanges < 1 || c.Exchanges > MostExchanges || c.Seconds < 1 || c.Seconds > MostSeconds) {
+		err = &Error{400, fmt.Sprintf("exchanges is from 1 to %d, seconds from 1 to %d", MostExchanges, MostSeconds)}
+	}
+	if err != nil {
+		Fail(w, err)
+		return
+	}
+	list, err := a.g.Capture(r.Context(), r.PathValue("vc"), c)
+	a.answer(w, 200, nonNil(list), err)
+}
+
 func (a *api) plan(w http.ResponseWriter, r *http.Request) {
-	m, err := body(w, r)
+	m, err := body[Move](w, r, moveExample)
 	if err != nil {
 		Fail(w, err)
 		return
@@ -220,7 +241,7 @@ func (a *api) start(w http.ResponseWriter, r *http.Request) {
 		Fail(w, err)
 		return
 	}
-	m, err := body(w, r)
+	m, err := body[Move](w, r, moveExample)
 	if err != nil {
 		Fail(w, err)
 		return

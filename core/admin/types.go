@@ -26,6 +26,8 @@ type Gateway interface {
 	Plugins() []Plugin
 	// Moves lists running, pending and past moves, oldest first.
 	Moves() []failover.Report
+	// Capture waits for requests and their answers.
+	Capture(ctx context.Context, virtualCluster string, c Capture) ([]Exchange, error)
 	Plan(ctx context.Context, m Move) ([]failover.Plan, error)
 	// Start edits the file. revision is the one that the edit is meant for; "" is whichever is in force.
 	Start(ctx context.Context, revision string, m Move) (Started, error)
@@ -248,4 +250,28 @@ type Started struct {
 	VirtualCluster string   `json:"virtual_cluster"`
 	Topics         []string `json:"topics"`
 	To             string   `json:"to"`
+}
+
+// Capture asks for requests and their answers, as clients send and get them.
+type Capture struct {
+	APIs      []string `json:"apis"`      // by Kafka's names; none: all
+	Exchanges int      `json:"exchanges"` // at most
+	Seconds   int      `json:"seconds"`   // at most
+}
+
+// The most that a Capture may ask for.
+const (
+	MostExchanges = 10_000
+	MostSeconds   = 60
+)
+
+// Exchange is a request and its answer: the bodies, without their headers.
+type Exchange struct {
+	API      string `json:"api"`
+	Version  int16  `json:"version"`
+	ClientID string `json:"client_id"`
+	Request  []byte `json:"request"`
+	Response []byte `json:"response"` // nil for none
+	// Topics names the ids, in hex, that Produce and Fetch have in place of names.
+	Topics map[string]string `json:"topics,omitempty"`
 }

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -9,10 +10,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/sluice-gateway/sluice/core/admin"
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
@@ -381,4 +385,37 @@ func (o operator) resolve(m *admin.Move) (*runtime, error) {
 	}
 	slices.Sort(m.Topics)
 	return rt, nil
+}
+
+// Capture waits for requests and their answers.
+func (o operator) Capture(ctx context.Context, vc string, c admin.Capture) ([]admin.Exchange, error) {
+	v, err := o.virtual(vc)
+	if err != nil {
+		return nil, err
+	}
+	var list []kmsg.Key
+	for _, name := range c.APIs {
+		key, ok := kafka.KeyOf(name)
+		if !ok {
+			return nil, &admin.Error{Status: http.StatusBadRequest, Message: "there is no Kafka API " + name}
+		}
+		list = append(list, key)
+	}
+	keys := kafka.NewKeySet(list...)
+	if len(list) == 0 {
+		keys = kafka.KeySet{^uint64(0), ^uint64(0)}
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(c.Seconds)*time.Second)
+	defer cancel()
+	var out []admin.Exchange
+	for _, x := range v.server.Capture(ctx, keys, c.Exchanges) {
+		e := admin.Exchange{API: kmsg.NameForKey(int16(x.Key)), Version: x.Version, ClientID: x.ClientID, Request: x.Request, Response: x.Response, Topics: map[string]string{}}
+		for id := range kafka.TopicIDs(x.Key, x.Version, x.Request, x.Response) {
+			if t := v.runtime().env.Catalog.ByID(id); t != nil {
+				e.Topics[hex.EncodeToString(id[:])] = t.Name
+			}
+		}
+		out = append(out, e)
+	}
+	return out, nil
 }

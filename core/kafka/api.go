@@ -189,6 +189,17 @@ func offered() map[kmsg.Key]API {
 	}
 }
 
+// KeyOf is the key of the API with Kafka's name.
+func KeyOf(name string) (kmsg.Key, bool) {
+	for k := range int16(kmsg.MaxKey + 1) {
+		if kmsg.NameForKey(k) == name {
+			_, ok := Lookup(kmsg.Key(k))
+			return kmsg.Key(k), ok
+		}
+	}
+	return -1, false
+}
+
 // KeySet is a set of API keys.
 type KeySet [2]uint64
 

@@ -109,7 +109,7 @@ func peekRequest[T kmsg.Request](b *RequestBody) (t T, err error) {
 // AppendTo writes the body out.
 func (b *RequestBody) AppendTo(o *Out) {
 	if b.edited {
-		o.encode(b.msg.AppendTo)
+		o.encode(sizeOf(b.msg, len(b.raw)), b.msg.AppendTo)
 		return
 	}
 	at := 0
@@ -228,7 +228,32 @@ func (b *ResponseBody) AppendTo(o *Out) {
 	if f, ok := b.msg.(*kmsg.FetchResponse); ok {
 		neverNull(f)
 	}
-	o.encode(b.msg.AppendTo)
+	o.encode(sizeOf(b.msg, len(b.raw)), b.msg.AppendTo)
+}
+
+// sizeOf is about how long a message is, and mostly not less; received is how long it was before it was edited.
+func sizeOf(msg any, received int) int {
+	const each = 128 // of a partition, without its records
+	n := received + 1024
+	switch m := msg.(type) {
+	case *kmsg.ProduceRequest:
+		n = 1024
+		for i := range m.Topics {
+			for j := range m.Topics[i].Partitions {
+				n += len(m.Topics[i].Partitions[j].Records) + each
+			}
+			n += each
+		}
+	case *kmsg.FetchResponse:
+		n = 1024
+		for i := range m.Topics {
+			for j := range m.Topics[i].Partitions {
+				n += len(m.Topics[i].Partitions[j].RecordBatches) + each
+			}
+			n += each
+		}
+	}
+	return n
 }
 
 // neverNull makes missing records empty: librdkafka drops a response that has null ones.

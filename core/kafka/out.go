@@ -14,6 +14,7 @@ const SpanMin = 16 << 10
 // Out collects the bytes of frames that leave together. Large pieces are referenced, not copied:
 // they must not change until WriteTo has returned.
 type Out struct {
+	memory Memory
 	buf    []byte
 	spans  []span
 	size   int
@@ -22,6 +23,15 @@ type Out struct {
 	start  int // where the size of the open frame stands in buf
 	base   int // size when the frame was opened
 }
+
+// Memory lends slices of n bytes with any content, which are given back when nobody uses them any more.
+type Memory interface {
+	Frame(n int) []byte
+	Recycle(frame []byte)
+}
+
+// NewOut returns an Out that encodes large messages into memory; nil for memory of its own.
+func NewOut(memory Memory) *Out { return &Out{memory: memory} }
 
 // span is a piece that goes between buf[:at] and buf[at:].
 type span struct {
@@ -67,8 +77,19 @@ func (o *Out) length(n int, flexible bool) {
 	o.size += len(o.buf) - at
 }
 
-// encode appends what f appends to a slice.
-func (o *Out) encode(f func([]byte) []byte) {
+// encode appends what f appends to a slice, which is about size bytes.
+func (o *Out) encode(size int, f func([]byte) []byte) {
+	if size >= SpanMin && o.memory != nil {
+		lent := o.memory.Frame(size)
+		b := f(lent[:0])
+		o.Span(b)
+		if len(b) < SpanMin || len(b) > len(lent) {
+			o.memory.Recycle(lent) // it is copied, or has grown out of it
+		} else {
+			o.After(func() { o.memory.Recycle(lent) })
+		}
+		return
+	}
 	n := len(o.buf)
 	o.buf = f(o.buf)
 	o.size += len(o.buf) - n
@@ -148,7 +169,7 @@ func (o *Out) Reset() {
 	clear(o.spans)
 	clear(o.before)
 	clear(o.after)
-	*o = Out{buf: o.buf[:0], spans: o.spans[:0], before: o.before[:0], after: o.after[:0]}
+	*o = Out{memory: o.memory, buf: o.buf[:0], spans: o.spans[:0], before: o.before[:0], after: o.after[:0]}
 	if cap(o.buf) > 64<<10 {
 		o.buf = nil
 	}

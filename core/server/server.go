@@ -67,6 +67,8 @@ type Server struct {
 	slots   sync.Pool
 	workers *workers
 	traffic traffic
+	// captures are those that look at exchanges now; nil for none.
+	captures atomic.Pointer[[]*capture]
 	// heartbeat is how often a heartbeat is repeated whose answer waits.
 	heartbeat time.Duration
 	tls       func() *tls.Config

@@ -90,7 +90,7 @@ func (s *session) run() {
 		return
 	}
 	defer s.closed()
-	s.writer = wire.NewWriter(s.conn, writeLimit, writeTimeout)
+	s.writer = wire.NewWriter(s.conn, s.server.pool, writeLimit, writeTimeout)
 	r := wire.NewReader(s.conn, s.server.pool)
 	defer r.Close()
 	err := s.read(r)
@@ -275,7 +275,8 @@ func (s *session) start(frame []byte, more bool, pending *server) error {
 		body = full
 	}
 	if rt.Chain.Passes(h.Key) {
-		s.fill(sl, &sl.req, &sl.body, &sl.own, h, body, seq)
+		s.fill(&sl.req, &sl.body, h, body, seq, sl.arrived)
+		sl.req.Clock, sl.clock = &sl.own, &sl.own
 		pending.end = rt.End
 		rt.End.Start(s.trace(rt, &sl.req), &sl.req, false, sl.finish)
 		return nil
@@ -285,7 +286,8 @@ func (s *session) start(frame []byte, more bool, pending *server) error {
 		body  kafka.RequestBody
 		clock plugin.Clock
 	}{}
-	s.fill(sl, &own.req, &own.body, &own.clock, h, body, seq)
+	s.fill(&own.req, &own.body, h, body, seq, sl.arrived)
+	own.req.Clock, sl.clock = &own.clock, &own.clock
 	own.req.Sampled = rand.Uint32()%plugin.SampledOf == 0
 	if h.Key == kmsg.Heartbeat {
 		s.remember(h, body)
@@ -311,9 +313,9 @@ func isUnsupported(err error) bool {
 	return errors.As(err, &unsupported)
 }
 
-func (s *session) fill(sl *slot, req *plugin.Request, b *kafka.RequestBody, c *plugin.Clock, h kafka.Header, body []byte, seq uint64) {
+func (s *session) fill(req *plugin.Request, b *kafka.RequestBody, h kafka.Header, body []byte, seq uint64, arrived time.Time) {
 	b.Reset(h.Key, h.Version, body)
-	req.Header, req.Body, req.Session, req.Seq, req.Arrived, req.Clock, sl.clock = h, b, s.shared, seq, sl.arrived, c, c
+	req.Header, req.Body, req.Session, req.Seq, req.Arrived = h, b, s.shared, seq, arrived
 	req.Target = plugin.Target{Node: plugin.AnyNode}
 }
 
@@ -347,6 +349,7 @@ func (s *session) finish(req *plugin.Request, sl *slot, resp *plugin.Response, e
 		resp = nil
 	}
 	s.traced(req, sl, resp, err)
+	s.captured(req, resp)
 	s.answer(sl, resp)
 }
 

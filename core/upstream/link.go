@@ -118,7 +118,7 @@ type link struct {
 func newLink(dial dialer, pool *wire.Buffers, limit int, onEnd func(error)) *link {
 	l := &link{
 		dial: dial, pool: pool, limit: limit, onEnd: onEnd,
-		writer: wire.NewWriter(nil, 4<<20, 30*time.Second),
+		writer: wire.NewWriter(nil, pool, 4<<20, 30*time.Second),
 	}
 	l.wrote = l.written
 	l.ctx, l.end = context.WithCancel(context.Background())

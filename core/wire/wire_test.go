@@ -64,7 +64,7 @@ func (i item) Encode(o *kafka.Out) { frame(o, i) }
 func TestWhatIsReadyTogetherLeavesTogether(t *testing.T) {
 	near, far := pair(t)
 	c := &counting{Conn: near, hold: make(chan struct{})}
-	w := NewWriter(c, 1<<20, time.Second)
+	w := NewWriter(c, &Buffers{}, 1<<20, time.Second)
 	var wg sync.WaitGroup
 	send := func(n byte) {
 		if err := errors.Join(w.Append(item{n}), w.Flush()); err != nil {
@@ -96,7 +96,7 @@ func TestWhatIsReadyTogetherLeavesTogether(t *testing.T) {
 // TestASlowReaderStopsTheWriter: no queue without a bound.
 func TestASlowReaderStopsTheWriter(t *testing.T) {
 	near, _ := pair(t)
-	w := NewWriter(near, 1<<20, 300*time.Millisecond)
+	w := NewWriter(near, &Buffers{}, 1<<20, 300*time.Millisecond)
 	piece := make([]byte, 256<<10)
 	var err error
 	for range 1000 {

@@ -26,9 +26,9 @@ type Writer struct {
 }
 
 // NewWriter returns a writer. Append blocks while more than limit bytes wait; a write that makes no
-// progress for timeout fails the writer. conn may be nil until Start.
-func NewWriter(conn net.Conn, limit int, timeout time.Duration) *Writer {
-	w := &Writer{conn: conn, limit: limit, timeout: timeout, pending: &kafka.Out{}, spare: &kafka.Out{}}
+// progress for timeout fails the writer. conn may be nil until Start. What is large is encoded into frames of the pool.
+func NewWriter(conn net.Conn, pool *Buffers, limit int, timeout time.Duration) *Writer {
+	w := &Writer{conn: conn, limit: limit, timeout: timeout, pending: kafka.NewOut(pool), spare: kafka.NewOut(pool)}
 	w.space.L = &w.mu
 	return w
 }

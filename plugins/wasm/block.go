@@ -33,6 +33,9 @@ type Head struct {
 	Own       *plugin.Session
 }
 
+// headRoom is more than most heads need.
+const headRoom = abi.HeadSize + 512
+
 var le = binary.LittleEndian
 
 // append writes the head with room for groups and records, whose places are filled in by the caller.

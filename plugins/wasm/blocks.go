@@ -3,13 +3,18 @@ package wasm
 import (
 	"slices"
 	"sync"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
 )
 
 // blocks are buffers of input blocks that are used again.
 type blocks struct{ pool sync.Pool }
 
-// keepBlock is the largest that is kept.
-const keepBlock = 2 << 20
+// The largest that are kept.
+const (
+	keepBlock   = 2 << 20
+	keepRecords = 16 << 10
+)
 
 func (b *blocks) get() *[]byte {
 	if p, ok := b.pool.Get().(*[]byte); ok {
@@ -21,6 +26,26 @@ func (b *blocks) get() *[]byte {
 func (b *blocks) put(p *[]byte) {
 	if cap(*p) <= keepBlock {
 		b.pool.Put(p)
+	}
+}
+
+// lists are slices of records that are used again.
+type lists struct{ pool sync.Pool }
+
+// decode is kafka.Records.
+func (l *lists) decode(b kafka.Batch) ([]kafka.Record, error) {
+	if p, ok := l.pool.Get().(*[]kafka.Record); ok {
+		return kafka.AppendRecords((*p)[:0], b)
+	}
+	return kafka.Records(b)
+}
+
+// release takes the records of batches back.
+func (l *lists) release(list []*batch) {
+	for _, b := range list {
+		if cap(b.records) > 0 && cap(b.records) <= keepRecords {
+			l.pool.Put(&b.records)
+		}
 	}
 }
 

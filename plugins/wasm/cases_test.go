@@ -11,7 +11,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/sdk"
 	"github.com/sluice-gateway/sluice/sdk/abi"
+	"github.com/sluice-gateway/sluice/sdk/examples/mask/mask"
 	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
 
@@ -49,9 +51,13 @@ func (r caseRecord) String() string {
 
 // TestCasesOfTheExamples: the cases that examples in other languages come with are true.
 func TestCasesOfTheExamples(t *testing.T) {
-	for dir, file := range map[string]func(testing.TB) string{
-		"rust-header": languages["rust"].header, "c-header": languages["c"].header,
-		"rust-mask": func(t testing.TB) string { return rustGuest(t, "../../sdk/examples/rust-mask") },
+	module := func(file func(testing.TB) string) func(t *testing.T) Code {
+		return func(t *testing.T) Code { return compiledModule(t, file(t)) }
+	}
+	for dir, code := range map[string]func(*testing.T) Code{
+		"rust-header": module(languages["rust"].header), "c-header": module(languages["c"].header),
+		"rust-mask": module(func(t testing.TB) string { return rustGuest(t, "../../sdk/examples/rust-mask") }),
+		"mask":      func(t *testing.T) Code { return compiledIn(t, mask.New) },
 	} {
 		t.Run(dir, func(t *testing.T) {
 			text, err := os.ReadFile(filepath.Join("../../sdk/examples", dir, "cases.yaml"))
@@ -59,7 +65,7 @@ func TestCasesOfTheExamples(t *testing.T) {
 				t.Fatal(err)
 			}
 			const indent = "\n            "
-			_, all, err := decode(plugintest.Section(t, "\n          file: x\n          config:"+indent+strings.ReplaceAll(string(text), "\n", indent)))
+			_, all, err := decode(plugintest.Section(t, "\n          file: x\n          config:"+indent+strings.ReplaceAll(string(text), "\n", indent)), false)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -67,7 +73,7 @@ func TestCasesOfTheExamples(t *testing.T) {
 			if err := json.Unmarshal(all, &cases); err != nil {
 				t.Fatal(err)
 			}
-			g := started(t, file(t), cases.Config)
+			g := started(t, code(t), cases.Config)
 			for _, c := range cases.Cases {
 				h := &Head{Kind: abi.KindProduce, Key: int16(kmsg.Produce), ClientID: c.Client["id"]}
 				if c.Kind == "fetch" {
@@ -95,26 +101,40 @@ func TestCasesOfTheExamples(t *testing.T) {
 	}
 }
 
-// started is a guest by itself, with a configuration.
-func started(t testing.TB, file string, config any) *Guest {
+func compiledModule(t testing.TB, file string) Code {
 	t.Helper()
 	code, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
+	m, err := Compile(t.Context(), code, DefaultLimits().Memory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = m.Close() })
+	return m
+}
+
+func compiledIn(t testing.TB, create func() *sdk.Guest) Code {
+	t.Helper()
+	n, err := newNative(create)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// started is a guest by itself, with a configuration.
+func started(t testing.TB, code Code, config any) *Guest {
+	t.Helper()
 	var settings []byte
+	var err error
 	if config != nil {
 		if settings, err = json.Marshal(config); err != nil {
 			t.Fatal(err)
 		}
 	}
-	limits := DefaultLimits()
-	m, err := Compile(t.Context(), code, limits.Memory)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = m.Close() })
-	g, err := NewGuest(t.Context(), m, Options{Settings: settings, Limits: limits}, nil, nil)
+	g, err := NewGuest(t.Context(), code, Options{Settings: settings, Limits: DefaultLimits()}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,7 +62,7 @@ const pageSize = 64 << 10
 // pages is the memory limit in WASM pages.
 func (l Limits) pages() uint32 { return uint32(l.Memory / pageSize) }
 
-func decode(section config.Section) (c Config, settings []byte, err error) {
+func decode(section config.Section, compiled bool) (c Config, settings []byte, err error) {
 	c = Config{OnError: "reject", ProduceDrop: "reject", Limits: DefaultLimits()}
 	if err := section.Decode(&c); err != nil {
 		return c, nil, err
@@ -72,6 +72,12 @@ func decode(section config.Section) (c Config, settings []byte, err error) {
 		errs = append(errs, section.Errorf(key, format, arg))
 	}
 	switch {
+	case compiled:
+		for key, set := range map[string]bool{"file": c.File != "", "image": c.Image != "", "sha256": c.SHA256 != "", "plain_http": c.PlainHTTP} {
+			if set {
+				bad("%s has no place here: the plugin is compiled into this gateway", key, key)
+			}
+		}
 	case c.File == "" && c.Image == "":
 		bad("%s is missing: the WASM module, or image", "file", "file")
 	case c.File != "" && c.Image != "":

@@ -1,7 +1,6 @@
 package wasm
 
 import (
-	"bytes"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -9,8 +8,8 @@ import (
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
-// change checks all edits of a call, and then applies them. What they hold is copied: it aliases the guest's memory.
-func change(call []shown, records int, edits, input []byte, kind uint16, slab func(int) []byte) error {
+// change checks all edits of a call, and then applies them. The records alias edits and input then.
+func change(call []shown, records int, edits, input []byte, kind uint16) error {
 	last := 0
 	for b := edits; len(b) > 0; {
 		e, rest, err := nextEdit(b, records, last)
@@ -19,11 +18,9 @@ func change(call []shown, records int, edits, input []byte, kind uint16, slab fu
 		}
 		b, last = rest, e.record
 	}
-	held := bytes.Clone(edits)
-	input = inputOf(held, input, slab)
 	var notes notes
 	group, first := 0, 0 // the group that the record is in, and its first record
-	for b := held; len(b) > 0; {
+	for b := edits; len(b) > 0; {
 		var e edit
 		e, b, _ = nextEdit(b, records, 0)
 		for n := call[group].last - call[group].first; e.record >= first+n; n = call[group].last - call[group].first {
@@ -115,8 +112,11 @@ func inPlace(field *[]byte, at int, input []byte) error {
 // inputOf is a copy of the input if an edit says that something in it was changed where it stands: one for all of them.
 func inputOf(edits, input []byte, slab func(int) []byte) []byte {
 	for b := edits; len(b) > 0; {
-		var e edit
-		if e, b, _ = nextEdit(b, 1<<31-1, 0); e.op == abi.OpValueInPlace || e.op == abi.OpKeyInPlace {
+		e, rest, err := nextEdit(b, 1<<31-1, 0)
+		if err != nil {
+			return nil // change says so
+		}
+		if b = rest; e.op == abi.OpValueInPlace || e.op == abi.OpKeyInPlace {
 			return append(slab(len(input)), input...)
 		}
 	}

@@ -46,52 +46,56 @@ func at(b kafka.Batch, offset int64) []byte {
 // TestWhatConsumersSee: records are changed and left out, offsets stay, and what the guest does not touch are the same
 // bytes, partial batches at the end included.
 func TestWhatConsumersSee(t *testing.T) {
-	w := probing(t, "")
-	for codec := range int8(5) {
-		s := shape{codec: codec, producer: 9, attrs: 16}
-		same := at(records(t, shape{codec: codec}, "a", "b"), 300)
-		changed := append(at(records(t, s, "upper", "drop", "x", "drop"), 100), at(records(t, s, "drop"), 104)...)
-		partial := at(records(t, s, "later"), 105)[:70]
-		resp, err := fetched(t, w, "orders", same, append(changed, partial...), at(records(t, shape{attrs: 32}, "marker"), 7))
-		if err != nil {
-			t.Fatal(err)
-		}
-		parts := resp.Topics[0].Partitions
-		if string(parts[0].RecordBatches) != string(same) || len(parts) != 3 || parts[1].HighWatermark != 99 || parts[1].ErrorCode != 0 {
-			t.Errorf("codec %d: %+v", codec, parts)
-		}
-		var offsets, last []int64
-		end := 0
-		for i, b := range kafka.Batches(parts[1].RecordBatches) {
-			list, err := kafka.Records(b)
-			if err != nil || !b.ValidCRC() || !b.IsTransactional() || b.ProducerID() != 9 || b.LeaderEpoch() != 3 {
-				t.Fatalf("codec %d: a broken batch: %v, CRC %t", codec, err, b.ValidCRC())
+	bothWays(t, func(t *testing.T, probing starter) {
+		w := probing(t, "")
+		for codec := range int8(5) {
+			s := shape{codec: codec, producer: 9, attrs: 16}
+			same := at(records(t, shape{codec: codec}, "a", "b"), 300)
+			changed := append(at(records(t, s, "upper", "drop", "x", "drop"), 100), at(records(t, s, "drop"), 104)...)
+			partial := at(records(t, s, "later"), 105)[:70]
+			resp, err := fetched(t, w, "orders", same, append(changed, partial...), at(records(t, shape{attrs: 32}, "marker"), 7))
+			if err != nil {
+				t.Fatal(err)
 			}
-			for _, r := range list {
-				offsets = append(offsets, r.Offset)
+			parts := resp.Topics[0].Partitions
+			if string(parts[0].RecordBatches) != string(same) || len(parts) != 3 || parts[1].HighWatermark != 99 || parts[1].ErrorCode != 0 {
+				t.Errorf("codec %d: %+v", codec, parts)
 			}
-			last, end = append(last, b.LastOffset()), i+len(b)
+			var offsets, last []int64
+			end := 0
+			for i, b := range kafka.Batches(parts[1].RecordBatches) {
+				list, err := kafka.Records(b)
+				if err != nil || !b.ValidCRC() || !b.IsTransactional() || b.ProducerID() != 9 || b.LeaderEpoch() != 3 {
+					t.Fatalf("codec %d: a broken batch: %v, CRC %t", codec, err, b.ValidCRC())
+				}
+				for _, r := range list {
+					offsets = append(offsets, r.Offset)
+				}
+				last, end = append(last, b.LastOffset()), i+len(b)
+			}
+			if len(offsets) != 2 || offsets[0] != 100 || offsets[1] != 102 || len(last) != 2 || last[0] != 103 || last[1] != 104 {
+				t.Errorf("codec %d: offsets %v, batches end at %v", codec, offsets, last)
+			}
+			if string(parts[1].RecordBatches[end:]) != string(partial) {
+				t.Errorf("codec %d: the partial batch was changed", codec)
+			}
 		}
-		if len(offsets) != 2 || offsets[0] != 100 || offsets[1] != 102 || len(last) != 2 || last[0] != 103 || last[1] != 104 {
-			t.Errorf("codec %d: offsets %v, batches end at %v", codec, offsets, last)
-		}
-		if string(parts[1].RecordBatches[end:]) != string(partial) {
-			t.Errorf("codec %d: the partial batch was changed", codec)
-		}
-	}
+	})
 }
 
 // TestRefusedToConsumers: only one code is a refusal that they take for one.
 func TestRefusedToConsumers(t *testing.T) {
-	w := probing(t, "")
-	resp, err := fetched(t, w, "orders", at(records(t, shape{}, "fine"), 0), at(records(t, shape{}, "reject"), 0))
-	if err != nil || resp.Topics[0].Partitions[0].ErrorCode != 0 || resp.Topics[0].Partitions[1].ErrorCode != authorizationFailed || len(resp.Topics[0].Partitions[1].RecordBatches) != 0 {
-		t.Errorf("%v, %+v", err, resp)
-	}
-	resp, err = fetched(t, w, "orders", at(records(t, shape{}, "refuse"), 0), at(records(t, shape{}, "fine"), 0))
-	if err != nil || resp.Topics[0].Partitions[0].ErrorCode != authorizationFailed || resp.Topics[0].Partitions[1].ErrorCode != authorizationFailed {
-		t.Errorf("%v, %+v", err, resp)
-	}
+	bothWays(t, func(t *testing.T, probing starter) {
+		w := probing(t, "")
+		resp, err := fetched(t, w, "orders", at(records(t, shape{}, "fine"), 0), at(records(t, shape{}, "reject"), 0))
+		if err != nil || resp.Topics[0].Partitions[0].ErrorCode != 0 || resp.Topics[0].Partitions[1].ErrorCode != authorizationFailed || len(resp.Topics[0].Partitions[1].RecordBatches) != 0 {
+			t.Errorf("%v, %+v", err, resp)
+		}
+		resp, err = fetched(t, w, "orders", at(records(t, shape{}, "refuse"), 0), at(records(t, shape{}, "fine"), 0))
+		if err != nil || resp.Topics[0].Partitions[0].ErrorCode != authorizationFailed || resp.Topics[0].Partitions[1].ErrorCode != authorizationFailed {
+			t.Errorf("%v, %+v", err, resp)
+		}
+	})
 }
 
 // TestFetchesWithoutRecordsCostNothing, and neither do topics that are not covered.

@@ -30,19 +30,56 @@ type Options struct {
 	Log   *slog.Logger
 }
 
-// Guest is a configured module with a pool of instances. It is what the gateway, and the tools for authors,
+// Code is one version of a plugin's code: a Module, or a plugin that is compiled into the gateway.
+type Code interface {
+	// about is its manifest, and its digest if it is a module.
+	about() (Manifest, string)
+	open(ctx context.Context, g *Guest) (runner, error)
+	Close() error
+}
+
+// runner is one running copy of a plugin. It serves one call at a time, and is thrown away after an error: what state
+// it is in then, nobody knows.
+type runner interface {
+	// begin says what the next function is called for, and end that it has been.
+	begin(ctx context.Context, h *Head, limit time.Duration)
+	end()
+	configure(ctx context.Context, settings []byte) error
+	selfTest(ctx context.Context) error
+	// show calls a function with a block and visits what it answers. inside is the time in the plugin's code.
+	show(function string, b block, visit visitor) (inside time.Duration, err error)
+	tick(now time.Time) error
+	memory() uint32 // bytes; 0 if it has none of its own
+	close()
+	drop() // ends one that failed
+}
+
+// block is what a function is called with: encode appends it to a slice, and it has about size bytes.
+type block struct {
+	size   int
+	encode func(out []byte) []byte
+}
+
+// visitor is shown what a call has made of its block: result is nil for "unchanged", and both alias the copy's memory, which is
+// still the call's.
+type visitor func(result, input []byte) error
+
+// Guest is configured code with a pool of instances. It is what the gateway, and the tools for authors,
 // run plugins with.
 type Guest struct {
-	*Module
+	Manifest Manifest
+	Digest   string // SHA-256 of the module's file, hex; "" if it is compiled in
 	Options
+	code    Code
 	limits  Limits
 	store   *Store
 	metrics *Metrics
 	breaker breaker
 	lines   lines
 	blocks  blocks
+	lists   lists
 
-	free  chan *instance
+	free  chan runner
 	slots chan struct{} // room for instances that don't exist yet
 	calls sync.WaitGroup
 	stop  context.CancelFunc
@@ -59,18 +96,19 @@ type Guest struct {
 const blockers = 8
 
 // NewGuest starts a guest: one instance is started, configured and tested. The guest uses the store and metrics,
-// which may outlive it. The module stays the caller's.
-func NewGuest(ctx context.Context, m *Module, o Options, store *Store, metrics *Metrics) (*Guest, error) {
+// which may outlive it. The code stays the caller's.
+func NewGuest(ctx context.Context, code Code, o Options, store *Store, metrics *Metrics) (*Guest, error) {
 	n := runtime.GOMAXPROCS(0)
 	if len(o.Grant) > 0 && (contains(o.Grant, abi.CapHTTP) || contains(o.Grant, abi.CapSendRequest)) {
 		n += blockers
 	}
-	g := &Guest{Module: m, Options: o, limits: o.Limits, store: store, metrics: metrics, free: make(chan *instance, n), slots: make(chan struct{}, n)}
+	g := &Guest{code: code, Options: o, limits: o.Limits, store: store, metrics: metrics, free: make(chan runner, n), slots: make(chan struct{}, n)}
+	g.Manifest, g.Digest = code.about()
 	first, err := g.start(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := first.ask(ctx, abi.ExportSelfTest); err != nil {
+	if err := first.selfTest(ctx); err != nil {
 		first.drop()
 		return nil, fmt.Errorf("self-test: %w", err)
 	}
@@ -81,8 +119,8 @@ func NewGuest(ctx context.Context, m *Module, o Options, store *Store, metrics *
 	bg, stop := context.WithCancel(context.Background())
 	g.stop = stop
 	g.done.Go(func() { g.shrink(bg) })
-	if m.TickMS > 0 {
-		g.done.Go(func() { g.tick(bg, time.Duration(m.TickMS)*time.Millisecond) })
+	if g.Manifest.TickMS > 0 {
+		g.done.Go(func() { g.tick(bg, time.Duration(g.Manifest.TickMS)*time.Millisecond) })
 	}
 	return g, nil
 }
@@ -96,8 +134,8 @@ func contains(list []string, s string) bool {
 	return false
 }
 
-func (g *Guest) start(ctx context.Context) (*instance, error) {
-	i, err := g.Module.open(ctx, g)
+func (g *Guest) start(ctx context.Context) (runner, error) {
+	i, err := g.code.open(ctx, g)
 	if err != nil {
 		return nil, err
 	}
@@ -110,16 +148,16 @@ func (g *Guest) start(ctx context.Context) (*instance, error) {
 }
 
 // put gives an instance back.
-func (g *Guest) put(i *instance) {
+func (g *Guest) put(i runner) {
 	if n := i.memory(); n > g.highest.Load() {
 		g.highest.Store(n)
 	}
-	i.head, i.request = nil, context.Background()
+	i.end()
 	g.free <- i
 }
 
 // take waits for an instance, or starts one if there is room. The wait is a part of the call's time.
-func (g *Guest) take(ctx context.Context, began time.Time) (*instance, error) {
+func (g *Guest) take(ctx context.Context, began time.Time) (runner, error) {
 	select {
 	case i := <-g.free:
 		return i, nil
@@ -127,40 +165,50 @@ func (g *Guest) take(ctx context.Context, began time.Time) (*instance, error) {
 	}
 	ctx, cancel := context.WithDeadlineCause(ctx, began.Add(g.limits.Timeout), ErrDeadline)
 	defer cancel()
-	select {
-	case i := <-g.free:
-		return i, nil
-	case <-g.slots:
-		i, err := g.start(ctx)
-		if err != nil {
-			g.slots <- struct{}{}
+	var failed <-chan error
+	slots := g.slots
+	for {
+		select {
+		case i := <-g.free:
+			return i, nil
+		case <-slots:
+			failed, slots = g.startAnother(), nil
+		case err := <-failed:
+			return nil, err
+		case <-ctx.Done():
+			return nil, fmt.Errorf("all instances are busy: %w", context.Cause(ctx))
 		}
-		return i, err
-	case <-ctx.Done():
-		return nil, fmt.Errorf("all instances are busy: %w", context.Cause(ctx))
 	}
 }
 
-// fail throws an instance away and starts another in its place, off the path of requests.
-func (g *Guest) fail(i *instance) {
-	i.drop()
-	g.open.Add(-1)
-	g.Replaced.Add(1)
+// startAnother puts another instance into the pool. Starting may take longer than any call: who needs it waits for as long as it may, and
+// the next one finds it. The channel gets the error if it fails.
+func (g *Guest) startAnother() <-chan error {
+	failed := make(chan error, 1)
 	g.calls.Add(1)
 	go func() {
 		defer g.calls.Done()
-		next, err := g.start(context.Background())
+		i, err := g.start(context.Background())
 		if err != nil {
 			g.slots <- struct{}{}
+			failed <- err
 			return
 		}
-		g.put(next)
+		g.put(i)
 	}()
+	return failed
 }
 
-// invoke shows a block to the guest and visits what it answers, while the instance is still the call's: result is
-// nil for "unchanged", and both alias the guest's memory.
-func (g *Guest) invoke(ctx context.Context, function string, h *Head, block []byte, visit func(result, input []byte) error) (err error) {
+// fail throws an instance away and starts another in its place.
+func (g *Guest) fail(i runner) {
+	i.drop()
+	g.open.Add(-1)
+	g.Replaced.Add(1)
+	g.startAnother()
+}
+
+// invoke shows a block to the guest and visits what it answers.
+func (g *Guest) invoke(ctx context.Context, function string, h *Head, b block, visit visitor) (err error) {
 	g.calls.Add(1)
 	defer g.calls.Done()
 	ctx, span := telemetry.Child(ctx, function, telemetry.Guest.String(g.Name))
@@ -169,10 +217,10 @@ func (g *Guest) invoke(ctx context.Context, function string, h *Head, block []by
 		return errOpen
 	}
 	began := time.Now()
-	var i *instance
+	var i runner
 	i, err = g.take(ctx, began)
 	if err == nil {
-		err = g.exchange(ctx, i, function, h, block, began, visit)
+		err = g.exchange(ctx, i, function, h, b, began, visit)
 	}
 	g.Called.Add(1)
 	g.Busy.Add(int64(time.Since(began)))
@@ -185,21 +233,10 @@ func (g *Guest) invoke(ctx context.Context, function string, h *Head, block []by
 	return err
 }
 
-func (g *Guest) exchange(ctx context.Context, i *instance, function string, h *Head, block []byte, began time.Time, visit func(result, input []byte) error) error {
+func (g *Guest) exchange(ctx context.Context, i runner, function string, h *Head, b block, began time.Time, visit visitor) error {
 	i.begin(ctx, h, g.limits.Timeout-time.Since(began))
-	err := i.put(block)
-	var out uint64
-	if err == nil {
-		entered := time.Now()
-		out, err = i.call(i.function(function), uint64(len(block)))
-		g.InGuest.Add(int64(time.Since(entered)))
-	}
-	if err == nil {
-		err = g.look(i, out, len(block), visit)
-	}
-	if err == nil {
-		err = i.rest()
-	}
+	inside, err := i.show(function, b, visit)
+	g.InGuest.Add(int64(inside))
 	if err != nil {
 		g.fail(i)
 		return cut(err)
@@ -214,21 +251,6 @@ func cut(err error) error {
 		return ErrDeadline
 	}
 	return err
-}
-
-func (g *Guest) look(i *instance, out uint64, block int, visit func(result, input []byte) error) error {
-	input, ok := i.module.Memory().Read(i.at, uint32(block))
-	if !ok {
-		return errBadResult
-	}
-	if out == 0 {
-		return visit(nil, input)
-	}
-	result, err := i.view(out, 4*block+1<<20)
-	if err != nil {
-		return err
-	}
-	return visit(result, input)
 }
 
 // Instances is how many instances there are, and the most memory that one has had.

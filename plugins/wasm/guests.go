@@ -18,10 +18,46 @@ func Spec() plugin.Spec { return TracedSpec(nil) }
 // TracedSpec is Spec with a function that is told of every partition that a guest was shown, with the guest's name; nil for
 // none.
 func TracedSpec(trace func(guest string, h *Head, p *Partition)) plugin.Spec {
-	all := &guests{trace: trace, modules: map[string]*counted[*Module]{}, running: map[string]*use{}, kept: map[string]*kept{}}
-	return plugin.Spec{Type: "wasm", Stage: plugin.Any, New: func(ctx context.Context, env plugin.Env, cfg config.Section) (plugin.Interceptor, error) {
-		return all.build(ctx, env, cfg)
+	all := newGuests(trace)
+	return plugin.Spec{Type: "wasm", Stage: plugin.Any, New: func(ctx context.Context, env plugin.Env, section config.Section) (plugin.Interceptor, error) {
+		cfg, settings, err := decode(section, false)
+		if err != nil {
+			return nil, err
+		}
+		from, err := cfg.source(ctx, section)
+		if err != nil {
+			all.refused(env.VirtualCluster, cfg.File+cfg.Image)
+			return nil, err
+		}
+		return all.build(ctx, env, section, cfg, settings, from)
 	}}
+}
+
+// source reads the module and checks its digest.
+func (c Config) source(ctx context.Context, section config.Section) (source, error) {
+	code, files, err := c.load(ctx, section)
+	if err != nil {
+		return source{}, err
+	}
+	digest := Digest(code)
+	if c.SHA256 != "" && !strings.EqualFold(c.SHA256, digest) {
+		return source{}, config.Errors{section.Errorf([]string{"sha256"}, "%s has the digest %s", c.File+c.Image, digest)}
+	}
+	return source{id: digest, what: c.File + c.Image, files: files, code: func(ctx context.Context) (Code, error) {
+		return Compile(ctx, code, c.Limits.Memory)
+	}}, nil
+}
+
+func newGuests(trace func(guest string, h *Head, p *Partition)) *guests {
+	return &guests{trace: trace, codes: map[string]*counted[Code]{}, running: map[string]*use{}, kept: map[string]*kept{}}
+}
+
+// source is where a plugin's code comes from.
+type source struct {
+	id    string // other code has another
+	what  string // it is, for errors
+	files map[string]plugin.Stamp
+	code  func(ctx context.Context) (Code, error)
 }
 
 // guests shares modules and guests between runtimes: an edit of the file that does not concern a guest must not start
@@ -29,7 +65,7 @@ func TracedSpec(trace func(guest string, h *Head, p *Partition)) plugin.Spec {
 type guests struct {
 	trace   func(guest string, h *Head, p *Partition)
 	mu      sync.Mutex
-	modules map[string]*counted[*Module] // by digest and memory
+	codes   map[string]*counted[Code] // by source and memory
 	running map[string]*use
 	kept    map[string]*kept // by virtual cluster and name
 }
@@ -45,7 +81,7 @@ type kept struct {
 	metrics *Metrics
 	tally   tally
 	cluster string // the virtual one
-	source  string // the file or image of the last version
+	source  string // what the last version came from
 	users   int
 }
 
@@ -59,19 +95,6 @@ type use struct {
 	users     int
 }
 
-// build compiles the module, starts a guest of it, and configures and tests it, unless the same one runs already.
-func (g *guests) build(ctx context.Context, env plugin.Env, section config.Section) (*Wasm, error) {
-	cfg, settings, err := decode(section)
-	if err != nil {
-		return nil, err
-	}
-	w, err := g.load(ctx, env, section, cfg, settings)
-	if err != nil {
-		g.refused(env.VirtualCluster, cfg.File+cfg.Image)
-	}
-	return w, err
-}
-
 // refused counts a version that is not to be, if the guest is known that it was for.
 func (g *guests) refused(cluster, source string) {
 	g.mu.Lock()
@@ -83,21 +106,16 @@ func (g *guests) refused(cluster, source string) {
 	}
 }
 
-func (g *guests) load(ctx context.Context, env plugin.Env, section config.Section, cfg Config, settings []byte) (*Wasm, error) {
-	code, files, err := cfg.load(ctx, section)
-	if err != nil {
-		return nil, err
-	}
-	if got := Digest(code); cfg.SHA256 != "" && !strings.EqualFold(cfg.SHA256, got) {
-		return nil, config.Errors{section.Errorf([]string{"sha256"}, "%s has the digest %s", cfg.File+cfg.Image, got)}
-	}
+// build compiles the code, starts a guest of it, and configures and tests it, unless the same one runs already.
+func (g *guests) build(ctx context.Context, env plugin.Env, section config.Section, cfg Config, settings []byte, from source) (*Wasm, error) {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	u, err := g.start(ctx, env, section, cfg, settings, code)
+	u, err := g.start(ctx, env, section, cfg, settings, from)
+	g.mu.Unlock()
 	if err != nil {
+		g.refused(env.VirtualCluster, from.what)
 		return nil, err
 	}
-	w := &Wasm{files: files, cfg: cfg, env: env, log: u.guest.Log, use: u, keys: u.guest.keys()}
+	w := &Wasm{files: from.files, cfg: cfg, env: env, log: u.guest.Log, use: u, keys: u.guest.Manifest.keys()}
 	var own context.Context
 	own, w.end = context.WithCancel(context.Background())
 	w.own = plugin.NewSession(own, 0, nil, nil)
@@ -124,64 +142,65 @@ func (c Config) load(ctx context.Context, section config.Section) (code []byte, 
 	return code, map[string]plugin.Stamp{file: stamp}, nil
 }
 
-func (g *guests) start(ctx context.Context, env plugin.Env, section config.Section, cfg Config, settings, code []byte) (*use, error) {
-	key := fmt.Sprintf("%s\x00%s\x00%s\x00%+v\x00%q\x00%q\x00%s\x00%q", env.VirtualCluster, cfg.Name, Digest(code), cfg.Limits, cfg.Grant, cfg.HTTPHosts, cfg.ProduceDrop, settings)
+func (g *guests) start(ctx context.Context, env plugin.Env, section config.Section, cfg Config, settings []byte, from source) (*use, error) {
+	key := fmt.Sprintf("%s\x00%s\x00%s\x00%+v\x00%q\x00%q\x00%s\x00%q", env.VirtualCluster, cfg.Name, from.id, cfg.Limits, cfg.Grant, cfg.HTTPHosts, cfg.ProduceDrop, settings)
 	if u := g.running[key]; u != nil {
 		u.users++
 		return u, nil
 	}
-	module := fmt.Sprintf("%s %d", Digest(code), cfg.Limits.Memory)
-	m, err := g.compile(ctx, module, code, cfg)
+	module := fmt.Sprintf("%s %d", from.id, cfg.Limits.Memory)
+	code, err := g.compile(ctx, module, from)
 	if err != nil {
-		return nil, config.Errors{section.Errorf([]string{"file"}, "%s: %v", cfg.File+cfg.Image, err)}
+		return nil, config.Errors{section.Errorf([]string{"file"}, "%s: %v", from.what, err)}
 	}
+	m, _ := code.about()
 	fail := func(err *config.Error) (*use, error) {
 		return nil, errors.Join(config.Errors{err}, g.forget(module))
 	}
-	if missing := cfg.denied(m.Manifest); len(missing) > 0 {
-		return fail(section.Errorf([]string{"grant"}, "%s asks for %s, which is not granted: grant: [%s]", cfg.File+cfg.Image, strings.Join(missing, ", "), strings.Join(m.Host, ", ")))
+	if missing := cfg.denied(m); len(missing) > 0 {
+		return fail(section.Errorf([]string{"grant"}, "%s asks for %s, which is not granted: grant: [%s]", from.what, strings.Join(missing, ", "), strings.Join(m.Host, ", ")))
 	}
 	if m.FailClosedOnly && cfg.OnError == "pass" {
-		return fail(section.Errorf([]string{"on_error"}, "%s must not be passed by when it fails", cfg.File+cfg.Image))
+		return fail(section.Errorf([]string{"on_error"}, "%s must not be passed by when it fails", from.what))
 	}
-	name := cfg.title(m.Manifest)
+	name := cfg.title(m)
 	k := g.keep(env.VirtualCluster, name, cfg.Limits)
-	guest, err := NewGuest(ctx, m, Options{
+	guest, err := NewGuest(ctx, code, Options{
 		Name: name, Settings: settings, Limits: cfg.Limits, Grant: cfg.Grant, HTTPHosts: cfg.HTTPHosts, Tombstones: cfg.ProduceDrop == "tombstone",
 		Trace: g.trace, Log: env.Log.With("interceptor", "wasm", "guest", name, "version", m.Version),
 	}, k.store, k.metrics)
 	if err != nil {
 		g.drop(env.VirtualCluster + "\x00" + name)
-		return fail(section.Errorf([]string{"file"}, "%s: %v", cfg.File+cfg.Image, err))
+		return fail(section.Errorf([]string{"file"}, "%s: %v", from.what, err))
 	}
-	k.source = cfg.File + cfg.Image
+	k.source = from.what
 	k.tally.begin(guest)
 	u := &use{all: g, key: key, name: env.VirtualCluster + "\x00" + name, module: module, guest: guest, tally: &k.tally, users: 1}
 	g.running[key] = u
 	return u, nil
 }
 
-// compile returns a module that is compiled already, or compiles it; somebody more uses it.
-func (g *guests) compile(ctx context.Context, key string, code []byte, cfg Config) (*Module, error) {
-	if c := g.modules[key]; c != nil {
+// compile returns code that is compiled already, or compiles it; somebody more uses it.
+func (g *guests) compile(ctx context.Context, key string, from source) (Code, error) {
+	if c := g.codes[key]; c != nil {
 		c.users++
 		return c.value, nil
 	}
-	m, err := Compile(ctx, code, cfg.Limits.Memory)
+	code, err := from.code(ctx)
 	if err != nil {
 		return nil, err
 	}
-	g.modules[key] = &counted[*Module]{m, 1}
-	return m, nil
+	g.codes[key] = &counted[Code]{code, 1}
+	return code, nil
 }
 
-// forget closes a module that nobody uses any more.
+// forget closes code that nobody uses any more.
 func (g *guests) forget(key string) error {
-	c := g.modules[key]
+	c := g.codes[key]
 	if c.users--; c.users > 0 {
 		return nil
 	}
-	delete(g.modules, key)
+	delete(g.codes, key)
 	return c.value.Close()
 }
 

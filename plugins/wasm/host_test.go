@@ -30,107 +30,117 @@ func answer(t *testing.T, w *Wasm, value string) string {
 
 // TestTheStore is one for all instances, and denied to a guest that it was not granted.
 func TestTheStore(t *testing.T) {
-	w := probing(t, "")
-	if got := answer(t, w, "kv"); got != "2 <nil> the value is another one 500 true" {
-		t.Error(got)
-	}
-	if got := answer(t, w, "kv again"); !strings.HasPrefix(got, "4 ") {
-		t.Error(got)
-	}
-	if got := w.guest().store.Used(); got < 500 || got > 1000 {
-		t.Errorf("%d bytes used", got)
-	}
+	bothWays(t, func(t *testing.T, probing starter) {
+		w := probing(t, "")
+		if got := answer(t, w, "kv"); got != "2 <nil> the value is another one 500 true" {
+			t.Error(got)
+		}
+		if got := answer(t, w, "kv again"); !strings.HasPrefix(got, "4 ") {
+			t.Error(got)
+		}
+		if got := w.guest().store.Used(); got < 500 || got > 1000 {
+			t.Errorf("%d bytes used", got)
+		}
+	})
 }
 
 // TestHTTPReachesAllowedHostsAlone, through redirects too.
 func TestHTTPReachesAllowedHostsAlone(t *testing.T) {
-	other := httptest.NewServer(http.NotFoundHandler())
-	defer other.Close()
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/away" {
-			http.Redirect(w, r, other.URL, http.StatusFound)
-			return
+	bothWays(t, func(t *testing.T, probing starter) {
+		other := httptest.NewServer(http.NotFoundHandler())
+		defer other.Close()
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/away" {
+				http.Redirect(w, r, other.URL, http.StatusFound)
+				return
+			}
+			b, _ := io.ReadAll(r.Body)
+			w.Header().Set("X-Answer", r.Header.Get("X-Ask"))
+			w.WriteHeader(http.StatusCreated)
+			fmt.Fprintf(w, "%s %s", r.Method, b)
+		}))
+		defer s.Close()
+		host := strings.TrimPrefix(s.URL, "http://")
+		for url, want := range map[string]string{s.URL: "201mePOST body", s.URL + "/away": "not granted by the operator", other.URL: "not granted by the operator", "file:///etc/passwd": "bad argument"} {
+			w := probing(t, fmt.Sprintf(", http_hosts: [%q], config: {url: %q}", host, url))
+			if got := answer(t, w, "http"); got != want {
+				t.Errorf("%s: %q, want %q", url, got, want)
+			}
 		}
-		b, _ := io.ReadAll(r.Body)
-		w.Header().Set("X-Answer", r.Header.Get("X-Ask"))
-		w.WriteHeader(http.StatusCreated)
-		fmt.Fprintf(w, "%s %s", r.Method, b)
-	}))
-	defer s.Close()
-	host := strings.TrimPrefix(s.URL, "http://")
-	for url, want := range map[string]string{s.URL: "201mePOST body", s.URL + "/away": "not granted by the operator", other.URL: "not granted by the operator", "file:///etc/passwd": "bad argument"} {
-		w := probing(t, fmt.Sprintf(", http_hosts: [%q], config: {url: %q}", host, url))
-		if got := answer(t, w, "http"); got != want {
-			t.Errorf("%s: %q, want %q", url, got, want)
-		}
-	}
+	})
 }
 
 // TestRequestsOfItsOwn go through the chain below.
 func TestRequestsOfItsOwn(t *testing.T) {
-	w := probing(t, "")
-	if got := answer(t, w, "send"); got != "not granted by the operator" {
-		t.Errorf("without a chain: %q", got)
-	}
-	w.SetBelow(func(key kmsg.Key) plugin.Handler {
-		return plugin.HandlerFunc(func(_ context.Context, req *plugin.Request) (*plugin.Response, error) {
-			if key != kmsg.Metadata || req.Version != 7 || req.Session == nil || req.ClientID != "probe" {
-				t.Errorf("request %+v of %d", req, key)
-			}
-			resp := kmsg.NewPtrMetadataResponse()
-			resp.SetVersion(7)
-			topic := "found"
-			mt := kmsg.NewMetadataResponseTopic()
-			mt.Topic = &topic
-			resp.Topics = append(resp.Topics, mt)
-			return plugin.Respond(resp), nil
+	bothWays(t, func(t *testing.T, probing starter) {
+		w := probing(t, "")
+		if got := answer(t, w, "send"); got != "not granted by the operator" {
+			t.Errorf("without a chain: %q", got)
+		}
+		w.SetBelow(func(key kmsg.Key) plugin.Handler {
+			return plugin.HandlerFunc(func(_ context.Context, req *plugin.Request) (*plugin.Response, error) {
+				if key != kmsg.Metadata || req.Version != 7 || req.Session == nil || req.ClientID != "probe" {
+					t.Errorf("request %+v of %d", req, key)
+				}
+				resp := kmsg.NewPtrMetadataResponse()
+				resp.SetVersion(7)
+				topic := "found"
+				mt := kmsg.NewMetadataResponseTopic()
+				mt.Topic = &topic
+				resp.Topics = append(resp.Topics, mt)
+				return plugin.Respond(resp), nil
+			})
 		})
+		if got := answer(t, w, "send"); got != "1found" {
+			t.Error(got)
+		}
 	})
-	if got := answer(t, w, "send"); got != "1found" {
-		t.Error(got)
-	}
 }
 
 // TestCallsToTheOutsideEnd with the call that makes them, or at the limit that the guest sets: then it goes on.
 func TestCallsToTheOutsideEnd(t *testing.T) {
-	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // or the server would not see its client go
-		<-r.Context().Done()
-	}))
-	defer silent.Close()
-	w := probing(t, fmt.Sprintf(", http_hosts: [%q], config: {url: %q}, limits: {timeout: 300ms}", strings.TrimPrefix(silent.URL, "http://"), silent.URL))
-	w.SetBelow(func(kmsg.Key) plugin.Handler {
-		return plugin.HandlerFunc(func(ctx context.Context, _ *plugin.Request) (*plugin.Response, error) {
-			<-ctx.Done()
-			return nil, ctx.Err()
+	bothWays(t, func(t *testing.T, probing starter) {
+		silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body) // or the server would not see its client go
+			<-r.Context().Done()
+		}))
+		defer silent.Close()
+		w := probing(t, fmt.Sprintf(", http_hosts: [%q], config: {url: %q}, limits: {timeout: 300ms}", strings.TrimPrefix(silent.URL, "http://"), silent.URL))
+		w.SetBelow(func(kmsg.Key) plugin.Handler {
+			return plugin.HandlerFunc(func(ctx context.Context, _ *plugin.Request) (*plugin.Response, error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			})
 		})
+		for _, what := range []string{"http", "send"} {
+			before := w.guest().Replaced.Load()
+			if got := answer(t, w, what+" within"); got != "timed out" {
+				t.Errorf("%s: %q", what, got)
+			}
+			if w.guest().Replaced.Load() != before {
+				t.Errorf("%s: its own limit ended the guest", what)
+			}
+			if sent, _, err := run(t, w, produce("orders", records(t, shape{}, what))); err == nil || sent != nil {
+				t.Errorf("%s: it outlived the call", what)
+			}
+			w.guest().breaker.worked() // it is tested by itself
+		}
 	})
-	for _, what := range []string{"http", "send"} {
-		before := w.guest().Replaced.Load()
-		if got := answer(t, w, what+" within"); got != "timed out" {
-			t.Errorf("%s: %q", what, got)
-		}
-		if w.guest().Replaced.Load() != before {
-			t.Errorf("%s: its own limit ended the guest", what)
-		}
-		if sent, _, err := run(t, w, produce("orders", records(t, shape{}, what))); err == nil || sent != nil {
-			t.Errorf("%s: it outlived the call", what)
-		}
-		w.guest().breaker.worked() // it is tested by itself
-	}
 }
 
 // TestTicks come though nobody sends a request.
 func TestTicks(t *testing.T) {
-	w := probing(t, "")
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
-		if all := w.guest().metrics.All(); len(all) > 0 && all[0].Name == "ticks_total" && all[0].Value >= 3 {
-			return
+	bothWays(t, func(t *testing.T, probing starter) {
+		w := probing(t, "")
+		for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+			if all := w.guest().metrics.All(); len(all) > 0 && all[0].Name == "ticks_total" && all[0].Value >= 3 {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatal("no ticks")
+			}
 		}
-		if time.Now().After(end) {
-			t.Fatal("no ticks")
-		}
-	}
+	})
 }
 
 // TestStoreLimits: values end, and what has ended makes room.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/config"
+	probed "github.com/sluice-gateway/sluice/plugins/wasm/testdata/probe/probe"
 	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
 
@@ -201,7 +202,7 @@ func TestTheSameGuestIsSharedByRuntimes(t *testing.T) {
 	if a.use != b.use {
 		t.Error("started twice")
 	}
-	if a.guest().Module != c.guest().Module || a.guest() == c.guest() {
+	if a.guest().code != c.guest().code || a.guest() == c.guest() {
 		t.Error("compiled twice, or not configured again")
 	}
 	if got := answer(t, a, "kv"); !strings.HasPrefix(got, "2 ") {
@@ -229,18 +230,56 @@ func FuzzResult(f *testing.F) {
 		if err != nil {
 			return
 		}
-		batches, _ := collect([]*Partition{{Records: b}})
 		g := &Guest{limits: DefaultLimits()}
+		batches, _ := g.collect([]*Partition{{Records: b}})
 		call := g.portions(batches)[0]
-		block, n := g.encode(nil, &Head{Kind: 1}, call)
-		if change(call, n, r.changes, block, 1, func(n int) []byte { return make([]byte, 0, n) }) == nil && batches[0].touched {
+		size, n := blockSize(call)
+		block := g.encode(nil, &Head{Kind: 1}, call, n)
+		if len(block) > size {
+			t.Fatalf("a block of %d bytes, not %d", len(block), size)
+		}
+		_ = inputOf(r.changes, block, func(n int) []byte { return make([]byte, 0, n) })
+		if change(call, n, r.changes, block, 1) == nil && batches[0].touched {
 			batches[0].settle(1, true)
 			p := batches[0].part
 			if err := assemble([]*Partition{p}, batches, 1, &g.blocks); err == nil && p.Out != nil {
-				if _, err := collect([]*Partition{{Records: p.Out}}); err != nil {
+				if _, err := g.collect([]*Partition{{Records: p.Out}}); err != nil {
 					t.Error(err)
 				}
 			}
 		}
 	})
+}
+
+// TestAStartOutlivesTheCallThatNeedsIt: an instance that starts for longer than a call may take serves those that come later.
+func TestAStartOutlivesTheCallThatNeedsIt(t *testing.T) {
+	slow := &slowCode{Code: compiledIn(t, probed.New)}
+	g, err := NewGuest(t.Context(), slow, Options{Name: "slow", Limits: DefaultLimits()}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	first := <-g.free
+	slow.started = make(chan struct{})
+	g.limits.Timeout = time.Millisecond
+	if _, err := g.take(t.Context(), time.Now()); !errors.Is(err, ErrDeadline) {
+		t.Errorf("%v", err)
+	}
+	close(slow.started)
+	second := <-g.free // nobody starts another one
+	g.put(first)
+	g.put(second)
+}
+
+// slowCode opens once started is closed.
+type slowCode struct {
+	Code
+	started chan struct{}
+}
+
+func (s *slowCode) open(ctx context.Context, g *Guest) (runner, error) {
+	if s.started != nil {
+		<-s.started
+	}
+	return s.Code.open(ctx, g)
 }

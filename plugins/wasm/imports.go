@@ -8,17 +8,9 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-gateway/sluice/plugins/wasm/meter"
 	"github.com/sluice-gateway/sluice/sdk/abi"
-)
-
-const (
-	maxLine  = 4096
-	maxKey   = 1024
-	maxValue = 1 << 20
 )
 
 // instantiateHost gives a runtime the functions that guests import.
@@ -40,6 +32,7 @@ func instantiateHost(ctx context.Context, r wazero.Runtime) error {
 		{abi.ImportMetricDefine, metricDefine, []api.ValueType{i32, i32, i32}, []api.ValueType{i32}},
 		{abi.ImportMetricAdd, metricAdd, []api.ValueType{i32, f64}, nil},
 		{abi.ImportAttrSet, attrSet, []api.ValueType{i32, i32, i32, i32}, nil},
+		{abi.ImportTraceParent, traceParent, []api.ValueType{i32, i32}, []api.ValueType{i32}},
 		{abi.ImportKVGet, kvGet, []api.ValueType{i32, i32, i32, i32}, []api.ValueType{i32}},
 		{abi.ImportKVSet, kvSet, []api.ValueType{i32, i32, i32, i32, i64}, []api.ValueType{i32}},
 		{abi.ImportKVAdd, kvAdd, []api.ValueType{i32, i32, i64, i64}, []api.ValueType{i64}},
@@ -85,18 +78,32 @@ func (i *instance) fill(b []byte, at, capacity uint64) uint64 {
 	return uint64(len(b))
 }
 
+func log(i *instance, s []uint64) uint64 {
+	if level := int32(s[0]); i.LogEnabled(level) {
+		if b, ok := i.bytes32(s[1], min(uint64(uint32(s[2])), maxLine), maxLine); ok {
+			i.Log(level, string(b))
+		}
+	}
+	return 0
+}
+
+func logEnabled(i *instance, s []uint64) uint64 {
+	if i.LogEnabled(int32(s[0])) {
+		return 1
+	}
+	return 0
+}
+
 func metricDefine(i *instance, s []uint64) uint64 {
 	b, ok := i.bytes32(s[1], s[2], maxLine)
-	if !ok || i.guest.metrics == nil {
+	if !ok {
 		return negative(abi.ErrArgument)
 	}
-	return negative(int64(i.guest.metrics.define(int32(s[0]), b, i.guest.limits.Series)))
+	return negative(int64(i.MetricDefine(int32(s[0]), b)))
 }
 
 func metricAdd(i *instance, s []uint64) uint64 {
-	if i.guest.metrics != nil {
-		i.guest.metrics.add(int32(s[0]), math.Float64frombits(s[1]))
-	}
+	i.MetricAdd(int32(s[0]), math.Float64frombits(s[1]))
 	return 0
 }
 
@@ -104,9 +111,13 @@ func attrSet(i *instance, s []uint64) uint64 {
 	k, ok := i.bytes32(s[0], s[1], maxKey)
 	v, ok2 := i.bytes32(s[2], s[3], maxLine)
 	if ok && ok2 {
-		trace.SpanFromContext(i.request).SetAttributes(attribute.String(string(k), string(v)))
+		i.AttrSet(string(k), string(v))
 	}
 	return 0
+}
+
+func traceParent(i *instance, s []uint64) uint64 {
+	return i.fill([]byte(i.TraceParent()), s[0], s[1])
 }
 
 func topicName(i *instance, s []uint64) uint64 {
@@ -114,14 +125,59 @@ func topicName(i *instance, s []uint64) uint64 {
 	if !ok {
 		return negative(abi.ErrArgument)
 	}
-	if i.head == nil || i.head.TopicName == nil {
-		return negative(abi.ErrNone)
-	}
-	name := i.head.TopicName([16]byte(b))
-	if name == "" {
-		return negative(abi.ErrNone)
+	name, code := i.TopicName([16]byte(b))
+	if code < 0 {
+		return negative(int64(code))
 	}
 	return i.fill([]byte(name), s[1], s[2])
+}
+
+func kvGet(i *instance, s []uint64) uint64 {
+	k, ok := i.bytes32(s[0], s[1], maxKey)
+	if !ok {
+		return negative(abi.ErrArgument)
+	}
+	v, code := i.KVGet(k)
+	if code < 0 {
+		return negative(int64(code))
+	}
+	return i.fill(v, s[2], s[3])
+}
+
+func kvSet(i *instance, s []uint64) uint64 {
+	k, ok := i.bytes32(s[0], s[1], maxKey)
+	if !ok {
+		return negative(abi.ErrArgument)
+	}
+	v, ok := i.bytes32(s[2], s[3], maxValue)
+	if !ok {
+		return negative(abi.ErrTooLarge)
+	}
+	return negative(int64(i.KVSet(k, v, int64(s[4]))))
+}
+
+func kvAdd(i *instance, s []uint64) uint64 {
+	k, ok := i.bytes32(s[0], s[1], maxKey)
+	if !ok {
+		return negative(abi.ErrArgument)
+	}
+	return negative(i.KVAdd(k, int64(s[2]), int64(s[3])))
+}
+
+func kvCas(i *instance, s []uint64) uint64 {
+	k, ok := i.bytes32(s[0], s[1], maxKey)
+	if !ok {
+		return negative(abi.ErrArgument)
+	}
+	var old []byte
+	if int32(s[3]) >= 0 {
+		old, ok = i.bytes32(s[2], s[3], maxValue)
+	}
+	v, ok2 := i.bytes32(s[4], s[5], maxValue)
+	if !ok || !ok2 {
+		return negative(abi.ErrTooLarge)
+	}
+	return negative(int64(i.KVCas(k, old, v, int64(s[6]))))
 }
 
 func now(*instance, []uint64) uint64 { return uint64(time.Now().UnixNano()) }
@@ -131,4 +187,24 @@ func random(i *instance, s []uint64) uint64 {
 		_, _ = rand.Read(b)
 	}
 	return 0
+}
+
+func sendRequest(i *instance, s []uint64) uint64 { return i.outside(i.SendRequest, s, sendLimit) }
+
+func httpCall(i *instance, s []uint64) uint64 { return i.outside(i.HTTPCall, s, httpLimit) }
+
+// outside calls a function that waits, and holds its result.
+func (i *instance) outside(f func([]byte) ([]byte, int32), s []uint64, limit int) uint64 {
+	b, ok := i.bytes32(s[0], s[1], limit)
+	if !ok {
+		return negative(abi.ErrArgument)
+	}
+	out, code := f(b)
+	if code == abi.ErrTimeout {
+		i.yield() // if it was the call's deadline, there is nobody to return to
+	}
+	if code < 0 {
+		return negative(int64(code))
+	}
+	return i.hold(out)
 }

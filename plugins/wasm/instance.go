@@ -23,7 +23,7 @@ var (
 // instance is one running module. It serves one call at a time, and is thrown away after an error: what state
 // it is in then, nobody knows.
 type instance struct {
-	guest  *Guest
+	call
 	module api.Module
 	// ctx brings the instance to the functions that the guest calls.
 	ctx     context.Context
@@ -33,12 +33,8 @@ type instance struct {
 	at, cap uint32 // the input buffer
 	stack   [4]uint64
 
-	// Of the call that runs.
-	request  context.Context
-	deadline time.Time
-	head     *Head
-	results  map[int32][]byte // of blocking imports, by handle
-	handles  int32
+	results map[int32][]byte // of blocking imports, by handle, during a call
+	handles int32
 }
 
 type instanceKey struct{}
@@ -46,14 +42,16 @@ type instanceKey struct{}
 func of(ctx context.Context) *instance { return ctx.Value(instanceKey{}).(*instance) }
 
 // open starts an instance.
-func (m *Module) open(ctx context.Context, g *Guest) (*instance, error) {
-	i := &instance{guest: g, known: map[string]api.Function{}}
+func (m *Module) open(ctx context.Context, g *Guest) (runner, error) { return m.instantiate(ctx, g) }
+
+func (m *Module) instantiate(ctx context.Context, g *Guest) (*instance, error) {
+	i := &instance{call: call{guest: g}, known: map[string]api.Function{}}
 	i.ctx = context.WithValue(context.Background(), instanceKey{}, i)
 	lines := &lineWriter{guest: g}
 	cfg := wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize", "_start").
 		WithSysNanotime().WithSysWalltime().WithRandSource(rand.Reader).WithNanosleep(i.sleep).
 		WithStdout(lines).WithStderr(lines)
-	i.begin(ctx, nil, startLimit)
+	i.within(ctx, startLimit)
 	module, err := m.runtime.InstantiateModule(i.ctx, m.compiled, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)
@@ -66,20 +64,10 @@ func (m *Module) open(ctx context.Context, g *Guest) (*instance, error) {
 // startLimit is how long starting, configuring and testing an instance may take each.
 const startLimit = 10 * time.Second
 
-func (i *instance) begin(ctx context.Context, h *Head, limit time.Duration) {
-	i.request, i.head, i.deadline = ctx, h, time.Now().Add(limit)
-	if end, ok := ctx.Deadline(); ok && end.Before(i.deadline) {
-		i.deadline = end
-	}
-}
-
 // yield is called by the code itself, so often that it can be stopped: see meter.
 func (i *instance) yield() {
-	if err := i.request.Err(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	if err := i.over(); err != nil {
 		panic(err)
-	}
-	if time.Now().After(i.deadline) {
-		panic(ErrDeadline)
 	}
 }
 
@@ -106,11 +94,11 @@ func (i *instance) function(name string) api.Function {
 
 // run calls a function within startLimit.
 func (i *instance) run(ctx context.Context, f api.Function, args ...uint64) (uint64, error) {
-	i.begin(ctx, nil, startLimit)
-	return i.call(f, args...)
+	i.within(ctx, startLimit)
+	return i.invoke(f, args...)
 }
 
-func (i *instance) call(f api.Function, args ...uint64) (uint64, error) {
+func (i *instance) invoke(f api.Function, args ...uint64) (uint64, error) {
 	copy(i.stack[:], args)
 	err := f.CallWithStack(i.ctx, i.stack[:])
 	if i.results != nil {
@@ -122,19 +110,40 @@ func (i *instance) call(f api.Function, args ...uint64) (uint64, error) {
 	return i.stack[0], nil
 }
 
-// put writes a block into the guest's input buffer, which grows if need be.
-func (i *instance) put(block []byte) error {
-	if n := uint32(len(block)); n > i.cap || i.cap == 0 {
-		at, err := i.call(i.alloc, uint64(n))
+// room makes the guest's input buffer have n bytes at least, and returns it.
+func (i *instance) room(n int) ([]byte, error) {
+	if uint32(n) > i.cap || i.cap == 0 {
+		n := uint64(n+inputStep-1) / inputStep * inputStep
+		at, err := i.invoke(i.alloc, n)
 		if err != nil {
-			return fmt.Errorf("%s: %w", abi.ExportAlloc, err)
+			return nil, fmt.Errorf("%s: %w", abi.ExportAlloc, err)
 		}
-		i.at, i.cap = uint32(at), n
+		i.at, i.cap = uint32(at), uint32(n)
 	}
-	if !i.module.Memory().Write(i.at, block) {
-		return fmt.Errorf("%s returned a buffer outside of the guest's memory", abi.ExportAlloc)
+	buffer, ok := i.module.Memory().Read(i.at, i.cap)
+	if !ok {
+		return nil, fmt.Errorf("%s returned a buffer outside of the guest's memory", abi.ExportAlloc)
 	}
-	return nil
+	return buffer, nil
+}
+
+// inputStep is what the input buffer grows by, so that it does not grow with every block.
+const inputStep = 4 << 10
+
+// put encodes a block into the guest's input buffer, and returns its length.
+func (i *instance) put(b block) (int, error) {
+	buffer, err := i.room(b.size)
+	if err != nil {
+		return 0, err
+	}
+	out := b.encode(buffer[:0])
+	if len(out) > len(buffer) { // it was larger than thought, and has left the buffer
+		if buffer, err = i.room(len(out)); err != nil {
+			return 0, err
+		}
+		copy(buffer, out)
+	}
+	return len(out), nil
 }
 
 // view is what a result points to, in the guest's memory.
@@ -183,13 +192,54 @@ func (i *instance) configure(ctx context.Context, settings []byte) error {
 	if settings == nil {
 		settings = []byte("{}")
 	}
-	if err := i.put(settings); err != nil {
+	n, err := i.put(block{len(settings), func(out []byte) []byte { return append(out, settings...) }})
+	if err != nil {
 		return err
 	}
-	if err := i.ask(ctx, abi.ExportConfigure, uint64(len(settings))); err != nil {
+	if err := i.ask(ctx, abi.ExportConfigure, uint64(n)); err != nil {
 		return fmt.Errorf("config: %w", err)
 	}
 	return nil
+}
+
+func (i *instance) selfTest(ctx context.Context) error { return i.ask(ctx, abi.ExportSelfTest) }
+
+// show calls a function with a block.
+func (i *instance) show(function string, b block, visit visitor) (inside time.Duration, err error) {
+	n, err := i.put(b)
+	if err != nil {
+		return 0, err
+	}
+	entered := time.Now()
+	out, err := i.invoke(i.function(function), uint64(n))
+	inside = time.Since(entered)
+	if err == nil {
+		err = i.look(out, n, visit)
+	}
+	if err == nil {
+		err = i.rest()
+	}
+	return inside, err
+}
+
+func (i *instance) look(out uint64, block int, visit visitor) error {
+	input, ok := i.module.Memory().Read(i.at, uint32(block))
+	if !ok {
+		return errBadResult
+	}
+	if out == 0 {
+		return visit(nil, input)
+	}
+	result, err := i.view(out, 4*block+1<<20)
+	if err != nil {
+		return err
+	}
+	return visit(result, input)
+}
+
+func (i *instance) tick(now time.Time) error {
+	_, err := i.invoke(i.function(abi.ExportOnTick), api.EncodeI64(now.UnixMilli()))
+	return err
 }
 
 // rest lets the guest collect its garbage.
@@ -197,8 +247,8 @@ func (i *instance) rest() error {
 	if i.idle == nil {
 		return nil
 	}
-	i.begin(context.Background(), nil, startLimit)
-	_, err := i.call(i.idle)
+	i.within(context.Background(), startLimit)
+	_, err := i.invoke(i.idle)
 	return err
 }
 
@@ -228,7 +278,7 @@ func (w *lineWriter) Write(p []byte) (int, error) {
 		if !ok && len(w.rest) < maxLine {
 			return len(p), nil
 		}
-		w.guest.logLine(abi.LogInfo, line)
+		w.guest.logLine(abi.LogInfo, string(line))
 		w.rest = append(w.rest[:0], rest...)
 	}
 }

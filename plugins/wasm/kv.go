@@ -2,63 +2,57 @@ package wasm
 
 import "github.com/sluice-gateway/sluice/sdk/abi"
 
-// key is a key of the store, or an error number.
-func (i *instance) key(at, n uint64) ([]byte, int64) {
-	if i.guest.store == nil || !contains(i.guest.Grant, abi.CapKV) {
-		return nil, abi.ErrDenied
+// storeFor says why a key of the store is out of reach, 0 if it is not.
+func (c *call) storeFor(key []byte) int32 {
+	switch {
+	case c.guest.store == nil || !contains(c.guest.Grant, abi.CapKV):
+		return abi.ErrDenied
+	case len(key) > maxKey:
+		return abi.ErrArgument
 	}
-	k, ok := i.bytes32(at, n, maxKey)
+	return 0
+}
+
+// KVGet reads a key.
+func (c *call) KVGet(key []byte) ([]byte, int32) {
+	if code := c.storeFor(key); code < 0 {
+		return nil, code
+	}
+	v, ok := c.guest.store.Get(key)
 	if !ok {
-		return nil, abi.ErrArgument
+		return nil, abi.ErrNone
 	}
-	return k, 0
+	return v, 0
 }
 
-func kvGet(i *instance, s []uint64) uint64 {
-	k, code := i.key(s[0], s[1])
-	if code < 0 {
-		return negative(code)
+// KVSet sets a key.
+func (c *call) KVSet(key, value []byte, ttl int64) int32 {
+	code := c.storeFor(key)
+	switch {
+	case code < 0:
+		return code
+	case len(value) > maxValue:
+		return abi.ErrTooLarge
 	}
-	v, ok := i.guest.store.Get(k)
-	if !ok {
-		return negative(abi.ErrNone)
-	}
-	return i.fill(v, s[2], s[3])
+	return int32(c.guest.store.Set(key, value, ttl))
 }
 
-func kvSet(i *instance, s []uint64) uint64 {
-	k, code := i.key(s[0], s[1])
-	if code < 0 {
-		return negative(code)
+// KVAdd adds to a key.
+func (c *call) KVAdd(key []byte, delta, ttl int64) int64 {
+	if code := c.storeFor(key); code < 0 {
+		return int64(code)
 	}
-	v, ok := i.bytes32(s[2], s[3], maxValue)
-	if !ok {
-		return negative(abi.ErrTooLarge)
-	}
-	return negative(i.guest.store.Set(k, v, int64(s[4])))
+	return c.guest.store.Add(key, delta, ttl)
 }
 
-func kvAdd(i *instance, s []uint64) uint64 {
-	k, code := i.key(s[0], s[1])
-	if code < 0 {
-		return negative(code)
+// KVCas sets a key if its value is old.
+func (c *call) KVCas(key, old, value []byte, ttl int64) int32 {
+	code := c.storeFor(key)
+	switch {
+	case code < 0:
+		return code
+	case len(old) > maxValue, len(value) > maxValue:
+		return abi.ErrTooLarge
 	}
-	return negative(i.guest.store.Add(k, int64(s[2]), int64(s[3])))
-}
-
-func kvCas(i *instance, s []uint64) uint64 {
-	k, code := i.key(s[0], s[1])
-	if code < 0 {
-		return negative(code)
-	}
-	var old []byte
-	ok := true
-	if int32(s[3]) >= 0 {
-		old, ok = i.bytes32(s[2], s[3], maxValue)
-	}
-	v, ok2 := i.bytes32(s[4], s[5], maxValue)
-	if !ok || !ok2 {
-		return negative(abi.ErrTooLarge)
-	}
-	return negative(i.guest.store.CompareAndSet(k, old, int32(s[3]) >= 0, v, int64(s[6])))
+	return int32(c.guest.store.CompareAndSet(key, old, old != nil, value, ttl))
 }

@@ -126,6 +126,7 @@ func TestHostFunctionsInEveryLanguage(t *testing.T) {
 		if all := w.guest().metrics.All(); len(all) != 1 || all[0].Name != "seen_total" || all[0].Value != 2 || all[0].Labels["language"] != language {
 			t.Errorf("metrics: %+v", all)
 		}
+		seesTheTrace(t, func(testing.TB, string) *Wasm { return w })
 		w.SetBelow(func(kmsg.Key) plugin.Handler { return throttled(t, 258) })
 		if got := answer(t, w, "send"); got != "[0, 0, 1, 2]" {
 			t.Errorf("send: %q", got)
@@ -288,7 +289,7 @@ func BenchmarkGuests(b *testing.B) {
 	parts := []*Partition{{Topic: "orders", Records: records(b, shape{producer: 5}, values...)}}
 	h := &Head{Kind: abi.KindProduce, Version: 9, ClientID: "bench"}
 	for _, name := range []string{"go", "rust", "c"} {
-		g := started(b, files[name](b), map[string]string{"key": "via", "value": "sluice"})
+		g := started(b, compiledModule(b, files[name](b)), map[string]string{"key": "via", "value": "sluice"})
 		each := func(b *testing.B) {
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(values)), "ns/record")
 		}
@@ -300,14 +301,16 @@ func BenchmarkGuests(b *testing.B) {
 			}
 			each(b)
 		})
-		batches, err := collect(parts)
+		batches, err := g.collect(parts)
 		if err != nil {
 			b.Fatal(err)
 		}
-		block, _ := g.encode(nil, h, g.portions(batches)[0])
+		call := g.portions(batches)[0]
+		size, n := blockSize(call)
+		shown := block{size, func(out []byte) []byte { return g.encode(out, h, call, n) }}
 		b.Run(name+"/guest", func(b *testing.B) {
 			for b.Loop() {
-				if err := g.invoke(b.Context(), abi.ExportOnRecords, h, block, func([]byte, []byte) error { return nil }); err != nil {
+				if err := g.invoke(b.Context(), abi.ExportOnRecords, h, shown, func([]byte, []byte) error { return nil }); err != nil {
 					b.Fatal(err)
 				}
 			}

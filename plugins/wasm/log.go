@@ -7,20 +7,6 @@ import (
 	"time"
 )
 
-func log(i *instance, s []uint64) uint64 {
-	if b, ok := i.bytes32(s[1], min(uint64(uint32(s[2])), maxLine), maxLine); ok {
-		i.guest.logLine(int32(s[0]), b)
-	}
-	return 0
-}
-
-func logEnabled(i *instance, s []uint64) uint64 {
-	if i.guest.Log != nil && i.guest.Log.Enabled(i.ctx, slog.Level(int32(s[0]))) {
-		return 1
-	}
-	return 0
-}
-
 // lines bounds the lines of a guest's log.
 type lines struct {
 	mu      sync.Mutex
@@ -54,7 +40,7 @@ func (l *lines) lost() int {
 	return l.all
 }
 
-func (g *Guest) logLine(level int32, line []byte) {
+func (g *Guest) logLine(level int32, line string) {
 	if g.Log == nil || !g.Log.Enabled(context.Background(), slog.Level(level)) {
 		return
 	}
@@ -63,6 +49,6 @@ func (g *Guest) logLine(level int32, line []byte) {
 		g.Log.Warn("lines of the guest were dropped: it logs more than limits.log_lines", "lines", dropped)
 	}
 	if ok {
-		g.Log.Log(context.Background(), slog.Level(level), string(line))
+		g.Log.Log(context.Background(), slog.Level(level), line)
 	}
 }

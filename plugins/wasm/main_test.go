@@ -15,6 +15,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	probed "github.com/sluice-gateway/sluice/plugins/wasm/testdata/probe/probe"
 	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
 
@@ -87,6 +88,28 @@ func probing(t testing.TB, more string) *Wasm {
 		t.Fatal(err)
 	}
 	return w
+}
+
+// compiled is the same, compiled into the test.
+func compiled(t testing.TB, more string) *Wasm {
+	t.Helper()
+	i, err := Compiled("probe", probed.New).New(t.Context(), plugintest.Env(t, plugintest.NewCluster("prod", 0, 1, "orders")),
+		plugintest.Section(t, "{grant: [kv, http, send_request]"+more+"}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := i.(*Wasm)
+	t.Cleanup(func() { _ = w.Close() })
+	return w
+}
+
+// starter starts a probe.
+type starter func(t testing.TB, more string) *Wasm
+
+// bothWays runs a test with a module and with a plugin that is compiled in: what they do is the same.
+func bothWays(t *testing.T, test func(t *testing.T, probing starter)) {
+	t.Run("module", func(t *testing.T) { test(t, probing) })
+	t.Run("compiled", func(t *testing.T) { test(t, compiled) })
 }
 
 // shape is what a batch has besides its records.

@@ -47,15 +47,11 @@ func (a *API) UnmarshalJSON(b []byte) error {
 		if err := json.Unmarshal(b, &name); err != nil {
 			return err
 		}
-		*a = -1
-		for k := range int16(kmsg.MaxKey + 1) {
-			if kmsg.NameForKey(k) == name {
-				*a = API(k)
-			}
-		}
-		if *a < 0 {
+		key, ok := kafka.KeyOf(name)
+		if !ok {
 			return fmt.Errorf("there is no Kafka API %q", name)
 		}
+		*a = API(key)
 	}
 	if _, ok := kafka.Lookup(kmsg.Key(*a)); !ok {
 		return fmt.Errorf("there is no Kafka API %d", *a)

@@ -13,11 +13,8 @@ import (
 
 // message shows a body to the guest. What result holds is a copy.
 func (g *Guest) message(ctx context.Context, function string, h *Head, body []byte, visit func(result) error) error {
-	buffer := g.blocks.get()
-	defer g.blocks.put(buffer)
-	block := h.append((*buffer)[:0], time.Now().Add(g.limits.Timeout), 0, 0, body)
-	*buffer = block
-	return g.invoke(ctx, function, h, block, func(out, _ []byte) error {
+	b := block{len(body) + headRoom, func(out []byte) []byte { return h.append(out, time.Now().Add(g.limits.Timeout), 0, 0, body) }}
+	return g.invoke(ctx, function, h, b, func(out, _ []byte) error {
 		r, err := parseResult(bytes.Clone(out))
 		if err != nil {
 			return err

@@ -139,7 +139,7 @@ func (m *Module) checkExports() error {
 
 // introduce asks an instance for the version and the manifest.
 func (m *Module) introduce(ctx context.Context) error {
-	i, err := m.open(ctx, &Guest{limits: DefaultLimits()})
+	i, err := m.instantiate(ctx, &Guest{limits: DefaultLimits()})
 	if err != nil {
 		return err
 	}
@@ -187,10 +187,12 @@ func (m *Module) Exports() (out []string) {
 	return out
 }
 
+func (m *Module) about() (Manifest, string) { return m.Manifest, m.Digest }
+
 // Trial starts an instance without configuring it: how long that takes, and the memory that it has then.
 func (m *Module) Trial(ctx context.Context) (took time.Duration, memory uint32, err error) {
 	began := time.Now()
-	i, err := m.open(ctx, &Guest{limits: DefaultLimits()})
+	i, err := m.instantiate(ctx, &Guest{limits: DefaultLimits()})
 	if err != nil {
 		return 0, 0, err
 	}

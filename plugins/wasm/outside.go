@@ -17,59 +17,45 @@ import (
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
-// wait is the context of an import that waits: it ends with the call, or after the guest's own limit in milliseconds.
-func (i *instance) wait(limit uint32) (context.Context, context.CancelFunc) {
-	end := i.deadline
-	if own := time.Now().Add(time.Duration(limit) * time.Millisecond); limit > 0 && own.Before(end) {
-		end = own
-	}
-	return context.WithDeadline(i.request, end)
-}
+// sendLimit bounds the requests of send_request.
+const sendLimit = 16 << 20
 
-// timeout is what an import returns that has waited too long. If it was the call's deadline that ended it, there is nobody to return
-// to.
-func (i *instance) timeout() uint64 {
-	i.yield()
-	return negative(abi.ErrTimeout)
-}
-
-// sendRequest sends a request of the guest's own through the chain below it.
-func sendRequest(i *instance, s []uint64) uint64 {
-	if i.head == nil || i.head.Below == nil || !contains(i.guest.Grant, abi.CapSendRequest) {
-		return negative(abi.ErrDenied)
-	}
-	b, ok := i.bytes32(s[0], s[1], 16<<20)
-	if !ok || len(b) < abi.SendHead {
-		return negative(abi.ErrArgument)
+// SendRequest sends a request of the guest's own through the chain below it.
+func (c *call) SendRequest(b []byte) ([]byte, int32) {
+	switch {
+	case c.head == nil || c.head.Below == nil || !contains(c.guest.Grant, abi.CapSendRequest):
+		return nil, abi.ErrDenied
+	case len(b) < abi.SendHead || len(b) > sendLimit:
+		return nil, abi.ErrArgument
 	}
 	key, version := kmsg.Key(int16(le.Uint16(b))), int16(le.Uint16(b[2:]))
 	api, known := kafka.Lookup(key)
 	if !known || version < 0 || version > api.MaxVersion {
-		return negative(abi.ErrArgument)
+		return nil, abi.ErrArgument
 	}
 	body := kafka.NewRequestBody(key, version, bytes.Clone(b[abi.SendHead:]))
 	if _, err := body.Peek(); err != nil {
-		return negative(abi.ErrArgument)
+		return nil, abi.ErrArgument
 	}
-	ctx, cancel := i.wait(le.Uint32(b[abi.SendTimeout:]))
+	ctx, cancel := c.wait(le.Uint32(b[abi.SendTimeout:]))
 	defer cancel()
-	req := &plugin.Request{Body: body, Session: i.head.Own, Arrived: time.Now(), Target: plugin.Target{Node: plugin.AnyNode}}
-	req.Key, req.Version, req.ClientID, req.HasClientID = key, version, i.guest.Name, true
-	resp, err := plugin.Protect(ctx, req, i.head.Below(key))
+	req := &plugin.Request{Body: body, Session: c.head.Own, Arrived: time.Now(), Target: plugin.Target{Node: plugin.AnyNode}}
+	req.Key, req.Version, req.ClientID, req.HasClientID = key, version, c.guest.Name, true
+	resp, err := plugin.Protect(ctx, req, c.head.Below(key))
 	switch {
 	case ctx.Err() != nil:
-		return i.timeout()
+		return nil, abi.ErrTimeout
 	case err != nil:
-		i.guest.logLine(abi.LogWarn, []byte("send_request: "+err.Error()))
-		return negative(abi.ErrNone)
+		c.guest.logLine(abi.LogWarn, "send_request: "+err.Error())
+		return nil, abi.ErrNone
 	case resp == nil:
-		return i.hold(nil)
+		return nil, 0
 	}
 	out := bytes.Clone(resp.Body.Bytes())
 	if resp.Release != nil {
 		resp.Release()
 	}
-	return i.hold(out)
+	return out, 0
 }
 
 // httpLimit bounds the answers of http_call.
@@ -79,24 +65,23 @@ var errHost = errors.New("the host is not in http_hosts")
 
 func (g *Guest) mayReach(host string) bool { return slices.Contains(g.HTTPHosts, host) }
 
-// httpCall makes an HTTP request to an allowed host.
-func httpCall(i *instance, s []uint64) uint64 {
-	g := i.guest
-	if !contains(g.Grant, abi.CapHTTP) {
-		return negative(abi.ErrDenied)
+// HTTPCall makes an HTTP request to an allowed host.
+func (c *call) HTTPCall(b []byte) ([]byte, int32) {
+	g := c.guest
+	switch {
+	case !contains(g.Grant, abi.CapHTTP):
+		return nil, abi.ErrDenied
+	case len(b) < abi.HTTPSize || len(b) > httpLimit:
+		return nil, abi.ErrArgument
 	}
-	b, ok := i.bytes32(s[0], s[1], httpLimit)
-	if !ok || len(b) < abi.HTTPSize {
-		return negative(abi.ErrArgument)
-	}
-	ctx, cancel := i.wait(le.Uint32(b[abi.HTTPTimeout:]))
+	ctx, cancel := c.wait(le.Uint32(b[abi.HTTPTimeout:]))
 	defer cancel()
 	req, ok := httpRequest(ctx, b)
 	switch {
 	case !ok:
-		return negative(abi.ErrArgument)
+		return nil, abi.ErrArgument
 	case !g.mayReach(req.URL.Host):
-		return negative(abi.ErrDenied)
+		return nil, abi.ErrDenied
 	}
 	client := http.Client{CheckRedirect: func(to *http.Request, _ []*http.Request) error {
 		if !g.mayReach(to.URL.Host) {
@@ -112,16 +97,16 @@ func httpCall(i *instance, s []uint64) uint64 {
 	}
 	switch {
 	case errors.Is(err, errHost):
-		return negative(abi.ErrDenied)
+		return nil, abi.ErrDenied
 	case err != nil && ctx.Err() != nil:
-		return i.timeout()
+		return nil, abi.ErrTimeout
 	case err != nil:
-		g.logLine(abi.LogWarn, []byte("http_call: "+err.Error()))
-		return negative(abi.ErrNone)
+		g.logLine(abi.LogWarn, "http_call: "+err.Error())
+		return nil, abi.ErrNone
 	case len(body) > httpLimit:
-		return negative(abi.ErrTooLarge)
+		return nil, abi.ErrTooLarge
 	}
-	return i.hold(httpResult(resp, body))
+	return httpResult(resp, body), 0
 }
 
 // httpRequest reads a block of http_call, which has a head.

@@ -1,9 +1,9 @@
 package wasm
 
 import (
+	"bytes"
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
@@ -71,23 +71,12 @@ type shown struct {
 // Records shows records to the guest and fills in what it makes of them. The error is a *RefusalError if the guest refused
 // all of it; any other means that the call did not work.
 func (g *Guest) Records(ctx context.Context, h *Head, parts []*Partition) error {
-	batches, err := collect(parts)
+	batches, err := g.collect(parts)
+	defer g.lists.release(batches)
 	if err != nil {
 		return err
 	}
-	var slabs slabs
-	defer slabs.release(&g.blocks)
-	for _, call := range g.portions(batches) {
-		if err := g.show(ctx, h, call, &slabs); err != nil {
-			return err
-		}
-	}
-	for _, b := range batches {
-		if b.part.Refused == nil && b.touched {
-			b.settle(h.Kind, g.Tombstones)
-		}
-	}
-	if err := assemble(parts, batches, h.Kind, &g.blocks); err != nil {
+	if err := g.showAll(ctx, h, parts, batches); err != nil {
 		return err
 	}
 	if g.Trace != nil {
@@ -98,15 +87,55 @@ func (g *Guest) Records(ctx context.Context, h *Head, parts []*Partition) error 
 	return nil
 }
 
+// showAll makes the calls, and puts together what comes of them. If it is a single call, that is done while the plugin's copy is
+// still the call's: what it has changed is read where it stands.
+func (g *Guest) showAll(ctx context.Context, h *Head, parts []*Partition, batches []*batch) error {
+	finish := func() error {
+		for _, b := range batches {
+			if b.part.Refused == nil && b.touched {
+				b.settle(h.Kind, g.Tombstones)
+			}
+		}
+		return assemble(parts, batches, h.Kind, &g.blocks)
+	}
+	calls := g.portions(batches)
+	if len(calls) == 1 {
+		var finished error // is no failure of the guest
+		err := g.show(ctx, h, calls[0], func(records int, edits, input []byte) error {
+			err := change(calls[0], records, edits, input, h.Kind)
+			if err == nil {
+				finished = finish()
+			}
+			return err
+		})
+		if err == nil {
+			err = finished
+		}
+		return err
+	}
+	var slabs slabs
+	defer slabs.release(&g.blocks)
+	for _, call := range calls {
+		err := g.show(ctx, h, call, func(records int, edits, input []byte) error {
+			input = inputOf(edits, input, func(n int) []byte { return slabs.take(&g.blocks, n) })
+			return change(call, records, bytes.Clone(edits), input, h.Kind)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return finish()
+}
+
 // collect decodes what guests are shown: no control batches, no broken ones, and no formats before 2.
-func collect(parts []*Partition) (out []*batch, err error) {
+func (g *Guest) collect(parts []*Partition) (out []*batch, err error) {
 	for _, p := range parts {
 		for at, raw := range kafka.Batches(p.Records) {
 			if raw.IsControl() || raw.Count() == 0 || !raw.ValidCRC() { // who checks a broken one next must find it so
 				continue
 			}
 			b := &batch{part: p, at: at, first: p.shown, raw: raw}
-			if b.records, err = kafka.Records(raw); err != nil {
+			if b.records, err = g.lists.decode(raw); err != nil {
 				return nil, err
 			}
 			p.shown += len(b.records)
@@ -116,14 +145,12 @@ func collect(parts []*Partition) (out []*batch, err error) {
 	return out, nil
 }
 
-// show makes one call.
-func (g *Guest) show(ctx context.Context, h *Head, call []shown, slabs *slabs) error {
-	buffer := g.blocks.get()
-	defer g.blocks.put(buffer)
-	block, records := g.encode((*buffer)[:0], h, call)
-	*buffer = block
+// show makes one call. apply gets the edits, and what the input has become.
+func (g *Guest) show(ctx context.Context, h *Head, call []shown, apply func(records int, edits, input []byte) error) error {
+	size, records := blockSize(call)
 	var refusal error // is no failure of the guest
-	err := g.invoke(ctx, abi.ExportOnRecords, h, block, func(out, input []byte) error {
+	b := block{size, func(out []byte) []byte { return g.encode(out, h, call, records) }}
+	err := g.invoke(ctx, abi.ExportOnRecords, h, b, func(out, input []byte) error {
 		r, err := parseResult(out)
 		switch {
 		case err != nil:
@@ -137,7 +164,7 @@ func (g *Guest) show(ctx context.Context, h *Head, call []shown, slabs *slabs) e
 		case r.action != abi.ActionForward || r.body != nil:
 			return errBadResult
 		}
-		return change(call, records, r.changes, input, h.Kind, func(n int) []byte { return slabs.take(&g.blocks, n) })
+		return apply(records, r.changes, input)
 	})
 	if err != nil {
 		return err
@@ -145,16 +172,20 @@ func (g *Guest) show(ctx context.Context, h *Head, call []shown, slabs *slabs) e
 	return refusal
 }
 
-// encode writes the record block of a call.
-func (g *Guest) encode(out []byte, h *Head, call []shown) (block []byte, records int) {
-	size := abi.HeadSize + 512 + len(call)*(abi.GroupSize+256)
+// blockSize is how many bytes the block of a call has, or some more, and how many records.
+func blockSize(call []shown) (size, records int) {
+	size = headRoom + len(call)*(abi.GroupSize+256)
 	for _, s := range call {
 		records += s.last - s.first
 		for i := s.first; i < s.last; i++ {
 			size += recordSize(&s.batch.records[i])
 		}
 	}
-	out = slices.Grow(out, size)
+	return size, records
+}
+
+// encode writes the record block of a call.
+func (g *Guest) encode(out []byte, h *Head, call []shown, records int) []byte {
 	out = h.append(out, time.Now().Add(g.limits.Timeout), len(call), records, nil)
 	n := 0
 	for i, s := range call {
@@ -176,7 +207,7 @@ func (g *Guest) encode(out []byte, h *Head, call []shown) (block []byte, records
 			n++
 		}
 	}
-	return out, records
+	return out
 }
 
 // appendRecord fills in the descriptor of a record and adds its bytes.

@@ -18,7 +18,7 @@ func (w *Wasm) SessionClosed(ctx context.Context, s *plugin.Session) {
 }
 
 // Observes reports whether sessions are to be shown.
-func (w *Wasm) Observes() bool { return w.guest().Session }
+func (w *Wasm) Observes() bool { return w.guest().Manifest.Session }
 
 func (w *Wasm) event(ctx context.Context, s *plugin.Session, event uint16) error {
 	h := &Head{Kind: abi.KindSession, Event: event}

@@ -10,7 +10,7 @@ import (
 type Status struct {
 	Name      string   `json:"name"`
 	Version   string   `json:"version,omitempty"`
-	Digest    string   `json:"sha256"`
+	Digest    string   `json:"sha256,omitempty"`
 	Called    int64    `json:"calls"`
 	Failed    int64    `json:"failures"`
 	Replaced  int64    `json:"replaced_instances"`
@@ -28,7 +28,7 @@ func (w *Wasm) Report() any {
 	g := w.guest()
 	n, memory := g.Instances()
 	return Status{
-		Name: g.Name, Version: g.Version, Digest: g.Digest, Called: g.Called.Load(), Failed: g.Failed.Load(), Replaced: g.Replaced.Load(),
+		Name: g.Name, Version: g.Manifest.Version, Digest: g.Digest, Called: g.Called.Load(), Failed: g.Failed.Load(), Replaced: g.Replaced.Load(),
 		BusyMS: g.Busy.Load() / 1e6, Instances: n, Memory: memory, Stored: g.store.Used(), Open: g.breaker.open(), Lost: g.lines.lost(), Metrics: slices.Clip(g.metrics.All()),
 	}
 }

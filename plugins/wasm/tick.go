@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/tetratelabs/wazero/api"
-
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
@@ -57,7 +55,7 @@ func (g *Guest) tickOnce(ctx context.Context, now time.Time) {
 		return
 	}
 	i.begin(ctx, nil, g.limits.Timeout)
-	if _, err = i.call(i.function(abi.ExportOnTick), api.EncodeI64(now.UnixMilli())); err != nil {
+	if err = i.tick(now); err != nil {
 		if ctx.Err() == nil {
 			g.Log.Error("guest failed", "function", abi.ExportOnTick, "error", cut(err))
 		}

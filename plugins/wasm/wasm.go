@@ -45,7 +45,7 @@ func (w *Wasm) Keys() plugin.KeySet { return w.keys }
 
 // MaxVersion is the highest version that the guest understands.
 func (w *Wasm) MaxVersion(key, offered int16) int16 {
-	return w.guest().MaxVersion(key, offered)
+	return w.guest().Manifest.MaxVersion(key, offered)
 }
 
 // SetBelow gives the chain below, for requests that the guest makes itself.

@@ -52,7 +52,9 @@ func headersAreAdded(t *testing.T, w *Wasm, value string) {
 }
 
 // TestEveryEdit does what ABI.md says.
-func TestEveryEdit(t *testing.T) { everyEdit(t, probing(t, "")) }
+func TestEveryEdit(t *testing.T) {
+	bothWays(t, func(t *testing.T, probing starter) { everyEdit(t, probing(t, "")) })
+}
 
 func everyEdit(t *testing.T, w *Wasm) {
 	t.Helper()
@@ -89,76 +91,82 @@ func everyEdit(t *testing.T, w *Wasm) {
 
 // TestDroppedFromSequences: brokers want sequence numbers without gaps, so the operator decides.
 func TestDroppedFromSequences(t *testing.T) {
-	for name, s := range map[string]shape{"idempotent": {producer: 5}, "transactional": {producer: 5, attrs: 16}} {
-		_, answer, err := run(t, probing(t, ""), produce("orders", records(t, s, "a", "drop")))
-		if err != nil || answer.ErrorCode != invalidRecord || len(answer.ErrorRecords) != 1 || answer.ErrorRecords[0].RelativeOffset != 1 || !strings.Contains(*answer.ErrorMessage, "produce_drop") {
-			t.Errorf("%s: %v, %+v", name, err, answer)
+	bothWays(t, func(t *testing.T, probing starter) {
+		for name, s := range map[string]shape{"idempotent": {producer: 5}, "transactional": {producer: 5, attrs: 16}} {
+			_, answer, err := run(t, probing(t, ""), produce("orders", records(t, s, "a", "drop")))
+			if err != nil || answer.ErrorCode != invalidRecord || len(answer.ErrorRecords) != 1 || answer.ErrorRecords[0].RelativeOffset != 1 || !strings.Contains(*answer.ErrorMessage, "produce_drop") {
+				t.Errorf("%s: %v, %+v", name, err, answer)
+			}
+			sent, answer, err := run(t, probing(t, ", produce_drop: tombstone"), produce("orders", records(t, s, "a", "drop")))
+			if err != nil || answer.ErrorCode != 0 {
+				t.Fatalf("%s: %v, %+v", name, err, answer)
+			}
+			if b, got := first(t, sent); b.Count() != 2 || got[1].Value != nil || string(got[1].Key) != "k" || b.ProducerID() != 5 {
+				t.Errorf("%s: %+v", name, got)
+			}
 		}
-		sent, answer, err := run(t, probing(t, ", produce_drop: tombstone"), produce("orders", records(t, s, "a", "drop")))
-		if err != nil || answer.ErrorCode != 0 {
-			t.Fatalf("%s: %v, %+v", name, err, answer)
+		// Nothing would be left.
+		if _, answer, err := run(t, probing(t, ""), produce("orders", records(t, shape{producer: -1}, "drop"))); err != nil || answer.ErrorCode != invalidRecord {
+			t.Errorf("all dropped: %v, %+v", err, answer)
 		}
-		if b, got := first(t, sent); b.Count() != 2 || got[1].Value != nil || string(got[1].Key) != "k" || b.ProducerID() != 5 {
-			t.Errorf("%s: %+v", name, got)
-		}
-	}
-	// Nothing would be left.
-	if _, answer, err := run(t, probing(t, ""), produce("orders", records(t, shape{producer: -1}, "drop"))); err != nil || answer.ErrorCode != invalidRecord {
-		t.Errorf("all dropped: %v, %+v", err, answer)
-	}
+	})
 }
 
 // TestARefusedPartitionCostsNoOther, and names its record.
 func TestARefusedPartitionCostsNoOther(t *testing.T) {
-	w := probing(t, "")
-	m := produce("orders", records(t, shape{}, "fine"))
-	for _, v := range []string{"reject", "upper"} {
-		p := kmsg.NewProduceRequestTopicPartition()
-		p.Partition, p.Records = int32(len(m.Topics[0].Partitions)), records(t, shape{}, "a", v)
-		m.Topics[0].Partitions = append(m.Topics[0].Partitions, p)
-	}
-	resp, sent, err := whole(t, w, m)
-	if err != nil || len(sent.Topics[0].Partitions) != 2 || sent.Topics[0].Partitions[1].Partition != 2 {
-		t.Fatalf("%v, sent %+v", err, sent)
-	}
-	codes := map[int32]int16{}
-	for _, p := range resp.Topics[0].Partitions {
-		codes[p.Partition] = p.ErrorCode
-		if p.ErrorCode != 0 && (p.ErrorRecords[0].RelativeOffset != 1 || *p.ErrorRecords[0].ErrorMessage != "no good" || p.BaseOffset != -1) {
-			t.Errorf("%+v", p)
+	bothWays(t, func(t *testing.T, probing starter) {
+		w := probing(t, "")
+		m := produce("orders", records(t, shape{}, "fine"))
+		for _, v := range []string{"reject", "upper"} {
+			p := kmsg.NewProduceRequestTopicPartition()
+			p.Partition, p.Records = int32(len(m.Topics[0].Partitions)), records(t, shape{}, "a", v)
+			m.Topics[0].Partitions = append(m.Topics[0].Partitions, p)
 		}
-	}
-	if len(codes) != 3 || codes[0] != 0 || codes[1] != invalidRecord || codes[2] != 0 {
-		t.Errorf("codes %v", codes)
-	}
+		resp, sent, err := whole(t, w, m)
+		if err != nil || len(sent.Topics[0].Partitions) != 2 || sent.Topics[0].Partitions[1].Partition != 2 {
+			t.Fatalf("%v, sent %+v", err, sent)
+		}
+		codes := map[int32]int16{}
+		for _, p := range resp.Topics[0].Partitions {
+			codes[p.Partition] = p.ErrorCode
+			if p.ErrorCode != 0 && (p.ErrorRecords[0].RelativeOffset != 1 || *p.ErrorRecords[0].ErrorMessage != "no good" || p.BaseOffset != -1) {
+				t.Errorf("%+v", p)
+			}
+		}
+		if len(codes) != 3 || codes[0] != 0 || codes[1] != invalidRecord || codes[2] != 0 {
+			t.Errorf("codes %v", codes)
+		}
+	})
 }
 
 // TestManyRecordsAreShownInSeveralCalls, also of one batch, and come together again.
 func TestManyRecordsAreShownInSeveralCalls(t *testing.T) {
-	var values []string
-	for i := range 50 {
-		values = append(values, fmt.Sprintf("upper %d", i))
-	}
-	for _, limits := range []string{"call_records: 7", "call_bytes: 300", "call_bytes: 1"} {
-		w := probing(t, ", limits: {"+limits+"}")
-		sent, _, err := run(t, w, produce("orders", records(t, shape{}, values[:20]...), records(t, shape{}, values[20:]...)))
-		if err != nil {
-			t.Fatal(err)
+	bothWays(t, func(t *testing.T, probing starter) {
+		var values []string
+		for i := range 50 {
+			values = append(values, fmt.Sprintf("upper %d", i))
 		}
-		n := 0
-		for _, b := range kafka.Batches(sent.Topics[0].Partitions[0].Records) {
-			list, _ := kafka.Records(b)
-			for _, r := range list {
-				if want := strings.ToUpper(strings.ReplaceAll(values[n], " ", "\x00")); strings.Map(upper, want) != string(r.Value) {
-					t.Errorf("%s: record %d is %q, want %q", limits, n, r.Value, strings.Map(upper, want))
+		for _, limits := range []string{"call_records: 7", "call_bytes: 300", "call_bytes: 1"} {
+			w := probing(t, ", limits: {"+limits+"}")
+			sent, _, err := run(t, w, produce("orders", records(t, shape{}, values[:20]...), records(t, shape{}, values[20:]...)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := 0
+			for _, b := range kafka.Batches(sent.Topics[0].Partitions[0].Records) {
+				list, _ := kafka.Records(b)
+				for _, r := range list {
+					if want := strings.ToUpper(strings.ReplaceAll(values[n], " ", "\x00")); strings.Map(upper, want) != string(r.Value) {
+						t.Errorf("%s: record %d is %q, want %q", limits, n, r.Value, strings.Map(upper, want))
+					}
+					n++
 				}
-				n++
+			}
+			if n != 50 || w.guest().Called.Load() < 3 {
+				t.Errorf("%s: %d records in %d calls", limits, n, w.guest().Called.Load())
 			}
 		}
-		if n != 50 || w.guest().Called.Load() < 3 {
-			t.Errorf("%s: %d records in %d calls", limits, n, w.guest().Called.Load())
-		}
-	}
+	})
 }
 
 // upper is what the probe does to a byte.

@@ -6,7 +6,7 @@ package abi
 // module; within a major only additions are made, and the minor is for messages only.
 const (
 	Major   = 1
-	Minor   = 1
+	Minor   = 2
 	Version = Major<<16 | Minor
 )
 
@@ -35,6 +35,7 @@ const (
 	ImportMetricDefine = "metric_define"
 	ImportMetricAdd    = "metric_add"
 	ImportAttrSet      = "attr_set"
+	ImportTraceParent  = "trace_parent"
 	ImportKVGet        = "kv_get"
 	ImportKVSet        = "kv_set"
 	ImportKVAdd        = "kv_add"

@@ -29,6 +29,7 @@ SLUICE_IMPORT(SLUICE_IMPORT_LOG_ENABLED) int32_t sluice_log_enabled(int32_t leve
 SLUICE_IMPORT(SLUICE_IMPORT_METRIC_DEFINE) int32_t sluice_metric_define(int32_t kind, const void *p, uint32_t n);
 SLUICE_IMPORT(SLUICE_IMPORT_METRIC_ADD) void sluice_metric_add(int32_t id, double value);
 SLUICE_IMPORT(SLUICE_IMPORT_ATTR_SET) void sluice_attr_set(const void *k, uint32_t kn, const void *v, uint32_t vn);
+SLUICE_IMPORT(SLUICE_IMPORT_TRACE_PARENT) int32_t sluice_trace_parent(void *b, uint32_t c);
 SLUICE_IMPORT(SLUICE_IMPORT_KV_GET) int32_t sluice_kv_get(const void *k, uint32_t kn, void *b, uint32_t c);
 SLUICE_IMPORT(SLUICE_IMPORT_KV_SET)
 int32_t sluice_kv_set(const void *k, uint32_t kn, const void *v, uint32_t vn, int64_t ttl_ms);

@@ -4,8 +4,8 @@
 
 /* Version is what sluice_abi returns: major << 16 | minor. The major is in the name of the import module; within a major only additions are made, and the minor is for messages only. */
 #define SLUICE_MAJOR 1
-#define SLUICE_MINOR 1
-#define SLUICE_VERSION 65537
+#define SLUICE_MINOR 2
+#define SLUICE_VERSION 65538
 
 /* Exports of a guest. Memory, ABI, Alloc, Manifest and at least one of the On functions are required. */
 #define SLUICE_EXPORT_MEMORY "memory"
@@ -29,6 +29,7 @@
 #define SLUICE_IMPORT_METRIC_DEFINE "metric_define"
 #define SLUICE_IMPORT_METRIC_ADD "metric_add"
 #define SLUICE_IMPORT_ATTR_SET "attr_set"
+#define SLUICE_IMPORT_TRACE_PARENT "trace_parent"
 #define SLUICE_IMPORT_KV_GET "kv_get"
 #define SLUICE_IMPORT_KV_SET "kv_set"
 #define SLUICE_IMPORT_KV_ADD "kv_add"

@@ -90,7 +90,7 @@ func TestGatewayKilledInTheMiddleOfAMove(t *testing.T) {
 	if err := p.gw.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	proc, err := gatewaytest.StartProcess(p.ctx, t.TempDir(), map[string]string{p.topic: "prod"}, p.prod, p.dr)
+	proc, err := gatewaytest.StartProcess(p.ctx, gatewaytest.Command, t.TempDir(), map[string]string{p.topic: "prod"}, p.prod, p.dr)
 	if err != nil {
 		t.Fatal(err)
 	}

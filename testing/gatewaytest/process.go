@@ -24,8 +24,11 @@ type Process struct {
 	cmd *exec.Cmd
 }
 
-// StartProcess builds the binary and starts it; see Start.
-func StartProcess(ctx context.Context, dir string, homes map[string]string, clusters ...kafkatest.Cluster) (*Process, error) {
+// Command is the package of the gateway's command.
+const Command = "github.com/sluice-gateway/sluice/cmd/gateway"
+
+// StartProcess builds a gateway's binary, from a package or a file, and starts it; see Start.
+func StartProcess(ctx context.Context, main, dir string, homes map[string]string, clusters ...kafkatest.Cluster) (*Process, error) {
 	port, err := kafkatest.FreePorts(2 + 10*len(clusters))
 	if err != nil {
 		return nil, err
@@ -41,7 +44,7 @@ func StartProcess(ctx context.Context, dir string, homes map[string]string, clus
 		return nil, err
 	}
 	p := &Process{Dir: dir, File: file, Bootstrap: fmt.Sprintf("127.0.0.1:%d", port), Admin: fmt.Sprintf("http://127.0.0.1:%d", port+1), bin: filepath.Join(dir, "gateway")}
-	build := exec.CommandContext(ctx, "go", "build", "-o", p.bin, "github.com/sluice-gateway/sluice/cmd/gateway")
+	build := exec.CommandContext(ctx, "go", "build", "-o", p.bin, main)
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, out)
 	}

@@ -44,15 +44,16 @@ var may = map[string][]string{
 	"core/gateway":           {"core/"},
 	"plugins":                {"core/plugin", "plugins/"},
 	"plugins/":               {"core/plugin", "core/kafka", "core/config", "core/catalog", "core/telemetry"},
-	"plugins/wasm":           {"core/plugin", "core/kafka", "core/config", "core/catalog", "core/telemetry", "sdk/abi", "plugins/wasm/meter"},
+	"plugins/wasm":           {"core/plugin", "core/kafka", "core/config", "core/catalog", "core/telemetry", "sdk", "sdk/abi", "plugins/wasm/meter"},
 	"plugins/wasm/meter":     {},
 	"plugins/wasm/workbench": {"plugins/wasm", "core/kafka", "core/plugin", "sdk", "sdk/abi"},
 	"sdk":                    {"sdk/abi"},
 	"sdk/abi":                {},
 	"sdk/sdktest":            {"sdk", "sdk/abi"},
-	"sdk/examples/":          {"sdk", "sdk/sdktest", "sdk/examples/internal/"},
-	"cmd/gateway":            {"core/", "plugins", "plugins/wasm/workbench"},
-	"testing/":               {"core/", "plugins", "plugins/", "testing/", "sdk", "sdk/"},
+	"sdk/examples/":          {"sdk", "sdk/sdktest", "sdk/examples/internal/", "sdk/examples/mask/mask"},
+	"cmd/gateway":            {"cmd/gateway/cli", "plugins"},
+	"cmd/gateway/cli":        {"core/", "plugins/wasm/workbench"},
+	"testing/":               {"cmd/gateway/cli", "core/", "plugins", "plugins/", "testing/", "sdk", "sdk/"},
 	"examples/":              {"core/", "testing/"},
 }
 
@@ -68,11 +69,11 @@ var only = map[string][]string{
 	"github.com/twmb/franz-go/pkg/kadm":  {"testing/", "examples/"},
 	"github.com/IBM/sarama":              {"testing/"},
 	"github.com/chromedp":                {"testing/"},
-	"github.com/schollz/progressbar":     {"cmd/gateway"},
+	"github.com/schollz/progressbar":     {"cmd/gateway/cli"},
 	"github.com/confluentinc":            {"testing/"},
 	"go.etcd.io/bbolt":                   {"core/state"},
 	"github.com/fsnotify/fsnotify":       {"core/config"},
-	"github.com/spf13/cobra":             {"cmd/gateway"},
+	"github.com/spf13/cobra":             {"cmd/gateway/cli"},
 }
 
 type pkg struct {

@@ -19,6 +19,7 @@ import (
 // Bench is a guest on the bench, with all capabilities that work without a cluster.
 type Bench struct {
 	*wasm.Guest
+	module *wasm.Module
 }
 
 // compile reads and compiles a module.
@@ -49,7 +50,7 @@ func start(ctx context.Context, m *wasm.Module, config any, log *slog.Logger) (*
 	if err != nil {
 		return nil, err
 	}
-	return &Bench{g}, nil
+	return &Bench{g, m}, nil
 }
 
 // Open compiles a module and starts a guest of it; config is any value that JSON can hold, nil for none.
@@ -68,7 +69,7 @@ func Open(ctx context.Context, file string, config any, log *slog.Logger) (*Benc
 // Close ends the guest and its module.
 func (b *Bench) Close() error {
 	b.Guest.Close()
-	return b.Module.Close()
+	return b.module.Close()
 }
 
 // Run shows a case to the guest and returns what became of it.
@@ -80,15 +81,11 @@ func (b *Bench) Run(ctx context.Context, c Case) (Expect, error) {
 }
 
 func (b *Bench) runMessage(ctx context.Context, c Case) (got Expect, err error) {
-	h := &wasm.Head{Kind: abi.KindRequest, Key: -1, Version: c.Version, ClientID: c.Client.ID, Principal: c.Client.Principal, State: c.State.bytes()}
-	for k := range int16(kmsg.MaxKey + 1) {
-		if kmsg.NameForKey(k) == c.API {
-			h.Key = k
-		}
-	}
-	if h.Key < 0 {
+	key, ok := kafka.KeyOf(c.API)
+	if !ok {
 		return got, fmt.Errorf("there is no Kafka API %q", c.API)
 	}
+	h := &wasm.Head{Kind: abi.KindRequest, Key: int16(key), Version: c.Version, ClientID: c.Client.ID, Principal: c.Client.Principal, State: c.State.bytes()}
 	if c.Kind == "response" {
 		h.Kind = abi.KindResponse
 	}

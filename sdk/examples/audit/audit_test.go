@@ -30,11 +30,12 @@ func TestConfigure(t *testing.T) {
 	}
 }
 
-func guest(t testing.TB, config string) *sdk.Guest {
+func guest(t testing.TB, h sdk.Host, config string) *sdk.Guest {
 	t.Helper()
 	a := newAudit()
 	a.now = func() time.Time { return time.UnixMilli(1700000000000) }
 	g := sdk.New("audit", a)
+	g.SetHost(h)
 	if err := g.Configure([]byte(config)); err != nil {
 		t.Fatal(err)
 	}
@@ -61,9 +62,8 @@ func fetch(t *testing.T, g *sdk.Guest, c sdktest.Client, topics ...string) {
 
 func TestCountsAndLogs(t *testing.T) {
 	m := sdk.NewMemory()
-	sdk.SetHost(m)
 	config := `{"topics": ["orders*"]}`
-	g, other := guest(t, config), guest(t, config)
+	g, other := guest(t, m, config), guest(t, m, config)
 	fetch(t, g, alice, "orders", "orders", "orders.eu", "logs")
 	fetch(t, other, alice, "orders")
 	fetch(t, other, sdktest.Client{ID: "app-2"}, "orders")
@@ -87,8 +87,7 @@ func TestCountsAndLogs(t *testing.T) {
 // TestManyReaders: who invents client ids does not fill the gateway with series.
 func TestManyReaders(t *testing.T) {
 	m := sdk.NewMemory()
-	sdk.SetHost(m)
-	g := guest(t, `{}`)
+	g := guest(t, m, `{}`)
 	for i := range maxReaders + 7 {
 		fetch(t, g, sdktest.Client{ID: fmt.Sprint("c", i)}, "orders")
 	}
@@ -121,14 +120,13 @@ func cluster(t *testing.T, code int16, sent *[]string) *sdk.Memory {
 		resp.Topics = []kmsg.ProduceResponseTopic{{Partitions: []kmsg.ProduceResponseTopicPartition{p}}}
 		return resp.AppendTo(nil), 0
 	}
-	sdk.SetHost(m)
 	return m
 }
 
 func TestAuditTopic(t *testing.T) {
 	var sent []string
 	m := cluster(t, 0, &sent)
-	g := guest(t, `{"topic": "audit", "partition": 1, "log": false, "interval": "1h"}`)
+	g := guest(t, m, `{"topic": "audit", "partition": 1, "log": false, "interval": "1h"}`)
 	fetch(t, g, alice, "orders", "audit")
 	fetch(t, g, alice, "orders", "audit")
 	want := `audit-1 orders {"time":"2023-11-14T22:13:20Z","client":"app-1","principal":"User:alice","topic":"orders","address":"10.0.0.1:5000","virtual_cluster":"prod","interval":"1h0m0s"}`
@@ -144,19 +142,18 @@ func TestAuditTopic(t *testing.T) {
 func TestReadersDoNotWaitForTheAuditTopic(t *testing.T) {
 	var sent []string
 	m := cluster(t, 3, &sent)
-	fetch(t, guest(t, `{"topic": "audit"}`), alice, "orders")
+	fetch(t, guest(t, m, `{"topic": "audit"}`), alice, "orders")
 	if lines := m.Lines(); len(lines) != 2 || !strings.Contains(lines[1], "no audit record") || m.Metric(`{"name":"audit_failed_total"}`) != 1 {
 		t.Errorf("logged %q", lines)
 	}
 }
 
 func BenchmarkFetch(b *testing.B) {
-	sdk.SetHost(sdk.NewMemory())
 	records := make([]sdktest.Record, 500)
 	for i := range records {
 		records[i] = record("orders")
 	}
-	g := guest(b, `{}`)
+	g := guest(b, sdk.NewMemory(), `{}`)
 	block := sdktest.Block(2, 1, 12, alice, records)
 	b.ReportAllocs()
 	for b.Loop() {

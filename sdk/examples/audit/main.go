@@ -89,9 +89,9 @@ func (a *audit) OnFetch(r *sdk.Records) error {
 			bytes += len(rec.Key()) + len(rec.Value())
 		}
 		c := a.counters(who)
-		c.records.Add(float64(g.Len()))
-		c.bytes.Add(float64(bytes))
-		if a.due(who) {
+		c.records.Add(r.Gateway(), float64(g.Len()))
+		c.bytes.Add(r.Gateway(), float64(bytes))
+		if a.due(r.Gateway(), who) {
 			a.tell(r, who)
 		}
 	}
@@ -111,15 +111,16 @@ func (a *audit) counters(who reader) *counters {
 }
 
 // due reports whether this is the first read of an interval, over all instances. In doubt it is.
-func (a *audit) due(who reader) bool {
-	err := sdk.CompareAndSet("audit/"+who.Client+"\x00"+who.Principal+"\x00"+who.Topic, nil, []byte{1}, time.Duration(a.Interval))
+func (a *audit) due(gw *sdk.Gateway, who reader) bool {
+	err := gw.CompareAndSet("audit/"+who.Client+"\x00"+who.Principal+"\x00"+who.Topic, nil, []byte{1}, time.Duration(a.Interval))
 	return !errors.Is(err, sdk.ErrChanged)
 }
 
 // tell writes the line and the record. Consumers don't wait for an audit topic that can't be written.
 func (a *audit) tell(r *sdk.Records, who reader) {
+	gw := r.Gateway()
 	if a.Log {
-		sdk.Logf(sdk.Info, "%q (principal %q, %s) reads %s", who.Client, who.Principal, r.Address(), who.Topic)
+		gw.Logf(sdk.Info, "%q (principal %q, %s) reads %s", who.Client, who.Principal, r.Address(), who.Topic)
 	}
 	if a.Topic == "" {
 		return
@@ -128,16 +129,16 @@ func (a *audit) tell(r *sdk.Records, who reader) {
 	value, err := json.Marshal(entry{now.UTC(), who, r.Address(), r.VirtualCluster(), time.Duration(a.Interval).String()})
 	if err == nil {
 		timeout := max(r.Deadline().Sub(now)/2, time.Millisecond)
-		err = produce.Send(a.Topic, a.Partition, timeout, []produce.Record{{Key: []byte(who.Topic), Value: value, Timestamp: now}})
+		err = produce.Send(gw, a.Topic, a.Partition, timeout, []produce.Record{{Key: []byte(who.Topic), Value: value, Timestamp: now}})
 	}
 	if err != nil {
-		a.failed.Add(1)
-		sdk.Logf(sdk.Fault, "no audit record of %q reading %s: %v", who.Client, who.Topic, err)
+		a.failed.Add(gw, 1)
+		gw.Logf(sdk.Fault, "no audit record of %q reading %s: %v", who.Client, who.Topic, err)
 	}
 }
 
 func init() {
-	sdk.Register("audit", newAudit(), sdk.Version("1.0.0"), sdk.Needs("kv", "send_request"))
+	sdk.Register(sdk.New("audit", newAudit(), sdk.Version("1.0.0"), sdk.Needs("kv", "send_request")))
 }
 
 func main() {}

@@ -103,7 +103,7 @@ func (c *chaos) strike(api string, ctx *sdk.Context, concerns func(*fault) bool)
 		if c.roll()*100 >= f.Percent {
 			continue
 		}
-		f.counter.Add(1)
+		f.counter.Add(ctx.Gateway(), 1)
 		c.delay(f, ctx.Deadline())
 		if f.Error != 0 {
 			return sdk.Errorf(f.Error, "chaos")
@@ -124,7 +124,7 @@ func (c *chaos) delay(f *fault, deadline time.Time) {
 
 func init() {
 	c := newChaos()
-	sdk.Register("chaos", c, c.options()...)
+	sdk.Register(sdk.New("chaos", c, c.options()...))
 }
 
 func main() {}

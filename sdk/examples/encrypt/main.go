@@ -95,7 +95,7 @@ func (e *encrypt) OnFetch(r *sdk.Records) error {
 				continue
 			}
 			if err := e.open(topic, rec); err != nil {
-				sdk.Logf(sdk.Warn, "%s-%d, offset %d: %v", topic, g.Partition(), rec.Offset(), err)
+				r.Gateway().Logf(sdk.Warn, "%s-%d, offset %d: %v", topic, g.Partition(), rec.Offset(), err)
 				rec.Reject(sdk.TopicAuthorizationFailed, err.Error())
 			}
 		}
@@ -104,7 +104,7 @@ func (e *encrypt) OnFetch(r *sdk.Records) error {
 }
 
 func init() {
-	sdk.Register("encrypt", &encrypt{}, sdk.Version("1.0.0"), sdk.FailClosedOnly())
+	sdk.Register(sdk.New("encrypt", &encrypt{}, sdk.Version("1.0.0"), sdk.FailClosedOnly()))
 }
 
 func main() {}

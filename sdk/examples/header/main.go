@@ -34,6 +34,6 @@ func (h *header) OnProduce(r *sdk.Records) error {
 	return nil
 }
 
-func init() { sdk.Register("header", &header{}) }
+func init() { sdk.Register(sdk.New("header", &header{})) }
 
 func main() {}

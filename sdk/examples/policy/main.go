@@ -107,7 +107,7 @@ func (p *policy) options() []sdk.Option {
 
 func init() {
 	p := &policy{}
-	sdk.Register("policy", p, p.options()...)
+	sdk.Register(sdk.New("policy", p, p.options()...))
 }
 
 func main() {}

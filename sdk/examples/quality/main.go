@@ -59,10 +59,10 @@ func (q *quality) OnProduce(r *sdk.Records) error {
 	q.judged = q.judged[:0]
 	clear(q.letters)
 	for g := range r.Groups() {
-		q.batch(g)
+		q.batch(r.Gateway(), g)
 	}
 	for topic, records := range q.letters {
-		if err := produce.Send(topic, 0, timeout(time.Until(r.Deadline())), records); err != nil {
+		if err := produce.Send(r.Gateway(), topic, 0, timeout(time.Until(r.Deadline())), records); err != nil {
 			return sdk.Errorf(requestTimedOut, "dead letters: %v", err)
 		}
 	}
@@ -76,7 +76,7 @@ func (q *quality) OnProduce(r *sdk.Records) error {
 func timeout(left time.Duration) time.Duration { return max(left*3/4, time.Millisecond) }
 
 // batch judges the records of a batch. If one is to be rejected, all are, so none is a dead letter.
-func (q *quality) batch(g sdk.Group) {
+func (q *quality) batch(gw *sdk.Gateway, g sdk.Group) {
 	topic := g.Topic()
 	var rules []*rule
 	for _, r := range q.rules {
@@ -92,7 +92,7 @@ func (q *quality) batch(g sdk.Group) {
 		if rec.Value() == nil {
 			continue // a tombstone has nothing to judge
 		}
-		v := q.judge(topic, rec, rules)
+		v := q.judge(gw, topic, rec, rules)
 		if v.broken != nil && v.broken.Action == reject {
 			q.judged = append(q.judged[:first], v)
 			return
@@ -109,11 +109,11 @@ func (q *quality) batch(g sdk.Group) {
 	}
 }
 
-func (q *quality) judge(topic string, rec sdk.Record, rules []*rule) verdict {
+func (q *quality) judge(gw *sdk.Gateway, topic string, rec sdk.Record, rules []*rule) verdict {
 	v := verdict{record: rec}
 	q.env.reset(topic, rec)
 	for _, r := range rules {
-		why := r.check(&q.env)
+		why := r.check(gw, &q.env)
 		switch {
 		case why == "":
 			continue
@@ -128,7 +128,7 @@ func (q *quality) judge(topic string, rec sdk.Record, rules []*rule) verdict {
 }
 
 func init() {
-	sdk.Register("quality", &quality{}, sdk.Version("1.0.0"), sdk.Needs("send_request"))
+	sdk.Register(sdk.New("quality", &quality{}, sdk.Version("1.0.0"), sdk.Needs("send_request")))
 }
 
 func main() {}

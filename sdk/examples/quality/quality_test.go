@@ -15,9 +15,10 @@ import (
 	"github.com/sluice-gateway/sluice/sdk/sdktest"
 )
 
-func guest(t testing.TB, rules string) *sdk.Guest {
+func guest(t testing.TB, h sdk.Host, rules string) *sdk.Guest {
 	t.Helper()
 	g := sdk.New("quality", &quality{})
+	g.SetHost(h)
 	if err := g.Configure([]byte(`{"rules": [` + rules + `]}`)); err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +71,7 @@ func TestExpressions(t *testing.T) {
 		`value.amount`:                                       "can't be told",
 		`headers.absent == "x"`:                              "not true",
 	} {
-		g := guest(t, fmt.Sprintf(`{"name": "r", "action": "reject", "expr": %q}`, in))
+		g := guest(t, sdk.NewMemory(), fmt.Sprintf(`{"name": "r", "action": "reject", "expr": %q}`, in))
 		got, err := sdktest.Produce(g, sdktest.Client{}, record)
 		if err != nil {
 			t.Fatal(err)
@@ -86,7 +87,7 @@ func TestValuesThatAreNotJSON(t *testing.T) {
 	for in, broken := range map[string]bool{
 		`value.n > 0`: true, `value?.n != 1`: true, `value == nil`: true, `key != "x" || value.n == 1`: true, `key == ""`: false,
 	} {
-		got, err := sdktest.Produce(guest(t, fmt.Sprintf(`{"name": "r", "action": "reject", "expr": %q}`, in)), sdktest.Client{}, value("n=1"))
+		got, err := sdktest.Produce(guest(t, sdk.NewMemory(), fmt.Sprintf(`{"name": "r", "action": "reject", "expr": %q}`, in)), sdktest.Client{}, value("n=1"))
 		if e := got.Rejected[0]; err != nil || (e != nil) != broken || e != nil && !strings.Contains(e.Message, "not JSON") {
 			t.Errorf("%s: %v, %v", in, e, err)
 		}
@@ -96,7 +97,7 @@ func TestValuesThatAreNotJSON(t *testing.T) {
 func value(v string) sdktest.Record { return sdktest.Record{Topic: "orders", Value: []byte(v)} }
 
 func TestActions(t *testing.T) {
-	g := guest(t, `{"name": "known", "topics": "orders*", "action": "header", "expr": "value.kind in [1, 2]"},
+	g := guest(t, sdk.NewMemory(), `{"name": "known", "topics": "orders*", "action": "header", "expr": "value.kind in [1, 2]"},
 		{"name": "low", "topics": "orders*", "action": "drop", "expr": "value.n > 0"},
 		{"name": "high", "topics": "orders*", "action": "reject", "expr": "value.n < 100"}`)
 	other := value(`{"n":0}`)
@@ -123,7 +124,7 @@ func TestActions(t *testing.T) {
 }
 
 // cluster answers Produce requests and keeps them.
-func cluster(t *testing.T, code int16, sent *[]kmsg.ProduceRequestTopic) {
+func cluster(t *testing.T, code int16, sent *[]kmsg.ProduceRequestTopic) *sdk.Memory {
 	m := sdk.NewMemory()
 	m.Send = func(block []byte) ([]byte, int32) {
 		req := kmsg.NewProduceRequest()
@@ -138,18 +139,18 @@ func cluster(t *testing.T, code int16, sent *[]kmsg.ProduceRequestTopic) {
 		resp.Topics = []kmsg.ProduceResponseTopic{{Topic: req.Topics[0].Topic, Partitions: []kmsg.ProduceResponseTopicPartition{p}}}
 		return resp.AppendTo(nil), 0
 	}
-	sdk.SetHost(m)
+	return m
 }
 
 const letters = `{"name": "positive", "action": "dead_letter", "dead_letter_topic": "dead", "expr": "value.n > 0"}`
 
 func TestDeadLetters(t *testing.T) {
 	var sent []kmsg.ProduceRequestTopic
-	cluster(t, 0, &sent)
+	m := cluster(t, 0, &sent)
 	bad := sdktest.Record{Topic: "orders", Partition: 2, Key: []byte("k"), Value: []byte(`{"n":0}`), Timestamp: time.UnixMilli(1234), Headers: []sdktest.Header{{Key: "a", Value: []byte("b")}, {Key: "null"}}}
 	good := bad
 	good.Value = []byte(`{"n":1}`)
-	got, err := sdktest.Produce(guest(t, letters), sdktest.Client{}, good, bad, good, bad)
+	got, err := sdktest.Produce(guest(t, m, letters), sdktest.Client{}, good, bad, good, bad)
 	if err != nil || got.Refused != nil || !slices.Equal(got.Dropped, []int{1, 3}) || len(got.Records) != 2 {
 		t.Fatalf("%+v, %v", got, err)
 	}
@@ -177,8 +178,8 @@ func TestDeadLetters(t *testing.T) {
 
 func TestDeadLettersThatCannotBeSent(t *testing.T) {
 	var sent []kmsg.ProduceRequestTopic
-	cluster(t, 3, &sent)
-	got, err := sdktest.Produce(guest(t, letters), sdktest.Client{}, value(`{"n":0}`))
+	m := cluster(t, 3, &sent)
+	got, err := sdktest.Produce(guest(t, m, letters), sdktest.Client{}, value(`{"n":0}`))
 	if err != nil || got.Refused == nil || got.Refused.Code != requestTimedOut || !strings.Contains(got.Refused.Message, "dead: error 3") {
 		t.Errorf("%+v, %v: a record is lost", got, err)
 	}
@@ -186,8 +187,8 @@ func TestDeadLettersThatCannotBeSent(t *testing.T) {
 
 func TestRejectedBatchesSendNoDeadLetters(t *testing.T) {
 	var sent []kmsg.ProduceRequestTopic
-	cluster(t, 0, &sent)
-	g := guest(t, `{"name": "known", "action": "reject", "expr": "value.kind == 1"}, `+letters)
+	m := cluster(t, 0, &sent)
+	g := guest(t, m, `{"name": "known", "action": "reject", "expr": "value.kind == 1"}, `+letters)
 	got, err := sdktest.Produce(g, sdktest.Client{}, value(`{"n":0,"kind":1}`), value(`{"n":0,"kind":2}`))
 	if err != nil || got.Rejected[1] == nil || len(got.Dropped) != 0 || len(sent) != 0 {
 		t.Errorf("%+v, %v, sent %v", got, err, sent)
@@ -206,7 +207,7 @@ func BenchmarkProduce(b *testing.B) {
 	for i := range records {
 		records[i] = value(`{"id":"8a1f","amount":12.5,"card":"4111111111111111","customer":{"name":"Ann","email":"ann@example.com"},"items":[{"sku":"a","n":1},{"sku":"b","n":2}]}`)
 	}
-	g := guest(b, `{"name": "r", "action": "reject", "expr": "value.amount > 0 && size(value.id) == 4"}`)
+	g := guest(b, sdk.NewMemory(), `{"name": "r", "action": "reject", "expr": "value.amount > 0 && size(value.id) == 4"}`)
 	block := sdktest.Block(1, 0, 9, sdktest.Client{}, records)
 	b.ReportAllocs()
 	for b.Loop() {

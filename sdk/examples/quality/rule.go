@@ -119,10 +119,10 @@ func size(args ...any) (any, error) {
 
 // check says how a record breaks the rule, "" if it does not. A value that the expression can't be asked about,
 // because it is not JSON or a field is missing, breaks it.
-func (r *rule) check(e *env) string {
+func (r *rule) check(gw *sdk.Gateway, e *env) string {
 	why := r.run(e)
 	if why != "" {
-		r.counter.Add(1)
+		r.counter.Add(gw, 1)
 	}
 	return why
 }

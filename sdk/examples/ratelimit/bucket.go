@@ -22,9 +22,9 @@ type bucket struct {
 const tries = 16
 
 // take pays for a request, or returns how long the client must wait before it may.
-func (b bucket) take(records, bytes time.Duration) (wait time.Duration, err error) {
+func (b bucket) take(gw *sdk.Gateway, records, bytes time.Duration) (wait time.Duration, err error) {
 	for range tries {
-		old, err := sdk.Get(b.key)
+		old, err := gw.Get(b.key)
 		if err != nil {
 			return 0, err
 		}
@@ -40,7 +40,7 @@ func (b bucket) take(records, bytes time.Duration) (wait time.Duration, err erro
 		paid[1] += int64(bytes)
 		fresh := binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, uint64(paid[0])), uint64(paid[1]))
 		ttl := time.Duration(max(paid[0], paid[1])-now) + time.Second
-		if err = sdk.CompareAndSet(b.key, old, fresh, ttl); !errors.Is(err, sdk.ErrChanged) {
+		if err = gw.CompareAndSet(b.key, old, fresh, ttl); !errors.Is(err, sdk.ErrChanged) {
 			return 0, err
 		}
 	}

@@ -81,14 +81,14 @@ func (l *ratelimit) charge(m *limit, who string, r *sdk.Records) error {
 	if m.Bytes > 0 {
 		bytes = seconds(size(r) / m.Bytes)
 	}
-	wait, err := b.take(records, bytes)
+	wait, err := b.take(r.Gateway(), records, bytes)
 	if err != nil {
 		// A limit is no reason to stop producers.
-		sdk.Logf(sdk.Warn, "the rate of %q can't be counted: %v", who, err)
+		r.Gateway().Logf(sdk.Warn, "the rate of %q can't be counted: %v", who, err)
 		return nil
 	}
 	if wait > 0 {
-		m.refused.Add(1)
+		m.refused.Add(r.Gateway(), 1)
 		return sdk.Errorf(requestTimedOut, "%q is above its rate: free again in %v", who, wait.Round(time.Millisecond))
 	}
 	return nil
@@ -111,7 +111,7 @@ const maxDebt = 60 * 60
 func seconds(s float64) time.Duration { return time.Duration(min(s, maxDebt) * float64(time.Second)) }
 
 func init() {
-	sdk.Register("ratelimit", &ratelimit{now: time.Now}, sdk.Version("1.0.0"), sdk.Needs("kv"))
+	sdk.Register(sdk.New("ratelimit", &ratelimit{now: time.Now}, sdk.Version("1.0.0"), sdk.Needs("kv")))
 }
 
 func main() {}

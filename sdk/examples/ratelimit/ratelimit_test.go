@@ -33,9 +33,10 @@ func TestConfigure(t *testing.T) {
 // clock is a time that tests move. It begins with the real one, which the store forgets by.
 type clock struct{ t time.Time }
 
-func guest(t testing.TB, c *clock, config string) *sdk.Guest {
+func guest(t testing.TB, h sdk.Host, c *clock, config string) *sdk.Guest {
 	t.Helper()
 	g := sdk.New("ratelimit", &ratelimit{now: func() time.Time { return c.t }})
+	g.SetHost(h)
 	if err := g.Configure([]byte(config)); err != nil {
 		t.Fatal(err)
 	}
@@ -80,9 +81,8 @@ func TestRate(t *testing.T) {
 		"tiny":  {`{"limits": [{"records": 0.000000000001}]}`, []step{{0, 1, true}, {0, 1, false}, {time.Hour, 1, true}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			sdk.SetHost(sdk.NewMemory())
 			now := &clock{time.Now()}
-			g := guest(t, now, c.config)
+			g := guest(t, sdk.NewMemory(), now, c.config)
 			for i, s := range c.steps {
 				now.t = now.t.Add(s.after)
 				if got := send(t, g, sdktest.Client{ID: "app"}, s.n); got != s.want {
@@ -95,10 +95,9 @@ func TestRate(t *testing.T) {
 
 func TestClientsAreApart(t *testing.T) {
 	m := sdk.NewMemory()
-	sdk.SetHost(m)
 	now := &clock{time.Now()}
 	config := `{"limits": [{"match": "app-*", "records": 10}, {"match": ["team/*"], "records": 1000}]}`
-	g, other := guest(t, now, config), guest(t, now, config)
+	g, other := guest(t, m, now, config), guest(t, m, now, config)
 	app := sdktest.Client{ID: "app-1"}
 	if !send(t, g, app, 30) || send(t, other, app, 1) {
 		t.Error("instances don't share the budget")
@@ -117,8 +116,7 @@ func TestClientsAreApart(t *testing.T) {
 }
 
 func TestPerPrincipal(t *testing.T) {
-	sdk.SetHost(sdk.NewMemory())
-	g := guest(t, &clock{time.Now()}, `{"per": "principal", "limits": [{"match": "User:*", "records": 10}]}`)
+	g := guest(t, sdk.NewMemory(), &clock{time.Now()}, `{"per": "principal", "limits": [{"match": "User:*", "records": 10}]}`)
 	if !send(t, g, sdktest.Client{ID: "a", Principal: "User:alice"}, 30) || send(t, g, sdktest.Client{ID: "b", Principal: "User:alice"}, 1) {
 		t.Error("another client id is another budget")
 	}
@@ -126,7 +124,7 @@ func TestPerPrincipal(t *testing.T) {
 
 // TestInstancesAtOnce: budgets are paid exactly once, whoever comes between.
 func TestInstancesAtOnce(t *testing.T) {
-	sdk.SetHost(sdk.NewMemory())
+	gw := sdk.NewGateway(sdk.NewMemory())
 	now := time.Now()
 	var wg sync.WaitGroup
 	for range 4 {
@@ -134,7 +132,7 @@ func TestInstancesAtOnce(t *testing.T) {
 			for range 25 {
 				b := bucket{key: "k", now: now, burst: time.Hour}
 				for {
-					if _, err := b.take(time.Second, 2*time.Second); err == nil {
+					if _, err := b.take(gw, time.Second, 2*time.Second); err == nil {
 						break
 					}
 				}
@@ -142,7 +140,7 @@ func TestInstancesAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	wait, err := bucket{key: "k", now: now, burst: 0}.take(0, 0)
+	wait, err := bucket{key: "k", now: now, burst: 0}.take(gw, 0, 0)
 	if err != nil || wait != 200*time.Second {
 		t.Errorf("%v is owed, %v", wait, err)
 	}
@@ -155,8 +153,7 @@ func (full) KVCas(_, _, _ []byte, _ int64) int32 { return abi.ErrTooLarge }
 
 func TestAFullStoreStopsNobody(t *testing.T) {
 	m := sdk.NewMemory()
-	sdk.SetHost(full{m})
-	g := guest(t, &clock{time.Now()}, `{"limits": [{"records": 1}]}`)
+	g := guest(t, full{m}, &clock{time.Now()}, `{"limits": [{"records": 1}]}`)
 	for range 5 {
 		if !send(t, g, sdktest.Client{ID: "app"}, 10) {
 			t.Error("refused")
@@ -173,19 +170,18 @@ type busy struct{ *sdk.Memory }
 func (busy) KVCas(_, _, _ []byte, _ int64) int32 { return abi.ErrDenied }
 
 func TestGivesUp(t *testing.T) {
-	sdk.SetHost(busy{sdk.NewMemory()})
-	if _, err := (bucket{key: "k", now: time.Now()}).take(1, 1); err == nil || errors.Is(err, sdk.ErrChanged) {
+	gw := sdk.NewGateway(busy{sdk.NewMemory()})
+	if _, err := (bucket{key: "k", now: time.Now()}).take(gw, 1, 1); err == nil || errors.Is(err, sdk.ErrChanged) {
 		t.Errorf("%v", err)
 	}
 }
 
 func BenchmarkProduce(b *testing.B) {
-	sdk.SetHost(sdk.NewMemory())
 	records := make([]sdktest.Record, 500)
 	for i := range records {
 		records[i] = sdktest.Record{Topic: "t", Value: make([]byte, 200)}
 	}
-	g := guest(b, &clock{time.Now()}, `{"limits": [{"records": 1e15, "bytes": 1e15}]}`)
+	g := guest(b, sdk.NewMemory(), &clock{time.Now()}, `{"limits": [{"records": 1e15, "bytes": 1e15}]}`)
 	block := sdktest.Block(1, 0, 9, sdktest.Client{ID: "app"}, records)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -53,7 +53,7 @@ func (s *schemaid) OnProduce(r *sdk.Records) error {
 	if s.Rules == nil {
 		return sdk.Errorf(sdk.PolicyViolation, "schemaid has no config: say which schema ids are allowed")
 	}
-	v := verdicts{registry: s.Registry}
+	v := verdicts{gateway: r.Gateway(), registry: s.Registry}
 	for g := range r.Groups() {
 		rule := s.rule(g.Topic())
 		if rule == nil {
@@ -88,6 +88,7 @@ func (s *schemaid) rule(topic string) *rule {
 
 // verdicts are those of one call.
 type verdicts struct {
+	gateway  *sdk.Gateway
 	registry *registry
 	lookups  int
 
@@ -108,7 +109,7 @@ func (v *verdicts) of(r *rule, value []byte) (string, error) {
 	}
 	why := ""
 	if r.Registry {
-		known, err := v.registry.knows(id, &v.lookups)
+		known, err := v.registry.knows(v.gateway, id, &v.lookups)
 		if err != nil {
 			return "", err
 		}
@@ -123,7 +124,7 @@ func (v *verdicts) of(r *rule, value []byte) (string, error) {
 }
 
 func init() {
-	sdk.Register("schemaid", &schemaid{}, sdk.Version("1.0.0"), sdk.Needs("kv", "http"))
+	sdk.Register(sdk.New("schemaid", &schemaid{}, sdk.Version("1.0.0"), sdk.Needs("kv", "http")))
 }
 
 func main() {}

@@ -73,34 +73,34 @@ func orElse(d conf.Duration, v time.Duration) conf.Duration {
 }
 
 // knows asks the registry for an id, or remembers its answer.
-func (r *registry) knows(id uint32, lookups *int) (bool, error) {
+func (r *registry) knows(gw *sdk.Gateway, id uint32, lookups *int) (bool, error) {
 	key := "schema/" + strconv.FormatUint(uint64(id), 10)
-	if v, err := sdk.Get(key); err == nil && v != nil {
+	if v, err := gw.Get(key); err == nil && v != nil {
 		return string(v) == "1", nil
 	}
 	if *lookups++; *lookups > maxLookups {
 		return false, sdk.Errorf(requestTimedOut, "more than %d schema ids are new here: try again", maxLookups)
 	}
-	resp, err := sdk.HTTP("GET", r.URL+"/schemas/ids/"+strconv.FormatUint(uint64(id), 10), r.Headers, nil)
+	resp, err := gw.HTTP("GET", r.URL+"/schemas/ids/"+strconv.FormatUint(uint64(id), 10), r.Headers, nil)
 	switch {
 	case err == nil && resp.Status == 200:
-		r.keep(key, "1", r.TTL)
+		r.keep(gw, key, "1", r.TTL)
 		return true, nil
 	case err == nil && resp.Status == 404:
-		r.keep(key, "0", r.UnknownTTL)
+		r.keep(gw, key, "0", r.UnknownTTL)
 		return false, nil
 	case err == nil:
 		err = fmt.Errorf("status %d", resp.Status)
 	}
-	sdk.Logf(sdk.Warn, "schema registry, id %d: %v", id, err)
+	gw.Logf(sdk.Warn, "schema registry, id %d: %v", id, err)
 	if r.Unavailable == "pass" {
 		return true, nil
 	}
 	return false, sdk.Errorf(requestTimedOut, "the schema registry can't be asked for id %d: %v", id, err)
 }
 
-func (r *registry) keep(key, v string, ttl conf.Duration) {
-	if err := sdk.Set(key, []byte(v), time.Duration(ttl)); err != nil {
-		sdk.Logf(sdk.Warn, "an answer of the schema registry is not kept: %v", err)
+func (r *registry) keep(gw *sdk.Gateway, key, v string, ttl conf.Duration) {
+	if err := gw.Set(key, []byte(v), time.Duration(ttl)); err != nil {
+		gw.Logf(sdk.Warn, "an answer of the schema registry is not kept: %v", err)
 	}
 }

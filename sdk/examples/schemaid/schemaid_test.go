@@ -35,9 +35,10 @@ func TestConfigure(t *testing.T) {
 	}
 }
 
-func guest(t testing.TB, config string) *sdk.Guest {
+func guest(t testing.TB, h sdk.Host, config string) *sdk.Guest {
 	t.Helper()
 	g := sdk.New("schemaid", &schemaid{})
+	g.SetHost(h)
 	if err := g.Configure([]byte(config)); err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +50,7 @@ func value(topic string, id uint32) sdktest.Record {
 }
 
 func TestAllowedIDs(t *testing.T) {
-	g := guest(t, `{"rules": [{"topics": "orders*", "ids": [7, "100-199"]}, {"topics": ["pay*"], "ids": ["1"]}]}`)
+	g := guest(t, sdk.NewMemory(), `{"rules": [{"topics": "orders*", "ids": [7, "100-199"]}, {"topics": ["pay*"], "ids": ["1"]}]}`)
 	for _, c := range []struct {
 		record sdktest.Record
 		want   string
@@ -79,7 +80,7 @@ func TestAllowedIDs(t *testing.T) {
 
 // TestOneRejectPerBatch: the batch is refused with its first bad record, others are looked at.
 func TestOneRejectPerBatch(t *testing.T) {
-	g := guest(t, `{"rules": [{"ids": [7]}]}`)
+	g := guest(t, sdk.NewMemory(), `{"rules": [{"ids": [7]}]}`)
 	got, err := sdktest.Produce(g, sdktest.Client{}, value("a", 7), value("a", 8), value("a", 9), value("b", 7), value("c", 8))
 	if want := []int{1, 4}; err != nil || !slices.Equal(slices.Sorted(maps.Keys(got.Rejected)), want) {
 		t.Errorf("%v, %v, want %v", got.Rejected, err, want)
@@ -87,7 +88,7 @@ func TestOneRejectPerBatch(t *testing.T) {
 }
 
 // answers is a schema registry that knows ids below 100 and is broken above 1000.
-func answers(t *testing.T, asked *[]string) {
+func answers(t *testing.T, asked *[]string) *sdk.Memory {
 	m := sdk.NewMemory()
 	m.Call = func(block []byte) ([]byte, int32) {
 		le := binary.LittleEndian
@@ -111,7 +112,7 @@ func answers(t *testing.T, asked *[]string) {
 		le.PutUint32(out[abi.HTTPStatus:], status)
 		return out, 0
 	}
-	sdk.SetHost(m)
+	return m
 }
 
 func TestRegistry(t *testing.T) {
@@ -136,8 +137,8 @@ func TestRegistry(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var asked []string
-			answers(t, &asked)
-			got, err := sdktest.Produce(guest(t, config+c.config+`}}`), sdktest.Client{}, c.records...)
+			m := answers(t, &asked)
+			got, err := sdktest.Produce(guest(t, m, config+c.config+`}}`), sdktest.Client{}, c.records...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -154,9 +155,9 @@ func TestRegistry(t *testing.T) {
 // TestRemembers: answers are shared by instances, also those that say no; failures are not kept.
 func TestRemembers(t *testing.T) {
 	var asked []string
-	answers(t, &asked)
+	m := answers(t, &asked)
 	for range 3 {
-		g := guest(t, `{"rules": [{"registry": true}], "registry": {"url": "http://sr:8081"}}`)
+		g := guest(t, m, `{"rules": [{"registry": true}], "registry": {"url": "http://sr:8081"}}`)
 		for _, id := range []uint32{5, 500, 1500} {
 			if _, err := sdktest.Produce(g, sdktest.Client{}, value("t", id)); err != nil {
 				t.Fatal(err)
@@ -192,8 +193,7 @@ func BenchmarkProduce(b *testing.B) {
 				binary.LittleEndian.PutUint32(out[abi.HTTPStatus:], 200)
 				return out, 0
 			}
-			sdk.SetHost(m)
-			g := guest(b, config)
+			g := guest(b, m, config)
 			b.ReportAllocs()
 			for b.Loop() {
 				g.Call(block)

@@ -2,8 +2,8 @@
 
 // Version is what sluice_abi returns: major << 16 | minor. The major is in the name of the import module; within a major only additions are made, and the minor is for messages only.
 pub const MAJOR: i64 = 1;
-pub const MINOR: i64 = 1;
-pub const VERSION: i64 = 65537;
+pub const MINOR: i64 = 2;
+pub const VERSION: i64 = 65538;
 
 // Exports of a guest. Memory, ABI, Alloc, Manifest and at least one of the On functions are required.
 pub const EXPORT_MEMORY: &str = "memory";
@@ -27,6 +27,7 @@ pub const IMPORT_LOG_ENABLED: &str = "log_enabled";
 pub const IMPORT_METRIC_DEFINE: &str = "metric_define";
 pub const IMPORT_METRIC_ADD: &str = "metric_add";
 pub const IMPORT_ATTR_SET: &str = "attr_set";
+pub const IMPORT_TRACE_PARENT: &str = "trace_parent";
 pub const IMPORT_KV_GET: &str = "kv_get";
 pub const IMPORT_KV_SET: &str = "kv_set";
 pub const IMPORT_KV_ADD: &str = "kv_add";

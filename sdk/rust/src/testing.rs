@@ -78,6 +78,11 @@ pub fn metric(name: &str) -> f64 {
     })
 }
 
+/// Sets the traceparent of the calls that follow.
+pub fn set_trace_parent(parent: &str) {
+    with(|m| m.trace_parent = parent.into());
+}
+
 /// An attribute of the span.
 pub fn attribute(key: &str) -> Option<String> {
     with(|m| m.attributes.get(key).cloned())

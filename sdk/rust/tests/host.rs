@@ -33,6 +33,9 @@ fn what_is_said_is_kept() {
     let masked = Metric::counter("masked_total", &[("field", "card")]);
     masked.add(2.0);
     masked.add(1.0);
+    assert_eq!(host::trace_parent(), None);
+    testing::set_trace_parent("00-0102-03-01");
+    assert_eq!(host::trace_parent().as_deref(), Some("00-0102-03-01"));
     host::set_attribute("who", "me");
     assert_eq!(testing::lines(), ["3 records"]);
     assert_eq!(testing::metric("masked_total"), 3.0);

@@ -1,42 +1,27 @@
-// Command native is a gateway with an interceptor in Go that does what the guest upper does, to be compared with it.
+// Command native is a gateway with what guests are compared with: an interceptor in Go that does what the guest upper does, and
+// the example mask, compiled in.
 package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"os"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/cmd/gateway/cli"
 	"github.com/sluice-gateway/sluice/core/config"
-	"github.com/sluice-gateway/sluice/core/gateway"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/plugins"
+	"github.com/sluice-gateway/sluice/plugins/wasm"
+	"github.com/sluice-gateway/sluice/sdk/examples/mask/mask"
 	"github.com/sluice-gateway/sluice/testing/bench/guests/letters"
 )
 
 func main() {
-	if err := run(os.Args[1]); err != nil {
-		fmt.Fprintln(os.Stderr, "native:", err)
-		os.Exit(1)
-	}
-}
-
-func run(file string) error {
-	snap, err := config.Load(file)
-	if err != nil {
-		return err
-	}
 	upperSpec := plugin.Spec{Type: "upper", Stage: plugin.Any, New: func(context.Context, plugin.Env, config.Section) (plugin.Interceptor, error) {
 		return upper{}, nil
 	}}
-	g, err := gateway.Start(context.Background(), gateway.Options{Path: file, Specs: append(plugins.Builtin(), upperSpec), Log: gateway.NewLog(snap.Telemetry.Log)})
-	if err != nil {
-		return err
-	}
-	return errors.Join(g.Run(context.Background()), g.Close())
+	cli.Main(append(plugins.Builtin(), upperSpec, wasm.Compiled("mask", mask.New))...)
 }
 
 // upper makes the letters of all values upper case.

@@ -104,6 +104,7 @@ func guests(dir, bin string) error {
 		{"interceptor in Go", "[upper: {}, " + builtin, native},
 		{"guest in Go", fmt.Sprintf("[wasm: {file: %q}, %s", goUpper, builtin), bin},
 		{"guest in Rust", fmt.Sprintf("[wasm: {file: %q}, %s", rust, builtin), bin},
+		{"mask, compiled in", "[mask: {config: {fields: [card]}}, " + builtin, native},
 		{"mask, the example in Go", fmt.Sprintf("[wasm: {file: %q, config: {fields: [card]}}, %s", goMask, builtin), bin},
 	} {
 		if strings.Contains(g.chain, `file: ""`) {
@@ -117,11 +118,7 @@ func guests(dir, bin string) error {
 		if err != nil {
 			return err
 		}
-		args := []string{"run", "-c", file}
-		if g.bin == native {
-			args = []string{file}
-		}
-		m, err := start(g.name, addr, g.bin, args...)
+		m, err := start(g.name, addr, g.bin, "run", "-c", file)
 		if err != nil {
 			return err
 		}

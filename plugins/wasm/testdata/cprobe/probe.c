@@ -120,7 +120,8 @@ static void record(sluice_call *c, uint32_t i) {
   else if (is(v, "http")) {
     static const uint8_t empty[SLUICE_HTTP_SIZE];
     error(sluice_http_call(empty, sizeof empty));
-  } else if (is(v, "clock")) timed();
+  } else if (is(v, "trace")) text[sluice_trace_parent(text, sizeof text - 1)] = 0;
+  else if (is(v, "clock")) timed();
   else return;
   sluice_set_value(c, i, printed());
 }

@@ -141,3 +141,23 @@ func BenchmarkFind(b *testing.B) {
 		}
 	}
 }
+
+// TestPlain agrees with a look at each byte, wherever it stands.
+func TestPlain(t *testing.T) {
+	for c := range 256 {
+		special := c < ' ' || c >= 0x80 || c == '"' || c == '\\'
+		for n := range 81 {
+			for place := range n {
+				b := bytes.Repeat([]byte{"!#[]~\x7f "[n%7]}, n)
+				b[place] = byte(c)
+				want := n &^ 7
+				if special {
+					want = place &^ 7
+				}
+				if got := plain(b); got != want {
+					t.Fatalf("%#x at %d of %d: %d are plain, want %d", c, place, n, got, want)
+				}
+			}
+		}
+	}
+}

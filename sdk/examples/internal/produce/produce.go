@@ -23,7 +23,7 @@ type Record struct {
 const version = 9
 
 // Send writes records as one batch and waits for their acknowledgement, for timeout at most.
-func Send(topic string, partition int32, timeout time.Duration, records []Record) error {
+func Send(gw *sdk.Gateway, topic string, partition int32, timeout time.Duration, records []Record) error {
 	p := kmsg.NewProduceRequestTopicPartition()
 	p.Partition, p.Records = partition, Batch(records)
 	t := kmsg.NewProduceRequestTopic()
@@ -32,7 +32,7 @@ func Send(topic string, partition int32, timeout time.Duration, records []Record
 	req.Version, req.Acks, req.TimeoutMillis = version, -1, int32(timeout.Milliseconds())
 	req.Topics = []kmsg.ProduceRequestTopic{t}
 	resp := kmsg.NewProduceResponse()
-	if err := sdk.Send(&req, &resp, sdk.Within(timeout)); err != nil {
+	if err := gw.Send(&req, &resp, sdk.Within(timeout)); err != nil {
 		return fmt.Errorf("produce to %s: %w", topic, err)
 	}
 	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {

@@ -83,8 +83,7 @@ func TestSend(t *testing.T) {
 				}
 				return resp.AppendTo(nil), c.code
 			}
-			sdk.SetHost(m)
-			err := Send("dead", 3, time.Second, records)
+			err := Send(sdk.NewGateway(m), "dead", 3, time.Second, records)
 			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v, want %q", err, c.want)
 			}

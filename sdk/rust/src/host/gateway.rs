@@ -11,6 +11,7 @@ mod import {
         pub fn metric_define(kind: i32, p: *const u8, n: usize) -> i32;
         pub fn metric_add(id: i32, value: f64);
         pub fn attr_set(k: *const u8, kn: usize, v: *const u8, vn: usize);
+        pub fn trace_parent(b: *mut u8, c: usize) -> i32;
         pub fn kv_get(k: *const u8, kn: usize, b: *mut u8, c: usize) -> i32;
         pub fn kv_set(k: *const u8, kn: usize, v: *const u8, vn: usize, ttl_ms: i64) -> i32;
         pub fn kv_add(k: *const u8, kn: usize, delta: i64, ttl_ms: i64) -> i64;
@@ -53,6 +54,10 @@ pub fn metric_add(id: i32, value: f64) {
 
 pub fn attr_set(key: &[u8], value: &[u8]) {
     unsafe { import::attr_set(key.as_ptr(), key.len(), value.as_ptr(), value.len()) }
+}
+
+pub fn trace_parent(b: &mut [u8]) -> i32 {
+    unsafe { import::trace_parent(b.as_mut_ptr(), b.len()) }
 }
 
 pub fn kv_get(key: &[u8], b: &mut [u8]) -> i32 {

@@ -15,6 +15,7 @@ pub struct Memory {
     pub lines: Vec<String>,
     pub series: Vec<(String, f64)>,
     pub attributes: HashMap<String, String>,
+    pub trace_parent: String,
     pub values: HashMap<Vec<u8>, (Vec<u8>, Option<Instant>)>,
     pub topics: HashMap<[u8; 16], String>,
     pub send: Option<Answer>,
@@ -72,6 +73,10 @@ fn fill(value: Option<&[u8]>, b: &mut [u8]) -> i32 {
             v.len() as i32
         }
     }
+}
+
+pub fn trace_parent(b: &mut [u8]) -> i32 {
+    with(|m| fill(Some(m.trace_parent.as_bytes()), b))
 }
 
 impl Memory {

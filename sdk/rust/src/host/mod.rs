@@ -95,9 +95,17 @@ pub fn log(level: Level, line: fmt::Arguments) {
     }
 }
 
-/// Sets an attribute of the request's span.
+/// Sets an attribute of the call's span.
 pub fn set_attribute(key: &str, value: &str) {
     raw::attr_set(key.as_bytes(), value.as_bytes());
+}
+
+/// The call's span as a W3C traceparent, to be sent along; `None` if the request is not traced.
+pub fn trace_parent() -> Option<String> {
+    fill(|b| raw::trace_parent(b))
+        .ok()
+        .and_then(|b| String::from_utf8(b).ok())
+        .filter(|s| !s.is_empty())
 }
 
 /// The value of a key of the plugin's store.

@@ -19,6 +19,6 @@ func all(r *sdk.Records) error {
 	return nil
 }
 
-func init() { sdk.Register("upper", upper{}) }
+func init() { sdk.Register(sdk.New("upper", upper{})) }
 
 func main() {}

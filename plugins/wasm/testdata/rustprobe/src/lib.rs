@@ -97,6 +97,7 @@ impl Probe {
                 let e = host::http_call(&[0; abi::HTTP_SIZE as usize]).unwrap_err();
                 rec.set_value(Some(e.to_string().as_bytes()));
             }
+            b"trace" => rec.set_value(Some(host::trace_parent().unwrap_or_default().as_bytes())),
             b"clock" => {
                 let mut b = [0; 16];
                 host::random(&mut b);

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"fmt"
@@ -9,16 +9,16 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/gateway"
 	"github.com/sluice-gateway/sluice/core/kafka"
-	"github.com/sluice-gateway/sluice/plugins"
+	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-func chainCommand() *cobra.Command {
+func chainCommand(specs []plugin.Spec) *cobra.Command {
 	return &cobra.Command{
 		Use:   "chain FILE",
 		Short: "Show, per Kafka API, which interceptors stand in its row",
 		Args:  exactArgs(1, "one file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			chains, err := gateway.Check(cmd.Context(), args[0], plugins.Builtin())
+			chains, err := gateway.Check(cmd.Context(), args[0], specs)
 			if err != nil {
 				return err
 			}

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"os"
@@ -9,10 +9,10 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/gateway"
-	"github.com/sluice-gateway/sluice/plugins"
+	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-func runCommand() *cobra.Command {
+func runCommand(specs []plugin.Spec) *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use:   "run -c FILE",
@@ -27,7 +27,7 @@ SIGHUP looks at the file at once; otherwise a change is noticed by itself.`,
 				return err
 			}
 			log := gateway.NewLog(snap.Telemetry.Log)
-			g, err := gateway.Start(cmd.Context(), gateway.Options{Path: file, Specs: plugins.Builtin(), Log: log})
+			g, err := gateway.Start(cmd.Context(), gateway.Options{Path: file, Specs: specs, Log: log})
 			if err != nil {
 				return err
 			}

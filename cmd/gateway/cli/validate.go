@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"errors"
@@ -9,10 +9,10 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/gateway"
-	"github.com/sluice-gateway/sluice/plugins"
+	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-func validateCommand() *cobra.Command {
+func validateCommand(specs []plugin.Spec) *cobra.Command {
 	return &cobra.Command{
 		Use:   "validate FILE",
 		Short: "Check a file and print everything that is wrong with it",
@@ -20,7 +20,7 @@ func validateCommand() *cobra.Command {
 code is then 1. Clusters are not asked.`,
 		Args: exactArgs(1, "one file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			_, err := gateway.Check(cmd.Context(), args[0], plugins.Builtin())
+			_, err := gateway.Check(cmd.Context(), args[0], specs)
 			var errs config.Errors
 			if positioned := errors.As(err, &errs); wantsJSON(cmd) && (positioned || err == nil) {
 				if errs == nil {

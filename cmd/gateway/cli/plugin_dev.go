@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"errors"
@@ -9,11 +9,11 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/gateway"
-	"github.com/sluice-gateway/sluice/plugins"
+	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/plugins/wasm/workbench"
 )
 
-func devCommand() *cobra.Command {
+func devCommand(specs []plugin.Spec) *cobra.Command {
 	var file, watch string
 	cmd := &cobra.Command{
 		Use: "dev -c FILE --watch FOLDER", Short: "Serve, build a plugin again on every change of its source, and show what it does to each record",
@@ -44,7 +44,7 @@ func devCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			g, err := gateway.Start(cmd.Context(), gateway.Options{Path: file, Specs: workbench.Traced(plugins.Builtin(), out), Log: gateway.NewLog(snap.Telemetry.Log)})
+			g, err := gateway.Start(cmd.Context(), gateway.Options{Path: file, Specs: workbench.Traced(specs, out), Log: gateway.NewLog(snap.Telemetry.Log)})
 			if err != nil {
 				return err
 			}

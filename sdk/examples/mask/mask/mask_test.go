@@ -1,4 +1,4 @@
-package main
+package mask
 
 import (
 	"encoding/json"
@@ -9,9 +9,10 @@ import (
 	"github.com/sluice-gateway/sluice/sdk/sdktest"
 )
 
-func guest(t testing.TB, config string) *sdk.Guest {
+func guest(t testing.TB, h sdk.Host, config string) *sdk.Guest {
 	t.Helper()
-	g := sdk.New("mask", &mask{}, sdk.FailClosedOnly())
+	g := New()
+	g.SetHost(h)
 	if err := g.Configure([]byte(config)); err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +33,7 @@ func TestConfigure(t *testing.T) {
 		`{"fields": ["a"], "mode": "hash", "key": "0123456789abcdef", "length": 4}`: "config.length",
 		`{"field": ["a"]}`: "unknown field",
 	} {
-		err := sdk.New("mask", &mask{}).Configure([]byte(in))
+		err := New().Configure([]byte(in))
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", in, err, want)
 		}
@@ -74,7 +75,7 @@ func TestMasks(t *testing.T) {
 		{"another topic", `"fields": ["a"], "topics": ["other*"]`, `{"a":"12"}`, `{"a":"12"}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := sdktest.Fetch(guest(t, "{"+c.config+"}"), sdktest.Client{}, sdktest.Record{Topic: "orders", Value: []byte(c.in)})
+			got, err := sdktest.Fetch(guest(t, sdk.NewMemory(), "{"+c.config+"}"), sdktest.Client{}, sdktest.Record{Topic: "orders", Value: []byte(c.in)})
 			if err != nil || got.Refused != nil || len(got.Rejected) > 0 {
 				t.Fatalf("%+v, %v", got, err)
 			}
@@ -90,7 +91,7 @@ func TestMasks(t *testing.T) {
 }
 
 func TestRejectsWhatItCannotRead(t *testing.T) {
-	got, err := sdktest.Fetch(guest(t, `{"fields": ["a"], "non_json": "reject"}`), sdktest.Client{},
+	got, err := sdktest.Fetch(guest(t, sdk.NewMemory(), `{"fields": ["a"], "non_json": "reject"}`), sdktest.Client{},
 		sdktest.Record{Topic: "orders", Value: []byte(`{"a":"1"}`)}, sdktest.Record{Topic: "orders", Value: []byte("x")})
 	if err != nil || len(got.Rejected) != 1 || got.Rejected[1].Code != sdk.TopicAuthorizationFailed {
 		t.Errorf("%+v, %v", got, err)
@@ -98,14 +99,14 @@ func TestRejectsWhatItCannotRead(t *testing.T) {
 }
 
 func TestTombstone(t *testing.T) {
-	got, err := sdktest.Fetch(guest(t, `{"fields": ["a"]}`), sdktest.Client{}, sdktest.Record{Topic: "orders", Key: []byte("k")})
+	got, err := sdktest.Fetch(guest(t, sdk.NewMemory(), `{"fields": ["a"]}`), sdktest.Client{}, sdktest.Record{Topic: "orders", Key: []byte("k")})
 	if err != nil || got.Records[0].Value != nil {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
 
 func TestWithoutConfig(t *testing.T) {
-	got, err := sdktest.Fetch(sdk.New("mask", &mask{}), sdktest.Client{}, sdktest.Record{Topic: "orders", Value: []byte(`{"a":1}`)})
+	got, err := sdktest.Fetch(New(), sdktest.Client{}, sdktest.Record{Topic: "orders", Value: []byte(`{"a":1}`)})
 	if err != nil || got.Refused == nil {
 		t.Errorf("%+v, %v: what is not configured hides nothing", got, err)
 	}
@@ -113,9 +114,8 @@ func TestWithoutConfig(t *testing.T) {
 
 func TestCounts(t *testing.T) {
 	m := sdk.NewMemory()
-	sdk.SetHost(m)
 	v := sdktest.Record{Topic: "orders", Value: []byte(`{"card":"1","pin":2}`)}
-	if _, err := sdktest.Fetch(guest(t, `{"fields": ["card", "pin"]}`), sdktest.Client{}, v, v); err != nil {
+	if _, err := sdktest.Fetch(guest(t, m, `{"fields": ["card", "pin"]}`), sdktest.Client{}, v, v); err != nil {
 		t.Fatal(err)
 	}
 	if n := m.Metric(`{"name":"masked_total","labels":{"field":"card"}}`); n != 2 {
@@ -131,7 +131,7 @@ func BenchmarkFetch(b *testing.B) {
 	}
 	for name, mode := range map[string]string{"redact": `"mode": "redact"`, "last4": `"mode": "last4"`, "hash": secret} {
 		b.Run(name, func(b *testing.B) {
-			g := guest(b, `{"fields": ["card", "customer.email"], `+mode+`}`)
+			g := guest(b, sdk.NewMemory(), `{"fields": ["card", "customer.email"], `+mode+`}`)
 			block := sdktest.Block(2, 1, 12, sdktest.Client{}, records)
 			b.ReportAllocs()
 			for b.Loop() {

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"fmt"
@@ -8,10 +8,10 @@ import (
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/doctor"
 	"github.com/sluice-gateway/sluice/core/gateway"
-	"github.com/sluice-gateway/sluice/plugins"
+	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-func doctorCommand() *cobra.Command {
+func doctorCommand(specs []plugin.Spec) *cobra.Command {
 	return &cobra.Command{
 		Use: "doctor FILE", Short: "Look for what would keep a gateway from serving or failing over, and say what to fix",
 		Long: `Reach every cluster that a file names, and look at versions and features, node ids, advertised addresses, the rights of
@@ -19,7 +19,7 @@ this machine, the clock, the addresses that clients are told, and whether copies
 gateway need not run. The exit code is 1 if something does not work.`,
 		Args: exactArgs(1, "one file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			checked, err := gateway.Check(cmd.Context(), args[0], plugins.Builtin())
+			checked, err := gateway.Check(cmd.Context(), args[0], specs)
 			if err != nil {
 				return err
 			}

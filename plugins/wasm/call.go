@@ -1,0 +1,115 @@
+package wasm
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sluice-gateway/sluice/sdk"
+	"github.com/sluice-gateway/sluice/sdk/abi"
+)
+
+const (
+	maxLine  = 4096
+	maxKey   = 1024
+	maxValue = 1 << 20
+)
+
+// call is what a copy of a plugin has been called for, and what it may ask of the gateway meanwhile.
+type call struct {
+	guest    *Guest
+	request  context.Context
+	deadline time.Time
+	head     *Head
+}
+
+var _ sdk.Host = (*call)(nil)
+
+func (c *call) begin(ctx context.Context, h *Head, limit time.Duration) {
+	c.within(ctx, limit)
+	c.head = h
+}
+
+// within begins a call that is about nothing in particular.
+func (c *call) within(ctx context.Context, limit time.Duration) {
+	c.request, c.head, c.deadline = ctx, nil, time.Now().Add(limit)
+	if end, ok := ctx.Deadline(); ok && end.Before(c.deadline) {
+		c.deadline = end
+	}
+}
+
+func (c *call) end() { c.request, c.head = context.Background(), nil }
+
+// over says why nobody waits for the call any more, nil if somebody does.
+func (c *call) over() error {
+	if err := c.request.Err(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	if time.Now().After(c.deadline) {
+		return ErrDeadline
+	}
+	return nil
+}
+
+// wait is the context of a function that waits: it ends with the call, or after the guest's own limit in milliseconds.
+func (c *call) wait(limit uint32) (context.Context, context.CancelFunc) {
+	end := c.deadline
+	if own := time.Now().Add(time.Duration(limit) * time.Millisecond); limit > 0 && own.Before(end) {
+		end = own
+	}
+	return context.WithDeadline(c.request, end)
+}
+
+// Log writes a line.
+func (c *call) Log(level int32, line string) { c.guest.logLine(level, line[:min(len(line), maxLine)]) }
+
+// LogEnabled reports whether lines of a level are kept.
+func (c *call) LogEnabled(level int32) bool {
+	return c.guest.Log != nil && c.guest.Log.Enabled(context.Background(), slog.Level(level))
+}
+
+// MetricDefine numbers a series.
+func (c *call) MetricDefine(kind int32, series []byte) int32 {
+	if c.guest.metrics == nil || len(series) > maxLine {
+		return abi.ErrArgument
+	}
+	return c.guest.metrics.define(kind, series, c.guest.limits.Series)
+}
+
+// MetricAdd adds to a series.
+func (c *call) MetricAdd(id int32, value float64) {
+	if c.guest.metrics != nil {
+		c.guest.metrics.add(id, value)
+	}
+}
+
+// AttrSet sets an attribute of the call's span.
+func (c *call) AttrSet(key, value string) {
+	if len(key) <= maxKey && len(value) <= maxLine {
+		trace.SpanFromContext(c.request).SetAttributes(attribute.String(key, value))
+	}
+}
+
+// TraceParent is the call's span.
+func (c *call) TraceParent() string {
+	carrier := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(c.request, carrier)
+	return carrier.Get("traceparent")
+}
+
+// TopicName finds the topic of an id.
+func (c *call) TopicName(id [16]byte) (string, int32) {
+	if c.head == nil || c.head.TopicName == nil {
+		return "", abi.ErrNone
+	}
+	name := c.head.TopicName(id)
+	if name == "" {
+		return "", abi.ErrNone
+	}
+	return name, 0
+}

@@ -1,0 +1,131 @@
+package wasm
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/sdk"
+)
+
+// Compiled describes a plugin that is compiled into the gateway: a chain names it by its type, and its section is that of a
+// guest without file and image. create returns a new copy of it; each serves one call at a time. It is a part of the gateway
+// as other code is: its panics are caught, but nothing limits its time and memory.
+func Compiled(name string, create func() *sdk.Guest) plugin.Spec {
+	all := newGuests(nil)
+	return plugin.Spec{Type: name, Stage: plugin.Any, New: func(ctx context.Context, env plugin.Env, section config.Section) (plugin.Interceptor, error) {
+		cfg, settings, err := decode(section, true)
+		if err != nil {
+			return nil, err
+		}
+		return all.build(ctx, env, section, cfg, settings, source{id: name, what: name, code: func(context.Context) (Code, error) {
+			return newNative(create)
+		}})
+	}}
+}
+
+// native is the code of a compiled plugin.
+type native struct {
+	manifest Manifest
+	create   func() *sdk.Guest
+}
+
+func newNative(create func() *sdk.Guest) (*native, error) {
+	m, err := parseManifest(create().Manifest(), func(string) bool { return true })
+	if err != nil {
+		return nil, err
+	}
+	return &native{manifest: m, create: create}, nil
+}
+
+func (n *native) about() (Manifest, string) { return n.manifest, "" }
+
+// Close has nothing to free.
+func (n *native) Close() error { return nil }
+
+func (n *native) open(_ context.Context, g *Guest) (runner, error) {
+	c := &nativeCopy{call: call{guest: g}, plugin: n.create()}
+	c.plugin.SetHost(&c.call)
+	return c, nil
+}
+
+// nativeCopy is one of the copies that run.
+type nativeCopy struct {
+	call
+	plugin *sdk.Guest
+	block  []byte // of calls
+}
+
+// try runs a function of the plugin; a panic is an error.
+func (c *nativeCopy) try(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+			if c.guest.Log != nil {
+				c.guest.Log.Error("panic", "error", p, "stack", string(debug.Stack()))
+			}
+		}
+	}()
+	return f()
+}
+
+func (c *nativeCopy) configure(ctx context.Context, settings []byte) error {
+	if settings == nil {
+		settings = []byte("{}")
+	}
+	c.within(ctx, startLimit)
+	if err := c.try(func() error { return c.plugin.Configure(settings) }); err != nil {
+		return fmt.Errorf("config: %w", err)
+	}
+	return nil
+}
+
+func (c *nativeCopy) selfTest(ctx context.Context) error {
+	c.within(ctx, startLimit)
+	return c.try(c.plugin.SelfTest)
+}
+
+func (c *nativeCopy) show(_ string, b block, visit visitor) (inside time.Duration, err error) {
+	if cap(c.block) < b.size {
+		c.block = make([]byte, 0, b.size)
+	}
+	block := b.encode(c.block[:0])
+	if c.block = block; cap(block) > keepBlock {
+		c.block = nil
+	}
+	entered := time.Now()
+	var result []byte
+	err = c.try(func() error {
+		result = c.plugin.Call(block)
+		return c.over() // as if it had been ended then
+	})
+	inside = time.Since(entered)
+	if err != nil {
+		return inside, err
+	}
+	return inside, visit(result, block)
+}
+
+func (c *nativeCopy) tick(now time.Time) error {
+	return c.try(func() error {
+		c.plugin.Tick(now.UnixMilli())
+		return nil
+	})
+}
+
+// memory is not known: it is the gateway's.
+func (c *nativeCopy) memory() uint32 { return 0 }
+
+func (c *nativeCopy) close() {
+	c.within(context.Background(), startLimit)
+	_ = c.try(func() error {
+		c.plugin.Close()
+		return nil
+	})
+}
+
+// drop leaves a copy to the garbage collector.
+func (c *nativeCopy) drop() {}

@@ -1,0 +1,98 @@
+package workbench
+
+import (
+	"encoding/hex"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
+)
+
+// Exchange is a request and its answer, nil for none, as the admin API captures them.
+type Exchange struct {
+	API               string
+	Version           int16
+	ClientID          string
+	Request, Response []byte
+	Topics            map[string]string // names of ids in hex
+}
+
+// Cases are what plugins see of an exchange: the records of a Produce or of the answer to a Fetch, and the request and the response
+// of other APIs. There may be none: a Fetch without records.
+func (x Exchange) Cases() ([]Case, error) {
+	key, ok := kafka.KeyOf(x.API)
+	if !ok {
+		return nil, fmt.Errorf("there is no Kafka API %q", x.API)
+	}
+	c := Case{Name: fmt.Sprintf("%s of %s", x.API, x.ClientID), Client: Client{ID: x.ClientID}}
+	switch key {
+	case kmsg.Produce:
+		p, err := kafka.NewRequestBody(key, x.Version, x.Request).Produce()
+		if err != nil {
+			return nil, err
+		}
+		c.Kind = "produce"
+		for _, t := range p.Topics {
+			for _, part := range t.Partitions {
+				if err := c.add(x.topic(t.Topic, t.TopicID), part.Partition, part.Records); err != nil {
+					return nil, err
+				}
+			}
+		}
+	case kmsg.Fetch:
+		c.Kind = "fetch"
+		if x.Response == nil {
+			return nil, nil
+		}
+		f, err := kafka.NewResponseBody(key, x.Version, x.Response).Fetch()
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range f.Topics {
+			for _, part := range t.Partitions {
+				if err := c.add(x.topic(t.Topic, t.TopicID), part.Partition, part.RecordBatches); err != nil {
+					return nil, err
+				}
+			}
+		}
+	default:
+		request, response := c, c
+		request.Kind, request.API, request.Version, request.Body = "request", x.API, x.Version, &Text{x.Request}
+		if x.Response == nil {
+			return []Case{request}, nil
+		}
+		response.Kind, response.API, response.Version, response.Body = "response", x.API, x.Version, &Text{x.Response}
+		return []Case{request, response}, nil
+	}
+	if len(c.Records) == 0 {
+		return nil, nil
+	}
+	return []Case{c}, nil
+}
+
+func (x Exchange) topic(name string, id [16]byte) string {
+	if name == "" {
+		name = x.Topics[hex.EncodeToString(id[:])]
+	}
+	return name
+}
+
+// add adds the records that guests are shown of a partition.
+func (c *Case) add(topic string, partition int32, batches []byte) error {
+	for _, b := range kafka.Batches(batches) {
+		if b.IsControl() {
+			continue
+		}
+		list, err := kafka.Records(b)
+		if err != nil {
+			return err
+		}
+		for _, r := range list {
+			one := record(r)
+			one.Topic, one.Partition = topic, partition
+			c.Records = append(c.Records, one)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,119 @@
+package protocol
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/sluice-gateway/sluice/core/admin"
+	"github.com/sluice-gateway/sluice/plugins/wasm/workbench"
+)
+
+// TestCapture: what clients send and get is captured while they do, written as cases, and shown to a plugin.
+func TestCapture(t *testing.T) {
+	h := build(t, "orders")
+	h.reader()
+	for _, c := range []struct {
+		body string
+		code int
+		want string
+	}{
+		{`{"exchanges": 0, "seconds": 1}`, 400, "exchanges is from 1"},
+		{`{"exchanges": 1, "seconds": 61}`, 400, "seconds from 1 to 60"},
+		{`{"exchanges": 1, "seconds": 1, "apis": ["Prduce"]}`, 400, "no Kafka API Prduce"},
+		{`{"exchanges": 1, "seconds": 1, "api": "x"}`, 400, "unknown field"},
+	} {
+		var p struct{ Detail string }
+		if code, _ := h.v1("POST", "/captures/"+tenant, c.body, &p); code != c.code || !strings.Contains(p.Detail, c.want) {
+			t.Errorf("%s: %d %s", c.body, code, p.Detail)
+		}
+	}
+	if code, _ := h.call("POST", "/api/v1/captures/"+tenant, `{"exchanges": 1, "seconds": 1}`, "eve", "eve"); code != 403 {
+		t.Errorf("a reader captures: %d", code)
+	}
+	var none []admin.Exchange
+	if code, _ := h.v1("POST", "/captures/"+tenant, `{"exchanges": 1, "seconds": 1, "apis": ["DeleteTopics"]}`, &none); code != 200 || none == nil || len(none) > 0 {
+		t.Errorf("nothing happens: %d %v", code, none)
+	}
+
+	dir := t.TempDir()
+	bin := filepath.Join(dir, "gateway")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "../../cmd/gateway").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	file := filepath.Join(dir, "capture.yaml")
+	var out bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), bin, "capture", "-c", h.gw.File, "--live", tenant, "--api", "CreateTopics", "--api", "Produce", "--api", "Fetch",
+		"--count", "30", "--for", "30s", "-o", file)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	client := h.client(h.gw.Bootstrap, kgo.ClientID("app"), kgo.ConsumeTopics("orders"))
+	adm := kadm.NewClient(client)
+	for running := true; running; {
+		_, _ = adm.CreateTopics(ctx, 1, 1, nil, "captured")
+		if err := client.ProduceSync(ctx, &kgo.Record{Topic: "orders", Key: []byte("k"), Value: []byte("v"), Headers: []kgo.RecordHeader{{Key: "h", Value: []byte{0xff}}}}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		client.PollFetches(ctx)
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out.String())
+			}
+			running = false
+		default:
+		}
+	}
+	cases, err := workbench.LoadCases(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]int{}
+	for _, c := range cases.Cases {
+		seen[c.Kind]++
+		if c.Client.ID != "app" {
+			t.Errorf("%s of %q", c.Kind, c.Client.ID)
+		}
+		switch c.Kind {
+		case "produce", "fetch":
+			if r := c.Records[0]; r.Topic != "orders" || string(r.Key.Bytes) != "k" || string(r.Value.Bytes) != "v" || len(r.Headers) != 1 || string(r.Headers[0].Value.Bytes) != "\xff" {
+				t.Errorf("%s of %+v", c.Kind, r)
+			}
+		case "request":
+			if c.API != "CreateTopics" || !bytes.Contains(c.Body.Bytes, []byte("captured")) {
+				t.Errorf("%+v", c)
+			}
+		}
+	}
+	for _, kind := range []string{"produce", "fetch", "request", "response"} {
+		if seen[kind] == 0 {
+			t.Errorf("no %s among %v", kind, seen)
+		}
+	}
+	wasm := filepath.Join(dir, "policy.wasm")
+	guest := exec.CommandContext(t.Context(), "go", "build", "-buildmode=c-shared", "-o", wasm, "../../sdk/examples/policy")
+	guest.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
+	if out, err := guest.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	replay := exec.CommandContext(t.Context(), bin, "plugin", "replay", file, wasm, wasm, "--config", `{"partitions": {"max": 3}}`, "--output", "json")
+	var differences []workbench.Difference
+	if b, err := replay.Output(); err != nil || json.Unmarshal(b, &differences) != nil || len(differences) > 0 {
+		t.Errorf("%v %s", err, b)
+	}
+}
