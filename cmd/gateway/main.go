@@ -34,7 +34,7 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong command line.`,
 		SilenceUsage: true, SilenceErrors: true,
 	}
 	root.AddCommand(runCommand(), validateCommand(), chainCommand(), failoverCommand(), pluginCommand(), devCommand(), captureCommand(),
-		topCommand(), routesCommand(), doctorCommand(), manCommand())
+		topCommand(), routesCommand(), logCommand(), doctorCommand(), manCommand())
 	outputFlag(root)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	err := root.ExecuteContext(ctx)

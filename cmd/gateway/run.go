@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/gateway"
 	"github.com/sluice-gateway/sluice/plugins"
 )
@@ -22,12 +21,7 @@ func runCommand() *cobra.Command {
 SIGHUP looks at the file at once; otherwise a change is noticed by itself.`,
 		Args: exactArgs(0, "no arguments but -c FILE"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			snap, err := config.Load(file)
-			if err != nil {
-				return err
-			}
-			log := gateway.NewLog(snap.Telemetry.Log)
-			g, err := gateway.Start(cmd.Context(), gateway.Options{Path: file, Specs: plugins.Builtin(), Log: log})
+			g, err := gateway.Start(cmd.Context(), gateway.Options{Path: file, Specs: plugins.Builtin()})
 			if err != nil {
 				return err
 			}
@@ -38,9 +32,6 @@ SIGHUP looks at the file at once; otherwise a change is noticed by itself.`,
 					g.Reload()
 				}
 			}()
-			for _, v := range snap.VirtualClusters {
-				log.Info("listening", "virtual_cluster", v.Name, "bootstrap", v.Listen.Bootstrap)
-			}
 			if err := g.Run(cmd.Context()); err != nil {
 				return err
 			}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sluice-gateway/sluice/core/audit"
 	"github.com/sluice-gateway/sluice/core/failover"
 )
 
@@ -37,6 +38,10 @@ func API(g Gateway, access *Access) http.Handler {
 		"topics/{vc}":         {"GET": a.topics},
 		"topics/{vc}/{topic}": {"GET": a.topic},
 		"groups/{vc}":         {"GET": a.groups},
+		"log/levels": {
+			"GET": func(w http.ResponseWriter, _ *http.Request) { a.send(w, 200, g.LogLevels()) }, "PUT": a.setLevels,
+			"DELETE": func(w http.ResponseWriter, r *http.Request) { a.send(w, 200, g.ResetLogLevels(r.Context())) },
+		},
 	}
 	mux := http.NewServeMux()
 	for path, methods := range paths {
@@ -56,12 +61,12 @@ func API(g Gateway, access *Access) http.Handler {
 			if r.Method != http.MethodGet && path != "moves/plan" { // a plan changes nothing
 				need = access.Admin
 			}
-			if u, err := need(r); err != nil {
+			if _, err := need(r); err != nil {
 				Challenge(w, err)
 				Fail(w, err)
-			} else {
-				h(w, r.WithContext(withUser(r.Context(), u)))
+				return
 			}
+			h(w, r)
 		})
 	}
 	mux.HandleFunc(Prefix, func(w http.ResponseWriter, r *http.Request) {
@@ -84,6 +89,7 @@ func write(w http.ResponseWriter, status int, kind string, v any) {
 
 // problem answers with an error (RFC 9457).
 func problem(w http.ResponseWriter, status int, detail string) {
+	audit.Explain(w, errors.New(detail))
 	write(w, status, "application/problem+json", struct {
 		Title  string `json:"title"`
 		Status int    `json:"status"`
@@ -188,15 +194,20 @@ func (a *api) move(w http.ResponseWriter, r *http.Request) {
 	problem(w, 404, "no move "+r.PathValue("id"))
 }
 
-// body decodes a Move; unknown fields are errors.
-func body(w http.ResponseWriter, r *http.Request) (m Move, err error) {
+const (
+	likeMoves  = `{"from": "prod", "to": "dr"} or {"topics": [...], "to": "dr"}`
+	likeLevels = `{"level": "info", "levels": {"upstream": "debug"}}`
+)
+
+// body decodes an object like an example; unknown fields are errors.
+func body[T any](w http.ResponseWriter, r *http.Request, like string) (m T, err error) {
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
 		return m, &Error{http.StatusUnsupportedMediaType, "send application/json"}
 	}
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&m); err != nil {
-		return m, &Error{400, `body: ` + err.Error() + `; send {"from": "prod", "to": "dr"} or {"topics": [...], "to": "dr"}`}
+		return m, &Error{400, `body: ` + err.Error() + "; send " + like}
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return m, &Error{400, "something follows the object"}
@@ -205,7 +216,7 @@ func body(w http.ResponseWriter, r *http.Request) (m Move, err error) {
 }
 
 func (a *api) plan(w http.ResponseWriter, r *http.Request) {
-	m, err := body(w, r)
+	m, err := body[Move](w, r, likeMoves)
 	if err != nil {
 		Fail(w, err)
 		return
@@ -220,7 +231,7 @@ func (a *api) start(w http.ResponseWriter, r *http.Request) {
 		Fail(w, err)
 		return
 	}
-	m, err := body(w, r)
+	m, err := body[Move](w, r, likeMoves)
 	if err != nil {
 		Fail(w, err)
 		return
@@ -241,4 +252,14 @@ func (a *api) abort(w http.ResponseWriter, r *http.Request) {
 	}
 	rep, err := a.g.Abort(r.Context(), rev, r.PathValue("id"))
 	a.answer(w, 200, rep, err)
+}
+
+func (a *api) setLevels(w http.ResponseWriter, r *http.Request) {
+	l, err := body[LogLevels](w, r, likeLevels)
+	if err != nil {
+		Fail(w, err)
+		return
+	}
+	s, err := a.g.SetLogLevels(r.Context(), l)
+	a.answer(w, 200, s, err)
 }

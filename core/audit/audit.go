@@ -69,6 +69,8 @@ type Entry struct {
 	VirtualCluster string   `json:"virtual_cluster,omitempty"`
 	Topics         []string `json:"topics,omitempty"`
 	Move           *Move    `json:"move,omitempty"`
+	// File is one that the configuration names, and that has changed.
+	File string `json:"file,omitempty"`
 	// Before and After are revisions of the file.
 	Before string `json:"before,omitempty"`
 	After  string `json:"after,omitempty"`

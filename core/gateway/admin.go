@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/admin"
+	"github.com/sluice-gateway/sluice/core/audit"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/console"
 	"github.com/sluice-gateway/sluice/core/plugin"
@@ -55,11 +56,11 @@ func newAdmin(g *Gateway, addr string) (*httpAPI, error) {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, 404, "no "+r.Method+" "+r.URL.Path+"; see README, Admin API")
 	})
-	a.server = &http.Server{Handler: sameSite(mux), ReadHeaderTimeout: 10 * time.Second}
+	a.server = &http.Server{Handler: a.audited(sameSite(mux)), ReadHeaderTimeout: 10 * time.Second}
 	a.server.RegisterOnShutdown(pages.Close)
 	go func() {
 		if err := a.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			g.log.Error("admin API ended", "error", err)
+			g.logs.Logger("admin").Error("admin API ended", "error", err)
 		}
 	}()
 	return a, nil
@@ -155,6 +156,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 }
 
 func fail(w http.ResponseWriter, status int, message string) {
+	audit.Explain(w, errors.New(message))
 	writeJSON(w, status, map[string]string{"message": message})
 }
 

@@ -273,6 +273,7 @@ func (o operator) Start(ctx context.Context, revision string, m admin.Move) (adm
 	if err != nil {
 		return admin.Started{}, err
 	}
+	about(ctx, m.VirtualCluster, m.Topics...)
 	p := rt.chain.Placement()
 	var edits []config.Edit
 	if m.From != "" {
@@ -304,6 +305,7 @@ func (o operator) Abort(ctx context.Context, revision, id string) (failover.Repo
 		return all[i], true
 	}
 	rep, ok := find()
+	about(ctx, rep.VirtualCluster, rep.Topic)
 	switch {
 	case !ok:
 		return rep, &admin.Error{Status: http.StatusNotFound, Message: "no move " + id}

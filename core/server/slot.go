@@ -22,6 +22,7 @@ type slot struct {
 	out     int    // of what was written
 	arrived time.Time
 	code    int16 // the first error code of the answer, if it is known
+	logged  bool  // the access log shows it
 	done    bool
 	resp    *plugin.Response // nil: nothing is written
 	fetch   fetchAnswer
@@ -57,7 +58,7 @@ func (s *Server) slot(ss *session, rt *Runtime, h kafka.Header, frame []byte) *s
 		}
 	}
 	sl.session, sl.rt, sl.key, sl.version, sl.corr, sl.frame, sl.arrived = ss, rt, h.Key, h.Version, h.CorrelationID, frame, time.Now()
-	sl.size, sl.out, sl.code = len(frame), 0, 0
+	sl.size, sl.out, sl.code, sl.logged = len(frame), 0, 0, rt.Access.samples()
 	return sl
 }
 

@@ -9,7 +9,7 @@ import (
 
 func log(i *instance, s []uint64) uint64 {
 	if b, ok := i.bytes32(s[1], min(uint64(uint32(s[2])), maxLine), maxLine); ok {
-		i.guest.logLine(int32(s[0]), b)
+		i.guest.logLine(i.ctx, int32(s[0]), b)
 	}
 	return 0
 }
@@ -54,8 +54,8 @@ func (l *lines) lost() int {
 	return l.all
 }
 
-func (g *Guest) logLine(level int32, line []byte) {
-	if g.Log == nil || !g.Log.Enabled(context.Background(), slog.Level(level)) {
+func (g *Guest) logLine(ctx context.Context, level int32, line []byte) {
+	if g.Log == nil || !g.Log.Enabled(ctx, slog.Level(level)) {
 		return
 	}
 	ok, dropped := g.lines.take(g.limits.LogLines)
@@ -63,6 +63,6 @@ func (g *Guest) logLine(level int32, line []byte) {
 		g.Log.Warn("lines of the guest were dropped: it logs more than limits.log_lines", "lines", dropped)
 	}
 	if ok {
-		g.Log.Log(context.Background(), slog.Level(level), string(line))
+		g.Log.Log(ctx, slog.Level(level), string(line))
 	}
 }

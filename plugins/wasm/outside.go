@@ -60,7 +60,7 @@ func sendRequest(i *instance, s []uint64) uint64 {
 	case ctx.Err() != nil:
 		return i.timeout()
 	case err != nil:
-		i.guest.logLine(abi.LogWarn, []byte("send_request: "+err.Error()))
+		i.guest.logLine(i.ctx, abi.LogWarn, []byte("send_request: "+err.Error()))
 		return negative(abi.ErrNone)
 	case resp == nil:
 		return i.hold(nil)
@@ -116,7 +116,7 @@ func httpCall(i *instance, s []uint64) uint64 {
 	case err != nil && ctx.Err() != nil:
 		return i.timeout()
 	case err != nil:
-		g.logLine(abi.LogWarn, []byte("http_call: "+err.Error()))
+		g.logLine(ctx, abi.LogWarn, []byte("http_call: "+err.Error()))
 		return negative(abi.ErrNone)
 	case len(body) > httpLimit:
 		return negative(abi.ErrTooLarge)

@@ -59,7 +59,7 @@ func (g *Guest) tickOnce(ctx context.Context, now time.Time) {
 	i.begin(ctx, nil, g.limits.Timeout)
 	if _, err = i.call(i.function(abi.ExportOnTick), api.EncodeI64(now.UnixMilli())); err != nil {
 		if ctx.Err() == nil {
-			g.Log.Error("guest failed", "function", abi.ExportOnTick, "error", cut(err))
+			g.Log.ErrorContext(ctx, "guest failed", "function", abi.ExportOnTick, "error", cut(err))
 		}
 		g.Failed.Add(1)
 		g.fail(i)

@@ -25,14 +25,10 @@ func main() {
 }
 
 func run(file string) error {
-	snap, err := config.Load(file)
-	if err != nil {
-		return err
-	}
 	upperSpec := plugin.Spec{Type: "upper", Stage: plugin.Any, New: func(context.Context, plugin.Env, config.Section) (plugin.Interceptor, error) {
 		return upper{}, nil
 	}}
-	g, err := gateway.Start(context.Background(), gateway.Options{Path: file, Specs: append(plugins.Builtin(), upperSpec), Log: gateway.NewLog(snap.Telemetry.Log)})
+	g, err := gateway.Start(context.Background(), gateway.Options{Path: file, Specs: append(plugins.Builtin(), upperSpec)})
 	if err != nil {
 		return err
 	}
