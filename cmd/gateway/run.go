@@ -1,6 +1,7 @@
 package main
 
 import (
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -25,6 +26,7 @@ SIGHUP looks at the file at once; otherwise a change is noticed by itself.`,
 			if err != nil {
 				return err
 			}
+			slog.SetDefault(g.Log()) // for what libraries print
 			hup := make(chan os.Signal, 1)
 			signal.Notify(hup, syscall.SIGHUP)
 			go func() {

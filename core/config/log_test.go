@@ -7,12 +7,12 @@ import (
 
 // TestLogs: defaults, names and places.
 func TestLogs(t *testing.T) {
-	s, err := Parse("dir/x.yaml", []byte(example+"telemetry: {log: {levels: {routing: debug, wasm.mask: warn}, audit: {file: audit.json}}}\n"))
+	_, err := Parse("dir/x.yaml", []byte(example+"telemetry: {log: {levels: {routing: debug, wasm.mask: warn}, audit: {file: audit.json}}}\n"))
 	if err == nil || !strings.Contains(err.Error(), `dir/x.yaml:18:55: telemetry.log.levels.wasm.mask: no component "wasm.mask": admin, audit, config,`) {
 		t.Errorf("a guest where there is none: %v", err)
 	}
 	source := strings.Replace(example, "- offsets: {}", "- wasm: {file: mask.wasm}", 1)
-	s, err = Parse("dir/x.yaml", []byte(source+"telemetry: {log: {levels: {routing: debug, wasm.mask: warn}, audit: {file: audit.json}}}\n"))
+	s, err := Parse("dir/x.yaml", []byte(source+"telemetry: {log: {levels: {routing: debug, wasm.mask: warn}, audit: {file: audit.json}}}\n"))
 	must(t, err)
 	if l := s.Telemetry.Log; l.Level != "info" || l.Format != "text" || l.Repeats.Seconds() != 10 || l.Access != (AccessLog{}) || l.Levels["wasm.mask"] != "warn" || l.Audit.File != "dir/audit.json" {
 		t.Errorf("%+v", l)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -56,11 +57,12 @@ func newAdmin(g *Gateway, addr string) (*httpAPI, error) {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, 404, "no "+r.Method+" "+r.URL.Path+"; see README, Admin API")
 	})
-	a.server = &http.Server{Handler: a.audited(sameSite(mux)), ReadHeaderTimeout: 10 * time.Second}
+	log := g.logs.Logger("admin")
+	a.server = &http.Server{Handler: a.audited(sameSite(mux)), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	a.server.RegisterOnShutdown(pages.Close)
 	go func() {
 		if err := a.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			g.logs.Logger("admin").Error("admin API ended", "error", err)
+			log.Error("admin API ended", "error", err)
 		}
 	}()
 	return a, nil

@@ -1,9 +1,11 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -201,10 +203,14 @@ func actor(r *http.Request, u config.User, err error) audit.Actor {
 	return out
 }
 
-// editedByHand takes what the file says now.
+// editedByHand takes a content of the file that has settled, if the file still has it: while it was waited for here, an
+// edit of ours may have come after it, and must not be undone.
 func (g *Gateway) editedByHand(ctx context.Context, source []byte) {
 	g.editing.Lock() // an edit of ours that is on its way is not one by hand
 	defer g.editing.Unlock()
+	if now, err := os.ReadFile(g.opts.Path); err != nil || !bytes.Equal(now, source) {
+		return // it is seen again when it has settled
+	}
 	e := &audit.Entry{Time: time.Now(), Action: "edit", Actor: byHand, Before: g.Snapshot().Revision}
 	if err := g.ApplySource(audit.With(ctx, e), source, failover.Options{}); err != nil {
 		g.refused(e, 0, err)

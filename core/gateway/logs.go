@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"os"
@@ -30,11 +31,14 @@ func logSettings(l config.Log) logging.Settings {
 	return logging.Settings{Format: l.Format, Repeats: l.Repeats, Levels: logging.Levels{Level: l.Level, Levels: l.Levels}}
 }
 
+// Log is the gateway's own logger.
+func (g *Gateway) Log() *slog.Logger { return g.log }
+
 // useLog makes the settings of a file current. Levels that were set by the API stay until the file says others than
 // before.
 func (g *Gateway) useLog(before, after *config.Snapshot) {
 	s := logSettings(after.Telemetry.Log)
-	if before != nil && s.Levels.Equal(logSettings(before.Telemetry.Log).Levels) {
+	if before != nil && s.Equal(logSettings(before.Telemetry.Log).Levels) {
 		s.Levels = g.logs.Settings().Levels
 	}
 	g.logs.Set(s)

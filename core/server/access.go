@@ -31,10 +31,10 @@ func (a *Access) samples() bool { return a != nil && rand.Uint64()>>1 < a.sample
 // wants reports whether a request is logged, given that it was sampled, and how it ended.
 func (a *Access) wants(sampled, failed bool) bool { return sampled || a != nil && a.errors && failed }
 
-// log writes the line of a request. Where its time went is known of sampled ones alone.
-func (s *session) log(a *Access, req *plugin.Request, f *facts, err error) {
-	now := time.Now()
-	r := slog.NewRecord(now, slog.LevelInfo, "request", 0)
+// line is the line of a request, but for what is known when its answer is due to be written. Where its time went is
+// known of sampled ones alone.
+func (s *session) line(req *plugin.Request, f *facts, err error) *slog.Record {
+	r := slog.NewRecord(time.Time{}, slog.LevelInfo, "request", 0)
 	r.AddAttrs(slog.String("virtual_cluster", s.shared.VirtualCluster), slog.String("api", kmsg.NameForKey(int16(req.Key))), slog.Int("version", int(req.Version)),
 		slog.String("client_id", req.ClientID), slog.String("peer", s.conn.RemoteAddr().String()))
 	text := func(key, value string) {
@@ -47,7 +47,6 @@ func (s *session) log(a *Access, req *plugin.Request, f *facts, err error) {
 		r.AddAttrs(slog.Any("topics", f.topics))
 	}
 	text("group", f.group)
-	r.AddAttrs(slog.Int("request_size", f.in), slog.Int("response_size", f.out), millis("duration_ms", now.Sub(req.Arrived)))
 	if held := req.Trace.Waited(); held > 0 {
 		r.AddAttrs(millis("held_ms", held))
 	}
@@ -61,7 +60,17 @@ func (s *session) log(a *Access, req *plugin.Request, f *facts, err error) {
 	if span := req.Trace.Context(); span.IsValid() {
 		r.AddAttrs(slog.String("trace_id", span.TraceID().String()), slog.String("span_id", span.SpanID().String()))
 	}
-	a.add(r)
+	return &r
+}
+
+// log writes the line of a request that leaves.
+func (sl *slot) log() {
+	if sl.line == nil {
+		return
+	}
+	sl.line.Time = time.Now()
+	sl.line.AddAttrs(slog.Int("request_size", sl.size), slog.Int("response_size", sl.out), millis("duration_ms", sl.line.Time.Sub(sl.arrived)))
+	sl.rt.Access.add(*sl.line)
 }
 
 func millis(key string, d time.Duration) slog.Attr {

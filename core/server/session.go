@@ -409,6 +409,7 @@ func (s *session) answer(sl *slot, resp *plugin.Response) {
 				end = true
 			}
 		}
+		head.log()
 		if alive {
 			s.leaves(head)
 			// A large request is written without a copy: only a broker's answer says that it is out.

@@ -104,7 +104,7 @@ func (s *session) facts(req *plugin.Request, sl *slot, resp *plugin.Response, co
 	return f
 }
 
-// told sends the trace of a request, and writes its line of the access log, if there are to be any. It is called
+// told sends the trace of a request, and prepares its line of the access log, if there are to be any. It is called
 // before the answer is queued: from then on the memory of both may be used again.
 func (s *session) told(req *plugin.Request, sl *slot, resp *plugin.Response, err error) {
 	t, a := req.Trace, sl.rt.Access
@@ -126,7 +126,7 @@ func (s *session) told(req *plugin.Request, sl *slot, resp *plugin.Response, err
 	}
 	f := s.facts(req, sl, resp, code)
 	if logged {
-		s.log(a, req, f, err)
+		sl.line = s.line(req, f, err)
 	}
 	if traced {
 		t.End(err, kafka.ErrorName(code), s.attributes(req, f, resp != nil)...)

@@ -78,7 +78,7 @@ func (t *Trace) Waited() time.Duration {
 // mostNodes bounds what Upstream names.
 const mostNodes = 8
 
-// Upstream names the nodes that were asked, cluster/id in order of their answers, and says how long the slowest took.
+// Upstream names the nodes that were asked, cluster/id or just the cluster where any would do, in the order of their answers, and says how long the slowest took.
 func (t *Trace) Upstream() (nodes []string, slowest time.Duration) {
 	if t == nil {
 		return nil, 0
@@ -87,7 +87,10 @@ func (t *Trace) Upstream() (nodes []string, slowest time.Duration) {
 	defer t.mu.Unlock()
 	for _, p := range t.trips {
 		slowest = max(slowest, p.ended.Sub(p.queued))
-		name := p.cluster + "/" + strconv.Itoa(int(p.node))
+		name := p.cluster
+		if p.node >= 0 {
+			name += "/" + strconv.Itoa(int(p.node))
+		}
 		if len(nodes) < mostNodes && !slices.Contains(nodes, name) {
 			nodes = append(nodes, name)
 		}
