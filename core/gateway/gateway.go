@@ -46,7 +46,7 @@ type Gateway struct {
 	logs    *logging.Log
 	log     *slog.Logger // of the component gateway
 	audit   atomic.Pointer[audit.Log]
-	access  *logging.Queue // under applying; nil until it is asked for
+	access  atomic.Pointer[logging.Queue] // nil until it is asked for
 	store   *state.File
 	catalog *catalog.Catalog
 	ids     *state.ProducerIDs
@@ -217,9 +217,7 @@ func (g *Gateway) Close() error {
 	for _, c := range g.clusters {
 		errs = append(errs, c.Close())
 	}
-	if g.access != nil {
-		g.access.Close()
-	}
+	g.access.Load().Close()
 	errs = append(errs, g.tracer.Close(ctx), g.metrics.Close(ctx), g.store.Close())
 	g.logs.Close()
 	return errors.Join(errs...)

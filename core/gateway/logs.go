@@ -50,10 +50,12 @@ func (g *Gateway) openAccess(snap *config.Snapshot) *server.Access {
 	if a == (config.AccessLog{}) {
 		return nil
 	}
-	if g.access == nil { // it stays: requests of before an edit are answered after it
-		g.access = g.logs.NewQueue("access", accessRoom)
+	q := g.access.Load()
+	if q == nil { // it stays: requests of before an edit are answered after it
+		q = g.logs.NewQueue("access", accessRoom)
+		g.access.Store(q)
 	}
-	return server.NewAccess(a.SampleRatio, a.Errors, g.access.Add)
+	return server.NewAccess(a.SampleRatio, a.Errors, q.Add)
 }
 
 // LogLevels are those in force.

@@ -9,7 +9,7 @@ import (
 )
 
 // Queue writes records that must not keep those waiting who make them: a goroutine of its own writes them, all
-// of them whatever their level, and what comes while the queue is full is counted.
+// of them whatever their level, and what comes while the queue is full is counted. A nil Queue is empty.
 type Queue struct {
 	handler *handler
 	records chan slog.Record
@@ -36,10 +36,18 @@ func (q *Queue) Add(r slog.Record) {
 }
 
 // Dropped is how many records found no room.
-func (q *Queue) Dropped() int64 { return q.dropped.Load() }
+func (q *Queue) Dropped() int64 {
+	if q == nil {
+		return 0
+	}
+	return q.dropped.Load()
+}
 
 // Close writes what is queued. Records that come later are dropped.
 func (q *Queue) Close() {
+	if q == nil {
+		return
+	}
 	q.once.Do(func() { close(q.end) })
 	q.done.Wait()
 }
