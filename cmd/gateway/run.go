@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"go.opentelemetry.io/otel"
 
 	"github.com/sluice-gateway/sluice/core/gateway"
 	"github.com/sluice-gateway/sluice/plugins"
@@ -26,7 +27,9 @@ SIGHUP looks at the file at once; otherwise a change is noticed by itself.`,
 			if err != nil {
 				return err
 			}
-			slog.SetDefault(g.Log()) // for what libraries print
+			// What libraries print belongs into the log, too.
+			slog.SetDefault(g.Log())
+			otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { g.Log().Warn("telemetry not exported", "error", err) }))
 			hup := make(chan os.Signal, 1)
 			signal.Notify(hup, syscall.SIGHUP)
 			go func() {

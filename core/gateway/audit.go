@@ -174,6 +174,12 @@ func (a *httpAPI) audited(h http.Handler) http.Handler {
 		}
 		e := &audit.Entry{Time: time.Now(), Action: name, Actor: actor(r, u, err), Request: r.Method + " " + r.URL.Path}
 		answer := &audit.Answer{ResponseWriter: w}
+		defer func() {
+			if p := recover(); p != nil {
+				a.g.refused(e, http.StatusInternalServerError, fmt.Errorf("panic: %v", p))
+				panic(p)
+			}
+		}()
 		h.ServeHTTP(answer, r.WithContext(audit.With(r.Context(), e)))
 		if answer.Status >= 400 {
 			a.g.refused(e, answer.Status, answer.Err)

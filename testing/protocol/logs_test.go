@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/sluice-gateway/sluice/core/admin"
+	"github.com/sluice-gateway/sluice/testing/gatewaytest"
 )
 
 // pages keep a log.
@@ -170,7 +171,11 @@ func TestAccessLog(t *testing.T) {
 	h.wait("a held produce", func() bool { return gate.Waiting() == 1 })
 	gate.Release(t)
 	<-done
-	h.read(h.gw.Bootstrap, "orders", 0, 4)
+	silent := h.client(h.gw.Bootstrap, kgo.ClientID("silent"), kgo.RequiredAcks(kgo.NoAck()), kgo.DisableIdempotentWrite())
+	if err := silent.ProduceSync(h.ctx, &kgo.Record{Topic: "orders", Value: []byte("nobody answers")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	h.read(h.gw.Bootstrap, "orders", 0, 5)
 	h.commit("orders", "readers", 3)
 	var all []line
 	h.wait("as many lines as answers", func() bool {
@@ -183,7 +188,10 @@ func TestAccessLog(t *testing.T) {
 		}
 		return want > 0 && int64(len(all)) == want
 	})
-	produces := having(all, "api", "Produce")
+	produces := having(all, "api", "Produce", "client_id", "shop")
+	if s := having(all, "api", "Produce", "client_id", "silent"); len(s) != 1 || s[0]["response_size"] != 0.0 {
+		t.Errorf("without an answer: %v", s)
+	}
 	for i, l := range produces {
 		held, _ := l["held_ms"].(float64)
 		duration := l["duration_ms"].(float64)
@@ -247,5 +255,27 @@ func TestATracedRequestSaysSo(t *testing.T) {
 		if trace, _ := x["trace_id"].(string); len(trace) != 32 || len(x["span_id"].(string)) != 16 {
 			t.Errorf("%v", x)
 		}
+	}
+}
+
+// TestTheBinarysLog: in another format from the next line on, with what libraries say in it.
+func TestTheBinarysLog(t *testing.T) {
+	h := build(t, "orders")
+	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+	t.Setenv("OTEL_BSP_EXPORT_TIMEOUT", "200")
+	p, err := gatewaytest.StartProcess(h.ctx, t.TempDir(), map[string]string{"orders": "prod"}, h.prod, h.dr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Kill)
+	if err := p.Edit("state: {dir: ./state}", "state: {dir: ./state}\ntelemetry: {log: {format: json}, traces: {endpoint: 127.0.0.1:1, insecure: true}}"); err != nil {
+		t.Fatal(err)
+	}
+	h.wait("the edit", func() bool { return strings.Contains(p.Log(), `"msg":"configuration in force"`) })
+	h.produce(h.client(p.Bootstrap), "orders", "x", 1)
+	h.wait("the exporter's complaint", func() bool { return strings.Contains(p.Log(), `"msg":"telemetry not exported"`) })
+	text, rest, _ := strings.Cut(p.Log(), "\n{")
+	if lines(t, "{"+rest); !strings.Contains(text, "level=INFO msg=listening component=gateway virtual_cluster="+tenant) {
+		t.Errorf("%s", text)
 	}
 }
