@@ -224,6 +224,16 @@ func (l *Log) Dropped() int64 {
 	return l.dropped.Load()
 }
 
+// Waiting is how many entries are not written yet.
+func (l *Log) Waiting() int {
+	if l == nil {
+		return 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.lines)
+}
+
 // Close writes what is left, for as long as ctx lasts. The error says how much was not written.
 func (l *Log) Close(ctx context.Context) error {
 	if l == nil {

@@ -69,6 +69,9 @@ func TestEntriesWaitForTheSink(t *testing.T) {
 		l.Record(&Entry{Action: "second"})
 		time.Sleep(time.Minute)
 		synctest.Wait()
+		if l.Waiting() != 2 {
+			t.Errorf("%d wait", l.Waiting())
+		}
 		if s.tries < 10 || s.tries > 30 {
 			t.Errorf("%d attempts in a minute", s.tries)
 		}
@@ -127,7 +130,7 @@ func TestCloseEndsInTime(t *testing.T) {
 	})
 	var none *Log
 	none.Record(&Entry{})
-	if err := none.Close(t.Context()); err != nil || none.Dropped() != 0 {
+	if err := none.Close(t.Context()); err != nil || none.Dropped() != 0 || none.Waiting() != 0 {
 		t.Error(err)
 	}
 }
