@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -13,7 +15,9 @@ import (
 	"github.com/sluice-gateway/sluice/core/admin"
 	"github.com/sluice-gateway/sluice/core/audit"
 	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/failover"
 	"github.com/sluice-gateway/sluice/core/logging"
+	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
 // TestEveryActionHasAName: what version 1 of the API may change is not "unknown" in the audit log.
@@ -68,5 +72,47 @@ func TestAPanicIsAudited(t *testing.T) {
 	b, err := os.ReadFile(path)
 	if err != nil || !strings.Contains(string(b), `"action":"set_log_levels"`) || !strings.Contains(string(b), `"outcome":"failed","status":500,"error":"panic: no"`) {
 		t.Errorf("%v %s", err, b)
+	}
+}
+
+// TestAnOlderContentDoesNotComeBack: one that was seen before an edit of ours, and is told of after it, is not in the file
+// any more.
+func TestAnOlderContentDoesNotComeBack(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "sluice.yaml")
+	port, err := kafkatest.FreePorts(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := fmt.Appendf(nil, `failover: {hold: 10s}
+clusters: {prod: {bootstrap: [127.0.0.1:1], nodes: 0-0}}
+virtual_clusters:
+  main:
+    listen: {bootstrap: 127.0.0.1:%d, brokers: {host: 127.0.0.1, ports: %d-%d}}
+    chain: []
+`, port, port+1, port+1)
+	if err := os.WriteFile(file, source, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g, err := Start(t.Context(), Options{Path: file, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := g.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := g.EditFile(t.Context(), []config.Edit{{Path: []string{"failover", "hold"}, Value: "11s"}}, failover.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	ours := g.Snapshot().Revision
+	if g.editedByHand(t.Context(), source); g.Snapshot().Revision != ours {
+		t.Errorf("hold is %s again", g.Snapshot().Failover.Hold)
+	}
+	if err := os.WriteFile(file, source, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if g.editedByHand(t.Context(), source); g.Snapshot().Revision == ours {
+		t.Error("an edit by hand is not followed")
 	}
 }

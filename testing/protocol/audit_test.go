@@ -110,6 +110,9 @@ func TestAuditLog(t *testing.T) {
 	if code, _ := h.v1("DELETE", "/moves/"+id, "", nil, "If-Match", "*"); code != 200 {
 		t.Fatal(code)
 	}
+	if _, page := h.call("GET", "/console/moves/"+id, ""); !strings.Contains(page, "asked for by <b>none</b>") {
+		t.Error("the console does not say who asked for a move")
+	}
 	h.edit("third: {cluster: prod}", "third: {cluster: dr}")
 	if err := h.gw.Edit("password: eve", "passwort: eve"); err != nil {
 		t.Fatal(err)
