@@ -143,7 +143,7 @@ func (g *Gateway) closeTraces(t *telemetry.Tracer) {
 	if current {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
+	ctx, cancel := context.WithTimeout(context.Background(), tracesWait)
 	defer cancel()
 	if err := t.Close(ctx); err != nil {
 		g.log.Warn("the last traces were not sent", "error", err)

@@ -70,6 +70,15 @@ func (g *Gateway) closeAudit(l *audit.Log) {
 	}
 }
 
+// endAudit writes the last entry.
+func (g *Gateway) endAudit() error {
+	l := g.audit.Load()
+	l.Record(&audit.Entry{Action: "stop", Actor: itself, Outcome: audit.Done})
+	ctx, cancel := context.WithTimeout(context.Background(), auditWait)
+	defer cancel()
+	return l.Close(ctx)
+}
+
 // describe notes what an action makes of the file.
 func describe(ctx context.Context, before, after *config.Snapshot) {
 	e := audit.Of(ctx)

@@ -37,8 +37,8 @@ type Options struct {
 	Log *slog.Logger
 }
 
-// closeWait is how long the last spans and audit entries are waited for.
-const closeWait = 5 * time.Second
+// tracesWait is how long the last spans are waited for.
+const tracesWait = 5 * time.Second
 
 // Gateway is a running gateway.
 type Gateway struct {
@@ -120,7 +120,7 @@ func Start(ctx context.Context, o Options) (*Gateway, error) {
 	}
 	// A file that the store has not seen is an edit made now.
 	edited := func(string) bool { return revision != snap.Revision }
-	began := &audit.Entry{Time: g.started, Action: "start", Actor: itself, Before: revision}
+	began := &audit.Entry{Time: g.started, Action: "start", Actor: itself, Before: revision, After: snap.Revision}
 	if revision != snap.Revision {
 		began.Actor = byHand
 	}
@@ -207,10 +207,7 @@ func (g *Gateway) Close() error {
 	if g.runner != nil {
 		errs = append(errs, g.runner.Close())
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
-	defer cancel()
-	g.audit.Load().Record(&audit.Entry{Action: "stop", Actor: itself, Outcome: audit.Done})
-	errs = append(errs, g.audit.Load().Close(ctx)) // while there are clusters
+	errs = append(errs, g.endAudit()) // while there are clusters
 	for _, v := range g.virtual {
 		v.retire()
 	}
@@ -218,6 +215,8 @@ func (g *Gateway) Close() error {
 		errs = append(errs, c.Close())
 	}
 	g.access.Load().Close()
+	ctx, cancel := context.WithTimeout(context.Background(), tracesWait)
+	defer cancel()
 	errs = append(errs, g.tracer.Close(ctx), g.metrics.Close(ctx), g.store.Close())
 	g.logs.Close()
 	return errors.Join(errs...)

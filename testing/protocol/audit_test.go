@@ -206,6 +206,7 @@ func TestAuditLog(t *testing.T) {
 	}
 	all = h.audited(file(path), "the start", func(all []line) bool { return len(having(all, "action", "start")) == 1 })
 	one("action", "stop", "user", "gateway")
+	one("action", "start", "after", h.gw.Snapshot().Revision)
 	h.edit("telemetry: {log: {audit: {file: audit.json}}}", "")
 	h.audited(file(path), "the last entry", func(all []line) bool {
 		last := all[len(all)-1]
