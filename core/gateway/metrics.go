@@ -32,7 +32,7 @@ type metricTable struct {
 	moves, moved, paused, lost                                        telemetry.Metric
 	guestCalls, guestFailures, guestReplaced, guestBusy, guestLeft    telemetry.Metric
 	guestMemory, guestInstances, guestDropped, revision, reloaded, ok telemetry.Metric
-	memory, started                                                   telemetry.Metric
+	memory, started, accessDropped, auditDropped, auditWaiting        telemetry.Metric
 }
 
 func newMetricTable() *metricTable {
@@ -73,6 +73,9 @@ func newMetricTable() *metricTable {
 		reloaded:       gauge("config.last_reload.time", "s", "When the file was last applied or refused, as Unix time; 0 before the first change."),
 		ok:             gauge("config.last_reload.successful", "", "1 if the last change of the file was applied, 0 if it was refused."),
 		memory:         gauge("request.memory", "By", "Bytes of requests that are not answered yet; past limits.process_bytes, sessions that hold a Produce stop reading."),
+		accessDropped:  counter("access_log.dropped.lines", "", "Lines of the access log that were dropped, since they came faster than they could be written."),
+		auditDropped:   counter("audit_log.dropped.entries", "", "Entries of the audit log that were dropped, since their file or topic has failed for long."),
+		auditWaiting:   gauge("audit_log.waiting.entries", "", "Entries of the audit log that are not written yet."),
 		started:        gauge("start.time", "s", "When the gateway started, as Unix time."),
 	}
 }
@@ -120,6 +123,9 @@ func (g *Gateway) collect(t *metricTable) []telemetry.Sample {
 	c.add(&t.reloaded, at)
 	c.add(&t.started, float64(g.started.UnixMilli())/1000)
 	c.add(&t.memory, float64(g.memory.Used()))
+	c.add(&t.accessDropped, float64(g.access.Load().Dropped()))
+	c.add(&t.auditDropped, float64(g.audit.Load().Dropped()))
+	c.add(&t.auditWaiting, float64(g.audit.Load().Waiting()))
 	for _, cfg := range snap.Clusters {
 		if k := clusters[cfg.Name]; k != nil {
 			c.add(&t.reachable, flag(k.Reachable()), cfg.Name)

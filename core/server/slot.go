@@ -1,6 +1,7 @@
 package server
 
 import (
+	"log/slog"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -21,7 +22,9 @@ type slot struct {
 	size    int    // of what was received
 	out     int    // of what was written
 	arrived time.Time
-	code    int16 // the first error code of the answer, if it is known
+	code    int16        // the first error code of the answer, if it is known
+	logged  bool         // the access log shows it, whatever comes of it
+	line    *slog.Record // of the access log; nil: none
 	done    bool
 	resp    *plugin.Response // nil: nothing is written
 	fetch   fetchAnswer
@@ -57,14 +60,14 @@ func (s *Server) slot(ss *session, rt *Runtime, h kafka.Header, frame []byte) *s
 		}
 	}
 	sl.session, sl.rt, sl.key, sl.version, sl.corr, sl.frame, sl.arrived = ss, rt, h.Key, h.Version, h.CorrelationID, frame, time.Now()
-	sl.size, sl.out, sl.code = len(frame), 0, 0
+	sl.size, sl.out, sl.code, sl.logged = len(frame), 0, 0, rt.Access.samples()
 	return sl
 }
 
 // recycle gives a slot back whose answer is written, or never will be.
 func (s *Server) recycle(sl *slot) {
 	s.virtual.Release(sl.rt)
-	sl.session, sl.rt, sl.frame, sl.resp, sl.done = nil, nil, nil, nil, false
+	sl.session, sl.rt, sl.frame, sl.resp, sl.line, sl.done = nil, nil, nil, nil, nil, false
 	sl.req, sl.fetch = plugin.Request{}, fetchAnswer{}
 	sl.body.Reset(0, 0, nil)
 	s.slots.Put(sl)
