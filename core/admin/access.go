@@ -59,7 +59,8 @@ func same(a, b string) bool {
 
 type userKey struct{}
 
-func withUser(ctx context.Context, u config.User) context.Context {
+// WithUser returns a context of a call that a user makes.
+func WithUser(ctx context.Context, u config.User) context.Context {
 	return context.WithValue(ctx, userKey{}, u)
 }
 

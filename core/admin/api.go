@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sluice-gateway/sluice/core/audit"
 	"github.com/sluice-gateway/sluice/core/failover"
 )
 
@@ -39,6 +40,10 @@ func API(g Gateway, access *Access) http.Handler {
 		"topics/{vc}/{topic}": {"GET": a.topic},
 		"groups/{vc}":         {"GET": a.groups},
 		"captures/{vc}":       {"POST": a.capture},
+		"log/levels": {
+			"GET": func(w http.ResponseWriter, _ *http.Request) { a.send(w, 200, g.LogLevels()) }, "PUT": a.setLevels,
+			"DELETE": func(w http.ResponseWriter, r *http.Request) { a.send(w, 200, g.ResetLogLevels(r.Context())) },
+		},
 	}
 	mux := http.NewServeMux()
 	for path, methods := range paths {
@@ -58,12 +63,12 @@ func API(g Gateway, access *Access) http.Handler {
 			if r.Method != http.MethodGet && path != "moves/plan" { // a plan changes nothing
 				need = access.Admin
 			}
-			if u, err := need(r); err != nil {
+			if _, err := need(r); err != nil {
 				Challenge(w, err)
 				Fail(w, err)
-			} else {
-				h(w, r.WithContext(withUser(r.Context(), u)))
+				return
 			}
+			h(w, r)
 		})
 	}
 	mux.HandleFunc(Prefix, func(w http.ResponseWriter, r *http.Request) {
@@ -86,6 +91,7 @@ func write(w http.ResponseWriter, status int, kind string, v any) {
 
 // problem answers with an error (RFC 9457).
 func problem(w http.ResponseWriter, status int, detail string) {
+	audit.Explain(w, errors.New(detail))
 	write(w, status, "application/problem+json", struct {
 		Title  string `json:"title"`
 		Status int    `json:"status"`
@@ -191,19 +197,20 @@ func (a *api) move(w http.ResponseWriter, r *http.Request) {
 }
 
 const (
-	moveExample    = `{"from": "prod", "to": "dr"} or {"topics": [...], "to": "dr"}`
-	captureExample = `{"apis": ["CreateTopics"], "exchanges": 100, "seconds": 10}`
+	likeMoves   = `{"from": "prod", "to": "dr"} or {"topics": [...], "to": "dr"}`
+	likeLevels  = `{"level": "info", "levels": {"upstream": "debug"}}`
+	likeCapture = `{"apis": ["CreateTopics"], "exchanges": 100, "seconds": 10}`
 )
 
-// body decodes a body such as the example; unknown fields are errors.
-func body[T any](w http.ResponseWriter, r *http.Request, example string) (m T, err error) {
+// body decodes an object like an example; unknown fields are errors.
+func body[T any](w http.ResponseWriter, r *http.Request, like string) (m T, err error) {
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
 		return m, &Error{http.StatusUnsupportedMediaType, "send application/json"}
 	}
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&m); err != nil {
-		return m, &Error{400, "body: " + err.Error() + "; send " + example}
+		return m, &Error{400, "body: " + err.Error() + "; send " + like}
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return m, &Error{400, "something follows the object"}
@@ -213,7 +220,7 @@ func body[T any](w http.ResponseWriter, r *http.Request, example string) (m T, e
 
 // capture answers when there is enough, or the time is over.
 func (a *api) capture(w http.ResponseWriter, r *http.Request) {
-	c, err := body[Capture](w, r, captureExample)
+	c, err := body[Capture](w, r, likeCapture)
 	if err == nil && (c.Exchanges < 1 || c.Exchanges > MostExchanges || c.Seconds < 1 || c.Seconds > MostSeconds) {
 		err = &Error{400, fmt.Sprintf("exchanges is from 1 to %d, seconds from 1 to %d", MostExchanges, MostSeconds)}
 	}
@@ -226,7 +233,7 @@ func (a *api) capture(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *api) plan(w http.ResponseWriter, r *http.Request) {
-	m, err := body[Move](w, r, moveExample)
+	m, err := body[Move](w, r, likeMoves)
 	if err != nil {
 		Fail(w, err)
 		return
@@ -241,7 +248,7 @@ func (a *api) start(w http.ResponseWriter, r *http.Request) {
 		Fail(w, err)
 		return
 	}
-	m, err := body[Move](w, r, moveExample)
+	m, err := body[Move](w, r, likeMoves)
 	if err != nil {
 		Fail(w, err)
 		return
@@ -262,4 +269,14 @@ func (a *api) abort(w http.ResponseWriter, r *http.Request) {
 	}
 	rep, err := a.g.Abort(r.Context(), rev, r.PathValue("id"))
 	a.answer(w, 200, rep, err)
+}
+
+func (a *api) setLevels(w http.ResponseWriter, r *http.Request) {
+	l, err := body[LogLevels](w, r, likeLevels)
+	if err != nil {
+		Fail(w, err)
+		return
+	}
+	s, err := a.g.SetLogLevels(r.Context(), l)
+	a.answer(w, 200, s, err)
 }

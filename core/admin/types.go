@@ -6,6 +6,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/sluice-gateway/sluice/core/audit"
 	"github.com/sluice-gateway/sluice/core/failover"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
@@ -33,6 +34,11 @@ type Gateway interface {
 	Start(ctx context.Context, revision string, m Move) (Started, error)
 	// Abort takes the edit behind a move back, and returns its report when it has ended.
 	Abort(ctx context.Context, revision, id string) (failover.Report, error)
+	LogLevels() LogState
+	// SetLogLevels puts levels in the place of those in force, until the gateway ends or the file's are others.
+	SetLogLevels(ctx context.Context, l LogLevels) (LogState, error)
+	// ResetLogLevels puts those of the file back.
+	ResetLogLevels(ctx context.Context) LogState
 }
 
 // Error is an error with the HTTP status that tells whose it is.
@@ -229,11 +235,26 @@ type ConfigError struct {
 }
 
 // Change is a value that is another one than before; nil is none.
-type Change struct {
-	Path   string `json:"path"`
-	Before any    `json:"before"`
-	After  any    `json:"after"`
+type Change = audit.Change
+
+// LogLevels are from which level on the log is written: debug, info, warn or error.
+type LogLevels struct {
+	Level  string            `json:"level"`
+	Levels map[string]string `json:"levels"` // by component
 }
+
+// LogState is the levels in force and where they come from, and what they come to for each component.
+type LogState struct {
+	LogLevels
+	From       string            `json:"from"`
+	Components map[string]string `json:"components"`
+}
+
+// Where levels come from.
+const (
+	FromFile = "file"
+	FromAPI  = "api"
+)
 
 // Move asks for a plan, or a start, of moves: of the topics named, or of all that live on From.
 type Move struct {

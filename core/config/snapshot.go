@@ -84,12 +84,6 @@ type Telemetry struct {
 	Metrics Metrics `koanf:"metrics"`
 }
 
-// Log configures the log on standard error.
-type Log struct {
-	Level  string `koanf:"level"`  // debug, info, warn, error
-	Format string `koanf:"format"` // text or json
-}
-
 // Traces configures OpenTelemetry traces over OTLP; without an endpoint there are none.
 type Traces struct {
 	Endpoint    string  `koanf:"endpoint"`
@@ -196,6 +190,6 @@ func defaults() Snapshot {
 			Hold: 10 * time.Second, Request: 15 * time.Second, Unreachable: 10 * time.Second, RetryFor: time.Hour,
 			MaxDrain: 3 * time.Second, Calm: 3 * time.Second, CompareLimit: 1 << 30, Concurrent: 16,
 		},
-		Telemetry: Telemetry{Log: Log{Level: "info", Format: "text"}, Traces: Traces{SampleRatio: -1, Errors: true}},
+		Telemetry: Telemetry{Log: Log{Level: "info", Format: "text", Repeats: 10 * time.Second}, Traces: Traces{SampleRatio: -1, Errors: true}},
 	}
 }

@@ -72,6 +72,7 @@ func (s *Snapshot) validate(file string, root *yaml.Node) Errors {
 		s.validateVirtual(v, &s.VirtualClusters[i], bind)
 	}
 	s.validateNumbers(v)
+	s.validateLog(v)
 	return v.errs
 }
 
@@ -198,12 +199,6 @@ func (s *Snapshot) validateNumbers(v *validator) {
 	}
 	if r := s.Telemetry.Traces.SampleRatio; r != -1 && (r < 0 || r > 1) {
 		v.bad([]string{"telemetry", "traces", "sample_ratio"}, "must be from 0 to 1")
-	}
-	if !slices.Contains([]string{"debug", "info", "warn", "error"}, s.Telemetry.Log.Level) {
-		v.bad([]string{"telemetry", "log", "level"}, "%q is not one of debug, info, warn, error", s.Telemetry.Log.Level)
-	}
-	if !slices.Contains([]string{"text", "json"}, s.Telemetry.Log.Format) {
-		v.bad([]string{"telemetry", "log", "format"}, "%q is not one of text, json", s.Telemetry.Log.Format)
 	}
 	traces, metrics := s.Telemetry.Traces, s.Telemetry.Metrics
 	for signal, to := range map[string]struct{ endpoint, protocol string }{"traces": {traces.Endpoint, traces.Protocol}, "metrics": {metrics.Endpoint, metrics.Protocol}} {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/admin"
+	"github.com/sluice-gateway/sluice/core/audit"
 )
 
 // Prefix is what the paths of the console begin with.
@@ -182,6 +183,7 @@ func (c *Console) write(w http.ResponseWriter, status int, l layout) {
 
 // fail shows an error as a page.
 func (c *Console) fail(w http.ResponseWriter, r *http.Request, err error) {
+	audit.Explain(w, err)
 	status := 500
 	var e *admin.Error
 	if errors.As(err, &e) {

@@ -51,6 +51,7 @@ type Report struct {
 	Topic          string    `json:"topic"`
 	From           string    `json:"from"`
 	To             string    `json:"to"`
+	By             string    `json:"by,omitempty"` // who asked for it
 	Planned        bool      `json:"planned"`
 	Phase          Phase     `json:"phase"`
 	Steps          []Step    `json:"phases"`
@@ -82,18 +83,29 @@ type move struct {
 
 	mu     sync.Mutex
 	report Report
-	gone   bool // a newer edit has taken its place; it ends soon
+	gone   bool   // a newer edit has taken its place; it ends soon
+	goneBy string // who made that edit
 }
 
 // drop ends a move that is not committed; a committed one ends by itself, and nothing that it still
 // has to do is cut short.
-func (m *move) drop() {
+func (m *move) drop(by string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.gone = true
+	m.gone, m.goneBy = true, by
 	if !m.report.Phase.Committed() {
 		m.cancel()
 	}
+}
+
+// asker is who asked for the move, or for its end.
+func (m *move) asker() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.report.Phase == Dropped && m.gone {
+		return m.goneBy
+	}
+	return m.report.By
 }
 
 func (m *move) dropped() bool {

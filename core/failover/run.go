@@ -220,6 +220,7 @@ func (t *task) switchOver(ctx context.Context, c *checked, from, to plugin.Clust
 	}
 	t.enter(Drain)
 	gate.Release(me)
+	t.env.notify(t.move)
 	left := time.NewTimer(time.Until(began.Add(timing.Request)))
 	defer left.Stop()
 	select {

@@ -27,6 +27,9 @@ type Env struct {
 	Placement      plugin.Placement
 	// Tracer traces moves; nil traces none.
 	Tracer *telemetry.Tracer
+	// Notify, if not nil, is told when a move has begun, is committed, and has ended, with who asked for it, or for
+	// its end.
+	Notify func(r Report, by string)
 }
 
 func (e Env) cluster(name string) plugin.Cluster {
@@ -36,6 +39,13 @@ func (e Env) cluster(name string) plugin.Cluster {
 		}
 	}
 	return nil
+}
+
+// notify tells of the phase that a move is in.
+func (e Env) notify(m *move) {
+	if e.Notify != nil {
+		e.Notify(m.Report(), m.asker())
+	}
 }
 
 const (
@@ -117,6 +127,8 @@ type Options struct {
 	Unplanned bool
 	// Atomic makes the moves that this starts commit in one write, or not at all.
 	Atomic bool
+	// By is who asks for the moves.
+	By string
 }
 
 // Apply makes the rules of a virtual cluster current and starts a move for every topic that lives
@@ -172,7 +184,7 @@ func (r *Runner) start(env Env, t *catalog.Topic, to string, g *group, o Options
 		return old, nil
 	}
 	if old != nil {
-		old.drop() // listed until it has ended
+		old.drop(o.By) // listed until it has ended
 	}
 	if to == "" || (to == t.Home && (old == nil || !old.committed())) {
 		return nil, nil
@@ -185,7 +197,7 @@ func (r *Runner) start(env Env, t *catalog.Topic, to string, g *group, o Options
 	}
 	m.report = Report{
 		ID: fmt.Sprintf("%s-%03d", time.Now().UTC().Format("20060102T150405.000"), r.seq), VirtualCluster: env.VirtualCluster, Topic: t.Name,
-		From: t.Home, To: to, Planned: true, Since: time.Now(), PossibleLoss: []Range{},
+		From: t.Home, To: to, By: o.By, Planned: true, Since: time.Now(), PossibleLoss: []Range{},
 	}
 	m.begin(env.Tracer)
 	m.enter(Pending)
@@ -195,6 +207,7 @@ func (r *Runner) start(env Env, t *catalog.Topic, to string, g *group, o Options
 	return m, func() {
 		defer close(m.done)
 		defer cancel()
+		env.notify(m)
 		if old != nil {
 			<-old.done
 		}
@@ -222,7 +235,7 @@ func (r *Runner) run(ctx context.Context, key [2]string, m *move) {
 		}
 		if err.Error() != said {
 			said = err.Error()
-			r.log.Warn("move waits", "virtual_cluster", key[0], "topic", key[1], "to", m.report.To, "reason", err)
+			r.log.WarnContext(m.trace, "move waits", "virtual_cluster", key[0], "topic", key[1], "to", m.report.To, "reason", err)
 		}
 		m.change(func(rep *Report) { rep.Error = err.Error() })
 		m.span.AddEvent("refused", trace.WithAttributes(telemetry.Reason.String(err.Error())))
@@ -251,7 +264,7 @@ func (r *Runner) once(ctx context.Context, env Env, m *move) error {
 	err := (&task{runner: r, env: env, move: m}).attempt(ctx)
 	if err == nil {
 		rep := m.Report()
-		r.log.Info("topic moved", "virtual_cluster", rep.VirtualCluster, "topic", rep.Topic, "from", rep.From, "to", rep.To, "planned", rep.Planned, "pause_ms", rep.PauseMS, "possible_loss", len(rep.PossibleLoss))
+		r.log.InfoContext(m.trace, "topic moved", "virtual_cluster", rep.VirtualCluster, "topic", rep.Topic, "from", rep.From, "to", rep.To, "planned", rep.Planned, "pause_ms", rep.PauseMS, "possible_loss", len(rep.PossibleLoss))
 	}
 	return err
 }
@@ -268,6 +281,7 @@ func (r *Runner) end(key [2]string, m *move, p Phase, err error) {
 	rep := m.Report()
 	m.end(rep)
 	r.mu.Lock()
+	env := r.envs[key[0]]
 	if r.current[key] == m {
 		delete(r.current, key)
 	}
@@ -278,6 +292,7 @@ func (r *Runner) end(key [2]string, m *move, p Phase, err error) {
 		forget, r.past = r.past[:n], slices.Clone(r.past[n:])
 	}
 	r.mu.Unlock()
+	env.notify(m)
 	if p == Done {
 		r.store(rep)
 	}

@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/admin"
+	"github.com/sluice-gateway/sluice/core/audit"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/console"
 	"github.com/sluice-gateway/sluice/core/plugin"
@@ -56,11 +58,12 @@ func newAdmin(g *Gateway, addr string) (*httpAPI, error) {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, 404, "no "+r.Method+" "+r.URL.Path+"; see README, Admin API")
 	})
-	a.server = &http.Server{Handler: sameSite(mux), ReadHeaderTimeout: 10 * time.Second}
+	log := g.logs.Logger("admin")
+	a.server = &http.Server{Handler: a.audited(sameSite(mux)), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	a.server.RegisterOnShutdown(pages.Close)
 	go func() {
 		if err := a.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			g.log.Error("admin API ended", "error", err)
+			log.Error("admin API ended", "error", err)
 		}
 	}()
 	return a, nil
@@ -156,6 +159,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 }
 
 func fail(w http.ResponseWriter, status int, message string) {
+	audit.Explain(w, errors.New(message))
 	writeJSON(w, status, map[string]string{"message": message})
 }
 

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sluice-gateway/sluice/core/audit"
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/failover"
@@ -41,21 +42,14 @@ func (g *Gateway) apply(ctx context.Context, snap *config.Snapshot, o failover.O
 	if err != nil {
 		return err
 	}
-	tracer, err := g.openTraces(ctx, snap)
-	if err != nil {
-		return err
-	}
-	exporter, err := g.openExport(ctx, snap)
-	if err != nil {
-		g.closeTraces(tracer)
-		return err
-	}
+	tracer, exporter, record := g.tracer, g.exporter, g.audit.Load()
 	built := map[string]*runtime{}
 	undo := func(err error) error {
 		g.closeTraces(tracer)
 		if exporter != g.exporter {
 			g.closing.Go(func() { g.closeExport(exporter) })
 		}
+		g.closeAudit(record)
 		for _, rt := range built {
 			rt.close()
 		}
@@ -63,6 +57,15 @@ func (g *Gateway) apply(ctx context.Context, snap *config.Snapshot, o failover.O
 			_ = c.Close()
 		}
 		return err
+	}
+	if tracer, err = g.openTraces(ctx, snap); err != nil {
+		return undo(err)
+	}
+	if exporter, err = g.openExport(ctx, snap); err != nil {
+		return undo(err)
+	}
+	if record, err = g.openAudit(snap); err != nil {
+		return undo(err)
 	}
 	// Clusters that answer at once tell their versions before clients ask for them.
 	await(ctx, opened)
@@ -101,7 +104,10 @@ func (g *Gateway) apply(ctx context.Context, snap *config.Snapshot, o failover.O
 	}
 	g.closeAdmin(g.useAdmin(admin))
 	g.memory.SetLimit(memoryLimit(snap))
+	last := g.Snapshot()
 	before := g.swap(snap, clusters, built)
+	g.useLog(last, snap)
+	g.inForce(ctx, record)
 	g.mu.Lock()
 	old := g.tracer
 	g.tracer = tracer
@@ -169,7 +175,7 @@ func (g *Gateway) openClusters(snap *config.Snapshot) (all map[string]*upstream.
 			}
 		}
 		full, _ := snap.Cluster(cfg.Name)
-		c, err := upstream.NewCluster(*full, g.catalog, g.log, g.pool, snap.Limits.FrameBytes)
+		c, err := upstream.NewCluster(*full, g.catalog, g.logs.Logger("upstream"), g.pool, snap.Limits.FrameBytes)
 		if err != nil {
 			for _, o := range opened {
 				_ = o.Close()
@@ -208,7 +214,7 @@ func (g *Gateway) listen(snap *config.Snapshot, built map[string]*runtime, gates
 			rt.refs = 1
 			v = &virtual{name: vc.Name, gates: gates[vc.Name], current: rt}
 			v.server = server.New(v, server.Options{
-				Pool: g.pool, Memory: g.memory, Log: g.log, TLS: func() *tls.Config { return v.runtime().tls },
+				Pool: g.pool, Memory: g.memory, Log: g.logs.Logger("server"), TLS: func() *tls.Config { return v.runtime().tls },
 				Route: func(name string) (string, int32, bool) {
 					now := v.runtime()
 					return now.listen.Route(now.clusters, name)
@@ -220,6 +226,9 @@ func (g *Gateway) listen(snap *config.Snapshot, built map[string]*runtime, gates
 				_ = v.server.Close()
 			}
 			return fmt.Errorf("virtual cluster %q: %w", vc.Name, err)
+		}
+		if fresh {
+			g.log.Info("listening", "virtual_cluster", vc.Name, "bootstrap", vc.Listen.Bootstrap)
 		}
 		g.mu.Lock()
 		g.virtual[vc.Name] = v
@@ -293,6 +302,7 @@ func (g *Gateway) move(ctx context.Context, snap *config.Snapshot, before map[st
 			return err
 		}
 		mine := o
+		mine.By = audit.Of(ctx).User
 		if o.Edited == nil {
 			old := before[vc.Name]
 			mine.Edited = func(topic string) bool {
@@ -307,14 +317,14 @@ func (g *Gateway) move(ctx context.Context, snap *config.Snapshot, before map[st
 	if err := g.catalog.SetValue(ctx, catalog.KindConfig, "revision", snap.Revision); err != nil {
 		return err
 	}
-	g.log.Info("configuration in force", "revision", snap.Revision, "file", snap.Path)
+	g.logs.Logger("config").Info("configuration in force", "revision", snap.Revision, "file", snap.Path)
 	return nil
 }
 
 func (g *Gateway) failoverEnv(rt *runtime) failover.Env {
 	return failover.Env{
 		VirtualCluster: rt.env.VirtualCluster, Catalog: rt.env.Catalog, Gates: rt.env.Gates,
-		Clusters: rt.env.Clusters, Placement: rt.chain.Placement(), Tracer: rt.server.Tracer,
+		Clusters: rt.env.Clusters, Placement: rt.chain.Placement(), Tracer: rt.server.Tracer, Notify: g.moved,
 	}
 }
 

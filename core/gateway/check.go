@@ -3,11 +3,11 @@ package gateway
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/logging"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/upstream"
 	"github.com/sluice-gateway/sluice/core/wire"
@@ -42,7 +42,7 @@ func Check(ctx context.Context, path string, specs []plugin.Spec) ([]CheckedChai
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{opts: Options{Specs: specs}, log: slog.New(slog.NewTextHandler(io.Discard, nil)), catalog: cat, costs: map[[2]string]*plugin.Cost{}}
+	g := &Gateway{opts: Options{Specs: specs}, logs: logging.Into(slog.DiscardHandler, logSettings(snap.Telemetry.Log)), catalog: cat, costs: map[[2]string]*plugin.Cost{}}
 	clusters := map[string]*upstream.Cluster{}
 	for _, c := range snap.Clusters {
 		clusters[c.Name] = upstream.Unwatched(c, cat, &wire.Buffers{})

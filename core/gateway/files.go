@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/sluice-gateway/sluice/core/audit"
 	"github.com/sluice-gateway/sluice/core/failover"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -26,7 +27,7 @@ func (g *Gateway) watchFiles(ctx context.Context) {
 		g.refreshCertificates()
 		if changed := g.changedFiles(seen, tried); changed != "" {
 			g.log.Info("a file has changed: the interceptors that use it are built anew", "file", changed)
-			g.rebuild(ctx)
+			g.rebuild(ctx, changed)
 		}
 	}
 }
@@ -56,8 +57,9 @@ func (g *Gateway) changedFiles(seen, tried map[string]plugin.Stamp) (changed str
 }
 
 // rebuild applies the snapshot in force again. On an error everything stays as it is.
-func (g *Gateway) rebuild(ctx context.Context) {
-	err := g.apply(ctx, g.Snapshot(), failover.Options{})
+func (g *Gateway) rebuild(ctx context.Context, changed string) {
+	e := &audit.Entry{Time: time.Now(), Action: "reload_file", Actor: byHand, File: changed}
+	err := g.apply(audit.With(ctx, e), g.Snapshot(), failover.Options{})
 	g.mu.Lock()
 	g.reload = reloadResult{At: time.Now()}
 	if err != nil {
@@ -65,6 +67,7 @@ func (g *Gateway) rebuild(ctx context.Context) {
 	}
 	g.mu.Unlock()
 	if err != nil {
+		g.refused(e, 0, err)
 		g.log.Error("the changed file is not used, what was built before stays in force", "error", err)
 	}
 }

@@ -7,16 +7,17 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"os"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/admin"
+	"github.com/sluice-gateway/sluice/core/audit"
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/core/logging"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/server"
 	"github.com/sluice-gateway/sluice/core/state"
@@ -31,7 +32,9 @@ type Options struct {
 	Path string
 	// Specs are the types of interceptors that chains may name.
 	Specs []plugin.Spec
-	Log   *slog.Logger
+	// Log is where the log goes; nil is standard error, in the format that the file says. The levels are those of
+	// the file.
+	Log *slog.Logger
 }
 
 // tracesWait is how long the last spans are waited for.
@@ -40,7 +43,10 @@ const tracesWait = 5 * time.Second
 // Gateway is a running gateway.
 type Gateway struct {
 	opts    Options
-	log     *slog.Logger
+	logs    *logging.Log
+	log     *slog.Logger // of the component gateway
+	audit   atomic.Pointer[audit.Log]
+	access  atomic.Pointer[logging.Queue] // nil until it is asked for
 	store   *state.File
 	catalog *catalog.Catalog
 	ids     *state.ProducerIDs
@@ -85,12 +91,13 @@ func Start(ctx context.Context, o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
+	logs := openLog(o, snap.Telemetry.Log)
 	store, err := state.Open(snap.State.Dir)
 	if err != nil {
 		return nil, err
 	}
 	g := &Gateway{
-		opts: o, log: o.Log, store: store, pool: &wire.Buffers{}, started: time.Now(),
+		opts: o, logs: logs, log: logs.Logger("gateway"), store: store, pool: &wire.Buffers{}, started: time.Now(),
 		clusters: map[string]*upstream.Cluster{}, virtual: map[string]*virtual{}, deletes: map[[2]string]*pendingDelete{},
 		watcher: config.NewWatcher(o.Path), table: newMetricTable(), costs: map[[2]string]*plugin.Cost{}, topicsEdited: make(chan struct{}, 1),
 	}
@@ -108,14 +115,18 @@ func Start(ctx context.Context, o Options) (*Gateway, error) {
 		return fail(err)
 	}
 	g.memory = server.NewMemory(memoryLimit(snap))
-	g.runner = failover.NewRunner(g.catalog, snap.Failover, g.log)
+	g.runner = failover.NewRunner(g.catalog, snap.Failover, logs.Logger("failover"))
 	var revision string
 	if _, err := g.catalog.Value(catalog.KindConfig, "revision", &revision); err != nil {
 		return fail(err)
 	}
 	// A file that the store has not seen is an edit made now.
 	edited := func(string) bool { return revision != snap.Revision }
-	if err := g.apply(ctx, snap, failover.Options{Edited: edited}); err != nil {
+	began := &audit.Entry{Time: g.started, Action: "start", Actor: itself, Before: revision, After: snap.Revision}
+	if revision != snap.Revision {
+		began.Actor = byHand
+	}
+	if err := g.apply(audit.With(ctx, began), snap, failover.Options{Edited: edited}); err != nil {
 		return fail(err)
 	}
 	return g, nil
@@ -152,9 +163,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	})
 	wg.Go(func() { g.watchFiles(ctx) })
 	wg.Go(func() { g.watchTopics(ctx) })
-	err := g.watcher.Run(ctx, g.Snapshot().Source, func(source []byte) {
-		_ = g.ApplySource(ctx, source, failover.Options{})
-	})
+	err := g.watcher.Run(ctx, g.Snapshot().Source, func(source []byte) { g.editedByHand(ctx, source) })
 	wg.Wait()
 	return err
 }
@@ -172,7 +181,8 @@ func (g *Gateway) Snapshot() *config.Snapshot {
 // ApplySource makes another content of the file current. On an error the old configuration stays.
 func (g *Gateway) ApplySource(ctx context.Context, source []byte, o failover.Options) error {
 	snap, err := config.Parse(g.opts.Path, source)
-	if err == nil && (snap.Revision != g.Snapshot().Revision || o.Edited != nil) {
+	if before := g.Snapshot(); err == nil && (snap.Revision != before.Revision || o.Edited != nil) {
+		describe(ctx, before, snap)
 		err = g.apply(ctx, snap, o)
 	}
 	g.mu.Lock()
@@ -182,7 +192,7 @@ func (g *Gateway) ApplySource(ctx context.Context, source []byte, o failover.Opt
 	}
 	g.mu.Unlock()
 	if err != nil {
-		g.log.Error("configuration not applied, the old one stays in force", "error", err)
+		g.logs.Logger("config").Error("configuration not applied, the old one stays in force", "error", err)
 		return err
 	}
 	return nil
@@ -201,16 +211,20 @@ func (g *Gateway) Close() error {
 	if g.runner != nil {
 		errs = append(errs, g.runner.Close())
 	}
+	errs = append(errs, g.endAudit()) // while there are clusters
 	for _, v := range g.virtual {
 		v.retire()
 	}
 	for _, c := range g.clusters {
 		errs = append(errs, c.Close())
 	}
+	g.access.Load().Close()
 	ctx, cancel := context.WithTimeout(context.Background(), tracesWait)
 	defer cancel()
-	defer g.closing.Wait()
-	return errors.Join(append(errs, g.tracer.Close(ctx), g.store.Close())...)
+	errs = append(errs, g.tracer.Close(ctx), g.store.Close())
+	g.closing.Wait()
+	g.logs.Close()
+	return errors.Join(errs...)
 }
 
 // AdminAddr is where the admin API listens, or nil.
@@ -221,17 +235,6 @@ func (g *Gateway) AdminAddr() net.Addr {
 		return nil
 	}
 	return g.admin.listener.Addr()
-}
-
-// NewLog makes the log that the configuration asks for.
-func NewLog(l config.Log) *slog.Logger {
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(l.Level))
-	o := &slog.HandlerOptions{Level: level}
-	if l.Format == "json" {
-		return slog.New(slog.NewJSONHandler(os.Stderr, o))
-	}
-	return slog.New(slog.NewTextHandler(os.Stderr, o))
 }
 
 // Moves lists running, pending and past moves, oldest first.

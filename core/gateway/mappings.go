@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/admin"
+	"github.com/sluice-gateway/sluice/core/audit"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/failover"
 )
@@ -136,6 +137,7 @@ func (a *httpAPI) setMapping(w http.ResponseWriter, r *http.Request) {
 		fail(w, 400, fmt.Sprintf("no cluster %q; the file names %v", m.ClusterID, names))
 		return
 	}
+	about(r.Context(), v.name, topic)
 	edits := p.SetHome(topic, c.Name, m.TopicName)
 	a.g.cancelDelete(v.name, topic)
 	if !a.edit(w, r, edits, failover.Options{Edited: func(t string) bool { return t == topic }}) {
@@ -163,6 +165,7 @@ func (g *Gateway) editFile(ctx context.Context, revision string, edits []config.
 	g.editing.Lock()
 	defer g.editing.Unlock()
 	before := g.Snapshot()
+	audit.Of(ctx).Before = before.Revision
 	if revision != "" && revision != before.Revision {
 		return &admin.Error{Status: http.StatusPreconditionFailed, Message: fmt.Sprintf("somebody has edited the file meanwhile: revision %s is in force, not %s; look at it, then try again", before.Revision, revision)}
 	}
@@ -170,9 +173,11 @@ func (g *Gateway) editFile(ctx context.Context, revision string, edits []config.
 	if err != nil {
 		return err
 	}
-	if _, err := config.Parse(before.Path, after); err != nil {
+	next, err := config.Parse(before.Path, after)
+	if err != nil {
 		return err
 	}
+	describe(ctx, before, next)
 	if len(edits) > 0 {
 		if err := config.WriteFile(before.Path, before.Source, after); err != nil {
 			return err
@@ -226,16 +231,22 @@ func (a *httpAPI) deleteMapping(w http.ResponseWriter, r *http.Request) {
 		fail(w, 404, "topic "+topic+" has no mapping")
 		return
 	}
+	about(r.Context(), v.name, topic)
+	asked := audit.Of(r.Context()).Actor
 	grace := a.g.Snapshot().Admin.DeleteGrace
 	var run func()
 	run = func() {
 		rt := v.runtime()
-		err := a.g.EditFile(context.Background(), rt.chain.Placement().SetHome(topic, "none", ""), failover.Options{})
+		e := &audit.Entry{Time: time.Now(), Action: "delete_mapping", Actor: asked}
+		ctx := audit.With(context.Background(), e)
+		about(ctx, v.name, topic)
+		err := a.g.EditFile(ctx, rt.chain.Placement().SetHome(topic, "none", ""), failover.Options{})
 		switch {
 		case errors.Is(err, config.ErrChanged):
 			// Somebody edits the file just now: what they decide of the topic cancels this.
 			a.g.announceDelete(v.name, topic, time.Second, run)
 		case err != nil:
+			a.g.refused(e, 0, err)
 			a.g.log.Error("mapping not deleted", "virtual_cluster", v.name, "topic", topic, "error", err)
 		}
 	}
@@ -288,7 +299,7 @@ func (g *Gateway) cancelDeletes(vc string, edited func(string) bool) {
 
 // createTopic creates a topic as CreateTopics would; one that exists is fine.
 func (a *httpAPI) createTopic(w http.ResponseWriter, r *http.Request) {
-	_, rt, p := a.placement(w, r.PathValue("tenant"))
+	v, rt, p := a.placement(w, r.PathValue("tenant"))
 	if p == nil {
 		return
 	}
@@ -299,6 +310,7 @@ func (a *httpAPI) createTopic(w http.ResponseWriter, r *http.Request) {
 		fail(w, 400, `send {"name": "my-topic"}`)
 		return
 	}
+	about(r.Context(), v.name, body.Name)
 	c, ok := p.(interface {
 		Create(ctx context.Context, topic string) error
 	})

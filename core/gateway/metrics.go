@@ -42,6 +42,7 @@ type metricTable struct {
 	guestSwaps, guestFailedSwaps                                      telemetry.Metric
 	guestMemory, guestInstances, guestDropped, revision, reloaded, ok telemetry.Metric
 	memory, memoryLimit, started                                      telemetry.Metric
+	accessDropped, auditDropped, auditWaiting                         telemetry.Metric
 }
 
 func newMetricTable() *metricTable {
@@ -101,6 +102,9 @@ func newMetricTable() *metricTable {
 		ok:             gauge("config.last_reload.successful", "", "1 if the last change of the file was applied, 0 if it was refused."),
 		memory:         gauge("request.memory", "By", "Bytes of requests that are not answered yet; past the limit, sessions that hold a Produce stop reading."),
 		memoryLimit:    gauge("request.memory.limit", "By", "limits.process_bytes, or what it is by default."),
+		accessDropped:  counter("access_log.dropped.lines", "", "Lines of the access log that were dropped, since they came faster than they could be written."),
+		auditDropped:   counter("audit_log.dropped.entries", "", "Entries of the audit log that were dropped, since their file or topic has failed for long."),
+		auditWaiting:   gauge("audit_log.waiting.entries", "", "Entries of the audit log that are not written yet."),
 		started:        gauge("start.time", "s", "When the gateway started, as Unix time."),
 
 		interceptorFailures: counter("interceptor.failures", "", "Errors of requests that came from an interceptor and not from below it, panics included.", byVirtualCluster, byInterceptor),
@@ -145,6 +149,9 @@ func (g *Gateway) collect() []telemetry.Sample {
 	c.add(&t.started, unix(g.started))
 	c.add(&t.memory, float64(g.memory.Used()))
 	c.add(&t.memoryLimit, float64(g.memory.Limit()))
+	c.add(&t.accessDropped, float64(g.access.Load().Dropped()))
+	c.add(&t.auditDropped, float64(g.audit.Load().Dropped()))
+	c.add(&t.auditWaiting, float64(g.audit.Load().Waiting()))
 	for _, cfg := range snap.Clusters {
 		if k := clusters[cfg.Name]; k != nil {
 			c.add(&t.reachable, flag(k.Reachable()), cfg.Name)

@@ -277,6 +277,7 @@ func (o operator) Start(ctx context.Context, revision string, m admin.Move) (adm
 	if err != nil {
 		return admin.Started{}, err
 	}
+	about(ctx, m.VirtualCluster, m.Topics...)
 	p := rt.chain.Placement()
 	var edits []config.Edit
 	if m.From != "" {
@@ -308,6 +309,7 @@ func (o operator) Abort(ctx context.Context, revision, id string) (failover.Repo
 		return all[i], true
 	}
 	rep, ok := find()
+	about(ctx, rep.VirtualCluster, rep.Topic)
 	switch {
 	case !ok:
 		return rep, &admin.Error{Status: http.StatusNotFound, Message: "no move " + id}
@@ -393,6 +395,7 @@ func (o operator) Capture(ctx context.Context, vc string, c admin.Capture) ([]ad
 	if err != nil {
 		return nil, err
 	}
+	about(ctx, v.name)
 	var list []kmsg.Key
 	for _, name := range c.APIs {
 		key, ok := kafka.KeyOf(name)

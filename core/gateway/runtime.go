@@ -120,7 +120,7 @@ func (g *Gateway) build(ctx context.Context, snap *config.Snapshot, vc *config.V
 	var list []*upstream.Cluster
 	rt.env = plugin.Env{
 		VirtualCluster: vc.Name, Catalog: g.catalog.Virtual(vc.Name), Gates: gates,
-		ProducerIDs: g.ids, Timing: snap.Failover, Log: g.log.With("virtual_cluster", vc.Name),
+		ProducerIDs: g.ids, Timing: snap.Failover,
 	}
 	for _, c := range spans {
 		list = append(list, clusters[c.Name])
@@ -133,7 +133,9 @@ func (g *Gateway) build(ctx context.Context, snap *config.Snapshot, vc *config.V
 	var errs config.Errors
 	for _, entry := range vc.Chain {
 		spec := g.spec(entry.Type)
-		i, err := spec.New(ctx, rt.env, entry.Section)
+		env := rt.env
+		env.Log = g.logs.Logger(entry.Type).With("virtual_cluster", vc.Name)
+		i, err := spec.New(ctx, env, entry.Section)
 		var positioned config.Errors
 		switch {
 		case errors.As(err, &positioned):
@@ -164,6 +166,7 @@ func (g *Gateway) build(ctx context.Context, snap *config.Snapshot, vc *config.V
 	}
 	rt.chain = chain
 	rt.server.Chain, rt.server.End, rt.server.Limits, rt.server.Tracer, rt.server.Owner = chain, end, snap.Limits, tracer, rt
+	rt.server.Access = g.openAccess(snap)
 	rt.server.TopicName = func(id [16]byte) string {
 		if t := rt.env.Catalog.ByID(id); t != nil {
 			return t.Name

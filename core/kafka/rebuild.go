@@ -106,3 +106,18 @@ func appendBytes(dst, b []byte) []byte {
 	}
 	return append(binary.AppendVarint(dst, int64(len(b))), b...)
 }
+
+// NewBatch returns a batch of records that come from no idempotent producer, uncompressed.
+func NewBatch(records []Record) (Batch, error) {
+	if len(records) == 0 {
+		return nil, ErrNoRecords
+	}
+	b := make(Batch, BatchHeader)
+	b[16] = 2 // the format
+	b.SetLeaderEpoch(-1)
+	binary.BigEndian.PutUint64(b[27:], uint64(records[0].Timestamp))
+	for i := 43; i < 57; i++ { // producer id, epoch and sequence
+		b[i] = 0xff
+	}
+	return Rebuild(b, records, CloseGaps)
+}

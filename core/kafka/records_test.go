@@ -131,3 +131,18 @@ func BenchmarkRecords(b *testing.B) {
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/500, "ns/record")
 	})
 }
+
+// TestANewBatch is one that a broker takes, with the records that it was given.
+func TestANewBatch(t *testing.T) {
+	b, err := NewBatch([]Record{{Timestamp: 7, Value: []byte("one")}, {Timestamp: 9, Key: []byte("k")}})
+	if err != nil || !b.ValidCRC() || b.ProducerID() != -1 || b.ProducerEpoch() != -1 || b.LeaderEpoch() != -1 || b.LastOffset() != 1 || b.MaxTimestamp() != 9 || b.Attributes() != 0 {
+		t.Errorf("%v %v", err, b)
+	}
+	got, err := Records(b)
+	if want := []Record{{Timestamp: 7, Value: []byte("one")}, {Offset: 1, Timestamp: 9, Key: []byte("k")}}; err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v %+v", err, got)
+	}
+	if _, err := NewBatch(nil); !errors.Is(err, ErrNoRecords) {
+		t.Error(err)
+	}
+}

@@ -36,6 +36,8 @@ type Runtime struct {
 	Limits   config.Limits
 	// Tracer traces requests; nil traces none.
 	Tracer *telemetry.Tracer
+	// Access logs requests; nil logs none.
+	Access *Access
 	// TopicName is the name of a topic given by id, "" if nobody knows it.
 	TopicName func(id [16]byte) string
 	// Owner is for the Virtual that made the runtime.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/kafka"
@@ -258,10 +259,10 @@ func (s *session) start(frame []byte, more bool, pending *server) error {
 	switch {
 	case err != nil: // a version of the future
 		sl.version = 0
-		s.answer(sl, versions.Unsupported())
+		s.answerNow(sl, h, body, versions.Unsupported())
 		return nil
 	case h.Key == kmsg.ApiVersions:
-		s.answer(sl, versions.Answer(s.shared, h.Version, body))
+		s.answerNow(sl, h, body, versions.Answer(s.shared, h.Version, body))
 		return nil
 	case !versions.Offers(h.Key, h.Version):
 		s.answer(sl, nil)
@@ -269,7 +270,7 @@ func (s *session) start(frame []byte, more bool, pending *server) error {
 	case h.Key == kmsg.Fetch:
 		full, refused, err := s.endFetchSession(sl, body)
 		if err != nil || refused != nil {
-			s.answer(sl, refused)
+			s.answerNow(sl, h, body, refused)
 			return err
 		}
 		body = full
@@ -278,7 +279,7 @@ func (s *session) start(frame []byte, more bool, pending *server) error {
 		s.fill(&sl.req, &sl.body, h, body, seq, sl.arrived)
 		sl.req.Clock, sl.clock = &sl.own, &sl.own
 		pending.end = rt.End
-		rt.End.Start(s.trace(rt, &sl.req), &sl.req, false, sl.finish)
+		rt.End.Start(s.trace(rt, &sl.req, sl), &sl.req, false, sl.finish)
 		return nil
 	}
 	own := &struct {
@@ -308,6 +309,15 @@ func (s *session) start(frame []byte, more bool, pending *server) error {
 	return nil
 }
 
+// answerNow answers a request that does not go down the chain.
+func (s *session) answerNow(sl *slot, h kafka.Header, body []byte, resp *plugin.Response) {
+	if sl.rt.Access != nil && resp != nil {
+		s.fill(&sl.req, &sl.body, h, body, 0, sl.arrived)
+		s.told(&sl.req, sl, resp, nil)
+	}
+	s.answer(sl, resp)
+}
+
 func isUnsupported(err error) bool {
 	var unsupported *kafka.UnsupportedError
 	return errors.As(err, &unsupported)
@@ -322,7 +332,7 @@ func (s *session) fill(req *plugin.Request, b *kafka.RequestBody, h kafka.Header
 // handle runs a request down the chain.
 func (s *session) handle(rt *Runtime, req *plugin.Request, sl *slot) {
 	defer req.Queued()
-	resp, err := plugin.Protect(s.trace(rt, req), req, rt.Chain.Row(req.Key))
+	resp, err := plugin.Protect(s.trace(rt, req, sl), req, rt.Chain.Row(req.Key))
 	s.finish(req, sl, resp, err)
 }
 
@@ -332,14 +342,14 @@ func (s *session) finish(req *plugin.Request, sl *slot, resp *plugin.Response, e
 	if err != nil {
 		defer plugin.Settle(err)
 		if s.ctx.Err() != nil || errors.Is(err, plugin.ErrClientGone) || silent || plugin.Closes(err) {
-			s.traced(req, sl, nil, err)
+			s.told(req, sl, nil, err)
 			s.close(err) // a failed acks=0 produce has no other way to be told
 			s.answer(sl, nil)
 			return
 		}
 		var worse error
 		if resp, worse = s.failure(req, err); worse != nil {
-			s.traced(req, sl, nil, worse)
+			s.told(req, sl, nil, worse)
 			s.close(worse)
 			s.answer(sl, nil)
 			return
@@ -348,7 +358,7 @@ func (s *session) finish(req *plugin.Request, sl *slot, resp *plugin.Response, e
 	if silent {
 		resp = nil
 	}
-	s.traced(req, sl, resp, err)
+	s.told(req, sl, resp, err)
 	s.captured(req, resp)
 	s.answer(sl, resp)
 }
@@ -368,11 +378,12 @@ func (s *session) failure(req *plugin.Request, err error) (*plugin.Response, err
 		return nil, err
 	}
 	var panicked *plugin.PanicError
+	ctx := trace.ContextWithSpanContext(s.ctx, req.Trace.Context())
 	log := s.server.log.With("client", s.conn.RemoteAddr().String(), "client_id", req.ClientID, "api", kmsg.NameForKey(int16(req.Key)))
 	if errors.As(err, &panicked) {
-		log.Error("request failed", "error", err)
+		log.ErrorContext(ctx, "request failed", "error", err)
 	} else {
-		log.Debug("request failed", "error", err)
+		log.DebugContext(ctx, "request failed", "error", err)
 	}
 	api, _ := kafka.Lookup(req.Key)
 	return plugin.Fail(req, api.OnFailure, "")
@@ -407,6 +418,7 @@ func (s *session) answer(sl *slot, resp *plugin.Response) {
 				end = true
 			}
 		}
+		head.log()
 		if alive {
 			s.leaves(head, now)
 			// A large request is written without a copy: only a broker's answer says that it is out.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"log/slog"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -25,10 +26,12 @@ type slot struct {
 	// From the arrival to the answer, which may wait for those before it, and the parts of it that are not the gateway's.
 	ready, held, upstream time.Duration
 
-	code  int16 // the first error code of the answer, if it is known
-	done  bool
-	resp  *plugin.Response // nil: nothing is written
-	fetch fetchAnswer
+	code   int16        // the first error code of the answer, if it is known
+	logged bool         // the access log shows it, whatever comes of it
+	line   *slog.Record // of the access log; nil: none
+	done   bool
+	resp   *plugin.Response // nil: nothing is written
+	fetch  fetchAnswer
 
 	// Of requests that pass through; others have memory of their own, which interceptors may keep.
 	req    plugin.Request
@@ -62,14 +65,14 @@ func (s *Server) slot(ss *session, rt *Runtime, h kafka.Header, frame []byte) *s
 		}
 	}
 	sl.session, sl.rt, sl.key, sl.version, sl.corr, sl.frame, sl.arrived = ss, rt, h.Key, h.Version, h.CorrelationID, frame, time.Now()
-	sl.size, sl.out, sl.code, sl.clock, sl.own = len(frame), 0, 0, nil, plugin.Clock{}
+	sl.size, sl.out, sl.code, sl.logged, sl.clock, sl.own = len(frame), 0, 0, rt.Access.samples(), nil, plugin.Clock{}
 	return sl
 }
 
 // recycle gives a slot back whose answer is written, or never will be.
 func (s *Server) recycle(sl *slot) {
 	s.virtual.Release(sl.rt)
-	sl.session, sl.rt, sl.frame, sl.resp, sl.done = nil, nil, nil, nil, false
+	sl.session, sl.rt, sl.frame, sl.resp, sl.line, sl.done = nil, nil, nil, nil, nil, false
 	sl.req, sl.fetch = plugin.Request{}, fetchAnswer{}
 	sl.body.Reset(0, 0, nil)
 	s.slots.Put(sl)

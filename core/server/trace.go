@@ -22,12 +22,15 @@ const (
 	mostRecords = 128
 )
 
-// trace begins the trace of a request.
-func (s *session) trace(rt *Runtime, req *plugin.Request) context.Context {
-	if rt.Tracer == nil {
+// trace begins the trace of a request, or at least notes where the time goes of one that the access log will show.
+func (s *session) trace(rt *Runtime, req *plugin.Request, sl *slot) context.Context {
+	if rt.Tracer == nil && !sl.logged {
 		return s.ctx
 	}
 	ctx, t := rt.Tracer.Request(s.ctx, kmsg.NameForKey(int16(req.Key)), req.Arrived)
+	if t == nil && sl.logged {
+		t = telemetry.Watch()
+	}
 	req.Trace = t
 	if req.Key == kmsg.Produce && t.Sampled() {
 		t.Linked(contexts(req.Body))
@@ -81,11 +84,34 @@ func (c carrier) Get(key string) string {
 func (carrier) Set(string, string) {}
 func (carrier) Keys() []string     { return nil }
 
-// traced sends the trace of a request, if it is one to be sent. It is called before the answer is queued: from
-// then on the memory of both may be used again.
-func (s *session) traced(req *plugin.Request, sl *slot, resp *plugin.Response, err error) {
-	t := req.Trace
-	if t == nil {
+// facts is what a request's trace and its line in the access log tell of it.
+type facts struct {
+	code            int16
+	in, out         int // bytes
+	topics          []string
+	group, software string
+}
+
+func (s *session) facts(req *plugin.Request, sl *slot, resp *plugin.Response, code int16) *facts {
+	f := &facts{code: code, in: sl.size}
+	f.topics, f.group = req.Body.Subjects(mostTopics, sl.rt.TopicName)
+	if resp != nil {
+		f.out = resp.Body.Size()
+	}
+	if software := s.shared.Software.Load(); software != nil {
+		f.software = *software
+	}
+	return f
+}
+
+// told sends the trace of a request, and prepares its line of the access log, if there are to be any. It is called
+// before the answer is queued: from then on the memory of both may be used again.
+func (s *session) told(req *plugin.Request, sl *slot, resp *plugin.Response, err error) {
+	t, a := req.Trace, sl.rt.Access
+	if t == nil && a == nil {
+		return
+	}
+	if t == nil && !sl.logged && !a.errors {
 		return
 	}
 	var code int16
@@ -93,26 +119,37 @@ func (s *session) traced(req *plugin.Request, sl *slot, resp *plugin.Response, e
 		code = resp.Body.ErrorCode()
 	}
 	left := s.ctx.Err() != nil || errors.Is(err, plugin.ErrClientGone)
-	if !t.Wanted(code != 0 || (err != nil && !left), patience(req)) {
+	failed := code != 0 || (err != nil && !left)
+	traced, logged := t.Wanted(failed, patience(req)), a.wants(sl.logged, failed)
+	if !traced && !logged {
 		return
 	}
-	topics, group := req.Body.Subjects(mostTopics, sl.rt.TopicName)
+	f := s.facts(req, sl, resp, code)
+	if logged {
+		sl.line = s.line(req, f, err)
+	}
+	if traced {
+		t.End(err, kafka.ErrorName(code), s.attributes(req, f, resp != nil)...)
+	}
+}
+
+func (s *session) attributes(req *plugin.Request, f *facts, answered bool) []attribute.KeyValue {
 	attrs := append(telemetry.Peer(s.conn.RemoteAddr()),
 		telemetry.ClientID.String(req.ClientID), telemetry.VirtualCluster.String(s.shared.VirtualCluster), telemetry.APIKey.Int(int(req.Key)),
-		telemetry.APIVersion.Int(int(req.Version)), telemetry.RequestSize.Int(sl.size), telemetry.ErrorCode.Int(int(code)))
+		telemetry.APIVersion.Int(int(req.Version)), telemetry.RequestSize.Int(f.in), telemetry.ErrorCode.Int(int(f.code)))
 	if kind := operation(req.Key); kind != "" {
 		attrs = append(attrs, telemetry.OperationType.String(kind))
 	}
-	if resp != nil {
-		attrs = append(attrs, telemetry.ResponseSize.Int(resp.Body.Size()))
+	if answered {
+		attrs = append(attrs, telemetry.ResponseSize.Int(f.out))
 	}
-	if software := s.shared.Software.Load(); software != nil {
-		attrs = append(attrs, telemetry.Software.String(*software))
+	if f.software != "" {
+		attrs = append(attrs, telemetry.Software.String(f.software))
 	}
-	if group != "" {
-		attrs = append(attrs, telemetry.ConsumerGroup.String(group))
+	if f.group != "" {
+		attrs = append(attrs, telemetry.ConsumerGroup.String(f.group))
 	}
-	t.End(err, kafka.ErrorName(code), append(attrs, destination(req.Body, topics)...)...)
+	return append(attrs, destination(req.Body, f.topics)...)
 }
 
 // destination names the topics of a request, and the partition of one that has a single one.

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -23,8 +24,10 @@ type Trace struct {
 
 	mu     sync.Mutex
 	events []event
-	trips  []*Trip // of a request that is watched
+	trips  []*Trip // that have ended
 	first  Trip
+	held   time.Duration
+	until  time.Time // the end of the last wait that is counted in held
 	used   bool
 }
 
@@ -51,6 +54,50 @@ func (t *Tracer) Request(ctx context.Context, name string, arrived time.Time) (c
 	return ctx, r
 }
 
+// Watch notes where the time of a request goes that is not traced.
+func Watch() *Trace { return &Trace{} }
+
+// Context is that of the request's span, not valid if it has none.
+func (t *Trace) Context() trace.SpanContext {
+	if t == nil || t.span == nil {
+		return trace.SpanContext{}
+	}
+	return t.span.SpanContext()
+}
+
+// Waited is for how long the request, or a part of it, was held.
+func (t *Trace) Waited() time.Duration {
+	if t == nil {
+		return 0
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.held
+}
+
+// mostNodes bounds what Upstream names.
+const mostNodes = 8
+
+// Upstream names the nodes that were asked, cluster/id or just the cluster where any would do, in the order of their answers, and says how long the slowest took.
+func (t *Trace) Upstream() (nodes []string, slowest time.Duration) {
+	if t == nil {
+		return nil, 0
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range t.trips {
+		slowest = max(slowest, p.ended.Sub(p.queued))
+		name := p.cluster
+		if p.node >= 0 {
+			name += "/" + strconv.Itoa(int(p.node))
+		}
+		if len(nodes) < mostNodes && !slices.Contains(nodes, name) {
+			nodes = append(nodes, name)
+		}
+	}
+	return nodes, slowest
+}
+
 // note adds an event.
 func (t *Trace) note(e event) {
 	t.mu.Lock()
@@ -68,7 +115,14 @@ func (t *Trace) Event(name string, attrs ...attribute.KeyValue) {
 // Held notes that the request has waited since began, why, and the span of whoever held it.
 func (t *Trace) Held(began time.Time, reason string, by trace.SpanContext) {
 	if t != nil {
-		t.note(event{at: began, name: "held", attrs: []attribute.KeyValue{Reason.String(reason), millis(time.Since(began))}, link: by})
+		now := time.Now()
+		t.note(event{at: began, name: "held", attrs: []attribute.KeyValue{Reason.String(reason), millis(now.Sub(began))}, link: by})
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if t.until.After(began) { // parts of a request wait side by side
+			began = t.until
+		}
+		t.held, t.until = t.held+max(now.Sub(began), 0), now
 	}
 }
 
@@ -95,7 +149,7 @@ func (t *Trace) Sampled() bool { return t != nil && t.span != nil }
 // without being slow.
 func (t *Trace) Wanted(failed bool, patience time.Duration) bool {
 	switch {
-	case t == nil:
+	case t == nil, t.tracer == nil:
 		return false
 	case t.span != nil:
 		return true
@@ -125,7 +179,9 @@ func (t *Trace) End(err error, code string, attrs ...attribute.KeyValue) {
 		}
 	}
 	for _, p := range trips {
-		p.send(ctx)
+		if p.parent == nil {
+			p.send(ctx)
+		}
 	}
 	span.SetAttributes(attrs...)
 	span.SetAttributes(System.String("kafka"), Operation.String(t.name), Transport.String("tcp"))
@@ -185,7 +241,6 @@ func (p *Trip) End(came int64, peer net.Addr, err error) {
 	}
 	if p.parent != nil {
 		p.send(p.parent)
-		return
 	}
 	p.trace.mu.Lock()
 	defer p.trace.mu.Unlock()

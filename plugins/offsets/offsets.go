@@ -38,7 +38,7 @@ var _ plugin.Interceptor = (*Offsets)(nil)
 
 // New returns the interceptor; it has no settings.
 func New(env plugin.Env) *Offsets {
-	o := &Offsets{env: env, log: env.Log.With("interceptor", "offsets")}
+	o := &Offsets{env: env, log: env.Log}
 	o.rows = map[kmsg.Key]row{
 		kmsg.Produce:                 o.produce,
 		kmsg.Fetch:                   o.fetch,

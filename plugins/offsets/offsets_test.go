@@ -272,3 +272,10 @@ func TestOffsetForLeaderEpochComesFromTheLineage(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+func TestConforms(t *testing.T) {
+	for _, moved := range []bool{false, true} {
+		o, _ := build(t, moved)
+		plugintest.Conform(t, o, "orders")
+	}
+}

@@ -27,7 +27,7 @@ func (r *Routing) autoCreate(ctx context.Context, m *kmsg.MetadataResponse) {
 			continue
 		}
 		if err := r.Create(ctx, *t.Topic); err != nil {
-			r.log.Warn("auto-create failed", "topic", *t.Topic, "error", err)
+			r.log.WarnContext(ctx, "auto-create failed", "topic", *t.Topic, "error", err)
 		}
 	}
 }

@@ -58,7 +58,7 @@ func (r *Routing) copyTo(ctx context.Context, home plugin.Cluster, t kmsg.Create
 		if again {
 			missing = append(missing, c.Name())
 		}
-		r.log.Warn("copy of a new topic not created: a move there is refused until it exists", "topic", virtual, "cluster", c.Name(), "tried_again", again, "error", err)
+		r.log.WarnContext(ctx, "copy of a new topic not created: a move there is refused until it exists", "topic", virtual, "cluster", c.Name(), "tried_again", again, "error", err)
 	}
 	if len(missing) == 0 {
 		return
@@ -71,7 +71,7 @@ func (r *Routing) copyTo(ctx context.Context, home plugin.Cluster, t kmsg.Create
 		})
 	}
 	if err != nil {
-		r.log.Warn("copies that are to be created not noted", "topic", virtual, "clusters", missing, "error", err)
+		r.log.WarnContext(ctx, "copies that are to be created not noted", "topic", virtual, "clusters", missing, "error", err)
 	}
 }
 
@@ -108,7 +108,7 @@ func (r *Routing) Sweep(ctx context.Context, t *catalog.Topic) {
 		n.Missing = slices.DeleteFunc(n.Missing, func(name string) bool { return slices.Contains(done, name) })
 		return nil
 	}); err != nil {
-		r.log.Warn("copy not noted", "topic", t.Name, "clusters", done, "error", err)
+		r.log.WarnContext(ctx, "copy not noted", "topic", t.Name, "clusters", done, "error", err)
 	}
 }
 
@@ -126,7 +126,7 @@ func (r *Routing) copyLate(ctx context.Context, home, c plugin.Cluster, t *catal
 	if errors.Is(err, plugin.ErrUnreachable) {
 		return false
 	}
-	r.log.Info("copy of a new topic tried again", "topic", t.Name, "cluster", c.Name(), "error", err)
+	r.log.InfoContext(ctx, "copy of a new topic tried again", "topic", t.Name, "cluster", c.Name(), "error", err)
 	return true
 }
 

@@ -41,7 +41,7 @@ func (r *Routing) growCopies(ctx context.Context, t kmsg.CreatePartitionsRequest
 		t.Topic, t.Assignment = names[c.Name()], nil
 		m.Topics = []kmsg.CreatePartitionsRequestTopic{t}
 		if _, err := c.Do(ctx, plugin.AnyNode, m); err != nil {
-			r.log.Warn("copy not grown: a move there is refused until it has as many partitions", "topic", virtual, "cluster", c.Name(), "error", err)
+			r.log.WarnContext(ctx, "copy not grown: a move there is refused until it has as many partitions", "topic", virtual, "cluster", c.Name(), "error", err)
 		}
 	}
 }

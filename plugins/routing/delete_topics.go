@@ -148,7 +148,7 @@ func (r *Routing) sweepDeleted(ctx context.Context, t *catalog.Topic) {
 	}
 	if len(left) == 0 {
 		if err := r.env.Catalog.Forget(ctx, t.Name); err != nil {
-			r.log.Warn("tombstone not removed", "topic", t.Name, "error", err)
+			r.log.WarnContext(ctx, "tombstone not removed", "topic", t.Name, "error", err)
 		}
 	}
 }

@@ -79,7 +79,7 @@ func New(ctx context.Context, env plugin.Env, section config.Section) (*Routing,
 	if _, ok := rules.aliases[rules.groupHome]; !ok {
 		rules.groupHome = home // its cluster has left the file
 	}
-	r := &Routing{env: env, rules: rules, log: env.Log.With("interceptor", "routing"), stall: newStalls(env), stubs: newStubs(env)}
+	r := &Routing{env: env, rules: rules, log: env.Log, stall: newStalls(env), stubs: newStubs(env)}
 	r.rows = r.table()
 	return r, nil
 }

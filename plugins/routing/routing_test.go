@@ -275,3 +275,8 @@ func TestSetHomeEditsTheSmallestThing(t *testing.T) {
 		t.Errorf("leaving prod edits %+v", got)
 	}
 }
+
+func TestConforms(t *testing.T) {
+	r, _ := build(t, "{default: prod}")
+	plugintest.Conform(t, r, "orders")
+}

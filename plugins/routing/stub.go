@@ -39,10 +39,10 @@ func (s *stubs) ensure(ctx context.Context, cluster string, t *catalog.Topic) {
 		pt.Topic, pt.Count = n.Topic, n.NumPartitions
 		p.Topics, p.TimeoutMillis = []kmsg.CreatePartitionsRequestTopic{pt}, 10_000
 		if _, err := c.Do(ctx, plugin.AnyNode, p); err != nil {
-			s.log.Warn("stub not grown", "topic", t.Name, "cluster", cluster, "error", err)
+			s.log.WarnContext(ctx, "stub not grown", "topic", t.Name, "cluster", cluster, "error", err)
 		}
 	} else if err := createOn(ctx, c, n); err != nil {
-		s.log.Warn("stub not created: commits of this topic will be refused", "topic", t.Name, "cluster", cluster, "error", err)
+		s.log.WarnContext(ctx, "stub not created: commits of this topic will be refused", "topic", t.Name, "cluster", cluster, "error", err)
 		return
 	} else if err := s.env.Catalog.Update(ctx, t.Name, func(n *catalog.Topic) error {
 		if n.Stubs == nil {
@@ -51,7 +51,7 @@ func (s *stubs) ensure(ctx context.Context, cluster string, t *catalog.Topic) {
 		n.Stubs[cluster] = true
 		return nil
 	}); err != nil {
-		s.log.Warn("stub not noted", "topic", t.Name, "cluster", cluster, "error", err)
+		s.log.WarnContext(ctx, "stub not noted", "topic", t.Name, "cluster", cluster, "error", err)
 	}
 	_, _ = c.Refresh(ctx)
 }

@@ -42,7 +42,7 @@ func New(env plugin.Env, section config.Section) (*Topics, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Topics{env: env, cfg: cfg, log: env.Log.With("interceptor", "topics")}, nil
+	return &Topics{env: env, cfg: cfg, log: env.Log}, nil
 }
 
 // PhysicalName is the name of a virtual topic on clusters without an explicit one.

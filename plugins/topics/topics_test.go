@@ -158,3 +158,8 @@ func TestBadSectionsAreRefused(t *testing.T) {
 func seen(name string) catalog.Seen {
 	return catalog.Seen{Name: name, Cluster: "prod", ID: plugintest.ID("prod", "vc."+name), Partitions: 2}
 }
+
+func TestConforms(t *testing.T) {
+	n, _ := build(t)
+	plugintest.Conform(t, n, "orders")
+}

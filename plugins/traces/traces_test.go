@@ -2,11 +2,14 @@ package traces
 
 import (
 	"bytes"
+	"context"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
@@ -47,4 +50,23 @@ func TestConfiguration(t *testing.T) {
 			t.Error("it stands in the wrong rows")
 		}
 	}
+}
+
+func TestConforms(t *testing.T) {
+	i, err := New(plugintest.Section(t, "{inject: missing}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	span := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, TraceFlags: trace.FlagsSampled})
+	plugintest.Conform(t, within{i, span}, "orders")
+}
+
+// within runs an interceptor for requests that are traced.
+type within struct {
+	plugin.Interceptor
+	span trace.SpanContext
+}
+
+func (w within) Intercept(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
+	return w.Interceptor.Intercept(trace.ContextWithSpanContext(ctx, w.span), req, next)
 }

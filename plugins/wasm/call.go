@@ -66,11 +66,13 @@ func (c *call) wait(limit uint32) (context.Context, context.CancelFunc) {
 }
 
 // Log writes a line.
-func (c *call) Log(level int32, line string) { c.guest.logLine(level, line[:min(len(line), maxLine)]) }
+func (c *call) Log(level int32, line string) {
+	c.guest.logLine(c.request, level, line[:min(len(line), maxLine)])
+}
 
 // LogEnabled reports whether lines of a level are kept.
 func (c *call) LogEnabled(level int32) bool {
-	return c.guest.Log != nil && c.guest.Log.Enabled(context.Background(), slog.Level(level))
+	return c.guest.Log != nil && c.guest.Log.Enabled(c.request, slog.Level(level))
 }
 
 // MetricDefine numbers a series.

@@ -167,7 +167,7 @@ func (g *guests) start(ctx context.Context, env plugin.Env, section config.Secti
 	k := g.keep(env.VirtualCluster, name, cfg.Limits)
 	guest, err := NewGuest(ctx, code, Options{
 		Name: name, Settings: settings, Limits: cfg.Limits, Grant: cfg.Grant, HTTPHosts: cfg.HTTPHosts, Tombstones: cfg.ProduceDrop == "tombstone",
-		Trace: g.trace, Log: env.Log.With("interceptor", "wasm", "guest", name, "version", m.Version),
+		Trace: g.trace, Log: env.Log.With("component", "wasm."+name, "version", m.Version),
 	}, k.store, k.metrics)
 	if err != nil {
 		g.drop(env.VirtualCluster + "\x00" + name)

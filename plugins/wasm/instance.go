@@ -278,7 +278,7 @@ func (w *lineWriter) Write(p []byte) (int, error) {
 		if !ok && len(w.rest) < maxLine {
 			return len(p), nil
 		}
-		w.guest.logLine(abi.LogInfo, string(line))
+		w.guest.logLine(context.Background(), abi.LogInfo, string(line))
 		w.rest = append(w.rest[:0], rest...)
 	}
 }

@@ -40,8 +40,8 @@ func (l *lines) lost() int {
 	return l.all
 }
 
-func (g *Guest) logLine(level int32, line string) {
-	if g.Log == nil || !g.Log.Enabled(context.Background(), slog.Level(level)) {
+func (g *Guest) logLine(ctx context.Context, level int32, line string) {
+	if g.Log == nil || !g.Log.Enabled(ctx, slog.Level(level)) {
 		return
 	}
 	ok, dropped := g.lines.take(g.limits.LogLines)
@@ -49,6 +49,6 @@ func (g *Guest) logLine(level int32, line string) {
 		g.Log.Warn("lines of the guest were dropped: it logs more than limits.log_lines", "lines", dropped)
 	}
 	if ok {
-		g.Log.Log(context.Background(), slog.Level(level), line)
+		g.Log.Log(ctx, slog.Level(level), line)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	probed "github.com/sluice-gateway/sluice/plugins/wasm/testdata/probe/probe"
+	"github.com/sluice-gateway/sluice/sdk"
 	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
 
@@ -93,8 +94,12 @@ func probing(t testing.TB, more string) *Wasm {
 // compiled is the same, compiled into the test.
 func compiled(t testing.TB, more string) *Wasm {
 	t.Helper()
-	i, err := Compiled("probe", probed.New).New(t.Context(), plugintest.Env(t, plugintest.NewCluster("prod", 0, 1, "orders")),
-		plugintest.Section(t, "{grant: [kv, http, send_request]"+more+"}"))
+	return compiledFrom(t, "probe", probed.New, "{grant: [kv, http, send_request]"+more+"}")
+}
+
+func compiledFrom(t testing.TB, name string, create func() *sdk.Guest, section string) *Wasm {
+	t.Helper()
+	i, err := Compiled(name, create).New(t.Context(), plugintest.Env(t, plugintest.NewCluster("prod", 0, 1, "orders")), plugintest.Section(t, section))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,7 +46,7 @@ func (c *call) SendRequest(b []byte) ([]byte, int32) {
 	case ctx.Err() != nil:
 		return nil, abi.ErrTimeout
 	case err != nil:
-		c.guest.logLine(abi.LogWarn, "send_request: "+err.Error())
+		c.guest.logLine(c.request, abi.LogWarn, "send_request: "+err.Error())
 		return nil, abi.ErrNone
 	case resp == nil:
 		return nil, 0
@@ -101,7 +101,7 @@ func (c *call) HTTPCall(b []byte) ([]byte, int32) {
 	case err != nil && ctx.Err() != nil:
 		return nil, abi.ErrTimeout
 	case err != nil:
-		g.logLine(abi.LogWarn, "http_call: "+err.Error())
+		g.logLine(ctx, abi.LogWarn, "http_call: "+err.Error())
 		return nil, abi.ErrNone
 	case len(body) > httpLimit:
 		return nil, abi.ErrTooLarge

@@ -125,7 +125,7 @@ func (w *Wasm) failed(ctx context.Context, err error) (pass bool, fail error) {
 		return false, ctx.Err()
 	}
 	if !errors.Is(err, errOpen) { // that was said
-		w.log.Error("guest failed", "error", err, "on_error", w.cfg.OnError)
+		w.log.ErrorContext(ctx, "guest failed", "error", err, "on_error", w.cfg.OnError)
 	}
 	if w.cfg.OnError == "pass" {
 		return true, nil

@@ -129,6 +129,7 @@ func TestKafkasToolsAcrossClusters(t *testing.T) {
 	if out := c.want([]string{"resilient_topic"}, "", "kafka-topics", "--list"); strings.Contains(out, "payments") {
 		t.Errorf("deleted, and still listed:\n%s", out)
 	}
+	p.auditOnKafka()
 	c.refused("not present in metadata", "x\n", "kafka-console-producer", "--topic", "nowhere", "--command-property", "max.block.ms=500")
 }
 

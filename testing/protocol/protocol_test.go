@@ -50,6 +50,11 @@ func fake(t *testing.T, name string, topics map[string]int32) *kafkatest.FakeClu
 // build starts two clusters that have topics, all of them at home on prod.
 func build(t *testing.T, topics ...string) *house {
 	t.Helper()
+	return buildLogging(t, quiet(), topics...)
+}
+
+func buildLogging(t *testing.T, log *slog.Logger, topics ...string) *house {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 	t.Cleanup(cancel)
 	seed, homes := map[string]int32{}, map[string]string{}
@@ -58,7 +63,7 @@ func build(t *testing.T, topics ...string) *house {
 	}
 	h := &house{t: t, ctx: ctx, prod: fake(t, "prod", seed), dr: fake(t, "dr", seed)}
 	var err error
-	if h.gw, err = gatewaytest.Start(ctx, t.TempDir(), homes, quiet(), h.prod, h.dr); err != nil {
+	if h.gw, err = gatewaytest.Start(ctx, t.TempDir(), homes, log, h.prod, h.dr); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = h.gw.Stop() })

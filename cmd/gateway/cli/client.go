@@ -61,6 +61,7 @@ func (c *client) call(ctx context.Context, method, path string, body, out any) e
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("If-Match", "*")
+	req.Header.Set("User-Agent", "sluice-gateway")
 	if c.user != nil {
 		req.SetBasicAuth(c.user.Name, c.user.Password)
 	}

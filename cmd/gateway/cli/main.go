@@ -37,7 +37,7 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong command line.`,
 		SilenceUsage: true, SilenceErrors: true,
 	}
 	root.AddCommand(runCommand(specs), validateCommand(specs), chainCommand(specs), failoverCommand(), pluginCommand(), devCommand(specs), captureCommand(),
-		topCommand(), routesCommand(), doctorCommand(specs), manCommand())
+		topCommand(), routesCommand(), logCommand(), doctorCommand(specs), manCommand())
 	outputFlag(root)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	err := root.ExecuteContext(ctx)

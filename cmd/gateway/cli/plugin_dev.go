@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/gateway"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/plugins/wasm/workbench"
@@ -40,11 +39,7 @@ func devCommand(specs []plugin.Spec) *cobra.Command {
 			case <-cmd.Context().Done():
 				return nil
 			}
-			snap, err := config.Load(file)
-			if err != nil {
-				return err
-			}
-			g, err := gateway.Start(cmd.Context(), gateway.Options{Path: file, Specs: workbench.Traced(specs, out), Log: gateway.NewLog(snap.Telemetry.Log)})
+			g, err := gateway.Start(cmd.Context(), gateway.Options{Path: file, Specs: workbench.Traced(specs, out)})
 			if err != nil {
 				return err
 			}

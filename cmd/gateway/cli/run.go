@@ -1,13 +1,14 @@
 package cli
 
 import (
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"go.opentelemetry.io/otel"
 
-	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/gateway"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -22,15 +23,13 @@ func runCommand(specs []plugin.Spec) *cobra.Command {
 SIGHUP looks at the file at once; otherwise a change is noticed by itself.`,
 		Args: exactArgs(0, "no arguments but -c FILE"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			snap, err := config.Load(file)
+			g, err := gateway.Start(cmd.Context(), gateway.Options{Path: file, Specs: specs})
 			if err != nil {
 				return err
 			}
-			log := gateway.NewLog(snap.Telemetry.Log)
-			g, err := gateway.Start(cmd.Context(), gateway.Options{Path: file, Specs: specs, Log: log})
-			if err != nil {
-				return err
-			}
+			// What libraries print belongs into the log, too.
+			slog.SetDefault(g.Log())
+			otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { g.Log().Warn("telemetry not exported", "error", err) }))
 			hup := make(chan os.Signal, 1)
 			signal.Notify(hup, syscall.SIGHUP)
 			go func() {
@@ -38,9 +37,6 @@ SIGHUP looks at the file at once; otherwise a change is noticed by itself.`,
 					g.Reload()
 				}
 			}()
-			for _, v := range snap.VirtualClusters {
-				log.Info("listening", "virtual_cluster", v.Name, "bootstrap", v.Listen.Bootstrap)
-			}
 			if err := g.Run(cmd.Context()); err != nil {
 				return err
 			}

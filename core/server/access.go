@@ -1,0 +1,78 @@
+package server
+
+import (
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plugin"
+)
+
+// Access is the log of answered requests. A nil Access logs none, for the price of a comparison.
+type Access struct {
+	sampled uint64 // of 2^63
+	errors  bool
+	add     func(slog.Record)
+}
+
+// NewAccess logs a share of the requests, 0 to 1, and with errors also those that are answered with an error. add must
+// not wait.
+func NewAccess(ratio float64, errors bool, add func(slog.Record)) *Access {
+	return &Access{sampled: uint64(math.Ldexp(ratio, 63)), errors: errors, add: add}
+}
+
+// samples decides about a request.
+func (a *Access) samples() bool { return a != nil && rand.Uint64()>>1 < a.sampled }
+
+// wants reports whether a request is logged, given that it was sampled, and how it ended.
+func (a *Access) wants(sampled, failed bool) bool { return sampled || a != nil && a.errors && failed }
+
+// line is the line of a request, but for what is known when its answer is due to be written. Where its time went is
+// known of sampled ones alone.
+func (s *session) line(req *plugin.Request, f *facts, err error) *slog.Record {
+	r := slog.NewRecord(time.Time{}, slog.LevelInfo, "request", 0)
+	r.AddAttrs(slog.String("virtual_cluster", s.shared.VirtualCluster), slog.String("api", kmsg.NameForKey(int16(req.Key))), slog.Int("version", int(req.Version)),
+		slog.String("client_id", req.ClientID), slog.String("peer", s.conn.RemoteAddr().String()))
+	text := func(key, value string) {
+		if value != "" {
+			r.AddAttrs(slog.String(key, value))
+		}
+	}
+	text("software", f.software)
+	if len(f.topics) > 0 {
+		r.AddAttrs(slog.Any("topics", f.topics))
+	}
+	text("group", f.group)
+	if held := req.Trace.Waited(); held > 0 {
+		r.AddAttrs(millis("held_ms", held))
+	}
+	if nodes, took := req.Trace.Upstream(); len(nodes) > 0 {
+		r.AddAttrs(slog.Any("upstream", nodes), millis("upstream_ms", took))
+	}
+	text("error_code", kafka.ErrorName(f.code))
+	if err != nil {
+		r.AddAttrs(slog.String("error", err.Error()))
+	}
+	if span := req.Trace.Context(); span.IsValid() {
+		r.AddAttrs(slog.String("trace_id", span.TraceID().String()), slog.String("span_id", span.SpanID().String()))
+	}
+	return &r
+}
+
+// log writes the line of a request that leaves.
+func (sl *slot) log() {
+	if sl.line == nil {
+		return
+	}
+	sl.line.Time = time.Now()
+	sl.line.AddAttrs(slog.Int("request_size", sl.size), slog.Int("response_size", sl.out), millis("duration_ms", sl.line.Time.Sub(sl.arrived)))
+	sl.rt.Access.add(*sl.line)
+}
+
+func millis(key string, d time.Duration) slog.Attr {
+	return slog.Float64(key, float64(d.Microseconds())/1000)
+}

@@ -1,0 +1,261 @@
+package protocol
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sluice-gateway/sluice/core/admin"
+	"github.com/sluice-gateway/sluice/core/failover"
+)
+
+// audited waits for entries of the audit log, in a file or a topic, and returns them all.
+func (h *house) audited(read func() string, what string, enough func([]line) bool) (all []line) {
+	h.t.Helper()
+	h.wait(what, func() bool {
+		all = lines(h.t, read())
+		return enough(all)
+	})
+	return all
+}
+
+func file(path string) func() string {
+	return func() string {
+		b, _ := os.ReadFile(path)
+		return string(b)
+	}
+}
+
+// changed is what an entry says of a path of the file.
+func changed(l line, path string) (before, after any) {
+	list, _ := l["changes"].([]any)
+	for _, c := range list {
+		if m := c.(map[string]any); strings.HasSuffix(m["path"].(string), path) {
+			return m["before"], m["after"]
+		}
+	}
+	return nil, nil
+}
+
+// TestAuditLog: each action is one entry, whichever way it came, and whatever came of it.
+func TestAuditLog(t *testing.T) {
+	h, _ := logged(t, "audit: {file: audit.json}", "orders", "other", "third")
+	h.edit("users: [{name: none, password: none}]", "users: [{name: none, password: none}, {name: eve, password: eve, role: reader}]")
+	path := filepath.Join(h.gw.Dir, "audit.json")
+	for _, topic := range []string{"orders", "third"} { // nobody copies them: their moves wait; that of other is done
+		h.produce(h.client(h.gw.Bootstrap), topic, "x", 3)
+	}
+	form := func(user, topic, revision string, header ...string) int {
+		body := fmt.Sprintf("vc=%s&topic=%s&to=dr&confirm=%s&revision=%s", tenant, topic, topic, revision)
+		req := must(http.NewRequestWithContext(h.ctx, http.MethodPost, h.gw.Admin+"/console/moves", strings.NewReader(body)))
+		req.SetBasicAuth(user, user)
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		req.Header.Set("User-Agent", "browser")
+		for i := 0; i+1 < len(header); i += 2 {
+			req.Header.Set(header[i], header[i+1])
+		}
+		resp, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode
+	}
+	revision := func() string { return h.gw.Snapshot().Revision }
+	first := revision()
+	for _, c := range []struct {
+		code int
+		do   func() int
+	}{
+		{202, func() int {
+			code, _ := h.v1("POST", "/moves", `{"topics": ["orders"], "to": "dr"}`, nil, "If-Match", `"`+first+`"`)
+			return code
+		}},
+		{412, func() int {
+			code, _ := h.v1("POST", "/moves", `{"topics": ["other"], "to": "dr"}`, nil, "If-Match", `"`+first+`"`)
+			return code
+		}},
+		{303, func() int { return form("none", "other", revision()) }},
+		{403, func() int { return form("eve", "third", revision()) }},
+		{403, func() int { return form("none", "third", revision(), "Sec-Fetch-Site", "cross-site") }},
+		{401, func() int {
+			code, _ := h.call("POST", "/failover/run", `{"topics": ["third"], "to": "dr"}`, "mallory", "guess")
+			return code
+		}},
+		{400, func() int {
+			code, _ := h.call("PUT", "/topicMappings/"+tenant+"/third", `{"clusterId": "mars"}`)
+			return code
+		}},
+		{200, func() int { code, _ := h.call("POST", "/topics/"+tenant, `{"name": "new"}`); return code }},
+		{200, func() int {
+			code, _ := h.v1("PUT", "/log/levels", `{"level": "warn", "levels": {"upstream": "debug"}}`, nil)
+			return code
+		}},
+		{200, func() int { // looks alone
+			code, _ := h.v1("POST", "/moves/plan", `{"topics": ["third"], "to": "dr"}`, nil)
+			return code
+		}},
+		{404, func() int { code, _ := h.call("POST", "/nothing", ""); return code }},
+	} {
+		if code := c.do(); code != c.code {
+			t.Fatalf("%d, want %d", code, c.code)
+		}
+	}
+	moves := h.gw.Moves()
+	id := moves[slices.IndexFunc(moves, func(m failover.Report) bool { return m.Topic == "orders" })].ID
+	if code, _ := h.v1("DELETE", "/moves/"+id, "", nil, "If-Match", "*"); code != 200 {
+		t.Fatal(code)
+	}
+	if _, page := h.call("GET", "/console/moves/"+id, ""); !strings.Contains(page, "asked for by <b>none</b>") {
+		t.Error("the console does not say who asked for a move")
+	}
+	h.edit("third: {cluster: prod}", "third: {cluster: dr}")
+	if err := h.gw.Edit("password: eve", "passwort: eve"); err != nil {
+		t.Fatal(err)
+	}
+	all := h.audited(file(path), "the refused edit", func(all []line) bool {
+		return len(having(all, "action", "edit", "outcome", "refused")) == 1 && len(having(all, "action", "move_started")) == 3 && len(having(all, "action", "move_ended")) == 2
+	})
+	one := func(kv ...string) line {
+		t.Helper()
+		found := having(all, kv...)
+		if len(found) != 1 {
+			t.Fatalf("%d entries with %q:\n%s", len(found), kv, file(path)())
+		}
+		return found[0]
+	}
+	api := one("action", "start_moves", "via", "api", "outcome", "done")
+	if before, after := changed(api, "routing.topics.orders.cluster"); before != "prod" || after != "dr" || api["user"] != "none" || api["role"] != "admin" || api["before"] != first ||
+		api["after"] == first || fmt.Sprint(api["topics"]) != "[orders]" || api["virtual_cluster"] != tenant || api["request"] != "POST /api/v1/moves" || !strings.HasPrefix(api["address"].(string), "127.0.0.1:") {
+		t.Errorf("%v", api)
+	}
+	if stale := one("action", "start_moves", "status", "412"); stale["before"] != api["after"] || !strings.Contains(stale["error"].(string), "meanwhile") || fmt.Sprint(stale["topics"]) != "[other]" {
+		t.Errorf("%v", stale)
+	}
+	console := one("action", "start_moves", "via", "console", "outcome", "done")
+	if before, after := changed(console, "routing.topics.other.cluster"); before != "prod" || after != "dr" || console["agent"] != "browser" || console["user"] != "none" {
+		t.Errorf("%v", console)
+	}
+	if eve := one("user", "eve"); eve["status"] != 403.0 || eve["role"] != "reader" || eve["via"] != "console" || eve["outcome"] != "refused" || !strings.Contains(eve["error"].(string), "role reader") {
+		t.Errorf("%v", eve)
+	}
+	if other := one("user", "none", "status", "403"); !strings.Contains(other["error"].(string), "another site") {
+		t.Errorf("%v", other)
+	}
+	if mallory := one("user", "mallory"); mallory["status"] != 401.0 || mallory["role"] != nil || mallory["via"] != "http" || mallory["action"] != "start_moves" {
+		t.Errorf("%v", mallory)
+	}
+	if mars := one("action", "set_mapping"); mars["status"] != 400.0 || !strings.Contains(mars["error"].(string), "mars") {
+		t.Errorf("%v", mars)
+	}
+	if created := one("action", "create_topic"); fmt.Sprint(created["topics"]) != "[new]" || created["outcome"] != "done" {
+		t.Errorf("%v", created)
+	}
+	levels := one("action", "set_log_levels")
+	if before, after := changed(levels, "levels.upstream"); before != nil || after != "debug" {
+		t.Errorf("%v", levels)
+	}
+	if abort := one("action", "abort_move"); fmt.Sprint(abort["topics"]) != "[orders]" || abort["outcome"] != "done" {
+		t.Errorf("%v", abort)
+	}
+	if ended := one("action", "move_ended", "topics", "[orders]"); ended["user"] != "none" || ended["outcome"] != "failed" || ended["move"].(map[string]any)["phase"] != "dropped" {
+		t.Errorf("%v", ended)
+	}
+	if committed := one("action", "move_committed"); committed["user"] != "none" || fmt.Sprint(committed["topics"]) != "[other]" || committed["move"].(map[string]any)["to"] != "dr" {
+		t.Errorf("%v", committed)
+	}
+	one("action", "move_ended", "topics", "[other]", "outcome", "done")
+	byHand := one("action", "edit", "user", "file", "outcome", "done", "before", fmt.Sprint(one("action", "abort_move")["after"]))
+	if before, after := changed(byHand, "routing.topics.third.cluster"); before != "prod" || after != "dr" || byHand["via"] != "file" {
+		t.Errorf("%v", byHand)
+	}
+	if started := having(all, "action", "move_started", "user", "file"); len(started) != 1 || fmt.Sprint(started[0]["topics"]) != "[third]" {
+		t.Errorf("%v", started)
+	}
+	if wrong := one("action", "edit", "outcome", "refused"); !strings.Contains(wrong["error"].(string), "passwort") {
+		t.Errorf("%v", wrong)
+	}
+	one("action", "unknown", "status", "404")
+	// The first entry is the edit that opened the log; a user's password is nowhere.
+	reader := all[1]
+	if _, after := changed(reader, "admin.users.1"); after == nil || strings.Contains(file(path)(), `"password":"eve"`) {
+		t.Errorf("%v", reader)
+	}
+	ids := map[any]bool{}
+	for _, l := range all {
+		if ids[l["id"]] = true; l["time"] == nil {
+			t.Errorf("%v", l)
+		}
+	}
+	if len(ids) != len(all) {
+		t.Errorf("%d ids of %d entries", len(ids), len(all))
+	}
+	// Whoever turns it off is the last to be seen in it, and a restart is seen, too.
+	if err := h.gw.Edit("passwort: eve", "password: eve"); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.gw.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.gw.Restart(h.ctx); err != nil {
+		t.Fatal(err)
+	}
+	all = h.audited(file(path), "the start", func(all []line) bool { return len(having(all, "action", "start")) == 1 })
+	one("action", "stop", "user", "gateway")
+	one("action", "start", "after", h.gw.Snapshot().Revision)
+	h.edit("telemetry: {log: {audit: {file: audit.json}}}", "")
+	h.audited(file(path), "the last entry", func(all []line) bool {
+		last := all[len(all)-1]
+		before, after := changed(last, "telemetry")
+		return last["action"] == "edit" && before != nil && after == nil
+	})
+}
+
+// TestAuditTopic: entries go to a topic that is made for them, and wait while its cluster is down.
+func TestAuditTopic(t *testing.T) {
+	h, log := logged(t, "audit: {cluster: dr, topic: __sluice_audit}", "orders", "other")
+	read := func(n int) (out []line) {
+		for _, r := range h.read(h.dr.Bootstrap()[0], "__sluice_audit", 0, n) {
+			out = append(out, lines(t, string(r.Value))...)
+		}
+		return out
+	}
+	if first := read(1)[0]; first["action"] != "edit" || first["user"] != "file" {
+		t.Errorf("%v", first)
+	}
+	for _, n := range h.dr.Nodes() {
+		if err := h.dr.Kill(n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if code, _ := h.v1("PUT", "/log/levels", `{"level": "debug"}`, nil); code != 200 {
+		t.Fatal(code)
+	}
+	if code, body := h.call("DELETE", "/topicMappings/"+tenant+"/other", ""); code != 202 {
+		t.Fatalf("%d %s", code, body)
+	}
+	h.wait("a line about it", func() bool {
+		return len(having(lines(t, log.String()), "component", "audit", "level", "ERROR")) > 0
+	})
+	for _, n := range h.dr.Nodes() {
+		if err := h.dr.Restart(h.ctx, n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen := map[any]bool{}
+	for _, l := range read(3) {
+		seen[l["action"]] = true
+	}
+	if !seen["set_log_levels"] || !seen["announce_delete"] {
+		t.Errorf("%v", seen)
+	}
+	var topics []admin.Topic
+	h.v1("GET", "/topics/"+tenant, "", &topics)
+	if slices.ContainsFunc(topics, func(t admin.Topic) bool { return t.Name == "__sluice_audit" }) {
+		t.Error("clients see the audit log")
+	}
+}
