@@ -87,7 +87,7 @@ func (s *session) leaves(sl *slot, now time.Time) {
 	t.requests.Add(1)
 	t.in.Add(int64(sl.size))
 	t.out.Add(int64(sl.out))
-	took := now.Sub(sl.arrived)
+	took := max(now.Sub(sl.arrived), sl.ready) // it may have become ready while others were answered
 	t.latency.Record(took)
 	t.gateway.Record(sl.ready - sl.held - sl.upstream)
 	if sl.upstream > 0 {
