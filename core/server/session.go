@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/telemetry"
 	"github.com/sluice-gateway/sluice/core/wire"
 )
 
@@ -276,13 +277,14 @@ func (s *session) start(frame []byte, more bool, pending *server) error {
 	if rt.Chain.Passes(h.Key) {
 		s.fill(&sl.req, &sl.body, h, body, seq, sl.arrived)
 		pending.end = rt.End
+		if rt.Tracer != nil {
+			sl.trace = telemetry.Trace{}
+			sl.req.Trace = &sl.trace
+		}
 		rt.End.Start(s.trace(rt, &sl.req), &sl.req, false, sl.finish)
 		return nil
 	}
-	own := &struct {
-		req  plugin.Request
-		body kafka.RequestBody
-	}{}
+	own := newRoom(rt)
 	s.fill(&own.req, &own.body, h, body, seq, sl.arrived)
 	if h.Key == kmsg.Heartbeat {
 		s.remember(h, body)

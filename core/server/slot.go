@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
 // slot is the place of one request in the order of answers. Slots are used again: a request that passes
@@ -29,6 +30,7 @@ type slot struct {
 	// Of requests that pass through; others have memory of their own, which interceptors may keep.
 	req    plugin.Request
 	body   kafka.RequestBody
+	trace  telemetry.Trace
 	finish func(*plugin.Response, error)
 }
 
