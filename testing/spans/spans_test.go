@@ -1,6 +1,8 @@
 package spans
 
 import (
+	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 )
@@ -49,5 +51,64 @@ SERVER Produce        +0.000      2.000
 		if _, err := Read(strings.NewReader(wrong)); err == nil {
 			t.Errorf("%s is read", wrong)
 		}
+	}
+}
+
+// recorded is a trace that the Collector wrote in an end-to-end test.
+func recorded(t *testing.T) []Span {
+	t.Helper()
+	f, err := os.Open("testdata/produce.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	list, err := Read(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// TestTheTraceInTheREADME is what the command shows of the recorded one.
+func TestTheTraceInTheREADME(t *testing.T) {
+	list := recorded(t)
+	var b strings.Builder
+	if err := Write(&b, list, list[0].Trace); err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(readme), "```\n"+b.String()+"```\n") {
+		t.Errorf("README.md does not show\n%s", b.String())
+	}
+}
+
+func TestZipkin(t *testing.T) {
+	list := recorded(t)
+	var b strings.Builder
+	if err := Zipkin(&b, list, []string{list[0].Trace}); err != nil {
+		t.Fatal(err)
+	}
+	var got []zipkin
+	if err := json.Unmarshal([]byte(b.String()), &got); err != nil {
+		t.Fatal(err)
+	}
+	kinds := map[string]int{}
+	for i, z := range got {
+		s := list[i]
+		kinds[z.Kind]++
+		if z.Trace != s.Trace || z.ID != s.ID || z.Parent != s.Parent || z.Name != s.Name || z.Timestamp != s.Start.UnixMicro() || z.Duration < 1 ||
+			z.Service["serviceName"] != "sluice" || len(z.Tags) != len(s.Attributes) || len(z.Annotations) != len(s.Events) {
+			t.Errorf("%+v became %+v", s, z)
+		}
+	}
+	if len(got) != len(list) || kinds["SERVER"] != 1 || kinds["CLIENT"] != 1 {
+		t.Errorf("%d spans of %d, of the kinds %v", len(got), len(list), kinds)
+	}
+	b.Reset()
+	if err := Zipkin(&b, list, nil); err != nil || b.String() != "[]\n" {
+		t.Errorf("without a trace: %q %v", b.String(), err)
 	}
 }
