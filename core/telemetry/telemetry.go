@@ -201,7 +201,7 @@ func Child(ctx context.Context, name string, attrs ...attribute.KeyValue) (conte
 func End(s trace.Span, err error) {
 	if c, ok := s.(recorded); ok {
 		fail(c.Span, err)
-		c.Span.End()
+		c.End()
 	}
 }
 
