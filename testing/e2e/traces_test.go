@@ -35,7 +35,7 @@ func buildCollector(ctx context.Context, bin string) error {
 	return nil
 }
 
-// startCollector starts it with ports of its own and a file in place of the kept configuration's.
+// startCollector starts it with ports of its own, and files in place of where the kept configuration sends.
 func startCollector(t *testing.T, bin string) *collector {
 	t.Helper()
 	port, err := kafkatest.FreePorts(2)
@@ -49,11 +49,11 @@ func startCollector(t *testing.T, bin string) *collector {
 	}
 	changes := filepath.Join(dir, "changes.yaml")
 	err = os.WriteFile(changes, fmt.Appendf(nil, `receivers: {otlp: {protocols: {grpc: {endpoint: %q}, http: {endpoint: %q}}}}
-exporters: {file: {path: %q}}
+exporters: {file/traces: {path: %q}, file/metrics: {path: %q}} # of one file, the pipeline that ends first would close it for both
 service:
-  pipelines: {traces: {exporters: [file]}, metrics: {exporters: [file]}}
+  pipelines: {traces: {exporters: [file/traces]}, metrics: {exporters: [file/metrics]}}
   telemetry: {metrics: {level: none}, logs: {level: warn}}
-`, c.grpc, c.http, c.file), 0o600)
+`, c.grpc, c.http, c.file, filepath.Join(dir, "metrics.json")), 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
