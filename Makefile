@@ -17,6 +17,7 @@ test: ## run everything, real Kafka included where Java and Maven are found
 	SLUICE_TEST_SKIPPED=$(SKIPPED) go test -race -shuffle=on -timeout 10m -artifacts -outputdir $(CURDIR)/artifacts $$(go list ./... | grep -v -e /testing/e2e -e /wasm/meter)
 	go test ./testing/bench ./plugins/wasm/meter # counts allocations, which the race detector changes; has no goroutines
 	cd testing/telemetry && go test -count=1 . # what it reads lies outside its module, where the cache does not look
+	cd testing/telemetry/collector && go test -count=1 . # builds a Collector: a minute where nothing is cached
 	SLUICE_TEST_SKIPPED=$(SKIPPED) go test -v -timeout 20m ./testing/e2e/...
 	@if [ -s $(SKIPPED) ]; then echo; echo "### NOT RUN: $$(tr '\n' ';' < $(SKIPPED)) install java (JDK 17), maven, python3, chromium, cargo with wasm32-unknown-unknown, clang and wasi-libc, or start a Docker engine, to run them"; rm -f $(SKIPPED); fi
 

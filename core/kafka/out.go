@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -18,7 +19,7 @@ type Out struct {
 	buf    []byte
 	spans  []span
 	size   int
-	before []func()
+	before []func(at int64)
 	after  []func()
 	start  int // where the size of the open frame stands in buf
 	base   int // size when the frame was opened
@@ -147,13 +148,17 @@ func (o *Out) Bytes() []byte {
 // After has f called by Written: what Span references may be used again then.
 func (o *Out) After(f func()) { o.after = append(o.after, f) }
 
-// Before has f called by Writing.
-func (o *Out) Before(f func()) { o.before = append(o.before, f) }
+// Before has f called by Writing, with the time in unix nanoseconds.
+func (o *Out) Before(f func(at int64)) { o.before = append(o.before, f) }
 
 // Writing tells those that asked for it that everything is about to leave.
 func (o *Out) Writing() {
+	if len(o.before) == 0 {
+		return
+	}
+	at := time.Now().UnixNano()
 	for _, f := range o.before {
-		f()
+		f(at)
 	}
 }
 

@@ -31,8 +31,8 @@ func (a *Access) samples() bool { return a != nil && rand.Uint64()>>1 < a.sample
 // wants reports whether a request is logged, given that it was sampled, and how it ended.
 func (a *Access) wants(sampled, failed bool) bool { return sampled || a != nil && a.errors && failed }
 
-// line is the line of a request, but for what is known when its answer is due to be written. Where its time went is
-// known of sampled ones alone.
+// line is the line of a request, but for what is known when its answer is due to be written. Who was asked is known of sampled ones
+// alone.
 func (s *session) line(req *plugin.Request, f *facts, err error) *slog.Record {
 	r := slog.NewRecord(time.Time{}, slog.LevelInfo, "request", 0)
 	r.AddAttrs(slog.String("virtual_cluster", s.shared.VirtualCluster), slog.String("api", kmsg.NameForKey(int16(req.Key))), slog.Int("version", int(req.Version)),
@@ -47,11 +47,8 @@ func (s *session) line(req *plugin.Request, f *facts, err error) *slog.Record {
 		r.AddAttrs(slog.Any("topics", f.topics))
 	}
 	text("group", f.group)
-	if held := req.Trace.Waited(); held > 0 {
-		r.AddAttrs(millis("held_ms", held))
-	}
-	if nodes, took := req.Trace.Upstream(); len(nodes) > 0 {
-		r.AddAttrs(slog.Any("upstream", nodes), millis("upstream_ms", took))
+	if nodes := req.Trace.Nodes(); len(nodes) > 0 {
+		r.AddAttrs(slog.Any("upstream", nodes))
 	}
 	text("error_code", kafka.ErrorName(f.code))
 	if err != nil {
@@ -69,7 +66,14 @@ func (sl *slot) log() {
 		return
 	}
 	sl.line.Time = time.Now()
-	sl.line.AddAttrs(slog.Int("request_size", sl.size), slog.Int("response_size", sl.out), millis("duration_ms", sl.line.Time.Sub(sl.arrived)))
+	sl.line.AddAttrs(slog.Int("request_size", sl.size), slog.Int("response_size", sl.out))
+	if sl.held > 0 {
+		sl.line.AddAttrs(millis("held_ms", sl.held))
+	}
+	if sl.upstream > 0 {
+		sl.line.AddAttrs(millis("upstream_ms", sl.upstream))
+	}
+	sl.line.AddAttrs(millis("duration_ms", sl.line.Time.Sub(sl.arrived)))
 	sl.rt.Access.add(*sl.line)
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/telemetry"
 	"github.com/sluice-gateway/sluice/core/wire"
 )
 
@@ -279,14 +280,14 @@ func (s *session) start(frame []byte, more bool, pending *server) error {
 		s.fill(&sl.req, &sl.body, h, body, seq, sl.arrived)
 		sl.req.Clock, sl.clock = &sl.own, &sl.own
 		pending.end = rt.End
+		if rt.Tracer != nil || sl.logged {
+			sl.trace = telemetry.Trace{}
+			sl.req.Trace = &sl.trace
+		}
 		rt.End.Start(s.trace(rt, &sl.req, sl), &sl.req, false, sl.finish)
 		return nil
 	}
-	own := &struct {
-		req   plugin.Request
-		body  kafka.RequestBody
-		clock plugin.Clock
-	}{}
+	own := newRoom(rt.Tracer != nil || sl.logged)
 	s.fill(&own.req, &own.body, h, body, seq, sl.arrived)
 	own.req.Clock, sl.clock = &own.clock, &own.clock
 	own.req.Sampled = rand.Uint32()%plugin.SampledOf == 0

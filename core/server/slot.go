@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
 // slot is the place of one request in the order of answers. Slots are used again: a request that passes
@@ -37,6 +38,7 @@ type slot struct {
 	req    plugin.Request
 	body   kafka.RequestBody
 	own    plugin.Clock
+	trace  telemetry.Trace
 	finish func(*plugin.Response, error)
 }
 

@@ -22,44 +22,75 @@ const (
 	mostRecords = 128
 )
 
-// trace begins the trace of a request, or at least notes where the time goes of one that the access log will show.
+// room is the memory of a request that interceptors may keep.
+type room struct {
+	req   plugin.Request
+	body  kafka.RequestBody
+	clock plugin.Clock
+}
+
+// newRoom makes room for a request, and for its trace if there may be one: together, so that to watch a request costs no
+// allocation.
+func newRoom(traced bool) *room {
+	if !traced {
+		return &room{}
+	}
+	r := &struct {
+		room
+		trace telemetry.Trace
+	}{}
+	r.req.Trace = &r.trace
+	return &r.room
+}
+
+// trace begins the trace of a request in the room that its Trace is, or makes it nil. Of a request that the access log will show
+// it notes at least who was asked.
 func (s *session) trace(rt *Runtime, req *plugin.Request, sl *slot) context.Context {
-	if rt.Tracer == nil && !sl.logged {
+	room := req.Trace
+	if room == nil {
 		return s.ctx
 	}
-	ctx, t := rt.Tracer.Request(s.ctx, kmsg.NameForKey(int16(req.Key)), req.Arrived)
-	if t == nil && sl.logged {
-		t = telemetry.Watch()
+	ctx, t := rt.Tracer.Request(s.ctx, kmsg.NameForKey(int16(req.Key)), req.Arrived, room)
+	if sl.logged {
+		t = room
+		t.Keep()
 	}
 	req.Trace = t
-	if req.Key == kmsg.Produce && t.Sampled() {
-		t.Linked(contexts(req.Body))
-	}
 	return ctx
 }
 
 // contexts are the contexts that the first records of a produce carry in their headers (W3C traceparent).
 func contexts(b *kafka.RequestBody) (out []trace.SpanContext) {
-	p, err := b.Produce()
-	if err != nil {
-		return nil
-	}
 	seen := 0
-	for _, t := range p.Topics {
-		for _, part := range t.Partitions {
-			for _, batch := range kafka.Batches(part.Records) {
-				records, err := kafka.Records(batch)
-				if err != nil {
-					continue
+	for _, records := range recordSets(b) {
+		for _, batch := range kafka.Batches(records) {
+			records, err := kafka.Records(batch)
+			if err != nil {
+				continue
+			}
+			for _, r := range records {
+				if seen++; seen > mostRecords || len(out) == mostLinks {
+					return out
 				}
-				for _, r := range records {
-					if seen++; seen > mostRecords || len(out) == mostLinks {
-						return out
-					}
-					if c := contextOf(r); c.IsValid() {
-						out = append(out, c)
-					}
+				if c := contextOf(r); c.IsValid() {
+					out = append(out, c)
 				}
+			}
+		}
+	}
+	return out
+}
+
+// recordSets are the records of each partition of a produce.
+func recordSets(b *kafka.RequestBody) (out [][]byte) {
+	if h := b.Hot(); h != nil {
+		for i := range h.Partitions {
+			out = append(out, h.Partitions[i].Records)
+		}
+	} else if p, err := b.Produce(); err == nil {
+		for _, t := range p.Topics {
+			for _, part := range t.Partitions {
+				out = append(out, part.Records)
 			}
 		}
 	}
@@ -129,12 +160,15 @@ func (s *session) told(req *plugin.Request, sl *slot, resp *plugin.Response, err
 		sl.line = s.line(req, f, err)
 	}
 	if traced {
-		t.End(err, kafka.ErrorName(code), s.attributes(req, f, resp != nil)...)
+		if req.Key == kmsg.Produce {
+			t.Linked(contexts(req.Body)) // only now: others wait until this one is queued
+		}
+		t.End(err, kafka.ErrorName(code), s.attributes(req, f, resp != nil))
 	}
 }
 
 func (s *session) attributes(req *plugin.Request, f *facts, answered bool) []attribute.KeyValue {
-	attrs := append(telemetry.Peer(s.conn.RemoteAddr()),
+	attrs := append(append(make([]attribute.KeyValue, 0, 20), telemetry.Peer(s.conn.RemoteAddr())...),
 		telemetry.ClientID.String(req.ClientID), telemetry.VirtualCluster.String(s.shared.VirtualCluster), telemetry.APIKey.Int(int(req.Key)),
 		telemetry.APIVersion.Int(int(req.Version)), telemetry.RequestSize.Int(f.in), telemetry.ErrorCode.Int(int(f.code)))
 	if kind := operation(req.Key); kind != "" {

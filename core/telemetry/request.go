@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -24,11 +23,10 @@ type Trace struct {
 
 	mu     sync.Mutex
 	events []event
-	trips  []*Trip // that have ended
-	first  Trip
-	held   time.Duration
-	until  time.Time // the end of the last wait that is counted in held
-	used   bool
+	// Of a request that is watched or kept: most have one trip, which costs no allocation.
+	first Trip
+	more  []Trip
+	kept  bool // trips are noted though they are sent at once
 }
 
 type event struct {
@@ -38,24 +36,26 @@ type event struct {
 	link  trace.SpanContext
 }
 
-// Request begins the trace of a client's request that arrived at a time, or returns nil. Spans of what is done
-// for it are children of the span in the context returned.
-func (t *Tracer) Request(ctx context.Context, name string, arrived time.Time) (context.Context, *Trace) {
+// Request begins the trace of a client's request that arrived at a time, in room, which is zero and lasts as long as the request and
+// its forks, or returns nil. Spans of what is done for it are children of the span in the context returned.
+func (t *Tracer) Request(ctx context.Context, name string, arrived time.Time, room *Trace) (context.Context, *Trace) {
 	if t == nil {
 		return ctx, nil
 	}
-	r := &Trace{tracer: t, name: name, began: arrived}
-	switch {
-	case t.sample():
-		ctx, r.span = t.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(arrived))
-	case !t.errors && t.slower == 0:
+	sampled := t.sample()
+	if !sampled && !t.errors && t.slower == 0 {
 		return ctx, nil
 	}
-	return ctx, r
+	room.tracer, room.name, room.began = t, name, arrived // the rest is zero already
+	if sampled {
+		ctx, room.span = t.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(arrived))
+		ctx = trace.ContextWithSpan(ctx, recorded{room.span, t.tracer})
+	}
+	return ctx, room
 }
 
-// Watch notes where the time of a request goes that is not traced.
-func Watch() *Trace { return &Trace{} }
+// Keep notes the trips of a request whatever becomes of its trace, for Nodes.
+func (t *Trace) Keep() { t.kept = true }
 
 // Context is that of the request's span, not valid if it has none.
 func (t *Trace) Context() trace.SpanContext {
@@ -65,37 +65,33 @@ func (t *Trace) Context() trace.SpanContext {
 	return t.span.SpanContext()
 }
 
-// Waited is for how long the request, or a part of it, was held.
-func (t *Trace) Waited() time.Duration {
-	if t == nil {
-		return 0
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.held
-}
-
-// mostNodes bounds what Upstream names.
+// mostNodes bounds what Nodes names.
 const mostNodes = 8
 
-// Upstream names the nodes that were asked, cluster/id or just the cluster where any would do, in the order of their answers, and says how long the slowest took.
-func (t *Trace) Upstream() (nodes []string, slowest time.Duration) {
+// Nodes names the nodes that were asked, cluster/id or just the cluster where any would do, in the order of their answers, as far as
+// trips are noted.
+func (t *Trace) Nodes() (nodes []string) {
 	if t == nil {
-		return nil, 0
+		return nil
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, p := range t.trips {
-		slowest = max(slowest, p.ended.Sub(p.queued))
-		name := p.cluster
-		if p.node >= 0 {
-			name += "/" + strconv.Itoa(int(p.node))
+	add := func(p *Trip) {
+		name := p.Cluster
+		if p.Node >= 0 {
+			name += "/" + strconv.Itoa(int(p.Node))
 		}
 		if len(nodes) < mostNodes && !slices.Contains(nodes, name) {
 			nodes = append(nodes, name)
 		}
 	}
-	return nodes, slowest
+	if !t.first.Queued.IsZero() {
+		add(&t.first)
+	}
+	for i := range t.more {
+		add(&t.more[i])
+	}
+	return nodes
 }
 
 // note adds an event.
@@ -115,14 +111,7 @@ func (t *Trace) Event(name string, attrs ...attribute.KeyValue) {
 // Held notes that the request has waited since began, why, and the span of whoever held it.
 func (t *Trace) Held(began time.Time, reason string, by trace.SpanContext) {
 	if t != nil {
-		now := time.Now()
-		t.note(event{at: began, name: "held", attrs: []attribute.KeyValue{Reason.String(reason), millis(now.Sub(began))}, link: by})
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		if t.until.After(began) { // parts of a request wait side by side
-			began = t.until
-		}
-		t.held, t.until = t.held+max(now.Sub(began), 0), now
+		t.note(event{at: began, name: "held", attrs: []attribute.KeyValue{Reason.String(reason), millis(time.Since(began))}, link: by})
 	}
 }
 
@@ -161,10 +150,10 @@ func (t *Trace) Wanted(failed bool, patience time.Duration) bool {
 
 // End sends the trace of a request that is Wanted. code is the name of the Kafka error that it was answered
 // with, "" for none.
-func (t *Trace) End(err error, code string, attrs ...attribute.KeyValue) {
+func (t *Trace) End(err error, code string, attrs []attribute.KeyValue) {
 	span := t.span
 	t.mu.Lock()
-	events, trips := t.events, t.trips
+	events, first, more := t.events, t.first, t.more
 	t.mu.Unlock()
 	ctx := context.Background()
 	if span == nil {
@@ -178,95 +167,77 @@ func (t *Trace) End(err error, code string, attrs ...attribute.KeyValue) {
 			span.AddLink(trace.Link{SpanContext: e.link})
 		}
 	}
-	for _, p := range trips {
-		if p.parent == nil {
-			p.send(ctx)
-		}
+	if t.span == nil && !first.Queued.IsZero() {
+		t.send(ctx, &first)
 	}
-	span.SetAttributes(attrs...)
-	span.SetAttributes(System.String("kafka"), Operation.String(t.name), Transport.String("tcp"))
+	if t.span != nil {
+		more = nil // they were sent
+	}
+	for i := range more {
+		t.send(ctx, &more[i])
+	}
+	attrs = append(attrs, System.String("kafka"), Operation.String(t.name), Transport.String("tcp"))
 	fail(span, err)
 	if code != "" {
-		span.SetAttributes(ErrorType.String(code))
+		attrs = append(attrs, ErrorType.String(code))
 		span.SetStatus(codes.Error, code)
 	}
+	span.SetAttributes(attrs...)
 	span.End()
 }
 
-// Trip is a request to a cluster and back. A nil Trip notes nothing.
+// Trip is a request to a cluster and back.
 type Trip struct {
-	trace   *Trace
-	name    string
-	cluster string
-	node    int32
-	parent  context.Context // nil if the request is only watched
-	queued  time.Time
-	sent    atomic.Int64 // unix nanoseconds; 0: never
-	came    time.Time    // the first byte of the answer
-	ended   time.Time
-	peer    net.Addr
-	err     error
+	Name, Cluster string
+	Node          int32
+	Queued, Ended time.Time
+	// When the request was handed to the kernel, and the first byte of its answer came, in unix nanoseconds; 0: never.
+	Sent, Came int64
+	Peer       net.Addr
+	Err        error // in place of an answer
 }
 
-// Trip begins one.
-func (t *Trace) Trip(ctx context.Context, name, cluster string, node int32) *Trip {
-	if t == nil {
-		return nil
+// Trip notes one that has ended. ctx is the one in which it began.
+func (t *Trace) Trip(ctx context.Context, p *Trip) {
+	if t.span != nil {
+		t.send(ctx, p)
+		if !t.kept {
+			return
+		}
 	}
 	t.mu.Lock()
-	p := &t.first
-	if t.used {
-		p = &Trip{}
-	}
-	t.used = true
-	p.trace, p.name, p.cluster, p.node, p.queued = t, name, cluster, node, time.Now()
-	if t.span != nil {
-		p.parent = ctx
-	}
-	t.mu.Unlock()
-	return p
-}
-
-// Sent notes that the request is handed to the kernel.
-func (p *Trip) Sent() { p.sent.Store(time.Now().UnixNano()) }
-
-// End notes the answer, of which the first byte came at a time (0: none did), or the error in its place.
-func (p *Trip) End(came int64, peer net.Addr, err error) {
-	if p == nil {
+	defer t.mu.Unlock()
+	if t.first.Queued.IsZero() {
+		t.first = *p
 		return
 	}
-	p.ended, p.peer, p.err = time.Now(), peer, err
-	if came > 0 {
-		p.came = time.Unix(0, came)
-	}
-	if p.parent != nil {
-		p.send(p.parent)
-	}
-	p.trace.mu.Lock()
-	defer p.trace.mu.Unlock()
-	p.trace.trips = append(p.trace.trips, p)
+	t.more = append(t.more, *p)
 }
 
-// send makes the span.
-func (p *Trip) send(ctx context.Context) {
-	_, span := p.trace.tracer.tracer.Start(ctx, p.name, trace.WithSpanKind(trace.SpanKindClient), trace.WithTimestamp(p.queued), trace.WithAttributes(
-		System.String("kafka"), Operation.String(p.name), Transport.String("tcp"), Cluster.String(p.cluster), Node.Int(int(p.node))))
-	if p.peer != nil {
-		span.SetAttributes(Peer(p.peer)...)
+// send makes the span of a trip.
+func (t *Trace) send(ctx context.Context, p *Trip) {
+	_, span := t.tracer.tracer.Start(ctx, p.Name, trace.WithSpanKind(trace.SpanKindClient), trace.WithTimestamp(p.Queued))
+	attrs := append(make([]attribute.KeyValue, 0, 7), System.String("kafka"), Operation.String(p.Name), Transport.String("tcp"), Cluster.String(p.Cluster), Node.Int(int(p.Node)))
+	if p.Peer != nil {
+		attrs = append(attrs, Peer(p.Peer)...)
 	}
-	span.AddEvent("queued", trace.WithTimestamp(p.queued))
-	if at := p.sent.Load(); at > 0 {
-		span.AddEvent("sent", trace.WithTimestamp(time.Unix(0, at)))
+	span.SetAttributes(attrs...)
+	span.AddEvent("queued", trace.WithTimestamp(p.Queued))
+	if p.Sent >= p.Queued.UnixNano() { // an earlier one is of the trip before, on a link that broke
+		span.AddEvent("sent", trace.WithTimestamp(time.Unix(0, p.Sent)))
 	}
-	if !p.came.IsZero() {
-		span.AddEvent("first byte", trace.WithTimestamp(p.came))
+	if p.Came > 0 {
+		span.AddEvent("first byte", trace.WithTimestamp(time.Unix(0, p.Came)))
 	}
-	fail(span, p.err)
-	span.End(trace.WithTimestamp(p.ended))
+	fail(span, p.Err)
+	span.End(trace.WithTimestamp(p.Ended))
 }
 
 // Peer are the attributes of the other side's address.
 func Peer(a net.Addr) []attribute.KeyValue {
+	if a, ok := a.(*net.TCPAddr); ok {
+		return []attribute.KeyValue{PeerAddress.String(a.IP.String()), PeerPort.Int(a.Port)}
+	}
 	host, port, err := net.SplitHostPort(a.String())
 	if err != nil {
 		return []attribute.KeyValue{PeerAddress.String(a.String())}

@@ -122,7 +122,7 @@ func Open(ctx context.Context, c Config) (*Tracer, error) {
 		return nil, fmt.Errorf("telemetry.traces: %w", err)
 	}
 	// Requests have no parent, so that the ratio decides here, before a span is made; children follow.
-	p := sdk.NewTracerProvider(sdk.WithBatcher(exporter), sdk.WithResource(res), sdk.WithSampler(sdk.AlwaysSample()))
+	p := sdk.NewTracerProvider(sdk.WithSpanProcessor(newBatches(exporter)), sdk.WithResource(res), sdk.WithSampler(sdk.AlwaysSample()))
 	return &Tracer{
 		provider: p, tracer: p.Tracer("github.com/sluice-gateway/sluice"), sampled: threshold(c.SampleRatio), errors: c.Errors, slower: c.Slower,
 		failures: rate.NewLimiter(failuresPerSecond, failuresPerSecond),
@@ -193,27 +193,31 @@ func (t *Tracer) Start(ctx context.Context, name string, at time.Time, attrs ...
 	return t.tracer.Start(ctx, name, trace.WithTimestamp(at), trace.WithAttributes(attrs...))
 }
 
+// recorded is the span of a request, or of Child, that is recorded. It knows its tracer, since to look that up costs half of
+// what a span does.
+type recorded struct {
+	trace.Span
+	tracer trace.Tracer
+}
+
 // Child begins a span below the one of ctx. It costs nothing if ctx has none that is recorded.
 func Child(ctx context.Context, name string, attrs ...attribute.KeyValue) (context.Context, trace.Span) {
 	parent := trace.SpanFromContext(ctx)
-	if !parent.IsRecording() {
+	p, ok := parent.(recorded)
+	if !ok {
 		return ctx, parent
 	}
-	ctx, span := parent.TracerProvider().Tracer("github.com/sluice-gateway/sluice").Start(ctx, name, trace.WithAttributes(attrs...))
-	return ctx, child{span}
+	ctx, span := p.tracer.Start(ctx, name, trace.WithAttributes(attrs...))
+	child := recorded{span, p.tracer}
+	return trace.ContextWithSpan(ctx, child), child
 }
 
-// child is a span of Child: End ends no other.
-type child struct{ trace.Span }
-
-// End ends a span of Child with the outcome of its work.
+// End ends a span of Child with the outcome of its work. The span of a ctx that had none is left alone.
 func End(s trace.Span, err error) {
-	c, ok := s.(child)
-	if !ok {
-		return // there was none
+	if c, ok := s.(recorded); ok {
+		fail(c.Span, err)
+		c.End()
 	}
-	fail(c.Span, err)
-	c.End()
 }
 
 func fail(s trace.Span, err error) {

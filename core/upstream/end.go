@@ -171,7 +171,7 @@ func (e *End) Flush(s *plugin.Session) {
 func (e *End) start(ctx context.Context, t *trip, flush bool) {
 	req := t.req
 	if req.Trace != nil {
-		t.trip = req.Trace.Trip(ctx, kmsg.NameForKey(int16(req.Key)), t.cluster.cfg.Name, t.node)
+		t.ctx, t.sets = ctx, t.note
 	}
 	l, err := e.link(req.Session, req.Key, t.cluster, t.node)
 	if err != nil {

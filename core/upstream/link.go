@@ -17,7 +17,6 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
-	"github.com/sluice-gateway/sluice/core/telemetry"
 	"github.com/sluice-gateway/sluice/core/wire"
 )
 
@@ -58,9 +57,11 @@ type call struct {
 
 	link *link
 	head [8]byte
-	// Of a request that is traced.
-	trip *telemetry.Trip
-	came int64 // when the first byte of the reply came, in unix nanoseconds; 0: none
+	// When the request was handed to the kernel, if it is traced (sets says how that is noted), and the first byte of the reply
+	// came, in unix nanoseconds; 0: never.
+	sets func(int64)
+	sent atomic.Int64
+	came int64
 }
 
 // Admit queues the call for its reply.
@@ -78,8 +79,8 @@ func (c *call) Encode(o *kafka.Out) {
 	if c.noReply {
 		o.After(c.link.wrote)
 	}
-	if c.trip != nil {
-		o.Before(c.trip.Sent)
+	if c.sets != nil {
+		o.Before(c.sets)
 	}
 }
 

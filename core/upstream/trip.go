@@ -4,8 +4,11 @@ import (
 	"context"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
 // trip is a session's request on a link and back. Trips are used again: a request in steady state
@@ -17,9 +20,10 @@ type trip struct {
 	cluster *Cluster
 	node    int32
 
-	// Of Start: who is answered, and with which context the request is repeated.
-	began  time.Time
-	ctx    context.Context
+	began time.Time
+	ctx   context.Context // of Start, which repeats the request with it, and of traces
+	note  func(int64)     // sent.Store, bound once
+	// Of Start: who is answered.
 	answer func(*plugin.Response, error)
 	// Of exchange.
 	out chan outcome
@@ -39,7 +43,7 @@ func (e *End) trip(req *plugin.Request, c *Cluster, node int32) *trip {
 	if !ok {
 		t = &trip{end: e, out: make(chan outcome, 1)}
 		// Bound once: a closure per request would be an allocation.
-		t.call.encode, t.done, t.resp.Release = t.encode, t.replied, t.free
+		t.call.encode, t.done, t.resp.Release, t.note = t.encode, t.replied, t.free, t.sent.Store
 	}
 	t.req, t.cluster, t.node, t.began = req, c, node, time.Now()
 	req.Sent(t.began.Sub(req.Arrived))
@@ -51,8 +55,9 @@ func (t *trip) free() {
 	if t.frame != nil {
 		t.cluster.pool.Recycle(t.frame)
 	}
-	t.req, t.cluster, t.trip, t.ctx, t.answer, t.frame, t.resp.Body, t.resp.Close = nil, nil, nil, nil, nil, nil, nil, false
+	t.req, t.cluster, t.sets, t.ctx, t.answer, t.frame, t.resp.Body, t.resp.Close = nil, nil, nil, nil, nil, nil, nil, false
 	t.link, t.came = nil, 0
+	t.sent.Store(0)
 	t.body.Reset(0, 0, nil)
 	t.end.trips.Put(t)
 }
@@ -81,11 +86,14 @@ func (t *trip) replied(frame, body []byte, err error) {
 // finish answers. A trip that was given up (its session has ended, its topic has moved) is answered into
 // its channel, where nobody takes it.
 func (t *trip) finish(resp *plugin.Response, err error) {
-	took := time.Since(t.began)
-	t.cluster.latency.Record(took)
-	t.req.Answered(t.began.Sub(t.req.Arrived) + took)
-	if t.trip != nil {
-		t.trip.End(t.came, t.link.peer(), err)
+	now := time.Now()
+	t.cluster.latency.Record(now.Sub(t.began))
+	t.req.Answered(now.Sub(t.req.Arrived))
+	if t.req.Trace != nil {
+		t.req.Trace.Trip(t.ctx, &telemetry.Trip{
+			Name: kmsg.NameForKey(int16(t.req.Key)), Cluster: t.cluster.cfg.Name, Node: t.node,
+			Queued: t.began, Ended: now, Sent: t.sent.Load(), Came: t.came, Peer: t.link.peer(), Err: err,
+		})
 	}
 	if t.answer == nil {
 		t.out <- outcome{resp, err}

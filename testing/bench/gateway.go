@@ -27,18 +27,23 @@ func File(dir, sink string, chain bool) (file, addr string, err error) {
 
 // ChainFile is File with a chain that the caller has written.
 func ChainFile(dir, sink, chain string) (file, addr string, err error) {
+	return TelemetryFile(dir, sink, chain, "log: {level: error}")
+}
+
+// TelemetryFile is ChainFile with a section telemetry that the caller has written, too.
+func TelemetryFile(dir, sink, chain, telemetry string) (file, addr string, err error) {
 	port, err := kafkatest.FreePorts(4)
 	if err != nil {
 		return "", "", err
 	}
 	text := fmt.Sprintf(`clusters:
   prod: {bootstrap: [%q], nodes: 0-1}
-telemetry: {log: {level: error}}
+telemetry: {%s}
 virtual_clusters:
   vc:
     listen: {bootstrap: "127.0.0.1:%d", brokers: {ports: %d-%d}}
     chain: %s
-`, sink, port, port+1, port+2, chain)
+`, sink, telemetry, port, port+1, port+2, chain)
 	file = filepath.Join(dir, "sluice.yaml")
 	return file, fmt.Sprintf("127.0.0.1:%d", port+1), os.WriteFile(file, []byte(text), 0o600)
 }

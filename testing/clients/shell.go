@@ -23,11 +23,14 @@ type Seen struct {
 	Headers map[string]string
 }
 
+// Header is one of a record.
+type Header struct{ Key, Value string }
+
 // Shell is a client of one kind with default settings that does one thing after the other. Its errors are what the
 // client's library shows.
 type Shell interface {
 	// Produce sends a record and waits for its acknowledgement.
-	Produce(ctx context.Context, topic string, value []byte) error
+	Produce(ctx context.Context, topic string, value []byte, headers ...Header) error
 	// Read returns the first n records of a topic of one partition, as a member of a group of its own.
 	Read(ctx context.Context, topic string, n int) ([]Seen, error)
 	CreateTopic(ctx context.Context, topic string, partitions int) error
@@ -47,8 +50,12 @@ type franz struct {
 
 func (f franz) Close() error { f.Client.Close(); return nil }
 
-func (f franz) Produce(ctx context.Context, topic string, value []byte) error {
-	return f.ProduceSync(ctx, &kgo.Record{Topic: topic, Value: value}).FirstErr()
+func (f franz) Produce(ctx context.Context, topic string, value []byte, headers ...Header) error {
+	r := &kgo.Record{Topic: topic, Value: value}
+	for _, h := range headers {
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Key, Value: []byte(h.Value)})
+	}
+	return f.ProduceSync(ctx, r).FirstErr()
 }
 
 func (f franz) Read(ctx context.Context, topic string, n int) (out []Seen, err error) {
@@ -135,8 +142,12 @@ func (j *javaShell) ask(ctx context.Context, fields ...string) (out [][]string, 
 	return out, fmt.Errorf("the Java client has ended: %s", j.stderr.String())
 }
 
-func (j *javaShell) Produce(ctx context.Context, topic string, value []byte) error {
-	_, err := j.ask(ctx, "produce", topic, base64.StdEncoding.EncodeToString(value))
+func (j *javaShell) Produce(ctx context.Context, topic string, value []byte, headers ...Header) error {
+	fields := []string{"produce", topic, base64.StdEncoding.EncodeToString(value)}
+	for _, h := range headers {
+		fields = append(fields, h.Key, base64.StdEncoding.EncodeToString([]byte(h.Value)))
+	}
+	_, err := j.ask(ctx, fields...)
 	return err
 }
 

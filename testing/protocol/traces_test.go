@@ -228,7 +228,7 @@ func TestMovesAreTraced(t *testing.T) {
 }
 
 // TestFailuresAreTracedWithoutSampling: at a ratio of 0, requests that are answered with an error have their server
-// span and their upstream requests, and others have none.
+// span with its links and their upstream requests, and others have none.
 func TestFailuresAreTracedWithoutSampling(t *testing.T) {
 	h, rec := traced(t, ", sample_ratio: 0")
 	h.prod.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
@@ -246,7 +246,8 @@ func TestFailuresAreTracedWithoutSampling(t *testing.T) {
 	})
 	p := h.client(h.gw.Bootstrap, kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.RecordRetries(0))
 	h.produce(p, "orders", "x", 5)
-	if err := p.ProduceSync(h.ctx, &kgo.Record{Topic: "orders", Value: []byte("refuse")}).FirstErr(); err == nil {
+	const theirs = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	if err := p.ProduceSync(h.ctx, &kgo.Record{Topic: "orders", Value: []byte("refuse"), Headers: []kgo.RecordHeader{{Key: "traceparent", Value: []byte(theirs)}}}).FirstErr(); err == nil {
 		t.Fatal("it was taken")
 	}
 	all := h.spans(rec)
@@ -258,8 +259,11 @@ func TestFailuresAreTracedWithoutSampling(t *testing.T) {
 	if a := attributes(s); a["error.type"] != "INVALID_RECORD" || a["sluice.error_code"] != "87" || s.Status.GetCode() != traces.Status_STATUS_CODE_ERROR {
 		t.Errorf("attributes %v, status %v", a, s.Status)
 	}
+	if len(s.Links) != 1 || hex.EncodeToString(s.Links[0].TraceId) != theirs[3:35] {
+		t.Errorf("links %v", s.Links)
+	}
 	for _, c := range all["Produce"] {
-		if c != s && (string(c.ParentSpanId) != string(s.SpanId) || c.Kind != traces.Span_SPAN_KIND_CLIENT) {
+		if c != s && (!slices.Equal(events(c), []string{"queued", "sent", "first byte"}) || string(c.ParentSpanId) != string(s.SpanId) || c.Kind != traces.Span_SPAN_KIND_CLIENT) {
 			t.Errorf("the other span is %v", c)
 		}
 	}

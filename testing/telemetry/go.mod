@@ -2,10 +2,7 @@ module github.com/sluice-gateway/sluice/testing/telemetry
 
 go 1.26.0
 
-require (
-	github.com/prometheus/prometheus v0.305.0
-	gopkg.in/yaml.v3 v3.0.1
-)
+require github.com/prometheus/prometheus v0.305.0
 
 require (
 	github.com/beorn7/perks v1.0.1 // indirect
@@ -30,4 +27,5 @@ require (
 	golang.org/x/sys v0.33.0 // indirect
 	golang.org/x/text v0.26.0 // indirect
 	google.golang.org/protobuf v1.36.6 // indirect
+	gopkg.in/yaml.v3 v3.0.1 // indirect
 )

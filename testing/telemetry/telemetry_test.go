@@ -12,7 +12,6 @@ import (
 
 	"github.com/prometheus/prometheus/model/rulefmt"
 	"github.com/prometheus/prometheus/promql/parser"
-	"gopkg.in/yaml.v3"
 )
 
 const dir = "../../configs/telemetry/"
@@ -169,35 +168,6 @@ func TestDashboard(t *testing.T) {
 		m := labelValues.FindStringSubmatch(query)
 		if m == nil || !slices.Contains(known[m[1]], m[2]) {
 			t.Errorf("variable: %q", query)
-		}
-	}
-}
-
-// TestCollector checks that the pipelines use what the file defines; the collector itself is not run.
-func TestCollector(t *testing.T) {
-	var c struct {
-		Receivers, Processors, Exporters map[string]any
-		Service                          struct {
-			Pipelines map[string]struct{ Receivers, Processors, Exporters []string }
-		}
-	}
-	if err := yaml.Unmarshal([]byte(read(t, dir+"collector.yaml")), &c); err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"traces", "metrics"} {
-		p := c.Service.Pipelines[want]
-		if len(p.Receivers) == 0 || len(p.Exporters) == 0 {
-			t.Errorf("%s: no receiver or no exporter", want)
-		}
-		for _, part := range []struct {
-			defined map[string]any
-			used    []string
-		}{{c.Receivers, p.Receivers}, {c.Processors, p.Processors}, {c.Exporters, p.Exporters}} {
-			for _, name := range part.used {
-				if _, ok := part.defined[name]; !ok {
-					t.Errorf("%s: %s is not defined", want, name)
-				}
-			}
 		}
 	}
 }

@@ -11,18 +11,20 @@ import (
 	"github.com/sluice-gateway/sluice/testing/bench"
 )
 
-// guestsAlone is `report guests`.
-func guestsAlone() error {
-	dir, err := os.MkdirTemp("", "sluice-bench")
-	if err != nil {
-		return err
+// alone is a part of the report by itself, such as `report guests`.
+func alone(part func(dir, bin string) error) func() error {
+	return func() error {
+		dir, err := os.MkdirTemp("", "sluice-bench")
+		if err != nil {
+			return err
+		}
+		defer func() { _ = os.RemoveAll(dir) }()
+		bin, err := build(dir, "gateway", nil, "./cmd/gateway")
+		if err != nil {
+			return err
+		}
+		return part(dir, bin)
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	bin, err := build(dir, "gateway", nil, "./cmd/gateway")
-	if err != nil {
-		return err
-	}
-	return guests(dir, bin)
 }
 
 // build builds a package with Go and returns the file.

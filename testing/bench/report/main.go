@@ -30,7 +30,9 @@ func main() {
 	}
 	do := run
 	if len(os.Args) == 2 && os.Args[1] == "guests" {
-		do = guestsAlone
+		do = alone(guests)
+	} else if len(os.Args) == 2 && os.Args[1] == "traces" {
+		do = alone(traces)
 	}
 	if err := do(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -99,14 +101,16 @@ func (m *middle) cpu() time.Duration {
 	if m.cmd == nil {
 		return 0
 	}
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", m.cmd.Process.Pid))
-	if err != nil {
-		return 0
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", m.cmd.Process.Pid))
+	var sum int64
+	for _, t := range threads { // Go's don't end
+		b, err := os.ReadFile(t)
+		if f := strings.Fields(string(b)); err == nil && len(f) > 0 {
+			n, _ := strconv.ParseInt(f[0], 10, 64)
+			sum += n
+		}
 	}
-	f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+2:]))
-	u, _ := strconv.Atoi(f[11])
-	s, _ := strconv.Atoi(f[12])
-	return time.Duration(u+s) * 10 * time.Millisecond
+	return time.Duration(sum)
 }
 
 // rss is the memory that the process holds, in bytes.
@@ -234,8 +238,10 @@ func run() error {
 			return err
 		}
 	}
-	if err := guests(dir, bin); err != nil {
-		return err
+	for _, part := range []func(dir, bin string) error{guests, traces} {
+		if err := part(dir, bin); err != nil {
+			return err
+		}
 	}
 	sub := filepath.Join(dir, "kafka")
 	if err := os.Mkdir(sub, 0o755); err != nil {

@@ -36,7 +36,7 @@ public final class SluiceShell {
         String[] f = line.split("\t", -1);
         try {
           switch (f[0]) {
-            case "produce" -> producer.send(new ProducerRecord<>(f[1], Base64.getDecoder().decode(f[2]))).get();
+            case "produce" -> producer.send(record(f)).get();
             case "create" -> admin.createTopics(List.of(new NewTopic(f[1], Optional.of(Integer.parseInt(f[2])), Optional.empty()))).all().get();
             case "read" -> read(args, f[1], Integer.parseInt(f[2]));
             default -> throw new IllegalArgumentException(line);
@@ -50,6 +50,15 @@ public final class SluiceShell {
         System.out.flush();
       }
     }
+  }
+
+  /** Topic, value, and keys and values of headers. */
+  private static ProducerRecord<byte[], byte[]> record(String[] f) {
+    ProducerRecord<byte[], byte[]> r = new ProducerRecord<>(f[1], Base64.getDecoder().decode(f[2]));
+    for (int i = 3; i + 1 < f.length; i += 2) {
+      r.headers().add(f[i], Base64.getDecoder().decode(f[i + 1]));
+    }
+    return r;
   }
 
   private static void read(String[] args, String topic, int n) {

@@ -22,9 +22,13 @@ type shell struct {
 
 func (s *shell) Close() error { s.producer.Close(); return nil }
 
-func (s *shell) Produce(ctx context.Context, topic string, value []byte) error {
+func (s *shell) Produce(ctx context.Context, topic string, value []byte, headers ...clients.Header) error {
+	m := &kafka.Message{TopicPartition: kafka.TopicPartition{Topic: &topic, Partition: kafka.PartitionAny}, Value: value}
+	for _, h := range headers {
+		m.Headers = append(m.Headers, kafka.Header{Key: h.Key, Value: []byte(h.Value)})
+	}
 	done := make(chan kafka.Event, 1)
-	if err := s.producer.Produce(&kafka.Message{TopicPartition: kafka.TopicPartition{Topic: &topic, Partition: kafka.PartitionAny}, Value: value}, done); err != nil {
+	if err := s.producer.Produce(m, done); err != nil {
 		return err
 	}
 	select {

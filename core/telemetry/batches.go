@@ -1,0 +1,152 @@
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+)
+
+// batches hands ended spans to an exporter, many at a time. The SDK's batch processor has a channel, which wakes a goroutine for
+// each span; where few requests are sampled, that costs several times what the span does. This one wakes it for a full batch,
+// or when the delay is over. It knows the same OTEL_BSP_* variables.
+type batches struct {
+	exporter   sdk.SpanExporter
+	size, most int // spans in a batch, and waiting; past that, spans are dropped
+	patience   time.Duration
+
+	mu      sync.Mutex
+	waiting []sdk.ReadOnlySpan
+	dropped int
+	closed  bool
+
+	sending chan struct{} // has a value while batches are on their way
+	full    chan struct{}
+	stop    context.CancelFunc // of the goroutine
+	done    chan struct{}
+}
+
+func newBatches(e sdk.SpanExporter) *batches {
+	ctx, stop := context.WithCancel(context.Background())
+	b := &batches{
+		exporter: e, size: number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512), most: number("OTEL_BSP_MAX_QUEUE_SIZE", 2048),
+		patience: time.Duration(number("OTEL_BSP_EXPORT_TIMEOUT", 30_000)) * time.Millisecond,
+		sending:  make(chan struct{}, 1), full: make(chan struct{}, 1), stop: stop, done: make(chan struct{}),
+	}
+	b.size = min(b.size, b.most)
+	go b.run(ctx, time.Duration(number("OTEL_BSP_SCHEDULE_DELAY", 5000))*time.Millisecond)
+	return b
+}
+
+// number reads a positive variable.
+func number(name string, otherwise int) int {
+	if n, err := strconv.Atoi(os.Getenv(name)); err == nil && n > 0 {
+		return n
+	}
+	return otherwise
+}
+
+// OnStart is for sdk.SpanProcessor.
+func (*batches) OnStart(context.Context, sdk.ReadWriteSpan) {}
+
+// OnEnd takes a span.
+func (b *batches) OnEnd(s sdk.ReadOnlySpan) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return
+	}
+	if len(b.waiting) >= b.most {
+		b.dropped++
+		return
+	}
+	if b.waiting = append(b.waiting, s); len(b.waiting) == b.size {
+		select {
+		case b.full <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (b *batches) run(ctx context.Context, every time.Duration) {
+	defer close(b.done)
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-b.full:
+			handle(b.send(ctx))
+		case <-tick.C:
+			handle(b.ForceFlush(ctx))
+		}
+	}
+}
+
+func handle(err error) {
+	if err != nil {
+		otel.Handle(err)
+	}
+}
+
+// take is the next batch.
+func (b *batches) take() (batch []sdk.ReadOnlySpan) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if n := min(len(b.waiting), b.size); n == len(b.waiting) {
+		batch, b.waiting = b.waiting, nil
+	} else {
+		batch, b.waiting = b.waiting[:n:n], b.waiting[n:]
+	}
+	return batch
+}
+
+// ForceFlush sends what waits. Spans that were dropped since the last time are an error.
+func (b *batches) ForceFlush(ctx context.Context) error {
+	err := b.send(ctx)
+	b.mu.Lock()
+	dropped := b.dropped
+	b.dropped = 0
+	b.mu.Unlock()
+	if dropped > 0 {
+		err = errors.Join(err, fmt.Errorf("telemetry: %d spans were dropped: they came faster than they could be sent", dropped))
+	}
+	return err
+}
+
+func (b *batches) send(ctx context.Context) (err error) {
+	select {
+	case b.sending <- struct{}{}:
+		defer func() { <-b.sending }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for {
+		batch := b.take()
+		if len(batch) == 0 {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(ctx, b.patience)
+		err = errors.Join(err, b.exporter.ExportSpans(ctx, batch))
+		cancel()
+	}
+}
+
+// Shutdown sends what waits, for as long as ctx lasts, and closes the exporter.
+func (b *batches) Shutdown(ctx context.Context) error {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
+	defer context.AfterFunc(ctx, b.stop)() // a batch may be on its way
+	err := b.ForceFlush(ctx)
+	b.stop()
+	<-b.done
+	return errors.Join(err, b.exporter.Shutdown(ctx))
+}

@@ -1,0 +1,118 @@
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+)
+
+// kept keeps the sizes of batches; it waits for block, if there is one.
+type kept struct {
+	sizes []int
+	block chan struct{}
+	down  bool
+}
+
+func (e *kept) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
+	if e.block != nil {
+		select {
+		case <-e.block:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	e.sizes = append(e.sizes, len(spans))
+	return nil
+}
+
+func (e *kept) Shutdown(context.Context) error {
+	e.down = true
+	return nil
+}
+
+func end(b *batches, n int) {
+	for range n {
+		b.OnEnd(tracetest.SpanStub{Name: "Produce"}.Snapshot())
+	}
+}
+
+func TestBatchesLeaveWhenFullOrDue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &kept{}
+		b := newBatches(e)
+		end(b, 511)
+		synctest.Wait()
+		if len(e.sizes) != 0 {
+			t.Errorf("%v left before they were full or due", e.sizes)
+		}
+		end(b, 1)
+		synctest.Wait()
+		if len(e.sizes) != 1 || e.sizes[0] != 512 {
+			t.Errorf("of a full batch, %v left", e.sizes)
+		}
+		end(b, 3)
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if len(e.sizes) != 2 || e.sizes[1] != 3 {
+			t.Errorf("when they were due, %v had left", e.sizes)
+		}
+		end(b, 2)
+		if err := b.Shutdown(t.Context()); err != nil || len(e.sizes) != 3 || e.sizes[2] != 2 || !e.down {
+			t.Errorf("at the end, %v had left: %v", e.sizes, err)
+		}
+		end(b, 1)
+		if err := b.ForceFlush(t.Context()); err != nil || len(e.sizes) != 3 {
+			t.Errorf("after the end, %v had left: %v", e.sizes, err)
+		}
+	})
+}
+
+// TestBatchesDropWhatCantBeSent and say so; the requests that made the spans don't wait.
+func TestBatchesDropWhatCantBeSent(t *testing.T) {
+	t.Setenv("OTEL_BSP_MAX_QUEUE_SIZE", "10")
+	t.Setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "4")
+	synctest.Test(t, func(t *testing.T) {
+		e := &kept{block: make(chan struct{})}
+		b := newBatches(e)
+		end(b, 4)
+		synctest.Wait() // these are on their way
+		end(b, 13)
+		close(e.block)
+		err := b.ForceFlush(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "3 spans were dropped") {
+			t.Errorf("the error is %v", err)
+		}
+		sum := 0
+		for _, n := range e.sizes {
+			sum += n
+		}
+		if sum != 14 {
+			t.Errorf("%v were sent", e.sizes)
+		}
+		if err := b.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestBatchesEndInTime though nobody takes the spans.
+func TestBatchesEndInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBatches(&kept{block: make(chan struct{})})
+		end(b, 512)
+		synctest.Wait()
+		end(b, 5)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		if err := b.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Second {
+			t.Errorf("after %v: %v", time.Since(began), err)
+		}
+	})
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"sync/atomic"
+
+	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	"google.golang.org/grpc"
+
+	"github.com/sluice-gateway/sluice/testing/bench"
+)
+
+// spanSink is an OTLP receiver that counts spans and keeps nothing.
+type spanSink struct {
+	collector.UnimplementedTraceServiceServer
+	spans atomic.Int64
+}
+
+func (s *spanSink) Export(_ context.Context, req *collector.ExportTraceServiceRequest) (*collector.ExportTraceServiceResponse, error) {
+	for _, r := range req.ResourceSpans {
+		for _, scope := range r.ScopeSpans {
+			s.spans.Add(int64(len(scope.Spans)))
+		}
+	}
+	return &collector.ExportTraceServiceResponse{}, nil
+}
+
+// traces measures what tracing costs the gateway that does it, through the whole built-in chain; the receiver is in this process.
+func traces(dir, bin string) error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	received := &spanSink{}
+	server := grpc.NewServer()
+	collector.RegisterTraceServiceServer(server, received)
+	go func() { _ = server.Serve(l) }()
+	defer server.Stop()
+	records, err := bench.Records(256)
+	if err != nil {
+		return err
+	}
+	sink, err := bench.NewRecordsSink("127.0.0.1:0", records)
+	if err != nil {
+		return err
+	}
+	defer sink.Close()
+	list := []*middle{{name: "direct", addr: sink.Addr()}}
+	defer func() {
+		for _, m := range list {
+			m.stop()
+		}
+	}()
+	for _, v := range []struct{ name, settings string }{
+		{"off", ""},
+		{"errors alone, sample_ratio: 0", ", sample_ratio: 0"},
+		{"sample_ratio: 0.01", ", sample_ratio: 0.01"},
+		{"sample_ratio: 1", ", sample_ratio: 1"},
+	} {
+		sub, err := os.MkdirTemp(dir, "traces")
+		if err != nil {
+			return err
+		}
+		telemetry := "log: {level: error}"
+		if v.settings != "" {
+			telemetry += fmt.Sprintf(", traces: {endpoint: %q, insecure: true%s}", l.Addr(), v.settings)
+		}
+		file, addr, err := bench.TelemetryFile(sub, sink.Addr(), "["+builtin, telemetry)
+		if err != nil {
+			return err
+		}
+		m, err := start(v.name, addr, bin, "run", "-c", file)
+		if err != nil {
+			return err
+		}
+		list = append(list, m)
+		if err := bench.Introduce(addr); err != nil {
+			return err
+		}
+	}
+	for _, w := range []struct {
+		what, unit      string
+		units           float64
+		frame           []byte
+		conns, inFlight int
+		n               int
+	}{
+		{"CPU per request: Produce of 200 B, 16 connections x 5 in flight", "us", 1, bench.ProduceFrame(200), 16, 5, 10_000},
+		{"CPU per GB: Produce of 256 records of 1 KB, 2 connections x 2 in flight", "ms", 256 * bench.RecordBytes / 1e6, bench.ProduceRecordsFrame(bench.Topic, records), 2, 2, 600},
+		{"CPU per GB: Fetch of 256 records of 1 KB, 2 connections x 2 in flight", "ms", 256 * bench.RecordBytes / 1e6, bench.FetchFrame(), 2, 2, 600},
+	} {
+		if err := overhead(w.what, w.unit, w.units*float64(w.n), list[1:], func(addr string) error { return load(addr, w.frame, w.conns, w.inFlight, w.n) }); err != nil {
+			return err
+		}
+	}
+	fmt.Printf("\n%d spans were received\n", received.spans.Load())
+	return nil
+}
+
+const turns = 45
+
+// overhead runs slices of a workload on every process, in an order that changes, and prints what each costs more than the first: the
+// median of the ratios within a round, in which little else changes.
+func overhead(what, unit string, units float64, list []*middle, work func(addr string) error) error {
+	cost, ratio := map[*middle][]float64{}, map[*middle][]float64{}
+	for round := range turns + 1 {
+		now := map[*middle]float64{}
+		for _, i := range rand.Perm(len(list)) {
+			m := list[i]
+			before := m.cpu()
+			if err := work(m.addr); err != nil {
+				return fmt.Errorf("%s: %w", m.name, err)
+			}
+			now[m] = float64(m.cpu()-before) / units
+		}
+		for _, m := range list {
+			if round > 0 { // the first warms up
+				cost[m] = append(cost[m], now[m])
+				ratio[m] = append(ratio[m], now[m]/now[list[0]])
+			}
+		}
+	}
+	fmt.Printf("\n%s\n", what)
+	for _, m := range list {
+		fmt.Printf("  %-34s %8.2f %s   %.3fx\n", m.name, median(cost[m])/1e3, unit, median(ratio[m]))
+	}
+	return nil
+}
