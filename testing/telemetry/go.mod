@@ -2,7 +2,10 @@ module github.com/sluice-gateway/sluice/testing/telemetry
 
 go 1.26.0
 
-require github.com/prometheus/prometheus v0.305.0
+require (
+	github.com/grafana/grafana-foundation-sdk/go v0.0.22
+	github.com/prometheus/prometheus v0.305.0
+)
 
 require (
 	github.com/beorn7/perks v1.0.1 // indirect
