@@ -2,6 +2,9 @@ package workbench
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,7 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-gateway/sluice/plugins/wasm"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
+	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
 
 // project makes and builds a project.
@@ -196,7 +201,8 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// TestExamples runs the cases of every example against it, as a module in the production host.
+// TestExamples runs the cases of every example against it, as a module in the production host, and sees it owe nothing that every
+// interceptor owes.
 func TestExamples(t *testing.T) {
 	all, err := filepath.Glob("../../../sdk/examples/*/cases.yaml")
 	if err != nil || len(all) < 9 {
@@ -227,6 +233,25 @@ func TestExamples(t *testing.T) {
 					t.Errorf("%s: %s", o.Case.Name, o.Diff)
 				}
 			}
+			conforms(t, file, cases.Config)
 		})
+	}
+}
+
+// conforms puts a module into a chain, with a configuration.
+func conforms(t *testing.T, file string, config any) {
+	t.Helper()
+	settings, err := json.Marshal(config) // which is YAML as well
+	if err != nil {
+		t.Fatal(err)
+	}
+	section := fmt.Sprintf("{file: %q, grant: [kv, http, send_request], produce_drop: tombstone, config: %s}", file, settings)
+	i, err := wasm.Spec().New(t.Context(), plugintest.Env(t, plugintest.NewCluster("prod", 0, 1, "orders")), plugintest.Section(t, section))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plugintest.Conform(t, i, "orders")
+	if err := i.(io.Closer).Close(); err != nil {
+		t.Error(err)
 	}
 }
