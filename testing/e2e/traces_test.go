@@ -22,7 +22,8 @@ type collector struct {
 	t          *testing.T
 	cmd        *exec.Cmd
 	grpc, http string
-	file       string
+	file       string // of spans
+	metrics    string // the file of metrics
 }
 
 // buildCollector builds the Collector, which is a module of its own.
@@ -43,7 +44,7 @@ func startCollector(t *testing.T, bin string) *collector {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	c := &collector{t: t, grpc: fmt.Sprintf("127.0.0.1:%d", port), http: fmt.Sprintf("127.0.0.1:%d", port+1), file: filepath.Join(dir, "spans.json")}
+	c := &collector{t: t, grpc: fmt.Sprintf("127.0.0.1:%d", port), http: fmt.Sprintf("127.0.0.1:%d", port+1), file: filepath.Join(dir, "spans.json"), metrics: filepath.Join(dir, "metrics.json")}
 	if keep := os.Getenv("SLUICE_TEST_SPANS"); keep != "" {
 		c.file = keep
 	}
@@ -53,7 +54,7 @@ exporters: {file/traces: {path: %q}, file/metrics: {path: %q}} # of one file, th
 service:
   pipelines: {traces: {exporters: [file/traces]}, metrics: {exporters: [file/metrics]}}
   telemetry: {metrics: {level: none}, logs: {level: warn}}
-`, c.grpc, c.http, c.file, filepath.Join(dir, "metrics.json")), 0o600)
+`, c.grpc, c.http, c.file, c.metrics), 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,6 +90,20 @@ func (c *collector) stop() []spans.Span {
 	return list
 }
 
+// checkMetrics finds in what the Collector wrote that requests were counted, and how long they took.
+func (c *collector) checkMetrics() {
+	c.t.Helper()
+	b, err := os.ReadFile(c.metrics)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, want := range []string{`"name":"sluice.requests"`, `"exponentialHistogram"`, `{"key":"api","value":{"stringValue":"Produce"}}`, `"stringValue":"passThroughTenant"`} {
+		if !strings.Contains(string(b), want) {
+			c.t.Errorf("the metrics do not have %s", want)
+		}
+	}
+}
+
 // shape is a span and those below it: name(child child).
 func shape(below map[string][]spans.Span, s spans.Span) string {
 	name := map[int]string{spans.Server: "SERVER ", spans.Client: "CLIENT "}[s.Kind] + s.Name
@@ -109,7 +124,7 @@ func names(list []spans.Event) (out []string) {
 	return out
 }
 
-// TestTracesInACollector sends the traces of a Java and a franz-go client through a guest and the built-in interceptors to a real
+// TestTracesInACollector sends the metrics of a gateway, and the traces of a Java and a franz-go client through a guest and the built-in interceptors to a real
 // Collector, over gRPC and then over HTTP, while their topic moves, and reads what the Collector writes.
 func TestTracesInACollector(t *testing.T) {
 	dir := t.TempDir()
@@ -135,7 +150,8 @@ func TestTracesInACollector(t *testing.T) {
 	col := startCollector(t, bin)
 	const state = "state: {dir: ./state}"
 	over := func(endpoint, protocol string) string {
-		return fmt.Sprintf("telemetry: {traces: {endpoint: %q, protocol: %s, insecure: true}}", endpoint, protocol)
+		to := fmt.Sprintf("{endpoint: %q, protocol: %s, insecure: true", endpoint, protocol)
+		return "telemetry: {traces: " + to + "}, metrics: " + to + ", interval: 1s}}"
 	}
 	config := func() string { _, b := p.call("GET", "/config", ""); return b }
 	edit := func(from, to string) {
@@ -219,6 +235,7 @@ func TestTracesInACollector(t *testing.T) {
 		t.Error(err)
 	}
 	all := col.stop()
+	col.checkMetrics()
 	if err := p.gw.Restart(p.ctx); err != nil { // for the cleanup
 		t.Error(err)
 	}
