@@ -184,8 +184,9 @@ type Response struct {
 	// Early says that a Produce was not sent because what its producer sent before is still on its way, or
 	// seems to be: it goes back into its place before its client gets this answer.
 	Early bool
-	// Release, if not nil, is called when the response is written: its memory is used again, and so is
-	// that of the request. Who takes parts of a response into another one leaves it alone.
+	// Release, if not nil, is called when the response is written: its memory is used again, the response's own included, and so is
+	// that of the request. Who takes parts of a response into another one leaves it alone; who adds to it does so in another
+	// Response.
 	Release func()
 }
 

@@ -52,13 +52,16 @@ func (w *Wasm) fetch(ctx context.Context, req *plugin.Request, resp *plugin.Resp
 	if _, err = resp.Body.Edit(); err != nil {
 		return nil, err
 	}
-	if guest, release := w.guest(), resp.Release; release != nil {
-		resp.Release = func() { // when it is written
-			guest.reclaim(parts)
-			release()
-		}
+	release := resp.Release
+	if release == nil {
+		return resp, nil
 	}
-	return resp, nil
+	guest := w.guest()
+	// A response of its own: the one from below is used again, with the Release that it has.
+	return &plugin.Response{Body: resp.Body, Close: resp.Close, Early: resp.Early, Release: func() { // when it is written
+		guest.reclaim(parts)
+		release()
+	}}, nil
 }
 
 // showsAny reports whether there are records that the guest sees.

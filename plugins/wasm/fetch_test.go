@@ -3,6 +3,7 @@ package wasm
 import (
 	"context"
 	"encoding/binary"
+	"reflect"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -81,6 +82,32 @@ func TestWhatConsumersSee(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestTheResponseFromBelowStaysAsItIs: it is used again, so what is to be done when it is written must not pile up in it.
+func TestTheResponseFromBelowStaysAsItIs(t *testing.T) {
+	w := compiled(t, "")
+	released := 0
+	from := &plugin.Response{Release: func() { released++ }}
+	was := reflect.ValueOf(from.Release).Pointer()
+	m := kmsg.NewPtrFetchRequest()
+	m.SetVersion(12)
+	f := kmsg.NewPtrFetchResponse()
+	f.SetVersion(12)
+	p := kmsg.NewFetchResponseTopicPartition()
+	p.RecordBatches = at(records(t, shape{}, "upper"), 0)
+	f.Topics = append(f.Topics, kmsg.FetchResponseTopic{Topic: "orders", Partitions: []kmsg.FetchResponseTopicPartition{p}})
+	from.Body = plugintest.Encode(f).Body
+	resp, err := w.Intercept(t.Context(), plugintest.Request(t, m, "prod"), plugin.HandlerFunc(func(context.Context, *plugin.Request) (*plugin.Response, error) { return from, nil }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.Release(); released != 1 {
+		t.Errorf("released %d times", released)
+	}
+	if reflect.ValueOf(from.Release).Pointer() != was {
+		t.Error("the response from below was changed")
+	}
 }
 
 // TestRefusedToConsumers: only one code is a refusal that they take for one.
