@@ -95,12 +95,12 @@ type cost struct {
 	LeftAlone bool   `json:"left_alone"`
 }
 
-// PerCall is the mean time of a call, in microseconds.
-func (k cost) PerCall() float64 {
+// PerCall is the mean time of a call.
+func (k cost) PerCall() time.Duration {
 	if *k.Calls == 0 {
 		return 0
 	}
-	return float64(k.Busy) / float64(*k.Calls)
+	return time.Duration(k.Busy) * time.Microsecond / time.Duration(*k.Calls)
 }
 
 func (c *Console) config(*http.Request, *memo) (view, error) {

@@ -167,7 +167,7 @@ func TestAFailoverInTheConsole(t *testing.T) {
 	h.do(ctx, chromedp.Focus(`a.button[href*="to=dr"]`), chromedp.KeyEvent(kb.Enter), chromedp.WaitVisible("#confirm"))
 	h.shot(ctx, "plan")
 	before := h.file()
-	h.do(ctx, chromedp.Focus("#confirm"), chromedp.KeyEvent("order"), chromedp.KeyEvent(kb.Enter), chromedp.WaitVisible(".banner.bad"))
+	h.do(ctx, chromedp.Focus("#confirm"), chromedp.KeyEvent("order"), chromedp.KeyEvent(kb.Enter), chromedp.WaitVisible("#error"))
 	if h.file() != before {
 		t.Error("a wrong confirmation has moved something")
 	}

@@ -159,7 +159,9 @@ func compare(before, now sight) rates {
 				x.Lag = max(x.Lag, c.Lag)
 			}
 		}
-		i := slices.IndexFunc(before.topics, func(o admin.Topic) bool { return o.VirtualCluster == t.VirtualCluster && o.Name == t.Name })
+		i := slices.IndexFunc(before.topics, func(o admin.Topic) bool {
+			return o.VirtualCluster == t.VirtualCluster && o.Name == t.Name && o.Generation == t.Generation
+		})
 		if i >= 0 && before.topics[i].Records() >= 0 {
 			x.Records = per(t.Records(), before.topics[i].Records())
 		}
