@@ -123,7 +123,7 @@ func TestTheConsoleShowsWhatIsWrong(t *testing.T) {
 	part("a refused file", func(h *house) {
 		t := h.t
 		before := h.file()
-		if err := h.gw.Edit("users: [{name: none", "users: [{nmae: none"); err != nil {
+		if err := h.gw.Edit("users: [{name: none", "users: [{nane: none"); err != nil {
 			t.Fatal(err)
 		}
 		if err := h.gw.Edit("{dir: ./state}", "{dri: ./state}"); err != nil {
@@ -133,7 +133,7 @@ func TestTheConsoleShowsWhatIsWrong(t *testing.T) {
 		h.shot(ctx, "errors")
 		lines := strings.Split(h.file(), "\n")
 		found := ask[[]string](h, ctx, `[...document.querySelectorAll("#errors tbody tr")].map(r => [...r.cells].map(c => c.innerText.trim()).join(" | "))`)
-		for _, mistake := range []string{"nmae", "dri:"} {
+		for _, mistake := range []string{"nane", "dri:"} {
 			i := slices.IndexFunc(lines, func(l string) bool { return strings.Contains(l, mistake) })
 			at := regexp.MustCompile(fmt.Sprintf(`^%d:(\d+) \| .*%s`, i+1, strings.TrimSuffix(mistake, ":")))
 			j := slices.IndexFunc(found, at.MatchString)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -132,6 +133,7 @@ func (f *failoverFlags) follow(cmd *cobra.Command, out io.Writer, started admin.
 			return reports, err
 		}
 		reports = []failover.Report{}
+		var gone []string
 		left := len(started.Topics)
 		for _, m := range moves {
 			if m.VirtualCluster != started.VirtualCluster || m.To != started.To || !slices.Contains(started.Topics, m.Topic) || m.Since.Before(since.Add(-time.Second)) {
@@ -153,12 +155,17 @@ func (f *failoverFlags) follow(cmd *cobra.Command, out io.Writer, started admin.
 			}
 			if m.Phase == failover.Done {
 				left--
+			} else if m.Ended.After(since) {
+				gone = append(gone, m.Topic)
 			}
 		}
 		done(len(started.Topics) - left)
 		if left <= 0 {
 			fmt.Fprintln(out, "done")
 			return reports, nil
+		}
+		if len(gone) == left {
+			return reports, fmt.Errorf("not moved, a newer edit took the place of this one: %s", strings.Join(gone, ", "))
 		}
 		select {
 		case <-tick.C:
