@@ -159,6 +159,17 @@ func TestEveryCommand(t *testing.T) {
 			t.Errorf("there is no %s any more", name)
 		}
 	}
+	// Nothing moves, so nobody waits.
+	for topic, says := range map[string]string{"orders": "it lives there already", "nobodys": "no such topic is known"} {
+		if out, complaints, code := run("failover", "run", "-c", c, "--to", "dr", topic); code != 0 || !strings.Contains(out, says) {
+			t.Errorf("failover run of %s: %d\n%s%s", topic, code, out, complaints)
+		}
+	}
+	for _, wrong := range []string{"frobnicate", "plugin frobnicate", "failover plan -c x", "top --frob", "routes x", "capture", "plugin build a b", "validate"} {
+		if _, complaints, code := run(strings.Fields(wrong)...); code != 2 || !strings.HasPrefix(complaints, "gateway: ") {
+			t.Errorf("%s: %d %s", wrong, code, complaints)
+		}
+	}
 	for _, name := range []string{"plugin inspect", "plugin bench", "man"} { // as text they are for people
 		if out, _, code := run(append(strings.Fields(name), commands[name].args...)...); code != 0 || strings.HasPrefix(out, "{") || out == "" {
 			t.Errorf("%s: %d\n%s", name, code, out)

@@ -21,6 +21,7 @@ func pluginCommand() *cobra.Command {
 		Long: `Tools for authors of plugins. Without a file, build, test and bench work on the project in the current folder.
 Guests run as they do in a gateway: metered, limited, with the same rules of Kafka.`,
 	}
+	group(cmd)
 	cmd.AddCommand(pluginNew(), pluginBuild(), pluginTest(), pluginInspect(), pluginBench(), pluginReplay())
 	return cmd
 }
