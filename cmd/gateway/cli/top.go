@@ -208,7 +208,7 @@ func (r rates) write(out io.Writer, s admin.Status, rows int) error {
 	for _, t := range r.Topics[:min(rows, len(r.Topics))] {
 		fmt.Fprintf(w, "%s\t%s\t%.1f\t%s\n", in(t.VirtualCluster, t.Topic), t.Home, t.Records, known(t.Lag))
 	}
-	fmt.Fprintln(w, "\nCLIENT\tSOFTWARE\tADDRESS\tREQ/S\tREQUESTS\tSINCE")
+	fmt.Fprintln(w, "\nCLIENT\tSOFTWARE\tADDRESS\tREQ/S\tREQUESTS\tCONNECTED FOR")
 	for _, c := range r.Clients[:min(rows, len(r.Clients))] {
 		fmt.Fprintf(w, "%s\t%s %s\t%s\t%.1f\t%d\t%s\n", in(c.VirtualCluster, c.ClientID), c.Software, c.SoftwareVersion, c.Address, c.RequestRate, c.Requests, time.Since(c.Since).Round(time.Second))
 	}
