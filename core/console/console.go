@@ -165,7 +165,9 @@ func (c *Console) render(r *http.Request, memo *memo, p page) (view, string, err
 		return v, "", err
 	}
 	var b bytes.Buffer
-	err = c.pages.ExecuteTemplate(&b, v.Template, v.Data)
+	if err = c.pages.ExecuteTemplate(&b, "alert", c.g.Status()); err == nil {
+		err = c.pages.ExecuteTemplate(&b, v.Template, v.Data)
+	}
 	return v, b.String(), err
 }
 

@@ -24,6 +24,12 @@ var functions = template.FuncMap{
 		return string(b), err
 	},
 	"known": func(n int64) bool { return n != admin.Unknown },
+	"count": func(n int, what string) string {
+		if n == 1 {
+			return "1 " + what
+		}
+		return fmt.Sprintf("%d %ss", n, what)
+	},
 }
 
 // whole shows a duration in whole seconds.

@@ -120,11 +120,14 @@ func (m *memo) topics(now []admin.Topic, at time.Time) any {
 		Topics []shownTopic
 	}{Known: !m.at.IsZero()}
 	for _, t := range now {
-		out.Topics = append(out.Topics, shownTopic{t, m.rate(t.Name, t.Records(), at)})
+		out.Topics = append(out.Topics, shownTopic{t, m.rate(lifeOf(t), t.Records(), at)})
 	}
-	turn(m, at, out.Topics, func(t shownTopic) (string, int64) { return t.Name, t.Records() })
+	turn(m, at, out.Topics, func(t shownTopic) (string, int64) { return lifeOf(t.Topic), t.Records() })
 	return out
 }
+
+// lifeOf names a topic until it moves: after an unplanned move its offsets go on somewhere above, which is no record.
+func lifeOf(t admin.Topic) string { return fmt.Sprint(t.Name, "/", t.Generation) }
 
 // rate is how fast a count has grown since the last look.
 func (m *memo) rate(key string, n int64, at time.Time) float64 {

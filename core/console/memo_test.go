@@ -44,12 +44,15 @@ func TestTopicsThatShrinkOrAreUnknownHaveNoRate(t *testing.T) {
 	for _, end := range []int64{100, 10, admin.Unknown, 50} {
 		at = at.Add(time.Second)
 		m.topics([]admin.Topic{{Name: "x", Partitions: []admin.Partition{{End: end}}}}, at)
-		if r := m.rate("x", 5, at.Add(time.Second)); r != 0 {
+		if r := m.rate(lifeOf(admin.Topic{Name: "x"}), 5, at.Add(time.Second)); r != 0 {
 			t.Errorf("after %d: %v", end, r)
 		}
 	}
-	if r := m.rate("x", 70, at.Add(2*time.Second)); r != 10 {
+	if r := m.rate(lifeOf(admin.Topic{Name: "x"}), 70, at.Add(2*time.Second)); r != 10 {
 		t.Errorf("a topic that grows: %v", r)
+	}
+	if r := m.rate(lifeOf(admin.Topic{Name: "x", Generation: 1}), 2<<20, at.Add(2*time.Second)); r != 0 {
+		t.Errorf("a topic that has moved: %v", r)
 	}
 }
 

@@ -74,7 +74,7 @@ func (c *Console) plugins(*http.Request, *memo) (view, error) {
 			}
 			s.Status = string(b)
 			var k cost
-			if json.Unmarshal(b, &k) == nil && k.Digest != "" {
+			if json.Unmarshal(b, &k) == nil && k.Calls != nil {
 				s.Cost = &k
 			}
 		}
@@ -87,21 +87,20 @@ func (c *Console) plugins(*http.Request, *memo) (view, error) {
 type cost struct {
 	Name      string `json:"name"`
 	Version   string `json:"version"`
-	Digest    string `json:"sha256"`
-	Calls     int64  `json:"calls"`
+	Calls     *int64 `json:"calls"` // nil: it is no guest
 	Failures  int64  `json:"failures"`
-	BusyMS    int64  `json:"busy_ms"`
+	Busy      int64  `json:"busy_us"`
 	Instances int64  `json:"instances"`
 	Memory    int64  `json:"instance_bytes"`
 	LeftAlone bool   `json:"left_alone"`
 }
 
-// PerCall is the mean time of a call, in microseconds.
-func (k cost) PerCall() float64 {
-	if k.Calls == 0 {
+// PerCall is the mean time of a call.
+func (k cost) PerCall() time.Duration {
+	if *k.Calls == 0 {
 		return 0
 	}
-	return float64(k.BusyMS) * 1000 / float64(k.Calls)
+	return time.Duration(k.Busy) * time.Microsecond / time.Duration(*k.Calls)
 }
 
 func (c *Console) config(*http.Request, *memo) (view, error) {

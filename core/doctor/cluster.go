@@ -3,7 +3,6 @@ package doctor
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -75,64 +74,6 @@ func (d *doctor) shared() {
 	d.say(OK, "clusters", "common APIs", "", "all clusters have the same")
 }
 
-// operations by name, with which the gateway's own requests and its clients' can be carried out.
-var topicRights = map[kmsg.ACLOperation]string{
-	kmsg.ACLOperationRead: "Read", kmsg.ACLOperationWrite: "Write", kmsg.ACLOperationDescribe: "Describe", kmsg.ACLOperationDescribeConfigs: "DescribeConfigs",
-}
-
-func missing(ops int32, want map[kmsg.ACLOperation]string) (out []string) {
-	for op, name := range want {
-		if ops&(1<<op) == 0 {
-			out = append(out, name)
-		}
-	}
-	slices.Sort(out)
-	return out
-}
-
-// rights asks what this machine may do (KIP-430): its requests reach the cluster as the gateway's do.
-func (d *doctor) rights(ctx context.Context, subject string, c *upstream.Cluster) {
-	var problems []string
-	known := false
-	if offered(c.Topology(), kmsg.DescribeCluster) {
-		req := kmsg.NewPtrDescribeClusterRequest()
-		req.IncludeClusterAuthorizedOperations = true
-		if resp, err := c.Do(ctx, plugin.AnyNode, req); err == nil {
-			if ops := resp.(*kmsg.DescribeClusterResponse).ClusterAuthorizedOperations; ops != math.MinInt32 {
-				known = true
-				for _, m := range missing(ops, map[kmsg.ACLOperation]string{kmsg.ACLOperationDescribe: "Describe", kmsg.ACLOperationCreate: "Create"}) {
-					problems = append(problems, m+" on the cluster")
-				}
-			}
-		}
-	}
-	req := kmsg.NewPtrMetadataRequest()
-	req.IncludeTopicAuthorizedOperations = true
-	if resp, err := c.Do(ctx, plugin.AnyNode, req); err == nil {
-		for _, t := range resp.(*kmsg.MetadataResponse).Topics {
-			if t.AuthorizedOperations == math.MinInt32 || t.IsInternal || t.Topic == nil {
-				continue
-			}
-			known = true
-			if m := missing(t.AuthorizedOperations, topicRights); len(m) > 0 {
-				problems = append(problems, fmt.Sprintf("%s on topic %s", strings.Join(m, ", "), *t.Topic))
-			}
-		}
-	}
-	switch {
-	case len(problems) > 0:
-		more := ""
-		if n := len(problems) - 5; n > 0 {
-			problems, more = problems[:5], fmt.Sprintf(", and %d more", n)
-		}
-		d.say(Fail, subject, "rights", "allow these operations with kafka-acls.sh to the principal that this machine is there", "not allowed: %s%s", strings.Join(problems, "; "), more)
-	case known:
-		d.say(OK, subject, "rights", "", "what the gateway needs is allowed")
-	default:
-		d.say(OK, subject, "rights", "", "the cluster does not tell (no authorizer, or Kafka before 2.3)")
-	}
-}
-
 // skewLimit is how far a clock may be off: record timestamps of two clusters are compared with each other.
 const skewLimit = time.Second
 
@@ -162,10 +103,14 @@ func (d *doctor) clock(ctx context.Context, subject string, c *upstream.Cluster)
 					continue
 				}
 				skew := time.UnixMilli(v.LastCaughtUpTimestamp).Sub(before.Add(took / 2)).Round(time.Millisecond)
+				side := "ahead of"
+				if skew < 0 {
+					side = "behind"
+				}
 				if skew.Abs() > skewLimit+took {
-					d.say(Warn, subject, check, "synchronise the clocks (chrony, ntpd) of the brokers and of this machine", "the controller's clock is %s off this machine's", skew)
+					d.say(Warn, subject, check, "synchronise the clocks (chrony, ntpd) of the brokers and of this machine", "the controller's clock is %s %s this machine's", skew.Abs(), side)
 				} else {
-					d.say(OK, subject, check, "", "the controller's is %s off this machine's", skew)
+					d.say(OK, subject, check, "", "the controller's is %s %s this machine's", skew.Abs(), side)
 				}
 				return
 			}

@@ -44,6 +44,9 @@ type Range struct {
 	To        int64  `json:"to"`
 }
 
+// Records is how many records the range may hold.
+func (r Range) Records() int64 { return r.To - r.From + 1 }
+
 // Report is what is known of a move, for the admin API and the store.
 type Report struct {
 	ID             string    `json:"id"`

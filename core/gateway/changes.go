@@ -22,6 +22,9 @@ func (g *Gateway) noteChange(before, after *config.Snapshot) {
 // changes lists where two trees differ.
 func changes(path string, before, after any) (out []admin.Change) {
 	x, y := children(before), children(after)
+	if p, q := named(before), named(after); p != nil && q != nil && sameOrder(before.([]any), after.([]any), p, q) {
+		x, y = p, q
+	}
 	if x == nil || y == nil {
 		if !reflect.DeepEqual(before, after) {
 			out = append(out, admin.Change{Path: path, Before: before, After: after})
@@ -53,4 +56,49 @@ func children(v any) map[string]any {
 		return out
 	}
 	return nil
+}
+
+// named are the elements of a list by their only key, if that tells them apart, as it mostly does the interceptors of a
+// chain: one that is put in between is one change then.
+func named(v any) map[string]any {
+	list, ok := v.([]any)
+	if !ok {
+		return nil
+	}
+	out := map[string]any{}
+	for _, e := range list {
+		k, ok := onlyKey(e)
+		if _, twice := out[k]; !ok || twice {
+			return nil
+		}
+		if out[k] = e.(map[string]any)[k]; out[k] == nil {
+			out[k] = map[string]any{} // it is there
+		}
+	}
+	return out
+}
+
+func onlyKey(v any) (string, bool) {
+	m, ok := v.(map[string]any)
+	if !ok || len(m) != 1 {
+		return "", false
+	}
+	for k := range m {
+		return k, true
+	}
+	return "", false
+}
+
+// sameOrder says whether what two lists have both stands in the same order in them.
+func sameOrder(x, y []any, inX, inY map[string]any) bool {
+	both := func(list []any, other map[string]any) (out []string) {
+		for _, e := range list {
+			k, _ := onlyKey(e)
+			if _, ok := other[k]; ok {
+				out = append(out, k)
+			}
+		}
+		return out
+	}
+	return slices.Equal(both(x, inY), both(y, inX))
 }

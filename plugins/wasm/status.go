@@ -14,7 +14,7 @@ type Status struct {
 	Called    int64    `json:"calls"`
 	Failed    int64    `json:"failures"`
 	Replaced  int64    `json:"replaced_instances"`
-	BusyMS    int64    `json:"busy_ms"`
+	BusyUS    int64    `json:"busy_us"` // in calls, microseconds
 	Instances int      `json:"instances"`
 	Memory    uint32   `json:"instance_bytes"`
 	Stored    int64    `json:"stored_bytes"`
@@ -29,7 +29,7 @@ func (w *Wasm) Report() any {
 	n, memory := g.Instances()
 	return Status{
 		Name: g.Name, Version: g.Manifest.Version, Digest: g.Digest, Called: g.Called.Load(), Failed: g.Failed.Load(), Replaced: g.Replaced.Load(),
-		BusyMS: g.Busy.Load() / 1e6, Instances: n, Memory: memory, Stored: g.store.Used(), Open: g.breaker.open(), Lost: g.lines.lost(), Metrics: slices.Clip(g.metrics.All()),
+		BusyUS: g.Busy.Load() / 1e3, Instances: n, Memory: memory, Stored: g.store.Used(), Open: g.breaker.open(), Lost: g.lines.lost(), Metrics: slices.Clip(g.metrics.All()),
 	}
 }
 

@@ -22,8 +22,8 @@ type FakeCluster struct {
 	conns map[int32]map[net.Conn]struct{}
 }
 
-// Fake starts an in-process cluster with brokers on consecutive free ports, node ids from 0.
-func Fake(name string, brokers int, topics map[string]int32) (*FakeCluster, error) {
+// Fake starts an in-process cluster with brokers on consecutive free ports, node ids from 0; more are options besides.
+func Fake(name string, brokers int, topics map[string]int32, more ...kfake.Opt) (*FakeCluster, error) {
 	first, err := FreePorts(brokers)
 	if err != nil {
 		return nil, err
@@ -39,7 +39,7 @@ func Fake(name string, brokers int, topics map[string]int32) (*FakeCluster, erro
 	for t, n := range topics {
 		opts = append(opts, kfake.SeedTopics(n, t))
 	}
-	if f.Cluster, err = kfake.NewCluster(opts...); err != nil {
+	if f.Cluster, err = kfake.NewCluster(append(opts, more...)...); err != nil {
 		return nil, err
 	}
 	return f, nil

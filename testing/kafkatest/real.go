@@ -27,6 +27,7 @@ type RealCluster struct {
 	id      string
 	base    int
 	brokers int
+	more    string // properties besides
 
 	mu    sync.Mutex
 	procs map[int32]*exec.Cmd
@@ -35,9 +36,10 @@ type RealCluster struct {
 
 const controller = 100
 
-// Real starts a cluster of Apache Kafka and waits until every broker is known.
-func Real(ctx context.Context, name, version, dir string, brokers int) (*RealCluster, error) {
-	c, ids, err := plan(name, version, dir, brokers)
+// Real starts a cluster of Apache Kafka and waits until every broker is known. more are lines for the properties of all
+// nodes.
+func Real(ctx context.Context, name, version, dir string, brokers int, more ...string) (*RealCluster, error) {
+	c, ids, err := plan(name, version, dir, brokers, more...)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +58,7 @@ func Real(ctx context.Context, name, version, dir string, brokers int) (*RealClu
 }
 
 // plan chooses ports and an id, and writes the nodes' properties.
-func plan(name, version, dir string, brokers int) (*RealCluster, []int32, error) {
+func plan(name, version, dir string, brokers int, more ...string) (*RealCluster, []int32, error) {
 	base, err := FreePorts(brokers + 1)
 	if err != nil {
 		return nil, nil, err
@@ -67,7 +69,7 @@ func plan(name, version, dir string, brokers int) (*RealCluster, []int32, error)
 	c := &RealCluster{
 		name: name, version: version, dir: filepath.Join(dir, name), base: base, brokers: brokers,
 		id:    strings.NewReplacer("-", "A", "_", "B").Replace(base64.RawURLEncoding.EncodeToString(raw[:])),
-		procs: map[int32]*exec.Cmd{}, ended: map[int32]chan struct{}{},
+		procs: map[int32]*exec.Cmd{}, ended: map[int32]chan struct{}{}, more: strings.Join(more, "\n") + "\n",
 	}
 	if err := os.MkdirAll(c.dir, 0o755); err != nil {
 		return nil, nil, err
@@ -108,6 +110,7 @@ func (c *RealCluster) properties(n int32) string {
 	if !strings.HasPrefix(c.version, "3.") {
 		fmt.Fprintf(&b, "share.coordinator.state.topic.replication.factor=%d\nshare.coordinator.state.topic.min.isr=1\nshare.coordinator.state.topic.num.partitions=4\n", r)
 	}
+	b.WriteString(c.more)
 	return b.String()
 }
 

@@ -167,7 +167,7 @@ func TestAFailoverInTheConsole(t *testing.T) {
 	h.do(ctx, chromedp.Focus(`a.button[href*="to=dr"]`), chromedp.KeyEvent(kb.Enter), chromedp.WaitVisible("#confirm"))
 	h.shot(ctx, "plan")
 	before := h.file()
-	h.do(ctx, chromedp.Focus("#confirm"), chromedp.KeyEvent("order"), chromedp.KeyEvent(kb.Enter), chromedp.WaitVisible(".banner.bad"))
+	h.do(ctx, chromedp.Focus("#confirm"), chromedp.KeyEvent("order"), chromedp.KeyEvent(kb.Enter), chromedp.WaitVisible("#error"))
 	if h.file() != before {
 		t.Error("a wrong confirmation has moved something")
 	}
@@ -194,6 +194,7 @@ func TestAFailoverInTheConsole(t *testing.T) {
 // TestAMoveIsFollowedAndAbortedInTheConsole: what blocks it is shown, and it can be taken back.
 func TestAMoveIsFollowedAndAbortedInTheConsole(t *testing.T) {
 	h := build(t, "orders")
+	h.edit("state: {dir: ./state}", "state: {dir: ./state}\ntelemetry: {log: {audit: {file: audit.json}}}")
 	h.produce(h.client(h.gw.Bootstrap), "orders", "x", 5) // nobody copies them
 	ctx := h.browser()
 	h.do(ctx, chromedp.Navigate(h.gw.Admin+"/console/plan?vc="+tenant+"&topic=orders&to=dr"), chromedp.WaitVisible("#confirm"),
@@ -201,7 +202,19 @@ func TestAMoveIsFollowedAndAbortedInTheConsole(t *testing.T) {
 	h.shot(ctx, "blocked")
 	h.do(ctx, chromedp.SendKeys("#confirm", "orders"+kb.Enter), chromedp.WaitVisible(".move .why"))
 	h.shot(ctx, "waiting")
+	h.do(ctx, shows(`document.querySelector(".move .facts").innerText.includes("asked for by none")`))
 	h.do(ctx, chromedp.Click("form.inline button"), chromedp.WaitVisible(".facts .tag"), shows(`document.querySelector("h1").innerText.includes("orders") && document.body.innerText.includes("dropped")`))
+	// Who did it is in the audit log, and that it was here.
+	all := h.audited(file(filepath.Join(h.gw.Dir, "audit.json")), "the end of the move", func(all []line) bool { return len(having(all, "action", "move_ended")) == 1 })
+	for _, action := range []string{"start_moves", "abort_move"} {
+		if l := having(all, "action", action); len(l) != 1 || l[0]["user"] != "none" || l[0]["via"] != "console" || l[0]["outcome"] != "done" || fmt.Sprint(l[0]["topics"]) != "[orders]" {
+			t.Errorf("%s: %v", action, l)
+		}
+	}
+	h.do(ctx, chromedp.Navigate(h.gw.Admin+"/console/moves"), chromedp.WaitVisible("tr[id^=past-]"))
+	if row := h.cells(ctx, "tr[id^=past-]"); row["Asked for by"] != "none" || row["Outcome"] != "dropped" {
+		t.Errorf("%q", row)
+	}
 	if moves := h.gw.Moves(); len(moves) != 1 || moves[0].Phase != failover.Dropped || h.gw.Topic(tenant, "orders").Home != "prod" {
 		t.Errorf("%+v", moves)
 	}

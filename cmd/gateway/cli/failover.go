@@ -1,12 +1,15 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,6 +27,7 @@ type failoverFlags struct {
 
 func failoverCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "failover", Short: "Plan and run moves of topics from one cluster to another"}
+	group(cmd)
 	cmd.AddCommand(failoverPlan(), failoverRun())
 	return cmd
 }
@@ -99,7 +103,7 @@ func failoverRun() *cobra.Command {
 			if wantsJSON(cmd) {
 				out = io.Discard // the reports, at the end
 			}
-			fmt.Fprintf(out, "%s: %d topics to %s\n", started.VirtualCluster, len(started.Topics), started.To)
+			fmt.Fprintf(out, "%s: %s to %s\n", started.VirtualCluster, count(len(started.Topics), "topic"), started.To)
 			reports, err := f.follow(cmd, out, started, since)
 			if wantsJSON(cmd) {
 				err = errors.Join(encode(cmd, reports), err)
@@ -132,12 +136,13 @@ func (f *failoverFlags) follow(cmd *cobra.Command, out io.Writer, started admin.
 			return reports, err
 		}
 		reports = []failover.Report{}
+		var gone, moving []string
 		left := len(started.Topics)
 		for _, m := range moves {
 			if m.VirtualCluster != started.VirtualCluster || m.To != started.To || !slices.Contains(started.Topics, m.Topic) || m.Since.Before(since.Add(-time.Second)) {
 				continue
 			}
-			reports = append(reports, m)
+			reports, moving = append(reports, m), append(moving, m.Topic)
 			line := fmt.Sprintf("%s: %s", m.Topic, m.Phase)
 			if m.Error != "" && m.Phase == failover.Pending {
 				line += " (" + m.Error + ")"
@@ -153,6 +158,24 @@ func (f *failoverFlags) follow(cmd *cobra.Command, out io.Writer, started admin.
 			}
 			if m.Phase == failover.Done {
 				left--
+			} else if m.Ended.After(since) {
+				gone = append(gone, m.Topic)
+			}
+		}
+		for _, t := range started.Topics {
+			if slices.Contains(moving, t) {
+				continue
+			}
+			why, err := still(cmd.Context(), c, started, t)
+			if err != nil {
+				return reports, err
+			}
+			if why != "" {
+				left--
+			}
+			if why != shown[t] {
+				shown[t] = why
+				fmt.Fprintf(out, "%s: %s\n", t, why)
 			}
 		}
 		done(len(started.Topics) - left)
@@ -160,14 +183,41 @@ func (f *failoverFlags) follow(cmd *cobra.Command, out io.Writer, started admin.
 			fmt.Fprintln(out, "done")
 			return reports, nil
 		}
+		if len(gone) == left {
+			return reports, fmt.Errorf("not moved, a newer edit took the place of this one: %s", strings.Join(gone, ", "))
+		}
 		select {
 		case <-tick.C:
 		case <-late:
-			return reports, fmt.Errorf("%d topics have not moved yet; the moves stay pending, see GET /moves", left)
+			return reports, fmt.Errorf("not moved yet: %s; what is pending stays so, see GET /moves", count(left, "topic"))
 		case <-cmd.Context().Done():
 			return reports, cmd.Context().Err()
 		}
 	}
+}
+
+// still says why a topic does not move, if it has no reason to.
+func still(ctx context.Context, c *client, started admin.Started, topic string) (string, error) {
+	var all []admin.Topic
+	if err := c.get(ctx, "topics/"+url.PathEscape(started.VirtualCluster), &all); err != nil {
+		return "", err
+	}
+	i := slices.IndexFunc(all, func(t admin.Topic) bool { return t.Name == topic })
+	switch {
+	case i < 0:
+		return "no such topic is known: the file is edited, and nothing moves", nil
+	case all[i].Home == started.To:
+		return "it lives there already", nil
+	}
+	return "", nil
+}
+
+// count is a number of things.
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func (f *failoverFlags) post(cmd *cobra.Command, path string, topics []string, out any) error {

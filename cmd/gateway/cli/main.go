@@ -40,6 +40,8 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong command line.`,
 		topCommand(), routesCommand(), logCommand(), doctorCommand(specs), manCommand())
 	outputFlag(root)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	ran := false
+	note(root, &ran)
 	err := root.ExecuteContext(ctx)
 	switch {
 	case err == nil:
@@ -49,8 +51,21 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong command line.`,
 	}
 	fmt.Fprintln(os.Stderr, "gateway:", err)
 	var usage *usageError
-	if errors.As(err, &usage) {
+	if errors.As(err, &usage) || !ran {
 		os.Exit(exitUsage)
 	}
 	os.Exit(exitFailed)
+}
+
+// note has every command tell that it has begun: what fails before is the command line.
+func note(cmd *cobra.Command, ran *bool) {
+	if run := cmd.RunE; run != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			*ran = true
+			return run(cmd, args)
+		}
+	}
+	for _, c := range cmd.Commands() {
+		note(c, ran)
+	}
 }

@@ -1,7 +1,10 @@
 package cli
 
 import (
+	"fmt"
+	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
@@ -15,7 +18,12 @@ func manCommand() *cobra.Command {
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return err
 			}
-			return doc.GenManTree(cmd.Root(), &doc.GenManHeader{Section: "1", Source: "Sluice", Manual: "Sluice"}, args[0])
+			if err := doc.GenManTree(cmd.Root(), &doc.GenManHeader{Section: "1", Source: "Sluice", Manual: "Sluice"}, args[0]); err != nil {
+				return err
+			}
+			return show(cmd, map[string]string{"folder": args[0]}, func(w io.Writer) {
+				fmt.Fprintf(w, "man %s\n", filepath.Join(args[0], cmd.Root().Name()+".1"))
+			})
 		},
 	}
 }

@@ -21,6 +21,7 @@ func pluginCommand() *cobra.Command {
 		Long: `Tools for authors of plugins. Without a file, build, test and bench work on the project in the current folder.
 Guests run as they do in a gateway: metered, limited, with the same rules of Kafka.`,
 	}
+	group(cmd)
 	cmd.AddCommand(pluginNew(), pluginBuild(), pluginTest(), pluginInspect(), pluginBench(), pluginReplay())
 	return cmd
 }
@@ -149,7 +150,15 @@ func pluginInspect() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return encode(cmd, i)
+			manifest, err := json.Marshal(i.Manifest)
+			if err != nil {
+				return err
+			}
+			return show(cmd, i, func(w io.Writer) {
+				fmt.Fprintf(w, "manifest\t%s\nsha256\t%s\nsize\t%d bytes\n", manifest, i.Digest, i.Bytes)
+				fmt.Fprintf(w, "imports\t%s\nexports\t%s\n", strings.Join(i.Imports, ", "), strings.Join(i.Exports, ", "))
+				fmt.Fprintf(w, "compiled in\t%d ms\ninstance started in\t%d µs\nmemory of an instance\t%d bytes\n", i.CompileMS, i.StartUS, i.Instance)
+			})
 		},
 	}
 }
@@ -184,7 +193,12 @@ func pluginBench() *cobra.Command {
 			if err = errors.Join(err, b.Close()); err != nil {
 				return err
 			}
-			if err := encode(cmd, m); err != nil {
+			err = show(cmd, m, func(w io.Writer) {
+				fmt.Fprintf(w, "records\t%d\nper record\t%s\nof that in the guest\t%s\n", m.Records, m.PerRecord, m.Guest)
+				fmt.Fprintf(w, "half of the calls within\t%s\n99 %% of the calls within\t%s\n", m.P50, m.P99)
+				fmt.Fprintf(w, "memory of an instance\t%.1f MiB\nfailures\t%d\n", float64(m.Memory)/(1<<20), m.Failures)
+			})
+			if err != nil {
 				return err
 			}
 			switch {

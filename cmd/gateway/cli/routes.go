@@ -34,7 +34,7 @@ func routesCommand() *cobra.Command {
 				all = append(all, topics...)
 			}
 			return show(cmd, all, func(w io.Writer) {
-				fmt.Fprintln(w, "VIRTUAL CLUSTER\tTOPIC\tHOME\tWANTED\tPARTITIONS\tRECORDS\tCOPIES")
+				fmt.Fprintln(w, "VIRTUAL CLUSTER\tTOPIC\tHOME\tWANTED\tPARTITIONS\tEND OFFSETS\tCOPIES")
 				for _, t := range all {
 					var copies []string
 					for _, k := range t.Copies {

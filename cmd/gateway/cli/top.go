@@ -159,7 +159,9 @@ func compare(before, now sight) rates {
 				x.Lag = max(x.Lag, c.Lag)
 			}
 		}
-		i := slices.IndexFunc(before.topics, func(o admin.Topic) bool { return o.VirtualCluster == t.VirtualCluster && o.Name == t.Name })
+		i := slices.IndexFunc(before.topics, func(o admin.Topic) bool {
+			return o.VirtualCluster == t.VirtualCluster && o.Name == t.Name && o.Generation == t.Generation
+		})
 		if i >= 0 && before.topics[i].Records() >= 0 {
 			x.Records = per(t.Records(), before.topics[i].Records())
 		}
@@ -192,17 +194,31 @@ func (r rates) write(out io.Writer, s admin.Status, rows int) error {
 	if s.ConfigError != "" {
 		fmt.Fprintf(w, "the file is wrong: %s\n", s.ConfigError)
 	}
+	in := func(vc, name string) string {
+		if len(s.VirtualClusters) > 1 {
+			return name + " of " + vc
+		}
+		return name
+	}
 	fmt.Fprintln(w, "\nAPI\tREQ/S\tKB/S IN\tKB/S OUT\tP50\tP99")
 	for _, a := range r.APIs[:min(rows, len(r.APIs))] {
-		fmt.Fprintf(w, "%s\t%.1f\t%.1f\t%.1f\t%s\t%s\n", a.API, a.Requests, a.In/1e3, a.Out/1e3, a.P50, a.P99)
+		fmt.Fprintf(w, "%s\t%.1f\t%.1f\t%.1f\t%s\t%s\n", in(a.VirtualCluster, a.API), a.Requests, a.In/1e3, a.Out/1e3, lasted(a.P50), lasted(a.P99))
 	}
 	fmt.Fprintln(w, "\nTOPIC\tHOME\tRECORDS/S\tMOST LAG")
 	for _, t := range r.Topics[:min(rows, len(r.Topics))] {
-		fmt.Fprintf(w, "%s\t%s\t%.1f\t%s\n", t.Topic, t.Home, t.Records, known(t.Lag))
+		fmt.Fprintf(w, "%s\t%s\t%.1f\t%s\n", in(t.VirtualCluster, t.Topic), t.Home, t.Records, known(t.Lag))
 	}
-	fmt.Fprintln(w, "\nCLIENT\tSOFTWARE\tADDRESS\tREQ/S\tREQUESTS\tSINCE")
+	fmt.Fprintln(w, "\nCLIENT\tSOFTWARE\tADDRESS\tREQ/S\tREQUESTS\tCONNECTED FOR")
 	for _, c := range r.Clients[:min(rows, len(r.Clients))] {
-		fmt.Fprintf(w, "%s\t%s %s\t%s\t%.1f\t%d\t%s\n", c.ClientID, c.Software, c.SoftwareVersion, c.Address, c.RequestRate, c.Requests, time.Since(c.Since).Round(time.Second))
+		fmt.Fprintf(w, "%s\t%s %s\t%s\t%.1f\t%d\t%s\n", in(c.VirtualCluster, c.ClientID), c.Software, c.SoftwareVersion, c.Address, c.RequestRate, c.Requests, time.Since(c.Since).Round(time.Second))
 	}
 	return w.Flush()
+}
+
+// lasted shows a duration, or that there was none.
+func lasted(d time.Duration) string {
+	if d == 0 {
+		return "-"
+	}
+	return d.String()
 }

@@ -17,3 +17,9 @@ func exactArgs(n int, want string) cobra.PositionalArgs {
 		return nil
 	}
 }
+
+// group is for commands that only have others below them: one that is not there is an error.
+func group(cmd *cobra.Command) {
+	cmd.Args = cobra.NoArgs
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+}
