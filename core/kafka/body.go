@@ -109,7 +109,9 @@ func peekRequest[T kmsg.Request](b *RequestBody) (t T, err error) {
 // AppendTo writes the body out.
 func (b *RequestBody) AppendTo(o *Out) {
 	if b.edited {
-		o.encode(sizeOf(b.msg, len(b.raw)), b.msg.AppendTo)
+		if !o.splice(b.msg) {
+			o.encode(sizeOf(b.msg, len(b.raw)), b.msg.AppendTo)
+		}
 		return
 	}
 	at := 0
@@ -228,7 +230,9 @@ func (b *ResponseBody) AppendTo(o *Out) {
 	if f, ok := b.msg.(*kmsg.FetchResponse); ok {
 		neverNull(f)
 	}
-	o.encode(sizeOf(b.msg, len(b.raw)), b.msg.AppendTo)
+	if !o.splice(b.msg) {
+		o.encode(sizeOf(b.msg, len(b.raw)), b.msg.AppendTo)
+	}
 }
 
 // sizeOf is about how long a message is, and mostly not less; received is how long it was before it was edited.

@@ -70,7 +70,7 @@ type HotAnswer struct {
 	// not show.
 	Hints bool
 
-	id, base, high, stable, start int // where the fields stand
+	id, base, high, stable, start, records int // where the fields stand
 	// Of Fetch: where its topic, the topic's partitions, and it itself begin, and where it ends.
 	topic, list, at, end int
 	dropped              bool
@@ -445,6 +445,7 @@ func (c *cursor) fetchResponse(r *HotResponse, version int16) {
 				c.tagged = true
 			}
 			p.Records = c.bytes()
+			p.records = c.at - len(p.Records)
 			c.tags()
 			p.end, p.Hints = c.at, c.tagged
 			r.Names = r.Names || c.tagged
