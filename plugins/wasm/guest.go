@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/sluice-gateway/sluice/core/telemetry"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
@@ -46,18 +48,14 @@ type runner interface {
 	end()
 	configure(ctx context.Context, settings []byte) error
 	selfTest(ctx context.Context) error
-	// show calls a function with a block and visits what it answers. inside is the time in the plugin's code.
-	show(function string, b block, visit visitor) (inside time.Duration, err error)
+	// show calls a function with a block. result is nil for "unchanged", and aliases the copy's memory as what the input has become
+	// does, until rest. inside is the time in the plugin's code.
+	show(function string, b block) (result, input []byte, inside time.Duration, err error)
+	rest() error
 	tick(now time.Time) error
 	memory() uint32 // bytes; 0 if it has none of its own
 	close()
 	drop() // ends one that failed
-}
-
-// block is what a function is called with: encode appends it to a slice, and it has about size bytes.
-type block struct {
-	size   int
-	encode func(out []byte) []byte
 }
 
 // visitor is shown what a call has made of its block: result is nil for "unchanged", and both alias the copy's memory, which is
@@ -211,8 +209,11 @@ func (g *Guest) fail(i runner) {
 func (g *Guest) invoke(ctx context.Context, function string, h *Head, b block, visit visitor) (err error) {
 	g.calls.Add(1)
 	defer g.calls.Done()
-	ctx, span := telemetry.Child(ctx, function, telemetry.Guest.String(g.Name))
-	defer func() { telemetry.End(span, err) }()
+	if trace.SpanFromContext(ctx).IsRecording() {
+		var span trace.Span
+		ctx, span = telemetry.Child(ctx, function, telemetry.Guest.String(g.Name))
+		defer func() { telemetry.End(span, err) }()
+	}
 	if !g.breaker.allows(time.Now()) {
 		return errOpen
 	}
@@ -235,8 +236,14 @@ func (g *Guest) invoke(ctx context.Context, function string, h *Head, b block, v
 
 func (g *Guest) exchange(ctx context.Context, i runner, function string, h *Head, b block, began time.Time, visit visitor) error {
 	i.begin(ctx, h, g.limits.Timeout-time.Since(began))
-	inside, err := i.show(function, b, visit)
+	result, input, inside, err := i.show(function, b)
 	g.InGuest.Add(int64(inside))
+	if err == nil {
+		err = visit(result, input)
+	}
+	if err == nil {
+		err = i.rest()
+	}
 	if err != nil {
 		g.fail(i)
 		return cut(err)

@@ -224,17 +224,18 @@ func FuzzResult(f *testing.F) {
 	with := append([]byte{40, 0, 0, 0}, make([]byte, 36)...)
 	with[32], with[36] = 40, byte(len(edit))
 	f.Add(append(with, edit...))
-	b := records(f, shape{}, "a", "b", "c")
+	three := records(f, shape{}, "a", "b", "c")
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		r, err := parseResult(raw)
 		if err != nil {
 			return
 		}
 		g := &Guest{limits: DefaultLimits()}
-		batches, _ := g.collect([]*Partition{{Records: b}})
+		batches, _ := g.collect([]*Partition{{Records: three}})
 		call := g.portions(batches)[0]
 		size, n := blockSize(call)
-		block := g.encode(nil, &Head{Kind: 1}, call, n)
+		b := block{head: &Head{Kind: 1}, call: call, records: n}
+		block := b.encode(nil)
 		if len(block) > size {
 			t.Fatalf("a block of %d bytes, not %d", len(block), size)
 		}

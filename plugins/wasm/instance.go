@@ -192,7 +192,7 @@ func (i *instance) configure(ctx context.Context, settings []byte) error {
 	if settings == nil {
 		settings = []byte("{}")
 	}
-	n, err := i.put(block{len(settings), func(out []byte) []byte { return append(out, settings...) }})
+	n, err := i.put(block{size: len(settings), plain: settings})
 	if err != nil {
 		return err
 	}
@@ -205,36 +205,25 @@ func (i *instance) configure(ctx context.Context, settings []byte) error {
 func (i *instance) selfTest(ctx context.Context) error { return i.ask(ctx, abi.ExportSelfTest) }
 
 // show calls a function with a block.
-func (i *instance) show(function string, b block, visit visitor) (inside time.Duration, err error) {
+func (i *instance) show(function string, b block) (result, input []byte, inside time.Duration, err error) {
 	n, err := i.put(b)
 	if err != nil {
-		return 0, err
+		return nil, nil, 0, err
 	}
 	entered := time.Now()
 	out, err := i.invoke(i.function(function), uint64(n))
 	inside = time.Since(entered)
-	if err == nil {
-		err = i.look(out, n, visit)
-	}
-	if err == nil {
-		err = i.rest()
-	}
-	return inside, err
-}
-
-func (i *instance) look(out uint64, block int, visit visitor) error {
-	input, ok := i.module.Memory().Read(i.at, uint32(block))
-	if !ok {
-		return errBadResult
-	}
-	if out == 0 {
-		return visit(nil, input)
-	}
-	result, err := i.view(out, 4*block+1<<20)
 	if err != nil {
-		return err
+		return nil, nil, inside, err
 	}
-	return visit(result, input)
+	input, ok := i.module.Memory().Read(i.at, uint32(n))
+	if !ok {
+		return nil, nil, inside, errBadResult
+	}
+	if out != 0 {
+		result, err = i.view(out, 4*n+1<<20)
+	}
+	return result, input, inside, err
 }
 
 func (i *instance) tick(now time.Time) error {

@@ -13,7 +13,7 @@ import (
 
 // message shows a body to the guest. What result holds is a copy.
 func (g *Guest) message(ctx context.Context, function string, h *Head, body []byte, visit func(result) error) error {
-	b := block{len(body) + headRoom, func(out []byte) []byte { return h.append(out, time.Now().Add(g.limits.Timeout), 0, 0, body) }}
+	b := block{size: len(body) + headRoom, head: h, deadline: time.Now().Add(g.limits.Timeout), body: body}
 	return g.invoke(ctx, function, h, b, func(out, _ []byte) error {
 		r, err := parseResult(bytes.Clone(out))
 		if err != nil {

@@ -149,7 +149,7 @@ func (g *Guest) collect(parts []*Partition) (out []*batch, err error) {
 func (g *Guest) show(ctx context.Context, h *Head, call []shown, apply func(records int, edits, input []byte) error) error {
 	size, records := blockSize(call)
 	var refusal error // is no failure of the guest
-	b := block{size, func(out []byte) []byte { return g.encode(out, h, call, records) }}
+	b := block{size: size, head: h, deadline: time.Now().Add(g.limits.Timeout), call: call, records: records}
 	err := g.invoke(ctx, abi.ExportOnRecords, h, b, func(out, input []byte) error {
 		r, err := parseResult(out)
 		switch {
@@ -184,9 +184,24 @@ func blockSize(call []shown) (size, records int) {
 	return size, records
 }
 
-// encode writes the record block of a call.
-func (g *Guest) encode(out []byte, h *Head, call []shown, records int) []byte {
-	out = h.append(out, time.Now().Add(g.limits.Timeout), len(call), records, nil)
+// block is what a function is called with.
+type block struct {
+	size     int // about, and mostly not less than it has
+	head     *Head
+	deadline time.Time
+	body     []byte  // of a message
+	call     []shown // or records
+	records  int
+	plain    []byte // or, without a head, the configuration
+}
+
+// encode appends the block.
+func (b *block) encode(out []byte) []byte {
+	if b.head == nil {
+		return append(out, b.plain...)
+	}
+	call := b.call
+	out = b.head.append(out, b.deadline, len(call), b.records, b.body)
 	n := 0
 	for i, s := range call {
 		at, raw := abi.HeadSize+i*abi.GroupSize, s.batch.raw

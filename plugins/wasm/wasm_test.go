@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
 // TestHeadersAreAdded in every codec; records that need none and batches without an edit leave as they came, and so
@@ -185,5 +186,19 @@ func TestWhatIsNotCoveredAllocatesNothing(t *testing.T) {
 	}
 	if w.guest().Called.Load() != 0 {
 		t.Error("it was called")
+	}
+}
+
+// TestAnEmptyCallAllocatesNothing: what a call costs besides its block is the pool's, not the garbage collector's.
+func TestAnEmptyCallAllocatesNothing(t *testing.T) {
+	g, h := probing(t, "").guest(), &Head{Kind: abi.KindResponse, Key: int16(kmsg.Metadata)}
+	call := func() {
+		if err := g.message(t.Context(), abi.ExportOnResponse, h, nil, func(result) error { return nil }); err != nil {
+			t.Error(err)
+		}
+	}
+	call()
+	if n := testing.AllocsPerRun(1000, call); n > 0 {
+		t.Errorf("%v allocations", n)
 	}
 }
