@@ -109,9 +109,7 @@ func peekRequest[T kmsg.Request](b *RequestBody) (t T, err error) {
 // AppendTo writes the body out.
 func (b *RequestBody) AppendTo(o *Out) {
 	if b.edited {
-		if !o.splice(b.msg) {
-			o.encode(sizeOf(b.msg, len(b.raw)), b.msg.AppendTo)
-		}
+		o.message(b.msg, len(b.raw))
 		return
 	}
 	at := 0
@@ -230,45 +228,17 @@ func (b *ResponseBody) AppendTo(o *Out) {
 	if f, ok := b.msg.(*kmsg.FetchResponse); ok {
 		neverNull(f)
 	}
-	if !o.splice(b.msg) {
-		o.encode(sizeOf(b.msg, len(b.raw)), b.msg.AppendTo)
-	}
-}
-
-// sizeOf is about how long a message is, and mostly not less; received is how long it was before it was edited.
-func sizeOf(msg any, received int) int {
-	const each = 128 // of a partition, without its records
-	n := received + 1024
-	switch m := msg.(type) {
-	case *kmsg.ProduceRequest:
-		n = 1024
-		for i := range m.Topics {
-			for j := range m.Topics[i].Partitions {
-				n += len(m.Topics[i].Partitions[j].Records) + each
-			}
-			n += each
-		}
-	case *kmsg.FetchResponse:
-		n = 1024
-		for i := range m.Topics {
-			for j := range m.Topics[i].Partitions {
-				n += len(m.Topics[i].Partitions[j].RecordBatches) + each
-			}
-			n += each
-		}
-	}
-	return n
+	o.message(b.msg, len(b.raw))
 }
 
 // neverNull makes missing records empty: librdkafka drops a response that has null ones.
 func neverNull(f *kmsg.FetchResponse) {
-	for i := range f.Topics {
-		for j := range f.Topics[i].Partitions {
-			if p := &f.Topics[i].Partitions[j]; p.RecordBatches == nil {
-				p.RecordBatches = []byte{}
-			}
+	_ = EachRecords(f, func(records *[]byte) error {
+		if *records == nil {
+			*records = []byte{}
 		}
-	}
+		return nil
+	})
 }
 
 // decode guards against versions above the table and against panics of the decoder.

@@ -15,7 +15,7 @@ const SpanMin = 16 << 10
 // Out collects the bytes of frames that leave together. Large pieces are referenced, not copied:
 // they must not change until WriteTo has returned.
 type Out struct {
-	memory Memory
+	frames Frames
 	buf    []byte
 	spans  []span
 	size   int
@@ -25,14 +25,14 @@ type Out struct {
 	base   int // size when the frame was opened
 }
 
-// Memory lends slices of n bytes with any content, which are given back when nobody uses them any more.
-type Memory interface {
+// Frames lends slices of n bytes with any content, which are given back when nobody uses them any more.
+type Frames interface {
 	Frame(n int) []byte
 	Recycle(frame []byte)
 }
 
-// NewOut returns an Out that encodes large messages into memory; nil for memory of its own.
-func NewOut(memory Memory) *Out { return &Out{memory: memory} }
+// NewOut returns an Out that encodes large messages into frames that are lent; nil for memory of its own.
+func NewOut(frames Frames) *Out { return &Out{frames: frames} }
 
 // span is a piece that goes between buf[:at] and buf[at:].
 type span struct {
@@ -80,14 +80,14 @@ func (o *Out) length(n int, flexible bool) {
 
 // encode appends what f appends to a slice, which is about size bytes.
 func (o *Out) encode(size int, f func([]byte) []byte) {
-	if size >= SpanMin && o.memory != nil {
-		lent := o.memory.Frame(size)
+	if size >= SpanMin && o.frames != nil {
+		lent := o.frames.Frame(size)
 		b := f(lent[:0])
 		o.Span(b)
 		if len(b) < SpanMin || len(b) > len(lent) {
-			o.memory.Recycle(lent) // it is copied, or has grown out of it
+			o.frames.Recycle(lent) // it is copied, or has grown out of it
 		} else {
-			o.After(func() { o.memory.Recycle(lent) })
+			o.After(func() { o.frames.Recycle(lent) })
 		}
 		return
 	}
@@ -174,7 +174,7 @@ func (o *Out) Reset() {
 	clear(o.spans)
 	clear(o.before)
 	clear(o.after)
-	*o = Out{memory: o.memory, buf: o.buf[:0], spans: o.spans[:0], before: o.before[:0], after: o.after[:0]}
+	*o = Out{frames: o.frames, buf: o.buf[:0], spans: o.spans[:0], before: o.before[:0], after: o.after[:0]}
 	if cap(o.buf) > 64<<10 {
 		o.buf = nil
 	}

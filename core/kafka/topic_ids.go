@@ -1,31 +1,26 @@
 package kafka
 
-import (
-	"iter"
+import "github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/twmb/franz-go/pkg/kmsg"
-)
-
-// TopicIDs are the ids that a Produce or Fetch and its answer have in place of names; none for other APIs. response may be nil.
-func TopicIDs(key kmsg.Key, version int16, request, response []byte) iter.Seq[[16]byte] {
-	return func(yield func([16]byte) bool) {
-		var ids [][16]byte
-		if req := NewRequestBody(key, version, request).Hot(); req != nil {
-			for _, p := range req.Partitions {
-				ids = append(ids, p.ID)
-			}
-		}
-		if response != nil {
-			if resp := NewResponseBody(key, version, response).Hot(); resp != nil {
-				for _, p := range resp.Partitions {
-					ids = append(ids, p.ID)
-				}
-			}
-		}
-		for _, id := range ids {
-			if id != [16]byte{} && !yield(id) {
-				return
-			}
+// TopicIDs are the ids that a Produce or Fetch and its answer, which may be nil, have in place of names; none for other APIs.
+func TopicIDs(key kmsg.Key, version int16, request, response []byte) (ids [][16]byte) {
+	add := func(id [16]byte) {
+		if id != [16]byte{} {
+			ids = append(ids, id)
 		}
 	}
+	if h := NewRequestBody(key, version, request).Hot(); h != nil {
+		for i := range h.Partitions {
+			add(h.Partitions[i].ID)
+		}
+	}
+	if response == nil {
+		return ids
+	}
+	if h := NewResponseBody(key, version, response).Hot(); h != nil {
+		for i := range h.Partitions {
+			add(h.Partitions[i].ID)
+		}
+	}
+	return ids
 }

@@ -62,13 +62,12 @@ func (*Traces) Intercept(ctx context.Context, req *plugin.Request, next plugin.H
 		return nil, err
 	}
 	defer f.Queued()
-	for i := range m.Topics {
-		for j := range m.Topics[i].Partitions {
-			p := &m.Topics[i].Partitions[j]
-			if p.Records, err = injected(p.Records, []byte(c[header])); err != nil {
-				return nil, err
-			}
-		}
+	err = kafka.EachRecords(m, func(records *[]byte) (err error) {
+		*records, err = injected(*records, []byte(c[header]))
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	return next.Handle(ctx, f)
 }

@@ -36,13 +36,8 @@ func (upper) Intercept(ctx context.Context, req *plugin.Request, next plugin.Han
 			return nil, err
 		}
 		defer f.Queued()
-		for i := range m.Topics {
-			for j := range m.Topics[i].Partitions {
-				p := &m.Topics[i].Partitions[j]
-				if p.Records, err = changed(p.Records, kafka.CloseGaps); err != nil {
-					return nil, err
-				}
-			}
+		if err := change(m, kafka.CloseGaps); err != nil {
+			return nil, err
 		}
 		return next.Handle(ctx, f)
 	}
@@ -54,16 +49,14 @@ func (upper) Intercept(ctx context.Context, req *plugin.Request, next plugin.Han
 	if err != nil {
 		return nil, err
 	}
-	r := m.(*kmsg.FetchResponse)
-	for i := range r.Topics {
-		for j := range r.Topics[i].Partitions {
-			p := &r.Topics[i].Partitions[j]
-			if p.RecordBatches, err = changed(p.RecordBatches, kafka.KeepGaps); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return resp, nil
+	return resp, change(m, kafka.KeepGaps)
+}
+
+func change(m any, gaps kafka.Gaps) error {
+	return kafka.EachRecords(m, func(records *[]byte) (err error) {
+		*records, err = changed(*records, gaps)
+		return err
+	})
 }
 
 func changed(in []byte, gaps kafka.Gaps) ([]byte, error) {
