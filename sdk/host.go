@@ -64,11 +64,11 @@ const (
 // Gateway is what a plugin may ask of the gateway, during its calls: each Context has it.
 type Gateway struct {
 	host   Host
-	series map[*Metric]int32 // numbers of those that are defined
+	series map[Metric]int32 // numbers of those that are defined
 }
 
 // NewGateway is what functions that take one are tested with; a guest has its own.
-func NewGateway(h Host) *Gateway { return &Gateway{host: h, series: map[*Metric]int32{}} }
+func NewGateway(h Host) *Gateway { return &Gateway{host: h, series: map[Metric]int32{}} }
 
 // Logf writes a line into the gateway's log, if lines of the level are kept.
 func (g *Gateway) Logf(level Level, format string, args ...any) {

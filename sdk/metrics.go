@@ -9,7 +9,7 @@ import (
 // Metric is a series. It is defined when it is first used.
 type Metric struct {
 	kind   int32
-	series []byte
+	series string // JSON
 }
 
 func newMetric(kind int32, name string, labels map[string]string) *Metric {
@@ -20,7 +20,7 @@ func newMetric(kind int32, name string, labels map[string]string) *Metric {
 	if err != nil {
 		panic(err) // of strings
 	}
-	return &Metric{kind: kind, series: b}
+	return &Metric{kind: kind, series: string(b)}
 }
 
 // NewCounter is a counter; Add counts.
@@ -40,12 +40,12 @@ func NewHistogram(name string, labels map[string]string) *Metric {
 
 // Add counts, sets or records. Past the gateway's limit of series it does nothing.
 func (m *Metric) Add(g *Gateway, value float64) {
-	id, ok := g.series[m]
+	id, ok := g.series[*m]
 	if !ok {
-		if id = g.host.MetricDefine(m.kind, m.series); id < 0 {
+		if id = g.host.MetricDefine(m.kind, []byte(m.series)); id < 0 {
 			return
 		}
-		g.series[m] = id
+		g.series[*m] = id
 	}
 	g.host.MetricAdd(id, value)
 }
