@@ -1,6 +1,10 @@
 package wasm
 
-import "github.com/sluice-gateway/sluice/sdk/abi"
+import (
+	"bytes"
+
+	"github.com/sluice-gateway/sluice/sdk/abi"
+)
 
 // storeFor says why a key of the store is out of reach, 0 if it is not.
 func (c *call) storeFor(key []byte) int32 {
@@ -22,7 +26,7 @@ func (c *call) KVGet(key []byte) ([]byte, int32) {
 	if !ok {
 		return nil, abi.ErrNone
 	}
-	return v, 0
+	return bytes.Clone(v), 0 // a plugin that is compiled in may change it
 }
 
 // KVSet sets a key.

@@ -69,3 +69,17 @@ func seesTheTrace(t *testing.T, probing starter) {
 		t.Errorf("%s", list[0].Value)
 	}
 }
+
+// TestTheStoreIsItsOwn: what a compiled plugin does to a value that it got does not change the store.
+func TestTheStoreIsItsOwn(t *testing.T) {
+	w := compiled(t, "")
+	c := &call{guest: w.guest()}
+	if code := c.KVSet([]byte("k"), []byte("value"), 0); code != 0 {
+		t.Fatal(code)
+	}
+	got, _ := c.KVGet([]byte("k"))
+	got[0] = 'X'
+	if again, code := c.KVGet([]byte("k")); code != 0 || string(again) != "value" {
+		t.Errorf("%q, %d", again, code)
+	}
+}
