@@ -7,24 +7,24 @@ import (
 	"github.com/sluice-gateway/sluice/core/kafka"
 )
 
-// blocks are buffers of input blocks that are used again.
-type blocks struct{ pool sync.Pool }
-
-// The largest that are kept.
+// What is larger is not kept: bytes of a buffer, records of a list.
 const (
-	keepBlock   = 2 << 20
+	keepBytes   = 2 << 20
 	keepRecords = 16 << 10
 )
 
-func (b *blocks) get() *[]byte {
+// buffers are used again: what batches are built in, and slabs.
+type buffers struct{ pool sync.Pool }
+
+func (b *buffers) get() *[]byte {
 	if p, ok := b.pool.Get().(*[]byte); ok {
 		return p
 	}
 	return new([]byte)
 }
 
-func (b *blocks) put(p *[]byte) {
-	if cap(*p) <= keepBlock {
+func (b *buffers) put(p *[]byte) {
+	if cap(*p) <= keepBytes {
 		b.pool.Put(p)
 	}
 }
@@ -53,14 +53,14 @@ func (l *lists) release(list []*batch) {
 type slabs []*[]byte
 
 // take is an empty buffer with room for n bytes.
-func (s *slabs) take(b *blocks, n int) []byte {
+func (s *slabs) take(b *buffers, n int) []byte {
 	p := b.get()
 	*p = slices.Grow((*p)[:0], n)
 	*s = append(*s, p)
 	return *p
 }
 
-func (s slabs) release(b *blocks) {
+func (s slabs) release(b *buffers) {
 	for _, p := range s {
 		b.put(p)
 	}

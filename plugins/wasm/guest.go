@@ -74,7 +74,7 @@ type Guest struct {
 	metrics *Metrics
 	breaker breaker
 	lines   lines
-	blocks  blocks
+	buffers buffers
 	lists   lists
 
 	free  chan runner
@@ -209,7 +209,7 @@ func (g *Guest) fail(i runner) {
 func (g *Guest) invoke(ctx context.Context, function string, h *Head, b block, visit visitor) (err error) {
 	g.calls.Add(1)
 	defer g.calls.Done()
-	if trace.SpanFromContext(ctx).IsRecording() {
+	if trace.SpanFromContext(ctx).IsRecording() { // or the attribute would cost an allocation
 		var span trace.Span
 		ctx, span = telemetry.Child(ctx, function, telemetry.Guest.String(g.Name))
 		defer func() { telemetry.End(span, err) }()

@@ -89,7 +89,7 @@ type kept struct {
 type use struct {
 	all       *guests
 	key, name string
-	module    string
+	code      string // its key
 	guest     *Guest
 	tally     *tally
 	users     int
@@ -148,14 +148,14 @@ func (g *guests) start(ctx context.Context, env plugin.Env, section config.Secti
 		u.users++
 		return u, nil
 	}
-	module := fmt.Sprintf("%s %d", from.id, cfg.Limits.Memory)
-	code, err := g.compile(ctx, module, from)
+	codeKey := fmt.Sprintf("%s %d", from.id, cfg.Limits.Memory)
+	code, err := g.compile(ctx, codeKey, from)
 	if err != nil {
 		return nil, config.Errors{section.Errorf([]string{"file"}, "%s: %v", from.what, err)}
 	}
 	m, _ := code.about()
 	fail := func(err *config.Error) (*use, error) {
-		return nil, errors.Join(config.Errors{err}, g.forget(module))
+		return nil, errors.Join(config.Errors{err}, g.forget(codeKey))
 	}
 	if missing := cfg.denied(m); len(missing) > 0 {
 		return fail(section.Errorf([]string{"grant"}, "%s asks for %s, which is not granted: grant: [%s]", from.what, strings.Join(missing, ", "), strings.Join(m.Host, ", ")))
@@ -175,7 +175,7 @@ func (g *guests) start(ctx context.Context, env plugin.Env, section config.Secti
 	}
 	k.source = from.what
 	k.tally.begin(guest)
-	u := &use{all: g, key: key, name: env.VirtualCluster + "\x00" + name, module: module, guest: guest, tally: &k.tally, users: 1}
+	u := &use{all: g, key: key, name: env.VirtualCluster + "\x00" + name, code: codeKey, guest: guest, tally: &k.tally, users: 1}
 	g.running[key] = u
 	return u, nil
 }
@@ -241,5 +241,5 @@ func (u *use) release() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.drop(u.name)
-	return g.forget(u.module)
+	return g.forget(u.code)
 }

@@ -243,7 +243,7 @@ func FuzzResult(f *testing.F) {
 		if change(call, n, r.changes, block, 1) == nil && batches[0].touched {
 			batches[0].settle(1, true)
 			p := batches[0].part
-			if err := assemble([]*Partition{p}, batches, 1, &g.blocks); err == nil && p.Out != nil {
+			if err := assemble([]*Partition{p}, batches, 1, &g.buffers); err == nil && p.Out != nil {
 				if _, err := g.collect([]*Partition{{Records: p.Out}}); err != nil {
 					t.Error(err)
 				}

@@ -93,7 +93,7 @@ func (c *nativeCopy) show(_ string, b block) (result, input []byte, inside time.
 		c.block = make([]byte, 0, b.size)
 	}
 	block := b.encode(c.block[:0])
-	if c.block = block; cap(block) > keepBlock {
+	if c.block = block; cap(block) > keepBytes {
 		c.block = nil
 	}
 	entered := time.Now()

@@ -96,7 +96,7 @@ func (g *Guest) showAll(ctx context.Context, h *Head, parts []*Partition, batche
 				b.settle(h.Kind, g.Tombstones)
 			}
 		}
-		return assemble(parts, batches, h.Kind, &g.blocks)
+		return assemble(parts, batches, h.Kind, &g.buffers)
 	}
 	calls := g.portions(batches)
 	if len(calls) == 1 {
@@ -114,10 +114,10 @@ func (g *Guest) showAll(ctx context.Context, h *Head, parts []*Partition, batche
 		return err
 	}
 	var slabs slabs
-	defer slabs.release(&g.blocks)
+	defer slabs.release(&g.buffers)
 	for _, call := range calls {
 		err := g.show(ctx, h, call, func(records int, edits, input []byte) error {
-			input = inputOf(edits, input, func(n int) []byte { return slabs.take(&g.blocks, n) })
+			input = inputOf(edits, input, func(n int) []byte { return slabs.take(&g.buffers, n) })
 			return change(call, records, bytes.Clone(edits), input, h.Kind)
 		})
 		if err != nil {
@@ -253,7 +253,7 @@ func length(b []byte) uint32 {
 }
 
 // assemble puts the batches that were changed into their partitions; the others stay the bytes that they were.
-func assemble(parts []*Partition, batches []*batch, kind uint16, blocks *blocks) error {
+func assemble(parts []*Partition, batches []*batch, kind uint16, buffers *buffers) error {
 	gaps := kafka.CloseGaps
 	if kind == abi.KindFetch {
 		gaps = kafka.KeepGaps
@@ -278,7 +278,7 @@ func assemble(parts []*Partition, batches []*batch, kind uint16, blocks *blocks)
 					}
 				}
 			}
-			buffer := blocks.get()
+			buffer := buffers.get()
 			raw, err := kafka.RebuildIn(*buffer, b.raw, kept, gaps)
 			if err != nil {
 				return err
@@ -292,7 +292,7 @@ func assemble(parts []*Partition, batches []*batch, kind uint16, blocks *blocks)
 				out = make([]byte, 0, len(p.Records)+len(raw))
 			}
 			out = append(append(out, p.Records[from:b.at]...), raw...)
-			blocks.put(buffer)
+			buffers.put(buffer)
 			from = last
 		}
 		if out != nil {
@@ -306,7 +306,7 @@ func assemble(parts []*Partition, batches []*batch, kind uint16, blocks *blocks)
 func (g *Guest) reclaim(parts []*Partition) {
 	for _, p := range parts {
 		if p.buffer != nil {
-			g.blocks.put(p.buffer)
+			g.buffers.put(p.buffer)
 			p.buffer, p.Out = nil, nil
 		}
 	}
