@@ -20,25 +20,23 @@ import (
 // one. It returns the file and the address of the sink's virtual node.
 func File(dir, sink string, chain bool) (file, addr string, err error) {
 	if chain {
-		return ChainFile(dir, sink, "[routing: {default: prod}, topics: {}, offsets: {}]")
+		return ChainFile(dir, sink, "[routing: {default: prod}, topics: {}, offsets: {}]", "")
 	}
-	return ChainFile(dir, sink, "[]")
+	return ChainFile(dir, sink, "[]", "")
 }
 
-// ChainFile is File with a chain that the caller has written.
-func ChainFile(dir, sink, chain string) (file, addr string, err error) {
-	return TelemetryFile(dir, sink, chain, "log: {level: error}")
-}
-
-// TelemetryFile is ChainFile with a section telemetry that the caller has written, too.
-func TelemetryFile(dir, sink, chain, telemetry string) (file, addr string, err error) {
+// ChainFile is File with a chain that the caller has written, and with what there is in the section telemetry besides a quiet log.
+func ChainFile(dir, sink, chain, telemetry string) (file, addr string, err error) {
 	port, err := kafkatest.FreePorts(4)
 	if err != nil {
 		return "", "", err
 	}
+	if telemetry != "" {
+		telemetry = ", " + telemetry
+	}
 	text := fmt.Sprintf(`clusters:
   prod: {bootstrap: [%q], nodes: 0-1}
-telemetry: {%s}
+telemetry: {log: {level: error}%s}
 virtual_clusters:
   vc:
     listen: {bootstrap: "127.0.0.1:%d", brokers: {ports: %d-%d}}

@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"encoding/binary"
 	"fmt"
 	"strings"
 
@@ -15,16 +14,13 @@ const RecordBytes = 1000
 
 // Records is a batch of n JSON values of RecordBytes each, with letters and a card number.
 func Records(n int) (kafka.Batch, error) {
-	b := make(kafka.Batch, kafka.BatchHeader)
-	b[16] = 2
-	binary.BigEndian.PutUint64(b[43:], ^uint64(0))
 	var list []kafka.Record
 	for i := range n {
 		v := fmt.Sprintf(`{"id":%d,"card":"4111111111111111","note":"`, 100_000+i)
 		v += strings.Repeat("the quick brown fox, ", RecordBytes)[:RecordBytes-len(v)-2] + `"}`
-		list = append(list, kafka.Record{Offset: int64(i), Key: []byte("key"), Value: []byte(v)})
+		list = append(list, kafka.Record{Key: []byte("key"), Value: []byte(v)})
 	}
-	return kafka.Rebuild(b, list, kafka.CloseGaps)
+	return kafka.NewBatch(list)
 }
 
 // ProduceRecordsFrame is a Produce request of one partition of a topic.

@@ -188,18 +188,7 @@ func (s *Sink) other(key kmsg.Key, version int16) (body []byte, flexible bool) {
 }
 
 // ProduceFrame is a Produce request of one partition with about n bytes of records.
-func ProduceFrame(n int) []byte {
-	m := kmsg.NewPtrProduceRequest()
-	m.SetVersion(ProduceVersion)
-	m.Acks, m.TimeoutMillis = -1, 30_000
-	t := kmsg.NewProduceRequestTopic()
-	t.Topic = Topic
-	p := kmsg.NewProduceRequestTopicPartition()
-	p.Records = kafkatest.Batch(n)
-	t.Partitions = append(t.Partitions, p)
-	m.Topics = append(m.Topics, t)
-	return frame(kmsg.Produce, ProduceVersion, m.AppendTo)
-}
+func ProduceFrame(n int) []byte { return ProduceRecordsFrame(Topic, kafkatest.Batch(n)) }
 
 // FetchFrame is a Fetch request of one partition.
 func FetchFrame() []byte { return WideFetchFrame(1) }

@@ -11,22 +11,6 @@ import (
 	"github.com/sluice-gateway/sluice/testing/bench"
 )
 
-// alone is a part of the report by itself, such as `report guests`.
-func alone(part func(dir, bin string) error) func() error {
-	return func() error {
-		dir, err := os.MkdirTemp("", "sluice-bench")
-		if err != nil {
-			return err
-		}
-		defer func() { _ = os.RemoveAll(dir) }()
-		bin, err := build(dir, "gateway", nil, "./cmd/gateway")
-		if err != nil {
-			return err
-		}
-		return part(dir, bin)
-	}
-}
-
 // build builds a package with Go and returns the file.
 func build(dir, name string, env []string, args ...string) (string, error) {
 	out := filepath.Join(dir, name)
@@ -66,8 +50,6 @@ func buildRust(dir string) (string, error) {
 	return "", nil
 }
 
-const builtin = "routing: {default: prod}, topics: {}, offsets: {}]"
-
 // guests measures what guests cost that change every value.
 func guests(dir, bin string) error {
 	records, err := bench.Records(256)
@@ -78,7 +60,8 @@ func guests(dir, bin string) error {
 	if err != nil {
 		return err
 	}
-	defer sink.Close()
+	s := newStand(dir, sink)
+	defer s.stop()
 	native, err := build(dir, "native", nil, "./testing/bench/native")
 	if err != nil {
 		return err
@@ -95,12 +78,6 @@ func guests(dir, bin string) error {
 	if err != nil {
 		return err
 	}
-	list := []*middle{{name: "direct", addr: sink.Addr()}}
-	defer func() {
-		for _, m := range list {
-			m.stop()
-		}
-	}()
 	for _, g := range []struct{ name, chain, bin string }{
 		{"no guest", "[" + builtin, bin},
 		{"interceptor in Go", "[upper: {}, " + builtin, native},
@@ -112,29 +89,16 @@ func guests(dir, bin string) error {
 		if strings.Contains(g.chain, `file: ""`) {
 			continue
 		}
-		sub, err := os.MkdirTemp(dir, "guest")
-		if err != nil {
-			return err
-		}
-		file, addr, err := bench.ChainFile(sub, sink.Addr(), g.chain)
-		if err != nil {
-			return err
-		}
-		m, err := start(g.name, addr, g.bin, "run", "-c", file)
-		if err != nil {
-			return err
-		}
-		list = append(list, m)
-		if err := bench.Introduce(addr); err != nil {
+		if err := s.gateway(g.name, g.bin, g.chain, ""); err != nil {
 			return err
 		}
 	}
 	const n = 2000
 	bytes := float64(n * 256 * bench.RecordBytes)
-	if err := throughput("Produce of 256 records of 1 KB, every value changed", bytes, list, bench.ProduceRecordsFrame(bench.Topic, records), n); err != nil {
+	if err := throughput("Produce of 256 records of 1 KB, every value changed", bytes, s.list, bench.ProduceRecordsFrame(bench.Topic, records), n); err != nil {
 		return err
 	}
-	if err := throughput("Fetch of 256 records of 1 KB, every value changed (mask: one field)", bytes, list, bench.FetchFrame(), n); err != nil {
+	if err := throughput("Fetch of 256 records of 1 KB, every value changed (mask: one field)", bytes, s.list, bench.FetchFrame(), n); err != nil {
 		return err
 	}
 	return besides(dir, bin, sink.Addr())

@@ -35,7 +35,7 @@ func besides(dir, bin, sink string) error {
 	if err != nil {
 		return err
 	}
-	file, addr, err := bench.ChainFile(sub, sink, chain+builtin)
+	file, addr, err := bench.ChainFile(sub, sink, chain+builtin, "")
 	if err != nil {
 		return err
 	}

@@ -28,13 +28,13 @@ func main() {
 		fmt.Fprintln(os.Stderr, copyBytes(os.Args[2], os.Args[3]))
 		os.Exit(1)
 	}
-	do := run
+	part := everything
 	if len(os.Args) == 2 && os.Args[1] == "guests" {
-		do = alone(guests)
+		part = guests
 	} else if len(os.Args) == 2 && os.Args[1] == "traces" {
-		do = alone(traces)
+		part = traces
 	}
-	if err := do(); err != nil {
+	if err := run(part); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -173,7 +173,8 @@ func median(list []float64) float64 {
 	return list[len(list)/2]
 }
 
-func run() error {
+// run builds the gateway for a part of the report.
+func run(part func(dir, bin string) error) error {
 	dir, err := os.MkdirTemp("", "sluice-bench")
 	if err != nil {
 		return err
@@ -183,62 +184,16 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	for _, part := range []struct {
-		recordBytes int
-		do          func([]*middle) error
-	}{{200, small}, {1 << 20, large}} {
-		sink, err := bench.NewSink("127.0.0.1:0", part.recordBytes)
-		if err != nil {
-			return err
-		}
-		list := []*middle{{name: "direct", addr: sink.Addr()}}
-		stop := func() {
-			for _, m := range list {
-				m.stop()
-			}
-			sink.Close()
-		}
-		port, err := kafkatest.FreePorts(1)
-		if err != nil {
-			return err
-		}
-		m, err := start("plain copy", fmt.Sprintf("127.0.0.1:%d", port), self, "copy", fmt.Sprintf("127.0.0.1:%d", port), sink.Addr())
-		if err != nil {
-			stop()
-			return err
-		}
-		list = append(list, m)
-		for _, chain := range []bool{false, true} {
-			sub := filepath.Join(dir, fmt.Sprint(part.recordBytes, chain))
-			if err := os.Mkdir(sub, 0o755); err != nil {
-				stop()
-				return err
-			}
-			file, addr, err := bench.File(sub, sink.Addr(), chain)
-			if err == nil {
-				m, err = start(map[bool]string{false: "gateway, pass-through", true: "gateway, routing+topics+offsets"}[chain], addr, bin, "run", "-c", file)
-			}
-			if err != nil {
-				stop()
-				return err
-			}
-			list = append(list, m)
-			if err := bench.Introduce(addr); err != nil {
-				stop()
-				return err
-			}
-		}
-		err = part.do(list)
-		stop()
-		if err != nil {
-			return err
-		}
-	}
-	for _, part := range []func(dir, bin string) error{guests, traces} {
+	return part(dir, bin)
+}
+
+// everything is the whole report.
+func everything(dir, bin string) error {
+	for _, part := range []func(dir, bin string) error{
+		func(dir, bin string) error { return besidesACopy(dir, bin, 200, small) },
+		func(dir, bin string) error { return besidesACopy(dir, bin, 1<<20, large) },
+		guests, traces,
+	} {
 		if err := part(dir, bin); err != nil {
 			return err
 		}
@@ -248,6 +203,38 @@ func run() error {
 		return err
 	}
 	return overKafka(sub, bin)
+}
+
+// besidesACopy measures the gateway beside a plain copy of bytes.
+func besidesACopy(dir, bin string, recordBytes int, measure func([]*middle) error) error {
+	sink, err := bench.NewSink("127.0.0.1:0", recordBytes)
+	if err != nil {
+		return err
+	}
+	s := newStand(dir, sink)
+	defer s.stop()
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	port, err := kafkatest.FreePorts(1)
+	if err != nil {
+		return err
+	}
+	addr := fmt.Sprintf("127.0.0.1:%d", port)
+	m, err := start("plain copy", addr, self, "copy", addr, sink.Addr())
+	if err != nil {
+		return err
+	}
+	s.list = append(s.list, m)
+	err = s.gateway("gateway, pass-through", bin, "[]", "")
+	if err == nil {
+		err = s.gateway("gateway, routing+topics+offsets", bin, "["+builtin, "")
+	}
+	if err != nil {
+		return err
+	}
+	return measure(s.list)
 }
 
 // compare runs a workload on every process in turn and prints its cost per unit.

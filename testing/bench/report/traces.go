@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"os"
 	"sync/atomic"
 
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
@@ -48,37 +47,19 @@ func traces(dir, bin string) error {
 	if err != nil {
 		return err
 	}
-	defer sink.Close()
-	list := []*middle{{name: "direct", addr: sink.Addr()}}
-	defer func() {
-		for _, m := range list {
-			m.stop()
-		}
-	}()
+	s := newStand(dir, sink)
+	defer s.stop()
 	for _, v := range []struct{ name, settings string }{
 		{"off", ""},
 		{"errors alone, sample_ratio: 0", ", sample_ratio: 0"},
 		{"sample_ratio: 0.01", ", sample_ratio: 0.01"},
 		{"sample_ratio: 1", ", sample_ratio: 1"},
 	} {
-		sub, err := os.MkdirTemp(dir, "traces")
-		if err != nil {
-			return err
-		}
-		telemetry := "log: {level: error}"
+		telemetry := ""
 		if v.settings != "" {
-			telemetry += fmt.Sprintf(", traces: {endpoint: %q, insecure: true%s}", l.Addr(), v.settings)
+			telemetry = fmt.Sprintf("traces: {endpoint: %q, insecure: true%s}", l.Addr(), v.settings)
 		}
-		file, addr, err := bench.TelemetryFile(sub, sink.Addr(), "["+builtin, telemetry)
-		if err != nil {
-			return err
-		}
-		m, err := start(v.name, addr, bin, "run", "-c", file)
-		if err != nil {
-			return err
-		}
-		list = append(list, m)
-		if err := bench.Introduce(addr); err != nil {
+		if err := s.gateway(v.name, bin, "["+builtin, telemetry); err != nil {
 			return err
 		}
 	}
@@ -93,7 +74,7 @@ func traces(dir, bin string) error {
 		{"CPU per GB: Produce of 256 records of 1 KB, 2 connections x 2 in flight", "ms", 256 * bench.RecordBytes / 1e6, bench.ProduceRecordsFrame(bench.Topic, records), 2, 2, 600},
 		{"CPU per GB: Fetch of 256 records of 1 KB, 2 connections x 2 in flight", "ms", 256 * bench.RecordBytes / 1e6, bench.FetchFrame(), 2, 2, 600},
 	} {
-		if err := overhead(w.what, w.unit, w.units*float64(w.n), list[1:], func(addr string) error { return load(addr, w.frame, w.conns, w.inFlight, w.n) }); err != nil {
+		if err := overhead(w.what, w.unit, w.units*float64(w.n), s.list[1:], func(addr string) error { return load(addr, w.frame, w.conns, w.inFlight, w.n) }); err != nil {
 			return err
 		}
 	}
