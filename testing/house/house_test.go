@@ -48,7 +48,7 @@ var may = map[string][]string{
 	"plugins/":               {"core/plugin", "core/kafka", "core/config", "core/catalog", "core/telemetry"},
 	"plugins/wasm":           {"core/plugin", "core/kafka", "core/config", "core/catalog", "core/telemetry", "sdk", "sdk/abi", "plugins/wasm/meter"},
 	"plugins/wasm/meter":     {},
-	"plugins/wasm/workbench": {"plugins/wasm", "core/kafka", "core/plugin", "sdk", "sdk/abi"},
+	"plugins/wasm/workbench": {"plugins/wasm", "core/admin", "core/kafka", "core/plugin", "sdk", "sdk/abi"},
 	"sdk":                    {"sdk/abi"},
 	"sdk/abi":                {},
 	"sdk/sdktest":            {"sdk", "sdk/abi"},

@@ -118,7 +118,7 @@ func (c *capturing) requests(cmd *cobra.Command) error {
 	}
 	cases := &workbench.Cases{}
 	for _, x := range got {
-		list, err := workbench.Exchange{API: x.API, Version: x.Version, ClientID: x.ClientID, Request: x.Request, Response: x.Response, Topics: x.Topics}.Cases()
+		list, err := workbench.CasesOf(x)
 		if err != nil {
 			return err
 		}

@@ -6,21 +6,13 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/admin"
 	"github.com/sluice-gateway/sluice/core/kafka"
 )
 
-// Exchange is a request and its answer, nil for none, as the admin API captures them.
-type Exchange struct {
-	API               string
-	Version           int16
-	ClientID          string
-	Request, Response []byte
-	Topics            map[string]string // names of ids in hex
-}
-
-// Cases are what plugins see of an exchange: the records of a Produce or of the answer to a Fetch, and the request and the response
+// CasesOf are what plugins see of an exchange: the records of a Produce or of the answer to a Fetch, and the request and the response
 // of other APIs. There may be none: a Fetch without records.
-func (x Exchange) Cases() ([]Case, error) {
+func CasesOf(x admin.Exchange) ([]Case, error) {
 	key, ok := kafka.KeyOf(x.API)
 	if !ok {
 		return nil, fmt.Errorf("there is no Kafka API %q", x.API)
@@ -35,7 +27,7 @@ func (x Exchange) Cases() ([]Case, error) {
 		c.Kind = "produce"
 		for _, t := range p.Topics {
 			for _, part := range t.Partitions {
-				if err := c.add(x.topic(t.Topic, t.TopicID), part.Partition, part.Records); err != nil {
+				if err := c.add(topicOf(x, t.Topic, t.TopicID), part.Partition, part.Records); err != nil {
 					return nil, err
 				}
 			}
@@ -51,7 +43,7 @@ func (x Exchange) Cases() ([]Case, error) {
 		}
 		for _, t := range f.Topics {
 			for _, part := range t.Partitions {
-				if err := c.add(x.topic(t.Topic, t.TopicID), part.Partition, part.RecordBatches); err != nil {
+				if err := c.add(topicOf(x, t.Topic, t.TopicID), part.Partition, part.RecordBatches); err != nil {
 					return nil, err
 				}
 			}
@@ -71,7 +63,7 @@ func (x Exchange) Cases() ([]Case, error) {
 	return []Case{c}, nil
 }
 
-func (x Exchange) topic(name string, id [16]byte) string {
+func topicOf(x admin.Exchange, name string, id [16]byte) string {
 	if name == "" {
 		name = x.Topics[hex.EncodeToString(id[:])]
 	}
