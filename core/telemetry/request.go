@@ -42,7 +42,7 @@ func (t *Tracer) Request(ctx context.Context, name string, arrived time.Time, ro
 	if t == nil {
 		return ctx, nil
 	}
-	sampled := t.sample()
+	sampled := t.sampled.Picks()
 	if !sampled && !t.errors && t.slower == 0 {
 		return ctx, nil
 	}
@@ -167,14 +167,13 @@ func (t *Trace) End(err error, code string, attrs []attribute.KeyValue) {
 			span.AddLink(trace.Link{SpanContext: e.link})
 		}
 	}
-	if t.span == nil && !first.Queued.IsZero() {
-		t.send(ctx, &first)
-	}
-	if t.span != nil {
-		more = nil // they were sent
-	}
-	for i := range more {
-		t.send(ctx, &more[i])
+	if t.span == nil { // the trips of a sampled one were sent as they ended
+		if !first.Queued.IsZero() {
+			t.send(ctx, &first)
+		}
+		for i := range more {
+			t.send(ctx, &more[i])
+		}
 	}
 	attrs = append(attrs, System.String("kafka"), Operation.String(t.name), Transport.String("tcp"))
 	fail(span, err)
