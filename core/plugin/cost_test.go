@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // chain of interceptors named by their place.
@@ -39,9 +40,9 @@ func TestOwnTimesOfInterceptors(t *testing.T) {
 			return next.Handle(ctx, req)
 		}, func(ctx context.Context, req *Request, next Handler) (*Response, error) {
 			ms(40)
-			req.Pause()
+			resume := req.Pause("test", trace.SpanContext{})
 			ms(5000)
-			req.Resume()
+			resume()
 			forks := req.Fork(2, "test")
 			forks[0].Target.Node, forks[1].Target.Node = 1, 2
 			Parallel(ctx, forks, next)
