@@ -71,6 +71,34 @@ func TestOwnTimesOfInterceptors(t *testing.T) {
 	})
 }
 
+// TestAPartThatComesBackLate is not counted to the next request, whose measure would else be wrong.
+func TestAPartThatComesBackLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		late := true
+		c, costs := chain(t, HandlerFunc(func(context.Context, *Request) (*Response, error) {
+			time.Sleep(time.Second)
+			return nil, nil
+		}), func(ctx context.Context, req *Request, next Handler) (*Response, error) {
+			if late {
+				go func() { _, _ = next.Handle(ctx, req) }()
+			}
+			synctest.Wait()
+			if !late {
+				time.Sleep(2 * time.Second)
+			}
+			return nil, nil
+		})
+		for _, late = range []bool{true, false} {
+			if _, err := c.Row(kmsg.Produce).Handle(t.Context(), clocked(t, true)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := costs[0].Own.Sum(); got != SampledOf*2*time.Second {
+			t.Errorf("it took %s", got)
+		}
+	})
+}
+
 // TestFailuresAreCountedOnce, to the interceptor that they come from.
 func TestFailuresAreCountedOnce(t *testing.T) {
 	broken, own := errors.New("broken"), errors.New("own")
