@@ -141,8 +141,9 @@ func (g *Gateway) openTraces(ctx context.Context, snap *config.Snapshot) (*telem
 	}
 	t := snap.Telemetry.Traces
 	return telemetry.Open(ctx, telemetry.Config{
-		Endpoint: t.Endpoint, Protocol: t.Protocol, Insecure: t.Insecure, SampleRatio: t.SampleRatio, Errors: t.Errors, Slower: t.Slower,
-	})
+		Receiver:    telemetry.Receiver{Endpoint: t.Endpoint, Protocol: t.Protocol, Insecure: t.Insecure},
+		SampleRatio: t.SampleRatio, Errors: t.Errors, Slower: t.Slower,
+	}, g.log)
 }
 
 // closeTraces sends what is left, unless the tracer is the one in force.

@@ -15,7 +15,7 @@ import (
 // exportOf is where a configuration sends metrics.
 func exportOf(s *config.Snapshot) telemetry.Export {
 	m := s.Telemetry.Metrics
-	return telemetry.Export{Endpoint: m.Endpoint, Protocol: m.Protocol, Insecure: m.Insecure, Interval: m.Interval}
+	return telemetry.Export{Receiver: telemetry.Receiver{Endpoint: m.Endpoint, Protocol: m.Protocol, Insecure: m.Insecure}, Interval: m.Interval}
 }
 
 // openExport reuses the exporter while its settings are the same.

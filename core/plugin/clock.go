@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // leastHold is how long a request must have waited to have been held: gates that are being opened let it pass in
@@ -94,17 +96,18 @@ func (r *Request) Sent(at time.Duration) { r.Clock.count(at, 1, 0) }
 // Answered ends Sent.
 func (r *Request) Answered(at time.Duration) { r.Clock.count(at, -1, 0) }
 
-// Pause says that the request, or this part of it, waits from now on: for a move, a leader or a cluster. It is no time
-// of the interceptor in which it waits.
-func (r *Request) Pause() {
-	at := time.Since(r.Arrived)
-	r.Clock.count(at, 0, 1)
-	r.watch.leave(at)
-}
-
-// Resume ends Pause.
-func (r *Request) Resume() {
-	at := time.Since(r.Arrived)
-	r.Clock.count(at, 0, -1)
-	r.watch.enter(at)
+// Pause says that the request, or this part of it, waits from now on, and why: for a move, a leader or a cluster. by is the span of
+// whoever holds it, if there is one. It is no time of the interceptor in which it waits. resume ends the wait.
+func (r *Request) Pause(why string, by trace.SpanContext) (resume func()) {
+	began, w := time.Since(r.Arrived), r.watch
+	r.Clock.count(began, 0, 1)
+	w.leave(began)
+	return func() {
+		ended := time.Since(r.Arrived)
+		r.Clock.count(ended, 0, -1)
+		w.enter(ended)
+		if ended-began >= leastHold {
+			r.Trace.Held(r.Arrived.Add(began), ended-began, why, by)
+		}
+	}
 }

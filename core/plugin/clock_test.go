@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 )
@@ -31,7 +32,7 @@ func TestAClockDividesTheTime(t *testing.T) {
 		r := clocked(t, false)
 		forks := r.Fork(3, "test")
 		time.Sleep(10 * time.Millisecond) // the gateway's
-		forks[0].Pause()
+		resume := forks[0].Pause("test", trace.SpanContext{})
 		time.Sleep(20 * time.Millisecond) // held
 		forks[1].Sent(time.Since(r.Arrived))
 		time.Sleep(30 * time.Millisecond) // upstream, whoever waits
@@ -42,7 +43,7 @@ func TestAClockDividesTheTime(t *testing.T) {
 		time.Sleep(50 * time.Millisecond) // upstream
 		forks[2].Answered(time.Since(r.Arrived))
 		time.Sleep(60 * time.Millisecond) // held
-		forks[0].Resume()
+		resume()
 		time.Sleep(70 * time.Millisecond) // the gateway's
 		wantSplit(t, r, 80*time.Millisecond, 120*time.Millisecond)
 	})
@@ -52,13 +53,13 @@ func TestAClockDividesTheTime(t *testing.T) {
 func TestAShortWaitIsNoHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := clocked(t, false)
-		r.Pause()
+		resume := r.Pause("test", trace.SpanContext{})
 		time.Sleep(leastHold - 1)
-		r.Resume()
+		resume()
 		wantSplit(t, r, 0, 0)
-		r.Pause()
+		resume = r.Pause("test", trace.SpanContext{})
 		time.Sleep(time.Nanosecond)
-		r.Resume()
+		resume()
 		wantSplit(t, r, leastHold, 0)
 	})
 }

@@ -52,6 +52,21 @@ type watch struct {
 	own   time.Duration
 }
 
+// begin starts to measure.
+func (w *watch) begin(at time.Duration) {
+	w.mu.Lock()
+	w.since, w.away, w.own = at, 0, 0
+	w.mu.Unlock()
+}
+
+// end is the own time, and whether no part is below any more: what comes back later would be counted to another request.
+func (w *watch) end(at time.Duration) (own time.Duration, alone bool) {
+	w.leave(at)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return max(w.own, 0), w.away == 1
+}
+
 // leave says that a part of the request has left the interceptor.
 func (w *watch) leave(at time.Duration) {
 	if w == nil {
@@ -90,13 +105,15 @@ func (s *step) measured(ctx context.Context, req *Request) (*Response, error) {
 		w = &watch{next: s.next}
 	}
 	above := req.watch
-	w.since, w.away, w.own = time.Since(req.Arrived), 0, 0
+	w.begin(time.Since(req.Arrived))
 	req.watch = w
 	defer func() {
 		req.watch = above
-		w.leave(time.Since(req.Arrived))
-		s.member.Cost.Own.RecordTimes(w.own, SampledOf)
-		s.watches.Put(w)
+		own, alone := w.end(time.Since(req.Arrived))
+		s.member.Cost.Own.RecordTimes(own, SampledOf)
+		if alone {
+			s.watches.Put(w)
+		}
 	}()
 	return s.member.Interceptor.Intercept(ctx, req, w)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // chain of interceptors named by their place.
@@ -39,9 +40,9 @@ func TestOwnTimesOfInterceptors(t *testing.T) {
 			return next.Handle(ctx, req)
 		}, func(ctx context.Context, req *Request, next Handler) (*Response, error) {
 			ms(40)
-			req.Pause()
+			resume := req.Pause("test", trace.SpanContext{})
 			ms(5000)
-			req.Resume()
+			resume()
 			forks := req.Fork(2, "test")
 			forks[0].Target.Node, forks[1].Target.Node = 1, 2
 			Parallel(ctx, forks, next)
@@ -66,6 +67,34 @@ func TestOwnTimesOfInterceptors(t *testing.T) {
 		}
 		if n := costs[0].Own.Histogram().Count(); n != 2*SampledOf {
 			t.Errorf("%d requests", n)
+		}
+	})
+}
+
+// TestAPartThatComesBackLate is not counted to the next request, whose measure would else be wrong.
+func TestAPartThatComesBackLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		late := true
+		c, costs := chain(t, HandlerFunc(func(context.Context, *Request) (*Response, error) {
+			time.Sleep(time.Second)
+			return nil, nil
+		}), func(ctx context.Context, req *Request, next Handler) (*Response, error) {
+			if late {
+				go func() { _, _ = next.Handle(ctx, req) }()
+			}
+			synctest.Wait()
+			if !late {
+				time.Sleep(2 * time.Second)
+			}
+			return nil, nil
+		})
+		for _, late = range []bool{true, false} {
+			if _, err := c.Row(kmsg.Produce).Handle(t.Context(), clocked(t, true)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := costs[0].Own.Sum(); got != SampledOf*2*time.Second {
+			t.Errorf("it took %s", got)
 		}
 	})
 }

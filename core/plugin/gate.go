@@ -245,13 +245,7 @@ func (g *Gate) wait(ctx context.Context, req *Request, back *Pass, queued func()
 	if len(g.holders) == 0 && !g.releasing {
 		g.release()
 	}
-	began := time.Now()
-	reason, by := g.why()
-	req.Pause()
-	defer func() {
-		req.Resume()
-		req.Trace.Held(began, reason, by)
-	}()
+	defer req.Pause(g.why())()
 	g.mu.Unlock()
 	req.Queued()
 	if queued != nil {
@@ -332,8 +326,11 @@ type Holder interface {
 	Why() (string, trace.SpanContext)
 }
 
-// why are the reasons of those who hold the gate; g.mu is held.
+// why is for what a request has to wait, and the span of who holds the gate; g.mu is held.
 func (g *Gate) why() (reason string, by trace.SpanContext) {
+	if len(g.holders) == 0 {
+		return "requests before it leave the gate", by
+	}
 	for h := range g.holders {
 		if holder, ok := h.(Holder); ok {
 			why, span := holder.Why()

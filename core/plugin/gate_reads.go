@@ -29,17 +29,14 @@ func (g *Gate) OpenReads() {
 func (g *Gate) AwaitReads(ctx context.Context, req *Request) error {
 	g.mu.Lock()
 	c := g.reads
-	if c != nil && req.Trace != nil {
-		reason, by := g.why()
-		defer func(began time.Time) { req.Trace.Held(began, reason, by) }(time.Now())
-	}
-	g.mu.Unlock()
 	if c == nil {
+		g.mu.Unlock()
 		return nil
 	}
+	why, by := g.why()
+	g.mu.Unlock()
 	req.Queued()
-	req.Pause()
-	defer req.Resume()
+	defer req.Pause(why, by)()
 	t := time.NewTimer(time.Until(req.Arrived.Add(time.Duration(g.limit.Load()))))
 	defer t.Stop()
 	select {

@@ -98,11 +98,11 @@ func (r *Request) Queued() {
 	}
 }
 
-// Fork returns n sub-requests with the same session and the same place in the send order; why says what
+// Fork returns n sub-requests with the same session and the same place in the send order; by says what
 // divides them. The caller gives each a Body and Target and runs them with Parallel.
-func (r *Request) Fork(n int, why string) []*Request {
+func (r *Request) Fork(n int, by string) []*Request {
 	if n > 1 {
-		r.Trace.Event("fork", telemetry.Count.Int(n), telemetry.Reason.String(why))
+		r.Trace.Forked(n, by)
 	}
 	forks := make([]Request, n)
 	out := make([]*Request, n)

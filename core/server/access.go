@@ -2,19 +2,18 @@ package server
 
 import (
 	"log/slog"
-	"math"
-	"math/rand/v2"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
 // Access is the log of answered requests. A nil Access logs none, for the price of a comparison.
 type Access struct {
-	sampled uint64 // of 2^63
+	sampled telemetry.Share
 	errors  bool
 	add     func(slog.Record)
 }
@@ -22,11 +21,11 @@ type Access struct {
 // NewAccess logs a share of the requests, 0 to 1, and with errors also those that are answered with an error. add must
 // not wait.
 func NewAccess(ratio float64, errors bool, add func(slog.Record)) *Access {
-	return &Access{sampled: uint64(math.Ldexp(ratio, 63)), errors: errors, add: add}
+	return &Access{sampled: telemetry.ShareOf(ratio), errors: errors, add: add}
 }
 
 // samples decides about a request.
-func (a *Access) samples() bool { return a != nil && rand.Uint64()>>1 < a.sampled }
+func (a *Access) samples() bool { return a != nil && a.sampled.Picks() }
 
 // wants reports whether a request is logged, given that it was sampled, and how it ended.
 func (a *Access) wants(sampled, failed bool) bool { return sampled || a != nil && a.errors && failed }

@@ -66,6 +66,16 @@ func serve(t *testing.T, l config.Limits, f run) (*Server, string) {
 
 func serveEnd(t *testing.T, l config.Limits, end End, f run) (*Server, string) {
 	t.Helper()
+	s := running(t, l, end, f)
+	if err := s.Listen([]Address{{Listen: "127.0.0.1:0", Node: plugin.AnyNode}}); err != nil {
+		t.Fatal(err)
+	}
+	return s, s.Addresses()[0].String()
+}
+
+// running is a server that does not listen yet.
+func running(t *testing.T, l config.Limits, end End, f run) *Server {
+	t.Helper()
 	chain, err := plugin.NewChain([]plugin.Named{{Name: "test", Stage: plugin.Logical, Interceptor: &everything{f}}}, end, false)
 	if err != nil {
 		t.Fatal(err)
@@ -73,11 +83,8 @@ func serveEnd(t *testing.T, l config.Limits, end End, f run) (*Server, string) {
 	v := &fakeVirtual{&Runtime{Chain: chain, End: end, Limits: l}}
 	v.rt.Versions.Store(NewVersions("cluster", func(string, int32) int32 { return 1 << 20 }, nil, chain))
 	s := New(v, Options{Pool: &wire.Buffers{}, Memory: NewMemory(0), Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
-	if err := s.Listen([]Address{{Listen: "127.0.0.1:0", Node: plugin.AnyNode}}); err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() { _ = s.Close() })
-	return s, s.Addresses()[0].String()
+	return s
 }
 
 type client struct {

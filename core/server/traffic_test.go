@@ -2,10 +2,13 @@ package server
 
 import (
 	"context"
+	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
@@ -35,38 +38,41 @@ func TestCountingAllocatesNothing(t *testing.T) {
 // TestTheTimeOfARequestIsDivided: one that waits in its interceptor is held, the one behind it on the connection is
 // queued, and nobody is upstream. The parts are the whole.
 func TestTheTimeOfARequestIsDivided(t *testing.T) {
-	release := make(chan struct{})
-	s, addr := serve(t, limits(), func(_ context.Context, req *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
-		req.Queued()
-		if req.Key == kmsg.Heartbeat {
-			req.Pause()
-			<-release
-			req.Resume()
+	synctest.Test(t, func(t *testing.T) {
+		const hold = 2 * time.Millisecond
+		release := make(chan struct{})
+		s := running(t, limits(), noEnd{}, func(_ context.Context, req *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
+			req.Queued()
+			if req.Key == kmsg.Heartbeat {
+				resume := req.Pause("test", trace.SpanContext{})
+				<-release
+				resume()
+			}
+			return ok(req)
+		})
+		near, far := net.Pipe()
+		s.serve(far, Address{Node: plugin.AnyNode})
+		c := &client{t: t, Conn: near}
+		c.send(heartbeat("g"))
+		c.send(kmsg.NewPtrLeaveGroupRequest())
+		time.Sleep(hold)
+		close(release)
+		c.receive(kmsg.Heartbeat, 4)
+		c.receive(kmsg.LeaveGroup, 0)
+		for _, a := range s.Traffic() {
+			if a.Latency.Sum != hold || a.Latency.Histogram.Count() != 1 || a.Gateway.Sum != 0 || a.Gateway.Histogram.Count() != 1 || a.Upstream.Histogram.Count() != 0 {
+				t.Errorf("%+v", a)
+			}
+			waits, other := a.Held, a.Queued
+			if a.Key == kmsg.LeaveGroup {
+				waits, other = a.Queued, a.Held
+			}
+			if waits.Histogram.Count() != 1 || waits.Sum != hold || other.Sum != 0 {
+				t.Errorf("%s: %+v", a.Name, a)
+			}
 		}
-		return ok(req)
+		if n := len(s.Traffic()); n != 2 {
+			t.Errorf("%d APIs were asked for", n)
+		}
 	})
-	c := dial(t, addr)
-	c.send(heartbeat("g"))
-	second := kmsg.NewPtrLeaveGroupRequest()
-	c.send(second)
-	for len(s.Clients()) == 0 || s.Clients()[0].Requests < 2 || s.Clients()[0].InFlight > 1 {
-		time.Sleep(time.Millisecond)
-	}
-	time.Sleep(2 * time.Millisecond) // it is a hold only after one
-	close(release)
-	c.receive(kmsg.Heartbeat, 4)
-	c.receive(kmsg.LeaveGroup, 0)
-	for _, a := range s.Traffic() {
-		whole := a.Gateway.Sum + a.Held.Sum + a.Upstream.Sum + a.Queued.Sum
-		if a.Latency.Sum != whole || a.Latency.Histogram.Count() != 1 || a.Gateway.Histogram.Count() != 1 || a.Upstream.Histogram.Count() != 0 {
-			t.Errorf("%+v", a)
-		}
-		waits, other := a.Held, a.Queued
-		if a.Key == kmsg.LeaveGroup {
-			waits, other = a.Queued, a.Held
-		}
-		if waits.Histogram.Count() != 1 || waits.Sum < 2*time.Millisecond || other.Sum != 0 {
-			t.Errorf("%s: %+v", a.Name, a)
-		}
-	}
 }

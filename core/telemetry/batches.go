@@ -3,13 +3,12 @@ package telemetry
 import (
 	"context"
 	"errors"
-	"fmt"
+	"log/slog"
 	"os"
 	"strconv"
 	"sync"
 	"time"
 
-	"go.opentelemetry.io/otel"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 )
 
@@ -18,6 +17,7 @@ import (
 // or when the delay is over. It knows the same OTEL_BSP_* variables.
 type batches struct {
 	exporter   sdk.SpanExporter
+	outcome    outcome
 	size, most int // spans in a batch, and waiting; past that, spans are dropped
 	patience   time.Duration
 
@@ -32,10 +32,11 @@ type batches struct {
 	done    chan struct{}
 }
 
-func newBatches(e sdk.SpanExporter) *batches {
+func newBatches(e sdk.SpanExporter, log *slog.Logger) *batches {
 	ctx, stop := context.WithCancel(context.Background())
 	b := &batches{
-		exporter: e, size: number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512), most: number("OTEL_BSP_MAX_QUEUE_SIZE", 2048),
+		exporter: e, outcome: outcome{signal: "traces", log: log},
+		size: number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512), most: number("OTEL_BSP_MAX_QUEUE_SIZE", 2048),
 		patience: time.Duration(number("OTEL_BSP_EXPORT_TIMEOUT", 30_000)) * time.Millisecond,
 		sending:  make(chan struct{}, 1), full: make(chan struct{}, 1), stop: stop, done: make(chan struct{}),
 	}
@@ -83,21 +84,14 @@ func (b *batches) run(ctx context.Context, every time.Duration) {
 		case <-ctx.Done():
 			return
 		case <-b.full:
-			handle(b.send(ctx))
 		case <-tick.C:
-			handle(b.ForceFlush(ctx))
 		}
+		_ = b.ForceFlush(ctx) // it is told
 	}
 }
 
-func handle(err error) {
-	if err != nil {
-		otel.Handle(err)
-	}
-}
-
-// take is the next batch.
-func (b *batches) take() (batch []sdk.ReadOnlySpan) {
+// take is the next batch, and how many spans were dropped since the one before.
+func (b *batches) take() (batch []sdk.ReadOnlySpan, dropped int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if n := min(len(b.waiting), b.size); n == len(b.waiting) {
@@ -105,23 +99,12 @@ func (b *batches) take() (batch []sdk.ReadOnlySpan) {
 	} else {
 		batch, b.waiting = b.waiting[:n:n], b.waiting[n:]
 	}
-	return batch
+	dropped, b.dropped = b.dropped, 0
+	return batch, dropped
 }
 
-// ForceFlush sends what waits. Spans that were dropped since the last time are an error.
-func (b *batches) ForceFlush(ctx context.Context) error {
-	err := b.send(ctx)
-	b.mu.Lock()
-	dropped := b.dropped
-	b.dropped = 0
-	b.mu.Unlock()
-	if dropped > 0 {
-		err = errors.Join(err, fmt.Errorf("telemetry: %d spans were dropped: they came faster than they could be sent", dropped))
-	}
-	return err
-}
-
-func (b *batches) send(ctx context.Context) (err error) {
+// ForceFlush sends what waits.
+func (b *batches) ForceFlush(ctx context.Context) (err error) {
 	select {
 	case b.sending <- struct{}{}:
 		defer func() { <-b.sending }()
@@ -129,13 +112,18 @@ func (b *batches) send(ctx context.Context) (err error) {
 		return ctx.Err()
 	}
 	for {
-		batch := b.take()
+		batch, dropped := b.take()
+		if dropped > 0 {
+			b.outcome.log.Warn("spans dropped: they came faster than they could be sent", "count", dropped)
+		}
 		if len(batch) == 0 {
 			return err
 		}
-		ctx, cancel := context.WithTimeout(ctx, b.patience)
-		err = errors.Join(err, b.exporter.ExportSpans(ctx, batch))
+		within, cancel := context.WithTimeout(ctx, b.patience)
+		failed := b.exporter.ExportSpans(within, batch)
 		cancel()
+		b.outcome.tell(ctx, failed)
+		err = errors.Join(err, failed)
 	}
 }
 

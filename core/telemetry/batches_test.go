@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -45,7 +46,7 @@ func end(b *batches, n int) {
 func TestBatchesLeaveWhenFullOrDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &kept{}
-		b := newBatches(e)
+		b := newBatches(e, slog.Default())
 		end(b, 511)
 		synctest.Wait()
 		if len(e.sizes) != 0 {
@@ -79,14 +80,17 @@ func TestBatchesDropWhatCantBeSent(t *testing.T) {
 	t.Setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "4")
 	synctest.Test(t, func(t *testing.T) {
 		e := &kept{block: make(chan struct{})}
-		b := newBatches(e)
+		var log strings.Builder
+		b := newBatches(e, slog.New(slog.NewTextHandler(&log, nil)))
 		end(b, 4)
 		synctest.Wait() // these are on their way
 		end(b, 13)
 		close(e.block)
-		err := b.ForceFlush(t.Context())
-		if err == nil || !strings.Contains(err.Error(), "3 spans were dropped") {
-			t.Errorf("the error is %v", err)
+		if err := b.ForceFlush(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if !strings.Contains(log.String(), "spans dropped") || strings.Count(log.String(), "count=3") != 1 {
+			t.Errorf("the log says %s", log.String())
 		}
 		sum := 0
 		for _, n := range e.sizes {
@@ -104,7 +108,7 @@ func TestBatchesDropWhatCantBeSent(t *testing.T) {
 // TestBatchesEndInTime though nobody takes the spans.
 func TestBatchesEndInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBatches(&kept{block: make(chan struct{})})
+		b := newBatches(&kept{block: make(chan struct{})}, slog.Default())
 		end(b, 512)
 		synctest.Wait()
 		end(b, 5)

@@ -2,7 +2,6 @@ package telemetry
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -18,33 +17,20 @@ import (
 
 // Export says where metrics are sent.
 type Export struct {
-	// Endpoint is host:port of an OTLP receiver; "" leaves it to the OTEL_* variables.
-	Endpoint string
-	// Protocol is grpc or http.
-	Protocol string
-	Insecure bool
+	Receiver
 	// Interval is the time from one export to the next; 0 leaves it to the OTEL_* variables.
 	Interval time.Duration
 }
 
-// told is an exporter that says when exports begin to fail, and when they work again.
+// told is an exporter whose outcome is told.
 type told struct {
 	metric.Exporter
-	log     *slog.Logger
-	failing bool // exports are made one at a time
+	outcome outcome
 }
 
-// Export reports no error: it is said.
+// Export reports no error: it is told.
 func (t *told) Export(ctx context.Context, m *metricdata.ResourceMetrics) error {
-	err := t.Exporter.Export(ctx, m)
-	switch {
-	case errors.Is(ctx.Err(), context.Canceled): // the last export is still to come
-	case err != nil && !t.failing:
-		t.log.Warn("metrics are not sent", "error", err)
-	case err == nil && t.failing:
-		t.log.Info("metrics are sent again")
-	}
-	t.failing = err != nil
+	t.outcome.tell(ctx, t.Exporter.Export(ctx, m))
 	return nil
 }
 
@@ -54,12 +40,12 @@ type Exporter struct{ provider *metric.MeterProvider }
 // OpenExport begins to send what collect gives; it does not wait for the receiver. Counters began at began. The
 // OTEL_* variables of the SDK are respected for what Export does not say: endpoint, protocol, interval, time limit,
 // resource attributes, headers, certificates, and classic histograms in place of exponential ones. Without an
-// endpoint, or if OTEL_METRICS_EXPORTER is none, the Exporter is nil.
+// endpoint, the Exporter is nil.
 func OpenExport(ctx context.Context, e Export, began time.Time, collect Collect, log *slog.Logger) (*Exporter, error) {
-	if e.Endpoint == "" && (os.Getenv("OTEL_METRICS_EXPORTER") == "none" || !endpointGiven("METRICS")) {
+	if !e.given("METRICS") {
 		return nil, nil
 	}
-	exporter, err := e.open(ctx)
+	exporter, err := e.openMetrics(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("telemetry.metrics: %w", err)
 	}
@@ -72,28 +58,15 @@ func OpenExport(ctx context.Context, e Export, began time.Time, collect Collect,
 	if e.Interval > 0 {
 		o = append(o, metric.WithInterval(e.Interval))
 	}
-	return &Exporter{metric.NewMeterProvider(metric.WithReader(metric.NewPeriodicReader(&told{Exporter: exporter, log: log}, o...)), metric.WithResource(res))}, nil
+	reader := metric.NewPeriodicReader(&told{exporter, outcome{signal: "metrics", log: log}}, o...)
+	return &Exporter{metric.NewMeterProvider(metric.WithReader(reader), metric.WithResource(res))}, nil
 }
 
-func (e Export) open(ctx context.Context) (metric.Exporter, error) {
-	if protocol(e.Protocol, "METRICS") == "http" {
-		var o []otlpmetrichttp.Option
-		if e.Endpoint != "" {
-			o = append(o, otlpmetrichttp.WithEndpoint(e.Endpoint))
-		}
-		if e.Insecure {
-			o = append(o, otlpmetrichttp.WithInsecure())
-		}
-		return otlpmetrichttp.New(ctx, o...)
+func (r Receiver) openMetrics(ctx context.Context) (metric.Exporter, error) {
+	if r.overHTTP("METRICS") {
+		return otlpmetrichttp.New(ctx, options(r, otlpmetrichttp.WithEndpoint, otlpmetrichttp.WithInsecure)...)
 	}
-	var o []otlpmetricgrpc.Option
-	if e.Endpoint != "" {
-		o = append(o, otlpmetricgrpc.WithEndpoint(e.Endpoint))
-	}
-	if e.Insecure {
-		o = append(o, otlpmetricgrpc.WithInsecure())
-	}
-	return otlpmetricgrpc.New(ctx, o...)
+	return otlpmetricgrpc.New(ctx, options(r, otlpmetricgrpc.WithEndpoint, otlpmetricgrpc.WithInsecure)...)
 }
 
 // Close sends the last values.

@@ -219,7 +219,7 @@ func TestMetricsAreExported(t *testing.T) {
 func TestFailedExportsAreToldOnce(t *testing.T) {
 	var b strings.Builder
 	inner := &failing{}
-	e := &told{Exporter: inner, log: slog.New(slog.NewTextHandler(&b, nil))}
+	e := &told{inner, outcome{signal: "metrics", log: slog.New(slog.NewTextHandler(&b, nil))}}
 	gone, cancel := context.WithCancel(t.Context())
 	for _, err := range []error{nil, errors.New("one"), errors.New("two"), nil, nil, errors.New("three")} {
 		inner.err = err
@@ -228,7 +228,7 @@ func TestFailedExportsAreToldOnce(t *testing.T) {
 		}
 	}
 	cancel()
-	inner.err, e.failing = errors.New("four"), false
+	inner.err, e.outcome.failing = errors.New("four"), false
 	if e.Export(gone, nil) != nil {
 		t.Error("told twice")
 	}

@@ -42,7 +42,7 @@ func (t *Tracer) Request(ctx context.Context, name string, arrived time.Time, ro
 	if t == nil {
 		return ctx, nil
 	}
-	sampled := t.sample()
+	sampled := t.sampled.Picks()
 	if !sampled && !t.errors && t.slower == 0 {
 		return ctx, nil
 	}
@@ -101,17 +101,24 @@ func (t *Trace) note(e event) {
 	t.events = append(t.events, e)
 }
 
-// Event notes something that happened now.
-func (t *Trace) Event(name string, attrs ...attribute.KeyValue) {
+// Forked notes that the request was divided, into how many, and by what.
+func (t *Trace) Forked(n int, by string) {
 	if t != nil {
-		t.note(event{at: time.Now(), name: name, attrs: attrs})
+		t.note(event{at: time.Now(), name: "fork", attrs: []attribute.KeyValue{Count.Int(n), Reason.String(by)}})
 	}
 }
 
-// Held notes that the request has waited since began, why, and the span of whoever held it.
-func (t *Trace) Held(began time.Time, reason string, by trace.SpanContext) {
+// SentAgain notes that a cluster did not take the request, or a part of it, and why.
+func (t *Trace) SentAgain(cluster, why string) {
 	if t != nil {
-		t.note(event{at: began, name: "held", attrs: []attribute.KeyValue{Reason.String(reason), millis(time.Since(began))}, link: by})
+		t.note(event{at: time.Now(), name: "sent again", attrs: []attribute.KeyValue{Cluster.String(cluster), Reason.String(why)}})
+	}
+}
+
+// Held notes that the request waited, from when on and for how long, why, and the span of whoever held it.
+func (t *Trace) Held(began time.Time, d time.Duration, why string, by trace.SpanContext) {
+	if t != nil {
+		t.note(event{at: began, name: "held", attrs: []attribute.KeyValue{Reason.String(why), millis(d)}, link: by})
 	}
 }
 
@@ -167,14 +174,13 @@ func (t *Trace) End(err error, code string, attrs []attribute.KeyValue) {
 			span.AddLink(trace.Link{SpanContext: e.link})
 		}
 	}
-	if t.span == nil && !first.Queued.IsZero() {
-		t.send(ctx, &first)
-	}
-	if t.span != nil {
-		more = nil // they were sent
-	}
-	for i := range more {
-		t.send(ctx, &more[i])
+	if t.span == nil { // the trips of a sampled one were sent as they ended
+		if !first.Queued.IsZero() {
+			t.send(ctx, &first)
+		}
+		for i := range more {
+			t.send(ctx, &more[i])
+		}
 	}
 	attrs = append(attrs, System.String("kafka"), Operation.String(t.name), Transport.String("tcp"))
 	fail(span, err)

@@ -5,8 +5,7 @@ package telemetry
 import (
 	"context"
 	"fmt"
-	"math"
-	"math/rand/v2"
+	"log/slog"
 	"os"
 	"strconv"
 	"strings"
@@ -16,7 +15,6 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
-	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/time/rate"
@@ -59,11 +57,7 @@ const (
 
 // Config says where traces go, and which requests are traced.
 type Config struct {
-	// Endpoint is host:port of an OTLP receiver; "" leaves it to the OTEL_* variables.
-	Endpoint string
-	// Protocol is grpc or http.
-	Protocol string
-	Insecure bool
+	Receiver
 	// SampleRatio is the share of requests that are traced, 0 to 1; negative leaves it to the OTEL_* variables.
 	SampleRatio float64
 	// Errors adds those that are answered with an error, Slower those that take longer (0: none). They have
@@ -79,7 +73,7 @@ const failuresPerSecond = 100
 type Tracer struct {
 	provider *sdk.TracerProvider
 	tracer   trace.Tracer
-	sampled  uint64 // of 2^63
+	sampled  Share
 	errors   bool
 	slower   time.Duration
 	failures *rate.Limiter
@@ -88,32 +82,11 @@ type Tracer struct {
 // Open connects to a receiver; it does not wait for it. The OTEL_* variables of the SDK are respected for what
 // Config does not say: endpoint, protocol, sampler, resource attributes, headers, certificates, batching. Without
 // an endpoint the Tracer is nil.
-func Open(ctx context.Context, c Config) (*Tracer, error) {
-	if c = fromEnvironment(c); c.Endpoint == "" && !endpointGiven("TRACES") {
+func Open(ctx context.Context, c Config, log *slog.Logger) (*Tracer, error) {
+	if !c.given("TRACES") {
 		return nil, nil
 	}
-	var exporter sdk.SpanExporter
-	var err error
-	switch c.Protocol {
-	case "http":
-		var o []otlptracehttp.Option
-		if c.Endpoint != "" {
-			o = append(o, otlptracehttp.WithEndpoint(c.Endpoint))
-		}
-		if c.Insecure {
-			o = append(o, otlptracehttp.WithInsecure())
-		}
-		exporter, err = otlptracehttp.New(ctx, o...)
-	default:
-		var o []otlptracegrpc.Option
-		if c.Endpoint != "" {
-			o = append(o, otlptracegrpc.WithEndpoint(c.Endpoint))
-		}
-		if c.Insecure {
-			o = append(o, otlptracegrpc.WithInsecure())
-		}
-		exporter, err = otlptracegrpc.New(ctx, o...)
-	}
+	exporter, err := c.openTraces(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("telemetry.traces: %w", err)
 	}
@@ -122,56 +95,35 @@ func Open(ctx context.Context, c Config) (*Tracer, error) {
 		return nil, fmt.Errorf("telemetry.traces: %w", err)
 	}
 	// Requests have no parent, so that the ratio decides here, before a span is made; children follow.
-	p := sdk.NewTracerProvider(sdk.WithSpanProcessor(newBatches(exporter)), sdk.WithResource(res), sdk.WithSampler(sdk.AlwaysSample()))
+	p := sdk.NewTracerProvider(sdk.WithSpanProcessor(newBatches(exporter, log)), sdk.WithResource(res), sdk.WithSampler(sdk.AlwaysSample()))
 	return &Tracer{
-		provider: p, tracer: p.Tracer("github.com/sluice-gateway/sluice"), sampled: threshold(c.SampleRatio), errors: c.Errors, slower: c.Slower,
+		provider: p, tracer: p.Tracer("github.com/sluice-gateway/sluice"), sampled: ShareOf(c.ratio()), errors: c.Errors, slower: c.Slower,
 		failures: rate.NewLimiter(failuresPerSecond, failuresPerSecond),
 	}, nil
 }
 
-func threshold(ratio float64) uint64 { return uint64(math.Ldexp(min(max(ratio, 0), 1), 63)) }
-
-// ownResource is the gateway as the source of traces and metrics.
-func ownResource(ctx context.Context) (*resource.Resource, error) {
-	return resource.New(ctx, resource.WithAttributes(attribute.String("service.name", "sluice")), resource.WithFromEnv(), resource.WithTelemetrySDK())
+func (r Receiver) openTraces(ctx context.Context) (sdk.SpanExporter, error) {
+	if r.overHTTP("TRACES") {
+		return otlptracehttp.New(ctx, options(r, otlptracehttp.WithEndpoint, otlptracehttp.WithInsecure)...)
+	}
+	return otlptracegrpc.New(ctx, options(r, otlptracegrpc.WithEndpoint, otlptracegrpc.WithInsecure)...)
 }
 
-// endpointGiven reports that a variable names a receiver of a signal, TRACES or METRICS.
-func endpointGiven(signal string) bool {
-	return os.Getenv("OTEL_EXPORTER_OTLP_"+signal+"_ENDPOINT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != ""
-}
-
-// protocol is the configured one, or the one that the variables say: grpc or http.
-func protocol(configured, signal string) string {
-	if configured != "" {
-		return configured
-	}
-	said := os.Getenv("OTEL_EXPORTER_OTLP_" + signal + "_PROTOCOL")
-	if said == "" {
-		said = os.Getenv("OTEL_EXPORTER_OTLP_PROTOCOL")
-	}
-	if strings.HasPrefix(said, "http") {
-		return "http"
-	}
-	return "grpc"
-}
-
-// fromEnvironment fills in what the configuration leaves open and the SDK does not read by itself.
-func fromEnvironment(c Config) Config {
-	c.Protocol = protocol(c.Protocol, "TRACES")
+// ratio is the share of requests that are traced, by the configuration or by the variables, whose sampler the SDK would
+// ask for every span.
+func (c Config) ratio() float64 {
 	if c.SampleRatio >= 0 {
-		return c
+		return c.SampleRatio
 	}
-	c.SampleRatio = 1
 	switch sampler := os.Getenv("OTEL_TRACES_SAMPLER"); strings.TrimPrefix(sampler, "parentbased_") {
 	case "always_off":
-		c.SampleRatio = 0
+		return 0
 	case "traceidratio":
-		if r, err := strconv.ParseFloat(os.Getenv("OTEL_TRACES_SAMPLER_ARG"), 64); err == nil {
-			c.SampleRatio = r
+		if r, err := strconv.ParseFloat(os.Getenv("OTEL_TRACES_SAMPLER_ARG"), 64); err == nil && r >= 0 && r <= 1 {
+			return r
 		}
 	}
-	return c
+	return 1
 }
 
 // Close sends what is left.
@@ -181,9 +133,6 @@ func (t *Tracer) Close(ctx context.Context) error {
 	}
 	return t.provider.Shutdown(ctx)
 }
-
-// sample decides about a request.
-func (t *Tracer) sample() bool { return rand.Uint64()>>1 < t.sampled }
 
 // Start begins a span of the gateway's own work, such as a move. A nil Tracer gives a span that is none.
 func (t *Tracer) Start(ctx context.Context, name string, at time.Time, attrs ...attribute.KeyValue) (context.Context, trace.Span) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
@@ -246,9 +247,9 @@ func (e *End) Handle(ctx context.Context, req *plugin.Request) (*plugin.Response
 		if left <= 0 {
 			return nil, err
 		}
-		req.Pause()
+		resume := req.Pause(err.Error(), trace.SpanContext{})
 		slept := sleep(ctx, min(wait, left))
-		req.Resume()
+		resume()
 		if !slept {
 			return nil, ctx.Err()
 		}

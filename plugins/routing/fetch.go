@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/plugin"
@@ -66,11 +67,11 @@ func (r *Routing) fetch(ctx context.Context, req *plugin.Request, next plugin.Ha
 			return r.hint(q)
 		case quiet:
 			q.Queued()
-			return noRecords(ctx, q, min(maxWait(q), 500*time.Millisecond))
+			return noRecords(ctx, q, min(maxWait(q), 500*time.Millisecond), "the move of its topic is not published yet")
 		}
 		resp, err := r.fetchUntilMoved(ctx, q, next)
 		if err != nil && ctx.Err() == nil {
-			return noRecords(ctx, q, maxWait(q)) // its home is unreachable
+			return noRecords(ctx, q, maxWait(q), err.Error()) // its home is unreachable
 		}
 		return resp, err
 	}))
@@ -108,7 +109,7 @@ func (r *Routing) fetchHot(ctx context.Context, req *plugin.Request, next plugin
 	defer f.Queued()
 	resp, err := r.fetchUntilMoved(ctx, f, next)
 	if err != nil && ctx.Err() == nil {
-		return noRecords(ctx, req, maxWait(req))
+		return noRecords(ctx, req, maxWait(req), err.Error())
 	}
 	return resp, err
 }
@@ -189,18 +190,17 @@ func maxWait(req *plugin.Request) time.Duration {
 	return time.Duration(f.MaxWaitMillis) * time.Millisecond
 }
 
-// noRecords answers success without records when a fetch has waited for so long.
-func noRecords(ctx context.Context, req *plugin.Request, wait time.Duration) (*plugin.Response, error) {
-	pause(ctx, req, time.Until(req.Arrived.Add(wait)))
+// noRecords answers success without records when a fetch has waited for so long; why says what for.
+func noRecords(ctx context.Context, req *plugin.Request, wait time.Duration, why string) (*plugin.Response, error) {
+	pause(ctx, req, time.Until(req.Arrived.Add(wait)), why)
 	return plugin.Fail(req, 0, "")
 }
 
-func pause(ctx context.Context, req *plugin.Request, d time.Duration) {
+func pause(ctx context.Context, req *plugin.Request, d time.Duration, why string) {
 	if d <= 0 {
 		return
 	}
-	req.Pause()
-	defer req.Resume()
+	defer req.Pause(why, trace.SpanContext{})()
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

@@ -11,7 +11,6 @@ import (
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
-	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
 // produce passes the gates of the topics and sends each to its home. What a gate holds waits there
@@ -117,10 +116,11 @@ func (r *Routing) produceTopic(ctx context.Context, req *plugin.Request, next pl
 			pass.Leave()
 			return resp, sendErr
 		}
-		req.Trace.Event("sent again", telemetry.Cluster.String(home), telemetry.Reason.String(reason(resp, sendErr)))
+		why := reason(resp, sendErr)
+		req.Trace.SentAgain(home, why)
 		if gap {
 			// The broker keeps the order. Nobody else has to wait for the batch that is missing.
-			pause(req.Session.Context(), req, gapWait<<gaps)
+			pause(req.Session.Context(), req, gapWait<<gaps, why)
 		} else {
 			// The home can't take it now. It goes back to its place in the gate, and the gate opens
 			// when the home, or the next one, has reachable leaders.

@@ -52,7 +52,7 @@ func (*Traces) Keys() kafka.KeySet { return kafka.NewKeySet(kmsg.Produce) }
 
 // Intercept adds the header.
 func (*Traces) Intercept(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
-	if !req.Trace.Sampled() || !trace.SpanContextFromContext(ctx).IsValid() {
+	if !trace.SpanContextFromContext(ctx).IsSampled() {
 		return next.Handle(ctx, req)
 	}
 	c := propagation.MapCarrier{}

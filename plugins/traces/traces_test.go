@@ -3,6 +3,7 @@ package traces
 import (
 	"bytes"
 	"context"
+	"sync/atomic"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -57,16 +58,28 @@ func TestConforms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	span := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, TraceFlags: trace.FlagsSampled})
-	plugintest.Conform(t, within{i, span}, "orders")
+	for flags, changes := range map[trace.TraceFlags]bool{trace.FlagsSampled: true, 0: false} {
+		span := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, TraceFlags: flags})
+		w := within{i, span, &atomic.Int64{}}
+		plugintest.Conform(t, w, "orders")
+		if n := w.changed.Load(); (n > 0) != changes {
+			t.Errorf("with flags %s it has changed %d requests", flags, n)
+		}
+	}
 }
 
-// within runs an interceptor for requests that are traced.
+// within runs an interceptor for requests that are traced, and finds out whether it changes them.
 type within struct {
 	plugin.Interceptor
-	span trace.SpanContext
+	span    trace.SpanContext
+	changed *atomic.Int64
 }
 
 func (w within) Intercept(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
-	return w.Interceptor.Intercept(trace.ContextWithSpanContext(ctx, w.span), req, next)
+	return w.Interceptor.Intercept(trace.ContextWithSpanContext(ctx, w.span), req, plugin.HandlerFunc(func(ctx context.Context, sent *plugin.Request) (*plugin.Response, error) {
+		if sent != req {
+			w.changed.Add(1)
+		}
+		return next.Handle(ctx, sent)
+	}))
 }
