@@ -139,7 +139,12 @@ func TestLevelsAtRunTime(t *testing.T) {
 	if h.v1("GET", "/log/levels", "", &s); s.From != admin.FromFile || s.Level != "info" || s.Components["server"] != "warn" {
 		t.Errorf("%+v", s)
 	}
-	h.v1("PUT", "/log/levels", `{"level": "debug"}`, nil)
+	h.v1("PUT", "/log/levels", `{"level": "debug", "levels": {"offsets": "warn", "upstream": "warn"}}`, nil)
+	h.edit("      - offsets: {}\n", "") // a level of what is gone would be refused with the next change
+	s = admin.LogState{}
+	if h.v1("GET", "/log/levels", "", &s); s.Level != "debug" || fmt.Sprint(s.Levels) != "map[upstream:warn]" {
+		t.Errorf("%+v", s)
+	}
 	s = admin.LogState{}
 	if code, _ := h.v1("DELETE", "/log/levels", "", &s); code != 200 || s.From != admin.FromFile || s.Levels["server"] != "warn" {
 		t.Errorf("%d %+v", code, s)
