@@ -99,7 +99,7 @@ func (g *Gateway) inForce(ctx context.Context, l *audit.Log) {
 	if old := g.audit.Swap(l); old != l {
 		last := *e
 		old.Record(&last)
-		go g.closeAudit(old)
+		g.closing.Go(func() { g.closeAudit(old) })
 	}
 	l.Record(e)
 }
