@@ -169,13 +169,7 @@ func TestAccessLog(t *testing.T) {
 	h, log := logged(t, "level: error, access: {sample_ratio: 1}", "orders")
 	p := h.client(h.gw.Bootstrap, kgo.ClientID("shop"), kgo.SoftwareNameAndVersion("till", "1.2.3"))
 	h.produce(p, "orders", "x", 3)
-	gate := h.gw.Gate(tenant, "orders")
-	gate.Hold(t)
-	done := make(chan struct{})
-	go func() { h.produce(p, "orders", "held", 1); close(done) }()
-	h.wait("a held produce", func() bool { return gate.Waiting() == 1 })
-	gate.Release(t)
-	<-done
+	h.produceHeld(p, "orders")
 	silent := h.client(h.gw.Bootstrap, kgo.ClientID("silent"), kgo.RequiredAcks(kgo.NoAck()), kgo.DisableIdempotentWrite())
 	if err := silent.ProduceSync(h.ctx, &kgo.Record{Topic: "orders", Value: []byte("nobody answers")}).FirstErr(); err != nil {
 		t.Fatal(err)
