@@ -144,6 +144,7 @@ const (
 	mostBytes  = 16 << 20  // waiting in memory
 	mostEntry  = 256 << 10 // bytes of one; what is larger loses its changes
 	mostAtOnce = 256 << 10
+	mostSaid   = 1000 // bytes of what a caller says of itself, who may be anybody
 	retryFirst = 200 * time.Millisecond
 	retryMost  = 5 * time.Second
 )
@@ -206,9 +207,12 @@ func (l *Log) Record(e *Entry) {
 
 // line is the entry as JSON.
 func (e *Entry) line() []byte {
-	b, err := json.Marshal(e)
+	short := *e
+	for _, said := range []*string{&short.User, &short.Agent, &short.Request} {
+		*said = (*said)[:min(len(*said), mostSaid)]
+	}
+	b, err := json.Marshal(&short)
 	if err != nil || len(b) > mostEntry {
-		short := *e
 		short.Changes, short.Topics = nil, nil
 		short.Error = fmt.Sprintf("%.1000s (changes and topics are left out here: they are too large)", e.Error)
 		b, _ = json.Marshal(&short)

@@ -142,6 +142,12 @@ func TestALargeEntryKeepsWhoAndWhat(t *testing.T) {
 	if len(line) > mostEntry || !bytes.Contains(line, []byte(`"user":"ann"`)) || !bytes.Contains(line, []byte("too large")) || len(e.Changes) != 1 {
 		t.Errorf("%.300s", line)
 	}
+	// Whoever is refused may send a lot.
+	much := strings.Repeat("\x01", 1<<20)
+	stranger := &Entry{Action: "unknown", Actor: Actor{User: much, Agent: much}, Request: "POST /" + much, Outcome: Refused, Error: "no POST /" + much}
+	if line = stranger.line(); len(line) > mostEntry || !bytes.Contains(line, []byte(`"request":"POST /`)) || !bytes.Contains(line, []byte("too large")) {
+		t.Errorf("%d bytes: %.300s", len(line), line)
+	}
 }
 
 func lines(t *testing.T, path string) (out []string) {

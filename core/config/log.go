@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -47,12 +48,16 @@ func (s *Snapshot) Components() []string {
 	return slices.Compact(out)
 }
 
-// HasComponent reports a name that may have a level of its own.
-func (s *Snapshot) HasComponent(name string) bool {
+// CheckComponent is an error if no component has that name, so that it may have no level of its own.
+func (s *Snapshot) CheckComponent(name string) error {
+	known, kind := s.Components(), name
 	if guest, ok := strings.CutPrefix(name, "wasm."); ok && guest != "" {
-		name = "wasm"
+		kind = "wasm"
 	}
-	return slices.Contains(s.Components(), name)
+	if slices.Contains(known, kind) {
+		return nil
+	}
+	return fmt.Errorf("no component %q: %s, or wasm.NAME for a guest", name, strings.Join(known, ", "))
 }
 
 func (s *Snapshot) validateLog(v *validator) {
@@ -66,8 +71,8 @@ func (s *Snapshot) validateLog(v *validator) {
 		if !slices.Contains(levels, level) {
 			v.bad(at("levels", component), "%q is not one of debug, info, warn, error", level)
 		}
-		if !s.HasComponent(component) {
-			v.bad(at("levels", component), "no component %q: %s, or wasm.NAME for a guest", component, strings.Join(s.Components(), ", "))
+		if err := s.CheckComponent(component); err != nil {
+			v.bad(at("levels", component), "%v", err)
 		}
 	}
 	if !slices.Contains([]string{"text", "json"}, l.Format) {

@@ -33,15 +33,12 @@ type rights struct {
 func (d *doctor) rights(ctx context.Context, subject string, c *upstream.Cluster) {
 	r := &rights{c: c, asked: map[string]bool{}}
 	others, authorizer, err := r.others(ctx)
-	r.cluster(ctx)
-	topics := r.topics(ctx)
 	if !authorizer {
 		d.say(OK, subject, "rights", "", "the cluster has no authorizer: everything is allowed")
 		return
 	}
-	if lost := r.existing(ctx); err == nil {
-		err = lost
-	}
+	topics, unseen := r.topics(ctx)
+	err = cmp.Or(err, r.cluster(ctx), unseen, r.existing(ctx))
 	const fix = "allow these operations with kafka-acls.sh to the principal that this machine is there"
 	switch {
 	case len(r.lacks) > 0:
@@ -88,15 +85,15 @@ func operation(op kmsg.ACLOperation) string {
 }
 
 // cluster asks what may be done on the cluster as such (KIP-430).
-func (r *rights) cluster(ctx context.Context) {
+func (r *rights) cluster(ctx context.Context) error {
 	if !offered(r.c.Topology(), kmsg.DescribeCluster) {
-		return
+		return nil
 	}
 	req := kmsg.NewPtrDescribeClusterRequest()
 	req.IncludeClusterAuthorizedOperations = true
 	resp, err := r.c.Do(ctx, plugin.AnyNode, req)
 	if err != nil {
-		return
+		return err
 	}
 	if ops := resp.(*kmsg.DescribeClusterResponse).ClusterAuthorizedOperations; ops != math.MinInt32 {
 		r.known = true
@@ -104,16 +101,17 @@ func (r *rights) cluster(ctx context.Context) {
 			r.lacks = append(r.lacks, m+" on the cluster")
 		}
 	}
+	return nil
 }
 
 // topics asks what may be done with the topics that may be seen, and returns it.
-func (r *rights) topics(ctx context.Context) map[string]int32 {
+func (r *rights) topics(ctx context.Context) (map[string]int32, error) {
 	all := map[string]int32{}
 	req := kmsg.NewPtrMetadataRequest()
 	req.IncludeTopicAuthorizedOperations = true
 	resp, err := r.c.Do(ctx, plugin.AnyNode, req)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	for _, t := range resp.(*kmsg.MetadataResponse).Topics {
 		if t.AuthorizedOperations == math.MinInt32 || t.IsInternal || t.Topic == nil {
@@ -124,7 +122,7 @@ func (r *rights) topics(ctx context.Context) map[string]int32 {
 			r.lacks = append(r.lacks, fmt.Sprintf("%s on topic %s", strings.Join(m, ", "), *t.Topic))
 		}
 	}
-	return all
+	return all, nil
 }
 
 const (

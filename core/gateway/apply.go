@@ -113,7 +113,7 @@ func (g *Gateway) apply(ctx context.Context, snap *config.Snapshot, o failover.O
 	g.tracer = tracer
 	g.mu.Unlock()
 	if old != tracer {
-		go g.closeTraces(old)
+		g.closing.Go(func() { g.closeTraces(old) })
 	}
 	g.useExport(exporter)
 	select {

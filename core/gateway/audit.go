@@ -20,9 +20,6 @@ import (
 // auditWait is how long the last entries may take when a log of them is closed.
 const auditWait = 5 * time.Second
 
-// mostAgent bounds what is noted of a caller's program.
-const mostAgent = 200
-
 // byHand is who edits the file, or another one that it names.
 var byHand = audit.Actor{User: "file", Via: "file"}
 
@@ -102,7 +99,7 @@ func (g *Gateway) inForce(ctx context.Context, l *audit.Log) {
 	if old := g.audit.Swap(l); old != l {
 		last := *e
 		old.Record(&last)
-		go g.closeAudit(old)
+		g.closing.Go(func() { g.closeAudit(old) })
 	}
 	l.Record(e)
 }
@@ -191,7 +188,7 @@ func (a *httpAPI) audited(h http.Handler) http.Handler {
 			}
 		}()
 		h.ServeHTTP(answer, r.WithContext(audit.With(r.Context(), e)))
-		if answer.Status >= 400 {
+		if answer.Status >= 400 || answer.Status == http.StatusTemporaryRedirect { // of a path like //failover/run: nothing was done
 			a.g.refused(e, answer.Status, answer.Err)
 			return
 		}
@@ -215,7 +212,6 @@ func actor(r *http.Request, u config.User, err error) audit.Actor {
 	case strings.HasPrefix(r.URL.Path, console.Prefix):
 		out.Via = "console"
 	}
-	out.Agent = out.Agent[:min(len(out.Agent), mostAgent)]
 	return out
 }
 

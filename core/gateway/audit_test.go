@@ -47,8 +47,9 @@ func TestEveryActionHasAName(t *testing.T) {
 	}
 }
 
-// TestAPanicIsAudited as a failure, and goes on.
-func TestAPanicIsAudited(t *testing.T) {
+// entries is what the audit log says of a request that h answers; serve makes it.
+func entries(t *testing.T, h http.Handler, serve func(h http.Handler)) string {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "audit.json")
 	f, err := audit.OpenFile(path)
 	if err != nil {
@@ -57,21 +58,41 @@ func TestAPanicIsAudited(t *testing.T) {
 	logs := logging.New(os.Stderr, logging.Settings{})
 	g := &Gateway{logs: logs, log: logs.Logger("gateway"), snapshot: &config.Snapshot{}}
 	g.audit.Store(audit.Open(f, g.log))
-	h := (&httpAPI{g: g}).audited(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("no") }))
-	func() {
+	serve((&httpAPI{g: g}).audited(h))
+	if err := g.audit.Load().Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// TestAPanicIsAudited as a failure, and goes on.
+func TestAPanicIsAudited(t *testing.T) {
+	got := entries(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("no") }), func(h http.Handler) {
 		defer func() {
 			if recover() == nil {
 				t.Error("the panic has ended here")
 			}
 		}()
 		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPut, admin.Prefix+"log/levels", nil))
-	}()
-	if err := g.audit.Load().Close(t.Context()); err != nil {
-		t.Fatal(err)
+	})
+	if !strings.Contains(got, `"action":"set_log_levels"`) || !strings.Contains(got, `"outcome":"failed","status":500,"error":"panic: no"`) {
+		t.Error(got)
 	}
-	b, err := os.ReadFile(path)
-	if err != nil || !strings.Contains(string(b), `"action":"set_log_levels"`) || !strings.Contains(string(b), `"outcome":"failed","status":500,"error":"panic: no"`) {
-		t.Errorf("%v %s", err, b)
+}
+
+// TestARedirectIsNoAction: nothing was done, and nobody was asked who it is.
+func TestARedirectIsNoAction(t *testing.T) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /failover/run", func(http.ResponseWriter, *http.Request) { t.Error("run") })
+	got := entries(t, mux, func(h http.Handler) {
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "http://gateway//failover/run", nil))
+	})
+	if !strings.Contains(got, `"request":"POST //failover/run","outcome":"refused","status":307`) {
+		t.Error(got)
 	}
 }
 

@@ -43,6 +43,7 @@ func Check(ctx context.Context, path string, specs []plugin.Spec) ([]CheckedChai
 		return nil, err
 	}
 	g := &Gateway{opts: Options{Specs: specs}, logs: logging.Into(slog.DiscardHandler, logSettings(snap.Telemetry.Log)), catalog: cat, costs: map[[2]string]*plugin.Cost{}}
+	defer func() { g.access.Load().Close() }()
 	clusters := map[string]*upstream.Cluster{}
 	for _, c := range snap.Clusters {
 		clusters[c.Name] = upstream.Unwatched(c, cat, &wire.Buffers{})

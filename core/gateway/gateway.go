@@ -61,7 +61,7 @@ type Gateway struct {
 	costs        map[[2]string]*plugin.Cost // by virtual cluster and interceptor; under applying
 	topicsEdited chan struct{}
 	standings    atomic.Pointer[[]standing]
-	closing      sync.WaitGroup // exporters that are not in force any more
+	closing      sync.WaitGroup // of traces, metrics and audit logs that are not in force any more
 
 	editing  sync.Mutex // one edit at a time: the next is of its result
 	applying sync.Mutex // one apply at a time

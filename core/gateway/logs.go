@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net/http"
 	"os"
-	"strings"
 
 	"github.com/sluice-gateway/sluice/core/admin"
 	"github.com/sluice-gateway/sluice/core/audit"
@@ -35,11 +34,13 @@ func logSettings(l config.Log) logging.Settings {
 func (g *Gateway) Log() *slog.Logger { return g.log }
 
 // useLog makes the settings of a file current. Levels that were set by the API stay until the file says others than
-// before.
+// before, or their component is gone.
 func (g *Gateway) useLog(before, after *config.Snapshot) {
 	s := logSettings(after.Telemetry.Log)
 	if before != nil && s.Equal(logSettings(before.Telemetry.Log).Levels) {
-		s.Levels = g.logs.Settings().Levels
+		now := g.logs.Settings().Levels
+		s.Levels = logging.Levels{Level: now.Level, Levels: maps.Clone(now.Levels)}
+		maps.DeleteFunc(s.Levels.Levels, func(component, _ string) bool { return after.CheckComponent(component) != nil })
 	}
 	g.logs.Set(s)
 }
@@ -87,8 +88,8 @@ func (o operator) SetLogLevels(ctx context.Context, l admin.LogLevels) (admin.Lo
 		if _, err := logging.ParseLevel(level); err != nil {
 			return bad("levels: %s: %v", component, err)
 		}
-		if !snap.HasComponent(component) {
-			return bad("levels: no component %q: %s, or wasm.NAME for a guest", component, strings.Join(snap.Components(), ", "))
+		if err := snap.CheckComponent(component); err != nil {
+			return bad("levels: %v", err)
 		}
 	}
 	return o.setLevels(ctx, logging.Levels{Level: l.Level, Levels: l.Levels}), nil

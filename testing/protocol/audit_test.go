@@ -2,7 +2,6 @@ package protocol
 
 import (
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -50,20 +49,9 @@ func TestAuditLog(t *testing.T) {
 		h.produce(h.client(h.gw.Bootstrap), topic, "x", 3)
 	}
 	form := func(user, topic, revision string, header ...string) int {
-		body := fmt.Sprintf("vc=%s&topic=%s&to=dr&confirm=%s&revision=%s", tenant, topic, topic, revision)
-		req := must(http.NewRequestWithContext(h.ctx, http.MethodPost, h.gw.Admin+"/console/moves", strings.NewReader(body)))
-		req.SetBasicAuth(user, user)
-		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		req.Header.Set("User-Agent", "browser")
-		for i := 0; i+1 < len(header); i += 2 {
-			req.Header.Set(header[i], header[i+1])
-		}
-		resp, err := http.DefaultTransport.RoundTrip(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		return resp.StatusCode
+		fields := fmt.Sprintf("vc=%s&topic=%s&to=dr&confirm=%s&revision=%s", tenant, topic, topic, revision)
+		code, _, _ := h.submit("POST", "/console/moves", user, fields, append(header, "User-Agent", "browser")...)
+		return code
 	}
 	revision := func() string { return h.gw.Snapshot().Revision }
 	first := revision()

@@ -46,10 +46,7 @@ func TestCapture(t *testing.T) {
 	}
 
 	dir := t.TempDir()
-	bin := filepath.Join(dir, "gateway")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "../../cmd/gateway").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	bin := program(t)
 	file := filepath.Join(dir, "capture.yaml")
 	var out bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), bin, "capture", "-c", h.gw.File, "--live", tenant, "--api", "CreateTopics", "--api", "Produce", "--api", "Fetch",

@@ -21,10 +21,7 @@ import (
 // commandLine builds the gateway's binary and returns a function that runs it.
 func commandLine(t *testing.T) func(args ...string) (out string, code int) {
 	t.Helper()
-	bin := filepath.Join(t.TempDir(), "gateway")
-	if out, err := exec.Command("go", "build", "-o", bin, "github.com/sluice-gateway/sluice/cmd/gateway").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	bin := program(t)
 	return func(args ...string) (string, int) {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), bin, args...)

@@ -220,6 +220,25 @@ func TestAMoveIsFollowedAndAbortedInTheConsole(t *testing.T) {
 	}
 }
 
+// submit sends a form as a user's browser does; the password is the name.
+func (h *house) submit(method, path, user, form string, header ...string) (status int, head http.Header, body string) {
+	h.t.Helper()
+	req := must(http.NewRequestWithContext(h.ctx, method, h.gw.Admin+path, strings.NewReader(form)))
+	if user != "" {
+		req.SetBasicAuth(user, user)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode, resp.Header, string(must(io.ReadAll(resp.Body)))
+}
+
 // TestTheConsoleIsForUsersAlone: readers look, other sites can't make a browser edit, and pages load nothing from
 // elsewhere.
 func TestTheConsoleIsForUsersAlone(t *testing.T) {
@@ -228,20 +247,7 @@ func TestTheConsoleIsForUsersAlone(t *testing.T) {
 	before := h.file()
 	form := url.Values{"vc": {tenant}, "topic": {"orders"}, "to": {"dr"}, "confirm": {"orders"}, "revision": {h.gw.Snapshot().Revision}}.Encode()
 	ask := func(method, path, user string, header ...string) (status int, head http.Header, body string) {
-		req := must(http.NewRequestWithContext(h.ctx, method, h.gw.Admin+path, strings.NewReader(form)))
-		if user != "" {
-			req.SetBasicAuth(user, user)
-		}
-		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		for i := 0; i+1 < len(header); i += 2 {
-			req.Header.Set(header[i], header[i+1])
-		}
-		resp, err := http.DefaultTransport.RoundTrip(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		return resp.StatusCode, resp.Header, string(must(io.ReadAll(resp.Body)))
+		return h.submit(method, path, user, form, header...)
 	}
 	if code, head, body := ask("GET", "/console/", ""); code != 401 || head.Get("WWW-Authenticate") == "" || strings.Contains(body, "prod") {
 		t.Errorf("nobody: %d %s", code, body)

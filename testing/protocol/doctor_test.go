@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -138,6 +139,23 @@ func TestTheDoctorKnowsRights(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestTheDoctorSaysThatItCouldNotLook: a question that is not answered is no right.
+func TestTheDoctorSaysThatItCouldNotLook(t *testing.T) {
+	c, err := kafkatest.Fake("prod", 1, map[string]int32{"orders": 1}, kfake.EnableACLs(), kfake.User("PLAIN", "ANONYMOUS", "-",
+		acl(kmsg.ACLResourceTypeCluster, "kafka-cluster", kmsg.ACLOperationAll), acl(kmsg.ACLResourceTypeTopic, "*", kmsg.ACLOperationAll)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	c.ControlKey(int16(kmsg.DescribeCluster), func(kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		return nil, errors.New("the connection ends"), true
+	})
+	if f := consult(t, c)["rights"]; f.Level != doctor.Warn || !strings.Contains(f.Message, "not all of them could be looked at") {
+		t.Errorf("%+v", f)
 	}
 }
 

@@ -139,7 +139,12 @@ func TestLevelsAtRunTime(t *testing.T) {
 	if h.v1("GET", "/log/levels", "", &s); s.From != admin.FromFile || s.Level != "info" || s.Components["server"] != "warn" {
 		t.Errorf("%+v", s)
 	}
-	h.v1("PUT", "/log/levels", `{"level": "debug"}`, nil)
+	h.v1("PUT", "/log/levels", `{"level": "debug", "levels": {"offsets": "warn", "upstream": "warn"}}`, nil)
+	h.edit("      - offsets: {}\n", "") // a level of what is gone would be refused with the next change
+	s = admin.LogState{}
+	if h.v1("GET", "/log/levels", "", &s); s.Level != "debug" || fmt.Sprint(s.Levels) != "map[upstream:warn]" {
+		t.Errorf("%+v", s)
+	}
 	s = admin.LogState{}
 	if code, _ := h.v1("DELETE", "/log/levels", "", &s); code != 200 || s.From != admin.FromFile || s.Levels["server"] != "warn" {
 		t.Errorf("%d %+v", code, s)
@@ -164,13 +169,7 @@ func TestAccessLog(t *testing.T) {
 	h, log := logged(t, "level: error, access: {sample_ratio: 1}", "orders")
 	p := h.client(h.gw.Bootstrap, kgo.ClientID("shop"), kgo.SoftwareNameAndVersion("till", "1.2.3"))
 	h.produce(p, "orders", "x", 3)
-	gate := h.gw.Gate(tenant, "orders")
-	gate.Hold(t)
-	done := make(chan struct{})
-	go func() { h.produce(p, "orders", "held", 1); close(done) }()
-	h.wait("a held produce", func() bool { return gate.Waiting() == 1 })
-	gate.Release(t)
-	<-done
+	h.produceHeld(p, "orders")
 	silent := h.client(h.gw.Bootstrap, kgo.ClientID("silent"), kgo.RequiredAcks(kgo.NoAck()), kgo.DisableIdempotentWrite())
 	if err := silent.ProduceSync(h.ctx, &kgo.Record{Topic: "orders", Value: []byte("nobody answers")}).FirstErr(); err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/plugin"
@@ -45,6 +46,20 @@ func (h *house) scrape() map[string]*dto.MetricFamily {
 	return families
 }
 
+// produceHeld sends a record that has to wait at its topic's gate.
+func (h *house) produceHeld(p *kgo.Client, topic string) {
+	h.t.Helper()
+	gate := h.gw.Gate(tenant, topic)
+	gate.Hold(h.t)
+	done := make(chan error, 1)
+	go func() { done <- p.ProduceSync(h.ctx, &kgo.Record{Topic: topic, Value: []byte("held")}).FirstErr() }()
+	h.wait("a held produce", func() bool { return gate.Waiting() == 1 })
+	gate.Release(h.t)
+	if err := <-done; err != nil {
+		h.t.Fatal(err)
+	}
+}
+
 // TestMetrics of a gateway under traffic, through a move and a refused edit, as Prometheus reads them. Each family is
 // in the table that documents them, and follows Prometheus' conventions.
 func TestMetrics(t *testing.T) {
@@ -52,13 +67,7 @@ func TestMetrics(t *testing.T) {
 	p := h.client(h.gw.Bootstrap)
 	h.produce(p, "orders", "x", 10)
 	h.copier(kafkatest.Faults{}, "orders")
-	gate := h.gw.Gate(tenant, "orders")
-	gate.Hold(t)
-	done := make(chan struct{})
-	go func() { h.produce(p, "orders", "held", 1); close(done) }()
-	h.wait("a held produce", func() bool { return gate.Waiting() == 1 })
-	gate.Release(t)
-	<-done
+	h.produceHeld(p, "orders")
 	if err := h.gw.Edit("orders: {cluster: prod}", "orders: {cluster: dr}"); err != nil {
 		t.Fatal(err)
 	}

@@ -136,13 +136,12 @@ func (f *failoverFlags) follow(cmd *cobra.Command, out io.Writer, started admin.
 			return reports, err
 		}
 		reports = []failover.Report{}
-		var gone, moving []string
-		left := len(started.Topics)
+		last := map[string]failover.Report{}
 		for _, m := range moves {
 			if m.VirtualCluster != started.VirtualCluster || m.To != started.To || !slices.Contains(started.Topics, m.Topic) || m.Since.Before(since.Add(-time.Second)) {
 				continue
 			}
-			reports, moving = append(reports, m), append(moving, m.Topic)
+			reports, last[m.Topic] = append(reports, m), m
 			line := fmt.Sprintf("%s: %s", m.Topic, m.Phase)
 			if m.Error != "" && m.Phase == failover.Pending {
 				line += " (" + m.Error + ")"
@@ -156,26 +155,26 @@ func (f *failoverFlags) follow(cmd *cobra.Command, out io.Writer, started admin.
 					}
 				}
 			}
-			if m.Phase == failover.Done {
-				left--
-			} else if m.Ended.After(since) {
-				gone = append(gone, m.Topic)
-			}
 		}
+		why, err := stay(cmd.Context(), c, started, last)
+		if err != nil {
+			return reports, err
+		}
+		var gone []string
+		left := len(started.Topics)
 		for _, t := range started.Topics {
-			if slices.Contains(moving, t) {
-				continue
-			}
-			why, err := still(cmd.Context(), c, started, t)
-			if err != nil {
-				return reports, err
-			}
-			if why != "" {
+			m := last[t]
+			switch {
+			case m.Phase == failover.Done:
 				left--
-			}
-			if why != shown[t] {
-				shown[t] = why
-				fmt.Fprintf(out, "%s: %s\n", t, why)
+			case m.Ended.After(since):
+				gone = append(gone, t)
+			case why[t] != "":
+				left--
+				if shown[t] != why[t] {
+					shown[t] = why[t]
+					fmt.Fprintf(out, "%s: %s\n", t, why[t])
+				}
 			}
 		}
 		done(len(started.Topics) - left)
@@ -196,20 +195,32 @@ func (f *failoverFlags) follow(cmd *cobra.Command, out io.Writer, started admin.
 	}
 }
 
-// still says why a topic does not move, if it has no reason to.
-func still(ctx context.Context, c *client, started admin.Started, topic string) (string, error) {
+// stay says why topics don't move that have no move, where they have no reason to.
+func stay(ctx context.Context, c *client, started admin.Started, moves map[string]failover.Report) (why map[string]string, err error) {
+	if len(moves) == len(started.Topics) {
+		return nil, nil
+	}
 	var all []admin.Topic
 	if err := c.get(ctx, "topics/"+url.PathEscape(started.VirtualCluster), &all); err != nil {
-		return "", err
+		return nil, err
 	}
-	i := slices.IndexFunc(all, func(t admin.Topic) bool { return t.Name == topic })
-	switch {
-	case i < 0:
-		return "no such topic is known: the file is edited, and nothing moves", nil
-	case all[i].Home == started.To:
-		return "it lives there already", nil
+	homes := map[string]string{}
+	for _, t := range all {
+		homes[t.Name] = t.Home
 	}
-	return "", nil
+	why = map[string]string{}
+	for _, t := range started.Topics {
+		if _, moves := moves[t]; moves {
+			continue
+		}
+		switch home, known := homes[t]; {
+		case !known:
+			why[t] = "no such topic is known: the file is edited, and nothing moves"
+		case home == started.To:
+			why[t] = "it lives there already"
+		}
+	}
+	return why, nil
 }
 
 // count is a number of things.

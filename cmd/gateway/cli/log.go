@@ -25,7 +25,7 @@ Levels are debug, info, warn, error. They stay until the gateway ends or the lev
 		Args: func(_ *cobra.Command, args []string) error {
 			for _, a := range args {
 				if component, l, ok := strings.Cut(a, "="); !ok || component == "" || l == "" {
-					return &usageError{fmt.Errorf("%q is not like upstream=debug", a)}
+					return fmt.Errorf("%q is not like upstream=debug", a)
 				}
 			}
 			return nil

@@ -39,7 +39,6 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong command line.`,
 	root.AddCommand(runCommand(specs), validateCommand(specs), chainCommand(specs), failoverCommand(), pluginCommand(), devCommand(specs), captureCommand(),
 		topCommand(), routesCommand(), logCommand(), doctorCommand(specs), manCommand())
 	outputFlag(root)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	ran := false
 	note(root, &ran)
 	err := root.ExecuteContext(ctx)

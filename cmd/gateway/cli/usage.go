@@ -6,13 +6,13 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// usageError is a wrong command line.
+// usageError is a wrong command line that a command notices while it runs; what is noticed before is one anyway.
 type usageError struct{ error }
 
 func exactArgs(n int, want string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		if len(args) != n {
-			return &usageError{fmt.Errorf("want %s", want)}
+			return fmt.Errorf("want %s", want)
 		}
 		return nil
 	}
