@@ -9,16 +9,13 @@ import (
 // RequestBody is the body of a request, decoded when somebody asks. An untouched body leaves as the
 // bytes that were received.
 type RequestBody struct {
-	key     kmsg.Key
-	version int16
-	raw     []byte
-	msg     kmsg.Request
-	edited  bool
-
-	viewed, hotOK bool
-	hot           HotRequest
-	patches       []patch
-	few           [3]patch
+	key                   kmsg.Key
+	version               int16
+	edited, viewed, hotOK bool
+	raw                   []byte
+	msg                   kmsg.Request
+	hot                   HotRequest
+	patches               []patch
 }
 
 // Reset makes b a body of other bytes.
@@ -112,7 +109,7 @@ func (b *RequestBody) AppendTo(o *Out) {
 		o.message(b.msg, len(b.raw))
 		return
 	}
-	at := 0
+	at := int32(0)
 	for i := range b.patches {
 		p := &b.patches[i]
 		o.Span(b.raw[at:p.at])

@@ -14,10 +14,10 @@ type HotRequest struct {
 	Acks          int16
 	Transactional bool
 	// Of Fetch.
+	Forgets       bool // it forgets topics of its session
 	MaxWaitMillis int32
 	SessionID     int32
 	SessionEpoch  int32 // -1 before version 7
-	Forgets       bool  // it forgets topics of its session
 
 	Partitions []HotPartition
 	one        [1]HotPartition
@@ -34,7 +34,7 @@ type HotPartition struct {
 	// Of Produce.
 	Records []byte
 
-	id, epoch, offset, last, records int // where the fields stand
+	id, epoch, offset, last, records int32 // where the fields stand
 }
 
 // HotResponse is a view of a Produce or Fetch response as it came.
@@ -277,14 +277,14 @@ func (c *cursor) produceRequest(r *HotRequest, version int16) {
 		var p HotPartition
 		p.CurrentLeaderEpoch = -1
 		if version >= 13 {
-			p.id = c.at
+			p.id = int32(c.at)
 			p.ID = c.id()
 		} else {
 			p.Topic = c.text()
 		}
 		for m := c.array(); m > 0 && !c.bad; m-- {
 			p.Partition, p.Records = c.i32(), c.bytes()
-			p.records = c.at - len(p.Records)
+			p.records = int32(c.at - len(p.Records))
 			c.tags()
 			r.Partitions = append(r.Partitions, p)
 		}
@@ -312,7 +312,7 @@ func (c *cursor) fetchRequest(r *HotRequest, version int16) {
 	for n := c.array(); n > 0 && !c.bad; n-- {
 		var p HotPartition
 		if version >= 13 {
-			p.id = c.at
+			p.id = int32(c.at)
 			p.ID = c.id()
 		} else {
 			p.Topic = c.text()
@@ -322,13 +322,13 @@ func (c *cursor) fetchRequest(r *HotRequest, version int16) {
 		for ; m > 0 && !c.bad; m-- {
 			p.Partition, p.CurrentLeaderEpoch = c.i32(), -1
 			if version >= 9 {
-				p.epoch = c.at
+				p.epoch = int32(c.at)
 				p.CurrentLeaderEpoch = c.i32()
 			}
-			p.offset = c.at
+			p.offset = int32(c.at)
 			p.Offset = c.i64()
 			if version >= 12 {
-				p.last = c.at
+				p.last = int32(c.at)
 				c.i32()
 			}
 			if version >= 5 {

@@ -9,27 +9,33 @@ import (
 // patch replaces bytes of a body by as many others while it is written; the bytes as received stay, so
 // that a request can be sent again or elsewhere.
 type patch struct {
-	at, n int
+	at, n int32
 	with  [16]byte
 }
 
 // Change returns a body with the same bytes whose fixed-width fields can be changed by the methods
 // below; b stays as it is. Hot must have returned a view of b.
 func (b *RequestBody) Change() *RequestBody {
-	c := &RequestBody{}
+	c := &ChangedBody{}
 	b.ChangeInto(c)
-	return c
+	return &c.RequestBody
+}
+
+// ChangedBody is a body with room for a few changes.
+type ChangedBody struct {
+	RequestBody
+	few [3]patch
 }
 
 // ChangeInto is Change into storage of the caller's.
-func (b *RequestBody) ChangeInto(c *RequestBody) {
-	*c = RequestBody{key: b.key, version: b.version, raw: b.raw, viewed: true, hotOK: true, hot: b.hot}
+func (b *RequestBody) ChangeInto(c *ChangedBody) {
+	c.RequestBody = RequestBody{key: b.key, version: b.version, raw: b.raw, viewed: true, hotOK: true, hot: b.hot}
 	c.hot.Partitions = append(c.hot.one[:0], b.hot.Partitions...)
 	c.patches = append(c.few[:0], b.patches...)
 }
 
 // put adds a patch in its place.
-func (b *RequestBody) put(at int, with []byte) {
+func (b *RequestBody) put(at int32, with []byte) {
 	if at == 0 {
 		return // the version has no such field
 	}
@@ -41,18 +47,18 @@ func (b *RequestBody) put(at int, with []byte) {
 		copy(b.patches[i].with[:], with)
 		return
 	}
-	p := patch{at: at, n: len(with)}
+	p := patch{at: at, n: int32(len(with))}
 	copy(p.with[:], with)
 	b.patches = slices.Insert(b.patches, i, p)
 }
 
-func (b *RequestBody) put32(at int, v int32) {
+func (b *RequestBody) put32(at int32, v int32) {
 	var w [4]byte
 	binary.BigEndian.PutUint32(w[:], uint32(v))
 	b.put(at, w[:])
 }
 
-func (b *RequestBody) put64(at int, v int64) {
+func (b *RequestBody) put64(at int32, v int64) {
 	var w [8]byte
 	binary.BigEndian.PutUint64(w[:], uint64(v))
 	b.put(at, w[:])
@@ -81,8 +87,8 @@ func (b *RequestBody) SetProducers(i int, to func(Batch) int64) {
 		if id := to(batch); id != batch.ProducerID() {
 			var crc [4]byte
 			binary.BigEndian.PutUint32(crc[:], batch.crcWith(id))
-			b.put(p.records+at+17, crc[:])
-			b.put64(p.records+at+43, id)
+			b.put(p.records+int32(at)+17, crc[:])
+			b.put64(p.records+int32(at)+43, id)
 		}
 	}
 }

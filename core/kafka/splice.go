@@ -125,7 +125,7 @@ func recordsAt(m message, encoded []byte, flexible bool) (at []int) {
 		var view HotRequest
 		c.produceRequest(&view, m.GetVersion())
 		for i := range view.Partitions {
-			at = append(at, view.Partitions[i].records)
+			at = append(at, int(view.Partitions[i].records))
 		}
 	case *kmsg.FetchResponse:
 		var view HotResponse

@@ -46,7 +46,7 @@ type Request struct {
 	// Sampled says that the own times of interceptors are measured; see Cost.
 	Sampled bool
 
-	queued bool
+	queued bool // its turn is given on
 	turn   *turn
 	own    turn
 	watch  *watch // of the interceptor that has the request, if it is sampled
@@ -130,7 +130,7 @@ func (r *Request) With(body *kafka.RequestBody) *Request {
 // changed is a request and its body in one piece of memory.
 type changed struct {
 	Request
-	body kafka.RequestBody
+	body kafka.ChangedBody
 }
 
 // Change returns a copy of the request that takes over its place in the send order, with a body whose
@@ -139,7 +139,7 @@ func (r *Request) Change() *Request {
 	c := &changed{}
 	r.fork(&c.Request)
 	r.Body.ChangeInto(&c.body)
-	c.Body = &c.body
+	c.Body = &c.body.RequestBody
 	r.queued = true
 	return &c.Request
 }
