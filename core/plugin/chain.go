@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
@@ -67,10 +69,11 @@ func NewChain(members []Named, end Handler, traced bool) (*Chain, error) {
 		}
 		for _, k := range m.Interceptor.Keys().Keys() {
 			next := c.Row(k)
-			c.heads[k] = &step{member: m, next: next}
+			s := &step{member: m, next: next}
 			if traced {
-				c.heads[k] = &tracedStep{step: step{member: m, next: next}}
+				s.attrs = []attribute.KeyValue{telemetry.Interceptor.String(m.Name), telemetry.Stage.String(m.Stage.String())}
 			}
+			c.heads[k] = s
 			c.rows[k] = append([]Named{m}, c.rows[k]...)
 		}
 	}
@@ -141,10 +144,12 @@ func find[T any](c *Chain) (found T) {
 type step struct {
 	member  Named
 	next    Handler
-	watches sync.Pool // of *watch
+	watches sync.Pool            // of *watch
+	attrs   []attribute.KeyValue // of its spans; nil: it has none
 }
 
 func (s *step) Handle(ctx context.Context, req *Request) (resp *Response, err error) {
+	var span trace.Span
 	defer func() {
 		if v := recover(); v != nil {
 			resp, err = nil, &PanicError{Value: v, Stack: debug.Stack()}
@@ -152,24 +157,17 @@ func (s *step) Handle(ctx context.Context, req *Request) (resp *Response, err er
 		if err != nil {
 			s.member.Cost.failed(req, err)
 		}
+		if span != nil {
+			telemetry.End(span, err)
+		}
 	}()
+	if s.attrs != nil && req.Trace.Sampled() {
+		ctx, span = telemetry.Child(ctx, s.member.Name, s.attrs...)
+	}
 	if req.Sampled {
 		return s.measured(ctx, req)
 	}
 	return s.member.Interceptor.Intercept(ctx, req, s.next)
-}
-
-// tracedStep is a step with a span.
-type tracedStep struct{ step }
-
-func (s *tracedStep) Handle(ctx context.Context, req *Request) (*Response, error) {
-	if !req.Trace.Sampled() {
-		return s.step.Handle(ctx, req)
-	}
-	ctx, span := telemetry.Child(ctx, s.member.Name, telemetry.Interceptor.String(s.member.Name), telemetry.Stage.String(s.member.Stage.String()))
-	resp, err := s.step.Handle(ctx, req)
-	telemetry.End(span, err)
-	return resp, err
 }
 
 // PanicError is a panic of an interceptor, recovered so that it costs only its own request.

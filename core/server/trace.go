@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"net"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -35,12 +36,15 @@ func newRoom(traced bool) *room {
 	if !traced {
 		return &room{}
 	}
-	r := &struct {
-		room
-		trace telemetry.Trace
-	}{}
+	r := &tracedRoom{}
 	r.req.Trace = &r.trace
 	return &r.room
+}
+
+// tracedRoom is not larger than 512 bytes, up to which memory with pointers costs less.
+type tracedRoom struct {
+	room
+	trace telemetry.Trace
 }
 
 // trace begins the trace of a request in the room that its Trace is, or makes it nil. Of a request that the access log will show
@@ -50,10 +54,10 @@ func (s *session) trace(rt *Runtime, req *plugin.Request, sl *slot) context.Cont
 	if room == nil {
 		return s.ctx
 	}
-	ctx, t := rt.Tracer.Request(s.ctx, kmsg.NameForKey(int16(req.Key)), req.Arrived, room)
+	ctx, t := rt.Tracer.Request(s.ctx, req.Key, req.Arrived, room)
 	if sl.logged {
 		t = room
-		t.Keep()
+		t.Keep(req.Arrived)
 	}
 	req.Trace = t
 	return ctx
@@ -115,17 +119,24 @@ func (c carrier) Get(key string) string {
 func (carrier) Set(string, string) {}
 func (carrier) Keys() []string     { return nil }
 
-// facts is what a request's trace and its line in the access log tell of it.
+// facts is what a request's trace and its line in the access log tell of it, kept apart from the request, whose memory is used again.
 type facts struct {
+	kafka.Header
+	peer            net.Addr
+	virtualCluster  string
 	code            int16
-	in, out         int // bytes
+	in, out         int // bytes; -1 out: no answer
 	topics          []string
+	partition       int32 // of the only one of a produce or fetch; -1: there are others, or none
 	group, software string
 }
 
 func (s *session) facts(req *plugin.Request, sl *slot, resp *plugin.Response, code int16) *facts {
-	f := &facts{code: code, in: sl.size}
+	f := &facts{Header: req.Header, peer: s.conn.RemoteAddr(), virtualCluster: s.shared.VirtualCluster, code: code, in: sl.size, out: -1, partition: -1}
 	f.topics, f.group = req.Body.Subjects(mostTopics, sl.rt.TopicName)
+	if h := req.Body.Hot(); h != nil && len(h.Partitions) == 1 {
+		f.partition = h.Partitions[0].Partition
+	}
 	if resp != nil {
 		f.out = resp.Body.Size()
 	}
@@ -151,7 +162,7 @@ func (s *session) told(req *plugin.Request, sl *slot, resp *plugin.Response, err
 	}
 	left := s.ctx.Err() != nil || errors.Is(err, plugin.ErrClientGone)
 	failed := code != 0 || (err != nil && !left)
-	traced, logged := t.Wanted(failed, patience(req)), a.wants(sl.logged, failed)
+	traced, logged := t.Wanted(failed, req.Arrived, patience(req)), a.wants(sl.logged, failed)
 	if !traced && !logged {
 		return
 	}
@@ -163,18 +174,20 @@ func (s *session) told(req *plugin.Request, sl *slot, resp *plugin.Response, err
 		if req.Key == kmsg.Produce {
 			t.Linked(contexts(req.Body)) // only now: others wait until this one is queued
 		}
-		t.End(err, kafka.ErrorName(code), s.attributes(req, f, resp != nil))
+		t.End(req.Key, err, kafka.ErrorName(code), f)
 	}
 }
 
-func (s *session) attributes(req *plugin.Request, f *facts, answered bool) []attribute.KeyValue {
-	attrs := append(append(make([]attribute.KeyValue, 0, 20), telemetry.Peer(s.conn.RemoteAddr())...),
-		telemetry.ClientID.String(req.ClientID), telemetry.VirtualCluster.String(s.shared.VirtualCluster), telemetry.APIKey.Int(int(req.Key)),
-		telemetry.APIVersion.Int(int(req.Version)), telemetry.RequestSize.Int(f.in), telemetry.ErrorCode.Int(int(f.code)))
-	if kind := operation(req.Key); kind != "" {
+// AppendAttributes is for telemetry.Facts.
+func (f *facts) AppendAttributes(attrs []attribute.KeyValue) []attribute.KeyValue {
+	name := kmsg.NameForKey(int16(f.Key))
+	attrs = append(telemetry.AppendPeer(attrs, f.peer), telemetry.System.String("kafka"), telemetry.Operation.String(name), telemetry.Transport.String("tcp"),
+		telemetry.ClientID.String(f.ClientID), telemetry.VirtualCluster.String(f.virtualCluster), telemetry.APIKey.Int(int(f.Key)),
+		telemetry.APIVersion.Int(int(f.Version)), telemetry.RequestSize.Int(f.in), telemetry.ErrorCode.Int(int(f.code)))
+	if kind := operation(f.Key); kind != "" {
 		attrs = append(attrs, telemetry.OperationType.String(kind))
 	}
-	if answered {
+	if f.out >= 0 {
 		attrs = append(attrs, telemetry.ResponseSize.Int(f.out))
 	}
 	if f.software != "" {
@@ -183,21 +196,16 @@ func (s *session) attributes(req *plugin.Request, f *facts, answered bool) []att
 	if f.group != "" {
 		attrs = append(attrs, telemetry.ConsumerGroup.String(f.group))
 	}
-	return append(attrs, destination(req.Body, f.topics)...)
-}
-
-// destination names the topics of a request, and the partition of one that has a single one.
-func destination(b *kafka.RequestBody, topics []string) (out []attribute.KeyValue) {
-	if len(topics) > 0 {
-		out = append(out, telemetry.Topics.StringSlice(topics))
+	if len(f.topics) > 0 {
+		attrs = append(attrs, telemetry.Topics.StringSlice(f.topics))
 	}
-	if len(topics) == 1 {
-		out = append(out, telemetry.Destination.String(topics[0]))
-		if h := b.Hot(); h != nil && len(h.Partitions) == 1 {
-			out = append(out, telemetry.Partition.Int(int(h.Partitions[0].Partition)))
+	if len(f.topics) == 1 {
+		attrs = append(attrs, telemetry.Destination.String(f.topics[0]))
+		if f.partition >= 0 {
+			attrs = append(attrs, telemetry.Partition.Int(int(f.partition)))
 		}
 	}
-	return out
+	return attrs
 }
 
 // operation is the kind of an API in the semantic conventions.

@@ -9,14 +9,16 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
+	otlp "go.opentelemetry.io/proto/otlp/trace/v1"
 )
 
-// batches hands ended spans to an exporter, many at a time. The SDK's batch processor has a channel, which wakes a goroutine for
+// batches sends ended spans to a receiver, many at a time. The SDK's batch processor has a channel, which wakes a goroutine for
 // each span; where few requests are sampled, that costs several times what the span does. This one wakes it for a full batch,
 // or when the delay is over. It knows the same OTEL_BSP_* variables.
 type batches struct {
-	exporter   sdk.SpanExporter
+	client     otlptrace.Client
 	outcome    outcome
 	size, most int // spans in a batch, and waiting; past that, spans are dropped
 	patience   time.Duration
@@ -27,15 +29,16 @@ type batches struct {
 	closed  bool
 
 	sending chan struct{} // has a value while batches are on their way
+	encoder encoder       // of who sends
 	full    chan struct{}
 	stop    context.CancelFunc // of the goroutine
 	done    chan struct{}
 }
 
-func newBatches(e sdk.SpanExporter, log *slog.Logger) *batches {
+func newBatches(c otlptrace.Client, log *slog.Logger) *batches {
 	ctx, stop := context.WithCancel(context.Background())
 	b := &batches{
-		exporter: e, outcome: outcome{signal: "traces", log: log},
+		client: c, outcome: outcome{signal: "traces", log: log},
 		size: number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512), most: number("OTEL_BSP_MAX_QUEUE_SIZE", 2048),
 		patience: time.Duration(number("OTEL_BSP_EXPORT_TIMEOUT", 30_000)) * time.Millisecond,
 		sending:  make(chan struct{}, 1), full: make(chan struct{}, 1), stop: stop, done: make(chan struct{}),
@@ -120,14 +123,14 @@ func (b *batches) ForceFlush(ctx context.Context) (err error) {
 			return err
 		}
 		within, cancel := context.WithTimeout(ctx, b.patience)
-		failed := b.exporter.ExportSpans(within, batch)
+		failed := b.client.UploadTraces(within, []*otlp.ResourceSpans{b.encoder.encode(batch)})
 		cancel()
 		b.outcome.tell(ctx, failed)
 		err = errors.Join(err, failed)
 	}
 }
 
-// Shutdown sends what waits, for as long as ctx lasts, and closes the exporter.
+// Shutdown sends what waits, for as long as ctx lasts, and closes the connection.
 func (b *batches) Shutdown(ctx context.Context) error {
 	b.mu.Lock()
 	b.closed = true
@@ -136,5 +139,5 @@ func (b *batches) Shutdown(ctx context.Context) error {
 	err := b.ForceFlush(ctx)
 	b.stop()
 	<-b.done
-	return errors.Join(err, b.exporter.Shutdown(ctx))
+	return errors.Join(err, b.client.Stop(ctx))
 }

@@ -9,8 +9,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	otlp "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
 )
 
 // kept keeps the sizes of batches; it waits for block, if there is one.
@@ -20,7 +21,9 @@ type kept struct {
 	down  bool
 }
 
-func (e *kept) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
+func (*kept) Start(context.Context) error { return nil }
+
+func (e *kept) UploadTraces(ctx context.Context, list []*otlp.ResourceSpans) error {
 	if e.block != nil {
 		select {
 		case <-e.block:
@@ -28,11 +31,28 @@ func (e *kept) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error 
 			return ctx.Err()
 		}
 	}
-	e.sizes = append(e.sizes, len(spans))
+	for _, r := range list {
+		for _, s := range again(r).ScopeSpans {
+			e.sizes = append(e.sizes, len(s.Spans))
+		}
+	}
 	return nil
 }
 
-func (e *kept) Shutdown(context.Context) error {
+// again is a message as it is received.
+func again[M proto.Message](sent M) M {
+	encoded, err := proto.Marshal(sent)
+	if err != nil {
+		panic(err)
+	}
+	m := sent.ProtoReflect().New().Interface().(M)
+	if err := proto.Unmarshal(encoded, m); err != nil {
+		panic(err)
+	}
+	return m
+}
+
+func (e *kept) Stop(context.Context) error {
 	e.down = true
 	return nil
 }

@@ -8,37 +8,40 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Trace is what is noted of one client request. A nil Trace notes nothing. It outlives the request, whose
-// forks may still be on their way.
+// Trace is what is noted of one client request. A nil Trace notes nothing. It outlives the request, whose forks may still be on
+// their way. Each request that is watched has one, also those that are never traced, so that it is small.
 type Trace struct {
 	tracer *Tracer
-	name   string
-	began  time.Time
-	span   trace.Span // nil while the request is only watched: it is traced if it fails or is slow
+	span   *span // nil while the request is only watched: it is traced if it fails or is slow
+	began  int64 // in unix nanoseconds
 
-	mu     sync.Mutex
-	events []event
-	// Of a request that is watched or kept: most have one trip, which costs no allocation.
-	first Trip
-	more  []Trip
-	kept  bool // trips are noted though they are sent at once
+	mu    sync.Mutex
+	first brief    // of the trips of a request that is watched or kept: most have one, which ends well
+	key   kmsg.Key // of first
+	kept  bool     // trips are noted though they are sent at once
+	notes *notes   // nil until there is something to note
 }
 
-type event struct {
-	at    time.Time
-	name  string
-	attrs []attribute.KeyValue
-	link  trace.SpanContext
+// notes are what few requests have. They are bounded, like those of a span: a request may be tried for long.
+type notes struct {
+	events []sdk.Event
+	links  []sdk.Link
+	trips  []Trip
 }
 
-// Request begins the trace of a client's request that arrived at a time, in room, which is zero and lasts as long as the request and
-// its forks, or returns nil. Spans of what is done for it are children of the span in the context returned.
-func (t *Tracer) Request(ctx context.Context, name string, arrived time.Time, room *Trace) (context.Context, *Trace) {
+// most of a kind that are noted of a request. The usual limit of a span leaves room for what comes at the end.
+const most = 100
+
+// Request begins the trace of a client's request of an API that arrived at a time, in room, which is zero and lasts as long as the
+// request and its forks, or returns nil. Spans of what is done for it are children of the span in the context returned.
+func (t *Tracer) Request(ctx context.Context, key kmsg.Key, arrived time.Time, room *Trace) (context.Context, *Trace) {
 	if t == nil {
 		return ctx, nil
 	}
@@ -46,20 +49,20 @@ func (t *Tracer) Request(ctx context.Context, name string, arrived time.Time, ro
 	if !sampled && !t.errors && t.slower == 0 {
 		return ctx, nil
 	}
-	room.tracer, room.name, room.began = t, name, arrived // the rest is zero already
+	room.tracer, room.began = t, arrived.UnixNano() // the rest is zero already
 	if sampled {
-		ctx, room.span = t.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(arrived))
-		ctx = trace.ContextWithSpan(ctx, recorded{room.span, t.tracer})
+		room.span = t.span(kmsg.NameForKey(int16(key)), trace.SpanKindServer, room.began, trace.SpanContext{})
+		ctx = trace.ContextWithSpan(ctx, room.span)
 	}
 	return ctx, room
 }
 
-// Keep notes the trips of a request whatever becomes of its trace, for Nodes.
-func (t *Trace) Keep() { t.kept = true }
+// Keep notes the trips of a request that arrived at a time whatever becomes of its trace, for Nodes.
+func (t *Trace) Keep(arrived time.Time) { t.kept, t.began = true, arrived.UnixNano() }
 
 // Context is that of the request's span, not valid if it has none.
 func (t *Trace) Context() trace.SpanContext {
-	if t == nil || t.span == nil {
+	if !t.Sampled() {
 		return trace.SpanContext{}
 	}
 	return t.span.SpanContext()
@@ -76,49 +79,62 @@ func (t *Trace) Nodes() (nodes []string) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	add := func(p *Trip) {
-		name := p.Cluster
-		if p.Node >= 0 {
-			name += "/" + strconv.Itoa(int(p.Node))
-		}
-		if len(nodes) < mostNodes && !slices.Contains(nodes, name) {
+	for _, trip := range t.trips() {
+		if name := trip.Where.String(); len(nodes) < mostNodes && !slices.Contains(nodes, name) {
 			nodes = append(nodes, name)
 		}
-	}
-	if !t.first.Queued.IsZero() {
-		add(&t.first)
-	}
-	for i := range t.more {
-		add(&t.more[i])
 	}
 	return nodes
 }
 
-// note adds an event.
-func (t *Trace) note(e event) {
+// trips are those that are noted, in the order of their ends; t.mu is held.
+func (t *Trace) trips() (trips []Trip) {
+	if t.first.where != nil {
+		trips = append(trips, t.first.trip(t.began, t.key))
+	}
+	if t.notes != nil {
+		trips = append(trips, t.notes.trips...)
+	}
+	return trips
+}
+
+// note adds to what is told of the request.
+func (t *Trace) note(add func(*notes)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.events = append(t.events, e)
+	if t.notes == nil {
+		t.notes = &notes{}
+	}
+	add(t.notes)
+}
+
+func noted[T any](list *[]T, more ...T) {
+	*list = append(*list, more[:min(len(more), most-len(*list))]...)
+}
+
+func (t *Trace) event(at time.Time, name string, attrs ...attribute.KeyValue) {
+	t.note(func(n *notes) { noted(&n.events, sdk.Event{Time: at, Name: name, Attributes: attrs}) })
 }
 
 // Forked notes that the request was divided, into how many, and by what.
 func (t *Trace) Forked(n int, by string) {
 	if t != nil {
-		t.note(event{at: time.Now(), name: "fork", attrs: []attribute.KeyValue{Count.Int(n), Reason.String(by)}})
+		t.event(time.Now(), "fork", Count.Int(n), Reason.String(by))
 	}
 }
 
 // SentAgain notes that a cluster did not take the request, or a part of it, and why.
 func (t *Trace) SentAgain(cluster, why string) {
 	if t != nil {
-		t.note(event{at: time.Now(), name: "sent again", attrs: []attribute.KeyValue{Cluster.String(cluster), Reason.String(why)}})
+		t.event(time.Now(), "sent again", Cluster.String(cluster), Reason.String(why))
 	}
 }
 
 // Held notes that the request waited, from when on and for how long, why, and the span of whoever held it.
 func (t *Trace) Held(began time.Time, d time.Duration, why string, by trace.SpanContext) {
 	if t != nil {
-		t.note(event{at: began, name: "held", attrs: []attribute.KeyValue{Reason.String(why), millis(d)}, link: by})
+		t.event(began, "held", Reason.String(why), millis(d))
+		t.Linked([]trace.SpanContext{by})
 	}
 }
 
@@ -128,126 +144,179 @@ func millis(d time.Duration) attribute.KeyValue {
 
 // Linked notes the spans that the request's records come from.
 func (t *Trace) Linked(list []trace.SpanContext) {
-	if t == nil {
+	if t == nil || len(list) == 0 {
 		return
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, l := range list {
-		t.events = append(t.events, event{link: l})
-	}
+	t.note(func(n *notes) {
+		for _, l := range list {
+			if l.IsValid() {
+				noted(&n.links, sdk.Link{SpanContext: l})
+			}
+		}
+	})
 }
 
 // Sampled reports a trace that is sent whatever comes of its request.
 func (t *Trace) Sampled() bool { return t != nil && t.span != nil }
 
-// Wanted reports whether the trace is sent, given the outcome of the request and how long it may have taken
-// without being slow.
-func (t *Trace) Wanted(failed bool, patience time.Duration) bool {
+// Wanted reports whether the trace is sent, given the outcome of the request, when it arrived, and how long it may have taken without
+// being slow.
+func (t *Trace) Wanted(failed bool, arrived time.Time, patience time.Duration) bool {
 	switch {
 	case t == nil, t.tracer == nil:
 		return false
 	case t.span != nil:
 		return true
-	case failed && t.tracer.errors, t.tracer.slower > 0 && patience >= 0 && time.Since(t.began) > t.tracer.slower+patience:
+	case failed && t.tracer.errors, t.tracer.slower > 0 && patience >= 0 && time.Since(arrived) > t.tracer.slower+patience:
 		return t.tracer.failures.Allow()
 	}
 	return false
 }
 
-// End sends the trace of a request that is Wanted. code is the name of the Kafka error that it was answered
-// with, "" for none.
-func (t *Trace) End(err error, code string, attrs []attribute.KeyValue) {
-	span := t.span
+// End sends the trace of a request of an API that is Wanted. code is the name of the Kafka error that it was answered with, "" for
+// none.
+func (t *Trace) End(key kmsg.Key, err error, code string, f Facts) {
+	s := t.span
+	if s == nil {
+		s = t.tracer.span(kmsg.NameForKey(int16(key)), trace.SpanKindServer, t.began, trace.SpanContext{})
+	}
 	t.mu.Lock()
-	events, first, more := t.events, t.first, t.more
+	var trips []Trip
+	if t.span == nil { // those of a sampled one were sent as they ended
+		trips = t.trips()
+	}
+	if n := t.notes; n != nil {
+		s.edit(func() { s.events, s.links = append(n.events, s.events...), append(n.links, s.links...) })
+		t.notes = nil
+	}
 	t.mu.Unlock()
-	ctx := context.Background()
-	if span == nil {
-		ctx, span = t.tracer.tracer.Start(ctx, t.name, trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(t.began))
+	for i := range trips {
+		t.tracer.send(s.SpanContext(), &trips[i])
 	}
-	for _, e := range events {
-		if e.name != "" {
-			span.AddEvent(e.name, trace.WithTimestamp(e.at), trace.WithAttributes(e.attrs...))
-		}
-		if e.link.IsValid() {
-			span.AddLink(trace.Link{SpanContext: e.link})
-		}
-	}
-	if t.span == nil { // the trips of a sampled one were sent as they ended
-		if !first.Queued.IsZero() {
-			t.send(ctx, &first)
-		}
-		for i := range more {
-			t.send(ctx, &more[i])
-		}
-	}
-	attrs = append(attrs, System.String("kafka"), Operation.String(t.name), Transport.String("tcp"))
-	fail(span, err)
+	s.facts = f
+	fail(s, err)
 	if code != "" {
-		attrs = append(attrs, ErrorType.String(code))
-		span.SetStatus(codes.Error, code)
+		s.SetAttributes(ErrorType.String(code))
+		s.SetStatus(codes.Error, code)
 	}
-	span.SetAttributes(attrs...)
-	span.End()
+	s.End()
 }
 
-// Trip is a request to a cluster and back.
+// Where is a node of a cluster, or a cluster where any node does, as it is known to trips: one value for all of a connection.
+type Where struct {
+	cluster string
+	node    int32
+	attrs   []attribute.KeyValue
+}
+
+// NewWhere names a cluster, a node, negative for any, and its address, which may be nil.
+func NewWhere(cluster string, node int32, peer net.Addr) *Where {
+	w := &Where{cluster: cluster, node: node}
+	w.attrs = append(w.attrs, System.String("kafka"), Transport.String("tcp"), Cluster.String(cluster), Node.Int(int(node)))
+	if peer != nil {
+		w.attrs = AppendPeer(w.attrs, peer)
+	}
+	return w
+}
+
+func (w *Where) String() string {
+	if w.node < 0 {
+		return w.cluster
+	}
+	return w.cluster + "/" + strconv.Itoa(int(w.node))
+}
+
+// Trip is a request of an API to a cluster and back. Times are in unix nanoseconds.
 type Trip struct {
-	Name, Cluster string
-	Node          int32
-	Queued, Ended time.Time
-	// When the request was handed to the kernel, and the first byte of its answer came, in unix nanoseconds; 0: never.
+	Where         *Where
+	Queued, Ended int64
+	// When the request was handed to the kernel, and the first byte of its answer came; 0: never.
 	Sent, Came int64
-	Peer       net.Addr
 	Err        error // in place of an answer
+	Key        kmsg.Key
+}
+
+// brief is a Trip that ended well. Its times are in microseconds from the arrival of the request; 0: never.
+type brief struct {
+	where                     *Where
+	queued, sent, came, ended uint32
+}
+
+func (b brief) trip(began int64, key kmsg.Key) Trip {
+	at := func(micros uint32) int64 {
+		if micros == 0 {
+			return 0
+		}
+		return began + int64(micros)*1000
+	}
+	return Trip{Where: b.where, Key: key, Queued: at(b.queued), Sent: at(b.sent), Came: at(b.came), Ended: at(b.ended)}
+}
+
+func (p *Trip) brief(began int64) brief {
+	at := func(t int64) uint32 {
+		if t == 0 {
+			return 0
+		}
+		return uint32(min(max((t-began)/1000, 1), 1<<32-1))
+	}
+	return brief{p.Where, at(p.Queued), at(p.Sent), at(p.Came), at(p.Ended)}
 }
 
 // Trip notes one that has ended. ctx is the one in which it began.
-func (t *Trace) Trip(ctx context.Context, p *Trip) {
+func (t *Trace) Trip(ctx context.Context, p Trip) {
+	if p.Sent < p.Queued {
+		p.Sent = 0 // that was the trip before, on a link that broke
+	}
 	if t.span != nil {
-		t.send(ctx, p)
+		t.tracer.send(trace.SpanContextFromContext(ctx), &p)
 		if !t.kept {
 			return
 		}
 	}
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.first.Queued.IsZero() {
-		t.first = *p
+	if t.first.where == nil && t.notes == nil && p.Err == nil {
+		t.first, t.key = p.brief(t.began), p.Key
+		t.mu.Unlock()
 		return
 	}
-	t.more = append(t.more, *p)
+	t.mu.Unlock()
+	t.note(func(n *notes) { noted(&n.trips, p) })
 }
 
 // send makes the span of a trip.
-func (t *Trace) send(ctx context.Context, p *Trip) {
-	_, span := t.tracer.tracer.Start(ctx, p.Name, trace.WithSpanKind(trace.SpanKindClient), trace.WithTimestamp(p.Queued))
-	attrs := append(make([]attribute.KeyValue, 0, 7), System.String("kafka"), Operation.String(p.Name), Transport.String("tcp"), Cluster.String(p.Cluster), Node.Int(int(p.Node)))
-	if p.Peer != nil {
-		attrs = append(attrs, Peer(p.Peer)...)
-	}
-	span.SetAttributes(attrs...)
-	span.AddEvent("queued", trace.WithTimestamp(p.Queued))
-	if p.Sent >= p.Queued.UnixNano() { // an earlier one is of the trip before, on a link that broke
-		span.AddEvent("sent", trace.WithTimestamp(time.Unix(0, p.Sent)))
-	}
-	if p.Came > 0 {
-		span.AddEvent("first byte", trace.WithTimestamp(time.Unix(0, p.Came)))
-	}
-	fail(span, p.Err)
-	span.End(trace.WithTimestamp(p.Ended))
+func (t *Tracer) send(parent trace.SpanContext, p *Trip) {
+	trip := *p
+	s := t.span(kmsg.NameForKey(int16(p.Key)), trace.SpanKindClient, p.Queued, parent)
+	s.facts = &trip
+	fail(s, p.Err)
+	s.finish(p.Ended)
 }
 
-// Peer are the attributes of the other side's address.
-func Peer(a net.Addr) []attribute.KeyValue {
+// AppendAttributes is for Facts.
+func (p *Trip) AppendAttributes(dst []attribute.KeyValue) []attribute.KeyValue {
+	return append(append(dst, p.Where.attrs...), Operation.String(kmsg.NameForKey(int16(p.Key))))
+}
+
+func (p *Trip) events() []sdk.Event {
+	events := append(make([]sdk.Event, 0, 3), sdk.Event{Name: "queued", Time: time.Unix(0, p.Queued)})
+	if p.Sent > 0 {
+		events = append(events, sdk.Event{Name: "sent", Time: time.Unix(0, p.Sent)})
+	}
+	if p.Came > 0 {
+		events = append(events, sdk.Event{Name: "first byte", Time: time.Unix(0, p.Came)})
+	}
+	return events
+}
+
+// AppendPeer adds the attributes of the other side's address.
+func AppendPeer(dst []attribute.KeyValue, a net.Addr) []attribute.KeyValue {
 	if a, ok := a.(*net.TCPAddr); ok {
-		return []attribute.KeyValue{PeerAddress.String(a.IP.String()), PeerPort.Int(a.Port)}
+		return append(dst, PeerAddress.String(a.IP.String()), PeerPort.Int(a.Port))
 	}
 	host, port, err := net.SplitHostPort(a.String())
 	if err != nil {
-		return []attribute.KeyValue{PeerAddress.String(a.String())}
+		return append(dst, PeerAddress.String(a.String()))
 	}
 	n, _ := strconv.Atoi(port)
-	return []attribute.KeyValue{PeerAddress.String(host), PeerPort.Int(n)}
+	return append(dst, PeerAddress.String(host), PeerPort.Int(n))
 }

@@ -12,9 +12,10 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/time/rate"
@@ -22,17 +23,21 @@ import (
 
 // Attributes of spans. Those of messaging, network, server and error follow the semantic conventions.
 const (
-	System         = attribute.Key("messaging.system")
-	Operation      = attribute.Key("messaging.operation.name")
-	OperationType  = attribute.Key("messaging.operation.type")
-	Destination    = attribute.Key("messaging.destination.name")
-	Partition      = attribute.Key("messaging.destination.partition.id")
-	ClientID       = attribute.Key("messaging.client.id")
-	ConsumerGroup  = attribute.Key("messaging.consumer.group.name")
-	Transport      = attribute.Key("network.transport")
-	PeerAddress    = attribute.Key("network.peer.address")
-	PeerPort       = attribute.Key("network.peer.port")
-	ErrorType      = attribute.Key("error.type")
+	System        = attribute.Key("messaging.system")
+	Operation     = attribute.Key("messaging.operation.name")
+	OperationType = attribute.Key("messaging.operation.type")
+	Destination   = attribute.Key("messaging.destination.name")
+	Partition     = attribute.Key("messaging.destination.partition.id")
+	ClientID      = attribute.Key("messaging.client.id")
+	ConsumerGroup = attribute.Key("messaging.consumer.group.name")
+	Transport     = attribute.Key("network.transport")
+	PeerAddress   = attribute.Key("network.peer.address")
+	PeerPort      = attribute.Key("network.peer.port")
+	ErrorType     = attribute.Key("error.type")
+	// Of the event of an error.
+	ExceptionType    = attribute.Key("exception.type")
+	ExceptionMessage = attribute.Key("exception.message")
+
 	VirtualCluster = attribute.Key("sluice.virtual_cluster")
 	Software       = attribute.Key("sluice.client.software")
 	APIKey         = attribute.Key("sluice.api.key")
@@ -71,8 +76,11 @@ const failuresPerSecond = 100
 
 // Tracer makes spans. A nil Tracer makes none, so that tracing that is off costs a comparison.
 type Tracer struct {
-	provider *sdk.TracerProvider
+	provider *sdk.TracerProvider // of spans that are not of requests
 	tracer   trace.Tracer
+	batches  *batches
+	resource *resource.Resource
+	limits   sdk.SpanLimits
 	sampled  Share
 	errors   bool
 	slower   time.Duration
@@ -86,27 +94,33 @@ func Open(ctx context.Context, c Config, log *slog.Logger) (*Tracer, error) {
 	if !c.given("TRACES") {
 		return nil, nil
 	}
-	exporter, err := c.openTraces(ctx)
-	if err != nil {
+	client := c.traces()
+	if err := client.Start(ctx); err != nil {
 		return nil, fmt.Errorf("telemetry.traces: %w", err)
 	}
 	res, err := ownResource(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("telemetry.traces: %w", err)
 	}
-	// Requests have no parent, so that the ratio decides here, before a span is made; children follow.
-	p := sdk.NewTracerProvider(sdk.WithSpanProcessor(newBatches(exporter, log)), sdk.WithResource(res), sdk.WithSampler(sdk.AlwaysSample()))
-	return &Tracer{
-		provider: p, tracer: p.Tracer("github.com/sluice-gateway/sluice"), sampled: ShareOf(c.ratio()), errors: c.Errors, slower: c.Slower,
-		failures: rate.NewLimiter(failuresPerSecond, failuresPerSecond),
-	}, nil
+	return newTracer(c, client, res, log), nil
 }
 
-func (r Receiver) openTraces(ctx context.Context) (sdk.SpanExporter, error) {
-	if r.overHTTP("TRACES") {
-		return otlptracehttp.New(ctx, options(r, otlptracehttp.WithEndpoint, otlptracehttp.WithInsecure)...)
+func newTracer(c Config, client otlptrace.Client, res *resource.Resource, log *slog.Logger) *Tracer {
+	b := newBatches(client, log)
+	// Requests have no parent, so that the ratio decides here, before a span is made; children follow.
+	p := sdk.NewTracerProvider(sdk.WithSpanProcessor(b), sdk.WithResource(res), sdk.WithSampler(sdk.AlwaysSample()))
+	return &Tracer{
+		provider: p, tracer: p.Tracer(scope), batches: b, resource: res, limits: sdk.NewSpanLimits(),
+		sampled: ShareOf(c.ratio()), errors: c.Errors, slower: c.Slower,
+		failures: rate.NewLimiter(failuresPerSecond, failuresPerSecond),
 	}
-	return otlptracegrpc.New(ctx, options(r, otlptracegrpc.WithEndpoint, otlptracegrpc.WithInsecure)...)
+}
+
+func (r Receiver) traces() otlptrace.Client {
+	if r.overHTTP("TRACES") {
+		return otlptracehttp.NewClient(options(r, otlptracehttp.WithEndpoint, otlptracehttp.WithInsecure)...)
+	}
+	return otlptracegrpc.NewClient(options(r, otlptracegrpc.WithEndpoint, otlptracegrpc.WithInsecure)...)
 }
 
 // ratio is the share of requests that are traced, by the configuration or by the variables, whose sampler the SDK would
@@ -140,38 +154,4 @@ func (t *Tracer) Start(ctx context.Context, name string, at time.Time, attrs ...
 		return ctx, trace.SpanFromContext(ctx)
 	}
 	return t.tracer.Start(ctx, name, trace.WithTimestamp(at), trace.WithAttributes(attrs...))
-}
-
-// recorded is the span of a request, or of Child, that is recorded. It knows its tracer, since to look that up costs half of
-// what a span does.
-type recorded struct {
-	trace.Span
-	tracer trace.Tracer
-}
-
-// Child begins a span below the one of ctx. It costs nothing if ctx has none that is recorded.
-func Child(ctx context.Context, name string, attrs ...attribute.KeyValue) (context.Context, trace.Span) {
-	parent := trace.SpanFromContext(ctx)
-	p, ok := parent.(recorded)
-	if !ok {
-		return ctx, parent
-	}
-	ctx, span := p.tracer.Start(ctx, name, trace.WithAttributes(attrs...))
-	child := recorded{span, p.tracer}
-	return trace.ContextWithSpan(ctx, child), child
-}
-
-// End ends a span of Child with the outcome of its work. The span of a ctx that had none is left alone.
-func End(s trace.Span, err error) {
-	if c, ok := s.(recorded); ok {
-		fail(c.Span, err)
-		c.End()
-	}
-}
-
-func fail(s trace.Span, err error) {
-	if err != nil {
-		s.RecordError(err)
-		s.SetStatus(codes.Error, err.Error())
-	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/telemetry"
 	"github.com/sluice-gateway/sluice/core/wire"
 )
 
@@ -111,7 +112,8 @@ type link struct {
 	most    int               // how many may wait; 0: any number
 	corr    int32
 	err     error
-	unsent  error // of the writer
+	unsent  error            // of the writer
+	where   *telemetry.Where // of conn, once it is asked for
 	up      bool
 	started bool
 }
@@ -334,17 +336,20 @@ func (l *link) broken() bool {
 	return l.err != nil
 }
 
-// peer is the broker's address, nil before the link is up. A nil link has none.
-func (l *link) peer() net.Addr {
+// place is where the link leads, for traces: to a node of a cluster, at an address once it is up. A nil link was never up.
+func (l *link) place(cluster string, node int32) *telemetry.Where {
 	if l == nil {
-		return nil
+		return telemetry.NewWhere(cluster, node, nil)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.conn == nil {
-		return nil
+		return telemetry.NewWhere(cluster, node, nil)
 	}
-	return l.conn.RemoteAddr()
+	if l.where == nil {
+		l.where = telemetry.NewWhere(cluster, node, l.conn.RemoteAddr())
+	}
+	return l.where
 }
 
 // cause is why the link has ended, nil while it has not.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kmsg"
-
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/telemetry"
@@ -90,9 +88,9 @@ func (t *trip) finish(resp *plugin.Response, err error) {
 	t.cluster.latency.Record(now.Sub(t.began))
 	t.req.Answered(now.Sub(t.req.Arrived))
 	if t.req.Trace != nil {
-		t.req.Trace.Trip(t.ctx, &telemetry.Trip{
-			Name: kmsg.NameForKey(int16(t.req.Key)), Cluster: t.cluster.cfg.Name, Node: t.node,
-			Queued: t.began, Ended: now, Sent: t.sent.Load(), Came: t.came, Peer: t.link.peer(), Err: err,
+		t.req.Trace.Trip(t.ctx, telemetry.Trip{
+			Where: t.link.place(t.cluster.cfg.Name, t.node), Key: t.req.Key,
+			Queued: t.began.UnixNano(), Ended: now.UnixNano(), Sent: t.sent.Load(), Came: t.came, Err: err,
 		})
 	}
 	if t.answer == nil {

@@ -257,7 +257,7 @@ func TestATracedRequestSaysSo(t *testing.T) {
 	}
 }
 
-// TestTheBinarysLog: in another format from the next line on, with what libraries say in it.
+// TestTheBinarysLog: in another format from the next line on, with what becomes of exports in it.
 func TestTheBinarysLog(t *testing.T) {
 	h := build(t, "orders")
 	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
@@ -272,7 +272,7 @@ func TestTheBinarysLog(t *testing.T) {
 	}
 	h.wait("the edit", func() bool { return strings.Contains(p.Log(), `"msg":"configuration in force"`) })
 	h.produce(h.client(p.Bootstrap), "orders", "x", 1)
-	h.wait("the exporter's complaint", func() bool { return strings.Contains(p.Log(), `"msg":"telemetry not exported"`) })
+	h.wait("the exporter's complaint", func() bool { return strings.Contains(p.Log(), `"msg":"traces are not sent"`) })
 	text, rest, _ := strings.Cut(p.Log(), "\n{")
 	if lines(t, "{"+rest); !strings.Contains(text, "level=INFO msg=listening component=gateway virtual_cluster="+tenant) {
 		t.Errorf("%s", text)
