@@ -1,5 +1,6 @@
 // Command report measures the gateway against a plain two-way byte copy and direct connections, all in one
-// run and interleaved, and prints a table. Only the CPU of the process in the middle is counted.
+// run and interleaved, and prints tables: all of them, or those of the parts that are named. Only the CPU of the process in the
+// middle is counted.
 package main
 
 import (
@@ -28,13 +29,20 @@ func main() {
 		fmt.Fprintln(os.Stderr, copyBytes(os.Args[2], os.Args[3]))
 		os.Exit(1)
 	}
-	part := everything
-	if len(os.Args) == 2 && os.Args[1] == "guests" {
-		part = guests
-	} else if len(os.Args) == 2 && os.Args[1] == "traces" {
-		part = traces
+	all := map[string]part{"copy": besidesCopy, "guests": guests, "traces": traces, "kafka": overKafka}
+	order := os.Args[1:]
+	if len(order) == 0 {
+		order = []string{"copy", "guests", "traces", "kafka"}
 	}
-	if err := run(part); err != nil {
+	var parts []part
+	for _, name := range order {
+		if all[name] == nil {
+			fmt.Fprintf(os.Stderr, "bench: no part %q: copy, guests, traces, kafka\n", name)
+			os.Exit(2)
+		}
+		parts = append(parts, all[name])
+	}
+	if err := run(parts); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -173,8 +181,11 @@ func median(list []float64) float64 {
 	return list[len(list)/2]
 }
 
-// run builds the gateway for a part of the report.
-func run(part func(dir, bin string) error) error {
+// part is a part of the report; it may use a folder of its own.
+type part func(dir, bin string) error
+
+// run builds the gateway and makes parts of the report.
+func run(parts []part) error {
 	dir, err := os.MkdirTemp("", "sluice-bench")
 	if err != nil {
 		return err
@@ -184,25 +195,23 @@ func run(part func(dir, bin string) error) error {
 	if err != nil {
 		return err
 	}
-	return part(dir, bin)
-}
-
-// everything is the whole report.
-func everything(dir, bin string) error {
-	for _, part := range []func(dir, bin string) error{
-		func(dir, bin string) error { return besidesACopy(dir, bin, 200, small) },
-		func(dir, bin string) error { return besidesACopy(dir, bin, 1<<20, large) },
-		guests, traces,
-	} {
-		if err := part(dir, bin); err != nil {
+	for i, p := range parts {
+		sub := filepath.Join(dir, strconv.Itoa(i))
+		if err := os.Mkdir(sub, 0o755); err != nil {
+			return err
+		}
+		if err := p(sub, bin); err != nil {
 			return err
 		}
 	}
-	sub := filepath.Join(dir, "kafka")
-	if err := os.Mkdir(sub, 0o755); err != nil {
+	return nil
+}
+
+func besidesCopy(dir, bin string) error {
+	if err := besidesACopy(dir, bin, 200, small); err != nil {
 		return err
 	}
-	return overKafka(sub, bin)
+	return besidesACopy(dir, bin, 1<<20, large)
 }
 
 // besidesACopy measures the gateway beside a plain copy of bytes.
@@ -237,27 +246,6 @@ func besidesACopy(dir, bin string, recordBytes int, measure func([]*middle) erro
 	return measure(s.list)
 }
 
-// compare runs a workload on every process in turn and prints its cost per unit.
-func compare(what, unit string, units float64, list []*middle, work func(addr string) error) error {
-	cost := map[*middle][]float64{}
-	for range rounds {
-		for _, m := range list[1:] {
-			before := m.cpu()
-			if err := work(m.addr); err != nil {
-				return fmt.Errorf("%s: %w", m.name, err)
-			}
-			cost[m] = append(cost[m], float64(m.cpu()-before)/units)
-		}
-	}
-	fmt.Printf("\n%s\n", what)
-	base := median(cost[list[1]])
-	for _, m := range list[1:] {
-		c := median(cost[m])
-		fmt.Printf("  %-34s %8.2f %s   %.2f x the copy\n", m.name, c/1e3, unit, c/base)
-	}
-	return nil
-}
-
 func small(list []*middle) error {
 	fmt.Println("memory of a fresh process, and of 1,000 idle connections")
 	for _, m := range list[1:] {
@@ -280,8 +268,8 @@ func small(list []*middle) error {
 		}
 	}
 	frame := bench.ProduceFrame(200)
-	const n = 160_000
-	err := compare("CPU per request: Produce of 200 B, 16 connections x 5 in flight", "us", n, list, func(addr string) error { return load(addr, frame, 16, 5, n) })
+	const n = 20_000
+	err := overhead("CPU per request: Produce of 200 B, 16 connections x 5 in flight", "us", n, list[1:], func(addr string) error { return load(addr, frame, 16, 5, n) })
 	if err != nil {
 		return err
 	}
@@ -305,12 +293,12 @@ func small(list []*middle) error {
 }
 
 func large(list []*middle) error {
-	const n = 1500
+	const n = 180
 	gb := float64(n) * (1 << 20) / 1e9
 	frame := bench.ProduceFrame(1 << 20)
-	if err := compare("CPU per GB: Produce of 1 MiB, 2 connections x 2 in flight", "ms", gb*1e3, list, func(addr string) error { return load(addr, frame, 2, 2, n) }); err != nil {
+	if err := overhead("CPU per GB: Produce of 1 MiB, 2 connections x 2 in flight", "ms", gb*1e3, list[1:], func(addr string) error { return load(addr, frame, 2, 2, n) }); err != nil {
 		return err
 	}
 	fetch := bench.FetchFrame()
-	return compare("CPU per GB: Fetch of 1 MiB, 2 connections x 2 in flight", "ms", gb*1e3, list, func(addr string) error { return load(addr, fetch, 2, 2, n) })
+	return overhead("CPU per GB: Fetch of 1 MiB, 2 connections x 2 in flight", "ms", gb*1e3, list[1:], func(addr string) error { return load(addr, fetch, 2, 2, n) })
 }
