@@ -14,7 +14,8 @@ const head = `# Metrics
 
 ` + "`" + `GET /metrics` + "`" + ` of the admin listener, in Prometheus' and OpenMetrics' formats, and in protobuf, where histograms have native
 buckets (schema 2) beside the classic ones. With ` + "`" + `telemetry: metrics: {endpoint: ...}` + "`" + ` or ` + "`" + `OTEL_EXPORTER_OTLP_ENDPOINT` + "`" + ` the same goes
-out over OTLP, cumulative, under names with dots and without the unit and ` + "`" + `_total` + "`" + ` (` + "`" + `sluice.request.duration` + "`" + `), with exponential
+out over OTLP, cumulative or, if ` + "`" + `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE` + "`" + ` says so, as deltas, under names with dots
+and without the unit and ` + "`" + `_total` + "`" + ` (` + "`" + `sluice.request.duration` + "`" + `), with exponential
 histograms, or explicit ones if ` + "`" + `OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION` + "`" + ` asks for them. Go's runtime and the process
 are shown to Prometheus too, as ` + "`" + `go_*` + "`" + ` and ` + "`" + `process_*` + "`" + `.
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -39,7 +41,7 @@ type Exporter struct{ provider *metric.MeterProvider }
 
 // OpenExport begins to send what collect gives; it does not wait for the receiver. Counters began at began. The
 // OTEL_* variables of the SDK are respected for what Export does not say: endpoint, protocol, interval, time limit,
-// resource attributes, headers, certificates, and classic histograms in place of exponential ones. Without an
+// resource attributes, headers, certificates, delta temporality, and classic histograms in place of exponential ones. Without an
 // endpoint, the Exporter is nil.
 func OpenExport(ctx context.Context, e Export, began time.Time, collect Collect, log *slog.Logger) (*Exporter, error) {
 	if !e.given("METRICS") {
@@ -54,7 +56,7 @@ func OpenExport(ctx context.Context, e Export, began time.Time, collect Collect,
 		return nil, fmt.Errorf("telemetry.metrics: %w", err)
 	}
 	explicit := os.Getenv("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION") == "explicit_bucket_histogram"
-	o := []metric.PeriodicReaderOption{metric.WithProducer(&producer{began, collect, explicit})}
+	o := []metric.PeriodicReaderOption{metric.WithProducer(&producer{collect: collect, classic: explicit, temporality: exporter.Temporality, began: began, from: began})}
 	if e.Interval > 0 {
 		o = append(o, metric.WithInterval(e.Interval))
 	}
@@ -79,37 +81,78 @@ func (e *Exporter) Close(ctx context.Context) error {
 
 // producer gives the SDK's reader what the gateway counts by itself.
 type producer struct {
-	began   time.Time
-	collect Collect
-	classic bool
+	collect     Collect
+	classic     bool
+	temporality metric.TemporalitySelector
+	began       time.Time // when counters did
+
+	mu   sync.Mutex
+	from time.Time         // from when on deltas are given next
+	last map[string]Sample // of what deltas are given of, by series
 }
 
 // Produce is for metric.Producer.
 func (p *producer) Produce(context.Context) ([]metricdata.ScopeMetrics, error) {
-	now := time.Now()
-	out := metricdata.ScopeMetrics{Scope: instrumentation.Scope{Name: "github.com/sluice-gateway/sluice"}}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now, last := time.Now(), map[string]Sample{}
+	out := metricdata.ScopeMetrics{Scope: instrumentation.Scope{Name: scope}}
 	for _, f := range families(p.collect()) {
 		m := f[0].Metric
-		out.Metrics = append(out.Metrics, metricdata.Metrics{Name: m.Name, Description: m.Help, Unit: m.Unit, Data: p.data(m, f, now)})
+		t, from := p.temporalityOf(m), p.began
+		if t == metricdata.DeltaTemporality {
+			if f, from = p.differences(f, last), p.from; len(f) == 0 {
+				continue
+			}
+		}
+		out.Metrics = append(out.Metrics, metricdata.Metrics{Name: m.Name, Description: m.Help, Unit: m.Unit, Data: p.data(m, f, t, from, now)})
 	}
+	p.last, p.from = last, now
 	return []metricdata.ScopeMetrics{out}, nil
 }
 
-func (p *producer) data(m *Metric, samples []Sample, now time.Time) metricdata.Aggregation {
+// temporalityOf is what the exporter wants of a kind of metric: a receiver takes all that grows one way.
+func (p *producer) temporalityOf(m *Metric) metricdata.Temporality {
+	switch m.Kind {
+	case Counter:
+		return p.temporality(metric.InstrumentKindCounter)
+	case Durations:
+		return p.temporality(metric.InstrumentKindHistogram)
+	default:
+		return metricdata.CumulativeTemporality
+	}
+}
+
+// differences is what has come since the last time, of series where anything has, and remembers samples for the next.
+func (p *producer) differences(samples []Sample, last map[string]Sample) (out []Sample) {
+	for _, s := range samples {
+		series := s.Metric.Name + "\x00" + strings.Join(s.Values, "\x00")
+		last[series] = s
+		if before := p.last[series]; before.Value <= s.Value && before.Latency.Count() <= s.Latency.Count() { // else it has begun anew
+			s.Value, s.Latency, s.Sum = s.Value-before.Value, s.Latency.Since(before.Latency), s.Sum-before.Sum
+		}
+		if s.Value > 0 || len(s.Latency) > 0 {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func (p *producer) data(m *Metric, samples []Sample, t metricdata.Temporality, from, now time.Time) metricdata.Aggregation {
 	switch {
 	case m.Kind != Durations:
 		var points []metricdata.DataPoint[float64]
 		for _, s := range samples {
-			points = append(points, metricdata.DataPoint[float64]{Attributes: s.attributes(), StartTime: p.began, Time: now, Value: s.Value})
+			points = append(points, metricdata.DataPoint[float64]{Attributes: s.attributes(), StartTime: from, Time: now, Value: s.Value})
 		}
 		if m.Kind == Gauge {
 			return metricdata.Gauge[float64]{DataPoints: points}
 		}
-		return metricdata.Sum[float64]{Temporality: metricdata.CumulativeTemporality, IsMonotonic: true, DataPoints: points}
+		return metricdata.Sum[float64]{Temporality: t, IsMonotonic: true, DataPoints: points}
 	case p.classic:
-		h := metricdata.Histogram[float64]{Temporality: metricdata.CumulativeTemporality}
+		h := metricdata.Histogram[float64]{Temporality: t}
 		for _, s := range samples {
-			d := metricdata.HistogramDataPoint[float64]{Attributes: s.attributes(), StartTime: p.began, Time: now, Sum: s.Sum.Seconds()}
+			d := metricdata.HistogramDataPoint[float64]{Attributes: s.attributes(), StartTime: from, Time: now, Sum: s.Sum.Seconds()}
 			var upTo []uint64
 			d.Bounds, upTo, d.Count = m.classic(s.Latency)
 			var before uint64
@@ -121,11 +164,11 @@ func (p *producer) data(m *Metric, samples []Sample, now time.Time) metricdata.A
 		}
 		return h
 	}
-	h := metricdata.ExponentialHistogram[float64]{Temporality: metricdata.CumulativeTemporality}
+	h := metricdata.ExponentialHistogram[float64]{Temporality: t}
 	for _, s := range samples {
 		first, counts := exponential(s.Latency)
 		h.DataPoints = append(h.DataPoints, metricdata.ExponentialHistogramDataPoint[float64]{
-			Attributes: s.attributes(), StartTime: p.began, Time: now, Count: uint64(s.Latency.Count()), Sum: s.Sum.Seconds(), Scale: scale,
+			Attributes: s.attributes(), StartTime: from, Time: now, Count: uint64(s.Latency.Count()), Sum: s.Sum.Seconds(), Scale: scale,
 			PositiveBucket: metricdata.ExponentialBucket{Offset: int32(first - 1), Counts: counts}, // numbered by their lower bounds
 		})
 	}

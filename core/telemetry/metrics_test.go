@@ -4,6 +4,7 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
@@ -209,6 +211,10 @@ func TestMetricsAreExported(t *testing.T) {
 	if len(h) != 2 || h[0].Count != 8 || len(h[0].BucketCounts) != len(h[0].ExplicitBounds)+1 || h[0].BucketCounts[0] != 2 || h[0].BucketCounts[len(h[0].BucketCounts)-1] != 2 {
 		t.Errorf("classic durations: %v", h)
 	}
+	t.Setenv("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta")
+	if r := run(); r["c.c"] != nil || r["d"] != nil || r["g"] == nil { // the same as the time before
+		t.Errorf("deltas: %v", r)
+	}
 	t.Setenv("OTEL_METRICS_EXPORTER", "none")
 	if e, err := OpenExport(t.Context(), Export{}, time.Now(), example, slog.Default()); e != nil || err != nil {
 		t.Errorf("with none: %v, %v", e, err)
@@ -244,3 +250,57 @@ type failing struct {
 }
 
 func (f *failing) Export(context.Context, *metricdata.ResourceMetrics) error { return f.err }
+
+// TestDeltas: a receiver that wants them gets what has come since the last time, of series that have anything new, and gauges as they are.
+func TestDeltas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		counter, gauge := &Metric{Name: "c", Kind: Counter, Labels: []attribute.Key{"a"}}, &Metric{Name: "g", Kind: Gauge}
+		durations := &Metric{Name: "d", Kind: Durations}
+		var now []Sample
+		began := time.Now()
+		p := &producer{collect: func() []Sample { return now }, temporality: metric.DeltaTemporalitySelector, from: began}
+		histogram := func(n int64) Histogram { return Histogram{{time.Second, n}, {2 * time.Second, 1}} }
+		at := began
+		for i, step := range []struct {
+			samples []Sample
+			want    string
+		}{
+			{[]Sample{{Metric: counter, Values: []string{"x"}, Value: 5}, {Metric: counter, Values: []string{"y"}}, {Metric: gauge, Value: 7}, {Metric: durations, Latency: histogram(2), Sum: 4 * time.Second}}, "c x 5, g 7, d 3 4"},
+			{[]Sample{{Metric: counter, Values: []string{"x"}, Value: 8}, {Metric: counter, Values: []string{"y"}, Value: 1}, {Metric: gauge, Value: 7}, {Metric: durations, Latency: histogram(3), Sum: 5 * time.Second}}, "c x 3, c y 1, g 7, d 1 1"},
+			{[]Sample{{Metric: counter, Values: []string{"x"}, Value: 8}, {Metric: gauge, Value: 6}, {Metric: durations, Latency: histogram(3), Sum: 5 * time.Second}}, "g 6"},
+			{[]Sample{{Metric: counter, Values: []string{"x"}, Value: 2}, {Metric: durations, Latency: histogram(0)[1:], Sum: time.Second}}, "c x 2, d 1 1"},
+		} {
+			time.Sleep(time.Minute)
+			now = step.samples
+			scopes, err := p.Produce(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			from := func(start, end time.Time, what metricdata.Temporality) {
+				if !start.Equal(at) || !end.Equal(time.Now()) || what != metricdata.DeltaTemporality {
+					t.Errorf("%d: from %s to %s, %s", i, start, end, what)
+				}
+			}
+			for _, m := range scopes[0].Metrics {
+				switch d := m.Data.(type) {
+				case metricdata.Sum[float64]:
+					for _, x := range d.DataPoints {
+						a, _ := x.Attributes.Value("a")
+						got = append(got, fmt.Sprintf("%s %s %v", m.Name, a.AsString(), x.Value))
+						from(x.StartTime, x.Time, d.Temporality)
+					}
+				case metricdata.Gauge[float64]:
+					got = append(got, fmt.Sprintf("%s %v", m.Name, d.DataPoints[0].Value))
+				case metricdata.ExponentialHistogram[float64]:
+					got = append(got, fmt.Sprintf("%s %d %v", m.Name, d.DataPoints[0].Count, d.DataPoints[0].Sum))
+					from(d.DataPoints[0].StartTime, d.DataPoints[0].Time, d.Temporality)
+				}
+			}
+			if all := strings.Join(got, ", "); all != step.want {
+				t.Errorf("%d: %s, not %s", i, all, step.want)
+			}
+			at = time.Now()
+		}
+	})
+}
