@@ -180,7 +180,7 @@ func (e *End) start(ctx context.Context, t *trip, flush bool) {
 		t.finish(nil, err)
 		return
 	}
-	t.key, t.version, t.noReply, t.deadline = req.Key, req.Version, noReply(req), deadline(req)
+	t.key, t.version, t.noReply, t.deadline = req.Key, req.Version, noReply(req), deadline(req, t.began)
 	turn := req.HasTurn() // t and req may be used again before send returns
 	l.send(&t.call, flush && (!turn || !req.More))
 	if turn {
@@ -200,22 +200,22 @@ func noReply(req *plugin.Request) bool {
 	return err == nil && p.Acks == 0
 }
 
-// deadline is when a broker that has not answered is taken for dead. Joins wait for other members.
-func deadline(req *plugin.Request) time.Time {
+// deadline is when a broker that has not answered what was queued at a time is taken for dead. Joins wait for other members.
+func deadline(req *plugin.Request, queued time.Time) time.Time {
 	switch req.Key {
 	case kmsg.JoinGroup, kmsg.SyncGroup:
 		return time.Time{}
 	case kmsg.Fetch:
 		if h := req.Body.Hot(); h != nil {
-			return time.Now().Add(time.Duration(h.MaxWaitMillis)*time.Millisecond + 15*time.Second)
+			return queued.Add(time.Duration(h.MaxWaitMillis)*time.Millisecond + 15*time.Second)
 		}
 		if f, err := req.Body.Fetch(); err == nil {
-			return time.Now().Add(time.Duration(f.MaxWaitMillis)*time.Millisecond + 15*time.Second)
+			return queued.Add(time.Duration(f.MaxWaitMillis)*time.Millisecond + 15*time.Second)
 		}
 	case kmsg.Produce:
-		return time.Now().Add(40 * time.Second)
+		return queued.Add(40 * time.Second)
 	}
-	return time.Now().Add(60 * time.Second)
+	return queued.Add(60 * time.Second)
 }
 
 // Handle sends req and waits for its answer.

@@ -377,7 +377,7 @@ func TestDeadlines(t *testing.T) {
 			{request(s, fetch), 15500 * time.Millisecond}, {edited, 15500 * time.Millisecond},
 			{produce(s, 0, -1), 40 * time.Second}, {request(s, newest(kmsg.Metadata)), 60 * time.Second},
 		} {
-			got := deadline(c.req)
+			got := deadline(c.req, time.Now())
 			if (c.want == 0) != got.IsZero() || c.want > 0 && time.Until(got) != c.want {
 				t.Errorf("%s: %s", kmsg.NameForKey(int16(c.req.Key)), time.Until(got))
 			}

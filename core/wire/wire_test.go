@@ -5,9 +5,11 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
@@ -110,6 +112,27 @@ func TestASlowReaderStopsTheWriter(t *testing.T) {
 	if err := w.Append(item{}); err == nil {
 		t.Error("a failed writer accepts more")
 	}
+}
+
+// TestAWriteHasItsTime, however many came before it on the connection.
+func TestAWriteHasItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		defer func() { _ = errors.Join(near.Close(), far.Close()) }()
+		w := NewWriter(near, &Buffers{}, 1<<20, time.Second)
+		for range 50 {
+			go func() { _, _ = io.ReadFull(far, make([]byte, 5)) }()
+			if err := errors.Join(w.Append(item{1}), w.Flush()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(110 * time.Millisecond)
+		}
+		began := time.Now()
+		err := errors.Join(w.Append(item{1}), w.Flush()) // nobody reads
+		if took := time.Since(began); !errors.Is(err, os.ErrDeadlineExceeded) || took > time.Second || took < 750*time.Millisecond {
+			t.Errorf("after %s: %v", took, err)
+		}
+	})
 }
 
 func TestAReaderHoldsNoBufferWhileItWaits(t *testing.T) {
