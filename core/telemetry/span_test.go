@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -257,5 +258,16 @@ func TestSpansHaveIDsOfTheirOwn(t *testing.T) {
 			t.Fatal(s.SpanContext())
 		}
 	}
-	var _ sdk.ReadOnlySpan = &span{}
+}
+
+// TestASpanHasAllMethods that exporters may call, also those of a later SDK.
+func TestASpanHasAllMethods(t *testing.T) {
+	tracer := tracing(t, Config{SampleRatio: 1})
+	ctx, _ := tracer.Request(t.Context(), kmsg.Fetch, time.Now(), &Trace{})
+	s := sdk.ReadOnlySpan(trace.SpanFromContext(ctx).(*span))
+	for m := range reflect.TypeFor[sdk.ReadOnlySpan]().Methods() {
+		if m.IsExported() {
+			reflect.ValueOf(s).MethodByName(m.Name).Call(nil) // panics if nothing but the interface has it
+		}
+	}
 }
