@@ -17,7 +17,8 @@ buckets (schema 2) beside the classic ones. With ` + "`" + `telemetry: metrics: 
 out over OTLP, cumulative or, if ` + "`" + `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE` + "`" + ` says so, as deltas, under names with dots
 and without the unit and ` + "`" + `_total` + "`" + ` (` + "`" + `sluice.request.duration` + "`" + `), with exponential
 histograms, or explicit ones if ` + "`" + `OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION` + "`" + ` asks for them. Go's runtime and the process
-are shown to Prometheus too, as ` + "`" + `go_*` + "`" + ` and ` + "`" + `process_*` + "`" + `.
+are shown to Prometheus too, as ` + "`" + `go_*` + "`" + ` and ` + "`" + `process_*` + "`" + `; over OTLP the
+runtime has the names of the semantic conventions, ` + "`" + `go.memory.used` + "`" + ` and the like.
 
 How many series there are is bounded: clients are no labels; APIs show once they were asked for, and error codes once they were
 answered; the others are bounded by the configuration. A classic histogram is 24 series, of the gateway's and interceptors' own times 14:

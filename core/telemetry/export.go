@@ -39,7 +39,7 @@ func (t *told) Export(ctx context.Context, m *metricdata.ResourceMetrics) error 
 // Exporter sends metrics over OTLP. A nil Exporter sends none.
 type Exporter struct{ provider *metric.MeterProvider }
 
-// OpenExport begins to send what collect gives; it does not wait for the receiver. Counters began at began. The
+// OpenExport begins to send what collect gives, and Go's runtime; it does not wait for the receiver. Counters began at began. The
 // OTEL_* variables of the SDK are respected for what Export does not say: endpoint, protocol, interval, time limit,
 // resource attributes, headers, certificates, delta temporality, and classic histograms in place of exponential ones. Without an
 // endpoint, the Exporter is nil.
@@ -55,8 +55,10 @@ func OpenExport(ctx context.Context, e Export, began time.Time, collect Collect,
 	if err != nil {
 		return nil, fmt.Errorf("telemetry.metrics: %w", err)
 	}
+	runtime := goMetrics()
+	all := func() []Sample { return append(collect(), goSamples(runtime)...) }
 	explicit := os.Getenv("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION") == "explicit_bucket_histogram"
-	o := []metric.PeriodicReaderOption{metric.WithProducer(&producer{collect: collect, classic: explicit, temporality: exporter.Temporality, began: began, from: began})}
+	o := []metric.PeriodicReaderOption{metric.WithProducer(&producer{collect: all, classic: explicit, temporality: exporter.Temporality, began: began, from: began})}
 	if e.Interval > 0 {
 		o = append(o, metric.WithInterval(e.Interval))
 	}
@@ -148,7 +150,7 @@ func (p *producer) data(m *Metric, samples []Sample, t metricdata.Temporality, f
 		if m.Kind == Gauge {
 			return metricdata.Gauge[float64]{DataPoints: points}
 		}
-		return metricdata.Sum[float64]{Temporality: t, IsMonotonic: true, DataPoints: points}
+		return metricdata.Sum[float64]{Temporality: t, IsMonotonic: m.Kind == Counter, DataPoints: points}
 	case p.classic:
 		h := metricdata.Histogram[float64]{Temporality: t}
 		for _, s := range samples {

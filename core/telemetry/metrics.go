@@ -14,6 +14,7 @@ type Kind string
 const (
 	Counter   Kind = "counter"   // only grows
 	Gauge     Kind = "gauge"     // what is now
+	UpDown    Kind = "updown"    // what is now, and may be added up
 	Durations Kind = "histogram" // a Latency
 )
 

@@ -202,6 +202,18 @@ func TestMetricsAreExported(t *testing.T) {
 	if g := all["g"].GetGauge(); g.GetDataPoints()[0].GetAsDouble() != -1 {
 		t.Errorf("gauge: %v", all["g"])
 	}
+	// Of Go's runtime, what a test can't hold still: that it is there, and how.
+	for name, points := range map[string]int{"go.memory.used": 2, "go.memory.limit": 0, "go.memory.allocated": 1, "go.memory.allocations": 1, "go.memory.gc.goal": 1, "go.goroutine.count": 1, "go.processor.limit": 1, "go.config.gogc": 1} {
+		got := all[name].GetSum()
+		if len(got.GetDataPoints()) != points || got.GetIsMonotonic() != strings.HasPrefix(name, "go.memory.alloc") {
+			t.Errorf("%s is %v", name, got)
+		}
+		for _, p := range got.GetDataPoints() {
+			if v := p.GetAsDouble(); v < 1 || v > 1e12 {
+				t.Errorf("%s is %v", name, v)
+			}
+		}
+	}
 	d := all["d"].GetExponentialHistogram().GetDataPoints()
 	if len(d) != 2 || d[0].Count != 8 || d[0].Scale != 2 || d[0].Positive.Offset != 4*finest-1 || d[0].Positive.BucketCounts[-39-4*finest] != 2 || d[1].Count != 0 {
 		t.Errorf("durations: %v", all["d"])

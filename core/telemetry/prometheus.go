@@ -40,7 +40,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 			switch m.Kind {
 			case Counter:
 				out <- prometheus.MustNewConstMetricWithCreatedTimestamp(desc, prometheus.CounterValue, s.Value, c.began, s.Values...)
-			case Gauge:
+			case Gauge, UpDown:
 				out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, s.Value, s.Values...)
 			default:
 				out <- &durations{desc, s}
