@@ -195,13 +195,17 @@ func (c *Console) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if status != http.StatusUnauthorized { // who is not known sees nothing of the gateway
 		l = c.layout(r, l.Title)
 	}
+	l.Content = c.failure(err)
+	c.write(w, status, l)
+}
+
+// failure is an error as a part of a page.
+func (c *Console) failure(err error) template.HTML {
 	var b bytes.Buffer
 	if terr := c.pages.ExecuteTemplate(&b, "error.html", err.Error()); terr != nil {
-		http.Error(w, terr.Error(), http.StatusInternalServerError)
-		return
+		return template.HTML(template.HTMLEscapeString(err.Error()))
 	}
-	l.Content = template.HTML(b.String())
-	c.write(w, status, l)
+	return template.HTML(b.String())
 }
 
 // stream sends the content of a page whenever it has changed.
@@ -211,6 +215,9 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, every time.Dura
 	out := http.NewResponseController(w)
 	tick := time.NewTicker(every)
 	defer tick.Stop()
+	// A carriage return, as clients may have in their ids, ends a line of a stream as well: what follows would be another
+	// field of the event, or its end.
+	lines := strings.NewReplacer("\r\n", "\ndata: ", "\n", "\ndata: ", "\r", "\ndata: ")
 	last := ""
 	for {
 		if _, err := c.access.Reader(r); err != nil {
@@ -218,11 +225,11 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, every time.Dura
 		}
 		_, content, err := c.render(r, memo, p)
 		if err != nil {
-			content = template.HTMLEscapeString(err.Error())
+			content = string(c.failure(err))
 		}
 		if content != last {
 			last = content
-			if _, err := fmt.Fprintf(w, "event: page\ndata: %s\n\n", strings.ReplaceAll(content, "\n", "\ndata: ")); err != nil || out.Flush() != nil {
+			if _, err := fmt.Fprintf(w, "event: page\ndata: %s\n\n", lines.Replace(content)); err != nil || out.Flush() != nil {
 				return
 			}
 		}
