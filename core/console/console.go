@@ -10,6 +10,7 @@ import (
 	"html/template"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -121,9 +122,9 @@ type section struct {
 func (c *Console) layout(r *http.Request, title string) layout {
 	u, _ := c.access.Reader(r)
 	l := layout{Title: title, Path: r.URL.RequestURI(), Status: c.g.Status(), User: u.Name, Reader: !u.Edits()}
+	here := r.URL.EscapedPath()
 	add := func(name, path string) {
-		here := r.URL.Path == path || path != Prefix && strings.HasPrefix(r.URL.Path, path)
-		l.Sections = append(l.Sections, section{name, path, here})
+		l.Sections = append(l.Sections, section{name, path, here == path || strings.HasPrefix(here, path+"/")})
 	}
 	add("Overview", Prefix)
 	for _, kind := range []string{"topics", "groups"} {
@@ -132,7 +133,7 @@ func (c *Console) layout(r *http.Request, title string) layout {
 			if len(l.Status.VirtualClusters) > 1 {
 				name += " of " + v.Name
 			}
-			add(name, Prefix+kind+"/"+v.Name)
+			add(name, Prefix+kind+"/"+url.PathEscape(v.Name))
 		}
 	}
 	add("Moves", Prefix+"moves")
