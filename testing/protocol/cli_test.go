@@ -238,6 +238,17 @@ func TestTheDoctorFindsWhatIsWrong(t *testing.T) {
 	}
 	found = examine(h.gw.File, 1)
 	expect(found, "cluster dr, reachable", doctor.Fail, "no broker answers")
+	if says := found["cluster dr, reachable"].Message; strings.Contains(says, "sent=") {
+		t.Errorf("it speaks of the gateway's inside: %s", says)
+	}
+	text = h.file()
+	for _, addr := range h.dr.Bootstrap() {
+		text = strings.ReplaceAll(text, addr, "127.0.0.1:1")
+	}
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	expect(examine(file, 1), "cluster dr, reachable", doctor.Fail, "none of its bootstrap addresses can be connected to")
 	if out, code := gateway("doctor", h.gw.File); code != 1 || !strings.Contains(out, "fix: ") || !strings.Contains(out, "to fix\n") {
 		t.Errorf("as text: %d\n%s", code, out)
 	}
