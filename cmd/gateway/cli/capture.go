@@ -92,7 +92,7 @@ func (c *capturing) recordsOf(cmd *cobra.Command) error {
 	}
 	snap, err := config.Load(c.file)
 	if err != nil {
-		return err
+		return located(c.file, err)
 	}
 	from := snap.Clusters[0].Name
 	if c.cluster != "" {
