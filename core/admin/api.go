@@ -210,7 +210,7 @@ func body[T any](w http.ResponseWriter, r *http.Request, like string) (m T, err 
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&m); err != nil {
-		return m, &Error{400, "body: " + err.Error() + "; send " + like}
+		return m, &Error{400, "body: " + NotRead(err) + "; send " + like}
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return m, &Error{400, "something follows the object"}

@@ -10,6 +10,7 @@ import (
 	"html/template"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -121,9 +122,9 @@ type section struct {
 func (c *Console) layout(r *http.Request, title string) layout {
 	u, _ := c.access.Reader(r)
 	l := layout{Title: title, Path: r.URL.RequestURI(), Status: c.g.Status(), User: u.Name, Reader: !u.Edits()}
+	here := r.URL.EscapedPath()
 	add := func(name, path string) {
-		here := r.URL.Path == path || path != Prefix && strings.HasPrefix(r.URL.Path, path)
-		l.Sections = append(l.Sections, section{name, path, here})
+		l.Sections = append(l.Sections, section{name, path, here == path || strings.HasPrefix(here, path+"/")})
 	}
 	add("Overview", Prefix)
 	for _, kind := range []string{"topics", "groups"} {
@@ -132,7 +133,7 @@ func (c *Console) layout(r *http.Request, title string) layout {
 			if len(l.Status.VirtualClusters) > 1 {
 				name += " of " + v.Name
 			}
-			add(name, Prefix+kind+"/"+v.Name)
+			add(name, Prefix+kind+"/"+url.PathEscape(v.Name))
 		}
 	}
 	add("Moves", Prefix+"moves")
@@ -195,13 +196,17 @@ func (c *Console) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if status != http.StatusUnauthorized { // who is not known sees nothing of the gateway
 		l = c.layout(r, l.Title)
 	}
+	l.Content = c.failure(err)
+	c.write(w, status, l)
+}
+
+// failure is an error as a part of a page.
+func (c *Console) failure(err error) template.HTML {
 	var b bytes.Buffer
 	if terr := c.pages.ExecuteTemplate(&b, "error.html", err.Error()); terr != nil {
-		http.Error(w, terr.Error(), http.StatusInternalServerError)
-		return
+		return template.HTML(template.HTMLEscapeString(err.Error()))
 	}
-	l.Content = template.HTML(b.String())
-	c.write(w, status, l)
+	return template.HTML(b.String())
 }
 
 // stream sends the content of a page whenever it has changed.
@@ -211,6 +216,9 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, every time.Dura
 	out := http.NewResponseController(w)
 	tick := time.NewTicker(every)
 	defer tick.Stop()
+	// A carriage return, as clients may have in their ids, ends a line of a stream as well: what follows would be another
+	// field of the event, or its end.
+	lines := strings.NewReplacer("\r\n", "\ndata: ", "\n", "\ndata: ", "\r", "\ndata: ")
 	last := ""
 	for {
 		if _, err := c.access.Reader(r); err != nil {
@@ -218,11 +226,11 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, every time.Dura
 		}
 		_, content, err := c.render(r, memo, p)
 		if err != nil {
-			content = template.HTMLEscapeString(err.Error())
+			content = string(c.failure(err))
 		}
 		if content != last {
 			last = content
-			if _, err := fmt.Fprintf(w, "event: page\ndata: %s\n\n", strings.ReplaceAll(content, "\n", "\ndata: ")); err != nil || out.Flush() != nil {
+			if _, err := fmt.Fprintf(w, "event: page\ndata: %s\n\n", lines.Replace(content)); err != nil || out.Flush() != nil {
 				return
 			}
 		}

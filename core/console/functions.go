@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -23,7 +25,9 @@ var functions = template.FuncMap{
 		b, err := json.Marshal(v)
 		return string(b), err
 	},
-	"known": func(n int64) bool { return n != admin.Unknown },
+	"segment": url.PathEscape, // of a path
+	"has":     func(list []string, s string) bool { return slices.Contains(list, s) },
+	"known":   func(n int64) bool { return n != admin.Unknown },
 	"count": func(n int, what string) string {
 		if n == 1 {
 			return "1 " + what

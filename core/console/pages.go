@@ -156,12 +156,16 @@ func (c *Console) plan(r *http.Request, _ *memo) (view, error) {
 	return view{"Plan", "plan.html", data}, err
 }
 
-// confirmation is what is to be typed before a move starts: the topic, or the cluster that is left.
+// confirmation is what is to be typed before a move starts: the topic, or the cluster that is left, or of several topics
+// the new home.
 func confirmation(m admin.Move) string {
-	if len(m.Topics) == 1 {
+	switch {
+	case m.From != "":
+		return m.From
+	case len(m.Topics) == 1:
 		return m.Topics[0]
 	}
-	return m.From
+	return m.To
 }
 
 func (c *Console) start(w http.ResponseWriter, r *http.Request) {
@@ -175,8 +179,12 @@ func (c *Console) start(w http.ResponseWriter, r *http.Request) {
 		VirtualCluster: f.Get("vc"), Topics: f["topic"], From: f.Get("from"), To: f.Get("to"),
 		Unplanned: f.Has("unplanned"), Atomic: f.Has("atomic"),
 	}
-	if want := confirmation(m); want == "" || f.Get("confirm") != want || f.Get("revision") == "" {
-		c.fail(w, r, &admin.Error{Status: 400, Message: "nothing was moved: what was typed is not " + want})
+	switch want := confirmation(m); {
+	case want == "" || f.Get("revision") == "":
+		c.fail(w, r, &admin.Error{Status: 400, Message: "nothing was moved: this is not the form of a plan; make one from the page of a topic or of the overview"})
+		return
+	case f.Get("confirm") != want:
+		c.fail(w, r, &admin.Error{Status: 400, Message: "nothing was moved: what was typed is not " + want + "; go back and type it as it stands there"})
 		return
 	}
 	if _, err := c.g.Start(r.Context(), f.Get("revision"), m); err != nil {

@@ -4,6 +4,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -94,8 +95,9 @@ func (d *doctor) say(l Level, subject, check, fix, format string, args ...any) {
 // cluster looks at one cluster from its bootstrap addresses to its rights.
 func (d *doctor) cluster(ctx context.Context, c *upstream.Cluster) {
 	subject := "cluster " + c.Name()
+	met := false
 	for _, addr := range c.Config().Bootstrap {
-		d.reach(ctx, subject, "bootstrap", addr, "correct `clusters: "+c.Name()+": bootstrap:`, or open the way there")
+		met = d.reach(ctx, subject, "bootstrap", addr, "correct `clusters: "+c.Name()+": bootstrap:`, or open the way there") || met
 	}
 	ctx, cancel := context.WithTimeout(ctx, 4*answerLimit)
 	defer cancel()
@@ -103,7 +105,15 @@ func (d *doctor) cluster(ctx context.Context, c *upstream.Cluster) {
 	defer stop()
 	topo, err := c.Refresh(ask)
 	if err != nil {
-		d.say(Fail, subject, "reachable", "is it a Kafka listener without TLS and SASL? is the cluster up?", "no broker answers: %v", err)
+		if met {
+			var broken *upstream.BrokenError
+			if errors.As(err, &broken) {
+				err = broken.Cause
+			}
+			d.say(Fail, subject, "reachable", "make sure that it is a Kafka listener without TLS and SASL, and that the broker is not frozen", "no broker answers: %v", err)
+		} else {
+			d.say(Fail, subject, "reachable", "start the cluster, or correct what stands above", "none of its bootstrap addresses can be connected to")
+		}
 		return
 	}
 	d.clusters[c.Name()] = c
@@ -121,26 +131,27 @@ func (d *doctor) cluster(ctx context.Context, c *upstream.Cluster) {
 	d.clock(ctx, subject, c)
 }
 
-// reach resolves and dials an address.
-func (d *doctor) reach(ctx context.Context, subject, check, addr, fix string) {
+// reach resolves and dials an address, and says whether that worked.
+func (d *doctor) reach(ctx context.Context, subject, check, addr, fix string) bool {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		d.say(Fail, subject, check, fix, "%s: %v", addr, err)
-		return
+		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialLimit)
 	defer cancel()
 	if _, err := net.DefaultResolver.LookupHost(ctx, host); err != nil {
 		d.say(Fail, subject, check, "make the name "+host+" known to this machine's DNS or /etc/hosts, or use another", "%s: the name does not resolve: %v", addr, err)
-		return
+		return false
 	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		d.say(Fail, subject, check, fix, "%s can't be connected to: %v", addr, err)
-		return
+		return false
 	}
 	_ = conn.Close()
 	d.say(OK, subject, check, "", "%s", addr)
+	return true
 }
 
 // listen looks at the addresses that clients are told.

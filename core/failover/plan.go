@@ -3,6 +3,8 @@ package failover
 import (
 	"context"
 	"fmt"
+
+	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
 // Plan is what a move would do now: the ends on both sides and what blocks it.
@@ -46,6 +48,8 @@ func (r *Runner) Plan(ctx context.Context, env Env, topic, to string) Plan {
 	var c *checked
 	var err error
 	switch {
+	case !target.Reachable(): // it would be asked, and waited for, in vain
+		err = fmt.Errorf("%s: %w", to, plugin.ErrUnreachable)
 	case p.Planned:
 		c, err = k.check(ctx)
 	case k.policy() == "never":
@@ -62,8 +66,10 @@ func (r *Runner) Plan(ctx context.Context, env Env, topic, to string) Plan {
 			ends[0], _ = s.offsets(ctx, -1)
 		}
 	}
-	if s, serr := newSide(target, t.Physical(to)); serr == nil {
-		ends[1], _ = s.offsets(ctx, -1)
+	if target.Reachable() {
+		if s, serr := newSide(target, t.Physical(to)); serr == nil {
+			ends[1], _ = s.offsets(ctx, -1)
+		}
 	}
 	for i := range t.Partitions {
 		pp := PlanPartition{Partition: int32(i), FromEnd: -1, ToEnd: -1, Lag: -1}

@@ -116,6 +116,34 @@ func TestAPlanShowsEndsAndLag(t *testing.T) {
 	})
 }
 
+// TestAPlanAsksNobodyWhoDoesNotAnswer: whoever looks would wait for it.
+func TestAPlanAsksNobodyWhoDoesNotAnswer(t *testing.T) {
+	for name, down := range map[string]func(w *world) []*fake{
+		"the new home": func(w *world) []*fake { return []*fake{w.dr} },
+		"both":         func(w *world) []*fake { return []*fake{w.prod, w.dr} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, "orders")
+				pass(time.Minute) // what runs beside it has noticed
+				for _, c := range down(w) {
+					c.set(func() { c.down, c.asked = true, map[kmsg.Key]int{} })
+				}
+				if got := w.runner.Plan(t.Context(), w.env, "orders", "dr"); got.Blocked != "dr: cluster unreachable" || len(got.Partitions) != 1 || got.Partitions[0].ToEnd != -1 {
+					t.Errorf("%+v", got)
+				}
+				for _, c := range down(w) {
+					c.set(func() {
+						if len(c.asked) > 0 {
+							t.Errorf("%s was asked %v", c.name, c.asked)
+						}
+					})
+				}
+			})
+		})
+	}
+}
+
 // reader is a session that fetches.
 func (w *world) reader(topic string, offset int64) {
 	w.env.Gates.Readers.Note(plugin.NewSession(w.t.Context(), 1, nil, nil), topic, 0, offset, time.Now())

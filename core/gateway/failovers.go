@@ -12,7 +12,7 @@ import (
 // asked decodes what POST /failover/plan and run are asked for.
 func (a *httpAPI) asked(w http.ResponseWriter, r *http.Request) (m admin.Move, ok bool) {
 	if err := json.NewDecoder(io.LimitReader(r.Body, 1<<20)).Decode(&m); err != nil {
-		fail(w, 400, fmt.Sprintf(`body: %v; send {"from": "prod", "to": "dr"} or {"topics": [...], "to": "dr"}`, err))
+		fail(w, 400, fmt.Sprintf(`body: %s; send {"from": "prod", "to": "dr"} or {"topics": [...], "to": "dr"}`, admin.NotRead(err)))
 		return m, false
 	}
 	return m, true

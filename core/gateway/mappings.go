@@ -118,7 +118,7 @@ func (a *httpAPI) setMapping(w http.ResponseWriter, r *http.Request) {
 		err = json.Unmarshal(body, &m)
 	}
 	if err != nil {
-		fail(w, 400, fmt.Sprintf(`body is not a mapping: %v; send {"clusterId": "dr", "topicName": %q}`, err, topic))
+		fail(w, 400, fmt.Sprintf(`body is not a mapping: %s; send {"clusterId": "dr", "topicName": %q}`, admin.NotRead(err), topic))
 		return
 	}
 	if m.IsConcentrated || m.IsCompacted {

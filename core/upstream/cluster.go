@@ -46,6 +46,7 @@ type Cluster struct {
 
 	topology  atomic.Pointer[plugin.Topology]
 	reachable atomic.Bool
+	checked   atomic.Bool       // reachable says what was found
 	latency   telemetry.Latency // of sessions' requests, from queueing to the answer
 	healthy   atomic.Int64      // unix nanoseconds of the last answer
 	settled   atomic.Bool

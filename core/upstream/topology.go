@@ -88,16 +88,20 @@ func (c *Cluster) watch(ctx context.Context) {
 
 // check asks the brokers for their list. It finds out what lives; links to nodes that the cluster no
 // longer lists are broken, so that what waits on them finds the new leader.
-func (c *Cluster) check(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+func (c *Cluster) check(watched context.Context) {
+	ctx, cancel := context.WithTimeout(watched, healthTimeout)
 	defer cancel()
+	var err error
 	if c.Topology().Versions == nil {
-		if err := c.learnVersions(ctx); err != nil {
-			c.setReachable(false, err)
-			return
-		}
+		err = c.learnVersions(ctx)
 	}
-	live, err := c.liveNodes(ctx)
+	var live []int32
+	if err == nil {
+		live, err = c.liveNodes(ctx)
+	}
+	if watched.Err() != nil {
+		return // this end has closed, which says nothing of the other
+	}
 	if err != nil {
 		c.setReachable(false, err)
 		return
@@ -120,11 +124,12 @@ func (c *Cluster) check(ctx context.Context) {
 	}
 }
 
+// setReachable notes what was found, and logs what is new: also that a cluster does not answer from the start.
 func (c *Cluster) setReachable(ok bool, err error) {
 	if ok {
 		c.healthy.Store(time.Now().UnixNano())
 	}
-	if c.reachable.Swap(ok) == ok {
+	if first := !c.checked.Swap(true); c.reachable.Swap(ok) == ok && (ok || !first) {
 		return
 	}
 	if ok {

@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/sluice-gateway/sluice/core/admin"
@@ -251,6 +253,39 @@ func TestWhatOperatorsSee(t *testing.T) {
 		}
 		if n != a.Requests && a.API == "Produce" || a.API == "Produce" && a.Requests != 15 {
 			t.Errorf("%+v", a)
+		}
+	}
+}
+
+// TestAPlanOfManyTopics has them all, each with its own answer, in order.
+func TestAPlanOfManyTopics(t *testing.T) {
+	var topics []string
+	for i := range 40 {
+		topics = append(topics, fmt.Sprintf("topic-%02d", i))
+	}
+	h := build(t, topics...)
+	if _, err := kadm.NewClient(h.client(h.gw.Bootstrap)).ListTopics(h.ctx); err != nil {
+		t.Fatal(err)
+	}
+	p := h.client(h.gw.Bootstrap)
+	for _, i := range []int{7, 39} {
+		h.produce(p, topics[i], "x", i)
+	}
+	var plans []failover.Plan
+	if code, _ := h.v1("POST", "/moves/plan", `{"from": "prod", "to": "dr"}`, &plans); code != 200 || len(plans) != len(topics) {
+		t.Fatalf("%d, %d plans", code, len(plans))
+	}
+	for i, p := range plans {
+		records := int64(0)
+		for _, x := range p.Partitions {
+			records += x.FromEnd
+		}
+		want := int64(0)
+		if i == 7 || i == 39 {
+			want = int64(i)
+		}
+		if p.Topic != topics[i] || records != want || (p.Blocked != "") != (want > 0) {
+			t.Errorf("plan %d of %s: %d records, blocked %q", i, p.Topic, records, p.Blocked)
 		}
 	}
 }

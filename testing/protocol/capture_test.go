@@ -114,3 +114,41 @@ func TestCapture(t *testing.T) {
 		t.Errorf("%v %s", err, b)
 	}
 }
+
+// TestCaptureSaysWhatIsWrong: which flags go together, and that there was nothing to capture; no file is left then.
+func TestCaptureSaysWhatIsWrong(t *testing.T) {
+	h := build(t, "orders")
+	gateway := commandLine(t)
+	file := filepath.Join(t.TempDir(), "capture.yaml")
+	const either = "gateway: give either --topic TOPIC, "
+	for args, want := range map[string]struct {
+		code int
+		says string
+	}{
+		"":                                       {2, either},
+		"--topic orders --live " + tenant:        {2, either},
+		"--count 3":                              {2, either},
+		"--live " + tenant + " --records 3":      {2, "--records does not go with --live; see gateway capture --help"},
+		"--live " + tenant + " --cluster dr":     {2, "--cluster does not go with --live"},
+		"--topic orders --api Produce":           {2, "--api does not go with --topic"},
+		"--topic orders --for 3s":                {2, "--for does not go with --topic"},
+		"--topic=":                               {2, "--topic is empty"},
+		"--live=":                                {2, "--live is empty"},
+		"--topic orders --records 0":             {2, "--records must be above 0"},
+		"--topic orders --cluster nowhere":       {2, `no cluster "nowhere"`},
+		"--topic orders":                         {1, "orders on prod has no records, so there is nothing to capture"},
+		"--topic nobodys":                        {1, "topic nobodys: UNKNOWN_TOPIC_OR_PARTITION"},
+		"--live " + tenant + " --api Frobnicate": {1, "no Kafka API Frobnicate"},
+	} {
+		if out, code := gateway(append([]string{"capture", "-c", h.gw.File, "-o", file}, strings.Fields(args)...)...); code != want.code || !strings.Contains(out, want.says) {
+			t.Errorf("%s: %d, want %d and %q:\n%s", args, code, want.code, want.says, out)
+		}
+	}
+	_ = h.dr.Close()
+	if out, code := gateway("capture", "-c", h.gw.File, "-o", file, "--topic", "orders", "--cluster", "dr"); code != 1 || !strings.Contains(out, "the cluster does not answer") {
+		t.Errorf("a cluster that is down: %d\n%s", code, out)
+	}
+	if _, err := os.Stat(file); !os.IsNotExist(err) {
+		t.Errorf("a file is there: %v", err)
+	}
+}

@@ -111,6 +111,9 @@ func TestCommandsForPeople(t *testing.T) {
 	if out, code := gateway("failover", "plan", "-c", h.gw.File, "--to", "prod", "other"); code != 1 || !strings.Contains(out, "lives there already") {
 		t.Errorf("a blocked plan: %d\n%s", code, out)
 	}
+	if out, code := gateway("failover", "plan", "-c", h.gw.File, "--from", "dr", "--to", "prod"); code != 0 || out != "no topic that is known lives on dr\n" {
+		t.Errorf("a plan of nothing: %d\n%s", code, out)
+	}
 	out, code = gateway("failover", "run", "-c", h.gw.File, "--to", "main", "other", "orders", "--output", "json")
 	if moves := decoded[[]failover.Report](t, out); code != 0 || len(moves) != 2 || moves[0].Phase != failover.Done || moves[1].Phase != failover.Done {
 		t.Errorf("run: %d %s", code, out)
@@ -150,6 +153,18 @@ func TestCommandsWithoutAGateway(t *testing.T) {
 	}
 	if out, _ := gateway("__complete", "routes", "--output", ""); !strings.Contains(out, "json\n") {
 		t.Errorf("what --output may be is not completed: %s", out)
+	}
+	for args, says := range map[string]string{
+		"run": "-c FILE", "top": "-c FILE", "failover plan --to dr orders": "-c FILE", "capture --topic orders": "-c FILE",
+		"failover plan": "--from CLUSTER", "failover run --to dr": "--from CLUSTER", "failover plan orders": "--to CLUSTER", "failover run --from prod": "--to CLUSTER",
+	} {
+		want := 2
+		if says == "-c FILE" {
+			want = 1
+		}
+		if out, code := gateway(strings.Fields(args)...); code != want || !strings.Contains(out, says) {
+			t.Errorf("%s: %d, it does not say %s:\n%s", args, code, says, out)
+		}
 	}
 	man := filepath.Join(t.TempDir(), "man")
 	if out, code := gateway("man", man); code != 0 {
@@ -238,6 +253,17 @@ func TestTheDoctorFindsWhatIsWrong(t *testing.T) {
 	}
 	found = examine(h.gw.File, 1)
 	expect(found, "cluster dr, reachable", doctor.Fail, "no broker answers")
+	if says := found["cluster dr, reachable"].Message; strings.Contains(says, "sent=") {
+		t.Errorf("it speaks of the gateway's inside: %s", says)
+	}
+	text = h.file()
+	for _, addr := range h.dr.Bootstrap() {
+		text = strings.ReplaceAll(text, addr, "127.0.0.1:1")
+	}
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	expect(examine(file, 1), "cluster dr, reachable", doctor.Fail, "none of its bootstrap addresses can be connected to")
 	if out, code := gateway("doctor", h.gw.File); code != 1 || !strings.Contains(out, "fix: ") || !strings.Contains(out, "to fix\n") {
 		t.Errorf("as text: %d\n%s", code, out)
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -31,7 +32,7 @@ type capturing struct {
 func captureCommand() *cobra.Command {
 	var c capturing
 	cmd := &cobra.Command{
-		Use: "capture -c FILE (--topic TOPIC | --live VIRTUAL_CLUSTER) -o CAPTURE.yaml", Short: "Copy records or requests into a file, for gateway plugin replay",
+		Use: "capture -c FILE (--topic TOPIC | --live VIRTUAL_CLUSTER)", Short: "Copy records or requests into a file, for gateway plugin replay",
 		Long: `Copy the newest records of a topic on a cluster, or with --live what clients send through the running gateway from now on, and their
 answers, into a file that gateway plugin replay shows to two versions of a plugin. The file holds what clients have sent: keep it as you
 keep that.`,
@@ -39,7 +40,11 @@ keep that.`,
   gateway capture -c sluice.yaml --live main --api CreateTopics --api Produce --count 500`,
 		Args: exactArgs(0, "no arguments but flags"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if c.live != "" {
+			requests, err := c.kind(cmd)
+			if err != nil {
+				return err
+			}
+			if requests {
 				return c.requests(cmd)
 			}
 			return c.recordsOf(cmd)
@@ -49,27 +54,45 @@ keep that.`,
 	f.StringVarP(&c.file, "config", "c", "sluice.yaml", "the YAML file that names the cluster, or of the running gateway")
 	f.StringVarP(&c.out, "out", "o", "capture.yaml", "the file")
 	f.StringVar(&c.topic, "topic", "", "the topic's name on the cluster")
-	f.StringVar(&c.cluster, "cluster", "", "the cluster; default: the first")
-	f.IntVar(&c.records, "records", 1000, "how many records, per partition the newest ones")
-	f.BoolVar(&c.fetch, "fetch", false, "show them to plugins as a consumer gets them, not as a producer sends them")
+	f.StringVar(&c.cluster, "cluster", "", "with --topic: the cluster; default: the first")
+	f.IntVar(&c.records, "records", 1000, "with --topic: how many records, per partition the newest ones")
+	f.BoolVar(&c.fetch, "fetch", false, "with --topic: show them to plugins as a consumer gets them, not as a producer sends them")
 	f.StringVar(&c.live, "live", "", "the virtual cluster whose requests are captured")
-	f.StringArrayVar(&c.apis, "api", nil, "an API by Kafka's name; may be given several times; default: all")
-	f.IntVar(&c.count, "count", 100, "how many requests")
-	f.DurationVar(&c.after, "for", 10*time.Second, "for how long, if there are not that many")
-	cmd.MarkFlagsOneRequired("topic", "live")
-	for _, name := range []string{"topic", "cluster", "records", "fetch"} {
-		for _, other := range []string{"live", "api", "count", "for"} {
-			cmd.MarkFlagsMutuallyExclusive(name, other)
+	f.StringArrayVar(&c.apis, "api", nil, "with --live: an API by Kafka's name; may be given several times; default: all")
+	f.IntVar(&c.count, "count", 100, "with --live: how many requests")
+	f.DurationVar(&c.after, "for", 10*time.Second, "with --live: for how long, if there are not that many")
+	return cmd
+}
+
+// kind says whether requests are to be captured, or refuses flags that don't belong together.
+func (c *capturing) kind(cmd *cobra.Command) (requests bool, err error) {
+	requests = cmd.Flags().Changed("live")
+	given, others := "--topic", []string{"api", "count", "for"}
+	switch {
+	case requests == cmd.Flags().Changed("topic"):
+		return false, &usageError{errors.New("give either --topic TOPIC, to copy records of a topic, or --live VIRTUAL_CLUSTER, to copy what clients send from now on")}
+	case requests:
+		given, others = "--live", []string{"cluster", "records", "fetch"}
+	}
+	if given == "--topic" && c.topic == "" || requests && c.live == "" {
+		return false, &usageError{fmt.Errorf("%s is empty", given)}
+	}
+	for _, name := range others {
+		if cmd.Flags().Changed(name) {
+			return false, &usageError{fmt.Errorf("--%s does not go with %s; see gateway capture --help", name, given)}
 		}
 	}
-	return cmd
+	return requests, nil
 }
 
 // recordsOf copies records of a topic on a cluster.
 func (c *capturing) recordsOf(cmd *cobra.Command) error {
+	if c.records < 1 {
+		return &usageError{errors.New("--records must be above 0")}
+	}
 	snap, err := config.Load(c.file)
 	if err != nil {
-		return err
+		return located(c.file, err)
 	}
 	from := snap.Clusters[0].Name
 	if c.cluster != "" {
@@ -92,6 +115,9 @@ func (c *capturing) recordsOf(cmd *cobra.Command) error {
 	n := 0
 	for _, k := range cases.Cases {
 		n += len(k.Records)
+	}
+	if n == 0 {
+		return fmt.Errorf("%s on %s has no records, so there is nothing to capture", c.topic, k.Name)
 	}
 	if err := cases.Save(c.out); err != nil {
 		return err

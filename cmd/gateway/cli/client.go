@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 
 	"github.com/spf13/cobra"
@@ -25,10 +27,19 @@ func fileFlag(cmd *cobra.Command, file *string) {
 	cmd.Flags().StringVarP(file, "config", "c", "sluice.yaml", "the YAML file of the running gateway; its admin API is asked")
 }
 
+// located is err, and how to name another file if this is not there: the name of -c may have been nobody's choice.
+func located(file string, err error) error {
+	var at *fs.PathError
+	if errors.As(err, &at) && at.Path == file && errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w; name the gateway's file with -c FILE", err)
+	}
+	return err
+}
+
 func newClient(file string) (*client, error) {
 	snap, err := config.Load(file)
 	if err != nil {
-		return nil, err
+		return nil, located(file, err)
 	}
 	if snap.Admin.Listen == "" {
 		return nil, fmt.Errorf("%s has no `admin: listen:`, by which the running gateway could be asked", file)

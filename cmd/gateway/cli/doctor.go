@@ -39,7 +39,7 @@ gateway need not run. The exit code is 1 if something does not work.`,
 				if wantsJSON(cmd) {
 					return
 				}
-				fmt.Fprintf(cmd.OutOrStdout(), "%-4s  %s, %s: %s\n", f.Level, f.Subject, f.Check, f.Message)
+				fmt.Fprintf(cmd.OutOrStdout(), "%-4s  %s, %s: %s\n", f.Level, f.Subject, f.Check, plain(f.Message))
 				if f.Fix != "" {
 					fmt.Fprintf(cmd.OutOrStdout(), "      fix: %s\n", f.Fix)
 				}

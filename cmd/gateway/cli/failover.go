@@ -37,7 +37,6 @@ func (f *failoverFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.virtual, "virtual-cluster", "", "the virtual cluster, if there are several")
 	cmd.Flags().StringVar(&f.from, "from", "", "move every topic that lives on this cluster")
 	cmd.Flags().StringVar(&f.to, "to", "", "the new home")
-	_ = cmd.MarkFlagRequired("to")
 }
 
 func failoverPlan() *cobra.Command {
@@ -51,7 +50,13 @@ func failoverPlan() *cobra.Command {
 				return err
 			}
 			blocked := slices.ContainsFunc(plans, func(p failover.Plan) bool { return p.Blocked != "" })
-			if err := show(cmd, plans, func(w io.Writer) { writePlans(w, plans) }); err != nil {
+			if err := show(cmd, plans, func(w io.Writer) {
+				if len(plans) == 0 {
+					fmt.Fprintf(w, "no topic that is known lives on %s\n", f.from)
+					return
+				}
+				writePlans(w, plans)
+			}); err != nil {
 				return err
 			}
 			if blocked {
@@ -233,7 +238,10 @@ func count(n int, what string) string {
 
 func (f *failoverFlags) post(cmd *cobra.Command, path string, topics []string, out any) error {
 	if (f.from == "") == (len(topics) == 0) {
-		return &usageError{errors.New("name either topics or --from")}
+		return &usageError{errors.New("name either the topics that are to move, or with --from CLUSTER the one whose topics are")}
+	}
+	if f.to == "" {
+		return &usageError{errors.New("name the new home with --to CLUSTER")}
 	}
 	c, err := newClient(f.file)
 	if err != nil {

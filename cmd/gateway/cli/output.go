@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -57,4 +59,26 @@ func encode(cmd *cobra.Command, v any) error {
 	e := json.NewEncoder(cmd.OutOrStdout())
 	e.SetIndent("", "  ")
 	return e.Encode(v)
+}
+
+// plain is what others called themselves or their things, for a terminal: without what would move its cursor, change its
+// title or break a table.
+func plain(s string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return s
+	}
+	q := strconv.Quote(s)
+	return q[1 : len(q)-1]
+}
+
+// widest is how much of a name a table shows.
+const widest = 48
+
+// cell is plain, and no wider than a column may be.
+func cell(s string) string {
+	r := []rune(plain(s))
+	if len(r) > widest {
+		r = append(r[:widest-1], '…')
+	}
+	return string(r)
 }

@@ -41,7 +41,7 @@ func devCommand(specs []plugin.Spec) *cobra.Command {
 			}
 			g, err := gateway.Start(cmd.Context(), gateway.Options{Path: file, Specs: workbench.Traced(specs, out)})
 			if err != nil {
-				return err
+				return located(file, err)
 			}
 			return errors.Join(g.Run(cmd.Context()), g.Close())
 		},

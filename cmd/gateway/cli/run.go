@@ -25,7 +25,7 @@ SIGHUP looks at the file at once; otherwise a change is noticed by itself.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			g, err := gateway.Start(cmd.Context(), gateway.Options{Path: file, Specs: specs})
 			if err != nil {
-				return err
+				return located(file, err)
 			}
 			// What libraries print belongs into the log, too.
 			slog.SetDefault(g.Log())

@@ -195,6 +195,9 @@ func (r rates) write(out io.Writer, s admin.Status, rows int) error {
 		fmt.Fprintf(w, "the file is wrong: %s\n", s.ConfigError)
 	}
 	in := func(vc, name string) string {
+		if name = cell(name); name == "" {
+			name = "-"
+		}
 		if len(s.VirtualClusters) > 1 {
 			return name + " of " + vc
 		}
@@ -210,7 +213,7 @@ func (r rates) write(out io.Writer, s admin.Status, rows int) error {
 	}
 	fmt.Fprintln(w, "\nCLIENT\tSOFTWARE\tADDRESS\tREQ/S\tREQUESTS\tCONNECTED FOR")
 	for _, c := range r.Clients[:min(rows, len(r.Clients))] {
-		fmt.Fprintf(w, "%s\t%s %s\t%s\t%.1f\t%d\t%s\n", in(c.VirtualCluster, c.ClientID), c.Software, c.SoftwareVersion, c.Address, c.RequestRate, c.Requests, time.Since(c.Since).Round(time.Second))
+		fmt.Fprintf(w, "%s\t%s %s\t%s\t%.1f\t%d\t%s\n", in(c.VirtualCluster, c.ClientID), cell(c.Software), cell(c.SoftwareVersion), c.Address, c.RequestRate, c.Requests, time.Since(c.Since).Round(time.Second))
 	}
 	return w.Flush()
 }

@@ -2,10 +2,13 @@ package workbench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // perCase is how many records of a capture are shown in one call.
@@ -19,6 +22,9 @@ func Capture(ctx context.Context, bootstrap []string, topic, kind string, n int,
 		return nil, err
 	}
 	defer client.Close()
+	if err := exists(ctx, client, topic); err != nil {
+		return nil, err
+	}
 	out := &Cases{}
 	for count := 0; count < n; {
 		wait, cancel := context.WithTimeout(ctx, quiet)
@@ -49,8 +55,34 @@ func Capture(ctx context.Context, bootstrap []string, topic, kind string, n int,
 	return out, nil
 }
 
-// quiet is how long a topic may have no more records.
-const quiet = 3 * time.Second
+// quiet is how long a topic may have no more records; reach is how long a cluster may take to answer at all.
+const (
+	quiet = 3 * time.Second
+	reach = 10 * time.Second
+)
+
+// exists refuses what a client would wait for in silence: a cluster that does not answer, a topic that is not there.
+func exists(ctx context.Context, client *kgo.Client, topic string) error {
+	within, cancel := context.WithTimeout(ctx, reach)
+	defer cancel()
+	req := kmsg.NewPtrMetadataRequest()
+	t := kmsg.NewMetadataRequestTopic()
+	t.Topic = kmsg.StringPtr(topic)
+	req.Topics = append(req.Topics, t)
+	resp, err := req.RequestWith(within, client)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return fmt.Errorf("the cluster does not answer: %w", err)
+	case len(resp.Topics) != 1:
+		return errors.New("the cluster does not say whether it has the topic")
+	}
+	if err := kerr.ErrorForCode(resp.Topics[0].ErrorCode); err != nil {
+		return fmt.Errorf("topic %s: %w", topic, err)
+	}
+	return nil
+}
 
 func captured(r *kgo.Record) Record {
 	out := Record{Topic: r.Topic, Partition: r.Partition, Timestamp: r.Timestamp.UnixMilli(), Key: text(r.Key), Value: text(r.Value)}
