@@ -129,3 +129,14 @@ func TestDeltasFollowTheHome(t *testing.T) {
 		t.Errorf("deltas %v", n.Deltas)
 	}
 }
+
+// TestAMoveKeepsWhatClientsKnow: a restart forgets watermarks, a move must not forget what the store says of them.
+func TestAMoveKeepsWhatClientsKnow(t *testing.T) {
+	tp := Topic{Home: "a"}
+	tp.Grow(1)
+	tp.Partitions[0].Shown, tp.Partitions[0].Ceiling = true, 2*CeilingBlock
+	n := tp.Partitions[0].Advance(Segment{Generation: 1, Start: 10, PhysicalStart: 10, Cluster: "b"}, 0, 10, 0)
+	if !n.Shown || n.Ceiling != 2*CeilingBlock {
+		t.Errorf("after a move: shown %t, ceiling %d", n.Shown, n.Ceiling)
+	}
+}
