@@ -109,7 +109,8 @@ func (p *Partition) Advance(next Segment, delta int64, end int64, lastEpoch int3
 	last.LastEpoch, last.End = lastEpoch, end
 	out.Segments = append(out.Segments, next)
 	for _, r := range p.Runs {
-		if r.Virtual < next.Start {
+		// A run that the copy has nothing of would lead beyond what is written there next.
+		if r.Virtual < next.Start && (r.Physical+delta < next.PhysicalStart || len(out.Runs) == 0) {
 			out.Runs = append(out.Runs, Run{Virtual: r.Virtual, Physical: r.Physical + delta})
 		}
 	}
