@@ -107,14 +107,15 @@ func (m *Memory) Judge(partition int32, id int64, b Remembered) (Verdict, int64)
 		pass = Compare
 	}
 	p := m.partitions[partition][id]
-	switch {
-	case p == nil:
+	if p == nil {
 		return pass, -1
-	case p.Acked:
-		return Pass, -1
 	}
+	// Also when the home knows the producer: of an earlier generation it has no batches.
 	if i := p.find(b); i >= 0 {
 		return Duplicate, p.Batches[i].Base
+	}
+	if p.Acked {
+		return Pass, -1
 	}
 	switch first := b.First == 0; {
 	case p.Sent != nil && b.Epoch == p.Sent.Epoch && b.First == p.Sent.First:

@@ -120,3 +120,15 @@ func TestMemoryKeepsTheOrderOfSequences(t *testing.T) {
 		}
 	}
 }
+
+// broke while the move held the second. The home would answer the first with 45.
+func TestABatchOfBeforeAMoveIsRecognisedLate(t *testing.T) {
+	var m Memory
+	m.Remember(0, 7, batch(0, 4, 100))
+	m.Turn()
+	m.Judge(0, 7, batch(5, 9, -1))
+	m.Remember(0, 7, batch(5, 9, 105))
+	if v, base := m.Judge(0, 7, batch(0, 4, -1)); v != Duplicate || base != 100 {
+		t.Errorf("judged %d, base %d", v, base)
+	}
+}
