@@ -33,8 +33,8 @@ type Producer struct {
 	// judges.
 	Sent  *Remembered `json:"-"`
 	Acked bool        `json:"-"`
-	// restored says that the gateway has restarted since: batches may have been acknowledged that
-	// are not remembered.
+	// restored says that nothing was heard of the producer since the gateway restarted: batches may have been
+	// acknowledged that are not remembered.
 	restored bool
 }
 
@@ -154,7 +154,8 @@ func (m *Memory) Failed(partition int32, id int64, b Remembered, known bool) {
 func (m *Memory) Remember(partition int32, id int64, b Remembered) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.remember(partition, id, b).Acked = true
+	p := m.remember(partition, id, b)
+	p.Acked, p.restored = true, false
 }
 
 func (m *Memory) remember(partition int32, id int64, b Remembered) *Producer {
@@ -197,7 +198,7 @@ func (m *Memory) Complete(partition int32, id int64, batches []Remembered) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p := m.producer(partition, id, time.Now())
-	p.Acked = true
+	p.Acked, p.restored = true, false
 	for _, b := range batches {
 		if i := p.find(b); i >= 0 {
 			if p.Batches[i].Base < 0 {
@@ -216,7 +217,7 @@ func (m *Memory) Turn() {
 	m.copies = nil
 	for _, ps := range m.partitions {
 		for _, p := range ps {
-			p.Acked, p.Sent, p.restored = false, nil, false
+			p.Acked, p.Sent = false, nil
 		}
 	}
 }
@@ -256,10 +257,14 @@ func (m *Memory) Restore(s map[int32]map[int64]Producer) {
 // Memory is what is remembered of the topic's producers.
 func (t *Topic) Memory() *Memory { return &t.marks.memory }
 
-// Knows reports whether anything is remembered of a producer.
-func (m *Memory) Knows(partition int32, id int64) bool {
+// Reaches reports whether what is remembered of a producer goes as far as a sequence number.
+func (m *Memory) Reaches(partition int32, id int64, epoch int16, last int32) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p := m.partitions[partition][id]
-	return p != nil && len(p.Batches) > 0
+	if p == nil || len(p.Batches) == 0 {
+		return false
+	}
+	newest := p.Batches[len(p.Batches)-1]
+	return !Remembered{Epoch: newest.Epoch, First: newest.Last}.before(Remembered{Epoch: epoch, First: last})
 }

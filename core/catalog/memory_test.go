@@ -132,3 +132,19 @@ func TestABatchOfBeforeAMoveIsRecognisedLate(t *testing.T) {
 		t.Errorf("judged %d, base %d", v, base)
 	}
 }
+
+// move since.
+func TestAMoveAfterARestartForgives(t *testing.T) {
+	var m, again Memory
+	m.Remember(0, 7, batch(0, 4, 100))
+	m.Remember(0, 8, batch(0, 4, 105))
+	again.Restore(m.Snapshot())
+	again.Remember(0, 8, batch(40, 44, 300))
+	again.Turn()
+	if v, _ := again.Judge(0, 7, batch(40, 44, -1)); v != Pass {
+		t.Errorf("a producer that was quiet since the restart is judged %d", v)
+	}
+	if v, _ := again.Judge(0, 8, batch(50, 54, -1)); v != OutOfOrder {
+		t.Errorf("a gap of one that was not is judged %d", v)
+	}
+}

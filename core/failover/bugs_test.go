@@ -118,3 +118,26 @@ func TestALoadingCoordinatorIsNotACoordinatorWithoutGroups(t *testing.T) {
 		})
 	}
 }
+
+// TestAMemoryThatIsBehindIsCompleted by the old home: a producer went on between a move and a restart, and has been quiet
+// for longer than the tail that is read.
+func TestAMemoryThatIsBehindIsCompleted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		memory := w.env.Catalog.Topic("orders").Memory()
+		memory.Restore(map[int32]map[int64]catalog.Producer{0: {6: {Batches: []catalog.Remembered{{First: 0, Last: 9, Base: 90}}, Used: time.Now().Unix()}}})
+		now := kmsg.NewDescribeProducersResponseTopicPartitionActiveProducer()
+		now.ProducerID, now.LastSequence, now.CurrentTxnStartOffset = 6, 41, -1
+		w.prod.log("orders").producers = append(w.prod.log("orders").producers, now)
+		w.edit("dr", "orders")
+		pass(time.Second)
+		for first, want := range map[int32]catalog.Verdict{44: catalog.OutOfOrder, 10: catalog.OutOfOrder} {
+			if v, _ := memory.Judge(0, 6, catalog.Remembered{First: first, Last: first}); v != want {
+				t.Errorf("sequence %d: verdict %d, want %d", first, v, want)
+			}
+		}
+		if v, _ := memory.Judge(0, 6, catalog.Remembered{First: 42, Last: 42}); v != catalog.Pass {
+			t.Errorf("the next batch: verdict %d", v)
+		}
+	})
+}

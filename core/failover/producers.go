@@ -39,7 +39,7 @@ func (t *task) remember(ctx context.Context, c *checked, oldEnd []int64, topic *
 	}
 	return c.old.producers(ctx, func(p int32, a kmsg.DescribeProducersResponseTopicPartitionActiveProducer) error {
 		id := catalog.ClientProducer(a.ProducerID)
-		if a.LastSequence >= 0 && !memory.Knows(p, id) {
+		if a.LastSequence >= 0 && !memory.Reaches(p, id, int16(a.ProducerEpoch), a.LastSequence) {
 			memory.Complete(p, id, []catalog.Remembered{{Epoch: int16(a.ProducerEpoch), First: a.LastSequence, Last: a.LastSequence, Base: -1}})
 		}
 		return nil
