@@ -196,6 +196,13 @@ func (v *Virtual) Topic(name string) *Topic {
 	return live(v.topics[name])
 }
 
+// any returns a topic by its virtual name, or its tombstone, or nil.
+func (v *Virtual) any(name string) *Topic {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.topics[name]
+}
+
 // Find is Topic or, without a name, ByID; it does not allocate.
 func (v *Virtual) Find(name []byte, id [16]byte) *Topic {
 	v.mu.RLock()
@@ -311,6 +318,9 @@ func (v *Virtual) persist(ctx context.Context, topics []*Topic, more []Entry) er
 			return err
 		}
 		entries = append(entries, Entry{Kind: KindTopic, Key: v.name + "\x00" + t.Name, Value: b})
+		if old := v.any(t.Name); old != nil && old.ID != t.ID { // another topic: its producers are unknown
+			entries = append(entries, Entry{Kind: KindMemory, Key: v.name + "\x00" + t.Name})
+		}
 	}
 	if err := v.log.Append(ctx, append(entries, more...)...); err != nil {
 		return err
@@ -336,11 +346,15 @@ func (v *Virtual) Update(ctx context.Context, name string, change func(*Topic) e
 	return v.persist(ctx, []*Topic{c}, nil)
 }
 
-// Forget removes a tombstone.
+// Forget removes a tombstone; a live topic stays.
 func (v *Virtual) Forget(ctx context.Context, name string) error {
 	v.write.Lock()
 	defer v.write.Unlock()
-	if err := v.log.Append(ctx, Entry{Kind: KindTopic, Key: v.name + "\x00" + name}); err != nil {
+	if t := v.any(name); t == nil || t.Deleted == nil { // it was made again
+		return nil
+	}
+	key := v.name + "\x00" + name
+	if err := v.log.Append(ctx, Entry{Kind: KindTopic, Key: key}, Entry{Kind: KindMemory, Key: key}); err != nil {
 		return err
 	}
 	v.mu.Lock()

@@ -127,7 +127,10 @@ func TestTombstonesHideTopics(t *testing.T) {
 	if n := v.Topic("a"); n == nil || n.ID == old.ID || n.Generation != old.Generation+1 {
 		t.Errorf("recreated: %+v", n)
 	}
-	if err := v.Forget(t.Context(), "a"); err != nil || v.Topic("a") != nil || len(fresh(t, log).Unfinished()) != 0 {
+	if err := v.Update(t.Context(), "a", func(n *Topic) error { n.Deleted = []string{}; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Forget(t.Context(), "a"); err != nil || len(v.Unfinished()) != 0 || v.Topic("a") != nil || len(fresh(t, log).Unfinished()) != 0 {
 		t.Errorf("forgotten: %v", err)
 	}
 }
@@ -188,5 +191,17 @@ func TestClonesShareNothing(t *testing.T) {
 	p := a.Partitions[0]
 	if a.Names["prod"] != "x" || !a.Stubs["dr"] || !slices.Equal(a.Missing, []string{"q"}) || !slices.Equal(a.Deleted, []string{"q"}) || p.Deltas["dr"] != 1 || p.Segments[0].Start != 0 || p.Runs[0].Virtual != 0 {
 		t.Errorf("%+v", a)
+	}
+}
+
+// TestOnlyTombstonesAreForgotten: a topic may be made again while the last copy of the old one is deleted.
+func TestOnlyTombstonesAreForgotten(t *testing.T) {
+	log := &memoryLog{}
+	v := fresh(t, log)
+	if err := v.Ensure(t.Context(), Seen{Name: "a", Cluster: "prod", ID: physicalID, Partitions: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Forget(t.Context(), "a"); err != nil || v.Topic("a") == nil || fresh(t, log).Topic("a") == nil {
+		t.Errorf("a live topic was forgotten: %v", err)
 	}
 }

@@ -148,3 +148,49 @@ func TestAMoveAfterARestartForgives(t *testing.T) {
 		t.Errorf("a gap of one that was not is judged %d", v)
 	}
 }
+
+// TestARecreatedTopicRemembersNoProducers, also after a restart; nor does a forgotten one leave anything.
+func TestARecreatedTopicRemembersNoProducers(t *testing.T) {
+	log := &memoryLog{}
+	stored := Entry{Kind: KindMemory, Key: "vc\x00a", Value: []byte(`{"0":{"7":{"batches":[{"e":0,"f":0,"l":4,"b":100}],"used":1}}}`)}
+	again := map[string]func(v *Virtual) error{
+		"recreated": func(v *Virtual) error {
+			return v.Ensure(t.Context(), Seen{Name: "a", Cluster: "prod", ID: [16]byte{9}, Partitions: 1})
+		},
+		"deleted and recreated": func(v *Virtual) error {
+			if err := v.Update(t.Context(), "a", func(n *Topic) error { n.Deleted = []string{"dr"}; return nil }); err != nil {
+				return err
+			}
+			return v.Ensure(t.Context(), Seen{Name: "a", Cluster: "prod", ID: [16]byte{9}, Partitions: 1})
+		},
+		"forgotten": func(v *Virtual) error {
+			if err := v.Update(t.Context(), "a", func(n *Topic) error { n.Deleted = []string{}; return nil }); err != nil {
+				return err
+			}
+			return v.Forget(t.Context(), "a")
+		},
+	}
+	for name, change := range again {
+		v := fresh(t, log)
+		if err := v.Ensure(t.Context(), Seen{Name: "a", Cluster: "prod", ID: physicalID, Partitions: 1}); err != nil {
+			t.Fatal(err)
+		}
+		if err := log.Append(t.Context(), stored); err != nil {
+			t.Fatal(err)
+		}
+		v = fresh(t, log)
+		if !v.Topic("a").Memory().Reaches(0, 7, 0, 4) {
+			t.Fatal("not restored")
+		}
+		if err := change(v); err != nil {
+			t.Fatal(err)
+		}
+		if topic := fresh(t, log).Topic("a"); topic != nil && topic.Memory().Reaches(0, 7, 0, 4) {
+			t.Errorf("%s: the old topic's producers are remembered", name)
+		}
+		if log.entries[[2]string{KindMemory, "vc\x00a"}] != nil {
+			t.Errorf("%s: the old topic's producers are still stored", name)
+		}
+		log.entries = nil
+	}
+}
