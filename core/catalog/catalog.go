@@ -279,6 +279,9 @@ func (v *Virtual) put(t *Topic) {
 	if t.marks == nil || (v.topics[t.Name] != nil && v.topics[t.Name].ID != t.ID) {
 		t.marks = &Marks{}
 	}
+	if t.Before != nil { // read from the store it has none
+		t.Before.marks = t.marks
+	}
 	v.topics[t.Name] = t
 	v.ids[t.ID] = t
 	for c, n := range t.Names {

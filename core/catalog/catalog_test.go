@@ -205,3 +205,22 @@ func TestOnlyTombstonesAreForgotten(t *testing.T) {
 		t.Errorf("a live topic was forgotten: %v", err)
 	}
 }
+
+// committed, a gateway translates by the topic as it was.
+func TestWhatTheOldHomeStillAnswersAfterARestart(t *testing.T) {
+	log := &memoryLog{}
+	v := fresh(t, log)
+	if err := v.Ensure(t.Context(), Seen{Name: "a", Cluster: "prod", ID: physicalID, Partitions: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Update(t.Context(), "a", func(n *Topic) error {
+		n.Before, n.Home, n.Generation = n.Clone(), "dr", 1
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	topic := fresh(t, log).Topic("a")
+	if topic.Before.ShowHigh(0, 50) != 50 || topic.High(0) != 50 {
+		t.Error("the topic and what it was before the move do not share what clients are shown")
+	}
+}
