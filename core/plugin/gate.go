@@ -83,7 +83,7 @@ type Gate struct {
 
 	mu      sync.Mutex
 	holders map[any]struct{}
-	// reads counts the holders that hold reads too (a move before it is published).
+	// reads is closed when a move that holds reads too is published or has failed; nil without one.
 	reads     chan struct{}
 	queue     []*waiter // in the order of their tickets
 	tickets   uint64
@@ -106,6 +106,8 @@ type waiter struct {
 	turn   *turn      // given with the pass; the waiting goroutine takes it over
 	late   bool
 	pass   Pass
+
+	deadline time.Time
 }
 
 // cohort are the produces that passed between two calls of Answered.
@@ -227,7 +229,7 @@ func (p Pass) leave() {
 // wait is called with g.mu held and releases it. back is the pass that a request had already, queued is
 // called when it has its place.
 func (g *Gate) wait(ctx context.Context, req *Request, back *Pass, queued func()) (Pass, error) {
-	w := &waiter{req: req, done: make(chan error, 1)}
+	w := &waiter{req: req, done: make(chan error, 1), deadline: req.Arrived.Add(time.Duration(g.limit.Load()))}
 	at := len(g.queue)
 	if back == nil {
 		w.ticket = g.ticket()
@@ -239,9 +241,7 @@ func (g *Gate) wait(ctx context.Context, req *Request, back *Pass, queued func()
 	if back != nil {
 		back.leave()
 	}
-	if g.expiry == nil {
-		g.expiry = time.AfterFunc(time.Until(req.Arrived.Add(time.Duration(g.limit.Load()))), g.expire)
-	}
+	g.arm()
 	if len(g.holders) == 0 && !g.releasing {
 		g.release()
 	}
@@ -289,12 +289,24 @@ func (g *Gate) drop(w *waiter, why error) error {
 	return why
 }
 
-// expire refuses all that wait once the oldest has waited for the limit.
+// arm makes sure that expire is called when the oldest has waited for the limit; g.mu is held.
+func (g *Gate) arm() {
+	if g.expiry == nil && len(g.queue) > 0 {
+		g.expiry = time.AfterFunc(time.Until(g.queue[0].deadline), g.expire)
+	}
+}
+
+// expire refuses all that wait once the oldest has waited for the limit. Who was the oldest when it was armed may
+// have left since.
 func (g *Gate) expire() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.expiry = nil
-	if !g.releasing {
+	switch {
+	case g.releasing || len(g.queue) == 0: // release arms it again if it has to stop
+	case time.Now().Before(g.queue[0].deadline):
+		g.arm()
+	default:
 		g.refuse(ErrHeldTooLong)
 	}
 }
@@ -462,6 +474,7 @@ func (g *Gate) release() {
 		w.done <- nil
 		return
 	}
+	g.arm()
 	if len(g.queue) == 0 && g.expiry != nil {
 		g.expiry.Stop()
 		g.expiry = nil
