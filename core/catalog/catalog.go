@@ -279,7 +279,7 @@ func (v *Virtual) put(t *Topic) {
 	if t.marks == nil || (v.topics[t.Name] != nil && v.topics[t.Name].ID != t.ID) {
 		t.marks = &Marks{}
 	}
-	if t.Before != nil { // read from the store it has none
+	if t.Before != nil && t.Before.marks == nil { // read from the store
 		t.Before.marks = t.marks
 	}
 	v.topics[t.Name] = t
@@ -296,18 +296,6 @@ func (v *Virtual) unlink(t *Topic) {
 			delete(v.physical, k)
 		}
 	}
-}
-
-// Put persists topics in one write and then makes them visible.
-func (v *Virtual) Put(ctx context.Context, topics ...*Topic) error {
-	return v.PutWith(ctx, topics)
-}
-
-// PutWith is Put with more entries in the same write.
-func (v *Virtual) PutWith(ctx context.Context, topics []*Topic, more ...Entry) error {
-	v.write.Lock()
-	defer v.write.Unlock()
-	return v.persist(ctx, topics, more)
 }
 
 func (v *Virtual) persist(ctx context.Context, topics []*Topic, more []Entry) error {
@@ -336,17 +324,26 @@ func (v *Virtual) persist(ctx context.Context, topics []*Topic, more []Entry) er
 
 // Update changes one topic: change gets a copy. Concurrent updates don't overwrite each other.
 func (v *Virtual) Update(ctx context.Context, name string, change func(*Topic) error) error {
+	return v.UpdateAll(ctx, []string{name}, func(list []*Topic) ([]Entry, error) { return nil, change(list[0]) })
+}
+
+// UpdateAll is Update for several topics, and more entries, in one write.
+func (v *Virtual) UpdateAll(ctx context.Context, names []string, change func([]*Topic) ([]Entry, error)) error {
 	v.write.Lock()
 	defer v.write.Unlock()
-	t := v.Topic(name)
-	if t == nil {
-		return fmt.Errorf("topic %q is not in the catalog", name)
+	var changed []*Topic
+	for _, n := range names {
+		t := v.Topic(n)
+		if t == nil {
+			return fmt.Errorf("topic %q is not in the catalog", n)
+		}
+		changed = append(changed, t.Clone())
 	}
-	c := t.Clone()
-	if err := change(c); err != nil {
+	more, err := change(changed)
+	if err != nil {
 		return err
 	}
-	return v.persist(ctx, []*Topic{c}, nil)
+	return v.persist(ctx, changed, more)
 }
 
 // Forget removes a tombstone; a live topic stays.

@@ -137,31 +137,41 @@ func (g *group) meet(ctx context.Context, t *task, at point, do func([]*task) er
 // commit writes the new generations, their lineage, the memory of producers and the reports of all in one
 // fenced write.
 func commit(ctx context.Context, all []*task) error {
-	var topics []*catalog.Topic
-	var entries []catalog.Entry
+	var names []string
 	for _, t := range all {
 		if !t.tryCommit() {
 			return errors.New("a newer edit took its place")
 		}
-		memory, err := json.Marshal(t.next.Memory().Snapshot())
-		if err != nil {
-			return err
-		}
-		report, err := json.Marshal(t.Report())
-		if err != nil {
-			return err
-		}
-		topics = append(topics, t.next)
-		entries = append(entries,
-			catalog.Entry{Kind: catalog.KindMemory, Key: t.report.VirtualCluster + "\x00" + t.report.Topic, Value: memory},
-			catalog.Entry{Kind: catalog.KindMove, Key: t.report.ID, Value: report})
+		names = append(names, t.report.Topic)
 	}
-	if err := all[0].env.Catalog.PutWith(ctx, topics, entries...); err != nil {
+	cat := all[0].env.Catalog
+	err := cat.UpdateAll(ctx, names, func(topics []*catalog.Topic) (entries []catalog.Entry, err error) {
+		for i, t := range all {
+			if err := t.advance(topics[i]); err != nil {
+				return nil, err
+			}
+			memory, err := json.Marshal(topics[i].Memory().Snapshot())
+			if err != nil {
+				return nil, err
+			}
+			report, err := json.Marshal(t.Report())
+			if err != nil {
+				return nil, err
+			}
+			entries = append(entries,
+				catalog.Entry{Kind: catalog.KindMemory, Key: t.report.VirtualCluster + "\x00" + t.report.Topic, Value: memory},
+				catalog.Entry{Kind: catalog.KindMove, Key: t.report.ID, Value: report})
+		}
+		return entries, nil
+	})
+	if err != nil {
 		return err
 	}
 	for _, t := range all {
-		t.next.Memory().Turn()
-		t.next.Memory().Copied(t.copies)
+		if topic := cat.Topic(t.report.Topic); topic != nil {
+			topic.Memory().Turn()
+			topic.Memory().Copied(t.copies)
+		}
 	}
 	return nil
 }

@@ -21,8 +21,10 @@ type task struct {
 	runner *Runner
 	env    Env
 	*move
-	next   *catalog.Topic  // the topic as it will be, once prepared
-	copies *catalog.Copies // what an old home that is gone may have left of batches on their way
+	// advance makes the topic what it will be, once prepared. It is called with the commit, on the topic as it is then:
+	// ceilings, for one, rise while clients are held.
+	advance func(*catalog.Topic) error
+	copies  *catalog.Copies // what an old home that is gone may have left of batches on their way
 }
 
 // holder is a move as the holder of a gate.
@@ -237,11 +239,14 @@ func (t *task) switchOver(ctx context.Context, c *checked, from, to plugin.Clust
 	return err
 }
 
-// prepare finds out what the topic will be, and the ranges that may be lost.
+// errChanged says that what was prepared is not of the topic as it is.
+var errChanged = errors.New("the topic has changed meanwhile")
+
+// prepare finds out what the topic will be.
 func (t *task) prepare(ctx context.Context, c *checked, from, to plugin.Cluster) error {
 	topic := t.env.Catalog.Topic(t.report.Topic)
 	if topic == nil || topic.Generation != c.topic.Generation {
-		return errors.New("the topic has changed meanwhile")
+		return errChanged
 	}
 	var newEnd, oldEnd []int64
 	var err error
@@ -260,18 +265,34 @@ func (t *task) prepare(ctx context.Context, c *checked, from, to plugin.Cluster)
 	if _, err := to.Refresh(ctx); err != nil {
 		return err
 	}
+	compared := c.copied.topo.ID
 	if c.copied, err = newSide(to, c.copied.topic); err != nil {
 		return err
 	}
-	next := topic.Clone()
-	before := topic.Clone()
+	if c.copied.topo.ID != compared || len(c.copied.topo.Partitions) != len(newEnd) {
+		return errChanged
+	}
+	t.advance = func(n *catalog.Topic) error {
+		n.Grow(len(newEnd))
+		if n.ID != topic.ID || n.Generation != topic.Generation || len(n.Partitions) != len(newEnd) || n.Physical(to.Name()) != c.copied.topic {
+			return errChanged
+		}
+		t.moveTo(n, c, from, to, oldEnd, newEnd)
+		return nil
+	}
+	return nil
+}
+
+// moveTo gives a topic its next generation, and notes the ranges that may be lost.
+func (t *task) moveTo(next *catalog.Topic, c *checked, from, to plugin.Cluster, oldEnd, newEnd []int64) {
+	before := next.Clone()
 	before.Before = nil
-	next.Home, next.Generation, next.Before, next.HomeID = to.Name(), topic.Generation+1, before, c.copied.topo.ID
+	next.Home, next.Generation, next.Before, next.HomeID = to.Name(), before.Generation+1, before, c.copied.topo.ID
 	delete(next.Stubs, to.Name())
 	var loss []Range
 	for p := range next.Partitions {
-		part := topic.Partition(int32(p))
-		last := part.VirtualEpoch(epochOf(from, topic.Physical(from.Name()), p))
+		part := before.Partition(int32(p))
+		last := part.VirtualEpoch(epochOf(from, before.Physical(from.Name()), p))
 		seg := catalog.Segment{
 			Generation: next.Generation, Cluster: to.Name(), Topic: c.copied.topic, TopicID: c.copied.topo.ID,
 			PhysicalStart: newEnd[p], EpochBase: c.copied.topo.Partitions[p].Epoch,
@@ -283,15 +304,13 @@ func (t *task) prepare(ctx context.Context, c *checked, from, to plugin.Cluster)
 		} else {
 			end = part.ToVirtual(newEnd[p] - c.deltas[p])
 			seg.Start = max(part.Ceiling, end)
-			if shown := topic.MayBeShown(int32(p)); shown > end {
+			if shown := before.MayBeShown(int32(p)); shown > end {
 				loss = append(loss, Range{t.report.Topic, int32(p), end, shown - 1})
 			}
 		}
 		next.Partitions[p] = part.Advance(seg, c.deltas[p], end, last)
 	}
-	t.next = next
 	t.change(func(r *Report) { r.PossibleLoss = loss })
-	return nil
 }
 
 func epochOf(c plugin.Cluster, topic string, p int) int32 {
