@@ -377,3 +377,18 @@ func TestTheMoveAndItsMemoryAreOneWrite(t *testing.T) {
 		}
 	})
 }
+
+// TestAnEditThatHasSeenTheTopicBeforeAMoveEnded: the move ends between the list of topics and the decision about this
+// one. The edit asks for the way back.
+func TestAnEditThatHasSeenTheTopicBeforeAMoveEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		before := w.env.Catalog.Topic("orders")
+		w.edit("dr", "orders")
+		pass(time.Second)
+		w.lives("orders", "dr", 1)
+		if m, _ := w.runner.start(w.env, before, "prod", newGroup(), Options{}); m == nil {
+			t.Error("the topic stays where it is")
+		}
+	})
+}

@@ -186,7 +186,9 @@ func (r *Runner) start(env Env, t *catalog.Topic, to string, g *group, o Options
 	if old != nil {
 		old.drop(o.By) // listed until it has ended
 	}
-	if to == "" || (to == t.Home && (old == nil || !old.committed())) {
+	// Only now: since the topics were listed a move may have ended.
+	t = env.Catalog.Topic(t.Name)
+	if to == "" || t == nil || (to == t.Home && (old == nil || !old.committed())) {
 		return nil, nil
 	}
 	r.seq++
