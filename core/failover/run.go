@@ -309,6 +309,11 @@ func (t *task) moveTo(next *catalog.Topic, c *checked, from, to plugin.Cluster, 
 			}
 		}
 		next.Partitions[p] = part.Advance(seg, c.deltas[p], end, last)
+		if c.old == nil {
+			// What the old home has not handed on stands where its copy of what comes now would, and so may another's:
+			// distances are verified again before anything goes by them.
+			next.Partitions[p].Deltas = nil
+		}
 	}
 	t.change(func(r *Report) { r.PossibleLoss = loss })
 }
