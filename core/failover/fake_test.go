@@ -181,13 +181,15 @@ func (f *fake) Do(ctx context.Context, node int32, req kmsg.Request) (kmsg.Respo
 	case *kmsg.DescribeProducersRequest:
 		resp := kmsg.NewPtrDescribeProducersResponse()
 		t := kmsg.NewDescribeProducersResponseTopic()
-		p := kmsg.NewDescribeProducersResponseTopicPartition()
-		p.Partition = r.Topics[0].Partitions[0]
-		var l *fakeLog
-		if l, p.ErrorCode = f.find(node, r.Topics[0].Topic, p.Partition); l != nil {
-			p.ActiveProducers = l.producers
+		for _, n := range r.Topics[0].Partitions {
+			p := kmsg.NewDescribeProducersResponseTopicPartition()
+			p.Partition = n
+			var l *fakeLog
+			if l, p.ErrorCode = f.find(node, r.Topics[0].Topic, p.Partition); l != nil {
+				p.ActiveProducers = l.producers
+			}
+			t.Partitions = append(t.Partitions, p)
 		}
-		t.Partitions = append(t.Partitions, p)
 		resp.Topics = append(resp.Topics, t)
 		return resp, nil
 	case *kmsg.ListGroupsRequest:

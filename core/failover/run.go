@@ -368,10 +368,12 @@ func (t *task) caughtUp(ctx context.Context, c *checked) (oldEnd, newEnd []int64
 			return nil, nil, fmt.Errorf("%w: %d records were not copied in time", errLag, behind)
 		}
 	}
-	for p := range oldEnd {
-		if err := compare(ctx, c.prints, c.old, c.copied, int32(p), c.compared[p], oldEnd[p], c.deltas[p], t.runner.timing().CompareLimit); err != nil {
-			return nil, nil, t.late(ctx, err)
-		}
+	limit := t.runner.timing().CompareLimit
+	err = eachPartition(len(oldEnd), func(p int) error {
+		return compare(ctx, c.prints, c.old, c.copied, int32(p), c.compared[p], oldEnd[p], c.deltas[p], limit)
+	})
+	if err != nil {
+		return nil, nil, t.late(ctx, err)
 	}
 	after, err := c.copied.offsets(ctx, -1)
 	if err == nil && !slices.Equal(after, newEnd) {
