@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"slices"
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
@@ -26,8 +25,12 @@ func (r *Runner) watchCopies() {
 		case <-first.C:
 		}
 		r.mu.Lock()
-		envs := slices.Collect(maps.Values(r.envs))
+		envs := maps.Clone(r.envs)
 		r.mu.Unlock()
+		r.compared.forget(func(vc, topic string) bool {
+			e, ok := envs[vc]
+			return !ok || e.Catalog.Topic(topic) == nil
+		})
 		for _, e := range envs {
 			for _, t := range e.Catalog.Topics() {
 				r.storeShown(e, t)

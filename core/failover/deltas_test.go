@@ -163,3 +163,22 @@ func TestDistancesOfAMoveBelongToIt(t *testing.T) {
 		}
 	})
 }
+
+// TestComparisonsOfDeletedTopicsAreForgotten: topics come and go.
+func TestComparisonsOfDeletedTopicsAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders", "kept")
+		w.apply(Options{})
+		pass(time.Minute)
+		if n := len(w.runner.compared.last); n != 2 {
+			t.Errorf("%d comparisons", n)
+		}
+		if err := w.env.Catalog.Update(t.Context(), "orders", func(n *catalog.Topic) error { n.Deleted = []string{}; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Minute)
+		if n := len(w.runner.compared.last); n != 1 {
+			t.Errorf("%d comparisons are kept for one topic", n)
+		}
+	})
+}
