@@ -99,3 +99,25 @@ func TestPartitionsAreAddedDuringAMove(t *testing.T) {
 		}
 	}
 }
+
+// TestATransactionThatBeginsBehindThePreCheck has records on the old home, and ends there.
+func TestATransactionThatBeginsBehindThePreCheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		l := w.prod.log("orders")
+		p := w.produce("orders")
+		w.edit("dr", "orders")
+		if m := w.last("orders"); m.Phase != Hold {
+			t.Fatalf("%s: %q", m.Phase, m.Error)
+		}
+		w.prod.set(func() { l.producers = append(l.producers, transaction(4711, 90)) })
+		p.answer()
+		pass(time.Second)
+		if m := w.last("orders"); m.Phase == Done || w.lives("orders", "prod", 0) == nil {
+			t.Errorf("%s: %q", m.Phase, m.Error)
+		}
+		w.prod.set(func() { l.producers = nil })
+		pass(10 * time.Second)
+		w.lives("orders", "dr", 1)
+	})
+}

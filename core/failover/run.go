@@ -255,8 +255,10 @@ func (t *task) prepare(ctx context.Context, c *checked, from, to plugin.Cluster)
 		if newEnd, err = c.copied.stable(ctx); err == nil {
 			t.copies, err = t.unacknowledged(ctx, c, topic, newEnd)
 		}
-	} else if oldEnd, newEnd, err = t.caughtUp(ctx, c); err == nil {
-		err = t.remember(ctx, c, oldEnd, topic)
+	} else if err = openTransactions(ctx, c.old); err == nil { // one may have begun since the pre-check
+		if oldEnd, newEnd, err = t.caughtUp(ctx, c); err == nil {
+			err = t.remember(ctx, c, oldEnd, topic)
+		}
 	}
 	if err != nil {
 		return err
