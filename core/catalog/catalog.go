@@ -431,7 +431,7 @@ func (v *Virtual) ensure(s Seen) *Topic {
 		n := t.Clone()
 		n.ID, n.HomeID, n.Generation, n.Before = newID(), s.ID, t.Generation+1, nil
 		n.Published = n.Generation
-		n.Partitions = nil
+		n.Partitions, n.Copies = nil, nil
 		n.Grow(s.Partitions)
 		return n
 	case s.ID != none && t.HomeID == none, s.Partitions > len(t.Partitions):

@@ -180,16 +180,17 @@ func TestStickyKeepsTheFirstValue(t *testing.T) {
 }
 
 func TestClonesShareNothing(t *testing.T) {
-	a := &Topic{Name: "a", Home: "prod", Names: map[string]string{"prod": "x"}, Stubs: map[string]bool{"dr": true}, Missing: []string{"q"}, Deleted: []string{"q"}}
+	a := &Topic{Name: "a", Home: "prod", Names: map[string]string{"prod": "x"}, Copies: map[string][16]byte{"dr": {1}}, Stubs: map[string]bool{"dr": true}, Missing: []string{"q"}, Deleted: []string{"q"}}
 	a.Grow(1)
 	a.Partitions[0].Deltas = map[string]int64{"dr": 1}
 	b := a.Clone()
+	b.Copies["dr"] = [16]byte{2}
 	b.Names["prod"], b.Stubs["dr"], b.Missing[0], b.Deleted[0] = "y", false, "r", "r"
 	b.Partitions[0].Deltas["dr"] = 2
 	b.Partitions[0].Segments[0].Start = 9
 	b.Partitions[0].Runs[0].Virtual = 9
 	p := a.Partitions[0]
-	if a.Names["prod"] != "x" || !a.Stubs["dr"] || !slices.Equal(a.Missing, []string{"q"}) || !slices.Equal(a.Deleted, []string{"q"}) || p.Deltas["dr"] != 1 || p.Segments[0].Start != 0 || p.Runs[0].Virtual != 0 {
+	if a.Names["prod"] != "x" || a.Copies["dr"] != [16]byte{1} || !a.Stubs["dr"] || !slices.Equal(a.Missing, []string{"q"}) || !slices.Equal(a.Deleted, []string{"q"}) || p.Deltas["dr"] != 1 || p.Segments[0].Start != 0 || p.Runs[0].Virtual != 0 {
 		t.Errorf("%+v", a)
 	}
 }

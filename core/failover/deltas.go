@@ -88,7 +88,8 @@ func (r *Runner) storeDelta(e Env, t *catalog.Topic, other string) {
 		r.log.Debug("copy not comparable", "topic", t.Name, "cluster", other, "error", err)
 		return
 	}
-	same := true
+	id, known := t.Copies[other]
+	same := known && id == copied.topo.ID
 	for p, d := range deltas {
 		have, ok := t.Partition(int32(p)).Deltas[other]
 		same = same && ok && have == d
@@ -100,6 +101,10 @@ func (r *Runner) storeDelta(e Env, t *catalog.Topic, other string) {
 		if n.Generation != t.Generation {
 			return nil
 		}
+		if n.Copies == nil {
+			n.Copies = map[string][16]byte{}
+		}
+		n.Copies[other] = copied.topo.ID
 		for p, d := range deltas {
 			n.Grow(p + 1)
 			if n.Partitions[p].Deltas == nil {

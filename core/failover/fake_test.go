@@ -45,6 +45,7 @@ type fake struct {
 
 type fakeTopic struct {
 	logs    []*fakeLog
+	made    byte // how often it was made again
 	configs map[string]string
 }
 
@@ -88,6 +89,7 @@ func (f *fake) view() *plugin.Topology {
 	for name, t := range f.topics {
 		pt := &plugin.Topic{Name: name}
 		copy(pt.ID[:], f.name+"/"+name)
+		pt.ID[15] += t.made
 		for p, l := range t.logs {
 			pt.Partitions = append(pt.Partitions, plugin.Partition{Leader: int32(p % 2), Epoch: l.epoch})
 		}

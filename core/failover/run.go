@@ -163,6 +163,11 @@ func (t *task) checkGone(ctx context.Context) (*checked, error) {
 	if topic.Stubs[to.Name()] && !always {
 		return nil, fmt.Errorf("the topic on %s is only a stub: it holds no copy", to.Name())
 	}
+	id, compared := topic.Copies[to.Name()]
+	again := compared && id != c.copied.topo.ID
+	if again && !always {
+		return nil, fmt.Errorf("the copy on %s was made again since it was last compared: its distance is unknown", to.Name())
+	}
 	ends, err := c.copied.offsets(ctx, -1)
 	if err != nil {
 		return nil, err
@@ -172,7 +177,8 @@ func (t *task) checkGone(ctx context.Context) (*checked, error) {
 			return nil, fmt.Errorf("partition %d is empty on %s, but clients know records of it: the copy is missing", p, to.Name())
 		}
 		d, ok := topic.Partitions[p].Deltas[to.Name()]
-		if !ok {
+		if !ok || again {
+			d = 0
 			if !always {
 				return nil, fmt.Errorf("partition %d was never compared with its copy on %s while both lived; `unplanned: always` or `failover run --unplanned` takes the offsets to be the same", p, to.Name())
 			}
@@ -291,6 +297,15 @@ func (t *task) moveTo(next *catalog.Topic, c *checked, from, to plugin.Cluster, 
 	before.Before = nil
 	next.Home, next.Generation, next.Before, next.HomeID = to.Name(), before.Generation+1, before, c.copied.topo.ID
 	delete(next.Stubs, to.Name())
+	delete(next.Copies, to.Name())
+	if c.old == nil {
+		next.Copies = nil
+	} else if before.HomeID != [16]byte{} {
+		if next.Copies == nil {
+			next.Copies = map[string][16]byte{}
+		}
+		next.Copies[from.Name()] = before.HomeID
+	}
 	var loss []Range
 	for p := range next.Partitions {
 		part := before.Partition(int32(p))

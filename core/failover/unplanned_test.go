@@ -357,3 +357,30 @@ func TestDistancesAreOfNoUseAfterAnUnplannedMove(t *testing.T) {
 		}
 	})
 }
+
+// TestACopyThatWasMadeAgainHasNoDistance: it lags too far behind to be compared when the home dies, and what is stored is
+// of the copy before it.
+func TestACopyThatWasMadeAgainHasNoDistance(t *testing.T) {
+	for _, again := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, "orders")
+			w.apply(Options{})
+			pass(time.Minute)
+			if again {
+				w.dr.set(func() {
+					w.dr.topics["orders"].logs[0] = &fakeLog{epoch: 7}
+					w.dr.topics["orders"].made++
+				})
+				w.dr.grow("orders", 5000, 5010)
+			}
+			pass(time.Minute)
+			w.prod.set(func() { w.prod.down = true })
+			w.edit("dr", "orders")
+			pass(time.Minute)
+			m := w.last("orders")
+			if refused := strings.Contains(m.Error, "was made again since"); refused != again || (m.Phase == Done) == again {
+				t.Errorf("made again %t: %s, %q", again, m.Phase, m.Error)
+			}
+		})
+	}
+}
