@@ -121,3 +121,19 @@ func TestATransactionThatBeginsBehindThePreCheck(t *testing.T) {
 		w.lives("orders", "dr", 1)
 	})
 }
+
+// TestAMoveOfATopicThatIsDeletedIsNotDone: nobody is told that it lives on the other cluster now.
+func TestAMoveOfATopicThatIsDeletedIsNotDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		w.dr.set(func() { w.dr.down = true })
+		w.edit("dr", "orders")
+		if err := w.env.Catalog.Update(t.Context(), "orders", func(n *catalog.Topic) error { n.Deleted = []string{}; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		pass(10 * time.Second)
+		if m := w.last("orders"); m.Phase != Dropped || m.Error != `topic "orders" is gone` {
+			t.Errorf("%s: %q", m.Phase, m.Error)
+		}
+	})
+}

@@ -35,11 +35,13 @@ func (h holder) Why() (string, trace.SpanContext) {
 	return "move " + h.report.ID, h.span.SpanContext()
 }
 
+func errGone(topic string) error { return fmt.Errorf("topic %q is gone", topic) }
+
 // parties are the topic and its old and new home.
 func (t *task) parties() (*catalog.Topic, plugin.Cluster, plugin.Cluster, error) {
 	topic := t.env.Catalog.Topic(t.report.Topic)
 	if topic == nil {
-		return nil, nil, nil, fmt.Errorf("topic %q is gone", t.report.Topic)
+		return nil, nil, nil, errGone(t.report.Topic)
 	}
 	from, to := t.env.cluster(t.report.From), t.env.cluster(t.report.To)
 	if from == nil || to == nil {

@@ -226,6 +226,10 @@ func (r *Runner) run(ctx context.Context, key [2]string, m *move) {
 		env := r.envs[key[0]]
 		retry := r.cfg.RetryFor
 		r.mu.Unlock()
+		if env.Catalog.Topic(key[1]) == nil {
+			r.end(key, m, Dropped, errGone(key[1]))
+			return
+		}
 		err := r.once(ctx, env, m)
 		if err == nil {
 			r.end(key, m, Done, nil)
@@ -256,7 +260,7 @@ func (r *Runner) once(ctx context.Context, env Env, m *move) error {
 	topic := env.Catalog.Topic(m.report.Topic)
 	switch {
 	case topic == nil:
-		return nil
+		return errGone(m.report.Topic)
 	case topic.Home == m.report.To && topic.Before != nil: // publishing has failed before
 		return publish(ctx, env.Catalog, topic.Name)
 	case topic.Home == m.report.To:
