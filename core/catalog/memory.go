@@ -12,6 +12,7 @@ const remembered = 5
 
 const (
 	memoryExpiry   = 24 * time.Hour
+	memorySweep    = time.Hour
 	memoryProducer = 10_000 // producers per partition; the longest unused go first
 )
 
@@ -49,6 +50,16 @@ type Memory struct {
 	mu         sync.Mutex
 	partitions map[int32]map[int64]*Producer
 	copies     *Copies // nil but after an unplanned move
+	swept      time.Time
+}
+
+// sweep forgets the producers that have not been heard of for long; m.mu is held.
+func (m *Memory) sweep(now time.Time) {
+	m.swept = now
+	oldest := now.Add(-memoryExpiry).Unix()
+	for _, ps := range m.partitions {
+		maps.DeleteFunc(ps, func(_ int64, p *Producer) bool { return p.Used < oldest })
+	}
 }
 
 // Verdict is what a memory says of a batch.
@@ -82,6 +93,9 @@ func (m *Memory) producer(partition int32, id int64, now time.Time) *Producer {
 	}
 	p := ps[id]
 	if p == nil {
+		if now.Sub(m.swept) > memorySweep {
+			m.sweep(now)
+		}
 		if len(ps) >= memoryProducer {
 			var oldest int64
 			for k, q := range ps {
@@ -227,14 +241,10 @@ func (m *Memory) Snapshot() map[int32]map[int64]Producer {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	out := map[int32]map[int64]Producer{}
-	oldest := time.Now().Add(-memoryExpiry).Unix()
+	m.sweep(time.Now())
 	for part, ps := range m.partitions {
 		out[part] = map[int64]Producer{}
 		for id, p := range ps {
-			if p.Used < oldest {
-				delete(ps, id)
-				continue
-			}
 			out[part][id] = Producer{Batches: append([]Remembered{}, p.Batches...), Used: p.Used}
 		}
 	}

@@ -1,6 +1,10 @@
 package catalog
 
-import "testing"
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
 
 func batch(first, last int32, base int64) Remembered {
 	return Remembered{First: first, Last: last, Base: base}
@@ -193,4 +197,27 @@ func TestARecreatedTopicRemembersNoProducers(t *testing.T) {
 		}
 		log.entries = nil
 	}
+}
+
+// TestMemoryExpires, also if the topic never moves: producers come and go.
+func TestMemoryExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var m Memory
+		for day := range 3 {
+			for i := range int64(100) {
+				m.Remember(int32(i%3), int64(day)*100+i, batch(0, 4, 100))
+			}
+			time.Sleep(24*time.Hour + time.Second)
+		}
+		m.Remember(0, 1000, batch(0, 4, 100))
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		n := 0
+		for _, ps := range m.partitions {
+			n += len(ps)
+		}
+		if n != 1 {
+			t.Errorf("%d producers are remembered, 1 of them for less than a day", n)
+		}
+	})
 }
