@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -134,6 +135,31 @@ func TestAMoveOfATopicThatIsDeletedIsNotDone(t *testing.T) {
 		pass(10 * time.Second)
 		if m := w.last("orders"); m.Phase != Dropped || m.Error != `topic "orders" is gone` {
 			t.Errorf("%s: %q", m.Phase, m.Error)
+		}
+	})
+}
+
+// TestAMoveBackPublishesWhatWasNot: the store fails behind the commit, and the edit back is refused for long. Clients must
+// be told meanwhile where the topic lives.
+func TestAMoveBackPublishesWhatWasNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		p := w.produce("orders")
+		w.edit("dr", "orders")
+		held := w.produce("orders")
+		p.answer()
+		pass(time.Second)
+		w.store.set(errors.New("disk full"), nil)
+		held.answer()
+		if topic := w.env.Catalog.Topic("orders"); topic.Home != "dr" || topic.Before == nil {
+			t.Fatalf("home %s, before %v", topic.Home, topic.Before)
+		}
+		w.prod.set(func() { w.prod.down = true }) // nobody can move there
+		w.edit("prod", "orders")
+		w.store.set(nil, nil)
+		pass(time.Minute)
+		if topic := w.lives("orders", "dr", 1); topic.Before != nil || topic.Published != 1 {
+			t.Errorf("clients are still told that it lives on %s", topic.View().Home)
 		}
 	})
 }

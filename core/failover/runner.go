@@ -258,12 +258,15 @@ func (r *Runner) run(ctx context.Context, key [2]string, m *move) {
 // once makes an attempt, if the topic does not live there already.
 func (r *Runner) once(ctx context.Context, env Env, m *move) error {
 	topic := env.Catalog.Topic(m.report.Topic)
-	switch {
-	case topic == nil:
+	if topic == nil {
 		return errGone(m.report.Topic)
-	case topic.Home == m.report.To && topic.Before != nil: // publishing has failed before
-		return publish(ctx, env.Catalog, topic.Name)
-	case topic.Home == m.report.To:
+	}
+	if topic.Before != nil { // publishing has failed before, of this move or of one whose place it took
+		if err := publish(ctx, env.Catalog, topic.Name); err != nil {
+			return err
+		}
+	}
+	if topic.Home == m.report.To {
 		return nil
 	}
 	m.change(func(rep *Report) { rep.From = topic.Home })
