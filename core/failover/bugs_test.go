@@ -2,6 +2,7 @@ package failover
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
 // TestALogThatBeginsLate: retention has taken what came before.
@@ -138,6 +140,34 @@ func TestAMemoryThatIsBehindIsCompleted(t *testing.T) {
 		}
 		if v, _ := memory.Judge(0, 6, catalog.Remembered{First: 42, Last: 42}); v != catalog.Pass {
 			t.Errorf("the next batch: verdict %d", v)
+		}
+	})
+}
+
+// half is a cluster of which node 1, a coordinator, does not answer.
+type half struct{ *fake }
+
+func (h *half) Do(ctx context.Context, n int32, req kmsg.Request) (kmsg.Response, error) {
+	if _, ok := req.(*kmsg.ListGroupsRequest); ok {
+		if n == 1 {
+			return nil, plugin.ErrUnreachable
+		}
+		return kmsg.NewPtrListGroupsResponse(), nil
+	}
+	return h.fake.Do(ctx, n, req)
+}
+
+// TestGroupsOfABrokerThatDoesNotAnswer are not known to have moved while their cluster still names it.
+func TestGroupsOfABrokerThatDoesNotAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		w.env.Clusters[0] = &half{w.prod}
+		if b := w.runner.Plan(t.Context(), w.env, "orders", "dr").Blocked; !strings.Contains(b, "groups on node 1 of prod") {
+			t.Errorf("blocked: %q", b)
+		}
+		w.prod.set(func() { w.prod.listed = []int32{0} })
+		if b := w.runner.Plan(t.Context(), w.env, "orders", "dr").Blocked; b != "" {
+			t.Errorf("blocked by a broker that the cluster has given up: %q", b)
 		}
 	})
 }

@@ -38,7 +38,8 @@ type fake struct {
 	groups map[string]map[int32]int64 // offsets committed for "orders", by group
 	before func(kmsg.Request)         // called before a request is answered
 	asked  map[kmsg.Key]int
-	broken int // calls of BreakLinks
+	broken int     // calls of BreakLinks
+	listed []int32 // the brokers that the cluster names
 	// allowed is what a Metadata response calls authorized operations.
 	allowed int32
 }
@@ -63,7 +64,7 @@ type fakeBatch struct {
 }
 
 func newFake(name string) *fake {
-	f := &fake{name: name, allowed: math.MinInt32, topics: map[string]*fakeTopic{}, groups: map[string]map[int32]int64{}, asked: map[kmsg.Key]int{}}
+	f := &fake{name: name, listed: []int32{0, 1}, allowed: math.MinInt32, topics: map[string]*fakeTopic{}, groups: map[string]map[int32]int64{}, asked: map[kmsg.Key]int{}}
 	f.topo = &plugin.Topology{}
 	return f
 }
@@ -176,6 +177,14 @@ func (f *fake) Do(ctx context.Context, node int32, req kmsg.Request) (kmsg.Respo
 		return resp, nil
 	case *kmsg.MetadataRequest:
 		resp := kmsg.NewPtrMetadataResponse()
+		for _, n := range f.listed {
+			b := kmsg.NewMetadataResponseBroker()
+			b.NodeID = n
+			resp.Brokers = append(resp.Brokers, b)
+		}
+		if len(r.Topics) == 0 {
+			return resp, nil
+		}
 		t := kmsg.NewMetadataResponseTopic()
 		t.Topic, t.AuthorizedOperations = r.Topics[0].Topic, f.allowed
 		resp.Topics = append(resp.Topics, t)
