@@ -95,8 +95,6 @@ type Gate struct {
 	holds     uint64        // counts calls of Hold
 	draining  int           // waited at the release and are not answered yet
 	drainedC  chan struct{} // closed when draining gets to 0
-	pauses    time.Duration
-	since     time.Time
 }
 
 type waiter struct {
@@ -365,9 +363,6 @@ func (g *Gate) Hold(holder any) bool {
 	if _, ok := g.holders[holder]; ok {
 		return false
 	}
-	if len(g.holders) == 0 {
-		g.since = time.Now()
-	}
 	g.holders[holder] = struct{}{}
 	g.holds++
 	return true
@@ -414,7 +409,6 @@ func (g *Gate) Release(holder any) {
 	}
 	delete(g.holders, holder)
 	if len(g.holders) == 0 {
-		g.pauses = time.Since(g.since)
 		for _, w := range g.queue {
 			if !w.late {
 				w.late = true
@@ -441,13 +435,6 @@ func (g *Gate) Drained() <-chan struct{} {
 		g.drainedC = make(chan struct{})
 	}
 	return g.drainedC
-}
-
-// Pause is how long the last hold took.
-func (g *Gate) Pause() time.Duration {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.pauses
 }
 
 // release lets the head of the queue go; g.mu is held.

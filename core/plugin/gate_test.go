@@ -75,9 +75,6 @@ func TestAGateKeepsTheOrderOfArrival(t *testing.T) {
 		if len(got) != 111 || !slices.IsSorted(got) {
 			t.Errorf("order %v", got)
 		}
-		if g.Pause() != 3*time.Second {
-			t.Errorf("pause %s", g.Pause())
-		}
 		for range got {
 			if err := <-errs; err != nil {
 				t.Error(err)
