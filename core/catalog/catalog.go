@@ -25,8 +25,8 @@ const (
 	KindTopic    = "topic"    // key virtual cluster NUL topic
 	KindCluster  = "cluster"  // key cluster
 	KindProducer = "producer" // key "" : the producer id counter
-	KindConfig   = "config"   // key "revision": the last file that was applied
-	KindMove     = "move"     // key move id: finished and running moves
+	KindConfig   = "config"   // key "revision": the last file that was applied; others: see Sticky
+	KindMove     = "move"     // key move id: moves that were committed
 	KindMemory   = "memory"   // key virtual cluster NUL topic: remembered batches
 )
 

@@ -21,7 +21,7 @@ const (
 // group joins moves that commit in one write, or not at all. A move of its own is a group of one.
 type group struct {
 	mu      sync.Mutex
-	members map[*move]int // the attempts that each has begun
+	members map[*move]int // the attempt that each takes part in
 	rounds  map[roundKey]*round
 	failed  int // the last attempt that failed for all, and why
 	reason  error
@@ -55,12 +55,12 @@ func (g *group) alone() bool {
 	return len(g.members) == 1
 }
 
-// begin counts an attempt of a member. Every attempt fails for all or for none, so that the counts of
-// members differ by one at most.
+// begin lets a member take part in the attempt behind the last one that failed for all: others may have made several
+// while it made one.
 func (g *group) begin(m *move) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.members[m]++
+	g.members[m] = g.failed + 1
 }
 
 // fail ends the attempt of a member for all.
