@@ -182,3 +182,22 @@ func TestComparisonsOfDeletedTopicsAreForgotten(t *testing.T) {
 		}
 	})
 }
+
+// TestRetentionLeavesADistanceAlone: once the home has no record left there is nothing to compare, and the copy lacks what it
+// had not got by then for ever.
+func TestRetentionLeavesADistanceAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		w.apply(Options{})
+		pass(time.Minute)
+		w.prod.grow("orders", 100, 110)
+		w.prod.set(func() {
+			l := w.prod.log("orders")
+			l.start, l.batches = l.end, nil
+		})
+		pass(time.Minute)
+		if d := w.deltas(); d["dr"] != 25 {
+			t.Errorf("distances %v: offset 99 would name what 89 did", d)
+		}
+	})
+}
