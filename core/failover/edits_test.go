@@ -195,8 +195,14 @@ func TestPublishingIsRepeated(t *testing.T) {
 		if got := w.lives("orders", "dr", 1); got.Published != 0 {
 			t.Fatal("published without the store")
 		}
+		moved := w.env.Gates.Moved()
 		w.store.set(nil, nil)
 		pass(6 * time.Second)
+		select {
+		case <-moved:
+		default:
+			t.Error("fetches that wait at the old home are not told")
+		}
 		if got := w.lives("orders", "dr", 1); got.Published != 1 || w.last("orders").Phase != Done {
 			t.Errorf("published %d, %+v", got.Published, w.last("orders"))
 		}

@@ -265,6 +265,7 @@ func (r *Runner) once(ctx context.Context, env Env, m *move) error {
 		if err := publish(ctx, env.Catalog, topic.Name); err != nil {
 			return err
 		}
+		env.Gates.Announce()
 	}
 	if topic.Home == m.report.To {
 		return nil
