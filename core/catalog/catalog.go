@@ -25,8 +25,8 @@ const (
 	KindTopic    = "topic"    // key virtual cluster NUL topic
 	KindCluster  = "cluster"  // key cluster
 	KindProducer = "producer" // key "" : the producer id counter
-	KindConfig   = "config"   // key "revision": the last file that was applied
-	KindMove     = "move"     // key move id: finished and running moves
+	KindConfig   = "config"   // key "revision": the last file that was applied; others: see Sticky
+	KindMove     = "move"     // key move id: moves that were committed
 	KindMemory   = "memory"   // key virtual cluster NUL topic: remembered batches
 )
 
@@ -196,6 +196,13 @@ func (v *Virtual) Topic(name string) *Topic {
 	return live(v.topics[name])
 }
 
+// any returns a topic by its virtual name, or its tombstone, or nil.
+func (v *Virtual) any(name string) *Topic {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.topics[name]
+}
+
 // Find is Topic or, without a name, ByID; it does not allocate.
 func (v *Virtual) Find(name []byte, id [16]byte) *Topic {
 	v.mu.RLock()
@@ -272,6 +279,9 @@ func (v *Virtual) put(t *Topic) {
 	if t.marks == nil || (v.topics[t.Name] != nil && v.topics[t.Name].ID != t.ID) {
 		t.marks = &Marks{}
 	}
+	if t.Before != nil && t.Before.marks == nil { // read from the store
+		t.Before.marks = t.marks
+	}
 	v.topics[t.Name] = t
 	v.ids[t.ID] = t
 	for c, n := range t.Names {
@@ -288,18 +298,6 @@ func (v *Virtual) unlink(t *Topic) {
 	}
 }
 
-// Put persists topics in one write and then makes them visible.
-func (v *Virtual) Put(ctx context.Context, topics ...*Topic) error {
-	return v.PutWith(ctx, topics)
-}
-
-// PutWith is Put with more entries in the same write.
-func (v *Virtual) PutWith(ctx context.Context, topics []*Topic, more ...Entry) error {
-	v.write.Lock()
-	defer v.write.Unlock()
-	return v.persist(ctx, topics, more)
-}
-
 func (v *Virtual) persist(ctx context.Context, topics []*Topic, more []Entry) error {
 	if len(topics) == 0 && len(more) == 0 {
 		return nil
@@ -311,6 +309,9 @@ func (v *Virtual) persist(ctx context.Context, topics []*Topic, more []Entry) er
 			return err
 		}
 		entries = append(entries, Entry{Kind: KindTopic, Key: v.name + "\x00" + t.Name, Value: b})
+		if old := v.any(t.Name); old != nil && old.ID != t.ID { // another topic: its producers are unknown
+			entries = append(entries, Entry{Kind: KindMemory, Key: v.name + "\x00" + t.Name})
+		}
 	}
 	if err := v.log.Append(ctx, append(entries, more...)...); err != nil {
 		return err
@@ -323,24 +324,37 @@ func (v *Virtual) persist(ctx context.Context, topics []*Topic, more []Entry) er
 
 // Update changes one topic: change gets a copy. Concurrent updates don't overwrite each other.
 func (v *Virtual) Update(ctx context.Context, name string, change func(*Topic) error) error {
-	v.write.Lock()
-	defer v.write.Unlock()
-	t := v.Topic(name)
-	if t == nil {
-		return fmt.Errorf("topic %q is not in the catalog", name)
-	}
-	c := t.Clone()
-	if err := change(c); err != nil {
-		return err
-	}
-	return v.persist(ctx, []*Topic{c}, nil)
+	return v.UpdateAll(ctx, []string{name}, func(list []*Topic) ([]Entry, error) { return nil, change(list[0]) })
 }
 
-// Forget removes a tombstone.
+// UpdateAll is Update for several topics, and more entries, in one write.
+func (v *Virtual) UpdateAll(ctx context.Context, names []string, change func([]*Topic) ([]Entry, error)) error {
+	v.write.Lock()
+	defer v.write.Unlock()
+	var changed []*Topic
+	for _, n := range names {
+		t := v.Topic(n)
+		if t == nil {
+			return fmt.Errorf("topic %q is not in the catalog", n)
+		}
+		changed = append(changed, t.Clone())
+	}
+	more, err := change(changed)
+	if err != nil {
+		return err
+	}
+	return v.persist(ctx, changed, more)
+}
+
+// Forget removes a tombstone; a live topic stays.
 func (v *Virtual) Forget(ctx context.Context, name string) error {
 	v.write.Lock()
 	defer v.write.Unlock()
-	if err := v.log.Append(ctx, Entry{Kind: KindTopic, Key: v.name + "\x00" + name}); err != nil {
+	if t := v.any(name); t == nil || t.Deleted == nil { // it was made again
+		return nil
+	}
+	key := v.name + "\x00" + name
+	if err := v.log.Append(ctx, Entry{Kind: KindTopic, Key: key}, Entry{Kind: KindMemory, Key: key}); err != nil {
 		return err
 	}
 	v.mu.Lock()
@@ -417,7 +431,7 @@ func (v *Virtual) ensure(s Seen) *Topic {
 		n := t.Clone()
 		n.ID, n.HomeID, n.Generation, n.Before = newID(), s.ID, t.Generation+1, nil
 		n.Published = n.Generation
-		n.Partitions = nil
+		n.Partitions, n.Copies = nil, nil
 		n.Grow(s.Partitions)
 		return n
 	case s.ID != none && t.HomeID == none, s.Partitions > len(t.Partitions):

@@ -127,7 +127,10 @@ func TestTombstonesHideTopics(t *testing.T) {
 	if n := v.Topic("a"); n == nil || n.ID == old.ID || n.Generation != old.Generation+1 {
 		t.Errorf("recreated: %+v", n)
 	}
-	if err := v.Forget(t.Context(), "a"); err != nil || v.Topic("a") != nil || len(fresh(t, log).Unfinished()) != 0 {
+	if err := v.Update(t.Context(), "a", func(n *Topic) error { n.Deleted = []string{}; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Forget(t.Context(), "a"); err != nil || len(v.Unfinished()) != 0 || v.Topic("a") != nil || len(fresh(t, log).Unfinished()) != 0 {
 		t.Errorf("forgotten: %v", err)
 	}
 }
@@ -177,16 +180,48 @@ func TestStickyKeepsTheFirstValue(t *testing.T) {
 }
 
 func TestClonesShareNothing(t *testing.T) {
-	a := &Topic{Name: "a", Home: "prod", Names: map[string]string{"prod": "x"}, Stubs: map[string]bool{"dr": true}, Missing: []string{"q"}, Deleted: []string{"q"}}
+	a := &Topic{Name: "a", Home: "prod", Names: map[string]string{"prod": "x"}, Copies: map[string][16]byte{"dr": {1}}, Stubs: map[string]bool{"dr": true}, Missing: []string{"q"}, Deleted: []string{"q"}}
 	a.Grow(1)
 	a.Partitions[0].Deltas = map[string]int64{"dr": 1}
 	b := a.Clone()
+	b.Copies["dr"] = [16]byte{2}
 	b.Names["prod"], b.Stubs["dr"], b.Missing[0], b.Deleted[0] = "y", false, "r", "r"
 	b.Partitions[0].Deltas["dr"] = 2
 	b.Partitions[0].Segments[0].Start = 9
 	b.Partitions[0].Runs[0].Virtual = 9
 	p := a.Partitions[0]
-	if a.Names["prod"] != "x" || !a.Stubs["dr"] || !slices.Equal(a.Missing, []string{"q"}) || !slices.Equal(a.Deleted, []string{"q"}) || p.Deltas["dr"] != 1 || p.Segments[0].Start != 0 || p.Runs[0].Virtual != 0 {
+	if a.Names["prod"] != "x" || a.Copies["dr"] != [16]byte{1} || !a.Stubs["dr"] || !slices.Equal(a.Missing, []string{"q"}) || !slices.Equal(a.Deleted, []string{"q"}) || p.Deltas["dr"] != 1 || p.Segments[0].Start != 0 || p.Runs[0].Virtual != 0 {
 		t.Errorf("%+v", a)
+	}
+}
+
+// TestOnlyTombstonesAreForgotten: a topic may be made again while the last copy of the old one is deleted.
+func TestOnlyTombstonesAreForgotten(t *testing.T) {
+	log := &memoryLog{}
+	v := fresh(t, log)
+	if err := v.Ensure(t.Context(), Seen{Name: "a", Cluster: "prod", ID: physicalID, Partitions: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Forget(t.Context(), "a"); err != nil || v.Topic("a") == nil || fresh(t, log).Topic("a") == nil {
+		t.Errorf("a live topic was forgotten: %v", err)
+	}
+}
+
+// committed, a gateway translates by the topic as it was.
+func TestWhatTheOldHomeStillAnswersAfterARestart(t *testing.T) {
+	log := &memoryLog{}
+	v := fresh(t, log)
+	if err := v.Ensure(t.Context(), Seen{Name: "a", Cluster: "prod", ID: physicalID, Partitions: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Update(t.Context(), "a", func(n *Topic) error {
+		n.Before, n.Home, n.Generation = n.Clone(), "dr", 1
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	topic := fresh(t, log).Topic("a")
+	if topic.Before.ShowHigh(0, 50) != 50 || topic.High(0) != 50 {
+		t.Error("the topic and what it was before the move do not share what clients are shown")
 	}
 }

@@ -103,13 +103,14 @@ func (p *Partition) EpochEnd(epoch int32) (last int32, end int64, ok bool) {
 // the same place on the new home, end the virtual offset where the old home's copy ends there
 // (start for a planned move).
 func (p *Partition) Advance(next Segment, delta int64, end int64, lastEpoch int32) Partition {
-	out := Partition{Ceiling: p.Ceiling}
+	out := Partition{Ceiling: p.Ceiling, Shown: p.Shown}
 	out.Segments = append(out.Segments, p.Segments...)
 	last := &out.Segments[len(out.Segments)-1]
 	last.LastEpoch, last.End = lastEpoch, end
 	out.Segments = append(out.Segments, next)
 	for _, r := range p.Runs {
-		if r.Virtual < next.Start {
+		// A run that the copy has nothing of would lead beyond what is written there next.
+		if r.Virtual < next.Start && (r.Physical+delta < next.PhysicalStart || len(out.Runs) == 0) {
 			out.Runs = append(out.Runs, Run{Virtual: r.Virtual, Physical: r.Physical + delta})
 		}
 	}

@@ -129,3 +129,32 @@ func TestDeltasFollowTheHome(t *testing.T) {
 		t.Errorf("deltas %v", n.Deltas)
 	}
 }
+
+// TestAMoveKeepsWhatClientsKnow: a restart forgets watermarks, a move must not forget what the store says of them.
+func TestAMoveKeepsWhatClientsKnow(t *testing.T) {
+	tp := Topic{Home: "a"}
+	tp.Grow(1)
+	tp.Partitions[0].Shown, tp.Partitions[0].Ceiling = true, 2*CeilingBlock
+	n := tp.Partitions[0].Advance(Segment{Generation: 1, Start: 10, PhysicalStart: 10, Cluster: "b"}, 0, 10, 0)
+	if !n.Shown || n.Ceiling != 2*CeilingBlock {
+		t.Errorf("after a move: shown %t, ceiling %d", n.Shown, n.Ceiling)
+	}
+}
+
+// the move; nothing of that may be skipped.
+func TestACopyThatEndsBeforeAnEarlierHole(t *testing.T) {
+	tp := Topic{Home: "a"}
+	tp.Grow(1)
+	p := tp.Partitions[0].Advance(Segment{Generation: 1, Start: 1000, PhysicalStart: 100, Cluster: "b"}, 0, 100, 0)
+	p = p.Advance(Segment{Generation: 2, Start: 2000, PhysicalStart: 50, Cluster: "c"}, 0, 50, 1<<16)
+	for v, want := range map[int64]int64{49: 49, 50: 50, 60: 50, 99: 50, 500: 50, 1000: 50, 1010: 50, 1999: 50, 2000: 50, 2001: 51} {
+		if got := p.ToPhysical(v); got != want {
+			t.Errorf("virtual %d is physical %d, want %d", v, got, want)
+		}
+	}
+	for at, want := range map[int64]int64{49: 49, 50: 2000, 60: 2010} {
+		if got := p.ToVirtual(at); got != want {
+			t.Errorf("physical %d is virtual %d, want %d", at, got, want)
+		}
+	}
+}

@@ -122,6 +122,7 @@ func (v *Virtual) Reserve(ctx context.Context, topic string, partition int32, of
 		return nil
 	}
 	ceiling := (offset/CeilingBlock + 2) * CeilingBlock
+	var stored []Partition
 	err := v.Update(ctx, topic, func(n *Topic) error {
 		n.Grow(int(partition) + 1)
 		for i := range n.Partitions {
@@ -132,12 +133,13 @@ func (v *Virtual) Reserve(ctx context.Context, topic string, partition int32, of
 				p.Ceiling = 2 * CeilingBlock
 			}
 		}
+		stored = n.Partitions
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	for i, p := range v.Topic(topic).Partitions {
+	for i, p := range stored {
 		raise(&t.marks.at(int32(i), nil).ceiling, p.Ceiling)
 	}
 	return nil

@@ -12,6 +12,7 @@ const remembered = 5
 
 const (
 	memoryExpiry   = 24 * time.Hour
+	memorySweep    = time.Hour
 	memoryProducer = 10_000 // producers per partition; the longest unused go first
 )
 
@@ -33,8 +34,8 @@ type Producer struct {
 	// judges.
 	Sent  *Remembered `json:"-"`
 	Acked bool        `json:"-"`
-	// restored says that the gateway has restarted since: batches may have been acknowledged that
-	// are not remembered.
+	// restored says that nothing was heard of the producer since the gateway restarted: batches may have been
+	// acknowledged that are not remembered.
 	restored bool
 }
 
@@ -49,6 +50,16 @@ type Memory struct {
 	mu         sync.Mutex
 	partitions map[int32]map[int64]*Producer
 	copies     *Copies // nil but after an unplanned move
+	swept      time.Time
+}
+
+// sweep forgets the producers that have not been heard of for long; m.mu is held.
+func (m *Memory) sweep(now time.Time) {
+	m.swept = now
+	oldest := now.Add(-memoryExpiry).Unix()
+	for _, ps := range m.partitions {
+		maps.DeleteFunc(ps, func(_ int64, p *Producer) bool { return p.Used < oldest })
+	}
 }
 
 // Verdict is what a memory says of a batch.
@@ -82,6 +93,9 @@ func (m *Memory) producer(partition int32, id int64, now time.Time) *Producer {
 	}
 	p := ps[id]
 	if p == nil {
+		if now.Sub(m.swept) > memorySweep {
+			m.sweep(now)
+		}
 		if len(ps) >= memoryProducer {
 			var oldest int64
 			for k, q := range ps {
@@ -107,14 +121,15 @@ func (m *Memory) Judge(partition int32, id int64, b Remembered) (Verdict, int64)
 		pass = Compare
 	}
 	p := m.partitions[partition][id]
-	switch {
-	case p == nil:
+	if p == nil {
 		return pass, -1
-	case p.Acked:
-		return Pass, -1
 	}
+	// Also when the home knows the producer: of an earlier generation it has no batches.
 	if i := p.find(b); i >= 0 {
 		return Duplicate, p.Batches[i].Base
+	}
+	if p.Acked {
+		return Pass, -1
 	}
 	switch first := b.First == 0; {
 	case p.Sent != nil && b.Epoch == p.Sent.Epoch && b.First == p.Sent.First:
@@ -153,7 +168,8 @@ func (m *Memory) Failed(partition int32, id int64, b Remembered, known bool) {
 func (m *Memory) Remember(partition int32, id int64, b Remembered) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.remember(partition, id, b).Acked = true
+	p := m.remember(partition, id, b)
+	p.Acked, p.restored = true, false
 }
 
 func (m *Memory) remember(partition int32, id int64, b Remembered) *Producer {
@@ -196,7 +212,7 @@ func (m *Memory) Complete(partition int32, id int64, batches []Remembered) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p := m.producer(partition, id, time.Now())
-	p.Acked = true
+	p.Acked, p.restored = true, false
 	for _, b := range batches {
 		if i := p.find(b); i >= 0 {
 			if p.Batches[i].Base < 0 {
@@ -215,7 +231,7 @@ func (m *Memory) Turn() {
 	m.copies = nil
 	for _, ps := range m.partitions {
 		for _, p := range ps {
-			p.Acked, p.Sent, p.restored = false, nil, false
+			p.Acked, p.Sent = false, nil
 		}
 	}
 }
@@ -225,14 +241,10 @@ func (m *Memory) Snapshot() map[int32]map[int64]Producer {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	out := map[int32]map[int64]Producer{}
-	oldest := time.Now().Add(-memoryExpiry).Unix()
+	m.sweep(time.Now())
 	for part, ps := range m.partitions {
 		out[part] = map[int64]Producer{}
 		for id, p := range ps {
-			if p.Used < oldest {
-				delete(ps, id)
-				continue
-			}
 			out[part][id] = Producer{Batches: append([]Remembered{}, p.Batches...), Used: p.Used}
 		}
 	}
@@ -255,10 +267,14 @@ func (m *Memory) Restore(s map[int32]map[int64]Producer) {
 // Memory is what is remembered of the topic's producers.
 func (t *Topic) Memory() *Memory { return &t.marks.memory }
 
-// Knows reports whether anything is remembered of a producer.
-func (m *Memory) Knows(partition int32, id int64) bool {
+// Reaches reports whether what is remembered of a producer goes as far as a sequence number.
+func (m *Memory) Reaches(partition int32, id int64, epoch int16, last int32) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p := m.partitions[partition][id]
-	return p != nil && len(p.Batches) > 0
+	if p == nil || len(p.Batches) == 0 {
+		return false
+	}
+	newest := p.Batches[len(p.Batches)-1]
+	return !Remembered{Epoch: newest.Epoch, First: newest.Last}.before(Remembered{Epoch: epoch, First: last})
 }

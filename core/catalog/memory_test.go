@@ -1,6 +1,10 @@
 package catalog
 
-import "testing"
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
 
 func batch(first, last int32, base int64) Remembered {
 	return Remembered{First: first, Last: last, Base: base}
@@ -119,4 +123,101 @@ func TestMemoryKeepsTheOrderOfSequences(t *testing.T) {
 			t.Errorf("from %d on: a batch that is sent again is judged %d, base %d", first, v, base)
 		}
 	}
+}
+
+// broke while the move held the second. The home would answer the first with 45.
+func TestABatchOfBeforeAMoveIsRecognisedLate(t *testing.T) {
+	var m Memory
+	m.Remember(0, 7, batch(0, 4, 100))
+	m.Turn()
+	m.Judge(0, 7, batch(5, 9, -1))
+	m.Remember(0, 7, batch(5, 9, 105))
+	if v, base := m.Judge(0, 7, batch(0, 4, -1)); v != Duplicate || base != 100 {
+		t.Errorf("judged %d, base %d", v, base)
+	}
+}
+
+// move since.
+func TestAMoveAfterARestartForgives(t *testing.T) {
+	var m, again Memory
+	m.Remember(0, 7, batch(0, 4, 100))
+	m.Remember(0, 8, batch(0, 4, 105))
+	again.Restore(m.Snapshot())
+	again.Remember(0, 8, batch(40, 44, 300))
+	again.Turn()
+	if v, _ := again.Judge(0, 7, batch(40, 44, -1)); v != Pass {
+		t.Errorf("a producer that was quiet since the restart is judged %d", v)
+	}
+	if v, _ := again.Judge(0, 8, batch(50, 54, -1)); v != OutOfOrder {
+		t.Errorf("a gap of one that was not is judged %d", v)
+	}
+}
+
+// TestARecreatedTopicRemembersNoProducers, also after a restart; nor does a forgotten one leave anything.
+func TestARecreatedTopicRemembersNoProducers(t *testing.T) {
+	log := &memoryLog{}
+	stored := Entry{Kind: KindMemory, Key: "vc\x00a", Value: []byte(`{"0":{"7":{"batches":[{"e":0,"f":0,"l":4,"b":100}],"used":1}}}`)}
+	again := map[string]func(v *Virtual) error{
+		"recreated": func(v *Virtual) error {
+			return v.Ensure(t.Context(), Seen{Name: "a", Cluster: "prod", ID: [16]byte{9}, Partitions: 1})
+		},
+		"deleted and recreated": func(v *Virtual) error {
+			if err := v.Update(t.Context(), "a", func(n *Topic) error { n.Deleted = []string{"dr"}; return nil }); err != nil {
+				return err
+			}
+			return v.Ensure(t.Context(), Seen{Name: "a", Cluster: "prod", ID: [16]byte{9}, Partitions: 1})
+		},
+		"forgotten": func(v *Virtual) error {
+			if err := v.Update(t.Context(), "a", func(n *Topic) error { n.Deleted = []string{}; return nil }); err != nil {
+				return err
+			}
+			return v.Forget(t.Context(), "a")
+		},
+	}
+	for name, change := range again {
+		v := fresh(t, log)
+		if err := v.Ensure(t.Context(), Seen{Name: "a", Cluster: "prod", ID: physicalID, Partitions: 1}); err != nil {
+			t.Fatal(err)
+		}
+		if err := log.Append(t.Context(), stored); err != nil {
+			t.Fatal(err)
+		}
+		v = fresh(t, log)
+		if !v.Topic("a").Memory().Reaches(0, 7, 0, 4) {
+			t.Fatal("not restored")
+		}
+		if err := change(v); err != nil {
+			t.Fatal(err)
+		}
+		if topic := fresh(t, log).Topic("a"); topic != nil && topic.Memory().Reaches(0, 7, 0, 4) {
+			t.Errorf("%s: the old topic's producers are remembered", name)
+		}
+		if log.entries[[2]string{KindMemory, "vc\x00a"}] != nil {
+			t.Errorf("%s: the old topic's producers are still stored", name)
+		}
+		log.entries = nil
+	}
+}
+
+// TestMemoryExpires, also if the topic never moves: producers come and go.
+func TestMemoryExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var m Memory
+		for day := range 3 {
+			for i := range int64(100) {
+				m.Remember(int32(i%3), int64(day)*100+i, batch(0, 4, 100))
+			}
+			time.Sleep(24*time.Hour + time.Second)
+		}
+		m.Remember(0, 1000, batch(0, 4, 100))
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		n := 0
+		for _, ps := range m.partitions {
+			n += len(ps)
+		}
+		if n != 1 {
+			t.Errorf("%d producers are remembered, 1 of them for less than a day", n)
+		}
+	})
 }

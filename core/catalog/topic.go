@@ -25,6 +25,9 @@ type Topic struct {
 	// HomeID is the physical topic id at the home when it was last seen; another one means that
 	// the topic was recreated.
 	HomeID [16]byte `json:"home_id"`
+	// Copies holds the physical topic ids of the copies that the partitions' Deltas are of: one that was made again
+	// since has another distance.
+	Copies map[string][16]byte `json:"copies,omitempty"`
 	// Stubs names the clusters where Sluice made a hidden topic so that groups can commit there.
 	Stubs map[string]bool `json:"stubs,omitempty"`
 	// Missing names the clusters that could not be reached when the topic was made, and lack its copy.
@@ -92,6 +95,7 @@ type mark struct {
 func (t *Topic) Clone() *Topic {
 	c := *t
 	c.Names = maps.Clone(t.Names)
+	c.Copies = maps.Clone(t.Copies)
 	c.Stubs = maps.Clone(t.Stubs)
 	c.Missing = slices.Clone(t.Missing)
 	c.Deleted = slices.Clone(t.Deleted)

@@ -2,6 +2,7 @@ package failover
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
 // TestALogThatBeginsLate: retention has taken what came before.
@@ -117,4 +119,55 @@ func TestALoadingCoordinatorIsNotACoordinatorWithoutGroups(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAMemoryThatIsBehindIsCompleted by the old home: a producer went on between a move and a restart, and has been quiet
+// for longer than the tail that is read.
+func TestAMemoryThatIsBehindIsCompleted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		memory := w.env.Catalog.Topic("orders").Memory()
+		memory.Restore(map[int32]map[int64]catalog.Producer{0: {6: {Batches: []catalog.Remembered{{First: 0, Last: 9, Base: 90}}, Used: time.Now().Unix()}}})
+		now := kmsg.NewDescribeProducersResponseTopicPartitionActiveProducer()
+		now.ProducerID, now.LastSequence, now.CurrentTxnStartOffset = 6, 41, -1
+		w.prod.log("orders").producers = append(w.prod.log("orders").producers, now)
+		w.edit("dr", "orders")
+		pass(time.Second)
+		for first, want := range map[int32]catalog.Verdict{44: catalog.OutOfOrder, 10: catalog.OutOfOrder} {
+			if v, _ := memory.Judge(0, 6, catalog.Remembered{First: first, Last: first}); v != want {
+				t.Errorf("sequence %d: verdict %d, want %d", first, v, want)
+			}
+		}
+		if v, _ := memory.Judge(0, 6, catalog.Remembered{First: 42, Last: 42}); v != catalog.Pass {
+			t.Errorf("the next batch: verdict %d", v)
+		}
+	})
+}
+
+// half is a cluster of which node 1, a coordinator, does not answer.
+type half struct{ *fake }
+
+func (h *half) Do(ctx context.Context, n int32, req kmsg.Request) (kmsg.Response, error) {
+	if _, ok := req.(*kmsg.ListGroupsRequest); ok {
+		if n == 1 {
+			return nil, plugin.ErrUnreachable
+		}
+		return kmsg.NewPtrListGroupsResponse(), nil
+	}
+	return h.fake.Do(ctx, n, req)
+}
+
+// TestGroupsOfABrokerThatDoesNotAnswer are not known to have moved while their cluster still names it.
+func TestGroupsOfABrokerThatDoesNotAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		w.env.Clusters[0] = &half{w.prod}
+		if b := w.runner.Plan(t.Context(), w.env, "orders", "dr").Blocked; !strings.Contains(b, "groups on node 1 of prod") {
+			t.Errorf("blocked: %q", b)
+		}
+		w.prod.set(func() { w.prod.listed = []int32{0} })
+		if b := w.runner.Plan(t.Context(), w.env, "orders", "dr").Blocked; b != "" {
+			t.Errorf("blocked by a broker that the cluster has given up: %q", b)
+		}
+	})
 }

@@ -163,3 +163,41 @@ func TestDistancesOfAMoveBelongToIt(t *testing.T) {
 		}
 	})
 }
+
+// TestComparisonsOfDeletedTopicsAreForgotten: topics come and go.
+func TestComparisonsOfDeletedTopicsAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders", "kept")
+		w.apply(Options{})
+		pass(time.Minute)
+		if n := len(w.runner.compared.last); n != 2 {
+			t.Errorf("%d comparisons", n)
+		}
+		if err := w.env.Catalog.Update(t.Context(), "orders", func(n *catalog.Topic) error { n.Deleted = []string{}; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Minute)
+		if n := len(w.runner.compared.last); n != 1 {
+			t.Errorf("%d comparisons are kept for one topic", n)
+		}
+	})
+}
+
+// TestRetentionLeavesADistanceAlone: once the home has no record left there is nothing to compare, and the copy lacks what it
+// had not got by then for ever.
+func TestRetentionLeavesADistanceAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		w.apply(Options{})
+		pass(time.Minute)
+		w.prod.grow("orders", 100, 110)
+		w.prod.set(func() {
+			l := w.prod.log("orders")
+			l.start, l.batches = l.end, nil
+		})
+		pass(time.Minute)
+		if d := w.deltas(); d["dr"] != 25 {
+			t.Errorf("distances %v: offset 99 would name what 89 did", d)
+		}
+	})
+}

@@ -195,8 +195,14 @@ func TestPublishingIsRepeated(t *testing.T) {
 		if got := w.lives("orders", "dr", 1); got.Published != 0 {
 			t.Fatal("published without the store")
 		}
+		moved := w.env.Gates.Moved()
 		w.store.set(nil, nil)
 		pass(6 * time.Second)
+		select {
+		case <-moved:
+		default:
+			t.Error("fetches that wait at the old home are not told")
+		}
 		if got := w.lives("orders", "dr", 1); got.Published != 1 || w.last("orders").Phase != Done {
 			t.Errorf("published %d, %+v", got.Published, w.last("orders"))
 		}
@@ -374,6 +380,21 @@ func TestTheMoveAndItsMemoryAreOneWrite(t *testing.T) {
 		var committed catalog.Topic
 		if err := json.Unmarshal(w.store.entries[before].Value, &committed); err != nil || committed.Home != "dr" || committed.Published != 0 || committed.Before == nil {
 			t.Errorf("committed %+v, %v", committed, err)
+		}
+	})
+}
+
+// TestAnEditThatHasSeenTheTopicBeforeAMoveEnded: the move ends between the list of topics and the decision about this
+// one. The edit asks for the way back.
+func TestAnEditThatHasSeenTheTopicBeforeAMoveEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		before := w.env.Catalog.Topic("orders")
+		w.edit("dr", "orders")
+		pass(time.Second)
+		w.lives("orders", "dr", 1)
+		if m, _ := w.runner.start(w.env, before, "prod", newGroup(), Options{}); m == nil {
+			t.Error("the topic stays where it is")
 		}
 	})
 }

@@ -38,13 +38,15 @@ type fake struct {
 	groups map[string]map[int32]int64 // offsets committed for "orders", by group
 	before func(kmsg.Request)         // called before a request is answered
 	asked  map[kmsg.Key]int
-	broken int // calls of BreakLinks
+	broken int     // calls of BreakLinks
+	listed []int32 // the brokers that the cluster names
 	// allowed is what a Metadata response calls authorized operations.
 	allowed int32
 }
 
 type fakeTopic struct {
 	logs    []*fakeLog
+	made    byte // how often it was made again
 	configs map[string]string
 }
 
@@ -62,7 +64,7 @@ type fakeBatch struct {
 }
 
 func newFake(name string) *fake {
-	f := &fake{name: name, allowed: math.MinInt32, topics: map[string]*fakeTopic{}, groups: map[string]map[int32]int64{}, asked: map[kmsg.Key]int{}}
+	f := &fake{name: name, listed: []int32{0, 1}, allowed: math.MinInt32, topics: map[string]*fakeTopic{}, groups: map[string]map[int32]int64{}, asked: map[kmsg.Key]int{}}
 	f.topo = &plugin.Topology{}
 	return f
 }
@@ -88,6 +90,7 @@ func (f *fake) view() *plugin.Topology {
 	for name, t := range f.topics {
 		pt := &plugin.Topic{Name: name}
 		copy(pt.ID[:], f.name+"/"+name)
+		pt.ID[15] += t.made
 		for p, l := range t.logs {
 			pt.Partitions = append(pt.Partitions, plugin.Partition{Leader: int32(p % 2), Epoch: l.epoch})
 		}
@@ -174,6 +177,14 @@ func (f *fake) Do(ctx context.Context, node int32, req kmsg.Request) (kmsg.Respo
 		return resp, nil
 	case *kmsg.MetadataRequest:
 		resp := kmsg.NewPtrMetadataResponse()
+		for _, n := range f.listed {
+			b := kmsg.NewMetadataResponseBroker()
+			b.NodeID = n
+			resp.Brokers = append(resp.Brokers, b)
+		}
+		if len(r.Topics) == 0 {
+			return resp, nil
+		}
 		t := kmsg.NewMetadataResponseTopic()
 		t.Topic, t.AuthorizedOperations = r.Topics[0].Topic, f.allowed
 		resp.Topics = append(resp.Topics, t)
@@ -181,13 +192,15 @@ func (f *fake) Do(ctx context.Context, node int32, req kmsg.Request) (kmsg.Respo
 	case *kmsg.DescribeProducersRequest:
 		resp := kmsg.NewPtrDescribeProducersResponse()
 		t := kmsg.NewDescribeProducersResponseTopic()
-		p := kmsg.NewDescribeProducersResponseTopicPartition()
-		p.Partition = r.Topics[0].Partitions[0]
-		var l *fakeLog
-		if l, p.ErrorCode = f.find(node, r.Topics[0].Topic, p.Partition); l != nil {
-			p.ActiveProducers = l.producers
+		for _, n := range r.Topics[0].Partitions {
+			p := kmsg.NewDescribeProducersResponseTopicPartition()
+			p.Partition = n
+			var l *fakeLog
+			if l, p.ErrorCode = f.find(node, r.Topics[0].Topic, p.Partition); l != nil {
+				p.ActiveProducers = l.producers
+			}
+			t.Partitions = append(t.Partitions, p)
 		}
-		t.Partitions = append(t.Partitions, p)
 		resp.Topics = append(resp.Topics, t)
 		return resp, nil
 	case *kmsg.ListGroupsRequest:

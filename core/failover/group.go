@@ -21,7 +21,7 @@ const (
 // group joins moves that commit in one write, or not at all. A move of its own is a group of one.
 type group struct {
 	mu      sync.Mutex
-	members map[*move]int // the attempts that each has begun
+	members map[*move]int // the attempt that each takes part in
 	rounds  map[roundKey]*round
 	failed  int // the last attempt that failed for all, and why
 	reason  error
@@ -55,12 +55,12 @@ func (g *group) alone() bool {
 	return len(g.members) == 1
 }
 
-// begin counts an attempt of a member. Every attempt fails for all or for none, so that the counts of
-// members differ by one at most.
+// begin lets a member take part in the attempt behind the last one that failed for all: others may have made several
+// while it made one.
 func (g *group) begin(m *move) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.members[m]++
+	g.members[m] = g.failed + 1
 }
 
 // fail ends the attempt of a member for all.
@@ -137,31 +137,41 @@ func (g *group) meet(ctx context.Context, t *task, at point, do func([]*task) er
 // commit writes the new generations, their lineage, the memory of producers and the reports of all in one
 // fenced write.
 func commit(ctx context.Context, all []*task) error {
-	var topics []*catalog.Topic
-	var entries []catalog.Entry
+	var names []string
 	for _, t := range all {
 		if !t.tryCommit() {
 			return errors.New("a newer edit took its place")
 		}
-		memory, err := json.Marshal(t.next.Memory().Snapshot())
-		if err != nil {
-			return err
-		}
-		report, err := json.Marshal(t.Report())
-		if err != nil {
-			return err
-		}
-		topics = append(topics, t.next)
-		entries = append(entries,
-			catalog.Entry{Kind: catalog.KindMemory, Key: t.report.VirtualCluster + "\x00" + t.report.Topic, Value: memory},
-			catalog.Entry{Kind: catalog.KindMove, Key: t.report.ID, Value: report})
+		names = append(names, t.report.Topic)
 	}
-	if err := all[0].env.Catalog.PutWith(ctx, topics, entries...); err != nil {
+	cat := all[0].env.Catalog
+	err := cat.UpdateAll(ctx, names, func(topics []*catalog.Topic) (entries []catalog.Entry, err error) {
+		for i, t := range all {
+			if err := t.advance(topics[i]); err != nil {
+				return nil, err
+			}
+			memory, err := json.Marshal(topics[i].Memory().Snapshot())
+			if err != nil {
+				return nil, err
+			}
+			report, err := json.Marshal(t.Report())
+			if err != nil {
+				return nil, err
+			}
+			entries = append(entries,
+				catalog.Entry{Kind: catalog.KindMemory, Key: t.report.VirtualCluster + "\x00" + t.report.Topic, Value: memory},
+				catalog.Entry{Kind: catalog.KindMove, Key: t.report.ID, Value: report})
+		}
+		return entries, nil
+	})
+	if err != nil {
 		return err
 	}
 	for _, t := range all {
-		t.next.Memory().Turn()
-		t.next.Memory().Copied(t.copies)
+		if topic := cat.Topic(t.report.Topic); topic != nil {
+			topic.Memory().Turn()
+			topic.Memory().Copied(t.copies)
+		}
 	}
 	return nil
 }

@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/sluice-gateway/sluice/core/catalog"
 )
 
@@ -214,4 +216,29 @@ func TestAHoldWaitsForACalmMoment(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestASlowMemberOfAGroupKeepsUp: one is refused often while the pre-check of the other takes a minute.
+func TestASlowMemberOfAGroupKeepsUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "a", "b")
+		w.prod.set(func() {
+			w.prod.before = func(req kmsg.Request) {
+				if r, ok := req.(*kmsg.DescribeConfigsRequest); ok && r.Resources[0].ResourceName == "b" {
+					time.Sleep(time.Minute)
+				}
+			}
+		})
+		logs := w.dr.topics["a"].logs
+		w.dr.set(func() { w.dr.topics["a"].logs = append(logs[:1:1], &fakeLog{}) })
+		w.together("dr", "a", "b")
+		pass(20 * time.Minute)
+		w.dr.set(func() { w.dr.topics["a"].logs = logs })
+		pass(3 * time.Minute)
+		for _, n := range []string{"a", "b"} {
+			if m := w.last(n); m.Phase != Done {
+				t.Errorf("%s after %d attempts: %s, %q", n, m.Attempts, m.Phase, m.Error)
+			}
+		}
+	})
 }

@@ -64,10 +64,12 @@ const groupsAtOnce = 200
 // with no topic.
 func everyGroup(ctx context.Context, c plugin.Cluster, visit func(g kmsg.ListGroupsResponseGroup, topic string, partition int32, offset int64)) error {
 	seen := map[string]bool{}
+	var silent []int32
 	for _, n := range c.Topology().Brokers {
 		resp, err := c.Do(ctx, n.ID, kmsg.NewPtrListGroupsRequest())
 		if errors.Is(err, plugin.ErrUnreachable) {
-			continue // a broker that is down; its groups have moved
+			silent = append(silent, n.ID)
+			continue
 		}
 		if err != nil {
 			return err
@@ -85,6 +87,25 @@ func everyGroup(ctx context.Context, c plugin.Cluster, visit func(g kmsg.ListGro
 			if err := positions(ctx, c, n.ID, some, visit); err != nil {
 				return err
 			}
+		}
+	}
+	return gaveUp(ctx, c, silent)
+}
+
+// gaveUp makes sure that a cluster does not list brokers that do not answer: until then they may be coordinators.
+func gaveUp(ctx context.Context, c plugin.Cluster, silent []int32) error {
+	if len(silent) == 0 {
+		return nil
+	}
+	req := kmsg.NewPtrMetadataRequest()
+	req.Topics = []kmsg.MetadataRequestTopic{}
+	resp, err := c.Do(ctx, plugin.AnyNode, req)
+	if err != nil {
+		return err
+	}
+	for _, b := range resp.(*kmsg.MetadataResponse).Brokers {
+		if slices.Contains(silent, b.NodeID) {
+			return fmt.Errorf("groups on node %d of %s: %w", b.NodeID, c.Name(), plugin.ErrUnreachable)
 		}
 	}
 	return nil

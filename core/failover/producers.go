@@ -19,7 +19,7 @@ const tailBytes = 16 << 20
 // recognised when they are sent again.
 func (t *task) remember(ctx context.Context, c *checked, oldEnd []int64, topic *catalog.Topic) error {
 	memory := topic.Memory()
-	for p := range oldEnd {
+	err := eachPartition(len(oldEnd), func(p int) error {
 		part := topic.Partition(int32(p))
 		from, err := t.tailFrom(ctx, c, int32(p), oldEnd[p])
 		if err != nil {
@@ -33,13 +33,14 @@ func (t *task) remember(ctx context.Context, c *checked, oldEnd []int64, topic *
 			}
 			return nil
 		})
-		if err != nil {
-			return err
-		}
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	return c.old.producers(ctx, func(p int32, a kmsg.DescribeProducersResponseTopicPartitionActiveProducer) error {
 		id := catalog.ClientProducer(a.ProducerID)
-		if a.LastSequence >= 0 && !memory.Knows(p, id) {
+		if a.LastSequence >= 0 && !memory.Reaches(p, id, int16(a.ProducerEpoch), a.LastSequence) {
 			memory.Complete(p, id, []catalog.Remembered{{Epoch: int16(a.ProducerEpoch), First: a.LastSequence, Last: a.LastSequence, Base: -1}})
 		}
 		return nil
@@ -105,22 +106,22 @@ func openTransactions(ctx context.Context, s *side) error {
 
 // producers asks the leaders which producers they know.
 func (s *side) producers(ctx context.Context, visit func(partition int32, a kmsg.DescribeProducersResponseTopicPartitionActiveProducer) error) error {
-	for p, x := range s.topo.Partitions {
+	for leader, parts := range s.byLeader() {
 		req := kmsg.NewPtrDescribeProducersRequest()
 		t := kmsg.NewDescribeProducersRequestTopic()
-		t.Topic, t.Partitions = s.topic, []int32{int32(p)}
+		t.Topic, t.Partitions = s.topic, parts
 		req.Topics = []kmsg.DescribeProducersRequestTopic{t}
-		resp, err := s.cluster.Do(ctx, x.Leader, req)
+		resp, err := s.cluster.Do(ctx, leader, req)
 		if err != nil {
 			return err
 		}
 		for _, rt := range resp.(*kmsg.DescribeProducersResponse).Topics {
 			for _, rp := range rt.Partitions {
 				if rp.ErrorCode != 0 {
-					return fmt.Errorf("producers of %q/%d on %s: error %d", s.topic, p, s.cluster.Name(), rp.ErrorCode)
+					return fmt.Errorf("producers of %q/%d on %s: error %d", s.topic, rp.Partition, s.cluster.Name(), rp.ErrorCode)
 				}
 				for _, a := range rp.ActiveProducers {
-					if err := visit(int32(p), a); err != nil {
+					if err := visit(rp.Partition, a); err != nil {
 						return err
 					}
 				}

@@ -1,8 +1,11 @@
 package failover
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"sync"
+	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -30,14 +33,41 @@ func newSide(c plugin.Cluster, topic string) (*side, error) {
 	return &side{c, topic, t}, nil
 }
 
+// byLeader is which node leads which partitions.
+func (s *side) byLeader() map[int32][]int32 {
+	out := map[int32][]int32{}
+	for p, x := range s.topo.Partitions {
+		out[x.Leader] = append(out[x.Leader], int32(p))
+	}
+	return out
+}
+
+// partitionsAtOnce is how many partitions of a topic are read side by side while clients are held: what is read is in
+// memory, 4 MiB each at most, and so it is for every topic that moves at the same time.
+const partitionsAtOnce = 4
+
+// eachPartition does something with n partitions, some side by side, and none any more once one has failed.
+func eachPartition(n int, do func(p int) error) error {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	errs := make([]error, min(n, partitionsAtOnce))
+	for i := range errs {
+		wg.Go(func() {
+			for p := next.Add(1) - 1; p < int64(n); p = next.Add(1) - 1 {
+				if errs[i] = do(int(p)); errs[i] != nil {
+					next.Store(int64(n))
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return cmp.Or(errs...)
+}
+
 // offsets asks for the start (timestamp -2) or end (-1) of every partition.
 func (s *side) offsets(ctx context.Context, timestamp int64) ([]int64, error) {
 	out := make([]int64, len(s.topo.Partitions))
-	byLeader := map[int32][]int32{}
-	for p, x := range s.topo.Partitions {
-		byLeader[x.Leader] = append(byLeader[x.Leader], int32(p))
-	}
-	for leader, parts := range byLeader {
+	for leader, parts := range s.byLeader() {
 		req := kmsg.NewPtrListOffsetsRequest()
 		req.ReplicaID = -1
 		t := kmsg.NewListOffsetsRequestTopic()

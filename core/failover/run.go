@@ -21,8 +21,10 @@ type task struct {
 	runner *Runner
 	env    Env
 	*move
-	next   *catalog.Topic  // the topic as it will be, once prepared
-	copies *catalog.Copies // what an old home that is gone may have left of batches on their way
+	// advance makes the topic what it will be, once prepared. It is called with the commit, on the topic as it is then:
+	// ceilings, for one, rise while clients are held.
+	advance func(*catalog.Topic) error
+	copies  *catalog.Copies // what an old home that is gone may have left of batches on their way
 }
 
 // holder is a move as the holder of a gate.
@@ -33,11 +35,13 @@ func (h holder) Why() (string, trace.SpanContext) {
 	return "move " + h.report.ID, h.span.SpanContext()
 }
 
+func errGone(topic string) error { return fmt.Errorf("topic %q is gone", topic) }
+
 // parties are the topic and its old and new home.
 func (t *task) parties() (*catalog.Topic, plugin.Cluster, plugin.Cluster, error) {
 	topic := t.env.Catalog.Topic(t.report.Topic)
 	if topic == nil {
-		return nil, nil, nil, fmt.Errorf("topic %q is gone", t.report.Topic)
+		return nil, nil, nil, errGone(t.report.Topic)
 	}
 	from, to := t.env.cluster(t.report.From), t.env.cluster(t.report.To)
 	if from == nil || to == nil {
@@ -161,6 +165,11 @@ func (t *task) checkGone(ctx context.Context) (*checked, error) {
 	if topic.Stubs[to.Name()] && !always {
 		return nil, fmt.Errorf("the topic on %s is only a stub: it holds no copy", to.Name())
 	}
+	id, compared := topic.Copies[to.Name()]
+	again := compared && id != c.copied.topo.ID
+	if again && !always {
+		return nil, fmt.Errorf("the copy on %s was made again since it was last compared: its distance is unknown", to.Name())
+	}
 	ends, err := c.copied.offsets(ctx, -1)
 	if err != nil {
 		return nil, err
@@ -170,7 +179,8 @@ func (t *task) checkGone(ctx context.Context) (*checked, error) {
 			return nil, fmt.Errorf("partition %d is empty on %s, but clients know records of it: the copy is missing", p, to.Name())
 		}
 		d, ok := topic.Partitions[p].Deltas[to.Name()]
-		if !ok {
+		if !ok || again {
+			d = 0
 			if !always {
 				return nil, fmt.Errorf("partition %d was never compared with its copy on %s while both lived; `unplanned: always` or `failover run --unplanned` takes the offsets to be the same", p, to.Name())
 			}
@@ -237,11 +247,14 @@ func (t *task) switchOver(ctx context.Context, c *checked, from, to plugin.Clust
 	return err
 }
 
-// prepare finds out what the topic will be, and the ranges that may be lost.
+// errChanged says that what was prepared is not of the topic as it is.
+var errChanged = errors.New("the topic has changed meanwhile")
+
+// prepare finds out what the topic will be.
 func (t *task) prepare(ctx context.Context, c *checked, from, to plugin.Cluster) error {
 	topic := t.env.Catalog.Topic(t.report.Topic)
 	if topic == nil || topic.Generation != c.topic.Generation {
-		return errors.New("the topic has changed meanwhile")
+		return errChanged
 	}
 	var newEnd, oldEnd []int64
 	var err error
@@ -250,8 +263,10 @@ func (t *task) prepare(ctx context.Context, c *checked, from, to plugin.Cluster)
 		if newEnd, err = c.copied.stable(ctx); err == nil {
 			t.copies, err = t.unacknowledged(ctx, c, topic, newEnd)
 		}
-	} else if oldEnd, newEnd, err = t.caughtUp(ctx, c); err == nil {
-		err = t.remember(ctx, c, oldEnd, topic)
+	} else if err = openTransactions(ctx, c.old); err == nil { // one may have begun since the pre-check
+		if oldEnd, newEnd, err = t.caughtUp(ctx, c); err == nil {
+			err = t.remember(ctx, c, oldEnd, topic)
+		}
 	}
 	if err != nil {
 		return err
@@ -260,18 +275,43 @@ func (t *task) prepare(ctx context.Context, c *checked, from, to plugin.Cluster)
 	if _, err := to.Refresh(ctx); err != nil {
 		return err
 	}
+	compared := c.copied.topo.ID
 	if c.copied, err = newSide(to, c.copied.topic); err != nil {
 		return err
 	}
-	next := topic.Clone()
-	before := topic.Clone()
+	if c.copied.topo.ID != compared || len(c.copied.topo.Partitions) != len(newEnd) {
+		return errChanged
+	}
+	t.advance = func(n *catalog.Topic) error {
+		n.Grow(len(newEnd))
+		if n.ID != topic.ID || n.Generation != topic.Generation || len(n.Partitions) != len(newEnd) || n.Physical(to.Name()) != c.copied.topic {
+			return errChanged
+		}
+		t.moveTo(n, c, from, to, oldEnd, newEnd)
+		return nil
+	}
+	return nil
+}
+
+// moveTo gives a topic its next generation, and notes the ranges that may be lost.
+func (t *task) moveTo(next *catalog.Topic, c *checked, from, to plugin.Cluster, oldEnd, newEnd []int64) {
+	before := next.Clone()
 	before.Before = nil
-	next.Home, next.Generation, next.Before, next.HomeID = to.Name(), topic.Generation+1, before, c.copied.topo.ID
+	next.Home, next.Generation, next.Before, next.HomeID = to.Name(), before.Generation+1, before, c.copied.topo.ID
 	delete(next.Stubs, to.Name())
+	delete(next.Copies, to.Name())
+	if c.old == nil {
+		next.Copies = nil
+	} else if before.HomeID != [16]byte{} {
+		if next.Copies == nil {
+			next.Copies = map[string][16]byte{}
+		}
+		next.Copies[from.Name()] = before.HomeID
+	}
 	var loss []Range
 	for p := range next.Partitions {
-		part := topic.Partition(int32(p))
-		last := part.VirtualEpoch(epochOf(from, topic.Physical(from.Name()), p))
+		part := before.Partition(int32(p))
+		last := part.VirtualEpoch(epochOf(from, before.Physical(from.Name()), p))
 		seg := catalog.Segment{
 			Generation: next.Generation, Cluster: to.Name(), Topic: c.copied.topic, TopicID: c.copied.topo.ID,
 			PhysicalStart: newEnd[p], EpochBase: c.copied.topo.Partitions[p].Epoch,
@@ -283,15 +323,18 @@ func (t *task) prepare(ctx context.Context, c *checked, from, to plugin.Cluster)
 		} else {
 			end = part.ToVirtual(newEnd[p] - c.deltas[p])
 			seg.Start = max(part.Ceiling, end)
-			if shown := topic.MayBeShown(int32(p)); shown > end {
+			if shown := before.MayBeShown(int32(p)); shown > end {
 				loss = append(loss, Range{t.report.Topic, int32(p), end, shown - 1})
 			}
 		}
 		next.Partitions[p] = part.Advance(seg, c.deltas[p], end, last)
+		if c.old == nil {
+			// What the old home has not handed on stands where its copy of what comes now would, and so may another's:
+			// distances are verified again before anything goes by them.
+			next.Partitions[p].Deltas = nil
+		}
 	}
-	t.next = next
 	t.change(func(r *Report) { r.PossibleLoss = loss })
-	return nil
 }
 
 func epochOf(c plugin.Cluster, topic string, p int) int32 {
@@ -344,10 +387,12 @@ func (t *task) caughtUp(ctx context.Context, c *checked) (oldEnd, newEnd []int64
 			return nil, nil, fmt.Errorf("%w: %d records were not copied in time", errLag, behind)
 		}
 	}
-	for p := range oldEnd {
-		if err := compare(ctx, c.prints, c.old, c.copied, int32(p), c.compared[p], oldEnd[p], c.deltas[p], t.runner.timing().CompareLimit); err != nil {
-			return nil, nil, t.late(ctx, err)
-		}
+	limit := t.runner.timing().CompareLimit
+	err = eachPartition(len(oldEnd), func(p int) error {
+		return compare(ctx, c.prints, c.old, c.copied, int32(p), c.compared[p], oldEnd[p], c.deltas[p], limit)
+	})
+	if err != nil {
+		return nil, nil, t.late(ctx, err)
 	}
 	after, err := c.copied.offsets(ctx, -1)
 	if err == nil && !slices.Equal(after, newEnd) {

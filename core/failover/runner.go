@@ -186,7 +186,9 @@ func (r *Runner) start(env Env, t *catalog.Topic, to string, g *group, o Options
 	if old != nil {
 		old.drop(o.By) // listed until it has ended
 	}
-	if to == "" || (to == t.Home && (old == nil || !old.committed())) {
+	// Only now: since the topics were listed a move may have ended.
+	t = env.Catalog.Topic(t.Name)
+	if to == "" || t == nil || (to == t.Home && (old == nil || !old.committed())) {
 		return nil, nil
 	}
 	r.seq++
@@ -224,6 +226,10 @@ func (r *Runner) run(ctx context.Context, key [2]string, m *move) {
 		env := r.envs[key[0]]
 		retry := r.cfg.RetryFor
 		r.mu.Unlock()
+		if env.Catalog.Topic(key[1]) == nil {
+			r.end(key, m, Dropped, errGone(key[1]))
+			return
+		}
 		err := r.once(ctx, env, m)
 		if err == nil {
 			r.end(key, m, Done, nil)
@@ -252,12 +258,16 @@ func (r *Runner) run(ctx context.Context, key [2]string, m *move) {
 // once makes an attempt, if the topic does not live there already.
 func (r *Runner) once(ctx context.Context, env Env, m *move) error {
 	topic := env.Catalog.Topic(m.report.Topic)
-	switch {
-	case topic == nil:
-		return nil
-	case topic.Home == m.report.To && topic.Before != nil: // publishing has failed before
-		return publish(ctx, env.Catalog, topic.Name)
-	case topic.Home == m.report.To:
+	if topic == nil {
+		return errGone(m.report.Topic)
+	}
+	if topic.Before != nil { // publishing has failed before, of this move or of one whose place it took
+		if err := publish(ctx, env.Catalog, topic.Name); err != nil {
+			return err
+		}
+		env.Gates.Announce()
+	}
+	if topic.Home == m.report.To {
 		return nil
 	}
 	m.change(func(rep *Report) { rep.From = topic.Home })

@@ -3,6 +3,7 @@ package failover
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -46,6 +47,13 @@ func (c *comparisons) note(vc string, t *catalog.Topic, cluster string, compared
 		c.last = map[[3]string]comparison{}
 	}
 	c.last[[3]string{vc, t.Name, cluster}] = now
+}
+
+// forget leaves out the topics that are gone.
+func (c *comparisons) forget(gone func(vc, topic string) bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.DeleteFunc(c.last, func(k [3]string, _ comparison) bool { return gone(k[0], k[1]) })
 }
 
 func (c *comparisons) of(vc string, t *catalog.Topic, cluster string) comparison {

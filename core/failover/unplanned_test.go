@@ -318,3 +318,69 @@ func TestAReplicatorThatStillWritesIsWaitedFor(t *testing.T) {
 		}
 	})
 }
+
+// TestDistancesAreOfNoUseAfterAnUnplannedMove until they are verified: what the old home had not handed on stands where its
+// copy of what is written now would.
+func TestDistancesAreOfNoUseAfterAnUnplannedMove(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := dead(t, "if-unreachable")
+		w.prod.grow("orders", 100, 110) // nobody has it but the home that is down
+		w.edit("dr", "orders")
+		pass(12 * time.Second)
+		w.lives("orders", "dr", 1)
+		w.dr.grow("orders", 200, 220)
+		w.prod.set(func() { w.prod.down = false })
+		pass(time.Minute)
+		w.dr.set(func() { w.dr.down = true })
+		w.edit("prod", "orders")
+		pass(time.Minute)
+		if m := w.last("orders"); m.Phase == Done || !strings.Contains(m.Error, "never compared") {
+			t.Errorf("%s: %q", m.Phase, m.Error)
+		}
+		w.lives("orders", "dr", 1)
+	})
+	// A copy that follows the new home is verified, and may be moved to again.
+	synctest.Test(t, func(t *testing.T) {
+		w := dead(t, "if-unreachable")
+		w.edit("dr", "orders")
+		pass(12 * time.Second)
+		w.prod.set(func() { w.prod.down = false })
+		for _, f := range []*fake{w.prod, w.dr} {
+			f.grow("orders", 200, 220)
+		}
+		pass(time.Minute)
+		w.dr.set(func() { w.dr.down = true })
+		w.edit("prod", "orders")
+		pass(12 * time.Second)
+		if at := w.lives("orders", "prod", 2).Partition(0).ToPhysical(110); at != 110 {
+			t.Errorf("offset 110 is %d", at)
+		}
+	})
+}
+
+// TestACopyThatWasMadeAgainHasNoDistance: it lags too far behind to be compared when the home dies, and what is stored is
+// of the copy before it.
+func TestACopyThatWasMadeAgainHasNoDistance(t *testing.T) {
+	for _, again := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, "orders")
+			w.apply(Options{})
+			pass(time.Minute)
+			if again {
+				w.dr.set(func() {
+					w.dr.topics["orders"].logs[0] = &fakeLog{epoch: 7}
+					w.dr.topics["orders"].made++
+				})
+				w.dr.grow("orders", 5000, 5010)
+			}
+			pass(time.Minute)
+			w.prod.set(func() { w.prod.down = true })
+			w.edit("dr", "orders")
+			pass(time.Minute)
+			m := w.last("orders")
+			if refused := strings.Contains(m.Error, "was made again since"); refused != again || (m.Phase == Done) == again {
+				t.Errorf("made again %t: %s, %q", again, m.Phase, m.Error)
+			}
+		})
+	}
+}

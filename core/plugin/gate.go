@@ -83,7 +83,7 @@ type Gate struct {
 
 	mu      sync.Mutex
 	holders map[any]struct{}
-	// reads counts the holders that hold reads too (a move before it is published).
+	// reads is closed when a move that holds reads too is published or has failed; nil without one.
 	reads     chan struct{}
 	queue     []*waiter // in the order of their tickets
 	tickets   uint64
@@ -95,8 +95,6 @@ type Gate struct {
 	holds     uint64        // counts calls of Hold
 	draining  int           // waited at the release and are not answered yet
 	drainedC  chan struct{} // closed when draining gets to 0
-	pauses    time.Duration
-	since     time.Time
 }
 
 type waiter struct {
@@ -106,6 +104,8 @@ type waiter struct {
 	turn   *turn      // given with the pass; the waiting goroutine takes it over
 	late   bool
 	pass   Pass
+
+	deadline time.Time
 }
 
 // cohort are the produces that passed between two calls of Answered.
@@ -227,7 +227,7 @@ func (p Pass) leave() {
 // wait is called with g.mu held and releases it. back is the pass that a request had already, queued is
 // called when it has its place.
 func (g *Gate) wait(ctx context.Context, req *Request, back *Pass, queued func()) (Pass, error) {
-	w := &waiter{req: req, done: make(chan error, 1)}
+	w := &waiter{req: req, done: make(chan error, 1), deadline: req.Arrived.Add(time.Duration(g.limit.Load()))}
 	at := len(g.queue)
 	if back == nil {
 		w.ticket = g.ticket()
@@ -239,9 +239,7 @@ func (g *Gate) wait(ctx context.Context, req *Request, back *Pass, queued func()
 	if back != nil {
 		back.leave()
 	}
-	if g.expiry == nil {
-		g.expiry = time.AfterFunc(time.Until(req.Arrived.Add(time.Duration(g.limit.Load()))), g.expire)
-	}
+	g.arm()
 	if len(g.holders) == 0 && !g.releasing {
 		g.release()
 	}
@@ -289,12 +287,24 @@ func (g *Gate) drop(w *waiter, why error) error {
 	return why
 }
 
-// expire refuses all that wait once the oldest has waited for the limit.
+// arm makes sure that expire is called when the oldest has waited for the limit; g.mu is held.
+func (g *Gate) arm() {
+	if g.expiry == nil && len(g.queue) > 0 {
+		g.expiry = time.AfterFunc(time.Until(g.queue[0].deadline), g.expire)
+	}
+}
+
+// expire refuses all that wait once the oldest has waited for the limit. Who was the oldest when it was armed may
+// have left since.
 func (g *Gate) expire() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.expiry = nil
-	if !g.releasing {
+	switch {
+	case g.releasing || len(g.queue) == 0: // release arms it again if it has to stop
+	case time.Now().Before(g.queue[0].deadline):
+		g.arm()
+	default:
 		g.refuse(ErrHeldTooLong)
 	}
 }
@@ -353,9 +363,6 @@ func (g *Gate) Hold(holder any) bool {
 	if _, ok := g.holders[holder]; ok {
 		return false
 	}
-	if len(g.holders) == 0 {
-		g.since = time.Now()
-	}
 	g.holders[holder] = struct{}{}
 	g.holds++
 	return true
@@ -402,7 +409,6 @@ func (g *Gate) Release(holder any) {
 	}
 	delete(g.holders, holder)
 	if len(g.holders) == 0 {
-		g.pauses = time.Since(g.since)
 		for _, w := range g.queue {
 			if !w.late {
 				w.late = true
@@ -431,13 +437,6 @@ func (g *Gate) Drained() <-chan struct{} {
 	return g.drainedC
 }
 
-// Pause is how long the last hold took.
-func (g *Gate) Pause() time.Duration {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.pauses
-}
-
 // release lets the head of the queue go; g.mu is held.
 func (g *Gate) release() {
 	for len(g.queue) > 0 && len(g.holders) == 0 {
@@ -462,6 +461,7 @@ func (g *Gate) release() {
 		w.done <- nil
 		return
 	}
+	g.arm()
 	if len(g.queue) == 0 && g.expiry != nil {
 		g.expiry.Stop()
 		g.expiry = nil

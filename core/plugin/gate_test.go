@@ -75,9 +75,6 @@ func TestAGateKeepsTheOrderOfArrival(t *testing.T) {
 		if len(got) != 111 || !slices.IsSorted(got) {
 			t.Errorf("order %v", got)
 		}
-		if g.Pause() != 3*time.Second {
-			t.Errorf("pause %s", g.Pause())
-		}
 		for range got {
 			if err := <-errs; err != nil {
 				t.Error(err)
@@ -238,5 +235,60 @@ func TestReadsWaitForThePublish(t *testing.T) {
 		moved := gates.Moved()
 		gates.Announce()
 		<-moved
+	})
+}
+
+// TestTheLimitIsThatOfWhoWaits: whoever waited before has gone, in one way or the other.
+func TestTheLimitIsThatOfWhoWaits(t *testing.T) {
+	t.Run("the oldest gave up", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			g := NewGates(15 * time.Second).Gate("t")
+			out, errs, late := &sent{}, make(chan error, 1), make(chan error, 1)
+			ctx, cancel := context.WithCancel(t.Context())
+			g.Hold("move")
+			produce(t, g, request(NewSession(ctx, 1, nil, nil), 1), 1, out, errs)
+			time.Sleep(10 * time.Second)
+			produce(t, g, request(testSession(t, nil), 1), 2, out, late)
+			cancel()
+			<-errs
+			began := time.Now()
+			if err := <-late; !errors.Is(err, ErrHeldTooLong) || time.Since(began) != 15*time.Second {
+				t.Errorf("refused after %s: %v", time.Since(began), err)
+			}
+		})
+	})
+	t.Run("the time ends while requests leave, and the gate is held again", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			g := NewGates(15 * time.Second).Gate("t")
+			out, errs := &sent{}, make(chan error, 1)
+			s := testSession(t, nil)
+			first := request(s, 1)
+			passed := make(chan Pass, 1)
+			g.Hold("move")
+			go func() {
+				p, _ := g.Enter(t.Context(), first)
+				passed <- p
+			}()
+			synctest.Wait()
+			produce(t, g, request(s, 2), 2, out, errs)
+			time.Sleep(14 * time.Second)
+			g.Release("move")
+			p := <-passed
+			time.Sleep(2 * time.Second) // the first is not queued on its link yet
+			g.Hold("stall")
+			first.Queued()
+			p.Leave()
+			synctest.Wait()
+			select {
+			case err := <-errs:
+				if !errors.Is(err, ErrHeldTooLong) {
+					t.Error(err)
+				}
+			case <-time.After(time.Minute):
+				t.Error("a request waits for ever")
+				g.Release("stall")
+				<-errs
+			}
+		})
 	})
 }

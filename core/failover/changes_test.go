@@ -1,0 +1,165 @@
+package failover
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/catalog"
+)
+
+// during calls change once, when the old home is asked for its producers: in the pre-check, or while clients are held.
+func (w *world) during(p Phase, change func()) {
+	done := false
+	w.prod.set(func() {
+		w.prod.before = func(req kmsg.Request) {
+			if _, ok := req.(*kmsg.DescribeProducersRequest); ok && !done && w.last("orders").Phase == p {
+				done = true
+				change()
+			}
+		}
+	})
+	w.t.Cleanup(func() {
+		if !done {
+			w.t.Errorf("nothing was changed during %s", p)
+		}
+	})
+}
+
+// TestACommitKeepsWhatIsWrittenMeanwhile: consumers go on reading at the old home, and raise ceilings.
+func TestACommitKeepsWhatIsWrittenMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		w.during(Prepare, func() {
+			if err := w.env.Catalog.Reserve(t.Context(), "orders", 0, 3*catalog.CeilingBlock); err != nil {
+				t.Error(err)
+			}
+		})
+		w.edit("dr", "orders")
+		pass(time.Second)
+		if c := w.lives("orders", "dr", 1).Partition(0).Ceiling; c <= 3*catalog.CeilingBlock {
+			t.Errorf("%d was shown, the ceiling is %d", 3*catalog.CeilingBlock, c)
+		}
+	})
+}
+
+// TestACommitDoesNotBringADeletedTopicBack.
+func TestACommitDoesNotBringADeletedTopicBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		w.during(Prepare, func() {
+			if err := w.env.Catalog.Update(t.Context(), "orders", func(n *catalog.Topic) error { n.Deleted = []string{}; return nil }); err != nil {
+				t.Error(err)
+			}
+		})
+		w.edit("dr", "orders")
+		pass(10 * time.Second)
+		if got := w.env.Catalog.Topic("orders"); got != nil {
+			t.Errorf("it lives on %s", got.Home)
+		}
+		if w.env.Gates.Gate("orders").Held() {
+			t.Error("it is still held")
+		}
+	})
+}
+
+// TestPartitionsAreAddedDuringAMove: they move too, with the next attempt if need be.
+func TestPartitionsAreAddedDuringAMove(t *testing.T) {
+	for _, when := range []Phase{Check, Prepare} {
+		for _, known := range []bool{true, false} {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, "orders")
+				w.during(when, func() {
+					for _, f := range []*fake{w.prod, w.dr} {
+						f.set(func() { f.topics["orders"].logs = append(f.topics["orders"].logs, &fakeLog{epoch: 7}) })
+					}
+					w.dr.set(func() { w.dr.topics["orders"].logs[1].skip(30) })
+					for _, f := range []*fake{w.prod, w.dr} {
+						f.set(func() { f.topics["orders"].logs[1].add(records(0, 10)...) })
+					}
+					if !known {
+						return
+					}
+					if err := w.env.Catalog.Ensure(t.Context(), catalog.Seen{Name: "orders", Cluster: "prod", ID: w.prod.Topology().Topics["orders"].ID, Partitions: 2}); err != nil {
+						t.Error(err)
+					}
+				})
+				w.edit("dr", "orders")
+				pass(10 * time.Second)
+				topic := w.lives("orders", "dr", 1)
+				if len(topic.Partitions) != 2 {
+					t.Fatalf("%d partitions", len(topic.Partitions))
+				}
+				if at := topic.Partition(1).ToPhysical(4); at != 34 {
+					t.Errorf("added during %s, known %t: offset 4 of the new partition is %d on dr", when, known, at)
+				}
+			})
+		}
+	}
+}
+
+// TestATransactionThatBeginsBehindThePreCheck has records on the old home, and ends there.
+func TestATransactionThatBeginsBehindThePreCheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		l := w.prod.log("orders")
+		p := w.produce("orders")
+		w.edit("dr", "orders")
+		if m := w.last("orders"); m.Phase != Hold {
+			t.Fatalf("%s: %q", m.Phase, m.Error)
+		}
+		w.prod.set(func() { l.producers = append(l.producers, transaction(4711, 90)) })
+		p.answer()
+		pass(time.Second)
+		if m := w.last("orders"); m.Phase == Done || w.lives("orders", "prod", 0) == nil {
+			t.Errorf("%s: %q", m.Phase, m.Error)
+		}
+		w.prod.set(func() { l.producers = nil })
+		pass(10 * time.Second)
+		w.lives("orders", "dr", 1)
+	})
+}
+
+// TestAMoveOfATopicThatIsDeletedIsNotDone: nobody is told that it lives on the other cluster now.
+func TestAMoveOfATopicThatIsDeletedIsNotDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		w.dr.set(func() { w.dr.down = true })
+		w.edit("dr", "orders")
+		if err := w.env.Catalog.Update(t.Context(), "orders", func(n *catalog.Topic) error { n.Deleted = []string{}; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		pass(10 * time.Second)
+		if m := w.last("orders"); m.Phase != Dropped || m.Error != `topic "orders" is gone` {
+			t.Errorf("%s: %q", m.Phase, m.Error)
+		}
+	})
+}
+
+// TestAMoveBackPublishesWhatWasNot: the store fails behind the commit, and the edit back is refused for long. Clients must
+// be told meanwhile where the topic lives.
+func TestAMoveBackPublishesWhatWasNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		p := w.produce("orders")
+		w.edit("dr", "orders")
+		held := w.produce("orders")
+		p.answer()
+		pass(time.Second)
+		w.store.set(errors.New("disk full"), nil)
+		held.answer()
+		if topic := w.env.Catalog.Topic("orders"); topic.Home != "dr" || topic.Before == nil {
+			t.Fatalf("home %s, before %v", topic.Home, topic.Before)
+		}
+		w.prod.set(func() { w.prod.down = true }) // nobody can move there
+		w.edit("prod", "orders")
+		w.store.set(nil, nil)
+		pass(time.Minute)
+		if topic := w.lives("orders", "dr", 1); topic.Before != nil || topic.Published != 1 {
+			t.Errorf("clients are still told that it lives on %s", topic.View().Home)
+		}
+	})
+}
