@@ -69,7 +69,7 @@ func traces(dir, bin string) error {
 		conns, inFlight int
 		n               int
 	}{
-		{"CPU per request: Produce of 200 B, 16 connections x 5 in flight", "us", 1, bench.ProduceFrame(200), 16, 5, 10_000},
+		{"CPU per request: Produce of 200 B, 16 connections x 5 in flight", "us", 1, bench.ProduceFrame(200), 16, 5, 20_000},
 		{"CPU per GB: Produce of 256 records of 1 KB, 2 connections x 2 in flight", "ms", 256 * bench.RecordBytes / 1e6, bench.ProduceRecordsFrame(bench.Topic, records), 2, 2, 600},
 		{"CPU per GB: Fetch of 256 records of 1 KB, 2 connections x 2 in flight", "ms", 256 * bench.RecordBytes / 1e6, bench.FetchFrame(), 2, 2, 600},
 	} {
