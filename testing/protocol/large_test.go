@@ -37,7 +37,7 @@ func TestLargeRecordsThroughAGuest(t *testing.T) {
 
 	const producers, each = 4, 60
 	var mu sync.Mutex
-	received, broken := map[string]int{}, 0
+	received, produced, broken := map[string]int{}, 0, 0
 	ctx, cancel := context.WithCancel(h.ctx)
 	defer cancel()
 	var consumers sync.WaitGroup
@@ -62,7 +62,7 @@ func TestLargeRecordsThroughAGuest(t *testing.T) {
 			c.KeepControl()
 			mu.Lock()
 			defer mu.Unlock()
-			if rand.IntN(20) == 0 {
+			if produced++; produced%8 == 0 {
 				broken++
 				return nil, fmt.Errorf("the link breaks"), true
 			}
