@@ -3,6 +3,7 @@ package telemetry
 import (
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -15,7 +16,8 @@ import (
 )
 
 // encoder writes spans as they travel in OTLP. The SDK makes a message of each span, event, attribute and value, and then the encoding
-// of those, which costs a sampled request as much as everything else. An encoder is used again for the next batch. The field numbers are those of opentelemetry/proto/trace/v1/trace.proto.
+// of those, which costs a sampled request as much as everything else. An encoder is used again for the next batch. The field numbers
+// are those of opentelemetry/proto/trace/v1/trace.proto.
 type encoder struct {
 	out   []byte
 	attrs []attribute.KeyValue
@@ -96,9 +98,13 @@ func (e *encoder) span(s sdk.ReadOnlySpan) {
 	}
 	e.number(14, uint64(s.DroppedLinks()))
 	if st := s.Status(); st.Code != codes.Unset {
+		code := otlp.Status_STATUS_CODE_OK
+		if st.Code == codes.Error {
+			code = otlp.Status_STATUS_CODE_ERROR
+		}
 		e.message(15, func() {
 			e.text(2, st.Description)
-			e.number(3, uint64(map[codes.Code]otlp.Status_StatusCode{codes.Ok: otlp.Status_STATUS_CODE_OK, codes.Error: otlp.Status_STATUS_CODE_ERROR}[st.Code]))
+			e.number(3, uint64(code))
 		})
 	}
 	e.flags(16, c, parent)
@@ -189,8 +195,10 @@ func (e *encoder) bytes(field protowire.Number, v []byte) {
 	e.out = protowire.AppendBytes(protowire.AppendTag(e.out, field, protowire.BytesType), v)
 }
 
-// some writes a text that counts also if it is empty.
+// some writes a text that counts also if it is empty. Receivers refuse a whole batch for one text that is not UTF-8, as what a client
+// calls itself may be.
 func (e *encoder) some(field protowire.Number, v string) {
+	v = strings.ToValidUTF8(v, "\uFFFD")
 	e.out = protowire.AppendString(protowire.AppendTag(e.out, field, protowire.BytesType), v)
 }
 

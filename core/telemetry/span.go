@@ -45,6 +45,7 @@ type span struct {
 	events  []sdk.Event
 	links   []sdk.Link
 	dropped struct{ attrs, events, links int32 } // past the limits
+	over    struct{ attrs, events int }          // the same, of what is made for exporters
 }
 
 // span begins one; a parent that is not valid makes it the first of a trace.
@@ -199,9 +200,11 @@ func (s *span) StartTime() time.Time     { return time.Unix(0, s.began) }
 func (s *span) EndTime() time.Time       { return time.Unix(0, s.ended) }
 func (s *span) Status() sdk.Status       { return s.status }
 func (s *span) Links() []sdk.Link        { return s.links }
-func (s *span) DroppedAttributes() int   { return int(s.dropped.attrs) }
-func (s *span) DroppedEvents() int       { return int(s.dropped.events) }
 func (s *span) DroppedLinks() int        { return int(s.dropped.links) }
+
+// DroppedAttributes and DroppedEvents are known when the others were asked for.
+func (s *span) DroppedAttributes() int { return int(s.dropped.attrs) + s.over.attrs }
+func (s *span) DroppedEvents() int     { return int(s.dropped.events) + s.over.events }
 
 // ChildSpanCount is not counted; OTLP has no place for it.
 func (s *span) ChildSpanCount() int { return 0 }
@@ -232,6 +235,7 @@ func (s *span) appendAttributes(out []attribute.KeyValue) []attribute.KeyValue {
 	if len(s.attrs) > 0 {
 		out = lastOfEach(append(out, s.attrs...))
 	}
+	out, s.over.attrs = first(out, s.tracer.limits.AttributeCountLimit)
 	return cut(out, s.tracer.limits.AttributeValueLengthLimit)
 }
 
@@ -240,12 +244,21 @@ func (s *span) Events() []sdk.Event {
 	if t, ok := s.facts.(*Trip); ok {
 		events = append(t.events(), events...)
 	}
+	events, s.over.events = first(events, s.tracer.limits.EventCountLimit)
 	if n := s.tracer.limits.AttributeValueLengthLimit; n >= 0 {
 		for i := range events {
 			events[i].Attributes = cut(events[i].Attributes, n)
 		}
 	}
 	return events
+}
+
+// first is as much of a list as the limit, which is none if negative, has room for, and how many are left out.
+func first[T any](list []T, limit int) ([]T, int) {
+	if limit < 0 || len(list) <= limit {
+		return list, 0
+	}
+	return list[:limit], len(list) - limit
 }
 
 // lastOfEach removes attributes that come again, in place.

@@ -234,11 +234,30 @@ func TestSpansHaveLimits(t *testing.T) {
 		s.AddLink(trace.Link{SpanContext: contextOf(1, false)})
 	}
 	End(s, nil)
-	r.End(kmsg.Fetch, nil, "", facts{attribute.String("e", "long")})
+	r.Trip(ctx, Trip{Where: NewWhere("prod", 1, nil), Key: kmsg.Metadata, Queued: 1, Sent: 2, Came: 3, Ended: 4})
+	r.End(kmsg.Fetch, nil, "", facts{attribute.String("e", "long"), attribute.Int("f", 1), attribute.Int("g", 1)})
 	wantSpans(t, tracer, map[string]string{
-		"child": `Fetch, internal: a=äöü b=["fou","abc"]; event d=lon; 1 links; dropped 3, 1, 1`,
-		"Fetch": ", server: e=lon",
+		"child":    `Fetch, internal: a=äöü b=["fou","abc"]; event d=lon; 1 links; dropped 3, 1, 1`,
+		"Metadata": "Fetch, client: messaging.system=kaf network.transport=tcp; queued; dropped 3, 2, 0",
+		"Fetch":    ", server: e=lon f=1; dropped 1, 0, 0",
 	})
+	sameAsTheSDK(t, tracer.batches.waiting)
+}
+
+// TestATextThatIsNoUTF8 costs its own span a few characters, and no batch.
+func TestATextThatIsNoUTF8(t *testing.T) {
+	tracer := tracing(t, Config{SampleRatio: 1})
+	for _, id := range []string{"till \xff\xfe", "shop"} {
+		_, r := tracer.Request(t.Context(), kmsg.Fetch, time.Now(), &Trace{})
+		r.End(kmsg.Fetch, errors.New(id), "", facts{ClientID.String(id), Topics.StringSlice([]string{id})})
+	}
+	var e encoder
+	got := again(e.encode(tracer.batches.waiting)) // as a receiver, which would refuse it
+	for i, want := range []string{"till \uFFFD", "shop"} {
+		if s := got.ScopeSpans[0].Spans[i]; s.Attributes[0].Value.GetStringValue() != want || s.Status.Message != want {
+			t.Errorf("%s became %v", want, s)
+		}
+	}
 }
 
 // TestSpansHaveIDsOfTheirOwn.
