@@ -181,20 +181,26 @@ func TestACommitThatFailsBehindANewerEdit(t *testing.T) {
 	})
 }
 
+// committedOnly moves a topic to dr up to the publish, which the store fails.
+func (w *world) committedOnly(topic string) {
+	w.t.Helper()
+	p := w.produce(topic)
+	w.edit("dr", topic)
+	held := w.produce(topic)
+	p.answer()
+	pass(time.Second)
+	w.store.set(errors.New("disk full"), nil)
+	held.answer()
+	if got := w.lives(topic, "dr", 1); got.Published != 0 || got.Before == nil {
+		w.t.Fatal("published without the store")
+	}
+}
+
 // TestPublishingIsRepeated until the store takes it: a topic must not stay between two homes.
 func TestPublishingIsRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "orders")
-		p := w.produce("orders")
-		w.edit("dr", "orders")
-		held := w.produce("orders")
-		p.answer()
-		pass(time.Second)
-		w.store.set(errors.New("disk full"), nil)
-		held.answer()
-		if got := w.lives("orders", "dr", 1); got.Published != 0 {
-			t.Fatal("published without the store")
-		}
+		w.committedOnly("orders")
 		moved := w.env.Gates.Moved()
 		w.store.set(nil, nil)
 		pass(6 * time.Second)

@@ -25,6 +25,20 @@ type PlanPartition struct {
 	Lag       int64 `json:"lag"`      // -1: unknown, since the copy can't be compared
 }
 
+// plansAtOnce is how many topics are looked at side by side: a cluster that has just begun not to answer is waited for
+// once, not once per topic.
+const plansAtOnce = 16
+
+// Plans is Plan for several topics, in their order.
+func (r *Runner) Plans(ctx context.Context, env Env, topics []string, to string) ([]Plan, error) {
+	plans := make([]Plan, len(topics))
+	err := parallel(len(topics), plansAtOnce, func(i int) error {
+		plans[i] = r.Plan(ctx, env, topics[i], to)
+		return ctx.Err()
+	})
+	return plans, err
+}
+
 // Plan checks a move without holding anybody.
 func (r *Runner) Plan(ctx context.Context, env Env, topic, to string) Plan {
 	p := Plan{Topic: topic, To: to, Planned: true}

@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -201,6 +202,36 @@ func TestALagThatDrainsIsNone(t *testing.T) {
 		got := w.runner.Plan(t.Context(), w.env, "orders", "dr")
 		if took := time.Since(began); got.Blocked != "" || took < 2500*time.Millisecond || took > 2700*time.Millisecond {
 			t.Errorf("after %s: %q", took, got.Blocked)
+		}
+	})
+}
+
+// TestPlansAreMadeSideBySide: of clusters that take long to answer, those of many topics take as long as that of one.
+func TestPlansAreMadeSideBySide(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var topics []string
+		for i := range plansAtOnce {
+			topics = append(topics, fmt.Sprint("topic-", i))
+		}
+		w := newWorld(t, topics...)
+		for _, f := range []*fake{w.prod, w.dr} {
+			f.set(func() { f.before = func(kmsg.Request) { time.Sleep(time.Second) } })
+		}
+		took := func(topics []string) time.Duration {
+			began := time.Now()
+			plans, err := w.runner.Plans(t.Context(), w.env, topics, "dr")
+			if err != nil || len(plans) != len(topics) {
+				t.Fatal(plans, err)
+			}
+			for i, p := range plans {
+				if p.Topic != topics[i] || p.Blocked != "" {
+					t.Errorf("%+v", p)
+				}
+			}
+			return time.Since(began)
+		}
+		if one, all := took(topics[:1]), took(topics); one == 0 || all != one {
+			t.Errorf("one took %s, %d took %s", one, len(topics), all)
 		}
 	})
 }

@@ -19,7 +19,7 @@ const tailBytes = 16 << 20
 // recognised when they are sent again.
 func (t *task) remember(ctx context.Context, c *checked, oldEnd []int64, topic *catalog.Topic) error {
 	memory := topic.Memory()
-	err := eachPartition(len(oldEnd), func(p int) error {
+	err := parallel(len(oldEnd), partitionsAtOnce, func(p int) error {
 		part := topic.Partition(int32(p))
 		from, err := t.tailFrom(ctx, c, int32(p), oldEnd[p])
 		if err != nil {

@@ -1,11 +1,8 @@
 package failover
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"sync"
-	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -45,24 +42,6 @@ func (s *side) byLeader() map[int32][]int32 {
 // partitionsAtOnce is how many partitions of a topic are read side by side while clients are held: what is read is in
 // memory, 4 MiB each at most, and so it is for every topic that moves at the same time.
 const partitionsAtOnce = 4
-
-// eachPartition does something with n partitions, some side by side, and none any more once one has failed.
-func eachPartition(n int, do func(p int) error) error {
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	errs := make([]error, min(n, partitionsAtOnce))
-	for i := range errs {
-		wg.Go(func() {
-			for p := next.Add(1) - 1; p < int64(n); p = next.Add(1) - 1 {
-				if errs[i] = do(int(p)); errs[i] != nil {
-					next.Store(int64(n))
-				}
-			}
-		})
-	}
-	wg.Wait()
-	return cmp.Or(errs...)
-}
 
 // offsets asks for the start (timestamp -2) or end (-1) of every partition.
 func (s *side) offsets(ctx context.Context, timestamp int64) ([]int64, error) {

@@ -388,7 +388,7 @@ func (t *task) caughtUp(ctx context.Context, c *checked) (oldEnd, newEnd []int64
 		}
 	}
 	limit := t.runner.timing().CompareLimit
-	err = eachPartition(len(oldEnd), func(p int) error {
+	err = parallel(len(oldEnd), partitionsAtOnce, func(p int) error {
 		return compare(ctx, c.prints, c.old, c.copied, int32(p), c.compared[p], oldEnd[p], c.deltas[p], limit)
 	})
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -23,10 +22,6 @@ import (
 
 // operator shows the gateway to operators; it implements admin.Gateway.
 type operator struct{ g *Gateway }
-
-// plansAtOnce is how many topics are looked at side by side: a cluster that has just begun not to answer is waited for once,
-// not once per topic.
-const plansAtOnce = 16
 
 // abortWait is how long an aborted move may take to end.
 const abortWait = 5 * time.Second
@@ -269,18 +264,7 @@ func (o operator) Plan(ctx context.Context, m admin.Move) ([]failover.Plan, erro
 	if err != nil {
 		return nil, err
 	}
-	plans := make([]failover.Plan, len(m.Topics))
-	room := make(chan struct{}, plansAtOnce)
-	var wg sync.WaitGroup
-	for i, t := range m.Topics {
-		room <- struct{}{}
-		wg.Go(func() {
-			plans[i] = o.g.runner.Plan(ctx, o.g.failoverEnv(rt), t, m.To)
-			<-room
-		})
-	}
-	wg.Wait()
-	return plans, ctx.Err()
+	return o.g.runner.Plans(ctx, o.g.failoverEnv(rt), m.Topics, m.To)
 }
 
 // Start makes the edit that moves topics.
