@@ -9,20 +9,26 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
+// stream is a page of the console as it comes to who follows it, by lines.
+func (h *house) stream(path string) *bufio.Scanner {
+	h.t.Helper()
+	req := must(http.NewRequestWithContext(h.ctx, http.MethodGet, h.gw.Admin+path, nil))
+	req.SetBasicAuth("none", "none")
+	req.Header.Set("Accept", "text/event-stream")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { _ = resp.Body.Close() })
+	return bufio.NewScanner(resp.Body)
+}
+
 // TestAStreamCarriesWhatClientsCallThemselves: a client's id can't end the event that shows it, nor begin another.
 func TestAStreamCarriesWhatClientsCallThemselves(t *testing.T) {
 	h := build(t, "orders")
 	const id = "\r\rretry: 9\r\n\r\nevent: x\rdata: <b>"
 	h.produce(h.client(h.gw.Bootstrap, kgo.ClientID(id)), "orders", "x", 1)
-	req := must(http.NewRequestWithContext(h.ctx, http.MethodGet, h.gw.Admin+"/console/clients", nil))
-	req.SetBasicAuth("none", "none")
-	req.Header.Set("Accept", "text/event-stream")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	events := bufio.NewScanner(resp.Body)
+	events := h.stream("/console/clients")
 	var data []string
 	for events.Scan() && events.Text() != "" {
 		line := events.Text()
@@ -40,15 +46,7 @@ func TestAStreamCarriesWhatClientsCallThemselves(t *testing.T) {
 // TestAStreamShowsErrorsAsThePageDoes: what can no longer be shown is said in the same banner.
 func TestAStreamShowsErrorsAsThePageDoes(t *testing.T) {
 	h := build(t, "orders")
-	req := must(http.NewRequestWithContext(h.ctx, http.MethodGet, h.gw.Admin+"/console/moves/none", nil))
-	req.SetBasicAuth("none", "none")
-	req.Header.Set("Accept", "text/event-stream")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	first := bufio.NewScanner(resp.Body)
+	first := h.stream("/console/moves/none")
 	for first.Scan() && first.Text() != "" {
 		if strings.Contains(first.Text(), `role="alert">there is no such move<`) {
 			return
