@@ -1,9 +1,11 @@
 # Sluice. `make help` lists the targets.
 FUZZTIME ?= 10s
+SEEDS    ?= 100
+KAFKA_SEEDS ?= 10
 GOLANGCI ?= go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 SKIPPED  := $(shell mktemp -u)
 
-.PHONY: help build test test-fast e2e race lint check bench fuzz demo clean
+.PHONY: help build test test-fast e2e race soak soak-kafka lint check bench fuzz demo clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -29,6 +31,12 @@ e2e: ## run the tests on real Kafka alone
 
 race: ## run the unit and protocol tests under the race detector
 	go test -race -shuffle=on $$(go list ./... | grep -v /testing/e2e)
+
+soak: ## run SEEDS random schedules of moves on fakes; SEED=n is the first
+	SLUICE_SOAK_SEEDS=$(SEEDS) SLUICE_SOAK_SEED=$(SEED) go test -v -count=1 -timeout 3h -run TestSoak ./testing/soak
+
+soak-kafka: ## run KAFKA_SEEDS random schedules of moves on real Kafka; SEED=n is the first
+	SLUICE_SOAK_SEEDS=$(KAFKA_SEEDS) SLUICE_SOAK_SEED=$(SEED) go test -v -count=1 -timeout 3h -run TestSoakOnRealKafka ./testing/e2e
 
 lint: ## check format and style
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these files"; exit 1; }
