@@ -263,8 +263,9 @@ func (s *session) start(frame []byte, more bool, pending *server) error {
 		s.answerNow(sl, h, body, versions.Unsupported())
 		return nil
 	case h.Key == kmsg.ApiVersions:
-		s.answerNow(sl, h, body, versions.Answer(s.shared, h.Version, body))
-		return nil
+		resp, err := versions.Answer(s.shared, h.Version, body)
+		s.answerNow(sl, h, body, resp)
+		return err
 	case !versions.Offers(h.Key, h.Version):
 		s.answer(sl, nil)
 		return &kafka.UnsupportedError{Key: h.Key, Version: h.Version}
@@ -277,7 +278,10 @@ func (s *session) start(frame []byte, more bool, pending *server) error {
 		body = full
 	}
 	if rt.Chain.Passes(h.Key) {
-		s.fill(&sl.req, &sl.body, h, body, seq, sl.arrived)
+		if err := s.fill(&sl.req, &sl.body, h, body, seq, sl.arrived); err != nil {
+			s.answer(sl, nil)
+			return err
+		}
 		sl.req.Clock, sl.clock = &sl.own, &sl.own
 		pending.end = rt.End
 		if rt.Tracer != nil || sl.logged {
@@ -288,11 +292,14 @@ func (s *session) start(frame []byte, more bool, pending *server) error {
 		return nil
 	}
 	own := newRoom(rt.Tracer != nil || sl.logged)
-	s.fill(&own.req, &own.body, h, body, seq, sl.arrived)
+	if err := s.fill(&own.req, &own.body, h, body, seq, sl.arrived); err != nil {
+		s.answer(sl, nil)
+		return err
+	}
 	own.req.Clock, sl.clock = &own.clock, &own.clock
 	own.req.Sampled = rand.Uint32()%plugin.SampledOf == 0
 	if h.Key == kmsg.Heartbeat {
-		s.remember(h, body)
+		s.remember(h, own.body.Bytes())
 	}
 	own.req.SetTurn(s.pass)
 	own.req.More = more
@@ -313,7 +320,7 @@ func (s *session) start(frame []byte, more bool, pending *server) error {
 // answerNow answers a request that does not go down the chain.
 func (s *session) answerNow(sl *slot, h kafka.Header, body []byte, resp *plugin.Response) {
 	if sl.rt.Access != nil && resp != nil {
-		s.fill(&sl.req, &sl.body, h, body, 0, sl.arrived)
+		_ = s.fill(&sl.req, &sl.body, h, body, 0, sl.arrived) // it has an answer already
 		s.told(&sl.req, sl, resp, nil)
 	}
 	s.answer(sl, resp)
@@ -324,10 +331,12 @@ func isUnsupported(err error) bool {
 	return errors.As(err, &unsupported)
 }
 
-func (s *session) fill(req *plugin.Request, b *kafka.RequestBody, h kafka.Header, body []byte, seq uint64, arrived time.Time) {
+// fill makes a request of a header and a body. An error is a body that is no request of its API and version.
+func (s *session) fill(req *plugin.Request, b *kafka.RequestBody, h kafka.Header, body []byte, seq uint64, arrived time.Time) error {
 	b.Reset(h.Key, h.Version, body)
 	req.Header, req.Body, req.Session, req.Seq, req.Arrived = h, b, s.shared, seq, arrived
 	req.Target = plugin.Target{Node: plugin.AnyNode}
+	return b.Clean()
 }
 
 // handle runs a request down the chain.
@@ -375,7 +384,7 @@ func isSilent(req *plugin.Request) bool {
 // failure makes the answer of a request that could not be carried out.
 func (s *session) failure(req *plugin.Request, err error) (*plugin.Response, error) {
 	var malformed *kafka.MalformedError
-	if errors.As(err, &malformed) {
+	if errors.As(err, &malformed) && !malformed.Response {
 		return nil, err
 	}
 	var panicked *plugin.PanicError

@@ -131,24 +131,24 @@ func (v *Versions) Narrower(old *Versions) bool {
 }
 
 // Answer answers ApiVersions. The client's software name is noted in the session, and version 5's
-// cluster and node id are checked against the virtual ones (KIP-1242).
-func (v *Versions) Answer(s *plugin.Session, version int16, body []byte) *plugin.Response {
+// cluster and node id are checked against the virtual ones (KIP-1242). An error is a body that is no request.
+func (v *Versions) Answer(s *plugin.Session, version int16, body []byte) (*plugin.Response, error) {
 	if !v.Offers(kmsg.ApiVersions, version) {
-		return v.Unsupported()
+		return v.Unsupported(), nil
 	}
-	resp := v.response(version)
-	req := kmsg.NewPtrApiVersionsRequest()
-	req.SetVersion(version)
-	if err := req.ReadFrom(body); err == nil {
-		if version >= 3 {
-			software := req.ClientSoftwareName + " " + req.ClientSoftwareVersion
-			s.Software.Store(&software)
-		}
-		if version >= 5 && !v.believes(s, req) {
-			resp.ErrorCode = rebootstrapNeeded
-		}
+	msg, err := kafka.NewRequestBody(kmsg.ApiVersions, version, body).Peek()
+	if err != nil {
+		return nil, err
 	}
-	return plugin.Respond(resp)
+	req, resp := msg.(*kmsg.ApiVersionsRequest), v.response(version)
+	if version >= 3 {
+		software := req.ClientSoftwareName + " " + req.ClientSoftwareVersion
+		s.Software.Store(&software)
+	}
+	if version >= 5 && !v.believes(s, req) {
+		resp.ErrorCode = rebootstrapNeeded
+	}
+	return plugin.Respond(resp), nil
 }
 
 func (v *Versions) believes(s *plugin.Session, req *kmsg.ApiVersionsRequest) bool {

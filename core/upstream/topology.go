@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
@@ -38,10 +39,8 @@ func (c *Cluster) recall() error {
 		}
 		topo.ClusterID, topo.Controller, topo.Brokers = k.ClusterID, k.Controller, k.Brokers
 		if len(k.Versions) > 0 {
-			v := kmsg.NewPtrApiVersionsResponse()
-			v.SetVersion(4)
-			if err := v.ReadFrom(k.Versions); err == nil {
-				topo.Versions = v
+			if v, err := kafka.NewResponseBody(kmsg.ApiVersions, 4, k.Versions).Peek(); err == nil {
+				topo.Versions = v.(*kmsg.ApiVersionsResponse)
 			}
 		}
 	}

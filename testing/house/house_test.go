@@ -216,6 +216,28 @@ func TestDependencies(t *testing.T) {
 	}
 }
 
+var reads = regexp.MustCompile(`\.(Unsafe)?ReadFrom\b`)
+
+// TestOnePlaceDecodes: kmsg believes the counts in a message, so that nothing may hand it bytes but core/kafka, which
+// walks them first.
+func TestOnePlaceDecodes(t *testing.T) {
+	found := false
+	each(t, ".go", func(path string, b []byte) {
+		if strings.HasSuffix(path, "_test.go") || !reads.Match(b) {
+			return
+		}
+		switch {
+		case path == "core/kafka/body.go":
+			found = true
+		case strings.HasPrefix(path, "core/"), strings.HasPrefix(path, "plugins/"), strings.HasPrefix(path, "cmd/"):
+			t.Errorf("%s decodes a message: let a body of core/kafka do it", path)
+		}
+	})
+	if !found {
+		t.Error("core/kafka/body.go decodes nothing")
+	}
+}
+
 var block = regexp.MustCompile("(?s)```yaml\n(.*?)```")
 
 // TestYAMLInDocuments loads every YAML block of every document, and the files of configs: what a
