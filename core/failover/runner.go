@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
@@ -61,7 +62,7 @@ type Runner struct {
 	catalog *catalog.Catalog
 	ctx     context.Context
 	stop    context.CancelFunc
-	wg      sync.WaitGroup
+	wg      guard.Group
 
 	slots    *slots
 	compared comparisons
@@ -95,7 +96,7 @@ func NewRunner(cat *catalog.Catalog, cfg config.Failover, log *slog.Logger) *Run
 		}
 		r.past = append(r.past, old)
 	}
-	r.wg.Go(r.watchCopies)
+	r.wg.Go(func() { guard.Keep(r.ctx, r.watchCopies) })
 	return r
 }
 

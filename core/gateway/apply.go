@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/server"
 	"github.com/sluice-gateway/sluice/core/telemetry"
@@ -381,7 +382,7 @@ func (g *Gateway) refreshVersions(ctx context.Context) {
 		v.setVersions(now)
 		if now.Narrower(old) {
 			g.log.Warn("the clusters support less than before: sessions are closed so that clients ask again", "virtual_cluster", v.name)
-			go v.server.CloseSessions(ctx, spread)
+			guard.Go(func() { v.server.CloseSessions(ctx, spread) })
 		}
 	}
 }

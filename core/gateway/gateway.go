@@ -17,6 +17,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/logging"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/server"
@@ -61,7 +62,7 @@ type Gateway struct {
 	costs        map[[2]string]*plugin.Cost // by virtual cluster and interceptor; under applying
 	topicsEdited chan struct{}
 	standings    atomic.Pointer[[]standing]
-	closing      sync.WaitGroup // of traces, metrics and audit logs that are not in force any more
+	closing      guard.Group // of traces, metrics and audit logs that are not in force any more
 
 	editing  sync.Mutex // one edit at a time: the next is of its result
 	applying sync.Mutex // one apply at a time
@@ -147,7 +148,7 @@ func memoryLimit(s *config.Snapshot) int64 {
 
 // Run serves until ctx ends: it watches the file and the versions of the clusters.
 func (g *Gateway) Run(ctx context.Context) error {
-	var wg sync.WaitGroup
+	var wg guard.Group
 	wg.Go(func() {
 		tick := time.NewTicker(2 * time.Second)
 		defer tick.Stop()

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/server"
 	"github.com/sluice-gateway/sluice/core/telemetry"
@@ -25,7 +26,7 @@ type virtual struct {
 
 	mu      sync.Mutex
 	current *runtime
-	closing sync.WaitGroup // runtimes that are not current any more
+	closing guard.Group // runtimes that are not current any more
 }
 
 // runtime is a snapshot of a virtual cluster made live.

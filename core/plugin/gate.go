@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sluice-gateway/sluice/core/guard"
 )
 
 // ErrHeldTooLong is what requests get that waited in a gate past their time limit. All requests
@@ -290,7 +292,7 @@ func (g *Gate) drop(w *waiter, why error) error {
 // arm makes sure that expire is called when the oldest has waited for the limit; g.mu is held.
 func (g *Gate) arm() {
 	if g.expiry == nil && len(g.queue) > 0 {
-		g.expiry = time.AfterFunc(time.Until(g.queue[0].deadline), g.expire)
+		g.expiry = guard.After(time.Until(g.queue[0].deadline), g.expire)
 	}
 }
 

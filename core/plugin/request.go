@@ -3,12 +3,12 @@ package plugin
 import (
 	"context"
 	"errors"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
@@ -168,7 +168,7 @@ func Parallel(ctx context.Context, forks []*Request, next Handler) []Result {
 		run(0)
 		return out
 	}
-	var wg sync.WaitGroup
+	var wg guard.Group
 	for i := range forks {
 		wg.Go(func() { run(i) })
 	}

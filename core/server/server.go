@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 	"github.com/sluice-gateway/sluice/core/wire"
@@ -80,7 +81,7 @@ type Server struct {
 	listeners map[string]*listener
 	sessions  map[*session]struct{}
 	closed    bool
-	wg        sync.WaitGroup
+	wg        guard.Group
 }
 
 type listener struct {
@@ -150,7 +151,7 @@ func (s *Server) Listen(addrs []Address) error {
 	}
 	s.listeners = keep
 	for _, l := range opened {
-		s.wg.Go(func() { s.accept(l) })
+		s.wg.Go(func() { guard.Keep(context.Background(), func() { s.accept(l) }) })
 	}
 	return nil
 }
@@ -212,10 +213,12 @@ func (s *Server) serve(conn net.Conn, addr Address) {
 	s.sessions[ss] = struct{}{}
 	s.mu.Unlock()
 	s.wg.Go(func() {
+		defer func() {
+			s.mu.Lock()
+			delete(s.sessions, ss)
+			s.mu.Unlock()
+		}()
 		ss.run()
-		s.mu.Lock()
-		delete(s.sessions, ss)
-		s.mu.Unlock()
 	})
 }
 

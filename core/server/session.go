@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/telemetry"
@@ -226,7 +227,7 @@ func (s *session) admit(n int64, pending *server) error {
 // waitRoom is called with s.mu held. A session that does not read sees no end of file, so it looks
 // at the socket each second.
 func (s *session) waitRoom() error {
-	t := time.AfterFunc(time.Second, func() {
+	t := guard.After(time.Second, func() {
 		s.mu.Lock()
 		s.room.Broadcast()
 		s.mu.Unlock()
@@ -346,8 +347,17 @@ func (s *session) handle(rt *Runtime, req *plugin.Request, sl *slot) {
 	s.finish(req, sl, resp, err)
 }
 
-// finish answers a request; an error becomes the code that the api table names.
+var errPanicked = errors.New("the gateway failed: see its log")
+
+// finish answers a request; an error becomes the code that the api table names. A panic ends the session, since
+// the request is answered by nobody any more.
 func (s *session) finish(req *plugin.Request, sl *slot, resp *plugin.Response, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.close(errPanicked)
+			panic(v)
+		}
+	}()
 	silent := req.Key == kmsg.Produce && isSilent(req)
 	if err != nil {
 		defer plugin.Settle(err)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/telemetry"
@@ -47,6 +48,7 @@ type Cluster struct {
 	topology  atomic.Pointer[plugin.Topology]
 	reachable atomic.Bool
 	checked   atomic.Bool       // reachable says what was found
+	refused   atomic.Int64      // responses
 	latency   telemetry.Latency // of sessions' requests, from queueing to the answer
 	healthy   atomic.Int64      // unix nanoseconds of the last answer
 	settled   atomic.Bool
@@ -64,7 +66,7 @@ type Cluster struct {
 
 	users atomic.Int32
 	stop  context.CancelFunc
-	done  sync.WaitGroup
+	done  guard.Group
 }
 
 type backoff struct {
@@ -90,8 +92,8 @@ func NewCluster(cfg config.Cluster, cat *catalog.Catalog, log *slog.Logger, pool
 func (c *Cluster) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	c.stop = cancel
-	c.done.Go(func() { c.watch(ctx) })
-	c.done.Go(func() { c.watchLinks(ctx) })
+	c.done.Go(func() { guard.Keep(ctx, func() { c.watch(ctx) }) })
+	c.done.Go(func() { guard.Keep(ctx, func() { c.watchLinks(ctx) }) })
 }
 
 // Unwatched returns a cluster that is never asked anything, to check a configuration with.
@@ -319,7 +321,8 @@ func (c *Cluster) Do(ctx context.Context, node int32, req kmsg.Request) (kmsg.Re
 			return resp, nil
 		}
 		errs = append(errs, err)
-		if ctx.Err() != nil || !errors.Is(err, plugin.ErrUnreachable) {
+		var malformed *kafka.MalformedError
+		if ctx.Err() != nil || !errors.Is(err, plugin.ErrUnreachable) && !errors.As(err, &malformed) {
 			break
 		}
 	}
@@ -359,7 +362,15 @@ func (c *Cluster) ask(ctx context.Context, addr string, req kmsg.Request) (kmsg.
 		if a.err != nil {
 			return nil, a.err
 		}
-		return kafka.NewResponseBody(key, cl.version, a.body).Peek()
+		resp, err := kafka.NewResponseBody(key, cl.version, a.body).Peek()
+		if err == nil {
+			err = sane(resp)
+		}
+		if err != nil {
+			c.refuse(err, a.body)
+			return nil, fmt.Errorf("%s: %w", addr, err)
+		}
+		return resp, nil
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%w: %s: %w", plugin.ErrUnreachable, addr, context.Cause(ctx))
 	}

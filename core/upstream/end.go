@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -143,7 +144,7 @@ func (e *End) Start(ctx context.Context, req *plugin.Request, flush bool, done f
 	api, _ := kafka.Lookup(req.Key)
 	c, node, err := e.target(req)
 	if err != nil || (node == plugin.AnyNode && api.GoesTo != kafka.Any) || e.special(req.Key) {
-		go func() { done(plugin.Protect(ctx, req, e)) }()
+		guard.Go(func() { done(plugin.Protect(ctx, req, e)) })
 		return
 	}
 	t := e.trip(req, c, node)

@@ -28,6 +28,7 @@ const (
 // may lists what a package of ours may import of ours; a trailing slash stands for a tree. A package
 // that is not listed fails the test: say where it stands.
 var may = map[string][]string{
+	"core/guard":             {}, // which anyone may import
 	"core/kafka":             {},
 	"core/config":            {},
 	"core/telemetry":         {},
@@ -122,7 +123,7 @@ func TestImports(t *testing.T) {
 			continue
 		}
 		for _, i := range p.Imports {
-			if own, ok := strings.CutPrefix(i, module); ok && !allows(list, own) {
+			if own, ok := strings.CutPrefix(i, module); ok && own != "core/guard" && !allows(list, own) {
 				t.Errorf("%s imports %s", name, own)
 			}
 			for prefix, who := range only {
@@ -213,6 +214,27 @@ func TestDependencies(t *testing.T) {
 	}
 	if direct > 30 {
 		t.Errorf("%d direct dependencies outside of tests, at most 30", direct)
+	}
+}
+
+// unguarded starts a goroutine of which a panic ends the process, or can.
+var unguarded = regexp.MustCompile(`(?m)^\s*go (func\b|[\w.]+\()|sync\.WaitGroup|time\.AfterFunc`)
+
+// TestGoroutinesAreGuarded: what strangers send must not end the process, whichever goroutine looks at it.
+func TestGoroutinesAreGuarded(t *testing.T) {
+	n := 0
+	each(t, ".go", func(path string, b []byte) {
+		ours := strings.HasPrefix(path, "core/") || strings.HasPrefix(path, "plugins/") || strings.HasPrefix(path, "cmd/")
+		if !ours || strings.HasSuffix(path, "_test.go") || strings.HasPrefix(path, "core/guard/") || strings.Contains(path, "/testdata/") {
+			return
+		}
+		n++
+		if found := unguarded.Find(b); found != nil {
+			t.Errorf("%s has %q: let core/guard start goroutines", path, strings.TrimSpace(string(found)))
+		}
+	})
+	if n < 100 {
+		t.Errorf("only %d files found", n)
 	}
 }
 
