@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/guard"
+	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
@@ -104,6 +105,14 @@ func (r *Runner) store(rep Report) {
 	if err := r.catalog.SetValue(context.WithoutCancel(r.ctx), catalog.KindMove, rep.ID, rep); err != nil {
 		r.log.Warn("move not stored", "id", rep.ID, "error", err)
 	}
+}
+
+// prints returns the fingerprints of a comparison, as the configuration says.
+func (r *Runner) prints(timestamps bool) *kafka.Fingerprints {
+	cfg := r.timing()
+	f := kafka.NewFingerprints(timestamps, cfg.IgnoreHeaders)
+	f.Within.Most = cfg.BatchBytes
+	return f
 }
 
 func (r *Runner) timing() config.Failover {

@@ -62,9 +62,15 @@ func (s *Server) newSession(conn net.Conn, addr Address, limits config.Limits) *
 	ss.count.since = time.Now()
 	ss.pass = func() { ss.turn <- struct{}{} }
 	ss.shared = plugin.NewSession(ctx, sessionIDs.Add(1), conn.RemoteAddr(), func() bool { return wire.Gone(conn) })
-	ss.shared.Flush, ss.shared.Held = ss.flush, ss.held
+	ss.shared.Flush, ss.shared.Held, ss.shared.Decoding = ss.flush, ss.held, ss.decoding
 	ss.shared.VirtualCluster, ss.shared.Cluster, ss.shared.Node = s.virtual.Name(), addr.Cluster, addr.Node
 	return ss
+}
+
+// decoding bounds what is decoded for a request, and counts it.
+func (s *session) decoding() (kafka.Bounds, func()) {
+	i := s.server.memory.Inflate(s.ctx)
+	return kafka.Bounds{Most: s.limits.BatchBytes, Grow: i.Grow}, i.Done
 }
 
 // close ends the session; its goroutines follow.
