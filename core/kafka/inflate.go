@@ -72,7 +72,7 @@ func (r *room) inflate(codec int8, src []byte) ([]byte, error) {
 		z := lz4s.Get().(*lz4Reader)
 		defer lz4s.Put(z)
 		z.src.Reset(src)
-		z.Reader.Reset(&z.src)
+		z.Reset(&z.src)
 		return r.readAll(z, len(src))
 	case 4:
 		return r.zstd(src)
@@ -101,7 +101,7 @@ func (r *room) gzip(src []byte) ([]byte, error) {
 	z := gzips.Get().(*gzipReader)
 	defer gzips.Put(z)
 	z.src.Reset(src)
-	if err := z.Reader.Reset(&z.src); err != nil {
+	if err := z.Reset(&z.src); err != nil {
 		return nil, err
 	}
 	return r.readAll(z, len(src))

@@ -55,19 +55,20 @@ func (m *Memory) wake() {
 
 // Inflation counts what batches take that are decoded for one request.
 type Inflation struct {
-	m   *Memory
-	ctx context.Context
-	n   int64
+	m    *Memory
+	ctx  context.Context
+	n    int64
+	free int64 // so much never waits
 }
 
 // Inflate begins to count what is decoded, until ctx ends.
 func (m *Memory) Inflate(ctx context.Context) *Inflation { return &Inflation{m: m, ctx: ctx} }
 
-// Grow counts n bytes more, or takes -n off. Past the limit one goes on, and the others wait until it is done.
+// Grow counts n bytes more, or takes -n off. Past the limit one goes on, and the others wait until it has none any more.
 func (i *Inflation) Grow(n int64) error {
 	m := i.m
 	m.mu.Lock()
-	for n > 0 && m.limit > 0 && m.used+n > m.limit && m.over != i {
+	for i.n+n > i.free && n > 0 && m.limit > 0 && m.used+n > m.limit && m.over != i {
 		if m.over == nil {
 			m.over = i
 			break
@@ -79,6 +80,9 @@ func (i *Inflation) Grow(n int64) error {
 	}
 	m.used += n
 	i.n += n
+	if i.n == 0 && m.over == i {
+		m.over = nil
+	}
 	if n < 0 {
 		m.wake()
 	}
@@ -87,17 +91,7 @@ func (i *Inflation) Grow(n int64) error {
 }
 
 // Done takes off what was counted.
-func (i *Inflation) Done() {
-	m := i.m
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.used -= i.n
-	i.n = 0
-	if m.over == i {
-		m.over = nil
-	}
-	m.wake()
-}
+func (i *Inflation) Done() { _ = i.Grow(-i.n) }
 
 // wait is called with m.mu held, gives it up until something has changed, and takes it again.
 func (m *Memory) wait(ctx context.Context) error {

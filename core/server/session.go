@@ -26,6 +26,10 @@ import (
 const (
 	writeTimeout = 60 * time.Second
 	writeLimit   = 8 << 20
+	// halfFrame is how long a client may take for the rest of a request, or its next MiB, once it has begun. freeFrame
+	// is what a request may take before it is there that never waits for memory.
+	halfFrame = 30 * time.Second
+	freeFrame = 256 << 10
 )
 
 // session is one client connection: a read loop that starts requests in the order in which they
@@ -102,6 +106,8 @@ func (s *session) run() {
 	s.writer = wire.NewWriter(s.conn, s.server.pool, writeLimit, writeTimeout)
 	r := wire.NewReader(s.conn, s.server.pool)
 	defer r.Close()
+	half := &Inflation{m: s.server.memory, ctx: s.ctx, free: freeFrame}
+	r.Patience, r.Idle, r.Claim = halfFrame, s.limits.IdleTimeout, half.Grow
 	err := s.read(r)
 	var unsupported *kafka.UnsupportedError
 	switch {

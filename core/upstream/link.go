@@ -196,6 +196,9 @@ func (l *link) flush() {
 	}
 }
 
+// halfFrame is how long a broker may take for the rest of a response, or its next MiB, once it has begun.
+const halfFrame = 30 * time.Second
+
 // lastWords is how long a link that can't be written to is still read.
 const lastWords = time.Second
 
@@ -244,6 +247,7 @@ func (l *link) run() {
 		return
 	}
 	r := wire.NewReader(conn, l.pool)
+	r.Patience = halfFrame
 	defer r.Close()
 	l.conn, l.reader, l.up = conn, r, true
 	l.mu.Unlock()
