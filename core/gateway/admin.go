@@ -180,11 +180,12 @@ func (a *httpAPI) ready(w http.ResponseWriter, _ *http.Request) {
 	type clusterState struct {
 		Reachable  bool      `json:"reachable"`
 		LastAnswer time.Time `json:"last_answer,omitzero"`
+		Refused    string    `json:"refused,omitempty"` // why it is not used though it answers
 	}
 	a.g.mu.Lock()
 	clusters := map[string]clusterState{}
 	for name, c := range a.g.clusters {
-		clusters[name] = clusterState{c.Reachable(), c.LastAnswer()}
+		clusters[name] = clusterState{c.Reachable(), c.LastAnswer(), c.Loop()}
 	}
 	outside := map[string]map[string][]int32{}
 	for name, v := range a.g.virtual {

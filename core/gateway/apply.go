@@ -177,7 +177,7 @@ func (g *Gateway) openClusters(snap *config.Snapshot) (all map[string]*upstream.
 			}
 		}
 		full, _ := snap.Cluster(cfg.Name)
-		c, err := upstream.NewCluster(*full, g.catalog, g.logs.Logger("upstream"), g.pool, snap.Limits.FrameBytes)
+		c, err := upstream.NewCluster(*full, g.catalog, g.logs.Logger("upstream"), g.pool, snap.Limits.FrameBytes, &upstream.Self{ID: g.id, Listens: g.listens})
 		if err != nil {
 			for _, o := range opened {
 				_ = o.Close()

@@ -5,7 +5,9 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"runtime/debug"
 	"sync"
@@ -57,6 +59,7 @@ type Gateway struct {
 	watcher *config.Watcher
 	admin   *httpAPI
 	started time.Time
+	id      string // of this process, among gateways
 
 	table        *metricTable
 	costs        map[[2]string]*plugin.Cost // by virtual cluster and interceptor; under applying
@@ -98,7 +101,7 @@ func Start(ctx context.Context, o Options) (*Gateway, error) {
 		return nil, err
 	}
 	g := &Gateway{
-		opts: o, logs: logs, log: logs.Logger("gateway"), store: store, pool: &wire.Buffers{}, started: time.Now(),
+		opts: o, logs: logs, log: logs.Logger("gateway"), store: store, pool: &wire.Buffers{}, started: time.Now(), id: fmt.Sprintf("%016x", rand.Uint64()),
 		clusters: map[string]*upstream.Cluster{}, virtual: map[string]*virtual{}, deletes: map[[2]string]*pendingDelete{},
 		watcher: config.NewWatcher(o.Path), table: newMetricTable(), costs: map[[2]string]*plugin.Cost{}, topicsEdited: make(chan struct{}, 1),
 	}

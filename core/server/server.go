@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -76,6 +77,8 @@ type Server struct {
 	heartbeat time.Duration
 	tls       func() *tls.Config
 	route     func(serverName string) (cluster string, node int32, ok bool)
+
+	bound atomic.Pointer[[]*net.TCPAddr] // where it listens
 
 	mu        sync.Mutex
 	listeners map[string]*listener
@@ -150,10 +153,25 @@ func (s *Server) Listen(addrs []Address) error {
 		}
 	}
 	s.listeners = keep
+	var bound []*net.TCPAddr
+	for _, l := range keep {
+		if a, ok := l.Addr().(*net.TCPAddr); ok {
+			bound = append(bound, a)
+		}
+	}
+	s.bound.Store(&bound)
 	for _, l := range opened {
 		s.wg.Go(func() { guard.Keep(context.Background(), func() { s.accept(l) }) })
 	}
 	return nil
+}
+
+// Listens reports that connections to an address of this machine are accepted here.
+func (s *Server) Listens(a *net.TCPAddr) bool {
+	bound := s.bound.Load()
+	return bound != nil && slices.ContainsFunc(*bound, func(b *net.TCPAddr) bool {
+		return a.Port == b.Port && (b.IP.IsUnspecified() || b.IP.Equal(a.IP))
+	})
 }
 
 // Addresses lists where the server listens.

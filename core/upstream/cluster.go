@@ -52,6 +52,10 @@ type Cluster struct {
 	latency   telemetry.Latency // of sessions' requests, from queueing to the answer
 	healthy   atomic.Int64      // unix nanoseconds of the last answer
 	settled   atomic.Bool
+	self      *Self // nil: nobody listens
+	gateways  atomic.Pointer[[]string]
+	loop      atomic.Pointer[string]
+	first     chan struct{}           // closed when the cluster has been looked at once; nil for one that is not watched
 	live      atomic.Pointer[[]int32] // the nodes that the cluster listed last
 	kick      chan struct{}
 
@@ -59,6 +63,7 @@ type Cluster struct {
 	controls map[string]*link // nil once the cluster is closed
 	links    map[*link]int32  // sessions' links by node, to break those of dead nodes
 	backoff  map[string]*backoff
+	back     map[string]bool // addresses that lead back to this gateway
 	mute     map[string]bool // addresses that let a control link wait too long, and have not answered since
 	next     *refreshing     // that has not begun
 	// refreshes says that somebody takes next.
@@ -75,9 +80,10 @@ type backoff struct {
 }
 
 // NewCluster returns a cluster and starts watching it. What the catalog knows of it is its topology
-// until it answers.
-func NewCluster(cfg config.Cluster, cat *catalog.Catalog, log *slog.Logger, pool *wire.Buffers, frameLimit int) (*Cluster, error) {
+// until it answers. A cluster that leads back to self, which may be nil, is refused.
+func NewCluster(cfg config.Cluster, cat *catalog.Catalog, log *slog.Logger, pool *wire.Buffers, frameLimit int, self *Self) (*Cluster, error) {
 	c := Unwatched(cfg, cat, pool)
+	c.self = self
 	c.limit, c.log = frameLimit, log.With("cluster", cfg.Name)
 	d := &net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}
 	c.dial = func(ctx context.Context, addr string) (net.Conn, error) { return d.DialContext(ctx, "tcp", addr) }
@@ -91,7 +97,7 @@ func NewCluster(cfg config.Cluster, cat *catalog.Catalog, log *slog.Logger, pool
 // start begins to watch the cluster and its links.
 func (c *Cluster) start() {
 	ctx, cancel := context.WithCancel(context.Background())
-	c.stop = cancel
+	c.stop, c.first = cancel, make(chan struct{})
 	c.done.Go(func() { guard.Keep(ctx, func() { c.watch(ctx) }) })
 	c.done.Go(func() { guard.Keep(ctx, func() { c.watchLinks(ctx) }) })
 }
@@ -100,7 +106,7 @@ func (c *Cluster) start() {
 func Unwatched(cfg config.Cluster, cat *catalog.Catalog, pool *wire.Buffers) *Cluster {
 	c := &Cluster{
 		cfg: cfg, catalog: cat, pool: pool, log: slog.Default(),
-		controls: map[string]*link{}, links: map[*link]int32{}, backoff: map[string]*backoff{}, mute: map[string]bool{},
+		controls: map[string]*link{}, links: map[*link]int32{}, backoff: map[string]*backoff{}, mute: map[string]bool{}, back: map[string]bool{},
 		kick: make(chan struct{}, 1), stop: func() {},
 	}
 	c.users.Store(1)
@@ -247,6 +253,12 @@ func (c *Cluster) open(ctx context.Context, addr string) (net.Conn, error) {
 		return nil, err
 	}
 	conn, err := c.dial(ctx, addr)
+	if err == nil {
+		if err = c.self.ownAddress(conn); err != nil {
+			_ = conn.Close()
+		}
+		c.setBack(addr, err)
+	}
 	if errors.Is(ctx.Err(), context.Canceled) && err != nil {
 		return nil, fmt.Errorf("%w: %w", plugin.ErrUnreachable, err) // given up, which says nothing of addr
 	}

@@ -122,6 +122,9 @@ func (e *End) link(s *plugin.Session, key kmsg.Key, c *Cluster, node int32) (*li
 	}
 	var l *link
 	l = newLink(func(ctx context.Context) (conn net.Conn, err error) {
+		if err := c.ready(ctx); err != nil {
+			return nil, err
+		}
 		for _, addr := range addrs {
 			if conn, err = c.open(ctx, addr); err == nil {
 				return conn, nil
@@ -135,6 +138,7 @@ func (e *End) link(s *plugin.Session, key kmsg.Key, c *Cluster, node int32) (*li
 	l.unsettled, l.session = &set.unsettled, s
 	set.m[k] = l
 	c.track(l, node)
+	c.introduce(l, s)
 	return l, nil
 }
 

@@ -69,6 +69,9 @@ func (c *Cluster) watch(ctx context.Context) {
 	var refreshed time.Time
 	for {
 		c.check(ctx)
+		if !c.settled.Load() {
+			close(c.first)
+		}
 		if c.reachable.Load() && time.Since(refreshed) > refreshInterval {
 			if _, err := c.Refresh(ctx); err == nil {
 				refreshed = time.Now()
@@ -93,7 +96,7 @@ func (c *Cluster) check(watched context.Context) {
 	ctx, cancel := context.WithTimeout(watched, healthTimeout)
 	defer cancel()
 	var err error
-	if c.Topology().Versions == nil {
+	if !c.checked.Load() || c.Topology().Versions == nil || len(c.Gateways()) > 0 {
 		err = c.learnVersions(ctx)
 	}
 	var live []int32
@@ -103,6 +106,7 @@ func (c *Cluster) check(watched context.Context) {
 	if watched.Err() != nil {
 		return // this end has closed, which says nothing of the other
 	}
+	c.setLoop(err)
 	if err != nil {
 		c.setReachable(false, err)
 		return
@@ -214,7 +218,7 @@ func (c *Cluster) breakOverdue(now time.Time) {
 func (c *Cluster) learnVersions(ctx context.Context) error {
 	req := kmsg.NewPtrApiVersionsRequest()
 	req.SetVersion(3)
-	req.ClientSoftwareName, req.ClientSoftwareVersion = clientID, "1"
+	req.ClientSoftwareName, req.ClientSoftwareVersion = plugin.Software, c.path(nil)
 	resp, err := c.Do(ctx, plugin.AnyNode, req)
 	if err != nil {
 		return err
@@ -222,6 +226,9 @@ func (c *Cluster) learnVersions(ctx context.Context) error {
 	v := resp.(*kmsg.ApiVersionsResponse)
 	if v.ErrorCode != 0 {
 		return fmt.Errorf("ApiVersions: error %d", v.ErrorCode)
+	}
+	if err := c.stacked(v); err != nil {
+		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
