@@ -58,6 +58,8 @@ type Limits struct {
 	ProcessBytes    int64         `koanf:"process_bytes"` // 0: a quarter of the memory limit
 	Connections     int           `koanf:"connections"`   // per virtual cluster; 0: none
 	IdleTimeout     time.Duration `koanf:"idle_timeout"`
+	// BatchBytes is what a record batch may take when it is decoded; 0: the larger of 64 MiB and 16 times its size on the wire.
+	BatchBytes int64 `koanf:"batch_bytes"`
 	// FetchPartitions is the most that a connection's fetch session may hold (KIP-227); 0: no sessions.
 	FetchPartitions int `koanf:"fetch_session_partitions"`
 }
@@ -75,6 +77,8 @@ type Failover struct {
 	Atomic       bool          `koanf:"atomic"`        // the moves of one edit commit together or not at all
 	// IgnoreHeaders names headers that the replicator adds; comparisons leave them out.
 	IgnoreHeaders []string `koanf:"ignore_headers"`
+	// BatchBytes is that of Limits.
+	BatchBytes int64 `koanf:"-"`
 }
 
 // Telemetry configures logs, traces and metrics.

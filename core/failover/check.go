@@ -56,7 +56,7 @@ func (t *task) check(ctx context.Context) (*checked, error) {
 	if err := c.copied.writable(ctx); err != nil {
 		return nil, err
 	}
-	c.prints = kafka.NewFingerprints(timestamps, t.runner.timing().IgnoreHeaders)
+	c.prints = t.runner.prints(timestamps)
 	if err := openTransactions(ctx, c.old); err != nil {
 		return nil, err
 	}

@@ -3,6 +3,8 @@ package failover
 import (
 	"context"
 	"sync"
+
+	"github.com/sluice-gateway/sluice/core/guard"
 )
 
 // joint does things of one kind together: what is asked for while one round is on its way makes up the next one. So many moves at
@@ -31,7 +33,7 @@ func (j *joint[K, Q, A]) do(ctx context.Context, key K, question Q, all func([]*
 	j.queues[key] = append(queue, a)
 	j.mu.Unlock()
 	if !busy {
-		go j.serve(key, all)
+		guard.Go(func() { j.serve(key, all) })
 	}
 	select {
 	case <-a.done:
@@ -54,8 +56,11 @@ func (j *joint[K, Q, A]) serve(key K, all func([]*ask[Q, A])) {
 		}
 		j.queues[key] = nil
 		j.mu.Unlock()
-		all(round)
+		err := guard.Catch(func() { all(round) })
 		for _, a := range round {
+			if err != nil {
+				a.err = err
+			}
 			close(a.done)
 		}
 	}

@@ -73,9 +73,9 @@ const mostCopies = 5000
 // unacknowledged reads what the copy has of batches that the old home appended and did not acknowledge before
 // it died: their producers send them again.
 func (t *task) unacknowledged(ctx context.Context, c *checked, topic *catalog.Topic, newEnd []int64) (*catalog.Copies, error) {
-	f := kafka.NewFingerprints(true, t.runner.timing().IgnoreHeaders)
+	f := t.runner.prints(true)
 	out := &catalog.Copies{Records: map[int32][]catalog.Copy{}, Prints: func(batch []byte) (prints []uint64, err error) {
-		records, err := kafka.Records(batch)
+		records, err := f.Within.Records(batch)
 		for _, r := range records {
 			prints = append(prints, f.Of(r))
 		}

@@ -14,6 +14,8 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/guard"
+	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
@@ -62,7 +64,7 @@ type Runner struct {
 	catalog *catalog.Catalog
 	ctx     context.Context
 	stop    context.CancelFunc
-	wg      sync.WaitGroup
+	wg      guard.Group
 
 	slots     *slots // of moves that hold clients
 	checks    *slots // of moves that read for their pre-check
@@ -102,7 +104,7 @@ func NewRunner(cat *catalog.Catalog, cfg config.Failover, log *slog.Logger) *Run
 		}
 		r.past = append(r.past, old)
 	}
-	r.wg.Go(r.watchCopies)
+	r.wg.Go(func() { guard.Keep(r.ctx, r.watchCopies) })
 	return r
 }
 
@@ -110,6 +112,14 @@ func (r *Runner) store(rep Report) {
 	if err := r.catalog.SetValue(context.WithoutCancel(r.ctx), catalog.KindMove, rep.ID, rep); err != nil {
 		r.log.Warn("move not stored", "id", rep.ID, "error", err)
 	}
+}
+
+// prints returns the fingerprints of a comparison, as the configuration says.
+func (r *Runner) prints(timestamps bool) *kafka.Fingerprints {
+	cfg := r.timing()
+	f := kafka.NewFingerprints(timestamps, cfg.IgnoreHeaders)
+	f.Within.Most = cfg.BatchBytes
+	return f
 }
 
 func (r *Runner) timing() config.Failover {

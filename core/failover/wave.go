@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/sluice-gateway/sluice/core/guard"
 )
 
 // straggle is how long the moves that have passed their pre-check wait for the next one to do so.
@@ -60,7 +62,7 @@ func (w *waves) arrive(ctx context.Context, vc string, m *move) error {
 	if g.late != nil {
 		g.late.Stop()
 	}
-	g.late = time.AfterFunc(straggle, func() {
+	g.late = guard.After(straggle, func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.leave(vc, g, true)

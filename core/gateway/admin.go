@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/audit"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/console"
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
@@ -61,11 +62,11 @@ func newAdmin(g *Gateway, addr string) (*httpAPI, error) {
 	log := g.logs.Logger("admin")
 	a.server = &http.Server{Handler: a.audited(sameSite(mux)), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	a.server.RegisterOnShutdown(pages.Close)
-	go func() {
+	guard.Go(func() {
 		if err := a.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			log.Error("admin API ended", "error", err)
 		}
-	}()
+	})
 	return a, nil
 }
 
@@ -99,7 +100,7 @@ func (g *Gateway) closeAdmin(a *httpAPI) {
 	used := a == g.admin
 	g.mu.Unlock()
 	if a != nil && !used {
-		go func() { _ = a.close(adminWait) }()
+		guard.Go(func() { _ = a.close(adminWait) })
 	}
 }
 
@@ -179,11 +180,12 @@ func (a *httpAPI) ready(w http.ResponseWriter, _ *http.Request) {
 	type clusterState struct {
 		Reachable  bool      `json:"reachable"`
 		LastAnswer time.Time `json:"last_answer,omitzero"`
+		Refused    string    `json:"refused,omitempty"` // why it is not used though it answers
 	}
 	a.g.mu.Lock()
 	clusters := map[string]clusterState{}
 	for name, c := range a.g.clusters {
-		clusters[name] = clusterState{c.Reachable(), c.LastAnswer()}
+		clusters[name] = clusterState{c.Reachable(), c.LastAnswer(), c.Loop()}
 	}
 	outside := map[string]map[string][]int32{}
 	for name, v := range a.g.virtual {

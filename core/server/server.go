@@ -8,11 +8,13 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 	"github.com/sluice-gateway/sluice/core/wire"
@@ -76,11 +78,13 @@ type Server struct {
 	tls       func() *tls.Config
 	route     func(serverName string) (cluster string, node int32, ok bool)
 
+	bound atomic.Pointer[[]*net.TCPAddr] // where it listens
+
 	mu        sync.Mutex
 	listeners map[string]*listener
 	sessions  map[*session]struct{}
 	closed    bool
-	wg        sync.WaitGroup
+	wg        guard.Group
 }
 
 type listener struct {
@@ -149,10 +153,25 @@ func (s *Server) Listen(addrs []Address) error {
 		}
 	}
 	s.listeners = keep
+	var bound []*net.TCPAddr
+	for _, l := range keep {
+		if a, ok := l.Addr().(*net.TCPAddr); ok {
+			bound = append(bound, a)
+		}
+	}
+	s.bound.Store(&bound)
 	for _, l := range opened {
-		s.wg.Go(func() { s.accept(l) })
+		s.wg.Go(func() { guard.Keep(context.Background(), func() { s.accept(l) }) })
 	}
 	return nil
+}
+
+// Listens reports that connections to an address of this machine are accepted here.
+func (s *Server) Listens(a *net.TCPAddr) bool {
+	bound := s.bound.Load()
+	return bound != nil && slices.ContainsFunc(*bound, func(b *net.TCPAddr) bool {
+		return a.Port == b.Port && (b.IP.IsUnspecified() || b.IP.Equal(a.IP))
+	})
 }
 
 // Addresses lists where the server listens.
@@ -212,10 +231,12 @@ func (s *Server) serve(conn net.Conn, addr Address) {
 	s.sessions[ss] = struct{}{}
 	s.mu.Unlock()
 	s.wg.Go(func() {
+		defer func() {
+			s.mu.Lock()
+			delete(s.sessions, ss)
+			s.mu.Unlock()
+		}()
 		ss.run()
-		s.mu.Lock()
-		delete(s.sessions, ss)
-		s.mu.Unlock()
 	})
 }
 

@@ -2,9 +2,9 @@ package server
 
 import (
 	"runtime"
-	"sync"
 	"sync/atomic"
 
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
@@ -23,7 +23,7 @@ type workers struct {
 	done chan struct{}
 	idle atomic.Int32
 	most int32
-	wg   sync.WaitGroup
+	wg   guard.Group
 }
 
 func newWorkers() *workers {
@@ -34,13 +34,11 @@ func (w *workers) run(j job) {
 	select {
 	case w.jobs <- j:
 	default:
-		w.wg.Add(1)
-		go w.work(j)
+		w.wg.Go(func() { w.work(j) })
 	}
 }
 
 func (w *workers) work(j job) {
-	defer w.wg.Done()
 	for {
 		j.s.handle(j.rt, j.req, j.sl)
 		if w.idle.Add(1) > w.most {
