@@ -5,7 +5,7 @@ KAFKA_SEEDS ?= 10
 GOLANGCI ?= go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 SKIPPED  := $(shell mktemp -u)
 
-.PHONY: help build test test-fast e2e race soak soak-kafka lint check bench fuzz demo clean
+.PHONY: help build test test-fast e2e race soak soak-kafka cross lint check bench fuzz demo clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ e2e: ## run the tests on real Kafka alone
 
 race: ## run the unit and protocol tests under the race detector
 	go test -race -shuffle=on $$(go list ./... | grep -v /testing/e2e)
+
+cross: ## build the gateway and the demo for every platform
+	@for os in linux darwin windows; do for arch in amd64 arm64; do echo "$$os/$$arch"; CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go build -o /dev/null ./cmd/gateway && CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go build -o /dev/null ./examples/failover || exit 1; done; done
 
 soak: ## run SEEDS random schedules of moves on fakes; SEED=n is the first
 	SLUICE_SOAK_SEEDS=$(SEEDS) SLUICE_SOAK_SEED=$(SEED) go test -v -count=1 -timeout 3h -run TestSoak ./testing/soak
