@@ -5,21 +5,11 @@ import (
 	"maps"
 	"reflect"
 	"slices"
-	"time"
 
 	"github.com/sluice-gateway/sluice/core/admin"
-	"github.com/sluice-gateway/sluice/core/config"
 )
 
-// noteChange remembers what an edit has changed, in values: secrets are masked, comments are left out. g.mu is held.
-func (g *Gateway) noteChange(before, after *config.Snapshot) {
-	if before == nil || before.Revision == after.Revision {
-		return
-	}
-	g.changed, g.changes = time.Now(), changes("", before.Masked(), after.Masked())
-}
-
-// changes lists where two trees differ.
+// changes lists where two trees of values differ: what an edit has changed, with secrets masked and without comments.
 func changes(path string, before, after any) (out []admin.Change) {
 	x, y := children(before), children(after)
 	if p, q := named(before), named(after); p != nil && q != nil && sameOrder(before.([]any), after.([]any), p, q) {

@@ -31,43 +31,27 @@ func Check(ctx context.Context, path string, specs []plugin.Spec) ([]CheckedChai
 	if err != nil {
 		return nil, err
 	}
-	var types []string
-	for _, s := range specs {
-		types = append(types, s.Type)
-	}
-	if err := snap.CheckTypes(types); err != nil {
-		return nil, err
-	}
 	cat, err := catalog.New(nowhere{}, nil)
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{opts: Options{Specs: specs}, logs: logging.Into(slog.DiscardHandler, logSettings(snap.Telemetry.Log)), catalog: cat, costs: map[[2]string]*plugin.Cost{}}
-	defer func() { g.access.Load().Close() }()
-	clusters := map[string]*upstream.Cluster{}
+	g := &Gateway{opts: Options{Specs: specs}, logs: logging.Into(slog.DiscardHandler, logSettings(snap.Telemetry.Log)), catalog: cat, pool: &wire.Buffers{}}
+	none := &live{}
+	if err := g.check(none, snap); err != nil {
+		return nil, err
+	}
+	l := &live{snap: snap, clusters: map[string]*upstream.Cluster{}}
+	defer g.closing.Wait()
+	defer func() { l.release() }()
 	for _, c := range snap.Clusters {
-		clusters[c.Name] = upstream.Unwatched(c, cat, &wire.Buffers{})
+		l.clusters[c.Name] = upstream.Unwatched(c, cat, g.pool)
+	}
+	if err := errors.Join(g.openAccess(ctx, l, none), g.openRuntimes(ctx, l, none)); err != nil {
+		return nil, err
 	}
 	var out []CheckedChain
-	built := map[string]*runtime{}
-	var errs config.Errors
-	for i := range snap.VirtualClusters {
-		vc := &snap.VirtualClusters[i]
-		rt, err := g.build(ctx, snap, vc, clusters, plugin.NewGates(snap.Failover.Request), nil)
-		var positioned config.Errors
-		switch {
-		case errors.As(err, &positioned):
-			errs = append(errs, positioned...)
-		case err != nil:
-			return nil, err
-		default:
-			rt.close()
-			built[vc.Name] = rt
-			out = append(out, CheckedChain{vc.Name, rt.chain})
-		}
-	}
-	if errs = append(errs, shared(snap, built)...); len(errs) > 0 {
-		return nil, errs
+	for _, vc := range snap.VirtualClusters {
+		out = append(out, CheckedChain{vc.Name, l.runtimes[vc.Name].chain})
 	}
 	return out, nil
 }

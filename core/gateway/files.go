@@ -60,12 +60,7 @@ func (g *Gateway) changedFiles(seen, tried map[string]plugin.Stamp) (changed str
 func (g *Gateway) rebuild(ctx context.Context, changed string) {
 	e := &audit.Entry{Time: time.Now(), Action: "reload_file", Actor: byHand, File: changed}
 	err := g.apply(audit.With(ctx, e), g.Snapshot(), failover.Options{})
-	g.mu.Lock()
-	g.reload = reloadResult{At: time.Now()}
-	if err != nil {
-		g.reload.Error = err.Error()
-	}
-	g.mu.Unlock()
+	g.reloaded(err)
 	if err != nil {
 		g.refused(e, 0, err)
 		g.log.Error("the changed file is not used, what was built before stays in force", "error", err)

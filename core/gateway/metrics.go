@@ -137,9 +137,8 @@ func flag(b bool) float64 {
 func (g *Gateway) collect() []telemetry.Sample {
 	t := g.table
 	c := &collector{table: t}
-	g.mu.Lock()
-	snap, clusters, reload := g.snapshot, g.clusters, g.reload
-	g.mu.Unlock()
+	l, reload := g.now(), g.lastReload()
+	snap := l.snap
 	if snap == nil {
 		return nil
 	}
@@ -149,11 +148,11 @@ func (g *Gateway) collect() []telemetry.Sample {
 	c.add(&t.started, unix(g.started))
 	c.add(&t.memory, float64(g.memory.Used()))
 	c.add(&t.memoryLimit, float64(g.memory.Limit()))
-	c.add(&t.accessDropped, float64(g.access.Load().Dropped()))
-	c.add(&t.auditDropped, float64(g.audit.Load().Dropped()))
-	c.add(&t.auditWaiting, float64(g.audit.Load().Waiting()))
+	c.add(&t.accessDropped, float64(l.access.get().Dropped()))
+	c.add(&t.auditDropped, float64(l.audit.get().Dropped()))
+	c.add(&t.auditWaiting, float64(l.audit.get().Waiting()))
 	for _, cfg := range snap.Clusters {
-		if k := clusters[cfg.Name]; k != nil {
+		if k := l.clusters[cfg.Name]; k != nil {
 			c.add(&t.reachable, flag(k.Reachable()), cfg.Name)
 			c.add(&t.links, float64(k.Links()), cfg.Name)
 			c.durations(&t.upstream, k.Latency(), cfg.Name)
