@@ -36,6 +36,7 @@ type Ready struct {
 	PendingMoves []failover.Report             `json:"pending_moves"`
 	Outside      map[string]map[string][]int32 `json:"nodes_outside_range,omitempty"` // by virtual cluster and cluster
 	ConfigError  string                        `json:"config_error,omitempty"`
+	Broken       []Broken                      `json:"broken,omitempty"`
 }
 
 // ClusterState says whether a cluster answers.
@@ -180,7 +181,7 @@ func (a *older) config(w http.ResponseWriter, _ *http.Request) {
 	c, ready := a.g.Config(), a.g.Ready()
 	writeJSON(w, 200, map[string]any{
 		"revision": c.Revision, "file": c.File, "config": c.Config, "last_reload": reload{c.Reloaded, ready.ConfigError},
-		"pending_moves": ready.PendingMoves,
+		"pending_moves": ready.PendingMoves, "broken": ready.Broken,
 	})
 }
 

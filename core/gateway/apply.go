@@ -18,11 +18,14 @@ import (
 const spread = 30 * time.Second
 
 // apply makes a snapshot live: everything new is built and opened first, then it takes the place of what was in force,
-// then the catalog is moved towards it. On an error nothing has changed.
+// then the catalog is moved towards it. On an error nothing has changed. A nil snapshot is the one in force.
 func (g *Gateway) apply(ctx context.Context, snap *config.Snapshot, o failover.Options) error {
 	g.applying.Lock()
 	defer g.applying.Unlock()
 	old := g.now()
+	if snap == nil {
+		snap = old.snap
+	}
 	if err := g.check(old, snap); err != nil {
 		return err
 	}

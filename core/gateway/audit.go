@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/admin"
@@ -184,16 +185,50 @@ func actor(r *http.Request, u config.User, err error) audit.Actor {
 	return out
 }
 
+// followEdits takes each content of the file that has settled. A newer one ends what is made for an older one.
+func (g *Gateway) followEdits(ctx context.Context, edits <-chan []byte) {
+	var working sync.WaitGroup
+	defer working.Wait()
+	older := func() {}
+	for {
+		select {
+		case <-ctx.Done():
+			older()
+			return
+		case source := <-edits:
+			older()
+			working.Wait()
+			var mine context.Context
+			mine, older = context.WithCancel(ctx)
+			working.Go(func() { g.editedByHand(mine, source) })
+		}
+	}
+}
+
 // editedByHand takes a content of the file that has settled, if the file still has it: while it was waited for here, an
-// edit of ours may have come after it, and must not be undone.
+// edit of ours may have come after it, and must not be undone. Its plugins are made before other edits have to wait.
 func (g *Gateway) editedByHand(ctx context.Context, source []byte) {
+	snap, err := config.Parse(g.opts.Path, source)
+	if err == nil {
+		var r *ready
+		r, err = g.prepare(ctx, snap, false)
+		defer r.close()
+	}
+	if ctx.Err() != nil {
+		return
+	}
 	g.editing.Lock() // an edit of ours that is on its way is not one by hand
 	defer g.editing.Unlock()
 	if now, err := os.ReadFile(g.opts.Path); err != nil || !bytes.Equal(now, source) {
 		return // it is seen again when it has settled
 	}
 	e := &audit.Entry{Time: time.Now(), Action: "edit", Actor: byHand, Before: g.Snapshot().Revision}
-	if err := g.ApplySource(audit.With(ctx, e), source, failover.Options{}); err != nil {
+	if err == nil {
+		err = g.ApplySource(audit.With(ctx, e), source, failover.Options{})
+	} else {
+		g.reloaded(err)
+	}
+	if err != nil {
 		g.refused(e, 0, err)
 	}
 }

@@ -152,7 +152,14 @@ func (g *Gateway) Run(ctx context.Context) error {
 	})
 	wg.Go(func() { g.watchFiles(ctx) })
 	wg.Go(func() { g.watchTopics(ctx) })
-	err := g.watcher.Run(ctx, g.Snapshot().Source, func(source []byte) { g.editedByHand(ctx, source) })
+	edits := make(chan []byte)
+	wg.Go(func() { g.followEdits(ctx, edits) })
+	err := g.watcher.Run(ctx, g.Snapshot().Source, func(source []byte) {
+		select {
+		case edits <- source:
+		case <-ctx.Done():
+		}
+	})
 	wg.Wait()
 	return err
 }
@@ -172,10 +179,13 @@ func (g *Gateway) lastReload() reloadResult {
 // reloaded notes the outcome of a reload.
 func (g *Gateway) reloaded(err error) {
 	g.mu.Lock()
-	defer g.mu.Unlock()
 	g.reload = reloadResult{At: time.Now()}
 	if err != nil {
 		g.reload.Error, g.reload.err = err.Error(), err
+	}
+	g.mu.Unlock()
+	if err != nil {
+		g.logs.Logger("config").Error("configuration not applied, the old one stays in force", "error", err)
 	}
 }
 
@@ -184,14 +194,15 @@ func (g *Gateway) ApplySource(ctx context.Context, source []byte, o failover.Opt
 	snap, err := config.Parse(g.opts.Path, source)
 	if before := g.Snapshot(); err == nil && (snap.Revision != before.Revision || o.Edited != nil) {
 		describe(ctx, before, snap)
-		err = g.apply(ctx, snap, o)
+		var r *ready
+		r, err = g.prepare(ctx, snap, false)
+		defer r.close()
+		if err == nil {
+			err = g.apply(context.WithoutCancel(ctx), snap, o)
+		}
 	}
 	g.reloaded(err)
-	if err != nil {
-		g.logs.Logger("config").Error("configuration not applied, the old one stays in force", "error", err)
-		return err
-	}
-	return nil
+	return err
 }
 
 // Close ends everything: admin, listeners, sessions, moves, clusters, store.

@@ -32,7 +32,7 @@ func (o operator) Ready() admin.Ready {
 	l := o.g.now()
 	r := admin.Ready{
 		Status: "ready", Clusters: map[string]admin.ClusterState{}, PendingMoves: o.g.runner.Pending(),
-		Outside: map[string]map[string][]int32{}, ConfigError: o.g.lastReload().Error,
+		Outside: map[string]map[string][]int32{}, ConfigError: o.g.lastReload().Error, Broken: o.g.broken(),
 	}
 	for name, c := range l.clusters {
 		r.Clusters[name] = admin.ClusterState{Reachable: c.Reachable(), LastAnswer: c.LastAnswer()}

@@ -27,6 +27,7 @@ const (
 	byRevision       = attribute.Key("revision")
 	byTopic          = attribute.Key("topic")
 	byPartition      = attribute.Key("partition")
+	byPart           = attribute.Key("part")
 )
 
 // metricTable is every metric of the gateway. METRICS.md beside this file is made from it.
@@ -42,7 +43,7 @@ type metricTable struct {
 	guestSwaps, guestFailedSwaps                                      telemetry.Metric
 	guestMemory, guestInstances, guestDropped, revision, reloaded, ok telemetry.Metric
 	memory, memoryLimit, started                                      telemetry.Metric
-	accessDropped, auditDropped, auditWaiting                         telemetry.Metric
+	accessDropped, auditDropped, auditWaiting, broken                 telemetry.Metric
 }
 
 func newMetricTable() *metricTable {
@@ -105,6 +106,7 @@ func newMetricTable() *metricTable {
 		accessDropped:  counter("access_log.dropped.lines", "", "Lines of the access log that were dropped, since they came faster than they could be written."),
 		auditDropped:   counter("audit_log.dropped.entries", "", "Entries of the audit log that were dropped, since their file or topic has failed for long."),
 		auditWaiting:   gauge("audit_log.waiting.entries", "", "Entries of the audit log that are not written yet."),
+		broken:         gauge("part.broken", "", "1 while what a part of a virtual cluster is made from is broken or gone: the module or image of a guest, the certificate of listen.tls. What was made before goes on.", byVirtualCluster, byPart),
 		started:        gauge("start.time", "s", "When the gateway started, as Unix time."),
 
 		interceptorFailures: counter("interceptor.failures", "", "Errors of requests that came from an interceptor and not from below it, panics included.", byVirtualCluster, byInterceptor),
@@ -169,6 +171,9 @@ func (g *Gateway) collect() []telemetry.Sample {
 			c.traffic(v.name, a)
 		}
 		c.interceptors(v)
+	}
+	for _, b := range g.broken() {
+		c.add(&t.broken, 1, b.VirtualCluster, b.Part)
 	}
 	if all := g.standings.Load(); all != nil {
 		for _, s := range *all {

@@ -20,7 +20,7 @@ import (
 func (g *Gateway) build(ctx context.Context, old *live, snap *config.Snapshot) (*live, error) {
 	l := &live{snap: snap, changed: old.changed, changes: old.changes}
 	for _, open := range []func(context.Context, *live, *live) error{
-		g.openClusters, g.openTraces, g.openExport, g.openAudit, g.openAccess, g.openRuntimes, openCertificates, g.openDoors,
+		g.openClusters, g.openTraces, g.openExport, g.openAudit, g.openAccess, g.openRuntimes, g.openCertificates, g.openDoors,
 	} {
 		if err := open(ctx, l, old); err != nil {
 			l.release()
@@ -117,17 +117,23 @@ func (g *Gateway) openAudit(_ context.Context, l, old *live) error {
 }
 
 // openCertificates gives runtimes what their listeners accept connections with. One whose files are named as before is
-// the one in force, also while they are broken.
-func openCertificates(_ context.Context, l, old *live) (err error) {
+// the one in force, also while they are broken. Broken ones don't keep the gateway from starting: until they are well,
+// connections to their virtual cluster fail.
+func (g *Gateway) openCertificates(_ context.Context, l, old *live) error {
 	for name, rt := range l.runtimes {
 		if was := old.runtimes[name]; was != nil && reflect.DeepEqual(was.listen.TLS, rt.listen.TLS) {
 			rt.certificate, rt.tls = was.certificate, was.tls
 			continue
 		}
-		if rt.certificate, err = loadCertificate(l.snap.Path, rt.listen.TLS); err != nil {
-			return l.snap.Errorf([]string{"virtual_clusters", name, "listen", "tls"}, "%v", err)
+		c, err := loadCertificate(l.snap.Path, rt.listen.TLS)
+		if err != nil {
+			err = l.snap.Errorf([]string{"virtual_clusters", name, "listen", "tls"}, "%v", err)
+			if old.snap != nil {
+				return err
+			}
+			g.log.Error("the certificate can't be had: until it can, connections fail", "virtual_cluster", name, "error", err)
 		}
-		rt.tls = rt.certificate.config()
+		rt.certificate, rt.tls = c, c.config()
 	}
 	return nil
 }

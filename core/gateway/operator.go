@@ -30,7 +30,7 @@ const abortWait = 5 * time.Second
 func (o operator) Status() admin.Status {
 	g := o.g
 	l, reload := g.now(), g.lastReload()
-	s := admin.Status{Started: g.started, Revision: l.snap.Revision, OpenMoves: len(g.runner.Pending()), ConfigError: reload.Error, Clusters: []admin.Cluster{}, VirtualClusters: []admin.VirtualCluster{}}
+	s := admin.Status{Started: g.started, Revision: l.snap.Revision, OpenMoves: len(g.runner.Pending()), ConfigError: reload.Error, Broken: g.broken(), Clusters: []admin.Cluster{}, VirtualClusters: []admin.VirtualCluster{}}
 	for _, cfg := range l.snap.Clusters {
 		c := l.clusters[cfg.Name]
 		if c == nil {
@@ -244,6 +244,9 @@ func (o operator) Plugins() []admin.Plugin {
 			s := admin.Plugin{VirtualCluster: v.name, Interceptor: m.Name}
 			if r, ok := m.Interceptor.(plugin.Reporter); ok {
 				s.Status = r.Report()
+			}
+			if b, ok := m.Interceptor.(plugin.Breakable); ok && b.Broken() != nil {
+				s.Broken = b.Broken().Error()
 			}
 			out = append(out, s)
 		}

@@ -24,10 +24,12 @@ import (
 // are free ports, $taken is one that somebody else has.
 type reloading struct {
 	*Gateway
-	t     *testing.T
-	ports int
-	taken net.Listener
-	path  string
+	t       *testing.T
+	ports   int
+	taken   net.Listener
+	path    string
+	specs   []plugin.Spec
+	follows files
 }
 
 const one = `
@@ -38,6 +40,13 @@ virtual_clusters:
 `
 
 func startReloading(t *testing.T, source string, specs ...plugin.Spec) *reloading {
+	t.Helper()
+	r := writeReloading(t, source)
+	r.start(specs...)
+	return r
+}
+
+func writeReloading(t *testing.T, source string) *reloading {
 	t.Helper()
 	r := &reloading{t: t, path: filepath.Join(t.TempDir(), "sluice.yaml")}
 	var err error
@@ -51,15 +60,27 @@ func startReloading(t *testing.T, source string, specs ...plugin.Spec) *reloadin
 	if err := os.WriteFile(r.path, r.file(source), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if r.Gateway, err = Start(t.Context(), Options{Path: r.path, Specs: specs, Log: slog.New(slog.DiscardHandler)}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
+	return r
+}
+
+func (r *reloading) start(specs ...plugin.Spec) {
+	r.t.Helper()
+	r.specs = specs
+	r.open()
+	r.t.Cleanup(func() {
 		if err := r.Close(); err != nil {
-			t.Error(err)
+			r.t.Error(err)
 		}
 	})
-	return r
+}
+
+// open starts the gateway, or starts it again.
+func (r *reloading) open() {
+	r.t.Helper()
+	var err error
+	if r.Gateway, err = Start(r.t.Context(), Options{Path: r.path, Specs: r.specs, Log: slog.New(slog.DiscardHandler)}); err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 func (r *reloading) port(n int) int { return r.ports + n - 1 }

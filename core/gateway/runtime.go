@@ -118,7 +118,7 @@ func (g *Gateway) openRuntimes(ctx context.Context, l, old *live) error {
 			v = g.newVirtual(vc.Name, l.snap.Failover.Request)
 		}
 		l.virtuals[vc.Name] = v
-		rt, err := g.openRuntime(ctx, l, vc, v.value)
+		rt, err := g.openRuntime(ctx, l, vc, v.value, g.store != nil && old.snap == nil)
 		var positioned config.Errors
 		switch {
 		case errors.As(err, &positioned):
@@ -136,14 +136,14 @@ func (g *Gateway) openRuntimes(ctx context.Context, l, old *live) error {
 }
 
 // openRuntime builds a runtime. On an error nothing is left open.
-func (g *Gateway) openRuntime(ctx context.Context, l *live, vc *config.VirtualCluster, v *virtual) (*runtime, error) {
+func (g *Gateway) openRuntime(ctx context.Context, l *live, vc *config.VirtualCluster, v *virtual, starting bool) (*runtime, error) {
 	spans := l.snap.Spans(vc)
 	rt := &runtime{virtual: v, listen: vc.Listen, clusters: spans, refs: 1}
 	rt.closers = append(rt.closers, l.tracer.share(), l.access.share()) // requests in flight go on after an edit
 	var list []*upstream.Cluster
 	rt.env = plugin.Env{
 		VirtualCluster: vc.Name, Catalog: g.catalog.Virtual(vc.Name), Gates: v.gates,
-		ProducerIDs: g.ids, Timing: l.snap.Failover,
+		ProducerIDs: g.ids, Timing: l.snap.Failover, Starting: starting,
 	}
 	for _, c := range spans {
 		list = append(list, l.clusters[c.Name])
@@ -183,13 +183,8 @@ func (g *Gateway) openInterceptors(ctx context.Context, rt *runtime, vc *config.
 		env := rt.env
 		env.Log = g.logs.Logger(entry.Type).With("virtual_cluster", vc.Name)
 		i, err := spec.New(ctx, env, entry.Section)
-		var positioned config.Errors
-		switch {
-		case errors.As(err, &positioned):
-			errs = append(errs, positioned...)
-			continue
-		case err != nil:
-			errs = append(errs, entry.Section.Errorf(nil, "%v", err))
+		if err != nil {
+			errs = append(errs, positioned(entry.Section, err)...)
 			continue
 		}
 		if c, ok := i.(io.Closer); ok {

@@ -25,6 +25,9 @@ type Env struct {
 	ProducerIDs ProducerIDs
 	Timing      config.Failover
 	Log         *slog.Logger
+	// Starting says that the gateway starts: what an interceptor is made from may have broken while it was down, which must
+	// not keep it from serving.
+	Starting bool
 }
 
 // Cluster returns a cluster of the virtual cluster by name, or nil.

@@ -35,6 +35,8 @@ const (
 	// MaxTables and MaxElements bound the tables of a module, and how far one of them can grow.
 	MaxTables   = 16
 	MaxElements = 1 << 20
+	// MaxBytes bounds a module.
+	MaxBytes = 64 << 20
 	// Every is how many counts lie between two calls of the hook.
 	Every = 10_000
 )
