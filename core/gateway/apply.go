@@ -61,8 +61,18 @@ func (g *Gateway) check(old *live, snap *config.Snapshot) error {
 
 // move makes the catalog follow the rules.
 func (g *Gateway) move(ctx context.Context, next, old *live, o failover.Options) error {
+	if err := g.keepNames(ctx, next); err != nil {
+		return err
+	}
 	for _, vc := range next.snap.VirtualClusters {
 		rt, was := next.runtimes[vc.Name], old.runtimes[vc.Name]
+		for _, m := range rt.chain.All() {
+			if k, ok := m.Interceptor.(plugin.Keeper); ok {
+				if err := k.Keep(ctx); err != nil {
+					return err
+				}
+			}
+		}
 		p := rt.chain.Placement()
 		if p == nil {
 			continue

@@ -38,8 +38,12 @@ func (g *Gateway) auditSink(a config.AuditLog) (audit.Sink, error) {
 		return f, nil
 	case a.Topic != "":
 		return &audit.Topic{Name: a.Topic, Cluster: func() plugin.Cluster {
-			if c := g.now().clusters[a.Cluster]; c != nil {
-				return c
+			l := g.now()
+			if l.snap == nil { // the gateway starts
+				return nil
+			}
+			if c, ok := l.snap.Cluster(a.Cluster); ok {
+				return l.clusters[c.Name]
 			}
 			return nil
 		}}, nil

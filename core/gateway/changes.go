@@ -12,7 +12,7 @@ import (
 // changes lists where two trees of values differ: what an edit has changed, with secrets masked and without comments.
 func changes(path string, before, after any) (out []admin.Change) {
 	x, y := children(before), children(after)
-	if p, q := named(before), named(after); p != nil && q != nil && sameOrder(before.([]any), after.([]any), p, q) {
+	if p, q := byOnlyKey(before), byOnlyKey(after); p != nil && q != nil && sameOrder(before.([]any), after.([]any), p, q) {
 		x, y = p, q
 	}
 	if x == nil || y == nil {
@@ -48,9 +48,9 @@ func children(v any) map[string]any {
 	return nil
 }
 
-// named are the elements of a list by their only key, if that tells them apart, as it mostly does the interceptors of a
+// byOnlyKey are the elements of a list by their only key, if that tells them apart, as it mostly does the interceptors of a
 // chain: one that is put in between is one change then.
-func named(v any) map[string]any {
+func byOnlyKey(v any) map[string]any {
 	list, ok := v.([]any)
 	if !ok {
 		return nil

@@ -9,6 +9,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/logging"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/state"
 	"github.com/sluice-gateway/sluice/core/upstream"
 	"github.com/sluice-gateway/sluice/core/wire"
 )
@@ -24,26 +25,35 @@ type nowhere struct{}
 
 func (nowhere) Append(context.Context, ...catalog.Entry) error { return nil }
 
-// Check builds everything that a file describes without serving it or asking a cluster. The error
+// Check builds everything that a file describes without serving it or asking a cluster. What the state says of topics
+// counts if no gateway runs with it. The error
 // is a config.Errors with all that is wrong, as far as it is the file's.
 func Check(ctx context.Context, path string, specs []plugin.Spec) ([]CheckedChain, error) {
 	snap, err := config.Load(path)
 	if err != nil {
 		return nil, err
 	}
-	cat, err := catalog.New(nowhere{}, nil)
+	entries, err := state.Read(snap.State.Dir)
+	if err != nil && !errors.Is(err, state.ErrInUse) {
+		return nil, err
+	}
+	cat, err := catalog.New(nowhere{}, entries)
 	if err != nil {
 		return nil, err
 	}
 	g := &Gateway{opts: Options{Specs: specs}, logs: logging.Into(slog.DiscardHandler, logSettings(snap.Telemetry.Log)), catalog: cat, pool: &wire.Buffers{}}
 	none := &live{}
+	g.live.Store(none)
 	if err := g.check(none, snap); err != nil {
 		return nil, err
 	}
-	l := &live{snap: snap, clusters: map[string]*upstream.Cluster{}}
+	l := &live{clusters: map[string]*upstream.Cluster{}}
+	if l.snap, l.names, err = g.adopt(ctx, snap); err != nil {
+		return nil, err
+	}
 	defer g.closing.Wait()
 	defer func() { l.release() }()
-	for _, c := range snap.Clusters {
+	for _, c := range l.snap.Clusters {
 		l.clusters[c.Name] = upstream.Unwatched(c, cat, g.pool)
 	}
 	if err := errors.Join(g.openAccess(ctx, l, none), g.openRuntimes(ctx, l, none)); err != nil {

@@ -18,6 +18,7 @@ import (
 // one pointer, and released whole; it is never changed. Parts that an edit leaves as they were are shared by count.
 type live struct {
 	snap     *config.Snapshot
+	names    map[string]string // that clusters got known by, by those in the file; see adopt
 	clusters map[string]*upstream.Cluster
 	virtuals map[string]*part[*virtual]
 	runtimes map[string]*runtime // by virtual cluster

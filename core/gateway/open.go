@@ -18,7 +18,11 @@ import (
 // build makes a live of a snapshot, from parts of the one before where they are the same. On an error nothing is left
 // open, and nobody was served by it.
 func (g *Gateway) build(ctx context.Context, old *live, snap *config.Snapshot) (*live, error) {
-	l := &live{snap: snap, changed: old.changed, changes: old.changes}
+	l := &live{changed: old.changed, changes: old.changes}
+	var err error
+	if l.snap, l.names, err = g.adopt(ctx, snap); err != nil {
+		return nil, err
+	}
 	for _, open := range []func(context.Context, *live, *live) error{
 		g.openClusters, g.openTraces, g.openExport, g.openAudit, g.openAccess, g.openRuntimes, g.openCertificates, g.openDoors,
 	} {
@@ -40,9 +44,7 @@ func (g *Gateway) openClusters(ctx context.Context, l, old *live) error {
 	var opened []*upstream.Cluster
 	for _, cfg := range l.snap.Clusters {
 		if c := old.clusters[cfg.Name]; c != nil && same {
-			was, is := c.Config(), cfg
-			was.Aliases, is.Aliases = nil, nil
-			if reflect.DeepEqual(was, is) {
+			if c.Config().Same(cfg) {
 				l.clusters[cfg.Name] = c.Share()
 				continue
 			}

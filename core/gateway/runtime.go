@@ -129,7 +129,8 @@ func (g *Gateway) openRuntimes(ctx context.Context, l, old *live) error {
 			l.runtimes[vc.Name] = rt
 		}
 	}
-	if errs = append(errs, shared(l.snap, l.runtimes)...); len(errs) > 0 {
+	errs = append(errs, shared(l.snap, l.runtimes)...)
+	if errs = append(errs, stranded(l.snap, l.runtimes)...); len(errs) > 0 {
 		return errs
 	}
 	return nil
@@ -142,7 +143,7 @@ func (g *Gateway) openRuntime(ctx context.Context, l *live, vc *config.VirtualCl
 	rt.closers = append(rt.closers, l.tracer.share(), l.access.share()) // requests in flight go on after an edit
 	var list []*upstream.Cluster
 	rt.env = plugin.Env{
-		VirtualCluster: vc.Name, Catalog: g.catalog.Virtual(vc.Name), Gates: v.gates,
+		VirtualCluster: vc.Name, Configs: spans, Catalog: g.catalog.Virtual(vc.Name), Gates: v.gates,
 		ProducerIDs: g.ids, Timing: l.snap.Failover, Starting: starting,
 	}
 	for _, c := range spans {

@@ -111,6 +111,14 @@ type Placement interface {
 	Topics() []string
 }
 
+// Keeper is implemented by interceptors that keep decisions which later edits must not change.
+type Keeper interface {
+	// Lost says why the interceptor can't come into force: it would contradict what is stored. nil: it can.
+	Lost() error
+	// Keep stores what is not stored yet. It is called once the interceptor is in force: an edit that is refused keeps nothing.
+	Keep(ctx context.Context) error
+}
+
 // Namer is implemented by an interceptor (topics) that gives topics another physical name.
 type Namer interface {
 	// PhysicalName is the name of a virtual topic on clusters without an explicit one.

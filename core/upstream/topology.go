@@ -25,6 +25,14 @@ type known struct {
 	Versions []byte `json:"versions,omitempty"`
 }
 
+// Known is what the store has of a cluster: its slot, and the id that it gave itself, "" while it has not answered. ok is
+// false for one that was never in force.
+func Known(cat *catalog.Catalog, name string) (slot int, clusterID string, ok bool, err error) {
+	var k known
+	ok, err = cat.Value(catalog.KindCluster, name, &k)
+	return k.Slot, k.ClusterID, ok, err
+}
+
 func (c *Cluster) recall() error {
 	var k known
 	topo := &plugin.Topology{Controller: -1, Topics: map[string]*plugin.Topic{}, IDs: map[[16]byte]*plugin.Topic{}}
