@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -38,7 +39,6 @@ virtual_clusters:
 // guested is a gateway with a guest, whose file is version 1.
 func guested(t *testing.T, source string) *reloading {
 	t.Helper()
-	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	r := writeReloading(t, source)
 	r.module(handmade.Guest{Name: "guest", Version: "1"}.Module())
 	r.start(wasm.Spec())
@@ -190,7 +190,6 @@ func TestOnErrorDecidesAtStart(t *testing.T) {
 	for name, c := range broken {
 		for _, onError := range []string{"reject", "pass"} {
 			t.Run(name+", "+onError, func(t *testing.T) {
-				t.Setenv("XDG_CACHE_HOME", t.TempDir())
 				source := strings.Replace(withGuest, "guest.wasm", "guest.wasm, on_error: "+onError, 1)
 				r := writeReloading(t, source)
 				if c.module != nil {
@@ -222,7 +221,6 @@ func TestOnErrorDecidesAtStart(t *testing.T) {
 
 // TestAnImageThatIsGone: what runs goes on, and at start on_error decides until the image is there again.
 func TestAnImageThatIsGone(t *testing.T) {
-	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	source := strings.Replace(withGuest, "file: guest.wasm", "image: \"oci:images@sha256:"+strings.Repeat("0", 64)+"\", on_error: pass", 1)
 	r := writeReloading(t, source)
 	r.start(wasm.Spec())
@@ -365,4 +363,64 @@ func (r *reloading) metadata(topic string) int16 {
 		r.t.Fatal(err)
 	}
 	return resp.Topics[0].ErrorCode
+}
+
+// TestNoEditWaitsForAPlugin: while a new version of one never ends to start, other edits are made, by hand and by the API.
+func TestNoEditWaitsForAPlugin(t *testing.T) {
+	r := guested(t, withGuest)
+	r.module(handmade.Guest{Name: "guest", Version: "2", SelfTest: handmade.Forever}.Module())
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.rebuild(ctx, r.guestFile())
+	}()
+	r.edits(strings.Replace(withGuest, "10s", "11s", 1))
+	r.edits(strings.Replace(withGuest, "10s", "13s", 1))
+	select {
+	case <-done:
+		t.Error("it has ended")
+	default:
+	}
+	cancel()
+	<-done
+	if v := r.version(); v != "1" {
+		t.Errorf("version %q runs", v)
+	}
+	r.saysBroken("", "") // nobody knows
+}
+
+// TestANewerContentDoesNotWaitForAnOlderOne, whose plugin never ends to start; nor does the end of the gateway.
+func TestANewerContentDoesNotWaitForAnOlderOne(t *testing.T) {
+	r := guested(t, withGuest)
+	if err := os.WriteFile(filepath.Join(filepath.Dir(r.path), "endless.wasm"), handmade.Guest{Name: "endless", Start: handmade.Forever}.Module(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	endless := strings.Replace(withGuest, "{wasm: {file: guest.wasm}}", "{wasm: {file: guest.wasm}}, {wasm: {file: endless.wasm}}", 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	edits, done := make(chan []byte), make(chan struct{})
+	go func() {
+		defer close(done)
+		r.followEdits(ctx, edits)
+	}()
+	edit := func(source string) {
+		t.Helper()
+		if err := os.WriteFile(r.path, r.file(source), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		edits <- r.file(source)
+	}
+	edit(endless)
+	edit(strings.Replace(withGuest, "10s", "11s", 1))
+	for end := time.Now().Add(20 * time.Second); r.Snapshot().Failover.Hold != 11*time.Second; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the newer content does not come into force")
+		}
+	}
+	edit(endless)
+	cancel()
+	<-done
+	if e := r.lastReload().Error; e != "" {
+		t.Errorf("an error that nobody made: %s", e)
+	}
 }

@@ -133,13 +133,13 @@ func (s *Server) Serve(conn net.Conn, addr Address) {
 	}
 	ss := s.newSession(conn, addr, limits)
 	s.sessions[ss] = struct{}{}
-	s.mu.Unlock()
-	s.wg.Go(func() {
+	s.wg.Go(func() { // under the lock: Close waits for those that were there before
 		ss.run()
 		s.mu.Lock()
 		delete(s.sessions, ss)
 		s.mu.Unlock()
 	})
+	s.mu.Unlock()
 }
 
 // CloseSessions ends all sessions, spread over a time so that their clients don't come back at once.

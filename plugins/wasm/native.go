@@ -113,8 +113,8 @@ func (c *nativeCopy) tick(now time.Time) error {
 // memory is not known: it is the gateway's.
 func (c *nativeCopy) memory() uint32 { return 0 }
 
-func (c *nativeCopy) close() {
-	c.within(context.Background(), startLimit)
+func (c *nativeCopy) close(ctx context.Context) {
+	c.within(ctx, startLimit)
 	_ = c.try(func() error {
 		c.plugin.Close()
 		return nil
