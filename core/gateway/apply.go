@@ -61,6 +61,9 @@ func (g *Gateway) check(old *live, snap *config.Snapshot) error {
 
 // move makes the catalog follow the rules.
 func (g *Gateway) move(ctx context.Context, next, old *live, o failover.Options) error {
+	for _, c := range next.clusters {
+		c.InForce(ctx)
+	}
 	if err := g.keepNames(ctx, next); err != nil {
 		return err
 	}
