@@ -227,9 +227,13 @@ func (g *Gateway) editedByHand(ctx context.Context, source []byte) {
 		return // it is seen again when it has settled
 	}
 	e := &audit.Entry{Time: time.Now(), Action: "edit", Actor: byHand, Before: g.Snapshot().Revision}
+	ctx = audit.With(ctx, e)
 	if err == nil {
-		err = g.ApplySource(audit.With(ctx, e), source, failover.Options{})
+		err = g.ApplySource(ctx, source, failover.Options{})
 	} else {
+		if snap != nil {
+			describe(ctx, g.Snapshot(), snap)
+		}
 		g.reloaded(err)
 	}
 	if err != nil {

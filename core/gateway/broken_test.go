@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/binary"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -423,4 +424,29 @@ func TestANewerContentDoesNotWaitForAnOlderOne(t *testing.T) {
 	if e := r.lastReload().Error; e != "" {
 		t.Errorf("an error that nobody made: %s", e)
 	}
+}
+
+// closes counts its closes.
+type closes struct{ n chan struct{} }
+
+func (c closes) Close() error { c.n <- struct{}{}; return nil }
+
+// TestAPluginThatDoesNotLookIsLeftAlone, and what it comes to is closed.
+func TestAPluginThatDoesNotLookIsLeftAlone(t *testing.T) {
+	entered, leave, closed := make(chan struct{}), make(chan struct{}), closes{make(chan struct{}, 1)}
+	spec := plugin.Spec{Type: "slow", Prepare: func(context.Context, plugin.Env, config.Section, bool) (plugin.Prepared, error) {
+		close(entered)
+		<-leave
+		return plugin.Prepared{Closer: closed}, nil
+	}}
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-entered
+		cancel()
+	}()
+	if _, err := prepareOne(ctx, spec, plugin.Env{}, config.Section{}, false); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	close(leave)
+	<-closed.n
 }

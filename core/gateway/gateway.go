@@ -63,6 +63,7 @@ type Gateway struct {
 
 	mu      sync.Mutex
 	reload  reloadResult
+	losses  []error // at the end of the gateway
 	deletes map[[2]string]*pendingDelete
 }
 
@@ -225,10 +226,12 @@ func (g *Gateway) Close() error {
 	}
 	l.audit.get().Record(&audit.Entry{Action: "stop", Actor: itself, Outcome: audit.Done})
 	_ = l.audit.Close()
-	g.closing.Wait() // while there are clusters
+	errs = append(errs, g.ended()) // while there are clusters
 	l.release()
-	g.closing.Wait()
-	errs = append(errs, g.store.Close())
+	errs = append(errs, g.ended(), g.store.Close())
+	g.mu.Lock()
+	errs = append(errs, g.losses...)
+	g.mu.Unlock()
 	g.logs.Close()
 	return errors.Join(errs...)
 }
@@ -239,7 +242,7 @@ func (g *Gateway) AdminAddr() net.Addr {
 	if l.admin == nil {
 		return nil
 	}
-	return l.sockets[socketKey("admin", l.snap.Admin.Listen)].value.Addr()
+	return l.sockets[l.keys["admin "+l.snap.Admin.Listen]].value.Addr()
 }
 
 // virtuals are the virtual clusters in force, in the order of the file.

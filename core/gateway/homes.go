@@ -73,7 +73,7 @@ func (g *Gateway) homeless(snap *config.Snapshot) (lost []string, err error) {
 		}
 		homes = append(homes, groups)
 		for _, t := range v.Topics() {
-			homes = append(homes, t.Home)
+			homes = append(homes, t.Home, t.View().Home)
 		}
 	}
 	for _, home := range homes {
@@ -145,8 +145,11 @@ func stranded(snap *config.Snapshot, runtimes map[string]*runtime) (errs config.
 		}
 		left := map[string][]string{}
 		for _, t := range rt.env.Catalog.Topics() {
-			if _, _, shown := rt.place(t.Name); shown && t.Home != "" && rt.env.Cluster(t.Home) == nil {
-				left[t.Home] = append(left[t.Home], t.Name)
+			_, _, shown := rt.place(t.Name)
+			for _, home := range slices.Compact([]string{t.Home, t.View().Home}) { // two while clients are not told of a move
+				if shown && home != "" && rt.env.Cluster(home) == nil {
+					left[home] = append(left[home], t.Name)
+				}
 			}
 		}
 		for _, home := range slices.Sorted(maps.Keys(left)) {

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"time"
 
@@ -27,6 +28,7 @@ type live struct {
 	audit    *part[*audit.Log]
 	access   *part[*logging.Queue]
 	admin    *part[*httpAPI]
+	keys     map[string]string // of sockets, by who listens on which address
 	sockets  map[string]*part[*server.Listener]
 	doors    map[string]func(net.Conn) // who gets the connections of a socket
 
@@ -66,8 +68,41 @@ func (g *Gateway) beside(what string, wait time.Duration, end func(context.Conte
 		defer cancel()
 		if err := end(ctx); err != nil {
 			g.log.Warn(what, "error", err)
+			g.lost(fmt.Errorf("%s: %w", what, err))
 		}
 	})
+}
+
+// lost notes what the end of the gateway has lost; before that, saying it is enough.
+func (g *Gateway) lost(err error) {
+	select {
+	case <-g.stopping:
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.losses = append(g.losses, err)
+	default:
+	}
+}
+
+// endLimit is how long the end of the gateway waits for what is not in force any more: a plugin that is compiled in may
+// never return.
+const endLimit = 20 * time.Second
+
+// ended waits for what ends beside.
+func (g *Gateway) ended() error {
+	done := make(chan struct{})
+	go func() {
+		g.closing.Wait()
+		close(done)
+	}()
+	t := time.NewTimer(endLimit)
+	defer t.Stop()
+	select {
+	case <-done:
+		return nil
+	case <-t.C:
+		return fmt.Errorf("something has not ended within %s", endLimit)
+	}
 }
 
 // swap brings next into force and returns what was before, which is the caller's to release.

@@ -143,7 +143,7 @@ func (g *Gateway) openCertificates(_ context.Context, l, old *live) error {
 // openDoors opens every address that is not open yet: what can go wrong with an edit has gone wrong before it is in
 // force.
 func (g *Gateway) openDoors(_ context.Context, l, old *live) error {
-	l.sockets, l.doors = map[string]*part[*server.Listener]{}, map[string]func(net.Conn){}
+	l.keys, l.sockets, l.doors = map[string]string{}, map[string]*part[*server.Listener]{}, map[string]func(net.Conn){}
 	if addr := l.snap.Admin.Listen; addr != "" {
 		if old.admin != nil && old.snap.Admin.Listen == addr {
 			l.admin = old.admin.share()
@@ -166,7 +166,13 @@ func (g *Gateway) openDoors(_ context.Context, l, old *live) error {
 }
 
 func (g *Gateway) openDoor(l, old *live, who, addr string, door func(net.Conn)) error {
-	key := socketKey(who, addr)
+	key, ok := old.keys[who+" "+addr]
+	if !ok { // a name is looked up once, when it is new
+		key = socketKey(who, addr)
+	}
+	if l.doors[key] != nil {
+		return fmt.Errorf("%s is listened on for something else in this file as well", addr)
+	}
 	if s := old.sockets[key]; s != nil {
 		l.sockets[key] = s.share()
 	} else {
@@ -176,7 +182,7 @@ func (g *Gateway) openDoor(l, old *live, who, addr string, door func(net.Conn)) 
 		}
 		l.sockets[key] = newPart(s, func(s *server.Listener) { _ = s.Close() })
 	}
-	l.doors[key] = door
+	l.keys[who+" "+addr], l.doors[key] = key, door
 	return nil
 }
 

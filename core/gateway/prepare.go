@@ -3,7 +3,9 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"time"
 
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/plugin"
@@ -16,6 +18,9 @@ type ready struct {
 	broken  error // of what could not be made again
 }
 
+// prepareLimit is how long the plugins of one edit may take.
+const prepareLimit = 5 * time.Minute
+
 func (r *ready) close() {
 	for _, c := range r.closers {
 		_ = c.Close()
@@ -25,6 +30,8 @@ func (r *ready) close() {
 // prepare makes what takes long to build of a snapshot: plugins are read, compiled, started and tested. Nobody waits for
 // it, neither requests nor other edits. With again set, what is in force is made again from its files.
 func (g *Gateway) prepare(ctx context.Context, snap *config.Snapshot, again bool) (*ready, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, prepareLimit, fmt.Errorf("not ready after %s", prepareLimit))
+	defer cancel()
 	r := &ready{}
 	var errs config.Errors
 	for i := range snap.VirtualClusters {
@@ -35,7 +42,7 @@ func (g *Gateway) prepare(ctx context.Context, snap *config.Snapshot, again bool
 				continue
 			}
 			env := plugin.Env{VirtualCluster: vc.Name, Log: g.logs.Logger(entry.Type).With("virtual_cluster", vc.Name)}
-			p, err := spec.Prepare(ctx, env, entry.Section, again)
+			p, err := prepareOne(ctx, spec, env, entry.Section, again)
 			if p.Closer != nil {
 				r.closers = append(r.closers, p)
 			}
@@ -47,6 +54,31 @@ func (g *Gateway) prepare(ctx context.Context, snap *config.Snapshot, again bool
 		return r, errs
 	}
 	return r, nil
+}
+
+// prepareOne waits for a plugin until ctx ends. One that does not look at ctx goes on alone then, and what it comes to is
+// closed.
+func prepareOne(ctx context.Context, spec plugin.Spec, env plugin.Env, section config.Section, again bool) (plugin.Prepared, error) {
+	type outcome struct {
+		plugin.Prepared
+		err error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		p, err := spec.Prepare(ctx, env, section, again)
+		done <- outcome{p, err}
+	}()
+	select {
+	case o := <-done:
+		return o.Prepared, o.err
+	case <-ctx.Done():
+	}
+	go func() {
+		if o := <-done; o.Closer != nil {
+			_ = o.Close()
+		}
+	}()
+	return plugin.Prepared{}, context.Cause(ctx)
 }
 
 // positioned is an error with its place in the file.

@@ -126,6 +126,7 @@ func (g *guests) compile(ctx context.Context, key string, from loaded) (*code, e
 	g.mu.Unlock()
 	c.value, c.err = from.code(ctx)
 	if c.err != nil {
+		c.value = nil // and not one that holds nothing
 		g.mu.Lock()
 		delete(g.codes, key)
 		g.mu.Unlock()
