@@ -37,7 +37,7 @@ type Guest struct {
 	// More are the bodies of further functions without parameters and results, locals included; see Body.
 	More [][]byte
 	// The rest adds encoded elements to sections.
-	Types, Imports, Tables, Globals, Exports, Elements, Data [][]byte
+	Types, Tables, Globals, Exports, Elements, Data [][]byte
 	// Custom is a custom section at the end.
 	Custom []byte
 }
@@ -66,10 +66,9 @@ func (g Guest) Module() []byte {
 		{abi.ExportClose, 0, g.Closing},
 	}
 	var kinds, bodies, exports [][]byte
-	imported := uint64(len(g.Imports))
 	for i, f := range named {
 		kinds, bodies = append(kinds, []byte{f.kind}), append(bodies, Body(nil, f.code))
-		exports = append(exports, Export(f.name, 0, imported+uint64(i)))
+		exports = append(exports, Export(f.name, 0, uint64(i)))
 	}
 	for _, body := range g.More {
 		kinds, bodies = append(kinds, []byte{0}), append(bodies, body)
@@ -81,7 +80,7 @@ func (g Guest) Module() []byte {
 		id    byte
 		items [][]byte
 	}{
-		{1, slices.Concat(signatures, g.Types)}, {2, g.Imports}, {3, kinds}, {4, g.Tables}, {5, [][]byte{{0, 4}}}, {6, g.Globals},
+		{1, slices.Concat(signatures, g.Types)}, {3, kinds}, {4, g.Tables}, {5, [][]byte{{0, 4}}}, {6, g.Globals},
 		{7, slices.Concat(exports, g.Exports)}, {9, g.Elements}, {10, bodies}, {11, slices.Concat([][]byte{data}, g.Data)},
 	} {
 		if len(s.items) > 0 {
@@ -108,7 +107,9 @@ func Export(name string, kind byte, index uint64) []byte {
 func Section(id byte, content []byte) []byte { return append([]byte{id}, sized(content)...) }
 
 // Vec is a vector of elements.
-func Vec(items ...[]byte) []byte { return append(Number(uint64(len(items))), slices.Concat(items...)...) }
+func Vec(items ...[]byte) []byte {
+	return append(Number(uint64(len(items))), slices.Concat(items...)...)
+}
 
 // Repeat is n times the same element.
 func Repeat(n int, item []byte) [][]byte { return slices.Repeat([][]byte{item}, n) }
