@@ -40,5 +40,8 @@ func (a *absent) Title() string { return a.cfg.title(Manifest{}) }
 
 // Intercept tells clients to try again.
 func (a *absent) Intercept(context.Context, *plugin.Request, plugin.Handler) (*plugin.Response, error) {
-	return nil, fmt.Errorf("guest %s can't be had: %w", a.Title(), a.Broken())
+	if err := a.Broken(); err != nil {
+		return nil, fmt.Errorf("guest %s can't be had: %w", a.Title(), err)
+	}
+	return nil, fmt.Errorf("guest %s comes into force just now", a.Title())
 }
