@@ -51,7 +51,7 @@ type rules struct {
 	clusters  []string
 	aliases   map[string]string
 	inFile    map[string]string // what the file calls a cluster
-	globs     []string // longest literal first
+	globs     []string          // longest literal first
 	groups    []string
 	txns      []string
 	path      []string

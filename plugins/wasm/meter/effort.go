@@ -37,7 +37,7 @@ func (e *effort) micros(bytes int) float64 {
 // spend counts effort that reading up to an offset has found.
 func (w *walker) spend(at int, micros float64, what string, args ...any) {
 	if w.effort += micros; w.effort > MaxEffort {
-		w.failAt(at, "compiling this module would take too long: here is "+what, args...)
+		w.failAt(at, "compiling this module would take too long: at this place stands "+what, args...)
 	}
 }
 
