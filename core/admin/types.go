@@ -57,6 +57,15 @@ type Status struct {
 	VirtualClusters []VirtualCluster `json:"virtual_clusters"`
 	OpenMoves       int              `json:"open_moves"`
 	ConfigError     string           `json:"config_error,omitempty"`
+	Broken          []Broken         `json:"broken"`
+}
+
+// Broken is a part of a virtual cluster that goes on as it was, or is left out, while what it is made from (a module, an
+// image, a certificate) is broken or gone.
+type Broken struct {
+	VirtualCluster string `json:"virtual_cluster"`
+	Part           string `json:"part"` // an interceptor, or listen.tls
+	Error          string `json:"error"`
 }
 
 // Cluster is a physical cluster as it was last seen.
@@ -213,6 +222,8 @@ type Plugin struct {
 	VirtualCluster string `json:"virtual_cluster"`
 	Interceptor    string `json:"interceptor"`
 	Status         any    `json:"status,omitempty"`
+	// Broken says that another version of it can't be had, and why.
+	Broken string `json:"broken,omitempty"`
 }
 
 // Config is the configuration in force.

@@ -25,7 +25,7 @@ const (
 	KindTopic    = "topic"    // key virtual cluster NUL topic
 	KindCluster  = "cluster"  // key cluster
 	KindProducer = "producer" // key "" : the producer id counter
-	KindConfig   = "config"   // key "revision": the last file that was applied; others: see Sticky
+	KindConfig   = "config"   // key "revision": the last file that was applied; others: see Keep
 	KindMove     = "move"     // key move id: moves that were committed
 	KindMemory   = "memory"   // key virtual cluster NUL topic: remembered batches
 )
@@ -452,13 +452,16 @@ func newID() (id [16]byte) {
 	return id
 }
 
-// Sticky returns what was stored under key when it was first asked for, and stores value then. It
-// keeps decisions that a later edit must not change in passing.
-func (v *Virtual) Sticky(ctx context.Context, key, value string) (string, error) {
-	key = v.name + "\x00" + key
-	var stored string
-	if ok, err := v.catalog.Value(KindConfig, key, &stored); ok || err != nil {
-		return stored, err
+// Kept is what Keep has stored under key. It keeps decisions that a later edit must not change in passing.
+func (v *Virtual) Kept(key string) (value string, ok bool, err error) {
+	ok, err = v.catalog.Value(KindConfig, v.name+"\x00"+key, &value)
+	return value, ok, err
+}
+
+// Keep stores a decision, if there is none yet.
+func (v *Virtual) Keep(ctx context.Context, key, value string) error {
+	if _, ok, err := v.Kept(key); ok || err != nil {
+		return err
 	}
-	return value, v.catalog.SetValue(ctx, KindConfig, key, value)
+	return v.catalog.SetValue(ctx, KindConfig, v.name+"\x00"+key, value)
 }

@@ -169,12 +169,15 @@ func TestCeilingsAreWrittenAhead(t *testing.T) {
 	}
 }
 
-func TestStickyKeepsTheFirstValue(t *testing.T) {
+func TestKeepKeepsTheFirstValue(t *testing.T) {
 	log := &memoryLog{}
 	for _, want := range []string{"prod", "dr"} {
-		got, err := fresh(t, log).Sticky(t.Context(), "group_home", want)
-		if err != nil || got != "prod" {
-			t.Errorf("%s: %q %v", want, got, err)
+		v := fresh(t, log)
+		if err := v.Keep(t.Context(), "group_home", want); err != nil {
+			t.Fatal(err)
+		}
+		if got, ok, err := v.Kept("group_home"); err != nil || !ok || got != "prod" {
+			t.Errorf("%s: %q %t %v", want, got, ok, err)
 		}
 	}
 }

@@ -51,6 +51,14 @@ func errorAt(file string, n *yaml.Node, path []string, format string, args ...an
 	return e
 }
 
+// Errorf makes an error at a key of the file, or at the nearest one that exists above it: of what is found wrong with the
+// file when it is brought into force.
+func (s *Snapshot) Errorf(path []string, format string, args ...any) Errors {
+	_, root, _ := parse(s.Path, s.Source)
+	at := Section{file: s.Path, node: root}
+	return Errors{at.Errorf(path, format, args...)}
+}
+
 // nearest returns " (did you mean ...?)" for the candidate that is closest to a misspelt name.
 func nearest(name string, candidates []string) string {
 	best, at := "", len(name)/2+2

@@ -3,6 +3,9 @@
 package config
 
 import (
+	"cmp"
+	"reflect"
+	"slices"
 	"time"
 )
 
@@ -119,6 +122,17 @@ type Cluster struct {
 	// NodeRange is the range of node ids, "first-last"; it decides how many ports are needed.
 	NodeRange string `koanf:"nodes"`
 	Nodes     Nodes  `koanf:"-"`
+	// written is what the file calls the cluster, if that is not its name; see Snapshot.Renamed.
+	written string
+}
+
+// InFile is the name that the file has for the cluster.
+func (c Cluster) InFile() string { return cmp.Or(c.written, c.Name) }
+
+// Same reports two configurations of which the requests to a cluster can't tell the difference.
+func (c Cluster) Same(o Cluster) bool {
+	c.Aliases, o.Aliases, c.written, o.written = nil, nil, "", ""
+	return reflect.DeepEqual(c, o)
 }
 
 // Nodes is a range of node ids, both ends included.
@@ -153,6 +167,23 @@ func (s *Snapshot) Cluster(name string) (*Cluster, bool) {
 		}
 	}
 	return nil, false
+}
+
+// Renamed returns the snapshot with the names that clusters had before, by those that the file has: the file's become
+// aliases. So a cluster that the file calls otherwise is the same one to all that is known of it.
+func (s *Snapshot) Renamed(names map[string]string) *Snapshot {
+	r := *s
+	r.Clusters = slices.Clone(s.Clusters)
+	for i := range r.Clusters {
+		c := &r.Clusters[i]
+		before, ok := names[c.Name]
+		if !ok {
+			continue
+		}
+		c.Aliases = append(slices.DeleteFunc(slices.Clone(c.Aliases), func(a string) bool { return a == before }), c.Name)
+		c.Name, c.written = before, c.Name
+	}
+	return &r
 }
 
 // VirtualCluster returns a virtual cluster by name.

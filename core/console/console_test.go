@@ -20,10 +20,12 @@ import (
 type plain struct {
 	admin.Gateway
 	started []admin.Move
+	broken  []admin.Broken
 }
 
-func (*plain) Status() admin.Status {
+func (g *plain) Status() admin.Status {
 	return admin.Status{
+		Broken:   g.broken,
 		Clusters: []admin.Cluster{{Name: "prod"}, {Name: "dr"}, {Name: "lab"}},
 		VirtualClusters: []admin.VirtualCluster{
 			{Name: "shop", Clusters: []string{"prod", "dr"}},
@@ -81,6 +83,20 @@ func TestOnePageIsTheCurrentOne(t *testing.T) {
 		_, page := answer(&plain{}, "GET", "/console/topics/"+url.PathEscape(vc), nil)
 		if n := strings.Count(page, `aria-current="page"`); n != 1 || !strings.Contains(page, `aria-current="page">Topics of `+vc+`<`) {
 			t.Errorf("%s: %d pages are current", vc, n)
+		}
+	}
+}
+
+// TestWhatIsBrokenIsShown, and why; where nothing is, nothing is said of it.
+func TestWhatIsBrokenIsShown(t *testing.T) {
+	const table = `id="broken"`
+	if _, page := answer(&plain{}, "GET", "/console/", nil); strings.Contains(page, table) {
+		t.Error("something is broken")
+	}
+	_, page := answer(&plain{broken: []admin.Broken{{VirtualCluster: "shop", Part: "wasm mask", Error: "open <mask.wasm>: no such file"}}}, "GET", "/console/", nil)
+	for _, want := range []string{table, "wasm mask", "open &lt;mask.wasm&gt;: no such file"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the overview lacks %s", want)
 		}
 	}
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -113,7 +112,6 @@ func (f *fake) count(k kmsg.Key) int {
 }
 
 func (f *fake) Name() string                 { return f.name }
-func (f *fake) Config() config.Cluster       { return config.Cluster{Name: f.name} }
 func (f *fake) Slot() int                    { return 0 }
 func (f *fake) Learn(*kmsg.MetadataResponse) {}
 func (f *fake) BreakLinks()                  { f.set(func() { f.broken++ }) }

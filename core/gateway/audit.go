@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/console"
 	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
@@ -26,54 +27,28 @@ var byHand = audit.Actor{User: "file", Via: "file"}
 // itself is who does what nobody asked for.
 var itself = audit.Actor{User: "gateway", Via: "gateway"}
 
-// openAudit returns the log that a snapshot wants: the one that is open, a new one, or nil.
-func (g *Gateway) openAudit(snap *config.Snapshot) (*audit.Log, error) {
-	a := snap.Telemetry.Log.Audit
-	if old := g.Snapshot(); old != nil && old.Telemetry.Log.Audit == a {
-		return g.audit.Load(), nil
-	}
-	var sink audit.Sink
+// auditSink opens where the audit log goes; nil is nowhere.
+func (g *Gateway) auditSink(a config.AuditLog) (audit.Sink, error) {
 	switch {
 	case a.File != "":
 		f, err := audit.OpenFile(a.File)
 		if err != nil {
 			return nil, fmt.Errorf("telemetry.log.audit.file: %w", err)
 		}
-		sink = f
+		return f, nil
 	case a.Topic != "":
-		sink = &audit.Topic{Name: a.Topic, Cluster: func() plugin.Cluster {
-			g.mu.Lock()
-			defer g.mu.Unlock()
-			if c := g.clusters[a.Cluster]; c != nil {
-				return c
+		return &audit.Topic{Name: a.Topic, Cluster: func() plugin.Cluster {
+			l := g.now()
+			if l.snap == nil { // the gateway starts
+				return nil
+			}
+			if c, ok := l.snap.Cluster(a.Cluster); ok {
+				return l.clusters[c.Name]
 			}
 			return nil
-		}}
-	default:
-		return nil, nil
+		}}, nil
 	}
-	return audit.Open(sink, g.logs.Logger("audit")), nil
-}
-
-// closeAudit writes what is left, unless the log is the one in force.
-func (g *Gateway) closeAudit(l *audit.Log) {
-	if l == g.audit.Load() {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), auditWait)
-	defer cancel()
-	if err := l.Close(ctx); err != nil {
-		g.log.Error("audit log not written to its end", "error", err)
-	}
-}
-
-// endAudit writes the last entry.
-func (g *Gateway) endAudit() error {
-	l := g.audit.Load()
-	l.Record(&audit.Entry{Action: "stop", Actor: itself, Outcome: audit.Done})
-	ctx, cancel := context.WithTimeout(context.Background(), auditWait)
-	defer cancel()
-	return l.Close(ctx)
+	return nil, nil
 }
 
 // describe notes what an action makes of the file.
@@ -91,23 +66,22 @@ func about(ctx context.Context, vc string, topics ...string) {
 	e.VirtualCluster, e.Topics = vc, topics
 }
 
-// inForce records the action that a snapshot comes from, now that it is in force. One that changes the log is the
-// last entry of the old log and the first of the new one.
-func (g *Gateway) inForce(ctx context.Context, l *audit.Log) {
+// inForce records the action that brought next into force. One that changes the log is the last entry of the old log
+// and the first of the new one.
+func inForce(ctx context.Context, old, next *live) {
 	e := audit.Of(ctx)
 	e.Outcome = audit.Done
-	if old := g.audit.Swap(l); old != l {
+	if old.audit != next.audit {
 		last := *e
-		old.Record(&last)
-		g.closing.Go(func() { g.closeAudit(old) })
+		old.audit.get().Record(&last)
 	}
-	l.Record(e)
+	next.audit.get().Record(e)
 }
 
 // refused records an action that has come to nothing, unless it is recorded already.
 func (g *Gateway) refused(e *audit.Entry, status int, err error) {
 	e.Fail(status, err)
-	g.audit.Load().Record(e)
+	g.now().audit.get().Record(e)
 }
 
 // moved records a step of a move.
@@ -127,7 +101,7 @@ func (g *Gateway) moved(r failover.Report, by string) {
 	case failover.Dropped:
 		e.Action, e.Outcome, e.Error = "move_ended", audit.Failed, r.Error
 	}
-	g.audit.Load().Record(e)
+	g.now().audit.get().Record(e)
 }
 
 // actions names what may be asked of the admin listener that changes something.
@@ -193,7 +167,7 @@ func (a *httpAPI) audited(h http.Handler) http.Handler {
 			return
 		}
 		e.Outcome = audit.Done
-		a.g.audit.Load().Record(e)
+		a.g.now().audit.get().Record(e)
 	})
 }
 
@@ -215,16 +189,54 @@ func actor(r *http.Request, u config.User, err error) audit.Actor {
 	return out
 }
 
+// followEdits takes each content of the file that has settled. A newer one ends what is made for an older one.
+func (g *Gateway) followEdits(ctx context.Context, edits <-chan []byte) {
+	var working guard.Group
+	defer working.Wait()
+	older := func() {}
+	for {
+		select {
+		case <-ctx.Done():
+			older()
+			return
+		case source := <-edits:
+			older()
+			working.Wait()
+			var mine context.Context
+			mine, older = context.WithCancel(ctx)
+			working.Go(func() { g.editedByHand(mine, source) })
+		}
+	}
+}
+
 // editedByHand takes a content of the file that has settled, if the file still has it: while it was waited for here, an
-// edit of ours may have come after it, and must not be undone.
+// edit of ours may have come after it, and must not be undone. Its plugins are made before other edits have to wait.
 func (g *Gateway) editedByHand(ctx context.Context, source []byte) {
+	snap, err := config.Parse(g.opts.Path, source)
+	if err == nil {
+		var r *ready
+		r, err = g.prepare(ctx, snap, false)
+		defer r.close()
+	}
+	if ctx.Err() != nil {
+		return
+	}
 	g.editing.Lock() // an edit of ours that is on its way is not one by hand
 	defer g.editing.Unlock()
 	if now, err := os.ReadFile(g.opts.Path); err != nil || !bytes.Equal(now, source) {
 		return // it is seen again when it has settled
 	}
 	e := &audit.Entry{Time: time.Now(), Action: "edit", Actor: byHand, Before: g.Snapshot().Revision}
-	if err := g.ApplySource(audit.With(ctx, e), source, failover.Options{}); err != nil {
+	ctx = audit.With(ctx, e)
+	if err == nil {
+		err = g.ApplySource(ctx, source, failover.Options{})
+	} else {
+		if snap != nil {
+			describe(ctx, g.Snapshot(), snap)
+		}
+		g.reloaded(err)
+	}
+	if err != nil {
 		g.refused(e, 0, err)
 	}
 }

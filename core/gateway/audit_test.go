@@ -56,10 +56,10 @@ func entries(t *testing.T, h http.Handler, serve func(h http.Handler)) string {
 		t.Fatal(err)
 	}
 	logs := logging.New(os.Stderr, logging.Settings{})
-	g := &Gateway{logs: logs, log: logs.Logger("gateway"), snapshot: &config.Snapshot{}}
-	g.audit.Store(audit.Open(f, g.log))
+	g := &Gateway{logs: logs, log: logs.Logger("gateway")}
+	g.live.Store(&live{snap: &config.Snapshot{}, audit: newPart(audit.Open(f, g.log), nil)})
 	serve((&httpAPI{g: g}).audited(h))
-	if err := g.audit.Load().Close(t.Context()); err != nil {
+	if err := g.now().audit.get().Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	b, err := os.ReadFile(path)

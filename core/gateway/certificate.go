@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 
 	"github.com/sluice-gateway/sluice/core/config"
@@ -13,12 +14,15 @@ import (
 // certificate is a listener's certificate, loaded again when its files have changed.
 type certificate struct {
 	files   [2]string // certificate and key
-	stamp   [2]plugin.Stamp
-	failed  error
 	current atomic.Pointer[tls.Certificate]
+
+	mu    sync.Mutex
+	stamp [2]plugin.Stamp // of what is current
+	wrong error           // with what the files hold now
 }
 
-// loadCertificate loads the certificate of a listener; paths are relative to the configuration file.
+// loadCertificate loads the certificate of a listener; paths are relative to the configuration file. Also with an error
+// there is one, which has nothing to show until its files are well.
 func loadCertificate(path string, t *config.TLS) (*certificate, error) {
 	if t == nil {
 		return nil, nil
@@ -36,10 +40,20 @@ func loadCertificate(path string, t *config.TLS) (*certificate, error) {
 // refresh loads the files if they have changed. On an error, as between the writes of the two, the old
 // certificate stays; the same error is returned once.
 func (c *certificate) refresh() (changed bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was := c.wrong
+	if changed, c.wrong = c.load(); c.wrong != nil && (was == nil || was.Error() != c.wrong.Error()) {
+		err = c.wrong
+	}
+	return changed, err
+}
+
+func (c *certificate) load() (changed bool, err error) {
 	var now [2]plugin.Stamp
 	for i, p := range c.files {
 		if now[i], err = plugin.StampOf(p); err != nil {
-			return false, c.fail(err)
+			return false, fmt.Errorf("listen.tls: %w", err)
 		}
 	}
 	if now == c.stamp {
@@ -47,19 +61,21 @@ func (c *certificate) refresh() (changed bool, err error) {
 	}
 	pair, err := tls.LoadX509KeyPair(c.files[0], c.files[1])
 	if err != nil {
-		return false, c.fail(err)
+		return false, fmt.Errorf("listen.tls: %w", err)
 	}
 	c.current.Store(&pair)
-	c.stamp, c.failed = now, nil
+	c.stamp = now
 	return true, nil
 }
 
-func (c *certificate) fail(err error) error {
-	if c.failed != nil && c.failed.Error() == err.Error() {
+// problem is what is wrong with the files while what was loaded before goes on; nil is nothing.
+func (c *certificate) problem() error {
+	if c == nil {
 		return nil
 	}
-	c.failed = err
-	return fmt.Errorf("listen.tls: %w", err)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.wrong
 }
 
 // config is what new connections are accepted with; nil without TLS.
@@ -68,8 +84,13 @@ func (c *certificate) config() *tls.Config {
 		return nil
 	}
 	return &tls.Config{
-		MinVersion:     tls.VersionTLS12,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.current.Load(), nil },
+		MinVersion: tls.VersionTLS12,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			if now := c.current.Load(); now != nil {
+				return now, nil
+			}
+			return nil, c.problem()
+		},
 	}
 }
 

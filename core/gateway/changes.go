@@ -5,24 +5,14 @@ import (
 	"maps"
 	"reflect"
 	"slices"
-	"time"
 
 	"github.com/sluice-gateway/sluice/core/admin"
-	"github.com/sluice-gateway/sluice/core/config"
 )
 
-// noteChange remembers what an edit has changed, in values: secrets are masked, comments are left out. g.mu is held.
-func (g *Gateway) noteChange(before, after *config.Snapshot) {
-	if before == nil || before.Revision == after.Revision {
-		return
-	}
-	g.changed, g.changes = time.Now(), changes("", before.Masked(), after.Masked())
-}
-
-// changes lists where two trees differ.
+// changes lists where two trees of values differ: what an edit has changed, with secrets masked and without comments.
 func changes(path string, before, after any) (out []admin.Change) {
 	x, y := children(before), children(after)
-	if p, q := named(before), named(after); p != nil && q != nil && sameOrder(before.([]any), after.([]any), p, q) {
+	if p, q := byOnlyKey(before), byOnlyKey(after); p != nil && q != nil && sameOrder(before.([]any), after.([]any), p, q) {
 		x, y = p, q
 	}
 	if x == nil || y == nil {
@@ -58,9 +48,9 @@ func children(v any) map[string]any {
 	return nil
 }
 
-// named are the elements of a list by their only key, if that tells them apart, as it mostly does the interceptors of a
+// byOnlyKey are the elements of a list by their only key, if that tells them apart, as it mostly does the interceptors of a
 // chain: one that is put in between is one change then.
-func named(v any) map[string]any {
+func byOnlyKey(v any) map[string]any {
 	list, ok := v.([]any)
 	if !ok {
 		return nil

@@ -9,6 +9,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/logging"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/state"
 	"github.com/sluice-gateway/sluice/core/upstream"
 	"github.com/sluice-gateway/sluice/core/wire"
 )
@@ -24,50 +25,44 @@ type nowhere struct{}
 
 func (nowhere) Append(context.Context, ...catalog.Entry) error { return nil }
 
-// Check builds everything that a file describes without serving it or asking a cluster. The error
+// Check builds everything that a file describes without serving it or asking a cluster. What the state says of topics
+// counts if no gateway runs with it. The error
 // is a config.Errors with all that is wrong, as far as it is the file's.
 func Check(ctx context.Context, path string, specs []plugin.Spec) ([]CheckedChain, error) {
 	snap, err := config.Load(path)
 	if err != nil {
 		return nil, err
 	}
-	var types []string
-	for _, s := range specs {
-		types = append(types, s.Type)
-	}
-	if err := snap.CheckTypes(types); err != nil {
+	entries, err := state.Read(snap.State.Dir)
+	if err != nil && !errors.Is(err, state.ErrInUse) {
 		return nil, err
 	}
-	cat, err := catalog.New(nowhere{}, nil)
+	cat, err := catalog.New(nowhere{}, entries)
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{opts: Options{Specs: specs}, logs: logging.Into(slog.DiscardHandler, logSettings(snap.Telemetry.Log)), catalog: cat, costs: map[[2]string]*plugin.Cost{}}
-	defer func() { g.access.Load().Close() }()
-	clusters := map[string]*upstream.Cluster{}
-	for _, c := range snap.Clusters {
-		clusters[c.Name] = upstream.Unwatched(c, cat, &wire.Buffers{})
+	logs := logging.Into(slog.DiscardHandler, logSettings(snap.Telemetry.Log))
+	g := &Gateway{opts: Options{Specs: specs}, logs: logs, log: logs.Logger("gateway"), catalog: cat, pool: &wire.Buffers{}}
+	none := &live{}
+	g.live.Store(none)
+	if err := g.check(none, snap); err != nil {
+		return nil, err
+	}
+	l := &live{clusters: map[string]*upstream.Cluster{}}
+	if l.snap, l.names, err = g.adopt(ctx, snap); err != nil {
+		return nil, err
+	}
+	defer g.closing.Wait()
+	defer func() { l.release() }()
+	for _, c := range l.snap.Clusters {
+		l.clusters[c.Name] = upstream.Unwatched(c, cat, g.pool)
+	}
+	if err := errors.Join(g.openAccess(ctx, l, none), g.openRuntimes(ctx, l, none)); err != nil {
+		return nil, err
 	}
 	var out []CheckedChain
-	built := map[string]*runtime{}
-	var errs config.Errors
-	for i := range snap.VirtualClusters {
-		vc := &snap.VirtualClusters[i]
-		rt, err := g.build(ctx, snap, vc, clusters, plugin.NewGates(snap.Failover.Request), nil)
-		var positioned config.Errors
-		switch {
-		case errors.As(err, &positioned):
-			errs = append(errs, positioned...)
-		case err != nil:
-			return nil, err
-		default:
-			rt.close()
-			built[vc.Name] = rt
-			out = append(out, CheckedChain{vc.Name, rt.chain})
-		}
-	}
-	if errs = append(errs, shared(snap, built)...); len(errs) > 0 {
-		return nil, errs
+	for _, vc := range snap.VirtualClusters {
+		out = append(out, CheckedChain{vc.Name, l.runtimes[vc.Name].chain})
 	}
 	return out, nil
 }

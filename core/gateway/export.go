@@ -18,33 +18,6 @@ func exportOf(s *config.Snapshot) telemetry.Export {
 	return telemetry.Export{Receiver: telemetry.Receiver{Endpoint: m.Endpoint, Protocol: m.Protocol, Insecure: m.Insecure}, Interval: m.Interval}
 }
 
-// openExport reuses the exporter while its settings are the same.
-func (g *Gateway) openExport(ctx context.Context, snap *config.Snapshot) (*telemetry.Exporter, error) {
-	if old := g.Snapshot(); old != nil && exportOf(old) == exportOf(snap) {
-		return g.exporter, nil
-	}
-	return telemetry.OpenExport(ctx, exportOf(snap), g.started, g.collect, g.log)
-}
-
-// useExport makes an exporter the one in force; the one before sends its last values meanwhile.
-func (g *Gateway) useExport(e *telemetry.Exporter) {
-	g.mu.Lock()
-	old := g.exporter
-	g.exporter = e
-	g.mu.Unlock()
-	if old != e {
-		g.closing.Go(func() { g.closeExport(old) })
-	}
-}
-
-func (g *Gateway) closeExport(e *telemetry.Exporter) {
-	ctx, cancel := context.WithTimeout(context.Background(), tracesWait)
-	defer cancel()
-	if err := e.Close(ctx); err != nil {
-		g.log.Warn("the last metrics were not sent", "error", err)
-	}
-}
-
 // standingEvery is how old the numbers of topics may be.
 const standingEvery = 10 * time.Second
 

@@ -2,8 +2,11 @@ package gateway
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"time"
 
+	"github.com/sluice-gateway/sluice/core/admin"
 	"github.com/sluice-gateway/sluice/core/audit"
 	"github.com/sluice-gateway/sluice/core/failover"
 	"github.com/sluice-gateway/sluice/core/plugin"
@@ -13,11 +16,24 @@ import (
 // stayed the same from one look to the next.
 const filesEvery = 500 * time.Millisecond
 
+// What is broken is tried again after retryFirst, and then more and more rarely: not all that mends is a file.
+const (
+	retryFirst = 10 * time.Second
+	retryMost  = 5 * time.Minute
+)
+
+// files follows what interceptors are built from.
+type files struct {
+	seen, tried map[string]plugin.Stamp
+	retry       time.Time // zero: nothing is broken
+	wait        time.Duration
+}
+
 // watchFiles follows certificates and the files of interceptors until ctx ends.
 func (g *Gateway) watchFiles(ctx context.Context) {
 	tick := time.NewTicker(filesEvery)
 	defer tick.Stop()
-	seen, tried := map[string]plugin.Stamp{}, map[string]plugin.Stamp{}
+	f := files{seen: map[string]plugin.Stamp{}, tried: map[string]plugin.Stamp{}}
 	for {
 		select {
 		case <-ctx.Done():
@@ -25,49 +41,108 @@ func (g *Gateway) watchFiles(ctx context.Context) {
 		case <-tick.C:
 		}
 		g.refreshCertificates()
-		if changed := g.changedFiles(seen, tried); changed != "" {
+		interceptors := g.interceptors()
+		changed := f.changed(interceptors)
+		if changed != "" {
 			g.log.Info("a file has changed: the interceptors that use it are built anew", "file", changed)
+		}
+		if due := f.due(interceptors, time.Now()); due || changed != "" {
 			g.rebuild(ctx, changed)
 		}
 	}
 }
 
-// changedFiles names a file that is another one than its interceptor was built from, has settled, and has not been
-// tried.
-func (g *Gateway) changedFiles(seen, tried map[string]plugin.Stamp) (changed string) {
+// interceptors are all that are in force.
+func (g *Gateway) interceptors() (all []plugin.Interceptor) {
 	for _, v := range g.virtuals() {
 		for _, m := range v.runtime().chain.All() {
-			w, ok := m.Interceptor.(plugin.Watched)
+			all = append(all, m.Interceptor)
+		}
+	}
+	return all
+}
+
+// changed names a file that is another one than its interceptor was built from, or is gone, has settled, and has not been
+// tried.
+func (f *files) changed(interceptors []plugin.Interceptor) (changed string) {
+	for _, i := range interceptors {
+		w, ok := i.(plugin.Watched)
+		if !ok {
+			continue
+		}
+		for path, built := range w.Files() {
+			now, _ := plugin.StampOf(path)
+			last, ok := f.tried[path]
 			if !ok {
+				last = built
+			}
+			if now == last {
 				continue
 			}
-			for path, built := range w.Files() {
-				now, err := plugin.StampOf(path)
-				if err != nil || now == built {
-					continue // a file that is gone may come back
-				}
-				if seen[path] == now && tried[path] != now {
-					tried[path], changed = now, path
-				}
-				seen[path] = now
+			if f.seen[path] == now {
+				f.tried[path], changed = now, path
 			}
+			f.seen[path] = now
 		}
 	}
 	return changed
 }
 
-// rebuild applies the snapshot in force again. On an error everything stays as it is.
+// due reports that it is time to try again what is broken.
+func (f *files) due(interceptors []plugin.Interceptor, now time.Time) bool {
+	broken := slices.ContainsFunc(interceptors, func(i plugin.Interceptor) bool {
+		b, ok := i.(plugin.Breakable)
+		return ok && b.Broken() != nil
+	})
+	switch {
+	case !broken:
+		f.retry, f.wait = time.Time{}, retryFirst
+	case f.retry.IsZero():
+		f.retry = now.Add(f.wait)
+	case now.After(f.retry):
+		f.wait = min(2*f.wait, retryMost)
+		f.retry = now.Add(f.wait)
+		return true
+	}
+	return false
+}
+
+// broken lists what goes on though what it is made from is broken or gone.
+func (g *Gateway) broken() []admin.Broken {
+	out := []admin.Broken{}
+	for _, v := range g.virtuals() {
+		rt := v.runtime()
+		add := func(part string, err error) {
+			if err != nil {
+				out = append(out, admin.Broken{VirtualCluster: v.name, Part: part, Error: err.Error()})
+			}
+		}
+		add("listen.tls", rt.certificate.problem())
+		for _, m := range rt.chain.All() {
+			if b, ok := m.Interceptor.(plugin.Breakable); ok {
+				add(m.Name, b.Broken())
+			}
+		}
+	}
+	return out
+}
+
+// rebuild makes anew what is made from files, beside what is in force, and applies the snapshot again if there is
+// something better. changed names a file; "" only tries again.
 func (g *Gateway) rebuild(ctx context.Context, changed string) {
 	e := &audit.Entry{Time: time.Now(), Action: "reload_file", Actor: byHand, File: changed}
-	err := g.apply(audit.With(ctx, e), g.Snapshot(), failover.Options{})
-	g.mu.Lock()
-	g.reload = reloadResult{At: time.Now()}
-	if err != nil {
-		g.reload.Error = err.Error()
+	r, err := g.prepare(ctx, g.Snapshot(), true)
+	defer r.close()
+	if ctx.Err() != nil {
+		return
 	}
-	g.mu.Unlock()
-	if err != nil {
+	if err == nil && r.news {
+		if err = g.apply(audit.With(context.WithoutCancel(ctx), e), nil, failover.Options{}); err != nil {
+			g.reloaded(err)
+		}
+	}
+	if err = errors.Join(err, r.broken); err != nil && changed != "" {
 		g.refused(e, 0, err)
-		g.log.Error("the changed file is not used, what was built before stays in force", "error", err)
+		g.log.Error("what has changed is not used, what was built before stays in force", "file", changed, "error", err)
 	}
 }

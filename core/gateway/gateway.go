@@ -14,7 +14,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/sluice-gateway/sluice/core/admin"
 	"github.com/sluice-gateway/sluice/core/audit"
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
@@ -24,8 +23,6 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/server"
 	"github.com/sluice-gateway/sluice/core/state"
-	"github.com/sluice-gateway/sluice/core/telemetry"
-	"github.com/sluice-gateway/sluice/core/upstream"
 	"github.com/sluice-gateway/sluice/core/wire"
 )
 
@@ -48,8 +45,6 @@ type Gateway struct {
 	opts    Options
 	logs    *logging.Log
 	log     *slog.Logger // of the component gateway
-	audit   atomic.Pointer[audit.Log]
-	access  atomic.Pointer[logging.Queue] // nil until it is asked for
 	store   *state.File
 	catalog *catalog.Catalog
 	ids     *state.ProducerIDs
@@ -57,29 +52,23 @@ type Gateway struct {
 	memory  *server.Memory
 	runner  *failover.Runner
 	watcher *config.Watcher
-	admin   *httpAPI
 	started time.Time
 	id      string // of this process, among gateways
 
+	live     atomic.Pointer[live]
+	editing  sync.Mutex    // one edit at a time: the next is of its result
+	applying sync.Mutex    // one apply at a time
+	closing  guard.Group   // of what is not in force any more
+	stopping chan struct{} // closed when the gateway ends
+
 	table        *metricTable
-	costs        map[[2]string]*plugin.Cost // by virtual cluster and interceptor; under applying
 	topicsEdited chan struct{}
 	standings    atomic.Pointer[[]standing]
-	closing      guard.Group // of traces, metrics and audit logs that are not in force any more
 
-	editing  sync.Mutex // one edit at a time: the next is of its result
-	applying sync.Mutex // one apply at a time
-
-	mu       sync.Mutex
-	snapshot *config.Snapshot
-	tracer   *telemetry.Tracer
-	exporter *telemetry.Exporter
-	clusters map[string]*upstream.Cluster
-	virtual  map[string]*virtual
-	reload   reloadResult
-	changed  time.Time // when the file last changed what is in force, and what
-	changes  []admin.Change
-	deletes  map[[2]string]*pendingDelete
+	mu      sync.Mutex
+	reload  reloadResult
+	losses  []error // at the end of the gateway
+	deletes map[[2]string]*pendingDelete
 }
 
 // reloadResult is the outcome of the last reload.
@@ -102,9 +91,10 @@ func Start(ctx context.Context, o Options) (*Gateway, error) {
 	}
 	g := &Gateway{
 		opts: o, logs: logs, log: logs.Logger("gateway"), store: store, pool: &wire.Buffers{}, started: time.Now(), id: fmt.Sprintf("%016x", rand.Uint64()),
-		clusters: map[string]*upstream.Cluster{}, virtual: map[string]*virtual{}, deletes: map[[2]string]*pendingDelete{},
-		watcher: config.NewWatcher(o.Path), table: newMetricTable(), costs: map[[2]string]*plugin.Cost{}, topicsEdited: make(chan struct{}, 1),
+		stopping: make(chan struct{}), deletes: map[[2]string]*pendingDelete{},
+		watcher: config.NewWatcher(o.Path), table: newMetricTable(), topicsEdited: make(chan struct{}, 1),
 	}
+	g.live.Store(&live{})
 	fail := func(err error) (*Gateway, error) {
 		return nil, errors.Join(err, g.Close())
 	}
@@ -167,7 +157,14 @@ func (g *Gateway) Run(ctx context.Context) error {
 	})
 	wg.Go(func() { g.watchFiles(ctx) })
 	wg.Go(func() { g.watchTopics(ctx) })
-	err := g.watcher.Run(ctx, g.Snapshot().Source, func(source []byte) { g.editedByHand(ctx, source) })
+	edits := make(chan []byte)
+	wg.Go(func() { g.followEdits(ctx, edits) })
+	err := g.watcher.Run(ctx, g.Snapshot().Source, func(source []byte) {
+		select {
+		case edits <- source:
+		case <-ctx.Done():
+		}
+	})
 	wg.Wait()
 	return err
 }
@@ -176,19 +173,16 @@ func (g *Gateway) Run(ctx context.Context) error {
 func (g *Gateway) Reload() { g.watcher.Check() }
 
 // Snapshot is the configuration in force.
-func (g *Gateway) Snapshot() *config.Snapshot {
+func (g *Gateway) Snapshot() *config.Snapshot { return g.now().snap }
+
+func (g *Gateway) lastReload() reloadResult {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.snapshot
+	return g.reload
 }
 
-// ApplySource makes another content of the file current. On an error the old configuration stays.
-func (g *Gateway) ApplySource(ctx context.Context, source []byte, o failover.Options) error {
-	snap, err := config.Parse(g.opts.Path, source)
-	if before := g.Snapshot(); err == nil && (snap.Revision != before.Revision || o.Edited != nil) {
-		describe(ctx, before, snap)
-		err = g.apply(ctx, snap, o)
-	}
+// reloaded notes the outcome of a reload.
+func (g *Gateway) reloaded(err error) {
 	g.mu.Lock()
 	g.reload = reloadResult{At: time.Now()}
 	if err != nil {
@@ -197,48 +191,71 @@ func (g *Gateway) ApplySource(ctx context.Context, source []byte, o failover.Opt
 	g.mu.Unlock()
 	if err != nil {
 		g.logs.Logger("config").Error("configuration not applied, the old one stays in force", "error", err)
-		return err
 	}
-	return nil
+}
+
+// ApplySource makes another content of the file current. On an error the old configuration stays.
+func (g *Gateway) ApplySource(ctx context.Context, source []byte, o failover.Options) error {
+	snap, err := config.Parse(g.opts.Path, source)
+	if before := g.Snapshot(); err == nil && (snap.Revision != before.Revision || o.Edited != nil) {
+		describe(ctx, before, snap)
+		var r *ready
+		r, err = g.prepare(ctx, snap, false)
+		defer r.close()
+		if err == nil {
+			err = g.apply(context.WithoutCancel(ctx), snap, o)
+		}
+	}
+	g.reloaded(err)
+	return err
 }
 
 // Close ends everything: admin, listeners, sessions, moves, clusters, store.
 func (g *Gateway) Close() error {
+	g.applying.Lock()
+	close(g.stopping) // nothing comes into force any more
+	l := g.now()
+	g.applying.Unlock()
+	g.cancelDeletes(func(string, string) bool { return true })
+	for _, s := range l.sockets {
+		_ = s.value.Close()
+	}
+	l.admin.get().close(time.Second)
+	for _, v := range l.virtuals {
+		_ = v.value.server.Close()
+	}
 	var errs []error
-	if g.admin != nil {
-		errs = append(errs, g.admin.close(time.Second))
-	}
-	for _, v := range g.virtual {
-		errs = append(errs, v.server.Close())
-	}
-	g.closing.Go(func() { g.closeExport(g.exporter) })
 	if g.runner != nil {
 		errs = append(errs, g.runner.Close())
 	}
-	errs = append(errs, g.endAudit()) // while there are clusters
-	for _, v := range g.virtual {
-		v.retire()
-	}
-	for _, c := range g.clusters {
-		errs = append(errs, c.Close())
-	}
-	g.access.Load().Close()
-	ctx, cancel := context.WithTimeout(context.Background(), tracesWait)
-	defer cancel()
-	errs = append(errs, g.tracer.Close(ctx), g.store.Close())
-	g.closing.Wait()
+	l.audit.get().Record(&audit.Entry{Action: "stop", Actor: itself, Outcome: audit.Done})
+	_ = l.audit.Close()
+	errs = append(errs, g.ended()) // while there are clusters
+	l.release()
+	errs = append(errs, g.ended(), g.store.Close())
+	g.mu.Lock()
+	errs = append(errs, g.losses...)
+	g.mu.Unlock()
 	g.logs.Close()
 	return errors.Join(errs...)
 }
 
 // AdminAddr is where the admin API listens, or nil.
 func (g *Gateway) AdminAddr() net.Addr {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.admin == nil {
+	l := g.now()
+	if l.admin == nil {
 		return nil
 	}
-	return g.admin.listener.Addr()
+	return l.sockets[l.keys["admin "+l.snap.Admin.Listen]].value.Addr()
+}
+
+// virtuals are the virtual clusters in force, in the order of the file.
+func (g *Gateway) virtuals() (out []*virtual) {
+	l := g.now()
+	for _, vc := range l.snap.VirtualClusters {
+		out = append(out, l.virtuals[vc.Name].value)
+	}
+	return out
 }
 
 // Moves lists running, pending and past moves, oldest first.
@@ -247,10 +264,8 @@ func (g *Gateway) Moves() []failover.Report { return g.runner.Moves() }
 // Gate is the gate of a topic, nil for a virtual cluster that is not there: while somebody holds it,
 // produces wait.
 func (g *Gateway) Gate(virtualCluster, topic string) *plugin.Gate {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if v := g.virtual[virtualCluster]; v != nil {
-		return v.gates.Gate(topic)
+	if v := g.now().virtuals[virtualCluster]; v != nil {
+		return v.value.gates.Gate(topic)
 	}
 	return nil
 }

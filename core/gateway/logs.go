@@ -45,18 +45,22 @@ func (g *Gateway) useLog(before, after *config.Snapshot) {
 	g.logs.Set(s)
 }
 
-// openAccess returns the access log that a snapshot asks for, or nil. g.applying is held.
-func (g *Gateway) openAccess(snap *config.Snapshot) *server.Access {
-	a := snap.Telemetry.Log.Access
+// openAccess opens the access log when it is asked for first. It stays, and with it the count of lines that it dropped.
+func (g *Gateway) openAccess(_ context.Context, l, old *live) error {
+	l.access = old.access.share()
+	if l.access == nil && l.snap.Telemetry.Log.Access != (config.AccessLog{}) {
+		l.access = newPart(g.logs.NewQueue("access", accessRoom), func(q *logging.Queue) { q.Close() })
+	}
+	return nil
+}
+
+// accessOf is the access log that a configuration asks for, or nil.
+func accessOf(l *live) *server.Access {
+	a := l.snap.Telemetry.Log.Access
 	if a == (config.AccessLog{}) {
 		return nil
 	}
-	q := g.access.Load()
-	if q == nil { // it stays: requests of before an edit are answered after it
-		q = g.logs.NewQueue("access", accessRoom)
-		g.access.Store(q)
-	}
-	return server.NewAccess(a.SampleRatio, a.Errors, q.Add)
+	return server.NewAccess(a.SampleRatio, a.Errors, l.access.value.Add)
 }
 
 // LogLevels are those in force.

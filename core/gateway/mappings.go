@@ -3,13 +3,10 @@ package gateway
 import (
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/admin"
@@ -17,41 +14,11 @@ import (
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/failover"
 	"github.com/sluice-gateway/sluice/core/guard"
+	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// applyWait is how long a call waits for its move before it answers 202.
+// applyWait is how long a call waits for its move before it says that it is pending.
 const applyWait = 20 * time.Second
-
-// flexibleBool is true, false, "true" or "false".
-type flexibleBool bool
-
-func (b *flexibleBool) UnmarshalJSON(p []byte) error {
-	var s string
-	if json.Unmarshal(p, &s) != nil {
-		s = string(p)
-	}
-	v, err := strconv.ParseBool(s)
-	*b = flexibleBool(v)
-	return err
-}
-
-// mapping is the body of a topic mapping.
-type mapping struct {
-	ClusterID      string       `json:"clusterId"`
-	TopicName      string       `json:"topicName"`
-	IsVirtual      flexibleBool `json:"isVirtual"`
-	IsConcentrated flexibleBool `json:"isConcentrated"`
-	IsCompacted    flexibleBool `json:"isCompacted"`
-}
-
-// shownMapping is an element of GET /topicMappings.
-type shownMapping struct {
-	LogicalTopicName string     `json:"logicalTopicName"`
-	ClusterID        string     `json:"clusterId"`
-	TopicName        string     `json:"topicName"`
-	IsVirtual        bool       `json:"isVirtual"`
-	PendingDelete    *time.Time `json:"pendingDelete,omitempty"`
-}
 
 // pendingDelete is an announced edit: cluster none, at the end of the grace.
 type pendingDelete struct {
@@ -59,24 +26,69 @@ type pendingDelete struct {
 	timer *time.Timer
 }
 
-func (g *Gateway) virtuals() []*virtual {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	var out []*virtual
-	for _, s := range g.snapshot.VirtualClusters {
-		if v := g.virtual[s.Name]; v != nil {
-			out = append(out, v)
+func uuid(id [16]byte) string { return base64.RawURLEncoding.EncodeToString(id[:]) }
+
+// Ready is what the gateway can serve.
+func (o operator) Ready() admin.Ready {
+	l := o.g.now()
+	r := admin.Ready{
+		Status: "ready", Clusters: map[string]admin.ClusterState{}, PendingMoves: o.g.runner.Pending(),
+		Outside: map[string]map[string][]int32{}, ConfigError: o.g.lastReload().Error, Broken: o.g.broken(),
+	}
+	for name, c := range l.clusters {
+		r.Clusters[name] = admin.ClusterState{Reachable: c.Reachable(), LastAnswer: c.LastAnswer(), Refused: c.Loop()}
+	}
+	for name, rt := range l.runtimes {
+		if out := rt.nodes.Outside(); len(out) > 0 {
+			r.Outside[name] = out
 		}
+	}
+	return r
+}
+
+// Routes lists the topics of every virtual cluster.
+func (o operator) Routes() map[string][]admin.Route {
+	out := map[string][]admin.Route{}
+	for _, v := range o.g.virtuals() {
+		rt := v.runtime()
+		list := []admin.Route{}
+		for _, t := range rt.env.Catalog.Topics() {
+			wanted, _, _ := rt.place(t.Name)
+			r := admin.Route{Topic: t.Name, ID: uuid(t.ID), Home: t.Home, Wanted: wanted, Names: t.Names, Generation: t.Generation, Partitions: len(t.Partitions), Missing: t.Missing}
+			for c := range t.Stubs {
+				r.Stubs = append(r.Stubs, c)
+			}
+			if c := rt.env.Cluster(t.Home); c != nil {
+				r.Reachable = c.Reachable()
+			}
+			list = append(list, r)
+		}
+		out[v.name] = list
 	}
 	return out
 }
 
-func uuid(id [16]byte) string { return base64.RawURLEncoding.EncodeToString(id[:]) }
+// placement finds a virtual cluster and its routing.
+func (g *Gateway) placement(name string) (*virtual, *runtime, plugin.Placement, error) {
+	for _, v := range g.virtuals() {
+		if v.name != name {
+			continue
+		}
+		rt := v.runtime()
+		p := rt.chain.Placement()
+		if p == nil {
+			return nil, nil, nil, &admin.Error{Status: 409, Message: "virtual cluster " + name + " has no routing in its chain, so its topics have no mappings"}
+		}
+		return v, rt, p, nil
+	}
+	return nil, nil, nil, &admin.Error{Status: 404, Message: "no virtual cluster " + name + "; the file names them under virtual_clusters"}
+}
 
-func (a *httpAPI) listMappings(w http.ResponseWriter, r *http.Request) {
-	_, rt, p := a.placement(w, r.PathValue("tenant"))
-	if p == nil {
-		return
+// Mappings says where the topics of a virtual cluster are.
+func (o operator) Mappings(vc string) ([]admin.Mapping, error) {
+	_, rt, p, err := o.g.placement(vc)
+	if err != nil {
+		return nil, err
 	}
 	names := p.Topics()
 	for _, t := range rt.env.Catalog.Topics() {
@@ -85,75 +97,48 @@ func (a *httpAPI) listMappings(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	slices.Sort(names)
-	out := []shownMapping{}
+	out := []admin.Mapping{}
 	for _, n := range names {
 		home, physical, _ := rt.place(n)
 		if h := p.Home(n); !h.Shown {
 			home = "none"
 		}
-		m := shownMapping{LogicalTopicName: n, ClusterID: home, TopicName: physical[home], IsVirtual: true}
+		m := admin.Mapping{LogicalTopicName: n, ClusterID: home, TopicName: physical[home], IsVirtual: true}
 		if m.TopicName == "" {
 			m.TopicName = n
 		}
-		a.g.mu.Lock()
-		if d := a.g.deletes[[2]string{rt.env.VirtualCluster, n}]; d != nil {
+		o.g.mu.Lock()
+		if d := o.g.deletes[[2]string{rt.env.VirtualCluster, n}]; d != nil {
 			m.PendingDelete = &d.at
 		}
-		a.g.mu.Unlock()
+		o.g.mu.Unlock()
 		out = append(out, m)
 	}
-	writeJSON(w, 200, out)
+	return out, nil
 }
 
-// setMapping puts a topic on a cluster: one edit of the file, and one move if the topic lives
-// elsewhere. It answers when the change is live, or 202 with the move's reason to wait.
-func (a *httpAPI) setMapping(w http.ResponseWriter, r *http.Request) {
-	v, _, p := a.placement(w, r.PathValue("tenant"))
-	if p == nil {
-		return
-	}
-	topic := r.PathValue("topic")
-	body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
-	var m mapping
-	if err == nil {
-		err = json.Unmarshal(body, &m)
-	}
+// SetMapping puts a topic on a cluster: one edit of the file, and one move if the topic lives elsewhere.
+func (o operator) SetMapping(ctx context.Context, vc, topic, cluster, name string) (admin.Moved, error) {
+	v, _, p, err := o.g.placement(vc)
 	if err != nil {
-		fail(w, 400, fmt.Sprintf(`body is not a mapping: %s; send {"clusterId": "dr", "topicName": %q}`, admin.NotRead(err), topic))
-		return
+		return admin.Moved{}, err
 	}
-	if m.IsConcentrated || m.IsCompacted {
-		fail(w, 501, "concentrated topics are not supported: map each topic to a topic of its own")
-		return
-	}
-	if m.ClusterID == "" {
-		m.ClusterID = "main"
-	}
-	c, ok := a.g.Snapshot().Cluster(m.ClusterID)
+	snap := o.g.Snapshot()
+	c, ok := snap.Cluster(cluster)
 	if !ok {
 		var names []string
-		for _, k := range a.g.Snapshot().Clusters {
+		for _, k := range snap.Clusters {
 			names = append(names, k.Name)
 		}
-		fail(w, 400, fmt.Sprintf("no cluster %q; the file names %v", m.ClusterID, names))
-		return
+		return admin.Moved{}, &admin.Error{Status: 400, Message: fmt.Sprintf("no cluster %q; the file names %v", cluster, names)}
 	}
-	about(r.Context(), v.name, topic)
-	edits := p.SetHome(topic, c.Name, m.TopicName)
-	a.g.cancelDelete(v.name, topic)
-	if !a.edit(w, r, edits, failover.Options{Edited: func(t string) bool { return t == topic }}) {
-		return
+	about(ctx, v.name, topic)
+	edits := p.SetHome(topic, c.Name, name)
+	o.g.cancelDelete(v.name, topic)
+	if err := o.edit(ctx, "", edits, failover.Options{Edited: func(t string) bool { return t == topic }}); err != nil {
+		return admin.Moved{}, err
 	}
-	a.answerMove(w, r, v.name, []string{topic})
-}
-
-// edit changes the file and applies it. It answers and returns false if that is not possible.
-func (a *httpAPI) edit(w http.ResponseWriter, r *http.Request, edits []config.Edit, o failover.Options) bool {
-	if err := (operator{a.g}).edit(r.Context(), "", edits, o); err != nil {
-		failWith(w, err)
-		return false
-	}
-	return true
+	return o.g.waitForMove(ctx, v.name, topic), nil
 }
 
 // EditFile makes edits to the file and applies the result. On an error the file is unchanged.
@@ -191,71 +176,53 @@ func (g *Gateway) editFile(ctx context.Context, revision string, edits []config.
 	return err
 }
 
-// answerMove waits for the moves of topics: 200 when they are done, 202 with what they wait for.
-func (a *httpAPI) answerMove(w http.ResponseWriter, r *http.Request, vc string, topics []string) {
-	ctx, cancel := context.WithTimeout(r.Context(), applyWait)
+// waitForMove waits for the move of a topic, if there is one, for a while.
+func (g *Gateway) waitForMove(ctx context.Context, vc, topic string) admin.Moved {
+	ctx, cancel := context.WithTimeout(ctx, applyWait)
 	defer cancel()
-	status, reports := 200, []failover.Report{}
-	for _, t := range topics {
-		for {
-			rep, ok, err := a.g.runner.Wait(ctx, vc, t)
-			if !ok {
-				break
-			}
-			if err == nil && rep.Phase == failover.Dropped {
-				continue // a newer edit took its place
-			}
-			if err != nil || rep.Phase != failover.Done {
-				status = 202
-			}
-			reports = append(reports, rep)
-			break
+	m := admin.Moved{Moves: []failover.Report{}}
+	for {
+		rep, ok, err := g.runner.Wait(ctx, vc, topic)
+		if !ok {
+			return m
 		}
+		if err == nil && rep.Phase == failover.Dropped {
+			continue // a newer edit took its place
+		}
+		m.Pending = err != nil || rep.Phase != failover.Done
+		m.Moves = append(m.Moves, rep)
+		return m
 	}
-	message := "live"
-	if status == 202 {
-		message = "pending: see GET /moves"
-		w.Header().Set("Location", "/moves")
-	}
-	writeJSON(w, status, map[string]any{"message": message, "moves": reports})
 }
 
-// deleteMapping announces that a topic is to belong to no cluster. Until the grace is over its home
-// goes on serving, and a POST or PUT of another home is an ordinary move.
-func (a *httpAPI) deleteMapping(w http.ResponseWriter, r *http.Request) {
-	v, _, p := a.placement(w, r.PathValue("tenant"))
-	if p == nil {
-		return
+// DeleteMapping announces that a topic is to belong to no cluster.
+func (o operator) DeleteMapping(ctx context.Context, vc, topic string) (admin.Announced, error) {
+	v, _, p, err := o.g.placement(vc)
+	if err != nil {
+		return admin.Announced{}, err
 	}
-	topic := r.PathValue("topic")
 	if h := p.Home(topic); !h.Shown {
-		fail(w, 404, "topic "+topic+" has no mapping")
-		return
+		return admin.Announced{}, &admin.Error{Status: 404, Message: "topic " + topic + " has no mapping"}
 	}
-	about(r.Context(), v.name, topic)
-	asked := audit.Of(r.Context()).Actor
-	grace := a.g.Snapshot().Admin.DeleteGrace
+	about(ctx, v.name, topic)
+	asked := audit.Of(ctx).Actor
+	grace := o.g.Snapshot().Admin.DeleteGrace
 	var run func()
 	run = func() {
-		rt := v.runtime()
 		e := &audit.Entry{Time: time.Now(), Action: "delete_mapping", Actor: asked}
 		ctx := audit.With(context.Background(), e)
 		about(ctx, v.name, topic)
-		err := a.g.EditFile(ctx, rt.chain.Placement().SetHome(topic, "none", ""), failover.Options{})
+		err := o.g.EditFile(ctx, v.runtime().chain.Placement().SetHome(topic, "none", ""), failover.Options{})
 		switch {
 		case errors.Is(err, config.ErrChanged):
 			// Somebody edits the file just now: what they decide of the topic cancels this.
-			a.g.announceDelete(v.name, topic, time.Second, run)
+			o.g.announceDelete(v.name, topic, time.Second, run)
 		case err != nil:
-			a.g.refused(e, 0, err)
-			a.g.log.Error("mapping not deleted", "virtual_cluster", v.name, "topic", topic, "error", err)
+			o.g.refused(e, 0, err)
+			o.g.log.Error("mapping not deleted", "virtual_cluster", v.name, "topic", topic, "error", err)
 		}
 	}
-	at := a.g.announceDelete(v.name, topic, grace, run)
-	writeJSON(w, 202, map[string]any{
-		"message": fmt.Sprintf("%s goes on being served for %s; then its clients get UNKNOWN_TOPIC_OR_PARTITION. Map it to another cluster before that to move it without an outage.", topic, grace),
-		"at":      at,
-	})
+	return admin.Announced{Grace: grace, At: o.g.announceDelete(v.name, topic, grace, run)}, nil
 }
 
 func (g *Gateway) announceDelete(vc, topic string, grace time.Duration, run func()) time.Time {
@@ -278,51 +245,37 @@ func (g *Gateway) announceDelete(vc, topic string, grace time.Duration, run func
 }
 
 func (g *Gateway) cancelDelete(vc, topic string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if d := g.deletes[[2]string{vc, topic}]; d != nil {
-		d.timer.Stop()
-		delete(g.deletes, [2]string{vc, topic})
-	}
+	g.cancelDeletes(func(v, t string) bool { return v == vc && t == topic })
 }
 
-// cancelDeletes drops announced deletes of topics that an edit of the file has decided on.
-func (g *Gateway) cancelDeletes(vc string, edited func(string) bool) {
+// cancelDeletes drops announced deletes.
+func (g *Gateway) cancelDeletes(which func(vc, topic string) bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for k, d := range g.deletes {
-		if k[0] == vc && edited != nil && edited(k[1]) {
+		if which(k[0], k[1]) {
 			d.timer.Stop()
 			delete(g.deletes, k)
 		}
 	}
 }
 
-// createTopic creates a topic as CreateTopics would; one that exists is fine.
-func (a *httpAPI) createTopic(w http.ResponseWriter, r *http.Request) {
-	v, rt, p := a.placement(w, r.PathValue("tenant"))
-	if p == nil {
-		return
+// CreateTopic creates a topic.
+func (o operator) CreateTopic(ctx context.Context, vc, topic string) (admin.Created, error) {
+	v, rt, p, err := o.g.placement(vc)
+	if err != nil {
+		return admin.Created{}, err
 	}
-	var body struct {
-		Name string `json:"name"`
-	}
-	if err := json.NewDecoder(io.LimitReader(r.Body, 1<<20)).Decode(&body); err != nil || body.Name == "" {
-		fail(w, 400, `send {"name": "my-topic"}`)
-		return
-	}
-	about(r.Context(), v.name, body.Name)
+	about(ctx, v.name, topic)
 	c, ok := p.(interface {
 		Create(ctx context.Context, topic string) error
 	})
 	if !ok {
-		fail(w, 501, "this routing can't create topics")
-		return
+		return admin.Created{}, &admin.Error{Status: 501, Message: "this routing can't create topics"}
 	}
-	if err := c.Create(r.Context(), body.Name); err != nil {
-		fail(w, 502, "topic "+body.Name+" not created: "+err.Error())
-		return
+	if err := c.Create(ctx, topic); err != nil {
+		return admin.Created{}, &admin.Error{Status: 502, Message: "topic " + topic + " not created: " + err.Error()}
 	}
-	home, names, _ := rt.place(body.Name)
-	writeJSON(w, 200, map[string]string{"name": body.Name, "clusterId": home, "topicName": names[home]})
+	home, names, _ := rt.place(topic)
+	return admin.Created{Name: topic, ClusterID: home, TopicName: names[home]}, nil
 }

@@ -28,6 +28,7 @@ const (
 	byRevision       = attribute.Key("revision")
 	byTopic          = attribute.Key("topic")
 	byPartition      = attribute.Key("partition")
+	byPart           = attribute.Key("part")
 )
 
 // metricTable is every metric of the gateway. METRICS.md beside this file is made from it.
@@ -43,7 +44,7 @@ type metricTable struct {
 	guestSwaps, guestFailedSwaps                                      telemetry.Metric
 	guestMemory, guestInstances, guestDropped, revision, reloaded, ok telemetry.Metric
 	memory, memoryLimit, started, refused, panics                     telemetry.Metric
-	accessDropped, auditDropped, auditWaiting                         telemetry.Metric
+	accessDropped, auditDropped, auditWaiting, broken                 telemetry.Metric
 }
 
 func newMetricTable() *metricTable {
@@ -108,6 +109,7 @@ func newMetricTable() *metricTable {
 		accessDropped:  counter("access_log.dropped.lines", "", "Lines of the access log that were dropped, since they came faster than they could be written."),
 		auditDropped:   counter("audit_log.dropped.entries", "", "Entries of the audit log that were dropped, since their file or topic has failed for long."),
 		auditWaiting:   gauge("audit_log.waiting.entries", "", "Entries of the audit log that are not written yet."),
+		broken:         gauge("part.broken", "", "1 while what a part of a virtual cluster is made from is broken or gone: the module or image of a guest, the certificate of listen.tls. What was made before goes on.", byVirtualCluster, byPart),
 		started:        gauge("start.time", "s", "When the gateway started, as Unix time."),
 
 		interceptorFailures: counter("interceptor.failures", "", "Errors of requests that came from an interceptor and not from below it, panics included.", byVirtualCluster, byInterceptor),
@@ -140,9 +142,8 @@ func flag(b bool) float64 {
 func (g *Gateway) collect() []telemetry.Sample {
 	t := g.table
 	c := &collector{table: t}
-	g.mu.Lock()
-	snap, clusters, reload := g.snapshot, g.clusters, g.reload
-	g.mu.Unlock()
+	l, reload := g.now(), g.lastReload()
+	snap := l.snap
 	if snap == nil {
 		return nil
 	}
@@ -152,12 +153,12 @@ func (g *Gateway) collect() []telemetry.Sample {
 	c.add(&t.started, unix(g.started))
 	c.add(&t.memory, float64(g.memory.Used()))
 	c.add(&t.memoryLimit, float64(g.memory.Limit()))
-	c.add(&t.accessDropped, float64(g.access.Load().Dropped()))
-	c.add(&t.auditDropped, float64(g.audit.Load().Dropped()))
-	c.add(&t.auditWaiting, float64(g.audit.Load().Waiting()))
+	c.add(&t.accessDropped, float64(l.access.get().Dropped()))
+	c.add(&t.auditDropped, float64(l.audit.get().Dropped()))
+	c.add(&t.auditWaiting, float64(l.audit.get().Waiting()))
 	c.add(&t.panics, float64(guard.Panics()))
 	for _, cfg := range snap.Clusters {
-		if k := clusters[cfg.Name]; k != nil {
+		if k := l.clusters[cfg.Name]; k != nil {
 			c.add(&t.reachable, flag(k.Reachable()), cfg.Name)
 			c.add(&t.refused, float64(k.Refused()), cfg.Name)
 			c.add(&t.links, float64(k.Links()), cfg.Name)
@@ -175,6 +176,9 @@ func (g *Gateway) collect() []telemetry.Sample {
 			c.traffic(v.name, a)
 		}
 		c.interceptors(v)
+	}
+	for _, b := range g.broken() {
+		c.add(&t.broken, 1, b.VirtualCluster, b.Part)
 	}
 	if all := g.standings.Load(); all != nil {
 		for _, s := range *all {

@@ -29,12 +29,10 @@ const abortWait = 5 * time.Second
 // Status is the state in short.
 func (o operator) Status() admin.Status {
 	g := o.g
-	g.mu.Lock()
-	snap, clusters, reload := g.snapshot, g.clusters, g.reload
-	g.mu.Unlock()
-	s := admin.Status{Started: g.started, Revision: snap.Revision, OpenMoves: len(g.runner.Pending()), ConfigError: reload.Error, Clusters: []admin.Cluster{}, VirtualClusters: []admin.VirtualCluster{}}
-	for _, cfg := range snap.Clusters {
-		c := clusters[cfg.Name]
+	l, reload := g.now(), g.lastReload()
+	s := admin.Status{Started: g.started, Revision: l.snap.Revision, OpenMoves: len(g.runner.Pending()), ConfigError: reload.Error, Broken: g.broken(), Clusters: []admin.Cluster{}, VirtualClusters: []admin.VirtualCluster{}}
+	for _, cfg := range l.snap.Clusters {
+		c := l.clusters[cfg.Name]
 		if c == nil {
 			continue
 		}
@@ -65,24 +63,22 @@ func (o operator) Status() admin.Status {
 
 // Config is the configuration in force and how it came to be.
 func (o operator) Config() admin.Config {
-	g := o.g
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	l, reload := o.g.now(), o.g.lastReload()
 	c := admin.Config{
-		Revision: g.snapshot.Revision, File: g.snapshot.Path, Config: g.snapshot.Masked(), Reloaded: g.reload.At,
-		Errors: []admin.ConfigError{}, Changed: g.changed, Changes: g.changes,
+		Revision: l.snap.Revision, File: l.snap.Path, Config: l.snap.Masked(), Reloaded: reload.At,
+		Errors: []admin.ConfigError{}, Changed: l.changed, Changes: l.changes,
 	}
 	if c.Changes == nil {
 		c.Changes = []admin.Change{}
 	}
 	var positioned config.Errors
 	switch {
-	case errors.As(g.reload.err, &positioned):
+	case errors.As(reload.err, &positioned):
 		for _, e := range positioned {
 			c.Errors = append(c.Errors, admin.ConfigError{Line: e.Line, Column: e.Col, Path: e.Path, Message: e.Msg})
 		}
-	case g.reload.err != nil:
-		c.Errors = append(c.Errors, admin.ConfigError{Message: g.reload.err.Error()})
+	case reload.err != nil:
+		c.Errors = append(c.Errors, admin.ConfigError{Message: reload.err.Error()})
 	}
 	return c
 }
@@ -248,6 +244,9 @@ func (o operator) Plugins() []admin.Plugin {
 			s := admin.Plugin{VirtualCluster: v.name, Interceptor: m.Name}
 			if r, ok := m.Interceptor.(plugin.Reporter); ok {
 				s.Status = r.Report()
+			}
+			if b, ok := m.Interceptor.(plugin.Breakable); ok && b.Broken() != nil {
+				s.Broken = b.Broken().Error()
 			}
 			out = append(out, s)
 		}

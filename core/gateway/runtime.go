@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -14,23 +15,24 @@ import (
 	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/server"
-	"github.com/sluice-gateway/sluice/core/telemetry"
 	"github.com/sluice-gateway/sluice/core/upstream"
 )
 
 // virtual is a virtual cluster over all its runtimes. Gates, catalog and connections outlive them.
 type virtual struct {
-	name   string
-	gates  *plugin.Gates
-	server *server.Server
+	name    string
+	gates   *plugin.Gates
+	server  *server.Server
+	costs   map[string]*plugin.Cost // by interceptor; under applying
+	closing *guard.Group            // of runtimes that nobody uses any more
 
 	mu      sync.Mutex
 	current *runtime
-	closing guard.Group // runtimes that are not current any more
 }
 
 // runtime is a snapshot of a virtual cluster made live.
 type runtime struct {
+	virtual  *virtual
 	server   server.Runtime
 	chain    *plugin.Chain
 	env      plugin.Env
@@ -42,9 +44,8 @@ type runtime struct {
 	certificate *certificate
 	tls         *tls.Config
 
-	refs    int // under virtual.mu; 1 while current
+	refs    int // under virtual.mu: the live that it is of, and requests
 	closers []io.Closer
-	once    sync.Once
 }
 
 // Name is the name of the virtual cluster.
@@ -71,38 +72,18 @@ func (v *virtual) release(rt *runtime) {
 	}
 }
 
-// swap makes rt current; the old one is closed when its last request is answered.
+// swap makes rt current.
 func (v *virtual) swap(rt *runtime) {
 	v.mu.Lock()
-	old := v.current
-	if old == rt { // a new virtual cluster, which listens already
-		v.mu.Unlock()
-		return
-	}
-	rt.refs = 1
+	defer v.mu.Unlock()
 	v.current = rt
-	v.mu.Unlock()
-	v.release(old)
 }
 
-// retire closes the runtimes of a virtual cluster whose server is closed.
-func (v *virtual) retire() {
-	v.mu.Lock()
-	rt := v.current
-	v.mu.Unlock()
-	if rt != nil {
-		rt.close()
-	}
-	v.closing.Wait()
-}
-
-// close closes the interceptors, then the clusters below them.
+// close closes the interceptors, then what is below them.
 func (rt *runtime) close() {
-	rt.once.Do(func() {
-		for _, c := range slices.Backward(rt.closers) {
-			_ = c.Close()
-		}
-	})
+	for _, c := range slices.Backward(rt.closers) {
+		_ = c.Close()
+	}
 }
 
 // runtime returns the current runtime for reading.
@@ -115,60 +96,80 @@ func (v *virtual) runtime() *runtime {
 // setVersions replaces what clients may use.
 func (v *virtual) setVersions(s *server.Versions) { v.runtime().server.Versions.Store(s) }
 
-// build makes a runtime of a virtual cluster. On an error nothing is left open.
-func (g *Gateway) build(ctx context.Context, snap *config.Snapshot, vc *config.VirtualCluster, clusters map[string]*upstream.Cluster, gates *plugin.Gates, tracer *telemetry.Tracer) (*runtime, error) {
-	spans := snap.Spans(vc)
-	rt := &runtime{listen: vc.Listen, clusters: spans}
-	var list []*upstream.Cluster
-	rt.env = plugin.Env{
-		VirtualCluster: vc.Name, Catalog: g.catalog.Virtual(vc.Name), Gates: gates,
-		ProducerIDs: g.ids, Timing: snap.Failover,
-	}
-	for _, c := range spans {
-		list = append(list, clusters[c.Name])
-		rt.env.Clusters = append(rt.env.Clusters, clusters[c.Name])
-		rt.closers = append(rt.closers, clusters[c.Name].Share())
-	}
-	rt.nodes = upstream.NewNodeMap(vc.Listen, list)
-	rt.env.Nodes = rt.nodes
-	var members []plugin.Named
+// newVirtual makes a virtual cluster that the configuration before did not have.
+func (g *Gateway) newVirtual(name string, limit time.Duration) *part[*virtual] {
+	v := &virtual{name: name, gates: plugin.NewGates(limit), costs: map[string]*plugin.Cost{}, closing: &g.closing}
+	v.gates.Log = g.log.With("virtual_cluster", name)
+	v.server = server.New(v, server.Options{
+		Pool: g.pool, Memory: g.memory, Log: g.logs.Logger("server"), TLS: func() *tls.Config { return v.runtime().tls },
+		Route: func(name string) (string, int32, bool) {
+			now := v.runtime()
+			return now.listen.Route(now.clusters, name)
+		},
+	})
+	return newPart(v, func(v *virtual) { g.closing.Go(func() { _ = v.server.Close() }) })
+}
+
+// openRuntimes builds the runtime of every virtual cluster. It tells all that is wrong with their chains.
+func (g *Gateway) openRuntimes(ctx context.Context, l, old *live) error {
+	l.virtuals, l.runtimes = map[string]*part[*virtual]{}, map[string]*runtime{}
 	var errs config.Errors
-	for _, entry := range vc.Chain {
-		spec := g.spec(entry.Type)
-		env := rt.env
-		env.Log = g.logs.Logger(entry.Type).With("virtual_cluster", vc.Name)
-		i, err := spec.New(ctx, env, entry.Section)
+	for i := range l.snap.VirtualClusters {
+		vc := &l.snap.VirtualClusters[i]
+		v := old.virtuals[vc.Name].share()
+		if v == nil {
+			v = g.newVirtual(vc.Name, l.snap.Failover.Request)
+		}
+		l.virtuals[vc.Name] = v
+		rt, err := g.openRuntime(ctx, l, vc, v.value, g.store != nil && old.snap == nil)
 		var positioned config.Errors
 		switch {
 		case errors.As(err, &positioned):
 			errs = append(errs, positioned...)
-			continue
 		case err != nil:
-			errs = append(errs, entry.Section.Errorf(nil, "%v", err))
-			continue
+			return err
+		default:
+			l.runtimes[vc.Name] = rt
 		}
-		if c, ok := i.(io.Closer); ok {
-			rt.closers = append(rt.closers, c)
+	}
+	errs = append(errs, shared(l.snap, l.runtimes)...)
+	if errs = append(errs, stranded(l.snap, l.runtimes)...); len(errs) > 0 {
+		return errs
+	}
+	return nil
+}
+
+// openRuntime builds a runtime. On an error nothing is left open.
+func (g *Gateway) openRuntime(ctx context.Context, l *live, vc *config.VirtualCluster, v *virtual, starting bool) (*runtime, error) {
+	spans := l.snap.Spans(vc)
+	rt := &runtime{virtual: v, listen: vc.Listen, clusters: spans, refs: 1}
+	rt.closers = append(rt.closers, l.tracer.share(), l.access.share()) // requests in flight go on after an edit
+	var list []*upstream.Cluster
+	rt.env = plugin.Env{
+		VirtualCluster: vc.Name, Configs: spans, Catalog: g.catalog.Virtual(vc.Name), Gates: v.gates,
+		ProducerIDs: g.ids, Timing: l.snap.Failover, Starting: starting,
+	}
+	for _, c := range spans {
+		list = append(list, l.clusters[c.Name])
+		rt.env.Clusters = append(rt.env.Clusters, l.clusters[c.Name])
+		rt.closers = append(rt.closers, l.clusters[c.Name].Share())
+	}
+	rt.nodes = upstream.NewNodeMap(vc.Listen, list)
+	rt.env.Nodes = rt.nodes
+	members, errs := g.openInterceptors(ctx, rt, vc)
+	end := upstream.NewEnd(vc.Name, list, rt.nodes, l.snap.Failover.Request)
+	if len(errs) == 0 {
+		var err error
+		if rt.chain, err = plugin.NewChain(members, end, l.tracer != nil); err != nil {
+			errs = config.Errors{vc.Chain[0].Section.Errorf(nil, "%v", err)}
 		}
-		name := entry.Type
-		if t, ok := i.(plugin.Titled); ok {
-			name += " " + t.Title()
-		}
-		members = append(members, plugin.Named{Name: name, Stage: spec.Stage, Interceptor: i, Cost: g.cost(vc.Name, name)})
 	}
 	if len(errs) > 0 {
 		rt.close()
 		return nil, errs
 	}
-	end := upstream.NewEnd(vc.Name, list, rt.nodes, snap.Failover.Request)
-	chain, err := plugin.NewChain(members, end, tracer != nil)
-	if err != nil {
-		rt.close()
-		return nil, config.Errors{vc.Chain[0].Section.Errorf(nil, "%v", err)}
-	}
-	rt.chain = chain
-	rt.server.Chain, rt.server.End, rt.server.Limits, rt.server.Tracer, rt.server.Owner = chain, end, snap.Limits, tracer, rt
-	rt.server.Access = g.openAccess(snap)
+	rt.server.Chain, rt.server.End, rt.server.Limits, rt.server.Tracer, rt.server.Owner = rt.chain, end, l.snap.Limits, l.tracer.get(), rt
+	rt.server.Access = accessOf(l)
 	rt.server.TopicName = func(id [16]byte) string {
 		if t := rt.env.Catalog.ByID(id); t != nil {
 			return t.Name
@@ -180,13 +181,49 @@ func (g *Gateway) build(ctx context.Context, snap *config.Snapshot, vc *config.V
 	return rt, nil
 }
 
-// cost counts an interceptor over its runtimes.
-func (g *Gateway) cost(virtualCluster, interceptor string) *plugin.Cost {
-	k := [2]string{virtualCluster, interceptor}
-	if g.costs[k] == nil {
-		g.costs[k] = &plugin.Cost{}
+// openInterceptors builds the interceptors of a chain; its runtime closes them.
+func (g *Gateway) openInterceptors(ctx context.Context, rt *runtime, vc *config.VirtualCluster) (members []plugin.Named, errs config.Errors) {
+	for _, entry := range vc.Chain {
+		spec := g.spec(entry.Type)
+		env := rt.env
+		env.Log = g.logs.Logger(entry.Type).With("virtual_cluster", vc.Name)
+		i, err := spec.New(ctx, env, entry.Section)
+		if err != nil {
+			errs = append(errs, positioned(entry.Section, err)...)
+			continue
+		}
+		if c, ok := i.(io.Closer); ok {
+			rt.closers = append(rt.closers, c)
+		}
+		name := entry.Type
+		if t, ok := i.(plugin.Titled); ok {
+			name += " " + t.Title()
+		}
+		members = append(members, plugin.Named{Name: name, Stage: spec.Stage, Interceptor: i, Cost: rt.virtual.cost(name)})
 	}
-	return g.costs[k]
+	return members, errs
+}
+
+// cost counts an interceptor over the runtimes of its virtual cluster.
+func (v *virtual) cost(interceptor string) *plugin.Cost {
+	if v.costs[interceptor] == nil {
+		v.costs[interceptor] = &plugin.Cost{}
+	}
+	return v.costs[interceptor]
+}
+
+// addresses are the bootstrap address and one for every node that the clusters may have, also dead and unknown ones: a
+// client whose every known node is gone would rebalance in a loop.
+func (rt *runtime) addresses() map[server.Address]string {
+	out := map[server.Address]string{{Node: plugin.AnyNode}: rt.listen.Bootstrap}
+	for _, c := range rt.clusters {
+		for n := c.Nodes.First; n <= c.Nodes.Last; n++ {
+			if a := rt.listen.Bind(rt.clusters, c.Name, n); a != "" {
+				out[server.Address{Cluster: c.Name, Node: n}] = a
+			}
+		}
+	}
+	return out
 }
 
 func (g *Gateway) spec(kind string) plugin.Spec {

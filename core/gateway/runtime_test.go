@@ -2,43 +2,46 @@ package gateway
 
 import (
 	"testing"
-	"time"
+
+	"github.com/sluice-gateway/sluice/core/guard"
 )
 
 type closer struct{ closed chan struct{} }
 
 func (c closer) Close() error { close(c.closed); return nil }
 
-// TestARuntimeIsClosedWithItsLastRequest, not before, and the first one of a virtual cluster not when it
-// becomes current.
+// TestARuntimeIsClosedWithItsLastRequest, not before.
 func TestARuntimeIsClosedWithItsLastRequest(t *testing.T) {
-	first, second := &runtime{refs: 1}, &runtime{}
+	var closing guard.Group
+	v := &virtual{name: "vc", closing: &closing}
+	first, second := &runtime{virtual: v, refs: 1}, &runtime{virtual: v, refs: 1}
 	first.server.Owner, second.server.Owner = first, second
 	c := closer{make(chan struct{})}
 	first.closers = append(first.closers, c)
-	v := &virtual{name: "vc", current: first}
 	v.swap(first)
 	open := func(when string) {
 		t.Helper()
+		closing.Wait()
 		select {
 		case <-c.closed:
 			t.Fatalf("closed %s", when)
-		case <-time.After(20 * time.Millisecond):
+		default:
 		}
 	}
-	open("when it became current")
 	v.Release(v.Acquire())
 	open("after a request")
 	running := v.Acquire()
 	v.swap(second)
+	v.release(first)
 	open("while a request runs")
 	if v.Acquire() != &second.server {
 		t.Error("a new request runs on the old runtime")
 	}
 	v.Release(running)
+	closing.Wait()
 	select {
 	case <-c.closed:
-	case <-time.After(5 * time.Second):
+	default:
 		t.Error("never closed")
 	}
 }

@@ -1,26 +1,29 @@
 package gateway
 
 import (
-	"maps"
 	"net"
 	"slices"
+
+	"github.com/sluice-gateway/sluice/core/upstream"
 )
 
-// listens reports that a virtual cluster listens at an address of this machine.
+// self is what clusters know of the gateway that they belong to, so that they don't take it for one of their brokers.
+func (g *Gateway) self() *upstream.Self { return &upstream.Self{ID: g.id, Listens: g.listens} }
+
+// listens reports that the gateway listens at an address of this machine.
 func (g *Gateway) listens(a *net.TCPAddr) bool {
-	g.mu.Lock()
-	all := slices.Collect(maps.Values(g.virtual))
-	g.mu.Unlock()
-	return slices.ContainsFunc(all, func(v *virtual) bool { return v.server.Listens(a) })
+	for _, s := range g.now().sockets {
+		if b, ok := s.value.Addr().(*net.TCPAddr); ok && a.Port == b.Port && (b.IP.IsUnspecified() || b.IP.Equal(a.IP)) {
+			return true
+		}
+	}
+	return false
 }
 
 // gateways lists the ids of this gateway and of those behind its clusters.
 func (g *Gateway) gateways() []string {
-	g.mu.Lock()
-	clusters := slices.Collect(maps.Values(g.clusters))
-	g.mu.Unlock()
 	var behind []string
-	for _, c := range clusters {
+	for _, c := range g.now().clusters {
 		behind = append(behind, c.Gateways()...)
 	}
 	slices.Sort(behind)

@@ -18,13 +18,18 @@ type Env struct {
 	VirtualCluster string
 	// Clusters are the clusters of the virtual cluster, in file order.
 	Clusters []Cluster
-	Catalog  *catalog.Virtual
-	Gates    *Gates
-	Nodes    Nodes
+	// Configs are their sections in the file; aliases may change while a cluster stays open.
+	Configs []config.Cluster
+	Catalog *catalog.Virtual
+	Gates   *Gates
+	Nodes   Nodes
 	// ProducerIDs hands out gateway producer ids.
 	ProducerIDs ProducerIDs
 	Timing      config.Failover
 	Log         *slog.Logger
+	// Starting says that the gateway starts: what an interceptor is made from may have broken while it was down, which must
+	// not keep it from serving.
+	Starting bool
 }
 
 // Cluster returns a cluster of the virtual cluster by name, or nil.
@@ -46,8 +51,6 @@ type ProducerIDs interface {
 // never travel on a session's link.
 type Cluster interface {
 	Name() string
-	// Config is the configuration that the cluster was opened with.
-	Config() config.Cluster
 	// Slot is the cluster's number in virtual node ids.
 	Slot() int
 	// Do sends a request to a node, or for AnyNode to the one the api table asks for: any broker

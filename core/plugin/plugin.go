@@ -7,6 +7,7 @@ package plugin
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -63,6 +64,19 @@ type Spec struct {
 	// New builds an interceptor from its section. It must not block on a cluster: an unreachable
 	// cluster is never an error of start or reload.
 	New func(ctx context.Context, env Env, cfg config.Section) (Interceptor, error)
+	// Prepare, if there is one, does beforehand what takes long in New, while other edits of the file go on. For a section
+	// that is in force already there is nothing to do, unless it is to be made again: of what it is made from, something
+	// has changed.
+	Prepare func(ctx context.Context, env Env, cfg config.Section, again bool) (Prepared, error)
+}
+
+// Prepared is what New finds ready until it is closed.
+type Prepared struct {
+	io.Closer
+	// News says that New will build something else than what is in force.
+	News bool
+	// Broken says why that which was to be made again could not be; what is in force stays.
+	Broken error
 }
 
 // VersionLimiter is implemented by interceptors that understand an API only up to some version.
@@ -95,6 +109,14 @@ type Placement interface {
 	SetHome(topic, cluster, name string) []config.Edit
 	// Topics lists the exact names and the patterns of the rules, in file order.
 	Topics() []string
+}
+
+// Keeper is implemented by interceptors that keep decisions which later edits must not change.
+type Keeper interface {
+	// Lost says why the interceptor can't come into force: it would contradict what is stored. nil: it can.
+	Lost() error
+	// Keep stores what is not stored yet. It is called once the interceptor is in force: an edit that is refused keeps nothing.
+	Keep(ctx context.Context) error
 }
 
 // Namer is implemented by an interceptor (topics) that gives topics another physical name.
@@ -152,8 +174,14 @@ type Measured interface {
 
 // Watched is implemented by interceptors that are built from files: when one changes, they are built anew.
 type Watched interface {
-	// Files are the files, as they were when they were read.
+	// Files are the files, as they were when they were read; one that was not there has no stamp.
 	Files() map[string]Stamp
+}
+
+// Breakable is implemented by interceptors that go on while what they are made from is broken or gone.
+type Breakable interface {
+	// Broken says what is wrong; nil is nothing.
+	Broken() error
 }
 
 // KeySet is the set of API keys that interceptors return from Keys.

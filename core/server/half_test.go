@@ -22,7 +22,7 @@ import (
 func piped(t *testing.T, s *Server) net.Conn {
 	t.Helper()
 	near, far := net.Pipe()
-	s.serve(far, Address{Node: plugin.AnyNode})
+	s.Serve(far, Address{Node: plugin.AnyNode})
 	t.Cleanup(func() { _ = near.Close() })
 	return near
 }

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,9 +54,8 @@ type Virtual interface {
 	Release(*Runtime)
 }
 
-// Address is one address to listen on and the physical node that it stands for.
+// Address is what an address that clients connect to stands for: a physical node.
 type Address struct {
-	Listen  string
 	Cluster string // "" for the bootstrap address
 	Node    int32  // plugin.AnyNode for the bootstrap address
 }
@@ -78,18 +76,11 @@ type Server struct {
 	tls       func() *tls.Config
 	route     func(serverName string) (cluster string, node int32, ok bool)
 
-	bound atomic.Pointer[[]*net.TCPAddr] // where it listens
-
-	mu        sync.Mutex
-	listeners map[string]*listener
-	sessions  map[*session]struct{}
-	closed    bool
-	wg        guard.Group
-}
-
-type listener struct {
-	net.Listener
-	addr atomic.Pointer[Address]
+	mu       sync.Mutex
+	sessions map[*session]struct{}
+	closed   bool
+	wg       guard.Group
+	ended    sync.Once
 }
 
 var sessionIDs atomic.Uint64
@@ -105,84 +96,15 @@ type Options struct {
 	Route func(serverName string) (cluster string, node int32, ok bool)
 }
 
-// New returns a server without listeners.
+// New returns a server; its listeners are the caller's.
 func New(v Virtual, o Options) *Server {
 	if o.TLS == nil {
 		o.TLS = func() *tls.Config { return nil }
 	}
 	return &Server{
 		virtual: v, log: o.Log.With("virtual_cluster", v.Name()), pool: o.Pool, memory: o.Memory, tls: o.TLS, route: o.Route,
-		listeners: map[string]*listener{}, sessions: map[*session]struct{}{}, workers: newWorkers(), heartbeat: 2 * time.Second,
+		sessions: map[*session]struct{}{}, workers: newWorkers(), heartbeat: 2 * time.Second,
 	}
-}
-
-// Listen makes the server listen on exactly these addresses: new ones are opened before old ones
-// are closed, connections stay. On an error nothing has changed.
-func (s *Server) Listen(addrs []Address) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return net.ErrClosed
-	}
-	opened := map[string]*listener{}
-	for _, a := range addrs {
-		if l := s.listeners[a.Listen]; l != nil {
-			continue
-		}
-		n, err := net.Listen("tcp", a.Listen)
-		if err != nil {
-			for _, l := range opened {
-				_ = l.Close()
-			}
-			return err
-		}
-		opened[a.Listen] = &listener{Listener: n}
-	}
-	keep := map[string]*listener{}
-	for _, a := range addrs {
-		l := s.listeners[a.Listen]
-		if l == nil {
-			l = opened[a.Listen]
-		}
-		l.addr.Store(&a)
-		keep[a.Listen] = l
-	}
-	for name, l := range s.listeners {
-		if keep[name] == nil {
-			_ = l.Close()
-		}
-	}
-	s.listeners = keep
-	var bound []*net.TCPAddr
-	for _, l := range keep {
-		if a, ok := l.Addr().(*net.TCPAddr); ok {
-			bound = append(bound, a)
-		}
-	}
-	s.bound.Store(&bound)
-	for _, l := range opened {
-		s.wg.Go(func() { guard.Keep(context.Background(), func() { s.accept(l) }) })
-	}
-	return nil
-}
-
-// Listens reports that connections to an address of this machine are accepted here.
-func (s *Server) Listens(a *net.TCPAddr) bool {
-	bound := s.bound.Load()
-	return bound != nil && slices.ContainsFunc(*bound, func(b *net.TCPAddr) bool {
-		return a.Port == b.Port && (b.IP.IsUnspecified() || b.IP.Equal(a.IP))
-	})
-}
-
-// Addresses lists where the server listens.
-func (s *Server) Addresses() []net.Addr {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var out []net.Addr
-	for _, l := range s.listeners {
-		out = append(out, l.Addr())
-	}
-	return out
 }
 
 // Sessions is the number of connections.
@@ -192,25 +114,8 @@ func (s *Server) Sessions() int {
 	return len(s.sessions)
 }
 
-func (s *Server) accept(l *listener) {
-	wait := 5 * time.Millisecond
-	for {
-		conn, err := l.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err != nil {
-			s.log.Warn("accept failed", "address", l.Addr().String(), "error", err)
-			time.Sleep(wait) // out of file descriptors: try again, but don't spin
-			wait = min(2*wait, time.Second)
-			continue
-		}
-		wait = 5 * time.Millisecond
-		s.serve(conn, *l.addr.Load())
-	}
-}
-
-func (s *Server) serve(conn net.Conn, addr Address) {
+// Serve serves a connection that came in on an address. It does not wait.
+func (s *Server) Serve(conn net.Conn, addr Address) {
 	if t, ok := conn.(*net.TCPConn); ok {
 		_ = t.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3})
 	}
@@ -229,8 +134,7 @@ func (s *Server) serve(conn net.Conn, addr Address) {
 	}
 	ss := s.newSession(conn, addr, limits)
 	s.sessions[ss] = struct{}{}
-	s.mu.Unlock()
-	s.wg.Go(func() {
+	s.wg.Go(func() { // under the lock: Close waits for those that were there before
 		defer func() {
 			s.mu.Lock()
 			delete(s.sessions, ss)
@@ -238,6 +142,7 @@ func (s *Server) serve(conn net.Conn, addr Address) {
 		}()
 		ss.run()
 	})
+	s.mu.Unlock()
 }
 
 // CloseSessions ends all sessions, spread over a time so that their clients don't come back at once.
@@ -260,18 +165,17 @@ func (s *Server) CloseSessions(ctx context.Context, over time.Duration) {
 	}
 }
 
-// Close ends the listeners and all sessions.
+// Close ends all sessions, and those that still come.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	s.closed = true
-	for _, l := range s.listeners {
-		_ = l.Close()
-	}
 	for ss := range s.sessions {
 		ss.close(net.ErrClosed)
 	}
 	s.mu.Unlock()
-	s.wg.Wait()
-	s.workers.close()
+	s.ended.Do(func() {
+		s.wg.Wait()
+		s.workers.close()
+	})
 	return nil
 }

@@ -68,10 +68,19 @@ func serve(t *testing.T, l config.Limits, f run) (*Server, string) {
 func serveEnd(t *testing.T, l config.Limits, end End, f run) (*Server, string) {
 	t.Helper()
 	s := running(t, l, end, f)
-	if err := s.Listen([]Address{{Listen: "127.0.0.1:0", Node: plugin.AnyNode}}); err != nil {
+	return s, listen(t, s).Addr().String()
+}
+
+// listen opens an address for a server.
+func listen(t *testing.T, s *Server) *Listener {
+	t.Helper()
+	l, err := Listen("127.0.0.1:0", s.log)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return s, s.Addresses()[0].String()
+	t.Cleanup(func() { _ = l.Close() })
+	l.Use(func(c net.Conn) { s.Serve(c, Address{Node: plugin.AnyNode}) })
+	return l
 }
 
 // running is a server that does not listen yet.
@@ -491,31 +500,46 @@ func TestMemoryStopsReading(t *testing.T) {
 	}
 }
 
-// TestListenSwapsListeners: sessions of a listener that stays go on, new addresses serve.
-func TestListenSwapsListeners(t *testing.T) {
-	s, addr := serve(t, limits(), func(_ context.Context, req *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
+// TestAnAddressPassesToAnotherServer while sessions of the first go on.
+func TestAnAddressPassesToAnotherServer(t *testing.T) {
+	answer := func(_ context.Context, req *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
+		return ok(req)
+	}
+	first, second := running(t, limits(), noEnd{}, answer), running(t, limits(), noEnd{}, answer)
+	l := listen(t, first)
+	c := dial(t, l.Addr().String())
+	c.send(heartbeat("g"))
+	c.receive(kmsg.Heartbeat, 4)
+	l.Use(func(c net.Conn) { second.Serve(c, Address{Cluster: "prod", Node: 3}) })
+	d := dial(t, l.Addr().String())
+	d.send(heartbeat("g"))
+	d.receive(kmsg.Heartbeat, 4)
+	c.send(heartbeat("g"))
+	c.receive(kmsg.Heartbeat, 4)
+	if n := first.Sessions(); n != 1 {
+		t.Errorf("the first server has %d sessions", n)
+	}
+	if n := second.Sessions(); n != 1 {
+		t.Errorf("the second server has %d sessions", n)
+	}
+}
+
+// TestWhatNobodyUsesAcceptsNobody: who connects waits, and is refused with the listener.
+func TestWhatNobodyUsesAcceptsNobody(t *testing.T) {
+	s := running(t, limits(), noEnd{}, func(_ context.Context, req *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
 		return ok(req)
 	})
-	c := dial(t, addr)
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := Listen("127.0.0.1:0", s.log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	second := free.Addr().String()
-	if err := s.Listen([]Address{{Listen: "127.0.0.1:0"}, {Listen: second}}); err == nil {
-		t.Error("an address in use was accepted")
-	}
-	_ = free.Close()
-	if err := s.Listen([]Address{{Listen: second, Cluster: "prod", Node: 3}}); err != nil {
+	c := dial(t, l.Addr().String())
+	c.send(heartbeat("g"))
+	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	c.send(heartbeat("g"))
-	c.receive(kmsg.Heartbeat, 4)
-	d := dial(t, second)
-	d.send(heartbeat("g"))
-	d.receive(kmsg.Heartbeat, 4)
-	if conn, err := net.Dial("tcp", addr); err == nil {
-		_ = conn.Close()
-		t.Error("the old address still listens")
+	c.ended()
+	if n := s.Sessions(); n != 0 {
+		t.Errorf("%d sessions", n)
 	}
 }

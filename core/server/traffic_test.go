@@ -60,7 +60,7 @@ func TestTheTimeOfARequestIsDivided(t *testing.T) {
 			return ok(req)
 		})
 		near, far := net.Pipe()
-		s.serve(far, Address{Node: plugin.AnyNode})
+		s.Serve(far, Address{Node: plugin.AnyNode})
 		c := &client{t: t, Conn: near}
 		c.send(heartbeat("g"))
 		c.send(kmsg.NewPtrLeaveGroupRequest())

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -79,10 +80,33 @@ func Open(dir string) (*File, error) {
 	return f, nil
 }
 
+// Read returns the newest value of every key of the store in dir without taking it from anybody: while a gateway has it,
+// that is ErrInUse. Where there is no store, there are none.
+func Read(dir string) ([]catalog.Entry, error) {
+	path := filepath.Join(dir, "sluice.db")
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: 100 * time.Millisecond, ReadOnly: true})
+	if errors.Is(err, berrors.ErrTimeout) || errors.Is(err, os.ErrPermission) {
+		return nil, fmt.Errorf("%w: %s", ErrInUse, path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("state: open %s: %w", path, err)
+	}
+	f := &File{db: db}
+	defer func() { _ = f.Close() }()
+	return f.Load(context.Background())
+}
+
 // Load returns the newest value of every key.
 func (f *File) Load(context.Context) (out []catalog.Entry, err error) {
 	err = f.db.View(func(tx *bbolt.Tx) error {
-		return tx.Bucket(entries).ForEach(func(k, v []byte) error {
+		b := tx.Bucket(entries)
+		if b == nil { // nobody has come to write any
+			return nil
+		}
+		return b.ForEach(func(k, v []byte) error {
 			kind, key, _ := strings.Cut(string(k), "\x00")
 			out = append(out, catalog.Entry{Kind: kind, Key: key, Value: append([]byte{}, v...)})
 			return nil

@@ -69,6 +69,10 @@ type Cluster struct {
 	// refreshes says that somebody takes next.
 	refreshes bool
 
+	storing sync.Mutex
+	inForce bool
+	learned *known
+
 	users atomic.Int32
 	stop  context.CancelFunc
 	done  guard.Group

@@ -314,6 +314,7 @@ func (f *fakes) open(slot int) *Cluster {
 		f.t.Fatal(err)
 	}
 	f.t.Cleanup(func() { _ = c.Close() })
+	c.InForce(f.t.Context())
 	return c
 }
 

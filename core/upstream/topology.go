@@ -28,6 +28,14 @@ type known struct {
 	Versions []byte `json:"versions,omitempty"`
 }
 
+// Known is what the store has of a cluster: its slot, and the id that it gave itself, "" while it has not answered. ok is
+// false for one that was never in force.
+func Known(cat *catalog.Catalog, name string) (slot int, clusterID string, ok bool, err error) {
+	var k known
+	ok, err = cat.Value(catalog.KindCluster, name, &k)
+	return k.Slot, k.ClusterID, ok, err
+}
+
 func (c *Cluster) recall() error {
 	var k known
 	topo := &plugin.Topology{Controller: -1, Topics: map[string]*plugin.Topic{}, IDs: map[[16]byte]*plugin.Topic{}}
@@ -57,8 +65,30 @@ func (c *Cluster) remember(ctx context.Context, t *plugin.Topology) {
 		v.SetVersion(4)
 		k.Versions = v.AppendTo(nil)
 	}
-	if err := c.catalog.SetValue(ctx, catalog.KindCluster, c.cfg.Name, k); err != nil && ctx.Err() == nil {
+	c.storing.Lock()
+	defer c.storing.Unlock()
+	if c.learned = &k; c.inForce {
+		c.store(ctx)
+	}
+}
+
+// store stores what was learned last. c.storing is held.
+func (c *Cluster) store(ctx context.Context) {
+	if c.learned == nil {
+		return
+	}
+	if err := c.catalog.SetValue(ctx, catalog.KindCluster, c.cfg.Name, c.learned); err != nil && ctx.Err() == nil {
 		c.log.Error("can't store what is known of the cluster", "error", err)
+	}
+}
+
+// InForce begins to store what is known of the cluster: an edit that is refused stores nothing.
+func (c *Cluster) InForce(ctx context.Context) {
+	c.storing.Lock()
+	defer c.storing.Unlock()
+	if !c.inForce {
+		c.inForce = true
+		c.store(ctx)
 	}
 }
 

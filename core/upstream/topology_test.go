@@ -166,6 +166,27 @@ func TestASlotIsKept(t *testing.T) {
 	})
 }
 
+// TestWhatIsNotInForceStoresNothing, and what it has learned then is stored when it is.
+func TestWhatIsNotInForceStoresNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakes(t, 0)
+		cat := f.store.catalog(t)
+		c := Unwatched(f.section("prod", 0), cat, &wire.Buffers{})
+		c.limit, c.log, c.dial = 1<<20, quiet(), f.dial
+		defer func() { _ = c.Close() }()
+		if _, err := c.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, ok, err := Known(cat, "prod"); ok || err != nil {
+			t.Errorf("stored: %t, %v", ok, err)
+		}
+		c.InForce(t.Context())
+		if slot, id, ok, err := Known(cat, "prod"); !ok || err != nil || slot != 0 || id == "" {
+			t.Errorf("stored: slot %d, id %q, %t, %v", slot, id, ok, err)
+		}
+	})
+}
+
 func TestAClusterThatWasNeverSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakes(t, 0)

@@ -50,7 +50,8 @@ type rules struct {
 	groupHome string
 	clusters  []string
 	aliases   map[string]string
-	globs     []string // longest literal first
+	inFile    map[string]string // what the file calls a cluster
+	globs     []string          // longest literal first
 	groups    []string
 	txns      []string
 	path      []string
@@ -61,8 +62,9 @@ func compile(section config.Section, clusters []config.Cluster) (*rules, error) 
 	if err := section.Decode(&c); err != nil {
 		return nil, err
 	}
-	r := &rules{cfg: c, aliases: map[string]string{}, path: section.Path()}
+	r := &rules{cfg: c, aliases: map[string]string{}, inFile: map[string]string{None: None}, path: section.Path()}
 	for _, cl := range clusters {
+		r.inFile[cl.Name] = cl.InFile()
 		r.clusters = append(r.clusters, cl.Name)
 		r.aliases[cl.Name] = cl.Name
 		for _, a := range cl.Aliases {
@@ -209,6 +211,11 @@ func (r *rules) home(topic string) plugin.Home {
 func (r *rules) group(id string) string       { return r.first(r.groups, r.cfg.Groups, id) }
 func (r *rules) transaction(id string) string { return r.first(r.txns, r.cfg.Transactions, id) }
 
+// everyGroup reports that rules name the home of every group and transactional id.
+func (r *rules) everyGroup() bool {
+	return slices.Contains(r.groups, "*") && slices.Contains(r.txns, "*")
+}
+
 func (r *rules) first(globs []string, m map[string]string, id string) string {
 	if g, ok := match(globs, id); ok {
 		return r.aliases[m[g]]
@@ -222,17 +229,18 @@ func (r *rules) setHome(topic, cluster, name string) []config.Edit {
 	at := func(more ...string) []string {
 		return append(append(slices.Clone(r.path), "topics", topic), more...)
 	}
+	written := r.inFile[cluster]
 	t, ok := r.cfg.Topics[topic]
 	if !ok {
-		v := map[string]any{"cluster": cluster}
+		v := map[string]any{"cluster": written}
 		if name != "" && name != topic && cluster != None {
-			v["names"] = map[string]any{cluster: name}
+			v["names"] = map[string]any{written: name}
 		}
 		return []config.Edit{{Path: at(), Value: v}}
 	}
 	var edits []config.Edit
-	if t.Cluster != cluster {
-		edits = append(edits, config.Edit{Path: at("cluster"), Value: cluster})
+	if t.Cluster != written {
+		edits = append(edits, config.Edit{Path: at("cluster"), Value: written})
 	}
 	if name != "" && cluster != None {
 		has := topic
@@ -242,7 +250,7 @@ func (r *rules) setHome(topic, cluster, name string) []config.Edit {
 			}
 		}
 		if has != name {
-			edits = append(edits, config.Edit{Path: at("names", r.aliases[cluster]), Value: name})
+			edits = append(edits, config.Edit{Path: at("names", written), Value: name})
 		}
 	}
 	return edits
@@ -253,11 +261,11 @@ func (r *rules) leave(from, to string) []config.Edit {
 	var edits []config.Edit
 	at := func(more ...string) []string { return append(slices.Clone(r.path), more...) }
 	if r.fallback == from {
-		edits = append(edits, config.Edit{Path: at("default"), Value: to})
+		edits = append(edits, config.Edit{Path: at("default"), Value: r.inFile[to]})
 	}
 	for _, name := range sortedKeys(r.cfg.Topics) {
 		if r.aliases[r.cfg.Topics[name].Cluster] == from {
-			edits = append(edits, config.Edit{Path: at("topics", name, "cluster"), Value: to})
+			edits = append(edits, config.Edit{Path: at("topics", name, "cluster"), Value: r.inFile[to]})
 		}
 	}
 	return edits

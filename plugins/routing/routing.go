@@ -43,6 +43,7 @@ func Spec() plugin.Spec {
 type Routing struct {
 	env   plugin.Env
 	rules *rules
+	lost  error
 	log   *slog.Logger
 	rows  map[kmsg.Key]row
 	stall *stalls
@@ -57,15 +58,12 @@ type row func(ctx context.Context, req *plugin.Request, next plugin.Handler) (*p
 var (
 	_ plugin.Interceptor = (*Routing)(nil)
 	_ plugin.Placement   = (*Routing)(nil)
+	_ plugin.Keeper      = (*Routing)(nil)
 )
 
 // New compiles the rules of a section.
-func New(ctx context.Context, env plugin.Env, section config.Section) (*Routing, error) {
-	clusters := make([]config.Cluster, len(env.Clusters))
-	for i, c := range env.Clusters {
-		clusters[i] = c.Config()
-	}
-	rules, err := compile(section, clusters)
+func New(_ context.Context, env plugin.Env, section config.Section) (*Routing, error) {
+	rules, err := compile(section, env.Configs)
 	if err != nil {
 		return nil, err
 	}
@@ -73,15 +71,32 @@ func New(ctx context.Context, env plugin.Env, section config.Section) (*Routing,
 	if home == "" {
 		home = rules.clusters[0]
 	}
-	if rules.groupHome, err = env.Catalog.Sticky(ctx, "group_home", home); err != nil {
-		return nil, err
+	var lost error
+	if rules.groupHome = home; !rules.everyGroup() {
+		kept, ok, err := env.Catalog.Kept(keptGroupHome)
+		if err != nil {
+			return nil, err
+		}
+		if now := rules.aliases[kept]; ok && now == "" {
+			lost = config.Errors{section.Errorf([]string{"groups"}, "groups and transactional ids that no rule names are coordinated by cluster %q, which is not one of this virtual cluster's any more: their positions are there. If it has another name now, keep the old one as an alias, `aliases: [%s]`. If it is to go, see that the positions are on another cluster and name that: `groups: {\"*\": %s}, transactions: {\"*\": %s}`", kept, kept, home, home)}
+		} else if ok {
+			rules.groupHome = now
+		}
 	}
-	if _, ok := rules.aliases[rules.groupHome]; !ok {
-		rules.groupHome = home // its cluster has left the file
-	}
-	r := &Routing{env: env, rules: rules, log: env.Log, stall: newStalls(env), stubs: newStubs(env)}
+	r := &Routing{env: env, rules: rules, lost: lost, log: env.Log, stall: newStalls(env), stubs: newStubs(env)}
 	r.rows = r.table()
 	return r, nil
+}
+
+// keptGroupHome is the key of groupHome in the catalog.
+const keptGroupHome = "group_home"
+
+// Lost says that the cluster is gone where groups without a rule are.
+func (r *Routing) Lost() error { return r.lost }
+
+// Keep stores where groups without a rule are.
+func (r *Routing) Keep(ctx context.Context) error {
+	return r.env.Catalog.Keep(ctx, keptGroupHome, r.rules.groupHome)
 }
 
 // table is the list of the APIs that routing decides on; one file each.

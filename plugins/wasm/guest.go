@@ -54,7 +54,7 @@ type runner interface {
 	rest() error
 	tick(now time.Time) error
 	memory() uint32 // bytes; 0 if it has none of its own
-	close()
+	close(ctx context.Context)
 	drop() // ends one that failed
 }
 
@@ -80,6 +80,7 @@ type Guest struct {
 	free  chan runner
 	slots chan struct{} // room for instances that don't exist yet
 	calls guard.Group
+	life  context.Context // ends with the guest
 	stop  context.CancelFunc
 	done  guard.Group
 
@@ -108,17 +109,16 @@ func NewGuest(ctx context.Context, code Code, o Options, store *Store, metrics *
 	}
 	if err := first.selfTest(ctx); err != nil {
 		first.drop()
-		return nil, fmt.Errorf("self-test: %w", err)
+		return nil, fmt.Errorf("self-test: %w", cut(err))
 	}
 	g.put(first)
 	for range n - 1 {
 		g.slots <- struct{}{}
 	}
-	bg, stop := context.WithCancel(context.Background())
-	g.stop = stop
-	g.done.Go(func() { g.shrink(bg) })
+	g.life, g.stop = context.WithCancel(context.Background())
+	g.done.Go(func() { g.shrink(g.life) })
 	if g.Manifest.TickMS > 0 {
-		g.done.Go(func() { g.tick(bg, time.Duration(g.Manifest.TickMS)*time.Millisecond) })
+		g.done.Go(func() { g.tick(g.life, time.Duration(g.Manifest.TickMS)*time.Millisecond) })
 	}
 	return g, nil
 }
@@ -184,7 +184,7 @@ func (g *Guest) take(ctx context.Context, began time.Time) (runner, error) {
 func (g *Guest) startAnother() <-chan error {
 	failed := make(chan error, 1)
 	g.calls.Go(func() {
-		i, err := g.start(context.Background())
+		i, err := g.start(g.life)
 		if err != nil {
 			g.slots <- struct{}{}
 			failed <- err
@@ -261,15 +261,20 @@ func cut(err error) error {
 // Instances is how many instances there are, and the most memory that one has had.
 func (g *Guest) Instances() (n int, memory uint32) { return int(g.open.Load()), g.highest.Load() }
 
+// closeLimit is how long the instances of a guest may take to close, together.
+const closeLimit = 2 * time.Second
+
 // Close waits for running calls and ends the instances.
 func (g *Guest) Close() {
 	g.stop()
 	g.done.Wait()
 	g.calls.Wait()
+	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
+	defer cancel()
 	for {
 		select {
 		case i := <-g.free:
-			i.close()
+			i.close(ctx)
 		default:
 			return
 		}

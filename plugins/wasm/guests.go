@@ -2,10 +2,8 @@ package wasm
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"os"
-	"strings"
+	"encoding/json"
+	"slices"
 	"sync"
 
 	"github.com/sluice-gateway/sluice/core/config"
@@ -18,60 +16,33 @@ func Spec() plugin.Spec { return TracedSpec(nil) }
 // TracedSpec is Spec with a function that is told of every partition that a guest was shown, with the guest's name; nil for
 // none.
 func TracedSpec(trace func(guest string, h *Head, p *Partition)) plugin.Spec {
-	all := newGuests(trace)
-	return plugin.Spec{Type: "wasm", Stage: plugin.Any, New: func(ctx context.Context, env plugin.Env, section config.Section) (plugin.Interceptor, error) {
-		cfg, settings, err := decode(section, false)
-		if err != nil {
-			return nil, err
-		}
-		from, err := cfg.source(ctx, section)
-		if err != nil {
-			all.refused(env.VirtualCluster, cfg.File+cfg.Image)
-			return nil, err
-		}
-		return all.build(ctx, env, section, cfg, settings, from)
-	}}
-}
-
-// source reads the module and checks its digest.
-func (c Config) source(ctx context.Context, section config.Section) (source, error) {
-	code, files, err := c.load(ctx, section)
-	if err != nil {
-		return source{}, err
-	}
-	digest := Digest(code)
-	if c.SHA256 != "" && !strings.EqualFold(c.SHA256, digest) {
-		return source{}, config.Errors{section.Errorf([]string{"sha256"}, "%s has the digest %s", c.File+c.Image, digest)}
-	}
-	return source{id: digest, what: c.File + c.Image, files: files, code: func(ctx context.Context) (Code, error) {
-		return Compile(ctx, code, c.Limits.Memory)
-	}}, nil
+	return newGuests(trace).spec("wasm", false, func(cfg Config, section config.Section) source {
+		return source{what: cfg.File + cfg.Image, fixed: cfg.Image != "", load: func(ctx context.Context) (loaded, error) { return cfg.load(ctx, section) }}
+	})
 }
 
 func newGuests(trace func(guest string, h *Head, p *Partition)) *guests {
-	return &guests{trace: trace, codes: map[string]*counted[Code]{}, running: map[string]*use{}, kept: map[string]*kept{}}
-}
-
-// source is where a plugin's code comes from.
-type source struct {
-	id    string // other code has another
-	what  string // it is, for errors
-	files map[string]plugin.Stamp
-	code  func(ctx context.Context) (Code, error)
+	return &guests{trace: trace, codes: map[string]*code{}, running: map[string]*use{}, sections: map[string]*section{}, kept: map[string]*kept{}}
 }
 
 // guests shares modules and guests between runtimes: an edit of the file that does not concern a guest must not start
-// it again, and one of its configuration alone must not compile it again.
+// it again, and one of its configuration alone must not compile it again. The lock is never held while code is read,
+// compiled or run.
 type guests struct {
-	trace   func(guest string, h *Head, p *Partition)
-	mu      sync.Mutex
-	codes   map[string]*counted[Code] // by source and memory
-	running map[string]*use
-	kept    map[string]*kept // by virtual cluster and name
+	trace    func(guest string, h *Head, p *Partition)
+	mu       sync.Mutex
+	codes    map[string]*code // by source and memory
+	running  map[string]*use
+	sections map[string]*section
+	kept     map[string]*kept // by virtual cluster and name
 }
 
-type counted[T any] struct {
-	value T
+// code is compiled by the first that needs it, while the others wait.
+type code struct {
+	key   string
+	ready chan struct{}
+	value Code
+	err   error
 	users int
 }
 
@@ -85,150 +56,181 @@ type kept struct {
 	users   int
 }
 
-// use is a guest that runs, and who counts on it.
+// use is a guest that runs, and who counts on it. Without a guest it stands for one that could not be had at start.
 type use struct {
-	all       *guests
-	key, name string
-	code      string // its key
-	guest     *Guest
-	tally     *tally
-	users     int
+	key   string // in running
+	name  string // its key in kept
+	code  *code
+	guest *Guest
+	tally *tally
+	users int
 }
 
-// refused counts a version that is not to be, if the guest is known that it was for.
-func (g *guests) refused(cluster, source string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, k := range g.kept {
-		if k.cluster == cluster && k.source == source {
-			k.tally.refused()
+// section is what runs for a section of a chain. While its YAML stays the same, so does what runs, unless something better
+// is made of its file.
+type section struct {
+	uses   []*use // those that are counted on, the newest last; a use stands there once for each that counts on it
+	files  map[string]plugin.Stamp
+	broken error // of what came after the newest
+}
+
+// hold is somebody who counts on what runs for a section.
+type hold struct {
+	all     *guests
+	key     string // of the section
+	section *section
+	use     *use
+}
+
+// asked is what a section asks for.
+type asked struct {
+	env      plugin.Env
+	section  config.Section
+	cfg      Config
+	settings []byte
+	source   source
+}
+
+// key tells sections apart: by everything that is in them.
+func (a asked) key() string {
+	b, _ := json.Marshal(a.cfg)
+	return a.env.VirtualCluster + "\x00" + a.source.what + "\x00" + string(b)
+}
+
+// spec makes a type of interceptor.
+func (g *guests) spec(kind string, compiled bool, from func(Config, config.Section) source) plugin.Spec {
+	ask := func(env plugin.Env, section config.Section) (asked, error) {
+		cfg, settings, err := decode(section, compiled)
+		return asked{env, section, cfg, settings, from(cfg, section)}, err
+	}
+	return plugin.Spec{Type: kind, Stage: plugin.Any,
+		New: func(ctx context.Context, env plugin.Env, section config.Section) (plugin.Interceptor, error) {
+			a, err := ask(env, section)
+			if err != nil {
+				return nil, err
+			}
+			return g.build(ctx, a)
+		},
+		Prepare: func(ctx context.Context, env plugin.Env, section config.Section, again bool) (plugin.Prepared, error) {
+			a, err := ask(env, section)
+			if err != nil {
+				return plugin.Prepared{}, err
+			}
+			return g.prepare(ctx, a, again)
+		},
+	}
+}
+
+// build takes what runs for a section, or starts it.
+func (g *guests) build(ctx context.Context, a asked) (plugin.Interceptor, error) {
+	h := g.inForce(a.key())
+	if h == nil {
+		var files map[string]plugin.Stamp
+		var err error
+		if h, files, err = g.start(ctx, a); err != nil {
+			if !a.env.Starting {
+				return nil, err
+			}
+			h = g.hold(a.key(), &use{}, files, err)
+			a.env.Log.Error("the plugin can't be had: until it can, on_error decides", "plugin", a.source.what, "on_error", a.cfg.OnError, "error", err)
 		}
 	}
-}
-
-// build compiles the code, starts a guest of it, and configures and tests it, unless the same one runs already.
-func (g *guests) build(ctx context.Context, env plugin.Env, section config.Section, cfg Config, settings []byte, from source) (*Wasm, error) {
-	g.mu.Lock()
-	u, err := g.start(ctx, env, section, cfg, settings, from)
-	g.mu.Unlock()
-	if err != nil {
-		g.refused(env.VirtualCluster, from.what)
-		return nil, err
+	if h.use.guest == nil {
+		return &absent{hold: h, cfg: a.cfg}, nil
 	}
-	w := &Wasm{files: from.files, cfg: cfg, env: env, log: u.guest.Log, use: u, keys: u.guest.Manifest.keys()}
+	w := &Wasm{hold: h, cfg: a.cfg, env: a.env, log: h.use.guest.Log, keys: h.use.guest.Manifest.keys()}
 	var own context.Context
 	own, w.end = context.WithCancel(context.Background())
 	w.own = plugin.NewSession(own, 0, nil, nil)
-	w.own.VirtualCluster = env.VirtualCluster
+	w.own.VirtualCluster = a.env.VirtualCluster
 	return w, nil
 }
 
-// load reads the module, and says of which file, if it is one.
-func (c Config) load(ctx context.Context, section config.Section) (code []byte, files map[string]plugin.Stamp, err error) {
-	if c.Image != "" {
-		if code, err = pull(ctx, c.Image, c.PlainHTTP, section.Resolve); err != nil {
-			return nil, nil, config.Errors{section.Errorf([]string{"image"}, "%s: %v", c.Image, err)}
+// prepare starts what is new, so that build finds it.
+func (g *guests) prepare(ctx context.Context, a asked, again bool) (plugin.Prepared, error) {
+	now := g.inForce(a.key())
+	if now != nil && (!again || a.source.fixed && now.use.guest != nil) {
+		return plugin.Prepared{Closer: now}, nil
+	}
+	next, files, err := g.start(ctx, a)
+	switch {
+	case now == nil && err != nil:
+		return plugin.Prepared{}, err
+	case now == nil:
+		return plugin.Prepared{Closer: next, News: true}, nil
+	case err != nil:
+		if ctx.Err() == nil {
+			g.broke(now.section, files, err)
 		}
-		return code, nil, nil
+		return plugin.Prepared{Closer: now, Broken: err}, nil
 	}
-	file := section.Resolve(c.File)
-	stamp, err := plugin.StampOf(file)
-	if err == nil {
-		code, err = os.ReadFile(file)
-	}
-	if err != nil {
-		return nil, nil, config.Errors{section.Errorf([]string{"file"}, "%v", err)}
-	}
-	return code, map[string]plugin.Stamp{file: stamp}, nil
+	news := next.use != now.use
+	_ = now.Close()
+	return plugin.Prepared{Closer: next, News: news}, nil
 }
 
-func (g *guests) start(ctx context.Context, env plugin.Env, section config.Section, cfg Config, settings []byte, from source) (*use, error) {
-	key := fmt.Sprintf("%s\x00%s\x00%s\x00%+v\x00%q\x00%q\x00%s\x00%q", env.VirtualCluster, cfg.Name, from.id, cfg.Limits, cfg.Grant, cfg.HTTPHosts, cfg.ProduceDrop, settings)
-	if u := g.running[key]; u != nil {
-		u.users++
-		return u, nil
-	}
-	codeKey := fmt.Sprintf("%s %d", from.id, cfg.Limits.Memory)
-	code, err := g.compile(ctx, codeKey, from)
-	if err != nil {
-		return nil, config.Errors{section.Errorf([]string{"file"}, "%s: %v", from.what, err)}
-	}
-	m, _ := code.about()
-	fail := func(err *config.Error) (*use, error) {
-		return nil, errors.Join(config.Errors{err}, g.forget(codeKey))
-	}
-	if missing := cfg.denied(m); len(missing) > 0 {
-		return fail(section.Errorf([]string{"grant"}, "%s asks for %s, which is not granted: grant: [%s]", from.what, strings.Join(missing, ", "), strings.Join(m.Host, ", ")))
-	}
-	if m.FailClosedOnly && cfg.OnError == "pass" {
-		return fail(section.Errorf([]string{"on_error"}, "%s must not be passed by when it fails", from.what))
-	}
-	name := cfg.title(m)
-	k := g.keep(env.VirtualCluster, name, cfg.Limits)
-	guest, err := NewGuest(ctx, code, Options{
-		Name: name, Settings: settings, Limits: cfg.Limits, Grant: cfg.Grant, HTTPHosts: cfg.HTTPHosts, Tombstones: cfg.ProduceDrop == "tombstone",
-		Trace: g.trace, Log: env.Log.With("component", "wasm."+name, "version", m.Version),
-	}, k.store, k.metrics)
-	if err != nil {
-		g.drop(env.VirtualCluster + "\x00" + name)
-		return fail(section.Errorf([]string{"file"}, "%s: %v", from.what, err))
-	}
-	k.source = from.what
-	k.tally.begin(guest)
-	u := &use{all: g, key: key, name: env.VirtualCluster + "\x00" + name, code: codeKey, guest: guest, tally: &k.tally, users: 1}
-	g.running[key] = u
-	return u, nil
-}
-
-// compile returns code that is compiled already, or compiles it; somebody more uses it.
-func (g *guests) compile(ctx context.Context, key string, from source) (Code, error) {
-	if c := g.codes[key]; c != nil {
-		c.users++
-		return c.value, nil
-	}
-	code, err := from.code(ctx)
-	if err != nil {
-		return nil, err
-	}
-	g.codes[key] = &counted[Code]{code, 1}
-	return code, nil
-}
-
-// forget closes code that nobody uses any more.
-func (g *guests) forget(key string) error {
-	c := g.codes[key]
-	if c.users--; c.users > 0 {
+// inForce counts on what runs for a section; nil if nothing does.
+func (g *guests) inForce(key string) *hold {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := g.sections[key]
+	if s == nil {
 		return nil
 	}
-	delete(g.codes, key)
-	return c.value.Close()
+	u := s.uses[len(s.uses)-1]
+	u.users++
+	s.uses = append(s.uses, u)
+	return &hold{g, key, s, u}
 }
 
-func (g *guests) keep(cluster, name string, l Limits) *kept {
-	key := cluster + "\x00" + name
-	k := g.kept[key]
-	if k == nil {
-		k = &kept{store: NewStore(l.KV), metrics: NewMetrics(), cluster: cluster}
-		g.kept[key] = k
-	}
-	k.users++
-	return k
-}
-
-func (g *guests) drop(name string) {
-	if k := g.kept[name]; k != nil {
-		if k.users--; k.users == 0 {
-			delete(g.kept, name)
-		}
-	}
-}
-
-// release ends a guest that nobody counts on any more, when its last call has returned.
-func (u *use) release() error {
-	g := u.all
+// hold makes a use that is counted already the newest of a section.
+func (g *guests) hold(key string, u *use, files map[string]plugin.Stamp, broken error) *hold {
 	g.mu.Lock()
+	defer g.mu.Unlock()
+	if u.guest == nil {
+		u.users++
+	}
+	s := g.sections[key]
+	if s == nil {
+		s = &section{}
+		g.sections[key] = s
+	}
+	s.uses = append(s.uses, u)
+	s.files, s.broken = files, broken
+	return &hold{g, key, s, u}
+}
+
+// broke notes that what was to be the next version of a section is not.
+func (g *guests) broke(s *section, files map[string]plugin.Stamp, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s.files, s.broken = files, err
+}
+
+// Files is the module's file: a changed one is another version.
+func (h *hold) Files() map[string]plugin.Stamp {
+	h.all.mu.Lock()
+	defer h.all.mu.Unlock()
+	return h.section.files
+}
+
+// Broken says why the module's file is not what runs.
+func (h *hold) Broken() error {
+	h.all.mu.Lock()
+	defer h.all.mu.Unlock()
+	return h.section.broken
+}
+
+// Close gives up. A guest that nobody counts on any more ends when its last call has returned.
+func (h *hold) Close() error {
+	g, u, s := h.all, h.use, h.section
+	g.mu.Lock()
+	at := slices.Index(s.uses, u)
+	if s.uses = slices.Delete(s.uses, at, at+1); len(s.uses) == 0 {
+		delete(g.sections, h.key)
+	}
 	u.users--
-	last := u.users == 0
+	last := u.users == 0 && u.guest != nil
 	if last {
 		delete(g.running, u.key)
 	}
@@ -238,8 +240,6 @@ func (u *use) release() error {
 	}
 	u.guest.Close() // waits, and must not hold up those who build others
 	u.tally.end(u.guest)
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	g.drop(u.name)
 	return g.forget(u.code)
 }

@@ -57,10 +57,11 @@ func TestHostileGuestsCostTheirOwnRequest(t *testing.T) {
 	if _, _, err := create(t, w, "loop"); !errors.Is(err, ErrDeadline) {
 		t.Errorf("a message handler that loops: %v", err)
 	}
-	if _, answer, err := run(t, w, produce("orders", records(t, shape{}, "log"))); err != nil || answer.ErrorCode != 0 {
+	flood := probing(t, ", limits: {timeout: 1m}")
+	if _, answer, err := run(t, flood, produce("orders", records(t, shape{}, "log"))); err != nil || answer.ErrorCode != 0 {
 		t.Errorf("a flood of lines: %v", err)
 	}
-	if dropped := w.guest().lines.lost(); dropped < 10_000 {
+	if dropped := flood.guest().lines.lost(); dropped < 10_000 {
 		t.Errorf("%d lines dropped", dropped)
 	}
 }

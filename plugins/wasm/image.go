@@ -20,13 +20,13 @@ import (
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/credentials"
 	"oras.land/oras-go/v2/registry/remote/retry"
+
+	"github.com/sluice-gateway/sluice/plugins/wasm/meter"
 )
 
 const (
 	// pullLimit is how long fetching an image may take: a reload waits for it.
 	pullLimit = 30 * time.Second
-	// maxModule is the largest module that is fetched.
-	maxModule = 256 << 20
 	// layout marks an image in a folder.
 	layout = "oci:"
 )
@@ -139,8 +139,8 @@ func fetch(ctx context.Context, from oras.ReadOnlyTarget, digest string) ([]byte
 	switch {
 	case len(found) != 1:
 		return nil, fmt.Errorf("the image has %d layers of the type %s, want one", len(found), layerTypes[0])
-	case found[0].Size > maxModule:
-		return nil, fmt.Errorf("the module has %d bytes, at most %d are fetched", found[0].Size, maxModule)
+	case found[0].Size > meter.MaxBytes:
+		return nil, fmt.Errorf("the module has %d bytes, at most %d are fetched", found[0].Size, meter.MaxBytes)
 	}
 	code, err := fetchDescriptor(ctx, from, found[0])
 	if errors.Is(err, fs.ErrNotExist) {

@@ -54,7 +54,7 @@ func (m *Module) instantiate(ctx context.Context, g *Guest) (*instance, error) {
 	i.within(ctx, startLimit)
 	module, err := m.runtime.InstantiateModule(i.ctx, m.compiled, cfg)
 	if err != nil {
-		return nil, fmt.Errorf("start: %w", err)
+		return nil, fmt.Errorf("start: %w", cut(err))
 	}
 	i.module = module
 	i.alloc, i.idle = i.function(abi.ExportAlloc), i.function(abi.ExportIdle)
@@ -197,7 +197,7 @@ func (i *instance) configure(ctx context.Context, settings []byte) error {
 		return err
 	}
 	if err := i.ask(ctx, abi.ExportConfigure, uint64(n)); err != nil {
-		return fmt.Errorf("config: %w", err)
+		return fmt.Errorf("config: %w", cut(err))
 	}
 	return nil
 }
@@ -241,9 +241,9 @@ func (i *instance) rest() error {
 	return err
 }
 
-func (i *instance) close() {
+func (i *instance) close(ctx context.Context) {
 	if f := i.function(abi.ExportClose); f != nil {
-		_, _ = i.run(context.Background(), f)
+		_, _ = i.run(ctx, f)
 	}
 	_ = i.module.Close(context.Background())
 }

@@ -10,12 +10,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/plugins/wasm/meter"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
@@ -39,14 +41,48 @@ func Digest(code []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Compile meters, checks and compiles a module, whose instances may have up to memory bytes.
+// compileLimit is how long compiling may take. What would take long is refused before, so it is for a machine that is
+// very busy.
+const compileLimit = 2 * time.Minute
+
+// Compile meters, checks and compiles a module, whose instances may have up to memory bytes. When ctx ends it returns at
+// once; what cannot be stopped then comes to its end alone, and soon: see meter.MaxEffort.
 func Compile(ctx context.Context, code []byte, memory int64) (*Module, error) {
-	m := &Module{Digest: Digest(code), Size: len(code)}
 	metered, err := meter.Rewrite(code)
 	if err != nil {
 		return nil, fmt.Errorf("not a WASM module that can be run: %w", err)
 	}
-	cfg := wazero.NewRuntimeConfigCompiler().WithMemoryLimitPages(Limits{Memory: memory}.pages())
+	m := &Module{Digest: Digest(code), Size: len(code)}
+	ctx, cancel := context.WithTimeoutCause(ctx, compileLimit, fmt.Errorf("compiling took longer than %s", compileLimit))
+	var over atomic.Bool // compiling has ended, or nobody waits for it any more, whichever came first
+	done := make(chan error, 1)
+	guard.Go(func() {
+		defer cancel()
+		var err error
+		if perr := guard.Catch(func() { err = m.make(ctx, metered, memory) }); perr != nil {
+			err = perr
+		}
+		if waited := over.CompareAndSwap(false, true); err != nil || !waited {
+			err = errors.Join(err, m.Close())
+		}
+		done <- err
+	})
+	select {
+	case <-ctx.Done():
+		if over.CompareAndSwap(false, true) {
+			return nil, context.Cause(ctx)
+		}
+		err = <-done
+	case err = <-done:
+	}
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// make compiles metered code and asks it who it is.
+func (m *Module) make(ctx context.Context, metered []byte, memory int64) error {
 	if dir, err := cacheDir(); err == nil {
 		if c, err := wazero.NewCompilationCacheWithDir(dir); err == nil {
 			m.cache = c
@@ -55,16 +91,14 @@ func Compile(ctx context.Context, code []byte, memory int64) (*Module, error) {
 	if m.cache == nil {
 		m.cache = wazero.NewCompilationCache()
 	}
+	cfg := wazero.NewRuntimeConfigCompiler().WithMemoryLimitPages(Limits{Memory: memory}.pages())
 	m.runtime = wazero.NewRuntimeWithConfig(ctx, cfg.WithCompilationCache(m.cache))
 	began := time.Now()
 	if err := m.compile(ctx, metered); err != nil {
-		return nil, errors.Join(err, m.Close())
+		return err
 	}
 	m.Compiled = time.Since(began)
-	if err := m.introduce(ctx); err != nil {
-		return nil, errors.Join(err, m.Close())
-	}
-	return m, nil
+	return m.introduce(ctx)
 }
 
 // compile compiles the metered code and checks its imports and exports.
@@ -142,7 +176,7 @@ func (m *Module) introduce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer i.close()
+	defer i.drop()
 	version, err := i.run(ctx, i.function(abi.ExportABI))
 	if err != nil {
 		return err

@@ -15,16 +15,11 @@ import (
 // guest without file and image. create returns a new copy of it; each serves one call at a time. It is a part of the gateway
 // as other code is: its panics are caught, but nothing limits its time and memory.
 func Compiled(name string, create func() *sdk.Guest) plugin.Spec {
-	all := newGuests(nil)
-	return plugin.Spec{Type: name, Stage: plugin.Any, New: func(ctx context.Context, env plugin.Env, section config.Section) (plugin.Interceptor, error) {
-		cfg, settings, err := decode(section, true)
-		if err != nil {
-			return nil, err
-		}
-		return all.build(ctx, env, section, cfg, settings, source{id: name, what: name, code: func(context.Context) (Code, error) {
-			return newNative(create)
-		}})
-	}}
+	return newGuests(nil).spec(name, true, func(Config, config.Section) source {
+		return source{what: name, fixed: true, load: func(context.Context) (loaded, error) {
+			return loaded{id: name, code: func(context.Context) (Code, error) { return newNative(create) }}, nil
+		}}
+	})
 }
 
 // native is the code of a compiled plugin.
@@ -118,8 +113,8 @@ func (c *nativeCopy) tick(now time.Time) error {
 // memory is not known: it is the gateway's.
 func (c *nativeCopy) memory() uint32 { return 0 }
 
-func (c *nativeCopy) close() {
-	c.within(context.Background(), startLimit)
+func (c *nativeCopy) close(ctx context.Context) {
+	c.within(ctx, startLimit)
 	_ = c.try(func() error {
 		c.plugin.Close()
 		return nil

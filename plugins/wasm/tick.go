@@ -25,7 +25,7 @@ func (g *Guest) shrink(ctx context.Context) {
 		for quiet && len(g.free) > 1 {
 			select {
 			case i := <-g.free:
-				i.close()
+				i.close(ctx)
 				g.open.Add(-1)
 				g.slots <- struct{}{}
 			default:

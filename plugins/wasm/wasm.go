@@ -17,11 +17,10 @@ import (
 
 // Wasm is the interceptor: one guest at one place of a chain.
 type Wasm struct {
+	*hold
 	cfg   Config
 	env   plugin.Env
 	log   *slog.Logger
-	use   *use
-	files map[string]plugin.Stamp
 	keys  kafka.KeySet
 	below func(key kmsg.Key) plugin.Handler
 	own   *plugin.Session // of the guest's own requests
@@ -36,6 +35,7 @@ var (
 	_ plugin.Sender          = (*Wasm)(nil)
 	_ plugin.SessionObserver = (*Wasm)(nil)
 	_ plugin.Watched         = (*Wasm)(nil)
+	_ plugin.Breakable       = (*Wasm)(nil)
 	_ plugin.Reporter        = (*Wasm)(nil)
 	_ plugin.Titled          = (*Wasm)(nil)
 )
@@ -54,15 +54,12 @@ func (w *Wasm) SetBelow(below func(key kmsg.Key) plugin.Handler) { w.below = bel
 // Title is the guest's name.
 func (w *Wasm) Title() string { return w.guest().Name }
 
-// Files is the module's file: a changed one is another version.
-func (w *Wasm) Files() map[string]plugin.Stamp { return w.files }
-
 func (w *Wasm) guest() *Guest { return w.use.guest }
 
 // Close ends the guest when nobody else uses it and the last call has returned.
 func (w *Wasm) Close() error {
 	w.end()
-	return errors.Join(w.own.Close(), w.use.release())
+	return errors.Join(w.own.Close(), w.hold.Close())
 }
 
 // Intercept shows a request and its response to the guest, as far as it asks for them.

@@ -49,9 +49,6 @@ func ID(cluster, topic string) (id [16]byte) {
 // Name is the cluster's name.
 func (c *Cluster) Name() string { return c.cfg.Name }
 
-// Config is the cluster's section.
-func (c *Cluster) Config() config.Cluster { return c.cfg }
-
 // Slot is the cluster's number.
 func (c *Cluster) Slot() int { return c.cfg.Slot }
 
@@ -129,6 +126,7 @@ func Env(t testing.TB, clusters ...*Cluster) plugin.Env {
 	}
 	for _, c := range clusters {
 		env.Clusters = append(env.Clusters, c)
+		env.Configs = append(env.Configs, c.cfg)
 	}
 	return env
 }

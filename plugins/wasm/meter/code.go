@@ -2,21 +2,25 @@ package meter
 
 // The opcodes that are looked at or written.
 const (
-	block      = 0x02
-	loop       = 0x03
-	ifElse     = 0x04
-	end        = 0x0b
-	call       = 0x10
-	localGet   = 0x20
-	globalGet  = 0x23
-	globalSet  = 0x24
-	i32Const   = 0x41
-	i32Eqz     = 0x45
-	i32LtS     = 0x48
-	i32Sub     = 0x6b
-	i32ShrU    = 0x76
-	emptyBlock = 0x40
-	i32        = 0x7f
+	block        = 0x02
+	loop         = 0x03
+	ifElse       = 0x04
+	end          = 0x0b
+	br           = 0x0c
+	brIf         = 0x0d
+	brTable      = 0x0e
+	call         = 0x10
+	callIndirect = 0x11
+	localGet     = 0x20
+	globalGet    = 0x23
+	globalSet    = 0x24
+	i32Const     = 0x41
+	i32Eqz       = 0x45
+	i32LtS       = 0x48
+	i32Sub       = 0x6b
+	i32ShrU      = 0x76
+	emptyBlock   = 0x40
+	i32          = 0x7f
 )
 
 const (
@@ -41,13 +45,15 @@ func (w *walker) codeSection() {
 	}
 	w.announce(defined + 1)
 	w.prepare()
-	for range defined {
+	for i := range defined {
 		if w.err != nil {
 			return
 		}
+		at := w.pos
 		body := w.enter()
-		body.body()
+		e := body.body(w.arities[w.defined[i]][1])
 		w.leave(body)
+		w.spend(at, e.micros(w.pos-at), "a function with %d blocks, %d loops, %d locals, and %d entries of br_table", e.blocks, e.loops, e.locals, e.entries)
 	}
 	charge := w.charging()
 	w.out = append(number(w.out, uint32(len(charge))), charge...)
@@ -76,32 +82,29 @@ func (w *walker) charging() []byte {
 		[]byte{localGet, 0, end})
 }
 
-// body walks one function. Code that counts leaves the stack as it is, so it may stand anywhere between
-// two instructions.
-func (w *walker) body() {
+// body walks one function, of so many results. Code that counts leaves the stack as it is, so it may stand anywhere
+// between two instructions.
+func (w *walker) body(results int) (e effort) {
 	for range w.count() {
-		w.u32()
+		e.locals += int(w.u32())
 		w.valueType()
 	}
 	w.insert(w.pos, w.tick)
 	counted := w.pos
-	for depth := 1; depth > 0 && w.err == nil; {
+	for around := (labels{results}); len(around) > 0 && w.err == nil; {
 		at := w.pos
 		if at-counted > stretch {
 			w.insert(at, w.tick)
 			counted = at
+			e.blocks++
 		}
-		switch w.instruction() {
-		case block, ifElse:
-			depth++
-		case loop:
-			depth++
+		e.note(w, &around)
+		if w.instruction() == loop {
 			w.insert(w.pos, w.tick)
 			counted = w.pos
-		case end:
-			depth--
 		}
 	}
+	return e
 }
 
 // instruction walks one instruction with its immediates.

@@ -15,6 +15,8 @@
 // stands before the module's own functions. Two kinds of custom sections go, because they name places in
 // the code that have moved: DWARF and code metadata. The names of functions stay.
 //
+// Compiling cannot be stopped either, so a module that would take long to compile is refused; see effort.go.
+//
 // A module that holds anything this package does not know is refused: what it cannot walk it cannot stop.
 // It knows WebAssembly 2.0 and extended constant expressions.
 //
@@ -25,6 +27,7 @@ package meter
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 )
 
@@ -35,6 +38,8 @@ const (
 	// MaxTables and MaxElements bound the tables of a module, and how far one of them can grow.
 	MaxTables   = 16
 	MaxElements = 1 << 20
+	// MaxBytes bounds a module.
+	MaxBytes = 64 << 20
 	// Every is how many counts lie between two calls of the hook.
 	Every = 10_000
 )
@@ -49,6 +54,18 @@ var order = []byte{typeSection, importSection, functionSection, tableSection, me
 // Rewrite returns the module with a counter, or an error that names the offset of what it does not know.
 // It keeps no part of its argument.
 func Rewrite(module []byte) ([]byte, error) {
+	if len(module) > MaxBytes {
+		return nil, fmt.Errorf("a module of more than %d bytes is not supported", MaxBytes)
+	}
+	w := walk(module)
+	if w.err != nil {
+		return nil, w.err
+	}
+	return w.out, nil
+}
+
+// walk rewrites a module.
+func walk(module []byte) *walker {
 	w := &walker{reader: reader{b: module, end: len(module)}, space: &space{}, out: make([]byte, 0, len(module)+len(module)/4)}
 	if !bytes.HasPrefix(module, header) {
 		w.fail("not a WASM module of version 1")
@@ -74,10 +91,7 @@ func Rewrite(module []byte) ([]byte, error) {
 	}
 	w.add(order[next:])
 	w.names()
-	if w.err != nil {
-		return nil, w.err
-	}
-	return w.out, nil
+	return w
 }
 
 // section writes a section with what the counter adds to it.

@@ -7,6 +7,7 @@ import "strings"
 func (w *walker) custom() {
 	at := w.pos - 1
 	content := w.enter()
+	w.spend(at, perByte*float64(w.pos-at), "a section of %d bytes", w.pos-at)
 	switch name := content.name(); {
 	case name == "name":
 		if w.nameSection != nil {

@@ -44,12 +44,23 @@ const (
 func (w *walker) typeSection() {
 	w.types = w.grow(2)
 	for range w.types {
+		var arity [2]int // parameters and results
 		w.expect(0x60, "type of kind")
-		for range 2 { // parameters and results
-			for range w.count() {
+		for i := range arity {
+			at := w.pos
+			n := w.count()
+			if n > MaxValues {
+				w.failAt(at, "a type of %d values, at most %d are supported", n, MaxValues)
+			}
+			for range n {
 				w.valueType()
 			}
+			arity[i] = int(n)
 		}
+		if w.err != nil {
+			return
+		}
+		w.arities = append(w.arities, arity)
 	}
 	w.insert(w.pos, []byte{0x60, 0, 0, 0x60, 1, 0x7f, 1, 0x7f})
 }
@@ -89,7 +100,11 @@ func (w *walker) functionSection() {
 	}
 	w.announce(n + 1)
 	for range n {
-		w.index(w.types, "type")
+		kind := w.index(w.types, "type")
+		if w.err != nil {
+			return
+		}
+		w.defined = append(w.defined, kind)
 	}
 	w.functions += n
 	w.insert(w.pos, number(nil, w.types+1))
@@ -128,7 +143,7 @@ func (w *walker) tableLimits() {
 }
 
 func (w *walker) memorySection() {
-	for range w.count() {
+	for range w.elements() {
 		w.limits()
 	}
 }
@@ -152,7 +167,7 @@ func (w *walker) globalSection() {
 }
 
 func (w *walker) exportSection() {
-	for range w.count() {
+	for range w.elements() {
 		w.name()
 		switch at, kind := w.pos, w.byte(); kind {
 		case function:
@@ -169,7 +184,7 @@ func (w *walker) exportSection() {
 
 // elementSection walks the eight kinds of segments, which three bits tell apart.
 func (w *walker) elementSection() {
-	for range w.count() {
+	for range w.elements() {
 		at := w.pos
 		kind := w.u32()
 		if kind > 7 {
@@ -200,7 +215,7 @@ func (w *walker) elementSection() {
 }
 
 func (w *walker) dataSection() {
-	for range w.count() {
+	for range w.elements() {
 		switch at, kind := w.pos, w.u32(); kind {
 		case 0:
 			w.constant()

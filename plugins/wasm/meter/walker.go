@@ -17,6 +17,9 @@ type walker struct {
 // adds has the indices that follow; one of the module's own that is out of range must not reach it.
 type space struct {
 	types, functions, imported, globals uint32
+	arities                             [][2]int // parameters and results of the types
+	defined                             []uint32 // types of the functions that are defined
+	effort                              float64  // that compiling takes, so far
 
 	nameSection  *walker // what was read of it
 	tick, charge []byte  // code that counts one, and for a bulk operation
@@ -61,7 +64,7 @@ func (w *walker) leave(in *walker) {
 
 // grow reads how many elements follow and announces more.
 func (w *walker) grow(more uint32) uint32 {
-	n := w.count()
+	n := w.elements()
 	w.announce(n + more)
 	return n
 }

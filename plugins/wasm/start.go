@@ -1,0 +1,180 @@
+package wasm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/sluice-gateway/sluice/core/plugin"
+)
+
+// start starts the guest that a section asks for, unless the same one runs already, also for another section: the code is
+// read and compiled, and a guest of it started, configured and tested. On an error files are those that were looked at.
+func (g *guests) start(ctx context.Context, a asked) (h *hold, files map[string]plugin.Stamp, err error) {
+	from, err := a.source.load(ctx)
+	if err != nil {
+		g.refused(a)
+		return nil, from.files, err
+	}
+	u, err := g.use(ctx, a, from)
+	if err != nil {
+		g.refused(a)
+		return nil, from.files, err
+	}
+	return g.hold(a.key(), u, from.files, nil), from.files, nil
+}
+
+// use returns the guest of what was loaded; somebody more counts on it.
+func (g *guests) use(ctx context.Context, a asked, from loaded) (*use, error) {
+	cfg := a.cfg
+	key := fmt.Sprintf("%s\x00%s\x00%s\x00%+v\x00%q\x00%q\x00%s\x00%q", a.env.VirtualCluster, cfg.Name, from.id, cfg.Limits, cfg.Grant, cfg.HTTPHosts, cfg.ProduceDrop, a.settings)
+	if u := g.runs(key, a.source.what, nil); u != nil {
+		return u, nil
+	}
+	code, err := g.compile(ctx, fmt.Sprintf("%s %d", from.id, cfg.Limits.Memory), from)
+	if err != nil {
+		return nil, wrong(a.section, "file", "%s: %v", a.source.what, err)
+	}
+	u, err := g.open(ctx, a, code.value)
+	if err != nil {
+		return nil, errors.Join(err, g.forget(code))
+	}
+	u.key, u.code = key, code
+	if other := g.runs(key, a.source.what, u); other != u { // somebody else has started it meanwhile
+		u.guest.Close()
+		g.drop(u.name)
+		return other, g.forget(code)
+	}
+	return u, nil
+}
+
+// runs counts on the guest with a key, which is fresh if there is none yet.
+func (g *guests) runs(key, source string, fresh *use) *use {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	u := g.running[key]
+	if u == nil && fresh != nil {
+		u = fresh
+		g.running[key] = u
+		k := g.kept[u.name]
+		k.source = source
+		k.tally.begin(u.guest)
+		u.tally = &k.tally
+	}
+	if u != nil {
+		u.users++
+	}
+	return u
+}
+
+// open starts a guest of compiled code.
+func (g *guests) open(ctx context.Context, a asked, code Code) (*use, error) {
+	m, _ := code.about()
+	if missing := a.cfg.denied(m); len(missing) > 0 {
+		return nil, wrong(a.section, "grant", "%s asks for %s, which is not granted: grant: [%s]", a.source.what, strings.Join(missing, ", "), strings.Join(m.Host, ", "))
+	}
+	if m.FailClosedOnly && a.cfg.OnError == "pass" {
+		return nil, wrong(a.section, "on_error", "%s must not be passed by when it fails", a.source.what)
+	}
+	name := a.cfg.title(m)
+	k := g.keep(a, name)
+	guest, err := NewGuest(ctx, code, Options{
+		Name: name, Settings: a.settings, Limits: a.cfg.Limits, Grant: a.cfg.Grant, HTTPHosts: a.cfg.HTTPHosts, Tombstones: a.cfg.ProduceDrop == "tombstone",
+		Trace: g.trace, Log: a.env.Log.With("component", "wasm."+name, "version", m.Version),
+	}, k.store, k.metrics)
+	if err != nil {
+		g.drop(a.kept(name))
+		return nil, wrong(a.section, "file", "%s: %v", a.source.what, err)
+	}
+	return &use{name: a.kept(name), guest: guest}, nil
+}
+
+// refused counts a version that is not to be, if the guest is known that it was for.
+func (g *guests) refused(a asked) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, k := range g.kept {
+		if k.cluster == a.env.VirtualCluster && k.source == a.source.what {
+			k.tally.refused()
+		}
+	}
+}
+
+// compile returns code that is compiled; somebody more counts on it. Those that need the same wait for the first, and do
+// it themselves if that one gave up.
+func (g *guests) compile(ctx context.Context, key string, from loaded) (*code, error) {
+	for {
+		g.mu.Lock()
+		c := g.codes[key]
+		if c == nil {
+			break // and go on holding the lock
+		}
+		c.users++
+		g.mu.Unlock()
+		select {
+		case <-c.ready:
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), g.forget(c))
+		}
+		if c.err == nil || !errors.Is(c.err, context.Canceled) {
+			return c, c.err
+		}
+	}
+	c := &code{key: key, ready: make(chan struct{}), users: 1}
+	g.codes[key] = c
+	g.mu.Unlock()
+	c.value, c.err = from.code(ctx)
+	if c.err != nil {
+		c.value = nil // and not one that holds nothing
+		g.mu.Lock()
+		delete(g.codes, key)
+		g.mu.Unlock()
+	}
+	close(c.ready)
+	return c, c.err
+}
+
+// forget closes code that nobody counts on any more.
+func (g *guests) forget(c *code) error {
+	g.mu.Lock()
+	c.users--
+	last := c.users == 0
+	if last && g.codes[c.key] == c {
+		delete(g.codes, c.key)
+	}
+	g.mu.Unlock()
+	if !last {
+		return nil
+	}
+	<-c.ready
+	if c.value == nil {
+		return nil
+	}
+	return c.value.Close()
+}
+
+// kept is the key of what a guest keeps over its versions.
+func (a asked) kept(name string) string { return a.env.VirtualCluster + "\x00" + name }
+
+func (g *guests) keep(a asked, name string) *kept {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	k := g.kept[a.kept(name)]
+	if k == nil {
+		k = &kept{store: NewStore(a.cfg.Limits.KV), metrics: NewMetrics(), cluster: a.env.VirtualCluster}
+		g.kept[a.kept(name)] = k
+	}
+	k.users++
+	return k
+}
+
+func (g *guests) drop(name string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if k := g.kept[name]; k != nil {
+		if k.users--; k.users == 0 {
+			delete(g.kept, name)
+		}
+	}
+}
