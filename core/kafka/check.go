@@ -10,6 +10,7 @@ import (
 // Errors of bytes that are not a message.
 var (
 	errCount = errors.New("a count or length is negative or more than what follows")
+	errNull  = errors.New("null where there must be a text")
 	errTags  = errors.New("tagged fields are not in order, or don't end where they say")
 	errLarge = errors.New("too large when it is decoded")
 )
@@ -31,6 +32,12 @@ type walk struct {
 	memory   int // what is decoded takes, at most
 	unknown  bool
 	err      error
+}
+
+// Check walks the body of a request, and takes no memory. An error is a *MalformedError or an *UnsupportedError.
+func Check(key kmsg.Key, version int16, body []byte) error {
+	_, _, err := check(key, version, true, body)
+	return err
 }
 
 // check walks a body. It returns where the message ends and whether it has tagged fields that kmsg does not
@@ -79,7 +86,7 @@ func (w *walk) uvarint() int {
 }
 
 // length reads the length, of width bytes or compact, of a value of which each part takes at least least bytes;
-// a null one has none.
+// null is -1.
 func (w *walk) length(width, least int) int {
 	n := -1
 	switch at := w.at; {
@@ -100,7 +107,7 @@ func (w *walk) length(width, least int) int {
 	if w.err != nil {
 		return 0
 	}
-	return max(n, 0)
+	return n
 }
 
 func (w *walk) structure(l *layout) {
@@ -121,10 +128,13 @@ func (w *walk) value(f *field) {
 		w.skip(f.size)
 	case text:
 		n := w.length(2, 1)
-		w.memory += n
-		w.skip(n)
+		if n < 0 && f.never {
+			w.fail(errNull)
+		}
+		w.memory += max(n, 0)
+		w.skip(max(n, 0))
 	case blob:
-		w.skip(w.length(4, 1))
+		w.skip(max(w.length(4, 1), 0))
 	case array:
 		w.array(f)
 	case structure:
@@ -139,7 +149,7 @@ func (w *walk) value(f *field) {
 }
 
 func (w *walk) array(f *field) {
-	n := w.length(4, f.elem.least)
+	n := max(w.length(4, f.elem.least), 0)
 	w.memory += n * f.memory
 	if f.elem.form == fixed {
 		w.skip(n * f.elem.size)

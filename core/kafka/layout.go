@@ -27,6 +27,7 @@ type field struct {
 	form   form
 	size   int     // of fixed, in bytes
 	least  int     // the smallest number of bytes that it takes
+	never  bool    // of a text: it is never null
 	elem   *field  // of an array
 	memory int     // what an element of an array, or an optional structure, takes in memory
 	in     *layout // of a structure, optional or not
@@ -218,6 +219,18 @@ func grow(v reflect.Value) {
 	}
 }
 
+// never reports that the version has no null for a string that has one in others: it is encoded as an empty one.
+func (p *prober) never(v reflect.Value) bool {
+	if v.Type().Elem().Kind() != reflect.String {
+		return false
+	}
+	defer v.Set(reflect.ValueOf(v.Interface()))
+	v.Set(reflect.New(v.Type().Elem()))
+	empty := p.encoded()
+	v.SetZero()
+	return string(empty) == string(p.encoded())
+}
+
 // fresh is a value with kmsg's defaults.
 func fresh(t reflect.Type) reflect.Value {
 	p := reflect.New(t)
@@ -245,11 +258,11 @@ func tagOf(none, one []byte) uint32 {
 func (p *prober) describe(f *field, v reflect.Value) {
 	switch v.Kind() {
 	case reflect.String:
-		f.form = text
+		f.form, f.never = text, true
 	case reflect.Struct:
 		f.form, f.in = structure, p.layout(v, false)
 	case reflect.Pointer:
-		if f.form = text; v.Type().Elem().Kind() == reflect.Struct {
+		if f.form, f.never = text, p.never(v); v.Type().Elem().Kind() == reflect.Struct {
 			f.form, f.in, f.memory = optional, p.layout(v.Elem(), false), int(v.Type().Elem().Size())
 		}
 	case reflect.Slice:
