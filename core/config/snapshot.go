@@ -192,7 +192,7 @@ func defaults() Snapshot {
 		Limits: Limits{FrameBytes: 100 << 20, SessionInFlight: 1024, SessionBytes: 64 << 20, IdleTimeout: 10 * time.Minute, FetchPartitions: 10_000},
 		Failover: Failover{
 			Hold: 10 * time.Second, Request: 15 * time.Second, Unreachable: 10 * time.Second, RetryFor: time.Hour,
-			MaxDrain: 3 * time.Second, Calm: 3 * time.Second, CompareLimit: 1 << 30, Concurrent: 16,
+			MaxDrain: 3 * time.Second, Calm: 3 * time.Second, CompareLimit: 1 << 30, Concurrent: 256,
 		},
 		Telemetry: Telemetry{Log: Log{Level: "info", Format: "text", Repeats: 10 * time.Second}, Traces: Traces{SampleRatio: -1, Errors: true}},
 	}

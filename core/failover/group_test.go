@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/internal/turn"
 )
 
 var three = []string{"a", "b", "c"}
@@ -203,7 +204,7 @@ func TestAHoldWaitsForACalmMoment(t *testing.T) {
 				began := time.Now()
 				go func() {
 					time.Sleep(c.answers)
-					p.req.Queued()
+					turn.Give(p.req.Turn())
 					p.pass.Leave()
 				}()
 				w.edit("dr", "orders")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/internal/turn"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
@@ -238,7 +239,7 @@ func (w *world) produce(topic string) *produced {
 
 // answer ends a produce that passed.
 func (p *produced) answer() {
-	p.req.Queued()
+	turn.Give(p.req.Turn())
 	p.pass.Leave()
 	synctest.Wait()
 }

@@ -75,6 +75,7 @@ func (g *Gateway) apply(ctx context.Context, snap *config.Snapshot, o failover.O
 	for i := range snap.VirtualClusters {
 		vc := &snap.VirtualClusters[i]
 		gates[vc.Name] = plugin.NewGates(snap.Failover.Request)
+		gates[vc.Name].Log = g.log.With("virtual_cluster", vc.Name)
 		if v := g.virtual[vc.Name]; v != nil {
 			gates[vc.Name] = v.gates
 		}

@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/sluice-gateway/sluice/core/internal/turn"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
@@ -154,6 +155,7 @@ func (s *step) Handle(ctx context.Context, req *Request) (resp *Response, err er
 		if v := recover(); v != nil {
 			resp, err = nil, &PanicError{Value: v, Stack: debug.Stack()}
 		}
+		turn.Give(req.turn)
 		if err != nil {
 			s.member.Cost.failed(req, err)
 		}
@@ -178,9 +180,11 @@ type PanicError struct {
 
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.Value, e.Stack) }
 
-// Protect runs a handler and turns a panic into a PanicError.
+// Protect runs a handler and turns a panic into a PanicError. Whatever the handler has done with it, the request's turn, if it is not
+// given on yet, is.
 func Protect(ctx context.Context, req *Request, h Handler) (resp *Response, err error) {
 	defer func() {
+		turn.Give(req.turn)
 		if v := recover(); v != nil {
 			resp, err = nil, &PanicError{Value: v, Stack: debug.Stack()}
 		}

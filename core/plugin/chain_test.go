@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/internal/turn"
 	"github.com/sluice-gateway/sluice/core/kafka"
 )
 
@@ -88,18 +89,61 @@ func TestForksShareOneTurn(t *testing.T) {
 	r := &Request{}
 	r.SetTurn(func() { passed++ })
 	forks := r.Fork(3, "test")
-	r.Queued() // the parent's share went to its forks
-	forks[0].Queued()
-	forks[0].Queued()
+	turn.Give(forks[0].Turn())
+	turn.Give(forks[0].Turn())
 	sub := forks[1].Fork(2, "test")
-	sub[0].Queued()
-	forks[2].Queued()
+	turn.Give(sub[0].Turn())
+	turn.Give(forks[2].Turn())
 	if passed != 0 {
 		t.Fatal("the turn was given on too early")
 	}
-	sub[1].Queued()
+	turn.Give(sub[1].Turn())
 	if passed != 1 {
 		t.Errorf("the turn was given on %d times", passed)
+	}
+}
+
+// TestAStepGivesTheTurnOn however the interceptor returns, and whatever copies of the request it has made.
+func TestAStepGivesTheTurnOn(t *testing.T) {
+	body := kafka.NewRequestBody(kmsg.Heartbeat, 4, nil) // does not parse
+	for name, run := range map[string]func(ctx context.Context, req *Request, next Handler) (*Response, error){
+		"an answer of its own": func(context.Context, *Request, Handler) (*Response, error) {
+			return Respond(kmsg.NewPtrHeartbeatResponse()), nil
+		},
+		"an error":            func(context.Context, *Request, Handler) (*Response, error) { return nil, errors.New("broken") },
+		"a panic":             func(context.Context, *Request, Handler) (*Response, error) { panic("boom") },
+		"a copy that is left": func(_ context.Context, r *Request, _ Handler) (*Response, error) { r.With(body); return nil, nil },
+		"a changed one":       func(_ context.Context, r *Request, _ Handler) (*Response, error) { r.Change(); return nil, nil },
+		"a body that does not parse": func(_ context.Context, r *Request, _ Handler) (*Response, error) {
+			_, _, err := Edit[kmsg.Request](r)
+			return nil, err
+		},
+		"forks that are left": func(_ context.Context, r *Request, _ Handler) (*Response, error) { r.Fork(2, "test"); return nil, nil },
+		"one fork of two": func(ctx context.Context, r *Request, next Handler) (*Response, error) {
+			return next.Handle(ctx, r.Fork(2, "test")[0])
+		},
+		"a copy of a copy, sent": func(ctx context.Context, r *Request, next Handler) (*Response, error) {
+			return next.Handle(ctx, r.With(body).With(body))
+		},
+		"sent twice": func(ctx context.Context, r *Request, next Handler) (*Response, error) {
+			_, _ = next.Handle(ctx, r)
+			return next.Handle(ctx, r.With(body))
+		},
+	} {
+		end := HandlerFunc(func(context.Context, *Request) (*Response, error) {
+			return Respond(kmsg.NewPtrHeartbeatResponse()), nil
+		})
+		c, err := NewChain([]Named{{Name: "x", Stage: Logical, Interceptor: &member{key: kmsg.Heartbeat, run: run}}}, end, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		passed := 0
+		r := &Request{Body: body, Session: testSession(t, nil)}
+		r.SetTurn(func() { passed++ })
+		_, _ = c.Row(kmsg.Heartbeat).Handle(t.Context(), r)
+		if passed != 1 {
+			t.Errorf("%s: the turn was given on %d times", name, passed)
+		}
 	}
 }
 

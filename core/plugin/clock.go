@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sluice-gateway/sluice/core/internal/turn"
 )
 
 // leastHold is how long a request must have waited to have been held: gates that are being opened let it pass in
@@ -97,8 +99,10 @@ func (r *Request) Sent(at time.Duration) { r.Clock.count(at, 1, 0) }
 func (r *Request) Answered(at time.Duration) { r.Clock.count(at, -1, 0) }
 
 // Pause says that the request, or this part of it, waits from now on, and why: for a move, a leader or a cluster. by is the span of
-// whoever holds it, if there is one. It is no time of the interceptor in which it waits. resume ends the wait.
+// whoever holds it, if there is one. It is no time of the interceptor in which it waits, and the session's next request need not
+// wait with it: its turn is given on. resume ends the wait.
 func (r *Request) Pause(why string, by trace.SpanContext) (resume func()) {
+	turn.Give(r.turn)
 	began, w := time.Since(r.Arrived), r.watch
 	r.Clock.count(began, 0, 1)
 	w.leave(began)

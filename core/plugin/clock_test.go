@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/sluice-gateway/sluice/core/internal/turn"
 	"github.com/sluice-gateway/sluice/core/kafka"
 )
 
@@ -87,7 +88,7 @@ func TestAGateHolds(t *testing.T) {
 		done := make(chan error, 2)
 		go func() {
 			p, err := g.Enter(t.Context(), r)
-			r.Queued()
+			turn.Give(r.Turn())
 			p.Leave()
 			done <- err
 		}()

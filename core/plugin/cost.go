@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sluice-gateway/sluice/core/internal/turn"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
@@ -30,10 +31,11 @@ func (c *Cost) failed(req *Request, err error) {
 	}
 }
 
-// bottom is the end of a chain: what fails there is no interceptor's failure.
+// bottom is the end of a chain: what fails there is no interceptor's failure, and what it has handled has its turn no more.
 type bottom struct{ end Handler }
 
 func (b bottom) Handle(ctx context.Context, req *Request) (*Response, error) {
+	defer turn.Give(req.turn)
 	resp, err := b.end.Handle(ctx, req)
 	if err != nil {
 		req.Clock.fails(err)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-gateway/sluice/core/guard"
+	"github.com/sluice-gateway/sluice/core/internal/turn"
 )
 
 // ErrHeldTooLong is what requests get that waited in a gate past their time limit. All requests
@@ -28,6 +30,8 @@ var ErrClientGone = errors.New("client gone")
 type Gates struct {
 	// Readers knows where consumers read.
 	Readers Readers
+	// Log is told what should not happen; nil: nobody is.
+	Log *slog.Logger
 
 	limit atomic.Int64 // time.Duration
 	mu    sync.RWMutex
@@ -56,7 +60,7 @@ func (g *Gates) Gate(topic string) *Gate {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if gate = g.gates[topic]; gate == nil {
-		gate = &Gate{limit: &g.limit, holders: map[any]struct{}{}}
+		gate = &Gate{topic: topic, log: g.Log, limit: &g.limit, holders: map[any]struct{}{}}
 		g.gates[topic] = gate
 	}
 	return gate
@@ -81,6 +85,8 @@ func (g *Gates) Announce() {
 // Gate lets the produces of one virtual topic pass, or queues them in the order of their arrival
 // while somebody holds it. A gate never keeps a session's turn.
 type Gate struct {
+	topic string
+	log   *slog.Logger
 	limit *atomic.Int64 // of its Gates
 
 	mu      sync.Mutex
@@ -103,7 +109,7 @@ type waiter struct {
 	req    *Request
 	ticket uint64
 	done   chan error // nil: pass
-	turn   *turn      // given with the pass; the waiting goroutine takes it over
+	onward func()     // given with the pass: lets the next one go, when this one is queued
 	late   bool
 	pass   Pass
 
@@ -245,9 +251,9 @@ func (g *Gate) wait(ctx context.Context, req *Request, back *Pass, queued func()
 	if len(g.holders) == 0 && !g.releasing {
 		g.release()
 	}
-	defer req.Pause(g.why())()
+	why, by := g.why()
 	g.mu.Unlock()
-	req.Queued()
+	defer req.Pause(why, by)()
 	if queued != nil {
 		queued()
 	}
@@ -259,7 +265,11 @@ func (g *Gate) wait(ctx context.Context, req *Request, back *Pass, queued func()
 		if err != nil {
 			return Pass{}, err
 		}
-		req.turn, req.queued, req.More = w.turn, false, false
+		if req.turn == nil {
+			req.turn = &req.own
+		}
+		turn.Begin(req.turn, w.onward)
+		req.More = false
 		return w.pass, nil
 	case <-ctx.Done():
 		return Pass{}, g.drop(w, ctx.Err())
@@ -283,7 +293,7 @@ func (g *Gate) drop(w *waiter, why error) error {
 	}
 	g.mu.Unlock()
 	if err := <-w.done; err == nil {
-		w.turn.pass()
+		w.onward()
 		w.pass.Leave()
 	}
 	return why
@@ -303,10 +313,13 @@ func (g *Gate) expire() {
 	defer g.mu.Unlock()
 	g.expiry = nil
 	switch {
-	case g.releasing || len(g.queue) == 0: // release arms it again if it has to stop
+	case len(g.queue) == 0:
 	case time.Now().Before(g.queue[0].deadline):
 		g.arm()
 	default:
+		if g.releasing && g.log != nil {
+			g.log.Error("produces refused: the one before them left the gate and was not sent", "topic", g.topic, "refused", len(g.queue))
+		}
 		g.refuse(ErrHeldTooLong)
 	}
 }
@@ -454,13 +467,14 @@ func (g *Gate) release() {
 		w.pass = g.pass(w.ticket)
 		w.pass.late = w.late
 		g.releasing = true
-		w.turn = newTurn(func() {
+		w.onward = func() {
 			g.mu.Lock()
 			defer g.mu.Unlock()
 			g.releasing = false
 			g.release()
-		})
+		}
 		w.done <- nil
+		g.arm()
 		return
 	}
 	g.arm()

@@ -25,7 +25,7 @@ func (g *Gate) OpenReads() {
 }
 
 // AwaitReads waits while a move holds positions of the topic (ListOffsets, OffsetForLeaderEpoch):
-// their answers would be of the old home. It gives req's turn on before it waits.
+// their answers would be of the old home.
 func (g *Gate) AwaitReads(ctx context.Context, req *Request) error {
 	g.mu.Lock()
 	c := g.reads
@@ -35,7 +35,6 @@ func (g *Gate) AwaitReads(ctx context.Context, req *Request) error {
 	}
 	why, by := g.why()
 	g.mu.Unlock()
-	req.Queued()
 	defer req.Pause(why, by)()
 	t := time.NewTimer(time.Until(req.Arrived.Add(time.Duration(g.limit.Load()))))
 	defer t.Stop()

@@ -1,14 +1,18 @@
 package plugin
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/sluice-gateway/sluice/core/internal/turn"
 	"github.com/sluice-gateway/sluice/core/kafka"
 )
 
@@ -44,7 +48,7 @@ func produce(t *testing.T, g *Gate, r *Request, n int, s *sent, errs chan<- erro
 		p, err := g.Enter(t.Context(), r)
 		if err == nil {
 			s.add(n)
-			r.Queued()
+			turn.Give(r.Turn())
 			p.Leave()
 		}
 		errs <- err
@@ -178,7 +182,7 @@ func TestReturnedRequestsGoBackBeforeTheirSuccessors(t *testing.T) {
 				again, err := p.Return(t.Context(), r, func() {})
 				if err == nil {
 					out.add(n)
-					r.Queued()
+					turn.Give(r.Turn())
 					if !again.Overtaken() {
 						t.Errorf("request %d does not know that it waited", n)
 					}
@@ -203,6 +207,46 @@ func TestReturnedRequestsGoBackBeforeTheirSuccessors(t *testing.T) {
 		got := slices.DeleteFunc(out.all(), func(n int) bool { return n == 10 })
 		if !slices.Equal(got, []int{1, 2, 3}) {
 			t.Errorf("sent in the order %v", got)
+		}
+	})
+}
+
+// TestAGateThatIsStuckRefusesLoudly: a request has left the gate and is not sent. What waits behind it is refused at its limit, the log
+// says why, and the gate goes on when the request does.
+func TestAGateThatIsStuckRefusesLoudly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var said bytes.Buffer
+		gates := NewGates(15 * time.Second)
+		gates.Log = slog.New(slog.NewTextHandler(&said, nil))
+		g := gates.Gate("orders")
+		s, out, errs := testSession(t, nil), &sent{}, make(chan error, 10)
+		g.Hold("move")
+		first := request(s, 1)
+		pass := make(chan Pass, 1)
+		go func() {
+			p, err := g.Enter(t.Context(), first)
+			if err != nil {
+				t.Error(err)
+			}
+			pass <- p
+		}()
+		synctest.Wait()
+		produce(t, g, request(s, 2), 2, out, errs)
+		g.Release("move")
+		p := <-pass // and does not give its turn on
+		time.Sleep(15 * time.Second)
+		synctest.Wait()
+		if err := <-errs; !errors.Is(err, ErrHeldTooLong) {
+			t.Errorf("what waits behind it gets %v", err)
+		}
+		if !strings.Contains(said.String(), "level=ERROR") || !strings.Contains(said.String(), "topic=orders") {
+			t.Errorf("the log says %q", said.String())
+		}
+		turn.Give(first.Turn())
+		p.Leave()
+		produce(t, g, request(s, 3), 3, out, errs)
+		if err := <-errs; err != nil {
+			t.Errorf("the next one gets %v", err)
 		}
 	})
 }
@@ -276,7 +320,7 @@ func TestTheLimitIsThatOfWhoWaits(t *testing.T) {
 			p := <-passed
 			time.Sleep(2 * time.Second) // the first is not queued on its link yet
 			g.Hold("stall")
-			first.Queued()
+			turn.Give(first.Turn())
 			p.Leave()
 			synctest.Wait()
 			select {

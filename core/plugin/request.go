@@ -3,12 +3,12 @@ package plugin
 import (
 	"context"
 	"errors"
-	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/guard"
+	"github.com/sluice-gateway/sluice/core/internal/turn"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
@@ -46,10 +46,9 @@ type Request struct {
 	// Sampled says that the own times of interceptors are measured; see Cost.
 	Sampled bool
 
-	queued bool // its turn is given on
-	turn   *turn
-	own    turn
-	watch  *watch // of the interceptor that has the request, if it is sampled
+	turn  *turn.Turn // shared with its copies; nil: none
+	own   turn.Turn
+	watch *watch // of the interceptor that has the request, if it is sampled
 }
 
 // Waker ends waits for answers that have become pointless.
@@ -62,41 +61,18 @@ type Waker interface {
 // ErrMoved is the end of a wait by a Waker.
 var ErrMoved = errors.New("what was asked for has moved")
 
-// turn is the right of a request to be the next of its session (or of a gate's queue) that is put
-// on links. It is given on once every share of it is given on.
-type turn struct {
-	shares atomic.Int32
-	pass   func()
-}
-
-// SetTurn gives the request a turn; pass is called once when the request and all its forks are
-// queued or answered. Only sessions and gates call it.
+// SetTurn gives the request a turn; pass is called once, when the request with all its forks is queued, waits or is
+// answered. Only sessions and tests call it.
 func (r *Request) SetTurn(pass func()) {
-	r.own.pass = pass
-	r.own.shares.Store(1)
-	r.turn, r.queued = &r.own, false
-}
-
-// HasTurn reports whether the request has a turn to give on.
-func (r *Request) HasTurn() bool { return r.turn != nil && !r.queued }
-
-func newTurn(pass func()) *turn {
-	t := &turn{pass: pass}
-	t.shares.Store(1)
-	return t
-}
-
-// Queued gives the turn on. It is called by whoever put the request into an ordered queue (a link,
-// a gate) and once more, to no effect, by whoever answers it.
-func (r *Request) Queued() {
-	if r.queued || r.turn == nil {
-		return
+	if turn.Held(r.turn) {
+		panic("the request has a turn")
 	}
-	r.queued = true
-	if r.turn.shares.Add(-1) == 0 {
-		r.turn.pass()
-	}
+	r.turn = &r.own
+	turn.Begin(r.turn, pass)
 }
+
+// Turn is the request's turn, for code of core alone, which can use it.
+func (r *Request) Turn() *turn.Turn { return r.turn }
 
 // Fork returns n sub-requests with the same session and the same place in the send order; by says what
 // divides them. The caller gives each a Body and Target and runs them with Parallel.
@@ -106,24 +82,24 @@ func (r *Request) Fork(n int, by string) []*Request {
 	}
 	forks := make([]Request, n)
 	out := make([]*Request, n)
+	pass := turn.Share(r.turn, n)
 	for i := range forks {
-		r.fork(&forks[i])
-		out[i] = &forks[i]
-	}
-	if r.turn != nil && !r.queued {
-		r.turn.shares.Add(int32(n - 1))
-		r.queued = true
+		f := &forks[i]
+		r.copyTo(f)
+		if f.turn = nil; pass != nil {
+			f.SetTurn(pass)
+		}
+		out[i] = f
 	}
 	return out
 }
 
-// With returns a copy of the request with another body that takes over its place in the send
-// order.
+// With returns a copy of the request with another body. It has the same place in the send order: one of the two is
+// sent.
 func (r *Request) With(body *kafka.RequestBody) *Request {
 	f := &Request{}
-	r.fork(f)
+	r.copyTo(f)
 	f.Body = body
-	r.queued = true
 	return f
 }
 
@@ -133,21 +109,19 @@ type changed struct {
 	body kafka.ChangedBody
 }
 
-// Change returns a copy of the request that takes over its place in the send order, with a body whose
-// fixed-width fields can be changed; see kafka.RequestBody.Change.
+// Change is With for a body whose fixed-width fields can be changed; see kafka.RequestBody.Change.
 func (r *Request) Change() *Request {
 	c := &changed{}
-	r.fork(&c.Request)
+	r.copyTo(&c.Request)
 	r.Body.ChangeInto(&c.body)
 	c.Body = &c.body.RequestBody
-	r.queued = true
 	return &c.Request
 }
 
-// fork fills f as a fork of r.
-func (r *Request) fork(f *Request) {
+// copyTo makes f a copy of r, with the same turn.
+func (r *Request) copyTo(f *Request) {
 	f.Header, f.Body, f.Session, f.Target, f.Seq, f.Arrived, f.Waker, f.Trace, f.Clock = r.Header, r.Body, r.Session, r.Target, r.Seq, r.Arrived, r.Waker, r.Trace, r.Clock
-	f.More, f.Sampled, f.watch, f.turn, f.queued = r.More, r.Sampled, r.watch, r.turn, r.queued
+	f.More, f.Sampled, f.watch, f.turn = r.More, r.Sampled, r.watch, r.turn
 }
 
 // Result is the outcome of one fork.
@@ -156,12 +130,11 @@ type Result struct {
 	Err      error
 }
 
-// Parallel runs the forks through next and returns their results in order. The forks' turns are
-// given on at the latest when they are answered.
+// Parallel runs the forks through next and returns their results in order. A fork's share of the turn is given on at the
+// latest when it is answered; see Protect.
 func Parallel(ctx context.Context, forks []*Request, next Handler) []Result {
 	out := make([]Result, len(forks))
 	run := func(i int) {
-		defer forks[i].Queued()
 		out[i].Response, out[i].Err = Protect(ctx, forks[i], next)
 	}
 	if len(forks) == 1 {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/internal/turn"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
@@ -65,7 +66,7 @@ func (b *broker) run(_ context.Context, req *plugin.Request, _ plugin.Handler) (
 	b.seen = strings.Join(seen, " ")
 	wait := b.wait
 	b.mu.Unlock()
-	req.Queued()
+	turn.Give(req.Turn())
 	if wait != nil {
 		<-wait
 	}

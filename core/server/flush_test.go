@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/internal/turn"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -64,7 +65,7 @@ func TestASlowRequestIsFlushed(t *testing.T) {
 				t.Error("the first request does not know of the second")
 			}
 		}
-		req.Queued()
+		turn.Give(req.Turn())
 		<-release
 		return ok(req)
 	})
@@ -84,7 +85,7 @@ func TestASessionThatWaitsForMemoryFlushes(t *testing.T) {
 	defer let()
 	s, addr := serveEnd(t, limits(), end, func(_ context.Context, req *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
 		end.queued.Add(1)
-		req.Queued()
+		turn.Give(req.Turn())
 		<-release
 		return ok(req)
 	})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/internal/turn"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -36,7 +37,7 @@ func TestHalfRequestsEndInTime(t *testing.T) {
 				l.FrameBytes, l.IdleTimeout = 100<<20, 10*time.Minute
 				hold := make(chan struct{})
 				s := running(t, l, noEnd{}, func(_ context.Context, req *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
-					req.Queued()
+					turn.Give(req.Turn())
 					<-hold
 					return ok(req)
 				})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/internal/turn"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
@@ -15,7 +16,7 @@ func TestHeartbeatsAreRepeatedInAHold(t *testing.T) {
 	release := make(chan struct{})
 	beats := make(chan string, 100)
 	s, addr := serve(t, limits(), func(_ context.Context, req *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
-		req.Queued()
+		turn.Give(req.Turn())
 		if req.Key == kmsg.Heartbeat {
 			msg, err := req.Body.Peek()
 			if err != nil {

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/internal/turn"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/wire"
@@ -169,7 +170,7 @@ func TestAnswersLeaveInRequestOrder(t *testing.T) {
 			return nil, err
 		}
 		started <- msg.(*kmsg.HeartbeatRequest).Group
-		req.Queued()
+		turn.Give(req.Turn())
 		if req.Seq == 1 {
 			<-release
 		}
@@ -196,7 +197,7 @@ func TestTurnsKeepTheSendOrder(t *testing.T) {
 	_, addr := serve(t, limits(), func(_ context.Context, req *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
 		time.Sleep(time.Duration(req.Seq%3) * time.Millisecond)
 		order <- req.Seq
-		req.Queued()
+		turn.Give(req.Turn())
 		return ok(req)
 	})
 	c := dial(t, addr)
@@ -208,6 +209,50 @@ func TestTurnsKeepTheSendOrder(t *testing.T) {
 		if got := <-order; got != want {
 			t.Fatalf("request %d was queued where %d was due", got, want)
 		}
+	}
+}
+
+// TestARequestThatKeepsItsTurnEndsWithItsClient: the session that waits for it does not read, and sees all the same that the client has
+// gone.
+func TestARequestThatKeepsItsTurnEndsWithItsClient(t *testing.T) {
+	stuck, ended := make(chan struct{}), make(chan struct{})
+	_, addr := serve(t, limits(), func(ctx context.Context, _ *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
+		close(stuck)
+		<-ctx.Done()
+		close(ended)
+		return nil, ctx.Err()
+	})
+	c := dial(t, addr)
+	c.send(kmsg.NewPtrHeartbeatRequest())
+	<-stuck
+	_ = c.Close()
+	select {
+	case <-ended:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the session goes on")
+	}
+}
+
+// TestAServerEndsWithARequestThatKeepsItsTurn.
+func TestAServerEndsWithARequestThatKeepsItsTurn(t *testing.T) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		t.Run("close", func(t *testing.T) { // closes the server at its end
+			stuck := make(chan struct{})
+			_, addr := serve(t, limits(), func(ctx context.Context, _ *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
+				close(stuck)
+				<-ctx.Done()
+				return nil, ctx.Err()
+			})
+			dial(t, addr).send(kmsg.NewPtrHeartbeatRequest())
+			<-stuck
+		})
+	}()
+	select {
+	case <-ended:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the server waits")
 	}
 }
 
@@ -372,7 +417,7 @@ func TestLimits(t *testing.T) {
 	release := make(chan struct{})
 	running := make(chan struct{}, 10)
 	s, addr := serve(t, l, func(_ context.Context, req *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
-		req.Queued()
+		turn.Give(req.Turn())
 		running <- struct{}{}
 		<-release
 		return ok(req)
@@ -408,7 +453,7 @@ func TestMemoryStopsReading(t *testing.T) {
 	release := make(chan struct{})
 	running := make(chan kmsg.Key, 10)
 	s, addr := serve(t, limits(), func(_ context.Context, req *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
-		req.Queued()
+		turn.Give(req.Turn())
 		running <- req.Key
 		if req.Key == kmsg.Produce {
 			<-release

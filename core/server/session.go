@@ -26,6 +26,7 @@ import (
 const (
 	writeTimeout = 60 * time.Second
 	writeLimit   = 8 << 20
+	lookAgain    = time.Second // at the socket of a client that is not read from
 	// halfFrame is how long a client may take for the rest of a request, or its next MiB, once it has begun. freeFrame
 	// is what a request may take before it is there that never waits for memory.
 	halfFrame = 30 * time.Second
@@ -43,6 +44,7 @@ type session struct {
 	cancel context.CancelCauseFunc
 	writer *wire.Writer
 	turn   chan struct{}
+	look   *time.Timer // of awaitTurn
 
 	mu       sync.Mutex
 	room     sync.Cond
@@ -239,7 +241,7 @@ func (s *session) admit(n int64, pending *server) error {
 // waitRoom is called with s.mu held. A session that does not read sees no end of file, so it looks
 // at the socket each second.
 func (s *session) waitRoom() error {
-	t := guard.After(time.Second, func() {
+	t := guard.After(lookAgain, func() {
 		s.mu.Lock()
 		s.room.Broadcast()
 		s.mu.Unlock()
@@ -322,12 +324,37 @@ func (s *session) start(frame []byte, more bool, pending *server) error {
 	case <-s.turn:
 	default: // it takes longer: those before it must not wait
 		pending.flush(s)
-		<-s.turn
+		if err := s.awaitTurn(); err != nil {
+			return err
+		}
 	}
 	if more {
 		pending.end = rt.End // it may be queued without a flush
 	}
 	return nil
+}
+
+// awaitTurn waits until the last request has given its turn on. Like all that does not read, it looks at the socket each second.
+func (s *session) awaitTurn() error {
+	if s.look == nil {
+		s.look = time.NewTimer(lookAgain)
+	} else {
+		s.look.Reset(lookAgain)
+	}
+	defer s.look.Stop()
+	for {
+		select {
+		case <-s.turn:
+			return nil
+		case <-s.ctx.Done():
+			return s.ctx.Err()
+		case <-s.look.C:
+			if s.shared.Gone() {
+				return io.EOF
+			}
+			s.look.Reset(lookAgain)
+		}
+	}
 }
 
 // answerNow answers a request that does not go down the chain.
@@ -354,7 +381,6 @@ func (s *session) fill(req *plugin.Request, b *kafka.RequestBody, h kafka.Header
 
 // handle runs a request down the chain.
 func (s *session) handle(rt *Runtime, req *plugin.Request, sl *slot) {
-	defer req.Queued()
 	resp, err := plugin.Protect(s.trace(rt, req, sl), req, rt.Chain.Row(req.Key))
 	s.finish(req, sl, resp, err)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/sluice-gateway/sluice/core/internal/turn"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -50,7 +51,7 @@ func TestTheTimeOfARequestIsDivided(t *testing.T) {
 		const hold = 2 * time.Millisecond
 		release := make(chan struct{})
 		s := running(t, limits(), noEnd{}, func(_ context.Context, req *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
-			req.Queued()
+			turn.Give(req.Turn())
 			if req.Key == kmsg.Heartbeat {
 				resume := req.Pause("test", trace.SpanContext{})
 				<-release

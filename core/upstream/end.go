@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-gateway/sluice/core/guard"
+	"github.com/sluice-gateway/sluice/core/internal/turn"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -181,16 +182,13 @@ func (e *End) start(ctx context.Context, t *trip, flush bool) {
 	}
 	l, err := e.link(req.Session, req.Key, t.cluster, t.node)
 	if err != nil {
-		req.Queued()
 		t.finish(nil, err)
 		return
 	}
 	t.key, t.version, t.noReply, t.deadline = req.Key, req.Version, noReply(req), deadline(req, t.began)
-	turn := req.HasTurn() // t and req may be used again before send returns
-	l.send(&t.call, flush && (!turn || !req.More))
-	if turn {
-		req.Queued()
-	}
+	own := req.Turn() // t and req may be used again before send returns
+	l.send(&t.call, flush && (!turn.Held(own) || !req.More))
+	turn.Give(own)
 }
 
 // noReply reports a Produce with acks=0, which brokers don't answer.
@@ -238,7 +236,7 @@ func (e *End) Handle(ctx context.Context, req *plugin.Request) (*plugin.Response
 				return nil, err // the request itself is what breaks links
 			}
 		}
-		req.Queued()
+		turn.Give(req.Turn())
 		if own {
 			continue
 		}

@@ -49,31 +49,22 @@ type Reader struct {
 // NewReader returns a reader of conn.
 func NewReader(conn net.Conn, pool *Buffers) *Reader {
 	r := &Reader{conn: conn, pool: pool}
-	if sc, ok := conn.(syscall.Conn); ok {
+	if sc, ok := conn.(syscall.Conn); ok && canReadRaw {
 		if raw, err := sc.SyscallConn(); err == nil {
 			r.raw = raw
 		}
 	}
 	r.read = func(fd uintptr) bool {
-		for {
-			if r.buf == nil {
-				r.buf = r.pool.get()
-			}
-			n, err := syscall.Read(int(fd), *r.buf)
-			switch {
-			case errors.Is(err, syscall.EINTR):
-				continue
-			case errors.Is(err, syscall.EAGAIN):
-				r.give()
-				return false
-			case err != nil:
-				r.err = err
-			case n == 0:
-				r.err = io.EOF
-			}
-			r.n = max(n, 0)
-			return true
+		if r.buf == nil {
+			r.buf = r.pool.get()
 		}
+		n, err := readRaw(fd, *r.buf)
+		if errors.Is(err, errLater) {
+			r.give()
+			return false
+		}
+		r.n, r.err = n, err
+		return true
 	}
 	return r
 }

@@ -15,7 +15,6 @@ func (o *Offsets) deleteRecords(ctx context.Context, req *plugin.Request, next p
 	if err != nil {
 		return nil, err
 	}
-	defer f.Queued()
 	for i := range m.Topics {
 		t := o.lineage(c, m.Topics[i].Topic, [16]byte{})
 		for j := range m.Topics[i].Partitions {

@@ -20,7 +20,6 @@ func (o *Offsets) fetch(ctx context.Context, req *plugin.Request, next plugin.Ha
 	if err != nil {
 		return nil, err
 	}
-	defer req.Queued()
 	h := req.Body.Hot()
 	var few [8]*catalog.Topic
 	topics := few[:0]
@@ -28,7 +27,6 @@ func (o *Offsets) fetch(ctx context.Context, req *plugin.Request, next plugin.Ha
 		topics = append(topics, o.lineageHot(c, h.Partitions[i].Topic, h.Partitions[i].ID))
 	}
 	f := positions(req, h, topics)
-	defer f.Queued()
 	resp, err := next.Handle(ctx, f)
 	if err != nil || resp == nil {
 		return resp, err
@@ -62,7 +60,6 @@ func viewed(req *plugin.Request) (*plugin.Request, error) {
 	}
 	f := req.With(req.Body.Clone())
 	if f.Body.Hot() == nil {
-		f.Queued()
 		return nil, &kafka.MalformedError{Key: req.Key, Version: req.Version, Err: errNoView}
 	}
 	return f, nil

@@ -18,7 +18,6 @@ func (o *Offsets) listOffsets(ctx context.Context, req *plugin.Request, next plu
 	if err != nil {
 		return nil, err
 	}
-	defer f.Queued()
 	type key struct {
 		topic     string
 		partition int32

@@ -18,7 +18,6 @@ func (o *Offsets) offsetForLeaderEpoch(ctx context.Context, req *plugin.Request,
 	if err != nil {
 		return nil, err
 	}
-	defer f.Queued()
 	var local []kmsg.OffsetForLeaderEpochResponseTopic
 	kept := m.Topics[:0]
 	for _, mt := range m.Topics {

@@ -30,7 +30,6 @@ func (o *Offsets) produce(ctx context.Context, req *plugin.Request, next plugin.
 	c := o.cluster(req)
 	if h := req.Body.Hot(); h != nil {
 		if f, ok := o.stampHot(c, req, h); ok {
-			defer f.Queued()
 			resp, err := next.Handle(ctx, f)
 			if err != nil || resp == nil {
 				o.failedHot(c, h)
@@ -58,7 +57,6 @@ func (o *Offsets) produce(ctx context.Context, req *plugin.Request, next plugin.
 		if f, m, err = plugin.Edit[*kmsg.ProduceRequest](req); err != nil {
 			return nil, err
 		}
-		defer f.Queued()
 		local = o.stamp(m, topics)
 		if !slices.ContainsFunc(m.Topics, func(t kmsg.ProduceRequestTopic) bool { return len(t.Partitions) > 0 }) {
 			resp := m.ResponseKind().(*kmsg.ProduceResponse)

@@ -66,7 +66,6 @@ func (r *Routing) fetch(ctx context.Context, req *plugin.Request, next plugin.Ha
 		case elsewhere:
 			return r.hint(q)
 		case quiet:
-			q.Queued()
 			return noRecords(ctx, q, min(maxWait(q), 500*time.Millisecond), "the move of its topic is not published yet")
 		}
 		resp, err := r.fetchUntilMoved(ctx, q, next)
@@ -106,7 +105,6 @@ func (r *Routing) servedByOne(req *plugin.Request) (home string, ok bool) {
 func (r *Routing) fetchHot(ctx context.Context, req *plugin.Request, next plugin.Handler, home string) (*plugin.Response, error) {
 	f := req.With(req.Body)
 	f.Target = plugin.Target{Cluster: home, Node: plugin.AnyNode}
-	defer f.Queued()
 	resp, err := r.fetchUntilMoved(ctx, f, next)
 	if err != nil && ctx.Err() == nil {
 		return noRecords(ctx, req, maxWait(req), err.Error())

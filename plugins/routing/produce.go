@@ -102,7 +102,6 @@ func (r *Routing) produceTopic(ctx context.Context, req *plugin.Request, next pl
 		f := req.With(req.Body)
 		f.Target = plugin.Target{Cluster: home, Node: plugin.AnyNode}
 		resp, sendErr := plugin.Protect(ctx, f, next)
-		f.Queued()
 		lags := sendErr == nil && isUnknown(resp) && r.lives(ctx, topic)
 		if plugin.MaybeSent(sendErr) || lags {
 			breaks++

@@ -225,7 +225,6 @@ func (r *Routing) first() plugin.Cluster {
 func (r *Routing) to(ctx context.Context, req *plugin.Request, next plugin.Handler, cluster string) (*plugin.Response, error) {
 	f := req.With(req.Body)
 	f.Target = plugin.Target{Cluster: cluster, Node: plugin.AnyNode}
-	defer f.Queued()
 	return next.Handle(ctx, f)
 }
 

@@ -36,7 +36,6 @@ func (t *Topics) hot(ctx context.Context, req *plugin.Request, next plugin.Handl
 	}
 	n := names{Topics: t, ctx: ctx, cluster: t.cluster(req)}
 	f := req.Change()
-	defer f.Queued()
 	sent := f.Body.Hot()
 	for i := range h.Partitions {
 		f.Body.SetID(i, n.physicalID(h.Partitions[i].ID))
@@ -99,7 +98,6 @@ func (n *names) produce(ctx context.Context, req *plugin.Request, next plugin.Ha
 	if err != nil {
 		return nil, err
 	}
-	defer f.Queued()
 	back := map[[16]byte]int{}
 	backName := map[string]int{}
 	for i := range m.Topics {
@@ -155,7 +153,6 @@ func (n *names) fetch(ctx context.Context, req *plugin.Request, next plugin.Hand
 	if err != nil {
 		return nil, err
 	}
-	defer f.Queued()
 	back := map[[16]byte]int{}
 	backName := map[string]int{}
 	for i := range m.Topics {

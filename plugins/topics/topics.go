@@ -89,7 +89,6 @@ func (t *Topics) Intercept(ctx context.Context, req *plugin.Request, next plugin
 	if err != nil {
 		return nil, err
 	}
-	defer f.Queued()
 	if err := n.request(msg); err != nil {
 		return plugin.Fail(req, invalidRequest, err.Error())
 	}

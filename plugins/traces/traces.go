@@ -61,7 +61,6 @@ func (*Traces) Intercept(ctx context.Context, req *plugin.Request, next plugin.H
 	if err != nil {
 		return nil, err
 	}
-	defer f.Queued()
 	within, done := req.Session.Decode()
 	err = kafka.EachRecords(m, func(records *[]byte) (err error) {
 		*records, err = injected(within, *records, []byte(c[header]))

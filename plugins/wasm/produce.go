@@ -81,7 +81,6 @@ func (w *Wasm) forward(ctx context.Context, req *plugin.Request, next plugin.Han
 	if err != nil {
 		return nil, err
 	}
-	defer f.Queued()
 	answers := m.ResponseKind().(*kmsg.ProduceResponse)
 	left := 0
 	for i := range m.Topics {

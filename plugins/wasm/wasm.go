@@ -77,7 +77,6 @@ func (w *Wasm) Intercept(ctx context.Context, req *plugin.Request, next plugin.H
 			return resp, err
 		}
 		if req != original {
-			defer req.Queued()
 		}
 	}
 	var resp *plugin.Response

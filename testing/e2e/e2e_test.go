@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -31,6 +32,9 @@ type pair struct {
 	topic    string
 	copier   *kafkatest.Copier
 }
+
+// neighbours are topics, with their partitions, that stay at home while the topic of a test moves: requests name both.
+var neighbours = map[string]int32{"neighbour": 2, "another": 1}
 
 func logger() *slog.Logger {
 	level := slog.LevelWarn
@@ -69,6 +73,11 @@ func newClusters(t *testing.T, version, drVersion string) *pair {
 		t.Cleanup(func() { _ = c.Close() })
 		if err := kafkatest.Create(ctx, c, p.topic, 3); err != nil {
 			t.Fatal(err)
+		}
+		for name, n := range neighbours {
+			if err := kafkatest.Create(ctx, c, name, n); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	var err error
@@ -139,6 +148,53 @@ func (p *pair) call(method, path, body string) (int, string) {
 	defer resp.Body.Close()
 	b, _ := io.ReadAll(resp.Body)
 	return resp.StatusCode, string(b)
+}
+
+// spread is a producer that fills all partitions of the topic and of its neighbours, several of them in one request. It is
+// one more client of the topic; what becomes of the neighbours' records is noted in beside.
+func spread(kind string, beside map[string]*clients.Recorder) clients.Client {
+	return func(ctx context.Context, t clients.Target, name string, r *clients.Recorder) error {
+		s := clients.Spread{Bootstrap: t.Bootstrap, Rate: t.Rate, Topics: []string{t.Topic}, Partitions: map[string][]int32{t.Topic: {0, 1, 2}}, Of: map[string]*clients.Recorder{t.Topic: r}}
+		for name, n := range neighbours {
+			s.Topics, s.Of[name] = append(s.Topics, name), beside[name]
+			for p := range n {
+				s.Partitions[name] = append(s.Partitions[name], p)
+			}
+		}
+		slices.Sort(s.Topics)
+		return s.Produce(ctx, kind, name)
+	}
+}
+
+// beside makes a recorder for each neighbour.
+func beside() map[string]*clients.Recorder {
+	out := map[string]*clients.Recorder{}
+	for name := range neighbours {
+		out[name] = clients.NewRecorder()
+	}
+	return out
+}
+
+// checkBeside reads the neighbours through the gateway: everything is there, once and in order, and no client was shown an error.
+func (p *pair) checkBeside(of map[string]*clients.Recorder) {
+	p.t.Helper()
+	ctx, cancel := context.WithCancel(p.ctx)
+	var reader sync.WaitGroup
+	for name := range neighbours {
+		reader.Go(func() {
+			_ = clients.FranzReader(ctx, clients.Target{Bootstrap: p.gw.Bootstrap, Topic: name}, "beside", of[name])
+		})
+	}
+	for name, r := range of {
+		p.wait("what was written to "+name, r.Complete, func() string { return fmt.Sprint(r.Report()) })
+	}
+	cancel()
+	reader.Wait()
+	for name, r := range of {
+		if got := r.Report(); !got.Clean() || got.Acked == 0 {
+			p.t.Errorf("%s, which stayed at home: %+v %v", name, got, got.Details)
+		}
+	}
 }
 
 // load runs clients and returns when all of them work. They run until finish is called, which waits until every consumer has
@@ -217,7 +273,9 @@ func TestPlannedMovesNobodyNotices(t *testing.T) {
 	kafkatest.Require(t, "python3")
 	p := newPair(t, kafkatest.Kafka4)
 	const v = kafkatest.Kafka4
+	neighbours := beside()
 	l := p.load(map[string]clients.Client{
+		"spread": spread("batching", neighbours), "spread_plain": spread("plain", neighbours), "spread_raw": spread("raw", neighbours),
 		"java": clients.JavaProducer(v), "console": clients.ConsoleProducer(tool(v, "kafka-console-producer")),
 		"franz": clients.FranzProducer, "sarama": clients.SaramaProducer, "python": clients.PythonProducer,
 		"librdkafka": rdkafka.Producer(false), "librdkafka_idempotent": rdkafka.Producer(true),
@@ -259,6 +317,7 @@ func TestPlannedMovesNobodyNotices(t *testing.T) {
 	if !r.Clean() || r.Acked < 3000 {
 		t.Errorf("a client noticed: %+v", r)
 	}
+	p.checkBeside(neighbours)
 }
 
 // phases shows how long each phase of a move took.

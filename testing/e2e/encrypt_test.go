@@ -33,7 +33,8 @@ func TestGuestsUnderEveryClient(t *testing.T) {
 	}
 	p.wait("both guests", func() bool { _, b := p.call("GET", "/plugins", ""); return strings.Count(b, "sha256") == 2 }, func() string { _, b := p.call("GET", "/config", ""); return b })
 	const v = kafkatest.Kafka4
-	l := p.load(map[string]clients.Client{"java": clients.JavaProducer(v), "librdkafka": rdkafka.Producer(true), "franz": clients.FranzProducer},
+	neighbours := beside()
+	l := p.load(map[string]clients.Client{"spread": spread("batching", neighbours), "spread_raw": spread("raw", neighbours), "java": clients.JavaProducer(v), "librdkafka": rdkafka.Producer(true), "franz": clients.FranzProducer},
 		map[string]clients.Client{"java_classic": clients.JavaConsumer(v, "classic"), "java_848": clients.JavaConsumer(v, "consumer"), "librdkafka_c": rdkafka.Consumer, "franz_c": clients.FranzConsumer})
 	l.more(300)
 	if err := p.gw.Edit(p.topic+": {cluster: prod}", p.topic+": {cluster: dr}"); err != nil {
@@ -46,6 +47,7 @@ func TestGuestsUnderEveryClient(t *testing.T) {
 	if !r.Clean() {
 		t.Errorf("a client noticed: %+v", r)
 	}
+	p.checkBeside(neighbours)
 	for _, c := range []kafkatest.Cluster{p.prod, p.dr} {
 		p.encrypted(c)
 	}

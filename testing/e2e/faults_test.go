@@ -17,7 +17,7 @@ import (
 func (p *pair) steady() *load {
 	const v = kafkatest.Kafka4
 	return p.load(map[string]clients.Client{
-		"java": clients.JavaProducer(v), "franz": clients.FranzProducer, "librdkafka": rdkafka.Producer(true),
+		"spread": spread("batching", beside()), "java": clients.JavaProducer(v), "franz": clients.FranzProducer, "librdkafka": rdkafka.Producer(true),
 	}, map[string]clients.Client{
 		"java_c": clients.JavaConsumer(v, "classic"), "franz_c": clients.FranzReader, "librdkafka_c": rdkafka.Consumer,
 	})

@@ -13,7 +13,8 @@ import (
 func TestMirrorMakerIsTheReplicator(t *testing.T) {
 	p := newClusters(t, kafkatest.Kafka3, kafkatest.Kafka4)
 	const v = kafkatest.Kafka4
-	l := p.load(map[string]clients.Client{"java": clients.JavaProducer(v), "librdkafka": rdkafka.Producer(true), "franz": clients.FranzProducer},
+	neighbours := beside()
+	l := p.load(map[string]clients.Client{"spread": spread("batching", neighbours), "java": clients.JavaProducer(v), "librdkafka": rdkafka.Producer(true), "franz": clients.FranzProducer},
 		map[string]clients.Client{"java_c": clients.JavaConsumer(v, "classic"), "librdkafka_c": rdkafka.Consumer})
 	l.more(200)
 	m, err := kafkatest.StartMirrorMaker(p.ctx, kafkatest.Kafka4, t.TempDir(), p.prod, p.dr)
@@ -36,4 +37,5 @@ func TestMirrorMakerIsTheReplicator(t *testing.T) {
 	if !r.Clean() || !report.Planned || r.Acked < 500 {
 		t.Errorf("a client noticed: %+v", r)
 	}
+	p.checkBeside(neighbours)
 }

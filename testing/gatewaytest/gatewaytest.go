@@ -90,14 +90,26 @@ func (g *Gateway) Restart(ctx context.Context) error {
 
 // Edit replaces a text in the file, which the gateway notices by itself.
 func (g *Gateway) Edit(from, to string) error {
+	found := false
+	if err := g.EditAll(func(text string) string {
+		found = strings.Contains(text, from)
+		return strings.Replace(text, from, to, 1)
+	}); err != nil {
+		return err
+	}
+	if !found {
+		return fmt.Errorf("the file has no %q", from)
+	}
+	return nil
+}
+
+// EditAll writes the file as change makes it, in one write.
+func (g *Gateway) EditAll(change func(text string) string) error {
 	b, err := os.ReadFile(g.File)
 	if err != nil {
 		return err
 	}
-	if !strings.Contains(string(b), from) {
-		return fmt.Errorf("the file has no %q", from)
-	}
-	return os.WriteFile(g.File, []byte(strings.Replace(string(b), from, to, 1)), 0o644)
+	return os.WriteFile(g.File, []byte(change(string(b))), 0o644)
 }
 
 // Stop ends the gateway.

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/failover"
@@ -60,7 +59,7 @@ func (p *Process) Run(ctx context.Context) error {
 	}
 	defer func() { _ = log.Close() }()
 	p.cmd.Stdout, p.cmd.Stderr = log, log
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	p.cmd.SysProcAttr = kafkatest.EndsWithParent()
 	if err := p.cmd.Start(); err != nil {
 		return err
 	}

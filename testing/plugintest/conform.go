@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -18,7 +19,8 @@ import (
 
 // Conform checks what every interceptor owes, whatever it is for, with requests about a topic of the cluster prod: what it is given
 // stays as it was, what leaves it is valid in every version and can be sent again, records keep what brokers and consumers count on,
-// errors from below come up as errors or answers, and requests that run at once don't meet.
+// errors from below come up as errors or answers, also where they concern one partition of many, requests that run at once don't
+// meet, and whatever happens to a request, the next one of its session gets its turn.
 func Conform(t *testing.T, i plugin.Interceptor, topic string) {
 	t.Helper()
 	c := conform{i: i, topic: topic, batches: batches(t)}
@@ -34,7 +36,10 @@ func Conform(t *testing.T, i plugin.Interceptor, topic string) {
 		}
 		lowest := map[kmsg.Key]int16{kmsg.Produce: 3, kmsg.Fetch: 4}[key] // record batches since then
 		for v := lowest; v <= highest; v++ {
-			for what, run := range map[string]func(context.Context, kmsg.Key, int16) error{"": c.exchange, "below fails: ": c.belowFails, "the client leaves: ": c.left} {
+			for what, run := range map[string]func(context.Context, kmsg.Key, int16) error{
+				"": c.exchange, "below fails: ": c.belowFails, "below panics: ": c.belowPanics, "the client leaves: ": c.left,
+				"the request is cut: ": c.cut, "one partition fails: ": c.onePartitionFails,
+			} {
 				if err := run(t.Context(), key, v); err != nil {
 					t.Errorf("%s %d: %s%v", kmsg.NameForKey(int16(key)), v, what, err)
 				}
@@ -167,12 +172,30 @@ func flat(appendTo func(*kafka.Out)) []byte {
 	return bytes.Clone(o.Bytes())
 }
 
+// errTurn says that the session's next request would wait for ever, or would have left too early.
+var errTurn = errors.New("turn")
+
+// run lets a request that has its session's turn run through the interceptor, in a chain, to below.
+func (c *conform) run(ctx context.Context, req *plugin.Request, below plugin.HandlerFunc) (*plugin.Response, error) {
+	chain, err := plugin.NewChain([]plugin.Named{{Name: "conform", Interceptor: c.i}}, below, false)
+	if err != nil {
+		return nil, err
+	}
+	var passed atomic.Int32
+	req.SetTurn(func() { passed.Add(1) })
+	resp, err := chain.Row(req.Key).Handle(ctx, req)
+	if n := passed.Load(); n != 1 {
+		return nil, fmt.Errorf("the %w of the request was given on %d times", errTurn, n)
+	}
+	return resp, err
+}
+
 // exchange runs a request that a broker answers.
 func (c *conform) exchange(ctx context.Context, key kmsg.Key, version int16) error {
 	req := c.request(ctx, c.message(key, version))
 	before := flat(req.Body.AppendTo)
 	var bad error
-	resp, err := c.i.Intercept(ctx, req, plugin.HandlerFunc(func(_ context.Context, sent *plugin.Request) (*plugin.Response, error) {
+	resp, err := c.run(ctx, req, plugin.HandlerFunc(func(_ context.Context, sent *plugin.Request) (*plugin.Response, error) {
 		once, again := flat(sent.Body.AppendTo), flat(sent.Body.AppendTo)
 		m, err := kafka.NewRequestBody(sent.Key, sent.Version, once).Peek()
 		switch {
@@ -312,10 +335,12 @@ var errBelow = errors.New("below")
 
 // belowFails runs a request that fails further down.
 func (c *conform) belowFails(ctx context.Context, key kmsg.Key, version int16) error {
-	resp, err := c.i.Intercept(ctx, c.request(ctx, c.message(key, version)), plugin.HandlerFunc(func(context.Context, *plugin.Request) (*plugin.Response, error) {
+	resp, err := c.run(ctx, c.request(ctx, c.message(key, version)), plugin.HandlerFunc(func(context.Context, *plugin.Request) (*plugin.Response, error) {
 		return nil, errBelow
 	}))
 	switch {
+	case errors.Is(err, errTurn):
+		return err
 	case err == nil && resp == nil:
 		return errors.New("neither an answer nor an error")
 	case err != nil && !strings.Contains(err.Error(), errBelow.Error()):
@@ -324,10 +349,90 @@ func (c *conform) belowFails(ctx context.Context, key kmsg.Key, version int16) e
 	return nil
 }
 
+// belowPanics runs a request that panics further down.
+func (c *conform) belowPanics(ctx context.Context, key kmsg.Key, version int16) error {
+	_, err := c.run(ctx, c.request(ctx, c.message(key, version)), func(context.Context, *plugin.Request) (*plugin.Response, error) {
+		panic(errBelow)
+	})
+	if errors.Is(err, errTurn) {
+		return err
+	}
+	return nil
+}
+
+// cut runs requests that end too early, at each byte of the first ones and of the last.
+func (c *conform) cut(ctx context.Context, key kmsg.Key, version int16) error {
+	whole := c.message(key, version).AppendTo(nil)
+	for n := range whole {
+		if n > 40 && n < len(whole)-4 {
+			continue
+		}
+		req := c.request(ctx, c.message(key, version))
+		req.Body = kafka.NewRequestBody(key, version, whole[:n:n])
+		if _, err := c.run(ctx, req, func(_ context.Context, sent *plugin.Request) (*plugin.Response, error) {
+			return plugin.Fail(sent, 0, "")
+		}); errors.Is(err, errTurn) {
+			return fmt.Errorf("%d of %d bytes: %w", n, len(whole), err)
+		}
+	}
+	return nil
+}
+
+// tooLarge is an error of one partition that nobody tries again.
+const tooLarge = 10
+
+// onePartitionFails runs requests of which one partition is refused, in each place in turn.
+func (c *conform) onePartitionFails(ctx context.Context, key kmsg.Key, version int16) error {
+	if key != kmsg.Produce {
+		return nil
+	}
+	for fails := range c.batches {
+		resp, err := c.run(ctx, c.request(ctx, c.message(key, version)), func(_ context.Context, sent *plugin.Request) (*plugin.Response, error) {
+			resp, err := plugin.Fail(sent, 0, "")
+			if err != nil {
+				return nil, err
+			}
+			m, err := resp.Body.Produce()
+			if err != nil {
+				return nil, err
+			}
+			for i := range m.Topics {
+				for j := range m.Topics[i].Partitions {
+					if p := &m.Topics[i].Partitions[j]; p.Partition == int32(fails) {
+						p.ErrorCode = tooLarge
+					} else {
+						p.BaseOffset = 100
+					}
+				}
+			}
+			return Encode(m), nil
+		})
+		if err != nil {
+			return fmt.Errorf("of partition %d: %w", fails, err)
+		}
+		m, err := resp.Body.Produce()
+		if err != nil {
+			return err
+		}
+		if err := c.answered(m); err != nil {
+			return fmt.Errorf("of partition %d: %w", fails, err)
+		}
+		for _, p := range m.Topics[0].Partitions {
+			switch {
+			case p.Partition == int32(fails) && p.ErrorCode == 0:
+				return fmt.Errorf("partition %d was refused, and its client is told that it is written", fails)
+			case p.Partition != int32(fails) && p.ErrorCode == tooLarge:
+				return fmt.Errorf("partition %d was refused, and the client of partition %d is told so", fails, p.Partition)
+			}
+		}
+	}
+	return nil
+}
+
 // left runs a request whose client has gone.
 func (c *conform) left(ctx context.Context, key kmsg.Key, version int16) error {
 	ctx, cancel := context.WithCancel(ctx)
-	_, err := c.i.Intercept(ctx, c.request(ctx, c.message(key, version)), plugin.HandlerFunc(func(ctx context.Context, _ *plugin.Request) (*plugin.Response, error) {
+	_, err := c.run(ctx, c.request(ctx, c.message(key, version)), plugin.HandlerFunc(func(ctx context.Context, _ *plugin.Request) (*plugin.Response, error) {
 		cancel()
 		<-ctx.Done()
 		return nil, ctx.Err()

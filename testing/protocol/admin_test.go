@@ -98,6 +98,7 @@ func TestTheDemosCurlLines(t *testing.T) {
 		kafkatest.Require(t, "curl")
 	}
 	h := build(t, "resilient_topic")
+	h.crowd("resilient_topic")
 	h.copier(kafkatest.Faults{}, "resilient_topic")
 	run := func(script string) string {
 		t.Helper()

@@ -67,6 +67,7 @@ func TestMovesAtAnyDistance(t *testing.T) {
 	}
 	p := h.client(h.gw.Bootstrap)
 	before := h.produce(p, "orders", "before", 30)
+	h.crowd("orders")
 	h.copier(kafkatest.Faults{}, "orders")
 	if err := h.gw.Edit("orders: {cluster: prod}", "orders: {cluster: dr}"); err != nil {
 		t.Fatal(err)
@@ -101,6 +102,7 @@ func TestAGlobAndTheDefaultMoveTogether(t *testing.T) {
 	}
 	h.wait("the edit", func() bool { return !strings.Contains(string(h.gw.Snapshot().Source), "one:") })
 	p := h.client(h.gw.Bootstrap)
+	h.crowd("stays", "one", "two", "three")
 	for _, n := range []string{"stays", "one", "two", "three"} {
 		h.produce(p, n, n, 5)
 	}
@@ -121,6 +123,7 @@ func TestAGlobAndTheDefaultMoveTogether(t *testing.T) {
 func TestAtomicFailover(t *testing.T) {
 	h := build(t, "orders", "payments")
 	p := h.client(h.gw.Bootstrap)
+	h.crowd("orders", "payments")
 	h.copier(kafkatest.Faults{}, "orders")
 	for _, n := range []string{"orders", "payments"} {
 		h.produce(p, n, "before", 5)
@@ -298,6 +301,7 @@ func TestUnplannedNeverWaits(t *testing.T) {
 func TestAMoveThatCantFinishHoldsNobodyForLong(t *testing.T) {
 	h := build(t, "orders")
 	p := h.client(h.gw.Bootstrap)
+	h.crowd("orders")
 	c := h.copier(kafkatest.Faults{}, "orders")
 	h.produce(p, "orders", "copied", 5)
 	if err := c.CaughtUp(h.ctx); err != nil {
@@ -333,6 +337,7 @@ func TestAMoveThatCantFinishHoldsNobodyForLong(t *testing.T) {
 // remembers the producer from before and must not refuse it.
 func TestIdempotentProducerGoesThereAndBack(t *testing.T) {
 	h := build(t, "orders")
+	h.crowd("orders")
 	p := h.client(h.gw.Bootstrap, kgo.RecordRetries(3))
 	n := h.produce(p, "orders", "a", 10)
 	c := h.copier(kafkatest.Faults{}, "orders")

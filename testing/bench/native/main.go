@@ -35,7 +35,6 @@ func (upper) Intercept(ctx context.Context, req *plugin.Request, next plugin.Han
 		if err != nil {
 			return nil, err
 		}
-		defer f.Queued()
 		if err := change(m, kafka.CloseGaps); err != nil {
 			return nil, err
 		}

@@ -1,0 +1,64 @@
+package e2e
+
+import (
+	"context"
+	"os"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sluice-gateway/sluice/testing/clients"
+	"github.com/sluice-gateway/sluice/testing/clients/rdkafka"
+	"github.com/sluice-gateway/sluice/testing/kafkatest"
+	"github.com/sluice-gateway/sluice/testing/soak"
+)
+
+// TestSoakOnRealKafka runs random schedules of moves, each on topics of its own, with clients of other families beside: one, or as many
+// as SLUICE_SOAK_SEEDS says, the first of which SLUICE_SOAK_SEED is.
+func TestSoakOnRealKafka(t *testing.T) {
+	kafkatest.Require(t, "java", "mvn", "javac")
+	number := func(name string, otherwise uint64) uint64 {
+		if n, err := strconv.ParseUint(os.Getenv(name), 10, 64); err == nil {
+			return n
+		}
+		return otherwise
+	}
+	seeds, first := number("SLUICE_SOAK_SEEDS", 1), number("SLUICE_SOAK_SEED", uint64(time.Now().UnixNano())%1_000_000)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(2+seeds*3)*time.Minute)
+	defer cancel()
+	var clusters [2]*kafkatest.RealCluster
+	var errs [2]error
+	var wg sync.WaitGroup
+	dir := t.TempDir()
+	for i, name := range []string{"prod", "dr"} {
+		wg.Go(func() { clusters[i], errs[i] = kafkatest.Real(ctx, name, kafkatest.Kafka4, dir, 2) })
+	}
+	wg.Wait()
+	for i, c := range clusters {
+		if errs[i] != nil {
+			t.Fatal(errs[i])
+		}
+		t.Cleanup(func() { _ = c.Close() })
+	}
+	const v = kafkatest.Kafka4
+	for n := range seeds {
+		plan := soak.NewPlan(first + n)
+		t.Log(plan)
+		res, err := soak.Run(ctx, plan, soak.Options{
+			Dir: t.TempDir(), Log: logger(), Every: 10 * time.Millisecond, Patience: 90 * time.Second,
+			Producers: map[string]clients.Client{"java": clients.JavaProducer(v), "librdkafka": rdkafka.Producer(true), "librdkafka_plain": rdkafka.Producer(false), "sarama": clients.SaramaProducer},
+			Consumers: map[string]clients.Client{"java_848": clients.JavaConsumer(v, "consumer"), "java_c": clients.JavaConsumer(v, "classic"), "librdkafka_c": rdkafka.Consumer, "sarama_c": clients.SaramaConsumer},
+		}, clusters[0], clusters[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%d moves, %d records, the longest pause %s", res.Moves, res.Acked, res.Pause)
+		for _, f := range res.Faults {
+			t.Errorf("seed %d: %s", plan.Seed, f)
+		}
+	}
+	if t.Failed() {
+		t.Logf("again: SLUICE_SOAK_SEED=%d SLUICE_SOAK_SEEDS=%d go test -run TestSoakOnRealKafka ./testing/e2e", first, seeds)
+	}
+}
