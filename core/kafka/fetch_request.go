@@ -61,7 +61,7 @@ func walkFetch(version int16, body []byte, visit func(fetchItem)) (rest []byte, 
 		if version >= 13 {
 			return c.take(16)
 		}
-		return c.text()
+		return c.name()
 	}
 	for n := c.array(); n > 0 && !c.bad; n-- {
 		item := fetchItem{topic: topic()}

@@ -234,6 +234,9 @@ func (c *cursor) text() []byte {
 	return c.take(n)
 }
 
+// name reads a string that is never null.
+func (c *cursor) name() []byte { return c.take(c.length(true)) }
+
 func (c *cursor) bytes() []byte {
 	n := c.length(false)
 	if n < 0 {
@@ -286,7 +289,7 @@ func (c *cursor) produceRequest(r *HotRequest, version int16) {
 			p.id = int32(c.at)
 			p.ID = c.id()
 		} else {
-			p.Topic = c.text()
+			p.Topic = c.name()
 		}
 		for m := c.array(); m > 0 && !c.bad; m-- {
 			p.Partition, p.Records = c.i32(), c.bytes()
@@ -321,7 +324,7 @@ func (c *cursor) fetchRequest(r *HotRequest, version int16) {
 			p.id = int32(c.at)
 			p.ID = c.id()
 		} else {
-			p.Topic = c.text()
+			p.Topic = c.name()
 		}
 		m := c.array()
 		r.Partitions = slices.Grow(r.Partitions, c.fit(m))
@@ -353,14 +356,14 @@ func (c *cursor) fetchRequest(r *HotRequest, version int16) {
 			if version >= 13 {
 				c.id()
 			} else {
-				c.text()
+				c.name()
 			}
 			c.take(4 * c.array())
 			c.tags()
 		}
 	}
 	if version >= 11 {
-		c.text()
+		c.name()
 	}
 	c.tags()
 }
@@ -372,7 +375,7 @@ func (c *cursor) produceResponse(r *HotResponse, version int16) {
 			p.id = c.at
 			p.ID = c.id()
 		} else {
-			p.Topic = c.text()
+			p.Topic = c.name()
 		}
 		for m := c.array(); m > 0 && !c.bad; m-- {
 			p.Partition, p.ErrorCode = c.i32(), c.i16()
@@ -421,7 +424,7 @@ func (c *cursor) fetchResponse(r *HotResponse, version int16) {
 			p.id = c.at
 			p.ID = c.id()
 		} else {
-			p.Topic = c.text()
+			p.Topic = c.name()
 		}
 		p.list = c.at
 		m := c.array()
