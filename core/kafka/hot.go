@@ -226,13 +226,8 @@ func (c *cursor) length(short bool) (n int) {
 	return n
 }
 
-func (c *cursor) text() []byte {
-	n := c.length(true)
-	if n < 0 {
-		return nil
-	}
-	return c.take(n)
-}
+// text passes over a string that may be null.
+func (c *cursor) text() { c.take(max(c.length(true), 0)) }
 
 // name reads a string that is never null.
 func (c *cursor) name() []byte { return c.take(c.length(true)) }

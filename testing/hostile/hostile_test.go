@@ -174,6 +174,9 @@ func frame(r *rand.Rand, api kafka.API, version int16, fill bool) []byte {
 	if fill {
 		Fill(r, reflect.ValueOf(msg).Elem(), "orders", true)
 	}
+	if f, ok := msg.(*kmsg.FetchRequest); ok {
+		f.MaxWaitMillis = min(f.MaxWaitMillis, 100) // or it is right to wait
+	}
 	msg.SetVersion(version)
 	return msg.AppendTo(kafka.AppendRequestHeader(nil, kafka.Header{Key: api.Key, Version: version, CorrelationID: corr, ClientID: "c", HasClientID: true}))
 }
