@@ -10,7 +10,7 @@ import (
 // Errors of bytes that are not a message.
 var (
 	errCount = errors.New("a count or length is negative or more than what follows")
-	errNull  = errors.New("null where there must be a text")
+	errNull  = errors.New("null where there is none")
 	errTags  = errors.New("tagged fields are not in order, or don't end where they say")
 	errLarge = errors.New("too large when it is decoded")
 )
@@ -28,6 +28,7 @@ const (
 type walk struct {
 	b        []byte
 	at       int
+	request  bool // brokers are forgiven a null array, which some send in place of an empty one
 	flexible bool
 	memory   int // what is decoded takes, at most
 	unknown  bool
@@ -47,7 +48,7 @@ func check(key kmsg.Key, version int16, request bool, body []byte) (end int, unk
 	if !ok || api.layouts == nil || version < 0 || version > api.MaxVersion {
 		return 0, false, &UnsupportedError{Key: key, Version: version}
 	}
-	w := walk{b: body, flexible: api.flexible(version)}
+	w := walk{b: body, request: request, flexible: api.flexible(version)}
 	w.structure(api.layout(version, request))
 	if w.memory > min(decodedFactor*len(body)+decodedFree, len(body)+decodedMost) {
 		w.fail(errLarge)
@@ -134,7 +135,11 @@ func (w *walk) value(f *field) {
 		w.memory += max(n, 0)
 		w.skip(max(n, 0))
 	case blob:
-		w.skip(max(w.length(4, 1), 0))
+		n := w.length(4, 1)
+		if n < 0 && f.never && w.request {
+			w.fail(errNull)
+		}
+		w.skip(max(n, 0))
 	case array:
 		w.array(f)
 	case structure:
@@ -149,7 +154,11 @@ func (w *walk) value(f *field) {
 }
 
 func (w *walk) array(f *field) {
-	n := max(w.length(4, f.elem.least), 0)
+	n := w.length(4, f.elem.least)
+	if n < 0 && f.never && w.request {
+		w.fail(errNull)
+	}
+	n = max(n, 0)
 	w.memory += n * f.memory
 	if f.elem.form == fixed {
 		w.skip(n * f.elem.size)
@@ -190,7 +199,7 @@ func (w *walk) tags(l *layout) {
 			continue
 		}
 		end := w.at + size
-		in := walk{b: w.b[:end], at: w.at, flexible: w.flexible}
+		in := walk{b: w.b[:end], at: w.at, request: w.request, flexible: w.flexible}
 		in.value(f)
 		if in.err == nil && in.at != end {
 			in.err = errTags

@@ -113,7 +113,7 @@ func (b *RequestBody) Hot() *HotRequest {
 	}
 	if !b.viewed {
 		b.viewed = true
-		c := cursor{b: b.raw, flexible: b.flexible()}
+		c := cursor{b: b.raw, flexible: b.flexible(), request: true}
 		b.hot.Partitions = b.hot.one[:0]
 		if b.key == kmsg.Produce {
 			c.produceRequest(&b.hot, b.version)
@@ -162,6 +162,7 @@ type cursor struct {
 	b        []byte
 	at       int
 	flexible bool
+	request  bool // which has no null arrays; brokers are forgiven them
 	bad      bool
 	tagged   bool
 }
@@ -247,8 +248,11 @@ func (c *cursor) id() (id [16]byte) {
 
 // array reads an array's length; a null one is empty. Each element has at least one byte.
 func (c *cursor) array() int {
-	n := max(c.length(false), 0)
-	if n > len(c.b)-c.at {
+	n := c.length(false)
+	if n < 0 && !c.request {
+		n = 0
+	}
+	if n < 0 || n > len(c.b)-c.at {
 		c.bad = true
 		return 0
 	}
