@@ -11,7 +11,7 @@ help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
 
 build: ## build bin/gateway
-	go build -o bin/gateway ./cmd/gateway
+	go build -trimpath -ldflags "-s -w -X $(shell go list -m)/cmd/gateway/cli.release=$(shell git describe --tags --always --dirty 2>/dev/null)" -o bin/gateway ./cmd/gateway
 
 # Each part runs whatever became of the others; the last lines say what has failed, and what was not run.
 test: ## run everything, real Kafka included where Java and Maven are found

@@ -102,6 +102,7 @@ func (t *task) check(ctx context.Context) (*checked, error) {
 		if err != nil {
 			return nil, err
 		}
+		t.count(begin, end)
 		c.deltas = append(c.deltas, d)
 		c.compared = append(c.compared, end)
 	}

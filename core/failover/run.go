@@ -60,7 +60,7 @@ func (t *task) attempt(ctx context.Context) (err error) {
 			t.group.fail(t.move, err)
 		}
 	}()
-	t.change(func(r *Report) { r.Attempts++; r.Error, r.Notes = "", nil })
+	t.change(func(r *Report) { r.Attempts++; r.Error, r.Notes, r.Compared = "", nil, 0 })
 	t.enter(Check)
 	_, from, to, err := t.parties()
 	if err != nil {
@@ -408,11 +408,19 @@ func (t *task) caughtUp(ctx context.Context, c *checked) (oldEnd, newEnd []int64
 	if err != nil {
 		return nil, nil, t.late(ctx, err)
 	}
+	for p := range oldEnd {
+		t.count(c.compared[p], oldEnd[p])
+	}
 	after, err := c.copied.offsets(ctx, -1)
 	if err == nil && !slices.Equal(after, newEnd) {
 		err = fmt.Errorf("the end on %s moved while nothing was written through the gateway", t.report.To)
 	}
 	return oldEnd, newEnd, t.late(ctx, err)
+}
+
+// count adds a range of offsets to what was compared.
+func (t *task) count(from, to int64) {
+	t.change(func(r *Report) { r.Compared += max(to-from, 0) })
 }
 
 // late explains an error that is only the end of the time that clients may be held.
