@@ -38,7 +38,7 @@ func TestRangesOfNodes(t *testing.T) {
 // TestNumbersHaveBounds: what bounds or waits is not negative, a ratio is at most 1.
 func TestNumbersHaveBounds(t *testing.T) {
 	for written, want := range map[string]string{
-		"limits: {connections: -1}": "limits.connections: ", "limits: {process_bytes: -1}": "limits.process_bytes: ", "limits: {idle_timeout: -1s}": "limits.idle_timeout: ",
+		"limits: {connections: -1}": "limits.connections: ", "limits: {process_bytes: -1}": "limits.process_bytes: ", "limits: {batch_bytes: -1}": "limits.batch_bytes: ", "limits: {idle_timeout: -1s}": "limits.idle_timeout: ",
 		"failover: {retry_for: -1s}": "failover.retry_for: ", "failover: {max_drain: -1s}": "failover.max_drain: ", "failover: {unreachable: -1s}": "failover.unreachable: ",
 		"failover: {compare_limit: -1}": "failover.compare_limit: ", "telemetry: {traces: {sample_ratio: 1.1}}": "telemetry.traces.sample_ratio: ",
 		"telemetry: {traces: {sample_ratio: -0.1}}": "telemetry.traces.sample_ratio: ", "limits: {frame_bytes: 0}": "limits.frame_bytes: ",

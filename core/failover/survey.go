@@ -266,7 +266,7 @@ func Groups(ctx context.Context, env Env) ([]Group, error) {
 				out = append(out, Group{Name: g.Group, Cluster: c.Name(), State: g.GroupState})
 			}
 			t := env.Catalog.ByPhysical(c.Name(), topic)
-			if t == nil || int(p) >= len(t.Partitions) {
+			if t == nil || p < 0 || int(p) >= len(t.Partitions) {
 				return
 			}
 			out[i].Positions = append(out[i].Positions, Position{t, p, offset, t.Partitions[p].ToPhysical(offset)})

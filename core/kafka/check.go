@@ -10,6 +10,7 @@ import (
 // Errors of bytes that are not a message.
 var (
 	errCount = errors.New("a count or length is negative or more than what follows")
+	errNull  = errors.New("null where there is none")
 	errTags  = errors.New("tagged fields are not in order, or don't end where they say")
 	errLarge = errors.New("too large when it is decoded")
 )
@@ -27,10 +28,17 @@ const (
 type walk struct {
 	b        []byte
 	at       int
+	request  bool // brokers are forgiven a null array, which some send in place of an empty one
 	flexible bool
 	memory   int // what is decoded takes, at most
 	unknown  bool
 	err      error
+}
+
+// Check walks the body of a request, and takes no memory. An error is a *MalformedError or an *UnsupportedError.
+func Check(key kmsg.Key, version int16, body []byte) error {
+	_, _, err := check(key, version, true, body)
+	return err
 }
 
 // check walks a body. It returns where the message ends and whether it has tagged fields that kmsg does not
@@ -40,7 +48,7 @@ func check(key kmsg.Key, version int16, request bool, body []byte) (end int, unk
 	if !ok || api.layouts == nil || version < 0 || version > api.MaxVersion {
 		return 0, false, &UnsupportedError{Key: key, Version: version}
 	}
-	w := walk{b: body, flexible: api.flexible(version)}
+	w := walk{b: body, request: request, flexible: api.flexible(version)}
 	w.structure(api.layout(version, request))
 	if w.memory > min(decodedFactor*len(body)+decodedFree, len(body)+decodedMost) {
 		w.fail(errLarge)
@@ -79,7 +87,7 @@ func (w *walk) uvarint() int {
 }
 
 // length reads the length, of width bytes or compact, of a value of which each part takes at least least bytes;
-// a null one has none.
+// null is -1.
 func (w *walk) length(width, least int) int {
 	n := -1
 	switch at := w.at; {
@@ -100,7 +108,7 @@ func (w *walk) length(width, least int) int {
 	if w.err != nil {
 		return 0
 	}
-	return max(n, 0)
+	return n
 }
 
 func (w *walk) structure(l *layout) {
@@ -121,10 +129,17 @@ func (w *walk) value(f *field) {
 		w.skip(f.size)
 	case text:
 		n := w.length(2, 1)
-		w.memory += n
-		w.skip(n)
+		if n < 0 && f.never {
+			w.fail(errNull)
+		}
+		w.memory += max(n, 0)
+		w.skip(max(n, 0))
 	case blob:
-		w.skip(w.length(4, 1))
+		n := w.length(4, 1)
+		if n < 0 && f.never && w.request {
+			w.fail(errNull)
+		}
+		w.skip(max(n, 0))
 	case array:
 		w.array(f)
 	case structure:
@@ -140,6 +155,10 @@ func (w *walk) value(f *field) {
 
 func (w *walk) array(f *field) {
 	n := w.length(4, f.elem.least)
+	if n < 0 && f.never && w.request {
+		w.fail(errNull)
+	}
+	n = max(n, 0)
 	w.memory += n * f.memory
 	if f.elem.form == fixed {
 		w.skip(n * f.elem.size)
@@ -180,7 +199,7 @@ func (w *walk) tags(l *layout) {
 			continue
 		}
 		end := w.at + size
-		in := walk{b: w.b[:end], at: w.at, flexible: w.flexible}
+		in := walk{b: w.b[:end], at: w.at, request: w.request, flexible: w.flexible}
 		in.value(f)
 		if in.err == nil && in.at != end {
 			in.err = errTags

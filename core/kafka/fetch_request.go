@@ -55,13 +55,13 @@ func fixedFetchItem(version int16) int {
 // walkFetch shows what a Fetch request of version 7 or later names and then what it forgets. It returns
 // what stands behind that.
 func walkFetch(version int16, body []byte, visit func(fetchItem)) (rest []byte, err error) {
-	c := cursor{b: body, flexible: version >= 12}
+	c := cursor{b: body, flexible: version >= 12, request: true}
 	c.take(fetchSessionAt(version) + 8)
 	topic := func() []byte {
 		if version >= 13 {
 			return c.take(16)
 		}
-		return c.text()
+		return c.name()
 	}
 	for n := c.array(); n > 0 && !c.bad; n-- {
 		item := fetchItem{topic: topic()}

@@ -113,7 +113,7 @@ func (b *RequestBody) Hot() *HotRequest {
 	}
 	if !b.viewed {
 		b.viewed = true
-		c := cursor{b: b.raw, flexible: b.flexible()}
+		c := cursor{b: b.raw, flexible: b.flexible(), request: true}
 		b.hot.Partitions = b.hot.one[:0]
 		if b.key == kmsg.Produce {
 			c.produceRequest(&b.hot, b.version)
@@ -162,6 +162,7 @@ type cursor struct {
 	b        []byte
 	at       int
 	flexible bool
+	request  bool // which has no null arrays; brokers are forgiven them
 	bad      bool
 	tagged   bool
 }
@@ -226,13 +227,11 @@ func (c *cursor) length(short bool) (n int) {
 	return n
 }
 
-func (c *cursor) text() []byte {
-	n := c.length(true)
-	if n < 0 {
-		return nil
-	}
-	return c.take(n)
-}
+// text passes over a string that may be null.
+func (c *cursor) text() { c.take(max(c.length(true), 0)) }
+
+// name reads a string that is never null.
+func (c *cursor) name() []byte { return c.take(c.length(true)) }
 
 func (c *cursor) bytes() []byte {
 	n := c.length(false)
@@ -249,8 +248,11 @@ func (c *cursor) id() (id [16]byte) {
 
 // array reads an array's length; a null one is empty. Each element has at least one byte.
 func (c *cursor) array() int {
-	n := max(c.length(false), 0)
-	if n > len(c.b)-c.at {
+	n := c.length(false)
+	if n < 0 && !c.request {
+		n = 0
+	}
+	if n < 0 || n > len(c.b)-c.at {
 		c.bad = true
 		return 0
 	}
@@ -286,7 +288,7 @@ func (c *cursor) produceRequest(r *HotRequest, version int16) {
 			p.id = int32(c.at)
 			p.ID = c.id()
 		} else {
-			p.Topic = c.text()
+			p.Topic = c.name()
 		}
 		for m := c.array(); m > 0 && !c.bad; m-- {
 			p.Partition, p.Records = c.i32(), c.bytes()
@@ -321,7 +323,7 @@ func (c *cursor) fetchRequest(r *HotRequest, version int16) {
 			p.id = int32(c.at)
 			p.ID = c.id()
 		} else {
-			p.Topic = c.text()
+			p.Topic = c.name()
 		}
 		m := c.array()
 		r.Partitions = slices.Grow(r.Partitions, c.fit(m))
@@ -353,14 +355,14 @@ func (c *cursor) fetchRequest(r *HotRequest, version int16) {
 			if version >= 13 {
 				c.id()
 			} else {
-				c.text()
+				c.name()
 			}
 			c.take(4 * c.array())
 			c.tags()
 		}
 	}
 	if version >= 11 {
-		c.text()
+		c.name()
 	}
 	c.tags()
 }
@@ -372,7 +374,7 @@ func (c *cursor) produceResponse(r *HotResponse, version int16) {
 			p.id = c.at
 			p.ID = c.id()
 		} else {
-			p.Topic = c.text()
+			p.Topic = c.name()
 		}
 		for m := c.array(); m > 0 && !c.bad; m-- {
 			p.Partition, p.ErrorCode = c.i32(), c.i16()
@@ -421,7 +423,7 @@ func (c *cursor) fetchResponse(r *HotResponse, version int16) {
 			p.id = c.at
 			p.ID = c.id()
 		} else {
-			p.Topic = c.text()
+			p.Topic = c.name()
 		}
 		p.list = c.at
 		m := c.array()

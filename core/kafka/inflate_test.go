@@ -72,9 +72,9 @@ func TestBombsStayCompressed(t *testing.T) {
 		records int
 		data    []byte
 	}{
-		"one long record": {1, recordOf(64<<20, 0)},
-		"many headers":    {1, recordOf(0, 8<<20)},
-		"many records":    {2 << 20, bytes.Repeat(recordOf(0, 0), 2<<20)},
+		"one long record": {1, recordOf(16<<20, 0)},
+		"many headers":    {1, recordOf(0, 1<<20)},
+		"many records":    {1 << 18, bytes.Repeat(recordOf(0, 0), 1<<18)},
 	} {
 		for codec, b := range allCodecs(t, bomb.records, bomb.data) {
 			fits := codec == "none" && name == "one long record" // it takes nothing more than it took

@@ -27,6 +27,7 @@ type field struct {
 	form   form
 	size   int     // of fixed, in bytes
 	least  int     // the smallest number of bytes that it takes
+	never  bool    // it is never null
 	elem   *field  // of an array
 	memory int     // what an element of an array, or an optional structure, takes in memory
 	in     *layout // of a structure, optional or not
@@ -154,6 +155,7 @@ func (p *prober) field(v reflect.Value) (f field, tagged, ok bool) {
 		f.tag = tagOf(none, one)
 	}
 	p.describe(&f, v)
+	f.never = f.never && (!tagged || v.Kind() == reflect.String)
 	return f, tagged, true
 }
 
@@ -218,6 +220,23 @@ func grow(v reflect.Value) {
 	}
 }
 
+// never reports that the version has no null for a field that has one in others, or elsewhere: it is encoded as an empty one. Of a
+// tagged field, which is left out in both cases, that can't be said.
+func (p *prober) never(v reflect.Value) bool {
+	defer v.Set(reflect.ValueOf(v.Interface()))
+	switch {
+	case v.Kind() == reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 0, 0))
+	case v.Type().Elem().Kind() == reflect.String:
+		v.Set(reflect.New(v.Type().Elem()))
+	default:
+		return false
+	}
+	empty := p.encoded()
+	v.SetZero()
+	return string(empty) == string(p.encoded())
+}
+
 // fresh is a value with kmsg's defaults.
 func fresh(t reflect.Type) reflect.Value {
 	p := reflect.New(t)
@@ -245,14 +264,15 @@ func tagOf(none, one []byte) uint32 {
 func (p *prober) describe(f *field, v reflect.Value) {
 	switch v.Kind() {
 	case reflect.String:
-		f.form = text
+		f.form, f.never = text, true
 	case reflect.Struct:
 		f.form, f.in = structure, p.layout(v, false)
 	case reflect.Pointer:
-		if f.form = text; v.Type().Elem().Kind() == reflect.Struct {
+		if f.form, f.never = text, p.never(v); v.Type().Elem().Kind() == reflect.Struct {
 			f.form, f.in, f.memory = optional, p.layout(v.Elem(), false), int(v.Type().Elem().Size())
 		}
 	case reflect.Slice:
+		f.never = p.never(v)
 		if f.form = blob; v.Type().Elem().Kind() != reflect.Uint8 {
 			f.form, f.elem, f.memory = array, &field{}, int(v.Type().Elem().Size())
 			p.describe(f.elem, v.Index(0))

@@ -40,6 +40,9 @@ func (s *session) endFetchSession(sl *slot, body []byte) ([]byte, *plugin.Respon
 	if !ok || id == 0 && epoch == -1 {
 		return body, nil, nil
 	}
+	if err := kafka.Check(kmsg.Fetch, sl.version, body); err != nil {
+		return nil, nil, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var err error

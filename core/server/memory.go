@@ -13,7 +13,7 @@ type Memory struct {
 	used    int64
 	kept    int64
 	waiting chan struct{}
-	// over is the one among those who inflate that goes on past the limit, so that not all wait for each other.
+	// over is the inflation that goes on past the limit, so that not all wait for each other.
 	over *Inflation
 }
 
@@ -53,7 +53,8 @@ func (m *Memory) wake() {
 	}
 }
 
-// Inflation counts what batches take that are decoded for one request.
+// Inflation counts what grows while it is looked at: the batches that are decoded for one request, or a request that is
+// still to come.
 type Inflation struct {
 	m    *Memory
 	ctx  context.Context

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -132,26 +131,6 @@ func (s *session) closed() {
 	rt := s.server.virtual.Acquire()
 	defer s.server.virtual.Release(rt)
 	rt.Chain.Closed(context.WithoutCancel(s.ctx), s.shared)
-}
-
-// handshake accepts TLS and finds the node by the server name.
-func (s *session) handshake(cfg *tls.Config) error {
-	t := tls.Server(s.conn, cfg)
-	ctx, cancel := context.WithTimeout(s.ctx, 10*time.Second)
-	defer cancel()
-	if err := t.HandshakeContext(ctx); err != nil {
-		return err
-	}
-	s.conn = t
-	s.shared.ServerName = t.ConnectionState().ServerName
-	if s.server.route != nil && s.shared.Node == plugin.AnyNode {
-		if cluster, node, ok := s.server.route(t.ConnectionState().ServerName); ok {
-			s.mu.Lock()
-			s.shared.Cluster, s.shared.Node = cluster, node
-			s.mu.Unlock()
-		}
-	}
-	return nil
 }
 
 // drop gives back what the unanswered slots hold; those still at work are not used again.

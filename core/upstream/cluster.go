@@ -380,7 +380,7 @@ func (c *Cluster) ask(ctx context.Context, addr string, req kmsg.Request) (kmsg.
 		}
 		resp, err := kafka.NewResponseBody(key, cl.version, a.body).Peek()
 		if err == nil {
-			err = sane(resp)
+			err = saneControl(resp)
 		}
 		if err != nil {
 			c.refuse(err, a.body)

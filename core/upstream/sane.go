@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -43,6 +44,44 @@ func sane(msg kmsg.Response) error {
 	}
 	if err != nil {
 		return &kafka.MalformedError{Key: kmsg.Key(msg.Key()), Version: msg.GetVersion(), Response: true, Err: err}
+	}
+	return nil
+}
+
+// saneControl is sane for a response to a request of the gateway's own, of any API: whoever asked uses the numbers of its partitions
+// as indexes.
+func saneControl(msg kmsg.Response) error {
+	if err := sane(msg); err != nil {
+		return err
+	}
+	if err := saneNumbers(reflect.ValueOf(msg).Elem()); err != nil {
+		return &kafka.MalformedError{Key: kmsg.Key(msg.Key()), Version: msg.GetVersion(), Response: true, Err: err}
+	}
+	return nil
+}
+
+// saneNumbers looks at the partitions at every place of a message.
+func saneNumbers(v reflect.Value) error {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			f, name := v.Field(i), v.Type().Field(i).Name
+			if f.Kind() == reflect.Int32 && name == "Partition" && (f.Int() < 0 || f.Int() >= catalog.MostPartitions) {
+				return fmt.Errorf("partition %d", f.Int())
+			}
+			if f.Kind() == reflect.Slice && f.Type().Elem().Kind() != reflect.Struct {
+				continue // of assignments: nobody's index
+			}
+			if err := saneNumbers(f); err != nil {
+				return err
+			}
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			if err := saneNumbers(v.Index(i)); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

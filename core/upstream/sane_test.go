@@ -118,6 +118,36 @@ func TestNonsenseOfOtherAPIs(t *testing.T) {
 	}
 }
 
+// TestPartitionsOfOwnRequestsAreIndexes, whatever was asked: an answer that names one that can't be is refused.
+func TestPartitionsOfOwnRequestsAreIndexes(t *testing.T) {
+	for _, n := range []int32{-1, -1 << 31, catalog.MostPartitions, 1<<31 - 1} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFakes(t, 0)
+			c := f.known()
+			f.broker(0).set(func(b *broker) {
+				b.on = func(a *arrived) bool {
+					switch a.Key {
+					case kmsg.ListOffsets:
+						a.answer(&kmsg.ListOffsetsResponse{Topics: []kmsg.ListOffsetsResponseTopic{{Partitions: []kmsg.ListOffsetsResponseTopicPartition{{Partition: n}}}}})
+					case kmsg.OffsetFetch:
+						topic := kmsg.OffsetFetchResponseGroupTopic{Topic: "orders", TopicID: [16]byte{1}, Partitions: []kmsg.OffsetFetchResponseGroupTopicPartition{{Partition: n}}}
+						a.answer(&kmsg.OffsetFetchResponse{Groups: []kmsg.OffsetFetchResponseGroup{{Group: "g", Topics: []kmsg.OffsetFetchResponseGroupTopic{topic}}}})
+					default:
+						return false
+					}
+					return true
+				}
+			})
+			for _, req := range []kmsg.Request{kmsg.NewPtrListOffsetsRequest(), kmsg.NewPtrOffsetFetchRequest()} {
+				var malformed *kafka.MalformedError
+				if _, err := c.Do(t.Context(), plugin.AnyNode, req); !errors.As(err, &malformed) {
+					t.Errorf("%s with partition %d: %v", kmsg.NameForKey(req.Key()), n, err)
+				}
+			}
+		})
+	}
+}
+
 // TestManyBrokersCostInProportion: what is done for each Metadata response grows with the brokers, not with their square.
 func TestManyBrokersCostInProportion(t *testing.T) {
 	allocated := func(n int) uint64 {

@@ -1,0 +1,93 @@
+package server
+
+import (
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/plugin"
+)
+
+func TestApiVersions(t *testing.T) {
+	_, addr := serve(t, limits(), nil)
+	c := dial(t, addr)
+	req := kmsg.NewPtrApiVersionsRequest()
+	req.SetVersion(4)
+	req.ClientSoftwareName, req.ClientSoftwareVersion = "test", "1"
+	c.send(req)
+	_, msg := c.receive(kmsg.ApiVersions, 4)
+	offered := map[int16][2]int16{}
+	for _, k := range msg.(*kmsg.ApiVersionsResponse).ApiKeys {
+		offered[k.ApiKey] = [2]int16{k.MinVersion, k.MaxVersion}
+	}
+	if offered[0] != [2]int16{0, 13} || offered[1][1] != 18 {
+		t.Errorf("Produce %v, Fetch %v", offered[0], offered[1])
+	}
+	for _, k := range []kmsg.Key{kmsg.GetTelemetrySubscriptions, kmsg.LeaderAndISR, kmsg.ShareFetch} {
+		if _, ok := offered[int16(k)]; ok {
+			t.Errorf("%s is offered", kmsg.NameForKey(int16(k)))
+		}
+	}
+
+	// A version of the future is answered in version 0 with the list.
+	frame := []byte{0, 0, 0, 12, 0, 18, 0, 99, 0, 0, 0, 7, 0xff, 0xff, 1, 1}
+	if _, err := c.Write(frame); err != nil {
+		t.Fatal(err)
+	}
+	corr, msg := c.receive(kmsg.ApiVersions, 0)
+	if v := msg.(*kmsg.ApiVersionsResponse); corr != 7 || v.ErrorCode != 35 || len(v.ApiKeys) == 0 {
+		t.Errorf("%d: code %d, %d keys", corr, v.ErrorCode, len(v.ApiKeys))
+	}
+
+	// KIP-1242: another cluster's id means that the client is at the wrong place.
+	req.SetVersion(5)
+	for id, want := range map[string]int16{"cluster": 0, "other": 129} {
+		req.ClusterID, req.NodeID = &id, -1
+		c.send(req)
+		if _, msg := c.receive(kmsg.ApiVersions, 5); msg.(*kmsg.ApiVersionsResponse).ErrorCode != want {
+			t.Errorf("cluster id %s: code %d", id, msg.(*kmsg.ApiVersionsResponse).ErrorCode)
+		}
+	}
+}
+
+func TestVersionsAreTheIntersection(t *testing.T) {
+	answer := func(fetch int16, features map[string]int16, keys ...kmsg.Key) *kmsg.ApiVersionsResponse {
+		r := kmsg.NewPtrApiVersionsResponse()
+		for _, k := range append(keys, kmsg.Fetch, kmsg.Produce) {
+			a := kmsg.NewApiVersionsResponseApiKey()
+			a.ApiKey, a.MinVersion, a.MaxVersion = int16(k), 3, 12
+			if k == kmsg.Fetch {
+				a.MaxVersion = fetch
+			}
+			r.ApiKeys = append(r.ApiKeys, a)
+		}
+		for f, level := range features {
+			x := kmsg.NewApiVersionsResponseFinalizedFeature()
+			x.Name, x.MinVersionLevel, x.MaxVersionLevel = f, 1, level
+			r.FinalizedFeatures = append(r.FinalizedFeatures, x)
+		}
+		return r
+	}
+	chain, _ := plugin.NewChain(nil, noEnd{}, false)
+	v := NewVersions("c", nil, []*kmsg.ApiVersionsResponse{
+		answer(17, map[string]int16{"group.version": 1, "metadata.version": 25}, kmsg.ConsumerGroupHeartbeat),
+		nil, // never seen: limits nothing
+		answer(16, map[string]int16{"metadata.version": 21}, kmsg.ConsumerGroupHeartbeat, kmsg.ListTransactions),
+	}, chain)
+	if got := v.Ranges()[kmsg.Fetch]; got != [2]int16{3, 16} {
+		t.Errorf("Fetch %v", got)
+	}
+	if got := v.Ranges()[kmsg.Produce]; got[0] != 0 {
+		t.Errorf("Produce from %d: librdkafka would turn compression off", got[0])
+	}
+	if v.Offers(kmsg.ConsumerGroupHeartbeat, 0) {
+		t.Error("3.9 advertises KIP-848 heartbeats and refuses them: its feature is not finalized there")
+	}
+	if v.Offers(kmsg.ListTransactions, 0) {
+		t.Error("an API of one cluster alone is offered")
+	}
+	all := NewVersions("c", nil, nil, chain)
+	if !v.Narrower(all) || all.Narrower(v) {
+		t.Error("narrower")
+	}
+}
