@@ -241,17 +241,21 @@ func live(t *Topic) *Topic {
 	return t
 }
 
-// Topics lists all topics by name, without the deleted ones.
+// Topics lists the topics that clients may see, by name.
 func (v *Virtual) Topics() []*Topic {
 	v.mu.RLock()
-	defer v.mu.RUnlock()
+	hidden := v.hidden
 	out := make([]*Topic, 0, len(v.topics))
 	for _, n := range slices.Sorted(maps.Keys(v.topics)) {
 		if t := live(v.topics[n]); t != nil {
 			out = append(out, t)
 		}
 	}
-	return out
+	v.mu.RUnlock()
+	if hidden == nil {
+		return out
+	}
+	return slices.DeleteFunc(out, func(t *Topic) bool { return hidden(t.Name) })
 }
 
 // Unfinished lists the topics of which clusters lack a copy and those that were deleted and may have

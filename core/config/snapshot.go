@@ -80,6 +80,9 @@ type Failover struct {
 	Atomic       bool          `koanf:"atomic"`        // the moves of one edit commit together or not at all
 	// IgnoreHeaders names headers that the replicator adds; comparisons leave them out.
 	IgnoreHeaders []string `koanf:"ignore_headers"`
+	// ReplicatorTopics are globs of topics that a replicator keeps for itself, besides those that are known; see Own. With "!"
+	// before it, a glob takes topics out.
+	ReplicatorTopics []string `koanf:"replicator_topics"`
 	// BatchBytes is that of Limits.
 	BatchBytes int64 `koanf:"-"`
 }

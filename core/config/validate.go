@@ -209,6 +209,11 @@ func (s *Snapshot) validateNumbers(v *validator) {
 			v.address([]string{"telemetry", signal, "endpoint"}, to.endpoint)
 		}
 	}
+	for i, glob := range f.ReplicatorTopics {
+		if _, err := path.Match(strings.TrimPrefix(glob, "!"), ""); err != nil || strings.TrimPrefix(glob, "!") == "" {
+			v.bad([]string{"failover", "replicator_topics", strconv.Itoa(i)}, "%q is not a glob", glob)
+		}
+	}
 	for i, glob := range metrics.Topics {
 		if _, err := path.Match(glob, ""); err != nil || glob == "" {
 			v.bad([]string{"telemetry", "metrics", "topics", strconv.Itoa(i)}, "%q is not a glob", glob)

@@ -26,7 +26,7 @@ func (d *doctor) copies(ctx context.Context, vc *config.VirtualCluster, chain *p
 			continue
 		}
 		for _, physical := range slices.Sorted(maps.Keys(at.Topology().Topics)) {
-			topic, ok := physical, !at.Topology().Topics[physical].Internal
+			topic, ok := physical, !at.Topology().Topics[physical].Internal && !d.snap.Failover.Own(physical)
 			if n := chain.Namer(); n != nil && ok {
 				topic, ok = n.VirtualName(physical)
 				ok = ok && !n.Hides(topic)

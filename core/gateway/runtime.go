@@ -249,8 +249,10 @@ func (rt *runtime) versions(name string) *server.Versions {
 
 // hides reports a topic that the chain does not show.
 func (rt *runtime) hides(topic string) bool {
-	namer := rt.chain.Namer()
-	return namer != nil && namer.Hides(topic)
+	if namer := rt.chain.Namer(); namer != nil {
+		return namer.Hides(topic)
+	}
+	return rt.env.Timing.Own(topic)
 }
 
 // place is where the rules put a topic; a chain without routing has one home.

@@ -51,11 +51,14 @@ func (t *Topics) PhysicalName(topic string) string { return t.cfg.Prefix + topic
 // VirtualName inverts PhysicalName; false for a hidden topic or one of another virtual cluster.
 func (t *Topics) VirtualName(physical string) (string, bool) {
 	name, ok := strings.CutPrefix(physical, t.cfg.Prefix)
-	return name, ok && name != "" && !t.cfg.hidden(name)
+	return name, ok && name != "" && !t.Hides(name)
 }
 
-// Hides reports a topic that clients may not see.
-func (t *Topics) Hides(topic string) bool { return t.cfg.hidden(topic) }
+// Hides reports a topic that clients may not see: one that the section hides, or that clusters and replicators keep for
+// themselves.
+func (t *Topics) Hides(topic string) bool {
+	return t.cfg.hidden(topic) || t.env.Timing.Own(t.PhysicalName(topic))
+}
 
 // Keys returns every API that carries names.
 func (t *Topics) Keys() plugin.KeySet {
@@ -161,7 +164,7 @@ func (n *names) physicalID(virtual [16]byte) [16]byte {
 // its name; false for what clients may not see.
 func (n *names) virtual(physical string) (*catalog.Topic, string, bool) {
 	if known := n.env.Catalog.ByPhysical(n.cluster.Name(), physical); known != nil {
-		return known, known.Name, !n.cfg.hidden(known.Name)
+		return known, known.Name, !n.Hides(known.Name)
 	}
 	name, ok := n.VirtualName(physical)
 	return nil, name, ok
