@@ -5,12 +5,22 @@ import (
 	"sync"
 )
 
-// Memory bounds the bytes of requests in flight and held in the whole process. Past the limit
-// sessions stop reading until others are answered.
+const (
+	// smallAnswer is the size up to which an answer that is the next of its client does not wait for the process:
+	// heartbeats and commits go on while clients that do not read have filled the memory.
+	smallAnswer = 64 << 10
+	// tinyAnswer is the size up to which no answer waits: a link that stops for one holds up the requests behind it.
+	tinyAnswer = 1 << 10
+)
+
+// Memory bounds the bytes of requests and answers in the whole process. Past the limit sessions stop
+// reading, from their clients and from brokers, until others are answered.
 type Memory struct {
 	mu      sync.Mutex
 	limit   int64
-	used    int64
+	used    int64 // requests and answers
+	answers int64
+	beyond  any // the client whose answer is let in though there is no room; nil: none
 	kept    int64
 	waiting chan struct{}
 }
@@ -23,10 +33,7 @@ func (m *Memory) SetLimit(limit int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.limit = limit
-	if m.waiting != nil { // they look again
-		close(m.waiting)
-		m.waiting = nil
-	}
+	m.wake()
 }
 
 // Add counts n bytes.
@@ -39,12 +46,70 @@ func (m *Memory) Add(n int64) {
 // Done takes n bytes off and wakes those that wait.
 func (m *Memory) Done(n int64) {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.used -= n
-	if m.waiting != nil && m.used <= m.limit {
+	m.wake()
+}
+
+// wake is called with m.mu held.
+func (m *Memory) wake() {
+	if m.waiting != nil {
 		close(m.waiting)
 		m.waiting = nil
 	}
-	m.mu.Unlock()
+}
+
+// Begin counts n bytes of an answer to a client, unless there is no room for them. Answers may take three quarters of the
+// limit, which leaves the rest to requests; those that are not the first of their client, and so can't leave yet,
+// may take half of it. So that no first answer waits for ever for bytes of answers that themselves wait for it,
+// one at a time may go beyond.
+func (m *Memory) Begin(client any, n int64, first bool) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	share := m.limit / 2
+	if first {
+		share += m.limit / 4
+	}
+	switch {
+	case m.limit <= 0, m.answers+n <= share, first && n <= smallAnswer, n <= tinyAnswer:
+	case first && (m.beyond == nil || m.beyond == client):
+		m.beyond = client
+	default:
+		return false
+	}
+	m.answers += n
+	m.used += n
+	return true
+}
+
+// Grow counts n bytes more of an answer that is there already.
+func (m *Memory) Grow(n int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.answers += n
+	m.used += n
+}
+
+// End takes n bytes of answers to a client off, and the bytes of the requests that they answer.
+func (m *Memory) End(client any, n, requests int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.answers -= n
+	m.used -= n + requests
+	if m.beyond == client {
+		m.beyond = nil
+	}
+	m.wake()
+}
+
+// Changed returns a channel that is closed when it is worth to ask again.
+func (m *Memory) Changed() <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.waiting == nil {
+		m.waiting = make(chan struct{})
+	}
+	return m.waiting
 }
 
 // Keep changes by n the bytes that stay between requests. It refuses more when they would take a quarter
@@ -77,16 +142,10 @@ func (m *Memory) Limit() int64 {
 // with nothing in flight is not to wait: its next request may be what others wait for (a heartbeat, a fetch).
 func (m *Memory) Wait(ctx context.Context, blocks func()) error {
 	for {
-		m.mu.Lock()
-		if m.limit <= 0 || m.used <= m.limit {
-			m.mu.Unlock()
+		c := m.Changed()
+		if m.fits() {
 			return nil
 		}
-		if m.waiting == nil {
-			m.waiting = make(chan struct{})
-		}
-		c := m.waiting
-		m.mu.Unlock()
 		blocks()
 		select {
 		case <-c:
@@ -94,4 +153,11 @@ func (m *Memory) Wait(ctx context.Context, blocks func()) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// fits reports whether requests are within the limit. Answers never count for more than their share.
+func (m *Memory) fits() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.limit <= 0 || m.used-m.answers+min(m.answers, m.limit/4*3) <= m.limit
 }

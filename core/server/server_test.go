@@ -486,8 +486,16 @@ func TestMemoryStopsReading(t *testing.T) {
 	close(release)
 	c.receive(kmsg.Produce, 9)
 	c.receive(kmsg.Produce, 9)
-	if s.memory.Used() != 0 {
-		t.Errorf("%d bytes are still counted", s.memory.Used())
+	until(t, "nothing is counted", func() bool { return s.memory.Used() == 0 })
+}
+
+// until waits for a condition.
+func until(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for at := time.Now(); !holds(); time.Sleep(time.Millisecond) {
+		if time.Since(at) > 20*time.Second {
+			t.Fatalf("waited in vain until %s", what)
+		}
 	}
 }
 

@@ -25,6 +25,10 @@ func (b *Buffers) get() *[]byte {
 // Reader reads frames from a connection. While it waits for the first byte of a frame it holds no
 // buffer (but for TLS, where the library has its own).
 type Reader struct {
+	// Admit, if not nil, is called with the size of each frame before the rest of it is read. Its error is Frame's;
+	// with ErrSkip the frame is read all the same, and thrown away.
+	Admit func(n int) error
+
 	conn  net.Conn
 	raw   syscall.RawConn
 	pool  *Buffers
@@ -154,11 +158,29 @@ func (r *Reader) Frame(limit int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if r.Admit != nil {
+		if err := r.Admit(n); err != nil {
+			return nil, r.refuse(n, err)
+		}
+	}
 	frame := r.pool.Frame(n)
 	if _, err := io.ReadFull(r, frame); err != nil {
 		return nil, notEOF(err)
 	}
 	return frame, nil
+}
+
+// ErrSkip has a frame thrown away.
+var ErrSkip = errors.New("frame skipped")
+
+// refuse leaves out a frame of n bytes, if that is what err says.
+func (r *Reader) refuse(n int, err error) error {
+	if errors.Is(err, ErrSkip) {
+		if _, rerr := io.CopyN(io.Discard, r, int64(n)); rerr != nil {
+			return notEOF(rerr)
+		}
+	}
+	return err
 }
 
 // notEOF makes an end inside of a frame what it is.
