@@ -7,7 +7,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -222,10 +224,7 @@ func (s *Server) serve(conn net.Conn, addr Address) {
 // CloseSessions ends all sessions, spread over a time so that their clients don't come back at once.
 func (s *Server) CloseSessions(ctx context.Context, over time.Duration) {
 	s.mu.Lock()
-	all := make([]*session, 0, len(s.sessions))
-	for ss := range s.sessions {
-		all = append(all, ss)
-	}
+	all := slices.Collect(maps.Keys(s.sessions))
 	s.mu.Unlock()
 	for _, ss := range all {
 		ss.close(errors.New("the versions that clients may use have changed"))
@@ -246,10 +245,11 @@ func (s *Server) Close() error {
 	for _, l := range s.listeners {
 		_ = l.Close()
 	}
-	for ss := range s.sessions {
-		ss.close(net.ErrClosed)
-	}
+	all := slices.Collect(maps.Keys(s.sessions))
 	s.mu.Unlock()
+	for _, ss := range all { // the last words of TLS wait for a client that does not read
+		s.wg.Go(func() { ss.close(net.ErrClosed) })
+	}
 	s.wg.Wait()
 	s.workers.close()
 	return nil
