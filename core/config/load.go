@@ -220,7 +220,7 @@ func (s *Snapshot) effective(masked *yaml.Node) any {
 	l, f := s.Limits, s.Failover
 	m["limits"] = map[string]any{
 		"frame_bytes": l.FrameBytes, "session_in_flight": l.SessionInFlight, "session_bytes": l.SessionBytes,
-		"process_bytes": l.ProcessBytes, "connections": l.Connections, "idle_timeout": l.IdleTimeout.String(),
+		"process_bytes": l.ProcessBytes, "connections": l.Connections, "idle_timeout": l.IdleTimeout.String(), "drain": l.Drain.String(),
 		"fetch_session_partitions": l.FetchPartitions,
 	}
 	m["failover"] = map[string]any{

@@ -58,6 +58,8 @@ type Limits struct {
 	ProcessBytes    int64         `koanf:"process_bytes"` // 0: a quarter of the memory limit
 	Connections     int           `koanf:"connections"`   // per virtual cluster; 0: none
 	IdleTimeout     time.Duration `koanf:"idle_timeout"`
+	// Drain is how long requests in flight may take when the gateway ends.
+	Drain time.Duration `koanf:"drain"`
 	// FetchPartitions is the most that a connection's fetch session may hold (KIP-227); 0: no sessions.
 	FetchPartitions int `koanf:"fetch_session_partitions"`
 }
@@ -185,7 +187,7 @@ func defaults() Snapshot {
 	return Snapshot{
 		Admin:  Admin{DeleteGrace: 30 * time.Second},
 		State:  State{Dir: "./state"},
-		Limits: Limits{FrameBytes: 100 << 20, SessionInFlight: 1024, SessionBytes: 64 << 20, IdleTimeout: 10 * time.Minute, FetchPartitions: 10_000},
+		Limits: Limits{FrameBytes: 100 << 20, SessionInFlight: 1024, SessionBytes: 64 << 20, IdleTimeout: 10 * time.Minute, Drain: 10 * time.Second, FetchPartitions: 10_000},
 		Failover: Failover{
 			Hold: 10 * time.Second, Request: 15 * time.Second, Unreachable: 10 * time.Second, RetryFor: time.Hour,
 			MaxDrain: 3 * time.Second, Calm: 3 * time.Second, CompareLimit: 1 << 30, Concurrent: 16,

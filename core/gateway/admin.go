@@ -200,7 +200,11 @@ func (a *httpAPI) ready(w http.ResponseWriter, _ *http.Request) {
 	if reload.Error != "" {
 		body["config_error"] = reload.Error
 	}
-	writeJSON(w, 200, body)
+	status := 200
+	if a.g.draining.Load() {
+		status, body["status"] = http.StatusServiceUnavailable, "draining"
+	}
+	writeJSON(w, status, body)
 }
 
 func (a *httpAPI) config(w http.ResponseWriter, _ *http.Request) {

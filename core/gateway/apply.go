@@ -28,6 +28,9 @@ const spread = 30 * time.Second
 func (g *Gateway) apply(ctx context.Context, snap *config.Snapshot, o failover.Options) error {
 	g.applying.Lock()
 	defer g.applying.Unlock()
+	if g.draining.Load() {
+		return errors.New("the gateway ends")
+	}
 	var types []string
 	for _, s := range g.opts.Specs {
 		types = append(types, s.Type)
@@ -282,8 +285,14 @@ func (g *Gateway) swap(snap *config.Snapshot, clusters map[string]*upstream.Clus
 	g.clusters, g.snapshot = clusters, snap
 	g.mu.Unlock()
 	for _, v := range removed {
-		_ = v.server.Close()
-		v.retire()
+		v.server.StopListening() // another one may have its addresses from now on
+		g.leaving.Go(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), snap.Limits.Drain)
+			defer cancel()
+			v.server.Drain(ctx)
+			_ = v.server.Close()
+			v.retire()
+		})
 	}
 	for _, c := range gone {
 		_ = c.Close()

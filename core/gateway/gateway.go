@@ -63,6 +63,9 @@ type Gateway struct {
 	standings    atomic.Pointer[[]standing]
 	closing      sync.WaitGroup // of traces, metrics and audit logs that are not in force any more
 
+	draining atomic.Bool    // the gateway ends
+	leaving  sync.WaitGroup // virtual clusters that are not in the file any more
+
 	editing  sync.Mutex // one edit at a time: the next is of its result
 	applying sync.Mutex // one apply at a time
 
@@ -198,8 +201,29 @@ func (g *Gateway) ApplySource(ctx context.Context, source []byte, o failover.Opt
 	return nil
 }
 
-// Close ends everything: admin, listeners, sessions, moves, clusters, store.
+// drain lets requests in flight end: the gateway is not ready any more, accepts nobody, and moves that hold them and
+// are not committed are given up.
+func (g *Gateway) drain() {
+	g.draining.Store(true)
+	snap := g.Snapshot()
+	if snap == nil {
+		return
+	}
+	g.log.Info("ending: requests in flight are answered first", "drain", snap.Limits.Drain)
+	ctx, cancel := context.WithTimeout(context.Background(), snap.Limits.Drain)
+	defer cancel()
+	g.closing.Go(func() { _ = g.runner.Close() })
+	var wg sync.WaitGroup
+	for _, v := range g.virtual {
+		wg.Go(func() { v.server.Drain(ctx) })
+	}
+	wg.Wait()
+	g.leaving.Wait()
+}
+
+// Close ends everything: requests in flight, admin, listeners, sessions, moves, clusters, store.
 func (g *Gateway) Close() error {
+	g.drain()
 	var errs []error
 	if g.admin != nil {
 		errs = append(errs, g.admin.close(time.Second))

@@ -76,7 +76,7 @@ func (s *session) left(sl *slot, queued, answered, alive bool, now time.Time) {
 	if alive {
 		s.leaves(sl, now)
 		// A large request is written without a copy: only a broker's answer says that it is out.
-		if len(sl.frame) < kafka.SpanMin || answered {
+		if !sl.early && (len(sl.frame) < kafka.SpanMin || answered) {
 			s.server.pool.Recycle(sl.frame)
 		}
 	}

@@ -82,6 +82,7 @@ type Server struct {
 	listeners map[string]*listener
 	sessions  map[*session]struct{}
 	closed    bool
+	draining  atomic.Bool
 	wg        sync.WaitGroup
 }
 
@@ -201,8 +202,8 @@ func (s *Server) serve(conn net.Conn, addr Address) {
 	limits := rt.Limits
 	s.virtual.Release(rt)
 	s.mu.Lock()
-	if s.closed || (limits.Connections > 0 && len(s.sessions) >= limits.Connections) {
-		full := !s.closed
+	if s.closed || s.draining.Load() || (limits.Connections > 0 && len(s.sessions) >= limits.Connections) {
+		full := !s.closed && !s.draining.Load()
 		s.mu.Unlock()
 		_ = conn.Close()
 		if full {

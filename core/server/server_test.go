@@ -37,7 +37,7 @@ type everything struct {
 }
 
 func (*everything) Keys() plugin.KeySet {
-	return kafka.NewKeySet(kmsg.Heartbeat, kmsg.Produce, kmsg.Fetch, kmsg.Metadata)
+	return kafka.NewKeySet(kmsg.Heartbeat, kmsg.Produce, kmsg.Fetch, kmsg.Metadata, kmsg.JoinGroup)
 }
 func (e *everything) Intercept(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 	return e.run(ctx, req, next)

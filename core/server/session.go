@@ -33,13 +33,15 @@ const (
 type session struct {
 	server *Server
 	conn   net.Conn
+	socket net.Conn // below TLS
 	limits config.Limits
 	shared *plugin.Session
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	writer *wire.Writer
 	turn   chan struct{}
-	look   *time.Timer // of awaitTurn
+	ended  chan struct{} // closed when the session has ended
+	look   *time.Timer   // of awaitTurn
 
 	mu        sync.Mutex
 	changed   chan struct{} // closed when something below changes that is waited for; nil while nobody waits
@@ -62,7 +64,7 @@ type session struct {
 
 func (s *Server) newSession(conn net.Conn, addr Address, limits config.Limits) *session {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	ss := &session{server: s, conn: conn, limits: limits, ctx: ctx, cancel: cancel, turn: make(chan struct{}, 1)}
+	ss := &session{server: s, conn: conn, socket: conn, limits: limits, ctx: ctx, cancel: cancel, turn: make(chan struct{}, 1), ended: make(chan struct{})}
 	ss.count.since = time.Now()
 	ss.pass = func() { ss.turn <- struct{}{} }
 	ss.shared = plugin.NewSession(ctx, sessionIDs.Add(1), conn.RemoteAddr(), func() bool { return wire.Gone(conn) })
@@ -75,7 +77,10 @@ func (s *Server) newSession(conn net.Conn, addr Address, limits config.Limits) *
 // close ends the session; its goroutines follow.
 func (s *session) close(why error) {
 	s.cancel(why)
-	_ = s.conn.Close()
+	s.mu.Lock()
+	conn := s.conn
+	s.mu.Unlock()
+	_ = conn.Close()
 }
 
 func (s *session) run() {
@@ -83,6 +88,7 @@ func (s *session) run() {
 		s.close(io.EOF)
 		_ = s.shared.Close()
 		s.drop()
+		close(s.ended)
 	}()
 	if cfg := s.server.tls(); cfg != nil {
 		if err := s.handshake(cfg); err != nil {
@@ -130,7 +136,9 @@ func (s *session) handshake(cfg *tls.Config) error {
 	if err := t.HandshakeContext(ctx); err != nil {
 		return err
 	}
+	s.mu.Lock()
 	s.conn = t
+	s.mu.Unlock()
 	s.shared.ServerName = t.ConnectionState().ServerName
 	if s.server.route != nil && s.shared.Node == plugin.AnyNode {
 		if cluster, node, ok := s.server.route(t.ConnectionState().ServerName); ok {
@@ -164,16 +172,10 @@ func (s *session) read(r *wire.Reader) error {
 		if !r.Buffered() {
 			pending.flush(s)
 		}
-		if s.limits.IdleTimeout > 0 && s.inFlight.Load() == 0 {
-			if err := s.conn.SetReadDeadline(time.Now().Add(s.limits.IdleTimeout)); err != nil {
-				return err
-			}
-		}
-		frame, err := r.Frame(s.limits.FrameBytes)
-		for err != nil && timedOut(err) && s.inFlight.Load() > 0 && s.ctx.Err() == nil {
-			// Not idle: an answer is still due.
-			_ = s.conn.SetReadDeadline(time.Now().Add(s.limits.IdleTimeout))
-			frame, err = r.Frame(s.limits.FrameBytes)
+		frame, err := s.next(r)
+		if errors.Is(err, errDrained) {
+			pending.flush(s)
+			return s.farewell()
 		}
 		if err != nil {
 			return err
@@ -240,6 +242,8 @@ func (s *session) start(frame []byte, more bool, pending *server) error {
 		}
 		body = full
 	}
+	sl.asked = body
+	sl.started.Store(true)
 	if rt.Chain.Passes(h.Key) {
 		s.fill(&sl.req, &sl.body, h, body, seq, sl.arrived)
 		sl.req.Clock, sl.clock = &sl.own, &sl.own
@@ -327,6 +331,9 @@ func (s *session) handle(rt *Runtime, req *plugin.Request, sl *slot) {
 
 // finish answers a request; an error becomes the code that the api table names.
 func (s *session) finish(req *plugin.Request, sl *slot, resp *plugin.Response, err error) {
+	if !sl.claimed.CompareAndSwap(false, true) {
+		return // it was answered because the server drains
+	}
 	silent := req.Key == kmsg.Produce && isSilent(req)
 	if err != nil {
 		defer plugin.Settle(err)

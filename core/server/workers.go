@@ -23,6 +23,7 @@ type workers struct {
 	done chan struct{}
 	idle atomic.Int32
 	most int32
+	once sync.Once
 	wg   sync.WaitGroup
 }
 
@@ -58,6 +59,6 @@ func (w *workers) work(j job) {
 
 // close waits for the jobs.
 func (w *workers) close() {
-	close(w.done)
+	w.once.Do(func() { close(w.done) })
 	w.wg.Wait()
 }
