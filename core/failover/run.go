@@ -105,6 +105,9 @@ func (t *task) gone(ctx context.Context, from plugin.Cluster) (bool, error) {
 	if from.Reachable() {
 		return false, t.ask(ctx, from)
 	}
+	if err := t.signs(from); err != nil {
+		return false, err
+	}
 	switch t.policy() {
 	case "never":
 		return false, fmt.Errorf("%s is unreachable and the topic says `unplanned: never`", from.Name())
@@ -112,7 +115,7 @@ func (t *task) gone(ctx context.Context, from plugin.Cluster) (bool, error) {
 		return true, nil
 	}
 	for !t.answered {
-		if time.Since(t.edited) >= t.runner.timing().Unreachable {
+		if limit := t.runner.timing().Unreachable; time.Since(t.edited) >= limit && time.Since(t.alive) >= limit {
 			return true, nil
 		}
 		if !pause(ctx, 100*time.Millisecond) {
@@ -121,8 +124,22 @@ func (t *task) gone(ctx context.Context, from plugin.Cluster) (bool, error) {
 		if from.Reachable() {
 			return false, t.ask(ctx, from)
 		}
+		if err := t.signs(from); err != nil {
+			return false, err
+		}
 	}
 	return false, fmt.Errorf("%s is unreachable, but has answered since the edit: to give it up, edit the topic's rule again, repeat the call, or use `failover run --unplanned`", from.Name())
+}
+
+// signs is an error while the old home can't be asked and gives signs of life all the same, or may live for all that
+// this machine can tell. Only who says so for this move gives up such a home.
+func (t *task) signs(from plugin.Cluster) error {
+	trouble := from.Trouble()
+	if t.force || !errors.Is(trouble, plugin.ErrNotKafka) && !errors.Is(trouble, plugin.ErrUnable) {
+		return nil
+	}
+	t.alive = time.Now()
+	return fmt.Errorf("%s is not known to be gone (if it is, such as behind a load balancer, use `failover run --unplanned`): %w", from.Name(), trouble)
 }
 
 // policy is what to do when the old home is unreachable.

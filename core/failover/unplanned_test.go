@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
 // dead is a world whose old home is gone after distances were stored.
@@ -207,6 +209,45 @@ func TestAlwaysDoesNotWait(t *testing.T) {
 		pass(time.Second)
 		if m := w.last("orders"); !m.Planned || m.Phase != Done {
 			t.Errorf("%s, planned %t", m.Phase, m.Planned)
+		}
+	})
+}
+
+// TestAHomeThatGivesSignsOfLifeIsNotGivenUp, whatever the policy, unless an operator says so; and if it falls silent, the
+// time begins anew.
+func TestAHomeThatGivesSignsOfLifeIsNotGivenUp(t *testing.T) {
+	for _, trouble := range []error{plugin.ErrNotKafka, plugin.ErrUnable} {
+		for _, policy := range []string{"if-unreachable", "always"} {
+			t.Run(fmt.Sprint(policy, " ", trouble), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := dead(t, policy)
+					w.prod.set(func() { w.prod.trouble = trouble })
+					if p := w.runner.Plan(t.Context(), w.env, "orders", "dr"); !p.Planned || !strings.Contains(p.Blocked, trouble.Error()) {
+						t.Errorf("planned %t, blocked by %q", p.Planned, p.Blocked)
+					}
+					w.edit("dr", "orders")
+					pass(60 * time.Second)
+					if m := w.last("orders"); m.Phase != Pending || !m.Planned || !strings.Contains(m.Error, trouble.Error()) {
+						t.Errorf("%s, planned %t: %q", m.Phase, m.Planned, m.Error)
+					}
+					w.lives("orders", "prod", 0)
+					w.prod.set(func() { w.prod.trouble = nil })
+					pass(60 * time.Second)
+					if m := w.last("orders"); m.Phase != Done || m.Planned {
+						t.Errorf("%s, planned %t: %q", m.Phase, m.Planned, m.Error)
+					}
+				})
+			})
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w := dead(t, "if-unreachable")
+		w.prod.set(func() { w.prod.trouble = plugin.ErrNotKafka })
+		w.place("dr", "orders")
+		w.apply(Options{Edited: func(string) bool { return true }, Unplanned: true})
+		pass(time.Second)
+		if m := w.last("orders"); m.Phase != Done || m.Planned {
+			t.Errorf("an operator says so: %s, planned %t: %q", m.Phase, m.Planned, m.Error)
 		}
 	})
 }

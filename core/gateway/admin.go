@@ -179,11 +179,12 @@ func (a *httpAPI) ready(w http.ResponseWriter, _ *http.Request) {
 	type clusterState struct {
 		Reachable  bool      `json:"reachable"`
 		LastAnswer time.Time `json:"last_answer,omitzero"`
+		Trouble    string    `json:"trouble,omitempty"`
 	}
 	a.g.mu.Lock()
 	clusters := map[string]clusterState{}
 	for name, c := range a.g.clusters {
-		clusters[name] = clusterState{c.Reachable(), c.LastAnswer()}
+		clusters[name] = clusterState{c.Reachable(), c.LastAnswer(), trouble(c)}
 	}
 	outside := map[string]map[string][]int32{}
 	for name, v := range a.g.virtual {
@@ -205,6 +206,19 @@ func (a *httpAPI) ready(w http.ResponseWriter, _ *http.Request) {
 		status, body["status"] = http.StatusServiceUnavailable, "draining"
 	}
 	writeJSON(w, status, body)
+}
+
+// trouble is what the last health check of a cluster failed with.
+func trouble(c plugin.Cluster) string {
+	switch err := c.Trouble(); {
+	case err == nil:
+		return ""
+	case errors.Is(err, plugin.ErrNotKafka):
+		return plugin.ErrNotKafka.Error()
+	case errors.Is(err, plugin.ErrUnable):
+		return plugin.ErrUnable.Error()
+	}
+	return plugin.ErrUnreachable.Error()
 }
 
 func (a *httpAPI) config(w http.ResponseWriter, _ *http.Request) {
@@ -230,6 +244,7 @@ type route struct {
 	Stubs      []string          `json:"stubs,omitempty"`
 	Missing    []string          `json:"missing,omitempty"`
 	Reachable  bool              `json:"reachable"`
+	Trouble    string            `json:"trouble,omitempty"`
 }
 
 func (a *httpAPI) routes(w http.ResponseWriter, _ *http.Request) {
@@ -244,7 +259,7 @@ func (a *httpAPI) routes(w http.ResponseWriter, _ *http.Request) {
 				r.Stubs = append(r.Stubs, c)
 			}
 			if c := rt.env.Cluster(t.Home); c != nil {
-				r.Reachable = c.Reachable()
+				r.Reachable, r.Trouble = c.Reachable(), trouble(c)
 			}
 			list = append(list, r)
 		}

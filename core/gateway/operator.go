@@ -40,7 +40,7 @@ func (o operator) Status() admin.Status {
 		}
 		t := c.Topology()
 		k := admin.Cluster{
-			Name: cfg.Name, Bootstrap: cfg.Bootstrap, Reachable: c.Reachable(), LastAnswer: c.LastAnswer(),
+			Name: cfg.Name, Bootstrap: cfg.Bootstrap, Reachable: c.Reachable(), LastAnswer: c.LastAnswer(), Trouble: trouble(c),
 			ClusterID: t.ClusterID, Controller: t.Controller, Nodes: []admin.Node{}, Topics: len(t.Topics),
 		}
 		for _, b := range t.Brokers {

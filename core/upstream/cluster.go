@@ -46,6 +46,7 @@ type Cluster struct {
 
 	topology  atomic.Pointer[plugin.Topology]
 	reachable atomic.Bool
+	trouble   atomic.Pointer[error]
 	checked   atomic.Bool       // reachable says what was found
 	latency   telemetry.Latency // of sessions' requests, from queueing to the answer
 	healthy   atomic.Int64      // unix nanoseconds of the last answer
@@ -248,6 +249,9 @@ func (c *Cluster) open(ctx context.Context, addr string) (net.Conn, error) {
 	if errors.Is(ctx.Err(), context.Canceled) && err != nil {
 		return nil, fmt.Errorf("%w: %w", plugin.ErrUnreachable, err) // given up, which says nothing of addr
 	}
+	if err != nil && unable(err) {
+		return nil, fmt.Errorf("%w: %w: %w", plugin.ErrUnreachable, plugin.ErrUnable, err)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err == nil {
@@ -348,6 +352,7 @@ func (c *Cluster) ask(ctx context.Context, addr string, req kmsg.Request) (kmsg.
 		done <- answer{b, err}
 	}}
 	cl.deadline, _ = ctx.Deadline()
+	began := time.Now()
 	cl.encode = func(o *kafka.Out) {
 		h := kafka.AppendRequestHeader(nil, kafka.Header{Key: key, Version: cl.version, CorrelationID: cl.corr, ClientID: clientID, HasClientID: true})
 		o.Append(h[8:])
@@ -359,8 +364,15 @@ func (c *Cluster) ask(ctx context.Context, addr string, req kmsg.Request) (kmsg.
 		if a.err != nil {
 			return nil, a.err
 		}
-		return kafka.NewResponseBody(key, cl.version, a.body).Peek()
+		resp, err := kafka.NewResponseBody(key, cl.version, a.body).Peek()
+		if err != nil {
+			err = fmt.Errorf("%w: %w", plugin.ErrNotKafka, err)
+		}
+		return resp, err
 	case <-ctx.Done():
+		if l.speaks(began) { // part of an answer, or of another one
+			return nil, fmt.Errorf("%w: %w: %s: %w", plugin.ErrUnreachable, plugin.ErrNotKafka, addr, context.Cause(ctx))
+		}
 		return nil, fmt.Errorf("%w: %s: %w", plugin.ErrUnreachable, addr, context.Cause(ctx))
 	}
 }

@@ -280,6 +280,9 @@ func (l *link) run() {
 		}
 		l.away.Store(false)
 		if err != nil {
+			if l.session == nil {
+				err = stranger(err)
+			}
 			l.fail(err)
 			return
 		}
@@ -352,7 +355,7 @@ func (l *link) deliver(frame []byte) error {
 	l.mu.Lock()
 	if l.pending.Len() == 0 {
 		l.mu.Unlock()
-		return errors.New("response without a request")
+		return fmt.Errorf("%w: nothing was asked", errNoAnswer)
 	}
 	c := l.pending.Pop()
 	c.came = l.reader.Began()
@@ -362,6 +365,10 @@ func (l *link) deliver(frame []byte) error {
 		err = fmt.Errorf("response %d where %d was due", corr, c.corr)
 	}
 	if err != nil {
+		err = fmt.Errorf("%w: %w", errNoAnswer, err)
+		if l.session == nil {
+			err = stranger(err)
+		}
 		if l.counts(c) {
 			l.unsettled.Add(1)
 		}

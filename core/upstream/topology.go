@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
@@ -128,6 +129,8 @@ func (c *Cluster) check(watched context.Context) {
 func (c *Cluster) setReachable(ok bool, err error) {
 	if ok {
 		c.healthy.Store(time.Now().UnixNano())
+	} else {
+		c.trouble.Store(&err)
 	}
 	if first := !c.checked.Swap(true); c.reachable.Swap(ok) == ok && (ok || !first) {
 		return
@@ -213,7 +216,7 @@ func (c *Cluster) learnVersions(ctx context.Context) error {
 	}
 	v := resp.(*kmsg.ApiVersionsResponse)
 	if v.ErrorCode != 0 {
-		return fmt.Errorf("ApiVersions: error %d", v.ErrorCode)
+		return fmt.Errorf("%w: ApiVersions: %s", plugin.ErrNotKafka, kafka.ErrorName(v.ErrorCode))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
