@@ -64,6 +64,7 @@ func (t *task) check(ctx context.Context) (*checked, error) {
 	}
 	oldStart, oldEnd, newStart, newEnd := ends[0], ends[1], ends[2], ends[3]
 	c.oldStart = oldStart
+	noteEnds(topic, oldEnd)
 	lowest, err := t.lowest(ctx, topic)
 	if err != nil {
 		return nil, err
@@ -125,6 +126,13 @@ func (t *task) calm(ctx context.Context) error {
 		if time.Since(began) < calmly {
 			return nil
 		}
+	}
+}
+
+// noteEnds notes where the log of a topic's home ends: an unplanned move goes by it later.
+func noteEnds(t *catalog.Topic, ends []int64) {
+	for p, end := range ends {
+		t.NoteEnd(int32(p), t.Partition(int32(p)).ToVirtual(end))
 	}
 }
 

@@ -126,6 +126,7 @@ func tails(ctx context.Context, f *kafka.Fingerprints, t *catalog.Topic, old, co
 	if err != nil {
 		return nil, nil, err
 	}
+	noteEnds(t, ends[1])
 	out, compared := make([]int64, len(ends[0])), make([]stretch, len(ends[0]))
 	for p := range out {
 		oldStart, oldEnd, newStart, newEnd := ends[0][p], ends[1][p], ends[2][p], ends[3][p]

@@ -339,9 +339,10 @@ func (t *task) moveTo(next *catalog.Topic, c *checked, from, to plugin.Cluster, 
 			end = seg.Start
 		} else {
 			end = part.ToVirtual(newEnd[p] - c.deltas[p])
-			seg.Start = max(part.Ceiling, end)
-			if shown := before.MayBeShown(int32(p)); shown > end {
-				loss = append(loss, Range{t.report.Topic, int32(p), end, shown - 1})
+			known := before.MayBeKnown(int32(p))
+			seg.Start = max(part.Ceiling, end, known)
+			if known > end {
+				loss = append(loss, Range{t.report.Topic, int32(p), end, known - 1})
 			}
 		}
 		next.Partitions[p] = part.Advance(seg, c.deltas[p], end, last)

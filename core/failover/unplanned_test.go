@@ -340,6 +340,48 @@ func TestWhatIsLostIsListed(t *testing.T) {
 	})
 }
 
+// TestTheLagOfTheLastComparisonIsLost, also of records that no client has seen through this gateway.
+func TestTheLagOfTheLastComparisonIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		remembered(t, w, map[string]int64{"dr": 25})
+		w.prod.grow("orders", 100, 110) // written past the gateway, not copied yet
+		w.apply(Options{})
+		pass(25 * time.Second)
+		w.prod.set(func() { w.prod.down = true })
+		w.edit("dr", "orders")
+		pass(11 * time.Second)
+		m := w.last("orders")
+		if want := []Range{{Topic: "orders", Partition: 0, From: 100, To: 109}}; m.Phase != Done || m.Planned || !slices.Equal(m.PossibleLoss, want) {
+			t.Errorf("%s, possible loss %+v", m.Phase, m.PossibleLoss)
+		}
+	})
+}
+
+// TestWhatAnEarlierRunAcknowledgedIsNotForgotten because a client has seen something in this one.
+func TestWhatAnEarlierRunAcknowledgedIsNotForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		remembered(t, w, map[string]int64{"dr": 25})
+		if err := w.env.Catalog.Reserve(t.Context(), "orders", 0, 107); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.env.Catalog.KeepShown(t.Context(), w.env.Catalog.Topic("orders")); err != nil {
+			t.Fatal(err)
+		}
+		w.prod.set(func() { w.prod.down = true })
+		w.reopen()
+		if err := w.env.Catalog.Reserve(t.Context(), "orders", 0, 5); err != nil {
+			t.Fatal(err)
+		}
+		w.edit("dr", "orders")
+		pass(11 * time.Second)
+		if m := w.last("orders"); m.Phase != Done || len(m.PossibleLoss) != 1 || m.PossibleLoss[0].From != 100 || m.PossibleLoss[0].To < 106 {
+			t.Errorf("%s, possible loss %+v", m.Phase, m.PossibleLoss)
+		}
+	})
+}
+
 // TestAReplicatorThatStillWritesIsWaitedFor: the end is taken when it has come to rest.
 func TestAReplicatorThatStillWritesIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
