@@ -20,7 +20,8 @@ type Snapshot struct {
 	Clusters        []Cluster        `koanf:"-"` // in the order of the file
 	VirtualClusters []VirtualCluster `koanf:"-"`
 
-	masked any
+	masked  any
+	secrets secrets
 }
 
 // Admin is the HTTP API for operators.

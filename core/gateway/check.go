@@ -31,6 +31,11 @@ func Check(ctx context.Context, path string, specs []plugin.Spec) ([]CheckedChai
 	if err != nil {
 		return nil, err
 	}
+	out, err := checked(ctx, snap, specs)
+	return out, snap.Hide(err)
+}
+
+func checked(ctx context.Context, snap *config.Snapshot, specs []plugin.Spec) ([]CheckedChain, error) {
 	var types []string
 	for _, s := range specs {
 		types = append(types, s.Type)

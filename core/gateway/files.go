@@ -59,7 +59,8 @@ func (g *Gateway) changedFiles(seen, tried map[string]plugin.Stamp) (changed str
 // rebuild applies the snapshot in force again. On an error everything stays as it is.
 func (g *Gateway) rebuild(ctx context.Context, changed string) {
 	e := &audit.Entry{Time: time.Now(), Action: "reload_file", Actor: byHand, File: changed}
-	err := g.apply(audit.With(ctx, e), g.Snapshot(), failover.Options{})
+	snap := g.Snapshot()
+	err := snap.Hide(g.apply(audit.With(ctx, e), snap, failover.Options{}))
 	g.mu.Lock()
 	g.reload = reloadResult{At: time.Now()}
 	if err != nil {

@@ -130,7 +130,7 @@ func Start(ctx context.Context, o Options) (*Gateway, error) {
 		began.Actor = byHand
 	}
 	if err := g.apply(audit.With(ctx, began), snap, failover.Options{Edited: edited}); err != nil {
-		return fail(err)
+		return fail(snap.Hide(err))
 	}
 	return g, nil
 }
@@ -186,7 +186,7 @@ func (g *Gateway) ApplySource(ctx context.Context, source []byte, o failover.Opt
 	snap, err := config.Parse(g.opts.Path, source)
 	if before := g.Snapshot(); err == nil && (snap.Revision != before.Revision || o.Edited != nil) {
 		describe(ctx, before, snap)
-		err = g.apply(ctx, snap, o)
+		err = snap.Hide(g.apply(ctx, snap, o))
 	}
 	g.mu.Lock()
 	g.reload = reloadResult{At: time.Now()}

@@ -344,6 +344,8 @@ func (o operator) edit(ctx context.Context, revision string, edits []config.Edit
 	switch {
 	case err == nil, errors.As(err, &own):
 		return err
+	case errors.Is(err, config.ErrReference):
+		return &admin.Error{Status: http.StatusBadRequest, Message: err.Error()}
 	case errors.Is(err, config.ErrReadOnly):
 		return &admin.Error{Status: http.StatusConflict, Message: err.Error() + ": edit it where it comes from (a ConfigMap, a repository)"}
 	}
