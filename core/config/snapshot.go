@@ -30,6 +30,8 @@ type Admin struct {
 	Listen string `koanf:"listen"`
 	// Users may use the API with Basic auth; without users it is open.
 	Users []User `koanf:"users"`
+	// Hosts are the names, besides localhost and addresses, by which the API may be called.
+	Hosts []string `koanf:"hosts"`
 	// DeleteGrace is how long the old home goes on serving after DELETE of a topic mapping.
 	DeleteGrace time.Duration `koanf:"delete_grace"`
 }

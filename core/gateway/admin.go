@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -25,6 +26,13 @@ type httpAPI struct {
 	listen   string // as configured
 	listener net.Listener
 	server   *http.Server
+	users    *admin.Access
+}
+
+func newHTTPAPI(g *Gateway) *httpAPI {
+	a := &httpAPI{g: g}
+	a.users = &admin.Access{Users: func() []config.User { return g.Snapshot().Admin.Users }, Locked: a.locked}
+	return a
 }
 
 func newAdmin(g *Gateway, addr string) (*httpAPI, error) {
@@ -32,7 +40,8 @@ func newAdmin(g *Gateway, addr string) (*httpAPI, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &httpAPI{g: g, listen: addr, listener: l}
+	a := newHTTPAPI(g)
+	a.listen, a.listener = addr, l
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, 200, map[string]string{"status": "alive"}) })
 	mux.HandleFunc("GET /readyz", a.ready)
@@ -59,7 +68,7 @@ func newAdmin(g *Gateway, addr string) (*httpAPI, error) {
 		fail(w, 404, "no "+r.Method+" "+r.URL.Path+"; see README, Admin API")
 	})
 	log := g.logs.Logger("admin")
-	a.server = &http.Server{Handler: a.audited(sameSite(mux)), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
+	a.server = &http.Server{Handler: a.audited(a.ownHost(sameSite(mux))), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: idleAdmin, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	a.server.RegisterOnShutdown(pages.Close)
 	go func() {
 		if err := a.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -68,6 +77,9 @@ func newAdmin(g *Gateway, addr string) (*httpAPI, error) {
 	}()
 	return a, nil
 }
+
+// idleAdmin is how long a connection stays that asks nothing.
+const idleAdmin = time.Minute
 
 // openAdmin returns the API at the address that a snapshot wants: the one that is open, a new one, or nil.
 func (g *Gateway) openAdmin(snap *config.Snapshot) (*httpAPI, error) {
@@ -120,17 +132,40 @@ func sameSite(h http.Handler) http.Handler {
 	p := http.NewCrossOriginProtection()
 	p.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		err := &admin.Error{Status: http.StatusForbidden, Message: "this request comes from another site"}
-		if strings.HasPrefix(r.URL.Path, admin.Prefix) {
-			admin.Fail(w, err)
-			return
-		}
-		failWith(w, err)
+		refuse(w, r, err)
 	}))
 	return p.Handler(h)
 }
 
-func (a *httpAPI) access() *admin.Access {
-	return &admin.Access{Users: func() []config.User { return a.g.Snapshot().Admin.Users }}
+func (a *httpAPI) access() *admin.Access { return a.users }
+
+// locked records that somebody tries passwords.
+func (a *httpAPI) locked(r *http.Request, name string, wait time.Duration) {
+	e := &audit.Entry{Time: time.Now(), Action: "lock_out", Actor: actor(r, config.User{}, errLocked), Request: r.Method + " " + r.URL.Path}
+	a.g.refused(e, http.StatusTooManyRequests, fmt.Errorf("%w: the next one is looked at in %s", errLocked, wait))
+	a.g.logs.Logger("admin").Warn("wrong passwords: the caller has to wait", "user", name, "address", r.RemoteAddr, "wait", wait)
+}
+
+var errLocked = errors.New("too many wrong passwords")
+
+// ownHost refuses calls by names that are not the API's.
+func (a *httpAPI) ownHost(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := admin.CheckHost(r, a.g.Snapshot().Admin.Hosts); err != nil {
+			refuse(w, r, err)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// refuse answers as the routes that are asked for do.
+func refuse(w http.ResponseWriter, r *http.Request, err error) {
+	if strings.HasPrefix(r.URL.Path, admin.Prefix) {
+		admin.Fail(w, err)
+		return
+	}
+	failWith(w, err)
 }
 
 // auth asks for Basic auth when the configuration names users, and for the role admin where a call changes something.

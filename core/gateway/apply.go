@@ -219,7 +219,7 @@ func (g *Gateway) listen(snap *config.Snapshot, built map[string]*runtime, gates
 			rt.refs = 1
 			v = &virtual{name: vc.Name, gates: gates[vc.Name], current: rt}
 			v.server = server.New(v, server.Options{
-				Pool: g.pool, Memory: g.memory, Log: g.logs.Logger("server"), TLS: func() *tls.Config { return v.runtime().tls },
+				Pool: g.pool, Memory: g.memory, Descriptors: g.files, Log: g.logs.Logger("server"), TLS: func() *tls.Config { return v.runtime().tls },
 				Route: func(name string) (string, int32, bool) {
 					now := v.runtime()
 					return now.listen.Route(now.clusters, name)

@@ -58,7 +58,7 @@ func entries(t *testing.T, h http.Handler, serve func(h http.Handler)) string {
 	logs := logging.New(os.Stderr, logging.Settings{})
 	g := &Gateway{logs: logs, log: logs.Logger("gateway"), snapshot: &config.Snapshot{}}
 	g.audit.Store(audit.Open(f, g.log))
-	serve((&httpAPI{g: g}).audited(h))
+	serve(newHTTPAPI(g).audited(h))
 	if err := g.audit.Load().Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -52,6 +52,7 @@ type Gateway struct {
 	ids     *state.ProducerIDs
 	pool    *wire.Buffers
 	memory  *server.Memory
+	files   *server.Descriptors
 	runner  *failover.Runner
 	watcher *config.Watcher
 	admin   *httpAPI
@@ -117,7 +118,7 @@ func Start(ctx context.Context, o Options) (*Gateway, error) {
 	if g.ids, err = state.NewProducerIDs(g.catalog); err != nil {
 		return fail(err)
 	}
-	g.memory = server.NewMemory(memoryLimit(snap))
+	g.memory, g.files = server.NewMemory(memoryLimit(snap)), server.NewDescriptors(server.OpenFiles())
 	g.runner = failover.NewRunner(g.catalog, snap.Failover, logs.Logger("failover"))
 	var revision string
 	if _, err := g.catalog.Value(catalog.KindConfig, "revision", &revision); err != nil {

@@ -72,7 +72,8 @@ type Server struct {
 	workers *workers
 	traffic traffic
 	// captures are those that look at exchanges now; nil for none.
-	captures atomic.Pointer[[]*capture]
+	captures    atomic.Pointer[[]*capture]
+	descriptors *Descriptors
 	// heartbeat is how often a heartbeat is repeated whose answer waits.
 	heartbeat time.Duration
 	tls       func() *tls.Config
@@ -98,6 +99,8 @@ type Options struct {
 	Pool   *wire.Buffers
 	Memory *Memory
 	Log    *slog.Logger
+	// Descriptors is shared by all servers of a process; nil bounds nothing.
+	Descriptors *Descriptors
 	// TLS is asked for each connection; if it returns a configuration, the connection is a TLS one, and
 	// Route maps its server name (SNI) to a node.
 	TLS   func() *tls.Config
@@ -112,6 +115,7 @@ func New(v Virtual, o Options) *Server {
 	return &Server{
 		virtual: v, log: o.Log.With("virtual_cluster", v.Name()), pool: o.Pool, memory: o.Memory, tls: o.TLS, route: o.Route,
 		listeners: map[string]*listener{}, sessions: map[*session]struct{}{}, workers: newWorkers(), heartbeat: 2 * time.Second,
+		descriptors: o.Descriptors,
 	}
 }
 
@@ -211,11 +215,18 @@ func (s *Server) serve(conn net.Conn, addr Address) {
 		}
 		return
 	}
+	if !s.descriptors.take() {
+		s.mu.Unlock()
+		_ = conn.Close()
+		s.log.Warn("connection refused: the process may not open more files (ulimit -n)", "client", conn.RemoteAddr().String(), "limit", s.descriptors.most)
+		return
+	}
 	ss := s.newSession(conn, addr, limits)
 	s.sessions[ss] = struct{}{}
 	s.mu.Unlock()
 	s.wg.Go(func() {
 		ss.run()
+		s.descriptors.give()
 		s.mu.Lock()
 		delete(s.sessions, ss)
 		s.mu.Unlock()
