@@ -17,6 +17,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
+func readFull(r io.Reader, b []byte) bool { _, err := io.ReadFull(r, b); return err == nil }
+
 // TestWhoIsAtTheDoor: what lives and does not speak Kafka in plain text is not taken for dead.
 func TestWhoIsAtTheDoor(t *testing.T) {
 	says := func(b string) func(net.Conn) {
@@ -55,9 +57,15 @@ func TestWhoIsAtTheDoor(t *testing.T) {
 		"HTTP":                       {far: says("HTTP/1.1 400 Bad Request\r\n\r\n"), want: plugin.ErrNotKafka},
 		"garbage like a small frame": {far: says("\x00\x00\x00\x08abcdefgh"), want: plugin.ErrNotKafka},
 		"half an answer":             {far: says("\x00\x00\x00\x08abc"), want: plugin.ErrNotKafka},
-		"closes at once":             {far: func(far net.Conn) { _ = far.Close() }, want: plugin.ErrNotKafka},
-		"closes after the request":   {far: says(""), want: plugin.ErrNotKafka},
-		"closes after an answer":     {far: sasl, want: plugin.ErrNotKafka},
+		"closes at once":             {far: func(far net.Conn) { _ = far.Close() }},
+		"closes after the request":   {far: says("")},
+		"closes but for TLS": {far: func(far net.Conn) {
+			if b := make([]byte, 3); !readFull(far, b) || b[0] != 0x16 {
+				return
+			}
+			_, _ = far.Write([]byte("\x15\x03\x03\x00\x02\x02\x28"))
+		}, want: plugin.ErrNotKafka},
+		"closes after an answer": {far: sasl, want: plugin.ErrNotKafka},
 		"half an answer and silence": {far: func(far net.Conn) {
 			_, _ = io.ReadFull(far, make([]byte, 8))
 			_, _ = far.Write([]byte("\x00\x00\x00\x08abc"))
@@ -88,6 +96,9 @@ func TestWhoIsAtTheDoor(t *testing.T) {
 					}()
 					return near, nil
 				}
+				known := *cluster.Topology() // as after a restart, so that it is not asked for versions
+				known.Versions = kmsg.NewPtrApiVersionsResponse()
+				cluster.topology.Store(&known)
 				cluster.start()
 				defer func() { _ = cluster.Close() }()
 				time.Sleep(10 * time.Second)

@@ -281,7 +281,7 @@ func (l *link) run() {
 		l.away.Store(false)
 		if err != nil {
 			if l.session == nil {
-				err = stranger(err)
+				err = stranger(err, l.reader.Heard().UnixNano() > 0)
 			}
 			l.fail(err)
 			return
@@ -367,7 +367,7 @@ func (l *link) deliver(frame []byte) error {
 	if err != nil {
 		err = fmt.Errorf("%w: %w", errNoAnswer, err)
 		if l.session == nil {
-			err = stranger(err)
+			err = stranger(err, true)
 		}
 		if l.counts(c) {
 			l.unsettled.Add(1)

@@ -103,6 +103,13 @@ func (c *Cluster) check(watched context.Context) {
 	if watched.Err() != nil {
 		return // this end has closed, which says nothing of the other
 	}
+	if errors.Is(err, errShut) && !errors.Is(err, plugin.ErrNotKafka) {
+		kctx, cancel := context.WithTimeout(watched, healthTimeout)
+		if k := c.knock(kctx); k != nil {
+			err = k
+		}
+		cancel()
+	}
 	if err != nil {
 		c.setReachable(false, err)
 		return
