@@ -80,7 +80,7 @@ func (e *LockedError) Error() string {
 }
 
 // Unwrap makes it an *Error.
-func (e *LockedError) Unwrap() error { return &Error{http.StatusTooManyRequests, e.Error()} }
+func (e *LockedError) Unwrap() error { return &Error{http.StatusUnauthorized, e.Error()} }
 
 func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
 

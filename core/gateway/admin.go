@@ -142,7 +142,7 @@ func (a *httpAPI) access() *admin.Access { return a.users }
 // locked records that somebody tries passwords.
 func (a *httpAPI) locked(r *http.Request, name string, wait time.Duration) {
 	e := &audit.Entry{Time: time.Now(), Action: "lock_out", Actor: actor(r, config.User{}, errLocked), Request: r.Method + " " + r.URL.Path}
-	a.g.refused(e, http.StatusTooManyRequests, fmt.Errorf("%w: the next one is looked at in %s", errLocked, wait))
+	a.g.refused(e, http.StatusUnauthorized, fmt.Errorf("%w: the next one is looked at in %s", errLocked, wait))
 	a.g.logs.Logger("admin").Warn("wrong passwords: the caller has to wait", "user", name, "address", r.RemoteAddr, "wait", wait)
 }
 
