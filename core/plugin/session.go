@@ -57,6 +57,8 @@ var ErrNoRoom = errors.New("no room for the answer")
 type AnswerSource interface {
 	// Waits is called once before the wait.
 	Waits()
+	// Queued is signalled when another request is queued while it waits.
+	Queued() <-chan struct{}
 	// Earliest is the lowest sequence number of the session's requests that the link has not answered.
 	Earliest() uint64
 }

@@ -24,10 +24,14 @@ func TestDescriptorsAreReserved(t *testing.T) {
 
 // TestClientsBeyondTheBoundAreRefused, and those that leave make room.
 func TestClientsBeyondTheBoundAreRefused(t *testing.T) {
-	s, addr := serve(t, limits(), func(_ context.Context, req *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
+	s := running(t, limits(), noEnd{}, func(_ context.Context, req *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
 		return ok(req)
 	})
 	s.descriptors = &Descriptors{most: 2}
+	if err := s.Listen([]Address{{Listen: "127.0.0.1:0", Node: plugin.AnyNode}}); err != nil {
+		t.Fatal(err)
+	}
+	addr := s.Addresses()[0].String()
 	asks := func(c *client) {
 		c.send(heartbeat("g"))
 		c.receive(kmsg.Heartbeat, 4)

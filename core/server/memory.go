@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 const (
@@ -23,10 +24,48 @@ type Memory struct {
 	beyond  any // the client whose answer is let in though there is no room; nil: none
 	kept    int64
 	waiting chan struct{}
+	// sessions may hold answers. One whose client reads nothing for the time of patience is closed for another
+	// one that has waited for as long.
+	sessions map[*session]struct{}
+	patience time.Duration
 }
 
 // NewMemory returns a bound of limit bytes; 0 is none.
-func NewMemory(limit int64) *Memory { return &Memory{limit: limit} }
+func NewMemory(limit int64) *Memory {
+	return &Memory{limit: limit, sessions: map[*session]struct{}{}, patience: 10 * time.Second}
+}
+
+func (m *Memory) enter(s *session) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sessions[s] = struct{}{}
+}
+
+func (m *Memory) leave(s *session) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.sessions, s)
+}
+
+// short reports that others hold so much that an answer of n bytes may have to wait for them.
+func (m *Memory) short(n int64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.limit > 0 && m.answers+n > m.limit/2
+}
+
+// stuck is the session that has waited longest for its client to read, if that is too long.
+func (m *Memory) stuck(now time.Time) (longest *session) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	most := m.patience
+	for s := range m.sessions {
+		if d := s.writer.Stuck(now); d >= most {
+			longest, most = s, d
+		}
+	}
+	return longest
+}
 
 // SetLimit changes the bound.
 func (m *Memory) SetLimit(limit int64) {

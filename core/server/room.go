@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"io"
 	"time"
 
@@ -73,7 +74,7 @@ func (s *session) change() {
 	}
 }
 
-// relook is how often a link that waits looks whether the request that is due has come behind its answer.
+// relook is how often an answer that waits looks whether it waits for a client that does not read.
 const relook = 100 * time.Millisecond
 
 // admitAnswer waits until an answer of n bytes that comes in on a link fits into the limits of the session and the
@@ -87,7 +88,7 @@ func (s *session) admitAnswer(ctx context.Context, a plugin.Incoming, from plugi
 	from.Waits()
 	look := time.NewTicker(relook)
 	defer look.Stop()
-	for {
+	for began := time.Now(); ; {
 		changed, memory := s.changes(), s.server.memory.Changed()
 		switch admitted, inTheWay := s.begin(a, from.Earliest()); {
 		case admitted:
@@ -98,12 +99,34 @@ func (s *session) admitAnswer(ctx context.Context, a plugin.Incoming, from plugi
 		select {
 		case <-changed:
 		case <-memory:
-		case <-look.C:
+		case <-from.Queued():
+		case now := <-look.C:
+			if now.Sub(began) >= s.server.memory.patience {
+				s.evict(now, int64(a.Size))
+			}
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-s.ctx.Done():
 			return context.Cause(s.ctx)
 		}
+	}
+}
+
+// errUnread closes a session for others.
+var errUnread = errors.New("the client does not read its answers, for which others wait")
+
+// evict closes the session that holds memory for a client that does not read, if it is others that an answer of this
+// session waits for.
+func (s *session) evict(now time.Time, n int64) {
+	s.mu.Lock()
+	own := s.unwritten > 0 || s.answers > 0 && s.bytes+n > s.limits.SessionBytes
+	s.mu.Unlock()
+	if own || !s.server.memory.short(n) {
+		return
+	}
+	if other := s.server.memory.stuck(now); other != nil {
+		other.server.log.Warn("session closed", "client", other.shared.Remote.String(), "error", errUnread)
+		other.close(errUnread)
 	}
 }
 

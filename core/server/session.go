@@ -102,6 +102,8 @@ func (s *session) run() {
 	}
 	defer s.closed()
 	s.writer = wire.NewWriter(s.conn, s.server.pool, writeLimit, writeTimeout)
+	s.server.memory.enter(s)
+	defer s.server.memory.leave(s)
 	r := wire.NewReader(s.conn, s.server.pool)
 	defer r.Close()
 	err := s.read(r)

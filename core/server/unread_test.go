@@ -74,8 +74,9 @@ func TestNobodyWaitsForAClientThatDoesNotRead(t *testing.T) {
 // source is a link that has answers to requests from earliest on.
 type source struct{ earliest uint64 }
 
-func (source) Waits()             {}
-func (s source) Earliest() uint64 { return s.earliest }
+func (source) Waits()                  {}
+func (source) Queued() <-chan struct{} { return nil }
+func (s source) Earliest() uint64      { return s.earliest }
 
 // rooms is a session with requests that are not answered, and what was admitted.
 func rooms(t *testing.T, requests int, process int64) *session {
@@ -183,5 +184,39 @@ func TestAnswersWaitForRoom(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) { synctest.Test(t, run) })
+	}
+}
+
+// TestAClientThatDoesNotReadMakesRoom when others wait, and not before: then its turn comes at the end of the write.
+func TestAClientThatDoesNotReadMakesRoom(t *testing.T) {
+	l := limits()
+	l.SessionBytes = 64 << 20
+	s, addr := serve(t, l, func(_ context.Context, req *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
+		return large(req)
+	})
+	c := dial(t, addr)
+	for range 60 {
+		c.send(fetch(12, 0, -1, "large"))
+	}
+	s.memory.patience = 20 * time.Millisecond
+	until(t, "the client is stuck", func() bool { return s.memory.stuck(time.Now()) != nil })
+	other := rooms(t, 1, 0)
+	other.server.memory = s.memory
+	got := make(chan error, 1)
+	admit := func(n int) {
+		got <- other.admitAnswer(other.ctx, plugin.Incoming{Seq: 1, Size: n}, source{1})
+	}
+	admit(400 << 10) // there is no limit
+	if err := <-got; err != nil || s.Sessions() != 1 {
+		t.Fatalf("%v, %d sessions", err, s.Sessions())
+	}
+	s.memory.SetLimit(10 << 20)
+	s.memory.mu.Lock()
+	s.memory.beyond = c // what is taken by others
+	s.memory.mu.Unlock()
+	go admit(400 << 10)
+	until(t, "the client is closed", func() bool { return s.Sessions() == 0 })
+	if err := <-got; err != nil {
+		t.Error(err)
 	}
 }

@@ -122,13 +122,15 @@ type link struct {
 	corked bool // the session, by run alone
 	// away says that run is not reading: it delivers an answer, or waits for memory. The broker is not late then.
 	away   atomic.Bool
-	excuse bool // away when overdue looked last
+	waits  atomic.Bool   // for memory
+	queued chan struct{} // signalled by send then
+	excuse bool          // away when overdue looked last
 }
 
 func newLink(dial dialer, pool *wire.Buffers, limit int, onEnd func(error)) *link {
 	l := &link{
 		dial: dial, pool: pool, limit: limit, onEnd: onEnd,
-		writer: wire.NewWriter(nil, pool, 4<<20, 30*time.Second),
+		writer: wire.NewWriter(nil, pool, 4<<20, 30*time.Second), queued: make(chan struct{}, 1),
 	}
 	l.wrote = l.written
 	l.ctx, l.end = context.WithCancel(context.Background())
@@ -190,6 +192,12 @@ func (l *link) admit(c *call) error {
 	start := !l.started
 	l.started = true
 	l.mu.Unlock()
+	if l.waits.Load() {
+		select {
+		case l.queued <- struct{}{}:
+		default:
+		}
+	}
 	if start {
 		go l.run()
 	}
@@ -311,6 +319,7 @@ func (l *link) admitAnswer(n int) error {
 	api, _ := kafka.Lookup(c.key)
 	err := l.session.AdmitAnswer(l.ctx, plugin.Incoming{Seq: c.seq, Size: n, Repeatable: api.Repeatable}, l)
 	l.away.Store(false)
+	l.waits.Store(false)
 	if errors.Is(err, plugin.ErrNoRoom) {
 		return wire.ErrSkip
 	}
@@ -335,8 +344,12 @@ const decoded = 3
 // Waits is for plugin.AnswerSource: what the session has ready leaves, since its memory may be what is waited for.
 func (l *link) Waits() {
 	l.away.Store(true)
+	l.waits.Store(true)
 	l.uncork()
 }
+
+// Queued is for plugin.AnswerSource: what is queued now may be what the session answers next.
+func (l *link) Queued() <-chan struct{} { return l.queued }
 
 // Earliest is for plugin.AnswerSource.
 func (l *link) Earliest() uint64 {

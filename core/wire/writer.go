@@ -5,6 +5,7 @@ package wire
 import (
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
@@ -24,6 +25,8 @@ type Writer struct {
 	flushing bool
 	until    time.Time // the deadline of conn, of who flushes
 	err      error
+
+	writing atomic.Int64 // when the write began that goes on, in unix nanoseconds; 0: none does
 }
 
 // NewWriter returns a writer. Append blocks, and Offer refuses, while more than limit bytes wait; a write that takes
@@ -121,6 +124,7 @@ func (w *Writer) flush() {
 			out.Written()
 		}
 		out.Reset()
+		w.writing.Store(0)
 		w.mu.Lock()
 		w.spare = out
 		if w.err == nil {
@@ -134,11 +138,20 @@ func (w *Writer) flush() {
 // extend gives a write its time. To set a deadline costs 3 % of a small write, so that each lasts for some.
 func (w *Writer) extend(conn net.Conn) error {
 	now := time.Now()
+	w.writing.Store(now.UnixNano())
 	if w.until.Sub(now) >= w.timeout-w.timeout/4 {
 		return nil
 	}
 	w.until = now.Add(w.timeout)
 	return conn.SetWriteDeadline(w.until)
+}
+
+// Stuck is for how long a write has been going on.
+func (w *Writer) Stuck(now time.Time) time.Duration {
+	if began := w.writing.Load(); began > 0 {
+		return now.Sub(time.Unix(0, began))
+	}
+	return 0
 }
 
 // Fail makes every later call return err and wakes those that wait for space.

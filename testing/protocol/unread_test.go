@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	unreadSessions = 4
-	unreadRequests = 60
+	unreadSessions = 3
+	unreadRequests = 40
 )
 
 // unread is a client that sends requests and does not read.
@@ -111,7 +111,7 @@ func TestClientsThatDoNotRead(t *testing.T) {
 }
 
 func clientsThatDoNotRead(t *testing.T, chain string, request func(*unread) kmsg.Request) {
-	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 150*time.Second)
 	defer cancel()
 	prod, err := kafkatest.Fake("prod", 2, map[string]int32{"large": 4, "small": 1, "wide": 2000})
 	if err != nil {
@@ -141,7 +141,7 @@ func clientsThatDoNotRead(t *testing.T, chain string, request func(*unread) kmsg
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = conn.Close() })
-		_ = conn.SetDeadline(time.Now().Add(40 * time.Second))
+		_ = conn.SetDeadline(time.Now().Add(120 * time.Second))
 		u := &unread{Conn: conn}
 		next := request
 		if next == nil {
