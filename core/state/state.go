@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -54,24 +55,37 @@ func Open(dir string) (*File, error) {
 		return nil, fmt.Errorf("state: %w", err)
 	}
 	path := filepath.Join(dir, "sluice.db")
+	for {
+		f, err := openAt(path)
+		if !errors.Is(err, errMade) {
+			return f, err
+		}
+	}
+}
+
+func openAt(path string) (*File, error) {
 	release, err := lock(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return replace(path, content{fence: 1}, link)
+	}
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	var c content
 	file, err := os.ReadFile(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
+	if err != nil {
 		return nil, fmt.Errorf("state: %w", err)
-	default:
-		if c, err = read(file); err != nil {
-			return nil, refusal(path, err)
-		}
+	}
+	c, err := read(file)
+	if err != nil {
+		return nil, refusal(path, err)
+	}
+	left, _ := filepath.Glob(path + fresh + "*") // by processes that were killed
+	for _, l := range left {
+		_ = os.Remove(l)
 	}
 	c.fence++
-	return replace(path, c)
+	return replace(path, c, os.Rename)
 }
 
 // refusal says what is wrong with a file.
@@ -83,13 +97,28 @@ func refusal(path string, err error) error {
 	return fmt.Errorf("state: %s: %w", path, err)
 }
 
+// errMade says that another process has made the file meanwhile.
+var errMade = errors.New("state: another gateway has just made this store")
+
+// fresh is what the names of files end with, and then something random, that are to take the place of a store.
+const fresh = ".new-"
+
+// link gives a file another name, unless one has it already: of two processes that begin, one does.
+func link(from, to string) error {
+	err := os.Link(from, to)
+	switch {
+	case err == nil:
+		return os.Remove(from)
+	case errors.Is(err, fs.ErrExist):
+		return errMade
+	}
+	return os.Rename(from, to) // a file system without links
+}
+
 // lock waits until nobody else has the file that is at path open.
 func lock(path string) (release func(), err error) {
 	for {
 		before, err := os.Stat(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			return func() {}, nil
-		}
 		if err != nil {
 			return nil, fmt.Errorf("state: %w", err)
 		}
@@ -134,14 +163,11 @@ func open(path string) (db *bbolt.DB, err error) {
 }
 
 // replace writes a new file and puts it at path.
-func replace(path string, c content) (*File, error) {
-	fresh := path + ".new"
-	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) { // of a process that was killed
-		return nil, fmt.Errorf("state: %w", err)
-	}
-	db, err := open(fresh)
+func replace(path string, c content, place func(from, to string) error) (*File, error) {
+	made := fmt.Sprintf("%s%s%x", path, fresh, rand.Uint64())
+	db, err := open(made)
 	if err != nil {
-		return nil, fmt.Errorf("state: open %s: %w", fresh, err)
+		return nil, fmt.Errorf("state: open %s: %w", made, err)
 	}
 	f := &File{path: path, db: db, fence: c.fence}
 	err = db.Update(func(tx *bbolt.Tx) error {
@@ -158,12 +184,13 @@ func replace(path string, c content) (*File, error) {
 		err = f.Append(context.Background(), c.entries...)
 	}
 	if err == nil {
-		err = os.Rename(fresh, path)
+		err = place(made, path)
 	}
 	if err == nil {
 		err = syncDir(filepath.Dir(path))
 	}
 	if err != nil {
+		_ = os.Remove(made)
 		return nil, errors.Join(fmt.Errorf("state: %s: %w", path, err), db.Close())
 	}
 	return f, nil
