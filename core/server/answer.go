@@ -104,7 +104,7 @@ func (s *session) flush() {
 		}
 		s.mu.Lock()
 		again := s.crowded && s.queue(time.Now())
-		ends := s.ends && !again
+		ends := s.ends && !again && s.unwritten == 0 // what was queued since is another one's to write
 		s.mu.Unlock()
 		if ends {
 			s.close(io.EOF)

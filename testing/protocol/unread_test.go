@@ -119,12 +119,13 @@ func clientsThatDoNotRead(t *testing.T, chain string, request func(*unread) kmsg
 	}
 	t.Cleanup(func() { _ = prod.Close() })
 	h := &house{t: t, ctx: ctx, prod: prod}
-	port, err := kafkatest.FreePorts(3)
+	port, err := kafkatest.FreePorts(4)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.gw = open(t, fmt.Sprintf("limits: {session_bytes: 2MiB, process_bytes: 24MiB}\nclusters:\n  prod: {bootstrap: [%s], nodes: 0-1}\nvirtual_clusters:\n  vc:\n    listen: {bootstrap: 127.0.0.1:%d, brokers: {ports: %d-%d}}\n    chain: %s\n",
-		strings.Join(prod.Bootstrap(), ","), port, port+1, port+2, chain))
+	h.gw = open(t, fmt.Sprintf("admin: {listen: 127.0.0.1:%d}\nlimits: {session_bytes: 2MiB, process_bytes: 24MiB}\nclusters:\n  prod: {bootstrap: [%s], nodes: 0-1}\nvirtual_clusters:\n  vc:\n    listen: {bootstrap: 127.0.0.1:%d, brokers: {ports: %d-%d}}\n    chain: %s\n",
+		port+3, strings.Join(prod.Bootstrap(), ","), port, port+1, port+2, chain))
+	h.gw.Admin = fmt.Sprintf("http://127.0.0.1:%d", port+3)
 	bootstrap := fmt.Sprintf("127.0.0.1:%d", port)
 	writer := h.client(bootstrap, kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.ProducerBatchMaxBytes(1<<20))
 	for i := range 8 {
@@ -168,6 +169,15 @@ func clientsThatDoNotRead(t *testing.T, chain string, request func(*unread) kmsg
 		}
 		most = max(most, heap())
 	}
+	for _, path := range []string{"/metrics", "/api/v1/clients", "/console/clients", "/readyz"} {
+		if status, body := h.call("GET", path, ""); status != 200 {
+			t.Errorf("%s: %d %s", path, status, body)
+		}
+	}
+	if err := h.gw.Edit("process_bytes: 24MiB", "process_bytes: 25MiB"); err != nil {
+		t.Fatal(err)
+	}
+	h.wait("the edit", func() bool { return h.gw.Snapshot().Limits.ProcessBytes == 25<<20 })
 	if grown := (int64(most) - int64(before)) >> 20; grown > 100 {
 		t.Errorf("%d MiB for clients that do not read, of 24 MiB", grown)
 	}
