@@ -1,8 +1,10 @@
 package protocol
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/admin"
+	"github.com/sluice-gateway/sluice/testing/gatewaytest"
 )
 
 // TestTheEndOfAGatewayCutsNothing: produces that are on their way to slow brokers, and one that waits in a gate, are
@@ -77,4 +80,48 @@ func (h *house) inFlight() (n int) {
 		n += c.InFlight
 	}
 	return n
+}
+
+// TestASecondSignalEndsAGatewayAtOnce, whatever is in flight.
+func TestASecondSignalEndsAGatewayAtOnce(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 120*time.Second)
+	t.Cleanup(cancel)
+	prod := fake(t, "prod", map[string]int32{"orders": 1})
+	forever, arrived := make(chan struct{}), make(chan struct{}, 100)
+	t.Cleanup(func() { close(forever) })
+	prod.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		prod.KeepControl()
+		prod.SleepControl(func() {
+			arrived <- struct{}{}
+			<-forever
+		})
+		return nil, nil, false
+	})
+	p, err := gatewaytest.StartProcess(ctx, gatewaytest.Command, t.TempDir(), map[string]string{"orders": "prod"}, prod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Kill)
+	if err := p.Edit("state:", "limits: {drain: 1h}\nstate:"); err != nil {
+		t.Fatal(err)
+	}
+	h := &house{t: t, ctx: ctx, prod: prod, gw: &gatewaytest.Gateway{Admin: p.Admin}}
+	h.wait("the edit", func() bool { _, b := h.call("GET", "/config", ""); return strings.Contains(b, "1h0m0s") })
+	c := h.client(p.Bootstrap)
+	c.Produce(ctx, &kgo.Record{Topic: "orders", Value: []byte("in flight")}, nil)
+	<-arrived
+	if err := p.Terminate(); err != nil {
+		t.Fatal(err)
+	}
+	h.wait("the gateway is not ready", func() bool { status, _ := h.call("GET", "/readyz", ""); return status == http.StatusServiceUnavailable })
+	ended := make(chan error, 1)
+	go func() { ended <- p.Wait() }()
+	if err := p.Terminate(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		t.Error("it goes on")
+	}
 }
