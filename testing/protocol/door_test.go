@@ -12,7 +12,7 @@ import (
 func TestTheAdminAPIIsCalledByItsOwnNames(t *testing.T) {
 	h := build(t, "orders")
 	call := func(host, path string) int {
-		req, err := http.NewRequestWithContext(h.ctx, "GET", h.gw.Admin+path, nil)
+		req, err := http.NewRequestWithContext(h.ctx, http.MethodGet, h.gw.Admin+path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
