@@ -5,32 +5,40 @@ KAFKA_SEEDS ?= 10
 GOLANGCI ?= go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 SKIPPED  := $(shell mktemp -u)
 
-.PHONY: help build test test-fast e2e race soak soak-kafka lint check bench fuzz demo clean
+.PHONY: help build test test-fast e2e race soak soak-kafka cross lint check bench fuzz demo clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
 
 build: ## build bin/gateway
-	go build -o bin/gateway ./cmd/gateway
+	go build -trimpath -ldflags "-s -w -X $(shell go list -m)/cmd/gateway/cli.release=$(shell git describe --tags --always --dirty 2>/dev/null)" -o bin/gateway ./cmd/gateway
 
+# Each part runs whatever became of the others; the last lines say what has failed, and what was not run.
 test: ## run everything, real Kafka included where Java and Maven are found
-	@rm -f $(SKIPPED)
-	@mkdir -p artifacts # pictures of the console
-	SLUICE_TEST_SKIPPED=$(SKIPPED) go test -race -shuffle=on -timeout 10m -artifacts -outputdir $(CURDIR)/artifacts $$(go list ./... | grep -v -e /testing/e2e -e /wasm/meter)
-	go test ./testing/bench ./plugins/wasm/meter # counts allocations, which the race detector changes; has no goroutines
-	cd testing/telemetry && go test -count=1 . # what it reads lies outside its module, where the cache does not look
-	cd testing/telemetry/collector && go test -count=1 . # builds a Collector: a minute where nothing is cached
-	SLUICE_TEST_SKIPPED=$(SKIPPED) go test -v -timeout 20m ./testing/e2e/...
-	@if [ -s $(SKIPPED) ]; then echo; echo "### NOT RUN: $$(tr '\n' ';' < $(SKIPPED)) install java (JDK 17), maven, python3, chromium, cargo with wasm32-unknown-unknown, clang and wasi-libc, or start a Docker engine, to run them"; rm -f $(SKIPPED); fi
+	@rm -f $(SKIPPED); mkdir -p artifacts; failed=; \
+	export SLUICE_TEST_SKIPPED=$(SKIPPED); \
+	part() { name=$$1; shift; echo "== $$name"; "$$@" || failed="$$failed$$name; "; }; \
+	part "unit and protocol tests" go test -race -shuffle=on -timeout 40m -artifacts -outputdir $(CURDIR)/artifacts $$(go list ./... | grep -v -e /testing/e2e -e /wasm/meter); \
+	part "allocations and metering, without the race detector" go test ./testing/bench ./plugins/wasm/meter; \
+	part "dashboards and alerts" go -C testing/telemetry test -count=1 .; \
+	part "the OpenTelemetry Collector" go -C testing/telemetry/collector test -count=1 .; \
+	part "other platforms" make --no-print-directory cross; \
+	part "real Kafka" go test -v -timeout 60m ./testing/e2e/...; \
+	echo; \
+	if [ -s $(SKIPPED) ]; then echo "### NOT RUN: $$(tr '\n' ';' < $(SKIPPED)) install java (JDK 17), maven, python3, chromium, cargo with wasm32-unknown-unknown, clang and wasi-libc, or start a Docker engine, to run them"; rm -f $(SKIPPED); fi; \
+	if [ -n "$$failed" ]; then echo "### FAILED: $$failed"; exit 1; fi; echo "### all parts have passed"
 
 test-fast: ## run what needs neither Java nor real Kafka
 	go test -shuffle=on $$(go list ./... | grep -v -e /testing/e2e -e /testing/kafkatest)
 
 e2e: ## run the tests on real Kafka alone
-	go test -v -timeout 20m ./testing/e2e/...
+	go test -v -timeout 60m ./testing/e2e/...
 
 race: ## run the unit and protocol tests under the race detector
 	go test -race -shuffle=on $$(go list ./... | grep -v /testing/e2e)
+
+cross: ## build the gateway and the demo for every platform
+	@for os in linux darwin windows; do for arch in amd64 arm64; do echo "$$os/$$arch"; CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go build -o /dev/null ./cmd/gateway && CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go build -o /dev/null ./examples/failover || exit 1; done; done
 
 soak: ## run SEEDS random schedules of moves on fakes; SEED=n is the first
 	SLUICE_SOAK_SEEDS=$(SEEDS) SLUICE_SOAK_SEED=$(SEED) go test -v -count=1 -timeout 3h -run TestSoak ./testing/soak

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/sluice-gateway/sluice/core/guard"
 )
 
 // Actor is who does something, and from where.
@@ -174,7 +176,7 @@ func Open(sink Sink, log *slog.Logger) *Log {
 		sink: sink, log: log, name: strconv.FormatInt(time.Now().UnixNano(), 36), more: make(chan struct{}, 1), end: make(chan struct{}),
 		done: make(chan struct{}), stop: cancel,
 	}
-	go l.run(ctx)
+	guard.Go(func() { l.run(ctx) })
 	return l
 }
 

@@ -5,7 +5,13 @@ import (
 	"slices"
 )
 
+// MostPartitions is how many partitions a topic may have. Numbers beyond it come from brokers that can't be believed.
+const MostPartitions = 100_000
+
 func (m *Marks) at(partition int32, ceilings []Partition) *mark {
+	if partition < 0 || partition >= MostPartitions {
+		return &mark{} // which nobody keeps
+	}
 	for {
 		list := m.partitions.Load()
 		if list != nil && int(partition) < len(*list) {

@@ -54,6 +54,7 @@ func Parse(path string, source []byte) (*Snapshot, error) {
 	if len(errs) > 0 {
 		return nil, s.secrets.clean(errs).sorted()
 	}
+	s.Failover.BatchBytes = s.Limits.BatchBytes
 	s.masked = s.effective(masked)
 	if !filepath.IsAbs(s.State.Dir) {
 		s.State.Dir = filepath.Join(filepath.Dir(path), s.State.Dir)
@@ -225,7 +226,7 @@ func (s *Snapshot) effective(masked *yaml.Node) any {
 	m["limits"] = map[string]any{
 		"frame_bytes": l.FrameBytes, "session_in_flight": l.SessionInFlight, "session_bytes": l.SessionBytes,
 		"process_bytes": l.ProcessBytes, "connections": l.Connections, "idle_timeout": l.IdleTimeout.String(), "drain": l.Drain.String(),
-		"fetch_session_partitions": l.FetchPartitions,
+		"fetch_session_partitions": l.FetchPartitions, "batch_bytes": l.BatchBytes,
 	}
 	m["failover"] = map[string]any{
 		"hold": f.Hold.String(), "request": f.Request.String(), "unreachable": f.Unreachable.String(), "retry_for": f.RetryFor.String(),

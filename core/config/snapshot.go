@@ -63,6 +63,8 @@ type Limits struct {
 	IdleTimeout     time.Duration `koanf:"idle_timeout"`
 	// Drain is how long requests in flight may take when the gateway ends.
 	Drain time.Duration `koanf:"drain"`
+	// BatchBytes is what a record batch may take when it is decoded; 0: the larger of 64 MiB and 16 times its size on the wire.
+	BatchBytes int64 `koanf:"batch_bytes"`
 	// FetchPartitions is the most that a connection's fetch session may hold (KIP-227); 0: no sessions.
 	FetchPartitions int `koanf:"fetch_session_partitions"`
 }
@@ -80,6 +82,8 @@ type Failover struct {
 	Atomic       bool          `koanf:"atomic"`        // the moves of one edit commit together or not at all
 	// IgnoreHeaders names headers that the replicator adds; comparisons leave them out.
 	IgnoreHeaders []string `koanf:"ignore_headers"`
+	// BatchBytes is that of Limits.
+	BatchBytes int64 `koanf:"-"`
 }
 
 // Telemetry configures logs, traces and metrics.
@@ -193,7 +197,7 @@ func defaults() Snapshot {
 		Limits: Limits{FrameBytes: 100 << 20, SessionInFlight: 1024, SessionBytes: 64 << 20, IdleTimeout: 10 * time.Minute, Drain: 10 * time.Second, FetchPartitions: 10_000},
 		Failover: Failover{
 			Hold: 10 * time.Second, Request: 15 * time.Second, Unreachable: 10 * time.Second, RetryFor: time.Hour,
-			MaxDrain: 3 * time.Second, Calm: 3 * time.Second, CompareLimit: 1 << 30, Concurrent: 16,
+			MaxDrain: 3 * time.Second, Calm: 3 * time.Second, CompareLimit: 1 << 30, Concurrent: 256,
 		},
 		Telemetry: Telemetry{Log: Log{Level: "info", Format: "text", Repeats: 10 * time.Second}, Traces: Traces{SampleRatio: -1, Errors: true}},
 	}

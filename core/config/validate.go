@@ -202,7 +202,7 @@ func (s *Snapshot) validateNumbers(v *validator) {
 		}
 	}
 	for path, n := range map[string]int64{
-		"limits.process_bytes": l.ProcessBytes, "limits.connections": int64(l.Connections), "limits.idle_timeout": int64(l.IdleTimeout), "limits.drain": int64(l.Drain), "limits.fetch_session_partitions": int64(l.FetchPartitions),
+		"limits.process_bytes": l.ProcessBytes, "limits.batch_bytes": l.BatchBytes, "limits.connections": int64(l.Connections), "limits.idle_timeout": int64(l.IdleTimeout), "limits.drain": int64(l.Drain), "limits.fetch_session_partitions": int64(l.FetchPartitions),
 		"failover.unreachable": int64(f.Unreachable), "failover.retry_for": int64(f.RetryFor), "failover.max_drain": int64(f.MaxDrain),
 		"telemetry.traces.slower": int64(s.Telemetry.Traces.Slower), "telemetry.metrics.interval": int64(s.Telemetry.Metrics.Interval), "failover.compare_limit": f.CompareLimit, "failover.calm": int64(f.Calm), "admin.delete_grace": int64(s.Admin.DeleteGrace),
 	} {

@@ -67,8 +67,8 @@ func writeBeside(path string, content []byte, info fs.FileInfo) (err error) {
 	if err == nil {
 		err = f.Chmod(info.Mode().Perm())
 	}
-	if st, ok := info.Sys().(*syscall.Stat_t); ok && err == nil {
-		err = f.Chown(int(st.Uid), int(st.Gid))
+	if err == nil {
+		err = sameOwner(f, info)
 	}
 	if err == nil {
 		err = f.Sync()

@@ -66,7 +66,7 @@ func Examine(ctx context.Context, snap *config.Snapshot, chains []Chain, found f
 	}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	for _, cfg := range snap.Clusters {
-		c, err := upstream.NewCluster(cfg, cat, log, &wire.Buffers{}, snap.Limits.FrameBytes)
+		c, err := upstream.NewCluster(cfg, cat, log, &wire.Buffers{}, snap.Limits.FrameBytes, nil)
 		if err != nil {
 			return err
 		}

@@ -23,6 +23,9 @@ type checked struct {
 	oldStart []int64
 	deltas   []int64
 	compared []int64 // old offsets up to which everything is compared
+	// producers are those whose batches the pre-check has found at the end of the old home's log, up to the offsets in seen.
+	producers catalog.Memory
+	seen      []int64
 }
 
 // check is the pre-check of a planned move: nobody is held.
@@ -53,7 +56,7 @@ func (t *task) check(ctx context.Context) (*checked, error) {
 	if err := c.copied.writable(ctx); err != nil {
 		return nil, err
 	}
-	c.prints = kafka.NewFingerprints(timestamps, t.runner.timing().IgnoreHeaders)
+	c.prints = t.runner.prints(timestamps)
 	if err := openTransactions(ctx, c.old); err != nil {
 		return nil, err
 	}
@@ -100,8 +103,15 @@ func (t *task) check(ctx context.Context) (*checked, error) {
 		if err != nil {
 			return nil, err
 		}
+		t.count(begin, end)
 		c.deltas = append(c.deltas, d)
 		c.compared = append(c.compared, end)
+	}
+	if err := t.tails(ctx, c, topic); err != nil {
+		return nil, err
+	}
+	if t.free != nil {
+		t.free() // what follows does not read
 	}
 	return c, t.drains(ctx, c, oldEnd, newEnd)
 }

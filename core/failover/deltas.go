@@ -74,11 +74,11 @@ func (r *Runner) storeDelta(e Env, t *catalog.Topic, other string) {
 	if err != nil || len(copied.topo.Partitions) != len(old.topo.Partitions) {
 		return
 	}
-	deltas, compared, err := tails(ctx, kafka.NewFingerprints(true, r.timing().IgnoreHeaders), t, old, copied)
+	deltas, compared, err := tails(ctx, r.prints(true), t, old, copied)
 	if err != nil {
 		// Seldom, so it is asked only now: a side may keep timestamps of its own.
 		if timestamps, cerr := sameConfigs(ctx, old, copied); cerr == nil && !timestamps {
-			deltas, compared, err = tails(ctx, kafka.NewFingerprints(false, r.timing().IgnoreHeaders), t, old, copied)
+			deltas, compared, err = tails(ctx, r.prints(false), t, old, copied)
 		}
 	}
 	if ctx.Err() == nil {

@@ -205,17 +205,20 @@ func (f *fake) Do(ctx context.Context, node int32, req kmsg.Request) (kmsg.Respo
 		return resp, nil
 	case *kmsg.DescribeProducersRequest:
 		resp := kmsg.NewPtrDescribeProducersResponse()
-		t := kmsg.NewDescribeProducersResponseTopic()
-		for _, n := range r.Topics[0].Partitions {
-			p := kmsg.NewDescribeProducersResponseTopicPartition()
-			p.Partition = n
-			var l *fakeLog
-			if l, p.ErrorCode = f.find(node, r.Topics[0].Topic, p.Partition); l != nil {
-				p.ActiveProducers = l.producers
+		for _, rt := range r.Topics {
+			t := kmsg.NewDescribeProducersResponseTopic()
+			t.Topic = rt.Topic
+			for _, n := range rt.Partitions {
+				p := kmsg.NewDescribeProducersResponseTopicPartition()
+				p.Partition = n
+				var l *fakeLog
+				if l, p.ErrorCode = f.find(node, rt.Topic, p.Partition); l != nil {
+					p.ActiveProducers = l.producers
+				}
+				t.Partitions = append(t.Partitions, p)
 			}
-			t.Partitions = append(t.Partitions, p)
+			resp.Topics = append(resp.Topics, t)
 		}
-		resp.Topics = append(resp.Topics, t)
 		return resp, nil
 	case *kmsg.ListGroupsRequest:
 		resp := kmsg.NewPtrListGroupsResponse()

@@ -134,14 +134,53 @@ func (g *group) meet(ctx context.Context, t *task, at point, do func([]*task) er
 	return r.err
 }
 
-// commit writes the new generations, their lineage, the memory of producers and the reports of all in one
-// fenced write.
+// errReplaced says that a newer edit has taken a move's place.
+var errReplaced = errors.New("a newer edit took its place")
+
+// commit lets moves commit together, or not at all.
 func commit(ctx context.Context, all []*task) error {
-	var names []string
 	for _, t := range all {
 		if !t.tryCommit() {
-			return errors.New("a newer edit took its place")
+			return errReplaced
 		}
+	}
+	return writeAll(ctx, all)
+}
+
+// prepared is a move that may commit until its ctx ends.
+type prepared struct {
+	ctx context.Context
+	*task
+}
+
+// commitAlone lets a move commit in one write with those that are prepared at the same time; each of them commits, or fails, alone.
+func (r *Runner) commitAlone(ctx context.Context, t *task) error {
+	_, err := r.commits.do(context.WithoutCancel(ctx), t.env.Catalog, &prepared{ctx, t}, func(round []*ask[*prepared, struct{}]) {
+		var ready []*ask[*prepared, struct{}]
+		var all []*task
+		for _, a := range round {
+			if a.err = a.question.ctx.Err(); a.err == nil && !a.question.tryCommit() {
+				a.err = errReplaced
+			}
+			if a.err == nil {
+				ready, all = append(ready, a), append(all, a.question.task)
+			}
+		}
+		if len(all) == 0 || writeAll(context.WithoutCancel(ctx), all) == nil {
+			return
+		}
+		for i, a := range ready { // one may have kept the others from being written
+			a.err = writeAll(a.question.ctx, all[i:i+1])
+		}
+	})
+	return err
+}
+
+// writeAll writes the new generations, their lineage, the memory of producers and the reports of moves in one
+// fenced write.
+func writeAll(ctx context.Context, all []*task) error {
+	var names []string
+	for _, t := range all {
 		names = append(names, t.report.Topic)
 	}
 	cat := all[0].env.Catalog

@@ -49,22 +49,24 @@ func (r Range) Records() int64 { return r.To - r.From + 1 }
 
 // Report is what is known of a move, for the admin API and the store.
 type Report struct {
-	ID             string    `json:"id"`
-	VirtualCluster string    `json:"virtual_cluster"`
-	Topic          string    `json:"topic"`
-	From           string    `json:"from"`
-	To             string    `json:"to"`
-	By             string    `json:"by,omitempty"` // who asked for it
-	Planned        bool      `json:"planned"`
-	Phase          Phase     `json:"phase"`
-	Steps          []Step    `json:"phases"`
-	Error          string    `json:"error,omitempty"`
-	Attempts       int       `json:"attempts"`
-	PauseMS        int64     `json:"pause_ms"`
-	Since          time.Time `json:"since"`
-	Ended          time.Time `json:"ended,omitzero"`
-	PossibleLoss   []Range   `json:"possible_loss"`
-	Notes          []string  `json:"notes,omitempty"`
+	ID             string `json:"id"`
+	VirtualCluster string `json:"virtual_cluster"`
+	Topic          string `json:"topic"`
+	From           string `json:"from"`
+	To             string `json:"to"`
+	By             string `json:"by,omitempty"` // who asked for it
+	Planned        bool   `json:"planned"`
+	Phase          Phase  `json:"phase"`
+	Steps          []Step `json:"phases"`
+	Error          string `json:"error,omitempty"`
+	Attempts       int    `json:"attempts"`
+	PauseMS        int64  `json:"pause_ms"`
+	// Compared is how many offsets of the old home were compared with the copy in the last attempt, over all partitions.
+	Compared     int64     `json:"records_compared"`
+	Since        time.Time `json:"since"`
+	Ended        time.Time `json:"ended,omitzero"`
+	PossibleLoss []Range   `json:"possible_loss"`
+	Notes        []string  `json:"notes,omitempty"`
 }
 
 // move is a running or pending move.

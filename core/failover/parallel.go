@@ -2,19 +2,23 @@ package failover
 
 import (
 	"cmp"
-	"sync"
 	"sync/atomic"
+
+	"github.com/sluice-gateway/sluice/core/guard"
 )
 
 // parallel does n things, at most so many at once, and none any more once one has failed.
 func parallel(n, atOnce int, do func(i int) error) error {
 	var next atomic.Int64
-	var wg sync.WaitGroup
+	var wg guard.Group
 	errs := make([]error, min(n, atOnce))
 	for w := range errs {
 		wg.Go(func() {
 			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
-				if errs[w] = do(int(i)); errs[w] != nil {
+				if err := guard.Catch(func() { errs[w] = do(int(i)) }); err != nil {
+					errs[w] = err
+				}
+				if errs[w] != nil {
 					next.Store(int64(n))
 				}
 			}

@@ -206,7 +206,8 @@ func TestALagThatDrainsIsNone(t *testing.T) {
 	})
 }
 
-// TestPlansAreMadeSideBySide: of clusters that take long to answer, those of many topics take as long as that of one.
+// TestPlansAreMadeSideBySide: of clusters that take long to answer, those of many topics take about as long as that of one; what is asked
+// for all of them together may wait for a round that is on its way.
 func TestPlansAreMadeSideBySide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var topics []string
@@ -230,7 +231,7 @@ func TestPlansAreMadeSideBySide(t *testing.T) {
 			}
 			return time.Since(began)
 		}
-		if one, all := took(topics[:1]), took(topics); one == 0 || all != one {
+		if one, all := took(topics[:1]), took(topics); one == 0 || all > one+one/2 {
 			t.Errorf("one took %s, %d took %s", one, len(topics), all)
 		}
 	})

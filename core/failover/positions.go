@@ -33,26 +33,38 @@ func (t *task) lowest(ctx context.Context, topic *catalog.Topic) (map[int32]posi
 		if !c.Reachable() {
 			continue
 		}
-		err := committed(ctx, c, topic.Physical(c.Name()), func(group string, p int32, offset int64) {
-			if t.env.Placement.GroupHome(group) != c.Name() {
-				return // a mirrored copy
-			}
-			if o, ok := out[p]; !ok || offset < o.offset {
-				out[p] = position{offset, fmt.Sprintf("group %q", group)}
-			}
-		})
+		all, err := t.runner.committed(ctx, c, topic.Physical(c.Name()))
 		if err != nil {
 			return nil, err
+		}
+		for _, g := range all {
+			if t.env.Placement.GroupHome(g.group) != c.Name() {
+				continue // a mirrored copy
+			}
+			if o, ok := out[g.partition]; !ok || g.offset < o.offset {
+				out[g.partition] = position{g.offset, fmt.Sprintf("group %q", g.group)}
+			}
 		}
 	}
 	return out, nil
 }
 
-// committed lists what groups have committed for a topic.
-func committed(ctx context.Context, c plugin.Cluster, topic string, visit func(group string, partition int32, offset int64)) error {
-	return everyGroup(ctx, c, func(g kmsg.ListGroupsResponseGroup, t string, p int32, offset int64) {
-		if t == topic {
-			visit(g.Group, p, offset)
+// commitment is what a group has committed for a partition.
+type commitment struct {
+	group     string
+	partition int32
+	offset    int64
+}
+
+// committed lists what groups have committed for a topic; the groups are asked once for all moves that ask at the same time.
+func (r *Runner) committed(ctx context.Context, c plugin.Cluster, topic string) ([]commitment, error) {
+	return r.groups.do(ctx, c, topic, func(round []*ask[string, []commitment]) {
+		of := map[string][]commitment{}
+		err := everyGroup(context.WithoutCancel(ctx), c, func(g kmsg.ListGroupsResponseGroup, t string, p int32, offset int64) {
+			of[t] = append(of[t], commitment{g.Group, p, offset})
+		})
+		for _, a := range round {
+			a.answer, a.err = of[a.question], err
 		}
 	})
 }

@@ -14,29 +14,49 @@ import (
 // tailBytes is how much of the old home's tail is read for the batches of its producers.
 const tailBytes = 16 << 20
 
+// tails reads, while nobody is held, which producers wrote the end of the old home's log.
+func (t *task) tails(ctx context.Context, c *checked, topic *catalog.Topic) error {
+	for p, end := range c.compared {
+		from, err := t.tailFrom(ctx, c, int32(p), end)
+		if err != nil {
+			return err
+		}
+		if err := c.batches(ctx, topic.Partition(int32(p)), int32(p), from, end); err != nil {
+			return err
+		}
+		c.seen = append(c.seen, end)
+	}
+	return nil
+}
+
+// batches notes the producers of the batches in a range of the old home's log.
+func (c *checked) batches(ctx context.Context, part *catalog.Partition, p int32, from, to int64) error {
+	_, err := c.old.read(ctx, p, from, to, func(b kafka.Batch) error {
+		if b.ProducerID() >= 0 && !b.IsTransactional() && !b.IsControl() {
+			c.producers.Complete(p, catalog.ClientProducer(b.ProducerID()), []catalog.Remembered{{
+				Epoch: b.ProducerEpoch(), First: b.BaseSequence(), Last: b.LastSequence(), Base: part.ToVirtual(b.BaseOffset()),
+			}})
+		}
+		return nil
+	})
+	return err
+}
+
 // remember completes the memory of producers by what the old home knows: the last sequence of each,
 // and the batches at the end of the log. Batches that went by before the gateway started are then
 // recognised when they are sent again.
 func (t *task) remember(ctx context.Context, c *checked, oldEnd []int64, topic *catalog.Topic) error {
-	memory := topic.Memory()
 	err := parallel(len(oldEnd), partitionsAtOnce, func(p int) error {
-		part := topic.Partition(int32(p))
-		from, err := t.tailFrom(ctx, c, int32(p), oldEnd[p])
-		if err != nil {
-			return err
-		}
-		_, err = c.old.read(ctx, int32(p), from, oldEnd[p], func(b kafka.Batch) error {
-			if b.ProducerID() >= 0 && !b.IsTransactional() && !b.IsControl() {
-				memory.Complete(int32(p), catalog.ClientProducer(b.ProducerID()), []catalog.Remembered{{
-					Epoch: b.ProducerEpoch(), First: b.BaseSequence(), Last: b.LastSequence(), Base: part.ToVirtual(b.BaseOffset()),
-				}})
-			}
-			return nil
-		})
-		return err
+		return c.batches(ctx, topic.Partition(int32(p)), int32(p), c.seen[p], oldEnd[p])
 	})
 	if err != nil {
 		return err
+	}
+	memory := topic.Memory()
+	for p, producers := range c.producers.Snapshot() {
+		for id, known := range producers {
+			memory.Complete(p, id, known.Batches)
+		}
 	}
 	return c.old.producers(ctx, func(p int32, a kmsg.DescribeProducersResponseTopicPartitionActiveProducer) error {
 		id := catalog.ClientProducer(a.ProducerID)
@@ -53,9 +73,9 @@ const mostCopies = 5000
 // unacknowledged reads what the copy has of batches that the old home appended and did not acknowledge before
 // it died: their producers send them again.
 func (t *task) unacknowledged(ctx context.Context, c *checked, topic *catalog.Topic, newEnd []int64) (*catalog.Copies, error) {
-	f := kafka.NewFingerprints(true, t.runner.timing().IgnoreHeaders)
+	f := t.runner.prints(true)
 	out := &catalog.Copies{Records: map[int32][]catalog.Copy{}, Prints: func(batch []byte) (prints []uint64, err error) {
-		records, err := kafka.Records(batch)
+		records, err := f.Within.Records(batch)
 		for _, r := range records {
 			prints = append(prints, f.Of(r))
 		}

@@ -66,6 +66,9 @@ func (s *side) offsets(ctx context.Context, timestamp int64) ([]int64, error) {
 				if rp.ErrorCode != 0 {
 					return nil, fmt.Errorf("offsets of %q/%d on %s: error %d", s.topic, rp.Partition, s.cluster.Name(), rp.ErrorCode)
 				}
+				if rp.Partition < 0 || int(rp.Partition) >= len(out) {
+					return nil, fmt.Errorf("offsets of %q on %s: partition %d was not asked for", s.topic, s.cluster.Name(), rp.Partition)
+				}
 				out[rp.Partition] = rp.Offset
 			}
 		}
@@ -134,7 +137,7 @@ func (s *side) marks(ctx context.Context, f *kafka.Fingerprints, partition int32
 		if b.IsControl() {
 			return nil
 		}
-		records, err := kafka.Records(b)
+		records, err := f.Within.Records(b)
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -24,6 +25,7 @@ type task struct {
 	// advance makes the topic what it will be, once prepared. It is called with the commit, on the topic as it is then:
 	// ceilings, for one, rise while clients are held.
 	advance func(*catalog.Topic) error
+	free    func()          // gives the place among the pre-checks back; may be called again; nil: there is none
 	copies  *catalog.Copies // what an old home that is gone may have left of batches on their way
 }
 
@@ -58,7 +60,7 @@ func (t *task) attempt(ctx context.Context) (err error) {
 			t.group.fail(t.move, err)
 		}
 	}()
-	t.change(func(r *Report) { r.Attempts++; r.Error, r.Notes = "", nil })
+	t.change(func(r *Report) { r.Attempts++; r.Error, r.Notes, r.Compared = "", nil, 0 })
 	t.enter(Check)
 	_, from, to, err := t.parties()
 	if err != nil {
@@ -78,7 +80,12 @@ func (t *task) attempt(ctx context.Context) (err error) {
 	if gone {
 		check = t.checkGone
 	}
+	if err := t.runner.checks.take(ctx); err != nil {
+		return err
+	}
+	t.free = sync.OnceFunc(t.runner.checks.give)
 	c, err := check(ctx)
+	t.free()
 	if err != nil {
 		return err
 	}
@@ -90,7 +97,10 @@ func (t *task) attempt(ctx context.Context) (err error) {
 	if err := t.group.meet(ctx, t, allChecked, nil); err != nil {
 		return err
 	}
-	if t.group.alone() { // those that commit together must hold together
+	if t.group.alone() { // those that commit together hold together anyhow
+		if err := t.runner.waves.arrive(ctx, t.report.VirtualCluster, t.move); err != nil {
+			return err
+		}
 		if err := t.runner.slots.take(ctx); err != nil {
 			return err
 		}
@@ -243,7 +253,12 @@ func (t *task) switchOver(ctx context.Context, c *checked, from, to plugin.Clust
 	if err := t.prepare(hctx, c, from, to); err != nil {
 		return abort(err)
 	}
-	err := t.group.meet(hctx, t, allPrepared, func(all []*task) error { return commit(hctx, all) })
+	err := t.group.meet(hctx, t, allPrepared, func(all []*task) error {
+		if len(all) == 1 {
+			return t.runner.commitAlone(hctx, t)
+		}
+		return commit(hctx, all)
+	})
 	if err != nil {
 		return abort(t.late(hctx, err))
 	}
@@ -261,7 +276,6 @@ func (t *task) switchOver(ctx context.Context, c *checked, from, to plugin.Clust
 	t.enter(Publish)
 	err = t.publish(context.WithoutCancel(ctx))
 	gate.OpenReads()
-	t.env.Gates.Announce()
 	t.change(func(r *Report) { r.PauseMS = time.Since(began).Milliseconds() })
 	return err
 }
@@ -414,11 +428,19 @@ func (t *task) caughtUp(ctx context.Context, c *checked) (oldEnd, newEnd []int64
 	if err != nil {
 		return nil, nil, t.late(ctx, err)
 	}
+	for p := range oldEnd {
+		t.count(c.compared[p], oldEnd[p])
+	}
 	after, err := c.copied.offsets(ctx, -1)
 	if err == nil && !slices.Equal(after, newEnd) {
 		err = fmt.Errorf("the end on %s moved while nothing was written through the gateway", t.report.To)
 	}
 	return oldEnd, newEnd, t.late(ctx, err)
+}
+
+// count adds a range of offsets to what was compared.
+func (t *task) count(from, to int64) {
+	t.change(func(r *Report) { r.Compared += max(to-from, 0) })
 }
 
 // late explains an error that is only the end of the time that clients may be held.
@@ -430,11 +452,27 @@ func (t *task) late(ctx context.Context, err error) error {
 }
 
 // publish tells clients: from now on metadata, hints and fetches name the new home.
-func (t *task) publish(ctx context.Context) error { return publish(ctx, t.env.Catalog, t.report.Topic) }
+func (t *task) publish(ctx context.Context) error {
+	_, err := t.runner.publishes.do(ctx, t.env.Catalog, t, func(round []*ask[*task, struct{}]) {
+		var names []string
+		for _, a := range round {
+			names = append(names, a.question.report.Topic)
+		}
+		if publish(ctx, t.env.Catalog, names...) != nil {
+			for i, a := range round { // one may have kept the others from being written
+				a.err = publish(ctx, t.env.Catalog, names[i])
+			}
+		}
+		t.env.Gates.Announce()
+	})
+	return err
+}
 
-func publish(ctx context.Context, cat *catalog.Virtual, topic string) error {
-	return cat.Update(ctx, topic, func(n *catalog.Topic) error {
-		n.Published, n.Before = n.Generation, nil
-		return nil
+func publish(ctx context.Context, cat *catalog.Virtual, topics ...string) error {
+	return cat.UpdateAll(ctx, topics, func(all []*catalog.Topic) ([]catalog.Entry, error) {
+		for _, n := range all {
+			n.Published, n.Before = n.Generation, nil
+		}
+		return nil, nil
 	})
 }

@@ -14,6 +14,8 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/guard"
+	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
@@ -49,10 +51,11 @@ func (e Env) notify(m *move) {
 }
 
 const (
-	retryFirst = 500 * time.Millisecond
-	retryMost  = 5 * time.Second
-	keepMoves  = 1000
-	deltaEvery = 10 * time.Second
+	retryFirst   = 500 * time.Millisecond
+	retryMost    = 5 * time.Second
+	keepMoves    = 1000
+	deltaEvery   = 10 * time.Second
+	checksAtOnce = 32 // moves, which read up to 4 MiB at a time
 )
 
 // Runner moves the catalog of every virtual cluster towards its rules.
@@ -61,10 +64,16 @@ type Runner struct {
 	catalog *catalog.Catalog
 	ctx     context.Context
 	stop    context.CancelFunc
-	wg      sync.WaitGroup
+	wg      guard.Group
 
-	slots    *slots
-	compared comparisons
+	slots     *slots // of moves that hold clients
+	checks    *slots // of moves that read for their pre-check
+	waves     waves
+	bulk      bulk
+	commits   joint[*catalog.Virtual, *prepared, struct{}]
+	publishes joint[*catalog.Virtual, *task, struct{}]
+	groups    joint[plugin.Cluster, string, []commitment]
+	compared  comparisons
 
 	mu      sync.Mutex
 	cfg     config.Failover
@@ -81,7 +90,7 @@ func NewRunner(cat *catalog.Catalog, cfg config.Failover, log *slog.Logger) *Run
 	ctx, stop := context.WithCancel(context.Background())
 	r := &Runner{
 		log: log, catalog: cat, ctx: ctx, stop: stop, cfg: cfg,
-		slots: newSlots(cfg.Concurrent), envs: map[string]Env{}, current: map[[2]string]*move{}, open: map[*move]struct{}{},
+		slots: newSlots(cfg.Concurrent), checks: newSlots(checksAtOnce), envs: map[string]Env{}, current: map[[2]string]*move{}, open: map[*move]struct{}{},
 	}
 	for _, k := range cat.Keys(catalog.KindMove) {
 		var old Report
@@ -95,7 +104,7 @@ func NewRunner(cat *catalog.Catalog, cfg config.Failover, log *slog.Logger) *Run
 		}
 		r.past = append(r.past, old)
 	}
-	r.wg.Go(r.watchCopies)
+	r.wg.Go(func() { guard.Keep(r.ctx, r.watchCopies) })
 	return r
 }
 
@@ -103,6 +112,14 @@ func (r *Runner) store(rep Report) {
 	if err := r.catalog.SetValue(context.WithoutCancel(r.ctx), catalog.KindMove, rep.ID, rep); err != nil {
 		r.log.Warn("move not stored", "id", rep.ID, "error", err)
 	}
+}
+
+// prints returns the fingerprints of a comparison, as the configuration says.
+func (r *Runner) prints(timestamps bool) *kafka.Fingerprints {
+	cfg := r.timing()
+	f := kafka.NewFingerprints(timestamps, cfg.IgnoreHeaders)
+	f.Within.Most = cfg.BatchBytes
+	return f
 }
 
 func (r *Runner) timing() config.Failover {
@@ -134,6 +151,7 @@ type Options struct {
 // Apply makes the rules of a virtual cluster current and starts a move for every topic that lives
 // elsewhere. It returns the moves that run or wait for these topics.
 func (r *Runner) Apply(ctx context.Context, env Env, cfg config.Failover, o Options) ([]Report, error) {
+	env.Clusters = r.bulk.over(env.Clusters)
 	r.mu.Lock()
 	r.cfg = cfg
 	r.envs[env.VirtualCluster] = env
@@ -159,6 +177,9 @@ func (r *Runner) Apply(ctx context.Context, env Env, cfg config.Failover, o Opti
 		}
 		if run != nil {
 			begin = append(begin, run)
+			if g != together {
+				r.waves.expect(env.VirtualCluster, m)
+			}
 		}
 	}
 	for _, run := range begin {
@@ -231,6 +252,7 @@ func (r *Runner) run(ctx context.Context, key [2]string, m *move) {
 			return
 		}
 		err := r.once(ctx, env, m)
+		r.waves.miss(key[0], m)
 		if err == nil {
 			r.end(key, m, Done, nil)
 			return
@@ -281,6 +303,7 @@ func (r *Runner) once(ctx context.Context, env Env, m *move) error {
 
 func (r *Runner) end(key [2]string, m *move, p Phase, err error) {
 	m.group.leave(m)
+	r.waves.miss(key[0], m)
 	m.enter(p)
 	m.change(func(rep *Report) {
 		rep.Ended = time.Now()

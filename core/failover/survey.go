@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
@@ -111,7 +112,7 @@ func (p CopyPartition) Holds(home int64) (holds, ok bool) {
 // answer leaves its numbers unknown.
 func (r *Runner) Survey(ctx context.Context, env Env, topics []*catalog.Topic) []Standing {
 	starts, ends := map[string]map[string][]int64{}, map[string]map[string][]int64{}
-	var wg sync.WaitGroup
+	var wg guard.Group
 	var mu sync.Mutex
 	for _, c := range env.Clusters {
 		var names []string

@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/audit"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/console"
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
@@ -70,11 +71,11 @@ func newAdmin(g *Gateway, addr string) (*httpAPI, error) {
 	log := g.logs.Logger("admin")
 	a.server = &http.Server{Handler: a.audited(a.ownHost(sameSite(mux))), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: idleAdmin, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	a.server.RegisterOnShutdown(pages.Close)
-	go func() {
+	guard.Go(func() {
 		if err := a.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			log.Error("admin API ended", "error", err)
 		}
-	}()
+	})
 	return a, nil
 }
 
@@ -111,7 +112,7 @@ func (g *Gateway) closeAdmin(a *httpAPI) {
 	used := a == g.admin
 	g.mu.Unlock()
 	if a != nil && !used {
-		go func() { _ = a.close(adminWait) }()
+		guard.Go(func() { _ = a.close(adminWait) })
 	}
 }
 
@@ -215,11 +216,12 @@ func (a *httpAPI) ready(w http.ResponseWriter, _ *http.Request) {
 		Reachable  bool      `json:"reachable"`
 		LastAnswer time.Time `json:"last_answer,omitzero"`
 		Trouble    string    `json:"trouble,omitempty"`
+		Refused    string    `json:"refused,omitempty"` // why it is not used though it answers
 	}
 	a.g.mu.Lock()
 	clusters := map[string]clusterState{}
 	for name, c := range a.g.clusters {
-		clusters[name] = clusterState{c.Reachable(), c.LastAnswer(), trouble(c)}
+		clusters[name] = clusterState{c.Reachable(), c.LastAnswer(), trouble(c), c.Loop()}
 	}
 	outside := map[string]map[string][]int32{}
 	for name, v := range a.g.virtual {

@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/server"
 	"github.com/sluice-gateway/sluice/core/telemetry"
@@ -180,7 +181,7 @@ func (g *Gateway) openClusters(snap *config.Snapshot) (all map[string]*upstream.
 			}
 		}
 		full, _ := snap.Cluster(cfg.Name)
-		c, err := upstream.NewCluster(*full, g.catalog, g.logs.Logger("upstream"), g.pool, snap.Limits.FrameBytes)
+		c, err := upstream.NewCluster(*full, g.catalog, g.logs.Logger("upstream"), g.pool, snap.Limits.FrameBytes, &upstream.Self{ID: g.id, Listens: g.listens})
 		if err != nil {
 			for _, o := range opened {
 				_ = o.Close()
@@ -391,7 +392,7 @@ func (g *Gateway) refreshVersions(ctx context.Context) {
 		v.setVersions(now)
 		if now.Narrower(old) {
 			g.log.Warn("the clusters support less than before: sessions are closed so that clients ask again", "virtual_cluster", v.name)
-			go v.server.CloseSessions(ctx, spread)
+			guard.Go(func() { v.server.CloseSessions(ctx, spread) })
 		}
 	}
 }

@@ -5,7 +5,9 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"runtime/debug"
 	"sync"
@@ -17,6 +19,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/logging"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/server"
@@ -57,15 +60,16 @@ type Gateway struct {
 	watcher *config.Watcher
 	admin   *httpAPI
 	started time.Time
+	id      string // of this process, among gateways
 
 	table        *metricTable
 	costs        map[[2]string]*plugin.Cost // by virtual cluster and interceptor; under applying
 	topicsEdited chan struct{}
 	standings    atomic.Pointer[[]standing]
-	closing      sync.WaitGroup // of traces, metrics and audit logs that are not in force any more
+	closing      guard.Group // of traces, metrics and audit logs that are not in force any more
 
-	draining atomic.Bool    // the gateway ends
-	leaving  sync.WaitGroup // virtual clusters that are not in the file any more
+	draining atomic.Bool // the gateway ends
+	leaving  guard.Group // virtual clusters that are not in the file any more
 
 	editing  sync.Mutex // one edit at a time: the next is of its result
 	applying sync.Mutex // one apply at a time
@@ -101,7 +105,7 @@ func Start(ctx context.Context, o Options) (*Gateway, error) {
 		return nil, err
 	}
 	g := &Gateway{
-		opts: o, logs: logs, log: logs.Logger("gateway"), store: store, pool: &wire.Buffers{}, started: time.Now(),
+		opts: o, logs: logs, log: logs.Logger("gateway"), store: store, pool: &wire.Buffers{}, started: time.Now(), id: fmt.Sprintf("%016x", rand.Uint64()),
 		clusters: map[string]*upstream.Cluster{}, virtual: map[string]*virtual{}, deletes: map[[2]string]*pendingDelete{},
 		watcher: config.NewWatcher(o.Path), table: newMetricTable(), costs: map[[2]string]*plugin.Cost{}, topicsEdited: make(chan struct{}, 1),
 	}
@@ -151,7 +155,7 @@ func memoryLimit(s *config.Snapshot) int64 {
 
 // Run serves until ctx ends: it watches the file and the versions of the clusters.
 func (g *Gateway) Run(ctx context.Context) error {
-	var wg sync.WaitGroup
+	var wg guard.Group
 	wg.Go(func() {
 		tick := time.NewTicker(2 * time.Second)
 		defer tick.Stop()
@@ -214,7 +218,7 @@ func (g *Gateway) drain() {
 	ctx, cancel := context.WithTimeout(context.Background(), snap.Limits.Drain)
 	defer cancel()
 	g.closing.Go(func() { _ = g.runner.Close() })
-	var wg sync.WaitGroup
+	var wg guard.Group
 	for _, v := range g.virtual {
 		wg.Go(func() { v.server.Drain(ctx) })
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/audit"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/core/guard"
 )
 
 // applyWait is how long a call waits for its move before it answers 202.
@@ -263,7 +264,7 @@ func (g *Gateway) announceDelete(vc, topic string, grace time.Duration, run func
 	d := &pendingDelete{at: time.Now().Add(grace)}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	d.timer = time.AfterFunc(grace, func() {
+	d.timer = guard.After(grace, func() {
 		g.mu.Lock()
 		mine := g.deletes[key] == d
 		delete(g.deletes, key)

@@ -7,6 +7,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/server"
@@ -41,7 +42,7 @@ type metricTable struct {
 	guestCalls, guestFailures, guestReplaced, guestBusy, guestLeft    telemetry.Metric
 	guestSwaps, guestFailedSwaps                                      telemetry.Metric
 	guestMemory, guestInstances, guestDropped, revision, reloaded, ok telemetry.Metric
-	memory, memoryLimit, started                                      telemetry.Metric
+	memory, memoryLimit, started, refused, panics                     telemetry.Metric
 	accessDropped, auditDropped, auditWaiting                         telemetry.Metric
 }
 
@@ -78,6 +79,8 @@ func newMetricTable() *metricTable {
 		links:          gauge("links", "", "Connections of sessions to brokers of the cluster.", byCluster),
 		reachable:      gauge("cluster.reachable", "", "1 if a broker of the cluster answers, else 0.", byCluster),
 		interceptor:    fine("interceptor.duration", "Own time of an interceptor per request, without what is below it and without waits. One request in 32 is measured and counts for 32.", byVirtualCluster, byInterceptor),
+		refused:        counter("cluster.refused.responses", "", "Responses of brokers that were refused since they were no messages of Kafka, or said nonsense of their cluster.", byCluster),
+		panics:         counter("panics", "", "Panics that were caught outside of interceptors. Each is in the log with its stack; please report it."),
 		moves:          gauge("moves", "", "Moves that have not ended, by phase; pending ones wait for what GET /moves says.", byVirtualCluster, byPhase),
 		moved:          gauge("moves.ended", "", "Moves that have ended, of the last 1,000 of all runs of the gateway, by their last phase: done, or dropped for a newer edit.", byVirtualCluster, byPhase, byPlanned),
 		paused:         gauge("move.pause", "s", "How long the last move that was done held produces.", vc...),
@@ -152,9 +155,11 @@ func (g *Gateway) collect() []telemetry.Sample {
 	c.add(&t.accessDropped, float64(g.access.Load().Dropped()))
 	c.add(&t.auditDropped, float64(g.audit.Load().Dropped()))
 	c.add(&t.auditWaiting, float64(g.audit.Load().Waiting()))
+	c.add(&t.panics, float64(guard.Panics()))
 	for _, cfg := range snap.Clusters {
 		if k := clusters[cfg.Name]; k != nil {
 			c.add(&t.reachable, flag(k.Reachable()), cfg.Name)
+			c.add(&t.refused, float64(k.Refused()), cfg.Name)
 			c.add(&t.links, float64(k.Links()), cfg.Name)
 			c.durations(&t.upstream, k.Latency(), cfg.Name)
 		}

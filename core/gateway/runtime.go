@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/server"
 	"github.com/sluice-gateway/sluice/core/telemetry"
@@ -25,7 +26,7 @@ type virtual struct {
 
 	mu      sync.Mutex
 	current *runtime
-	closing sync.WaitGroup // runtimes that are not current any more
+	closing guard.Group // runtimes that are not current any more
 }
 
 // runtime is a snapshot of a virtual cluster made live.
@@ -36,6 +37,7 @@ type runtime struct {
 	nodes    *upstream.NodeMap
 	listen   config.Listen
 	clusters []config.Cluster
+	gateways func() []string
 	// certificate is nil for listeners without TLS.
 	certificate *certificate
 	tls         *tls.Config
@@ -173,6 +175,7 @@ func (g *Gateway) build(ctx context.Context, snap *config.Snapshot, vc *config.V
 		}
 		return ""
 	}
+	rt.gateways = g.gateways
 	rt.server.Versions.Store(rt.versions(vc.Name))
 	return rt, nil
 }
@@ -202,7 +205,9 @@ func (rt *runtime) versions(name string) *server.Versions {
 		known = append(known, c.Topology().Versions)
 	}
 	vnode := func(cluster string, node int32) int32 { return rt.nodes.Virtual(cluster, node).ID }
-	return server.NewVersions(upstream.VirtualClusterID(name), vnode, known, rt.chain)
+	v := server.NewVersions(upstream.VirtualClusterID(name), vnode, known, rt.chain)
+	v.Among(rt.gateways)
+	return v
 }
 
 // hides reports a topic that the chain does not show.

@@ -46,6 +46,7 @@ type API struct {
 	Repeatable bool
 
 	flexibleFrom int16 // the first flexible version (KIP-482), MaxVersion+1 if none is
+	layouts      *layouts
 }
 
 func (a API) flexible(version int16) bool { return version >= a.flexibleFrom }
@@ -76,6 +77,7 @@ func build() []API {
 		row.Key, row.Name = kmsg.Key(k), kmsg.NameForKey(int16(k))
 		if r != nil {
 			row.MaxVersion = r.MaxVersion()
+			row.layouts = newLayouts(row.MaxVersion)
 			row.flexibleFrom = row.MaxVersion + 1
 			for v := row.MaxVersion; v >= 0; v-- {
 				if r.SetVersion(v); r.IsFlexible() {

@@ -12,6 +12,7 @@ type RequestBody struct {
 	key                   kmsg.Key
 	version               int16
 	edited, viewed, hotOK bool
+	checked               bool // raw has been found to be a message
 	raw                   []byte
 	msg                   kmsg.Request
 	hot                   HotRequest
@@ -48,8 +49,7 @@ func (b *RequestBody) Peek() (kmsg.Request, error) {
 			return nil, &UnsupportedError{Key: b.key, Version: b.version}
 		}
 		msg.SetVersion(b.version)
-		raw := b.flat()
-		if err := decode(b.key, b.version, func() error { return msg.ReadFrom(raw) }); err != nil {
+		if err := decode(b.key, b.version, true, b.flat(), b.checked, msg.ReadFrom); err != nil {
 			return nil, err
 		}
 		b.msg = msg
@@ -126,6 +126,7 @@ type ResponseBody struct {
 	raw     []byte
 	msg     kmsg.Response
 	edited  bool
+	checked bool // raw has been found to be a message
 
 	viewed, hotOK bool
 	hot           HotResponse
@@ -161,7 +162,7 @@ func (b *ResponseBody) Peek() (kmsg.Response, error) {
 			return nil, &UnsupportedError{Key: b.key, Version: b.version}
 		}
 		msg.SetVersion(b.version)
-		if err := decode(b.key, b.version, func() error { return msg.ReadFrom(b.raw) }); err != nil {
+		if err := decode(b.key, b.version, false, b.raw, b.checked, msg.ReadFrom); err != nil {
 			return nil, err
 		}
 		b.msg = msg
@@ -238,18 +239,21 @@ func neverNull(f *kmsg.FetchResponse) {
 	})
 }
 
-// decode guards against versions above the table and against panics of the decoder.
-func decode(key kmsg.Key, version int16, read func() error) (err error) {
+// decode is the one place where kmsg reads: from bytes that a walk has found to be a message. It guards against
+// versions above the table and against panics of kmsg.
+func decode(key kmsg.Key, version int16, request bool, body []byte, checked bool, read func([]byte) error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = &MalformedError{Key: key, Version: version, Err: fmt.Errorf("%v", v)}
+			err = &MalformedError{Key: key, Version: version, Response: !request, Err: fmt.Errorf("%v", v)}
 		}
 	}()
-	if api, ok := Lookup(key); !ok || version > api.MaxVersion {
-		return &UnsupportedError{Key: key, Version: version}
+	if !checked {
+		if _, _, err := check(key, version, request, body); err != nil {
+			return err
+		}
 	}
-	if err := read(); err != nil {
-		return &MalformedError{Key: key, Version: version, Err: err}
+	if err := read(body); err != nil {
+		return &MalformedError{Key: key, Version: version, Response: !request, Err: err}
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -32,11 +33,17 @@ func (e *UnsupportedError) Error() string {
 type MalformedError struct {
 	Key     kmsg.Key
 	Version int16
-	Err     error
+	// Response says that it came from a broker.
+	Response bool
+	Err      error
 }
 
 func (e *MalformedError) Error() string {
-	return fmt.Sprintf("malformed %s version %d: %v", kmsg.NameForKey(int16(e.Key)), e.Version, e.Err)
+	kind := "request"
+	if e.Response {
+		kind = "response"
+	}
+	return fmt.Sprintf("malformed %s %s version %d: %v", kmsg.NameForKey(int16(e.Key)), kind, e.Version, e.Err)
 }
 
 // Unwrap returns the cause.
@@ -95,9 +102,10 @@ func skipTags(b []byte) ([]byte, error) {
 	return b, err
 }
 
+// uvarint reads one of at most 32 bits, in at most five bytes.
 func uvarint(b []byte) (uint64, []byte, error) {
-	v, n := binary.Uvarint(b)
-	if n <= 0 {
+	v, n := binary.Uvarint(b[:min(len(b), binary.MaxVarintLen32)])
+	if n <= 0 || v > math.MaxUint32 {
 		return 0, nil, errShort
 	}
 	return v, b[n:], nil
@@ -113,7 +121,7 @@ func ParseResponse(key kmsg.Key, version int16, frame []byte) (correlationID int
 	body = frame[4:]
 	if api, ok := Lookup(key); ok && key != kmsg.ApiVersions && api.flexible(version) {
 		if body, err = skipTags(body); err != nil {
-			return correlationID, nil, &MalformedError{Key: key, Version: version, Err: err}
+			return correlationID, nil, &MalformedError{Key: key, Version: version, Response: true, Err: err}
 		}
 	}
 	return correlationID, body, nil

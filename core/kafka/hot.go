@@ -51,6 +51,7 @@ type HotResponse struct {
 	session    int
 	topics     int  // where the topics of a Fetch begin
 	rest       int  // and what stands behind them
+	end        int  // where the response ends
 	cut        bool // partitions are dropped
 }
 
@@ -119,7 +120,7 @@ func (b *RequestBody) Hot() *HotRequest {
 		} else {
 			c.fetchRequest(&b.hot, b.version)
 		}
-		b.hotOK = !c.bad
+		b.hotOK, b.checked = !c.bad, !c.bad && !c.tagged
 	}
 	if !b.hotOK {
 		return nil
@@ -148,7 +149,7 @@ func (b *ResponseBody) Hot() *HotResponse {
 		} else {
 			c.fetchResponse(&b.hot, b.version)
 		}
-		b.hotOK = !c.bad
+		b.hotOK, b.hot.end = !c.bad, c.at
 	}
 	if !b.hotOK {
 		return nil
@@ -200,24 +201,29 @@ func (c *cursor) uvarint() int {
 	if c.bad {
 		return 0
 	}
-	v, n := binary.Uvarint(c.b[c.at:])
-	if n <= 0 || v > 1<<31 {
+	v, rest, err := uvarint(c.b[c.at:])
+	if err != nil {
 		c.bad = true
 		return 0
 	}
-	c.at += n
+	c.at = len(c.b) - len(rest)
 	return int(v)
 }
 
-// length reads the length of a string (of i16), of bytes or of an array (of i32); -1 is null.
-func (c *cursor) length(short bool) int {
-	if c.flexible {
-		return c.uvarint() - 1
+// length reads the length of a string (of i16), of bytes or of an array (of i32); -1 is null, and nothing is below.
+func (c *cursor) length(short bool) (n int) {
+	switch {
+	case c.flexible:
+		n = c.uvarint() - 1
+	case short:
+		n = int(c.i16())
+	default:
+		n = int(c.i32())
 	}
-	if short {
-		return int(c.i16())
+	if n < -1 {
+		c.bad = true
 	}
-	return int(c.i32())
+	return n
 }
 
 func (c *cursor) text() []byte {
@@ -452,6 +458,7 @@ func (c *cursor) fetchResponse(r *HotResponse, version int16) {
 			r.Partitions = append(r.Partitions, p)
 		}
 		c.tags()
+		r.Names = r.Names || c.tagged
 	}
 	r.rest, c.tagged = c.at, false
 	c.tags()

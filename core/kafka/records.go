@@ -2,8 +2,10 @@ package kafka
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/maphash"
+	"unsafe"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -17,32 +19,46 @@ type Record struct {
 	Headers   []kmsg.Header
 }
 
-// Records decodes the records of a batch, of any codec.
-func Records(b Batch) ([]Record, error) {
+// Records decodes the records of a batch, of any codec, within the default bounds.
+func Records(b Batch) ([]Record, error) { return Bounds{}.Records(b) }
+
+// AppendRecords is Records into a slice that is used again.
+func AppendRecords(out []Record, b Batch) ([]Record, error) { return Bounds{}.AppendRecords(out, b) }
+
+// Records decodes the records of a batch, of any codec. An error of one that takes too much is ErrTooLarge.
+func (o Bounds) Records(b Batch) ([]Record, error) {
 	// What a batch says is its sender's word; what it has uncompressed bounds it, mostly.
-	return AppendRecords(make([]Record, 0, min(max(int(b.Count()), 0), 8+len(b)/smallest)), b)
+	return o.AppendRecords(make([]Record, 0, min(max(int(b.Count()), 0), 8+len(b)/smallest)), b)
 }
 
 // smallest is the size of a record with nothing in it, in bytes.
 const smallest = 7
 
+// What a record and a header take in memory.
+const (
+	recordMemory = int64(unsafe.Sizeof(Record{}))
+	headerMemory = int64(unsafe.Sizeof(kmsg.Header{}))
+)
+
 // AppendRecords is Records into a slice that is used again.
-func AppendRecords(out []Record, b Batch) ([]Record, error) {
-	data := []byte(b[BatchHeader:])
+func (o Bounds) AppendRecords(out []Record, b Batch) (_ []Record, err error) {
+	data, left := []byte(b[BatchHeader:]), o.room(b)
 	if codec := b.Compression(); codec != 0 {
-		var err error
-		if data, err = unpack(codec, data); err != nil {
-			return out, fmt.Errorf("batch at %d: %w", b.BaseOffset(), err)
-		}
+		data, err = left.inflate(codec, data)
+	}
+	if err == nil {
+		err = left.take(recordMemory * min(int64(max(b.Count(), 0)), int64(len(data)/smallest)))
+	}
+	if err != nil {
+		return out, fmt.Errorf("batch at %d: %w", b.BaseOffset(), err)
 	}
 	first, appended := int64(binary.BigEndian.Uint64(b[27:])), b.LogAppendTime()
 	for n := int(b.Count()); n > 0; n-- {
 		r := Record{Offset: b.BaseOffset(), Timestamp: first}
-		rest, ok := r.read(data)
-		if !ok {
-			return out, fmt.Errorf("batch at %d: a record does not fit", b.BaseOffset())
+		if data, err = r.read(data, &left); err != nil {
+			return out, fmt.Errorf("batch at %d: %w", b.BaseOffset(), err)
 		}
-		if data = rest; appended {
+		if appended {
 			r.Timestamp = b.MaxTimestamp()
 		}
 		out = append(out, r)
@@ -53,44 +69,52 @@ func AppendRecords(out []Record, b Batch) ([]Record, error) {
 	return out, nil
 }
 
+var errMisfit = errors.New("a record does not fit")
+
 // read decodes a record, whose offset and timestamp are those of its batch, and returns what follows.
-func (r *Record) read(b []byte) (rest []byte, ok bool) {
+func (r *Record) read(b []byte, left *room) (rest []byte, err error) {
 	size, b, ok := varint(b)
 	if !ok || size < 1 || size > int64(len(b)) {
-		return nil, false
+		return nil, errMisfit
 	}
 	b, rest = b[1:size], b[size:] // without attributes
 	var ts, offset, n int64
 	if ts, b, ok = varint(b); !ok {
-		return nil, false
+		return nil, errMisfit
 	}
 	if offset, b, ok = varint(b); !ok {
-		return nil, false
+		return nil, errMisfit
 	}
 	r.Timestamp, r.Offset = r.Timestamp+ts, r.Offset+offset
 	if r.Key, b, ok = varbytes(b); !ok {
-		return nil, false
+		return nil, errMisfit
 	}
 	if r.Value, b, ok = varbytes(b); !ok {
-		return nil, false
+		return nil, errMisfit
 	}
-	if n, b, ok = varint(b); !ok || n < 0 || n > int64(len(b)) {
-		return nil, false
+	if n, b, ok = varint(b); !ok || n < 0 || n > int64(len(b)/2) { // each has two lengths
+		return nil, errMisfit
 	}
 	if n > 0 {
+		if err := left.take(n * headerMemory); err != nil {
+			return nil, err
+		}
 		r.Headers = make([]kmsg.Header, n)
 	}
 	for i := range r.Headers {
 		var key []byte
 		if key, b, ok = varbytes(b); !ok || key == nil {
-			return nil, false
+			return nil, errMisfit
 		}
 		r.Headers[i].Key = string(key)
 		if r.Headers[i].Value, b, ok = varbytes(b); !ok {
-			return nil, false
+			return nil, errMisfit
 		}
 	}
-	return rest, len(b) == 0
+	if len(b) > 0 {
+		return nil, errMisfit
+	}
+	return rest, nil
 }
 
 func varint(b []byte) (int64, []byte, bool) {
@@ -124,6 +148,8 @@ type Fingerprints struct {
 	Timestamps bool
 	// Ignore names headers that the replicator adds.
 	Ignore map[string]bool
+	// Within are the bounds of the batches that are decoded for it.
+	Within Bounds
 }
 
 // NewFingerprints returns a hash of its own.

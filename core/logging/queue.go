@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/sluice-gateway/sluice/core/guard"
 )
 
 // Queue writes records that must not keep those waiting who make them: a goroutine of its own writes them, all
@@ -16,7 +18,7 @@ type Queue struct {
 	dropped atomic.Int64
 	end     chan struct{}
 	once    sync.Once
-	done    sync.WaitGroup
+	done    guard.Group
 }
 
 // NewQueue returns a queue of a component for so many records.

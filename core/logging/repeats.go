@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/sluice-gateway/sluice/core/guard"
 )
 
 const (
@@ -46,7 +48,7 @@ func (p *repeats) news(h *handler, r slog.Record, hash uint64, window time.Durat
 	if s == nil {
 		if len(p.said) < mostSayings {
 			s = &said{lines: map[uint64]struct{}{hash: {}}}
-			s.timer = time.AfterFunc(window, func() { p.end(key, s) })
+			s.timer = guard.After(window, func() { p.end(key, s) })
 			p.said[key] = s
 		}
 		return true

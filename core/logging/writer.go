@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/sluice-gateway/sluice/core/guard"
 )
 
 const (
@@ -28,7 +30,7 @@ type background struct {
 
 func newBackground(w io.Writer) *background {
 	b := &background{w: w, lines: make(chan []byte, mostLines), end: make(chan struct{}), done: make(chan struct{})}
-	go b.run()
+	guard.Go(b.run)
 	return b
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/internal/turn"
 )
 
@@ -301,7 +302,7 @@ func (g *Gate) drop(w *waiter, why error) error {
 // arm makes sure that expire is called when the oldest has waited for the limit; g.mu is held.
 func (g *Gate) arm() {
 	if g.expiry == nil && len(g.queue) > 0 {
-		g.expiry = time.AfterFunc(time.Until(g.queue[0].deadline), g.expire)
+		g.expiry = guard.After(time.Until(g.queue[0].deadline), g.expire)
 	}
 }
 

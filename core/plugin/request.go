@@ -3,11 +3,11 @@ package plugin
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/internal/turn"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/telemetry"
@@ -141,7 +141,7 @@ func Parallel(ctx context.Context, forks []*Request, next Handler) []Result {
 		run(0)
 		return out
 	}
-	var wg sync.WaitGroup
+	var wg guard.Group
 	for i := range forks {
 		wg.Go(func() { run(i) })
 	}

@@ -7,6 +7,8 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
 )
 
 // Session is one client connection as interceptors see it.
@@ -25,6 +27,9 @@ type Session struct {
 
 	// Held, if not nil, is told when a request begins to wait in a gate.
 	Held func()
+	// Decoding, if not nil, returns the bounds of batches that are decoded for one request. What they take is counted until done
+	// is called, when nobody uses it any more.
+	Decoding func() (within kafka.Bounds, done func())
 	// Flush, if not nil, writes answers that were held back while the session was corked.
 	Flush func()
 	// AdmitAnswer, if not nil, waits until an answer that has begun to come in on a link fits into memory. It fails
@@ -72,6 +77,14 @@ func NewSession(ctx context.Context, id uint64, remote net.Addr, gone func() boo
 
 // Context ends with the session.
 func (s *Session) Context() context.Context { return s.ctx }
+
+// Decode returns the bounds of batches that are decoded for one request; done is called when nobody uses them any more.
+func (s *Session) Decode() (within kafka.Bounds, done func()) {
+	if s == nil || s.Decoding == nil {
+		return kafka.Bounds{}, func() {}
+	}
+	return s.Decoding()
+}
 
 // Gone reports that the client has closed the connection. A held request of such a session is
 // dropped: forwarding it later would duplicate it.

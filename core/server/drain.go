@@ -117,10 +117,12 @@ func (s *session) next(r *wire.Reader) ([]byte, error) {
 		}
 		frame, err := r.Frame(s.limits.FrameBytes)
 		switch {
-		case err == nil || !timedOut(err) || s.ctx.Err() != nil:
+		case err == nil || s.ctx.Err() != nil:
 			return frame, err
-		case s.server.draining.Load():
+		case s.server.draining.Load() && (timedOut(err) || errors.Is(err, wire.ErrStalled)):
 			return nil, errDrained
+		case !timedOut(err):
+			return nil, err
 		case s.inFlight.Load() == 0:
 			return nil, err
 		}

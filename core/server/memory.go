@@ -28,6 +28,8 @@ type Memory struct {
 	// one that has waited for as long.
 	sessions map[*session]struct{}
 	patience time.Duration
+	// over is the one among those who inflate that goes on past the limit, so that not all wait for each other.
+	over *Inflation
 }
 
 // NewMemory returns a bound of limit bytes; 0 is none.
@@ -151,6 +153,62 @@ func (m *Memory) Changed() <-chan struct{} {
 	return m.waiting
 }
 
+// Inflation counts what batches take that are decoded for one request.
+type Inflation struct {
+	m    *Memory
+	ctx  context.Context
+	n    int64
+	free int64 // so much never waits
+}
+
+// Inflate begins to count what is decoded, until ctx ends.
+func (m *Memory) Inflate(ctx context.Context) *Inflation { return &Inflation{m: m, ctx: ctx} }
+
+// Grow counts n bytes more, or takes -n off. Past the limit one goes on, and the others wait until it has none any more.
+func (i *Inflation) Grow(n int64) error {
+	m := i.m
+	m.mu.Lock()
+	for i.n+n > i.free && n > 0 && m.limit > 0 && m.used+n > m.limit && m.over != i {
+		if m.over == nil {
+			m.over = i
+			break
+		}
+		if err := m.wait(i.ctx); err != nil {
+			m.mu.Unlock()
+			return err
+		}
+	}
+	m.used += n
+	i.n += n
+	if i.n == 0 && m.over == i {
+		m.over = nil
+	}
+	if n < 0 {
+		m.wake()
+	}
+	m.mu.Unlock()
+	return nil
+}
+
+// Done takes off what was counted.
+func (i *Inflation) Done() { _ = i.Grow(-i.n) }
+
+// wait is called with m.mu held, gives it up until something has changed, and takes it again.
+func (m *Memory) wait(ctx context.Context) error {
+	if m.waiting == nil {
+		m.waiting = make(chan struct{})
+	}
+	c := m.waiting
+	m.mu.Unlock()
+	defer m.mu.Lock()
+	select {
+	case <-c:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // Keep changes by n the bytes that stay between requests. It refuses more when they would take a quarter
 // of the limit: who has them would never give way to requests.
 func (m *Memory) Keep(n int64) bool {
@@ -189,7 +247,7 @@ func (m *Memory) Wait(ctx context.Context, blocks func()) error {
 		select {
 		case <-c:
 		case <-ctx.Done():
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
 	}
 }

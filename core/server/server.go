@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 	"github.com/sluice-gateway/sluice/core/wire"
@@ -79,12 +80,14 @@ type Server struct {
 	tls       func() *tls.Config
 	route     func(serverName string) (cluster string, node int32, ok bool)
 
+	bound atomic.Pointer[[]*net.TCPAddr] // where it listens
+
 	mu        sync.Mutex
 	listeners map[string]*listener
 	sessions  map[*session]struct{}
 	closed    bool
 	draining  atomic.Bool
-	wg        sync.WaitGroup
+	wg        guard.Group
 }
 
 type listener struct {
@@ -156,10 +159,25 @@ func (s *Server) Listen(addrs []Address) error {
 		}
 	}
 	s.listeners = keep
+	var bound []*net.TCPAddr
+	for _, l := range keep {
+		if a, ok := l.Addr().(*net.TCPAddr); ok {
+			bound = append(bound, a)
+		}
+	}
+	s.bound.Store(&bound)
 	for _, l := range opened {
-		s.wg.Go(func() { s.accept(l) })
+		s.wg.Go(func() { guard.Keep(context.Background(), func() { s.accept(l) }) })
 	}
 	return nil
+}
+
+// Listens reports that connections to an address of this machine are accepted here.
+func (s *Server) Listens(a *net.TCPAddr) bool {
+	bound := s.bound.Load()
+	return bound != nil && slices.ContainsFunc(*bound, func(b *net.TCPAddr) bool {
+		return a.Port == b.Port && (b.IP.IsUnspecified() || b.IP.Equal(a.IP))
+	})
 }
 
 // Addresses lists where the server listens.
@@ -225,11 +243,13 @@ func (s *Server) serve(conn net.Conn, addr Address) {
 	s.sessions[ss] = struct{}{}
 	s.mu.Unlock()
 	s.wg.Go(func() {
+		defer func() {
+			s.descriptors.give()
+			s.mu.Lock()
+			delete(s.sessions, ss)
+			s.mu.Unlock()
+		}()
 		ss.run()
-		s.descriptors.give()
-		s.mu.Lock()
-		delete(s.sessions, ss)
-		s.mu.Unlock()
 	})
 }
 

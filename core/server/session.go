@@ -26,6 +26,10 @@ const (
 	writeTimeout = 60 * time.Second
 	writeLimit   = 8 << 20
 	lookAgain    = time.Second // at the socket of a client that is not read from
+	// halfFrame is how long a client may take for the rest of a request, or its next MiB, once it has begun. freeFrame
+	// is what a request may take before it is there that never waits for memory.
+	halfFrame = 30 * time.Second
+	freeFrame = 256 << 10
 )
 
 // session is one client connection: a read loop that starts requests in the order in which they
@@ -68,10 +72,16 @@ func (s *Server) newSession(conn net.Conn, addr Address, limits config.Limits) *
 	ss.count.since = time.Now()
 	ss.pass = func() { ss.turn <- struct{}{} }
 	ss.shared = plugin.NewSession(ctx, sessionIDs.Add(1), conn.RemoteAddr(), func() bool { return wire.Gone(conn) })
-	ss.shared.Flush, ss.shared.Held, ss.shared.AdmitAnswer = ss.flush, ss.held, ss.admitAnswer
-	ss.shared.AwaitFirst = ss.awaitFirst
+	ss.shared.Flush, ss.shared.Held, ss.shared.Decoding = ss.flush, ss.held, ss.decoding
+	ss.shared.AdmitAnswer, ss.shared.AwaitFirst = ss.admitAnswer, ss.awaitFirst
 	ss.shared.VirtualCluster, ss.shared.Cluster, ss.shared.Node = s.virtual.Name(), addr.Cluster, addr.Node
 	return ss
+}
+
+// decoding bounds what is decoded for a request, and counts it.
+func (s *session) decoding() (kafka.Bounds, func()) {
+	i := s.server.memory.Inflate(s.ctx)
+	return kafka.Bounds{Most: s.limits.BatchBytes, Grow: i.Grow}, i.Done
 }
 
 // close ends the session; its goroutines follow.
@@ -106,6 +116,8 @@ func (s *session) run() {
 	defer s.server.memory.leave(s)
 	r := wire.NewReader(s.conn, s.server.pool)
 	defer r.Close()
+	half := &Inflation{m: s.server.memory, ctx: s.ctx, free: freeFrame}
+	r.Patience, r.Idle, r.Claim = halfFrame, s.limits.IdleTimeout, half.Grow
 	err := s.read(r)
 	var unsupported *kafka.UnsupportedError
 	switch {
@@ -231,8 +243,9 @@ func (s *session) start(frame []byte, more bool, pending *server) error {
 		s.answerNow(sl, h, body, versions.Unsupported())
 		return nil
 	case h.Key == kmsg.ApiVersions:
-		s.answerNow(sl, h, body, versions.Answer(s.shared, h.Version, body))
-		return nil
+		resp, err := versions.Answer(s.shared, h.Version, body)
+		s.answerNow(sl, h, body, resp)
+		return err
 	case !versions.Offers(h.Key, h.Version):
 		s.answer(sl, nil)
 		return &kafka.UnsupportedError{Key: h.Key, Version: h.Version}
@@ -247,7 +260,10 @@ func (s *session) start(frame []byte, more bool, pending *server) error {
 	sl.asked = body
 	sl.started.Store(true)
 	if rt.Chain.Passes(h.Key) {
-		s.fill(&sl.req, &sl.body, h, body, seq, sl.arrived)
+		if err := s.fill(&sl.req, &sl.body, h, body, seq, sl.arrived); err != nil {
+			s.answer(sl, nil)
+			return err
+		}
 		sl.req.Clock, sl.clock = &sl.own, &sl.own
 		pending.end = rt.End
 		if rt.Tracer != nil || sl.logged {
@@ -258,11 +274,14 @@ func (s *session) start(frame []byte, more bool, pending *server) error {
 		return nil
 	}
 	own := newRoom(rt.Tracer != nil || sl.logged)
-	s.fill(&own.req, &own.body, h, body, seq, sl.arrived)
+	if err := s.fill(&own.req, &own.body, h, body, seq, sl.arrived); err != nil {
+		s.answer(sl, nil)
+		return err
+	}
 	own.req.Clock, sl.clock = &own.clock, &own.clock
 	own.req.Sampled = rand.Uint32()%plugin.SampledOf == 0
 	if h.Key == kmsg.Heartbeat {
-		s.remember(h, body)
+		s.remember(h, own.body.Bytes())
 	}
 	own.req.SetTurn(s.pass)
 	own.req.More = more
@@ -308,7 +327,7 @@ func (s *session) awaitTurn() error {
 // answerNow answers a request that does not go down the chain.
 func (s *session) answerNow(sl *slot, h kafka.Header, body []byte, resp *plugin.Response) {
 	if sl.rt.Access != nil && resp != nil {
-		s.fill(&sl.req, &sl.body, h, body, 0, sl.arrived)
+		_ = s.fill(&sl.req, &sl.body, h, body, 0, sl.arrived) // it has an answer already
 		s.told(&sl.req, sl, resp, nil)
 	}
 	s.answer(sl, resp)
@@ -319,10 +338,12 @@ func isUnsupported(err error) bool {
 	return errors.As(err, &unsupported)
 }
 
-func (s *session) fill(req *plugin.Request, b *kafka.RequestBody, h kafka.Header, body []byte, seq uint64, arrived time.Time) {
+// fill makes a request of a header and a body. An error is a body that is no request of its API and version.
+func (s *session) fill(req *plugin.Request, b *kafka.RequestBody, h kafka.Header, body []byte, seq uint64, arrived time.Time) error {
 	b.Reset(h.Key, h.Version, body)
 	req.Header, req.Body, req.Session, req.Seq, req.Arrived = h, b, s.shared, seq, arrived
 	req.Target = plugin.Target{Node: plugin.AnyNode}
+	return b.Clean()
 }
 
 // handle runs a request down the chain.
@@ -331,8 +352,17 @@ func (s *session) handle(rt *Runtime, req *plugin.Request, sl *slot) {
 	s.finish(req, sl, resp, err)
 }
 
-// finish answers a request; an error becomes the code that the api table names.
+var errPanicked = errors.New("the gateway failed: see its log")
+
+// finish answers a request; an error becomes the code that the api table names. A panic ends the session, since
+// the request is answered by nobody any more.
 func (s *session) finish(req *plugin.Request, sl *slot, resp *plugin.Response, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.close(errPanicked)
+			panic(v)
+		}
+	}()
 	if !sl.claimed.CompareAndSwap(false, true) {
 		return // it was answered because the server drains
 	}
@@ -372,7 +402,7 @@ func isSilent(req *plugin.Request) bool {
 // failure makes the answer of a request that could not be carried out.
 func (s *session) failure(req *plugin.Request, err error) (*plugin.Response, error) {
 	var malformed *kafka.MalformedError
-	if errors.As(err, &malformed) {
+	if errors.As(err, &malformed) && !malformed.Response {
 		return nil, err
 	}
 	var panicked *plugin.PanicError

@@ -64,11 +64,13 @@ func (s *session) trace(rt *Runtime, req *plugin.Request, sl *slot) context.Cont
 }
 
 // contexts are the contexts that the first records of a produce carry in their headers (W3C traceparent).
-func contexts(b *kafka.RequestBody) (out []trace.SpanContext) {
+func (s *session) contexts(b *kafka.RequestBody) (out []trace.SpanContext) {
+	within, done := s.shared.Decode()
+	defer done()
 	seen := 0
 	for _, records := range recordSets(b) {
 		for _, batch := range kafka.Batches(records) {
-			records, err := kafka.Records(batch)
+			records, err := within.Records(batch)
 			if err != nil {
 				continue
 			}
@@ -172,7 +174,7 @@ func (s *session) told(req *plugin.Request, sl *slot, resp *plugin.Response, err
 	}
 	if traced {
 		if req.Key == kmsg.Produce {
-			t.Linked(contexts(req.Body)) // only now: others wait until this one is queued
+			t.Linked(s.contexts(req.Body)) // only now: others wait until this one is queued
 		}
 		t.End(req.Key, err, kafka.ErrorName(code), f)
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -22,7 +23,15 @@ type Versions struct {
 	ranges    map[kmsg.Key][2]int16
 	supported []kmsg.ApiVersionsResponseSupportedFeature
 	finalized []kmsg.ApiVersionsResponseFinalizedFeature
+	gateways  func() []string
 }
+
+// errLoop is a client that has come through this gateway before.
+var errLoop = errors.New("the client is a gateway through which this one is asked by itself: look at the bootstrap of the clusters and at what brokers advertise")
+
+// Among says which gateways there are here and behind the clusters, this one first; other gateways are told, and one that has
+// come through this one is refused.
+func (v *Versions) Among(gateways func() []string) { v.gateways = gateways }
 
 // features that an API needs finalized; 3.9 advertises KIP-848 and refuses it.
 var needs = map[kmsg.Key]string{
@@ -131,24 +140,31 @@ func (v *Versions) Narrower(old *Versions) bool {
 }
 
 // Answer answers ApiVersions. The client's software name is noted in the session, and version 5's
-// cluster and node id are checked against the virtual ones (KIP-1242).
-func (v *Versions) Answer(s *plugin.Session, version int16, body []byte) *plugin.Response {
+// cluster and node id are checked against the virtual ones (KIP-1242). An error is a body that is no request.
+func (v *Versions) Answer(s *plugin.Session, version int16, body []byte) (*plugin.Response, error) {
 	if !v.Offers(kmsg.ApiVersions, version) {
-		return v.Unsupported()
+		return v.Unsupported(), nil
 	}
-	resp := v.response(version)
-	req := kmsg.NewPtrApiVersionsRequest()
-	req.SetVersion(version)
-	if err := req.ReadFrom(body); err == nil {
-		if version >= 3 {
-			software := req.ClientSoftwareName + " " + req.ClientSoftwareVersion
-			s.Software.Store(&software)
-		}
-		if version >= 5 && !v.believes(s, req) {
-			resp.ErrorCode = rebootstrapNeeded
+	msg, err := kafka.NewRequestBody(kmsg.ApiVersions, version, body).Peek()
+	if err != nil {
+		return nil, err
+	}
+	req, resp := msg.(*kmsg.ApiVersionsRequest), v.response(version)
+	if version >= 3 {
+		software := req.ClientSoftwareName + " " + req.ClientSoftwareVersion
+		s.Software.Store(&software)
+		if path := plugin.Path(req.ClientSoftwareName, req.ClientSoftwareVersion); path != nil && v.gateways != nil {
+			here := v.gateways()
+			if slices.Contains(path, here[0]) {
+				return nil, errLoop
+			}
+			plugin.TellGateways(resp, here)
 		}
 	}
-	return plugin.Respond(resp)
+	if version >= 5 && !v.believes(s, req) {
+		resp.ErrorCode = rebootstrapNeeded
+	}
+	return plugin.Respond(resp), nil
 }
 
 func (v *Versions) believes(s *plugin.Session, req *kmsg.ApiVersionsRequest) bool {

@@ -2,9 +2,9 @@ package server
 
 import (
 	"runtime"
-	"sync"
 	"sync/atomic"
 
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
@@ -23,8 +23,8 @@ type workers struct {
 	done chan struct{}
 	idle atomic.Int32
 	most int32
-	once sync.Once
-	wg   sync.WaitGroup
+	ends atomic.Bool
+	wg   guard.Group
 }
 
 func newWorkers() *workers {
@@ -35,13 +35,11 @@ func (w *workers) run(j job) {
 	select {
 	case w.jobs <- j:
 	default:
-		w.wg.Add(1)
-		go w.work(j)
+		w.wg.Go(func() { w.work(j) })
 	}
 }
 
 func (w *workers) work(j job) {
-	defer w.wg.Done()
 	for {
 		j.s.handle(j.rt, j.req, j.sl)
 		if w.idle.Add(1) > w.most {
@@ -59,6 +57,8 @@ func (w *workers) work(j job) {
 
 // close waits for the jobs.
 func (w *workers) close() {
-	w.once.Do(func() { close(w.done) })
+	if !w.ends.Swap(true) {
+		close(w.done)
+	}
 	w.wg.Wait()
 }

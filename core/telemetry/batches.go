@@ -12,6 +12,8 @@ import (
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	otlp "go.opentelemetry.io/proto/otlp/trace/v1"
+
+	"github.com/sluice-gateway/sluice/core/guard"
 )
 
 // batches sends ended spans to a receiver, many at a time. The SDK's batch processor has a channel, which wakes a goroutine for
@@ -44,7 +46,8 @@ func newBatches(c otlptrace.Client, log *slog.Logger) *batches {
 		sending:  make(chan struct{}, 1), full: make(chan struct{}, 1), stop: stop, done: make(chan struct{}),
 	}
 	b.size = min(b.size, b.most)
-	go b.run(ctx, time.Duration(number("OTEL_BSP_SCHEDULE_DELAY", 5000))*time.Millisecond)
+	every := time.Duration(number("OTEL_BSP_SCHEDULE_DELAY", 5000)) * time.Millisecond
+	guard.Go(func() { b.run(ctx, every) })
 	return b
 }
 

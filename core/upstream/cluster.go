@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/telemetry"
@@ -48,9 +49,14 @@ type Cluster struct {
 	reachable atomic.Bool
 	trouble   atomic.Pointer[error]
 	checked   atomic.Bool       // reachable says what was found
+	refused   atomic.Int64      // responses
 	latency   telemetry.Latency // of sessions' requests, from queueing to the answer
 	healthy   atomic.Int64      // unix nanoseconds of the last answer
 	settled   atomic.Bool
+	self      *Self // nil: nobody listens
+	gateways  atomic.Pointer[[]string]
+	loop      atomic.Pointer[string]
+	first     chan struct{}           // closed when the cluster has been looked at once; nil for one that is not watched
 	live      atomic.Pointer[[]int32] // the nodes that the cluster listed last
 	kick      chan struct{}
 
@@ -58,6 +64,7 @@ type Cluster struct {
 	controls map[string]*link // nil once the cluster is closed
 	links    map[*link]int32  // sessions' links by node, to break those of dead nodes
 	backoff  map[string]*backoff
+	back     map[string]bool // addresses that lead back to this gateway
 	mute     map[string]bool // addresses that let a control link wait too long, and have not answered since
 	next     *refreshing     // that has not begun
 	// refreshes says that somebody takes next.
@@ -65,7 +72,7 @@ type Cluster struct {
 
 	users atomic.Int32
 	stop  context.CancelFunc
-	done  sync.WaitGroup
+	done  guard.Group
 }
 
 type backoff struct {
@@ -74,9 +81,10 @@ type backoff struct {
 }
 
 // NewCluster returns a cluster and starts watching it. What the catalog knows of it is its topology
-// until it answers.
-func NewCluster(cfg config.Cluster, cat *catalog.Catalog, log *slog.Logger, pool *wire.Buffers, frameLimit int) (*Cluster, error) {
+// until it answers. A cluster that leads back to self, which may be nil, is refused.
+func NewCluster(cfg config.Cluster, cat *catalog.Catalog, log *slog.Logger, pool *wire.Buffers, frameLimit int, self *Self) (*Cluster, error) {
 	c := Unwatched(cfg, cat, pool)
+	c.self = self
 	c.limit, c.log = frameLimit, log.With("cluster", cfg.Name)
 	d := &net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}
 	c.dial = func(ctx context.Context, addr string) (net.Conn, error) { return d.DialContext(ctx, "tcp", addr) }
@@ -90,16 +98,16 @@ func NewCluster(cfg config.Cluster, cat *catalog.Catalog, log *slog.Logger, pool
 // start begins to watch the cluster and its links.
 func (c *Cluster) start() {
 	ctx, cancel := context.WithCancel(context.Background())
-	c.stop = cancel
-	c.done.Go(func() { c.watch(ctx) })
-	c.done.Go(func() { c.watchLinks(ctx) })
+	c.stop, c.first = cancel, make(chan struct{})
+	c.done.Go(func() { guard.Keep(ctx, func() { c.watch(ctx) }) })
+	c.done.Go(func() { guard.Keep(ctx, func() { c.watchLinks(ctx) }) })
 }
 
 // Unwatched returns a cluster that is never asked anything, to check a configuration with.
 func Unwatched(cfg config.Cluster, cat *catalog.Catalog, pool *wire.Buffers) *Cluster {
 	c := &Cluster{
 		cfg: cfg, catalog: cat, pool: pool, log: slog.Default(),
-		controls: map[string]*link{}, links: map[*link]int32{}, backoff: map[string]*backoff{}, mute: map[string]bool{},
+		controls: map[string]*link{}, links: map[*link]int32{}, backoff: map[string]*backoff{}, mute: map[string]bool{}, back: map[string]bool{},
 		kick: make(chan struct{}, 1), stop: func() {},
 	}
 	c.users.Store(1)
@@ -246,6 +254,12 @@ func (c *Cluster) open(ctx context.Context, addr string) (net.Conn, error) {
 		return nil, err
 	}
 	conn, err := c.dial(ctx, addr)
+	if err == nil {
+		if err = c.self.ownAddress(conn); err != nil {
+			_ = conn.Close()
+		}
+		c.setBack(addr, err)
+	}
 	if errors.Is(ctx.Err(), context.Canceled) && err != nil {
 		return nil, fmt.Errorf("%w: %w", plugin.ErrUnreachable, err) // given up, which says nothing of addr
 	}
@@ -323,7 +337,8 @@ func (c *Cluster) Do(ctx context.Context, node int32, req kmsg.Request) (kmsg.Re
 			return resp, nil
 		}
 		errs = append(errs, err)
-		if ctx.Err() != nil || !errors.Is(err, plugin.ErrUnreachable) {
+		var malformed *kafka.MalformedError
+		if ctx.Err() != nil || !errors.Is(err, plugin.ErrUnreachable) && !errors.As(err, &malformed) {
 			break
 		}
 	}
@@ -365,10 +380,14 @@ func (c *Cluster) ask(ctx context.Context, addr string, req kmsg.Request) (kmsg.
 			return nil, a.err
 		}
 		resp, err := kafka.NewResponseBody(key, cl.version, a.body).Peek()
-		if err != nil {
-			err = fmt.Errorf("%w: %w", plugin.ErrNotKafka, err)
+		if err == nil {
+			err = sane(resp)
 		}
-		return resp, err
+		if err != nil {
+			c.refuse(err, a.body)
+			return nil, fmt.Errorf("%w: %s: %w", plugin.ErrNotKafka, addr, err)
+		}
+		return resp, nil
 	case <-ctx.Done():
 		if l.speaks(began) { // part of an answer, or of another one
 			return nil, fmt.Errorf("%w: %w: %s: %w", plugin.ErrUnreachable, plugin.ErrNotKafka, addr, context.Cause(ctx))

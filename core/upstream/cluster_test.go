@@ -276,7 +276,7 @@ func TestOverTCP(t *testing.T) {
 	f.host, f.port = "127.0.0.1", int32(addr.Port)
 	cfg := f.section("prod", 0)
 	cfg.Bootstrap = []string{addr.String()}
-	c, err := NewCluster(cfg, f.store.catalog(t), quiet(), &wire.Buffers{}, 1<<20)
+	c, err := NewCluster(cfg, f.store.catalog(t), quiet(), &wire.Buffers{}, 1<<20, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -104,6 +104,9 @@ func (c *Cluster) Trouble() error {
 	if c.reachable.Load() {
 		return nil
 	}
+	if loop := c.Loop(); loop != "" { // somebody answers
+		return fmt.Errorf("%w: %s", plugin.ErrNotKafka, loop)
+	}
 	if err := c.trouble.Load(); err != nil {
 		return *err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/internal/turn"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
@@ -122,6 +123,9 @@ func (e *End) link(s *plugin.Session, key kmsg.Key, c *Cluster, node int32) (*li
 	}
 	var l *link
 	l = newLink(func(ctx context.Context) (conn net.Conn, err error) {
+		if err := c.ready(ctx); err != nil {
+			return nil, err
+		}
 		for _, addr := range addrs {
 			if conn, err = c.open(ctx, addr); err == nil {
 				return conn, nil
@@ -135,6 +139,7 @@ func (e *End) link(s *plugin.Session, key kmsg.Key, c *Cluster, node int32) (*li
 	l.unsettled, l.session = &set.unsettled, s
 	set.m[k] = l
 	c.track(l, node)
+	c.introduce(l, s)
 	return l, nil
 }
 
@@ -144,7 +149,7 @@ func (e *End) Start(ctx context.Context, req *plugin.Request, flush bool, done f
 	api, _ := kafka.Lookup(req.Key)
 	c, node, err := e.target(req)
 	if err != nil || (node == plugin.AnyNode && api.GoesTo != kafka.Any) || e.special(req.Key) {
-		go func() { done(plugin.Protect(ctx, req, e)) }()
+		guard.Go(func() { done(plugin.Protect(ctx, req, e)) })
 		return
 	}
 	t := e.trip(req, c, node)

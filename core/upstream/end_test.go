@@ -316,17 +316,17 @@ func TestAReplyThatDoesNotParse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, e := house(t)
 		b := f.broker(0)
-		b.on = times(1, kmsg.Metadata, func(a *arrived) bool {
+		b.on = times(1, kmsg.ListGroups, func(a *arrived) bool {
 			_, _ = a.conn.Write(append(append([]byte{0, 0, 0, 7}, binary.BigEndian.AppendUint32(nil, uint32(a.CorrelationID))...), 0, 1, 2))
 			return true
 		})
 		s := session(t, 0)
 		var malformed *kafka.MalformedError
-		if _, err := e.Handle(t.Context(), request(s, newest(kmsg.Metadata))); !errors.As(err, &malformed) {
+		if _, err := e.Handle(t.Context(), request(s, newest(kmsg.ListGroups))); !errors.As(err, &malformed) || !malformed.Response {
 			t.Errorf("%v", err)
 		}
 		dials := b.dials
-		if _, err := e.Handle(t.Context(), request(s, newest(kmsg.Metadata))); err != nil || b.dials != dials {
+		if _, err := e.Handle(t.Context(), request(s, newest(kmsg.ListGroups))); err != nil || b.dials != dials {
 			t.Errorf("%v, dialled %d times", err, b.dials-dials)
 		}
 	})

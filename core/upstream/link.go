@@ -16,6 +16,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/telemetry"
@@ -199,7 +200,7 @@ func (l *link) admit(c *call) error {
 		}
 	}
 	if start {
-		go l.run()
+		guard.Go(l.run)
 	}
 	return nil
 }
@@ -209,6 +210,9 @@ func (l *link) flush() {
 		l.unwritable(err)
 	}
 }
+
+// halfFrame is how long a broker may take for the rest of a response, or its next MiB, once it has begun.
+const halfFrame = 30 * time.Second
 
 // lastWords is how long a link that can't be written to is still read.
 const lastWords = time.Second
@@ -226,7 +230,7 @@ func (l *link) unwritable(err error) {
 	case !read:
 		l.fail(err)
 	case first:
-		time.AfterFunc(lastWords, func() { l.fail(err) })
+		guard.After(lastWords, func() { l.fail(err) })
 	}
 }
 
@@ -243,6 +247,7 @@ func (l *link) written() {
 }
 
 func (l *link) run() {
+	defer l.fail(errors.New("nobody reads the replies any more")) // after a panic: otherwise it has failed already
 	ctx, cancel := context.WithTimeout(l.ctx, dialTimeout)
 	conn, err := l.dial(ctx)
 	cancel()
@@ -257,14 +262,15 @@ func (l *link) run() {
 		return
 	}
 	r := wire.NewReader(conn, l.pool)
+	r.Patience = halfFrame
 	defer r.Close()
 	l.conn, l.reader, l.up = conn, r, true
 	l.mu.Unlock()
-	go func() { // a broker may wait for its answers to be read before it reads on
+	guard.Go(func() { // a broker may wait for its answers to be read before it reads on
 		if err := l.writer.Start(conn); err != nil {
 			l.unwritable(err)
 		}
-	}()
+	})
 	if l.session != nil && l.session.AdmitAnswer != nil {
 		r.Admit = l.admitAnswer
 	}

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"slices"
@@ -45,17 +46,27 @@ func (m *NodeMap) Virtual(cluster string, node int32) plugin.VirtualNode {
 	if c == nil {
 		return plugin.VirtualNode{ID: -1, Port: -1}
 	}
-	if node < c.cfg.Nodes.First || node > c.cfg.Nodes.Last {
-		node = c.cfg.Nodes.First
-	}
+	node = c.inRange(node)
 	host, port := m.listen.Advertised(m.all(), c.cfg.Name, node)
-	v := plugin.VirtualNode{ID: int32(c.cfg.Slot+1)<<nodeBits + node, Host: host, Port: port}
-	for _, b := range c.Topology().Brokers {
-		if b.ID == node {
-			v.Rack = b.Rack
-		}
+	v := plugin.VirtualNode{ID: c.virtual(node), Host: host, Port: port}
+	brokers := c.Topology().Brokers
+	if i, ok := slices.BinarySearchFunc(brokers, node, func(b plugin.Broker, id int32) int { return cmp.Compare(b.ID, id) }); ok {
+		v.Rack = brokers[i].Rack
 	}
 	return v
+}
+
+// inRange is the node itself, or the first of the cluster's range, which stands for all outside of it.
+func (c *Cluster) inRange(node int32) int32 {
+	if node < c.cfg.Nodes.First || node > c.cfg.Nodes.Last {
+		return c.cfg.Nodes.First
+	}
+	return node
+}
+
+// virtual is the virtual id of a node.
+func (c *Cluster) virtual(node int32) int32 {
+	return int32(c.cfg.Slot+1)<<nodeBits + c.inRange(node)
 }
 
 func (m *NodeMap) all() []config.Cluster {
@@ -81,15 +92,13 @@ func (m *NodeMap) Physical(virtual int32) (cluster string, node int32, ok bool) 
 func (m *NodeMap) All() []plugin.VirtualNode {
 	var out []plugin.VirtualNode
 	for _, c := range m.clusters {
-		n := 0
+		listed := seen[int32]{}
 		for _, b := range c.Topology().Brokers {
-			v := m.Virtual(c.cfg.Name, b.ID)
-			if !slices.ContainsFunc(out, func(o plugin.VirtualNode) bool { return o.ID == v.ID }) {
-				out = append(out, v)
+			if !listed.twice(c.inRange(b.ID)) {
+				out = append(out, m.Virtual(c.cfg.Name, b.ID))
 			}
-			n++
 		}
-		if n == 0 {
+		if len(listed) == 0 {
 			out = append(out, m.Virtual(c.cfg.Name, c.cfg.Nodes.First))
 		}
 	}

@@ -7,11 +7,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
 // present makes a response of cluster c show virtual nodes alone. The fields are those of every
 // response that carries a node id, an address or the cluster id.
 func (e *End) present(key kmsg.Key, version int16, c *Cluster, body *kafka.ResponseBody) error {
+	if err := body.Clean(); err != nil {
+		return err
+	}
 	switch key {
 	case kmsg.Produce:
 		return e.presentProduce(version, c, body)
@@ -23,6 +27,9 @@ func (e *End) present(key kmsg.Key, version int16, c *Cluster, body *kafka.Respo
 		return nil
 	}
 	msg, err := body.Edit()
+	if err == nil {
+		err = sane(msg)
+	}
 	if err != nil {
 		return err
 	}
@@ -71,7 +78,7 @@ func (e *End) virtual(c *Cluster, node int32) int32 {
 	if node < 0 {
 		return node
 	}
-	return e.nodes.Virtual(c.cfg.Name, node).ID
+	return c.virtual(node)
 }
 
 func (e *End) virtualAll(c *Cluster, lists ...[]int32) {
@@ -117,15 +124,19 @@ func (e *End) presentMetadata(c *Cluster, m *kmsg.MetadataResponse) {
 }
 
 func (e *End) presentCoordinators(c *Cluster, m *kmsg.FindCoordinatorResponse) {
-	if m.NodeID >= 0 && m.ErrorCode == 0 && len(m.Coordinators) == 0 {
-		v := e.nodes.Virtual(c.cfg.Name, m.NodeID)
-		m.NodeID, m.Host, m.Port = v.ID, v.Host, v.Port
+	present := func(code int16, node *int32, host *string, port *int32) {
+		v := plugin.VirtualNode{ID: -1, Port: -1} // an error names nobody
+		if code == 0 {
+			v = e.nodes.Virtual(c.cfg.Name, *node)
+		}
+		*node, *host, *port = v.ID, v.Host, v.Port
+	}
+	if m.Version < 4 {
+		present(m.ErrorCode, &m.NodeID, &m.Host, &m.Port)
 	}
 	for i := range m.Coordinators {
-		if k := &m.Coordinators[i]; k.NodeID >= 0 && k.ErrorCode == 0 {
-			v := e.nodes.Virtual(c.cfg.Name, k.NodeID)
-			k.NodeID, k.Host, k.Port = v.ID, v.Host, v.Port
-		}
+		k := &m.Coordinators[i]
+		present(k.ErrorCode, &k.NodeID, &k.Host, &k.Port)
 	}
 }
 
@@ -150,6 +161,9 @@ func (e *End) presentProduce(version int16, c *Cluster, body *kafka.ResponseBody
 		return nil
 	}
 	p, err := body.Produce()
+	if err == nil {
+		err = sane(p)
+	}
 	if err != nil {
 		return err
 	}
@@ -189,6 +203,9 @@ func (e *End) presentFetch(version int16, c *Cluster, body *kafka.ResponseBody) 
 		return nil
 	}
 	f, err := body.Fetch()
+	if err == nil {
+		err = sane(f)
+	}
 	if err != nil {
 		return err
 	}

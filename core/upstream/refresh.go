@@ -6,6 +6,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
@@ -60,7 +61,9 @@ func (c *Cluster) refresh() {
 			return
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), refreshTimeout)
-		r.topo, r.err = c.fetchTopology(ctx)
+		if err := guard.Catch(func() { r.topo, r.err = c.fetchTopology(ctx) }); err != nil {
+			r.err = err
+		}
 		cancel()
 		close(r.done)
 	}

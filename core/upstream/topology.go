@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -39,10 +41,8 @@ func (c *Cluster) recall() error {
 		}
 		topo.ClusterID, topo.Controller, topo.Brokers = k.ClusterID, k.Controller, k.Brokers
 		if len(k.Versions) > 0 {
-			v := kmsg.NewPtrApiVersionsResponse()
-			v.SetVersion(4)
-			if err := v.ReadFrom(k.Versions); err == nil {
-				topo.Versions = v
+			if v, err := kafka.NewResponseBody(kmsg.ApiVersions, 4, k.Versions).Peek(); err == nil {
+				topo.Versions = v.(*kmsg.ApiVersionsResponse)
 			}
 		}
 	}
@@ -69,6 +69,9 @@ func (c *Cluster) watch(ctx context.Context) {
 	var refreshed time.Time
 	for {
 		c.check(ctx)
+		if !c.settled.Load() {
+			close(c.first)
+		}
 		if c.reachable.Load() && time.Since(refreshed) > refreshInterval {
 			if _, err := c.Refresh(ctx); err == nil {
 				refreshed = time.Now()
@@ -93,7 +96,7 @@ func (c *Cluster) check(watched context.Context) {
 	ctx, cancel := context.WithTimeout(watched, healthTimeout)
 	defer cancel()
 	var err error
-	if c.Topology().Versions == nil {
+	if !c.checked.Load() || c.Topology().Versions == nil || len(c.Gateways()) > 0 {
 		err = c.learnVersions(ctx)
 	}
 	var live []int32
@@ -110,6 +113,7 @@ func (c *Cluster) check(watched context.Context) {
 		}
 		cancel()
 	}
+	c.setLoop(err)
 	if err != nil {
 		c.setReachable(false, err)
 		return
@@ -160,21 +164,13 @@ func (c *Cluster) liveNodes(ctx context.Context) ([]int32, error) {
 	}
 	out := make(chan found, len(addrs))
 	for _, addr := range addrs {
-		go func() {
-			req := kmsg.NewPtrMetadataRequest()
-			req.Topics = []kmsg.MetadataRequestTopic{}
-			resp, err := c.ask(ctx, addr, req)
-			if err != nil {
-				out <- found{err: err}
-				return
+		guard.Go(func() {
+			var f found
+			if err := guard.Catch(func() { f.nodes, f.err = c.nodes(ctx, addr) }); err != nil {
+				f.err = err
 			}
-			var nodes []int32
-			for _, b := range resp.(*kmsg.MetadataResponse).Brokers {
-				nodes = append(nodes, b.NodeID)
-			}
-			slices.Sort(nodes)
-			out <- found{nodes: nodes}
-		}()
+			out <- f
+		})
 	}
 	var errs []error
 	for range addrs {
@@ -185,6 +181,21 @@ func (c *Cluster) liveNodes(ctx context.Context) ([]int32, error) {
 		errs = append(errs, f.err)
 	}
 	return nil, errors.Join(errs...)
+}
+
+// nodes asks one broker which there are.
+func (c *Cluster) nodes(ctx context.Context, addr string) (nodes []int32, err error) {
+	req := kmsg.NewPtrMetadataRequest()
+	req.Topics = []kmsg.MetadataRequestTopic{}
+	resp, err := c.ask(ctx, addr, req)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range resp.(*kmsg.MetadataResponse).Brokers {
+		nodes = append(nodes, b.NodeID)
+	}
+	slices.Sort(nodes)
+	return nodes, nil
 }
 
 // watchLinks breaks the links, of sessions and control links, whose first request is overdue: no later
@@ -216,7 +227,7 @@ func (c *Cluster) breakOverdue(now time.Time) {
 func (c *Cluster) learnVersions(ctx context.Context) error {
 	req := kmsg.NewPtrApiVersionsRequest()
 	req.SetVersion(3)
-	req.ClientSoftwareName, req.ClientSoftwareVersion = clientID, "1"
+	req.ClientSoftwareName, req.ClientSoftwareVersion = plugin.Software, c.path(nil)
 	resp, err := c.Do(ctx, plugin.AnyNode, req)
 	if err != nil {
 		return err
@@ -224,6 +235,9 @@ func (c *Cluster) learnVersions(ctx context.Context) error {
 	v := resp.(*kmsg.ApiVersionsResponse)
 	if v.ErrorCode != 0 {
 		return fmt.Errorf("%w: ApiVersions: %s", plugin.ErrNotKafka, kafka.ErrorName(v.ErrorCode))
+	}
+	if err := c.stacked(v); err != nil {
+		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -258,12 +272,7 @@ func (c *Cluster) replace(m *kmsg.MetadataResponse) (old, next *plugin.Topology)
 	next = &plugin.Topology{Versions: old.Versions, Topics: map[string]*plugin.Topic{}, IDs: map[[16]byte]*plugin.Topic{}}
 	merge(next, m)
 	// Nodes that are down now are still known: clients must not lose their addresses.
-	for _, b := range old.Brokers {
-		if !slices.ContainsFunc(next.Brokers, func(n plugin.Broker) bool { return n.ID == b.ID }) {
-			next.Brokers = append(next.Brokers, b)
-		}
-	}
-	slices.SortFunc(next.Brokers, func(a, b plugin.Broker) int { return int(a.ID - b.ID) })
+	next.Brokers = union(old.Brokers, next.Brokers)
 	c.topology.Store(next)
 	return old, next
 }
@@ -276,18 +285,34 @@ func sameVersions(a, b *kmsg.ApiVersionsResponse) bool {
 
 func sameBroker(a, b plugin.Broker) bool { return a.ID == b.ID && a.Host == b.Host && a.Port == b.Port }
 
-// Learn adds what a Metadata response that passed by says.
+// union lists the brokers of both by id; of one that is in both, what now says. More than a sane cluster has are
+// those that were known before, and they are forgotten.
+func union(before, now []plugin.Broker) []plugin.Broker {
+	out, ids := slices.Clone(now), seen[int32]{}
+	for _, b := range now {
+		ids.twice(b.ID)
+	}
+	for _, b := range before {
+		if len(out) < mostBrokers && !ids.twice(b.ID) {
+			out = append(out, b)
+		}
+	}
+	slices.SortFunc(out, func(a, b plugin.Broker) int { return cmp.Compare(a.ID, b.ID) })
+	return out
+}
+
+// Learn adds what a sane Metadata response that passed by says.
 func (c *Cluster) Learn(m *kmsg.MetadataResponse) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old := c.Topology()
 	next := *old
 	next.Topics, next.IDs = maps.Clone(old.Topics), maps.Clone(old.IDs)
-	next.Brokers = slices.Clone(old.Brokers)
 	merge(&next, m)
 	c.topology.Store(&next)
 }
 
+// merge adds a sane response.
 func merge(t *plugin.Topology, m *kmsg.MetadataResponse) {
 	if m.ClusterID != nil {
 		t.ClusterID = *m.ClusterID
@@ -295,14 +320,11 @@ func merge(t *plugin.Topology, m *kmsg.MetadataResponse) {
 	if m.Version >= 1 {
 		t.Controller = m.ControllerID
 	}
-	for _, b := range m.Brokers {
-		n := plugin.Broker{ID: b.NodeID, Host: b.Host, Port: b.Port, Rack: b.Rack}
-		if i := slices.IndexFunc(t.Brokers, func(o plugin.Broker) bool { return o.ID == n.ID }); i >= 0 {
-			t.Brokers[i] = n
-		} else {
-			t.Brokers = append(t.Brokers, n)
-		}
+	now := make([]plugin.Broker, len(m.Brokers))
+	for i, b := range m.Brokers {
+		now[i] = plugin.Broker{ID: b.NodeID, Host: b.Host, Port: b.Port, Rack: b.Rack}
 	}
+	t.Brokers = union(t.Brokers, now)
 	for _, mt := range m.Topics {
 		if mt.Topic == nil {
 			continue
@@ -321,6 +343,9 @@ func merge(t *plugin.Topology, m *kmsg.MetadataResponse) {
 			topic.ID = old.ID
 		}
 		for _, p := range mt.Partitions {
+			if p.Partition < 0 || p.Partition >= catalog.MostPartitions {
+				continue
+			}
 			for int(p.Partition) >= len(topic.Partitions) {
 				topic.Partitions = append(topic.Partitions, plugin.Partition{Leader: -1, Epoch: -1})
 			}

@@ -156,7 +156,7 @@ func TestASlotIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakes(t, 0)
 		f.known()
-		c, err := NewCluster(f.section("prod", 3), f.store.catalog(t), quiet(), &wire.Buffers{}, 1<<20)
+		c, err := NewCluster(f.section("prod", 3), f.store.catalog(t), quiet(), &wire.Buffers{}, 1<<20, nil)
 		if err == nil {
 			_ = c.Close()
 		}

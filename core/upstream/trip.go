@@ -5,6 +5,9 @@ import (
 	"errors"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/telemetry"
@@ -75,11 +78,24 @@ func (t *trip) replied(frame, body []byte, err error) {
 	t.frame = frame
 	t.body.Reset(t.key, t.version, body)
 	t.resp.Body = &t.body
-	if err := t.end.present(t.key, t.version, t.cluster, &t.body); err != nil {
-		t.finish(nil, err)
+	if err = t.presented(); err == nil {
+		t.finish(&t.resp, nil)
 		return
 	}
-	t.finish(&t.resp, nil)
+	t.cluster.refuse(err, body)
+	if t.key == kmsg.Metadata { // the view that there is, as if the cluster had not answered
+		if known, unknown := t.end.lastKnown(t.req, t.cluster); unknown == nil {
+			t.finish(known, nil)
+			return
+		}
+	}
+	t.finish(nil, err)
+}
+
+// presented makes the reply one for clients. A panic is one of this reply alone: others wait behind it.
+func (t *trip) presented() (err error) {
+	defer guard.Caught(&err)
+	return t.end.present(t.key, t.version, t.cluster, &t.body)
 }
 
 // finish answers. A trip that was given up (its session has ended, its topic has moved) is answered into
@@ -103,18 +119,18 @@ func (t *trip) finish(resp *plugin.Response, err error) {
 		t.free()
 	}
 	if errors.Is(err, plugin.ErrNoRoom) {
-		go func() {
+		guard.Go(func() {
 			if awaited := req.Session.AwaitFirst(ctx, req.Seq); awaited != nil {
 				answer(nil, awaited)
 				return
 			}
 			answer(plugin.Protect(ctx, req, end))
-		}()
+		})
 		return
 	}
 	if err != nil {
 		if api, _ := kafka.Lookup(req.Key); end.repeats(req, api, err) {
-			go func() { answer(plugin.Protect(ctx, req, end)) }()
+			guard.Go(func() { answer(plugin.Protect(ctx, req, end)) })
 			return
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
@@ -18,7 +19,7 @@ type stalls struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	mu     sync.Mutex
-	wg     sync.WaitGroup
+	wg     guard.Group
 }
 
 type stallHolder struct{}

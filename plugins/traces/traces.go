@@ -61,10 +61,12 @@ func (*Traces) Intercept(ctx context.Context, req *plugin.Request, next plugin.H
 	if err != nil {
 		return nil, err
 	}
+	within, done := req.Session.Decode()
 	err = kafka.EachRecords(m, func(records *[]byte) (err error) {
-		*records, err = injected(*records, []byte(c[header]))
+		*records, err = injected(within, *records, []byte(c[header]))
 		return err
 	})
+	done()
 	if err != nil {
 		return nil, err
 	}
@@ -72,12 +74,12 @@ func (*Traces) Intercept(ctx context.Context, req *plugin.Request, next plugin.H
 }
 
 // injected returns record batches whose records all have the header. What can't be read is the broker's to refuse.
-func injected(records, value []byte) ([]byte, error) {
+func injected(within kafka.Bounds, records, value []byte) ([]byte, error) {
 	var out []byte
 	read := 0
 	for _, b := range kafka.Batches(records) {
 		read += len(b)
-		list, err := kafka.Records(b)
+		list, err := within.Records(b)
 		if err != nil || b.IsControl() {
 			return records, nil
 		}

@@ -17,7 +17,7 @@ import (
 
 func TestOnlyRecordsWithoutAContextGetOne(t *testing.T) {
 	plain := kafka.Batch(kafkatest.Batch(200))
-	first, err := injected(plain, []byte("ours"))
+	first, err := injected(kafka.Bounds{}, plain, []byte("ours"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,12 +30,12 @@ func TestOnlyRecordsWithoutAContextGetOne(t *testing.T) {
 			t.Error("the batch is not the same any more")
 		}
 	}
-	again, err := injected(first, []byte("another"))
+	again, err := injected(kafka.Bounds{}, first, []byte("another"))
 	if err != nil || !bytes.Equal(again, first) {
 		t.Errorf("a context was replaced: %v", err)
 	}
 	for name, broken := range map[string][]byte{"cut": plain[:len(plain)-3], "followed by more": append(bytes.Clone(plain), 1, 2, 3), "empty": {}} {
-		if got, err := injected(broken, []byte("ours")); err != nil || !bytes.Equal(got, broken) {
+		if got, err := injected(kafka.Bounds{}, broken, []byte("ours")); err != nil || !bytes.Equal(got, broken) {
 			t.Errorf("%s: changed, %v", name, err)
 		}
 	}

@@ -31,6 +31,8 @@ type Head struct {
 	Below     func(key kmsg.Key) plugin.Handler
 	TopicName func(id [16]byte) string
 	Own       *plugin.Session
+	// Client is the session that asks; what is decoded for it is within its bounds.
+	Client *plugin.Session
 }
 
 // headRoom is more than most heads need.

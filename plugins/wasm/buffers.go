@@ -32,12 +32,12 @@ func (b *buffers) put(p *[]byte) {
 // lists are slices of records that are used again.
 type lists struct{ pool sync.Pool }
 
-// decode is kafka.Records.
-func (l *lists) decode(b kafka.Batch) ([]kafka.Record, error) {
+// decode decodes the records of a batch.
+func (l *lists) decode(within kafka.Bounds, b kafka.Batch) ([]kafka.Record, error) {
 	if p, ok := l.pool.Get().(*[]kafka.Record); ok {
-		return kafka.AppendRecords((*p)[:0], b)
+		return within.AppendRecords((*p)[:0], b)
 	}
-	return kafka.Records(b)
+	return within.Records(b)
 }
 
 // release takes the records of batches back.

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
@@ -79,9 +79,9 @@ type Guest struct {
 
 	free  chan runner
 	slots chan struct{} // room for instances that don't exist yet
-	calls sync.WaitGroup
+	calls guard.Group
 	stop  context.CancelFunc
-	done  sync.WaitGroup
+	done  guard.Group
 
 	// Called, Failed and Replaced count calls, those that failed, and instances thrown away; Busy is the time
 	// in calls, waiting for an instance included, and InGuest that in the guest's code, in nanoseconds.
@@ -183,9 +183,7 @@ func (g *Guest) take(ctx context.Context, began time.Time) (runner, error) {
 // the next one finds it. The channel gets the error if it fails.
 func (g *Guest) startAnother() <-chan error {
 	failed := make(chan error, 1)
-	g.calls.Add(1)
-	go func() {
-		defer g.calls.Done()
+	g.calls.Go(func() {
 		i, err := g.start(context.Background())
 		if err != nil {
 			g.slots <- struct{}{}
@@ -193,7 +191,7 @@ func (g *Guest) startAnother() <-chan error {
 			return
 		}
 		g.put(i)
-	}()
+	})
 	return failed
 }
 

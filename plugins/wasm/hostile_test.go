@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/kafka"
 	probed "github.com/sluice-gateway/sluice/plugins/wasm/testdata/probe/probe"
 	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
@@ -231,7 +232,7 @@ func FuzzResult(f *testing.F) {
 			return
 		}
 		g := &Guest{limits: DefaultLimits()}
-		batches, _ := g.collect([]*Partition{{Records: three}})
+		batches, _ := g.collect(kafka.Bounds{}, 1, []*Partition{{Records: three}})
 		call := g.portions(batches)[0]
 		size, n := blockSize(call)
 		b := block{head: &Head{Kind: 1}, call: call, records: n}
@@ -244,7 +245,7 @@ func FuzzResult(f *testing.F) {
 			batches[0].settle(1, true)
 			p := batches[0].part
 			if err := assemble([]*Partition{p}, batches, 1, &g.buffers); err == nil && p.Out != nil {
-				if _, err := g.collect([]*Partition{{Records: p.Out}}); err != nil {
+				if _, err := g.collect(kafka.Bounds{}, 1, []*Partition{{Records: p.Out}}); err != nil {
 					t.Error(err)
 				}
 			}

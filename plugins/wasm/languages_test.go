@@ -301,7 +301,7 @@ func BenchmarkGuests(b *testing.B) {
 			}
 			each(b)
 		})
-		batches, err := g.collect(parts)
+		batches, err := g.collect(kafka.Bounds{}, 1, parts)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -221,7 +220,7 @@ func cacheDir() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if s, ok := info.Sys().(*syscall.Stat_t); !ok || int(s.Uid) != os.Geteuid() || info.Mode().Perm()&0o077 != 0 || !info.IsDir() {
+	if !private(info) {
 		return "", fmt.Errorf("%s is not a folder that only its owner may enter", dir)
 	}
 	return dir, nil

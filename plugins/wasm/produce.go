@@ -132,6 +132,9 @@ func addAnswer(r *kmsg.ProduceResponse, topic string, id [16]byte, p *Partition)
 	a.Partition, a.ErrorCode, a.ErrorMessage = p.Number, p.Refused.Code, &p.Refused.Message
 	a.BaseOffset, a.LogAppendTime, a.LogStartOffset = -1, -1, -1
 	for i := range p.Rejected {
+		if p.Rejected[i].Index < 0 { // no record is to blame
+			continue
+		}
 		e := kmsg.NewProduceResponseTopicPartitionErrorRecord()
 		e.RelativeOffset, e.ErrorMessage = int32(p.Rejected[i].Index), &p.Rejected[i].Message
 		a.ErrorRecords = append(a.ErrorRecords, e)

@@ -3,7 +3,9 @@ package wasm
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
@@ -71,7 +73,9 @@ type shown struct {
 // Records shows records to the guest and fills in what it makes of them. The error is a *RefusalError if the guest refused
 // all of it; any other means that the call did not work.
 func (g *Guest) Records(ctx context.Context, h *Head, parts []*Partition) error {
-	batches, err := g.collect(parts)
+	within, done := h.Client.Decode()
+	defer done()
+	batches, err := g.collect(within, h.Kind, parts)
 	defer g.lists.release(batches)
 	if err != nil {
 		return err
@@ -127,16 +131,24 @@ func (g *Guest) showAll(ctx context.Context, h *Head, parts []*Partition, batche
 	return finish()
 }
 
-// collect decodes what guests are shown: no control batches, no broken ones, and no formats before 2.
-func (g *Guest) collect(parts []*Partition) (out []*batch, err error) {
+// collect decodes what guests are shown: no control batches, no broken ones, and no formats before 2. A batch that is too large
+// when it is decoded is refused where it is produced; one that a broker has is a failure, of which on_error decides what
+// becomes.
+func (g *Guest) collect(within kafka.Bounds, kind uint16, parts []*Partition) (out []*batch, err error) {
 	for _, p := range parts {
 		for at, raw := range kafka.Batches(p.Records) {
 			if raw.IsControl() || raw.Count() == 0 || !raw.ValidCRC() { // who checks a broken one next must find it so
 				continue
 			}
 			b := &batch{part: p, at: at, first: p.shown, raw: raw}
-			if b.records, err = g.lists.decode(raw); err != nil {
-				return nil, err
+			b.records, err = g.lists.decode(within, raw)
+			if errors.Is(err, kafka.ErrTooLarge) && kind == abi.KindProduce {
+				p.reject(RefusalError{Code: invalidRecord, Message: err.Error(), Index: -1})
+				out, err = slices.DeleteFunc(out, func(b *batch) bool { return b.part == p }), nil
+				break
+			}
+			if err != nil {
+				return out, err
 			}
 			p.shown += len(b.records)
 			out = append(out, b)

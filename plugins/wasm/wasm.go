@@ -115,7 +115,7 @@ func (w *Wasm) session(h *Head, s *plugin.Session) {
 	if s.Remote != nil {
 		h.Address = s.Remote.String()
 	}
-	h.Below, h.Own, h.TopicName = w.below, w.own, w.topicName
+	h.Below, h.Own, h.TopicName, h.Client = w.below, w.own, w.topicName, s
 }
 
 // failed is what on_error says of a call that did not work: go on as if there were no guest, or give up.

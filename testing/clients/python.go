@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
@@ -38,7 +37,7 @@ func python(ctx context.Context, args ...string) (*exec.Cmd, error) {
 		}
 	}
 	cmd := exec.CommandContext(ctx, filepath.Join(venv, "bin", "python"), append([]string{"-c", string(pythonSource)}, args...)...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = kafkatest.EndsWithParent()
 	return cmd, nil
 }
 

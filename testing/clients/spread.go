@@ -31,6 +31,8 @@ type Spread struct {
 	Topics     []string
 	Partitions map[string][]int32
 	Of         map[string]*Recorder
+	// Took, if not nil, is told how long each record took to be acknowledged.
+	Took func(time.Duration)
 }
 
 // Produce writes to partitions and topics at random until ctx ends, then waits for what is on its way. The records of a topic have
@@ -60,6 +62,7 @@ func (s Spread) Produce(ctx context.Context, kind, name string) error {
 		id := fmt.Sprintf("%s-%d", name, next[topic])
 		next[topic]++
 		wg.Add(1)
+		sent := time.Now()
 		c.Produce(context.WithoutCancel(ctx), &kgo.Record{Topic: topic, Partition: parts[random.IntN(len(parts))], Value: []byte(id)}, func(rec *kgo.Record, err error) {
 			defer wg.Done()
 			if err != nil {
@@ -67,6 +70,9 @@ func (s Spread) Produce(ctx context.Context, kind, name string) error {
 				return
 			}
 			s.Of[topic].Acked(name, id, Place{rec.Partition, rec.Offset})
+			if s.Took != nil {
+				s.Took(time.Since(sent))
+			}
 		})
 	})
 	wg.Wait()

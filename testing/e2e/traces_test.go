@@ -61,7 +61,7 @@ service:
 	c.cmd = exec.Command(bin, "--config", "../../configs/telemetry/collector.yaml", "--config", changes)
 	c.cmd.Env = append(os.Environ(), "TRACES_BACKEND=http://localhost", "METRICS_BACKEND=http://localhost")
 	c.cmd.Stderr = os.Stderr
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	c.cmd.SysProcAttr = kafkatest.EndsWithParent()
 	if err := c.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/failover"
@@ -60,7 +59,7 @@ func (p *Process) Run(ctx context.Context) error {
 	}
 	defer func() { _ = log.Close() }()
 	p.cmd.Stdout, p.cmd.Stderr = log, log
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	p.cmd.SysProcAttr = kafkatest.EndsWithParent()
 	if err := p.cmd.Start(); err != nil {
 		return err
 	}
@@ -83,8 +82,8 @@ func (p *Process) Kill() {
 	_ = p.cmd.Wait()
 }
 
-// Terminate sends SIGTERM.
-func (p *Process) Terminate() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
+// Terminate asks it to end.
+func (p *Process) Terminate() error { return p.cmd.Process.Signal(os.Interrupt) }
 
 // Wait waits for the end.
 func (p *Process) Wait() error { return p.cmd.Wait() }

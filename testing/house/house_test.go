@@ -28,6 +28,7 @@ const (
 // may lists what a package of ours may import of ours; a trailing slash stands for a tree. A package
 // that is not listed fails the test: say where it stands.
 var may = map[string][]string{
+	"core/guard":             {}, // which anyone may import
 	"core/kafka":             {},
 	"core/config":            {},
 	"core/telemetry":         {},
@@ -123,7 +124,7 @@ func TestImports(t *testing.T) {
 			continue
 		}
 		for _, i := range p.Imports {
-			if own, ok := strings.CutPrefix(i, module); ok && !allows(list, own) {
+			if own, ok := strings.CutPrefix(i, module); ok && own != "core/guard" && !allows(list, own) {
 				t.Errorf("%s imports %s", name, own)
 			}
 			for prefix, who := range only {
@@ -212,8 +213,51 @@ func TestDependencies(t *testing.T) {
 			}
 		}
 	}
-	if direct > 30 {
-		t.Errorf("%d direct dependencies outside of tests, at most 30", direct)
+	if direct > 32 {
+		t.Errorf("%d direct dependencies outside of tests, at most 32", direct)
+	}
+}
+
+// unguarded starts a goroutine of which a panic ends the process, or can.
+var unguarded = regexp.MustCompile(`(?m)^\s*go (func\b|[\w.]+\()|sync\.WaitGroup|time\.AfterFunc`)
+
+// TestGoroutinesAreGuarded: what strangers send must not end the process, whichever goroutine looks at it.
+func TestGoroutinesAreGuarded(t *testing.T) {
+	n := 0
+	each(t, ".go", func(path string, b []byte) {
+		ours := strings.HasPrefix(path, "core/") || strings.HasPrefix(path, "plugins/") || strings.HasPrefix(path, "cmd/")
+		if !ours || strings.HasSuffix(path, "_test.go") || strings.HasPrefix(path, "core/guard/") || strings.Contains(path, "/testdata/") {
+			return
+		}
+		n++
+		if found := unguarded.Find(b); found != nil {
+			t.Errorf("%s has %q: let core/guard start goroutines", path, strings.TrimSpace(string(found)))
+		}
+	})
+	if n < 100 {
+		t.Errorf("only %d files found", n)
+	}
+}
+
+var reads = regexp.MustCompile(`\.(Unsafe)?ReadFrom\b`)
+
+// TestOnePlaceDecodes: kmsg believes the counts in a message, so that nothing may hand it bytes but core/kafka, which
+// walks them first.
+func TestOnePlaceDecodes(t *testing.T) {
+	found := false
+	each(t, ".go", func(path string, b []byte) {
+		if strings.HasSuffix(path, "_test.go") || !reads.Match(b) {
+			return
+		}
+		switch {
+		case path == "core/kafka/body.go":
+			found = true
+		case strings.HasPrefix(path, "core/"), strings.HasPrefix(path, "plugins/"), strings.HasPrefix(path, "cmd/"):
+			t.Errorf("%s decodes a message: let a body of core/kafka do it", path)
+		}
+	})
+	if !found {
+		t.Error("core/kafka/body.go decodes nothing")
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 )
 
 // Classes compiles a Java program against a version's jars, once per cache, and returns the folder of its
@@ -44,7 +43,7 @@ func once(dir string, fill func() error) error {
 		return err
 	}
 	defer func() { _ = lock.Close() }()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+	if err := lockFile(lock); err != nil {
 		return err
 	}
 	complete := filepath.Join(dir, "complete")

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -105,7 +104,7 @@ func JVM(ctx context.Context, version, heap string, more []string, class string,
 	all := append([]string{"-Xmx" + heap, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xshare:auto", log, "-cp", cp, class}, args...)
 	cmd := exec.CommandContext(ctx, java, all...)
 	cmd.Env = append(os.Environ(), "MALLOC_ARENA_MAX=2")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = EndsWithParent()
 	return cmd, nil
 }
 

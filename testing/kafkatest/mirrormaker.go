@@ -56,7 +56,7 @@ status.storage.partitions=1
 		return nil, err
 	}
 	m.cmd.Stdout, m.cmd.Stderr = out, out
-	m.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	m.cmd.SysProcAttr = EndsWithParent()
 	return m, m.cmd.Start()
 }
 

@@ -265,12 +265,6 @@ func (c *RealCluster) Restart(ctx context.Context, n int32) error {
 	return c.ready(ctx, up)
 }
 
-// Freeze stops a broker with SIGSTOP; its sockets still accept.
-func (c *RealCluster) Freeze(n int32) error { return c.signal(n, syscall.SIGSTOP) }
-
-// Thaw lets a frozen broker go on.
-func (c *RealCluster) Thaw(n int32) error { return c.signal(n, syscall.SIGCONT) }
-
 // Close ends the cluster.
 func (c *RealCluster) Close() error {
 	c.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -117,6 +118,28 @@ func TestCommandsForPeople(t *testing.T) {
 	out, code = gateway("failover", "run", "-c", h.gw.File, "--to", "main", "other", "orders", "--output", "json")
 	if moves := decoded[[]failover.Report](t, out); code != 0 || len(moves) != 2 || moves[0].Phase != failover.Done || moves[1].Phase != failover.Done {
 		t.Errorf("run: %d %s", code, out)
+	}
+}
+
+// TestARunEndsWithWhatItHasCost: held, compared, lost.
+func TestARunEndsWithWhatItHasCost(t *testing.T) {
+	h := build(t, "orders", "other")
+	h.crowd("orders", "other")
+	h.copier(kafkatest.Faults{}, "orders", "other")
+	out, code := commandLine(t)("failover", "run", "-c", h.gw.File, "--to", "dr", "other", "orders")
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if last := lines[len(lines)-1]; code != 0 || !regexp.MustCompile(`^done: 2 topics moved, held for \d+ ms at most, \d+ records? compared, nothing lost$`).MatchString(last) {
+		t.Errorf("%d, it ends with %q", code, last)
+	}
+}
+
+// TestWhichBuild: a bug report says which one.
+func TestWhichBuild(t *testing.T) {
+	gateway := commandLine(t)
+	for _, args := range [][]string{{"version"}, {"--version"}} {
+		if out, code := gateway(args...); code != 0 || !regexp.MustCompile(`^sluice \S+.*, go\S+, \w+/\w+\n$`).MatchString(out) {
+			t.Errorf("%v: %d %q", args, code, out)
+		}
 	}
 }
 

@@ -109,7 +109,7 @@ func TestEveryCommand(t *testing.T) {
 		"top":            {[]string{"-c", c, "--once", "--interval", "100ms"}, 0, "apis clients seconds topics"},
 		"log":            {[]string{"-c", c, "upstream=error"}, 0, "components from level levels"},
 		"failover plan":  {[]string{"-c", c, "--to", "dr", "orders"}, 0, "from partitions planned to topic"},
-		"failover run":   {[]string{"-c", c, "--to", "dr", "orders"}, 0, "attempts by ended from id pause_ms phase phases planned possible_loss since to topic virtual_cluster"},
+		"failover run":   {[]string{"-c", c, "--to", "dr", "orders"}, 0, "attempts by ended from id pause_ms phase phases planned possible_loss records_compared since to topic virtual_cluster"},
 		"capture":        {[]string{"-c", c, "--topic", "orders", "--records", "5", "-o", "records.yaml"}, 0, "cluster file records topic"},
 		"plugin new":     {[]string{"hello"}, 0, "folder"},
 		"plugin build":   {[]string{"hello"}, 0, "file"},
@@ -118,6 +118,7 @@ func TestEveryCommand(t *testing.T) {
 		"plugin bench":   {[]string{"hello/hello.wasm", "--total", "1000"}, 0, "failures guest_ns_per_record instance_bytes ns_per_record p50_ns_per_call p99_ns_per_call records"},
 		"plugin replay":  {[]string{"records.yaml", "hello/hello.wasm", "hello/hello.wasm"}, 0, ""},
 		"man":            {[]string{"pages"}, 0, "folder"},
+		"version":        {nil, 0, "go platform version"},
 	}
 	check := func(name string, k command) {
 		t.Helper()

@@ -184,7 +184,7 @@ func (f *failoverFlags) follow(cmd *cobra.Command, out io.Writer, started admin.
 		}
 		done(len(started.Topics) - left)
 		if left <= 0 {
-			fmt.Fprintln(out, "done")
+			fmt.Fprintln(out, summary(last))
 			return reports, nil
 		}
 		if len(gone) == left {
@@ -198,6 +198,27 @@ func (f *failoverFlags) follow(cmd *cobra.Command, out io.Writer, started admin.
 			return reports, cmd.Context().Err()
 		}
 	}
+}
+
+// summary says what moves have cost.
+func summary(moves map[string]failover.Report) string {
+	var moved int
+	var held, compared, lost int64
+	for _, m := range moves {
+		if m.Phase != failover.Done {
+			continue
+		}
+		moved++
+		held, compared = max(held, m.PauseMS), compared+m.Compared
+		for _, l := range m.PossibleLoss {
+			lost += l.Records()
+		}
+	}
+	loss := "nothing lost"
+	if lost > 0 {
+		loss = fmt.Sprintf("up to %s may be lost, see above", count(int(lost), "record"))
+	}
+	return fmt.Sprintf("done: %s moved, held for %d ms at most, %s compared, %s", count(moved, "topic"), held, count(int(compared), "record"), loss)
 }
 
 // stay says why topics don't move that have no move, where they have no reason to.

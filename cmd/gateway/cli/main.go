@@ -35,10 +35,11 @@ func Main(specs ...plugin.Spec) {
 to another while clients stay connected.
 
 Exit codes: 0 done, 1 failed (the message says why), 2 wrong command line.`,
-		SilenceUsage: true, SilenceErrors: true,
+		SilenceUsage: true, SilenceErrors: true, Version: thisVersion().String(),
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddCommand(runCommand(specs), validateCommand(specs), chainCommand(specs), failoverCommand(), pluginCommand(), devCommand(specs), captureCommand(),
-		topCommand(), routesCommand(), logCommand(), doctorCommand(specs), manCommand())
+		topCommand(), routesCommand(), logCommand(), doctorCommand(specs), manCommand(), versionCommand())
 	outputFlag(root)
 	ran := false
 	note(root, &ran)

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-gateway/sluice/core/gateway"
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/plugins/wasm/workbench"
 )
@@ -20,7 +21,7 @@ func devCommand(specs []plugin.Spec) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			out := cmd.OutOrStdout()
 			first := make(chan error, 1)
-			go workbench.Watch(cmd.Context(), watch, func(file string, took time.Duration, err error) {
+			changed := func(file string, took time.Duration, err error) {
 				if err != nil {
 					fmt.Fprintf(out, "not built, the version before stays:\n%v\n", err)
 				} else {
@@ -30,7 +31,8 @@ func devCommand(specs []plugin.Spec) *cobra.Command {
 				case first <- err:
 				default:
 				}
-			})
+			}
+			guard.Go(func() { workbench.Watch(cmd.Context(), watch, changed) })
 			select {
 			case err := <-first:
 				if err != nil {

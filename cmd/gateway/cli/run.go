@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel"
 
 	"github.com/sluice-gateway/sluice/core/gateway"
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
@@ -32,11 +33,11 @@ SIGHUP looks at the file at once; otherwise a change is noticed by itself.`,
 			otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { g.Log().Warn("telemetry not exported", "error", err) }))
 			hup := make(chan os.Signal, 1)
 			signal.Notify(hup, syscall.SIGHUP)
-			go func() {
+			guard.Go(func() {
 				for range hup {
 					g.Reload()
 				}
-			}()
+			})
 			if err := g.Run(cmd.Context()); err != nil {
 				return err
 			}

@@ -15,7 +15,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/sluice-gateway/sluice/testing/bench"
@@ -85,7 +84,7 @@ type middle struct {
 func start(name, addr string, bin string, args ...string) (*middle, error) {
 	m := &middle{name: name, addr: addr, cmd: exec.Command(bin, args...)}
 	m.cmd.Stderr = os.Stderr
-	m.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	m.cmd.SysProcAttr = kafkatest.EndsWithParent()
 	if err := m.cmd.Start(); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,198 @@
+package failover
+
+import (
+	"context"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/plugin"
+)
+
+// bulk makes of what moves ask a cluster at once few requests: one per broker for the offsets, or the producers, of all their topics.
+type bulk struct {
+	mu      sync.Mutex
+	joiners map[plugin.Cluster]*joiner
+}
+
+// over returns clusters that join requests.
+func (b *bulk) over(clusters []plugin.Cluster) (out []plugin.Cluster) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	kept := map[plugin.Cluster]*joiner{}
+	for c, j := range b.joiners {
+		if c.Reachable() { // others may have left the file
+			kept[c] = j
+		}
+	}
+	for _, c := range clusters {
+		if kept[c] == nil {
+			if kept[c] = b.joiners[c]; kept[c] == nil {
+				kept[c] = &joiner{Cluster: c, reading: make(chan struct{}, readsAtOnce)}
+			}
+		}
+		out = append(out, kept[c])
+	}
+	b.joiners = kept
+	return out
+}
+
+// readsAtOnce bounds what moves read from a cluster at once, 4 MiB a time.
+const readsAtOnce = 32
+
+// mostPartitions is how many partitions a joint request names, unless one move alone asks for more.
+const mostPartitions = 5000
+
+// joiner is a cluster that joins requests.
+type joiner struct {
+	plugin.Cluster
+	offsets   joint[int32, *kmsg.ListOffsetsRequest, kmsg.Response] // by node
+	producers joint[int32, *kmsg.DescribeProducersRequest, kmsg.Response]
+	reading   chan struct{}
+}
+
+// BreakLinks breaks the links of sessions to the cluster, if it can.
+func (j *joiner) BreakLinks() {
+	if b, ok := j.Cluster.(interface{ BreakLinks() }); ok {
+		b.BreakLinks()
+	}
+}
+
+// Do sends a request, or joins it with others.
+func (j *joiner) Do(ctx context.Context, node int32, req kmsg.Request) (kmsg.Response, error) {
+	switch req := req.(type) {
+	case *kmsg.ListOffsetsRequest:
+		return j.offsets.do(ctx, node, req, func(round []*ask[*kmsg.ListOffsetsRequest, kmsg.Response]) {
+			rounds(round, listsOffsets{}, func(all *kmsg.ListOffsetsRequest) (kmsg.Response, error) {
+				return j.Cluster.Do(context.Background(), node, all)
+			})
+		})
+	case *kmsg.DescribeProducersRequest:
+		return j.producers.do(ctx, node, req, func(round []*ask[*kmsg.DescribeProducersRequest, kmsg.Response]) {
+			rounds(round, describesProducers{}, func(all *kmsg.DescribeProducersRequest) (kmsg.Response, error) {
+				return j.Cluster.Do(context.Background(), node, all)
+			})
+		})
+	case *kmsg.FetchRequest:
+		select {
+		case j.reading <- struct{}{}:
+			defer func() { <-j.reading }()
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return j.Cluster.Do(ctx, node, req)
+}
+
+// place is a partition of a request.
+type place struct {
+	topic     string
+	partition int32
+}
+
+// kind says how requests of one kind are joined, and their answers divided.
+type kind[Q kmsg.Request] interface {
+	// places are the partitions that a request names.
+	places(Q) []place
+	// join makes one request of several that name no partition twice.
+	join([]Q) Q
+	// part is what answers one of them.
+	part(all kmsg.Response, q Q) kmsg.Response
+}
+
+// rounds asks for all in as few requests as they can be joined to: one may not name a partition twice.
+func rounds[Q kmsg.Request](open []*ask[Q, kmsg.Response], k kind[Q], send func(Q) (kmsg.Response, error)) {
+	for len(open) > 0 {
+		var now, later []*ask[Q, kmsg.Response]
+		var requests []Q
+		named := map[place]bool{}
+		for _, a := range open {
+			places := k.places(a.question)
+			fits := len(now) == 0 || len(named)+len(places) <= mostPartitions
+			for _, p := range places {
+				fits = fits && !named[p]
+			}
+			if !fits {
+				later = append(later, a)
+				continue
+			}
+			for _, p := range places {
+				named[p] = true
+			}
+			now, requests = append(now, a), append(requests, a.question)
+		}
+		resp, err := send(k.join(requests))
+		for _, a := range now {
+			if a.err = err; err == nil {
+				a.answer = k.part(resp, a.question)
+			}
+		}
+		open = later
+	}
+}
+
+type listsOffsets struct{}
+
+func (listsOffsets) places(q *kmsg.ListOffsetsRequest) (out []place) {
+	for _, t := range q.Topics {
+		for _, p := range t.Partitions {
+			out = append(out, place{t.Topic, p.Partition})
+		}
+	}
+	return out
+}
+
+func (listsOffsets) join(list []*kmsg.ListOffsetsRequest) *kmsg.ListOffsetsRequest {
+	all := *list[0]
+	all.Topics = nil
+	for _, q := range list {
+		all.Topics = append(all.Topics, q.Topics...)
+	}
+	return &all
+}
+
+func (listsOffsets) part(all kmsg.Response, q *kmsg.ListOffsetsRequest) kmsg.Response {
+	out := *all.(*kmsg.ListOffsetsResponse)
+	out.Topics = only(out.Topics, func(t kmsg.ListOffsetsResponseTopic) string { return t.Topic }, listsOffsets{}.places(q))
+	return &out
+}
+
+type describesProducers struct{}
+
+func (describesProducers) places(q *kmsg.DescribeProducersRequest) (out []place) {
+	for _, t := range q.Topics {
+		for _, p := range t.Partitions {
+			out = append(out, place{t.Topic, p})
+		}
+	}
+	return out
+}
+
+func (describesProducers) join(list []*kmsg.DescribeProducersRequest) *kmsg.DescribeProducersRequest {
+	all := *list[0]
+	all.Topics = nil
+	for _, q := range list {
+		all.Topics = append(all.Topics, q.Topics...)
+	}
+	return &all
+}
+
+func (describesProducers) part(all kmsg.Response, q *kmsg.DescribeProducersRequest) kmsg.Response {
+	out := *all.(*kmsg.DescribeProducersResponse)
+	out.Topics = only(out.Topics, func(t kmsg.DescribeProducersResponseTopic) string { return t.Topic }, describesProducers{}.places(q))
+	return &out
+}
+
+// only keeps the topics of a list that a request names. Who asks for some partitions of a topic gets what others asked of it, too.
+func only[T any](list []T, name func(T) string, asked []place) (out []T) {
+	names := map[string]bool{}
+	for _, p := range asked {
+		names[p.topic] = true
+	}
+	for _, t := range list {
+		if names[name(t)] {
+			out = append(out, t)
+		}
+	}
+	return out
+}

@@ -1,0 +1,67 @@
+package failover
+
+import (
+	"context"
+	"sync"
+
+	"github.com/sluice-gateway/sluice/core/guard"
+)
+
+// joint does things of one kind together: what is asked for while one round is on its way makes up the next one. So many moves at
+// once cost few requests and few writes, and one alone does not wait.
+type joint[K comparable, Q, A any] struct {
+	mu     sync.Mutex
+	queues map[K][]*ask[Q, A] // an entry, maybe empty, while rounds are made for the key
+}
+
+type ask[Q, A any] struct {
+	question Q
+	answer   A
+	err      error
+	done     chan struct{}
+}
+
+// do answers a question in a round, which all makes for everybody who asks with the same key: it sets the answer or the error of each. A
+// ctx that ends gives up the wait, not the round.
+func (j *joint[K, Q, A]) do(ctx context.Context, key K, question Q, all func([]*ask[Q, A])) (A, error) {
+	a := &ask[Q, A]{question: question, done: make(chan struct{})}
+	j.mu.Lock()
+	if j.queues == nil {
+		j.queues = map[K][]*ask[Q, A]{}
+	}
+	queue, busy := j.queues[key]
+	j.queues[key] = append(queue, a)
+	j.mu.Unlock()
+	if !busy {
+		guard.Go(func() { j.serve(key, all) })
+	}
+	select {
+	case <-a.done:
+		return a.answer, a.err
+	case <-ctx.Done():
+		var none A
+		return none, ctx.Err()
+	}
+}
+
+// serve makes rounds until nobody asks.
+func (j *joint[K, Q, A]) serve(key K, all func([]*ask[Q, A])) {
+	for {
+		j.mu.Lock()
+		round := j.queues[key]
+		if len(round) == 0 {
+			delete(j.queues, key)
+			j.mu.Unlock()
+			return
+		}
+		j.queues[key] = nil
+		j.mu.Unlock()
+		err := guard.Catch(func() { all(round) })
+		for _, a := range round {
+			if err != nil {
+				a.err = err
+			}
+			close(a.done)
+		}
+	}
+}

@@ -1,0 +1,254 @@
+package upstream
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/kafka"
+)
+
+// What a cluster says of itself is believed up to these; Kafka's own limits lie far below.
+const (
+	mostBrokers = 10_000
+	mostTopics  = 1_000_000
+)
+
+// sane looks at what a response says of its cluster as a whole: numbers that are indexes are dense and bounded, ids are in range
+// and stand once, addresses can be dialled. Nobody acts on a response that says nonsense. An error is a
+// *kafka.MalformedError.
+func sane(msg kmsg.Response) error {
+	var err error
+	switch m := msg.(type) {
+	case *kmsg.MetadataResponse:
+		err = saneMetadata(m)
+	case *kmsg.DescribeClusterResponse:
+		err = saneCluster(m)
+	case *kmsg.FindCoordinatorResponse:
+		err = saneCoordinators(m)
+	case *kmsg.DescribeTopicPartitionsResponse:
+		err = saneTopicPartitions(m)
+	case *kmsg.ApiVersionsResponse:
+		err = saneVersions(m)
+	case *kmsg.ProduceResponse:
+		err = saneNumber("brokers", len(m.Brokers), mostBrokers)
+	case *kmsg.FetchResponse:
+		err = saneNumber("brokers", len(m.Brokers), mostBrokers)
+	case *kmsg.ConsumerGroupHeartbeatResponse:
+		err = saneAssignment(m)
+	}
+	if err != nil {
+		return &kafka.MalformedError{Key: kmsg.Key(msg.Key()), Version: msg.GetVersion(), Response: true, Err: err}
+	}
+	return nil
+}
+
+// refuse counts a response that is no message, or says nonsense, and logs how it begins.
+func (c *Cluster) refuse(err error, body []byte) {
+	c.refused.Add(1)
+	c.log.Warn("a broker's response is refused, and what it is about stays as it was known", "error", err, "bytes", len(body), "begins", hex.EncodeToString(body[:min(len(body), 48)]))
+}
+
+// Refused is how many responses of brokers were refused since they were no messages or said nonsense.
+func (c *Cluster) Refused() int64 { return c.refused.Load() }
+
+func saneNumber(what string, n, most int) error {
+	if n > most {
+		return fmt.Errorf("%d %s, at most %d", n, what, most)
+	}
+	return nil
+}
+
+// seen says what stands twice.
+type seen[K comparable] map[K]struct{}
+
+func (s seen[K]) twice(k K) bool {
+	n := len(s)
+	s[k] = struct{}{}
+	return len(s) == n
+}
+
+// saneBroker checks one of a list of brokers.
+func saneBroker(ids seen[int32], id int32, host string, port int32) error {
+	switch {
+	case id < 0:
+		return fmt.Errorf("a broker has the id %d", id)
+	case ids.twice(id):
+		return fmt.Errorf("broker %d stands twice", id)
+	}
+	return saneAddress(host, port)
+}
+
+func saneAddress(host string, port int32) error {
+	strange := func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._:%-", r)
+	}
+	if host == "" || len(host) > 255 || strings.ContainsFunc(host, strange) || port < 1 || port > 65535 {
+		return fmt.Errorf("the address of a broker is %.100q, port %d", host, port)
+	}
+	return nil
+}
+
+func saneMetadata(m *kmsg.MetadataResponse) error {
+	err := errors.Join(saneNumber("brokers", len(m.Brokers), mostBrokers), saneNumber("topics", len(m.Topics), mostTopics))
+	if err != nil {
+		return err
+	}
+	nodes := seen[int32]{}
+	for i := range m.Brokers {
+		if err := saneBroker(nodes, m.Brokers[i].NodeID, m.Brokers[i].Host, m.Brokers[i].Port); err != nil {
+			return err
+		}
+	}
+	if m.Version >= 1 && m.ControllerID < -1 {
+		return fmt.Errorf("the controller is %d", m.ControllerID)
+	}
+	names, ids := seen[string]{}, seen[[16]byte]{}
+	for i := range m.Topics {
+		t := &m.Topics[i]
+		if t.ErrorCode != 0 && len(t.Partitions) == 0 { // it may quote what the client asked for
+			continue
+		}
+		switch {
+		case t.Topic == nil || !validTopic(*t.Topic):
+			return errors.New("a topic has no name that Kafka allows")
+		case names.twice(*t.Topic):
+			return fmt.Errorf("topic %s stands twice", *t.Topic)
+		case t.TopicID != [16]byte{} && ids.twice(t.TopicID):
+			return fmt.Errorf("the id of topic %s stands twice", *t.Topic)
+		}
+		if err := sanePartitions(t); err != nil {
+			return fmt.Errorf("topic %s: %w", *t.Topic, err)
+		}
+	}
+	return nil
+}
+
+// validTopic is Kafka's rule for names of topics.
+func validTopic(name string) bool {
+	strange := func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._-", r)
+	}
+	return name != "" && name != "." && name != ".." && len(name) <= 249 && !strings.ContainsFunc(name, strange)
+}
+
+// sanePartitions checks that the partitions of a topic are all from 0 on, in any order.
+func sanePartitions(t *kmsg.MetadataResponseTopic) error {
+	if err := saneNumber("partitions", len(t.Partitions), catalog.MostPartitions); err != nil {
+		return err
+	}
+	there := make([]bool, len(t.Partitions))
+	for i := range t.Partitions {
+		p := &t.Partitions[i]
+		if p.Partition < 0 || int(p.Partition) >= len(there) || there[p.Partition] {
+			return fmt.Errorf("partition %d of %d, or twice", p.Partition, len(there))
+		}
+		there[p.Partition] = true
+		if err := saneLeader(p.Leader, p.LeaderEpoch, p.Replicas, p.ISR, p.OfflineReplicas); err != nil {
+			return fmt.Errorf("partition %d: %w", p.Partition, err)
+		}
+	}
+	return nil
+}
+
+func saneLeader(leader, epoch int32, replicas ...[]int32) error {
+	if leader < -1 || epoch < -1 {
+		return fmt.Errorf("leader %d, epoch %d", leader, epoch)
+	}
+	for _, list := range replicas {
+		if err := saneNumber("replicas", len(list), mostBrokers); err != nil {
+			return err
+		}
+		for _, id := range list {
+			if id < -1 {
+				return fmt.Errorf("replica %d", id)
+			}
+		}
+	}
+	return nil
+}
+
+func saneCluster(m *kmsg.DescribeClusterResponse) error {
+	if err := saneNumber("brokers", len(m.Brokers), mostBrokers); err != nil || m.ErrorCode != 0 {
+		return err
+	}
+	nodes := seen[int32]{}
+	for i := range m.Brokers {
+		if err := saneBroker(nodes, m.Brokers[i].NodeID, m.Brokers[i].Host, m.Brokers[i].Port); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func saneCoordinators(m *kmsg.FindCoordinatorResponse) error {
+	if m.Version < 4 {
+		if m.ErrorCode == 0 {
+			return saneCoordinator(m.NodeID)
+		}
+		return nil
+	}
+	for i := range m.Coordinators {
+		if k := &m.Coordinators[i]; k.ErrorCode == 0 {
+			if err := saneCoordinator(k.NodeID); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// saneCoordinator checks the id alone: the address is that of the virtual node for clients, and the one in the metadata for us.
+func saneCoordinator(id int32) error {
+	if id < 0 {
+		return fmt.Errorf("the coordinator is broker %d", id)
+	}
+	return nil
+}
+
+// saneTopicPartitions checks a page of partitions, which need not begin with 0.
+func saneTopicPartitions(m *kmsg.DescribeTopicPartitionsResponse) error {
+	for i := range m.Topics {
+		for j := range m.Topics[i].Partitions {
+			p := &m.Topics[i].Partitions[j]
+			if p.Partition < 0 || p.Partition >= catalog.MostPartitions {
+				return fmt.Errorf("partition %d is out of range", p.Partition)
+			}
+			if err := saneLeader(p.LeaderID, p.LeaderEpoch, p.Replicas, p.ISR, p.EligibleLeaderReplicas, p.LastKnownELR, p.OfflineReplicas); err != nil {
+				return fmt.Errorf("partition %d: %w", p.Partition, err)
+			}
+		}
+	}
+	return nil
+}
+
+func saneVersions(m *kmsg.ApiVersionsResponse) error {
+	keys := seen[int16]{}
+	for _, k := range m.ApiKeys {
+		switch {
+		case k.MinVersion < 0 || k.MaxVersion < k.MinVersion:
+			return fmt.Errorf("API %d has versions %d to %d", k.ApiKey, k.MinVersion, k.MaxVersion)
+		case keys.twice(k.ApiKey):
+			return fmt.Errorf("API %d stands twice", k.ApiKey)
+		}
+	}
+	return nil
+}
+
+func saneAssignment(m *kmsg.ConsumerGroupHeartbeatResponse) error {
+	if m.Assignment == nil {
+		return nil
+	}
+	for _, t := range m.Assignment.Topics {
+		for _, p := range t.Partitions {
+			if p < 0 || p >= catalog.MostPartitions {
+				return fmt.Errorf("partition %d is assigned", p)
+			}
+		}
+	}
+	return nil
+}
