@@ -39,10 +39,14 @@ type Ready struct {
 	Broken       []Broken                      `json:"broken,omitempty"`
 }
 
+// Draining is the status of a gateway that ends.
+const Draining = "draining"
+
 // ClusterState says whether a cluster answers.
 type ClusterState struct {
 	Reachable  bool      `json:"reachable"`
 	LastAnswer time.Time `json:"last_answer,omitzero"`
+	Trouble    string    `json:"trouble,omitempty"` // what the last health check failed with
 	Refused    string    `json:"refused,omitempty"` // why it is not used though it answers
 }
 
@@ -58,6 +62,7 @@ type Route struct {
 	Stubs      []string          `json:"stubs,omitempty"`
 	Missing    []string          `json:"missing,omitempty"`
 	Reachable  bool              `json:"reachable"`
+	Trouble    string            `json:"trouble,omitempty"`
 }
 
 // Mapping says where a topic is.
@@ -96,8 +101,15 @@ func OlderAPI(g Older, access *Access, metrics http.Handler) http.Handler {
 	a := &older{g}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, 200, map[string]string{"status": "alive"}) })
-	// Ready is 200 also with a dead cluster or a pending move, which it names: the gateway serves what it can.
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, 200, g.Ready()) })
+	// Ready is 200 also with a dead cluster or a pending move, which it names: the gateway serves what it can. While it ends, nobody is
+	// to come.
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		ready, status := g.Ready(), 200
+		if ready.Status == Draining {
+			status = http.StatusServiceUnavailable
+		}
+		writeJSON(w, status, ready)
+	})
 	for pattern, h := range map[string]http.HandlerFunc{
 		"GET /config":                            a.config,
 		"GET /routes":                            func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, 200, g.Routes()) },
@@ -141,14 +153,18 @@ func authorized(access *Access, pattern string, h http.HandlerFunc) http.Handler
 func SameSite(h http.Handler) http.Handler {
 	p := http.NewCrossOriginProtection()
 	p.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		err := &Error{Status: http.StatusForbidden, Message: "this request comes from another site"}
-		if strings.HasPrefix(r.URL.Path, Prefix) {
-			Fail(w, err)
-			return
-		}
-		failWith(w, err)
+		Refuse(w, r, &Error{Status: http.StatusForbidden, Message: "this request comes from another site"})
 	}))
 	return p.Handler(h)
+}
+
+// Refuse answers a call with an error, as the routes that it asks for do.
+func Refuse(w http.ResponseWriter, r *http.Request, err error) {
+	if strings.HasPrefix(r.URL.Path, Prefix) {
+		Fail(w, err)
+		return
+	}
+	failWith(w, err)
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

@@ -74,10 +74,12 @@ type Cluster struct {
 	Bootstrap  []string  `json:"bootstrap"`
 	Reachable  bool      `json:"reachable"`
 	LastAnswer time.Time `json:"last_answer,omitzero"`
-	ClusterID  string    `json:"cluster_id"`
-	Controller int32     `json:"controller"`
-	Nodes      []Node    `json:"nodes"`
-	Topics     int       `json:"topics"`
+	// Trouble says why it is not reachable: nobody answers, or somebody who does not speak Kafka in plain text.
+	Trouble    string `json:"trouble,omitempty"`
+	ClusterID  string `json:"cluster_id"`
+	Controller int32  `json:"controller"`
+	Nodes      []Node `json:"nodes"`
+	Topics     int    `json:"topics"`
 }
 
 // Node is a broker that the cluster has listed.

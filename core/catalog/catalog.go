@@ -151,6 +151,7 @@ type Virtual struct {
 	mu       sync.RWMutex
 	place    Place
 	hidden   func(topic string) bool
+	own      func(topic string) bool
 	topics   map[string]*Topic
 	ids      map[[16]byte]*Topic
 	physical map[[2]string]*Topic
@@ -241,10 +242,17 @@ func live(t *Topic) *Topic {
 	return t
 }
 
-// Topics lists the topics that clients may see, by name.
+// SetOwn sets which topics clusters and replicators keep for themselves: nobody lists, moves or compares them.
+func (v *Virtual) SetOwn(own func(topic string) bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.own = own
+}
+
+// Topics lists the topics by name, without those that were deleted and those that clusters and replicators keep for themselves.
 func (v *Virtual) Topics() []*Topic {
 	v.mu.RLock()
-	hidden := v.hidden
+	own := v.own
 	out := make([]*Topic, 0, len(v.topics))
 	for _, n := range slices.Sorted(maps.Keys(v.topics)) {
 		if t := live(v.topics[n]); t != nil {
@@ -252,10 +260,10 @@ func (v *Virtual) Topics() []*Topic {
 		}
 	}
 	v.mu.RUnlock()
-	if hidden == nil {
+	if own == nil {
 		return out
 	}
-	return slices.DeleteFunc(out, func(t *Topic) bool { return hidden(t.Name) })
+	return slices.DeleteFunc(out, func(t *Topic) bool { return own(t.Name) })
 }
 
 // Unfinished lists the topics of which clusters lack a copy and those that were deleted and may have

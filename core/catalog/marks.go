@@ -39,7 +39,9 @@ func (m *Marks) inherit(stored []Partition) {
 	}
 	m.at(int32(len(stored)-1), stored)
 	for i, p := range stored {
-		(*m.partitions.Load())[i].inherited = p.Ceiling
+		if p.Shown {
+			(*m.partitions.Load())[i].inherited = p.Ceiling
+		}
 	}
 }
 
@@ -79,14 +81,26 @@ func (t *Topic) Shown(partition int32) bool {
 	return t.marks.at(partition, t.Partitions).seen.Load() > 0 || t.Partition(partition).Shown
 }
 
-// MayBeShown is the virtual offset below which clients may have got to know records: what they have
-// seen in this run of the process, or after a restart what an earlier run had reserved.
-func (t *Topic) MayBeShown(partition int32) int64 {
-	m := t.marks.at(partition, t.Partitions)
-	if seen := m.seen.Load(); seen > 0 || !t.Shown(partition) {
-		return seen
+// NoteEnd notes the virtual offset at which the log of the home ends, or has ended: what stood before it is not lost
+// sight of, though clients may not have seen it here.
+func (t *Topic) NoteEnd(partition int32, end int64) {
+	if t.marks == nil {
+		return
 	}
-	return m.inherited
+	m := t.marks.at(partition, t.Partitions)
+	raise(&m.end, end)
+	m.noted.Store(true)
+}
+
+// MayBeKnown is the virtual offset below which the home may have acknowledged records: what clients have seen and where
+// its log was found to end, in this run of the process. Until it was found, what an earlier run had reserved counts.
+func (t *Topic) MayBeKnown(partition int32) int64 {
+	m := t.marks.at(partition, t.Partitions)
+	known := max(m.seen.Load(), m.end.Load())
+	if !m.noted.Load() {
+		known = max(known, m.inherited)
+	}
+	return known
 }
 
 // KeepShown stores which partitions of a topic clients know records of. The ceiling doesn't tell: the

@@ -88,7 +88,9 @@ type mark struct {
 	ceiling     atomic.Int64
 	seen        atomic.Int64
 	answered    answered
-	inherited   int64 // the ceiling that an earlier run of the process left
+	end         atomic.Int64 // of the home's log when it was last asked
+	noted       atomic.Bool  // end is known
+	inherited   int64        // the ceiling that an earlier run of the process left, if clients knew records then
 }
 
 // Clone returns a copy whose maps and partitions may be changed.

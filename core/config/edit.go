@@ -21,6 +21,11 @@ type Edit struct {
 // else stay. It verifies that the result says what was asked for and nothing else. Deleting what is
 // not there is done.
 func Apply(source []byte, edits ...Edit) ([]byte, error) {
+	for _, e := range edits {
+		if err := e.literal(); err != nil {
+			return nil, fmt.Errorf("edit of %s: %w", strings.Join(e.Path, "."), err)
+		}
+	}
 	for len(edits) > 0 {
 		n, out, err := apply(source, edits)
 		if err != nil {

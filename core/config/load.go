@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -41,8 +42,9 @@ func Parse(path string, source []byte) (*Snapshot, error) {
 		return nil, errs.sorted()
 	}
 	masked := clone(root)
-	errs = expand(path, root, masked, nil)
 	s := defaults()
+	errs = s.expand(path, root, masked, nil)
+	slices.SortFunc(s.secrets, func(a, b string) int { return len(b) - len(a) }) // one may be a part of another
 	sum := sha256.Sum256(source)
 	s.Path, s.Source, s.Revision = path, source, hex.EncodeToString(sum[:])[:12]
 	errs = append(errs, s.decode(path, root)...)
@@ -50,7 +52,7 @@ func Parse(path string, source []byte) (*Snapshot, error) {
 		errs = append(errs, s.validate(path, root)...)
 	}
 	if len(errs) > 0 {
-		return nil, errs.sorted()
+		return nil, s.secrets.clean(errs).sorted()
 	}
 	s.Failover.BatchBytes = s.Limits.BatchBytes
 	s.masked = s.effective(masked)
@@ -148,7 +150,7 @@ var hidden = yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: "*****"}
 
 // expand replaces ${env:NAME} and ${file:path} in every text of n; what it replaces, and passwords,
 // are masked in m, a copy of n.
-func expand(path string, n, m *yaml.Node, at []string) (errs Errors) {
+func (s *Snapshot) expand(path string, n, m *yaml.Node, at []string) (errs Errors) {
 	switch n.Kind {
 	case yaml.ScalarNode:
 		if !reference.MatchString(n.Value) {
@@ -161,6 +163,7 @@ func expand(path string, n, m *yaml.Node, at []string) (errs Errors) {
 			if err != nil {
 				errs = append(errs, errorAt(path, n, at, "%v", err))
 			}
+			s.secrets = append(s.secrets, v)
 			return v
 		})
 		if n.Style == 0 {
@@ -171,14 +174,15 @@ func expand(path string, n, m *yaml.Node, at []string) (errs Errors) {
 		}
 	case yaml.MappingNode:
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			errs = append(errs, expand(path, n.Content[i+1], m.Content[i+1], sub(at, n.Content[i].Value))...)
+			errs = append(errs, s.expand(path, n.Content[i+1], m.Content[i+1], sub(at, n.Content[i].Value))...)
 			if n.Content[i].Value == "password" {
 				*m.Content[i+1] = hidden
+				s.secrets = append(s.secrets, n.Content[i+1].Value)
 			}
 		}
 	case yaml.SequenceNode:
 		for i := range n.Content {
-			errs = append(errs, expand(path, n.Content[i], m.Content[i], sub(at, strconv.Itoa(i)))...)
+			errs = append(errs, s.expand(path, n.Content[i], m.Content[i], sub(at, strconv.Itoa(i)))...)
 		}
 	}
 	return errs
@@ -221,7 +225,7 @@ func (s *Snapshot) effective(masked *yaml.Node) any {
 	l, f := s.Limits, s.Failover
 	m["limits"] = map[string]any{
 		"frame_bytes": l.FrameBytes, "session_in_flight": l.SessionInFlight, "session_bytes": l.SessionBytes,
-		"process_bytes": l.ProcessBytes, "connections": l.Connections, "idle_timeout": l.IdleTimeout.String(),
+		"process_bytes": l.ProcessBytes, "connections": l.Connections, "idle_timeout": l.IdleTimeout.String(), "drain": l.Drain.String(),
 		"fetch_session_partitions": l.FetchPartitions, "batch_bytes": l.BatchBytes,
 	}
 	m["failover"] = map[string]any{

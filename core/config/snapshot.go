@@ -23,7 +23,8 @@ type Snapshot struct {
 	Clusters        []Cluster        `koanf:"-"` // in the order of the file
 	VirtualClusters []VirtualCluster `koanf:"-"`
 
-	masked any
+	masked  any
+	secrets secrets
 }
 
 // Admin is the HTTP API for operators.
@@ -32,6 +33,8 @@ type Admin struct {
 	Listen string `koanf:"listen"`
 	// Users may use the API with Basic auth; without users it is open.
 	Users []User `koanf:"users"`
+	// Hosts are the names, besides localhost and addresses, by which the API may be called.
+	Hosts []string `koanf:"hosts"`
 	// DeleteGrace is how long the old home goes on serving after DELETE of a topic mapping.
 	DeleteGrace time.Duration `koanf:"delete_grace"`
 }
@@ -61,6 +64,8 @@ type Limits struct {
 	ProcessBytes    int64         `koanf:"process_bytes"` // 0: a quarter of the memory limit
 	Connections     int           `koanf:"connections"`   // per virtual cluster; 0: none
 	IdleTimeout     time.Duration `koanf:"idle_timeout"`
+	// Drain is how long requests in flight may take when the gateway ends.
+	Drain time.Duration `koanf:"drain"`
 	// BatchBytes is what a record batch may take when it is decoded; 0: the larger of 64 MiB and 16 times its size on the wire.
 	BatchBytes int64 `koanf:"batch_bytes"`
 	// FetchPartitions is the most that a connection's fetch session may hold (KIP-227); 0: no sessions.
@@ -223,7 +228,7 @@ func defaults() Snapshot {
 	return Snapshot{
 		Admin:  Admin{DeleteGrace: 30 * time.Second},
 		State:  State{Dir: "./state"},
-		Limits: Limits{FrameBytes: 100 << 20, SessionInFlight: 1024, SessionBytes: 64 << 20, IdleTimeout: 10 * time.Minute, FetchPartitions: 10_000},
+		Limits: Limits{FrameBytes: 100 << 20, SessionInFlight: 1024, SessionBytes: 64 << 20, IdleTimeout: 10 * time.Minute, Drain: 10 * time.Second, FetchPartitions: 10_000},
 		Failover: Failover{
 			Hold: 10 * time.Second, Request: 15 * time.Second, Unreachable: 10 * time.Second, RetryFor: time.Hour,
 			MaxDrain: 3 * time.Second, Calm: 3 * time.Second, CompareLimit: 1 << 30, Concurrent: 256,

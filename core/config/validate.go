@@ -62,6 +62,9 @@ func (s *Snapshot) validate(file string, root *yaml.Node) Errors {
 	if s.Admin.Listen != "" {
 		v.address([]string{"admin", "listen"}, s.Admin.Listen)
 		bind(s.Admin.Listen, []string{"admin", "listen"})
+		if len(s.Admin.Users) == 0 && !loopback(s.Admin.Listen) {
+			v.bad([]string{"admin", "listen"}, "%q can be reached from other machines, and without users everybody may do everything: name `users`, or listen on 127.0.0.1", s.Admin.Listen)
+		}
 	}
 	for i, u := range s.Admin.Users {
 		if !slices.Contains([]string{"", "admin", "reader"}, u.Role) {
@@ -74,6 +77,16 @@ func (s *Snapshot) validate(file string, root *yaml.Node) Errors {
 	s.validateNumbers(v)
 	s.validateLog(v)
 	return v.errs
+}
+
+// loopback reports an address that only this machine reaches.
+func loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return true // an error of its own
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func anyHost(h string) bool { return h == "" || h == "0.0.0.0" || h == "::" }
@@ -189,7 +202,7 @@ func (s *Snapshot) validateNumbers(v *validator) {
 		}
 	}
 	for path, n := range map[string]int64{
-		"limits.process_bytes": l.ProcessBytes, "limits.batch_bytes": l.BatchBytes, "limits.connections": int64(l.Connections), "limits.idle_timeout": int64(l.IdleTimeout), "limits.fetch_session_partitions": int64(l.FetchPartitions),
+		"limits.process_bytes": l.ProcessBytes, "limits.batch_bytes": l.BatchBytes, "limits.connections": int64(l.Connections), "limits.idle_timeout": int64(l.IdleTimeout), "limits.drain": int64(l.Drain), "limits.fetch_session_partitions": int64(l.FetchPartitions),
 		"failover.unreachable": int64(f.Unreachable), "failover.retry_for": int64(f.RetryFor), "failover.max_drain": int64(f.MaxDrain),
 		"telemetry.traces.slower": int64(s.Telemetry.Traces.Slower), "telemetry.metrics.interval": int64(s.Telemetry.Metrics.Interval), "failover.compare_limit": f.CompareLimit, "failover.calm": int64(f.Calm), "admin.delete_grace": int64(s.Admin.DeleteGrace),
 	} {

@@ -68,3 +68,23 @@ func TestRolesOfUsers(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestAnAPIWithoutUsersIsThisMachinesAlone.
+func TestAnAPIWithoutUsersIsThisMachinesAlone(t *testing.T) {
+	open := strings.Replace(example, ", users: [{name: none, password: none}]", "", 1)
+	if open == example {
+		t.Fatal("the example has other users")
+	}
+	for listen, own := range map[string]bool{
+		"127.0.0.1:8888": true, "127.1.2.3:8888": true, "localhost:8888": true, "\"[::1]:8888\"": true,
+		"0.0.0.0:8888": false, "\":8888\"": false, "\"[::]:8888\"": false, "192.0.2.1:8888": false, "ops.example.com:8888": false, "localhost.example.com:8888": false,
+	} {
+		_, err := Parse("x.yaml", []byte(strings.Replace(open, "127.0.0.1:8888", listen, 1)))
+		if refused := err != nil && strings.Contains(err.Error(), "admin.listen: "); refused == own {
+			t.Errorf("%s: %v", listen, err)
+		}
+		if _, err := Parse("x.yaml", []byte(strings.Replace(example, "127.0.0.1:8888", listen, 1))); err != nil {
+			t.Errorf("%s with users: %v", listen, err)
+		}
+	}
+}

@@ -110,6 +110,10 @@ func (d *doctor) cluster(ctx context.Context, c *upstream.Cluster) {
 			if errors.As(err, &broken) {
 				err = broken.Cause
 			}
+			if errors.Is(err, plugin.ErrNotKafka) {
+				d.say(Fail, subject, "reachable", "name a Kafka listener without TLS and SASL, not that of another program", "%v", err)
+				return
+			}
 			d.say(Fail, subject, "reachable", "make sure that it is a Kafka listener without TLS and SASL, and that the broker is not frozen", "no broker answers: %v", err)
 		} else {
 			d.say(Fail, subject, "reachable", "start the cluster, or correct what stands above", "none of its bootstrap addresses can be connected to")

@@ -65,8 +65,9 @@ func (t *task) check(ctx context.Context) (*checked, error) {
 	if err != nil {
 		return nil, err
 	}
-	oldStart, oldEnd, newStart, newEnd := ends[0], ends[1], ends[2], ends[3]
+	oldStart, oldEnd, newStart, newEnd := begins(topic, ends[0]), ends[1], ends[2], ends[3]
 	c.oldStart = oldStart
+	noteEnds(topic, oldEnd)
 	lowest, err := t.lowest(ctx, topic)
 	if err != nil {
 		return nil, err
@@ -135,6 +136,23 @@ func (t *task) calm(ctx context.Context) error {
 		if time.Since(began) < calmly {
 			return nil
 		}
+	}
+}
+
+// begins says where the virtual log begins at its home, whose partitions begin at starts. What stands before it was there
+// before the home was a copy; a replicator that was turned round has not brought it, or has brought it twice.
+func begins(t *catalog.Topic, starts []int64) []int64 {
+	out := make([]int64, len(starts))
+	for p, s := range starts {
+		out[p] = max(s, t.Partition(int32(p)).ToPhysical(0))
+	}
+	return out
+}
+
+// noteEnds notes where the log of a topic's home ends: an unplanned move goes by it later.
+func noteEnds(t *catalog.Topic, ends []int64) {
+	for p, end := range ends {
+		t.NoteEnd(int32(p), t.Partition(int32(p)).ToVirtual(end))
 	}
 }
 

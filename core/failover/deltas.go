@@ -126,9 +126,11 @@ func tails(ctx context.Context, f *kafka.Fingerprints, t *catalog.Topic, old, co
 	if err != nil {
 		return nil, nil, err
 	}
+	noteEnds(t, ends[1])
+	begin := begins(t, ends[0])
 	out, compared := make([]int64, len(ends[0])), make([]stretch, len(ends[0]))
 	for p := range out {
-		oldStart, oldEnd, newStart, newEnd := ends[0][p], ends[1][p], ends[2][p], ends[3][p]
+		oldStart, oldEnd, newStart, newEnd := begin[p], ends[1][p], ends[2][p], ends[3][p]
 		guesses := []int64{0}
 		d, stored := t.Partition(int32(p)).Deltas[copied.cluster.Name()]
 		if stored {

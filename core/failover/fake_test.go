@@ -30,15 +30,17 @@ const (
 type fake struct {
 	name string
 
-	mu     sync.Mutex
-	down   bool
-	topo   *plugin.Topology
-	topics map[string]*fakeTopic
-	groups map[string]map[int32]int64 // offsets committed for "orders", by group
-	before func(kmsg.Request)         // called before a request is answered
-	asked  map[kmsg.Key]int
-	broken int     // calls of BreakLinks
-	listed []int32 // the brokers that the cluster names
+	mu   sync.Mutex
+	down bool
+	// trouble is why, if it is down; nil is that it can't be reached.
+	trouble error
+	topo    *plugin.Topology
+	topics  map[string]*fakeTopic
+	groups  map[string]map[int32]int64 // offsets committed for "orders", by group
+	before  func(kmsg.Request)         // called before a request is answered
+	asked   map[kmsg.Key]int
+	broken  int     // calls of BreakLinks
+	listed  []int32 // the brokers that the cluster names
 	// allowed is what a Metadata response calls authorized operations.
 	allowed int32
 }
@@ -128,6 +130,18 @@ func (f *fake) Reachable() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return !f.down
+}
+
+func (f *fake) Trouble() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.down {
+		return nil
+	}
+	if f.trouble != nil {
+		return f.trouble
+	}
+	return plugin.ErrUnreachable
 }
 
 func (f *fake) Refresh(ctx context.Context) (*plugin.Topology, error) {

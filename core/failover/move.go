@@ -79,6 +79,7 @@ type move struct {
 	// answered says that the old home has lived since the edit: the move stays a planned one, however
 	// long it waits.
 	answered bool
+	alive    time.Time // when the old home last gave a sign of life that is no answer
 
 	// trace is all that the move does, span the root of it, phase the one of the phase that it is in.
 	tracer *telemetry.Tracer

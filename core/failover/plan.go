@@ -57,11 +57,12 @@ func (r *Runner) Plan(ctx context.Context, env Env, topic, to string) Plan {
 		p.Blocked = "not a cluster of this virtual cluster"
 		return p
 	}
-	p.Planned = from.Reachable()
 	k := &task{runner: r, env: env, move: &move{report: Report{Topic: topic, From: t.Home, To: to}}}
 	var c *checked
-	var err error
+	err := k.signs(from)
+	p.Planned = from.Reachable() || err != nil
 	switch {
+	case err != nil:
 	case !target.Reachable(): // it would be asked, and waited for, in vain
 		err = fmt.Errorf("%s: %w", to, plugin.ErrUnreachable)
 	case p.Planned:
@@ -75,7 +76,7 @@ func (r *Runner) Plan(ctx context.Context, env Env, topic, to string) Plan {
 		p.Blocked = err.Error()
 	}
 	var ends [2][]int64
-	if p.Planned {
+	if from.Reachable() {
 		if s, serr := newSide(from, t.Physical(from.Name())); serr == nil {
 			ends[0], _ = s.offsets(ctx, -1)
 		}

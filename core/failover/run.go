@@ -115,14 +115,18 @@ func (t *task) gone(ctx context.Context, from plugin.Cluster) (bool, error) {
 	if from.Reachable() {
 		return false, t.ask(ctx, from)
 	}
+	if err := t.signs(from); err != nil {
+		return false, err
+	}
 	switch t.policy() {
 	case "never":
 		return false, fmt.Errorf("%s is unreachable and the topic says `unplanned: never`", from.Name())
 	case "always":
 		return true, nil
 	}
+	began, limit := time.Now(), t.runner.timing().Unreachable
 	for !t.answered {
-		if time.Since(t.edited) >= t.runner.timing().Unreachable {
+		if time.Since(t.edited) >= limit && time.Since(t.alive) >= limit {
 			return true, nil
 		}
 		if !pause(ctx, 100*time.Millisecond) {
@@ -131,8 +135,23 @@ func (t *task) gone(ctx context.Context, from plugin.Cluster) (bool, error) {
 		if from.Reachable() {
 			return false, t.ask(ctx, from)
 		}
+		// Brokers that end may give one just before.
+		if err := t.signs(from); err != nil && time.Since(began) >= limit {
+			return false, err
+		}
 	}
 	return false, fmt.Errorf("%s is unreachable, but has answered since the edit: to give it up, edit the topic's rule again, repeat the call, or use `failover run --unplanned`", from.Name())
+}
+
+// signs is an error while the old home can't be asked and gives signs of life all the same, or may live for all that
+// this machine can tell. Only who says so for this move gives up such a home.
+func (t *task) signs(from plugin.Cluster) error {
+	trouble := from.Trouble()
+	if t.force || !errors.Is(trouble, plugin.ErrNotKafka) && !errors.Is(trouble, plugin.ErrUnable) {
+		return nil
+	}
+	t.alive = time.Now()
+	return fmt.Errorf("%s is not known to be gone (if it is, such as behind a load balancer, use `failover run --unplanned`): %w", from.Name(), trouble)
 }
 
 // policy is what to do when the old home is unreachable.
@@ -336,9 +355,10 @@ func (t *task) moveTo(next *catalog.Topic, c *checked, from, to plugin.Cluster, 
 			end = seg.Start
 		} else {
 			end = part.ToVirtual(newEnd[p] - c.deltas[p])
-			seg.Start = max(part.Ceiling, end)
-			if shown := before.MayBeShown(int32(p)); shown > end {
-				loss = append(loss, Range{t.report.Topic, int32(p), end, shown - 1})
+			known := before.MayBeKnown(int32(p))
+			seg.Start = max(part.Ceiling, end, known)
+			if known > end {
+				loss = append(loss, Range{t.report.Topic, int32(p), end, known - 1})
 			}
 		}
 		next.Partitions[p] = part.Advance(seg, c.deltas[p], end, last)

@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
 // dead is a world whose old home is gone after distances were stored.
@@ -211,6 +213,45 @@ func TestAlwaysDoesNotWait(t *testing.T) {
 	})
 }
 
+// TestAHomeThatGivesSignsOfLifeIsNotGivenUp, whatever the policy, unless an operator says so; and if it falls silent, the
+// time begins anew.
+func TestAHomeThatGivesSignsOfLifeIsNotGivenUp(t *testing.T) {
+	for _, trouble := range []error{plugin.ErrNotKafka, plugin.ErrUnable} {
+		for _, policy := range []string{"if-unreachable", "always"} {
+			t.Run(fmt.Sprint(policy, " ", trouble), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := dead(t, policy)
+					w.prod.set(func() { w.prod.trouble = trouble })
+					if p := w.runner.Plan(t.Context(), w.env, "orders", "dr"); !p.Planned || !strings.Contains(p.Blocked, trouble.Error()) {
+						t.Errorf("planned %t, blocked by %q", p.Planned, p.Blocked)
+					}
+					w.edit("dr", "orders")
+					pass(60 * time.Second)
+					if m := w.last("orders"); m.Phase != Pending || !m.Planned || !strings.Contains(m.Error, trouble.Error()) {
+						t.Errorf("%s, planned %t: %q", m.Phase, m.Planned, m.Error)
+					}
+					w.lives("orders", "prod", 0)
+					w.prod.set(func() { w.prod.trouble = nil })
+					pass(60 * time.Second)
+					if m := w.last("orders"); m.Phase != Done || m.Planned {
+						t.Errorf("%s, planned %t: %q", m.Phase, m.Planned, m.Error)
+					}
+				})
+			})
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w := dead(t, "if-unreachable")
+		w.prod.set(func() { w.prod.trouble = plugin.ErrNotKafka })
+		w.place("dr", "orders")
+		w.apply(Options{Edited: func(string) bool { return true }, Unplanned: true})
+		pass(time.Second)
+		if m := w.last("orders"); m.Phase != Done || m.Planned {
+			t.Errorf("an operator says so: %s, planned %t: %q", m.Phase, m.Planned, m.Error)
+		}
+	})
+}
+
 // TestUnplannedMovesThatAreRefused: what would lose a whole copy needs `always`.
 func TestUnplannedMovesThatAreRefused(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -294,6 +335,48 @@ func TestWhatIsLostIsListed(t *testing.T) {
 		w.edit("dr", "orders")
 		pass(11 * time.Second)
 		if m := w.last("orders"); m.Phase != Done || len(m.PossibleLoss) != 0 {
+			t.Errorf("%s, possible loss %+v", m.Phase, m.PossibleLoss)
+		}
+	})
+}
+
+// TestTheLagOfTheLastComparisonIsLost, also of records that no client has seen through this gateway.
+func TestTheLagOfTheLastComparisonIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		remembered(t, w, map[string]int64{"dr": 25})
+		w.prod.grow("orders", 100, 110) // written past the gateway, not copied yet
+		w.apply(Options{})
+		pass(25 * time.Second)
+		w.prod.set(func() { w.prod.down = true })
+		w.edit("dr", "orders")
+		pass(11 * time.Second)
+		m := w.last("orders")
+		if want := []Range{{Topic: "orders", Partition: 0, From: 100, To: 109}}; m.Phase != Done || m.Planned || !slices.Equal(m.PossibleLoss, want) {
+			t.Errorf("%s, possible loss %+v", m.Phase, m.PossibleLoss)
+		}
+	})
+}
+
+// TestWhatAnEarlierRunAcknowledgedIsNotForgotten because a client has seen something in this one.
+func TestWhatAnEarlierRunAcknowledgedIsNotForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		remembered(t, w, map[string]int64{"dr": 25})
+		if err := w.env.Catalog.Reserve(t.Context(), "orders", 0, 107); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.env.Catalog.KeepShown(t.Context(), w.env.Catalog.Topic("orders")); err != nil {
+			t.Fatal(err)
+		}
+		w.prod.set(func() { w.prod.down = true })
+		w.reopen()
+		if err := w.env.Catalog.Reserve(t.Context(), "orders", 0, 5); err != nil {
+			t.Fatal(err)
+		}
+		w.edit("dr", "orders")
+		pass(11 * time.Second)
+		if m := w.last("orders"); m.Phase != Done || len(m.PossibleLoss) != 1 || m.PossibleLoss[0].From != 100 || m.PossibleLoss[0].To < 106 {
 			t.Errorf("%s, possible loss %+v", m.Phase, m.PossibleLoss)
 		}
 	})

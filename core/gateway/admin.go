@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/admin"
+	"github.com/sluice-gateway/sluice/core/audit"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/console"
 	"github.com/sluice-gateway/sluice/core/guard"
@@ -24,18 +26,28 @@ type httpAPI struct {
 	conns  chan net.Conn
 	closed chan struct{}
 	once   sync.Once
+	users  *admin.Access
 }
+
+func newHTTPAPI(g *Gateway) *httpAPI {
+	a := &httpAPI{g: g, conns: make(chan net.Conn), closed: make(chan struct{})}
+	a.users = &admin.Access{Users: func() []config.User { return g.Snapshot().Admin.Users }, Locked: a.locked}
+	return a
+}
+
+// idleAdmin is how long a connection stays that asks nothing.
+const idleAdmin = time.Minute
 
 // newAdmin serves the connections that it is given.
 func newAdmin(g *Gateway) *httpAPI {
-	a := &httpAPI{g: g, conns: make(chan net.Conn), closed: make(chan struct{})}
+	a := newHTTPAPI(g)
 	mux := http.NewServeMux()
 	pages := console.New(operator{g}, a.access())
 	mux.Handle(admin.Prefix, admin.API(operator{g}, a.access()))
 	mux.Handle(console.Prefix, pages)
 	mux.Handle("/", admin.OlderAPI(operator{g}, a.access(), telemetry.Prometheus(g.started, g.collect)))
 	log := g.logs.Logger("admin")
-	a.server = &http.Server{Handler: a.audited(admin.SameSite(mux)), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
+	a.server = &http.Server{Handler: a.audited(a.ownHost(admin.SameSite(mux))), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: idleAdmin, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	a.server.RegisterOnShutdown(pages.Close)
 	guard.Go(func() {
 		if err := a.server.Serve(given{a}); !errors.Is(err, http.ErrServerClosed) {
@@ -101,6 +113,24 @@ func (a *httpAPI) close(wait time.Duration) {
 	}
 }
 
-func (a *httpAPI) access() *admin.Access {
-	return &admin.Access{Users: func() []config.User { return a.g.Snapshot().Admin.Users }}
+func (a *httpAPI) access() *admin.Access { return a.users }
+
+// locked records that somebody tries passwords.
+func (a *httpAPI) locked(r *http.Request, name string, wait time.Duration) {
+	e := &audit.Entry{Time: time.Now(), Action: "lock_out", Actor: actor(r, config.User{}, errLocked), Request: r.Method + " " + r.URL.Path}
+	a.g.refused(e, http.StatusUnauthorized, fmt.Errorf("%w: the next one is looked at in %s", errLocked, wait))
+	a.g.logs.Logger("admin").Warn("wrong passwords: the caller has to wait", "user", name, "address", r.RemoteAddr, "wait", wait)
+}
+
+var errLocked = errors.New("too many wrong passwords")
+
+// ownHost refuses calls by names that are not the API's.
+func (a *httpAPI) ownHost(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := admin.CheckHost(r, a.g.Snapshot().Admin.Hosts); err != nil {
+			admin.Refuse(w, r, err)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }

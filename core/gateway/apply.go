@@ -20,13 +20,15 @@ const spread = 30 * time.Second
 
 // apply makes a snapshot live: everything new is built and opened first, then it takes the place of what was in force,
 // then the catalog is moved towards it. On an error nothing has changed. A nil snapshot is the one in force.
-func (g *Gateway) apply(ctx context.Context, snap *config.Snapshot, o failover.Options) error {
+// No error shows a secret.
+func (g *Gateway) apply(ctx context.Context, snap *config.Snapshot, o failover.Options) (err error) {
 	g.applying.Lock()
 	defer g.applying.Unlock()
 	old := g.now()
 	if snap == nil {
 		snap = old.snap
 	}
+	defer func() { err = snap.Hide(err) }()
 	if err := g.check(old, snap); err != nil {
 		return err
 	}
@@ -42,10 +44,8 @@ func (g *Gateway) apply(ctx context.Context, snap *config.Snapshot, o failover.O
 
 // check refuses what can be refused before anything is opened.
 func (g *Gateway) check(old *live, snap *config.Snapshot) error {
-	select {
-	case <-g.stopping:
+	if g.ends() {
 		return errors.New("the gateway ends")
-	default:
 	}
 	var types []string
 	for _, s := range g.opts.Specs {

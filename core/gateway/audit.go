@@ -144,7 +144,7 @@ func (a *httpAPI) audited(h http.Handler) http.Handler {
 		return "unknown"
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		u, err := access.Reader(r)
+		r, u, err := access.Authenticate(r)
 		if err == nil {
 			r = r.WithContext(admin.WithUser(r.Context(), u))
 		}

@@ -58,7 +58,7 @@ func entries(t *testing.T, h http.Handler, serve func(h http.Handler)) string {
 	logs := logging.New(os.Stderr, logging.Settings{})
 	g := &Gateway{logs: logs, log: logs.Logger("gateway")}
 	g.live.Store(&live{snap: &config.Snapshot{}, audit: newPart(audit.Open(f, g.log), nil)})
-	serve((&httpAPI{g: g}).audited(h))
+	serve(newHTTPAPI(g).audited(h))
 	if err := g.now().audit.get().Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -27,12 +27,17 @@ func (nowhere) Append(context.Context, ...catalog.Entry) error { return nil }
 
 // Check builds everything that a file describes without serving it or asking a cluster. What the state says of topics
 // counts if no gateway runs with it. The error
-// is a config.Errors with all that is wrong, as far as it is the file's.
+// is a config.Errors with all that is wrong, as far as it is the file's, and shows no secret.
 func Check(ctx context.Context, path string, specs []plugin.Spec) ([]CheckedChain, error) {
 	snap, err := config.Load(path)
 	if err != nil {
 		return nil, err
 	}
+	out, err := checked(ctx, snap, specs)
+	return out, snap.Hide(err)
+}
+
+func checked(ctx context.Context, snap *config.Snapshot, specs []plugin.Spec) ([]CheckedChain, error) {
 	entries, err := state.Read(snap.State.Dir)
 	if err != nil && !errors.Is(err, state.ErrInUse) {
 		return nil, err

@@ -113,7 +113,7 @@ func (g *Gateway) broken() []admin.Broken {
 	for _, v := range g.virtuals() {
 		rt := v.runtime()
 		add := func(part string, err error) {
-			if err != nil {
+			if err = g.Snapshot().Hide(err); err != nil {
 				out = append(out, admin.Broken{VirtualCluster: v.name, Part: part, Error: err.Error()})
 			}
 		}
@@ -141,7 +141,7 @@ func (g *Gateway) rebuild(ctx context.Context, changed string) {
 			g.reloaded(err)
 		}
 	}
-	if err = errors.Join(err, r.broken); err != nil && changed != "" {
+	if err = g.Snapshot().Hide(errors.Join(err, r.broken)); err != nil && changed != "" {
 		g.refused(e, 0, err)
 		g.log.Error("what has changed is not used, what was built before stays in force", "file", changed, "error", err)
 	}

@@ -50,6 +50,7 @@ type Gateway struct {
 	ids     *state.ProducerIDs
 	pool    *wire.Buffers
 	memory  *server.Memory
+	files   *server.Descriptors
 	runner  *failover.Runner
 	watcher *config.Watcher
 	started time.Time
@@ -108,7 +109,7 @@ func Start(ctx context.Context, o Options) (*Gateway, error) {
 	if g.ids, err = state.NewProducerIDs(g.catalog); err != nil {
 		return fail(err)
 	}
-	g.memory = server.NewMemory(memoryLimit(snap))
+	g.memory, g.files = server.NewMemory(memoryLimit(snap)), server.NewDescriptors(server.OpenFiles())
 	g.runner = failover.NewRunner(g.catalog, snap.Failover, logs.Logger("failover"))
 	var revision string
 	if _, err := g.catalog.Value(catalog.KindConfig, "revision", &revision); err != nil {
@@ -210,13 +211,47 @@ func (g *Gateway) ApplySource(ctx context.Context, source []byte, o failover.Opt
 	return err
 }
 
-// Close ends everything: admin, listeners, sessions, moves, clusters, store.
+// ends reports that the gateway ends.
+func (g *Gateway) ends() bool {
+	select {
+	case <-g.stopping:
+		return true
+	default:
+		return false
+	}
+}
+
+// drain lets requests in flight end: clients can't connect any more, and moves that hold requests and are not committed are given up.
+// Operators still can.
+func (g *Gateway) drain(l *live) {
+	if l.snap == nil {
+		return
+	}
+	g.log.Info("ending: requests in flight are answered first", "drain", l.snap.Limits.Drain)
+	ctx, cancel := context.WithTimeout(context.Background(), l.snap.Limits.Drain)
+	defer cancel()
+	operators := l.keys["admin "+l.snap.Admin.Listen]
+	for key, s := range l.sockets {
+		if key != operators {
+			_ = s.value.Close()
+		}
+	}
+	g.closing.Go(func() { _ = g.runner.Close() })
+	var wg guard.Group
+	for _, v := range l.virtuals {
+		wg.Go(func() { v.value.server.Drain(ctx) })
+	}
+	wg.Wait()
+}
+
+// Close ends everything: requests in flight, admin, listeners, sessions, moves, clusters, store.
 func (g *Gateway) Close() error {
 	g.applying.Lock()
 	close(g.stopping) // nothing comes into force any more
 	l := g.now()
 	g.applying.Unlock()
 	g.cancelDeletes(func(string, string) bool { return true })
+	g.drain(l)
 	for _, s := range l.sockets {
 		_ = s.value.Close()
 	}

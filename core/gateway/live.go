@@ -76,12 +76,10 @@ func (g *Gateway) beside(what string, wait time.Duration, end func(context.Conte
 
 // lost notes what the end of the gateway has lost; before that, saying it is enough.
 func (g *Gateway) lost(err error) {
-	select {
-	case <-g.stopping:
+	if g.ends() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		g.losses = append(g.losses, err)
-	default:
 	}
 }
 
@@ -113,6 +111,7 @@ func (g *Gateway) swap(next *live) *live {
 	for name, rt := range next.runtimes {
 		rt.env.Catalog.SetPlace(rt.place)
 		rt.env.Catalog.SetHidden(rt.hides)
+		rt.env.Catalog.SetOwn(rt.owns)
 		v := next.virtuals[name].value
 		v.gates.SetLimit(next.snap.Failover.Request)
 		v.swap(rt)

@@ -23,7 +23,7 @@ func openLog(o Options, l config.Log) *logging.Log {
 	if o.Log != nil {
 		return logging.Into(o.Log.Handler(), logSettings(l))
 	}
-	return logging.New(os.Stderr, logSettings(l))
+	return logging.NewBehind(os.Stderr, logSettings(l))
 }
 
 func logSettings(l config.Log) logging.Settings {

@@ -36,7 +36,10 @@ func (o operator) Ready() admin.Ready {
 		Outside: map[string]map[string][]int32{}, ConfigError: o.g.lastReload().Error, Broken: o.g.broken(),
 	}
 	for name, c := range l.clusters {
-		r.Clusters[name] = admin.ClusterState{Reachable: c.Reachable(), LastAnswer: c.LastAnswer(), Refused: c.Loop()}
+		r.Clusters[name] = admin.ClusterState{Reachable: c.Reachable(), LastAnswer: c.LastAnswer(), Trouble: trouble(c), Refused: c.Loop()}
+	}
+	if o.g.ends() {
+		r.Status = admin.Draining
 	}
 	for name, rt := range l.runtimes {
 		if out := rt.nodes.Outside(); len(out) > 0 {
@@ -44,6 +47,19 @@ func (o operator) Ready() admin.Ready {
 		}
 	}
 	return r
+}
+
+// trouble is what the last health check of a cluster failed with.
+func trouble(c plugin.Cluster) string {
+	switch err := c.Trouble(); {
+	case err == nil:
+		return ""
+	case errors.Is(err, plugin.ErrNotKafka):
+		return plugin.ErrNotKafka.Error()
+	case errors.Is(err, plugin.ErrUnable):
+		return plugin.ErrUnable.Error()
+	}
+	return plugin.ErrUnreachable.Error()
 }
 
 // Routes lists the topics of every virtual cluster.
@@ -59,7 +75,7 @@ func (o operator) Routes() map[string][]admin.Route {
 				r.Stubs = append(r.Stubs, c)
 			}
 			if c := rt.env.Cluster(t.Home); c != nil {
-				r.Reachable = c.Reachable()
+				r.Reachable, r.Trouble = c.Reachable(), trouble(c)
 			}
 			list = append(list, r)
 		}

@@ -104,7 +104,7 @@ func newMetricTable() *metricTable {
 		revision:       gauge("config.info", "", "1, with the revision of the configuration in force.", byRevision),
 		reloaded:       gauge("config.last_reload.time", "s", "When the file was last applied or refused, as Unix time; 0 before the first change."),
 		ok:             gauge("config.last_reload.successful", "", "1 if the last change of the file was applied, 0 if it was refused."),
-		memory:         gauge("request.memory", "By", "Bytes of requests that are not answered yet; past the limit, sessions that hold a Produce stop reading."),
+		memory:         gauge("request.memory", "By", "Bytes of requests that are not answered yet, and of answers that are not written yet; past the limit, sessions stop reading."),
 		memoryLimit:    gauge("request.memory.limit", "By", "limits.process_bytes, or what it is by default."),
 		accessDropped:  counter("access_log.dropped.lines", "", "Lines of the access log that were dropped, since they came faster than they could be written."),
 		auditDropped:   counter("audit_log.dropped.entries", "", "Entries of the audit log that were dropped, since their file or topic has failed for long."),

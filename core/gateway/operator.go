@@ -38,7 +38,7 @@ func (o operator) Status() admin.Status {
 		}
 		t := c.Topology()
 		k := admin.Cluster{
-			Name: cfg.Name, Bootstrap: cfg.Bootstrap, Reachable: c.Reachable(), LastAnswer: c.LastAnswer(),
+			Name: cfg.Name, Bootstrap: cfg.Bootstrap, Reachable: c.Reachable(), LastAnswer: c.LastAnswer(), Trouble: trouble(c),
 			ClusterID: t.ClusterID, Controller: t.Controller, Nodes: []admin.Node{}, Topics: len(t.Topics),
 		}
 		for _, b := range t.Brokers {
@@ -343,6 +343,8 @@ func (o operator) edit(ctx context.Context, revision string, edits []config.Edit
 	switch {
 	case err == nil, errors.As(err, &own):
 		return err
+	case errors.Is(err, config.ErrReference):
+		return &admin.Error{Status: http.StatusBadRequest, Message: err.Error()}
 	case errors.Is(err, config.ErrReadOnly):
 		return &admin.Error{Status: http.StatusConflict, Message: err.Error() + ": edit it where it comes from (a ConfigMap, a repository)"}
 	}

@@ -101,13 +101,22 @@ func (g *Gateway) newVirtual(name string, limit time.Duration) *part[*virtual] {
 	v := &virtual{name: name, gates: plugin.NewGates(limit), costs: map[string]*plugin.Cost{}, closing: &g.closing}
 	v.gates.Log = g.log.With("virtual_cluster", name)
 	v.server = server.New(v, server.Options{
-		Pool: g.pool, Memory: g.memory, Log: g.logs.Logger("server"), TLS: func() *tls.Config { return v.runtime().tls },
+		Pool: g.pool, Memory: g.memory, Descriptors: g.files, Log: g.logs.Logger("server"), TLS: func() *tls.Config { return v.runtime().tls },
 		Route: func(name string) (string, int32, bool) {
 			now := v.runtime()
 			return now.listen.Route(now.clusters, name)
 		},
 	})
-	return newPart(v, func(v *virtual) { g.closing.Go(func() { _ = v.server.Close() }) })
+	return newPart(v, func(v *virtual) {
+		g.closing.Go(func() {
+			if rt := v.runtime(); rt != nil {
+				ctx, cancel := context.WithTimeout(context.Background(), rt.server.Limits.Drain)
+				defer cancel()
+				v.server.Drain(ctx)
+			}
+			_ = v.server.Close()
+		})
+	})
 }
 
 // openRuntimes builds the runtime of every virtual cluster. It tells all that is wrong with their chains.
@@ -249,8 +258,14 @@ func (rt *runtime) versions(name string) *server.Versions {
 
 // hides reports a topic that the chain does not show.
 func (rt *runtime) hides(topic string) bool {
+	namer := rt.chain.Namer()
+	return rt.owns(topic) || namer != nil && namer.Hides(topic)
+}
+
+// owns reports a topic that clusters and replicators keep for themselves.
+func (rt *runtime) owns(topic string) bool {
 	if namer := rt.chain.Namer(); namer != nil {
-		return namer.Hides(topic)
+		topic = namer.PhysicalName(topic)
 	}
 	return rt.env.Timing.Own(topic)
 }

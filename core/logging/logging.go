@@ -66,12 +66,22 @@ type Log struct {
 	handler  func(format string) slog.Handler
 	settings atomic.Pointer[settings]
 	repeats  repeats
+	behind   *background // nil for a log that writes at once
 }
 
 // settings are never changed, but replaced.
 type settings struct {
 	Settings
 	handler slog.Handler
+}
+
+// NewBehind is New for a writer that may block: lines are written by a goroutine, and those that find no room are
+// counted. Close ends it.
+func NewBehind(w io.Writer, s Settings) *Log {
+	b := newBackground(w)
+	l := New(b, s)
+	l.behind = b
+	return l
 }
 
 // New returns a log that writes lines to w.
@@ -108,7 +118,12 @@ func (l *Log) Logger(component string) *slog.Logger {
 }
 
 // Close writes how often was repeated what has been counted so far.
-func (l *Log) Close() { l.repeats.flush() }
+func (l *Log) Close() {
+	l.repeats.flush()
+	if l.behind != nil {
+		l.behind.close()
+	}
+}
 
 // handler is that of a logger.
 type handler struct {
@@ -168,6 +183,11 @@ func (h *handler) Handle(ctx context.Context, r slog.Record) error {
 }
 
 func (h *handler) write(ctx context.Context, r slog.Record) error {
+	if b := h.log.behind; b != nil && len(b.lines) < cap(b.lines)-1 {
+		if n := b.lost.Swap(0); n > 0 {
+			_ = h.made().handler.Handle(ctx, dropped(n))
+		}
+	}
 	return h.made().handler.Handle(ctx, r)
 }
 

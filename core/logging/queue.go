@@ -54,15 +54,20 @@ func (q *Queue) Close() {
 	q.done.Wait()
 }
 
+// dropped tells of lines that found no room.
+func dropped(lines int64) slog.Record {
+	r := slog.NewRecord(time.Now(), slog.LevelWarn, "lines were dropped: they came faster than they could be written", 0)
+	r.AddAttrs(slog.Int64("lines", lines))
+	return r
+}
+
 func (q *Queue) run() {
 	var told int64 // of the dropped
 	write := func(r slog.Record) {
 		_ = q.handler.write(context.Background(), r)
 		if n := q.dropped.Load(); n > told {
-			lost := slog.NewRecord(time.Now(), slog.LevelWarn, "lines were dropped: they came faster than they could be written", 0)
-			lost.AddAttrs(slog.Int64("lines", n-told))
+			_ = q.handler.write(context.Background(), dropped(n-told))
 			told = n
-			_ = q.handler.write(context.Background(), lost)
 		}
 	}
 	for {

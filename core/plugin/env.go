@@ -13,6 +13,14 @@ import (
 // ErrUnreachable says that no broker of a cluster, or not the node asked for, can be reached.
 var ErrUnreachable = errors.New("cluster unreachable")
 
+// Errors of Cluster.Trouble that don't say that a cluster is dead.
+var (
+	// ErrNotKafka says that somebody lives at its addresses: it may want TLS or SASL, or stand behind a proxy.
+	ErrNotKafka = errors.New("it answers, but not Kafka in plain text")
+	// ErrUnable says that the gateway's own machine is in no state to find out.
+	ErrUnable = errors.New("this machine can't connect to anybody")
+)
+
 // Env is what an interceptor is built with.
 type Env struct {
 	VirtualCluster string
@@ -67,6 +75,8 @@ type Cluster interface {
 	Learn(*kmsg.MetadataResponse)
 	// Reachable is what the last health check found.
 	Reachable() bool
+	// Trouble is what it failed with, nil if it did not. With ErrNotKafka and ErrUnable the cluster may live.
+	Trouble() error
 }
 
 // Nodes maps physical nodes to virtual ones.

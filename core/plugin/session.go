@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"sync"
@@ -31,6 +32,11 @@ type Session struct {
 	Decoding func() (within kafka.Bounds, done func())
 	// Flush, if not nil, writes answers that were held back while the session was corked.
 	Flush func()
+	// AdmitAnswer, if not nil, waits until an answer that has begun to come in on a link fits into memory. It fails
+	// when ctx, the link's, or the session ends, and with ErrNoRoom.
+	AdmitAnswer func(ctx context.Context, a Incoming, from AnswerSource) error
+	// AwaitFirst, if not nil, waits until no request before seq is left to be answered.
+	AwaitFirst func(ctx context.Context, seq uint64) error
 
 	ctx    context.Context
 	gone   func() bool
@@ -39,6 +45,27 @@ type Session struct {
 	mu       sync.Mutex
 	attached map[any]io.Closer
 	closed   bool
+}
+
+// Incoming is an answer that comes in.
+type Incoming struct {
+	Seq  uint64 // of its request
+	Size int
+	// Repeatable says that the request may be sent again, and its answer be thrown away.
+	Repeatable bool
+}
+
+// ErrNoRoom says that an answer does not fit into memory, and keeps the one from coming in that its client gets next.
+var ErrNoRoom = errors.New("no room for the answer")
+
+// AnswerSource is a link with an answer that may have to wait.
+type AnswerSource interface {
+	// Waits is called once before the wait.
+	Waits()
+	// Queued is signalled when another request is queued while it waits.
+	Queued() <-chan struct{}
+	// Earliest is the lowest sequence number of the session's requests that the link has not answered.
+	Earliest() uint64
 }
 
 // NewSession returns a session that lives as long as ctx; gone asks the kernel whether the client

@@ -117,6 +117,7 @@ func (s *session) expand(sl *slot, table *kafka.FetchTable, body, rest []byte) [
 	was := sl.frame
 	sl.frame = full
 	s.bytes += int64(len(full) - len(was))
+	sl.request = int64(len(full))
 	s.server.memory.Add(int64(len(full)))
 	s.server.memory.Done(int64(len(was)))
 	s.server.pool.Recycle(was)

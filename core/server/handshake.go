@@ -16,7 +16,9 @@ func (s *session) handshake(cfg *tls.Config) error {
 	if err := t.HandshakeContext(ctx); err != nil {
 		return err
 	}
+	s.mu.Lock()
 	s.conn = t
+	s.mu.Unlock()
 	s.shared.ServerName = t.ConnectionState().ServerName
 	if s.server.route != nil && s.shared.Node == plugin.AnyNode {
 		if cluster, node, ok := s.server.route(t.ConnectionState().ServerName); ok {

@@ -3,22 +3,71 @@ package server
 import (
 	"context"
 	"sync"
+	"time"
 )
 
-// Memory bounds the bytes of requests in flight and held in the whole process. Past the limit
-// sessions stop reading until others are answered.
+const (
+	// smallAnswer is the size up to which an answer that is the next of its client does not wait for the process:
+	// heartbeats and commits go on while clients that do not read have filled the memory.
+	smallAnswer = 64 << 10
+	// tinyAnswer is the size up to which no answer waits: a link that stops for one holds up the requests behind it.
+	tinyAnswer = 1 << 10
+)
+
+// Memory bounds the bytes of requests and answers in the whole process. Past the limit sessions stop
+// reading, from their clients and from brokers, until others are answered.
 type Memory struct {
 	mu      sync.Mutex
 	limit   int64
-	used    int64
+	used    int64 // requests and answers
+	answers int64
+	beyond  any // the client whose answer is let in though there is no room; nil: none
 	kept    int64
 	waiting chan struct{}
-	// over is the inflation that goes on past the limit, so that not all wait for each other.
+	// sessions may hold answers. One whose client reads nothing for the time of patience is closed for another
+	// one that has waited for as long.
+	sessions map[*session]struct{}
+	patience time.Duration
+	// over is the one among those who inflate that goes on past the limit, so that not all wait for each other.
 	over *Inflation
 }
 
 // NewMemory returns a bound of limit bytes; 0 is none.
-func NewMemory(limit int64) *Memory { return &Memory{limit: limit} }
+func NewMemory(limit int64) *Memory {
+	return &Memory{limit: limit, sessions: map[*session]struct{}{}, patience: 10 * time.Second}
+}
+
+func (m *Memory) enter(s *session) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sessions[s] = struct{}{}
+}
+
+func (m *Memory) leave(s *session) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.sessions, s)
+}
+
+// short reports that others hold so much that an answer of n bytes may have to wait for them.
+func (m *Memory) short(n int64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.limit > 0 && m.answers+n > m.limit/2
+}
+
+// stuck is the session that has waited longest for its client to read, if that is too long.
+func (m *Memory) stuck(now time.Time) (longest *session) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	most := m.patience
+	for s := range m.sessions {
+		if d := s.writer.Stuck(now); d >= most {
+			longest, most = s, d
+		}
+	}
+	return longest
+}
 
 // SetLimit changes the bound.
 func (m *Memory) SetLimit(limit int64) {
@@ -38,19 +87,70 @@ func (m *Memory) Add(n int64) {
 // Done takes n bytes off and wakes those that wait.
 func (m *Memory) Done(n int64) {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.used -= n
-	if m.used <= m.limit {
-		m.wake()
-	}
-	m.mu.Unlock()
+	m.wake()
 }
 
-// wake has those that wait look again. It is called with m.mu held.
+// wake is called with m.mu held.
 func (m *Memory) wake() {
 	if m.waiting != nil {
 		close(m.waiting)
 		m.waiting = nil
 	}
+}
+
+// Begin counts n bytes of an answer to a client, unless there is no room for them. Answers may take three quarters of the
+// limit, which leaves the rest to requests; those that are not the first of their client, and so can't leave yet,
+// may take half of it. So that no first answer waits for ever for bytes of answers that themselves wait for it,
+// one at a time may go beyond.
+func (m *Memory) Begin(client any, n int64, first bool) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	share := m.limit / 2
+	if first {
+		share += m.limit / 4
+	}
+	switch {
+	case m.limit <= 0, m.answers+n <= share, first && n <= smallAnswer, n <= tinyAnswer:
+	case first && (m.beyond == nil || m.beyond == client):
+		m.beyond = client
+	default:
+		return false
+	}
+	m.answers += n
+	m.used += n
+	return true
+}
+
+// Grow counts n bytes more of an answer that is there already.
+func (m *Memory) Grow(n int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.answers += n
+	m.used += n
+}
+
+// End takes n bytes of answers to a client off, and the bytes of the requests that they answer.
+func (m *Memory) End(client any, n, requests int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.answers -= n
+	m.used -= n + requests
+	if m.beyond == client {
+		m.beyond = nil
+	}
+	m.wake()
+}
+
+// Changed returns a channel that is closed when it is worth to ask again.
+func (m *Memory) Changed() <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.waiting == nil {
+		m.waiting = make(chan struct{})
+	}
+	return m.waiting
 }
 
 // Inflation counts what grows while it is looked at: the batches that are decoded for one request, or a request that is
@@ -139,18 +239,23 @@ func (m *Memory) Limit() int64 {
 // Wait returns when the bytes counted are within the limit; it calls blocks before it waits. A session
 // with nothing in flight is not to wait: its next request may be what others wait for (a heartbeat, a fetch).
 func (m *Memory) Wait(ctx context.Context, blocks func()) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for m.limit > 0 && m.used > m.limit {
-		m.mu.Unlock()
-		blocks()
-		m.mu.Lock()
-		if m.used <= m.limit {
+	for {
+		c := m.Changed()
+		if m.fits() {
 			return nil
 		}
-		if err := m.wait(ctx); err != nil {
-			return err
+		blocks()
+		select {
+		case <-c:
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
 	}
-	return nil
+}
+
+// fits reports whether requests are within the limit. Answers never count for more than their share.
+func (m *Memory) fits() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.limit <= 0 || m.used-m.answers+min(m.answers, m.limit/4*3) <= m.limit
 }

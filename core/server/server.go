@@ -7,7 +7,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -70,7 +72,8 @@ type Server struct {
 	workers *workers
 	traffic traffic
 	// captures are those that look at exchanges now; nil for none.
-	captures atomic.Pointer[[]*capture]
+	captures    atomic.Pointer[[]*capture]
+	descriptors *Descriptors
 	// heartbeat is how often a heartbeat is repeated whose answer waits.
 	heartbeat time.Duration
 	tls       func() *tls.Config
@@ -79,6 +82,7 @@ type Server struct {
 	mu       sync.Mutex
 	sessions map[*session]struct{}
 	closed   bool
+	draining atomic.Bool
 	wg       guard.Group
 	ended    sync.Once
 }
@@ -90,6 +94,8 @@ type Options struct {
 	Pool   *wire.Buffers
 	Memory *Memory
 	Log    *slog.Logger
+	// Descriptors is shared by all servers of a process; nil bounds nothing.
+	Descriptors *Descriptors
 	// TLS is asked for each connection; if it returns a configuration, the connection is a TLS one, and
 	// Route maps its server name (SNI) to a node.
 	TLS   func() *tls.Config
@@ -103,7 +109,7 @@ func New(v Virtual, o Options) *Server {
 	}
 	return &Server{
 		virtual: v, log: o.Log.With("virtual_cluster", v.Name()), pool: o.Pool, memory: o.Memory, tls: o.TLS, route: o.Route,
-		sessions: map[*session]struct{}{}, workers: newWorkers(), heartbeat: 2 * time.Second,
+		sessions: map[*session]struct{}{}, workers: newWorkers(), heartbeat: 2 * time.Second, descriptors: o.Descriptors,
 	}
 }
 
@@ -123,8 +129,8 @@ func (s *Server) Serve(conn net.Conn, addr Address) {
 	limits := rt.Limits
 	s.virtual.Release(rt)
 	s.mu.Lock()
-	if s.closed || (limits.Connections > 0 && len(s.sessions) >= limits.Connections) {
-		full := !s.closed
+	if s.closed || s.draining.Load() || (limits.Connections > 0 && len(s.sessions) >= limits.Connections) {
+		full := !s.closed && !s.draining.Load()
 		s.mu.Unlock()
 		_ = conn.Close()
 		if full {
@@ -132,10 +138,17 @@ func (s *Server) Serve(conn net.Conn, addr Address) {
 		}
 		return
 	}
+	if !s.descriptors.take() {
+		s.mu.Unlock()
+		_ = conn.Close()
+		s.log.Warn("connection refused: the process may not open more files (ulimit -n)", "client", conn.RemoteAddr().String(), "limit", s.descriptors.most)
+		return
+	}
 	ss := s.newSession(conn, addr, limits)
 	s.sessions[ss] = struct{}{}
 	s.wg.Go(func() { // under the lock: Close waits for those that were there before
 		defer func() {
+			s.descriptors.give()
 			s.mu.Lock()
 			delete(s.sessions, ss)
 			s.mu.Unlock()
@@ -148,10 +161,7 @@ func (s *Server) Serve(conn net.Conn, addr Address) {
 // CloseSessions ends all sessions, spread over a time so that their clients don't come back at once.
 func (s *Server) CloseSessions(ctx context.Context, over time.Duration) {
 	s.mu.Lock()
-	all := make([]*session, 0, len(s.sessions))
-	for ss := range s.sessions {
-		all = append(all, ss)
-	}
+	all := slices.Collect(maps.Keys(s.sessions))
 	s.mu.Unlock()
 	for _, ss := range all {
 		ss.close(errors.New("the versions that clients may use have changed"))
@@ -169,10 +179,11 @@ func (s *Server) CloseSessions(ctx context.Context, over time.Duration) {
 func (s *Server) Close() error {
 	s.mu.Lock()
 	s.closed = true
-	for ss := range s.sessions {
-		ss.close(net.ErrClosed)
-	}
+	all := slices.Collect(maps.Keys(s.sessions))
 	s.mu.Unlock()
+	for _, ss := range all { // the last words of TLS wait for a client that does not read
+		s.wg.Go(func() { ss.close(net.ErrClosed) })
+	}
 	s.ended.Do(func() {
 		s.wg.Wait()
 		s.workers.close()

@@ -15,7 +15,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-gateway/sluice/core/config"
-	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/telemetry"
@@ -37,37 +36,43 @@ const (
 type session struct {
 	server *Server
 	conn   net.Conn
+	socket net.Conn // below TLS
 	limits config.Limits
 	shared *plugin.Session
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	writer *wire.Writer
 	turn   chan struct{}
-	look   *time.Timer // of awaitTurn
+	ended  chan struct{} // closed when the session has ended
+	look   *time.Timer   // of awaitTurn
 
-	mu       sync.Mutex
-	room     sync.Cond
-	slots    wire.Queue[*slot]
-	bytes    int64
-	seq      uint64
-	dropped  bool // the slots are given back; what is still at work gives its runtime back itself
-	inFlight atomic.Int32
-	clientID string // of the last request
-	count    counters
-	beat     *beat // the last heartbeat, nil before the first
-	beating  bool
-	pass     func() // lets the read loop go on
-	fetches  *fetchSession
+	mu        sync.Mutex
+	changed   chan struct{} // closed when something below changes that is waited for; nil while nobody waits
+	slots     wire.Queue[*slot]
+	bytes     int64 // of requests and answers
+	answers   int64 // of answers alone
+	unwritten int   // answers that have left slots
+	crowded   bool  // an answer that is due waits for the writer
+	ends      bool  // when everything is written
+	seq       uint64
+	dropped   bool // the slots are given back; what is still at work gives its runtime back itself
+	inFlight  atomic.Int32
+	clientID  string // of the last request
+	count     counters
+	beat      *beat // the last heartbeat, nil before the first
+	beating   bool
+	pass      func() // lets the read loop go on
+	fetches   *fetchSession
 }
 
 func (s *Server) newSession(conn net.Conn, addr Address, limits config.Limits) *session {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	ss := &session{server: s, conn: conn, limits: limits, ctx: ctx, cancel: cancel, turn: make(chan struct{}, 1)}
-	ss.room.L = &ss.mu
+	ss := &session{server: s, conn: conn, socket: conn, limits: limits, ctx: ctx, cancel: cancel, turn: make(chan struct{}, 1), ended: make(chan struct{})}
 	ss.count.since = time.Now()
 	ss.pass = func() { ss.turn <- struct{}{} }
 	ss.shared = plugin.NewSession(ctx, sessionIDs.Add(1), conn.RemoteAddr(), func() bool { return wire.Gone(conn) })
 	ss.shared.Flush, ss.shared.Held, ss.shared.Decoding = ss.flush, ss.held, ss.decoding
+	ss.shared.AdmitAnswer, ss.shared.AwaitFirst = ss.admitAnswer, ss.awaitFirst
 	ss.shared.VirtualCluster, ss.shared.Cluster, ss.shared.Node = s.virtual.Name(), addr.Cluster, addr.Node
 	return ss
 }
@@ -81,10 +86,10 @@ func (s *session) decoding() (kafka.Bounds, func()) {
 // close ends the session; its goroutines follow.
 func (s *session) close(why error) {
 	s.cancel(why)
-	_ = s.conn.Close()
 	s.mu.Lock()
-	s.room.Broadcast()
+	conn := s.conn
 	s.mu.Unlock()
+	_ = conn.Close()
 }
 
 func (s *session) run() {
@@ -92,6 +97,7 @@ func (s *session) run() {
 		s.close(io.EOF)
 		_ = s.shared.Close()
 		s.drop()
+		close(s.ended)
 	}()
 	if cfg := s.server.tls(); cfg != nil {
 		if err := s.handshake(cfg); err != nil {
@@ -105,6 +111,8 @@ func (s *session) run() {
 	}
 	defer s.closed()
 	s.writer = wire.NewWriter(s.conn, s.server.pool, writeLimit, writeTimeout)
+	s.server.memory.enter(s)
+	defer s.server.memory.leave(s)
 	r := wire.NewReader(s.conn, s.server.pool)
 	defer r.Close()
 	half := &Inflation{m: s.server.memory, ctx: s.ctx, free: freeFrame}
@@ -139,8 +147,9 @@ func (s *session) drop() {
 	defer s.mu.Unlock()
 	s.dropped = true
 	s.dropFetches()
+	s.server.memory.End(s, s.answers, s.bytes-s.answers)
+	s.bytes, s.answers = 0, 0
 	for _, sl := range s.slots.Drain() {
-		s.server.memory.Done(int64(len(sl.frame)))
 		if sl.done {
 			s.server.virtual.Release(sl.rt)
 		}
@@ -154,21 +163,15 @@ func (s *session) read(r *wire.Reader) error {
 		if !r.Buffered() {
 			pending.flush(s)
 		}
-		if s.limits.IdleTimeout > 0 && s.inFlight.Load() == 0 {
-			if err := s.conn.SetReadDeadline(time.Now().Add(s.limits.IdleTimeout)); err != nil {
-				return err
-			}
-		}
-		frame, err := r.Frame(s.limits.FrameBytes)
-		for err != nil && timedOut(err) && s.inFlight.Load() > 0 && s.ctx.Err() == nil {
-			// Not idle: an answer is still due.
-			_ = s.conn.SetReadDeadline(time.Now().Add(s.limits.IdleTimeout))
-			frame, err = r.Frame(s.limits.FrameBytes)
+		frame, err := s.next(r)
+		if errors.Is(err, errDrained) {
+			pending.flush(s)
+			return s.farewell()
 		}
 		if err != nil {
 			return err
 		}
-		if err := s.admit(int64(len(frame)), &pending); err != nil {
+		if err := s.admitRequest(int64(len(frame)), &pending); err != nil {
 			return err
 		}
 		if err := s.start(frame, r.Buffered(), &pending); err != nil {
@@ -192,47 +195,6 @@ func (p *server) flush(s *session) {
 	}
 }
 
-// admit waits until a request of n bytes fits into the limits of the session and the process.
-func (s *session) admit(n int64, pending *server) error {
-	s.mu.Lock()
-	for s.slots.Len() > 0 && (s.slots.Len() >= s.limits.SessionInFlight || s.bytes+n > s.limits.SessionBytes) && s.ctx.Err() == nil {
-		s.mu.Unlock()
-		pending.flush(s)
-		s.mu.Lock()
-		if s.slots.Len() > 0 && (s.slots.Len() >= s.limits.SessionInFlight || s.bytes+n > s.limits.SessionBytes) && s.ctx.Err() == nil {
-			if err := s.waitRoom(); err != nil {
-				s.mu.Unlock()
-				return err
-			}
-		}
-	}
-	busy := s.slots.Len() > 0
-	s.mu.Unlock()
-	if busy {
-		if err := s.server.memory.Wait(s.ctx, func() { pending.flush(s) }); err != nil {
-			return err
-		}
-	}
-	s.server.memory.Add(n)
-	return s.ctx.Err()
-}
-
-// waitRoom is called with s.mu held. A session that does not read sees no end of file, so it looks
-// at the socket each second.
-func (s *session) waitRoom() error {
-	t := guard.After(lookAgain, func() {
-		s.mu.Lock()
-		s.room.Broadcast()
-		s.mu.Unlock()
-	})
-	defer t.Stop()
-	s.room.Wait()
-	if s.shared.Gone() {
-		return io.EOF
-	}
-	return nil
-}
-
 // start parses one request and runs it. It returns when the request has given its turn on.
 func (s *session) start(frame []byte, more bool, pending *server) error {
 	h, body, err := kafka.ParseHeader(frame, s.clientID)
@@ -245,9 +207,10 @@ func (s *session) start(frame []byte, more bool, pending *server) error {
 	sl := s.server.slot(s, rt, h, frame)
 	s.mu.Lock()
 	s.slots.Push(sl)
-	s.bytes += int64(len(frame))
+	s.bytes += sl.request
 	s.seq++
 	seq := s.seq
+	sl.seq = seq
 	s.mu.Unlock()
 	s.inFlight.Add(1)
 	versions := rt.Versions.Load()
@@ -271,6 +234,8 @@ func (s *session) start(frame []byte, more bool, pending *server) error {
 		}
 		body = full
 	}
+	sl.asked = body
+	sl.started.Store(true)
 	if rt.Chain.Passes(h.Key) {
 		if err := s.fill(&sl.req, &sl.body, h, body, seq, sl.arrived); err != nil {
 			s.answer(sl, nil)
@@ -375,6 +340,9 @@ func (s *session) finish(req *plugin.Request, sl *slot, resp *plugin.Response, e
 			panic(v)
 		}
 	}()
+	if !sl.claimed.CompareAndSwap(false, true) {
+		return // it was answered because the server drains
+	}
 	silent := req.Key == kmsg.Produce && isSilent(req)
 	if err != nil {
 		defer plugin.Settle(err)
@@ -424,68 +392,4 @@ func (s *session) failure(req *plugin.Request, err error) (*plugin.Response, err
 	}
 	api, _ := kafka.Lookup(req.Key)
 	return plugin.Fail(req, api.OnFailure, "")
-}
-
-// answer fills a slot and writes every answer that is due. A nil response writes nothing.
-func (s *session) answer(sl *slot, resp *plugin.Response) {
-	s.inFlight.Add(-1)
-	sl.ready = time.Since(sl.arrived)
-	sl.held, sl.upstream = sl.clock.Split(sl.ready)
-	now := sl.arrived.Add(sl.ready)
-	if resp != nil {
-		sl.code = resp.Body.KnownErrorCode()
-	}
-	s.mu.Lock()
-	sl.done, sl.resp = true, resp
-	if s.dropped {
-		s.server.virtual.Release(sl.rt)
-	}
-	alive := s.ctx.Err() == nil
-	var end, wrote bool
-	for s.slots.Len() > 0 && s.slots.First().done {
-		head := s.slots.Pop()
-		size := int64(len(head.frame))
-		s.bytes -= size
-		s.server.memory.Done(size)
-		answered := false
-		if resp := head.resp; resp != nil && alive {
-			// Once it is appended, another goroutine may write it and release it.
-			answered, end, wrote = resp.Release != nil, end || resp.Close, true
-			if head.fetch.settle(resp) != nil || s.writer.Append(head) != nil {
-				end = true
-			}
-		}
-		head.log()
-		if alive {
-			s.leaves(head, now)
-			// A large request is written without a copy: only a broker's answer says that it is out.
-			if len(head.frame) < kafka.SpanMin || answered {
-				s.server.pool.Recycle(head.frame)
-			}
-			s.server.recycle(head)
-		} else {
-			s.server.virtual.Release(head.rt)
-		}
-	}
-	waits := s.slots.Len() > 0
-	s.room.Broadcast()
-	s.mu.Unlock()
-	if wrote && !s.shared.Corked() {
-		if waits {
-			runtime.Gosched() // others that are ready leave in the same write
-		}
-		if err := s.writer.Flush(); err != nil {
-			end = true
-		}
-	}
-	if end {
-		s.close(io.EOF)
-	}
-}
-
-// flush writes what was held back.
-func (s *session) flush() {
-	if err := s.writer.Flush(); err != nil {
-		s.close(err)
-	}
 }

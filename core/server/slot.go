@@ -2,6 +2,7 @@ package server
 
 import (
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -40,6 +41,17 @@ type slot struct {
 	own    plugin.Clock
 	trace  telemetry.Trace
 	finish func(*plugin.Response, error)
+
+	// claimed says that somebody answers: the chain, or early who drains. What the chain of an early one has is not used again.
+	claimed atomic.Bool
+	early   bool
+	started atomic.Bool
+	asked   []byte // the body that goes down the chain, once it is started
+
+	seq     uint64
+	request int64 // bytes counted of the request, and of its answer
+	answer  int64
+	wrote   func()
 }
 
 // Admit is for wire.Item.
@@ -56,6 +68,7 @@ func (sl *slot) Encode(o *kafka.Out) {
 	if sl.resp.Release != nil {
 		o.After(sl.resp.Release)
 	}
+	o.After(sl.wrote)
 }
 
 func (s *Server) slot(ss *session, rt *Runtime, h kafka.Header, frame []byte) *slot {
@@ -65,16 +78,22 @@ func (s *Server) slot(ss *session, rt *Runtime, h kafka.Header, frame []byte) *s
 		sl.finish = func(resp *plugin.Response, err error) { // bound once
 			sl.session.finish(&sl.req, sl, resp, err)
 		}
+		sl.wrote = func() { sl.session.written(sl) }
 	}
 	sl.session, sl.rt, sl.key, sl.version, sl.corr, sl.frame, sl.arrived = ss, rt, h.Key, h.Version, h.CorrelationID, frame, time.Now()
 	sl.size, sl.out, sl.code, sl.logged, sl.clock, sl.own = len(frame), 0, 0, rt.Access.samples(), nil, plugin.Clock{}
+	sl.request, sl.answer = int64(len(frame)), 0
+	sl.claimed.Store(false)
+	sl.started.Store(false)
 	return sl
 }
 
 // recycle gives a slot back whose answer is written, or never will be.
 func (s *Server) recycle(sl *slot) {
-	s.virtual.Release(sl.rt)
-	sl.session, sl.rt, sl.frame, sl.resp, sl.line, sl.done = nil, nil, nil, nil, nil, false
+	if sl.early {
+		return
+	}
+	sl.session, sl.rt, sl.frame, sl.resp, sl.line, sl.asked, sl.done = nil, nil, nil, nil, nil, nil, false
 	sl.req, sl.fetch = plugin.Request{}, fetchAnswer{}
 	sl.body.Reset(0, 0, nil)
 	s.slots.Put(sl)

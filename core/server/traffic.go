@@ -1,6 +1,8 @@
 package server
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -135,9 +137,10 @@ func (s *Server) Traffic() []APITraffic {
 // Clients lists the sessions, in no order.
 func (s *Server) Clients() []Client {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	out := make([]Client, 0, len(s.sessions))
-	for ss := range s.sessions {
+	all := slices.Collect(maps.Keys(s.sessions))
+	s.mu.Unlock()
+	out := make([]Client, 0, len(all))
+	for _, ss := range all {
 		out = append(out, ss.client())
 	}
 	return out

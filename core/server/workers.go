@@ -23,6 +23,7 @@ type workers struct {
 	done chan struct{}
 	idle atomic.Int32
 	most int32
+	ends atomic.Bool
 	wg   guard.Group
 }
 
@@ -56,6 +57,8 @@ func (w *workers) work(j job) {
 
 // close waits for the jobs.
 func (w *workers) close() {
-	close(w.done)
+	if !w.ends.Swap(true) {
+		close(w.done)
+	}
 	w.wg.Wait()
 }

@@ -2,6 +2,8 @@ package state
 
 import (
 	"errors"
+	"os"
+	"sync"
 	"testing"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
@@ -23,6 +25,50 @@ func TestASecondProcessIsRefused(t *testing.T) {
 		t.Fatalf("after the first has closed: %v", err)
 	}
 	_ = f.Close()
+}
+
+// TestOneOfManyGetsAStore, also a new one, and leaves nothing but it.
+func TestOneOfManyGetsAStore(t *testing.T) {
+	for _, known := range []bool{false, true} {
+		dir := t.TempDir()
+		if known {
+			f, err := Open(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = f.Close()
+		}
+		got, refused := make(chan *File, 8), make(chan error, 8)
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				if f, err := Open(dir); err == nil {
+					got <- f
+				} else if refused <- err; !errors.Is(err, ErrInUse) {
+					t.Errorf("known %t: %v", known, err)
+				}
+			})
+		}
+		wg.Wait()
+		if len(got) != 1 {
+			t.Fatalf("known %t: %d have it", known, len(got))
+		}
+		f := <-got
+		if err := f.Append(t.Context(), catalog.Entry{Kind: "move", Key: "a", Value: []byte("1")}); err != nil {
+			t.Error(err)
+		}
+		_ = f.Close()
+		if f, err := Open(dir); err != nil {
+			t.Error(err)
+		} else if list, err := f.Load(t.Context()); err != nil || len(list) != 1 {
+			t.Errorf("known %t: what it wrote is lost: %+v %v", known, list, err)
+		} else {
+			_ = f.Close()
+		}
+		if files, _ := os.ReadDir(dir); len(files) != 1 {
+			t.Errorf("known %t: %v are left", known, files)
+		}
+	}
 }
 
 func TestAppendIsKeptAndDeletes(t *testing.T) {

@@ -47,6 +47,7 @@ type Cluster struct {
 
 	topology  atomic.Pointer[plugin.Topology]
 	reachable atomic.Bool
+	trouble   atomic.Pointer[error]
 	checked   atomic.Bool       // reachable says what was found
 	refused   atomic.Int64      // responses
 	latency   telemetry.Latency // of sessions' requests, from queueing to the answer
@@ -266,6 +267,9 @@ func (c *Cluster) open(ctx context.Context, addr string) (net.Conn, error) {
 	if errors.Is(ctx.Err(), context.Canceled) && err != nil {
 		return nil, fmt.Errorf("%w: %w", plugin.ErrUnreachable, err) // given up, which says nothing of addr
 	}
+	if err != nil && unable(err) {
+		return nil, fmt.Errorf("%w: %w: %w", plugin.ErrUnreachable, plugin.ErrUnable, err)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err == nil {
@@ -367,6 +371,7 @@ func (c *Cluster) ask(ctx context.Context, addr string, req kmsg.Request) (kmsg.
 		done <- answer{b, err}
 	}}
 	cl.deadline, _ = ctx.Deadline()
+	began := time.Now()
 	cl.encode = func(o *kafka.Out) {
 		h := kafka.AppendRequestHeader(nil, kafka.Header{Key: key, Version: cl.version, CorrelationID: cl.corr, ClientID: clientID, HasClientID: true})
 		o.Append(h[8:])
@@ -384,10 +389,13 @@ func (c *Cluster) ask(ctx context.Context, addr string, req kmsg.Request) (kmsg.
 		}
 		if err != nil {
 			c.refuse(err, a.body)
-			return nil, fmt.Errorf("%s: %w", addr, err)
+			return nil, fmt.Errorf("%w: %s: %w", plugin.ErrNotKafka, addr, err)
 		}
 		return resp, nil
 	case <-ctx.Done():
+		if l.speaks(began) { // part of an answer, or of another one
+			return nil, fmt.Errorf("%w: %w: %s: %w", plugin.ErrUnreachable, plugin.ErrNotKafka, addr, context.Cause(ctx))
+		}
 		return nil, fmt.Errorf("%w: %s: %w", plugin.ErrUnreachable, addr, context.Cause(ctx))
 	}
 }

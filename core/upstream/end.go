@@ -185,7 +185,7 @@ func (e *End) start(ctx context.Context, t *trip, flush bool) {
 		t.finish(nil, err)
 		return
 	}
-	t.key, t.version, t.noReply, t.deadline = req.Key, req.Version, noReply(req), deadline(req, t.began)
+	t.seq, t.key, t.version, t.noReply, t.deadline = req.Seq, req.Key, req.Version, noReply(req), deadline(req, t.began)
 	own := req.Turn() // t and req may be used again before send returns
 	l.send(&t.call, flush && (!turn.Held(own) || !req.More))
 	turn.Give(own)
@@ -351,6 +351,9 @@ func (e *End) exchange(ctx context.Context, req *plugin.Request, c *Cluster, nod
 		case r := <-t.out:
 			if r.resp == nil {
 				t.free()
+			}
+			if errors.Is(r.err, plugin.ErrNoRoom) && req.Session.AwaitFirst(ctx, req.Seq) == nil {
+				return e.exchange(ctx, req, c, node)
 			}
 			return r.resp, r.err
 		case <-wake:

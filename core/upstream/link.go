@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -57,6 +58,7 @@ type call struct {
 	encode   func(*kafka.Out) // everything behind the correlation id
 	done     func(frame, body []byte, err error)
 
+	seq  uint64 // of the session's request, 0 for others
 	link *link
 	head [8]byte
 	// When the request was handed to the kernel, if it is traced (sets says how that is noted), and the first byte of the reply
@@ -117,12 +119,19 @@ type link struct {
 	where   *telemetry.Where // of conn, once it is asked for
 	up      bool
 	started bool
+
+	corked bool // the session, by run alone
+	// away says that run is not reading: it delivers an answer, or waits for memory. The broker is not late then.
+	away   atomic.Bool
+	waits  atomic.Bool   // for memory
+	queued chan struct{} // signalled by send then
+	excuse bool          // away when overdue looked last
 }
 
 func newLink(dial dialer, pool *wire.Buffers, limit int, onEnd func(error)) *link {
 	l := &link{
 		dial: dial, pool: pool, limit: limit, onEnd: onEnd,
-		writer: wire.NewWriter(nil, pool, 4<<20, 30*time.Second),
+		writer: wire.NewWriter(nil, pool, 4<<20, 30*time.Second), queued: make(chan struct{}, 1),
 	}
 	l.wrote = l.written
 	l.ctx, l.end = context.WithCancel(context.Background())
@@ -184,6 +193,12 @@ func (l *link) admit(c *call) error {
 	start := !l.started
 	l.started = true
 	l.mu.Unlock()
+	if l.waits.Load() {
+		select {
+		case l.queued <- struct{}{}:
+		default:
+		}
+	}
 	if start {
 		guard.Go(l.run)
 	}
@@ -256,32 +271,110 @@ func (l *link) run() {
 			l.unwritable(err)
 		}
 	})
-	corked := false
+	if l.session != nil && l.session.AdmitAnswer != nil {
+		r.Admit = l.admitAnswer
+	}
 	for {
 		frame, err := r.Frame(l.limit)
-		if err == nil && l.session != nil && !corked && r.Buffered() {
+		l.away.Store(true)
+		if errors.Is(err, wire.ErrSkip) {
+			l.skip()
+			l.away.Store(false)
+			continue
+		}
+		if err == nil && l.session != nil && !l.corked && r.Buffered() {
 			l.session.Cork()
-			corked = true
+			l.corked = true
 		}
 		if err == nil {
 			err = l.deliver(frame)
 		}
-		if corked && (err != nil || !r.Buffered()) {
-			l.session.Uncork()
-			corked = false
+		if err != nil || !r.Buffered() {
+			l.uncork()
 		}
+		l.away.Store(false)
 		if err != nil {
+			if l.session == nil {
+				err = stranger(err, l.reader.Heard().UnixNano() > 0)
+			}
 			l.fail(err)
 			return
 		}
 	}
 }
 
+func (l *link) uncork() {
+	if l.corked {
+		l.session.Uncork()
+		l.corked = false
+	}
+}
+
+// admitAnswer waits until the session has room for the answer that has begun; nothing more is read until then.
+func (l *link) admitAnswer(n int) error {
+	l.mu.Lock()
+	if l.pending.Len() == 0 { // deliver refuses it
+		l.mu.Unlock()
+		return nil
+	}
+	c := l.pending.First()
+	l.mu.Unlock()
+	if c.key != kmsg.Fetch && c.key != kmsg.Produce {
+		n *= decoded
+	}
+	api, _ := kafka.Lookup(c.key)
+	err := l.session.AdmitAnswer(l.ctx, plugin.Incoming{Seq: c.seq, Size: n, Repeatable: api.Repeatable}, l)
+	l.away.Store(false)
+	l.waits.Store(false)
+	if errors.Is(err, plugin.ErrNoRoom) {
+		return wire.ErrSkip
+	}
+	return err
+}
+
+// skip ends the first call, whose answer is thrown away; it is sent again.
+func (l *link) skip() {
+	l.mu.Lock()
+	if l.pending.Len() == 0 { // the link broke meanwhile
+		l.mu.Unlock()
+		return
+	}
+	c := l.pending.Pop()
+	l.mu.Unlock()
+	c.done(nil, nil, l.failure(c, true, plugin.ErrNoRoom))
+}
+
+// decoded is how much memory an answer that is decoded takes, in times of its bytes.
+const decoded = 3
+
+// Waits is for plugin.AnswerSource: what the session has ready leaves, since its memory may be what is waited for.
+func (l *link) Waits() {
+	l.away.Store(true)
+	l.waits.Store(true)
+	l.uncork()
+}
+
+// Queued is for plugin.AnswerSource: what is queued now may be what the session answers next.
+func (l *link) Queued() <-chan struct{} { return l.queued }
+
+// Earliest is for plugin.AnswerSource.
+func (l *link) Earliest() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	least := uint64(math.MaxUint64)
+	for i := range l.pending.Len() {
+		if seq := l.pending.At(i).seq; seq > 0 {
+			least = min(least, seq)
+		}
+	}
+	return least
+}
+
 func (l *link) deliver(frame []byte) error {
 	l.mu.Lock()
 	if l.pending.Len() == 0 {
 		l.mu.Unlock()
-		return errors.New("response without a request")
+		return fmt.Errorf("%w: nothing was asked", errNoAnswer)
 	}
 	c := l.pending.Pop()
 	c.came = l.reader.Began()
@@ -291,6 +384,10 @@ func (l *link) deliver(frame []byte) error {
 		err = fmt.Errorf("response %d where %d was due", corr, c.corr)
 	}
 	if err != nil {
+		err = fmt.Errorf("%w: %w", errNoAnswer, err)
+		if l.session == nil {
+			err = stranger(err, true)
+		}
 		if l.counts(c) {
 			l.unsettled.Add(1)
 		}
@@ -372,10 +469,14 @@ var errOverdue = errors.New("the broker did not answer in time")
 const lull = 2 * time.Second
 
 // overdue reports whether the request at the head has waited for its reply past its deadline, and no part
-// of one comes in.
+// of one comes in, though the link is read.
 func (l *link) overdue(now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	away, excuse := l.away.Load(), l.excuse
+	if l.excuse = away; away || excuse { // what came meanwhile is to be read first
+		return false
+	}
 	if l.pending.Len() == 0 {
 		return false
 	}

@@ -136,6 +136,13 @@ func (c *Cluster) check(watched context.Context) {
 	if watched.Err() != nil {
 		return // this end has closed, which says nothing of the other
 	}
+	if errors.Is(err, errShut) && !errors.Is(err, plugin.ErrNotKafka) {
+		kctx, cancel := context.WithTimeout(watched, healthTimeout)
+		if k := c.knock(kctx); k != nil {
+			err = k
+		}
+		cancel()
+	}
 	c.setLoop(err)
 	if err != nil {
 		c.setReachable(false, err)
@@ -163,6 +170,8 @@ func (c *Cluster) check(watched context.Context) {
 func (c *Cluster) setReachable(ok bool, err error) {
 	if ok {
 		c.healthy.Store(time.Now().UnixNano())
+	} else {
+		c.trouble.Store(&err)
 	}
 	if first := !c.checked.Swap(true); c.reachable.Swap(ok) == ok && (ok || !first) {
 		return
@@ -255,7 +264,7 @@ func (c *Cluster) learnVersions(ctx context.Context) error {
 	}
 	v := resp.(*kmsg.ApiVersionsResponse)
 	if v.ErrorCode != 0 {
-		return fmt.Errorf("ApiVersions: error %d", v.ErrorCode)
+		return fmt.Errorf("%w: ApiVersions: %s", plugin.ErrNotKafka, kafka.ErrorName(v.ErrorCode))
 	}
 	if err := c.stacked(v); err != nil {
 		return err

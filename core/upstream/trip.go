@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -116,6 +117,16 @@ func (t *trip) finish(resp *plugin.Response, err error) {
 	ctx, req, end, answer := t.ctx, t.req, t.end, t.answer
 	if resp == nil {
 		t.free()
+	}
+	if errors.Is(err, plugin.ErrNoRoom) {
+		guard.Go(func() {
+			if awaited := req.Session.AwaitFirst(ctx, req.Seq); awaited != nil {
+				answer(nil, awaited)
+				return
+			}
+			answer(plugin.Protect(ctx, req, end))
+		})
+		return
 	}
 	if err != nil {
 		if api, _ := kafka.Lookup(req.Key); end.repeats(req, api, err) {

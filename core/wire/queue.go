@@ -19,6 +19,9 @@ func (q *Queue[T]) Push(item T) {
 	q.items = append(q.items, item)
 }
 
+// At is the item at a place, 0 for the front.
+func (q *Queue[T]) At(i int) T { return q.items[q.head+i] }
+
 // First is the item at the front; the queue must not be empty.
 func (q *Queue[T]) First() T { return q.items[q.head] }
 

@@ -26,6 +26,9 @@ func (b *Buffers) get() *[]byte {
 // Reader reads frames from a connection. While it waits for the first byte of a frame it holds no
 // buffer (but for TLS, where the library has its own).
 type Reader struct {
+	// Admit, if not nil, is called with the size of each frame before the rest of it is read. Its error is Frame's;
+	// with ErrSkip the frame is read all the same, and thrown away.
+	Admit func(n int) error
 	// Patience is how long the rest of a frame may take to come once it has begun, or its next MiB; 0: any time. Idle is
 	// the deadline that the connection gets when the frame is there, from then on; 0: none.
 	Patience, Idle time.Duration
@@ -185,6 +188,14 @@ func (r *Reader) rest(limit int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if r.Admit != nil {
+		if err := r.Admit(n); err != nil {
+			return nil, r.refuse(n, err)
+		}
+		if err := r.wait(); err != nil { // it may have taken its time
+			return nil, err
+		}
+	}
 	if n > r.w-r.r {
 		return r.grown(n)
 	}
@@ -193,6 +204,22 @@ func (r *Reader) rest(limit int) ([]byte, error) {
 		return nil, halfFrame(err)
 	}
 	return frame, nil
+}
+
+// ErrSkip has a frame thrown away.
+var ErrSkip = errors.New("frame skipped")
+
+// refuse leaves out a frame of n bytes, if that is what err says.
+func (r *Reader) refuse(n int, err error) error {
+	if errors.Is(err, ErrSkip) {
+		if werr := r.wait(); werr != nil {
+			return werr
+		}
+		if _, rerr := io.CopyN(io.Discard, r, int64(n)); rerr != nil {
+			return halfFrame(rerr)
+		}
+	}
+	return err
 }
 
 // A frame of which only the size has come takes firstClaim, and one of which more has come as many times as much as

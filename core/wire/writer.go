@@ -5,6 +5,7 @@ package wire
 import (
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
@@ -24,9 +25,11 @@ type Writer struct {
 	flushing bool
 	until    time.Time // the deadline of conn, of who flushes
 	err      error
+
+	writing atomic.Int64 // when the write began that goes on, in unix nanoseconds; 0: none does
 }
 
-// NewWriter returns a writer. Append blocks while more than limit bytes wait; a write that takes
+// NewWriter returns a writer. Append blocks, and Offer refuses, while more than limit bytes wait; a write that takes
 // timeout, or up to a quarter less, fails the writer. conn may be nil until Start. What is large is encoded into frames of the pool.
 func NewWriter(conn net.Conn, pool *Buffers, limit int, timeout time.Duration) *Writer {
 	w := &Writer{conn: conn, limit: limit, timeout: timeout, pending: kafka.NewOut(pool), spare: kafka.NewOut(pool)}
@@ -51,6 +54,17 @@ type Item interface {
 	Encode(*kafka.Out)
 }
 
+// Offer is an Append that does not wait: it returns false, and leaves the item alone, while more than limit bytes
+// wait.
+func (w *Writer) Offer(item Item) (bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil && w.pending.Len() > w.limit {
+		return false, nil
+	}
+	return true, w.append(item)
+}
+
 // Append queues an item; it leaves with the next Flush. It is encoded before Append returns.
 func (w *Writer) Append(item Item) error {
 	w.mu.Lock()
@@ -62,6 +76,10 @@ func (w *Writer) Append(item Item) error {
 		}
 		w.space.Wait()
 	}
+	return w.append(item)
+}
+
+func (w *Writer) append(item Item) error {
 	if w.err != nil {
 		return w.err
 	}
@@ -74,12 +92,19 @@ func (w *Writer) Append(item Item) error {
 
 // Flush writes everything appended so far, unless somebody else is already at it.
 func (w *Writer) Flush() error {
+	_, err := w.TryFlush()
+	return err
+}
+
+// TryFlush is Flush; it returns false if somebody else is at it, who looks again after this call.
+func (w *Writer) TryFlush() (bool, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.flushing && w.conn != nil {
-		w.flush()
+	if w.flushing || w.conn == nil {
+		return false, w.err
 	}
-	return w.err
+	w.flush()
+	return true, w.err
 }
 
 // flush is called with w.mu held; it gives it up while it writes.
@@ -99,6 +124,7 @@ func (w *Writer) flush() {
 			out.Written()
 		}
 		out.Reset()
+		w.writing.Store(0)
 		w.mu.Lock()
 		w.spare = out
 		if w.err == nil {
@@ -112,11 +138,20 @@ func (w *Writer) flush() {
 // extend gives a write its time. To set a deadline costs 3 % of a small write, so that each lasts for some.
 func (w *Writer) extend(conn net.Conn) error {
 	now := time.Now()
+	w.writing.Store(now.UnixNano())
 	if w.until.Sub(now) >= w.timeout-w.timeout/4 {
 		return nil
 	}
 	w.until = now.Add(w.timeout)
 	return conn.SetWriteDeadline(w.until)
+}
+
+// Stuck is for how long a write has been going on.
+func (w *Writer) Stuck(now time.Time) time.Duration {
+	if began := w.writing.Load(); began > 0 {
+		return now.Sub(time.Unix(0, began))
+	}
+	return 0
 }
 
 // Fail makes every later call return err and wakes those that wait for space.

@@ -3,7 +3,6 @@ package routing
 import (
 	"context"
 	"log/slog"
-	"sync"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -15,10 +14,17 @@ import (
 type stubs struct {
 	env plugin.Env
 	log *slog.Logger
-	mu  sync.Mutex // one at a time
+	// busy lets one topic at a time be made on each cluster.
+	busy map[string]chan struct{}
 }
 
-func newStubs(env plugin.Env) *stubs { return &stubs{env: env, log: env.Log} }
+func newStubs(env plugin.Env) *stubs {
+	s := &stubs{env: env, log: env.Log, busy: map[string]chan struct{}{}}
+	for _, c := range env.Clusters {
+		s.busy[c.Name()] = make(chan struct{}, 1)
+	}
+	return s
+}
 
 // ensure makes sure that cluster has the topic, with as many partitions as its home.
 func (s *stubs) ensure(ctx context.Context, cluster string, t *catalog.Topic) {
@@ -26,8 +32,12 @@ func (s *stubs) ensure(ctx context.Context, cluster string, t *catalog.Topic) {
 	if c == nil || t.Home == cluster || s.has(c, t) || !c.Reachable() {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	select {
+	case s.busy[cluster] <- struct{}{}:
+		defer func() { <-s.busy[cluster] }()
+	case <-ctx.Done():
+		return
+	}
 	if _, err := c.Refresh(ctx); err != nil || s.has(c, t) {
 		return
 	}

@@ -112,9 +112,13 @@ func (g *Gateway) EditAll(change func(text string) string) error {
 	return os.WriteFile(g.File, []byte(change(string(b))), 0o644)
 }
 
-// Stop ends the gateway.
+// Stop ends the gateway, unless it has ended.
 func (g *Gateway) Stop() error {
+	if g.cancel == nil {
+		return nil
+	}
 	g.cancel()
+	g.cancel = nil
 	<-g.done
 	return g.Close()
 }

@@ -82,6 +82,12 @@ func (p *Process) Kill() {
 	_ = p.cmd.Wait()
 }
 
+// Terminate asks it to end.
+func (p *Process) Terminate() error { return p.cmd.Process.Signal(os.Interrupt) }
+
+// Wait waits for the end.
+func (p *Process) Wait() error { return p.cmd.Wait() }
+
 // Edit replaces a text in the file.
 func (p *Process) Edit(from, to string) error { return (&Gateway{File: p.File}).Edit(from, to) }
 

@@ -74,6 +74,9 @@ func (c *Cluster) Learn(*kmsg.MetadataResponse) {}
 // Reachable is true.
 func (c *Cluster) Reachable() bool { return true }
 
+// Trouble is none.
+func (c *Cluster) Trouble() error { return nil }
+
 type nodes struct{ clusters []*Cluster }
 
 func (n nodes) Virtual(cluster string, node int32) plugin.VirtualNode {

@@ -27,6 +27,7 @@ var errFailed = errors.New("failed")
 func Main(specs ...plugin.Spec) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	root := &cobra.Command{
 		Use:   "gateway",
 		Short: "Sluice, a Kafka gateway",

@@ -1,0 +1,221 @@
+package state
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/sluice-gateway/sluice/core/catalog"
+)
+
+// written is the file of a store with n entries, some of them changed and deleted, and what is in it.
+func written(t *testing.T, n int) (file []byte, list []catalog.Entry) {
+	t.Helper()
+	dir := t.TempDir()
+	f, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		e := catalog.Entry{Kind: "topic", Key: fmt.Sprintf("vc\x00orders-%d", i), Value: []byte(strings.Repeat(fmt.Sprint("value of ", i), 10))}
+		gone := catalog.Entry{Kind: "move", Key: fmt.Sprint(i), Value: []byte("gone")}
+		if err := f.Append(t.Context(), gone, catalog.Entry{Kind: e.Kind, Key: e.Key, Value: []byte("before")}); err != nil {
+			t.Fatal(err)
+		}
+		gone.Value = nil
+		if err := f.Append(t.Context(), e, gone); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list, err = f.Load(t.Context())
+	if err != nil || len(list) != n {
+		t.Fatalf("%d entries, %v", len(list), err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	file, err = os.ReadFile(filepath.Join(dir, "sluice.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file, list
+}
+
+// check reads a file in which a byte was changed: it is refused, or nothing of what matters has changed.
+func check(t *testing.T, file []byte, at int, want []catalog.Entry) (refused bool) {
+	t.Helper()
+	c, err := read(file)
+	if err != nil {
+		return true
+	}
+	if !reflect.DeepEqual(c.entries, want) {
+		t.Fatalf("byte %d: other entries are served", at)
+	}
+	return false
+}
+
+func TestAFlippedByteIsNeverServed(t *testing.T) {
+	file, want := written(t, 3)
+	refused := 0
+	for at := range file {
+		before := file[at]
+		file[at] ^= 1 << (at % 8)
+		if check(t, file, at, want) {
+			refused++
+		}
+		file[at] = before
+	}
+	if refused < 500 {
+		t.Errorf("%d of %d bytes were found", refused, len(file))
+	}
+}
+
+func TestRandomBytesAreNeverServed(t *testing.T) {
+	file, want := written(t, 300)
+	seed := uint64(time.Now().UnixNano())
+	random := rand.New(rand.NewPCG(seed, 0))
+	t.Logf("seed %d", seed)
+	for range 3000 {
+		at, n := random.IntN(len(file)-8), 1+random.IntN(8)
+		before := string(file[at : at+n])
+		for i := range n {
+			file[at+i] = byte(random.Uint32())
+		}
+		check(t, file, at, want)
+		copy(file[at:], before)
+	}
+	for range 100 { // cut off
+		check(t, file[:random.IntN(len(file))], -1, want)
+	}
+}
+
+// put is a directory with a file of a store.
+func dirWith(t *testing.T, file []byte) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "sluice.db"), file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// TestADamagedFileIsRefusedAndKept, also where the database itself would panic.
+func TestADamagedFileIsRefusedAndKept(t *testing.T) {
+	file, _ := written(t, 300)
+	for at := 16; at < len(file); at += len(file) / 40 {
+		if c := string(file[at : at+8]); c == "\x00\x00\x00\x00\x00\x00\x00\x00" {
+			continue
+		}
+		bad := append([]byte{}, file...)
+		bad[at] ^= 0xff
+		dir := dirWith(t, bad)
+		f, err := Open(dir)
+		if err == nil {
+			_ = f.Close()
+			continue // it was in an unused page
+		}
+		if !errors.Is(err, ErrDamaged) {
+			t.Errorf("byte %d: %v", at, err)
+		}
+		if kept, err := os.ReadFile(filepath.Join(dir, "sluice.db")); err != nil || string(kept) != string(bad) {
+			t.Errorf("byte %d: the file has changed (%v)", at, err)
+		}
+	}
+}
+
+func TestWhatIsNoStoreIsRefused(t *testing.T) {
+	foreign := filepath.Join(t.TempDir(), "other.db")
+	db, err := bbolt.Open(foreign, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = db.Update(func(tx *bbolt.Tx) error { _, err := tx.CreateBucket([]byte("things")); return err })
+	_ = db.Close()
+	other, err := os.ReadFile(foreign)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, file := range map[string][]byte{"empty": {}, "text": []byte(strings.Repeat("hello\n", 10_000)), "short": []byte("x"), "another program's": other} {
+		dir := dirWith(t, file)
+		if _, err := Open(dir); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "take it away") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// edit changes the trees of a closed store.
+func edit(t *testing.T, dir string, f func(m, e *bbolt.Bucket) error) {
+	t.Helper()
+	db, err := bbolt.Open(filepath.Join(dir, "sluice.db"), 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Update(func(tx *bbolt.Tx) error { return f(tx.Bucket(meta), tx.Bucket(entries)) }); err != nil {
+		t.Fatal(err)
+	}
+	_ = db.Close()
+}
+
+func TestAMissingEntryIsNoticed(t *testing.T) {
+	file, _ := written(t, 3)
+	dir := dirWith(t, file)
+	edit(t, dir, func(_, e *bbolt.Bucket) error { return e.Delete([]byte("topic\x00vc\x00orders-1")) })
+	if _, err := Open(dir); !errors.Is(err, ErrDamaged) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestAMissingHeadIsNoticed(t *testing.T) {
+	file, _ := written(t, 3)
+	dir := dirWith(t, file)
+	edit(t, dir, func(m, _ *bbolt.Bucket) error { return m.Delete(headKey) })
+	if _, err := Open(dir); !errors.Is(err, ErrDamaged) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestStateOfANewerVersionIsRefused(t *testing.T) {
+	file, _ := written(t, 3)
+	dir := dirWith(t, file)
+	edit(t, dir, func(m, _ *bbolt.Bucket) error { return m.Put(headKey, head{format: format + 1}.append(nil)) })
+	if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), "newer version") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestOlderStateIsUpgraded: the first format had neither checksums nor a head.
+func TestOlderStateIsUpgraded(t *testing.T) {
+	dir := t.TempDir()
+	db, err := bbolt.Open(filepath.Join(dir, "sluice.db"), 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = db.Update(func(tx *bbolt.Tx) error {
+		m, _ := tx.CreateBucket(meta)
+		e, _ := tx.CreateBucket(entries)
+		return errors.Join(m.Put(fenceKey, binary.BigEndian.AppendUint64(nil, 7)), e.Put([]byte("topic\x00vc\x00a"), []byte("1")))
+	})
+	_ = db.Close()
+	for range 2 {
+		f, err := Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := f.Load(t.Context()); err != nil || len(got) != 1 || string(got[0].Value) != "1" || got[0].Key != "vc\x00a" {
+			t.Errorf("%+v %v", got, err)
+		}
+		if f.fence < 8 {
+			t.Errorf("fence %d", f.fence)
+		}
+		_ = f.Close()
+	}
+}
