@@ -63,13 +63,13 @@ func (j *joiner) Do(ctx context.Context, node int32, req kmsg.Request) (kmsg.Res
 	switch req := req.(type) {
 	case *kmsg.ListOffsetsRequest:
 		return j.offsets.do(ctx, node, req, func(round []*ask[*kmsg.ListOffsetsRequest, kmsg.Response]) {
-			rounds(round, listsOffsets{}, func(all *kmsg.ListOffsetsRequest) (kmsg.Response, error) {
+			rounds(round, listsOffsets, func(all *kmsg.ListOffsetsRequest) (kmsg.Response, error) {
 				return j.Cluster.Do(context.Background(), node, all)
 			})
 		})
 	case *kmsg.DescribeProducersRequest:
 		return j.producers.do(ctx, node, req, func(round []*ask[*kmsg.DescribeProducersRequest, kmsg.Response]) {
-			rounds(round, describesProducers{}, func(all *kmsg.DescribeProducersRequest) (kmsg.Response, error) {
+			rounds(round, describesProducers, func(all *kmsg.DescribeProducersRequest) (kmsg.Response, error) {
 				return j.Cluster.Do(context.Background(), node, all)
 			})
 		})
@@ -91,13 +91,10 @@ type place struct {
 }
 
 // kind says how requests of one kind are joined, and their answers divided.
-type kind[Q kmsg.Request] interface {
-	// places are the partitions that a request names.
-	places(Q) []place
-	// join makes one request of several that name no partition twice.
-	join([]Q) Q
-	// part is what answers one of them.
-	part(all kmsg.Response, q Q) kmsg.Response
+type kind[Q kmsg.Request] struct {
+	places func(Q) []place                            // that a request names
+	join   func([]Q) Q                                // several that name no partition twice
+	part   func(all kmsg.Response, q Q) kmsg.Response // what answers one of them
 }
 
 // rounds asks for all in as few requests as they can be joined to: one may not name a partition twice.
@@ -131,9 +128,24 @@ func rounds[Q kmsg.Request](open []*ask[Q, kmsg.Response], k kind[Q], send func(
 	}
 }
 
-type listsOffsets struct{}
+var listsOffsets = kind[*kmsg.ListOffsetsRequest]{
+	places: offsetPlaces,
+	join: func(list []*kmsg.ListOffsetsRequest) *kmsg.ListOffsetsRequest {
+		all := *list[0]
+		all.Topics = nil
+		for _, q := range list {
+			all.Topics = append(all.Topics, q.Topics...)
+		}
+		return &all
+	},
+	part: func(all kmsg.Response, q *kmsg.ListOffsetsRequest) kmsg.Response {
+		out := *all.(*kmsg.ListOffsetsResponse)
+		out.Topics = only(out.Topics, func(t kmsg.ListOffsetsResponseTopic) string { return t.Topic }, offsetPlaces(q))
+		return &out
+	},
+}
 
-func (listsOffsets) places(q *kmsg.ListOffsetsRequest) (out []place) {
+func offsetPlaces(q *kmsg.ListOffsetsRequest) (out []place) {
 	for _, t := range q.Topics {
 		for _, p := range t.Partitions {
 			out = append(out, place{t.Topic, p.Partition})
@@ -142,45 +154,30 @@ func (listsOffsets) places(q *kmsg.ListOffsetsRequest) (out []place) {
 	return out
 }
 
-func (listsOffsets) join(list []*kmsg.ListOffsetsRequest) *kmsg.ListOffsetsRequest {
-	all := *list[0]
-	all.Topics = nil
-	for _, q := range list {
-		all.Topics = append(all.Topics, q.Topics...)
-	}
-	return &all
+var describesProducers = kind[*kmsg.DescribeProducersRequest]{
+	places: producerPlaces,
+	join: func(list []*kmsg.DescribeProducersRequest) *kmsg.DescribeProducersRequest {
+		all := *list[0]
+		all.Topics = nil
+		for _, q := range list {
+			all.Topics = append(all.Topics, q.Topics...)
+		}
+		return &all
+	},
+	part: func(all kmsg.Response, q *kmsg.DescribeProducersRequest) kmsg.Response {
+		out := *all.(*kmsg.DescribeProducersResponse)
+		out.Topics = only(out.Topics, func(t kmsg.DescribeProducersResponseTopic) string { return t.Topic }, producerPlaces(q))
+		return &out
+	},
 }
 
-func (listsOffsets) part(all kmsg.Response, q *kmsg.ListOffsetsRequest) kmsg.Response {
-	out := *all.(*kmsg.ListOffsetsResponse)
-	out.Topics = only(out.Topics, func(t kmsg.ListOffsetsResponseTopic) string { return t.Topic }, listsOffsets{}.places(q))
-	return &out
-}
-
-type describesProducers struct{}
-
-func (describesProducers) places(q *kmsg.DescribeProducersRequest) (out []place) {
+func producerPlaces(q *kmsg.DescribeProducersRequest) (out []place) {
 	for _, t := range q.Topics {
 		for _, p := range t.Partitions {
 			out = append(out, place{t.Topic, p})
 		}
 	}
 	return out
-}
-
-func (describesProducers) join(list []*kmsg.DescribeProducersRequest) *kmsg.DescribeProducersRequest {
-	all := *list[0]
-	all.Topics = nil
-	for _, q := range list {
-		all.Topics = append(all.Topics, q.Topics...)
-	}
-	return &all
-}
-
-func (describesProducers) part(all kmsg.Response, q *kmsg.DescribeProducersRequest) kmsg.Response {
-	out := *all.(*kmsg.DescribeProducersResponse)
-	out.Topics = only(out.Topics, func(t kmsg.DescribeProducersResponseTopic) string { return t.Topic }, describesProducers{}.places(q))
-	return &out
 }
 
 // only keeps the topics of a list that a request names. Who asks for some partitions of a topic gets what others asked of it, too.

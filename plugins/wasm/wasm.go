@@ -66,14 +66,11 @@ func (w *Wasm) Close() error {
 func (w *Wasm) Intercept(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 	var state []byte
 	m := &w.guest().Manifest
-	original := req
 	if sees(m.Requests, req.Key) {
 		var resp *plugin.Response
 		var err error
 		if req, resp, state, err = w.request(ctx, req); err != nil || resp != nil {
 			return resp, err
-		}
-		if req != original {
 		}
 	}
 	var resp *plugin.Response
