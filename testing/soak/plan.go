@@ -21,6 +21,7 @@ type Producer struct {
 	Name   string
 	Kind   string // one of clients.SpreadKinds
 	Topics []int
+	Slow   bool // few records, so that partitions have fewer of them between two moves than a comparison looks at
 }
 
 // Step is what is done at a point of a schedule.
@@ -64,6 +65,12 @@ func NewPlan(seed uint64) Plan {
 	for i := range all {
 		all[i] = i
 	}
+	every := all
+	if r.IntN(2) == 0 { // a topic of which there is little
+		quiet := all[len(all)-1]
+		all = all[:len(all)-1]
+		p.Producers = append(p.Producers, Producer{Name: "slow", Kind: "idempotent", Topics: []int{quiet}, Slow: true})
+	}
 	some := func() []int {
 		if r.IntN(2) == 0 {
 			return all
@@ -81,7 +88,11 @@ func NewPlan(seed uint64) Plan {
 		p.Producers = append(p.Producers, Producer{Name: fmt.Sprintf("%s%d", kind, i), Kind: kind, Topics: topics})
 	}
 	for range 3 + r.IntN(4) {
-		p.Steps = append(p.Steps, Step{Kind: Steps[r.IntN(len(Steps))], Topics: some(), Wait: 50 + r.IntN(300)})
+		topics := some()
+		if r.IntN(2) == 0 {
+			topics = every
+		}
+		p.Steps = append(p.Steps, Step{Kind: Steps[r.IntN(len(Steps))], Topics: topics, Wait: 50 + r.IntN(300)})
 	}
 	return p
 }

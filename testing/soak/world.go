@@ -230,7 +230,11 @@ func (w *world) start(cctx, pctx context.Context, consumers, producers *sync.Wai
 		run(consumers, name, first, func() error { return w.spread(w.plan.Topics...).Consume(cctx, name, i >= w.plan.Readers) })
 	}
 	for _, p := range w.plan.Producers {
-		run(producers, p.Name, first, func() error { return w.spread(w.some(p.Topics)...).Produce(pctx, p.Kind, p.Name) })
+		s := w.spread(w.some(p.Topics)...)
+		if p.Slow {
+			s.Rate *= 20
+		}
+		run(producers, p.Name, first, func() error { return s.Produce(pctx, p.Kind, p.Name) })
 	}
 	n := 0
 	target := func() (clients.Target, *clients.Recorder) {
