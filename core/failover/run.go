@@ -247,7 +247,9 @@ func (t *task) switchOver(ctx context.Context, c *checked, from, to plugin.Clust
 	select {
 	case <-gate.Idle():
 	case <-hctx.Done():
-		return abort(fmt.Errorf("produces in flight to %s were not answered in time", from.Name()))
+		n, client, since := gate.InFlight()
+		t.runner.log.DebugContext(t.trace, "produces in flight", "topic", t.report.Topic, "number", n, "client", client, "since", since)
+		return abort(fmt.Errorf("produces in flight to %s were not answered in time, the oldest one of client %q", from.Name(), client))
 	}
 	t.enter(Prepare)
 	if err := t.prepare(hctx, c, from, to); err != nil {

@@ -116,7 +116,7 @@ func TestAMoveThatFailsInHold(t *testing.T) {
 		after  time.Duration // from the hold to its end
 	}{
 		"the copy lags":        {func(w *world) { w.prod.grow("orders", 100, 103) }, false, "failover.hold", 10 * time.Second},
-		"no answer":            {func(*world) {}, true, "produces in flight to prod were not answered in time", 10 * time.Second},
+		"no answer":            {func(*world) {}, true, `produces in flight to prod were not answered in time, the oldest one of client ""`, 10 * time.Second},
 		"written on the copy":  {func(w *world) { w.dr.grow("orders", 777, 778) }, false, "1 records more on dr than on prod: somebody else writes there", time.Second},
 		"copied wrongly":       {func(w *world) { w.prod.grow("orders", 100, 103); w.dr.grow("orders", 101, 104) }, false, "the record at 100 on prod is not at 125 on dr", time.Second},
 		"not stored":           {func(w *world) { w.store.set(errors.New("disk full"), nil) }, false, "disk full", time.Second},

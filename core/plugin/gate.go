@@ -96,7 +96,7 @@ type Gate struct {
 	queue     []*waiter // in the order of their tickets
 	tickets   uint64
 	releasing bool
-	flying    []uint64 // tickets of those in flight, ascending
+	flying    []flight // those in flight, by ascending ticket
 	cohort    *cohort
 	idle      []chan struct{}
 	expiry    *time.Timer
@@ -115,6 +115,15 @@ type waiter struct {
 
 	deadline time.Time
 }
+
+// flight is a request that has passed and is not answered.
+type flight struct {
+	ticket  uint64
+	client  string
+	arrived time.Time
+}
+
+func (f flight) after(ticket uint64) int { return cmp.Compare(f.ticket, ticket) }
 
 // cohort are the produces that passed between two calls of Answered.
 type cohort struct {
@@ -144,7 +153,7 @@ func (p Pass) Overtaken() bool {
 func (p Pass) Oldest() bool {
 	p.gate.mu.Lock()
 	defer p.gate.mu.Unlock()
-	return p.gate.flying[0] == p.ticket && (len(p.gate.queue) == 0 || p.gate.queue[0].ticket > p.ticket)
+	return p.gate.flying[0].ticket == p.ticket && (len(p.gate.queue) == 0 || p.gate.queue[0].ticket > p.ticket)
 }
 
 // Held reports whether somebody holds the gate.
@@ -160,7 +169,7 @@ func (g *Gate) Held() bool {
 func (g *Gate) Enter(ctx context.Context, req *Request) (Pass, error) {
 	g.mu.Lock()
 	if len(g.holders) == 0 && len(g.queue) == 0 && !g.releasing {
-		p := g.pass(g.ticket())
+		p := g.pass(req, g.ticket())
 		g.mu.Unlock()
 		return p, nil
 	}
@@ -173,13 +182,13 @@ func (g *Gate) ticket() uint64 {
 }
 
 // pass lets a request go; g.mu is held.
-func (g *Gate) pass(ticket uint64) Pass {
+func (g *Gate) pass(req *Request, ticket uint64) Pass {
 	if g.cohort == nil {
 		g.cohort = &cohort{}
 	}
 	g.cohort.open++
-	at, _ := slices.BinarySearch(g.flying, ticket)
-	g.flying = slices.Insert(g.flying, at, ticket)
+	at, _ := slices.BinarySearchFunc(g.flying, ticket, flight.after)
+	g.flying = slices.Insert(g.flying, at, flight{ticket, req.ClientID, req.Arrived})
 	return Pass{gate: g, cohort: g.cohort, ticket: ticket, hold: g.holds}
 }
 
@@ -221,7 +230,7 @@ func (p Pass) leave() {
 	if c.open--; c.open == 0 && c.done != nil {
 		close(c.done)
 	}
-	if at, ok := slices.BinarySearch(g.flying, p.ticket); ok {
+	if at, ok := slices.BinarySearchFunc(g.flying, p.ticket, flight.after); ok {
 		g.flying = slices.Delete(g.flying, at, at+1)
 	}
 	if len(g.flying) == 0 {
@@ -397,6 +406,16 @@ func (g *Gate) Idle() <-chan struct{} {
 	return c
 }
 
+// InFlight says how many produces are in flight, and of which client and how long ago the oldest came.
+func (g *Gate) InFlight() (n int, client string, since time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.flying) > 0 {
+		client, since = g.flying[0].client, time.Since(g.flying[0].arrived)
+	}
+	return len(g.flying), client, since
+}
+
 // Answered returns a channel that is closed when the produces in flight that passed since the last call
 // are answered: how long that takes says how long a hold would wait for them.
 func (g *Gate) Answered() <-chan struct{} {
@@ -464,7 +483,7 @@ func (g *Gate) release() {
 			}
 			continue
 		}
-		w.pass = g.pass(w.ticket)
+		w.pass = g.pass(w.req, w.ticket)
 		w.pass.late = w.late
 		g.releasing = true
 		w.onward = func() {
