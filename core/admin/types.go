@@ -61,10 +61,10 @@ type Status struct {
 }
 
 // Broken is a part of a virtual cluster that goes on as it was, or is left out, while what it is made from (a module, an
-// image, a certificate) is broken or gone.
+// image, a certificate) is broken or gone; or a part of the file that concerns them all.
 type Broken struct {
-	VirtualCluster string `json:"virtual_cluster"`
-	Part           string `json:"part"` // an interceptor, or listen.tls
+	VirtualCluster string `json:"virtual_cluster"` // "" for all
+	Part           string `json:"part"`            // an interceptor, listen.tls, or a reference such as ${file:path}
 	Error          string `json:"error"`
 }
 

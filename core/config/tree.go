@@ -40,6 +40,9 @@ func parse(path string, source []byte) (written, plain *yaml.Node, errs Errors) 
 	}
 	r := resolver{file: path, within: map[*yaml.Node]bool{}}
 	plain = r.resolve(doc.Content[0], nil)
+	if r.ended {
+		plain = nil
+	}
 	return doc.Content[0], plain, append(errs, r.errs...)
 }
 
@@ -158,18 +161,23 @@ func (r *resolver) alias(n *yaml.Node, path []string) *yaml.Node {
 
 // mapping fills c with the keys of n. Its own keys go before merged ones, of which the first counts.
 func (r *resolver) mapping(c, n *yaml.Node, path []string) {
-	seen := map[string]bool{}
+	seen, wrong := map[string]bool{}, map[*yaml.Node]bool{}
 	each(n, func(_ int, k, _ *yaml.Node) {
 		name, ok := keyText(k)
 		switch {
 		case !ok:
 			r.bad(k, path, "a key must be a text")
+			wrong[k] = true
 		case seen[name] && !isMerge(k):
 			r.bad(k, path, "key %q stands twice", name)
+			wrong[k] = true
 		}
 		seen[name] = seen[name] || !isMerge(k)
 	})
 	each(n, func(_ int, k, v *yaml.Node) {
+		if wrong[k] {
+			return
+		}
 		name, _ := keyText(k)
 		if !isMerge(k) {
 			key := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: name, Line: k.Line, Column: k.Column}
