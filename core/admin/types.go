@@ -232,7 +232,8 @@ type Config struct {
 	File     string        `json:"file"`
 	Config   any           `json:"config"` // secrets masked
 	Reloaded time.Time     `json:"reloaded,omitzero"`
-	Errors   []ConfigError `json:"errors"` // of the last reload, whose file is not in force
+	Errors   []ConfigError `json:"errors"`   // of the last reload, whose file is not in force
+	Warnings []ConfigError `json:"warnings"` // about what is in force, but is probably not meant
 	Changed  time.Time     `json:"changed,omitzero"`
 	Changes  []Change      `json:"changes"` // the last ones since the gateway started
 }

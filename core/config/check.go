@@ -93,7 +93,11 @@ func checkKeys(file string, n *yaml.Node, t reflect.Type, path []string) (errs E
 			return
 		}
 		e := errorAt(file, k, path, "unknown key %q%s", k.Value, nearest(k.Value, names))
-		errs = append(errs, e.concerns(path, k.Value, nearestOf(k.Value, names)))
+		meant := nearestOf(k.Value, names)
+		if find(n, meant) != nil { // it is there as well
+			meant = k.Value
+		}
+		errs = append(errs, e.concerns(path, k.Value, meant))
 	})
 	n.Content = known
 	return errs

@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -61,28 +62,33 @@ func (e Errors) Err() error {
 }
 
 func (e Errors) sorted() Errors {
-	slices.SortStableFunc(e, func(a, b *Error) int { return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col)) })
+	e.Sort()
 	return e
+}
+
+// Sort brings errors into the order of the file.
+func (e Errors) Sort() {
+	slices.SortStableFunc(e, func(a, b *Error) int { return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col)) })
 }
 
 // And adds what else is wrong, but for what only follows: nothing is said of a value that could not be read.
 func (e Errors) And(more ...*Error) Errors {
-	all := slices.Clone(e)
-	for _, m := range more {
-		if !slices.ContainsFunc(e, func(x *Error) bool { return x.explains(m) }) {
-			all = append(all, m)
+	unknown := map[string]bool{}
+	for _, x := range e {
+		for _, at := range x.about {
+			unknown[at] = true
 		}
 	}
-	return all
+	return append(e, slices.DeleteFunc(more, func(m *Error) bool {
+		return slices.ContainsFunc(m.about, func(at string) bool { return within(unknown, at) })
+	})...)
 }
 
-// explains reports that another error is about something that is not known because of this one.
-func (e *Error) explains(o *Error) bool {
-	for _, at := range e.about {
-		for _, of := range o.about {
-			if of == at || strings.HasPrefix(of, at+between) {
-				return true
-			}
+// within reports that a place is one of some, or inside of one.
+func within(some map[string]bool, at string) bool {
+	for end := len(at); end >= 0; end = strings.LastIndex(at[:end], between) {
+		if some[at[:end]] {
+			return true
 		}
 	}
 	return false
@@ -122,6 +128,14 @@ func errorAt(file string, n *yaml.Node, path []string, format string, args ...an
 // file when it is brought into force.
 func (s *Snapshot) Errorf(path []string, format string, args ...any) Errors {
 	return Errors{s.top().Errorf(path, format, args...)}
+}
+
+// Positioned is an error as Errors: one without a place is at the begin of the file.
+func (s *Snapshot) Positioned(err error) (errs Errors) {
+	if err != nil && !errors.As(err, &errs) {
+		errs = s.Errorf(nil, "%v", err)
+	}
+	return errs
 }
 
 // Warnf is Errorf of a warning.

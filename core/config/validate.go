@@ -3,7 +3,6 @@ package config
 import (
 	"cmp"
 	"fmt"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -218,8 +217,8 @@ func (s *Snapshot) validateNumbers(v *validator) {
 		}
 	}
 	for i, glob := range metrics.Topics {
-		if _, err := path.Match(glob, ""); err != nil || glob == "" {
-			v.bad([]string{"telemetry", "metrics", "topics", strconv.Itoa(i)}, "%q is not a glob", glob)
+		if err := CheckGlob(glob); err != nil {
+			v.bad([]string{"telemetry", "metrics", "topics", strconv.Itoa(i)}, "%v", err)
 		}
 	}
 }
