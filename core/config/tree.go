@@ -83,14 +83,7 @@ func syntaxError(path string, source []byte, err error) *Error {
 			line++
 		}
 	}
-	if m := unknownAnchor.FindStringSubmatch(msg); m != nil {
-		if at := bytes.Index(source, []byte("*"+m[1])); at >= 0 {
-			return newText(source).errorAt(path, at, msg)
-		}
-	}
-	e := errorAt(path, nil, nil, "%s", msg)
-	e.Line = line
-	return e
+	return newText(source).syntaxErrorAt(path, line, msg)
 }
 
 // resolver makes a plain tree of a written one: aliases and merged maps are replaced by copies of
@@ -131,6 +124,8 @@ func (r *resolver) resolve(n *yaml.Node, path []string) *yaml.Node {
 	case r.copies > aliasLimit:
 		r.end(n, "the aliases stand for more than %d values", aliasLimit)
 		return c
+	case n.Anchor != "" && isNull(n) && n.Value == "":
+		r.bad(n, path, "in YAML & begins an anchor, and here it names nothing; if it is a text, quote it: %q", "&"+n.Anchor)
 	case n.Style&yaml.TaggedStyle != 0:
 		r.bad(n, path, "tags like %s have no meaning here; quotes make a text", n.Tag)
 	}
