@@ -57,7 +57,7 @@ func Inspect(ctx context.Context, path string, specs []plugin.Spec) (c Checked, 
 		return c, err
 	}
 	defer done()
-	if c.Warnings = l.warnings; len(errs)+len(more) > 0 {
+	if c.Warnings = errs.And(slices.Clone(l.warnings)...)[len(errs):]; len(errs)+len(more) > 0 {
 		return c, errs.And(more...).Err()
 	}
 	for _, vc := range snap.VirtualClusters {
@@ -92,9 +92,10 @@ func inspect(ctx context.Context, snap *config.Snapshot, specs []plugin.Spec) (l
 		errs = append(errs, snap.Positioned(open(ctx, l, none))...)
 	}
 	for _, vc := range snap.VirtualClusters {
-		if _, err := loadCertificate(snap.Path, vc.Listen.TLS); err != nil {
-			errs = append(errs, snap.Errorf([]string{"virtual_clusters", vc.Name, "listen", "tls"}, "%v", err)...)
+		if _, err := loadCertificate(snap.Path, vc.Listen.TLS); err != nil { // it keeps no gateway from starting, and may be on another machine
+			l.warnings = append(l.warnings, snap.Warnf([]string{"virtual_clusters", vc.Name, "listen", "tls"}, "%v", err))
 		}
 	}
+	l.warnings.Sort()
 	return l, func() { l.release(); g.closing.Wait() }, errs, nil
 }

@@ -48,7 +48,7 @@ func says(t *testing.T, what string, got, want []string) {
 
 // TestAllThatIsWrongIsToldAtOnce: in every part of a file, and nothing of what only follows.
 func TestAllThatIsWrongIsToldAtOnce(t *testing.T) {
-	errs, _ := inspected(t, `admin: {listen: 127.0.0.1, users: [{name: a, password: "${OPS_PW}", role: king}]}
+	errs, warnings := inspected(t, `admin: {listen: 127.0.0.1, users: [{name: a, password: "${OPS_PW}", role: king}]}
 limits: {conections: 3, frame_bytes: many, session_bytes: 0}
 state: 3
 failover: {hold: 3}
@@ -78,7 +78,7 @@ nonsense: 1
 		"2:10 limits|unknown key", "2:38 limits.frame_bytes|want a number", "2:59 limits.session_bytes|above 0",
 		"3:8 state|want a map", "4:18 failover.hold|duration",
 		`6:10 clusters.prod|(did you mean "bootstrap"?)`, "7:20 clusters.dr.bootstrap.0|address", "7:36 clusters.dr.slot|slot -1", "8:10 clusters.third|want a map",
-		"11:58 virtual_clusters.a.listen.brokers.ports|range of ports", "11:69 virtual_clusters.a.listen.tls|missing.pem",
+		"11:58 virtual_clusters.a.listen.brokers.ports|range of ports",
 		"13:28 virtual_clusters.a.chain.0.routing.default|prdo", "13:56 virtual_clusters.a.chain.0.routing.topics.t.cluster|nope", "13:67 virtual_clusters.a.chain.0.routing.topics.u|clustr",
 		"13:95 virtual_clusters.a.chain.0.routing.topics.v.cluster|want a text", "13:111 virtual_clusters.a.chain.0.routing.topics.w[a-z]|classes", "13:127 virtual_clusters.a.chain.0.routing|creat_on",
 		"14:26 virtual_clusters.a.chain.1.topics.prefix|characters", "14:38 virtual_clusters.a.chain.1.topics.hide.0|alternatives", "14:55 virtual_clusters.a.chain.1.topics|hid",
@@ -87,6 +87,7 @@ nonsense: 1
 		"22:28 virtual_clusters.b.chain.0.routing.default|(prod)", "22:44 virtual_clusters.b.chain.0.routing.groups|references stand in values alone",
 		"23:6 virtual_clusters.c.listen|bootstrap is missing", "23:6 virtual_clusters.c.listen.brokers|ports is missing", "23:14 virtual_clusters.c.chain|want a list", "24:1 |nonsense",
 	})
+	says(t, "warnings", warnings, []string{"11:69 virtual_clusters.a.listen.tls|missing.pem"})
 }
 
 // TestDoubts: what is in force but probably not meant is told with its place.
