@@ -198,7 +198,7 @@ func (a *older) config(w http.ResponseWriter, _ *http.Request) {
 	c, ready := a.g.Config(), a.g.Ready()
 	writeJSON(w, 200, map[string]any{
 		"revision": c.Revision, "file": c.File, "config": c.Config, "last_reload": reload{c.Reloaded, ready.ConfigError},
-		"pending_moves": ready.PendingMoves, "broken": ready.Broken,
+		"pending_moves": ready.PendingMoves, "broken": ready.Broken, "warnings": c.Warnings,
 	})
 }
 

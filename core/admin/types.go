@@ -61,10 +61,10 @@ type Status struct {
 }
 
 // Broken is a part of a virtual cluster that goes on as it was, or is left out, while what it is made from (a module, an
-// image, a certificate) is broken or gone.
+// image, a certificate) is broken or gone; or a part of the file that concerns them all.
 type Broken struct {
-	VirtualCluster string `json:"virtual_cluster"`
-	Part           string `json:"part"` // an interceptor, or listen.tls
+	VirtualCluster string `json:"virtual_cluster"` // "" for all
+	Part           string `json:"part"`            // an interceptor, listen.tls, or a reference such as ${file:path}
 	Error          string `json:"error"`
 }
 
@@ -234,7 +234,8 @@ type Config struct {
 	File     string        `json:"file"`
 	Config   any           `json:"config"` // secrets masked
 	Reloaded time.Time     `json:"reloaded,omitzero"`
-	Errors   []ConfigError `json:"errors"` // of the last reload, whose file is not in force
+	Errors   []ConfigError `json:"errors"`   // of the last reload, whose file is not in force
+	Warnings []ConfigError `json:"warnings"` // about what is in force, but is probably not meant
 	Changed  time.Time     `json:"changed,omitzero"`
 	Changes  []Change      `json:"changes"` // the last ones since the gateway started
 }

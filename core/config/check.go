@@ -12,10 +12,12 @@ import (
 
 // check compares a node with the type that it will be decoded into: unknown keys and wrong types, each
 // with its place in the file. That type decides what a scalar is, not how YAML would take it: a
-// password 007 has three digits. So check tags all but booleans as text.
+// password 007 has three digits. So check tags all but booleans as text. What is wrong it takes out, so
+// that the rest can be decoded.
 func check(file string, n *yaml.Node, t reflect.Type, path []string) (errs Errors) {
-	bad := func(n *yaml.Node, format string, args ...any) {
+	bad := func(format string, args ...any) {
 		errs = append(errs, errorAt(file, n, path, format, args...))
+		nothing(n)
 	}
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -26,7 +28,8 @@ func check(file string, n *yaml.Node, t reflect.Type, path []string) (errs Error
 	switch {
 	case t == reflect.TypeFor[time.Duration]():
 		if _, err := time.ParseDuration(n.Value); n.Kind != yaml.ScalarNode || err != nil {
-			bad(n, "want a duration like 30s or 5m, got %q", n.Value)
+			bad("want a duration like 30s or 5m, got %q", n.Value)
+			return errs
 		}
 		n.Tag = "!!str"
 		return errs
@@ -36,27 +39,13 @@ func check(file string, n *yaml.Node, t reflect.Type, path []string) (errs Error
 	switch t.Kind() {
 	case reflect.Struct:
 		if n.Kind != yaml.MappingNode {
-			bad(n, "want a map")
+			bad("want a map")
 			return errs
 		}
-		fields := map[string]reflect.Type{}
-		var names []string
-		for i := range t.NumField() {
-			if tag := t.Field(i).Tag.Get("koanf"); tag != "" && tag != "-" {
-				fields[tag] = t.Field(i).Type
-				names = append(names, tag)
-			}
-		}
-		each(n, func(_ int, k, v *yaml.Node) {
-			if ft, ok := fields[k.Value]; ok {
-				errs = append(errs, check(file, v, ft, sub(path, k.Value))...)
-			} else {
-				bad(k, "unknown key %q%s", k.Value, nearest(k.Value, names))
-			}
-		})
+		errs = checkKeys(file, n, t, path)
 	case reflect.Map:
 		if n.Kind != yaml.MappingNode {
-			bad(n, "want a map")
+			bad("want a map")
 			return errs
 		}
 		each(n, func(_ int, k, v *yaml.Node) {
@@ -64,7 +53,7 @@ func check(file string, n *yaml.Node, t reflect.Type, path []string) (errs Error
 		})
 	case reflect.Slice:
 		if n.Kind != yaml.SequenceNode {
-			bad(n, "want a list")
+			bad("want a list")
 			return errs
 		}
 		for i, c := range n.Content {
@@ -72,17 +61,51 @@ func check(file string, n *yaml.Node, t reflect.Type, path []string) (errs Error
 		}
 	default:
 		if n.Kind != yaml.ScalarNode {
-			bad(n, "want a %s", kindName(t.Kind()))
+			bad("want a %s", kindName(t.Kind()))
 			return errs
 		}
 		if !fits(n, t.Kind()) {
-			bad(n, "want a %s, got %q", kindName(t.Kind()), n.Value)
+			bad("want a %s, got %q", kindName(t.Kind()), n.Value)
+			return errs
 		}
 		if t.Kind() != reflect.Bool {
 			n.Tag = "!!str"
 		}
 	}
 	return errs
+}
+
+// checkKeys is check of a map whose keys are the fields of a struct.
+func checkKeys(file string, n *yaml.Node, t reflect.Type, path []string) (errs Errors) {
+	fields := map[string]reflect.Type{}
+	var names []string
+	for i := range t.NumField() {
+		if tag := t.Field(i).Tag.Get("koanf"); tag != "" && tag != "-" {
+			fields[tag] = t.Field(i).Type
+			names = append(names, tag)
+		}
+	}
+	var known []*yaml.Node
+	each(n, func(_ int, k, v *yaml.Node) {
+		if ft, ok := fields[k.Value]; ok {
+			errs = append(errs, check(file, v, ft, sub(path, k.Value))...)
+			known = append(known, k, v)
+			return
+		}
+		e := errorAt(file, k, path, "unknown key %q%s", k.Value, nearest(k.Value, names))
+		meant := nearestOf(k.Value, names)
+		if find(n, meant) != nil { // it is there as well
+			meant = k.Value
+		}
+		errs = append(errs, e.concerns(path, k.Value, meant))
+	})
+	n.Content = known
+	return errs
+}
+
+// nothing takes out what stands at a node.
+func nothing(n *yaml.Node) {
+	n.Kind, n.Tag, n.Value, n.Style, n.Content = yaml.ScalarNode, "!!null", "", 0, nil
 }
 
 func isNull(n *yaml.Node) bool { return n.ShortTag() == "!!null" }

@@ -3,26 +3,34 @@ package config
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 
 	"gopkg.in/yaml.v3"
 )
 
 // Load reads and parses a file. Everything wrong with it comes as one Errors.
 func Load(path string) (*Snapshot, error) {
+	s, err := Survey(path)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Survey is Load for who tells all that is wrong with a file: also with an error there is a snapshot, of what could be
+// decoded, unless nothing could.
+func Survey(path string) (*Snapshot, error) {
 	source, err := readFile(path)
 	if err != nil {
 		return nil, err
 	}
-	return Parse(path, source)
+	s, errs := survey(path, source, nil)
+	return s, errs.Err()
 }
 
 // readFile reads a file, or so much of it that Parse refuses it.
@@ -37,29 +45,46 @@ func readFile(path string) ([]byte, error) {
 
 // Parse parses the content of a file; path is for messages and relative paths.
 func Parse(path string, source []byte) (*Snapshot, error) {
-	_, root, errs := parse(path, source)
+	return whole(survey(path, source, nil))
+}
+
+// Edited parses another content of the snapshot's file. What references stand for stays where they can't be resolved any
+// more: a secret that has gone is no reason to refuse an edit of something else.
+func (s *Snapshot) Edited(source []byte) (*Snapshot, error) {
+	return whole(survey(s.Path, source, s.references))
+}
+
+func whole(s *Snapshot, errs Errors) (*Snapshot, error) {
 	if len(errs) > 0 {
 		return nil, errs.sorted()
 	}
+	return s, nil
+}
+
+// survey parses a file as far as it can be, and tells all that is wrong with it.
+func survey(path string, source []byte, before map[string]string) (*Snapshot, Errors) {
+	_, root, errs := parse(path, source)
+	if root == nil {
+		return nil, errs
+	}
 	masked := clone(root)
+	refs := references{file: path, before: before, values: map[string]string{}}
+	refs.expand(root, masked, nil)
 	s := defaults()
-	errs = s.expand(path, root, masked, nil)
+	s.secrets = refs.secrets
 	slices.SortFunc(s.secrets, func(a, b string) int { return len(b) - len(a) }) // one may be a part of another
 	sum := sha256.Sum256(source)
-	s.Path, s.Source, s.Revision = path, source, hex.EncodeToString(sum[:])[:12]
-	errs = append(errs, s.decode(path, root)...)
-	if len(errs) == 0 {
-		errs = append(errs, s.validate(path, root)...)
-	}
-	if len(errs) > 0 {
-		return nil, s.secrets.clean(errs).sorted()
-	}
+	s.Path, s.Source, s.Revision, s.references = path, source, hex.EncodeToString(sum[:])[:12], refs.values
+	errs = append(errs, refs.errs...)
+	errs = errs.And(s.decode(path, root)...)
+	errs = errs.And(s.validate(path, root, errs)...)
 	s.Failover.BatchBytes = s.Limits.BatchBytes
 	s.masked = s.effective(masked)
 	if !filepath.IsAbs(s.State.Dir) {
 		s.State.Dir = filepath.Join(filepath.Dir(path), s.State.Dir)
 	}
-	return &s, nil
+	_ = s.secrets.clean(s.Warnings)
+	return &s, s.secrets.clean(errs)
 }
 
 // file is the shape of the top of the file, for checks; chains are decoded by their owners.
@@ -80,13 +105,9 @@ type virtual struct {
 }
 
 func (s *Snapshot) decode(path string, root *yaml.Node) (errs Errors) {
-	if errs = check(path, root, reflect.TypeFor[file](), nil); len(errs) > 0 {
-		return errs
-	}
+	errs = check(path, root, reflect.TypeFor[file](), nil)
 	f := file{Admin: s.Admin, State: s.State, Limits: s.Limits, Failover: s.Failover, Telemetry: s.Telemetry}
-	if err := unmarshal(path, root, nil, &f); err != nil {
-		return err
-	}
+	errs = append(errs, unmarshal(path, root, nil, &f)...)
 	s.Admin, s.State, s.Limits, s.Failover, s.Telemetry = f.Admin, f.State, f.Limits, f.Failover, f.Telemetry
 	each(find(root, "clusters"), func(i int, k, n *yaml.Node) {
 		name := k.Value
@@ -102,7 +123,8 @@ func (s *Snapshot) decode(path string, root *yaml.Node) (errs Errors) {
 		v := VirtualCluster{Name: name, Listen: f.VirtualClusters[name].Listen, Clusters: f.VirtualClusters[name].Clusters}
 		chain := find(n, "chain")
 		if chain == nil || isNull(chain) {
-			errs = append(errs, errorAt(path, n, []string{"virtual_clusters", name}, "chain is missing; `chain: []` passes everything through"))
+			at := []string{"virtual_clusters", name}
+			errs = errs.And(errorAt(path, n, at, "chain is missing; `chain: []` passes everything through").concerns(at, "chain"))
 		} else {
 			errs = append(errs, v.decodeChain(path, chain, []string{"virtual_clusters", name, "chain"})...)
 		}
@@ -128,92 +150,20 @@ func (s *Snapshot) CheckTypes(known []string) error {
 	var errs Errors
 	for _, v := range s.VirtualClusters {
 		for _, c := range v.Chain {
-			ok := false
-			for _, k := range known {
-				ok = ok || k == c.Type
-			}
-			if !ok {
-				errs = append(errs, c.Section.Errorf(nil, "unknown interceptor %q%s", c.Type, nearest(c.Type, known)))
+			if e := c.Unknown(known); e != nil {
+				errs = append(errs, e)
 			}
 		}
 	}
-	if len(errs) > 0 {
-		return errs.sorted()
-	}
-	return nil
+	return errs.Err()
 }
 
-var reference = regexp.MustCompile(`\$\{(env|file):([^}]*)\}`)
-
-// hidden stands for what must not be shown.
-var hidden = yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: "*****"}
-
-// expand replaces ${env:NAME} and ${file:path} in every text of n; what it replaces, and passwords,
-// are masked in m, a copy of n.
-func (s *Snapshot) expand(path string, n, m *yaml.Node, at []string) (errs Errors) {
-	switch n.Kind {
-	case yaml.ScalarNode:
-		if !reference.MatchString(n.Value) {
-			return nil
-		}
-		*m = hidden
-		n.Value = reference.ReplaceAllStringFunc(n.Value, func(ref string) string {
-			r := reference.FindStringSubmatch(ref)
-			v, err := resolve(path, r[1], r[2])
-			if err != nil {
-				errs = append(errs, errorAt(path, n, at, "%v", err))
-			}
-			s.secrets = append(s.secrets, v)
-			return v
-		})
-		if n.Style == 0 {
-			n.Tag = "" // it may be a number, but not nothing
-			if isNull(n) {
-				n.Tag = "!!str"
-			}
-		}
-	case yaml.MappingNode:
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			errs = append(errs, s.expand(path, n.Content[i+1], m.Content[i+1], sub(at, n.Content[i].Value))...)
-			if n.Content[i].Value == "password" {
-				*m.Content[i+1] = hidden
-				s.secrets = append(s.secrets, n.Content[i+1].Value)
-			}
-		}
-	case yaml.SequenceNode:
-		for i := range n.Content {
-			errs = append(errs, s.expand(path, n.Content[i], m.Content[i], sub(at, strconv.Itoa(i)))...)
-		}
+// Unknown is what is wrong with an interceptor whose type nobody knows, or nil.
+func (c ChainEntry) Unknown(known []string) *Error {
+	if slices.Contains(known, c.Type) {
+		return nil
 	}
-	return errs
-}
-
-// referenceLimit bounds what ${file:path} takes: a secret, not a device that never ends.
-const referenceLimit = 1 << 20
-
-func resolve(path, kind, name string) (string, error) {
-	if kind == "env" {
-		v, ok := os.LookupEnv(name)
-		if !ok {
-			return "", fmt.Errorf("environment variable %s is not set", name)
-		}
-		return v, nil
-	}
-	if !filepath.IsAbs(name) {
-		name = filepath.Join(filepath.Dir(path), name)
-	}
-	i, err := os.Stat(name)
-	if err != nil {
-		return "", err
-	}
-	if !i.Mode().IsRegular() || i.Size() > referenceLimit {
-		return "", fmt.Errorf("%s is not a file of at most %d bytes", name, referenceLimit)
-	}
-	b, err := os.ReadFile(name)
-	if err != nil {
-		return "", err
-	}
-	return strings.TrimRight(string(b), "\r\n"), nil
+	return c.Section.Errorf(nil, "unknown interceptor %q%s", c.Type, nearest(c.Type, known))
 }
 
 // effective adds the defaults to the masked file.

@@ -102,6 +102,6 @@ func (s *Snapshot) validateLog(v *validator) {
 		}
 		a.Cluster = c.Name
 	case a.File != "" && !filepath.IsAbs(a.File):
-		a.File = filepath.Join(filepath.Dir(v.file), a.File)
+		a.File = filepath.Join(filepath.Dir(v.top.file), a.File)
 	}
 }

@@ -32,17 +32,18 @@ func (s Section) Resolve(path string) string {
 // Decode checks the section strictly against the struct that v points to (tags koanf) and fills it.
 // The error is an Errors with everything that is wrong.
 func (s Section) Decode(v any) error {
+	return s.Partly(v).Err()
+}
+
+// Partly is Decode for who goes on with what is right, to tell all that is wrong: what is not is left as it was in v. Use
+// And to add to the result.
+func (s Section) Partly(v any) Errors {
 	if s.node == nil || isNull(s.node) {
 		return nil
 	}
 	n := clone(s.node) // check gives it types
-	if errs := check(s.file, n, reflect.TypeOf(v).Elem(), s.path); len(errs) > 0 {
-		return errs.sorted()
-	}
-	if errs := unmarshal(s.file, n, s.path, v); len(errs) > 0 {
-		return errs
-	}
-	return nil
+	errs := check(s.file, n, reflect.TypeOf(v).Elem(), s.path)
+	return append(errs, unmarshal(s.file, n, s.path, v)...)
 }
 
 // unmarshal decodes a checked map through koanf.
@@ -72,6 +73,11 @@ func sizeHook(from, to reflect.Type, v any) (any, error) {
 		}
 	}
 	return v, nil
+}
+
+// Warnf is Errorf of a warning: of what can come into force, but is probably not meant.
+func (s Section) Warnf(path []string, format string, args ...any) *Error {
+	return s.Errorf(path, format, args...).warning()
 }
 
 // Errorf makes an error at a key below the section, or at the nearest one that exists above it.

@@ -23,8 +23,12 @@ type Snapshot struct {
 	Clusters        []Cluster        `koanf:"-"` // in the order of the file
 	VirtualClusters []VirtualCluster `koanf:"-"`
 
-	masked  any
-	secrets secrets
+	// Warnings are about what is in force all the same, but is probably not meant.
+	Warnings Errors `koanf:"-"`
+
+	masked     any
+	secrets    secrets
+	references map[string]string // what they stand for
 }
 
 // Admin is the HTTP API for operators.

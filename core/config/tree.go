@@ -40,6 +40,9 @@ func parse(path string, source []byte) (written, plain *yaml.Node, errs Errors) 
 	}
 	r := resolver{file: path, within: map[*yaml.Node]bool{}}
 	plain = r.resolve(doc.Content[0], nil)
+	if r.ended {
+		plain = nil
+	}
 	return doc.Content[0], plain, append(errs, r.errs...)
 }
 
@@ -80,14 +83,7 @@ func syntaxError(path string, source []byte, err error) *Error {
 			line++
 		}
 	}
-	if m := unknownAnchor.FindStringSubmatch(msg); m != nil {
-		if at := bytes.Index(source, []byte("*"+m[1])); at >= 0 {
-			return newText(source).errorAt(path, at, msg)
-		}
-	}
-	e := errorAt(path, nil, nil, "%s", msg)
-	e.Line = line
-	return e
+	return newText(source).syntaxErrorAt(path, line, msg)
 }
 
 // resolver makes a plain tree of a written one: aliases and merged maps are replaced by copies of
@@ -128,6 +124,8 @@ func (r *resolver) resolve(n *yaml.Node, path []string) *yaml.Node {
 	case r.copies > aliasLimit:
 		r.end(n, "the aliases stand for more than %d values", aliasLimit)
 		return c
+	case n.Anchor != "" && isNull(n) && n.Value == "":
+		r.bad(n, path, "in YAML & begins an anchor, and here it names nothing; if it is a text, quote it: %q", "&"+n.Anchor)
 	case n.Style&yaml.TaggedStyle != 0:
 		r.bad(n, path, "tags like %s have no meaning here; quotes make a text", n.Tag)
 	}
@@ -158,18 +156,23 @@ func (r *resolver) alias(n *yaml.Node, path []string) *yaml.Node {
 
 // mapping fills c with the keys of n. Its own keys go before merged ones, of which the first counts.
 func (r *resolver) mapping(c, n *yaml.Node, path []string) {
-	seen := map[string]bool{}
+	seen, wrong := map[string]bool{}, map[*yaml.Node]bool{}
 	each(n, func(_ int, k, _ *yaml.Node) {
 		name, ok := keyText(k)
 		switch {
 		case !ok:
 			r.bad(k, path, "a key must be a text")
+			wrong[k] = true
 		case seen[name] && !isMerge(k):
 			r.bad(k, path, "key %q stands twice", name)
+			wrong[k] = true
 		}
 		seen[name] = seen[name] || !isMerge(k)
 	})
 	each(n, func(_ int, k, v *yaml.Node) {
+		if wrong[k] {
+			return
+		}
 		name, _ := keyText(k)
 		if !isMerge(k) {
 			key := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: name, Line: k.Line, Column: k.Column}

@@ -13,15 +13,17 @@ func TestAliasesLoadWithTheirValues(t *testing.T) {
 	const source = `
 limits: &l {connections: 7}
 clusters:
-  prod: &p {bootstrap: &b [h:1], aliases: [main]}
-  dr: {<<: *p, aliases: [spare]}
-  third: {bootstrap: *b}
+  prod: &p {bootstrap: [h:1], aliases: [main]}
+  dr: {<<: *p, bootstrap: [h:2], aliases: [spare]}
+  third: {bootstrap: [h:3]}
 virtual_clusters:
   one:
+    clusters: &all [prod, dr, third]
     listen: &listen {bootstrap: 127.0.0.1:7000, brokers: {ports: 7001-7060}}
     chain: &chain
       - &routing {routing: &r {default: prod, topics: {a: {cluster: dr}}}}
   two:
+    clusters: *all
     listen: {<<: *listen, bootstrap: 127.0.0.1:8000, brokers: {ports: 8001-8060}}
     chain: *chain
   three:
@@ -48,10 +50,13 @@ virtual_clusters:
 		if len(v.Chain) != 1 || v.Chain[0].Type != "routing" || v.Chain[0].Section.Decode(&c) != nil || c.Default != "prod" || c.Topics["a"].Cluster != "dr" {
 			t.Errorf("%s: %+v, %+v", v.Name, v.Chain, c)
 		}
+		if i < 2 && len(v.Clusters) != 3 {
+			t.Errorf("%s spans %v", v.Name, v.Clusters)
+		}
 		if at := fmt.Sprintf("127.0.0.1:%d", 7000+1000*i); v.Listen.Bootstrap != at {
 			t.Errorf("%s at %s", v.Name, v.Listen.Bootstrap)
 		}
-		if err := v.Chain[0].Section.Errorf([]string{"topics", "a", "cluster"}, "wrong"); err.Line != 11 || err.Path != "virtual_clusters."+v.Name+".chain.0.routing.topics.a.cluster" {
+		if err := v.Chain[0].Section.Errorf([]string{"topics", "a", "cluster"}, "wrong"); err.Line != 12 || err.Path != "virtual_clusters."+v.Name+".chain.0.routing.topics.a.cluster" {
 			t.Errorf("%v", err)
 		}
 	}

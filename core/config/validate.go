@@ -1,8 +1,9 @@
 package config
 
 import (
+	"cmp"
+	"fmt"
 	"net"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,56 +13,47 @@ import (
 
 // validator collects what is wrong beyond shapes and types.
 type validator struct {
-	file string
-	root *yaml.Node
-	errs Errors
+	top    Section
+	before Errors // what is known to be wrong
+	errs   Errors
+	// warnings are of what is not wrong.
+	warnings Errors
 }
 
 func (v *validator) bad(path []string, format string, args ...any) {
-	s := Section{file: v.file, node: v.root}
-	v.errs = append(v.errs, s.Errorf(path, format, args...))
+	v.errs = append(v.errs, v.top.Errorf(path, format, args...))
 }
 
-func (v *validator) address(path []string, addr string) {
-	host, port, err := net.SplitHostPort(addr)
-	n, perr := strconv.Atoi(port)
-	if err != nil || perr != nil || n < 0 || n > 65535 {
-		v.bad(path, "%q is not an address like 127.0.0.1:9092", addr)
-	} else if strings.Contains(host, " ") {
-		v.bad(path, "%q has a space in its host", addr)
+// missing is bad of a key that is not there.
+func (v *validator) missing(path []string, key, format string, args ...any) {
+	v.errs = append(v.errs, v.top.Errorf(path, format, args...).concerns(path, key))
+}
+
+func (v *validator) warn(path []string, format string, args ...any) {
+	v.warnings = append(v.warnings, v.top.Warnf(path, format, args...))
+}
+
+func (v *validator) address(path []string, addr string) bool {
+	err := checkAddress(addr)
+	if err != nil {
+		v.bad(path, "%v", err)
 	}
+	return err == nil
 }
 
-func (s *Snapshot) validate(file string, root *yaml.Node) Errors {
-	v := &validator{file: file, root: root}
+// validate says what is wrong beyond shapes and types, of which before says what is. It fills in what follows from others.
+func (s *Snapshot) validate(file string, root *yaml.Node, before Errors) Errors {
+	v := &validator{top: Section{file: file, node: root}, before: before}
 	if len(s.Clusters) == 0 {
 		v.bad([]string{"clusters"}, "name at least one cluster")
 	}
 	if len(s.VirtualClusters) == 0 {
 		v.bad([]string{"virtual_clusters"}, "name at least one virtual cluster")
 	}
-	s.validateClusters(v)
-	if len(v.errs) > 0 {
-		return v.errs
-	}
-	type binding struct{ host, who string }
-	bound := map[int][]binding{} // by port
-	bind := func(addr string, path []string) {
-		host, port := split(addr)
-		if port == 0 {
-			return
-		}
-		for _, b := range bound[port] {
-			if b.host == host || anyHost(b.host) || anyHost(host) {
-				v.bad(path, "%s is also the address of %s", addr, b.who)
-				return
-			}
-		}
-		bound[port] = append(bound[port], binding{host, strings.Join(path, ".")})
-	}
+	numbered := s.validateClusters(v)
+	a := &addresses{v: v}
 	if s.Admin.Listen != "" {
-		v.address([]string{"admin", "listen"}, s.Admin.Listen)
-		bind(s.Admin.Listen, []string{"admin", "listen"})
+		a.listen(s.Admin.Listen, []string{"admin", "listen"})
 		if len(s.Admin.Users) == 0 && !loopback(s.Admin.Listen) {
 			v.bad([]string{"admin", "listen"}, "%q can be reached from other machines, and without users everybody may do everything: name `users`, or listen on 127.0.0.1", s.Admin.Listen)
 		}
@@ -72,10 +64,12 @@ func (s *Snapshot) validate(file string, root *yaml.Node) Errors {
 		}
 	}
 	for i := range s.VirtualClusters {
-		s.validateVirtual(v, &s.VirtualClusters[i], bind)
+		s.validateVirtual(v, &s.VirtualClusters[i], a, numbered)
 	}
+	a.clusters(s)
 	s.validateNumbers(v)
 	s.validateLog(v)
+	s.Warnings = v.warnings.sorted()
 	return v.errs
 }
 
@@ -89,9 +83,11 @@ func loopback(addr string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-func anyHost(h string) bool { return h == "" || h == "0.0.0.0" || h == "::" }
-
-func (s *Snapshot) validateClusters(v *validator) {
+// validateClusters reports whether it is known which node has which number.
+func (s *Snapshot) validateClusters(v *validator) (numbered bool) {
+	numbered = len(s.Clusters) > 0 && !slices.ContainsFunc(v.before, func(e *Error) bool {
+		return slices.ContainsFunc(e.about, func(at string) bool { return at == "clusters" || strings.HasPrefix(at, "clusters"+between) })
+	})
 	names, slots := map[string]string{}, map[int]string{}
 	for i := range s.Clusters {
 		c := &s.Clusters[i]
@@ -107,10 +103,11 @@ func (s *Snapshot) validateClusters(v *validator) {
 		}
 		if other, ok := slots[c.Slot]; ok || c.Slot < 0 || c.Slot > 1000 {
 			v.bad(append(at, "slot"), "slot %d is taken by cluster %q or outside 0-1000", c.Slot, other)
+			numbered = false
 		}
 		slots[c.Slot] = c.Name
 		if len(c.Bootstrap) == 0 {
-			v.bad(at, "bootstrap is missing: a list of host:port")
+			v.missing(at, "bootstrap", "bootstrap is missing: a list of host:port")
 		}
 		for j, b := range c.Bootstrap {
 			v.address(append(at, "bootstrap", strconv.Itoa(j)), b)
@@ -120,17 +117,19 @@ func (s *Snapshot) validateClusters(v *validator) {
 			first, last, err := numbers(c.NodeRange)
 			if err != nil || first < 0 || last < first || last >= 1<<20 {
 				v.bad(append(at, "nodes"), "%q is not a range of node ids like 0-19", c.NodeRange)
+				numbered = false
 				continue
 			}
 			c.Nodes = Nodes{int32(first), int32(last)}
 		}
 	}
+	return numbered
 }
 
-func (s *Snapshot) validateVirtual(v *validator, vc *VirtualCluster, bind func(string, []string)) {
+func (s *Snapshot) validateVirtual(v *validator, vc *VirtualCluster, a *addresses, numbered bool) {
 	at := []string{"virtual_clusters", vc.Name}
 	for i, n := range vc.Clusters {
-		if _, ok := s.Cluster(n); !ok {
+		if _, ok := s.Cluster(n); !ok && len(s.Clusters) > 0 {
 			var known []string
 			for _, c := range s.Clusters {
 				known = append(known, c.Name)
@@ -141,13 +140,11 @@ func (s *Snapshot) validateVirtual(v *validator, vc *VirtualCluster, bind func(s
 	at = append(at, "listen")
 	l := vc.Listen
 	if l.Bootstrap == "" {
-		v.bad(at, "bootstrap is missing: the address that clients are given, like 127.0.0.1:6969")
-		return
+		v.missing(at, "bootstrap", "bootstrap is missing: the address that clients are given, like 127.0.0.1:6969")
+	} else {
+		a.listen(l.Bootstrap, append(slices.Clone(at), "bootstrap"))
 	}
-	v.address(append(at, "bootstrap"), l.Bootstrap)
-	bind(l.Bootstrap, append(slices.Clone(at), "bootstrap"))
 	at = append(at, "brokers")
-	spans := s.Spans(vc)
 	if l.Brokers.SNI != "" {
 		if !strings.Contains(l.Brokers.SNI, "$(node)") {
 			v.bad(append(at, "sni"), "%q must contain $(node)", l.Brokers.SNI)
@@ -157,37 +154,48 @@ func (s *Snapshot) validateVirtual(v *validator, vc *VirtualCluster, bind func(s
 		}
 		return
 	}
-	need := 0
-	for _, c := range spans {
+	s.validatePorts(v, vc, a, at, numbered)
+}
+
+// validatePorts checks the ports of a virtual cluster's nodes: one for each that its clusters may have.
+func (s *Snapshot) validatePorts(v *validator, vc *VirtualCluster, a *addresses, at []string, numbered bool) {
+	b, need := vc.Listen.Brokers, 0
+	for _, c := range s.Spans(vc) {
 		need += int(c.Nodes.Last-c.Nodes.First) + 1
 	}
-	for name, r := range map[string]string{"ports": l.Brokers.Ports, "advertised_ports": l.Brokers.AdvertisedPorts} {
-		if r == "" {
-			if name == "ports" {
-				v.bad(at, "ports is missing: a range of %d ports, one for each node that the clusters may have", need)
-			}
-			continue
+	if b.Ports == "" {
+		many := ""
+		if numbered {
+			many = fmt.Sprintf(" of %d ports", need)
 		}
-		first, last, err := portRange(r)
+		v.missing(at, "ports", "ports is missing: a range%s, one for each node that the clusters may have", many)
+	}
+	check := func(key, ports string) (first int, ok bool) {
+		if ports == "" {
+			return 0, false
+		}
+		first, last, err := portRange(ports)
 		switch {
 		case err != nil:
-			v.bad(append(at, name), "%v", err)
-			return
-		case last-first+1 < need:
-			v.bad(append(at, name), "the range has %d ports, but the clusters may have %d nodes: widen it or narrow `nodes` of the clusters", last-first+1, need)
-			return
+			v.bad(append(at, key), "%v", err)
+		case numbered && last-first+1 < need:
+			v.bad(append(at, key), "the range has %d ports, but the clusters may have %d nodes: widen it or narrow `nodes` of the clusters", last-first+1, need)
+		default:
+			return first, need > 0
 		}
+		return 0, false
 	}
-	for _, c := range spans {
-		for n := c.Nodes.First; n <= c.Nodes.Last; n++ {
-			if addr := l.Bind(spans, c.Name, n); l.Brokers.Ports != "" {
-				before := len(v.errs)
-				bind(addr, append(slices.Clone(at), "ports"))
-				if len(v.errs) > before {
-					return
-				}
-			}
-		}
+	bind, _ := split(vc.Listen.Bootstrap)
+	told := cmp.Or(b.Host, bind)
+	first, ok := check("ports", b.Ports)
+	if ok && numbered {
+		a.bind(cmp.Or(b.Bind, told), first, first+need-1, append(slices.Clone(at), "ports"))
+	}
+	if b.AdvertisedPorts != "" {
+		first, ok = check("advertised_ports", b.AdvertisedPorts)
+	}
+	if ok && numbered {
+		a.told = append(a.told, socket{told, first, first + need - 1, strings.Join(at, ".")})
 	}
 }
 
@@ -223,13 +231,13 @@ func (s *Snapshot) validateNumbers(v *validator) {
 		}
 	}
 	for i, glob := range f.ReplicatorTopics {
-		if _, err := path.Match(strings.TrimPrefix(glob, "!"), ""); err != nil || strings.TrimPrefix(glob, "!") == "" {
-			v.bad([]string{"failover", "replicator_topics", strconv.Itoa(i)}, "%q is not a glob", glob)
+		if err := CheckGlob(strings.TrimPrefix(glob, "!")); err != nil {
+			v.bad([]string{"failover", "replicator_topics", strconv.Itoa(i)}, "%v", err)
 		}
 	}
 	for i, glob := range metrics.Topics {
-		if _, err := path.Match(glob, ""); err != nil || glob == "" {
-			v.bad([]string{"telemetry", "metrics", "topics", strconv.Itoa(i)}, "%q is not a glob", glob)
+		if err := CheckGlob(glob); err != nil {
+			v.bad([]string{"telemetry", "metrics", "topics", strconv.Itoa(i)}, "%v", err)
 		}
 	}
 }

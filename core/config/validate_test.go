@@ -7,7 +7,7 @@ import (
 
 // TestManyNodes: a range as wide as ports can be is checked at once.
 func TestManyNodes(t *testing.T) {
-	source := strings.NewReplacer("prod: {", "prod: {nodes: 0-50000, ", "6970-7009", "9000-65000").Replace(example)
+	source := strings.NewReplacer("prod: {", "prod: {nodes: 0-50000, ", "6970-7009", "9000-65000", "127.0.0.1:19092", "b1:19092", "127.0.0.1:29092", "b2:29092").Replace(example)
 	s, err := Parse("x.yaml", []byte(source))
 	must(t, err)
 	if at := s.VirtualClusters[0].Listen.Bind(s.Clusters, "dr", 19); at != "127.0.0.1:59020" {

@@ -38,6 +38,11 @@ func (g *Gateway) apply(ctx context.Context, snap *config.Snapshot, o failover.O
 	}
 	g.swap(next)
 	inForce(ctx, old, next)
+	if old.snap == nil || old.snap.Revision != snap.Revision {
+		for _, w := range next.warnings {
+			g.logs.Logger("config").Warn("the file says what is probably not meant", "warning", w)
+		}
+	}
 	old.release()
 	return g.move(ctx, next, old, o)
 }
@@ -47,11 +52,7 @@ func (g *Gateway) check(old *live, snap *config.Snapshot) error {
 	if g.ends() {
 		return errors.New("the gateway ends")
 	}
-	var types []string
-	for _, s := range g.opts.Specs {
-		types = append(types, s.Type)
-	}
-	if err := snap.CheckTypes(types); err != nil {
+	if err := snap.CheckTypes(g.types()); err != nil {
 		return err
 	}
 	if old.snap != nil && old.snap.State.Dir != snap.State.Dir {

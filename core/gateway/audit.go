@@ -212,7 +212,7 @@ func (g *Gateway) followEdits(ctx context.Context, edits <-chan []byte) {
 // editedByHand takes a content of the file that has settled, if the file still has it: while it was waited for here, an
 // edit of ours may have come after it, and must not be undone. Its plugins are made before other edits have to wait.
 func (g *Gateway) editedByHand(ctx context.Context, source []byte) {
-	snap, err := config.Parse(g.opts.Path, source)
+	snap, err := g.Snapshot().Edited(source)
 	if err == nil {
 		var r *ready
 		r, err = g.prepare(ctx, snap, false)

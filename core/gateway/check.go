@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
@@ -25,49 +26,77 @@ type nowhere struct{}
 
 func (nowhere) Append(context.Context, ...catalog.Entry) error { return nil }
 
-// Check builds everything that a file describes without serving it or asking a cluster. What the state says of topics
-// counts if no gateway runs with it. The error
-// is a config.Errors with all that is wrong, as far as it is the file's, and shows no secret.
-func Check(ctx context.Context, path string, specs []plugin.Spec) ([]CheckedChain, error) {
-	snap, err := config.Load(path)
-	if err != nil {
-		return nil, err
-	}
-	out, err := checked(ctx, snap, specs)
-	return out, snap.Hide(err)
+// Checked is what a file comes to.
+type Checked struct {
+	Chains   []CheckedChain
+	Warnings config.Errors
 }
 
-func checked(ctx context.Context, snap *config.Snapshot, specs []plugin.Spec) ([]CheckedChain, error) {
+// Check is Inspect for who needs the chains.
+func Check(ctx context.Context, path string, specs []plugin.Spec) ([]CheckedChain, error) {
+	c, err := Inspect(ctx, path, specs)
+	return c.Chains, err
+}
+
+// Inspect builds everything that a file describes without serving it or asking a cluster. What the state says of topics
+// counts if no gateway runs with it. The error is a config.Errors with all that is wrong, in all parts that could be read,
+// as far as it is the file's, and shows no secret.
+func Inspect(ctx context.Context, path string, specs []plugin.Spec) (c Checked, err error) {
+	snap, err := config.Survey(path)
+	if snap == nil {
+		return c, err
+	}
+	defer func() { err = snap.Hide(err) }()
+	var errs config.Errors
+	if c.Warnings = snap.Warnings; err != nil && !errors.As(err, &errs) {
+		return c, err
+	}
+	// What could not be read can't be built either.
+	snap.VirtualClusters = slices.DeleteFunc(snap.VirtualClusters, func(vc config.VirtualCluster) bool { return len(snap.Spans(&vc)) == 0 })
+	l, done, more, err := inspect(ctx, snap, specs)
+	if err != nil {
+		return c, err
+	}
+	defer done()
+	if c.Warnings = errs.And(slices.Clone(l.warnings)...)[len(errs):]; len(errs)+len(more) > 0 {
+		return c, errs.And(more...).Err()
+	}
+	for _, vc := range snap.VirtualClusters {
+		c.Chains = append(c.Chains, CheckedChain{vc.Name, l.runtimes[vc.Name].chain})
+	}
+	return c, nil
+}
+
+// inspect builds what can be built of a snapshot, and tells all that can't. done gives it back.
+func inspect(ctx context.Context, snap *config.Snapshot, specs []plugin.Spec) (l *live, done func(), errs config.Errors, err error) {
 	entries, err := state.Read(snap.State.Dir)
 	if err != nil && !errors.Is(err, state.ErrInUse) {
-		return nil, err
+		errs, entries = snap.Errorf([]string{"state", "dir"}, "%v", err), nil
 	}
 	cat, err := catalog.New(nowhere{}, entries)
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
 	logs := logging.Into(slog.DiscardHandler, logSettings(snap.Telemetry.Log))
 	g := &Gateway{opts: Options{Specs: specs}, logs: logs, log: logs.Logger("gateway"), catalog: cat, pool: &wire.Buffers{}}
 	none := &live{}
 	g.live.Store(none)
-	if err := g.check(none, snap); err != nil {
-		return nil, err
-	}
-	l := &live{clusters: map[string]*upstream.Cluster{}}
+	l = &live{clusters: map[string]*upstream.Cluster{}}
 	if l.snap, l.names, err = g.adopt(ctx, snap); err != nil {
-		return nil, err
+		errs = append(errs, snap.Positioned(err)...)
+		l.snap = snap
 	}
-	defer g.closing.Wait()
-	defer func() { l.release() }()
 	for _, c := range l.snap.Clusters {
 		l.clusters[c.Name] = upstream.Unwatched(c, cat, g.pool)
 	}
-	if err := errors.Join(g.openAccess(ctx, l, none), g.openRuntimes(ctx, l, none)); err != nil {
-		return nil, err
+	for _, open := range []func(context.Context, *live, *live) error{g.openAccess, g.openRuntimes} {
+		errs = append(errs, snap.Positioned(open(ctx, l, none))...)
 	}
-	var out []CheckedChain
 	for _, vc := range snap.VirtualClusters {
-		out = append(out, CheckedChain{vc.Name, l.runtimes[vc.Name].chain})
+		if _, err := loadCertificate(snap.Path, vc.Listen.TLS); err != nil { // it keeps no gateway from starting, and may be on another machine
+			l.warnings = append(l.warnings, snap.Warnf([]string{"virtual_clusters", vc.Name, "listen", "tls"}, "%v", err))
+		}
 	}
-	return out, nil
+	l.warnings.Sort()
+	return l, func() { l.release(); g.closing.Wait() }, errs, nil
 }

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"path"
 	"slices"
 	"time"
 
@@ -50,8 +49,7 @@ func (g *Gateway) lookAtTopics(ctx context.Context) {
 		rt := v.runtime()
 		named := slices.DeleteFunc(slices.Clone(rt.env.Catalog.Topics()), func(t *catalog.Topic) bool {
 			return rt.hides(t.Name) || !slices.ContainsFunc(globs, func(glob string) bool {
-				ok, _ := path.Match(glob, t.Name)
-				return ok
+				return config.MatchGlob(glob, t.Name)
 			})
 		})
 		if len(named) == 0 {

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -110,6 +111,14 @@ func (f *files) due(interceptors []plugin.Interceptor, now time.Time) bool {
 // broken lists what goes on though what it is made from is broken or gone.
 func (g *Gateway) broken() []admin.Broken {
 	out := []admin.Broken{}
+	l := g.now()
+	for _, e := range twins(l.snap, l.clusters) {
+		out = append(out, admin.Broken{Part: e.Path, Error: e.Msg})
+	}
+	gone := l.snap.Gone()
+	for _, ref := range slices.Sorted(maps.Keys(gone)) {
+		out = append(out, admin.Broken{Part: ref, Error: gone[ref].Error()})
+	}
 	for _, v := range g.virtuals() {
 		rt := v.runtime()
 		add := func(part string, err error) {

@@ -197,8 +197,9 @@ func (g *Gateway) reloaded(err error) {
 
 // ApplySource makes another content of the file current. On an error the old configuration stays.
 func (g *Gateway) ApplySource(ctx context.Context, source []byte, o failover.Options) error {
-	snap, err := config.Parse(g.opts.Path, source)
-	if before := g.Snapshot(); err == nil && (snap.Revision != before.Revision || o.Edited != nil) {
+	before := g.Snapshot()
+	snap, err := before.Edited(source)
+	if err == nil && (snap.Revision != before.Revision || o.Edited != nil) {
 		describe(ctx, before, snap)
 		var r *ready
 		r, err = g.prepare(ctx, snap, false)

@@ -33,6 +33,8 @@ type live struct {
 	sockets  map[string]*part[*server.Listener]
 	doors    map[string]func(net.Conn) // who gets the connections of a socket
 
+	warnings config.Errors // about the file that is in force
+
 	changed time.Time // when the file last changed what is in force, and what
 	changes []admin.Change
 }

@@ -175,7 +175,7 @@ func (g *Gateway) editFile(ctx context.Context, revision string, edits []config.
 	if err != nil {
 		return err
 	}
-	next, err := config.Parse(before.Path, after)
+	next, err := before.Edited(after)
 	if err != nil {
 		return err
 	}

@@ -109,7 +109,7 @@ func newMetricTable() *metricTable {
 		accessDropped:  counter("access_log.dropped.lines", "", "Lines of the access log that were dropped, since they came faster than they could be written."),
 		auditDropped:   counter("audit_log.dropped.entries", "", "Entries of the audit log that were dropped, since their file or topic has failed for long."),
 		auditWaiting:   gauge("audit_log.waiting.entries", "", "Entries of the audit log that are not written yet."),
-		broken:         gauge("part.broken", "", "1 while what a part of a virtual cluster is made from is broken or gone: the module or image of a guest, the certificate of listen.tls. What was made before goes on.", byVirtualCluster, byPart),
+		broken:         gauge("part.broken", "", "1 while what a part of a virtual cluster is made from is broken or gone: the module or image of a guest, the certificate of listen.tls; or of all: what ${file:path} or ${env:NAME} refers to. What was made before goes on.", byVirtualCluster, byPart),
 		started:        gauge("start.time", "s", "When the gateway started, as Unix time."),
 
 		interceptorFailures: counter("interceptor.failures", "", "Errors of requests that came from an interceptor and not from below it, panics included.", byVirtualCluster, byInterceptor),

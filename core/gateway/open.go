@@ -57,6 +57,16 @@ func (g *Gateway) openClusters(ctx context.Context, l, old *live) error {
 		opened = append(opened, c)
 	}
 	await(ctx, opened)
+	errs := twins(l.snap, l.clusters)
+	if old.snap != nil {
+		if len(errs) > len(twins(old.snap, old.clusters)) { // those that are in force are no reason to refuse another edit
+			return errs.Err()
+		}
+		return nil
+	}
+	for _, e := range errs {
+		g.log.Error("two names stand for one cluster", "error", e)
+	}
 	return nil
 }
 
@@ -122,6 +132,7 @@ func (g *Gateway) openAudit(_ context.Context, l, old *live) error {
 // the one in force, also while they are broken. Broken ones don't keep the gateway from starting: until they are well,
 // connections to their virtual cluster fail.
 func (g *Gateway) openCertificates(_ context.Context, l, old *live) error {
+	var errs config.Errors
 	for name, rt := range l.runtimes {
 		if was := old.runtimes[name]; was != nil && reflect.DeepEqual(was.listen.TLS, rt.listen.TLS) {
 			rt.certificate, rt.tls = was.certificate, was.tls
@@ -129,13 +140,16 @@ func (g *Gateway) openCertificates(_ context.Context, l, old *live) error {
 		}
 		c, err := loadCertificate(l.snap.Path, rt.listen.TLS)
 		if err != nil {
-			err = l.snap.Errorf([]string{"virtual_clusters", name, "listen", "tls"}, "%v", err)
-			if old.snap != nil {
-				return err
+			err := l.snap.Errorf([]string{"virtual_clusters", name, "listen", "tls"}, "%v", err)
+			errs = append(errs, err...)
+			if old.snap == nil {
+				g.log.Error("the certificate can't be had: until it can, connections fail", "virtual_cluster", name, "error", err)
 			}
-			g.log.Error("the certificate can't be had: until it can, connections fail", "virtual_cluster", name, "error", err)
 		}
 		rt.certificate, rt.tls = c, c.config()
+	}
+	if old.snap != nil {
+		return errs.Err()
 	}
 	return nil
 }

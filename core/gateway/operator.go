@@ -66,7 +66,7 @@ func (o operator) Config() admin.Config {
 	l, reload := o.g.now(), o.g.lastReload()
 	c := admin.Config{
 		Revision: l.snap.Revision, File: l.snap.Path, Config: l.snap.Masked(), Reloaded: reload.At,
-		Errors: []admin.ConfigError{}, Changed: l.changed, Changes: l.changes,
+		Errors: []admin.ConfigError{}, Warnings: configErrors(l.warnings), Changed: l.changed, Changes: l.changes,
 	}
 	if c.Changes == nil {
 		c.Changes = []admin.Change{}
@@ -74,13 +74,19 @@ func (o operator) Config() admin.Config {
 	var positioned config.Errors
 	switch {
 	case errors.As(reload.err, &positioned):
-		for _, e := range positioned {
-			c.Errors = append(c.Errors, admin.ConfigError{Line: e.Line, Column: e.Col, Path: e.Path, Message: e.Msg})
-		}
+		c.Errors = configErrors(positioned)
 	case reload.err != nil:
 		c.Errors = append(c.Errors, admin.ConfigError{Message: reload.err.Error()})
 	}
 	return c
+}
+
+func configErrors(errs config.Errors) []admin.ConfigError {
+	out := []admin.ConfigError{}
+	for _, e := range errs {
+		out = append(out, admin.ConfigError{Line: e.Line, Column: e.Col, Path: e.Path, Message: e.Msg})
+	}
+	return out
 }
 
 // virtual finds a virtual cluster by name; "" is the only one.

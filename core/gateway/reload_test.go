@@ -143,7 +143,7 @@ func TestARefusedEditChangesNothing(t *testing.T) {
 		"the admin API, moved to a free address": {strings.ReplaceAll(moved, "$9", "$8") +
 			"  b: {listen: {bootstrap: 127.0.0.1:$taken, brokers: {host: 127.0.0.1, ports: $6-$6}}, chain: []}\n", "in use"},
 		"a certificate":            {moved + "  b: {listen: {bootstrap: 127.0.0.1:$5, tls: {cert: no.crt, key: no.key}, brokers: {sni: b$(node).test}}, chain: []}\n", "no.crt"},
-		"one address by two names": {moved + "  b: {listen: {bootstrap: localhost:$3, brokers: {host: 127.0.0.1, ports: $6-$6}}, chain: []}\n", "something else in this file"},
+		"one address by two names": {moved + "  b: {listen: {bootstrap: localhost:$3, brokers: {host: 127.0.0.1, ports: $6-$6}}, chain: []}\n", "is also the address of virtual_clusters.a.listen.bootstrap"},
 		"a chain":                  {moved + "  b: {listen: {bootstrap: 127.0.0.1:$5, brokers: {host: 127.0.0.1, ports: $6-$6}}, chain: [{nothing: {}}]}\n", "nothing"},
 		"the audit log":            {moved + "telemetry: {log: {audit: {file: /dev/null/audit}}}\n", "audit"},
 	} {

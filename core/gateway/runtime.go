@@ -142,10 +142,9 @@ func (g *Gateway) openRuntimes(ctx context.Context, l, old *live) error {
 		}
 	}
 	errs = append(errs, shared(l.snap, l.runtimes)...)
-	if errs = append(errs, stranded(l.snap, l.runtimes)...); len(errs) > 0 {
-		return errs
-	}
-	return nil
+	errs = append(errs, stranded(l.snap, l.runtimes)...)
+	l.warnings = doubts(l.snap, l.runtimes)
+	return errs.Err()
 }
 
 // openRuntime builds a runtime. On an error nothing is left open.
@@ -193,6 +192,10 @@ func (g *Gateway) openRuntime(ctx context.Context, l *live, vc *config.VirtualCl
 // openInterceptors builds the interceptors of a chain; its runtime closes them.
 func (g *Gateway) openInterceptors(ctx context.Context, rt *runtime, vc *config.VirtualCluster) (members []plugin.Named, errs config.Errors) {
 	for _, entry := range vc.Chain {
+		if e := entry.Unknown(g.types()); e != nil {
+			errs = append(errs, e)
+			continue
+		}
 		spec := g.spec(entry.Type)
 		env := rt.env
 		env.Log = g.logs.Logger(entry.Type).With("virtual_cluster", vc.Name)
@@ -233,6 +236,14 @@ func (rt *runtime) addresses() map[server.Address]string {
 		}
 	}
 	return out
+}
+
+// types are those of interceptors that chains may name.
+func (g *Gateway) types() (types []string) {
+	for _, s := range g.opts.Specs {
+		types = append(types, s.Type)
+	}
+	return types
 }
 
 func (g *Gateway) spec(kind string) plugin.Spec {

@@ -116,15 +116,6 @@ type waiter struct {
 	deadline time.Time
 }
 
-// flight is a request that has passed and is not answered.
-type flight struct {
-	ticket  uint64
-	client  string
-	arrived time.Time
-}
-
-func (f flight) after(ticket uint64) int { return cmp.Compare(f.ticket, ticket) }
-
 // cohort are the produces that passed between two calls of Answered.
 type cohort struct {
 	open int           // not answered yet
@@ -404,16 +395,6 @@ func (g *Gate) Idle() <-chan struct{} {
 		g.idle = append(g.idle, c)
 	}
 	return c
-}
-
-// InFlight says how many produces are in flight, and of which client and how long ago the oldest came.
-func (g *Gate) InFlight() (n int, client string, since time.Duration) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if len(g.flying) > 0 {
-		client, since = g.flying[0].client, time.Since(g.flying[0].arrived)
-	}
-	return len(g.flying), client, since
 }
 
 // Answered returns a channel that is closed when the produces in flight that passed since the last call

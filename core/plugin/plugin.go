@@ -119,6 +119,12 @@ type Keeper interface {
 	Keep(ctx context.Context) error
 }
 
+// Doubtful is implemented by interceptors whose section may say something that is probably not meant.
+type Doubtful interface {
+	// Warnings are positioned in the file; what they are about is in force all the same.
+	Warnings() config.Errors
+}
+
 // Namer is implemented by an interceptor (topics) that gives topics another physical name.
 type Namer interface {
 	// PhysicalName is the name of a virtual topic on clusters without an explicit one.

@@ -1,8 +1,8 @@
 package routing
 
 import (
-	"fmt"
-	"path"
+	"cmp"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -55,13 +55,12 @@ type rules struct {
 	groups    []string
 	txns      []string
 	path      []string
+	warnings  config.Errors
 }
 
 func compile(section config.Section, clusters []config.Cluster) (*rules, error) {
 	var c Config
-	if err := section.Decode(&c); err != nil {
-		return nil, err
-	}
+	errs := section.Partly(&c)
 	r := &rules{cfg: c, aliases: map[string]string{}, inFile: map[string]string{None: None}, path: section.Path()}
 	for _, cl := range clusters {
 		r.inFile[cl.Name] = cl.InFile()
@@ -71,10 +70,13 @@ func compile(section config.Section, clusters []config.Cluster) (*rules, error) 
 			r.aliases[a] = cl.Name
 		}
 	}
-	var errs config.Errors
+	var more config.Errors
+	bad := func(at []string, format string, args ...any) {
+		more = append(more, section.Errorf(at, format, args...))
+	}
 	check := func(cluster string, none bool, at ...string) {
 		if _, ok := r.aliases[cluster]; !ok && (!none || cluster != None) {
-			errs = append(errs, section.Errorf(at, "%q is not a cluster of this virtual cluster (%s)", cluster, strings.Join(r.clusters, ", ")))
+			bad(at, "%q is not a cluster of this virtual cluster (%s)", cluster, strings.Join(r.clusters, ", "))
 		}
 	}
 	if c.Default != "" {
@@ -85,20 +87,22 @@ func compile(section config.Section, clusters []config.Cluster) (*rules, error) 
 	}
 	for name, t := range c.Topics {
 		check(t.Cluster, true, "topics", name, "cluster")
-		if err := validGlob(name); err != nil {
-			errs = append(errs, section.Errorf([]string{"topics", name}, "%v", err))
+		if err := config.CheckGlob(name); err != nil {
+			bad([]string{"topics", name}, "%v", err)
+		} else if !config.IsGlob(name) && !legalTopic(name) {
+			bad([]string{"topics", name}, "%q can't be the name of a topic: up to 249 letters, digits, . _ -", name)
 		}
-		if isGlob(name) {
+		if config.IsGlob(name) {
 			r.globs = append(r.globs, name)
 			if len(t.Names) > 0 {
-				errs = append(errs, section.Errorf([]string{"topics", name, "names"}, "names belong to one topic, not to a glob"))
+				bad([]string{"topics", name, "names"}, "names belong to one topic, not to a glob")
 			}
 		}
 		for cl := range t.Names {
 			check(cl, false, "topics", name, "names", cl)
 		}
 		if !slices.Contains([]string{"", "if-unreachable", "never", "always"}, t.Unplanned) {
-			errs = append(errs, section.Errorf([]string{"topics", name, "unplanned"}, "%q is not one of if-unreachable, never, always", t.Unplanned))
+			bad([]string{"topics", name, "unplanned"}, "%q is not one of if-unreachable, never, always", t.Unplanned)
 		}
 	}
 	for _, set := range []struct {
@@ -108,8 +112,8 @@ func compile(section config.Section, clusters []config.Cluster) (*rules, error) 
 	}{{"groups", c.Groups, &r.groups}, {"transactions", c.Transactions, &r.txns}} {
 		for g, cl := range set.m {
 			check(cl, false, set.name, g)
-			if err := validGlob(g); err != nil {
-				errs = append(errs, section.Errorf([]string{set.name, g}, "%v", err))
+			if err := config.CheckGlob(g); err != nil {
+				bad([]string{set.name, g}, "%v", err)
 			}
 			*set.to = append(*set.to, g)
 		}
@@ -117,11 +121,11 @@ func compile(section config.Section, clusters []config.Cluster) (*rules, error) 
 	}
 	slices.SortFunc(r.globs, bySpecificity)
 	if !slices.Contains([]string{"", "all", "home"}, c.CreateOn) {
-		errs = append(errs, section.Errorf([]string{"create_on"}, "%q is not one of all, home", c.CreateOn))
+		bad([]string{"create_on"}, "%q is not one of all, home", c.CreateOn)
 	}
-	errs = append(errs, r.sameNames(section)...)
-	if len(errs) > 0 {
-		return nil, errs
+	more = append(append(more, r.sameNames(section)...), r.precedence(section)...)
+	if err := errs.And(more...).Err(); err != nil {
+		return nil, err
 	}
 	return r, nil
 }
@@ -150,33 +154,23 @@ func sortedKeys[V any](m map[string]V) []string {
 	return out
 }
 
-func isGlob(s string) bool { return strings.ContainsAny(s, "*?[") }
-
-func validGlob(s string) error {
-	if s == "" {
-		return fmt.Errorf("a name is empty")
-	}
-	if _, err := path.Match(s, ""); err != nil {
-		return fmt.Errorf("%q is not a glob: %w", s, err)
-	}
-	return nil
-}
-
 // bySpecificity orders globs so that the one with more literal characters comes first.
 func bySpecificity(a, b string) int {
-	lit := func(s string) int { return len(strings.NewReplacer("*", "", "?", "").Replace(s)) }
-	if d := lit(b) - lit(a); d != 0 {
-		return d
-	}
-	return strings.Compare(a, b)
+	return cmp.Or(weight(b)-weight(a), strings.Compare(a, b))
 }
+
+// legalTopic is what Kafka allows in names of topics.
+var legalTopic = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`).MatchString
+
+// weight is the number of literal characters of a glob.
+func weight(glob string) int { return len(glob) - strings.Count(glob, "*") - strings.Count(glob, "?") }
 
 func match(globs []string, name string) (string, bool) {
 	for _, g := range globs {
 		if g == name {
 			return g, true
 		}
-		if ok, _ := path.Match(g, name); ok {
+		if config.MatchGlob(g, name) {
 			return g, true
 		}
 	}

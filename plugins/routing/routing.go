@@ -59,6 +59,7 @@ var (
 	_ plugin.Interceptor = (*Routing)(nil)
 	_ plugin.Placement   = (*Routing)(nil)
 	_ plugin.Keeper      = (*Routing)(nil)
+	_ plugin.Doubtful    = (*Routing)(nil)
 )
 
 // New compiles the rules of a section.
@@ -87,6 +88,9 @@ func New(_ context.Context, env plugin.Env, section config.Section) (*Routing, e
 	r.rows = r.table()
 	return r, nil
 }
+
+// Warnings are about rules that are probably not meant.
+func (r *Routing) Warnings() config.Errors { return r.rules.warnings }
 
 // keptGroupHome is the key of groupHome in the catalog.
 const keptGroupHome = "group_home"

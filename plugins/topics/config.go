@@ -2,7 +2,6 @@ package topics
 
 import (
 	"fmt"
-	"path"
 	"regexp"
 	"strconv"
 
@@ -23,27 +22,22 @@ var legal = regexp.MustCompile(`^[a-zA-Z0-9._-]*$`)
 
 func decode(section config.Section) (Config, error) {
 	var c Config
-	if err := section.Decode(&c); err != nil {
-		return c, err
-	}
-	var errs config.Errors
+	errs := section.Partly(&c)
+	var more config.Errors
 	for i, g := range c.Hide {
-		if _, err := path.Match(g, ""); err != nil || g == "" {
-			errs = append(errs, section.Errorf([]string{"hide", strconv.Itoa(i)}, "%q is not a glob", g))
+		if err := config.CheckGlob(g); err != nil {
+			more = append(more, section.Errorf([]string{"hide", strconv.Itoa(i)}, "%v", err))
 		}
 	}
 	if !legal.MatchString(c.Prefix) {
-		errs = append(errs, section.Errorf([]string{"prefix"}, "%q has characters that a topic's name can't have (letters, digits, . _ -)", c.Prefix))
+		more = append(more, section.Errorf([]string{"prefix"}, "%q has characters that a topic's name can't have (letters, digits, . _ -)", c.Prefix))
 	}
-	if len(errs) > 0 {
-		return c, errs
-	}
-	return c, nil
+	return c, errs.And(more...).Err()
 }
 
 func (c Config) hidden(topic string) bool {
 	for _, g := range c.Hide {
-		if ok, _ := path.Match(g, topic); ok {
+		if config.MatchGlob(g, topic) {
 			return true
 		}
 	}

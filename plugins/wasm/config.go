@@ -64,12 +64,10 @@ func (l Limits) pages() uint32 { return uint32(l.Memory / pageSize) }
 
 func decode(section config.Section, compiled bool) (c Config, settings []byte, err error) {
 	c = Config{OnError: "reject", ProduceDrop: "reject", Limits: DefaultLimits()}
-	if err := section.Decode(&c); err != nil {
-		return c, nil, err
-	}
-	var errs config.Errors
+	errs := section.Partly(&c)
+	var more config.Errors
 	bad := func(format string, arg any, key ...string) {
-		errs = append(errs, section.Errorf(key, format, arg))
+		more = append(more, section.Errorf(key, format, arg))
 	}
 	switch {
 	case compiled:
@@ -88,8 +86,8 @@ func decode(section config.Section, compiled bool) (c Config, settings []byte, e
 		}
 	}
 	for i, g := range c.Topics {
-		if _, err := path.Match(g, ""); err != nil {
-			bad("%q is not a glob", g, "topics", strconv.Itoa(i))
+		if err := config.CheckGlob(g); err != nil {
+			bad("%v", err, "topics", strconv.Itoa(i))
 		}
 	}
 	for i, g := range c.Grant {
@@ -121,10 +119,7 @@ func decode(section config.Section, compiled bool) (c Config, settings []byte, e
 			bad("%v", err, "config")
 		}
 	}
-	if len(errs) > 0 {
-		return c, nil, errs
-	}
-	return c, settings, nil
+	return c, settings, errs.And(more...).Err()
 }
 
 // allowed says of the manifest's wishes what the section does not grant.
@@ -139,8 +134,7 @@ func (c Config) denied(m Manifest) (missing []string) {
 
 func (c Config) covers(topic string) bool {
 	return len(c.Topics) == 0 || slices.ContainsFunc(c.Topics, func(g string) bool {
-		ok, _ := path.Match(g, topic)
-		return ok
+		return config.MatchGlob(g, topic)
 	})
 }
 

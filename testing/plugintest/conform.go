@@ -23,7 +23,7 @@ import (
 // meet, and whatever happens to a request, the next one of its session gets its turn.
 func Conform(t *testing.T, i plugin.Interceptor, topic string) {
 	t.Helper()
-	c := conform{i: i, topic: topic, batches: batches(t)}
+	c := newConform(t, i, topic)
 	for _, key := range i.Keys().Keys() {
 		api, ok := kafka.Lookup(key)
 		if !ok {
@@ -60,6 +60,20 @@ type conform struct {
 	i       plugin.Interceptor
 	topic   string
 	batches []kafka.Batch
+	chain   *plugin.Chain // of the interceptor, above what each run says
+}
+
+type belowKey struct{}
+
+func newConform(t *testing.T, i plugin.Interceptor, topic string) *conform {
+	t.Helper()
+	chain, err := plugin.NewChain([]plugin.Named{{Name: "conform", Interceptor: i}}, plugin.HandlerFunc(func(ctx context.Context, req *plugin.Request) (*plugin.Response, error) {
+		return ctx.Value(belowKey{}).(plugin.HandlerFunc)(ctx, req)
+	}), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &conform{i: i, topic: topic, batches: batches(t), chain: chain}
 }
 
 // batches are one of every kind: codecs, producers, a marker, a broken one.
@@ -177,13 +191,9 @@ var errTurn = errors.New("turn")
 
 // run lets a request that has its session's turn run through the interceptor, in a chain, to below.
 func (c *conform) run(ctx context.Context, req *plugin.Request, below plugin.HandlerFunc) (*plugin.Response, error) {
-	chain, err := plugin.NewChain([]plugin.Named{{Name: "conform", Interceptor: c.i}}, below, false)
-	if err != nil {
-		return nil, err
-	}
 	var passed atomic.Int32
 	req.SetTurn(func() { passed.Add(1) })
-	resp, err := chain.Row(req.Key).Handle(ctx, req)
+	resp, err := c.chain.Row(req.Key).Handle(context.WithValue(ctx, belowKey{}, below), req)
 	if n := passed.Load(); n != 1 {
 		return nil, fmt.Errorf("the %w of the request was given on %d times", errTurn, n)
 	}

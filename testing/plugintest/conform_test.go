@@ -111,7 +111,7 @@ func TestConformFindsWhatIsWrong(t *testing.T) {
 			p.RecordBatches = without(without(p.RecordBatches, kafka.CloseGaps), kafka.CloseGaps)
 		})},
 	} {
-		err := (&conform{i: c.i, topic: "orders", batches: batches(t)}).exchange(t.Context(), c.key, map[kmsg.Key]int16{kmsg.Produce: 9, kmsg.Fetch: 12}[c.key])
+		err := newConform(t, c.i, "orders").exchange(t.Context(), c.key, map[kmsg.Key]int16{kmsg.Produce: 9, kmsg.Fetch: 12}[c.key])
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%v, want %q", err, want)
 		}
@@ -122,7 +122,7 @@ func TestConformFindsWhatIsWrong(t *testing.T) {
 		}
 		return nil, nil
 	})
-	c := &conform{i: swallows, topic: "orders", batches: batches(t)}
+	c := newConform(t, swallows, "orders")
 	if err := c.belowFails(t.Context(), kmsg.Produce, 9); err == nil {
 		t.Error("an error from below may be swallowed")
 	}
