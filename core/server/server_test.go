@@ -8,7 +8,9 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -19,6 +21,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/wire"
+	"github.com/sluice-gateway/sluice/testing/eventually"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -110,8 +113,16 @@ func dial(t *testing.T, addr string) *client {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(eventually.Limit))
 	return &client{t: t, Conn: c}
+}
+
+// connect is dial without a network, for a fake clock.
+func connect(t *testing.T, s *Server) *client {
+	t.Helper()
+	near, far := net.Pipe()
+	s.Serve(far, Address{Node: plugin.AnyNode})
+	return &client{t: t, Conn: near}
 }
 
 func (c *client) send(req kmsg.Request) int32 {
@@ -237,7 +248,7 @@ func TestARequestThatKeepsItsTurnEndsWithItsClient(t *testing.T) {
 	_ = c.Close()
 	select {
 	case <-ended:
-	case <-time.After(20 * time.Second):
+	case <-time.After(eventually.Limit):
 		t.Fatal("the session goes on")
 	}
 }
@@ -260,7 +271,7 @@ func TestAServerEndsWithARequestThatKeepsItsTurn(t *testing.T) {
 	}()
 	select {
 	case <-ended:
-	case <-time.After(20 * time.Second):
+	case <-time.After(eventually.Limit):
 		t.Fatal("the server waits")
 	}
 }
@@ -337,83 +348,81 @@ func TestAcksZeroIsNotAnswered(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	l := limits()
-	l.Connections, l.IdleTimeout, l.SessionInFlight = 2, 300*time.Millisecond, 3
-	release := make(chan struct{})
-	running := make(chan struct{}, 10)
-	s, addr := serve(t, l, func(_ context.Context, req *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
-		turn.Give(req.Turn())
-		running <- struct{}{}
-		<-release
-		return ok(req)
-	})
-	busy, idle := dial(t, addr), dial(t, addr)
-	for range 5 {
-		busy.send(heartbeat("g"))
-	}
-	for s.Sessions() < 2 {
-		time.Sleep(time.Millisecond)
-	}
-	dial(t, addr).ended() // a third connection
-	idle.ended()
-	for range 3 {
-		<-running
-	}
-	select {
-	case <-running:
-		t.Error("a fourth request runs")
-	case <-time.After(2 * l.IdleTimeout): // and the session is not idle: answers are due
-	}
-	close(release)
-	for want := int32(1); want <= 5; want++ {
-		if corr, _ := busy.receive(kmsg.Heartbeat, 4); corr != want {
-			t.Errorf("answer %d, want %d", corr, want)
+	synctest.Test(t, func(t *testing.T) {
+		l := limits()
+		l.Connections, l.IdleTimeout, l.SessionInFlight = 2, time.Minute, 3
+		release := make(chan struct{})
+		var started atomic.Int32
+		s := running(t, l, noEnd{}, func(_ context.Context, req *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
+			turn.Give(req.Turn())
+			started.Add(1)
+			<-release
+			return ok(req)
+		})
+		busy, idle := connect(t, s), connect(t, s)
+		connect(t, s).ended() // a third connection
+		go func() {
+			for range 5 {
+				busy.send(heartbeat("g"))
+			}
+		}()
+		idle.ended()
+		time.Sleep(2 * l.IdleTimeout) // the other one is not idle: answers are due
+		if n := started.Load(); n != 3 {
+			t.Errorf("%d requests run", n)
 		}
-	}
+		close(release)
+		for want := int32(1); want <= 5; want++ {
+			if corr, _ := busy.receive(kmsg.Heartbeat, 4); corr != want {
+				t.Errorf("answer %d, want %d", corr, want)
+			}
+		}
+	})
 }
 
 // TestMemoryStopsReading: past the bound of the process, a session that has requests in flight reads
 // no more, one that has none does.
 func TestMemoryStopsReading(t *testing.T) {
-	release := make(chan struct{})
-	running := make(chan kmsg.Key, 10)
-	s, addr := serve(t, limits(), func(_ context.Context, req *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
-		turn.Give(req.Turn())
-		running <- req.Key
-		if req.Key == kmsg.Produce {
-			<-release
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		started := make(chan kmsg.Key, 10)
+		s := running(t, limits(), noEnd{}, func(_ context.Context, req *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
+			turn.Give(req.Turn())
+			started <- req.Key
+			if req.Key == kmsg.Produce {
+				<-release
+			}
+			return ok(req)
+		})
+		s.memory.limit = 1000
+		c, other := connect(t, s), connect(t, s)
+		p := kmsg.NewPtrProduceRequest()
+		p.SetVersion(9)
+		p.Acks = 1
+		topic := kmsg.NewProduceRequestTopic()
+		part := kmsg.NewProduceRequestTopicPartition()
+		part.Records = bytes.Repeat([]byte{1}, 2000)
+		topic.Partitions = append(topic.Partitions, part)
+		p.Topics = append(p.Topics, topic)
+		c.send(p)
+		<-started
+		go c.send(p)
+		other.send(heartbeat("g"))
+		if k := <-started; k != kmsg.Heartbeat {
+			t.Errorf("%s ran past the bound", kmsg.NameForKey(int16(k)))
 		}
-		return ok(req)
+		other.receive(kmsg.Heartbeat, 4)
+		synctest.Wait()
+		if len(started) > 0 {
+			t.Error("a second produce of 2,000 bytes was read while one is held and the bound is 1,000")
+		}
+		close(release)
+		c.receive(kmsg.Produce, 9)
+		c.receive(kmsg.Produce, 9)
+		if s.memory.Used() != 0 {
+			t.Errorf("%d bytes are still counted", s.memory.Used())
+		}
 	})
-	s.memory.limit = 1000
-	c, other := dial(t, addr), dial(t, addr)
-	p := kmsg.NewPtrProduceRequest()
-	p.SetVersion(9)
-	p.Acks = 1
-	topic := kmsg.NewProduceRequestTopic()
-	part := kmsg.NewProduceRequestTopicPartition()
-	part.Records = bytes.Repeat([]byte{1}, 2000)
-	topic.Partitions = append(topic.Partitions, part)
-	p.Topics = append(p.Topics, topic)
-	c.send(p)
-	<-running
-	c.send(p)
-	other.send(heartbeat("g"))
-	if k := <-running; k != kmsg.Heartbeat {
-		t.Errorf("%s ran past the bound", kmsg.NameForKey(int16(k)))
-	}
-	other.receive(kmsg.Heartbeat, 4)
-	select {
-	case <-running:
-		t.Error("a second produce of 2,000 bytes was read while one is held and the bound is 1,000")
-	case <-time.After(100 * time.Millisecond):
-	}
-	close(release)
-	c.receive(kmsg.Produce, 9)
-	c.receive(kmsg.Produce, 9)
-	if s.memory.Used() != 0 {
-		t.Errorf("%d bytes are still counted", s.memory.Used())
-	}
 }
 
 // TestAnAddressPassesToAnotherServer while sessions of the first go on.
