@@ -233,7 +233,7 @@ func served(t testing.TB, w *Wasm, after, fine string) {
 		g.breaker.worked() // it is tested by itself
 		failed := g.Failed.Load()
 		sent, answer, err := run(t, w, produce("orders", records(t, shape{}, fine)))
-		if errors.Is(err, ErrDeadline) || g.Failed.Load() > failed {
+		if errors.Is(err, ErrDeadline) || err == nil && g.Failed.Load() > failed {
 			return false
 		}
 		if err != nil || answer.ErrorCode != 0 || sent == nil {
