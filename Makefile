@@ -19,23 +19,23 @@ test: ## run everything, real Kafka included where Java and Maven are found
 	export SLUICE_TEST_SKIPPED=$(SKIPPED); \
 	part() { name=$$1; shift; echo "== $$name"; "$$@" || failed="$$failed$$name; "; }; \
 	part "unit and protocol tests" go test -race -shuffle=on -timeout 40m -artifacts -outputdir $(CURDIR)/artifacts $$(go list ./... | grep -v -e /testing/e2e -e /wasm/meter); \
-	part "allocations and metering, without the race detector" go test ./testing/bench ./plugins/wasm/meter; \
+	part "allocations and metering, without the race detector" go test -timeout 40m ./testing/bench ./plugins/wasm/meter; \
 	part "dashboards and alerts" go -C testing/telemetry test -count=1 .; \
 	part "the OpenTelemetry Collector" go -C testing/telemetry/collector test -count=1 .; \
 	part "other platforms" make --no-print-directory cross; \
-	part "real Kafka" go test -v -timeout 60m ./testing/e2e/...; \
+	part "real Kafka" go test -v -timeout 2h ./testing/e2e/...; \
 	echo; \
 	if [ -s $(SKIPPED) ]; then echo "### NOT RUN: $$(tr '\n' ';' < $(SKIPPED)) install java (JDK 17), maven, python3, chromium, cargo with wasm32-unknown-unknown, clang and wasi-libc, or start a Docker engine, to run them"; rm -f $(SKIPPED); fi; \
 	if [ -n "$$failed" ]; then echo "### FAILED: $$failed"; exit 1; fi; echo "### all parts have passed"
 
 test-fast: ## run what needs neither Java nor real Kafka
-	go test -shuffle=on $$(go list ./... | grep -v -e /testing/e2e -e /testing/kafkatest)
+	go test -shuffle=on -timeout 40m $$(go list ./... | grep -v -e /testing/e2e -e /testing/kafkatest)
 
 e2e: ## run the tests on real Kafka alone
-	go test -v -timeout 60m ./testing/e2e/...
+	go test -v -timeout 2h ./testing/e2e/...
 
 race: ## run the unit and protocol tests under the race detector
-	go test -race -shuffle=on $$(go list ./... | grep -v /testing/e2e)
+	go test -race -shuffle=on -timeout 40m $$(go list ./... | grep -v /testing/e2e)
 
 cross: ## build the gateway and the demo for every platform
 	@for os in linux darwin windows; do for arch in amd64 arm64; do echo "$$os/$$arch"; CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go build -o /dev/null ./cmd/gateway && CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go build -o /dev/null ./examples/failover || exit 1; done; done
@@ -54,7 +54,7 @@ lint: ## check format and style
 check: lint build test-fast ## what must be green before a commit
 
 bench: ## run the benchmarks
-	go test -run '^$$' -bench . -benchmem ./testing/bench ./core/kafka
+	go test -run '^$$' -bench . -benchmem ./testing/bench ./core/kafka ./plugins/wasm/meter
 	go run ./testing/bench/report
 
 fuzz: ## run every fuzz target for FUZZTIME

@@ -25,10 +25,13 @@ const (
 type Watcher struct {
 	path  string
 	check chan struct{}
+	poll  time.Duration
 }
 
 // NewWatcher returns a watcher of a file.
-func NewWatcher(path string) *Watcher { return &Watcher{path: path, check: make(chan struct{}, 1)} }
+func NewWatcher(path string) *Watcher {
+	return &Watcher{path: path, check: make(chan struct{}, 1), poll: poll}
+}
 
 // Check looks at the file now, as on SIGHUP.
 func (w *Watcher) Check() {
@@ -60,7 +63,7 @@ func (w *Watcher) Run(ctx context.Context, last []byte, changed func(source []by
 
 // run looks when it is told to, when it is asked to, and now and then. watch makes sure that it is told.
 func (w *Watcher) run(ctx context.Context, events <-chan fsnotify.Event, errs <-chan error, watch func(), s *settler, changed func([]byte)) {
-	tick := time.NewTicker(poll)
+	tick := time.NewTicker(w.poll)
 	defer tick.Stop()
 	look := time.NewTimer(0)
 	defer look.Stop()

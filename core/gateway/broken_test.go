@@ -27,6 +27,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/plugins/wasm"
+	"github.com/sluice-gateway/sluice/testing/eventually"
 	"github.com/sluice-gateway/sluice/testing/handmade"
 )
 
@@ -413,10 +414,8 @@ func TestANewerContentDoesNotWaitForAnOlderOne(t *testing.T) {
 	}
 	edit(endless)
 	edit(strings.Replace(withGuest, "10s", "11s", 1))
-	for end := time.Now().Add(20 * time.Second); r.Snapshot().Failover.Hold != 11*time.Second; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("the newer content does not come into force")
-		}
+	if !eventually.True(func() bool { return r.Snapshot().Failover.Hold == 11*time.Second }) {
+		t.Fatal("the newer content does not come into force")
 	}
 	edit(endless)
 	cancel()

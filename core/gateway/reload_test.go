@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/failover"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/testing/eventually"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
@@ -125,10 +125,8 @@ func (r *reloading) serves(n int, vc string) {
 		}
 		return false
 	}
-	for end := time.Now().Add(20 * time.Second); !mine(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			r.t.Fatalf("port %d is not that of virtual cluster %s", n, vc)
-		}
+	if !eventually.True(mine) {
+		r.t.Fatalf("port %d is not that of virtual cluster %s", n, vc)
 	}
 }
 

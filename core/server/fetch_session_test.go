@@ -6,12 +6,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/internal/turn"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/testing/eventually"
 )
 
 // broker answers full fetches; it is what the chain of these tests ends in.
@@ -221,10 +221,8 @@ func TestFetchSessionCases(t *testing.T) {
 // wait returns when every session has ended.
 func (s *Server) wait(t *testing.T) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); s.Sessions() > 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("sessions are left")
-		}
+	if !eventually.True(func() bool { return s.Sessions() == 0 }) {
+		t.Fatal("sessions are left")
 	}
 }
 
@@ -300,16 +298,14 @@ func TestPipelinedFetchesOfASession(t *testing.T) {
 	}
 	saw := func(want string) {
 		t.Helper()
-		for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		var got string
+		if !eventually.True(func() bool {
 			b.mu.Lock()
-			got := b.seen
-			b.mu.Unlock()
-			if got == want {
-				return
-			}
-			if time.Now().After(end) {
-				t.Fatalf("the chain saw %q, want %q", got, want)
-			}
+			defer b.mu.Unlock()
+			got = b.seen
+			return got == want
+		}) {
+			t.Fatalf("the chain saw %q, want %q", got, want)
 		}
 	}
 	set(first, 7)

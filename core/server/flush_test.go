@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/internal/turn"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/testing/eventually"
 )
 
 // flushes is an end that knows how many requests were queued when it was flushed last.
@@ -26,10 +27,8 @@ func (f *flushes) Flush(*plugin.Session) { f.flushed.Store(f.queued.Load()) }
 // await waits until one request is flushed.
 func (f *flushes) await(t *testing.T) {
 	t.Helper()
-	for at := time.Now(); f.flushed.Load() != 1; time.Sleep(time.Millisecond) {
-		if time.Since(at) > 5*time.Second {
-			t.Fatal("the first request was never flushed")
-		}
+	if !eventually.True(func() bool { return f.flushed.Load() == 1 }) {
+		t.Fatal("the first request was never flushed")
 	}
 }
 

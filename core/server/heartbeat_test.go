@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/internal/turn"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/testing/eventually"
 )
 
 // TestHeartbeatsAreRepeatedInAHold: a client that waits for an answer behind a held one can't send them.
@@ -43,16 +44,12 @@ func TestHeartbeatsAreRepeatedInAHold(t *testing.T) {
 	}
 	close(release)
 	c.receive(kmsg.Metadata, 9)
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) { // and then no more
-		if len(beats) == 0 {
-			time.Sleep(5 * s.heartbeat)
-			if len(beats) == 0 {
-				break
-			}
-		}
-		if time.Now().After(end) {
-			t.Fatal("it goes on")
-		}
-		<-beats
+	ss := s.only()
+	if !eventually.True(func() bool { // and then no more
+		ss.mu.Lock()
+		defer ss.mu.Unlock()
+		return !ss.beating
+	}) {
+		t.Fatal("it goes on")
 	}
 }

@@ -57,43 +57,46 @@ func TestMemory(t *testing.T) {
 // TestMemoryStopsReading: past the bound of the process, a session that has requests in flight reads
 // no more, one that has none does.
 func TestMemoryStopsReading(t *testing.T) {
-	release := make(chan struct{})
-	running := make(chan kmsg.Key, 10)
-	s, addr := serve(t, limits(), func(_ context.Context, req *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
-		turn.Give(req.Turn())
-		running <- req.Key
-		if req.Key == kmsg.Produce {
-			<-release
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		started := make(chan kmsg.Key, 10)
+		s := running(t, limits(), noEnd{}, func(_ context.Context, req *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
+			turn.Give(req.Turn())
+			started <- req.Key
+			if req.Key == kmsg.Produce {
+				<-release
+			}
+			return ok(req)
+		})
+		s.memory.limit = 1000
+		c, other := connect(t, s), connect(t, s)
+		p := kmsg.NewPtrProduceRequest()
+		p.SetVersion(9)
+		p.Acks = 1
+		topic := kmsg.NewProduceRequestTopic()
+		part := kmsg.NewProduceRequestTopicPartition()
+		part.Records = bytes.Repeat([]byte{1}, 2000)
+		topic.Partitions = append(topic.Partitions, part)
+		p.Topics = append(p.Topics, topic)
+		c.send(p)
+		<-started
+		go c.send(p)
+		other.send(heartbeat("g"))
+		if k := <-started; k != kmsg.Heartbeat {
+			t.Errorf("%s ran past the bound", kmsg.NameForKey(int16(k)))
 		}
-		return ok(req)
+		other.receive(kmsg.Heartbeat, 4)
+		synctest.Wait()
+		if len(started) > 0 {
+			t.Error("a second produce of 2,000 bytes was read while one is held and the bound is 1,000")
+		}
+		close(release)
+		c.receive(kmsg.Produce, 9)
+		c.receive(kmsg.Produce, 9)
+		if s.memory.Used() != 0 {
+			t.Errorf("%d bytes are still counted", s.memory.Used())
+		}
 	})
-	s.memory.limit = 1000
-	c, other := dial(t, addr), dial(t, addr)
-	p := kmsg.NewPtrProduceRequest()
-	p.SetVersion(9)
-	p.Acks = 1
-	topic := kmsg.NewProduceRequestTopic()
-	part := kmsg.NewProduceRequestTopicPartition()
-	part.Records = bytes.Repeat([]byte{1}, 2000)
-	topic.Partitions = append(topic.Partitions, part)
-	p.Topics = append(p.Topics, topic)
-	c.send(p)
-	<-running
-	c.send(p)
-	other.send(heartbeat("g"))
-	if k := <-running; k != kmsg.Heartbeat {
-		t.Errorf("%s ran past the bound", kmsg.NameForKey(int16(k)))
-	}
-	other.receive(kmsg.Heartbeat, 4)
-	select {
-	case <-running:
-		t.Error("a second produce of 2,000 bytes was read while one is held and the bound is 1,000")
-	case <-time.After(100 * time.Millisecond):
-	}
-	close(release)
-	c.receive(kmsg.Produce, 9)
-	c.receive(kmsg.Produce, 9)
-	until(t, "nothing is counted", func() bool { return s.memory.Used() == 0 })
 }
 
 // until waits for a condition.

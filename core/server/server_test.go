@@ -7,7 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -18,6 +20,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/wire"
+	"github.com/sluice-gateway/sluice/testing/eventually"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -109,8 +112,16 @@ func dial(t *testing.T, addr string) *client {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(eventually.Limit))
 	return &client{t: t, Conn: c}
+}
+
+// connect is dial without a network, for a fake clock.
+func connect(t *testing.T, s *Server) *client {
+	t.Helper()
+	near, far := net.Pipe()
+	s.Serve(far, Address{Node: plugin.AnyNode})
+	return &client{t: t, Conn: near}
 }
 
 func (c *client) send(req kmsg.Request) int32 {
@@ -236,7 +247,7 @@ func TestARequestThatKeepsItsTurnEndsWithItsClient(t *testing.T) {
 	_ = c.Close()
 	select {
 	case <-ended:
-	case <-time.After(20 * time.Second):
+	case <-time.After(eventually.Limit):
 		t.Fatal("the session goes on")
 	}
 }
@@ -259,7 +270,7 @@ func TestAServerEndsWithARequestThatKeepsItsTurn(t *testing.T) {
 	}()
 	select {
 	case <-ended:
-	case <-time.After(20 * time.Second):
+	case <-time.After(eventually.Limit):
 		t.Fatal("the server waits")
 	}
 }
@@ -336,39 +347,36 @@ func TestAcksZeroIsNotAnswered(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	l := limits()
-	l.Connections, l.IdleTimeout, l.SessionInFlight = 2, 300*time.Millisecond, 3
-	release := make(chan struct{})
-	running := make(chan struct{}, 10)
-	s, addr := serve(t, l, func(_ context.Context, req *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
-		turn.Give(req.Turn())
-		running <- struct{}{}
-		<-release
-		return ok(req)
-	})
-	busy, idle := dial(t, addr), dial(t, addr)
-	for range 5 {
-		busy.send(heartbeat("g"))
-	}
-	for s.Sessions() < 2 {
-		time.Sleep(time.Millisecond)
-	}
-	dial(t, addr).ended() // a third connection
-	idle.ended()
-	for range 3 {
-		<-running
-	}
-	select {
-	case <-running:
-		t.Error("a fourth request runs")
-	case <-time.After(2 * l.IdleTimeout): // and the session is not idle: answers are due
-	}
-	close(release)
-	for want := int32(1); want <= 5; want++ {
-		if corr, _ := busy.receive(kmsg.Heartbeat, 4); corr != want {
-			t.Errorf("answer %d, want %d", corr, want)
+	synctest.Test(t, func(t *testing.T) {
+		l := limits()
+		l.Connections, l.IdleTimeout, l.SessionInFlight = 2, time.Minute, 3
+		release := make(chan struct{})
+		var started atomic.Int32
+		s := running(t, l, noEnd{}, func(_ context.Context, req *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
+			turn.Give(req.Turn())
+			started.Add(1)
+			<-release
+			return ok(req)
+		})
+		busy, idle := connect(t, s), connect(t, s)
+		connect(t, s).ended() // a third connection
+		go func() {
+			for range 5 {
+				busy.send(heartbeat("g"))
+			}
+		}()
+		idle.ended()
+		time.Sleep(2 * l.IdleTimeout) // the other one is not idle: answers are due
+		if n := started.Load(); n != 3 {
+			t.Errorf("%d requests run", n)
 		}
-	}
+		close(release)
+		for want := int32(1); want <= 5; want++ {
+			if corr, _ := busy.receive(kmsg.Heartbeat, 4); corr != want {
+				t.Errorf("answer %d, want %d", corr, want)
+			}
+		}
+	})
 }
 
 // TestAnAddressPassesToAnotherServer while sessions of the first go on.

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -59,9 +58,7 @@ func TestTheTimeOfARequestIsDivided(t *testing.T) {
 			}
 			return ok(req)
 		})
-		near, far := net.Pipe()
-		s.Serve(far, Address{Node: plugin.AnyNode})
-		c := &client{t: t, Conn: near}
+		c := connect(t, s)
 		c.send(heartbeat("g"))
 		c.send(kmsg.NewPtrLeaveGroupRequest())
 		time.Sleep(hold)

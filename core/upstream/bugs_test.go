@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/wire"
+	"github.com/sluice-gateway/sluice/testing/eventually"
 )
 
 // TestAnOldClientsMetadataKeepsTopicIDs: versions below 10 carry none, which does not mean that a topic
@@ -122,7 +123,7 @@ func TestALinkReadsWhileItWritesWhatWaited(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(eventually.Limit):
 			t.Fatal("neither side goes on")
 		}
 	}

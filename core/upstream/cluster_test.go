@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/wire"
+	"github.com/sluice-gateway/sluice/testing/eventually"
 )
 
 // waiting starts a request that waits at a node and returns how it ends.
@@ -281,10 +282,8 @@ func TestOverTCP(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	for end := time.Now().Add(10 * time.Second); !c.Settled(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("not asked")
-		}
+	if !eventually.True(c.Settled) {
+		t.Fatal("not asked")
 	}
 	if !c.Reachable() || c.Name() != "prod" || c.Slot() != 0 {
 		t.Fatal("not reachable")

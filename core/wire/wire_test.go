@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/testing/eventually"
 )
 
 func pair(t *testing.T) (near, far net.Conn) {
@@ -66,7 +67,7 @@ func (i item) Encode(o *kafka.Out) { frame(o, i) }
 func TestWhatIsReadyTogetherLeavesTogether(t *testing.T) {
 	near, far := pair(t)
 	c := &counting{Conn: near, hold: make(chan struct{})}
-	w := NewWriter(c, &Buffers{}, 1<<20, time.Second)
+	w := NewWriter(c, &Buffers{}, 1<<20, eventually.Limit)
 	var wg sync.WaitGroup
 	send := func(n byte) {
 		if err := errors.Join(w.Append(item{n}), w.Flush()); err != nil {
@@ -178,10 +179,8 @@ func TestGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = near.(*net.TCPConn).CloseWrite() // half closed, with bytes that nobody has read
-	for end := time.Now().Add(5 * time.Second); !Gone(far); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("a closed peer is not noticed without a read")
-		}
+	if !eventually.True(func() bool { return Gone(far) }) {
+		t.Fatal("a closed peer is not noticed without a read")
 	}
 	b := make([]byte, 10)
 	if n, err := io.ReadFull(far, b[:6]); n != 6 || err != nil {

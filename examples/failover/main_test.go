@@ -2,13 +2,11 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 )
 
 func TestTheDemoIsClean(t *testing.T) {
@@ -17,15 +15,9 @@ func TestTheDemoIsClean(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	file := filepath.Join(t.TempDir(), "result.json")
-	began := time.Now()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, bin, "-json", file).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), bin, "-json", file).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
-	}
-	if took := time.Since(began); took > 30*time.Second {
-		t.Errorf("the demo took %s", took)
 	}
 	b, err := os.ReadFile(file)
 	if err != nil {

@@ -160,7 +160,7 @@ func (d *demo) move(ctx context.Context, n int, from, to string, manual bool) er
 			say("%s moved from %s to %s: %s; clients were held for %d ms", topic, m.From, m.To, strings.Join(phases, ", "), m.PauseMS)
 			return nil
 		}
-		if !manual && time.Since(began) > 15*time.Second {
+		if !manual && time.Since(began) > 2*time.Minute {
 			return fmt.Errorf("the move did not end: %+v", moves)
 		}
 		if err := tick(ctx); err != nil {
@@ -210,7 +210,7 @@ func (d *demo) verify(ctx context.Context, cut map[string]map[int32]int64) error
 
 // first reads the first record of a partition from a cluster itself.
 func first(ctx context.Context, c kafkatest.Cluster, partition int32) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(c.Bootstrap()...), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {partition: kgo.NewOffset().At(0)}}))
 	if err != nil {
@@ -235,7 +235,7 @@ func first(ctx context.Context, c kafkatest.Cluster, partition int32) (string, e
 func (d *demo) stop() result {
 	d.stopProducer()
 	d.producer.Wait()
-	for end := time.Now().Add(10 * time.Second); !d.rec.Complete() && time.Now().Before(end); {
+	for end := time.Now().Add(time.Minute); !d.rec.Complete() && time.Now().Before(end); {
 		time.Sleep(10 * time.Millisecond)
 	}
 	d.stopConsumer()

@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-gateway/sluice/sdk"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 	"github.com/sluice-gateway/sluice/sdk/examples/mask/mask"
+	"github.com/sluice-gateway/sluice/testing/eventually"
 	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
 
@@ -134,7 +135,9 @@ func started(t testing.TB, code Code, config any) *Guest {
 			t.Fatal(err)
 		}
 	}
-	g, err := NewGuest(t.Context(), code, Options{Settings: settings, Limits: DefaultLimits()}, nil, nil)
+	limits := DefaultLimits()
+	limits.Timeout = eventually.Limit
+	g, err := NewGuest(t.Context(), code, Options{Settings: settings, Limits: limits}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

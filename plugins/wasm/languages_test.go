@@ -193,9 +193,7 @@ func TestHostileInEveryLanguage(t *testing.T) {
 		for _, what := range all {
 			costsItsOwn(t, w, what, "fine")
 		}
-		if got := w.guest().Replaced.Load(); got != int64(len(all)) {
-			t.Errorf("%d instances replaced", got)
-		}
+		replaced(t, w, int64(len(all)))
 		if language == "rust" && !strings.Contains(lines.String(), "panicked at") {
 			t.Errorf("nobody is told where it panicked: %s", lines)
 		}
@@ -204,16 +202,20 @@ func TestHostileInEveryLanguage(t *testing.T) {
 
 // TestResultsThatAreNone: whatever a guest answers with, it costs its own request.
 func TestResultsThatAreNone(t *testing.T) {
-	w, err := build(t, fmt.Sprintf("{file: %q, limits: {timeout: 300ms}}", cGuest(t, "testdata/hostile/hostile.c", false)))
-	if err != nil {
-		t.Fatal(err)
+	open := func(more string) *Wasm {
+		t.Helper()
+		w, err := build(t, fmt.Sprintf("{file: %q%s}", cGuest(t, "testdata/hostile/hostile.c", false), more))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w
 	}
+	w := open(", limits: {timeout: 300ms}")
 	for what := 'a'; what <= 't'; what++ {
 		costsItsOwn(t, w, string(what), "Fine")
 	}
-	if got := w.guest().Replaced.Load(); got != 't'-'a'+1 {
-		t.Errorf("%d instances replaced", got)
-	}
+	replaced(t, w, 't'-'a'+1)
+	w = open("")
 	sent, _, err := run(t, w, produce("orders", records(t, shape{}, "u")))
 	if err != nil {
 		t.Fatalf("a guest that scribbled in its own input: %v", err)
@@ -270,10 +272,7 @@ func costsItsOwn(t *testing.T, w *Wasm, what, fine string) {
 	} else {
 		t.Logf("%s: %v", what, err)
 	}
-	w.guest().breaker.worked() // it is tested by itself
-	if sent, answer, err := run(t, w, produce("orders", records(t, shape{}, fine))); err != nil || answer.ErrorCode != 0 || sent == nil {
-		t.Errorf("after %s: code %d, %v", what, answer.ErrorCode, err)
-	}
+	served(t, w, what, fine)
 }
 
 // BenchmarkGuests adds a header to 500 records of 200 bytes: all of it, and the guest's part of it.

@@ -3,10 +3,12 @@ package wasm
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -17,6 +19,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 	probed "github.com/sluice-gateway/sluice/plugins/wasm/testdata/probe/probe"
 	"github.com/sluice-gateway/sluice/sdk"
+	"github.com/sluice-gateway/sluice/testing/eventually"
 	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
 
@@ -70,9 +73,21 @@ func guest(t testing.TB, dir string) string {
 
 const probe, header = "testdata/probe", "../../sdk/examples/header"
 
+// patient lets a guest take its time, on a busy machine, where its section does not say how long it may take.
+func patient(section string) string {
+	const limits = "limits: {"
+	switch {
+	case strings.Contains(section, "timeout: "), section == "{}":
+		return section
+	case strings.Contains(section, limits):
+		return strings.Replace(section, limits, limits+"timeout: 5m, ", 1)
+	}
+	return strings.TrimSuffix(section, "}") + ", " + limits + "timeout: 5m}}"
+}
+
 func build(t testing.TB, yaml string) (*Wasm, error) {
 	t.Helper()
-	i, err := Spec().New(t.Context(), plugintest.Env(t, plugintest.NewCluster("prod", 0, 1, "orders")), plugintest.Section(t, yaml))
+	i, err := Spec().New(t.Context(), plugintest.Env(t, plugintest.NewCluster("prod", 0, 1, "orders")), plugintest.Section(t, patient(yaml)))
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +114,7 @@ func compiled(t testing.TB, more string) *Wasm {
 
 func compiledFrom(t testing.TB, name string, create func() *sdk.Guest, section string) *Wasm {
 	t.Helper()
-	i, err := Compiled(name, create).New(t.Context(), plugintest.Env(t, plugintest.NewCluster("prod", 0, 1, "orders")), plugintest.Section(t, section))
+	i, err := Compiled(name, create).New(t.Context(), plugintest.Env(t, plugintest.NewCluster("prod", 0, 1, "orders")), plugintest.Section(t, patient(section)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,6 +223,34 @@ func whole(t testing.TB, w *Wasm, m *kmsg.ProduceRequest) (out *kmsg.ProduceResp
 		return nil, sent, err
 	}
 	return plugintest.Decode[*kmsg.ProduceResponse](t, resp), sent, nil
+}
+
+// served sends requests that do not break a guest until it answers one in its time: on a busy machine that may be a later one.
+func served(t testing.TB, w *Wasm, after, fine string) {
+	t.Helper()
+	g := w.guest()
+	if !eventually.True(func() bool {
+		g.breaker.worked() // it is tested by itself
+		failed := g.Failed.Load()
+		sent, answer, err := run(t, w, produce("orders", records(t, shape{}, fine)))
+		if errors.Is(err, ErrDeadline) || err == nil && g.Failed.Load() > failed {
+			return false
+		}
+		if err != nil || answer.ErrorCode != 0 || sent == nil {
+			t.Errorf("after %s: code %d, %v", after, answer.ErrorCode, err)
+		}
+		return true
+	}) {
+		t.Fatalf("after %s nothing is served", after)
+	}
+}
+
+// replaced checks that at least n instances were replaced, and none without a failed call.
+func replaced(t testing.TB, w *Wasm, n int64) {
+	t.Helper()
+	if got, failed := w.guest().Replaced.Load(), w.guest().Failed.Load(); got < n || got > failed {
+		t.Errorf("%d instances replaced for %d failed calls", got, failed)
+	}
 }
 
 // bare is a request and a next handler that do nothing themselves.

@@ -43,7 +43,7 @@ func Digest(code []byte) string {
 
 // compileLimit is how long compiling may take. What would take long is refused before, so it is for a machine that is
 // very busy.
-const compileLimit = 2 * time.Minute
+const compileLimit = 4 * time.Minute
 
 // Compile meters, checks and compiles a module, whose instances may have up to memory bytes. When ctx ends it returns at
 // once; what cannot be stopped then comes to its end alone, and soon: see meter.MaxEffort.

@@ -19,6 +19,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/failover"
 	"github.com/sluice-gateway/sluice/testing/clients"
 	"github.com/sluice-gateway/sluice/testing/clients/rdkafka"
+	"github.com/sluice-gateway/sluice/testing/eventually"
 	"github.com/sluice-gateway/sluice/testing/gatewaytest"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
@@ -57,7 +58,7 @@ func newPair(t *testing.T, version string) *pair {
 func newClusters(t *testing.T, version, drVersion string) *pair {
 	t.Helper()
 	kafkatest.Require(t, "java", "mvn", "javac")
-	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
 	t.Cleanup(cancel)
 	p := &pair{t: t, ctx: ctx, topic: "resilient_topic"}
 	dir := t.TempDir()
@@ -123,12 +124,8 @@ func (p *pair) moved(n int) failover.Report {
 
 func (p *pair) wait(what string, cond func() bool, state func() string) {
 	p.t.Helper()
-	end := time.Now().Add(90 * time.Second)
-	for !cond() {
-		if time.Now().After(end) || p.ctx.Err() != nil {
-			p.t.Fatalf("waited in vain for %s: %s", what, state())
-		}
-		time.Sleep(20 * time.Millisecond)
+	if !eventually.True(func() bool { return p.ctx.Err() != nil || cond() }) || p.ctx.Err() != nil {
+		p.t.Fatalf("waited in vain for %s: %s", what, state())
 	}
 }
 
@@ -243,10 +240,7 @@ func (l *load) more(n int) {
 func (l *load) finish() clients.Report {
 	l.stopP()
 	l.producers.Wait()
-	end := time.Now().Add(40 * time.Second)
-	for !l.rec.Complete() && time.Now().Before(end) {
-		time.Sleep(50 * time.Millisecond)
-	}
+	eventually.True(l.rec.Complete) // or the report says what is missing
 	l.stopC()
 	l.consumers.Wait()
 	return l.rec.Report()

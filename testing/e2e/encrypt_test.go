@@ -27,8 +27,8 @@ func TestGuestsUnderEveryClient(t *testing.T) {
 			t.Fatalf("%v\n%s", err, out)
 		}
 	}
-	if err := p.gw.Edit("      - routing:", "      - wasm: {file: encrypt.wasm, config: {active: k1, keys: {k1: \""+strings.Repeat("0badc0de", 8)+"\"}}}\n"+
-		"      - wasm: {file: header.wasm, config: {key: via, value: sluice}}\n      - routing:"); err != nil {
+	if err := p.gw.Edit("      - routing:", "      - wasm: {file: encrypt.wasm, limits: {timeout: 5m}, config: {active: k1, keys: {k1: \""+strings.Repeat("0badc0de", 8)+"\"}}}\n"+
+		"      - wasm: {file: header.wasm, limits: {timeout: 5m}, config: {key: via, value: sluice}}\n      - routing:"); err != nil {
 		t.Fatal(err)
 	}
 	p.wait("both guests", func() bool { _, b := p.call("GET", "/plugins", ""); return strings.Count(b, "sha256") == 2 }, func() string { _, b := p.call("GET", "/config", ""); return b })

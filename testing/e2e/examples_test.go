@@ -12,26 +12,27 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/sluice-gateway/sluice/plugins/wasm/workbench"
 	"github.com/sluice-gateway/sluice/testing/clients"
 	"github.com/sluice-gateway/sluice/testing/clients/rdkafka"
+	"github.com/sluice-gateway/sluice/testing/eventually"
 	"github.com/sluice-gateway/sluice/testing/gatewaytest"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
 // exampleChain has every example, each on topics of its own; REGISTRY is the address of a schema registry.
 const exampleChain = `
-      - wasm: {file: policy.wasm, config: {partitions: {max: 3}, owners: [{clients: "*", prefixes: [""]}]}}
-      - wasm: {file: audit.wasm, topics: ["read-*"], grant: [kv, send_request], config: {topic: audit.reads, interval: 1h}}
-      - wasm: {file: chaos.wasm, topics: ["chaos-*"], config: {faults: [{percent: 50, error: 7, apis: [Produce]}]}}
-      - wasm: {file: ratelimit.wasm, topics: ["limited-*"], grant: [kv], config: {limits: [{records: 5}]}}
-      - wasm: {file: schemaid.wasm, topics: ["schemas-*"], grant: [kv, http], http_hosts: [REGISTRY], config: {rules: [{registry: true}], registry: {url: "http://REGISTRY"}}}
+      - wasm: {file: policy.wasm, limits: {timeout: 5m}, config: {partitions: {max: 3}, owners: [{clients: "*", prefixes: [""]}]}}
+      - wasm: {file: audit.wasm, limits: {timeout: 5m}, topics: ["read-*"], grant: [kv, send_request], config: {topic: audit.reads, interval: 1h}}
+      - wasm: {file: chaos.wasm, limits: {timeout: 5m}, topics: ["chaos-*"], config: {faults: [{percent: 50, error: 7, apis: [Produce]}]}}
+      - wasm: {file: ratelimit.wasm, limits: {timeout: 5m}, topics: ["limited-*"], grant: [kv], config: {limits: [{records: 5}]}}
+      - wasm: {file: schemaid.wasm, limits: {timeout: 5m}, topics: ["schemas-*"], grant: [kv, http], http_hosts: [REGISTRY], config: {rules: [{registry: true}], registry: {url: "http://REGISTRY"}}}
       - wasm:
           file: quality.wasm
+          limits: {timeout: 5m}
           topics: ["judged-*"]
           grant: [send_request]
           produce_drop: tombstone
@@ -40,12 +41,12 @@ const exampleChain = `
               - {name: positive, expr: "value.n > 0", action: dead_letter, dead_letter_topic: dead.letters}
               - {name: small, expr: "value.n < 100", action: reject}
               - {name: even, expr: "int(value.n) % 2 == 0", action: header}
-      - wasm: {file: mask.wasm, topics: ["masked-*"], config: {fields: [card], mode: last4}}
-      - wasm: {file: rust-mask.wasm, topics: ["digits-*"]}
-      - wasm: {file: header.wasm, topics: ["stamped-*"], config: {key: via, value: sluice}}
-      - wasm: {name: header-in-rust, file: rust-header.wasm, topics: ["stamped-*"], config: {key: rust, value: sluice}}
-      - wasm: {name: header-in-c, file: c-header.wasm, topics: ["stamped-*"], config: {key: c, value: sluice}}
-      - wasm: {file: encrypt.wasm, topics: ["secret-*"], config: {active: k1, keys: {k1: "KEY"}}}
+      - wasm: {file: mask.wasm, limits: {timeout: 5m}, topics: ["masked-*"], config: {fields: [card], mode: last4}}
+      - wasm: {file: rust-mask.wasm, limits: {timeout: 5m}, topics: ["digits-*"]}
+      - wasm: {file: header.wasm, limits: {timeout: 5m}, topics: ["stamped-*"], config: {key: via, value: sluice}}
+      - wasm: {name: header-in-rust, file: rust-header.wasm, limits: {timeout: 5m}, topics: ["stamped-*"], config: {key: rust, value: sluice}}
+      - wasm: {name: header-in-c, file: c-header.wasm, limits: {timeout: 5m}, topics: ["stamped-*"], config: {key: c, value: sluice}}
+      - wasm: {file: encrypt.wasm, limits: {timeout: 5m}, topics: ["secret-*"], config: {active: k1, keys: {k1: "KEY"}}}
 `
 
 // buildExamples builds all examples into a folder, as their documents say.
@@ -94,8 +95,7 @@ func buildExamples(ctx context.Context, t *testing.T, dir string) {
 // and admin client, librdkafka and franz-go see what each of them is for.
 func TestEveryExampleUnderEveryClient(t *testing.T) {
 	kafkatest.Require(t, "java", "mvn", "javac")
-	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
-	defer cancel()
+	ctx := eventually.Context(t)
 	dir := t.TempDir()
 	var cluster *kafkatest.RealCluster
 	var failed error

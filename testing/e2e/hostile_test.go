@@ -2,18 +2,17 @@ package e2e
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/testing/eventually"
 	"github.com/sluice-gateway/sluice/testing/gatewaytest"
 	"github.com/sluice-gateway/sluice/testing/hostile"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
@@ -23,8 +22,7 @@ import (
 // answered, but for what the gateway refuses on purpose: a number of tags that Kafka takes for one below 0, and for none.
 func TestWrongRequestsAsKafkaTakesThem(t *testing.T) {
 	kafkatest.Require(t, "java", "mvn")
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
-	defer cancel()
+	ctx := eventually.Context(t)
 	c, err := kafkatest.Real(ctx, "prod", kafkatest.Kafka4, t.TempDir(), 1)
 	if err != nil {
 		t.Fatal(err)

@@ -52,7 +52,7 @@ func TestANewcomersPlugin(t *testing.T) {
 			t.Fatalf("%v\n%s", err, out)
 		}
 		receive, err := kafkatest.Tool(p.ctx, kafkatest.Kafka4, "kafka-console-consumer", "--bootstrap-server", p.gw.Bootstrap, "--topic", p.topic, "--from-beginning",
-			"--max-messages", string(rune('0'+seen)), "--timeout-ms", "30000", "--formatter-property", "print.headers=true")
+			"--max-messages", string(rune('0'+seen)), "--timeout-ms", "300000", "--formatter-property", "print.headers=true")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -61,7 +61,7 @@ func TestANewcomersPlugin(t *testing.T) {
 			t.Errorf("%v: the consumer saw %q, want %q", err, out, want)
 		}
 	}
-	if err := p.gw.Edit("      - routing:", "      - wasm: {file: "+project+"/hello.wasm, config: {header: via, value: sluice}}\n      - routing:"); err != nil {
+	if err := p.gw.Edit("      - routing:", "      - wasm: {file: "+project+"/hello.wasm, limits: {timeout: 5m}, config: {header: via, value: sluice}}\n      - routing:"); err != nil {
 		t.Fatal(err)
 	}
 	p.wait("the plugin", func() bool { return loaded() != "" }, func() string { _, b := p.call("GET", "/config", ""); return b })

@@ -1,16 +1,15 @@
 package e2e
 
 import (
-	"context"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/doctor"
+	"github.com/sluice-gateway/sluice/testing/eventually"
 	"github.com/sluice-gateway/sluice/testing/gatewaytest"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
@@ -19,8 +18,7 @@ import (
 // that another principal may use; the doctor finds all three, and disturbs none.
 func TestTheDoctorUnderAnAuthorizer(t *testing.T) {
 	kafkatest.Require(t, "java", "mvn", "javac")
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
-	defer cancel()
+	ctx := eventually.Context(t)
 	c, err := kafkatest.Real(ctx, "prod", "4.3.1", t.TempDir(), 1,
 		"authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer", "allow.everyone.if.no.acl.found=true")
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/testing/clients"
 	"github.com/sluice-gateway/sluice/testing/clients/rdkafka"
+	"github.com/sluice-gateway/sluice/testing/eventually"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 	"github.com/sluice-gateway/sluice/testing/soak"
 )
@@ -25,7 +26,7 @@ func TestSoakOnRealKafka(t *testing.T) {
 		return otherwise
 	}
 	seeds, first := number("SLUICE_SOAK_SEEDS", 1), number("SLUICE_SOAK_SEED", uint64(time.Now().UnixNano())%1_000_000)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(2+seeds*3)*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(20+seeds*3)*time.Minute)
 	defer cancel()
 	var clusters [2]*kafkatest.RealCluster
 	var errs [2]error
@@ -46,7 +47,7 @@ func TestSoakOnRealKafka(t *testing.T) {
 		plan := soak.NewPlan(first + n)
 		t.Log(plan)
 		res, err := soak.Run(ctx, plan, soak.Options{
-			Dir: t.TempDir(), Log: logger(), Every: 10 * time.Millisecond, Patience: 90 * time.Second,
+			Dir: t.TempDir(), Log: logger(), Every: 10 * time.Millisecond, Patience: eventually.Limit,
 			Producers: map[string]clients.Client{"java": clients.JavaProducer(v), "librdkafka": rdkafka.Producer(true), "librdkafka_plain": rdkafka.Producer(false), "sarama": clients.SaramaProducer},
 			Consumers: map[string]clients.Client{"java_848": clients.JavaConsumer(v, "consumer"), "java_c": clients.JavaConsumer(v, "classic"), "librdkafka_c": rdkafka.Consumer, "sarama_c": clients.SaramaConsumer},
 		}, clusters[0], clusters[1])

@@ -162,7 +162,7 @@ func TestTracesInACollector(t *testing.T) {
 		p.wait("the edit", func() bool { return strings.Contains(string(p.gw.Snapshot().Source), to) }, config)
 	}
 	edit(state, state+"\n"+over(col.grpc, "grpc"))
-	edit("      - routing:", "      - wasm: {file: "+guest+", config: {key: via, value: sluice}}\n      - traces: {inject: missing}\n      - routing:")
+	edit("      - routing:", "      - wasm: {file: "+guest+", limits: {timeout: 5m}, config: {key: via, value: sluice}}\n      - traces: {inject: missing}\n      - routing:")
 
 	java, err := clients.JavaShell(p.ctx, kafkatest.Kafka4, p.gw.Bootstrap, "java")
 	if err != nil {

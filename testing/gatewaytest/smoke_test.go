@@ -1,7 +1,6 @@
 package gatewaytest
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -11,12 +10,12 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/sluice-gateway/sluice/testing/eventually"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
 func TestProduceAndConsumeThroughAMove(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
-	defer cancel()
+	ctx := eventually.Context(t)
 	prod, err := kafkatest.Fake("prod", 2, map[string]int32{"orders": 3})
 	if err != nil {
 		t.Fatal(err)

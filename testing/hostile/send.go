@@ -13,10 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/testing/eventually"
 )
-
-// frameTime is how long a frame may take: hangs are found, speed is not measured.
-const frameTime = 30 * time.Second
 
 // Outcome is what comes of a request: it is answered, or its connection is closed, or neither, as with acks=0.
 type Outcome string
@@ -40,7 +38,7 @@ func Send(addr string, key kmsg.Key, version int16, frame []byte) (Outcome, erro
 		return "", err
 	}
 	defer func() { _ = c.Close() }()
-	_ = c.SetDeadline(time.Now().Add(frameTime))
+	_ = c.SetDeadline(time.Now().Add(eventually.Limit))
 	sound := kafka.AppendRequestHeader(nil, kafka.Header{Key: kmsg.ApiVersions, CorrelationID: after})
 	for _, f := range [][]byte{frame, sound} {
 		_, _ = c.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(f))), f...)) // it may be closed by now
@@ -49,7 +47,7 @@ func Send(addr string, key kmsg.Key, version int16, frame []byte) (Outcome, erro
 	for {
 		b, err := kafka.ReadFrame(c, 100<<20, nil)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return "", fmt.Errorf("neither answered nor closed after %s", frameTime)
+			return "", fmt.Errorf("neither answered nor closed after %s", eventually.Limit)
 		}
 		if err != nil {
 			if said == Answered {

@@ -2,11 +2,7 @@
 // real Kafka as JVM processes, and a replicator between them.
 package kafkatest
 
-import (
-	"context"
-	"fmt"
-	"net"
-)
+import "context"
 
 // Cluster is a Kafka cluster that a test may hurt.
 type Cluster interface {
@@ -32,33 +28,4 @@ func KillAll(c Cluster) error {
 		}
 	}
 	return nil
-}
-
-// FreePorts returns the first of n free consecutive ports on loopback, below the ephemeral range.
-func FreePorts(n int) (int, error) {
-	ports.Lock()
-	defer ports.Unlock()
-	if ports.next == 0 {
-		ports.next = 20000 + int(portSeed()%9000)
-	}
-	for at, end := ports.next, ports.next+3000; at < end; at++ {
-		ok := true
-		var held []net.Listener
-		for p := at; p < at+n && ok; p++ {
-			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", p))
-			if err != nil {
-				ok = false
-				break
-			}
-			held = append(held, l)
-		}
-		for _, l := range held {
-			_ = l.Close()
-		}
-		if ok {
-			ports.next = at + n
-			return at, nil
-		}
-	}
-	return 0, fmt.Errorf("no %d free consecutive ports", n)
 }

@@ -184,7 +184,7 @@ func (c *RealCluster) ready(ctx context.Context, brokers int) error {
 	defer cl.Close()
 	adm := kadm.NewClient(cl)
 	for {
-		actx, cancel := context.WithTimeout(ctx, time.Second)
+		actx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		list, err := adm.ListBrokers(actx)
 		cancel()
 		if err == nil && len(list) >= brokers {

@@ -1,15 +1,14 @@
 package kafkatest
 
 import (
-	"context"
+	"github.com/sluice-gateway/sluice/testing/eventually"
 	"testing"
 	"time"
 )
 
 func TestRealCluster(t *testing.T) {
 	Require(t, "java", "mvn")
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer cancel()
+	ctx := eventually.Context(t)
 	c, err := Real(ctx, "prod", Kafka4, t.TempDir(), 2)
 	if err != nil {
 		t.Fatal(err)
@@ -27,8 +26,7 @@ func TestRealCluster(t *testing.T) {
 func TestContainers(t *testing.T) {
 	RequireEngine(t)
 	Require(t, "java", "mvn", "jlink")
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
-	defer cancel()
+	ctx := eventually.Context(t)
 	image, err := Image(ctx, Kafka4)
 	if err != nil {
 		t.Fatal(err)

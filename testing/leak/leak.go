@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/testing/eventually"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
@@ -103,7 +104,7 @@ func ask(ctx context.Context, addr string, req kmsg.Request) (kmsg.Response, []b
 		return nil, nil, err
 	}
 	defer func() { _ = conn.Close() }()
-	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(eventually.Limit)); err != nil {
 		return nil, nil, err
 	}
 	key, version := kmsg.Key(req.Key()), req.GetVersion()

@@ -9,10 +9,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/sluice-gateway/sluice/testing/eventually"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
@@ -77,7 +77,7 @@ func TestAnAuthorsDay(t *testing.T) {
 		}
 	}
 	edit("sluice.yaml", "127.0.0.1:8888", fmt.Sprintf("127.0.0.1:%d", port), "127.0.0.1:9092", c.Bootstrap()[0],
-		"127.0.0.1:6969", fmt.Sprintf("127.0.0.1:%d", port+1), "6970-6989}", fmt.Sprintf("%d-%d}", port+2, port+11), "main: {", "main: {nodes: 0-9, ")
+		"127.0.0.1:6969", fmt.Sprintf("127.0.0.1:%d", port+1), "6970-6989}", fmt.Sprintf("%d-%d}", port+2, port+11), "main: {", "main: {nodes: 0-9, ", "config: {header", "limits: {timeout: 5m}, config: {header")
 
 	var out screen
 	dev := command(project, gateway, "dev", "-c", "sluice.yaml", "--watch", ".")
@@ -88,10 +88,8 @@ func TestAnAuthorsDay(t *testing.T) {
 	}
 	shows := func(text string) {
 		t.Helper()
-		for end := time.Now().Add(60 * time.Second); !strings.Contains(out.String(), text); time.Sleep(5 * time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatalf("it does not show %q:\n%s", text, out.String())
-			}
+		if !eventually.True(func() bool { return strings.Contains(out.String(), text) }) {
+			t.Fatalf("it does not show %q:\n%s", text, out.String())
 		}
 	}
 	shows("built ")

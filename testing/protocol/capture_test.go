@@ -2,20 +2,19 @@ package protocol
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/sluice-gateway/sluice/core/admin"
 	"github.com/sluice-gateway/sluice/plugins/wasm/workbench"
+	"github.com/sluice-gateway/sluice/testing/eventually"
 )
 
 // TestCapture: what clients send and get is captured while they do, written as cases, and shown to a plugin.
@@ -50,15 +49,14 @@ func TestCapture(t *testing.T) {
 	file := filepath.Join(dir, "capture.yaml")
 	var out bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), bin, "capture", "-c", h.gw.File, "--live", tenant, "--api", "CreateTopics", "--api", "Produce", "--api", "Fetch",
-		"--count", "30", "--for", "30s", "-o", file)
+		"--count", "30", "--for", "60s", "-o", file)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
+	ctx := eventually.Context(t)
 	client := h.client(h.gw.Bootstrap, kgo.ClientID("app"), kgo.ConsumeTopics("orders"))
 	adm := kadm.NewClient(client)
 	for running := true; running; {

@@ -53,7 +53,7 @@ func plight(t *testing.T) (h *house, lost []int64) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	h.reader()
-	h.edit("      - routing:", "      - wasm: {file: probe.wasm, name: probe, on_error: pass, grant: [kv, http, send_request]}\n      - routing:")
+	h.edit("      - routing:", "      - wasm: {file: probe.wasm, limits: {timeout: 5m}, name: probe, on_error: pass, grant: [kv, http, send_request]}\n      - routing:")
 	p := h.client(h.gw.Bootstrap, kgo.ClientID("checkout"))
 	c := h.copier(kafkatest.Faults{}, "orders")
 	h.produce(p, "orders", "copied", 10)

@@ -26,6 +26,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/testing/eventually"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
@@ -36,7 +37,7 @@ func (h *house) browser() context.Context {
 	if err != nil {
 		kafkatest.Require(h.t, "chromium")
 	}
-	ctx, cancel := chromedp.NewExecAllocator(h.ctx, append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox)...)
+	ctx, cancel := chromedp.NewExecAllocator(h.ctx, append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.WSURLReadTimeout(eventually.Limit))...)
 	h.t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	h.t.Cleanup(cancel)
@@ -89,7 +90,7 @@ func (h *house) shot(ctx context.Context, name string) {
 
 // shows waits until an expression about the page is true.
 func shows(expression string) chromedp.Action[chromedp.Void] {
-	return chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingInterval(50*time.Millisecond), chromedp.WithPollingTimeout(30*time.Second))
+	return chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingInterval(50*time.Millisecond), chromedp.WithPollingTimeout(eventually.Limit))
 }
 
 func scheme(name string) chromedp.Action[chromedp.Void] {

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 
+	"github.com/sluice-gateway/sluice/testing/eventually"
 	"github.com/sluice-gateway/sluice/testing/gatewaytest"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
@@ -25,8 +26,7 @@ func TestFetchesOfASessionNameWhatChanged(t *testing.T) {
 	for _, chain := range []string{"[]", "[routing: {default: prod}, topics: {}, offsets: {}]"} {
 		for _, version := range []int16{12, 17} {
 			t.Run(fmt.Sprintf("%s version %d", chain, version), func(t *testing.T) {
-				ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
-				defer cancel()
+				ctx := eventually.Context(t)
 				prod, err := kafkatest.Fake("prod", 1, map[string]int32{"wide": width})
 				if err != nil {
 					t.Fatal(err)

@@ -7,12 +7,12 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/testing/eventually"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
@@ -97,14 +97,11 @@ func TestTheFirstBatchOnANewHomeGoesAlone(t *testing.T) {
 						resp, ok = r, true
 					case "slower":
 						h.dr.SleepControl(func() { // until the second waits in the gate, or is here
-							for end := time.Now().Add(5 * time.Second); gate.Waiting() == 0 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+							eventually.True(func() bool {
 								mu.Lock()
-								here := slices.Contains(seen, 2)
-								mu.Unlock()
-								if here {
-									return
-								}
-							}
+								defer mu.Unlock()
+								return gate.Waiting() > 0 || slices.Contains(seen, 2)
+							})
 						})
 					}
 				})

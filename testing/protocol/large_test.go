@@ -29,7 +29,7 @@ func TestLargeRecordsThroughAGuest(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if err := h.gw.Edit("      - routing:", "      - wasm: {file: header.wasm, config: {key: via, value: sluice}}\n      - routing:"); err != nil {
+	if err := h.gw.Edit("      - routing:", "      - wasm: {file: header.wasm, limits: {timeout: 5m}, config: {key: via, value: sluice}}\n      - routing:"); err != nil {
 		t.Fatal(err)
 	}
 	h.wait("the guest", func() bool { return strings.Contains(string(h.gw.Snapshot().Source), "header.wasm") })

@@ -1,7 +1,6 @@
 package protocol
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/sluice-gateway/sluice/testing/eventually"
 	"github.com/sluice-gateway/sluice/testing/gatewaytest"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
@@ -96,12 +96,11 @@ func (l *layer) sessions() int {
 // refuses waits until the layer says that its cluster leads back, while clients ask it.
 func (l *layer) refuses() {
 	l.t.Helper()
-	for end := time.Now().Add(time.Minute); !strings.Contains(l.get("/readyz"), `"refused"`); {
-		if time.Now().After(end) {
-			l.t.Fatalf("not refused: %s", l.get("/readyz"))
-		}
+	if !eventually.True(func() bool {
 		l.ask()
-		time.Sleep(20 * time.Millisecond)
+		return strings.Contains(l.get("/readyz"), `"refused"`)
+	}) {
+		l.t.Fatalf("not refused: %s", l.get("/readyz"))
 	}
 	for range 20 {
 		l.ask()
@@ -153,8 +152,7 @@ func TestGatewaysCanBeStacked(t *testing.T) {
 	c := fake(t, "prod", map[string]int32{"orders": 3})
 	b.start("127.0.0.1", c.Bootstrap()[0])
 	a.start("127.0.0.1", b.address())
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
+	ctx := eventually.Context(t)
 	cl, err := kgo.NewClient(kgo.SeedBrokers(a.address()), kgo.ConsumeTopics("orders"), kgo.FetchMaxWait(100*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)

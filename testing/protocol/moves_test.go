@@ -316,10 +316,9 @@ func TestAMoveThatCantFinishHoldsNobodyForLong(t *testing.T) {
 		m := h.gw.Moves()
 		return len(m) == 1 && strings.Contains(m[0].Error, "replicator")
 	})
-	began := time.Now()
 	h.produce(p, "orders", "on", 10)
-	if took := time.Since(began); took > 2*time.Second {
-		t.Errorf("produces were held for %s by a move that is only being checked", took)
+	if m := h.gw.Moves()[0]; slices.ContainsFunc(m.Steps, func(s failover.Step) bool { return s.Phase == failover.Hold }) {
+		t.Errorf("clients were held by a move that is only being checked: %+v", m)
 	}
 	// The replicator comes back: the pending move ends by itself.
 	again, err := kafkatest.StartCopier(h.ctx, kafkatest.CopierConfig{From: h.prod.Bootstrap(), To: h.dr.Bootstrap(), Topics: []string{"orders"}, Start: c.Position()})

@@ -1,19 +1,17 @@
 package protocol
 
 import (
-	"context"
 	"log/slog"
 	"testing"
-	"time"
 
+	"github.com/sluice-gateway/sluice/testing/eventually"
 	"github.com/sluice-gateway/sluice/testing/gatewaytest"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
 // TestAClusterThatNeverAnsweredIsInTheLog: whoever has written a wrong address learns of it, once.
 func TestAClusterThatNeverAnsweredIsInTheLog(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
+	ctx := eventually.Context(t)
 	p := &pages{}
 	h := &house{t: t, ctx: ctx, prod: fake(t, "prod", nil), dr: fake(t, "dr", nil)}
 	err := kafkatest.KillAll(h.dr)

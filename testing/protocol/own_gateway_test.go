@@ -1,15 +1,14 @@
 package protocol
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/sluice-gateway/sluice/testing/eventually"
 	"github.com/sluice-gateway/sluice/testing/gatewaytest"
 )
 
@@ -50,8 +49,7 @@ func TestAGatewayOfYourOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cl.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
+	ctx := eventually.Context(t)
 	const card = `{"card":"4111","n":1}`
 	want := map[string]string{"orders.eu": `{"card":"****","n":1}`, "logs": card}
 	got := map[string]string{}

@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/testing/eventually"
 	"github.com/sluice-gateway/sluice/testing/gatewaytest"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
@@ -55,8 +56,7 @@ func build(t *testing.T, topics ...string) *house {
 
 func buildLogging(t *testing.T, log *slog.Logger, topics ...string) *house {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
-	t.Cleanup(cancel)
+	ctx := eventually.Context(t)
 	seed, homes := map[string]int32{}, map[string]string{}
 	for _, n := range topics {
 		seed[n], homes[n] = 3, "prod"
@@ -122,10 +122,8 @@ func (h *house) read(bootstrap, topic string, from int64, n int) (out []*kgo.Rec
 // wait waits for a condition.
 func (h *house) wait(what string, cond func() bool) {
 	h.t.Helper()
-	for end := time.Now().Add(40 * time.Second); !cond(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			h.t.Fatalf("waited in vain for %s; moves: %+v", what, h.gw.Moves())
-		}
+	if !eventually.True(cond) {
+		h.t.Fatalf("waited in vain for %s; moves: %+v", what, h.gw.Moves())
 	}
 }
 

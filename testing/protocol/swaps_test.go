@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/sluice-gateway/sluice/testing/eventually"
 )
 
 // swaps is how often the guest is swapped; SLUICE_TEST_SWAPS says otherwise.
@@ -48,7 +50,7 @@ func resident(t *testing.T) int {
 func TestSwapsUnderLoad(t *testing.T) {
 	h := build(t, "orders")
 	n := swaps(t)
-	long, cancel := context.WithTimeout(context.Background(), time.Minute+time.Duration(n)*5*time.Second)
+	long, cancel := context.WithTimeout(context.Background(), 2*eventually.Limit+time.Duration(n)*5*time.Second)
 	defer cancel()
 	h.ctx = long
 	var versions [2][]byte
@@ -85,7 +87,7 @@ func TestSwapsUnderLoad(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(h.gw.Dir, "header.wasm"), versions[1], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.gw.Edit("      - routing:", "      - wasm: {file: header.wasm, config: {key: via, value: sluice}}\n      - routing:"); err != nil {
+	if err := h.gw.Edit("      - routing:", "      - wasm: {file: header.wasm, limits: {timeout: 5m}, config: {key: via, value: sluice}}\n      - routing:"); err != nil {
 		t.Fatal(err)
 	}
 	h.wait("the guest", func() bool { return digest() != "" })

@@ -21,6 +21,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/sluice-gateway/sluice/testing/eventually"
 	"github.com/sluice-gateway/sluice/testing/gatewaytest"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
@@ -54,8 +55,7 @@ func certificate(t *testing.T, dir string, names ...string) *x509.CertPool {
 
 // TestNodesByServerName: one TLS port, a host name per node, and a move.
 func TestNodesByServerName(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
-	defer cancel()
+	ctx := eventually.Context(t)
 	h := &house{t: t, ctx: ctx, prod: fake(t, "prod", map[string]int32{"orders": 3}), dr: fake(t, "dr", map[string]int32{"orders": 3})}
 	dir := t.TempDir()
 	pool := certificate(t, dir, "boot.kafka.test", "*.nodes.kafka.test")
@@ -140,7 +140,7 @@ virtual_clusters:
 		t.Fatal(err)
 	}
 	_, _ = plain.Write([]byte{0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 0, 0})
-	_ = plain.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = plain.SetReadDeadline(time.Now().Add(eventually.Limit))
 	for b := make([]byte, 64); err == nil; {
 		_, err = plain.Read(b)
 	}

@@ -20,7 +20,7 @@ func TestAGuestNamedInTheFile(t *testing.T) {
 	p := h.client(h.gw.Bootstrap, kgo.ProducerBatchCompression(kgo.ZstdCompression()))
 	h.produce(p, "orders", "before", 2)
 
-	if err := h.gw.Edit("      - routing:", "      - wasm: {file: header.wasm, config: {key: via, value: sluice}}\n      - routing:"); err != nil {
+	if err := h.gw.Edit("      - routing:", "      - wasm: {file: header.wasm, limits: {timeout: 5m}, config: {key: via, value: sluice}}\n      - routing:"); err != nil {
 		t.Fatal(err)
 	}
 	h.wait("the error", func() bool { _, b := h.call("GET", "/config", ""); return strings.Contains(b, "no such file") })

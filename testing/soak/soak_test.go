@@ -1,7 +1,6 @@
 package soak
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -10,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-gateway/sluice/testing/eventually"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
@@ -36,7 +36,7 @@ func TestSoak(t *testing.T) {
 	} else if seeds == 0 {
 		seeds = 1
 	}
-	for n, end := uint64(0), time.Now().Add(25*time.Second); seeds == 0 && time.Now().Before(end) || n < seeds; n++ {
+	for n, began := uint64(0), time.Now(); seeds == 0 && time.Since(began) < 25*time.Second || n < seeds; n++ {
 		plan := NewPlan(first + n)
 		t.Run(fmt.Sprint(plan.Seed), func(t *testing.T) { run(t, plan) })
 	}
@@ -48,8 +48,7 @@ func run(t *testing.T, plan Plan) {
 	if os.Getenv("DEBUG") != "" {
 		log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer cancel()
+	ctx := eventually.Context(t)
 	clusters := map[string]kafkatest.Cluster{}
 	for _, name := range []string{"prod", "dr"} {
 		c, err := kafkatest.Fake(name, 2, nil)
@@ -59,7 +58,7 @@ func run(t *testing.T, plan Plan) {
 		defer func() { _ = c.Close() }()
 		clusters[name] = c
 	}
-	res, err := Run(ctx, plan, Options{Dir: t.TempDir(), Log: log, Every: 5 * time.Millisecond, Patience: 60 * time.Second}, clusters["prod"], clusters["dr"])
+	res, err := Run(ctx, plan, Options{Dir: t.TempDir(), Log: log, Every: 5 * time.Millisecond, Patience: eventually.Limit}, clusters["prod"], clusters["dr"])
 	if err != nil {
 		t.Fatal(err)
 	}

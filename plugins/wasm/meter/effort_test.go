@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/tetratelabs/wazero/api"
 
@@ -124,29 +123,37 @@ func TestWhatTakesLongToCompileIsRefused(t *testing.T) {
 	}
 }
 
-// TestEffort compiles, of every shape, about the largest module that should take 100 ms, and is content with fifty times
-// as long: the estimate holds what the time grows with, not a machine's pace.
+// TestEffort: a module that is twice as large, in whichever way, is known to take at least about twice as long to compile.
 func TestEffort(t *testing.T) {
-	const share = MaxEffort / 200
 	for name, shape := range shapes {
 		t.Run(name, func(t *testing.T) {
+			once, twice := walk(shape(1000).Module()).effort, walk(shape(2000).Module()).effort
+			if twice < 1.8*once {
+				t.Errorf("%.0f µs for one, %.0f for two", once, twice)
+			}
+		})
+	}
+}
+
+// BenchmarkEffort compiles, of every shape, about the largest module that should take 100 ms, and reports how many times as long it takes.
+func BenchmarkEffort(b *testing.B) {
+	const share = MaxEffort / 200
+	for name, shape := range shapes {
+		b.Run(name, func(b *testing.B) {
 			n := 100
 			for walk(shape(2*n).Module()).effort < share && n < 1<<16 {
 				n *= 2
 			}
-			module := rewrite(t, shape(n).Module())
-			r := engine(t, api.CoreFeaturesV2, func() {})
-			began := time.Now()
-			compiled, err := r.CompileModule(context.Background(), module)
-			if err != nil {
-				t.Fatal(err)
+			module := rewrite(b, shape(n).Module())
+			for b.Loop() {
+				compiled, err := engine(b, api.CoreFeaturesV2, func() {}).CompileModule(context.Background(), module)
+				if err != nil {
+					b.Fatal(err)
+				}
+				_ = compiled.Close(context.Background())
 			}
-			took := time.Since(began)
-			_ = compiled.Close(context.Background())
-			t.Logf("%d of them, %d bytes: %s", n, len(module), took)
-			if most := 50 * share * time.Microsecond; took > most {
-				t.Errorf("%d of them took %s, more than %s", n, took, most)
-			}
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/walk(shape(n).Module()).effort, "times")
+			b.ReportMetric(0, "ns/op")
 		})
 	}
 }

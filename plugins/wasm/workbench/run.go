@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -44,9 +45,11 @@ func start(ctx context.Context, m *wasm.Module, config any, log *slog.Logger) (*
 			return nil, err
 		}
 	}
+	limits := wasm.DefaultLimits()
+	limits.Timeout = time.Minute // a case shows what a guest does, not how busy the author's machine is
 	g, err := wasm.NewGuest(ctx, m, wasm.Options{
-		Name: m.Name, Settings: settings, Limits: wasm.DefaultLimits(), Grant: m.Host, Log: log,
-	}, wasm.NewStore(wasm.DefaultLimits().KV), wasm.NewMetrics())
+		Name: m.Name, Settings: settings, Limits: limits, Grant: m.Host, Log: log,
+	}, wasm.NewStore(limits.KV), wasm.NewMetrics())
 	if err != nil {
 		return nil, err
 	}
