@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sluice-gateway/sluice/testing/eventually"
 )
 
 // pipe is a writer that does not take anything until it is read.
@@ -32,14 +34,12 @@ func TestNobodyWaitsForAFullPipe(t *testing.T) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(20 * time.Second):
+	case <-time.After(eventually.Limit):
 		t.Fatal("logging waits for the pipe")
 	}
 	close(p.read)
-	for at := time.Now(); len(l.behind.lines) > 0; time.Sleep(time.Millisecond) {
-		if time.Since(at) > 20*time.Second {
-			t.Fatal("nothing is written")
-		}
+	if !eventually.True(func() bool { return len(l.behind.lines) == 0 }) {
+		t.Fatal("nothing is written")
 	}
 	log.Info("the last line")
 	l.Close()

@@ -93,6 +93,7 @@ func TestMemoryStopsReading(t *testing.T) {
 		close(release)
 		c.receive(kmsg.Produce, 9)
 		c.receive(kmsg.Produce, 9)
+		synctest.Wait()
 		if s.memory.Used() != 0 {
 			t.Errorf("%d bytes are still counted", s.memory.Used())
 		}

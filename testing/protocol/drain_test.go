@@ -1,7 +1,6 @@
 package protocol
 
 import (
-	"context"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/admin"
+	"github.com/sluice-gateway/sluice/testing/eventually"
 	"github.com/sluice-gateway/sluice/testing/gatewaytest"
 )
 
@@ -84,8 +84,7 @@ func (h *house) inFlight() (n int) {
 
 // TestASecondSignalEndsAGatewayAtOnce, whatever is in flight.
 func TestASecondSignalEndsAGatewayAtOnce(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 120*time.Second)
-	t.Cleanup(cancel)
+	ctx := eventually.Context(t)
 	prod := fake(t, "prod", map[string]int32{"orders": 1})
 	forever, arrived := make(chan struct{}), make(chan struct{}, 100)
 	t.Cleanup(func() { close(forever) })

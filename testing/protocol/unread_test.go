@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/testing/eventually"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
@@ -111,8 +112,7 @@ func TestClientsThatDoNotRead(t *testing.T) {
 }
 
 func clientsThatDoNotRead(t *testing.T, chain string, request func(*unread) kmsg.Request) {
-	ctx, cancel := context.WithTimeout(context.Background(), 150*time.Second)
-	defer cancel()
+	ctx := eventually.Context(t)
 	prod, err := kafkatest.Fake("prod", 2, map[string]int32{"large": 4, "small": 1, "wide": 2000})
 	if err != nil {
 		t.Fatal(err)
@@ -142,7 +142,7 @@ func clientsThatDoNotRead(t *testing.T, chain string, request func(*unread) kmsg
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = conn.Close() })
-		_ = conn.SetDeadline(time.Now().Add(120 * time.Second))
+		_ = conn.SetDeadline(time.Now().Add(eventually.Limit))
 		u := &unread{Conn: conn}
 		next := request
 		if next == nil {
