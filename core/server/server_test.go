@@ -50,6 +50,7 @@ type noEnd struct{}
 func (noEnd) Handle(context.Context, *plugin.Request) (*plugin.Response, error) {
 	return nil, errors.New("end reached")
 }
+func (noEnd) Direct(*plugin.Request) bool { return true }
 func (noEnd) Start(_ context.Context, _ *plugin.Request, _ bool, done func(*plugin.Response, error)) {
 	done(nil, errors.New("end reached"))
 }

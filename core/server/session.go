@@ -241,14 +241,16 @@ func (s *session) start(frame []byte, more bool, pending *server) error {
 			s.answer(sl, nil)
 			return err
 		}
-		sl.req.Clock, sl.clock = &sl.own, &sl.own
-		pending.end = rt.End
-		if rt.Tracer != nil || sl.logged {
-			sl.trace = telemetry.Trace{}
-			sl.req.Trace = &sl.trace
+		if rt.End.Direct(&sl.req) {
+			sl.req.Clock, sl.clock = &sl.own, &sl.own
+			pending.end = rt.End
+			if rt.Tracer != nil || sl.logged {
+				sl.trace = telemetry.Trace{}
+				sl.req.Trace = &sl.trace
+			}
+			rt.End.Start(s.trace(rt, &sl.req, sl), &sl.req, false, sl.finish)
+			return nil
 		}
-		rt.End.Start(s.trace(rt, &sl.req, sl), &sl.req, false, sl.finish)
-		return nil
 	}
 	own := newRoom(rt.Tracer != nil || sl.logged)
 	if err := s.fill(&own.req, &own.body, h, body, seq, sl.arrived); err != nil {

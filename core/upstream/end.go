@@ -143,6 +143,13 @@ func (e *End) link(s *plugin.Session, key kmsg.Key, c *Cluster, node int32) (*li
 	return l, nil
 }
 
+// Direct reports that one node answers the request as it is.
+func (e *End) Direct(req *plugin.Request) bool {
+	_, node, err := e.target(req)
+	api, _ := kafka.Lookup(req.Key)
+	return err == nil && (node != plugin.AnyNode || api.GoesTo == kafka.Any) && !e.special(req.Key)
+}
+
 // Start puts a request whose row is empty on its link without waiting, in the order of the calls;
 // with flush unset its bytes leave with Flush. done is called once, maybe before Start returns.
 func (e *End) Start(ctx context.Context, req *plugin.Request, flush bool, done func(*plugin.Response, error)) {

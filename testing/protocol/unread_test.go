@@ -1,7 +1,6 @@
 package protocol
 
 import (
-	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
