@@ -17,20 +17,51 @@ var panics atomic.Int64
 // Panics is the number of panics that were caught since the process started.
 func Panics() int64 { return panics.Load() }
 
-// Group is a WaitGroup of goroutines that can't end the process.
-type Group struct{ wg sync.WaitGroup }
+// Group waits for goroutines that can't end the process. Unlike a sync.WaitGroup it may get new ones while somebody waits, who then
+// waits until there is none.
+type Group struct {
+	mu   sync.Mutex
+	n    int
+	zero chan struct{} // closed when n gets to 0; nil while nobody waits
+}
 
 // Go runs f on a goroutine of the group.
-func (g *Group) Go(f func()) { g.wg.Go(func() { _ = Catch(f) }) }
+func (g *Group) Go(f func()) {
+	g.Add(1)
+	go func() {
+		defer g.Done()
+		_ = Catch(f)
+	}()
+}
 
 // Add counts n things more that Wait waits for, which are no goroutines of the group.
-func (g *Group) Add(n int) { g.wg.Add(n) }
+func (g *Group) Add(n int) {
+	g.mu.Lock()
+	g.n += n
+	if g.n == 0 && g.zero != nil {
+		close(g.zero)
+		g.zero = nil
+	}
+	g.mu.Unlock()
+}
 
 // Done says that one of those is over.
-func (g *Group) Done() { g.wg.Done() }
+func (g *Group) Done() { g.Add(-1) }
 
-// Wait returns when all goroutines of the group have ended.
-func (g *Group) Wait() { g.wg.Wait() }
+// Wait returns when there is nothing to wait for.
+func (g *Group) Wait() {
+	g.mu.Lock()
+	if g.n == 0 {
+		g.mu.Unlock()
+		return
+	}
+	if g.zero == nil {
+		g.zero = make(chan struct{})
+	}
+	zero := g.zero
+	g.mu.Unlock()
+	<-zero
+}
 
 // Go runs f on a goroutine that nobody waits for.
 func Go(f func()) {

@@ -54,3 +54,29 @@ func TestKeepBeginsAnew(t *testing.T) {
 		}
 	})
 }
+
+// TestAGroupMayGrowWhileSomebodyWaits.
+func TestAGroupMayGrowWhileSomebodyWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g Group
+		g.Wait()
+		first, second := make(chan struct{}), make(chan struct{})
+		g.Go(func() { <-first })
+		waited := make(chan struct{})
+		go func() {
+			g.Wait()
+			close(waited)
+		}()
+		synctest.Wait()
+		g.Go(func() { <-second })
+		close(first)
+		synctest.Wait()
+		select {
+		case <-waited:
+			t.Error("it has not waited for the second")
+		default:
+		}
+		close(second)
+		<-waited
+	})
+}
