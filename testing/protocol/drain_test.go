@@ -2,6 +2,8 @@ package protocol
 
 import (
 	"encoding/json"
+	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -14,6 +16,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/admin"
 	"github.com/sluice-gateway/sluice/testing/eventually"
 	"github.com/sluice-gateway/sluice/testing/gatewaytest"
+	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
 // TestTheEndOfAGatewayCutsNothing: produces that are on their way to slow brokers, and one that waits in a gate, are
@@ -122,5 +125,51 @@ func TestASecondSignalEndsAGatewayAtOnce(t *testing.T) {
 	case <-ended:
 	case <-ctx.Done():
 		t.Error("it goes on")
+	}
+}
+
+// TestAVirtualClusterThatLeavesTheFileCutsNothing: the produce that is on its way is answered, nobody new is accepted, and the edit does not
+// wait for it.
+func TestAVirtualClusterThatLeavesTheFileCutsNothing(t *testing.T) {
+	prod := fake(t, "prod", map[string]int32{"orders": 1})
+	release, arrived := make(chan struct{}), make(chan struct{}, 100)
+	let := sync.OnceFunc(func() { close(release) })
+	t.Cleanup(let)
+	prod.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		prod.KeepControl()
+		prod.SleepControl(func() {
+			arrived <- struct{}{}
+			<-release
+		})
+		return nil, nil, false
+	})
+	port, err := kafkatest.FreePorts(7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stays := fmt.Sprintf("admin: {listen: 127.0.0.1:%d}\nclusters:\n  prod: {bootstrap: [%s], nodes: 0-1}\nvirtual_clusters:\n  stays:\n    listen: {bootstrap: 127.0.0.1:%d, brokers: {ports: %d-%d}}\n    chain: []\n",
+		port+6, strings.Join(prod.Bootstrap(), ","), port, port+1, port+2)
+	leaves := fmt.Sprintf("  leaves:\n    listen: {bootstrap: 127.0.0.1:%d, brokers: {ports: %d-%d}}\n    chain: []\n", port+3, port+4, port+5)
+	gw := open(t, stays+leaves)
+	h := &house{t: t, ctx: eventually.Context(t), prod: prod, gw: gw}
+	bootstrap := fmt.Sprintf("127.0.0.1:%d", port+3)
+	acked := make(chan error, 1)
+	p := h.client(bootstrap, kgo.RecordRetries(0), kgo.DisableIdempotentWrite(), kgo.RequiredAcks(kgo.AllISRAcks()))
+	p.Produce(h.ctx, &kgo.Record{Topic: "orders", Value: []byte("in flight")}, func(_ *kgo.Record, err error) { acked <- err })
+	<-arrived
+	if err := gw.Edit(leaves, ""); err != nil {
+		t.Fatal(err)
+	}
+	h.wait("the edit", func() bool { return len(gw.Snapshot().VirtualClusters) == 1 })
+	h.wait("the end of the listener", func() bool {
+		c, err := net.Dial("tcp", bootstrap)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err != nil
+	})
+	let()
+	if err := <-acked; err != nil {
+		t.Errorf("cut: %v", err)
 	}
 }
