@@ -43,7 +43,7 @@ func (a *addresses) listen(addr string, path []string) {
 	}
 }
 
-// clusters refuses clusters whose brokers are the gateway itself, or also another cluster's.
+// clusters refuses clusters with a broker that is also another one's, and warns of those that are the gateway itself.
 func (a *addresses) clusters(s *Snapshot) {
 	taken := map[string]string{}
 	for _, c := range s.Clusters {
@@ -63,11 +63,11 @@ func (a *addresses) clusters(s *Snapshot) {
 	}
 }
 
-// own refuses a broker that is the gateway.
+// own warns of a broker that is the gateway: what connects there is refused, and the other clusters are served.
 func (a *addresses) own(s *Snapshot, at []string, addr, host string, port int) {
 	for _, b := range a.bound {
 		if b.first <= port && port <= b.last && reaches(b.host, host) {
-			a.v.bad(at, "%s is where the gateway itself listens (%s): name the brokers of the cluster", addr, b.who)
+			a.v.warn(at, "%s is where the gateway itself listens (%s), and will be refused: name the brokers of the cluster", addr, b.who)
 			return
 		}
 	}
