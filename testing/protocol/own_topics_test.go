@@ -54,6 +54,15 @@ func TestWhatReplicatorsKeepForThemselves(t *testing.T) {
 			t.Errorf("operators see %s", n)
 		}
 	}
+	said, _ := commandLine(t)("doctor", h.gw.File)
+	for _, n := range own {
+		if strings.Contains(said, "copy of "+n) {
+			t.Errorf("the doctor compares %s:\n%s", n, said)
+		}
+	}
+	if !strings.Contains(said, "copies") {
+		t.Errorf("the doctor compares nothing:\n%s", said)
+	}
 	if code, body := h.call("POST", "/failover/run", `{"from": "prod", "to": "dr", "atomic": true}`); code != 202 {
 		t.Fatalf("%d %s", code, body)
 	}
