@@ -84,7 +84,9 @@ func (t *task) attempt(ctx context.Context) (err error) {
 		return err
 	}
 	t.free = sync.OnceFunc(t.runner.checks.give)
+	began := time.Now()
 	c, err := check(ctx)
+	took := time.Since(began)
 	t.free()
 	if err != nil {
 		return err
@@ -98,7 +100,7 @@ func (t *task) attempt(ctx context.Context) (err error) {
 		return err
 	}
 	if t.group.alone() { // those that commit together hold together anyhow
-		if err := t.runner.waves.arrive(ctx, t.report.VirtualCluster, t.move); err != nil {
+		if err := t.runner.waves.arrive(ctx, t.report.VirtualCluster, t.move, took); err != nil {
 			return err
 		}
 		if err := t.runner.slots.take(ctx); err != nil {

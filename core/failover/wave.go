@@ -8,7 +8,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/guard"
 )
 
-// straggle is how long the moves that have passed their pre-check wait for the next one to do so.
+// straggle is how long the moves that have passed their pre-check wait at least for the next one to do so. Where pre-checks take longer,
+// they wait for twice as long as the longest of theirs took: whatever takes much longer has much to compare.
 const straggle = time.Second
 
 // waves let moves that begin together hold their clients together: answers leave a connection in order, so that a client that uses many
@@ -22,6 +23,7 @@ type waves struct {
 type wave struct {
 	coming  map[*move]struct{} // still in their first pre-check
 	waiting int
+	longest time.Duration // that a pre-check took
 	leaves  chan struct{} // closed when they hold
 	late    *time.Timer
 }
@@ -53,16 +55,17 @@ func (w *waves) miss(vc string, m *move) {
 	}
 }
 
-// arrive waits until the moves that began with m have passed their pre-checks, or take too long.
-func (w *waves) arrive(ctx context.Context, vc string, m *move) error {
+// arrive waits until the moves that began with m have passed their pre-checks, as m has after so long, or take too long.
+func (w *waves) arrive(ctx context.Context, vc string, m *move, took time.Duration) error {
 	w.mu.Lock()
 	g := w.gathering(vc)
 	delete(g.coming, m)
 	g.waiting++
+	g.longest = max(g.longest, took)
 	if g.late != nil {
 		g.late.Stop()
 	}
-	g.late = guard.After(straggle, func() {
+	g.late = guard.After(max(straggle, 2*g.longest), func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.leave(vc, g, true)

@@ -71,6 +71,29 @@ func TestTopicsOfOneEditAreHeldOnce(t *testing.T) {
 	})
 }
 
+// TestSlowPreChecksAreWaitedFor: on a machine or a cluster that is slow, the pre-checks of many topics come in seconds apart, and clients
+// wait once all the same.
+func TestSlowPreChecksAreWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, topics := many(t, 200)
+		w.prod.before = func(req kmsg.Request) {
+			if _, ok := req.(*kmsg.FetchRequest); ok {
+				time.Sleep(700 * time.Millisecond)
+			}
+		}
+		w.edit("dr", topics...)
+		pass(5 * time.Minute)
+		for _, name := range topics {
+			if m := w.last(name); m.Phase != Done {
+				t.Fatalf("%s: %s %s", name, m.Phase, m.Error)
+			}
+		}
+		if h := holds(w.runner.Moves()); len(h) != 1 {
+			t.Errorf("clients were held %d times", len(h))
+		}
+	})
+}
+
 // TestASlowPreCheckHoldsUpNobody: one topic has much to compare. The others don't wait for it for long, and it moves later.
 func TestASlowPreCheckHoldsUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
