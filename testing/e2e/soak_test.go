@@ -48,7 +48,7 @@ func TestSoakOnRealKafka(t *testing.T) {
 		t.Log(plan)
 		res, err := soak.Run(ctx, plan, soak.Options{
 			Dir: t.TempDir(), Log: logger(), Every: 10 * time.Millisecond, Patience: eventually.Limit,
-			Producers: map[string]clients.Client{"java": clients.JavaProducer(v), "librdkafka": rdkafka.Producer(true), "librdkafka_plain": rdkafka.Producer(false), "sarama": clients.SaramaProducer},
+			Producers: map[string]clients.Client{"java": clients.JavaProducer(v), "librdkafka": rdkafka.Producer(true), "librdkafka_plain": rdkafka.Bounded(5), "sarama": clients.SaramaProducer},
 			Consumers: map[string]clients.Client{"java_848": clients.JavaConsumer(v, "consumer"), "java_c": clients.JavaConsumer(v, "classic"), "librdkafka_c": rdkafka.Consumer, "sarama_c": clients.SaramaConsumer},
 		}, clusters[0], clusters[1])
 		if err != nil {

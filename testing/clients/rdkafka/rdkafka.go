@@ -4,6 +4,7 @@ package rdkafka
 
 import (
 	"context"
+	"maps"
 
 	"github.com/confluentinc/confluent-kafka-go/v2/kafka"
 
@@ -12,8 +13,21 @@ import (
 
 // Producer is librdkafka with default settings (not idempotent), or idempotent.
 func Producer(idempotent bool) clients.Client {
+	return producer(kafka.ConfigMap{"enable.idempotence": idempotent})
+}
+
+// Bounded is librdkafka that is not idempotent and keeps no more than n requests on their way. By default it has no bound: a broker takes the
+// requests of a connection one after the other, and on a machine that is so busy that they come in faster, the last ones are not answered
+// within the 30 s after which the client sends them again.
+func Bounded(n int) clients.Client {
+	return producer(kafka.ConfigMap{"max.in.flight.requests.per.connection": n})
+}
+
+func producer(settings kafka.ConfigMap) clients.Client {
 	return func(ctx context.Context, t clients.Target, name string, r *clients.Recorder) error {
-		p, err := kafka.NewProducer(&kafka.ConfigMap{"bootstrap.servers": t.Bootstrap, "enable.idempotence": idempotent, "client.id": name, "go.logs.channel.enable": true})
+		cfg := kafka.ConfigMap{"bootstrap.servers": t.Bootstrap, "client.id": name, "go.logs.channel.enable": true}
+		maps.Copy(cfg, settings)
+		p, err := kafka.NewProducer(&cfg)
 		if err != nil {
 			return err
 		}
