@@ -60,7 +60,7 @@ func StartCopier(ctx context.Context, cfg CopierConfig) (*Copier, error) {
 		return nil, err
 	}
 	defer source.Close()
-	details, err := kadm.NewClient(source).ListTopics(ctx, cfg.Topics...)
+	details, err := known(ctx, kadm.NewClient(source), cfg.Topics)
 	if err != nil {
 		return nil, err
 	}
@@ -89,6 +89,21 @@ func StartCopier(ctx context.Context, cfg CopierConfig) (*Copier, error) {
 	c.cancel = cancel
 	go c.run(run)
 	return c, nil
+}
+
+// known lists topics when the broker that is asked knows them all: one of another broker may just have been made.
+func known(ctx context.Context, source *kadm.Client, topics []string) (kadm.TopicDetails, error) {
+	for tries := 0; ; tries++ {
+		details, err := source.ListTopics(ctx, topics...)
+		if err != nil || details.Error() == nil || tries == 100 {
+			return details, err
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 func (c *Copier) run(ctx context.Context) {
