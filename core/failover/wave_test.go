@@ -49,6 +49,19 @@ func holds(moves []Report) (out [][2]time.Time) {
 	return merged
 }
 
+// heldOnce checks that topics have moved and that clients have waited once for all of them.
+func (w *world) heldOnce(topics []string) {
+	w.t.Helper()
+	for _, name := range topics {
+		if m := w.last(name); m.Phase != Done {
+			w.t.Fatalf("%s: %s %s", name, m.Phase, m.Error)
+		}
+	}
+	if h := holds(w.runner.Moves()); len(h) != 1 {
+		w.t.Errorf("clients were held %d times", len(h))
+	}
+}
+
 // TestTopicsOfOneEditAreHeldOnce: pre-checks take longer for some than for others, and clients wait once, for all of them together.
 func TestTopicsOfOneEditAreHeldOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -60,14 +73,7 @@ func TestTopicsOfOneEditAreHeldOnce(t *testing.T) {
 		}
 		w.edit("dr", topics...)
 		pass(time.Minute)
-		for _, name := range topics {
-			if m := w.last(name); m.Phase != Done {
-				t.Fatalf("%s: %s %s", name, m.Phase, m.Error)
-			}
-		}
-		if h := holds(w.runner.Moves()); len(h) != 1 {
-			t.Errorf("clients were held %d times", len(h))
-		}
+		w.heldOnce(topics)
 	})
 }
 
@@ -83,14 +89,7 @@ func TestSlowPreChecksAreWaitedFor(t *testing.T) {
 		}
 		w.edit("dr", topics...)
 		pass(5 * time.Minute)
-		for _, name := range topics {
-			if m := w.last(name); m.Phase != Done {
-				t.Fatalf("%s: %s %s", name, m.Phase, m.Error)
-			}
-		}
-		if h := holds(w.runner.Moves()); len(h) != 1 {
-			t.Errorf("clients were held %d times", len(h))
-		}
+		w.heldOnce(topics)
 	})
 }
 

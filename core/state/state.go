@@ -72,13 +72,9 @@ func openAt(path string) (*File, error) {
 		return nil, err
 	}
 	defer release()
-	file, err := os.ReadFile(path)
+	c, err := contents(path)
 	if err != nil {
-		return nil, fmt.Errorf("state: %w", err)
-	}
-	c, err := read(file)
-	if err != nil {
-		return nil, refusal(path, err)
+		return nil, err
 	}
 	left, _ := filepath.Glob(path + fresh + "*") // by processes that were killed
 	for _, l := range left {
@@ -86,6 +82,19 @@ func openAt(path string) (*File, error) {
 	}
 	c.fence++
 	return replace(path, c, os.Rename)
+}
+
+// contents is what is in the file at path.
+func contents(path string) (content, error) {
+	file, err := os.ReadFile(path)
+	if err != nil {
+		return content{}, fmt.Errorf("state: %w", err)
+	}
+	c, err := read(file)
+	if err != nil {
+		return content{}, refusal(path, err)
+	}
+	return c, nil
 }
 
 // refusal says what is wrong with a file.
@@ -219,13 +228,9 @@ func Read(dir string) ([]catalog.Entry, error) {
 		return nil, err
 	}
 	defer release()
-	file, err := os.ReadFile(path)
+	c, err := contents(path)
 	if err != nil {
-		return nil, fmt.Errorf("state: %w", err)
-	}
-	c, err := read(file)
-	if err != nil {
-		return nil, refusal(path, err)
+		return nil, err
 	}
 	return c.entries, nil
 }
