@@ -80,6 +80,8 @@ type move struct {
 	// long it waits.
 	answered bool
 	alive    time.Time // when the old home last gave a sign of life that is no answer
+	// unanswered is how often the move has held clients in vain, for produces that were not answered.
+	unanswered int
 
 	// trace is all that the move does, span the root of it, phase the one of the phase that it is in.
 	tracer *telemetry.Tracer

@@ -17,6 +17,9 @@ import (
 // askLimit is how long the old home has to say that it lives.
 const askLimit = 2 * time.Second
 
+// answersFirst is how long the first hold of a move waits for answers of produces on their way.
+const answersFirst = 3 * time.Second
+
 // task carries one attempt of a move through its phases.
 type task struct {
 	runner *Runner
@@ -246,12 +249,8 @@ func (t *task) switchOver(ctx context.Context, c *checked, from, to plugin.Clust
 			b.BreakLinks() // what waits there is judged again at the gate
 		}
 	}
-	select {
-	case <-gate.Idle():
-	case <-hctx.Done():
-		n, client, since := gate.InFlight()
-		t.runner.log.DebugContext(t.trace, "produces in flight", "topic", t.report.Topic, "number", n, "client", client, "since", since)
-		return abort(fmt.Errorf("produces in flight to %s were not answered in time, the oldest one of client %q", from.Name(), client))
+	if err := t.answers(hctx, gate, from.Name()); err != nil {
+		return abort(err)
 	}
 	t.enter(Prepare)
 	if err := t.prepare(hctx, c, from, to); err != nil {
@@ -282,6 +281,23 @@ func (t *task) switchOver(ctx context.Context, c *checked, from, to plugin.Clust
 	gate.OpenReads()
 	t.change(func(r *Report) { r.PauseMS = time.Since(began).Milliseconds() })
 	return err
+}
+
+// answers waits for the answers of what is on its way to the old home. A client whose produce gets none keeps everybody
+// waiting in vain: it is waited for only a little at first, and twice as long in each later attempt.
+func (t *task) answers(ctx context.Context, gate *plugin.Gate, from string) error {
+	limit := time.NewTimer(answersFirst << t.unanswered)
+	defer limit.Stop()
+	select {
+	case <-gate.Idle():
+		return nil
+	case <-limit.C:
+		t.unanswered = min(t.unanswered+1, 8)
+	case <-ctx.Done():
+	}
+	n, client, since := gate.InFlight()
+	t.runner.log.DebugContext(t.trace, "produces in flight", "topic", t.report.Topic, "number", n, "client", client, "since", since)
+	return fmt.Errorf("produces in flight to %s were not answered in time, the oldest one of client %q", from, client)
 }
 
 // errChanged says that what was prepared is not of the topic as it is.
