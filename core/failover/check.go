@@ -56,6 +56,9 @@ func (t *task) check(ctx context.Context) (*checked, error) {
 	if err := c.copied.writable(ctx); err != nil {
 		return nil, err
 	}
+	if err := c.copied.accepts(ctx, false); err != nil {
+		return nil, err
+	}
 	c.prints = t.runner.prints(timestamps)
 	if err := openTransactions(ctx, c.old); err != nil {
 		return nil, err

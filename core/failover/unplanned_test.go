@@ -275,6 +275,7 @@ func TestUnplannedMovesThatAreRefused(t *testing.T) {
 		"partitions": {func(_ *testing.T, w *world) { w.dr.topic("orders", 2) }, "the topic has 1 partitions, but 2 on dr", false},
 		"no copy":    {func(_ *testing.T, w *world) { delete(w.dr.topics, "orders") }, `topic "orders" does not exist on dr`, false},
 		"no home":    {func(_ *testing.T, w *world) { w.dr.down = true }, "unreachable", false},
+		"a mirror":   {func(_ *testing.T, w *world) { w.dr.refuses = 44 }, "if it is a read-only mirror, make it writable first", false},
 	} {
 		for _, policy := range []string{"if-unreachable", "always"} {
 			t.Run(name+" "+policy, func(t *testing.T) {
