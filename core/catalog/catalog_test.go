@@ -157,8 +157,15 @@ func TestCeilingsAreWrittenAhead(t *testing.T) {
 		t.Errorf("%d writes for 5 blocks", n)
 	}
 	top := v.Topic("a")
-	if top.ShowHigh(1, 50) != 50 || top.ShowHigh(1, 40) != 50 || top.High(1) != 50 {
-		t.Error("a watermark went back")
+	if got, none := top.Watermarks(1), (Watermarks{-1, -1, -1}); got != none {
+		t.Errorf("%+v before anything was shown", got)
+	}
+	top.Show(1, Watermarks{High: 50, Stable: 45, Start: 3})
+	if got, want := top.Show(1, Watermarks{High: 40, Stable: 44, Start: -1}), (Watermarks{50, 45, -1}); got != want {
+		t.Errorf("%+v, want %+v: what was shown never goes back, and what is unknown stays so", got, want)
+	}
+	if got, want := top.Watermarks(1), (Watermarks{50, 45, 3}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
 	}
 	if fresh(t, log).Topic("a").Partitions[0].Ceiling == 0 {
 		t.Error("the other partition has no ceiling")
@@ -224,7 +231,8 @@ func TestWhatTheOldHomeStillAnswersAfterARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	topic := fresh(t, log).Topic("a")
-	if topic.Before.ShowHigh(0, 50) != 50 || topic.High(0) != 50 {
+	topic.Before.Show(0, Watermarks{High: 50, Stable: 50, Start: 0})
+	if got, want := topic.Watermarks(0), (Watermarks{50, 50, 0}); got != want {
 		t.Error("the topic and what it was before the move do not share what clients are shown")
 	}
 }

@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 )
 
 // MostPartitions is how many partitions a topic may have. Numbers beyond it come from brokers that can't be believed.
@@ -10,7 +11,7 @@ const MostPartitions = 100_000
 
 func (m *Marks) at(partition int32, ceilings []Partition) *mark {
 	if partition < 0 || partition >= MostPartitions {
-		return &mark{} // which nobody keeps
+		return newMark() // which nobody keeps
 	}
 	for {
 		list := m.partitions.Load()
@@ -22,7 +23,7 @@ func (m *Marks) at(partition int32, ceilings []Partition) *mark {
 			next = append(next, *list...)
 		}
 		for len(next) <= int(partition) {
-			n := &mark{}
+			n := newMark()
 			if i := len(next); i < len(ceilings) {
 				n.ceiling.Store(ceilings[i].Ceiling)
 			}
@@ -45,6 +46,15 @@ func (m *Marks) inherit(stored []Partition) {
 	}
 }
 
+// newMark is of a partition of which clients were shown nothing.
+func newMark() *mark {
+	m := &mark{}
+	m.high.Store(-1)
+	m.stable.Store(-1)
+	m.start.Store(-1)
+	return m
+}
+
 // raise sets a to at least v and returns the result.
 func raise(a interface {
 	Load() int64
@@ -61,19 +71,32 @@ func raise(a interface {
 	}
 }
 
-// ShowHigh notes that clients are shown a virtual offset (a watermark, or the end of an
-// acknowledged batch) and returns the highest one shown so far.
-func (t *Topic) ShowHigh(partition int32, offset int64) int64 {
-	return raise(&t.marks.at(partition, t.Partitions).high, offset)
+// Watermarks are the offsets of a partition that answers carry: its high watermark, its last stable offset and where its log
+// starts. -1 is unknown.
+type Watermarks struct {
+	High, Stable, Start int64
 }
 
-// ShowStart notes the log start that clients are shown and returns the highest one shown so far.
-func (t *Topic) ShowStart(partition int32, offset int64) int64 {
-	return raise(&t.marks.at(partition, t.Partitions).start, offset)
+// Show notes that clients are shown virtual offsets and returns the highest ones that they were shown so far. Those that are
+// unknown stay so.
+func (t *Topic) Show(partition int32, w Watermarks) Watermarks {
+	m := t.marks.at(partition, t.Partitions)
+	for _, s := range []struct {
+		shown *atomic.Int64
+		now   *int64
+	}{{&m.high, &w.High}, {&m.stable, &w.Stable}, {&m.start, &w.Start}} {
+		if *s.now >= 0 {
+			*s.now = raise(s.shown, *s.now)
+		}
+	}
+	return w
 }
 
-// High is the highest virtual offset shown to clients in this run of the process.
-func (t *Topic) High(partition int32) int64 { return t.marks.at(partition, t.Partitions).high.Load() }
+// Watermarks are the highest virtual offsets shown to clients in this run of the process.
+func (t *Topic) Watermarks(partition int32) Watermarks {
+	m := t.marks.at(partition, t.Partitions)
+	return Watermarks{High: m.high.Load(), Stable: m.stable.Load(), Start: m.start.Load()}
+}
 
 // Shown reports whether clients have got to know records of a partition, by watermarks and
 // acknowledgements, in this run of the process or an earlier one.

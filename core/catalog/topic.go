@@ -84,13 +84,13 @@ type Marks struct {
 }
 
 type mark struct {
-	high, start atomic.Int64
-	ceiling     atomic.Int64
-	seen        atomic.Int64
-	answered    answered
-	end         atomic.Int64 // of the home's log when it was last asked
-	noted       atomic.Bool  // end is known
-	inherited   int64        // the ceiling that an earlier run of the process left, if clients knew records then
+	high, stable, start atomic.Int64 // -1: none
+	ceiling             atomic.Int64
+	seen                atomic.Int64
+	answered            answered
+	end                 atomic.Int64 // of the home's log when it was last asked
+	noted               atomic.Bool  // end is known
+	inherited           int64        // the ceiling that an earlier run of the process left, if clients knew records then
 }
 
 // Clone returns a copy whose maps and partitions may be changed.

@@ -132,17 +132,17 @@ func (o *Offsets) fetchedInPlace(ctx context.Context, r *kafka.HotResponse, h *k
 		if t == nil {
 			continue
 		}
-		high, stable, start := rp.HighWatermark, rp.LastStableOffset, rp.LogStartOffset
+		w := catalog.Watermarks{High: rp.HighWatermark, Stable: rp.LastStableOffset, Start: rp.LogStartOffset}
 		if t.Generation > 0 {
 			part := t.Partition(rp.Partition)
-			high, stable, start = virtualOf(part, high), virtualOf(part, stable), virtualOf(part, start)
+			w = virtualMarks(part, w)
 			translateBatches(part, rp.Records)
 		}
-		high, start, err := o.show(ctx, t, rp.Partition, rp.ErrorCode, high, start)
+		w, err := o.show(ctx, t, rp.Partition, rp.ErrorCode, w)
 		if err != nil {
 			return err
 		}
-		r.SetMarks(i, high, stable, start)
+		r.SetMarks(i, w.High, w.Stable, w.Start)
 	}
 	return nil
 }
@@ -156,25 +156,22 @@ func translateBatches(part *catalog.Partition, records []byte) {
 }
 
 // show reserves what a client is about to see; what it is shown never goes back.
-func (o *Offsets) show(ctx context.Context, t *catalog.Topic, partition int32, code int16, high, start int64) (int64, int64, error) {
-	if code != 0 || high < 0 {
-		return high, start, nil
+func (o *Offsets) show(ctx context.Context, t *catalog.Topic, partition int32, code int16, w catalog.Watermarks) (catalog.Watermarks, error) {
+	if code != 0 || w.High < 0 {
+		return w, nil
 	}
-	if err := o.reserve(ctx, t, partition, high); err != nil {
-		return high, start, err
+	if err := o.reserve(ctx, t, partition, w.High); err != nil {
+		return w, err
 	}
-	high = t.ShowHigh(partition, high)
-	if start >= 0 {
-		start = t.ShowStart(partition, start)
-	}
-	return high, start, nil
+	return t.Show(partition, w), nil
 }
 
 // fetched translates one partition of a decoded answer.
 func (o *Offsets) fetched(ctx context.Context, t *catalog.Topic, rp *kmsg.FetchResponseTopicPartition, version int16) (err error) {
 	part := t.Partition(rp.Partition)
+	w := catalog.Watermarks{High: rp.HighWatermark, Stable: rp.LastStableOffset, Start: rp.LogStartOffset}
 	if t.Generation > 0 {
-		rp.HighWatermark, rp.LastStableOffset, rp.LogStartOffset = virtualOf(part, rp.HighWatermark), virtualOf(part, rp.LastStableOffset), virtualOf(part, rp.LogStartOffset)
+		w = virtualMarks(part, w)
 		for k := range rp.AbortedTransactions {
 			rp.AbortedTransactions[k].FirstOffset = part.ToVirtual(rp.AbortedTransactions[k].FirstOffset)
 		}
@@ -185,10 +182,15 @@ func (o *Offsets) fetched(ctx context.Context, t *catalog.Topic, rp *kmsg.FetchR
 	}
 	if end, ok := o.end(t, rp.Partition); ok {
 		rp.RecordBatches = before(rp.RecordBatches, end)
-		rp.HighWatermark, rp.LastStableOffset = min(rp.HighWatermark, end), min(rp.LastStableOffset, end)
+		w.High, w.Stable = min(w.High, end), min(w.Stable, end)
 	}
-	rp.HighWatermark, rp.LogStartOffset, err = o.show(ctx, t, rp.Partition, rp.ErrorCode, rp.HighWatermark, rp.LogStartOffset)
+	w, err = o.show(ctx, t, rp.Partition, rp.ErrorCode, w)
+	rp.HighWatermark, rp.LastStableOffset, rp.LogStartOffset = w.High, w.Stable, w.Start
 	return err
+}
+
+func virtualMarks(p *catalog.Partition, w catalog.Watermarks) catalog.Watermarks {
+	return catalog.Watermarks{High: virtualOf(p, w.High), Stable: virtualOf(p, w.Stable), Start: virtualOf(p, w.Start)}
 }
 
 // virtualOf maps an offset; -1 stays.

@@ -5,13 +5,27 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-const latest = -1
+// Timestamps of ListOffsets that stand for places in the log.
+const (
+	latest        = -1
+	earliest      = -2
+	earliestLocal = -4
+)
 
-// listOffsets translates the home's answer. The latest offset is at least the highest watermark
-// that clients were shown.
+const readCommitted = 1
+
+// listed is what a ListOffsets asked about a partition, and the lineage that it was sent under.
+type listed struct {
+	topic     *catalog.Topic
+	timestamp int64
+}
+
+// listOffsets translates the home's answer. What it says of the ends of the log is at least what clients were shown: for who
+// reads what is committed, the log ends at the last stable offset.
 func (o *Offsets) listOffsets(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 	c := o.cluster(req)
 	f, m, err := plugin.Edit[*kmsg.ListOffsetsRequest](req)
@@ -22,13 +36,16 @@ func (o *Offsets) listOffsets(ctx context.Context, req *plugin.Request, next plu
 		topic     string
 		partition int32
 	}
-	asked := map[key]int64{}
+	asked := map[key]listed{}
 	for i := range m.Topics {
 		t := o.lineage(c, m.Topics[i].Topic, [16]byte{})
+		if t == nil {
+			continue
+		}
 		for j := range m.Topics[i].Partitions {
 			mp := &m.Topics[i].Partitions[j]
-			asked[key{m.Topics[i].Topic, mp.Partition}] = mp.Timestamp
-			if t != nil && t.Generation > 0 {
+			asked[key{m.Topics[i].Topic, mp.Partition}] = listed{t, mp.Timestamp}
+			if t.Generation > 0 {
 				mp.CurrentLeaderEpoch = -1
 			}
 		}
@@ -43,34 +60,46 @@ func (o *Offsets) listOffsets(ctx context.Context, req *plugin.Request, next plu
 	}
 	r := out.(*kmsg.ListOffsetsResponse)
 	for i := range r.Topics {
-		t := o.lineage(c, r.Topics[i].Topic, [16]byte{})
-		if t == nil {
-			continue
-		}
 		for j := range r.Topics[i].Partitions {
 			rp := &r.Topics[i].Partitions[j]
-			if rp.ErrorCode != 0 {
+			a, ok := asked[key{r.Topics[i].Topic, rp.Partition}]
+			if !ok || rp.ErrorCode != 0 {
 				continue
 			}
-			part := t.Partition(rp.Partition)
-			for k := range rp.OldStyleOffsets {
-				rp.OldStyleOffsets[k] = virtualOf(part, rp.OldStyleOffsets[k])
-			}
-			if rp.Offset < 0 || req.Version < 1 {
-				continue
-			}
-			at := rp.Offset
-			rp.Offset = part.ToVirtual(at)
-			if rp.LeaderEpoch >= 0 && t.Generation > 0 {
-				rp.LeaderEpoch = part.BatchEpoch(rp.Offset, rp.LeaderEpoch)
-			}
-			if asked[key{r.Topics[i].Topic, rp.Partition}] == latest {
-				rp.Offset = max(rp.Offset, t.High(rp.Partition))
-				if err := o.reserve(ctx, t, rp.Partition, rp.Offset); err != nil {
-					return nil, err
-				}
+			if err := o.listed(ctx, a, m.IsolationLevel == readCommitted, rp); err != nil {
+				return nil, err
 			}
 		}
 	}
 	return resp, nil
+}
+
+// listed translates one partition of an answer.
+func (o *Offsets) listed(ctx context.Context, a listed, committed bool, rp *kmsg.ListOffsetsResponseTopicPartition) error {
+	part := a.topic.Partition(rp.Partition)
+	for k := range rp.OldStyleOffsets {
+		rp.OldStyleOffsets[k] = virtualOf(part, rp.OldStyleOffsets[k])
+	}
+	at := &rp.Offset
+	if len(rp.OldStyleOffsets) > 0 { // version 0; the newest comes first
+		at = &rp.OldStyleOffsets[0]
+	} else if rp.Offset = virtualOf(part, rp.Offset); rp.LeaderEpoch >= 0 && a.topic.Generation > 0 {
+		rp.LeaderEpoch = part.BatchEpoch(rp.Offset, rp.LeaderEpoch)
+	}
+	if *at < 0 {
+		return nil // there is none
+	}
+	w := catalog.Watermarks{High: -1, Stable: -1, Start: -1}
+	switch {
+	case a.timestamp == latest && committed:
+		w.Stable = *at
+		*at = a.topic.Show(rp.Partition, w).Stable
+	case a.timestamp == latest:
+		w.High = *at
+		*at = a.topic.Show(rp.Partition, w).High
+	case a.timestamp == earliest || a.timestamp == earliestLocal:
+		w.Start = *at
+		*at = a.topic.Show(rp.Partition, w).Start
+	}
+	return o.reserve(ctx, a.topic, rp.Partition, *at)
 }

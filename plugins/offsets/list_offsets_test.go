@@ -1,0 +1,178 @@
+package offsets
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/testing/plugintest"
+)
+
+// marks are what a home says of partition 0 of orders: where the log ends, what of it is stable, where it starts.
+type marks struct{ high, stable, start int64 }
+
+// fetchMarks fetches from a home and returns what the client is shown.
+func fetchMarks(t *testing.T, o *Offsets, cluster string, home marks) marks {
+	t.Helper()
+	m := kmsg.NewPtrFetchRequest()
+	m.SetVersion(12)
+	ft, fp := kmsg.NewFetchRequestTopic(), kmsg.NewFetchRequestTopicPartition()
+	ft.Topic, ft.Partitions = "orders", append(ft.Partitions, fp)
+	m.Topics = append(m.Topics, ft)
+	resp, err := o.Intercept(t.Context(), plugintest.Request(t, m, cluster), plugin.HandlerFunc(func(context.Context, *plugin.Request) (*plugin.Response, error) {
+		out := kmsg.NewPtrFetchResponse()
+		out.SetVersion(12)
+		rt, rp := kmsg.NewFetchResponseTopic(), kmsg.NewFetchResponseTopicPartition()
+		rp.HighWatermark, rp.LastStableOffset, rp.LogStartOffset, rp.RecordBatches = home.high, home.stable, home.start, []byte{}
+		rt.Topic, rt.Partitions = "orders", append(rt.Partitions, rp)
+		out.Topics = append(out.Topics, rt)
+		return plugintest.Encode(out), nil
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rp := plugintest.Decode[*kmsg.FetchResponse](t, resp).Topics[0].Partitions[0]
+	return marks{rp.HighWatermark, rp.LastStableOffset, rp.LogStartOffset}
+}
+
+// list asks for the offset of a timestamp; the home answers as a broker does.
+func list(t *testing.T, o *Offsets, cluster string, version int16, isolation int8, timestamp int64, home marks) int64 {
+	t.Helper()
+	m := kmsg.NewPtrListOffsetsRequest()
+	m.SetVersion(version)
+	m.IsolationLevel = isolation
+	p := kmsg.NewListOffsetsRequestTopicPartition()
+	p.Timestamp = timestamp
+	m.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: "orders", Partitions: []kmsg.ListOffsetsRequestTopicPartition{p}}}
+	resp, err := o.Intercept(t.Context(), plugintest.Request(t, m, cluster), plugin.HandlerFunc(func(_ context.Context, f *plugin.Request) (*plugin.Response, error) {
+		out := kmsg.NewPtrListOffsetsResponse()
+		out.SetVersion(version)
+		rp := kmsg.NewListOffsetsResponseTopicPartition()
+		switch sent := plugintest.Sent[*kmsg.ListOffsetsRequest](t, f); {
+		case timestamp == -1 && sent.IsolationLevel == 1:
+			rp.Offset = home.stable
+		case timestamp == -1:
+			rp.Offset = home.high
+		case timestamp == -2, timestamp == -4:
+			rp.Offset = home.start
+		case timestamp == -5: // nothing is stored elsewhere
+			rp.Offset = -1
+		default:
+			rp.Offset = home.high - 1
+		}
+		if version == 0 {
+			rp.OldStyleOffsets = []int64{rp.Offset}
+		}
+		out.Topics = []kmsg.ListOffsetsResponseTopic{{Topic: "orders", Partitions: []kmsg.ListOffsetsResponseTopicPartition{rp}}}
+		return plugintest.Encode(out), nil
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rp := plugintest.Decode[*kmsg.ListOffsetsResponse](t, resp).Topics[0].Partitions[0]
+	if version == 0 {
+		return rp.OldStyleOffsets[0]
+	}
+	return rp.Offset
+}
+
+// TestEndsOfTheLog: what ListOffsets says is what the home says, in virtual offsets, for each isolation level; clients have
+// been shown the same watermarks before.
+func TestEndsOfTheLog(t *testing.T) {
+	const beyond = 30 // what the home's offsets are behind the virtual ones after the move
+	for _, moved := range []bool{false, true} {
+		home, cluster, distance := marks{high: 90, stable: 80, start: 10}, "prod", int64(0)
+		if moved {
+			cluster, distance = "dr", beyond
+		}
+		want := map[int64][2]int64{-1: {90, 80}, -2: {10, 10}, -3: {89, 89}, -4: {10, 10}, -5: {-1, -1}, 1234: {89, 89}}
+		for timestamp, of := range want {
+			for isolation, offset := range of {
+				t.Run(fmt.Sprintf("moved=%t timestamp %d isolation %d", moved, timestamp, isolation), func(t *testing.T) {
+					o, _ := build(t, moved)
+					fetchMarks(t, o, cluster, home)
+					if offset >= 0 {
+						offset += distance
+					}
+					if got := list(t, o, cluster, 7, int8(isolation), timestamp, home); got != offset {
+						t.Errorf("%d, want %d", got, offset)
+					}
+				})
+			}
+		}
+	}
+}
+
+// TestShownEndsNeverGoBack: a new leader may lag behind for a moment, in answers of either kind.
+func TestShownEndsNeverGoBack(t *testing.T) {
+	shown, behind := marks{high: 90, stable: 80, start: 10}, marks{high: 85, stable: 75, start: 5}
+	o, _ := build(t, false)
+	fetchMarks(t, o, "prod", shown)
+	if got := fetchMarks(t, o, "prod", behind); got != shown {
+		t.Errorf("Fetch says %+v, and has said %+v", got, shown)
+	}
+	for timestamp, of := range map[int64][2]int64{-1: {90, 80}, -2: {10, 10}, -4: {10, 10}} {
+		for isolation, want := range of {
+			if got := list(t, o, "prod", 7, int8(isolation), timestamp, behind); got != want {
+				t.Errorf("timestamp %d, isolation %d: %d, want %d", timestamp, isolation, got, want)
+			}
+		}
+	}
+	if got := list(t, o, "prod", 0, 0, -1, behind); got != 90 {
+		t.Errorf("version 0: %d, want 90", got)
+	}
+}
+
+// TestListedEndsAreShown: what ListOffsets has said, Fetch does not go behind.
+func TestListedEndsAreShown(t *testing.T) {
+	o, _ := build(t, false)
+	list(t, o, "prod", 7, 0, -1, marks{high: 90})
+	list(t, o, "prod", 7, 1, -1, marks{stable: 80})
+	list(t, o, "prod", 7, 0, -2, marks{start: 10})
+	if got, want := fetchMarks(t, o, "prod", marks{high: 85, stable: 75, start: 5}), (marks{90, 80, 10}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+// TestAnAnswerIsOfTheHomeThatWasAsked, if the topic moves meanwhile.
+func TestAnAnswerIsOfTheHomeThatWasAsked(t *testing.T) {
+	o, env := build(t, true)
+	m := kmsg.NewPtrListOffsetsRequest()
+	m.SetVersion(7)
+	p := kmsg.NewListOffsetsRequestTopicPartition()
+	p.Timestamp = 1234
+	m.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: "orders", Partitions: []kmsg.ListOffsetsRequestTopicPartition{p}}}
+	resp, err := o.Intercept(t.Context(), plugintest.Request(t, m, "dr"), plugin.HandlerFunc(func(ctx context.Context, _ *plugin.Request) (*plugin.Response, error) {
+		moveBack(t, env)
+		out := kmsg.NewPtrListOffsetsResponse()
+		out.SetVersion(7)
+		rp := kmsg.NewListOffsetsResponseTopicPartition()
+		rp.Offset = 75
+		out.Topics = []kmsg.ListOffsetsResponseTopic{{Topic: "orders", Partitions: []kmsg.ListOffsetsResponseTopicPartition{rp}}}
+		return plugintest.Encode(out), nil
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := plugintest.Decode[*kmsg.ListOffsetsResponse](t, resp).Topics[0].Partitions[0].Offset; got != 105 {
+		t.Errorf("offset %d, want 105", got)
+	}
+}
+
+// moveBack moves orders to prod again.
+func moveBack(t *testing.T, env plugin.Env) {
+	t.Helper()
+	if err := env.Catalog.Update(t.Context(), "orders", func(n *catalog.Topic) error {
+		n.Home, n.Generation, n.Published, n.HomeID = "prod", 2, 2, plugintest.ID("prod", "orders")
+		for p := range n.Partitions {
+			n.Partitions[p] = n.Partitions[p].Advance(catalog.Segment{Generation: 2, Start: 110, PhysicalStart: 110, Cluster: "prod"}, 30, 110, 3)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
