@@ -26,6 +26,7 @@ type call struct {
 	request  context.Context
 	deadline time.Time
 	head     *Head
+	spent    int // bytes, since the deadline was looked at
 }
 
 var _ sdk.Host = (*call)(nil)
@@ -50,10 +51,22 @@ func (c *call) over() error {
 	if err := c.request.Err(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	if time.Now().After(c.deadline) {
+	if time.Until(c.deadline) < 0 {
 		return ErrDeadline
 	}
 	return nil
+}
+
+// spendStep is how many bytes the gateway handles for a call before it looks at the deadline again.
+const spendStep = 64 << 10
+
+// spend counts bytes that the gateway handles for the call, and says why nobody waits for it any more, nil if somebody does.
+func (c *call) spend(n int) error {
+	if c.spent += n; c.spent < spendStep {
+		return nil
+	}
+	c.spent = 0
+	return c.over()
 }
 
 // wait is the context of a function that waits: it ends with the call, or after the guest's own limit in milliseconds.

@@ -56,11 +56,15 @@ type runner interface {
 	memory() uint32 // bytes; 0 if it has none of its own
 	close(ctx context.Context)
 	drop() // ends one that failed
+	spender
 }
 
+// spender counts bytes that the gateway handles for a call, and says when it is over.
+type spender interface{ spend(bytes int) error }
+
 // visitor is shown what a call has made of its block: result is nil for "unchanged", and both alias the copy's memory, which is
-// still the call's.
-type visitor func(result, input []byte) error
+// still the call's. So is the time.
+type visitor func(s spender, result, input []byte) error
 
 // Guest is configured code with a pool of instances. It is what the gateway, and the tools for authors,
 // run plugins with.
@@ -237,17 +241,27 @@ func (g *Guest) exchange(ctx context.Context, i runner, function string, h *Head
 	result, input, inside, err := i.show(function, b)
 	g.InGuest.Add(int64(inside))
 	if err == nil {
-		err = visit(result, input)
-	}
-	if err == nil {
-		err = i.rest()
+		err = visit(i, result, input)
 	}
 	if err != nil {
 		g.fail(i)
 		return cut(err)
 	}
+	if err := i.rest(); err != nil { // the call itself is done
+		g.Failed.Add(1)
+		g.logFailure(ctx, abi.ExportIdle, err)
+		g.fail(i)
+		return nil
+	}
 	g.put(i)
 	return nil
+}
+
+// logFailure tells of a failure that no request is answered with.
+func (g *Guest) logFailure(ctx context.Context, function string, err error) {
+	if g.Log != nil {
+		g.Log.ErrorContext(ctx, "guest failed", "function", function, "error", cut(err))
+	}
 }
 
 // cut makes a long error of the engine, with its stack, one of the guest's.

@@ -235,7 +235,7 @@ func FuzzResult(f *testing.F) {
 			t.Fatalf("a block of %d bytes, not %d", len(block), size)
 		}
 		_ = inputOf(r.changes, block, func(n int) []byte { return make([]byte, 0, n) })
-		if change(call, n, r.changes, block, 1) == nil && batches[0].touched {
+		if change(patience{}, call, n, r.changes, block, 1) == nil && batches[0].touched {
 			batches[0].settle(1, true)
 			p := batches[0].part
 			if err := assemble([]*Partition{p}, batches, 1, &g.buffers); err == nil && p.Out != nil {

@@ -3,7 +3,6 @@ package wasm
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -47,9 +46,9 @@ func (m *Module) open(ctx context.Context, g *Guest) (runner, error) { return m.
 func (m *Module) instantiate(ctx context.Context, g *Guest) (*instance, error) {
 	i := &instance{call: call{guest: g}, known: map[string]api.Function{}}
 	i.ctx = context.WithValue(context.Background(), instanceKey{}, i)
-	lines := &lineWriter{guest: g}
+	lines := &lineWriter{instance: i}
 	cfg := wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize", "_start").
-		WithSysNanotime().WithSysWalltime().WithRandSource(rand.Reader).WithNanosleep(i.sleep).
+		WithSysNanotime().WithSysWalltime().WithRandSource(randomness{i}).WithNanosleep(i.sleep).
 		WithStdout(lines).WithStderr(lines)
 	i.within(ctx, startLimit)
 	module, err := m.runtime.InstantiateModule(i.ctx, m.compiled, cfg)
@@ -67,6 +66,13 @@ const startLimit = 10 * time.Second
 // yield is called by the code itself, so often that it can be stopped: see meter.
 func (i *instance) yield() {
 	if err := i.over(); err != nil {
+		panic(err)
+	}
+}
+
+// charge counts bytes that the gateway handles for the call, and ends it when it is over.
+func (i *instance) charge(bytes int) {
+	if err := i.spend(bytes); err != nil {
 		panic(err)
 	}
 }
@@ -231,12 +237,12 @@ func (i *instance) tick(now time.Time) error {
 	return err
 }
 
-// rest lets the guest collect its garbage.
+// rest lets the guest collect its garbage, for as long as a call may take.
 func (i *instance) rest() error {
 	if i.idle == nil {
 		return nil
 	}
-	i.within(context.Background(), startLimit)
+	i.within(context.Background(), i.guest.limits.Timeout)
 	_, err := i.invoke(i.idle)
 	return err
 }
@@ -253,21 +259,3 @@ func (i *instance) drop() { _ = i.module.Close(context.Background()) }
 
 // memory is the size of the instance's memory.
 func (i *instance) memory() uint32 { return i.module.Memory().Size() }
-
-// lineWriter makes lines of the log of what a guest writes to its standard output and error.
-type lineWriter struct {
-	guest *Guest
-	rest  []byte
-}
-
-func (w *lineWriter) Write(p []byte) (int, error) {
-	w.rest = append(w.rest, p...)
-	for {
-		line, rest, ok := bytes.Cut(w.rest, []byte("\n"))
-		if !ok && len(w.rest) < maxLine {
-			return len(p), nil
-		}
-		w.guest.logLine(context.Background(), abi.LogInfo, string(line))
-		w.rest = append(w.rest[:0], rest...)
-	}
-}

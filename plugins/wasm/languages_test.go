@@ -309,7 +309,7 @@ func BenchmarkGuests(b *testing.B) {
 		shown := block{size: size, head: h, deadline: time.Now().Add(time.Hour), call: call, records: n}
 		b.Run(name+"/guest", func(b *testing.B) {
 			for b.Loop() {
-				if err := g.invoke(b.Context(), abi.ExportOnRecords, h, shown, func([]byte, []byte) error { return nil }); err != nil {
+				if err := g.invoke(b.Context(), abi.ExportOnRecords, h, shown, func(_ spender, _, _ []byte) error { return nil }); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -14,7 +14,7 @@ import (
 // message shows a body to the guest. What result holds is a copy.
 func (g *Guest) message(ctx context.Context, function string, h *Head, body []byte, visit func(result) error) error {
 	b := block{size: len(body) + headRoom, head: h, deadline: time.Now().Add(g.limits.Timeout), body: body}
-	return g.invoke(ctx, function, h, b, func(out, _ []byte) error {
+	return g.invoke(ctx, function, h, b, func(_ spender, out, _ []byte) error {
 		r, err := parseResult(bytes.Clone(out))
 		if err != nil {
 			return err

@@ -17,7 +17,7 @@ import (
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
-// sendLimit bounds the requests of send_request.
+// sendLimit bounds the requests of send_request, and the responses.
 const sendLimit = 16 << 20
 
 // SendRequest sends a request of the guest's own through the chain below it.
@@ -51,11 +51,13 @@ func (c *call) SendRequest(b []byte) ([]byte, int32) {
 	case resp == nil:
 		return nil, 0
 	}
-	out := bytes.Clone(resp.Body.Bytes())
 	if resp.Release != nil {
-		resp.Release()
+		defer resp.Release()
 	}
-	return out, 0
+	if b := resp.Body.Bytes(); len(b) <= sendLimit {
+		return bytes.Clone(b), 0
+	}
+	return nil, abi.ErrTooLarge
 }
 
 // httpLimit bounds the answers of http_call.

@@ -105,8 +105,8 @@ func (g *Guest) showAll(ctx context.Context, h *Head, parts []*Partition, batche
 	calls := g.portions(batches)
 	if len(calls) == 1 {
 		var finished error // is no failure of the guest
-		err := g.show(ctx, h, calls[0], func(records int, edits, input []byte) error {
-			err := change(calls[0], records, edits, input, h.Kind)
+		err := g.show(ctx, h, calls[0], func(s spender, records int, edits, input []byte) error {
+			err := change(s, calls[0], records, edits, input, h.Kind)
 			if err == nil {
 				finished = finish()
 			}
@@ -120,9 +120,9 @@ func (g *Guest) showAll(ctx context.Context, h *Head, parts []*Partition, batche
 	var slabs slabs
 	defer slabs.release(&g.buffers)
 	for _, call := range calls {
-		err := g.show(ctx, h, call, func(records int, edits, input []byte) error {
+		err := g.show(ctx, h, call, func(s spender, records int, edits, input []byte) error {
 			input = inputOf(edits, input, func(n int) []byte { return slabs.take(&g.buffers, n) })
-			return change(call, records, bytes.Clone(edits), input, h.Kind)
+			return change(s, call, records, bytes.Clone(edits), input, h.Kind)
 		})
 		if err != nil {
 			return err
@@ -158,11 +158,11 @@ func (g *Guest) collect(within kafka.Bounds, kind uint16, parts []*Partition) (o
 }
 
 // show makes one call. apply gets the edits, and what the input has become.
-func (g *Guest) show(ctx context.Context, h *Head, call []shown, apply func(records int, edits, input []byte) error) error {
+func (g *Guest) show(ctx context.Context, h *Head, call []shown, apply func(s spender, records int, edits, input []byte) error) error {
 	size, records := blockSize(call)
 	var refusal error // is no failure of the guest
 	b := block{size: size, head: h, deadline: time.Now().Add(g.limits.Timeout), call: call, records: records}
-	err := g.invoke(ctx, abi.ExportOnRecords, h, b, func(out, input []byte) error {
+	err := g.invoke(ctx, abi.ExportOnRecords, h, b, func(s spender, out, input []byte) error {
 		r, err := parseResult(out)
 		switch {
 		case err != nil:
@@ -176,7 +176,7 @@ func (g *Guest) show(ctx context.Context, h *Head, call []shown, apply func(reco
 		case r.action != abi.ActionForward || r.body != nil:
 			return errBadResult
 		}
-		return apply(records, r.changes, input)
+		return apply(s, records, r.changes, input)
 	})
 	if err != nil {
 		return err

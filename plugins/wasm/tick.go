@@ -57,7 +57,7 @@ func (g *Guest) tickOnce(ctx context.Context, now time.Time) {
 	i.begin(ctx, nil, g.limits.Timeout)
 	if err = i.tick(now); err != nil {
 		if ctx.Err() == nil {
-			g.Log.ErrorContext(ctx, "guest failed", "function", abi.ExportOnTick, "error", cut(err))
+			g.logFailure(ctx, abi.ExportOnTick, err)
 		}
 		g.Failed.Add(1)
 		g.fail(i)
