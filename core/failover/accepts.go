@@ -45,8 +45,11 @@ func (s *side) accepts(ctx context.Context, gone bool) error {
 
 func (s *side) refuses(rp kmsg.ProduceResponseTopicPartition, gone bool) error {
 	err := kerr.ErrorForCode(rp.ErrorCode)
-	switch {
-	case err == nil, err == kerr.CorruptMessage, err == kerr.InvalidRecord, gone && kerr.IsRetriable(err):
+	switch rp.ErrorCode {
+	case 0, kerr.CorruptMessage.Code, kerr.InvalidRecord.Code:
+		return nil
+	}
+	if gone && kerr.IsRetriable(err) {
 		return nil
 	}
 	if rp.ErrorMessage != nil && *rp.ErrorMessage != "" {

@@ -143,11 +143,12 @@ func (t *task) calm(ctx context.Context) error {
 }
 
 // begins says where the virtual log begins at its home, whose partitions begin at starts. What stands before it was there
-// before the home was a copy; a replicator that was turned round has not brought it, or has brought it twice.
+// before the home was a copy, and a replicator that was turned round has not brought it, or has brought it twice; or it is deleted.
 func begins(t *catalog.Topic, starts []int64) []int64 {
 	out := make([]int64, len(starts))
 	for p, s := range starts {
-		out[p] = max(s, t.Partition(int32(p)).ToPhysical(0))
+		part := t.Partition(int32(p))
+		out[p] = max(s, part.ToPhysical(part.LogStart))
 	}
 	return out
 }

@@ -34,6 +34,7 @@ func (r *Runner) watchCopies() {
 		for _, e := range envs {
 			for _, t := range e.Catalog.Topics() {
 				r.storeShown(e, t)
+				r.eraseHome(e, t)
 				for _, c := range e.Clusters {
 					if c.Name() != t.Home && r.ctx.Err() == nil && t.Before == nil {
 						r.storeDelta(e, t, c.Name())
@@ -88,11 +89,13 @@ func (r *Runner) storeDelta(e Env, t *catalog.Topic, other string) {
 		r.log.Debug("copy not comparable", "topic", t.Name, "cluster", other, "error", err)
 		return
 	}
+	r.eraseCopy(ctx, t, copied, deltas)
 	id, known := t.Copies[other]
 	same := known && id == copied.topo.ID
 	for p, d := range deltas {
-		have, ok := t.Partition(int32(p)).Deltas[other]
-		same = same && ok && have == d
+		part := t.Partition(int32(p))
+		have, ok := part.Deltas[other]
+		same = same && ok && have == d && t.Watermarks(int32(p)).Start <= part.LogStart
 	}
 	if same {
 		return
@@ -111,6 +114,7 @@ func (r *Runner) storeDelta(e Env, t *catalog.Topic, other string) {
 				n.Partitions[p].Deltas = map[string]int64{}
 			}
 			n.Partitions[p].Deltas[other] = d
+			n.Partitions[p].LogStart = max(n.Partitions[p].LogStart, t.Watermarks(int32(p)).Start)
 		}
 		return nil
 	})
@@ -128,6 +132,9 @@ func tails(ctx context.Context, f *kafka.Fingerprints, t *catalog.Topic, old, co
 	}
 	noteEnds(t, ends[1])
 	begin := begins(t, ends[0])
+	for p, at := range begin {
+		t.NoteStart(int32(p), t.Partition(int32(p)).ToVirtual(at))
+	}
 	out, compared := make([]int64, len(ends[0])), make([]stretch, len(ends[0]))
 	for p := range out {
 		oldStart, oldEnd, newStart, newEnd := begin[p], ends[1][p], ends[2][p], ends[3][p]

@@ -42,6 +42,8 @@ type fake struct {
 	asked   map[kmsg.Key]int
 	broken  int     // calls of BreakLinks
 	listed  []int32 // the brokers that the cluster names
+	// keeps is what DeleteRecords is refused with.
+	keeps int16
 	// refuses is what a produce is refused with, and why.
 	refuses int16
 	because string
@@ -230,6 +232,8 @@ func (f *fake) Do(ctx context.Context, node int32, req kmsg.Request) (kmsg.Respo
 			resp.TransactionStates = append(resp.TransactionStates, x)
 		}
 		return resp, nil
+	case *kmsg.DeleteRecordsRequest:
+		return f.deleteRecords(node, r), nil
 	case *kmsg.ProduceRequest:
 		return f.produce(node, r), nil
 	case *kmsg.ListGroupsRequest:
@@ -287,6 +291,31 @@ func (f *fake) produce(node int32, r *kmsg.ProduceRequest) kmsg.Response {
 				panic("a batch that a broker would append")
 			default:
 				rp.ErrorCode = kerr.CorruptMessage.Code
+			}
+			rt.Partitions = append(rt.Partitions, rp)
+		}
+		resp.Topics = append(resp.Topics, rt)
+	}
+	return resp
+}
+
+func (f *fake) deleteRecords(node int32, r *kmsg.DeleteRecordsRequest) kmsg.Response {
+	resp := kmsg.NewPtrDeleteRecordsResponse()
+	for _, t := range r.Topics {
+		rt := kmsg.NewDeleteRecordsResponseTopic()
+		rt.Topic = t.Topic
+		for _, p := range t.Partitions {
+			rp := kmsg.NewDeleteRecordsResponseTopicPartition()
+			rp.Partition = p.Partition
+			var l *fakeLog
+			switch l, rp.ErrorCode = f.find(node, t.Topic, p.Partition); {
+			case rp.ErrorCode != 0:
+			case f.keeps != 0:
+				rp.ErrorCode = f.keeps
+			case p.Offset > l.end:
+				rp.ErrorCode = outOfRange
+			default:
+				l.start = max(l.start, p.Offset)
 			}
 			rt.Partitions = append(rt.Partitions, rp)
 		}

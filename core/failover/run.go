@@ -265,7 +265,12 @@ func (t *task) moveTo(next *catalog.Topic, c *checked, from, to plugin.Cluster, 
 				loss = append(loss, Range{t.report.Topic, int32(p), end, known - 1})
 			}
 		}
+		start := before.Watermarks(int32(p)).Start
+		if c.old != nil {
+			start = max(start, part.ToVirtual(c.oldStart[p]))
+		}
 		next.Partitions[p] = part.Advance(seg, c.deltas[p], end, last)
+		next.Partitions[p].LogStart = max(part.LogStart, min(start, seg.Start))
 		if c.old == nil {
 			// What the old home has not handed on stands where its copy of what comes now would, and so may another's:
 			// distances are verified again before anything goes by them.

@@ -143,7 +143,7 @@ func (r *Runner) Survey(ctx context.Context, env Env, topics []*catalog.Topic) [
 			e := Ends{of(starts, t.Home, home, p), of(ends, t.Home, home, p)}
 			for _, o := range []*int64{&e.Start, &e.End} {
 				if *o >= 0 {
-					*o = t.Partitions[p].ToVirtual(*o)
+					*o = max(t.Partitions[p].ToVirtual(*o), t.Partitions[p].LogStart)
 				}
 			}
 			s.Partitions = append(s.Partitions, e)

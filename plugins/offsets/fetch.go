@@ -3,6 +3,7 @@ package offsets
 import (
 	"context"
 	"errors"
+	"math"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -79,7 +80,11 @@ func positions(req *plugin.Request, h *kafka.HotRequest, topics []*catalog.Topic
 		}
 		p := &h.Partitions[i]
 		part := t.Partition(p.Partition)
-		f.Body.SetPosition(i, part.ToPhysical(p.Offset), part.PhysicalEpoch(p.CurrentLeaderEpoch))
+		at := part.ToPhysical(p.Offset)
+		if p.Offset < part.LogStart {
+			at = math.MaxInt64 // out of range, which the home may not know: it may have more than the virtual log
+		}
+		f.Body.SetPosition(i, at, part.PhysicalEpoch(p.CurrentLeaderEpoch))
 	}
 	return f
 }

@@ -117,4 +117,3 @@ func ask(ctx context.Context, c plugin.Cluster, topic string) (int, error) {
 	}
 	return 0, fmt.Errorf("the cluster does not tell %s", setting)
 }
-
