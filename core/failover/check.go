@@ -22,6 +22,7 @@ type checked struct {
 	prints   *kafka.Fingerprints
 	oldStart []int64
 	deltas   []int64
+	unknown  []bool  // when the old home is gone: the distance is a guess
 	compared []int64 // old offsets up to which everything is compared
 	// producers are those whose batches the pre-check has found at the end of the old home's log, up to the offsets in seen.
 	producers catalog.Memory

@@ -86,7 +86,7 @@ func (t *task) checkGone(ctx context.Context) (*checked, error) {
 	if _, err := to.Refresh(ctx); err != nil {
 		return nil, err
 	}
-	c := &checked{topic: topic}
+	c := &checked{topic: topic, unknown: make([]bool, len(topic.Partitions))}
 	if c.copied, err = newSide(to, topic.Physical(to.Name())); err != nil {
 		return nil, err
 	}
@@ -116,6 +116,7 @@ func (t *task) checkGone(ctx context.Context) (*checked, error) {
 		d, ok := topic.Partitions[p].Deltas[to.Name()]
 		if !ok || again {
 			d = 0
+			c.unknown[p] = true
 			if !always {
 				return nil, fmt.Errorf("partition %d was never compared with its copy on %s while both lived; `unplanned: always` or `failover run --unplanned` takes the offsets to be the same", p, to.Name())
 			}

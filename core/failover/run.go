@@ -261,8 +261,12 @@ func (t *task) moveTo(next *catalog.Topic, c *checked, from, to plugin.Cluster, 
 			end = part.ToVirtual(newEnd[p] - c.deltas[p])
 			known := before.MayBeKnown(int32(p))
 			seg.Start = max(part.Ceiling, end, known)
-			if known > end {
-				loss = append(loss, Range{t.report.Topic, int32(p), end, known - 1})
+			from := end
+			if c.unknown[p] { // what the copy has may be of any place
+				from = max(part.LogStart, 0)
+			}
+			if known > from {
+				loss = append(loss, Range{t.report.Topic, int32(p), from, known - 1})
 			}
 		}
 		start := before.Watermarks(int32(p)).Start
