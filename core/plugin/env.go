@@ -140,6 +140,12 @@ func (t *Topology) Leader(topic string, partition int32) (node, epoch int32) {
 	return p.Leader, p.Epoch
 }
 
+// Has reports that there is a partition, with or without a leader.
+func (t *Topology) Has(topic string, partition int32) bool {
+	tp := t.Topics[topic]
+	return tp != nil && partition >= 0 && int(partition) < len(tp.Partitions)
+}
+
 // MaybeSent reports whether a request that failed with err may have reached its broker.
 func MaybeSent(err error) bool {
 	var s interface{ MaybeSent() bool }

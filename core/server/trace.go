@@ -139,7 +139,7 @@ func (s *session) facts(req *plugin.Request, sl *slot, resp *plugin.Response, co
 	if h := req.Body.Hot(); h != nil && len(h.Partitions) == 1 {
 		f.partition = h.Partitions[0].Partition
 	}
-	if resp != nil {
+	if resp != nil && !req.Unanswered() {
 		f.out = resp.Body.Size()
 	}
 	if software := s.shared.Software.Load(); software != nil {

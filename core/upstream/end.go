@@ -192,22 +192,10 @@ func (e *End) start(ctx context.Context, t *trip, flush bool) {
 		t.finish(nil, err)
 		return
 	}
-	t.seq, t.key, t.version, t.noReply, t.deadline = req.Seq, req.Key, req.Version, noReply(req), deadline(req, t.began)
+	t.seq, t.key, t.version, t.unanswered, t.deadline = req.Seq, req.Key, req.Version, req.Unanswered(), deadline(req, t.began)
 	own := req.Turn() // t and req may be used again before send returns
 	l.send(&t.call, flush && (!turn.Held(own) || !req.More))
 	turn.Give(own)
-}
-
-// noReply reports a Produce with acks=0, which brokers don't answer.
-func noReply(req *plugin.Request) bool {
-	if req.Key != kmsg.Produce {
-		return false
-	}
-	if h := req.Body.Hot(); h != nil {
-		return h.Acks == 0
-	}
-	p, err := req.Body.Produce()
-	return err == nil && p.Acks == 0
 }
 
 // deadline is when a broker that has not answered what was queued at a time is taken for dead. Joins wait for other members.

@@ -49,7 +49,7 @@ func (e *End) byLeader(ctx context.Context, req *plugin.Request, c *Cluster) (*p
 }
 
 // knowsLeaders reports whether every partition of a produce has a known leader, or is unknown to
-// the cluster as well; it asks the cluster once. A batch sent to a wrong broker would be refused
+// the cluster as well, which asks the cluster once and lets a broker say so. A batch sent to a wrong broker would be refused
 // while the next one, sent to the right one, is not.
 func (c *Cluster) knowsLeaders(ctx context.Context, req *plugin.Request, topo **plugin.Topology) bool {
 	for attempt := 0; ; attempt++ {
@@ -61,7 +61,7 @@ func (c *Cluster) knowsLeaders(ctx context.Context, req *plugin.Request, topo **
 				name = x.Name
 			}
 			if node, _ := t.Leader(name, p.Partition); node < 0 {
-				missing = missing || attempt == 0 || t.Topics[name] != nil
+				missing = missing || attempt == 0 || t.Has(name, p.Partition)
 			}
 			return true
 		})

@@ -160,10 +160,14 @@ func translateBatches(part *catalog.Partition, records []byte) {
 	}
 }
 
-// show reserves what a client is about to see; what it is shown never goes back.
+// show reserves what a client is about to see; what it is shown never goes back. Where the home could not say anything, it is what
+// was shown last.
 func (o *Offsets) show(ctx context.Context, t *catalog.Topic, partition int32, code int16, w catalog.Watermarks) (catalog.Watermarks, error) {
-	if code != 0 || w.High < 0 {
+	switch {
+	case code != 0:
 		return w, nil
+	case w.High < 0:
+		return t.Watermarks(partition), nil
 	}
 	if err := o.reserve(ctx, t, partition, w.High); err != nil {
 		return w, err

@@ -127,6 +127,18 @@ func TestShownEndsNeverGoBack(t *testing.T) {
 	}
 }
 
+// TestAFetchThatNobodyCouldAnswer shows what was shown last; that a log is empty is no news either.
+func TestAFetchThatNobodyCouldAnswer(t *testing.T) {
+	nothing := marks{-1, -1, -1}
+	for _, shown := range []marks{{high: 90, stable: 80, start: 10}, {}, nothing} {
+		o, _ := build(t, false)
+		fetchMarks(t, o, "prod", shown)
+		if got := fetchMarks(t, o, "prod", nothing); got != shown {
+			t.Errorf("%+v, want %+v", got, shown)
+		}
+	}
+}
+
 // TestListedEndsAreShown: what ListOffsets has said, Fetch does not go behind.
 func TestListedEndsAreShown(t *testing.T) {
 	o, _ := build(t, false)

@@ -50,7 +50,7 @@ func (r *Routing) fetch(ctx context.Context, req *plugin.Request, next plugin.Ha
 		return nil, err
 	}
 	if len(keys) == 0 {
-		return plugin.Fail(req, 0, "")
+		return r.empty(req)
 	}
 	forks := req.Fork(len(keys), "cluster")
 	verdicts := map[*plugin.Request]verdict{}
@@ -66,11 +66,11 @@ func (r *Routing) fetch(ctx context.Context, req *plugin.Request, next plugin.Ha
 		case elsewhere:
 			return r.hint(q)
 		case quiet:
-			return noRecords(ctx, q, min(maxWait(q), 500*time.Millisecond), "the move of its topic is not published yet")
+			return r.noRecords(ctx, q, min(maxWait(q), 500*time.Millisecond), "the move of its topic is not published yet")
 		}
 		resp, err := r.fetchUntilMoved(ctx, q, next)
 		if err != nil && ctx.Err() == nil {
-			return noRecords(ctx, q, maxWait(q), err.Error()) // its home is unreachable
+			return r.noRecords(ctx, q, maxWait(q), err.Error()) // its home is unreachable
 		}
 		return resp, err
 	}))
@@ -107,7 +107,7 @@ func (r *Routing) fetchHot(ctx context.Context, req *plugin.Request, next plugin
 	f.Target = plugin.Target{Cluster: home, Node: plugin.AnyNode}
 	resp, err := r.fetchUntilMoved(ctx, f, next)
 	if err != nil && ctx.Err() == nil {
-		return noRecords(ctx, req, maxWait(req), err.Error())
+		return r.noRecords(ctx, req, maxWait(req), err.Error())
 	}
 	return resp, err
 }
@@ -170,7 +170,7 @@ func (r *Routing) fetchUntilMoved(ctx context.Context, req *plugin.Request, next
 		if moved {
 			parts[i].Response, parts[i].Err = r.hint(forks[i])
 		} else {
-			parts[i].Response, parts[i].Err = plugin.Fail(forks[i], 0, "")
+			parts[i].Response, parts[i].Err = r.empty(forks[i])
 		}
 	}
 	return plugin.Gather(forks, parts)
@@ -189,9 +189,34 @@ func maxWait(req *plugin.Request) time.Duration {
 }
 
 // noRecords answers success without records when a fetch has waited for so long; why says what for.
-func noRecords(ctx context.Context, req *plugin.Request, wait time.Duration, why string) (*plugin.Response, error) {
+func (r *Routing) noRecords(ctx context.Context, req *plugin.Request, wait time.Duration, why string) (*plugin.Response, error) {
 	pause(ctx, req, time.Until(req.Arrived.Add(wait)), why)
-	return plugin.Fail(req, 0, "")
+	return r.empty(req)
+}
+
+// empty answers success without records, with the watermarks that clients were shown last: they compute lag and ends of
+// partitions from them.
+func (r *Routing) empty(req *plugin.Request) (*plugin.Response, error) {
+	resp, err := plugin.Fail(req, 0, "")
+	if err != nil {
+		return nil, err
+	}
+	f, err := resp.Body.Fetch()
+	if err != nil {
+		return nil, err
+	}
+	for i := range f.Topics {
+		t := r.topic(f.Topics[i].Topic, f.Topics[i].TopicID)
+		if t == nil {
+			continue
+		}
+		for j := range f.Topics[i].Partitions {
+			p := &f.Topics[i].Partitions[j]
+			w := t.Watermarks(p.Partition)
+			p.HighWatermark, p.LastStableOffset, p.LogStartOffset = w.High, w.Stable, w.Start
+		}
+	}
+	return resp, nil
 }
 
 func pause(ctx context.Context, req *plugin.Request, d time.Duration, why string) {

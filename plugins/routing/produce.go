@@ -102,7 +102,7 @@ func (r *Routing) produceTopic(ctx context.Context, req *plugin.Request, next pl
 		f := req.With(req.Body)
 		f.Target = plugin.Target{Cluster: home, Node: plugin.AnyNode}
 		resp, sendErr := plugin.Protect(ctx, f, next)
-		lags := sendErr == nil && isUnknown(resp) && r.lives(ctx, topic)
+		lags := sendErr == nil && r.lags(ctx, topic, resp)
 		if plugin.MaybeSent(sendErr) || lags {
 			breaks++
 		}
@@ -189,7 +189,7 @@ func (r *Routing) hasRecords(req *plugin.Request) bool {
 func (r *Routing) again(req *plugin.Request, resp *plugin.Response, sendErr error, lags bool) bool {
 	p, err := req.Body.Produce()
 	switch {
-	case err != nil, p.Acks == 0:
+	case err != nil:
 		return false
 	case sendErr != nil:
 		return errors.Is(sendErr, plugin.ErrUnreachable) && (!plugin.MaybeSent(sendErr) || idempotent(p))
@@ -213,24 +213,40 @@ func idempotent(p *kmsg.ProduceRequest) bool {
 	return any
 }
 
-// isUnknown reports an answer of a broker that does not know the topic.
-func isUnknown(resp *plugin.Response) bool {
+// unknownTo lists the partitions that a broker does not know.
+func unknownTo(resp *plugin.Response) (out []int32) {
 	if resp == nil {
-		return false
+		return nil
 	}
+	is := func(code int16) bool { return code == unknownTopic || code == unknownTopicID }
 	if h := resp.Body.Hot(); h != nil {
-		return slices.ContainsFunc(h.Partitions, func(p kafka.HotAnswer) bool { return p.ErrorCode == unknownTopic || p.ErrorCode == unknownTopicID })
+		for i := range h.Partitions {
+			if is(h.Partitions[i].ErrorCode) {
+				out = append(out, h.Partitions[i].Partition)
+			}
+		}
+		return out
 	}
 	p, err := resp.Body.Produce()
-	return err == nil && slices.ContainsFunc(p.Topics, func(t kmsg.ProduceResponseTopic) bool {
-		return slices.ContainsFunc(t.Partitions, func(p kmsg.ProduceResponseTopicPartition) bool {
-			return p.ErrorCode == unknownTopic || p.ErrorCode == unknownTopicID
-		})
-	})
+	if err != nil {
+		return nil
+	}
+	for _, t := range p.Topics {
+		for i := range t.Partitions {
+			if is(t.Partitions[i].ErrorCode) {
+				out = append(out, t.Partitions[i].Partition)
+			}
+		}
+	}
+	return out
 }
 
-// lives reports that a topic's home has it: a broker that does not know it lags behind.
-func (r *Routing) lives(ctx context.Context, topic string) bool {
+// lags reports an answer of a broker that does not know a partition of a topic which its cluster has: it lags behind.
+func (r *Routing) lags(ctx context.Context, topic string, resp *plugin.Response) bool {
+	missing := unknownTo(resp)
+	if len(missing) == 0 {
+		return false
+	}
 	t := r.env.Catalog.Topic(topic)
 	if t == nil {
 		return false
@@ -240,7 +256,7 @@ func (r *Routing) lives(ctx context.Context, topic string) bool {
 		return false
 	}
 	topo, err := c.Refresh(ctx)
-	return err == nil && topo.Topics[t.Physical(t.Home)] != nil
+	return err == nil && slices.ContainsFunc(missing, func(p int32) bool { return topo.Has(t.Physical(t.Home), p) })
 }
 
 // refusedForNow reports an answer that is due to a change of leaders, to a broker that lags behind its

@@ -44,6 +44,11 @@ func TestHostileGuestsCostTheirOwnRequest(t *testing.T) {
 			t.Errorf("%s: code %d, %v, sent %v", what, answer.ErrorCode, err, sent)
 		}
 	}
+	silent := produce("orders", records(t, shape{}, "refuse"))
+	silent.Acks = 0
+	if sent, answer, err := run(t, w, silent); err != nil || answer.ErrorCode != 44 || sent != nil {
+		t.Errorf("acks=0: code %d, %v, sent %v", answer.ErrorCode, err, sent)
+	}
 	if w.guest().Failed.Load() != 0 {
 		t.Error("a refusal is no failure")
 	}

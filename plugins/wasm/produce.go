@@ -90,9 +90,6 @@ func (w *Wasm) forward(ctx context.Context, req *plugin.Request, next plugin.Han
 		p, at := parts[i], places[i]
 		t := &m.Topics[at.topic]
 		if p.Refused != nil {
-			if m.Acks == 0 {
-				return nil, p.Refused
-			}
 			addAnswer(answers, t.Topic, t.TopicID, p)
 			t.Partitions = append(t.Partitions[:at.partition], t.Partitions[at.partition+1:]...)
 			left--

@@ -131,10 +131,5 @@ func (w *Wasm) refuse(req *plugin.Request, r *RefusalError) (*plugin.Response, e
 	if r.Close {
 		return nil, plugin.CloseSession(r)
 	}
-	if req.Key == kmsg.Produce {
-		if p, err := req.Body.Produce(); err == nil && p.Acks == 0 {
-			return nil, r // closes the session: there is no other way to say it
-		}
-	}
 	return plugin.Fail(req, r.Code, r.Message)
 }

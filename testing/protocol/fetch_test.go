@@ -1,12 +1,14 @@
 package protocol
 
 import (
+	"reflect"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/testing/eventually"
+	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
 // fetch asks for the given partitions from offset 0, on the bootstrap address: a client whose metadata says
@@ -59,4 +61,57 @@ func TestRecordsDontWaitForAnEmptyPartition(t *testing.T) {
 			t.Errorf("%s: %d bytes of %d partitions", what, records, parts)
 		}
 	}
+}
+
+// TestADeadHomeKeepsItsWatermarks: a fetch that nobody can answer, of one partition or of several, whose leaders are all dead or one of
+// them, by a client with and without records to read, says where the partition ended and started.
+func TestADeadHomeKeepsItsWatermarks(t *testing.T) {
+	h := build(t, "orders", "empty")
+	h.produce(h.client(h.gw.Bootstrap), "orders", "x", 5)
+	all := map[string][]int32{"orders": {0, 1, 2}, "empty": {0, 1, 2}}
+	watermarks := func(resp *kmsg.FetchResponse) map[string]map[int32][4]int64 {
+		out := map[string]map[int32][4]int64{}
+		for _, topic := range resp.Topics {
+			name := h.nameOf(topic, all)
+			if out[name] == nil {
+				out[name] = map[int32][4]int64{}
+			}
+			for _, p := range topic.Partitions {
+				out[name][p.Partition] = [4]int64{int64(p.ErrorCode), p.HighWatermark, p.LastStableOffset, p.LogStartOffset}
+			}
+		}
+		return out
+	}
+	before := watermarks(h.fetch(0, all))
+	if got, want := before["orders"][0], [4]int64{0, 5, 5, 0}; got != want {
+		t.Fatalf("%v, want %v", got, want)
+	}
+	if err := h.prod.Kill(h.prod.Nodes()[0]); err != nil {
+		t.Fatal(err)
+	}
+	if got := watermarks(h.fetch(0, all)); !reflect.DeepEqual(got, before) {
+		t.Errorf("with one node dead:\n%v, before\n%v", got, before)
+	}
+	if err := kafkatest.KillAll(h.prod); err != nil {
+		t.Fatal(err)
+	}
+	for name, list := range map[string]map[string][]int32{"all": all, "one partition": {"orders": {0}}, "an empty one": {"empty": {1}}} {
+		for topic, partitions := range watermarks(h.fetch(0, list)) {
+			for p, got := range partitions {
+				if want := before[topic][p]; got != want {
+					t.Errorf("%s: %s %d: %v, before %v", name, topic, p, got, want)
+				}
+			}
+		}
+	}
+}
+
+// nameOf is the name of a topic of an answer.
+func (h *house) nameOf(topic kmsg.FetchResponseTopic, of map[string][]int32) string {
+	for name := range of {
+		if known := h.gw.Topic(tenant, name); topic.Topic == name || topic.TopicID == known.ID {
+			return name
+		}
+	}
+	return "?"
 }
