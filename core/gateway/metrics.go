@@ -41,7 +41,7 @@ type metricTable struct {
 	moves, moved, paused, lost                                        telemetry.Metric
 	lag, delta, comparedFrom, comparedTo, comparedAt, holes           telemetry.Metric
 	guestCalls, guestFailures, guestReplaced, guestBusy, guestLeft    telemetry.Metric
-	guestSwaps, guestFailedSwaps                                      telemetry.Metric
+	guestOpened, guestClosed, guestSwaps, guestFailedSwaps            telemetry.Metric
 	guestMemory, guestInstances, guestDropped, revision, reloaded, ok telemetry.Metric
 	memory, memoryLimit, started, refused, panics                     telemetry.Metric
 	accessDropped, auditDropped, auditWaiting, broken                 telemetry.Metric
@@ -93,10 +93,12 @@ func newMetricTable() *metricTable {
 		comparedAt:     gauge("copy.compared.time", "s", "When the last records of the copy were last found to be those at home, as Unix time; 0 if they were not, or differ now.", byVirtualCluster, byTopic, byCluster),
 		holes:          gauge("topic.holes", "", "Virtual offsets without records that unplanned moves have left.", byVirtualCluster, byTopic, byPartition),
 		guestCalls:     counter("guest.calls", "", "Calls of a WASM guest.", guest...),
-		guestFailures:  counter("guest.failures", "", "Calls that failed: a limit, a panic, a wrong answer.", guest...),
+		guestFailures:  counter("guest.failures", "", "Calls that failed in the guest: a limit, a panic, a wrong answer.", guest...),
 		guestReplaced:  counter("guest.replaced.instances", "", "Instances that were thrown away after a failure.", guest...),
 		guestBusy:      counter("guest.busy", "s", "Time in calls, the wait for an instance included.", guest...),
-		guestLeft:      gauge("guest.left_alone", "", "1 while a guest that fails too often is not called.", guest...),
+		guestLeft:      gauge("guest.left_alone", "", "With how many clients' partitions and APIs a guest is not called, since it has failed with them too often.", guest...),
+		guestOpened:    counter("guest.left_alone.begun", "", "How often a guest was left alone with a client's partition or API, after five failures in 10 s.", guest...),
+		guestClosed:    counter("guest.left_alone.ended", "", "How often that has ended, when a trial worked.", guest...),
 		guestSwaps:     counter("guest.swaps", "", "Versions and settings of a guest that others took the place of; counted when their last call has returned.", guest...),
 		guestMemory:    gauge("guest.instance.memory", "By", "Memory of the largest instance.", guest...),
 		guestInstances: gauge("guest.instances", "", "Instances of a guest.", guest...),
@@ -238,7 +240,9 @@ func (c *collector) guest(vc string, m plugin.Measures) {
 	c.add(&t.guestFailures, float64(m.Failures), vc, m.Name)
 	c.add(&t.guestReplaced, float64(m.Replaced), vc, m.Name)
 	c.add(&t.guestBusy, m.Busy.Seconds(), vc, m.Name)
-	c.add(&t.guestLeft, flag(m.LeftAlone), vc, m.Name)
+	c.add(&t.guestLeft, float64(m.LeftAlone), vc, m.Name)
+	c.add(&t.guestOpened, float64(m.Opened), vc, m.Name)
+	c.add(&t.guestClosed, float64(m.Closed), vc, m.Name)
 	c.add(&t.guestSwaps, float64(m.Swaps), vc, m.Name)
 	c.add(&t.guestFailedSwaps, float64(m.FailedSwaps), vc, m.Name)
 	c.add(&t.guestMemory, float64(m.InstanceBytes), vc, m.Name)

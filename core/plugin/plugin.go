@@ -170,7 +170,10 @@ type Measures struct {
 	Busy                    time.Duration
 	Instances, DroppedLines int
 	InstanceBytes           uint32
-	LeftAlone               bool
+	// LeftAlone is with how many clients' partitions and APIs the guest is left alone since it failed; Opened and Closed count
+	// how often that has begun and ended.
+	LeftAlone      int
+	Opened, Closed int64
 }
 
 // Measured is implemented by interceptors that run a guest.

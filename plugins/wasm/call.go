@@ -26,7 +26,8 @@ type call struct {
 	request  context.Context
 	deadline time.Time
 	head     *Head
-	spent    int // bytes, since the deadline was looked at
+	spent    int    // bytes, since the deadline was looked at
+	said     string // the last error that the plugin has told of
 }
 
 var _ sdk.Host = (*call)(nil)
@@ -38,7 +39,7 @@ func (c *call) begin(ctx context.Context, h *Head, limit time.Duration) {
 
 // within begins a call that is about nothing in particular.
 func (c *call) within(ctx context.Context, limit time.Duration) {
-	c.request, c.head, c.deadline = ctx, nil, time.Now().Add(limit)
+	c.request, c.head, c.deadline, c.said = ctx, nil, time.Now().Add(limit), ""
 	if end, ok := ctx.Deadline(); ok && end.Before(c.deadline) {
 		c.deadline = end
 	}
@@ -80,6 +81,9 @@ func (c *call) wait(limit uint32) (context.Context, context.CancelFunc) {
 
 // Log writes a line.
 func (c *call) Log(level int32, line string) {
+	if level >= abi.LogError {
+		c.said = line
+	}
 	c.guest.logLine(c.request, level, line[:min(len(line), maxLine)])
 }
 

@@ -2,6 +2,7 @@ package wasm
 
 import (
 	"encoding/json"
+	"fmt"
 	"path"
 	"slices"
 	"strconv"
@@ -45,6 +46,7 @@ type Config struct {
 type Limits struct {
 	Timeout     time.Duration `koanf:"timeout"`      // of one call
 	Memory      int64         `koanf:"memory"`       // of one instance
+	Instances   int           `koanf:"instances"`    // that run at a time; 0: one for each core, and 8 more for a guest that may wait for others
 	CallBytes   int           `koanf:"call_bytes"`   // of the records of one call; more are shown in several
 	CallRecords int           `koanf:"call_records"` // in one call
 	LogLines    int           `koanf:"log_lines"`    // in a second
@@ -56,6 +58,9 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{Timeout: time.Second, Memory: 64 << 20, CallBytes: 1 << 20, CallRecords: 4096, LogLines: 100, Series: 1000, KV: 16 << 20}
 }
+
+// maxInstances bounds the instances of a guest: each has memory of its own.
+const maxInstances = 1000
 
 const pageSize = 64 << 10
 
@@ -109,7 +114,10 @@ func decode(section config.Section, compiled bool) (c Config, settings []byte, e
 			bad("%s must be above 0", key, "limits", key)
 		}
 	}
-	for key, n := range map[string]int64{"log_lines": int64(c.Limits.LogLines), "series": int64(c.Limits.Series), "kv": c.Limits.KV} {
+	if c.Limits.Instances > maxInstances {
+		bad(fmt.Sprintf("%%s must be at most %d", maxInstances), "instances", "limits", "instances")
+	}
+	for key, n := range map[string]int64{"log_lines": int64(c.Limits.LogLines), "instances": int64(c.Limits.Instances), "series": int64(c.Limits.Series), "kv": c.Limits.KV} {
 		if n < 0 {
 			bad("%s must not be negative", key, "limits", key)
 		}

@@ -3,6 +3,7 @@ package wasm
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"sync"
 
@@ -58,12 +59,13 @@ type kept struct {
 
 // use is a guest that runs, and who counts on it. Without a guest it stands for one that could not be had at start.
 type use struct {
-	key   string // in running
-	name  string // its key in kept
-	code  *code
-	guest *Guest
-	tally *tally
-	users int
+	protects bool   // and which must not be passed by, whatever its section says
+	key      string // in running
+	name     string // its key in kept
+	code     *code
+	guest    *Guest
+	tally    *tally
+	users    int
 }
 
 // section is what runs for a section of a chain. While its YAML stays the same, so does what runs, unless something better
@@ -131,7 +133,8 @@ func (g *guests) build(ctx context.Context, a asked) (plugin.Interceptor, error)
 			if !a.env.Starting {
 				return nil, err
 			}
-			h = g.hold(a.key(), &use{}, files, err)
+			var protects *protectsError
+			h = g.hold(a.key(), &use{protects: errors.As(err, &protects)}, files, err)
 			a.env.Log.Error("the plugin can't be had: until it can, on_error decides", "plugin", a.source.what, "on_error", a.cfg.OnError, "error", err)
 		}
 	}

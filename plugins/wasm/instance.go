@@ -31,6 +31,7 @@ type instance struct {
 	known   map[string]api.Function
 	at, cap uint32 // the input buffer
 	stack   [4]uint64
+	stderr  lineWriter
 
 	results map[int32][]byte // of blocking imports, by handle, during a call
 	handles int32
@@ -46,14 +47,14 @@ func (m *Module) open(ctx context.Context, g *Guest) (runner, error) { return m.
 func (m *Module) instantiate(ctx context.Context, g *Guest) (*instance, error) {
 	i := &instance{call: call{guest: g}, known: map[string]api.Function{}}
 	i.ctx = context.WithValue(context.Background(), instanceKey{}, i)
-	lines := &lineWriter{instance: i}
+	i.stderr.instance = i
 	cfg := wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize", "_start").
 		WithSysNanotime().WithSysWalltime().WithRandSource(randomness{i}).WithNanosleep(i.sleep).
-		WithStdout(lines).WithStderr(lines)
+		WithStdout(&lineWriter{instance: i}).WithStderr(&i.stderr)
 	i.within(ctx, startLimit)
 	module, err := m.runtime.InstantiateModule(i.ctx, m.compiled, cfg)
 	if err != nil {
-		return nil, fmt.Errorf("start: %w", cut(err))
+		return nil, fmt.Errorf("start: %w", i.why(err))
 	}
 	i.module = module
 	i.alloc, i.idle = i.function(abi.ExportAlloc), i.function(abi.ExportIdle)
@@ -101,7 +102,11 @@ func (i *instance) function(name string) api.Function {
 // run calls a function within startLimit.
 func (i *instance) run(ctx context.Context, f api.Function, args ...uint64) (uint64, error) {
 	i.within(ctx, startLimit)
-	return i.invoke(f, args...)
+	out, err := i.invoke(f, args...)
+	if err != nil {
+		return 0, i.why(err)
+	}
+	return out, nil
 }
 
 func (i *instance) invoke(f api.Function, args ...uint64) (uint64, error) {
@@ -203,7 +208,7 @@ func (i *instance) configure(ctx context.Context, settings []byte) error {
 		return err
 	}
 	if err := i.ask(ctx, abi.ExportConfigure, uint64(n)); err != nil {
-		return fmt.Errorf("config: %w", cut(err))
+		return fmt.Errorf("config: %w", err)
 	}
 	return nil
 }

@@ -68,6 +68,11 @@ func (g *guests) runs(key, source string, fresh *use) *use {
 	return u
 }
 
+// protectsError refuses a section that says on_error: pass of a guest that must not be passed by.
+type protectsError struct{ error }
+
+func (e *protectsError) Unwrap() error { return e.error }
+
 // open starts a guest of compiled code.
 func (g *guests) open(ctx context.Context, a asked, code Code) (*use, error) {
 	m, _ := code.about()
@@ -75,7 +80,7 @@ func (g *guests) open(ctx context.Context, a asked, code Code) (*use, error) {
 		return nil, wrong(a.section, "grant", "%s asks for %s, which is not granted: grant: [%s]", a.source.what, strings.Join(missing, ", "), strings.Join(m.Host, ", "))
 	}
 	if m.FailClosedOnly && a.cfg.OnError == "pass" {
-		return nil, wrong(a.section, "on_error", "%s must not be passed by when it fails", a.source.what)
+		return nil, &protectsError{wrong(a.section, "on_error", "%s must not be passed by when it fails", a.source.what)}
 	}
 	name := a.cfg.title(m)
 	k := g.keep(a, name)

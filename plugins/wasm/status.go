@@ -2,6 +2,7 @@ package wasm
 
 import (
 	"slices"
+	"time"
 
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -29,7 +30,7 @@ func (w *Wasm) Report() any {
 	n, memory := g.Instances()
 	return Status{
 		Name: g.Name, Version: g.Manifest.Version, Digest: g.Digest, Called: g.Called.Load(), Failed: g.Failed.Load(), Replaced: g.Replaced.Load(),
-		BusyUS: g.Busy.Load() / 1e3, Instances: n, Memory: memory, Stored: g.store.Used(), Open: g.breaker.open(), Lost: g.lines.lost(), Metrics: slices.Clip(g.metrics.All()),
+		BusyUS: g.Busy.Load() / 1e3, Instances: n, Memory: memory, Stored: g.store.Used(), Open: g.breakers.left(time.Now()) > 0, Lost: g.lines.lost(), Metrics: slices.Clip(g.metrics.All()),
 	}
 }
 

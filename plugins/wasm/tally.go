@@ -53,7 +53,7 @@ func (t *tally) measure(now *Guest) plugin.Measures {
 	for _, g := range t.live {
 		add(&m, g)
 	}
-	m.Name, m.LeftAlone, m.Swaps, m.FailedSwaps = now.Name, now.breaker.open(), t.swaps, t.failed
+	m.Name, m.LeftAlone, m.Swaps, m.FailedSwaps = now.Name, now.breakers.left(time.Now()), t.swaps, t.failed
 	m.Instances, m.InstanceBytes = now.Instances()
 	return m
 }
@@ -65,4 +65,6 @@ func add(m *plugin.Measures, g *Guest) {
 	m.Replaced += g.Replaced.Load()
 	m.Busy += time.Duration(g.Busy.Load())
 	m.DroppedLines += g.lines.lost()
+	m.Opened += g.breakers.Opened.Load()
+	m.Closed += g.breakers.Closed.Load()
 }
