@@ -62,13 +62,38 @@ func because(ctx context.Context, within kafka.Bounds, partition int32, old, cop
 	a, b := old.cluster.Name(), copied.cluster.Name()
 	switch {
 	case differ(ours.markers, theirs.markers):
-		return fmt.Sprintf("transactions have put %d markers among the offsets %d to %d on %s, and %d among %d to %d on %s, so that records do not stand at one distance: only a replicator that copies offset by offset, markers included, makes an exact copy of a topic with transactions",
-			ours.markers, our.from, our.to-1, a, theirs.markers, their.from, their.to-1, b)
+		return fmt.Sprintf("transactions have put %d markers among the offsets %d to %d on %s, and %d among %d to %d on %s, so that records do not stand at one distance: %s",
+			ours.markers, our.from, our.to-1, a, theirs.markers, their.from, their.to-1, b, offsetByOffset)
 	case differ(ours.removed, theirs.removed):
 		return fmt.Sprintf("compaction has removed %d records from the offsets %d to %d on %s, and %d from %d to %d on %s: such a topic moves exactly while both have been compacted alike, or not yet, where records are compared",
 			ours.removed, our.from, our.to-1, a, theirs.removed, their.from, their.to-1, b)
 	}
 	return otherwise
+}
+
+const offsetByOffset = "only a replicator that copies offset by offset, markers included, makes an exact copy of a topic with transactions"
+
+// lagging says by how much a copy is behind, and why it may stay so: ends are where it ends.
+func (c *checked) lagging(ctx context.Context, oldEnd, ends []int64) (lag int64, why string) {
+	var markers int64
+	for p := range oldEnd {
+		missing := stretch{max(ends[p]-c.deltas[p], c.oldStart[p]), oldEnd[p]}
+		if missing.from >= missing.to {
+			continue
+		}
+		lag += missing.to - missing.from
+		if in, err := c.old.contents(ctx, c.prints.Within, int32(p), missing); err == nil {
+			markers += in.markers
+		}
+	}
+	running := fmt.Sprintf("is the replicator running, from %s to %s?", c.old.cluster.Name(), c.copied.cluster.Name())
+	switch markers {
+	case 0:
+		return lag, running
+	case lag:
+		return lag, fmt.Sprintf("they are markers of transactions on %s, which the replicator has left out: %s", c.old.cluster.Name(), offsetByOffset)
+	}
+	return lag, fmt.Sprintf("%s %d of them are markers of transactions, which most replicators leave out, as they do records of aborted ones", running, markers)
 }
 
 // whose says who has a transaction open, as far as the brokers of a cluster tell.

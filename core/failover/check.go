@@ -185,14 +185,13 @@ func (t *task) drains(ctx context.Context, c *checked, oldEnd, newEnd []int64) e
 	if lag == 0 {
 		return nil
 	}
-	limit := t.runner.timing().MaxDrain
-	start := time.Now()
+	limit, start, now := t.runner.timing().MaxDrain, time.Now(), newEnd
 	for time.Since(start) < limit {
 		if !pause(ctx, 100*time.Millisecond) {
 			return ctx.Err()
 		}
-		now, err := c.copied.offsets(ctx, -1)
-		if err != nil {
+		var err error
+		if now, err = c.copied.offsets(ctx, -1); err != nil {
 			return err
 		}
 		left := int64(0)
@@ -202,9 +201,9 @@ func (t *task) drains(ctx context.Context, c *checked, oldEnd, newEnd []int64) e
 		if left == 0 {
 			return nil
 		}
-		lag = left
 	}
-	return fmt.Errorf("%w: %d records behind after %s: is the replicator running, from %s to %s?", errLag, lag, limit, c.old.cluster.Name(), c.copied.cluster.Name())
+	lag, why := c.lagging(ctx, oldEnd, now)
+	return fmt.Errorf("%w: %d records behind after %s: %s", errLag, lag, limit, why)
 }
 
 func pause(ctx context.Context, d time.Duration) bool {

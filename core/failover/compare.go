@@ -36,7 +36,11 @@ func findDelta(ctx context.Context, f *kafka.Fingerprints, old, copied *side, pa
 		return 0, err
 	}
 	if len(theirs) == 0 {
-		return 0, fmt.Errorf("%w: partition %d has %d records on %s and none on %s", errLag, partition, oldEnd-oldStart, old.cluster.Name(), copied.cluster.Name())
+		ours, _ := old.contents(ctx, f.Within, partition, stretch{max(oldStart, oldEnd-searchBack), oldEnd})
+		if ours.markers == oldEnd-oldStart {
+			return 0, fmt.Errorf("%w: partition %d has nothing but %d markers of transactions on %s, which the replicator has left out: %s", errLag, partition, ours.markers, old.cluster.Name(), offsetByOffset)
+		}
+		return 0, fmt.Errorf("%w: partition %d has %d records on %s and none on %s", errLag, partition, oldEnd-oldStart-ours.markers, old.cluster.Name(), copied.cluster.Name())
 	}
 	last := theirs[len(theirs)-1].offset
 	for _, d := range guesses {

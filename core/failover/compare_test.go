@@ -171,13 +171,15 @@ func TestCompareOfCompactedLogs(t *testing.T) {
 	}
 }
 
+// marker appends the marker that ends a transaction.
+func marker(l *fakeLog) {
+	l.batch(shape{control: true}, kafka.Record{Key: []byte{0, 0, 0, 1}, Value: []byte{0}})
+}
+
 // TestARefusalNamesItsCause: transactions and compaction make copies differ that no replicator has spoiled, and nothing else is
 // taken for them.
 func TestARefusalNamesItsCause(t *testing.T) {
 	const markers, compacted, spoiled = "transactions have put", "compaction has removed", "records were duplicated, dropped, reordered or written there"
-	marker := func(l *fakeLog) {
-		l.batch(shape{control: true}, kafka.Record{Key: []byte{0, 0, 0, 1}, Value: []byte{0}})
-	}
 	transactions := func(l *fakeLog, from, to int) {
 		for i := from; i < to; i += 3 {
 			l.add(records(i, i+3)...)
@@ -237,7 +239,7 @@ func TestATailWithoutRecords(t *testing.T) {
 	for _, l := range []*fakeLog{a, b} {
 		l.add(records(0, 100)...)
 		for range 2 * tail {
-			l.batch(shape{control: true}, kafka.Record{Key: []byte{0, 0, 0, 0}, Value: []byte{0}})
+			marker(l)
 		}
 	}
 	old, copied := sides(t, prod, dr)

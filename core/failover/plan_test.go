@@ -36,8 +36,18 @@ func TestAPlanSaysWhatBlocksAMove(t *testing.T) {
 		"timestamps":       {func(w *world) { w.dr.topics["orders"].configs["message.timestamp.type"] = "LogAppendTime" }, "message.timestamp.type is CreateTime on prod, but LogAppendTime on dr"},
 		"unknown settings": {func(w *world) { w.dr.topics["orders"].configs = nil }, ""},
 		"lag":              {func(w *world) { w.prod.grow("orders", 100, 107) }, "7 records behind after 3s: is the replicator running, from prod to dr?"},
-		"no copy":          {func(w *world) { w.dr.topics["orders"].logs[0] = &fakeLog{} }, "partition 0 has 100 records on prod and none on dr"},
-		"other records":    {func(w *world) { w.dr.grow("orders", 500, 501) }, "this is no exact copy"},
+		"a marker at the end": {func(w *world) { marker(w.prod.log("orders")) },
+			"1 records behind after 3s: they are markers of transactions on prod, which the replicator has left out: only a replicator that copies offset by offset"},
+		"an aborted transaction": {func(w *world) { w.prod.grow("orders", 100, 102); marker(w.prod.log("orders")) },
+			"3 records behind after 3s: is the replicator running, from prod to dr? 1 of them are markers of transactions"},
+		"markers alone": {func(w *world) {
+			for _, f := range []*fake{w.prod, w.dr} {
+				f.topics["orders"].logs[0] = &fakeLog{}
+			}
+			marker(w.prod.log("orders"))
+		}, "partition 0 has nothing but 1 markers of transactions on prod"},
+		"no copy":       {func(w *world) { w.dr.topics["orders"].logs[0] = &fakeLog{} }, "partition 0 has 100 records on prod and none on dr"},
+		"other records": {func(w *world) { w.dr.grow("orders", 500, 501) }, "this is no exact copy"},
 		"transaction": {func(w *world) {
 			w.prod.log("orders").producers = append(w.prod.log("orders").producers, transaction(4, -1), transaction(5, 90))
 		}, `partition 0 has an open transaction (transactional id "billing", producer 5, last written to at 2024-05-01T10:00:00Z): it must end first`},
