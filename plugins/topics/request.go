@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -12,19 +13,12 @@ import (
 func (n *names) request(msg kmsg.Request) error {
 	switch m := msg.(type) {
 	case *kmsg.MetadataRequest:
-		// Brokers drop the name entries of a request that mixes them with ids: ask by name alone.
-		for i := range m.Topics {
-			if known := n.env.Catalog.ByID(m.Topics[i].TopicID); known != nil {
-				m.Topics[i].Topic = &known.Name
-			}
-			m.Topics[i].TopicID = [16]byte{}
-		}
+		n.metadataByName(m)
 	case *kmsg.DeleteTopicsRequest:
 		for i := range m.Topics {
 			if known := n.env.Catalog.ByID(m.Topics[i].TopicID); known != nil {
-				m.Topics[i].Topic = &known.Name
+				m.Topics[i].Topic, m.Topics[i].TopicID = &known.Name, topicID{}
 			}
-			m.Topics[i].TopicID = [16]byte{}
 		}
 		for i := range m.TopicNames {
 			m.TopicNames[i] = n.physical(m.TopicNames[i])
@@ -51,11 +45,37 @@ func (n *names) request(msg kmsg.Request) error {
 		if err := n.subscription(m); err != nil {
 			return err
 		}
+		// What it owns of a topic that is gone, it will be told to give up.
+		m.Topics = slices.DeleteFunc(m.Topics, func(t kmsg.ConsumerGroupHeartbeatRequestTopic) bool {
+			_, ok := n.onCluster(t.TopicID)
+			return !ok
+		})
+	case *kmsg.CreateTopicsRequest:
+		n.dry = m.ValidateOnly
 	case *kmsg.ListTransactionsRequest:
 		return nil
 	}
 	down(reflect.ValueOf(msg).Elem(), n)
 	return nil
+}
+
+// metadataByName asks by name alone: brokers drop the names of a request that has ids as well. Ids that nobody knows are answered
+// here.
+func (n *names) metadataByName(m *kmsg.MetadataRequest) {
+	m.Topics = slices.DeleteFunc(m.Topics, func(t kmsg.MetadataRequestTopic) bool {
+		if t.TopicID == (topicID{}) || n.env.Catalog.ByID(t.TopicID) != nil {
+			return false
+		}
+		rt := kmsg.NewMetadataResponseTopic()
+		rt.TopicID, rt.ErrorCode = t.TopicID, unknownTopicID
+		n.unknown = append(n.unknown, rt)
+		return true
+	})
+	for i := range m.Topics {
+		if known := n.env.Catalog.ByID(m.Topics[i].TopicID); known != nil {
+			m.Topics[i].Topic, m.Topics[i].TopicID = &known.Name, topicID{}
+		}
+	}
 }
 
 // subscription translates the topics that a KIP-848 member subscribes to. A regular expression is
@@ -119,8 +139,8 @@ func down(v reflect.Value, n *names) {
 				return n.physical(s)
 			})
 		case "TopicID":
-			if id, ok := f.Addr().Interface().(*[16]byte); ok && *id != ([16]byte{}) {
-				*id = n.physicalID(*id)
+			if id, ok := f.Addr().Interface().(*topicID); ok {
+				*id = n.asks(*id)
 			}
 		case "Group", "GroupID", "TransactionalID", "TransactionID":
 			text(f, func(s string) string { return n.cfg.Prefix + s })

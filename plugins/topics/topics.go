@@ -15,7 +15,11 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-const invalidRequest = 42
+const (
+	notCoordinator = 16
+	invalidRequest = 42
+	unknownTopicID = 100
+)
 
 // Spec describes the interceptor to the chain's builder.
 func Spec() plugin.Spec {
@@ -114,6 +118,12 @@ type names struct {
 	*Topics
 	ctx     context.Context
 	cluster plugin.Cluster
+
+	strangers map[topicID]topicID // of the ids that the cluster does not know
+	asked     map[topicID]topicID // the client's ids, by those that were sent in their place
+	unknown   []kmsg.MetadataResponseTopic
+	refreshed bool // the cluster has been asked for the answer's ids
+	dry       bool // a CreateTopics that only asks whether it would work
 }
 
 func (t *Topics) names(ctx context.Context, req *plugin.Request) *names {
@@ -143,23 +153,6 @@ func (n *names) physical(topic string) string {
 	return n.PhysicalName(topic)
 }
 
-// physicalID is the id on the cluster of a virtual topic; zero, which brokers refuse as unknown,
-// if there is none.
-func (n *names) physicalID(virtual [16]byte) [16]byte {
-	known := n.env.Catalog.ByID(virtual)
-	if known == nil {
-		return [16]byte{}
-	}
-	name := known.Physical(n.cluster.Name())
-	if t := n.cluster.Topology().Topics[name]; t != nil {
-		return t.ID
-	}
-	if topo, err := n.cluster.Refresh(n.ctx); err == nil && topo.Topics[name] != nil {
-		return topo.Topics[name].ID
-	}
-	return [16]byte{}
-}
-
 // virtual finds the virtual topic behind a physical name: its catalog entry, if there is one, and
 // its name; false for what clients may not see.
 func (n *names) virtual(physical string) (*catalog.Topic, string, bool) {
@@ -168,14 +161,4 @@ func (n *names) virtual(physical string) (*catalog.Topic, string, bool) {
 	}
 	name, ok := n.VirtualName(physical)
 	return nil, name, ok
-}
-
-// virtualID is the virtual id behind a physical one.
-func (n *names) virtualID(physical [16]byte) [16]byte {
-	if t := n.cluster.Topology().IDs[physical]; t != nil {
-		if known, _, ok := n.virtual(t.Name); ok && known != nil {
-			return known.ID
-		}
-	}
-	return [16]byte{}
 }
