@@ -15,7 +15,8 @@ import (
 
 // Config is the wasm section of a chain.
 type Config struct {
-	// Name is for logs, traces and the guest's store; by default that of its manifest.
+	// Name is for logs, traces and metrics, by default that of its manifest; no two of a chain have the same. With it, what the guest
+	// keeps in its store outlives another File or Image; without it, it is theirs.
 	Name string `koanf:"name"`
 	// File is the module, relative to the folder of the YAML file.
 	File string `koanf:"file"`
