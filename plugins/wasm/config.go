@@ -38,7 +38,8 @@ type Config struct {
 	// try again) or "pass" (it is forwarded as it came).
 	OnError string `koanf:"on_error"`
 	// ProduceDrop says what becomes of a record that a guest drops from a batch of an idempotent
-	// producer: "reject" (default; the batch is refused) or "tombstone" (its value becomes null).
+	// producer: "reject" (default; the batch is refused) or "tombstone" (its value becomes null, unless the topic is compacted: then
+	// the batch is refused).
 	ProduceDrop string `koanf:"produce_drop"`
 	Limits      Limits `koanf:"limits"`
 }
@@ -104,7 +105,9 @@ func decode(section config.Section, compiled bool) (c Config, settings []byte, e
 	if !slices.Contains([]string{"reject", "pass"}, c.OnError) {
 		bad("%q is not one of reject, pass", c.OnError, "on_error")
 	}
-	if !slices.Contains([]string{"reject", "tombstone"}, c.ProduceDrop) {
+	if c.ProduceDrop == "drop" {
+		bad("%q is not possible: brokers want every sequence number of an idempotent producer; use reject or tombstone", c.ProduceDrop, "produce_drop")
+	} else if !slices.Contains([]string{"reject", "tombstone"}, c.ProduceDrop) {
 		bad("%q is not one of reject, tombstone", c.ProduceDrop, "produce_drop")
 	}
 	if c.Limits.Memory < 1<<20 || c.Limits.Memory > 4<<30 {
