@@ -15,7 +15,8 @@ import (
 
 // Config is the wasm section of a chain.
 type Config struct {
-	// Name is for logs, traces and the guest's store; by default that of its manifest.
+	// Name is for logs, traces and metrics, by default that of its manifest; no two of a chain have the same. With it, what the guest
+	// keeps in its store outlives another File or Image; without it, it is theirs.
 	Name string `koanf:"name"`
 	// File is the module, relative to the folder of the YAML file.
 	File string `koanf:"file"`
@@ -37,7 +38,8 @@ type Config struct {
 	// try again) or "pass" (it is forwarded as it came).
 	OnError string `koanf:"on_error"`
 	// ProduceDrop says what becomes of a record that a guest drops from a batch of an idempotent
-	// producer: "reject" (default; the batch is refused) or "tombstone" (its value becomes null).
+	// producer: "reject" (default; the batch is refused) or "tombstone" (its value becomes null, unless the topic is compacted: then
+	// the batch is refused).
 	ProduceDrop string `koanf:"produce_drop"`
 	Limits      Limits `koanf:"limits"`
 }
@@ -103,7 +105,9 @@ func decode(section config.Section, compiled bool) (c Config, settings []byte, e
 	if !slices.Contains([]string{"reject", "pass"}, c.OnError) {
 		bad("%q is not one of reject, pass", c.OnError, "on_error")
 	}
-	if !slices.Contains([]string{"reject", "tombstone"}, c.ProduceDrop) {
+	if c.ProduceDrop == "drop" {
+		bad("%q is not possible: brokers want every sequence number of an idempotent producer; use reject or tombstone", c.ProduceDrop, "produce_drop")
+	} else if !slices.Contains([]string{"reject", "tombstone"}, c.ProduceDrop) {
 		bad("%q is not one of reject, tombstone", c.ProduceDrop, "produce_drop")
 	}
 	if c.Limits.Memory < 1<<20 || c.Limits.Memory > 4<<30 {

@@ -1,6 +1,9 @@
 package wasm
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -141,22 +144,41 @@ func inputOf(edits, input []byte, slab func(int) []byte) []byte {
 }
 
 // settle decides what becomes of records that were dropped on produce; see Kafka's rules in sdk/ABI.md.
-func (b *batch) settle(kind uint16, tombstones bool) {
-	if b.gone == nil || kind != abi.KindProduce {
+func (g *Guest) settle(ctx context.Context, h *Head, b *batch) {
+	if b.gone == nil || h.Kind != abi.KindProduce {
 		return
 	}
 	all := !slices.Contains(b.gone, false)
 	if b.raw.ProducerID() < 0 && !all {
 		return
 	}
+	var why error // is not nil if they can't be tombstones
+	code := int16(invalidRecord)
+	switch {
+	case !g.Tombstones:
+		why = errDropped
+	case h.Compacted == nil:
+	default:
+		switch yes, err := h.Compacted(ctx, h.Cluster, b.part.Topic); {
+		case err != nil:
+			why, code = fmt.Errorf("dropped by a guest, and whether the topic is compacted is not known: %w", err), requestTimedOut
+		case yes:
+			why = errCompacted
+		}
+	}
 	for i, gone := range b.gone {
 		switch {
 		case !gone:
-		case tombstones:
+		case why == nil:
 			b.records[i].Value = nil
 		default:
-			b.part.reject(RefusalError{Code: invalidRecord, Message: "dropped by a guest, which a broker would not take: see produce_drop", Index: i})
+			b.part.reject(RefusalError{Code: code, Message: why.Error(), Index: i})
 		}
 	}
 	b.gone = nil // all of them stay, in one way or another
 }
+
+var (
+	errDropped   = errors.New("dropped by a guest, which a broker would not take: see produce_drop")
+	errCompacted = errors.New("dropped by a guest, and in its place a tombstone would delete what the compacted topic has under its key")
+)

@@ -25,7 +25,7 @@ type Options struct {
 	Grant     []string
 	HTTPHosts []string
 	// Tombstones makes records that are dropped from batches of idempotent producers null instead of an
-	// error.
+	// error, but on compacted topics.
 	Tombstones bool
 	// Trace, if not nil, is told of every partition that the guest was shown.
 	Trace func(guest string, h *Head, p *Partition)

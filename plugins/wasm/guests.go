@@ -35,7 +35,7 @@ type guests struct {
 	codes    map[string]*code // by source and memory
 	running  map[string]*use
 	sections map[string]*section
-	kept     map[string]*kept // by virtual cluster and name
+	kept     map[string]*kept // by identity
 }
 
 // code is compiled by the first that needs it, while the others wait.
@@ -47,13 +47,11 @@ type code struct {
 	users int
 }
 
-// kept is what a guest keeps over its versions.
+// kept is what a section's guest keeps over its versions.
 type kept struct {
 	store   *Store
 	metrics *Metrics
 	tally   tally
-	cluster string // the virtual one
-	source  string // what the last version came from
 	users   int
 }
 
@@ -61,7 +59,7 @@ type kept struct {
 type use struct {
 	protects bool   // and which must not be passed by, whatever its section says
 	key      string // in running
-	name     string // its key in kept
+	identity string // its key in kept
 	code     *code
 	guest    *Guest
 	tally    *tally
@@ -243,6 +241,6 @@ func (h *hold) Close() error {
 	}
 	u.guest.Close() // waits, and must not hold up those who build others
 	u.tally.end(u.guest)
-	g.drop(u.name)
+	g.drop(u.identity)
 	return g.forget(u.code)
 }

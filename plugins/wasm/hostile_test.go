@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	probed "github.com/sluice-gateway/sluice/plugins/wasm/testdata/probe/probe"
+	"github.com/sluice-gateway/sluice/sdk/abi"
 	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
 
@@ -128,6 +129,7 @@ func TestBadSectionsAreRefused(t *testing.T) {
 		"{file: " + good + ", config: {value: x}}":                                              "config.key is missing",
 		"{file: " + good + ", on_error: maybe}":                                                 "reject, pass",
 		"{file: " + good + ", produce_drop: maybe}":                                             "reject, tombstone",
+		"{file: " + good + ", produce_drop: drop}":                                              "brokers want every sequence number",
 		"{file: " + good + ", topics: [\"[\"]}":                                                 "glob",
 		"{file: " + good + ", grant: [root]}":                                                   "kv, http, send_request",
 		"{file: " + good + ", limits: {memory: 1}}":                                             "memory",
@@ -190,7 +192,7 @@ func FuzzResult(f *testing.F) {
 		if err != nil {
 			return
 		}
-		g := &Guest{limits: DefaultLimits()}
+		g := &Guest{limits: DefaultLimits(), Options: Options{Tombstones: true}}
 		batches := g.collect(kafka.Bounds{}, 1, []*Partition{{Records: three}})
 		call := g.portions(batches)[0]
 		size, n := blockSize(call)
@@ -201,7 +203,7 @@ func FuzzResult(f *testing.F) {
 		}
 		_ = inputOf(r.changes, block, func(n int) []byte { return make([]byte, 0, n) })
 		if change(patience{}, call, n, r.changes, block, 1) == nil && batches[0].touched {
-			batches[0].settle(1, true)
+			g.settle(t.Context(), &Head{Kind: abi.KindProduce}, batches[0])
 			p := batches[0].part
 			if err := assemble([]*Partition{p}, batches, 1, &g.buffers); err == nil && p.Out != nil {
 				again := &Partition{Records: p.Out}

@@ -100,7 +100,7 @@ func (g *Guest) showAll(ctx context.Context, h *Head, parts []*Partition, batche
 	finish := func() error {
 		for _, b := range batches {
 			if b.part.Refused == nil && b.touched {
-				b.settle(h.Kind, g.Tombstones)
+				g.settle(ctx, h, b)
 			}
 		}
 		return assemble(parts, batches, h.Kind, &g.buffers)

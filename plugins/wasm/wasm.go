@@ -23,8 +23,10 @@ type Wasm struct {
 	log   *slog.Logger
 	keys  kafka.KeySet
 	below func(key kmsg.Key) plugin.Handler
-	own   *plugin.Session // of the guest's own requests
-	end   context.CancelFunc
+	own   *plugin.Session // of the guest's own requests, and of those made for it
+
+	compactions compactions
+	end         context.CancelFunc
 
 	covered atomic.Pointer[map[string]bool] // topics asked for so far; replaced, never changed
 }
@@ -109,7 +111,7 @@ func (w *Wasm) session(h *Head, s *plugin.Session) {
 	if s.Remote != nil {
 		h.Address = s.Remote.String()
 	}
-	h.Below, h.Own, h.TopicName, h.Client = w.below, w.own, w.topicName, s
+	h.Below, h.Own, h.TopicName, h.Client, h.Compacted = w.below, w.own, w.topicName, s, w.compacted
 }
 
 // failed is what on_error says of a call that did not work: go on as if there were no guest, or give up.
