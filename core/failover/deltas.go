@@ -32,12 +32,17 @@ func (r *Runner) watchCopies() {
 			return !ok || e.Catalog.Topic(topic) == nil
 		})
 		for _, e := range envs {
-			for _, t := range e.Catalog.Topics() {
+			topics := e.Catalog.Topics()
+			all := r.extents(r.ctx, e, topics)
+			for _, t := range topics {
 				r.storeShown(e, t)
 				r.eraseHome(e, t)
 				for _, c := range e.Clusters {
-					if c.Name() != t.Home && r.ctx.Err() == nil && t.Before == nil {
-						r.storeDelta(e, t, c.Name())
+					if c.Name() == t.Home || r.ctx.Err() != nil || t.Before != nil {
+						continue
+					}
+					if at := all.of(t, c.Name()); !r.compared.still(e.VirtualCluster, t, c.Name(), at) {
+						r.storeDelta(e, t, c.Name(), at)
 					}
 				}
 			}
@@ -55,7 +60,7 @@ func (r *Runner) storeShown(e Env, t *catalog.Topic) {
 }
 
 // storeDelta compares the tails of one copy; what can't be compared now keeps what is stored.
-func (r *Runner) storeDelta(e Env, t *catalog.Topic, other string) {
+func (r *Runner) storeDelta(e Env, t *catalog.Topic, other string, at extent) {
 	ctx, cancel := context.WithTimeout(r.ctx, 5*time.Second)
 	defer cancel()
 	from, to := e.cluster(t.Home), e.cluster(other)
@@ -83,7 +88,7 @@ func (r *Runner) storeDelta(e Env, t *catalog.Topic, other string) {
 		}
 	}
 	if ctx.Err() == nil {
-		r.compared.note(e.VirtualCluster, t, other, compared, err)
+		r.compared.note(e.VirtualCluster, t, other, compared, at, err)
 	}
 	if err != nil {
 		r.log.Debug("copy not comparable", "topic", t.Name, "cluster", other, "error", err)
