@@ -54,6 +54,8 @@ func (n *names) response(ctx context.Context, msg kmsg.Response) error {
 				return !ok
 			case kmsg.ConfigResourceTypeGroupConfig:
 				return !strings.HasPrefix(r.Name, n.cfg.Prefix)
+			case kmsg.ConfigResourceTypeClientMetrics:
+				return n.cfg.Prefix != "" // of everybody's clients
 			}
 			return false
 		})

@@ -16,9 +16,11 @@ import (
 )
 
 const (
-	notCoordinator = 16
-	invalidRequest = 42
-	unknownTopicID = 100
+	notCoordinator             = 16
+	clusterAuthorizationFailed = 31
+	invalidRequest             = 42
+	electionNotNeeded          = 84
+	unknownTopicID             = 100
 )
 
 // Spec describes the interceptor to the chain's builder.
@@ -64,11 +66,11 @@ func (t *Topics) Hides(topic string) bool {
 	return t.cfg.hidden(topic) || t.env.Timing.Own(t.PhysicalName(topic))
 }
 
-// Keys returns every API that carries names.
+// Keys returns every API that carries names, or is refused.
 func (t *Topics) Keys() plugin.KeySet {
 	var keys []kmsg.Key
 	for _, api := range kafka.APIs() {
-		if api.GoesTo != kafka.Refused && api.Carries&(kafka.Topics|kafka.Groups|kafka.Transactions) != 0 {
+		if api.GoesTo != kafka.Refused && (api.Carries&(kafka.Topics|kafka.Groups|kafka.Transactions) != 0 || t.confines(api)) {
 			keys = append(keys, api.Key)
 		}
 	}
@@ -86,15 +88,18 @@ func (t *Topics) Intercept(ctx context.Context, req *plugin.Request, next plugin
 		return n.produce(ctx, req, next)
 	case kmsg.Fetch:
 		return n.fetch(ctx, req, next)
-	case kmsg.DescribeACLs, kmsg.CreateACLs, kmsg.DeleteACLs:
-		if t.cfg.Prefix != "" {
-			return plugin.Fail(req, invalidRequest, "ACLs of a virtual cluster with a prefix are set on its clusters")
-		}
+	}
+	if api, _ := kafka.Lookup(req.Key); t.confines(api) {
+		return plugin.Fail(req, clusterAuthorizationFailed, everybodys)
+	} else if api.Scope == kafka.Whole {
 		return next.Handle(ctx, req)
 	}
 	f, msg, err := plugin.Edit[kmsg.Request](req)
 	if err != nil {
 		return nil, err
+	}
+	if !n.confine(msg) {
+		return n.confined(msg)
 	}
 	if err := n.request(msg); err != nil {
 		return plugin.Fail(req, invalidRequest, err.Error())
@@ -110,6 +115,7 @@ func (t *Topics) Intercept(ctx context.Context, req *plugin.Request, next plugin
 	if err := n.response(ctx, out); err != nil {
 		return nil, err
 	}
+	n.complete(out)
 	return resp, nil
 }
 
@@ -123,6 +129,7 @@ type names struct {
 	asked     map[topicID]topicID // the client's ids, by those that were sent in their place
 	unknown   []kmsg.MetadataResponseTopic
 	refreshed bool // the cluster has been asked for the answer's ids
+	others    others
 	dry       bool // a CreateTopics that only asks whether it would work
 }
 
