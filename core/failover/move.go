@@ -66,6 +66,8 @@ type Report struct {
 	Since        time.Time `json:"since"`
 	Ended        time.Time `json:"ended,omitzero"`
 	PossibleLoss []Range   `json:"possible_loss"`
+	// Acknowledged is set once somebody has dealt with the possible loss.
+	Acknowledged *Acknowledged `json:"acknowledged,omitempty"`
 	Notes        []string  `json:"notes,omitempty"`
 }
 

@@ -85,7 +85,7 @@ func newMetricTable() *metricTable {
 		moves:          gauge("moves", "", "Moves that have not ended, by phase; pending ones wait for what GET /moves says.", byVirtualCluster, byPhase),
 		moved:          gauge("moves.ended", "", "Moves that have ended, of the last 1,000 of all runs of the gateway, by their last phase: done, or dropped for a newer edit.", byVirtualCluster, byPhase, byPlanned),
 		paused:         gauge("move.pause", "s", "How long the last move that was done held produces.", vc...),
-		lost:           gauge("move.possible_loss", "", "Records that the last unplanned move may have lost.", vc...),
+		lost:           gauge("move.possible_loss", "", "Records that unplanned moves may have lost and that nobody has acknowledged.", vc...),
 		lag:            gauge("copy.lag", "", "Records that a copy on another cluster lacks, of the topics that telemetry.metrics.topics names. Asked every 10 s, like all of copy; absent while it is not known.", copies...),
 		delta:          gauge("copy.delta", "", "Offsets of a copy minus those at home of the same records, as last verified.", copies...),
 		comparedFrom:   gauge("copy.compared.from", "", "The first virtual offset of the records that were last compared with the copy.", copies...),
@@ -284,7 +284,7 @@ func (c *collector) moves(all []failover.Report) {
 	t := c.table
 	type ended struct{ vc, phase, planned string }
 	open, closed := map[[2]string]int{}, map[ended]int{}
-	last := map[string]failover.Report{}
+	last, lost := map[string]failover.Report{}, map[string]int64{}
 	for _, m := range all {
 		if m.Ended.IsZero() {
 			open[[2]string{m.VirtualCluster, string(m.Phase)}]++
@@ -293,6 +293,9 @@ func (c *collector) moves(all []failover.Report) {
 		closed[ended{m.VirtualCluster, string(m.Phase), strconv.FormatBool(m.Planned)}]++
 		if m.Phase == failover.Done {
 			last[m.VirtualCluster] = m
+		}
+		if m.Stands() {
+			lost[m.VirtualCluster] += m.Lost()
 		}
 	}
 	for k, n := range open {
@@ -303,12 +306,6 @@ func (c *collector) moves(all []failover.Report) {
 	}
 	for vc, m := range last {
 		c.add(&t.paused, float64(m.PauseMS)/1000, vc)
-		if !m.Planned {
-			var lost int64
-			for _, r := range m.PossibleLoss {
-				lost += r.To - r.From + 1
-			}
-			c.add(&t.lost, float64(lost), vc)
-		}
+		c.add(&t.lost, float64(lost[vc]), vc)
 	}
 }
