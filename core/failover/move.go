@@ -68,7 +68,7 @@ type Report struct {
 	PossibleLoss []Range   `json:"possible_loss"`
 	// Acknowledged is set once somebody has dealt with the possible loss.
 	Acknowledged *Acknowledged `json:"acknowledged,omitempty"`
-	Notes        []string  `json:"notes,omitempty"`
+	Notes        []string      `json:"notes,omitempty"`
 }
 
 // move is a running or pending move.
