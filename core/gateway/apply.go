@@ -39,6 +39,7 @@ func (g *Gateway) apply(ctx context.Context, snap *config.Snapshot, o failover.O
 		return err
 	}
 	g.swap(next)
+	g.tellSwaps(ctx, old, next)
 	inForce(ctx, old, next)
 	if old.snap == nil || old.snap.Revision != snap.Revision {
 		for _, w := range next.warnings {

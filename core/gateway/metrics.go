@@ -121,8 +121,9 @@ func newMetricTable() *metricTable {
 
 // collector takes samples.
 type collector struct {
-	table *metricTable
-	out   []telemetry.Sample
+	table      *metricTable
+	out        []telemetry.Sample
+	ownMetrics map[string]*telemetry.Metric // that guests keep, by name
 }
 
 func (c *collector) add(m *telemetry.Metric, value float64, labels ...string) {
@@ -218,7 +219,7 @@ func (c *collector) traffic(vc string, a server.APITraffic) {
 
 // interceptors counts each name once: one that stands in a chain twice is counted together.
 func (c *collector) interceptors(v *virtual) {
-	seen, guests := map[*plugin.Cost]bool{}, map[string]bool{}
+	seen := map[*plugin.Cost]bool{}
 	for _, m := range v.runtime().chain.All() {
 		if !seen[m.Cost] {
 			seen[m.Cost] = true
@@ -226,10 +227,9 @@ func (c *collector) interceptors(v *virtual) {
 			c.add(&c.table.interceptorFailures, float64(m.Cost.Failures.Load()), v.name, m.Name)
 		}
 		if r, ok := m.Interceptor.(plugin.Measured); ok {
-			if g := r.Measure(); !guests[g.Name] {
-				guests[g.Name] = true
-				c.guest(v.name, g)
-			}
+			g := r.Measure()
+			c.guest(v.name, g)
+			c.own(v.name, g.Name, g.Own)
 		}
 	}
 }

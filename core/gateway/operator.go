@@ -252,8 +252,10 @@ func (o operator) Plugins() []admin.Plugin {
 			if r, ok := m.Interceptor.(plugin.Reporter); ok {
 				s.Status = r.Report()
 			}
-			if b, ok := m.Interceptor.(plugin.Breakable); ok && b.Broken() != nil {
-				s.Broken = b.Broken().Error()
+			if b, ok := m.Interceptor.(plugin.Breakable); ok {
+				if err := o.g.Snapshot().Hide(b.Broken()); err != nil {
+					s.Broken = err.Error()
+				}
 			}
 			out = append(out, s)
 		}

@@ -155,7 +155,7 @@ func (g *Gateway) openRuntime(ctx context.Context, l *live, vc *config.VirtualCl
 	var list []*upstream.Cluster
 	rt.env = plugin.Env{
 		VirtualCluster: vc.Name, Configs: spans, Catalog: g.catalog.Virtual(vc.Name), Gates: v.gates,
-		ProducerIDs: g.ids, Timing: l.snap.Failover, Starting: starting,
+		ProducerIDs: g.ids, Timing: l.snap.Failover, Starting: starting, Hide: l.snap.Hide,
 	}
 	for _, c := range spans {
 		list = append(list, l.clusters[c.Name])

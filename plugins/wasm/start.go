@@ -15,12 +15,12 @@ import (
 func (g *guests) start(ctx context.Context, a asked) (h *hold, files map[string]plugin.Stamp, err error) {
 	from, err := a.source.load(ctx)
 	if err != nil {
-		g.refused(a)
+		g.refused(a, err)
 		return nil, from.files, err
 	}
 	u, err := g.use(ctx, a, from)
 	if err != nil {
-		g.refused(a)
+		g.refused(a, err)
 		return nil, from.files, err
 	}
 	return g.hold(a.key(), u, from.files, nil), from.files, nil
@@ -97,11 +97,14 @@ func (g *guests) open(ctx context.Context, a asked, code Code) (*use, error) {
 }
 
 // refused counts a version that is not to be, if there is one that goes on.
-func (g *guests) refused(a asked) {
+func (g *guests) refused(a asked, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if k := g.kept[a.identity()]; k != nil {
-		k.tally.refused()
+		if a.env.Hide != nil {
+			err = a.env.Hide(err)
+		}
+		k.tally.refused(err)
 	}
 }
 

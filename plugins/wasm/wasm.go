@@ -39,6 +39,8 @@ var (
 	_ plugin.Watched         = (*Wasm)(nil)
 	_ plugin.Breakable       = (*Wasm)(nil)
 	_ plugin.Reporter        = (*Wasm)(nil)
+	_ plugin.Measured        = (*Wasm)(nil)
+	_ plugin.Coded           = (*Wasm)(nil)
 	_ plugin.Titled          = (*Wasm)(nil)
 )
 
