@@ -40,10 +40,10 @@ func (s *side) contents(ctx context.Context, within kafka.Bounds, partition int3
 	return c, err
 }
 
-// because says why the records of two ranges are not the same, where that is nobody's mistake: transactions and
+// difference says why the records of two ranges are not the same, where that is nobody's mistake: transactions and
 // compaction do something to one side alone. Otherwise it says what else it is. Ranges that need not be of the same
 // records may differ a little in what they hold.
-func because(ctx context.Context, within kafka.Bounds, partition int32, old, copied *side, our, their stretch, alike bool) string {
+func difference(ctx context.Context, within kafka.Bounds, partition int32, old, copied *side, our, their stretch, alike bool) string {
 	const otherwise = "this is no exact copy (records were duplicated, dropped, reordered or written there)"
 	ours, err := old.contents(ctx, within, partition, our)
 	if err != nil {

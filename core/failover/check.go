@@ -42,23 +42,23 @@ func (t *task) check(ctx context.Context) (*checked, error) {
 	}
 	c := &checked{topic: topic}
 	if c.old, err = newSide(from, topic.Physical(from.Name())); err != nil {
-		return nil, err
+		return nil, because(ByCluster, err)
 	}
 	if c.copied, err = newSide(to, topic.Physical(to.Name())); err != nil {
-		return nil, err
+		return nil, because(ByCopy, err)
 	}
 	if a, b := len(c.old.topo.Partitions), len(c.copied.topo.Partitions); a != b {
-		return nil, fmt.Errorf("%d partitions on %s, but %d on %s: give both the same number", a, from.Name(), b, to.Name())
+		return nil, because(BySettings, fmt.Errorf("%d partitions on %s, but %d on %s: give both the same number", a, from.Name(), b, to.Name()))
 	}
 	timestamps, err := sameConfigs(ctx, c.old, c.copied)
 	if err != nil {
-		return nil, err
+		return nil, because(BySettings, err)
 	}
 	if err := c.copied.writable(ctx); err != nil {
-		return nil, err
+		return nil, because(ByRights, err)
 	}
 	if err := c.copied.accepts(ctx, false); err != nil {
-		return nil, err
+		return nil, because(ByRights, err)
 	}
 	c.prints = t.runner.prints(timestamps)
 	if err := openTransactions(ctx, c.old); err != nil {
@@ -84,7 +84,7 @@ func (t *task) check(ctx context.Context) (*checked, error) {
 		}
 		d, err := findDelta(ctx, c.prints, c.old, c.copied, int32(p), oldStart[p], oldEnd[p], newStart[p], newEnd[p], guesses...)
 		if err != nil {
-			return nil, err
+			return nil, because(ByCopy, err)
 		}
 		// Everything that somebody may still read must be at this distance. The copy's end is what
 		// can be compared now; the rest is compared when it is there.
@@ -93,7 +93,7 @@ func (t *task) check(ctx context.Context) (*checked, error) {
 		if low, ok := lowest[int32(p)]; ok {
 			needed := max(oldStart[p], part.ToPhysical(low.offset))
 			if needed < min(newStart[p]-d, end) {
-				return nil, fmt.Errorf("no exact copy: partition %d on %s begins at offset %d of %s, but %s may still read from %d", p, to.Name(), newStart[p]-d, from.Name(), low.who, needed)
+				return nil, because(ByCopy, fmt.Errorf("no exact copy: partition %d on %s begins at offset %d of %s, but %s may still read from %d", p, to.Name(), newStart[p]-d, from.Name(), low.who, needed))
 			}
 			if needed < begin {
 				begin, reader = needed, fmt.Sprintf("%s at offset %d", low.who, low.offset)
@@ -105,7 +105,7 @@ func (t *task) check(ctx context.Context) (*checked, error) {
 			err = fmt.Errorf("%w: furthest behind is %s; let it catch up, delete it, or raise the limit", err, reader)
 		}
 		if err != nil {
-			return nil, err
+			return nil, because(ByCopy, err)
 		}
 		t.count(begin, end)
 		c.deltas = append(c.deltas, d)

@@ -70,7 +70,7 @@ func findDelta(ctx context.Context, f *kafka.Fingerprints, old, copied *side, pa
 		}
 	}
 	n := min(oldEnd-back, newEnd-newStart)
-	why := because(ctx, f.Within, partition, old, copied, stretch{oldEnd - n, oldEnd}, stretch{newEnd - n, newEnd}, false)
+	why := difference(ctx, f.Within, partition, old, copied, stretch{oldEnd - n, oldEnd}, stretch{newEnd - n, newEnd}, false)
 	return 0, fmt.Errorf("partition %d: the last %d records on %s are not found, in this order and without gaps, on %s: %s", partition, len(theirs), copied.cluster.Name(), old.cluster.Name(), why)
 }
 
@@ -121,7 +121,7 @@ func compare(ctx context.Context, f *kafka.Fingerprints, old, copied *side, part
 			return err
 		}
 		if !aligned(ours, theirs, delta) {
-			why := because(ctx, f.Within, partition, old, copied, stretch{from, end}, stretch{from + delta, end + delta}, true)
+			why := difference(ctx, f.Within, partition, old, copied, stretch{from, end}, stretch{from + delta, end + delta}, true)
 			return differ(partition, ours, theirs, delta, old, copied, why)
 		}
 		if total += max(n, m); total > limit {

@@ -23,7 +23,7 @@ func (t *task) gone(ctx context.Context, from plugin.Cluster) (bool, error) {
 	}
 	switch t.policy() {
 	case "never":
-		return false, fmt.Errorf("%s is unreachable and the topic says `unplanned: never`", from.Name())
+		return false, because(ByPolicy, fmt.Errorf("%s is unreachable and the topic says `unplanned: never`", from.Name()))
 	case "always":
 		return true, nil
 	}
@@ -43,7 +43,7 @@ func (t *task) gone(ctx context.Context, from plugin.Cluster) (bool, error) {
 			return false, err
 		}
 	}
-	return false, fmt.Errorf("%s is unreachable, but has answered since the edit: to give it up, edit the topic's rule again, repeat the call, or use `failover run --unplanned`", from.Name())
+	return false, because(ByCluster, fmt.Errorf("%s is unreachable, but has answered since the edit: to give it up, edit the topic's rule again, repeat the call, or use `failover run --unplanned`", from.Name()))
 }
 
 // signs is an error while the old home can't be asked and gives signs of life all the same, or may live for all that
@@ -88,22 +88,22 @@ func (t *task) checkGone(ctx context.Context) (*checked, error) {
 	}
 	c := &checked{topic: topic, unknown: make([]bool, len(topic.Partitions))}
 	if c.copied, err = newSide(to, topic.Physical(to.Name())); err != nil {
-		return nil, err
+		return nil, because(ByCopy, err)
 	}
 	if a, b := len(topic.Partitions), len(c.copied.topo.Partitions); a != b {
-		return nil, fmt.Errorf("the topic has %d partitions, but %d on %s", a, b, to.Name())
+		return nil, because(ByCopy, fmt.Errorf("the topic has %d partitions, but %d on %s", a, b, to.Name()))
 	}
 	if err := c.copied.accepts(ctx, true); err != nil {
-		return nil, err
+		return nil, because(ByRights, err)
 	}
 	always := t.policy() == "always"
 	if topic.Stubs[to.Name()] && !always {
-		return nil, fmt.Errorf("the topic on %s is only a stub: it holds no copy", to.Name())
+		return nil, because(ByCopy, fmt.Errorf("the topic on %s is only a stub: it holds no copy", to.Name()))
 	}
 	id, compared := topic.Copies[to.Name()]
 	again := compared && id != c.copied.topo.ID
 	if again && !always {
-		return nil, fmt.Errorf("the copy on %s was made again since it was last compared: its distance is unknown", to.Name())
+		return nil, because(ByCopy, fmt.Errorf("the copy on %s was made again since it was last compared: its distance is unknown", to.Name()))
 	}
 	ends, err := c.copied.offsets(ctx, -1)
 	if err != nil {
@@ -111,14 +111,14 @@ func (t *task) checkGone(ctx context.Context) (*checked, error) {
 	}
 	for p := range topic.Partitions {
 		if topic.Shown(int32(p)) && ends[p] == 0 && !always {
-			return nil, fmt.Errorf("partition %d is empty on %s, but clients know records of it: the copy is missing", p, to.Name())
+			return nil, because(ByCopy, fmt.Errorf("partition %d is empty on %s, but clients know records of it: the copy is missing", p, to.Name()))
 		}
 		d, ok := topic.Partitions[p].Deltas[to.Name()]
 		if !ok || again {
 			d = 0
 			c.unknown[p] = true
 			if !always {
-				return nil, fmt.Errorf("partition %d was never compared with its copy on %s while both lived; `unplanned: always` or `failover run --unplanned` takes the offsets to be the same", p, to.Name())
+				return nil, because(ByCopy, fmt.Errorf("partition %d was never compared with its copy on %s while both lived; `unplanned: always` or `failover run --unplanned` takes the offsets to be the same", p, to.Name()))
 			}
 			t.change(func(r *Report) {
 				r.Notes = append(r.Notes, fmt.Sprintf("partition %d: distance of the copy unknown, taken as 0", p))

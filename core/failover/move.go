@@ -59,8 +59,10 @@ type Report struct {
 	Phase          Phase  `json:"phase"`
 	Steps          []Step `json:"phases"`
 	Error          string `json:"error,omitempty"`
-	Attempts       int    `json:"attempts"`
-	PauseMS        int64  `json:"pause_ms"`
+	// BlockedBy is the kind of what Error says, while the move has not ended.
+	BlockedBy Block `json:"blocked_by,omitempty"`
+	Attempts  int   `json:"attempts"`
+	PauseMS   int64 `json:"pause_ms"`
 	// Compared is how many offsets of the old home were compared with the copy in the last attempt, over all partitions.
 	Compared     int64     `json:"records_compared"`
 	Since        time.Time `json:"since"`

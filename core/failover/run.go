@@ -60,7 +60,7 @@ func (t *task) attempt(ctx context.Context) (err error) {
 			t.group.fail(t.move, err)
 		}
 	}()
-	t.change(func(r *Report) { r.Attempts++; r.Error, r.Notes, r.Compared = "", nil, 0 })
+	t.change(func(r *Report) { r.Attempts++; r.Notes, r.Compared = nil, 0 })
 	t.enter(Check)
 	_, from, to, err := t.parties()
 	if err != nil {
@@ -119,6 +119,7 @@ func (t *task) switchOver(ctx context.Context, c *checked, from, to plugin.Clust
 	began := time.Now()
 	hctx, cancel := context.WithDeadline(ctx, began.Add(timing.Hold))
 	defer cancel()
+	t.change(func(r *Report) { r.Error, r.BlockedBy = "", "" }) // what an earlier attempt was refused for is over
 	t.enter(Hold)
 	gate.Hold(me)
 	gate.HoldReads()
@@ -181,7 +182,7 @@ func (t *task) answers(ctx context.Context, gate *plugin.Gate, from string) erro
 	}
 	n, client, since := gate.InFlight()
 	t.runner.log.DebugContext(t.trace, "produces in flight", "topic", t.report.Topic, "number", n, "client", client, "since", since)
-	return fmt.Errorf("produces in flight to %s were not answered in time, the oldest one of client %q", from, client)
+	return because(ByClients, fmt.Errorf("produces in flight to %s were not answered in time, the oldest one of client %q", from, client))
 }
 
 // errChanged says that what was prepared is not of the topic as it is.
@@ -325,7 +326,7 @@ func (t *task) caughtUp(ctx context.Context, c *checked) (oldEnd, newEnd []int64
 			}
 		}
 		if ahead >= 0 {
-			return nil, nil, fmt.Errorf("partition %d has %d records more on %s than on %s: somebody else writes there", ahead, newEnd[ahead]-oldEnd[ahead]-c.deltas[ahead], t.report.To, t.report.From)
+			return nil, nil, because(ByCopy, fmt.Errorf("partition %d has %d records more on %s than on %s: somebody else writes there", ahead, newEnd[ahead]-oldEnd[ahead]-c.deltas[ahead], t.report.To, t.report.From))
 		}
 		if behind == 0 {
 			break

@@ -265,11 +265,11 @@ func (r *Runner) run(ctx context.Context, key [2]string, m *move) {
 			r.end(key, m, Dropped, errors.New("a newer edit, or the end of the gateway, took its place"))
 			return
 		}
-		if err.Error() != said {
-			said = err.Error()
+		if now := gist(err); now != said {
+			said = now
 			r.log.WarnContext(m.trace, "move waits", "virtual_cluster", key[0], "topic", key[1], "to", m.report.To, "reason", err)
 		}
-		m.change(func(rep *Report) { rep.Error = err.Error() })
+		m.change(func(rep *Report) { rep.Error, rep.BlockedBy = err.Error(), blockOf(err) })
 		m.span.AddEvent("refused", trace.WithAttributes(telemetry.Reason.String(err.Error())))
 		m.enter(Pending)
 		if time.Since(m.report.Since) > retry {
@@ -314,7 +314,7 @@ func (r *Runner) end(key [2]string, m *move, p Phase, err error) {
 	r.waves.miss(key[0], m)
 	m.enter(p)
 	m.change(func(rep *Report) {
-		rep.Ended = time.Now()
+		rep.Ended, rep.Error, rep.BlockedBy = time.Now(), "", ""
 		if err != nil {
 			rep.Error = err.Error()
 		}

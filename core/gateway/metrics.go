@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"strconv"
 	"time"
 
@@ -22,6 +23,7 @@ const (
 	byError          = attribute.Key("error")
 	byCluster        = attribute.Key("cluster")
 	byPhase          = attribute.Key("phase")
+	byBlock          = attribute.Key("blocked_by")
 	byPlanned        = attribute.Key("planned")
 	byInterceptor    = attribute.Key("interceptor")
 	byGuest          = attribute.Key("guest")
@@ -38,7 +40,7 @@ type metricTable struct {
 	sessions, inFlight                                                telemetry.Metric
 	upstream, links, reachable                                        telemetry.Metric
 	interceptor, interceptorFailures                                  telemetry.Metric
-	moves, moved, paused, lost                                        telemetry.Metric
+	moves, moved, paused, lost, waits                                 telemetry.Metric
 	lag, delta, comparedFrom, comparedTo, comparedAt, holes           telemetry.Metric
 	guestCalls, guestFailures, guestReplaced, guestBusy, guestLeft    telemetry.Metric
 	guestOpened, guestClosed, guestSwaps, guestFailedSwaps            telemetry.Metric
@@ -85,6 +87,7 @@ func newMetricTable() *metricTable {
 		moves:          gauge("moves", "", "Moves that have not ended, by phase; pending ones wait for what GET /moves says.", byVirtualCluster, byPhase),
 		moved:          gauge("moves.ended", "", "Moves that have ended, of the last 1,000 of all runs of the gateway, by their last phase: done, or dropped for a newer edit.", byVirtualCluster, byPhase, byPlanned),
 		paused:         gauge("move.pause", "s", "How long the last move that was done held produces.", vc...),
+		waits:          gauge("move.open.age", "s", "How long the oldest move that has not ended is open, by the kind of what blocks it; none: nothing has refused it.", byVirtualCluster, byBlock),
 		lost:           gauge("move.possible_loss", "", "Records that unplanned moves may have lost and that nobody has acknowledged.", vc...),
 		lag:            gauge("copy.lag", "", "Records that a copy on another cluster lacks, of the topics that telemetry.metrics.topics names. Asked every 10 s, like all of copy; absent while it is not known.", copies...),
 		delta:          gauge("copy.delta", "", "Offsets of a copy minus those at home of the same records, as last verified.", copies...),
@@ -282,12 +285,15 @@ func (c *collector) standing(s standing) {
 
 func (c *collector) moves(all []failover.Report) {
 	t := c.table
+	oldest := map[[2]string]time.Duration{}
 	type ended struct{ vc, phase, planned string }
 	open, closed := map[[2]string]int{}, map[ended]int{}
 	last, lost := map[string]failover.Report{}, map[string]int64{}
 	for _, m := range all {
 		if m.Ended.IsZero() {
 			open[[2]string{m.VirtualCluster, string(m.Phase)}]++
+			k := [2]string{m.VirtualCluster, cmp.Or(string(m.BlockedBy), "none")}
+			oldest[k] = max(oldest[k], time.Since(m.Since))
 			continue
 		}
 		closed[ended{m.VirtualCluster, string(m.Phase), strconv.FormatBool(m.Planned)}]++
@@ -300,6 +306,9 @@ func (c *collector) moves(all []failover.Report) {
 	}
 	for k, n := range open {
 		c.add(&t.moves, float64(n), k[0], k[1])
+	}
+	for k, age := range oldest {
+		c.add(&t.waits, age.Seconds(), k[0], k[1])
 	}
 	for k, n := range closed {
 		c.add(&t.moved, float64(n), k.vc, k.phase, k.planned)
