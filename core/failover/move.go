@@ -5,6 +5,7 @@ package failover
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,6 +30,9 @@ const (
 	Done    Phase = "done"
 	Dropped Phase = "dropped" // a newer edit took its place
 )
+
+// mostSteps bounds what a report says of a move that is refused again and again: its first phase, and the last ones.
+const mostSteps = 50
 
 // Step is when a phase began.
 type Step struct {
@@ -136,6 +140,9 @@ func (m *move) step(p Phase) {
 	now := time.Now()
 	m.report.Phase = p
 	m.report.Steps = append(m.report.Steps, Step{p, now})
+	if n := len(m.report.Steps) - mostSteps; n > 0 {
+		m.report.Steps = slices.Delete(m.report.Steps, 1, 1+n)
+	}
 	if m.phase != nil {
 		m.phase.End(trace.WithTimestamp(now))
 	}
