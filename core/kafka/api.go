@@ -158,7 +158,7 @@ func offered() map[kmsg.Key]API {
 		kmsg.DescribeCluster:         {GoesTo: Any, Carries: Brokers, OnFailure: unknownServerError, Repeatable: true, Scope: Harmless},
 		kmsg.DescribeConfigs:         {GoesTo: Any, Carries: Topics | Brokers, OnFailure: unknownServerError, Repeatable: true, Scope: Mixed},
 		kmsg.ListConfigResources:     {GoesTo: Any, Carries: Topics | Groups | Brokers, OnFailure: unknownServerError, Repeatable: true, Scope: Mixed},
-		kmsg.CreateTopics:            {GoesTo: Controller, Carries: Topics, OnFailure: unknownServerError, Scope: Named},
+		kmsg.CreateTopics:            {GoesTo: Controller, Carries: Topics | Brokers, OnFailure: unknownServerError, Scope: Named},
 		kmsg.DeleteTopics:            {GoesTo: Controller, Carries: Topics, OnFailure: unknownServerError, Scope: Named},
 		kmsg.CreatePartitions:        {GoesTo: Controller, Carries: Topics, OnFailure: unknownServerError, Scope: Named},
 		kmsg.AlterConfigs:            {GoesTo: Any, Carries: Topics | Brokers, OnFailure: unknownServerError, Repeatable: true, Scope: Mixed},

@@ -8,11 +8,17 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
 // brokerResource is the resource type of a broker in the config APIs.
 const brokerResource = kmsg.ConfigResourceTypeBroker
+
+// ofBroker reports a resource whose name is the id of a node, which alone knows it.
+func ofBroker(kind kmsg.ConfigResourceType) bool {
+	return kind == brokerResource || kind == kmsg.ConfigResourceTypeBrokerLogger
+}
 
 // special reports APIs whose requests name nodes: they are turned into physical ones, and
 // resources of a broker are asked from that broker.
@@ -34,7 +40,7 @@ func (e *End) answerSpecial(ctx context.Context, req *plugin.Request, c *Cluster
 	}
 	brokers := map[int32]bool{}
 	name := func(kind kmsg.ConfigResourceType, n *string) {
-		if kind != brokerResource || *n == "" {
+		if !ofBroker(kind) || *n == "" {
 			return
 		}
 		id, err := strconv.Atoi(*n)
@@ -45,6 +51,7 @@ func (e *End) answerSpecial(ctx context.Context, req *plugin.Request, c *Cluster
 		*n = strconv.Itoa(int(p))
 		brokers[p] = true
 	}
+	toCluster := func(id int32) int32 { return e.physical(c, id) }
 	switch m := msg.(type) {
 	case *kmsg.DescribeConfigsRequest:
 		for i := range m.Resources {
@@ -52,14 +59,26 @@ func (e *End) answerSpecial(ctx context.Context, req *plugin.Request, c *Cluster
 		}
 	case *kmsg.IncrementalAlterConfigsRequest:
 		for i := range m.Resources {
-			name(m.Resources[i].ResourceType, &m.Resources[i].ResourceName)
+			r := &m.Resources[i]
+			for j := range r.Configs {
+				r.Configs[j].Value = rewriteConfig(r.ResourceType, r.Configs[j].Name, r.Configs[j].Value, toCluster)
+			}
+			name(r.ResourceType, &r.ResourceName)
 		}
 	case *kmsg.AlterConfigsRequest:
 		for i := range m.Resources {
-			name(m.Resources[i].ResourceType, &m.Resources[i].ResourceName)
+			r := &m.Resources[i]
+			for j := range r.Configs {
+				r.Configs[j].Value = rewriteConfig(r.ResourceType, r.Configs[j].Name, r.Configs[j].Value, toCluster)
+			}
+			name(r.ResourceType, &r.ResourceName)
 		}
 	case *kmsg.CreateTopicsRequest:
 		for i := range m.Topics {
+			for j := range m.Topics[i].Configs {
+				f := &m.Topics[i].Configs[j]
+				f.Value = rewriteConfig(kmsg.ConfigResourceTypeTopic, f.Name, f.Value, toCluster)
+			}
 			for j := range m.Topics[i].ReplicaAssignment {
 				e.physicalAll(c, m.Topics[i].ReplicaAssignment[j].Replicas)
 			}
@@ -109,7 +128,7 @@ func (e *End) physicalAll(c *Cluster, list []int32) {
 // presentResource turns the name of a broker resource back and drops messages that quote physical
 // node ids.
 func (e *End) presentResource(c *Cluster, kind kmsg.ConfigResourceType, name *string, message **string) {
-	if kind != brokerResource || *name == "" {
+	if !ofBroker(kind) || *name == "" {
 		return
 	}
 	if id, err := strconv.Atoi(*name); err == nil {
@@ -124,7 +143,13 @@ func (e *End) presentResource(c *Cluster, kind kmsg.ConfigResourceType, name *st
 func (e *End) presentConfigs(c *Cluster, m *kmsg.DescribeConfigsResponse) {
 	for i := range m.Resources {
 		r := &m.Resources[i]
-		if r.ResourceType != brokerResource {
+		if !ofBroker(r.ResourceType) {
+			for j := range r.Configs {
+				e.presentConfig(c, r.ResourceType, r.Configs[j].Name, &r.Configs[j].Value)
+				for k := range r.Configs[j].ConfigSynonyms {
+					e.presentConfig(c, r.ResourceType, r.Configs[j].ConfigSynonyms[k].Name, &r.Configs[j].ConfigSynonyms[k].Value)
+				}
+			}
 			continue
 		}
 		node := int32(-1)
@@ -133,6 +158,9 @@ func (e *End) presentConfigs(c *Cluster, m *kmsg.DescribeConfigsResponse) {
 		}
 		e.presentResource(c, r.ResourceType, &r.ResourceName, &r.ErrorMessage)
 		for j := range r.Configs {
+			if r.ResourceType != brokerResource {
+				break // levels of loggers
+			}
 			if v, hide := e.brokerConfig(c, node, r.Configs[j].Name); hide {
 				r.Configs[j].Value = v
 				for k := range r.Configs[j].ConfigSynonyms {
@@ -143,15 +171,20 @@ func (e *End) presentConfigs(c *Cluster, m *kmsg.DescribeConfigsResponse) {
 	}
 }
 
+// presentConfig turns the nodes in the value of a setting back.
+func (e *End) presentConfig(c *Cluster, kind kmsg.ConfigResourceType, name string, value **string) {
+	*value = rewriteConfig(kind, name, *value, func(id int32) int32 { return e.virtual(c, id) })
+}
+
 // brokerConfig says what clients see of a broker setting that names nodes or addresses.
 func (e *End) brokerConfig(c *Cluster, node int32, name string) (*string, bool) {
 	v := e.nodes.Virtual(c.cfg.Name, node)
-	switch {
-	case name == "node.id" || name == "broker.id":
+	switch kafka.ConfigValueOf(brokerResource, name) {
+	case kafka.NodeID:
 		return kmsg.StringPtr(strconv.Itoa(int(v.ID))), true
-	case strings.HasSuffix(name, "listeners") && !strings.HasSuffix(name, "names"), name == "advertised.host.name", name == "host.name":
+	case kafka.NodeAddress:
 		return kmsg.StringPtr(fmt.Sprintf("PLAINTEXT://%s:%d", v.Host, v.Port)), true
-	case name == "controller.quorum.voters" || name == "controller.quorum.bootstrap.servers" || name == "zookeeper.connect":
+	case kafka.NodesHidden:
 		return kmsg.StringPtr(""), true
 	}
 	return nil, false
@@ -160,11 +193,29 @@ func (e *End) brokerConfig(c *Cluster, node int32, name string) (*string, bool) 
 func (e *End) presentConfigResources(c *Cluster, m *kmsg.ListConfigResourcesResponse) {
 	for i := range m.ConfigResources {
 		r := &m.ConfigResources[i]
-		if r.Type != int8(brokerResource) && r.Type != int8(kmsg.ConfigResourceTypeBrokerLogger) {
+		if !ofBroker(kmsg.ConfigResourceType(r.Type)) {
 			continue
 		}
 		if id, err := strconv.Atoi(r.Name); err == nil {
 			r.Name = strconv.Itoa(int(e.virtual(c, int32(id))))
 		}
 	}
+}
+
+// rewriteConfig gives the nodes in the value of a setting other ids.
+func rewriteConfig(kind kmsg.ConfigResourceType, name string, value *string, to func(int32) int32) *string {
+	if value == nil || kafka.ConfigValueOf(kind, name) != kafka.NodeList {
+		return value
+	}
+	parts := strings.Split(*value, ",")
+	for i, p := range parts {
+		partition, node, ok := strings.Cut(p, ":")
+		id, err := strconv.ParseInt(strings.TrimSpace(node), 10, 32)
+		if !ok || err != nil {
+			continue // such as *, or for the broker to refuse
+		}
+		parts[i] = fmt.Sprintf("%s:%d", partition, to(int32(id)))
+	}
+	out := strings.Join(parts, ",")
+	return &out
 }

@@ -12,7 +12,7 @@ import (
 // ids, so that its bytes can be patched.
 func (t *Topics) sameNames(req *plugin.Request) bool {
 	h := req.Body.Hot()
-	if h == nil || h.Forgets || h.Transactional && t.cfg.Prefix != "" {
+	if h == nil || len(h.Partitions) == 0 || h.Forgets || h.Transactional && t.cfg.Prefix != "" {
 		return false
 	}
 	for i := range h.Partitions {
@@ -31,7 +31,7 @@ func (t *Topics) sameNames(req *plugin.Request) bool {
 // hot translates ids in place; names are the same.
 func (t *Topics) hot(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 	h := req.Body.Hot()
-	if len(h.Partitions) == 0 || len(h.Partitions[0].Topic) > 0 {
+	if len(h.Partitions[0].Topic) > 0 {
 		return next.Handle(ctx, req)
 	}
 	n := names{Topics: t, ctx: ctx, cluster: t.cluster(req)}

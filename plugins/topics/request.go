@@ -1,16 +1,16 @@
 package topics
 
 import (
-	"fmt"
 	"reflect"
-	"regexp"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
 )
 
 // request turns every name and id of a message into the cluster's.
-func (n *names) request(msg kmsg.Request) error {
+func (n *names) request(msg kmsg.Request) {
 	switch m := msg.(type) {
 	case *kmsg.MetadataRequest:
 		n.metadataByName(m)
@@ -28,23 +28,29 @@ func (n *names) request(msg kmsg.Request) error {
 		for i := range m.CoordinatorKeys {
 			m.CoordinatorKeys[i] = n.cfg.Prefix + m.CoordinatorKeys[i]
 		}
-		return nil
+		return
 	case *kmsg.DescribeConfigsRequest:
 		for i := range m.Resources {
 			n.resource(m.Resources[i].ResourceType, &m.Resources[i].ResourceName)
 		}
 	case *kmsg.AlterConfigsRequest:
 		for i := range m.Resources {
-			n.resource(m.Resources[i].ResourceType, &m.Resources[i].ResourceName)
+			r := &m.Resources[i]
+			n.resource(r.ResourceType, &r.ResourceName)
+			for j := range r.Configs {
+				setting(r.ResourceType, r.Configs[j].Name, &r.Configs[j].Value, n.physical)
+			}
 		}
 	case *kmsg.IncrementalAlterConfigsRequest:
 		for i := range m.Resources {
-			n.resource(m.Resources[i].ResourceType, &m.Resources[i].ResourceName)
+			r := &m.Resources[i]
+			n.resource(r.ResourceType, &r.ResourceName)
+			for j := range r.Configs {
+				setting(r.ResourceType, r.Configs[j].Name, &r.Configs[j].Value, n.physical)
+			}
 		}
 	case *kmsg.ConsumerGroupHeartbeatRequest:
-		if err := n.subscription(m); err != nil {
-			return err
-		}
+		n.subscription(m)
 		// What it owns of a topic that is gone, it will be told to give up.
 		m.Topics = slices.DeleteFunc(m.Topics, func(t kmsg.ConsumerGroupHeartbeatRequestTopic) bool {
 			_, ok := n.onCluster(t.TopicID)
@@ -53,10 +59,11 @@ func (n *names) request(msg kmsg.Request) error {
 	case *kmsg.CreateTopicsRequest:
 		n.dry = m.ValidateOnly
 	case *kmsg.ListTransactionsRequest:
-		return nil
+		m.TransactionalIDPattern = n.pattern(m.TransactionalIDPattern)
+		return
 	}
+	n.members(msg)
 	down(reflect.ValueOf(msg).Elem(), n)
-	return nil
 }
 
 // metadataByName asks by name alone: brokers drop the names of a request that has ids as well. Ids that nobody knows are answered
@@ -78,34 +85,20 @@ func (n *names) metadataByName(m *kmsg.MetadataRequest) {
 	}
 }
 
-// subscription translates the topics that a KIP-848 member subscribes to. A regular expression is
-// matched by the broker against physical names: where names differ it is resolved here.
-func (n *names) subscription(m *kmsg.ConsumerGroupHeartbeatRequest) error {
-	if m.SubscribedTopicRegex != nil && *m.SubscribedTopicRegex != "" && n.cfg.Prefix != "" {
-		re, err := regexp.Compile("^(?:" + *m.SubscribedTopicRegex + ")$")
-		if err != nil {
-			return fmt.Errorf("subscription: %w", err)
-		}
-		for _, t := range n.env.Catalog.Topics() {
-			if re.MatchString(t.Name) {
-				m.SubscribedTopicNames = append(m.SubscribedTopicNames, t.Name)
-			}
-		}
-		empty := ""
-		m.SubscribedTopicRegex = &empty
-	}
-	for i := range m.SubscribedTopicNames {
-		m.SubscribedTopicNames[i] = n.physical(m.SubscribedTopicNames[i])
-	}
-	return nil
-}
-
 func (n *names) resource(kind kmsg.ConfigResourceType, name *string) {
 	switch kind {
 	case kmsg.ConfigResourceTypeTopic:
 		*name = n.physical(*name)
 	case kmsg.ConfigResourceTypeGroupConfig:
 		*name = n.cfg.Prefix + *name
+	}
+}
+
+// setting gives the topic that the value of a setting names another name.
+func setting(kind kmsg.ConfigResourceType, name string, value **string, to func(string) string) {
+	if *value != nil && **value != "" && kafka.ConfigValueOf(kind, name) == kafka.TopicName {
+		topic := to(**value)
+		*value = &topic
 	}
 }
 

@@ -36,7 +36,11 @@ func (n *names) response(ctx context.Context, msg kmsg.Response) error {
 		})
 	case *kmsg.DescribeConfigsResponse:
 		for i := range m.Resources {
-			n.resourceBack(m.Resources[i].ResourceType, &m.Resources[i].ResourceName)
+			r := &m.Resources[i]
+			n.resourceBack(r.ResourceType, &r.ResourceName)
+			for j := range r.Configs {
+				setting(r.ResourceType, r.Configs[j].Name, &r.Configs[j].Value, n.memberTopic)
+			}
 		}
 	case *kmsg.AlterConfigsResponse:
 		for i := range m.Resources {
@@ -249,6 +253,10 @@ func up(v reflect.Value, n *names) {
 		f := v.Field(i)
 		switch v.Type().Field(i).Name {
 		case "Topic", "TopicID": // of an item, which is identified
+		case "SubscribedTopicRegex":
+			if p, ok := f.Addr().Interface().(**string); ok {
+				*p = n.patternBack(*p)
+			}
 		case "Group", "GroupID", "TransactionalID":
 			text(f, func(s string) string { return strings.TrimPrefix(s, n.cfg.Prefix) })
 		case "SubscribedTopics":

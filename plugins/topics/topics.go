@@ -18,7 +18,6 @@ import (
 const (
 	notCoordinator             = 16
 	clusterAuthorizationFailed = 31
-	invalidRequest             = 42
 	electionNotNeeded          = 84
 	unknownTopicID             = 100
 )
@@ -56,8 +55,13 @@ func (t *Topics) PhysicalName(topic string) string { return t.cfg.Prefix + topic
 
 // VirtualName inverts PhysicalName; false for a hidden topic or one of another virtual cluster.
 func (t *Topics) VirtualName(physical string) (string, bool) {
+	name, ok := t.unprefixed(physical)
+	return name, ok && !t.Hides(name)
+}
+
+func (t *Topics) unprefixed(physical string) (string, bool) {
 	name, ok := strings.CutPrefix(physical, t.cfg.Prefix)
-	return name, ok && name != "" && !t.Hides(name)
+	return name, ok && name != ""
 }
 
 // Hides reports a topic that clients may not see: one that the section hides, or that clusters and replicators keep for
@@ -101,9 +105,7 @@ func (t *Topics) Intercept(ctx context.Context, req *plugin.Request, next plugin
 	if !n.confine(msg) {
 		return n.confined(msg)
 	}
-	if err := n.request(msg); err != nil {
-		return plugin.Fail(req, invalidRequest, err.Error())
-	}
+	n.request(msg)
 	resp, err := next.Handle(ctx, f)
 	if err != nil || resp == nil {
 		return resp, err
@@ -115,6 +117,7 @@ func (t *Topics) Intercept(ctx context.Context, req *plugin.Request, next plugin
 	if err := n.response(ctx, out); err != nil {
 		return nil, err
 	}
+	n.membersBack(out, protocolType(msg))
 	n.complete(out)
 	return resp, nil
 }
