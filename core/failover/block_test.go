@@ -13,15 +13,17 @@ func TestWhatBlocksAMoveIsKept(t *testing.T) {
 		hurt func(w *world)
 		want Block
 	}{
-		"lag":          {func(w *world) { w.prod.grow("orders", 100, 107) }, ByLag},
-		"no copy":      {func(w *world) { delete(w.dr.topics, "orders") }, ByCopy},
-		"inexact":      {func(w *world) { w.dr.grow("orders", 500, 501) }, ByCopy},
-		"settings":     {func(w *world) { w.dr.topics["orders"].configs["max.message.bytes"] = "9" }, BySettings},
-		"partitions":   {func(w *world) { w.dr.topic("orders", 3) }, BySettings},
-		"rights":       {func(w *world) { w.dr.allowed = 1 << 3 }, ByRights},
-		"mirror":       {func(w *world) { w.dr.refuses = 44 }, ByRights},
-		"transactions": {func(w *world) { w.prod.log("orders").producers = append(w.prod.log("orders").producers, transaction(5, 90)) }, ByTransactions},
-		"cluster":      {func(w *world) { w.dr.down = true }, ByCluster},
+		"lag":        {func(w *world) { w.prod.grow("orders", 100, 107) }, ByLag},
+		"no copy":    {func(w *world) { delete(w.dr.topics, "orders") }, ByCopy},
+		"inexact":    {func(w *world) { w.dr.grow("orders", 500, 501) }, ByCopy},
+		"settings":   {func(w *world) { w.dr.topics["orders"].configs["max.message.bytes"] = "9" }, BySettings},
+		"partitions": {func(w *world) { w.dr.topic("orders", 3) }, BySettings},
+		"rights":     {func(w *world) { w.dr.allowed = 1 << 3 }, ByRights},
+		"mirror":     {func(w *world) { w.dr.refuses = 44 }, ByRights},
+		"transactions": {func(w *world) {
+			w.prod.log("orders").producers = append(w.prod.log("orders").producers, transaction(5, 90))
+		}, ByTransactions},
+		"cluster": {func(w *world) { w.dr.down = true }, ByCluster},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

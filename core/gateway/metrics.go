@@ -35,7 +35,7 @@ const (
 
 // metricTable is every metric of the gateway. METRICS.md beside this file is made from it.
 type metricTable struct {
-	requests, in, out, errors                                         telemetry.Metric
+	requests, in, out, errors, redirects                              telemetry.Metric
 	duration, ownTime, upstreamTime, heldTime, queuedTime             telemetry.Metric
 	sessions, inFlight                                                telemetry.Metric
 	upstream, links, reachable                                        telemetry.Metric
@@ -71,6 +71,7 @@ func newMetricTable() *metricTable {
 		in:             counter("request.size", "By", "Bytes of the requests that were answered.", api...),
 		out:            counter("response.size", "By", "Bytes of answers.", api...),
 		errors:         counter("errors", "", "Answers with an error, by their first Kafka error. Answers that no interceptor looks into are not counted.", byVirtualCluster, byAPI, byError),
+		redirects:      counter("redirects", "", "Answers with a code of the normal run of the protocol and no error, such as NOT_LEADER_OR_FOLLOWER while a leader changes or REBALANCE_IN_PROGRESS.", byVirtualCluster, byAPI, byError),
 		duration:       durations("request.duration", "From the arrival of a request until its answer is due to be written: the sum of the four below.", api...),
 		ownTime:        fine("request.gateway.duration", "The part of request.duration in the gateway itself, its questions about leaders and coordinators included.", api...),
 		upstreamTime:   durations("request.upstream.duration", "The part of request.duration while a part of the request was at a cluster, of requests that went to one.", api...),
@@ -209,7 +210,11 @@ func (c *collector) traffic(vc string, a server.APITraffic) {
 	c.add(&t.in, float64(a.In), vc, a.Name)
 	c.add(&t.out, float64(a.Out), vc, a.Name)
 	for code, n := range a.Errors {
-		c.add(&t.errors, float64(n), vc, a.Name, kafka.ErrorName(code))
+		into := &t.errors
+		if kafka.Ordinary(a.Key, code) {
+			into = &t.redirects
+		}
+		c.add(into, float64(n), vc, a.Name, kafka.ErrorName(code))
 	}
 	c.durations(&t.duration, a.Latency, vc, a.Name)
 	c.durations(&t.ownTime, a.Gateway, vc, a.Name)
