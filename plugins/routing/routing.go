@@ -28,6 +28,7 @@ const (
 	invalidProducerEpoch  = 47
 	unknownProducerID     = 59
 	unknownTopicID        = 100
+	invalidRequest        = 42
 	invalidRecord         = 87
 	transactionAbortable  = 120
 )
