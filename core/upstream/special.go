@@ -11,8 +11,10 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// brokerResource is the resource type of a broker in the config APIs.
-const brokerResource = kmsg.ConfigResourceTypeBroker
+// ofBroker reports a type of resources of the config APIs whose names are ids of nodes.
+func ofBroker(kind kmsg.ConfigResourceType) bool {
+	return kind == kmsg.ConfigResourceTypeBroker || kind == kmsg.ConfigResourceTypeBrokerLogger
+}
 
 // special reports APIs whose requests name nodes: they are turned into physical ones, and
 // resources of a broker are asked from that broker.
@@ -34,7 +36,7 @@ func (e *End) answerSpecial(ctx context.Context, req *plugin.Request, c *Cluster
 	}
 	brokers := map[int32]bool{}
 	name := func(kind kmsg.ConfigResourceType, n *string) {
-		if kind != brokerResource || *n == "" {
+		if !ofBroker(kind) || *n == "" {
 			return
 		}
 		id, err := strconv.Atoi(*n)
@@ -109,12 +111,14 @@ func (e *End) physicalAll(c *Cluster, list []int32) {
 // presentResource turns the name of a broker resource back and drops messages that quote physical
 // node ids.
 func (e *End) presentResource(c *Cluster, kind kmsg.ConfigResourceType, name *string, message **string) {
-	if kind != brokerResource || *name == "" {
+	if !ofBroker(kind) || *name == "" {
 		return
 	}
-	if id, err := strconv.Atoi(*name); err == nil {
-		*name = strconv.Itoa(int(e.virtual(c, int32(id))))
+	id, err := strconv.Atoi(*name)
+	if err != nil {
+		return // no node's
 	}
+	*name = strconv.Itoa(int(e.virtual(c, int32(id))))
 	if *message != nil && **message != "" {
 		m := fmt.Sprintf("the broker refused the request for broker %s", *name)
 		*message = &m
@@ -124,7 +128,7 @@ func (e *End) presentResource(c *Cluster, kind kmsg.ConfigResourceType, name *st
 func (e *End) presentConfigs(c *Cluster, m *kmsg.DescribeConfigsResponse) {
 	for i := range m.Resources {
 		r := &m.Resources[i]
-		if r.ResourceType != brokerResource {
+		if !ofBroker(r.ResourceType) {
 			continue
 		}
 		node := int32(-1)
@@ -160,7 +164,7 @@ func (e *End) brokerConfig(c *Cluster, node int32, name string) (*string, bool) 
 func (e *End) presentConfigResources(c *Cluster, m *kmsg.ListConfigResourcesResponse) {
 	for i := range m.ConfigResources {
 		r := &m.ConfigResources[i]
-		if r.Type != int8(brokerResource) && r.Type != int8(kmsg.ConfigResourceTypeBrokerLogger) {
+		if !ofBroker(kmsg.ConfigResourceType(r.Type)) {
 			continue
 		}
 		if id, err := strconv.Atoi(r.Name); err == nil {
