@@ -95,6 +95,7 @@ const (
 	notLeader          = 6
 	requestTimedOut    = 7
 	notCoordinator     = 16
+	illegalSASLState   = 34
 	unknownServerError = -1
 )
 
@@ -120,8 +121,8 @@ func refused() []kmsg.Key {
 		// Of one physical cluster, which clients must not see.
 		kmsg.DescribeQuorum, kmsg.UpdateFeatures, kmsg.UnregisterBroker, kmsg.AddRaftVoter, kmsg.RemoveRaftVoter,
 		kmsg.UpdateRaftVoter, kmsg.UnregisterController, kmsg.AlterReplicaLogDirs,
-		// Authentication ends at the gateway, which asks for none yet; tokens are of one cluster.
-		kmsg.SASLHandshake, kmsg.SASLAuthenticate, kmsg.CreateDelegationToken, kmsg.RenewDelegationToken,
+		// Tokens are of one cluster.
+		kmsg.CreateDelegationToken, kmsg.RenewDelegationToken,
 		kmsg.ExpireDelegationToken, kmsg.DescribeDelegationToken,
 		// Client metrics would be spread over clusters at random (KIP-714).
 		kmsg.GetTelemetrySubscriptions, kmsg.PushTelemetry,
@@ -188,6 +189,10 @@ func offered() map[kmsg.Key]API {
 		kmsg.ListPartitionReassignments: {GoesTo: Controller, Carries: Topics | Brokers, OnFailure: unknownServerError, Repeatable: true},
 
 		kmsg.ApiVersions: {GoesTo: Gateway, Carries: Brokers, OnFailure: unknownServerError, Repeatable: true},
+
+		// Authentication ends at the gateway, which asks for none yet and says so.
+		kmsg.SASLHandshake:    {GoesTo: Gateway, OnFailure: illegalSASLState},
+		kmsg.SASLAuthenticate: {GoesTo: Gateway, OnFailure: illegalSASLState},
 	}
 }
 
