@@ -2,10 +2,11 @@
 FUZZTIME ?= 10s
 SEEDS    ?= 100
 KAFKA_SEEDS ?= 10
+ROUNDS   ?= 100
 GOLANGCI ?= go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 SKIPPED  := $(shell mktemp -u)
 
-.PHONY: help build test test-fast e2e race soak soak-kafka cross lint check bench fuzz demo clean
+.PHONY: help build test test-fast e2e race soak soak-kafka differential cross lint check bench fuzz demo clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -18,24 +19,28 @@ test: ## run everything, real Kafka included where Java and Maven are found
 	@rm -f $(SKIPPED); mkdir -p artifacts; failed=; \
 	export SLUICE_TEST_SKIPPED=$(SKIPPED); \
 	part() { name=$$1; shift; echo "== $$name"; "$$@" || failed="$$failed$$name; "; }; \
-	part "unit and protocol tests" go test -race -shuffle=on -timeout 40m -artifacts -outputdir $(CURDIR)/artifacts $$(go list ./... | grep -v -e /testing/e2e -e /wasm/meter); \
+	part "unit and protocol tests" go test -race -shuffle=on -timeout 40m -artifacts -outputdir $(CURDIR)/artifacts $$(go list ./... | grep -v -e /testing/e2e -e /testing/differential -e /wasm/meter); \
 	part "allocations and metering, without the race detector" go test -timeout 40m ./testing/bench ./plugins/wasm/meter; \
 	part "dashboards and alerts" go -C testing/telemetry test -count=1 .; \
 	part "the OpenTelemetry Collector" go -C testing/telemetry/collector test -count=1 .; \
 	part "other platforms" make --no-print-directory cross; \
+	part "beside Kafka" go test -v -timeout 20m ./testing/differential; \
 	part "real Kafka" go test -v -timeout 2h ./testing/e2e/...; \
 	echo; \
 	if [ -s $(SKIPPED) ]; then echo "### NOT RUN: $$(tr '\n' ';' < $(SKIPPED)) install java (JDK 17), maven, python3, chromium, cargo with wasm32-unknown-unknown, clang and wasi-libc, or start a Docker engine, to run them"; rm -f $(SKIPPED); fi; \
 	if [ -n "$$failed" ]; then echo "### FAILED: $$failed"; exit 1; fi; echo "### all parts have passed"
 
 test-fast: ## run what needs neither Java nor real Kafka
-	go test -shuffle=on -timeout 40m $$(go list ./... | grep -v -e /testing/e2e -e /testing/kafkatest)
+	go test -shuffle=on -timeout 40m $$(go list ./... | grep -v -e /testing/e2e -e /testing/differential -e /testing/kafkatest)
 
 e2e: ## run the tests on real Kafka alone
 	go test -v -timeout 2h ./testing/e2e/...
 
 race: ## run the unit and protocol tests under the race detector
-	go test -race -shuffle=on -timeout 40m $$(go list ./... | grep -v /testing/e2e)
+	go test -race -shuffle=on -timeout 40m $$(go list ./... | grep -v -e /testing/e2e -e /testing/differential)
+
+differential: ## compare answers with Kafka's, ROUNDS random requests for each API and version; SEED=n makes the same ones again
+	SLUICE_DIFFERENTIAL_ROUNDS=$(ROUNDS) SLUICE_DIFFERENTIAL_SEED=$(or $(SEED),$(shell date +%s)) go test -v -count=1 -timeout 3h ./testing/differential
 
 cross: ## build the gateway and the demo for every platform
 	@for os in linux darwin windows; do for arch in amd64 arm64; do echo "$$os/$$arch"; CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go build -o /dev/null ./cmd/gateway && CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go build -o /dev/null ./examples/failover || exit 1; done; done

@@ -107,6 +107,7 @@ const (
 	notLeader          = 6
 	requestTimedOut    = 7
 	notCoordinator     = 16
+	illegalSASLState   = 34
 	unknownServerError = -1
 )
 
@@ -132,8 +133,8 @@ func refused() []kmsg.Key {
 		// Of one physical cluster, which clients must not see.
 		kmsg.DescribeQuorum, kmsg.UpdateFeatures, kmsg.UnregisterBroker, kmsg.AddRaftVoter, kmsg.RemoveRaftVoter,
 		kmsg.UpdateRaftVoter, kmsg.UnregisterController, kmsg.AlterReplicaLogDirs,
-		// Authentication ends at the gateway, which asks for none yet; tokens are of one cluster.
-		kmsg.SASLHandshake, kmsg.SASLAuthenticate, kmsg.CreateDelegationToken, kmsg.RenewDelegationToken,
+		// Tokens are of one cluster.
+		kmsg.CreateDelegationToken, kmsg.RenewDelegationToken,
 		kmsg.ExpireDelegationToken, kmsg.DescribeDelegationToken,
 		// Client metrics would be spread over clusters at random (KIP-714).
 		kmsg.GetTelemetrySubscriptions, kmsg.PushTelemetry,
@@ -200,6 +201,10 @@ func offered() map[kmsg.Key]API {
 		kmsg.ListPartitionReassignments: {GoesTo: Controller, Carries: Topics | Brokers, OnFailure: unknownServerError, Repeatable: true, Scope: Named},
 
 		kmsg.ApiVersions: {GoesTo: Gateway, Carries: Brokers, OnFailure: unknownServerError, Repeatable: true, Scope: Harmless},
+
+		// Authentication ends at the gateway, which asks for none yet and says so.
+		kmsg.SASLHandshake:    {GoesTo: Gateway, OnFailure: illegalSASLState, Scope: Harmless},
+		kmsg.SASLAuthenticate: {GoesTo: Gateway, OnFailure: illegalSASLState, Scope: Harmless},
 	}
 }
 

@@ -62,10 +62,26 @@ func ErrorResponse(req *RequestBody, code int16, message string) (kmsg.Response,
 			d.ErrorCode = code
 			r.Dirs = append(r.Dirs, d)
 		}
+	case *kmsg.InitProducerIDRequest:
+		r := resp.(*kmsg.InitProducerIDResponse)
+		r.ErrorCode, r.ProducerID, r.ProducerEpoch = code, -1, -1
 	default:
 		e.fill(reflect.ValueOf(resp).Elem(), reflect.ValueOf(msg).Elem())
 	}
 	return resp, nil
+}
+
+// ErrorOfItems is ErrorResponse for items of a request whose others are answered: the code stands at each item alone, where items
+// have one. At the top it would be that of all.
+func ErrorOfItems(req *RequestBody, code int16, message string) (kmsg.Response, error) {
+	resp, err := ErrorResponse(req, code, message)
+	switch r := resp.(type) {
+	case *kmsg.ElectLeadersResponse:
+		r.ErrorCode = 0
+	case *kmsg.AlterPartitionAssignmentsResponse:
+		r.ErrorCode, r.ErrorMessage = 0, nil
+	}
+	return resp, err
 }
 
 type echo struct {
@@ -83,13 +99,24 @@ func (e echo) fill(resp, req reflect.Value) {
 			continue
 		}
 		src := e.source(resp.Type().Field(i).Name, req)
-		if !src.IsValid() || src.Kind() != reflect.Slice {
+		if !src.IsValid() || src.Kind() != reflect.Slice || resp.Type().Field(i).Name == "Configs" { // of topics that are made
 			continue
 		}
 		for j := range src.Len() {
-			f.Set(reflect.Append(f, e.item(f.Type().Elem(), src.Index(j))))
+			if !named(src.Index(j)) {
+				f.Set(reflect.Append(f, e.item(f.Type().Elem(), src.Index(j))))
+			}
 		}
 	}
+}
+
+// named reports a topic of which no partition is asked about: brokers don't answer for it.
+func named(item reflect.Value) bool {
+	if item.Kind() != reflect.Struct {
+		return false
+	}
+	list := item.FieldByName("Partitions")
+	return list.IsValid() && list.Kind() == reflect.Slice && list.Len() == 0
 }
 
 // source finds the request's list that a response's list answers.
@@ -128,6 +155,11 @@ func (e echo) item(t reflect.Type, src reflect.Value) reflect.Value {
 				f.Set(src.Field(i))
 			}
 		}
+		for _, name := range []string{"BaseOffset", "LogStartOffset", "LowWatermark"} { // of records that there are not
+			if f := v.FieldByName(name); f.IsValid() && e.code != 0 {
+				f.SetInt(-1)
+			}
+		}
 		if f, s := v.FieldByName("Topic"), src.FieldByName("Topic"); f.IsValid() && s.IsValid() && f.Kind() == reflect.Pointer && s.Kind() == reflect.String {
 			str := s.String()
 			f.Set(reflect.ValueOf(&str))
@@ -162,6 +194,9 @@ func (e echo) fetch(resp *kmsg.FetchResponse, req *kmsg.FetchRequest) {
 		return
 	}
 	for _, t := range req.Topics {
+		if len(t.Partitions) == 0 {
+			continue
+		}
 		rt := kmsg.NewFetchResponseTopic()
 		rt.Topic, rt.TopicID = t.Topic, t.TopicID
 		for _, p := range t.Partitions {

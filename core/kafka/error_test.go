@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -132,5 +133,75 @@ func TestItemsAreEchoed(t *testing.T) {
 	c := resp.(*kmsg.OffsetCommitResponse)
 	if len(c.Topics) != 2 || c.Topics[1].Topic != "b" || len(c.Topics[1].Partitions) != 3 || c.Topics[1].Partitions[2].Partition != 2 {
 		t.Errorf("%+v", c)
+	}
+}
+
+// TestWhatIsRefusedHasNoOffset, and is not answered where nothing was asked.
+func TestWhatIsRefusedHasNoOffset(t *testing.T) {
+	produce := kmsg.NewPtrProduceRequest()
+	produce.SetVersion(9)
+	with, without := kmsg.NewProduceRequestTopic(), kmsg.NewProduceRequestTopic()
+	with.Topic, without.Topic = "with", "without"
+	with.Partitions = append(with.Partitions, kmsg.NewProduceRequestTopicPartition())
+	produce.Topics = append(produce.Topics, with, without)
+	resp, err := ErrorResponse(RequestBodyOf(produce), 3, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	topics := resp.(*kmsg.ProduceResponse).Topics
+	if len(topics) != 1 {
+		t.Fatalf("%d topics: one was asked about", len(topics))
+	}
+	if p := topics[0].Partitions[0]; p.BaseOffset != -1 || p.LogStartOffset != -1 {
+		t.Errorf("base offset %d, log start %d", p.BaseOffset, p.LogStartOffset)
+	}
+	id, err := ErrorResponse(RequestBodyOf(kmsg.NewPtrInitProducerIDRequest()), 42, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := id.(*kmsg.InitProducerIDResponse); r.ProducerID != -1 || r.ProducerEpoch != -1 {
+		t.Errorf("producer id %d, epoch %d", r.ProducerID, r.ProducerEpoch)
+	}
+}
+
+// TestItemsAloneAreRefused: of the others the request is still answered.
+func TestItemsAloneAreRefused(t *testing.T) {
+	for key, code := range map[kmsg.Key]func(kmsg.Response) (top, item int16){
+		kmsg.ElectLeaders: func(r kmsg.Response) (int16, int16) {
+			m := r.(*kmsg.ElectLeadersResponse)
+			return m.ErrorCode, m.Topics[0].Partitions[0].ErrorCode
+		},
+		kmsg.AlterPartitionAssignments: func(r kmsg.Response) (int16, int16) {
+			m := r.(*kmsg.AlterPartitionAssignmentsResponse)
+			return m.ErrorCode, m.Topics[0].Partitions[0].ErrorCode
+		},
+	} {
+		api, _ := Lookup(key)
+		body := RequestBodyOf(filled(key, api.MaxVersion))
+		items, err := ErrorOfItems(body, 3, "no")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if top, item := code(items); top != 0 || item != 3 {
+			t.Errorf("%s: code %d, and %d of the item", api.Name, top, item)
+		}
+		all, err := ErrorResponse(body, 3, "no")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if top, item := code(all); top != 3 || item != 3 {
+			t.Errorf("%s as a whole: code %d, and %d of the item", api.Name, top, item)
+		}
+	}
+}
+
+func TestLegalTopics(t *testing.T) {
+	for name, want := range map[string]bool{
+		"a": true, "A.b_c-9": true, "...": true, strings.Repeat("x", 249): true,
+		"": false, ".": false, "..": false, "a b": false, "a/b": false, "ü": false, strings.Repeat("x", 250): false,
+	} {
+		if LegalTopic(name) != want {
+			t.Errorf("%q: %t", name, !want)
+		}
 	}
 }

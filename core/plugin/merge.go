@@ -24,7 +24,7 @@ func Gather(forks []*Request, results []Result) (*Response, error) {
 			}
 			Settle(r.Err)
 			api, _ := kafka.Lookup(forks[i].Key)
-			msg, err := kafka.ErrorResponse(forks[i].Body, api.OnFailure, "")
+			msg, err := kafka.ErrorOfItems(forks[i].Body, api.OnFailure, "")
 			if err != nil {
 				return nil, err
 			}

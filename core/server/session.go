@@ -231,6 +231,10 @@ func (s *session) start(frame []byte, more bool, pending *server) error {
 	case !versions.Offers(h.Key, h.Version):
 		s.answer(sl, nil)
 		return &kafka.UnsupportedError{Key: h.Key, Version: h.Version}
+	case h.Key == kmsg.SASLHandshake, h.Key == kmsg.SASLAuthenticate:
+		resp, err := refuseSASL(h, body)
+		s.answerNow(sl, h, body, resp)
+		return err
 	case h.Key == kmsg.Fetch:
 		full, refused, err := s.endFetchSession(sl, body)
 		if err != nil || refused != nil {

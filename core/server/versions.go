@@ -11,7 +11,9 @@ import (
 )
 
 const (
+	illegalSASLState   = 34
 	unsupportedVersion = 35
+	invalidRequest     = 42
 	rebootstrapNeeded  = 129
 )
 
@@ -50,7 +52,7 @@ func NewVersions(clusterID string, vnode func(cluster string, node int32) int32,
 			continue
 		}
 		low, high := api.MinVersion, api.MaxVersion
-		if api.Key != kmsg.ApiVersions {
+		if api.GoesTo != kafka.Gateway {
 			for _, k := range known {
 				low, high = intersect(k, api.Key, low, high)
 			}
@@ -151,6 +153,11 @@ func (v *Versions) Answer(s *plugin.Session, version int16, body []byte) (*plugi
 	}
 	req, resp := msg.(*kmsg.ApiVersionsRequest), v.response(version)
 	if version >= 3 {
+		if !isSoftware(req.ClientSoftwareName) || !isSoftware(req.ClientSoftwareVersion) {
+			refused := kmsg.NewPtrApiVersionsResponse()
+			refused.Version, refused.ErrorCode = version, invalidRequest
+			return plugin.Respond(refused), nil
+		}
 		software := req.ClientSoftwareName + " " + req.ClientSoftwareVersion
 		s.Software.Store(&software)
 		if path := plugin.Path(req.ClientSoftwareName, req.ClientSoftwareVersion); path != nil && v.gateways != nil {
@@ -165,6 +172,28 @@ func (v *Versions) Answer(s *plugin.Session, version int16, body []byte) (*plugi
 		resp.ErrorCode = rebootstrapNeeded
 	}
 	return plugin.Respond(resp), nil
+}
+
+// isSoftware reports a name or version of a client that Kafka takes: letters, digits, and dots and hyphens between them (KIP-511).
+func isSoftware(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
+		case (c == '.' || c == '-') && i > 0 && i < len(s)-1:
+		default:
+			return false
+		}
+	}
+	return s != ""
+}
+
+// refuseSASL answers who begins SASL as brokers do whose listener has none. An error is a body that is no request.
+func refuseSASL(h kafka.Header, body []byte) (*plugin.Response, error) {
+	message := ""
+	if h.Key == kmsg.SASLAuthenticate {
+		message = "SaslAuthenticate request received after successful authentication"
+	}
+	return plugin.Fail(&plugin.Request{Header: h, Body: kafka.NewRequestBody(h.Key, h.Version, body)}, illegalSASLState, message)
 }
 
 func (v *Versions) believes(s *plugin.Session, req *kmsg.ApiVersionsRequest) bool {

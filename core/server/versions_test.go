@@ -50,6 +50,60 @@ func TestApiVersions(t *testing.T) {
 	}
 }
 
+// TestSoftwareWithoutANameIsRefused, as brokers refuse it, and the connection goes on; old versions don't tell it.
+func TestSoftwareWithoutANameIsRefused(t *testing.T) {
+	_, addr := serve(t, limits(), nil)
+	c := dial(t, addr)
+	for _, software := range []struct {
+		name, version string
+		code          int16
+	}{
+		{"", "1", 42}, {"a", "", 42}, {"-a", "1", 42}, {"a-", "1", 42}, {".", "1", 42}, {"a b", "1", 42}, {"a_b", "1", 42}, {"ü", "1", 42}, {"a", "1.", 42},
+		{"a", "1", 0}, {"a-b.c", "1.2-SNAPSHOT", 0}, {"apache-kafka-java", "4.3.1", 0},
+	} {
+		req := kmsg.NewPtrApiVersionsRequest()
+		req.ClientSoftwareName, req.ClientSoftwareVersion = software.name, software.version
+		for version := range req.MaxVersion() + 1 {
+			req.SetVersion(version)
+			c.send(req)
+			_, msg := c.receive(kmsg.ApiVersions, version)
+			want := software.code
+			if version < 3 {
+				want = 0
+			}
+			r := msg.(*kmsg.ApiVersionsResponse)
+			if r.ErrorCode != want {
+				t.Errorf("%+v in version %d: code %d", software, version, r.ErrorCode)
+			}
+			if listed := len(r.ApiKeys) > 0; listed != (want == 0) {
+				t.Errorf("%+v in version %d: %d APIs", software, version, len(r.ApiKeys))
+			}
+		}
+	}
+}
+
+// TestSASLIsOff: who begins it is told so, in every version, and the connection goes on.
+func TestSASLIsOff(t *testing.T) {
+	_, addr := serve(t, limits(), nil)
+	c := dial(t, addr)
+	for _, req := range []kmsg.Request{kmsg.NewPtrSASLHandshakeRequest(), kmsg.NewPtrSASLAuthenticateRequest()} {
+		for version := range req.MaxVersion() + 1 {
+			req.SetVersion(version)
+			c.send(req)
+			code := int16(-1)
+			switch _, msg := c.receive(kmsg.Key(req.Key()), version); r := msg.(type) {
+			case *kmsg.SASLHandshakeResponse:
+				code = r.ErrorCode
+			case *kmsg.SASLAuthenticateResponse:
+				code = r.ErrorCode
+			}
+			if code != 34 {
+				t.Errorf("%s version %d: code %d", kmsg.NameForKey(req.Key()), version, code)
+			}
+		}
+	}
+}
+
 func TestVersionsAreTheIntersection(t *testing.T) {
 	answer := func(fetch int16, features map[string]int16, keys ...kmsg.Key) *kmsg.ApiVersionsResponse {
 		r := kmsg.NewPtrApiVersionsResponse()

@@ -22,7 +22,7 @@ func (e *End) lastKnown(req *plugin.Request, c *Cluster) (*plugin.Response, erro
 	topo := c.Topology()
 	resp := kmsg.NewPtrMetadataResponse()
 	resp.SetVersion(req.Version)
-	resp.ControllerID = topo.Controller
+	resp.ControllerID, resp.ClusterID = topo.Controller, &topo.ClusterID
 	add := func(name string, t *plugin.Topic) {
 		rt := kmsg.NewMetadataResponseTopic()
 		rt.Topic = kmsg.StringPtr(name)

@@ -35,7 +35,9 @@ func (e *End) present(key kmsg.Key, version int16, c *Cluster, body *kafka.Respo
 	}
 	switch m := msg.(type) {
 	case *kmsg.MetadataResponse:
-		e.presentMetadata(c, m)
+		if !refusesAll(m) {
+			e.presentMetadata(c, m)
+		}
 	case *kmsg.FindCoordinatorResponse:
 		e.presentCoordinators(c, m)
 	case *kmsg.DescribeClusterResponse:
@@ -96,6 +98,12 @@ func (e *End) virtualAll(c *Cluster, lists ...[]int32) {
 	}
 }
 
+// refusesAll reports an answer with which a broker refuses a request as a whole: it knows of no cluster, no nodes and no partitions.
+func refusesAll(m *kmsg.MetadataResponse) bool {
+	return m.Version >= 2 && m.ClusterID == nil && len(m.Brokers) == 0 && m.ControllerID < 0 &&
+		!slices.ContainsFunc(m.Topics, func(t kmsg.MetadataResponseTopic) bool { return t.ErrorCode == 0 || len(t.Partitions) > 0 })
+}
+
 func (e *End) presentMetadata(c *Cluster, m *kmsg.MetadataResponse) {
 	own := *m
 	own.Brokers = append([]kmsg.MetadataResponseBroker{}, m.Brokers...)
@@ -148,13 +156,13 @@ func (e *End) presentCoordinators(c *Cluster, m *kmsg.FindCoordinatorResponse) {
 }
 
 func (e *End) presentCluster(c *Cluster, m *kmsg.DescribeClusterResponse) {
-	m.ClusterID = e.id
-	m.ControllerID = e.virtual(c, m.ControllerID)
+	m.Brokers = nil
 	if m.ErrorCode != 0 {
-		m.Brokers = nil
+		m.ClusterID, m.ControllerID = "", -1
 		return
 	}
-	m.Brokers = nil
+	m.ClusterID = e.id
+	m.ControllerID = e.virtual(c, m.ControllerID)
 	for _, n := range e.nodes.All() {
 		b := kmsg.NewDescribeClusterResponseBroker()
 		b.NodeID, b.Host, b.Port, b.Rack = n.ID, n.Host, n.Port, n.Rack

@@ -131,9 +131,11 @@ func (e *End) presentResource(c *Cluster, kind kmsg.ConfigResourceType, name *st
 	if !ofBroker(kind) || *name == "" {
 		return
 	}
-	if id, err := strconv.Atoi(*name); err == nil {
-		*name = strconv.Itoa(int(e.virtual(c, int32(id))))
+	id, err := strconv.Atoi(*name)
+	if err != nil {
+		return // no node's
 	}
+	*name = strconv.Itoa(int(e.virtual(c, int32(id))))
 	if *message != nil && **message != "" {
 		m := fmt.Sprintf("the broker refused the request for broker %s", *name)
 		*message = &m

@@ -27,7 +27,7 @@ func TestBrokerConfigsArePresented(t *testing.T) {
 	versions(t, kmsg.DescribeConfigs, func(t *testing.T, version int16, edited bool) {
 		m := kmsg.NewPtrDescribeConfigsResponse()
 		m.Version = version
-		r := kmsg.DescribeConfigsResponseResource{ResourceType: brokerResource, ResourceName: "777", ErrorCode: 40, ErrorMessage: kmsg.StringPtr("not node 777 of hidden")}
+		r := kmsg.DescribeConfigsResponseResource{ResourceType: kmsg.ConfigResourceTypeBroker, ResourceName: "777", ErrorCode: 40, ErrorMessage: kmsg.StringPtr("not node 777 of hidden")}
 		for name, value := range map[string]string{
 			"broker.id": "777", "node.id": "777", "listeners": "PLAINTEXT://hidden:9999", "advertised.listeners": "PLAINTEXT://hidden:9999",
 			"controller.quorum.voters": "777@hidden:9999", "log.retention.ms": "5000", "controller.listener.names": "CONTROLLER",
@@ -64,30 +64,53 @@ func TestConfigResourcesArePresented(t *testing.T) {
 		m := kmsg.NewPtrListConfigResourcesResponse()
 		m.Version = version
 		m.ConfigResources = []kmsg.ListConfigResourcesResponseConfigResource{
-			{Name: "777", Type: int8(brokerResource)}, {Name: "778", Type: int8(kmsg.ConfigResourceTypeBrokerLogger)}, {Name: "9", Type: int8(kmsg.ConfigResourceTypeTopic)},
+			{Name: "777", Type: int8(kmsg.ConfigResourceTypeBroker)}, {Name: "778", Type: int8(kmsg.ConfigResourceTypeBrokerLogger)}, {Name: "9", Type: int8(kmsg.ConfigResourceTypeTopic)},
 		}
 		got := shown[*kmsg.ListConfigResourcesResponse](t, m, edited).ConfigResources
 		equal(t, []any{got[0].Name, got[1].Name, got[2].Name}, []any{virtualA, virtualB, "9"})
 	})
-	for _, key := range []kmsg.Key{kmsg.AlterConfigs, kmsg.IncrementalAlterConfigs} {
-		versions(t, key, func(t *testing.T, version int16, edited bool) {
-			message := kmsg.StringPtr("node 777")
-			if key == kmsg.AlterConfigs {
-				m := &kmsg.AlterConfigsResponse{Version: version, Resources: []kmsg.AlterConfigsResponseResource{{ResourceType: brokerResource, ResourceName: "777", ErrorMessage: message}}}
-				equal(t, shown[*kmsg.AlterConfigsResponse](t, m, edited).Resources[0].ResourceName, virtualA)
-				return
-			}
-			m := &kmsg.IncrementalAlterConfigsResponse{Version: version, Resources: []kmsg.IncrementalAlterConfigsResponseResource{{ResourceType: brokerResource, ResourceName: "777", ErrorMessage: message}}}
-			equal(t, shown[*kmsg.IncrementalAlterConfigsResponse](t, m, edited).Resources[0].ResourceName, virtualA)
-		})
+	for _, kind := range []kmsg.ConfigResourceType{kmsg.ConfigResourceTypeBroker, kmsg.ConfigResourceTypeBrokerLogger} {
+		for _, key := range []kmsg.Key{kmsg.AlterConfigs, kmsg.IncrementalAlterConfigs, kmsg.DescribeConfigs} {
+			versions(t, key, func(t *testing.T, version int16, edited bool) {
+				message := kmsg.StringPtr("node 777")
+				switch key {
+				case kmsg.AlterConfigs:
+					m := &kmsg.AlterConfigsResponse{Version: version, Resources: []kmsg.AlterConfigsResponseResource{{ResourceType: kind, ResourceName: "777", ErrorMessage: message}}}
+					equal(t, shown[*kmsg.AlterConfigsResponse](t, m, edited).Resources[0].ResourceName, virtualA)
+				case kmsg.IncrementalAlterConfigs:
+					m := &kmsg.IncrementalAlterConfigsResponse{Version: version, Resources: []kmsg.IncrementalAlterConfigsResponseResource{{ResourceType: kind, ResourceName: "777", ErrorMessage: message}}}
+					equal(t, shown[*kmsg.IncrementalAlterConfigsResponse](t, m, edited).Resources[0].ResourceName, virtualA)
+				default:
+					m := &kmsg.DescribeConfigsResponse{Version: version, Resources: []kmsg.DescribeConfigsResponseResource{{ResourceType: kind, ResourceName: "777", ErrorMessage: message}}}
+					equal(t, shown[*kmsg.DescribeConfigsResponse](t, m, edited).Resources[0].ResourceName, virtualA)
+				}
+			})
+		}
 	}
+}
+
+// TestRefusalsOfWholeRequestsStay: they know of no cluster and no nodes, and clients are shown none.
+func TestRefusalsOfWholeRequestsStay(t *testing.T) {
+	for v := int16(2); v <= kmsg.NewPtrMetadataRequest().MaxVersion(); v++ {
+		m := kmsg.NewPtrMetadataResponse()
+		m.Version = v
+		topic := kmsg.NewMetadataResponseTopic()
+		topic.Topic, topic.ErrorCode = kmsg.StringPtr(""), -1
+		m.Topics = append(m.Topics, topic)
+		got := shown[*kmsg.MetadataResponse](t, m, false)
+		equal(t, []any{got.ClusterID == nil, len(got.Brokers), got.ControllerID, got.Topics[0].ErrorCode}, []any{true, 0, -1, -1})
+	}
+	c := kmsg.NewPtrDescribeClusterResponse()
+	c.Version, c.ErrorCode, c.ControllerID = 1, 115, -1
+	got := shown[*kmsg.DescribeClusterResponse](t, c, false)
+	equal(t, []any{got.ErrorCode, got.ClusterID, got.ControllerID, len(got.Brokers)}, []any{115, "", -1, 0})
 }
 
 // describe asks for the configuration of brokers, by the names that clients know.
 func describe(s *plugin.Session, names ...string) *plugin.Request {
 	m := newest(kmsg.DescribeConfigs).(*kmsg.DescribeConfigsRequest)
 	for _, n := range names {
-		m.Resources = append(m.Resources, kmsg.DescribeConfigsRequestResource{ResourceType: brokerResource, ResourceName: n})
+		m.Resources = append(m.Resources, kmsg.DescribeConfigsRequestResource{ResourceType: kmsg.ConfigResourceTypeBroker, ResourceName: n})
 	}
 	return request(s, m)
 }
@@ -116,8 +139,8 @@ func TestRequestsThatNameNodes(t *testing.T) {
 		}
 		name := fmt.Sprint(1<<20 + 1)
 		alter, change := newest(kmsg.AlterConfigs).(*kmsg.AlterConfigsRequest), newest(kmsg.IncrementalAlterConfigs).(*kmsg.IncrementalAlterConfigsRequest)
-		alter.Resources = []kmsg.AlterConfigsRequestResource{{ResourceType: brokerResource, ResourceName: name}}
-		change.Resources = []kmsg.IncrementalAlterConfigsRequestResource{{ResourceType: brokerResource, ResourceName: name}}
+		alter.Resources = []kmsg.AlterConfigsRequestResource{{ResourceType: kmsg.ConfigResourceTypeBroker, ResourceName: name}}
+		change.Resources = []kmsg.IncrementalAlterConfigsRequestResource{{ResourceType: kmsg.ConfigResourceTypeBroker, ResourceName: name}}
 		for _, m := range []kmsg.Request{alter, change} {
 			if _, err := e.Handle(t.Context(), request(s, m)); err != nil {
 				t.Fatal(err)

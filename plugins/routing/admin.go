@@ -2,6 +2,7 @@ package routing
 
 import (
 	"context"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -24,7 +25,15 @@ func (r *Routing) electLeaders(ctx context.Context, req *plugin.Request, next pl
 		return nil, err
 	}
 	if msg.(*kmsg.ElectLeadersRequest).Topics == nil {
-		return r.each(ctx, req, next, nil)
+		return r.each(ctx, req, next, func(cluster string, resp *plugin.Response) error {
+			msg, err := resp.Body.Edit()
+			if err != nil {
+				return err
+			}
+			m := msg.(*kmsg.ElectLeadersResponse)
+			m.Topics = slices.DeleteFunc(m.Topics, func(t kmsg.ElectLeadersResponseTopic) bool { return !r.livesAt(cluster, t.Topic) })
+			return nil
+		})
 	}
 	return forkItems(ctx, r, req, next,
 		func(m *kmsg.ElectLeadersRequest) *[]kmsg.ElectLeadersRequestTopic { return &m.Topics },
@@ -54,7 +63,15 @@ func (r *Routing) listPartitionReassignments(ctx context.Context, req *plugin.Re
 		return nil, err
 	}
 	if msg.(*kmsg.ListPartitionReassignmentsRequest).Topics == nil {
-		return r.each(ctx, req, next, nil)
+		return r.each(ctx, req, next, func(cluster string, resp *plugin.Response) error {
+			msg, err := resp.Body.Edit()
+			if err != nil {
+				return err
+			}
+			m := msg.(*kmsg.ListPartitionReassignmentsResponse)
+			m.Topics = slices.DeleteFunc(m.Topics, func(t kmsg.ListPartitionReassignmentsResponseTopic) bool { return !r.livesAt(cluster, t.Topic) })
+			return nil
+		})
 	}
 	return forkItems(ctx, r, req, next,
 		func(m *kmsg.ListPartitionReassignmentsRequest) *[]kmsg.ListPartitionReassignmentsRequestTopic {

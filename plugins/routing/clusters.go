@@ -2,6 +2,9 @@ package routing
 
 import (
 	"context"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
@@ -12,9 +15,31 @@ func (r *Routing) anyCluster(ctx context.Context, req *plugin.Request, next plug
 	return r.to(ctx, req, next, r.reachable().Name())
 }
 
-// everyCluster asks all clusters and shows the union of their answers.
-func (r *Routing) everyCluster(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
-	return r.each(ctx, req, next, nil)
+// listConfigResources asks all clusters and shows of each what has its home there.
+func (r *Routing) listConfigResources(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
+	return r.each(ctx, req, next, func(cluster string, resp *plugin.Response) error {
+		msg, err := resp.Body.Edit()
+		if err != nil {
+			return err
+		}
+		m := msg.(*kmsg.ListConfigResourcesResponse)
+		m.ConfigResources = slices.DeleteFunc(m.ConfigResources, func(c kmsg.ListConfigResourcesResponseConfigResource) bool {
+			switch kmsg.ConfigResourceType(c.Type) {
+			case kmsg.ConfigResourceTypeTopic:
+				return !r.livesAt(cluster, c.Name)
+			case kmsg.ConfigResourceTypeGroupConfig:
+				return r.rules.group(c.Name) != cluster
+			}
+			return false
+		})
+		return nil
+	})
+}
+
+// livesAt reports a topic that clients may see and that has its home on a cluster: copies elsewhere are not shown.
+func (r *Routing) livesAt(cluster, topic string) bool {
+	home, shown := r.viewHome(topic, [16]byte{})
+	return shown && home == cluster
 }
 
 // each asks all clusters; keep may drop from each answer what belongs elsewhere.

@@ -21,8 +21,7 @@ func (r *Routing) deleteTopics(ctx context.Context, req *plugin.Request, next pl
 	}
 	m := msg.(*kmsg.DeleteTopicsRequest)
 	byHome := map[string]*kmsg.DeleteTopicsRequest{}
-	at := func(name string, id [16]byte) *kmsg.DeleteTopicsRequest {
-		home, _ := r.homeOf(name, id)
+	at := func(home string) *kmsg.DeleteTopicsRequest {
 		if byHome[home] == nil {
 			sub := *m
 			sub.TopicNames, sub.Topics = nil, nil
@@ -31,7 +30,8 @@ func (r *Routing) deleteTopics(ctx context.Context, req *plugin.Request, next pl
 		return byHome[home]
 	}
 	for _, n := range m.TopicNames {
-		sub := at(n, [16]byte{})
+		home, _ := r.homeOf(n, [16]byte{})
+		sub := at(home)
 		sub.TopicNames = append(sub.TopicNames, n)
 	}
 	for _, t := range m.Topics {
@@ -39,7 +39,11 @@ func (r *Routing) deleteTopics(ctx context.Context, req *plugin.Request, next pl
 		if t.Topic != nil {
 			name = *t.Topic
 		}
-		sub := at(name, t.TopicID)
+		home, _ := r.homeOf(name, t.TopicID)
+		if t.Topic != nil && t.TopicID != ([16]byte{}) {
+			home = "" // refused: it might name two
+		}
+		sub := at(home)
 		sub.Topics = append(sub.Topics, t)
 	}
 	var clusters []string
@@ -65,7 +69,7 @@ func (r *Routing) deleteTopics(ctx context.Context, req *plugin.Request, next pl
 	return plugin.Gather(forks, results)
 }
 
-// failDelete is failUnknown for topics of which some are given by name and some by id.
+// failDelete is failUnknown for topics of which some are given by name and some by id, or by both.
 func failDelete(req *plugin.Request) (*plugin.Response, error) {
 	resp, err := failUnknown(req)
 	if err != nil {
@@ -77,8 +81,11 @@ func failDelete(req *plugin.Request) (*plugin.Response, error) {
 	}
 	m := msg.(*kmsg.DeleteTopicsResponse)
 	for i := range m.Topics {
-		if m.Topics[i].Topic == nil {
-			m.Topics[i].ErrorCode = unknownTopicID
+		switch t := &m.Topics[i]; {
+		case t.Topic == nil:
+			t.ErrorCode = unknownTopicID
+		case t.TopicID != ([16]byte{}):
+			t.ErrorCode, t.ErrorMessage = invalidRequest, kmsg.StringPtr("You may not specify both topic name and topic id.")
 		}
 	}
 	return resp, nil

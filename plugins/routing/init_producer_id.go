@@ -17,6 +17,9 @@ func (r *Routing) initProducerID(ctx context.Context, req *plugin.Request, next 
 		return nil, err
 	}
 	m := msg.(*kmsg.InitProducerIDRequest)
+	if (m.ProducerID < 0) != (m.ProducerEpoch < 0) {
+		return plugin.Fail(req, invalidRequest, "")
+	}
 	if m.TransactionalID != nil {
 		return r.to(ctx, req, next, r.rules.transaction(*m.TransactionalID))
 	}

@@ -19,19 +19,29 @@ func (r *Routing) metadata(ctx context.Context, req *plugin.Request, next plugin
 		return nil, err
 	}
 	m := msg.(*kmsg.MetadataRequest)
-	all := m.Topics == nil || (req.Version == 0 && len(m.Topics) == 0)
-	if all {
+	if m.Topics == nil || req.Version == 0 && len(m.Topics) == 0 { // all
 		return r.metadataOfAll(ctx, req, next, m)
 	}
 	if len(m.Topics) == 0 {
-		return r.metadataFork(ctx, req, next, m, map[string][]kmsg.MetadataRequestTopic{r.reachable().Name(): {}}, nil)
+		return r.metadataFork(ctx, req, next, m, false, map[string][]kmsg.MetadataRequestTopic{r.reachable().Name(): {}}, nil)
 	}
 	byHome := map[string][]kmsg.MetadataRequestTopic{}
 	var refused []kmsg.MetadataResponseTopic
+	ids := 0
+	for _, t := range m.Topics {
+		if t.TopicID != ([16]byte{}) {
+			ids++
+		}
+	}
 	for _, t := range m.Topics {
 		name := ""
 		if t.Topic != nil {
 			name = *t.Topic
+		} else if t.TopicID == ([16]byte{}) { // it is left out, or brokers refuse the whole request
+			if ids == 0 {
+				return refuseMetadata(req)
+			}
+			continue
 		}
 		home, ok := r.viewHome(name, t.TopicID)
 		if !ok {
@@ -48,7 +58,26 @@ func (r *Routing) metadata(ctx context.Context, req *plugin.Request, next plugin
 	if len(byHome) == 0 {
 		byHome[r.reachable().Name()] = []kmsg.MetadataRequestTopic{}
 	}
-	return r.metadataFork(ctx, req, next, m, byHome, refused)
+	return r.metadataFork(ctx, req, next, m, false, byHome, refused)
+}
+
+// refuseMetadata refuses a request that names a topic neither by name nor by id, as brokers do: with nodes and topics of nobody.
+func refuseMetadata(req *plugin.Request) (*plugin.Response, error) {
+	resp, err := plugin.Fail(req, unknownServerError, "")
+	if err != nil {
+		return nil, err
+	}
+	msg, err := resp.Body.Edit()
+	if err != nil {
+		return nil, err
+	}
+	m := msg.(*kmsg.MetadataResponse)
+	for i := range m.Topics {
+		if m.Topics[i].Topic == nil {
+			m.Topics[i].Topic = new(string)
+		}
+	}
+	return resp, nil
 }
 
 // viewHome is the home of a topic that clients are to be told.
@@ -78,10 +107,10 @@ func (r *Routing) metadataOfAll(ctx context.Context, req *plugin.Request, next p
 	for _, c := range r.env.Clusters {
 		byHome[c.Name()] = nil
 	}
-	return r.metadataFork(ctx, req, next, m, byHome, nil)
+	return r.metadataFork(ctx, req, next, m, true, byHome, nil)
 }
 
-func (r *Routing) metadataFork(ctx context.Context, req *plugin.Request, next plugin.Handler, m *kmsg.MetadataRequest, byHome map[string][]kmsg.MetadataRequestTopic, refused []kmsg.MetadataResponseTopic) (*plugin.Response, error) {
+func (r *Routing) metadataFork(ctx context.Context, req *plugin.Request, next plugin.Handler, m *kmsg.MetadataRequest, all bool, byHome map[string][]kmsg.MetadataRequestTopic, refused []kmsg.MetadataResponseTopic) (*plugin.Response, error) {
 	var clusters []string
 	var bodies []*kafka.RequestBody
 	for _, name := range sortedKeys(byHome) {
@@ -95,7 +124,7 @@ func (r *Routing) metadataFork(ctx context.Context, req *plugin.Request, next pl
 		if err != nil {
 			return resp, err
 		}
-		return resp, r.keepOwn(f.Target.Cluster, resp, m.Topics == nil)
+		return resp, r.keepOwn(f.Target.Cluster, resp, all)
 	})
 	forks, results := r.fork(ctx, req, ask, clusters, bodies)
 	resp, err := plugin.Gather(forks, results)

@@ -40,11 +40,24 @@ func (r *Routing) forkKnown(ctx context.Context, req *plugin.Request, next plugi
 // failUnknown answers a request whose topics clients may not see as brokers do when there are none: 3 by name,
 // 100 by id.
 func failUnknown(req *plugin.Request) (*plugin.Response, error) {
+	code, message := int16(unknownTopic), "This server does not host this topic-partition."
 	since := map[kmsg.Key]int16{kmsg.Produce: 13, kmsg.Fetch: 13, kmsg.OffsetCommit: 10}
 	if v, ok := since[req.Key]; ok && req.Version >= v {
-		return plugin.Fail(req, unknownTopicID, "")
+		code, message = unknownTopicID, "This server does not host this topic ID."
 	}
-	return plugin.Fail(req, unknownTopic, "")
+	switch m, err := req.Body.Peek(); {
+	case err != nil:
+		return nil, err
+	case req.Key == kmsg.Produce:
+		message = "" // which brokers don't send either
+	case req.Key == kmsg.ListPartitionReassignments: // lists what there is
+		return plugin.Respond(m.ResponseKind()), nil
+	}
+	msg, err := kafka.ErrorOfItems(req.Body, code, message)
+	if err != nil {
+		return nil, err
+	}
+	return plugin.Respond(msg), nil
 }
 
 // awaitReads waits while a move holds the positions of a topic that the request names.

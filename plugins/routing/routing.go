@@ -18,6 +18,7 @@ import (
 
 // Kafka error codes that routing answers with.
 const (
+	unknownServerError    = -1
 	unknownTopic          = 3
 	leaderNotAvailable    = 5
 	notLeader             = 6
@@ -28,6 +29,7 @@ const (
 	invalidProducerEpoch  = 47
 	unknownProducerID     = 59
 	unknownTopicID        = 100
+	invalidRequest        = 42
 	invalidRecord         = 87
 	transactionAbortable  = 120
 )
@@ -122,7 +124,7 @@ func (r *Routing) table() map[kmsg.Key]row {
 		kmsg.DescribeConfigs:         r.describeConfigs,
 		kmsg.AlterConfigs:            r.alterConfigs,
 		kmsg.IncrementalAlterConfigs: r.incrementalAlterConfigs,
-		kmsg.ListConfigResources:     r.everyCluster,
+		kmsg.ListConfigResources:     r.listConfigResources,
 
 		kmsg.FindCoordinator:        r.findCoordinator,
 		kmsg.JoinGroup:              r.group,
@@ -213,11 +215,15 @@ func (r *Routing) topic(name string, id [16]byte) *catalog.Topic {
 }
 
 // homeOf is where a topic lives: what the catalog says, else what the rules say. For a topic that clients
-// may not see, also one that the catalog knows, it is "", and shown false.
+// may not see, also one that the catalog knows, it is "", and shown false. What is wrong with a name that no topic
+// can have is said by any cluster.
 func (r *Routing) homeOf(name string, id [16]byte) (cluster string, shown bool) {
 	t := r.topic(name, id)
-	if t == nil && name == "" {
+	if t == nil && id != ([16]byte{}) && name == "" {
 		return "", false
+	}
+	if t == nil && !kafka.LegalTopic(name) {
+		return r.reachable().Name(), true
 	}
 	if t != nil {
 		name = t.Name

@@ -62,6 +62,7 @@ var textFields = map[string]string{
 	"ConsumerGroupHeartbeatRequest.SubscribedTopicRegex":                aPattern,
 	"ConsumerGroupDescribeResponse.Groups.Members.SubscribedTopics":     aTopic,
 	"ConsumerGroupDescribeResponse.Groups.Members.SubscribedTopicRegex": aPattern,
+	"SASLHandshakeRequest.Mechanism":                                    harmless, "SASLHandshakeResponse.SupportedMechanisms": harmless, "SASLAuthenticateRequest.SASLAuthBytes": harmless, "SASLAuthenticateResponse.SASLAuthBytes": harmless,
 }
 
 // kindOf is the row of a field. Those that Kafka names alike everywhere need none.

@@ -138,8 +138,8 @@ func got(v reflect.Value, path []string) (out []topicID) {
 	return out
 }
 
-// each runs a test for every row of idFields that is of a kind.
-func each(t *testing.T, what string, kinds []string, run func(t *testing.T, key kmsg.Key, path []string)) {
+// eachRow runs a test for every row of idFields that is of a kind.
+func eachRow(t *testing.T, what string, kinds []string, run func(t *testing.T, key kmsg.Key, path []string)) {
 	for row, kind := range idFields {
 		message, path, _ := strings.Cut(row, ".")
 		api, ok := strings.CutSuffix(message, what)
@@ -179,7 +179,7 @@ func message(key kmsg.Key) kmsg.Request {
 // TestNoIDIsSentOnAsZero, nor as it came: an id that clients make up may be one of the cluster's.
 func TestNoIDIsSentOnAsZero(t *testing.T) {
 	made := plugintest.ID("prod", "secret")
-	each(t, "Request", []string{alone}, func(t *testing.T, key kmsg.Key, path []string) {
+	eachRow(t, "Request", []string{alone}, func(t *testing.T, key kmsg.Key, path []string) {
 		n, env, _ := world(t)
 		m := message(key)
 		put(reflect.ValueOf(m).Elem(), path, item{id: env.Catalog.Topic("orders").ID}, item{id: made}, item{id: topicID{9}})
@@ -223,7 +223,7 @@ func TestNoIDIsSentOnAsZero(t *testing.T) {
 
 // TestNoIDIsAnsweredAsZero: what the gateway does not know yet it learns, what clients may not see is left out.
 func TestNoIDIsAnsweredAsZero(t *testing.T) {
-	each(t, "Response", []string{alone, named}, func(t *testing.T, key kmsg.Key, path []string) {
+	eachRow(t, "Response", []string{alone, named}, func(t *testing.T, key kmsg.Key, path []string) {
 		n, env, _ := world(t)
 		kind := idFields[fmt.Sprintf("%sResponse.%s", kmsg.NameForKey(int16(key)), strings.Join(path, "."))]
 		resp, err := n.Intercept(t.Context(), plugintest.Request(t, message(key), "prod"), plugin.HandlerFunc(func(_ context.Context, f *plugin.Request) (*plugin.Response, error) {

@@ -23,10 +23,23 @@ func (n *names) request(msg kmsg.Request) {
 		for i := range m.TopicNames {
 			m.TopicNames[i] = n.physical(m.TopicNames[i])
 		}
+	case *kmsg.DescribeTopicPartitionsRequest:
+		// All topics are those that clients may see: a cursor must not stand at another one.
+		var all []kmsg.DescribeTopicPartitionsRequestTopic
+		for _, known := range n.env.Catalog.Topics() {
+			if len(m.Topics) == 0 && known.Home == n.cluster.Name() && !n.Hides(known.Name) {
+				all = append(all, kmsg.DescribeTopicPartitionsRequestTopic{Topic: known.Name})
+			}
+		}
+		m.Topics = append(m.Topics, all...)
 	case *kmsg.FindCoordinatorRequest:
-		m.CoordinatorKey = n.cfg.Prefix + m.CoordinatorKey
+		own := n.group
+		if m.CoordinatorType == kafka.TransactionCoordinator {
+			own = n.transaction
+		}
+		m.CoordinatorKey = own(m.CoordinatorKey)
 		for i := range m.CoordinatorKeys {
-			m.CoordinatorKeys[i] = n.cfg.Prefix + m.CoordinatorKeys[i]
+			m.CoordinatorKeys[i] = own(m.CoordinatorKeys[i])
 		}
 		return
 	case *kmsg.DescribeConfigsRequest:
@@ -90,7 +103,7 @@ func (n *names) resource(kind kmsg.ConfigResourceType, name *string) {
 	case kmsg.ConfigResourceTypeTopic:
 		*name = n.physical(*name)
 	case kmsg.ConfigResourceTypeGroupConfig:
-		*name = n.cfg.Prefix + *name
+		*name = n.group(*name)
 	}
 }
 
@@ -135,19 +148,28 @@ func down(v reflect.Value, n *names) {
 			if id, ok := f.Addr().Interface().(*topicID); ok {
 				*id = n.asks(*id)
 			}
-		case "Group", "GroupID", "TransactionalID", "TransactionID":
-			text(f, func(s string) string { return n.cfg.Prefix + s })
-		case "Groups", "GroupIDs", "TransactionalIDs":
-			if l, ok := f.Interface().([]string); ok {
-				for i := range l {
-					l[i] = n.cfg.Prefix + l[i]
-				}
-				continue
-			}
-			down(f, n)
+		case "Group", "GroupID":
+			text(f, n.group)
+		case "TransactionalID", "TransactionID":
+			text(f, n.transaction)
+		case "Groups", "GroupIDs":
+			each(f, n, n.group)
+		case "TransactionalIDs":
+			each(f, n, n.transaction)
 		default:
 			down(f, n)
 		}
+	}
+}
+
+// each changes a list of texts, or goes down one of something else.
+func each(f reflect.Value, n *names, change func(string) string) {
+	l, ok := f.Interface().([]string)
+	if !ok {
+		down(f, n)
+	}
+	for i := range l {
+		l[i] = change(l[i])
 	}
 }
 

@@ -142,14 +142,10 @@ func (n *names) metadata(ctx context.Context, m *kmsg.MetadataResponse) error {
 		return err
 	}
 	for i := range m.Topics {
-		t := &m.Topics[i]
-		if t.Topic == nil {
+		if m.Topics[i].Topic == nil {
 			continue // asked for by an id that nobody knows
 		}
-		t.TopicID = topicID{}
-		if known := n.env.Catalog.Topic(*t.Topic); known != nil {
-			t.TopicID = known.ID
-		}
+		n.shownID(m.Topics[i].Topic, &m.Topics[i].TopicID)
 	}
 	return nil
 }
@@ -172,23 +168,29 @@ func (n *names) describeTopicPartitions(ctx context.Context, m *kmsg.DescribeTop
 	}
 	m.Topics = kept
 	if c := m.NextCursor; c != nil {
-		if _, name, ok := n.virtual(c.Topic); ok {
-			c.Topic = name
+		_, name, ok := n.virtual(c.Topic)
+		if c.Topic = name; !ok {
+			m.NextCursor = nil
 		}
 	}
 	if err := n.env.Catalog.Ensure(ctx, seen...); err != nil {
 		return err
 	}
 	for i := range m.Topics {
-		t := &m.Topics[i]
-		t.TopicID = [16]byte{}
-		if t.Topic != nil {
-			if known := n.env.Catalog.Topic(*t.Topic); known != nil {
-				t.TopicID = known.ID
-			}
-		}
+		n.shownID(m.Topics[i].Topic, &m.Topics[i].TopicID)
 	}
 	return nil
+}
+
+// shownID turns the id of a topic, by its virtual name, into the virtual one. A topic that the cluster gives no id has none.
+func (n *names) shownID(name *string, id *[16]byte) {
+	shown := [16]byte{}
+	if name != nil && *id != shown {
+		if known := n.env.Catalog.Topic(*name); known != nil {
+			shown = known.ID
+		}
+	}
+	*id = shown
 }
 
 func (n *names) createTopics(ctx context.Context, m *kmsg.CreateTopicsResponse) error {

@@ -105,6 +105,7 @@ func (t *Topics) Intercept(ctx context.Context, req *plugin.Request, next plugin
 	if !n.confine(msg) {
 		return n.confined(msg)
 	}
+	unseen := t.takeUnseen(msg)
 	n.request(msg)
 	resp, err := next.Handle(ctx, f)
 	if err != nil || resp == nil {
@@ -119,6 +120,7 @@ func (t *Topics) Intercept(ctx context.Context, req *plugin.Request, next plugin
 	}
 	n.membersBack(out, protocolType(msg))
 	n.complete(out)
+	unseen.answer(out)
 	return resp, nil
 }
 
@@ -126,6 +128,7 @@ func (t *Topics) Intercept(ctx context.Context, req *plugin.Request, next plugin
 type names struct {
 	*Topics
 	ctx     context.Context
+	key     kmsg.Key
 	cluster plugin.Cluster
 
 	strangers map[topicID]topicID // of the ids that the cluster does not know
@@ -137,7 +140,26 @@ type names struct {
 }
 
 func (t *Topics) names(ctx context.Context, req *plugin.Request) *names {
-	return &names{Topics: t, ctx: ctx, cluster: t.cluster(req)}
+	return &names{Topics: t, ctx: ctx, key: req.Key, cluster: t.cluster(req)}
+}
+
+// mayLackGroup are the APIs in which the empty text is the id of a group: of clients that only keep positions.
+var mayLackGroup = kafka.NewKeySet(kmsg.OffsetCommit, kmsg.OffsetFetch, kmsg.TxnOffsetCommit, kmsg.DescribeGroups, kmsg.DeleteGroups, kmsg.FindCoordinator)
+
+// group is the id of a group on the clusters. None stays none, which brokers refuse.
+func (n *names) group(id string) string {
+	if id == "" && !mayLackGroup.Has(n.key) {
+		return id
+	}
+	return n.cfg.Prefix + id
+}
+
+// transaction is a transactional id on the clusters. None stays none.
+func (n *names) transaction(id string) string {
+	if id == "" {
+		return id
+	}
+	return n.cfg.Prefix + id
 }
 
 // cluster is the target of a request.
@@ -152,8 +174,12 @@ func (t *Topics) cluster(req *plugin.Request) plugin.Cluster {
 	return t.env.Clusters[0]
 }
 
-// physical is the name of a virtual topic on the cluster.
+// physical is the name of a virtual topic on the cluster. A name that no topic can have stays what it is, so that the broker
+// says what is wrong with it.
 func (n *names) physical(topic string) string {
+	if !kafka.LegalTopic(topic) {
+		return topic
+	}
 	if known := n.env.Catalog.Topic(topic); known != nil {
 		return known.Physical(n.cluster.Name())
 	}
@@ -166,6 +192,9 @@ func (n *names) physical(topic string) string {
 // virtual finds the virtual topic behind a physical name: its catalog entry, if there is one, and
 // its name; false for what clients may not see.
 func (n *names) virtual(physical string) (*catalog.Topic, string, bool) {
+	if !kafka.LegalTopic(physical) {
+		return nil, physical, true // a client's, see physical
+	}
 	if known := n.env.Catalog.ByPhysical(n.cluster.Name(), physical); known != nil {
 		return known, known.Name, !n.Hides(known.Name)
 	}

@@ -10,7 +10,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"reflect"
 	"runtime"
 	"strconv"
 	"strings"
@@ -79,7 +78,7 @@ var chains = map[string]string{
 // start starts a gateway with a chain over a broker.
 func start(t *testing.T, chain string) (addr string, b *Broker, log *journal) {
 	t.Helper()
-	b, err := NewBroker("orders")
+	b, err := NewBroker(Topic)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,21 +112,6 @@ func patient(f []byte) bool {
 	return err == nil && m.MaxWaitMillis > 1000
 }
 
-// each runs f for every API and version that clients are offered.
-func each(f func(api kafka.API, version int16)) {
-	for _, api := range kafka.APIs() {
-		if api.GoesTo == kafka.Refused || kmsg.RequestForKey(int16(api.Key)) == nil {
-			continue
-		}
-		for version := range api.MaxVersion + 1 {
-			if api.Key == kmsg.Produce && version < 3 {
-				continue // listed, and refused
-			}
-			f(api, version)
-		}
-	}
-}
-
 // cost runs f and fails if it took more memory than a frame may.
 func cost(t *testing.T, what string, sent []byte, f func()) {
 	t.Helper()
@@ -148,7 +132,7 @@ func TestHostileClients(t *testing.T) {
 			r, rounds := source(t)
 			addr, b, log := start(t, chain)
 			panics := guard.Panics()
-			each(func(api kafka.API, version int16) {
+			Offered(func(api kafka.API, version int16) {
 				for round := range rounds {
 					f := Request(r, api, version, round%2 > 0)
 					if round > 0 {
@@ -187,7 +171,7 @@ func TestHostileBrokers(t *testing.T) {
 			r, rounds := source(t)
 			addr, b, log := start(t, chain)
 			panics := guard.Panics()
-			each(func(api kafka.API, version int16) {
+			Offered(func(api kafka.API, version int16) {
 				if api.GoesTo == kafka.Gateway {
 					return
 				}
@@ -197,7 +181,7 @@ func TestHostileBrokers(t *testing.T) {
 					b.Mutate(api.Key, func(resp []byte) []byte {
 						if round%2 > 0 {
 							msg := kmsg.ResponseForKey(int16(api.Key))
-							Fill(r, reflect.ValueOf(msg).Elem(), "orders", true)
+							Fill(r, msg, nil)
 							msg.SetVersion(version)
 							resp = msg.AppendTo(kafka.AppendResponseHeader(nil, api.Key, version, int32(binary.BigEndian.Uint32(resp))))
 						}
@@ -235,7 +219,7 @@ func mustAPI(key kmsg.Key) kafka.API {
 
 // TestTheBrokerIsStrict, or the others prove nothing.
 func TestTheBrokerIsStrict(t *testing.T) {
-	b, err := NewBroker("orders")
+	b, err := NewBroker(Topic)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,22 +46,45 @@ func Bytes(r *rand.Rand, message []byte, from int) []byte {
 	return append(head, tail...)
 }
 
+// Topic is the name of a topic that there is, to Fill.
+const Topic = "orders"
+
+// Field sets a field of a message, by its name, to what a test wants to have tried there; false leaves it to chance. Elements of a
+// list have the name of the list.
+type Field func(name string, v reflect.Value) bool
+
 // Fill fills a message with what a client, or a broker, might send: names of a topic that there is or is not, small numbers, a few
-// elements.
-func Fill(r *rand.Rand, v reflect.Value, topic string, top bool) {
+// elements. field, unless it is nil, is asked first.
+func Fill(r *rand.Rand, msg any, field Field) {
+	f := filler{r, field}
+	v := reflect.ValueOf(msg).Elem()
+	for i := range v.NumField() {
+		if v.Type().Field(i).Name != "Version" {
+			f.fill(v.Type().Field(i).Name, v.Field(i))
+		}
+	}
+}
+
+type filler struct {
+	r     *rand.Rand
+	field Field
+}
+
+func (f filler) fill(name string, v reflect.Value) {
+	r := f.r
+	if tags, ok := v.Addr().Interface().(*kmsg.Tags); ok {
+		if r.IntN(8) == 0 {
+			tags.Set(1000+r.Uint32N(9), []byte("of the future"))
+		}
+		return
+	}
+	if f.field != nil && f.field(name, v) {
+		return
+	}
 	switch v.Kind() {
 	case reflect.Struct:
 		for i := range v.NumField() {
-			f := v.Field(i)
-			if tags, ok := f.Addr().Interface().(*kmsg.Tags); ok {
-				if r.IntN(8) == 0 {
-					tags.Set(1000+r.Uint32N(9), []byte("of the future"))
-				}
-				continue
-			}
-			if name := v.Type().Field(i).Name; !top || name != "Version" {
-				Fill(r, f, topic, false)
-			}
+			f.fill(v.Type().Field(i).Name, v.Field(i))
 		}
 	case reflect.Slice:
 		if v.SetZero(); v.Type().Elem().Kind() == reflect.Uint8 {
@@ -74,15 +97,15 @@ func Fill(r *rand.Rand, v reflect.Value, topic string, top bool) {
 			if d, ok := last.Addr().Interface().(interface{ Default() }); ok {
 				d.Default()
 			}
-			Fill(r, last, topic, false)
+			f.fill(name, last)
 		}
 	case reflect.Pointer:
 		if v.SetZero(); r.IntN(2) == 0 {
 			v.Set(reflect.New(v.Type().Elem()))
-			Fill(r, v.Elem(), topic, false)
+			f.fill(name, v.Elem())
 		}
 	case reflect.String:
-		v.SetString([]string{topic, "unknown", "", "..", "a b"}[r.IntN(5)])
+		v.SetString([]string{Topic, "unknown", "", "..", "a b"}[r.IntN(5)])
 	case reflect.Bool:
 		v.SetBool(r.IntN(2) == 0)
 	case reflect.Array:

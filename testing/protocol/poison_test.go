@@ -4,13 +4,17 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
+	"github.com/sluice-gateway/sluice/testing/eventually"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
@@ -146,5 +150,50 @@ func TestABrokerThatLagsIsAskedAgain(t *testing.T) {
 		mu.Unlock()
 		c := h.client(h.gw.Bootstrap, append(opts, kgo.UnknownTopicRetries(0), kgo.RecordRetries(0))...)
 		h.produce(c, "orders", "x", 3)
+	}
+}
+
+// TestPartitionsThatThereAreNot are refused at once, beside those that there are, and hold nobody: a produce of which a partition has
+// no leader waits, and this is none of them.
+func TestPartitionsThatThereAreNot(t *testing.T) {
+	for name, file := range map[string]string{
+		"empty": "[]", "full": "[routing: {default: prod}, topics: {}, offsets: {}]",
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx := eventually.Context(t)
+			prod := fake(t, "prod", map[string]int32{"orders": 3})
+			port, err := kafkatest.FreePorts(11)
+			if err != nil {
+				t.Fatal(err)
+			}
+			open(t, fmt.Sprintf("state: {dir: ./state}\nclusters:\n  prod: {bootstrap: [%s], nodes: 0-9}\nvirtual_clusters:\n  vc:\n"+
+				"    listen: {bootstrap: 127.0.0.1:%d, brokers: {host: 127.0.0.1, ports: %d-%d}}\n    chain: %s\n", prod.Bootstrap()[0], port, port+1, port+10, file))
+			c, err := kgo.NewClient(kgo.SeedBrokers(fmt.Sprintf("127.0.0.1:%d", port)), kgo.MaxVersions(kversion.V2_8_0()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			req := kmsg.NewPtrProduceRequest()
+			req.Acks, req.TimeoutMillis = -1, 1000
+			topic := kmsg.NewProduceRequestTopic()
+			topic.Topic = "orders"
+			for _, n := range []int32{0, -1, 3} {
+				p := kmsg.NewProduceRequestTopicPartition()
+				p.Partition, p.Records = n, kafkatest.Batch(100)
+				topic.Partitions = append(topic.Partitions, p)
+			}
+			req.Topics = append(req.Topics, topic)
+			resp, err := c.SeedBrokers()[0].Request(ctx, req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := map[int32]int16{}
+			for _, p := range resp.(*kmsg.ProduceResponse).Topics[0].Partitions {
+				got[p.Partition] = p.ErrorCode
+			}
+			if want := map[int32]int16{0: 0, -1: 3, 3: 3}; !maps.Equal(got, want) {
+				t.Errorf("%v, want %v", got, want)
+			}
+		})
 	}
 }

@@ -1,0 +1,130 @@
+package differential
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
+)
+
+// difference is something that an answer has otherwise than Kafka's.
+type difference struct {
+	lane    string
+	api     string
+	version int16
+	path    string // names of fields; elements of lists in brackets
+	kafka   string
+	here    string
+	request kmsg.Request
+}
+
+// heading is what stands above the table of differences on purpose, in the README.
+const heading = "Answers that differ from Kafka's on purpose:"
+
+// differences are those on purpose, by the first column of the README's table.
+var differences = map[string]func(d difference) bool{
+	"lists of topics, without those that Kafka and replicators keep for themselves": func(d difference) bool {
+		return d.lane != "empty" && strings.Contains(d.path, "[__") && d.here == "missing"
+	},
+	"ApiVersions, without APIs of one cluster and of brokers among themselves": func(d difference) bool {
+		key, err := strconv.Atoi(numbers.FindString(d.path))
+		return d.api == "ApiVersions" && err == nil && d.here == "missing" && refused(kmsg.Key(key))
+	},
+	"ApiVersions version 5 (KIP-1242)": func(d difference) bool {
+		return d.api == "ApiVersions" && (d.version == 5 || d.path == "ApiKeys[18].MaxVersion" && d.here == "5")
+	},
+	"ApiVersions, without supported features that begin at 0": func(d difference) bool {
+		return d.api == "ApiVersions" && strings.HasPrefix(d.path, "SupportedFeatures[") && strings.Contains(d.kafka, "MinVersion:0") && d.here == "missing"
+	},
+	"the operations that clients may do with a hidden topic": func(d difference) bool {
+		return strings.Contains(d.path, "["+hidden) && strings.HasSuffix(d.path, "AuthorizedOperations")
+	},
+	"requests that brokers close the connection for": func(d difference) bool {
+		switch d.api {
+		case "DescribeACLs", "CreateACLs", "DeleteACLs", "Fetch":
+			return d.path == whole && d.kafka == "closed" && d.here == "answered"
+		}
+		return false
+	},
+	"ACLs of a virtual cluster with a prefix": func(d difference) bool {
+		switch d.api {
+		case "DescribeACLs", "CreateACLs", "DeleteACLs":
+			return d.lane == "prefixed" && strings.HasSuffix(d.path, "ErrorCode") && d.here == "42 INVALID_REQUEST"
+		}
+		return false
+	},
+	"AddPartitionsToTxn with a partition away from the transaction's home": func(d difference) bool {
+		return d.api == "AddPartitionsToTxn" && d.lane == "two clusters" && strings.HasSuffix(d.path, "ErrorCode") &&
+			(d.here == "59 UNKNOWN_PRODUCER_ID" || d.here == "55 OPERATION_NOT_ATTEMPTED")
+	},
+	"Metadata that asks for topics by name and for others by id": func(d difference) bool {
+		m, ok := d.request.(*kmsg.MetadataRequest)
+		return ok && d.lane != "empty" && d.kafka == "missing" && slices.ContainsFunc(m.Topics, func(t kmsg.MetadataRequestTopic) bool { return t.Topic == nil })
+	},
+	"a hidden topic, in a request that has another fault": func(d difference) bool {
+		return strings.Contains(d.path, "["+hidden) && strings.HasSuffix(d.path, "ErrorCode") && !strings.HasPrefix(d.kafka, "0 ") && d.here == "3 UNKNOWN_TOPIC_OR_PARTITION"
+	},
+	"a produce with a partition without records": func(d difference) bool {
+		return d.api == "Produce" && d.path == whole && d.kafka == unanswered && d.here == "answered"
+	},
+}
+
+const (
+	// whole is the path of what is no field.
+	whole = "the request"
+	// unanswered is what a broker does that never answers.
+	unanswered = "never answered"
+)
+
+var numbers = regexp.MustCompile(`[0-9]+`)
+
+func refused(key kmsg.Key) bool {
+	api, ok := kafka.Lookup(key)
+	return !ok || api.GoesTo == kafka.Refused
+}
+
+// mended are differences that are none on purpose, and are being mended.
+func mended(d difference) bool {
+	switch d.api {
+	case "OffsetFetch", "OffsetCommit", "TxnOffsetCommit", "ConsumerGroupHeartbeat": // ids of topics that nobody knows come back as none
+		return strings.Contains(d.path, "[ none]") || strings.Contains(d.path, "[ unknown id]")
+	case "ListTransactions": // patterns
+		return d.lane == "prefixed"
+	}
+	return false
+}
+
+// onPurpose names the row of the table that a difference belongs to.
+func onPurpose(d difference) (string, bool) {
+	for row, covers := range differences {
+		if covers(d) {
+			return row, true
+		}
+	}
+	return "", false
+}
+
+// listed are the first columns of the README's table.
+func listed(readme string) ([]string, error) {
+	b, err := os.ReadFile(readme)
+	if err != nil {
+		return nil, err
+	}
+	_, table, _ := strings.Cut(string(b), heading)
+	var rows []string
+	for i, line := range strings.Split(strings.TrimSpace(table), "\n") {
+		cells := strings.Split(line, "|")
+		if len(cells) < 3 {
+			break
+		}
+		if i > 1 { // behind the names of columns
+			rows = append(rows, strings.TrimSpace(cells[1]))
+		}
+	}
+	return rows, nil
+}

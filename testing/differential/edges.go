@@ -1,0 +1,212 @@
+package differential
+
+import (
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
+)
+
+// edge is a request that is always tried, by hand: parameters at their ends that chance may miss.
+type edge func(l *lane) kmsg.Request
+
+// edges are all of them.
+func edges() (out []edge) {
+	out = append(out, endsOfLogs()...)
+	out = append(out, reads()...)
+	out = append(out, metadata()...)
+	out = append(out, pages()...)
+	out = append(out, positions()...)
+	return append(out, refusals()...)
+}
+
+// every makes an edge of every version of an API from one on.
+func every(key kmsg.Key, from int16, fill func(l *lane, version int16, msg kmsg.Request)) (out []edge) {
+	api, _ := kafka.Lookup(key)
+	for version := from; version <= api.MaxVersion; version++ {
+		out = append(out, func(l *lane) kmsg.Request {
+			msg := kmsg.RequestForKey(int16(key))
+			if d, ok := msg.(interface{ Default() }); ok {
+				d.Default()
+			}
+			msg.SetVersion(version)
+			fill(l, version, msg)
+			return msg
+		})
+	}
+	return out
+}
+
+// endsOfLogs ask where logs end and start, for who reads everything and for who reads what is committed.
+func endsOfLogs() (out []edge) {
+	for isolation := range int8(2) {
+		for _, timestamp := range []int64{-1, -2, -3, -4, -5, 0, 1007, 1 << 40} {
+			out = append(out, every(kmsg.ListOffsets, 1, func(_ *lane, _ int16, msg kmsg.Request) {
+				m := msg.(*kmsg.ListOffsetsRequest)
+				m.ReplicaID, m.IsolationLevel, m.TimeoutMillis = -1, isolation, 5000
+				for _, name := range []string{"alpha", "beta", "empty"} {
+					t := kmsg.NewListOffsetsRequestTopic()
+					t.Topic = name
+					for n := range shared[name] {
+						p := kmsg.NewListOffsetsRequestTopicPartition()
+						p.Partition, p.Timestamp = n, timestamp
+						t.Partitions = append(t.Partitions, p)
+					}
+					m.Topics = append(m.Topics, t)
+				}
+			})...)
+		}
+	}
+	return out
+}
+
+// reads fetch from every offset of a log with transactions.
+func reads() (out []edge) {
+	for isolation := range int8(2) {
+		for at := range int64(24) {
+			out = append(out, every(kmsg.Fetch, 4, func(l *lane, version int16, msg kmsg.Request) {
+				m := msg.(*kmsg.FetchRequest)
+				m.ReplicaID, m.IsolationLevel, m.MaxBytes, m.SessionEpoch = -1, isolation, 1<<20, -1
+				t, p := kmsg.NewFetchRequestTopic(), kmsg.NewFetchRequestTopicPartition()
+				p.FetchOffset, p.PartitionMaxBytes, p.CurrentLeaderEpoch = at, 1<<20, -1
+				t.Topic, t.TopicID, t.Partitions = "alpha", l.topics["alpha"], append(t.Partitions, p)
+				m.Topics = append(m.Topics, t)
+			})...)
+			if at%8 != 0 { // the others in one version
+				out = out[:len(out)-int(kmsg.NewPtrFetchRequest().MaxVersion()-4)]
+			}
+		}
+	}
+	return out
+}
+
+// metadata asks for all topics, none, and what is none.
+func metadata() (out []edge) {
+	empty, wrong, gone := "", "a b", "gone"
+	topic := func(name *string, id [16]byte) []kmsg.MetadataRequestTopic {
+		t := kmsg.NewMetadataRequestTopic()
+		t.Topic, t.TopicID = name, id
+		return []kmsg.MetadataRequestTopic{t}
+	}
+	for _, names := range [][]kmsg.MetadataRequestTopic{nil, {}, topic(&empty, [16]byte{}), topic(&wrong, [16]byte{}), topic(&gone, [16]byte{})} {
+		out = append(out, every(kmsg.Metadata, 0, func(_ *lane, version int16, msg kmsg.Request) {
+			m := msg.(*kmsg.MetadataRequest)
+			if m.Topics = names; version == 0 && names == nil {
+				m.Topics = []kmsg.MetadataRequestTopic{}
+			}
+		})...)
+	}
+	out = append(out, every(kmsg.Metadata, 12, func(l *lane, _ int16, msg kmsg.Request) {
+		msg.(*kmsg.MetadataRequest).Topics = append(topic(nil, l.topics["alpha"]), topic(&gone, [16]byte{})...)
+	})...)
+	for _, id := range [][16]byte{{}, unknownID} {
+		out = append(out, every(kmsg.Metadata, 12, func(_ *lane, _ int16, msg kmsg.Request) { msg.(*kmsg.MetadataRequest).Topics = topic(nil, id) })...)
+	}
+	return out
+}
+
+// pages ask for topics with limits and cursors.
+func pages() (out []edge) {
+	cursors := []*kmsg.DescribeTopicPartitionsRequestCursor{nil}
+	for _, name := range []string{"alpha", "beta", "empty", "gone"} {
+		for n := range int32(4) {
+			cursors = append(cursors, &kmsg.DescribeTopicPartitionsRequestCursor{Topic: name, Partition: n - 1})
+		}
+	}
+	for _, names := range [][]string{{"alpha"}, {"beta", "alpha", "empty"}, {"empty", "gone", "beta", "alpha"}, {"secret"}, {"alpha", "secret"}, {"a b"}} {
+		for _, limit := range []int32{-1, 0, 1, 2, 3, 4, 5, 6, 2000, 1<<31 - 1} {
+			for _, cursor := range cursors {
+				out = append(out, every(kmsg.DescribeTopicPartitions, 0, func(_ *lane, _ int16, msg kmsg.Request) {
+					m := msg.(*kmsg.DescribeTopicPartitionsRequest)
+					m.ResponsePartitionLimit, m.Cursor = limit, cursor
+					for _, name := range names {
+						m.Topics = append(m.Topics, kmsg.DescribeTopicPartitionsRequestTopic{Topic: name})
+					}
+				})...)
+			}
+		}
+	}
+	return out
+}
+
+// positions are those of topics that are, are not, and may not be seen, by name.
+func positions() []edge {
+	return every(kmsg.OffsetFetch, 1, func(l *lane, version int16, msg kmsg.Request) {
+		m := msg.(*kmsg.OffsetFetchRequest)
+		m.Group = "group"
+		g := kmsg.NewOffsetFetchRequestGroup()
+		g.Group = "group"
+		for _, name := range []string{"alpha", "gone", hidden} {
+			if version >= 10 && name != "alpha" {
+				continue // has no id
+			}
+			m.Topics = append(m.Topics, kmsg.OffsetFetchRequestTopic{Topic: name, Partitions: []int32{0, 1}})
+			g.Topics = append(g.Topics, kmsg.OffsetFetchRequestGroupTopic{Topic: name, TopicID: l.topics[name], Partitions: []int32{0, 1}})
+		}
+		m.Groups = append(m.Groups, g)
+	})
+}
+
+// refusals are requests that brokers refuse, one way or another.
+func refusals() (out []edge) {
+	for _, software := range []string{"", "-a", "a-", ".", "a b", "a_b", "ü", "a-b.c"} {
+		out = append(out, every(kmsg.ApiVersions, 0, func(_ *lane, _ int16, msg kmsg.Request) {
+			m := msg.(*kmsg.ApiVersionsRequest)
+			m.ClientSoftwareName, m.ClientSoftwareVersion = software, "1"
+		})...)
+	}
+	out = append(out, every(kmsg.SASLHandshake, 0, func(_ *lane, _ int16, msg kmsg.Request) { msg.(*kmsg.SASLHandshakeRequest).Mechanism = "PLAIN" })...)
+	out = append(out, every(kmsg.SASLAuthenticate, 0, func(_ *lane, _ int16, msg kmsg.Request) {
+		msg.(*kmsg.SASLAuthenticateRequest).SASLAuthBytes = []byte("\x00a\x00b")
+	})...)
+	for _, key := range []kmsg.Key{kmsg.DescribeACLs, kmsg.CreateACLs, kmsg.DeleteACLs} {
+		for _, kind := range []kmsg.ACLResourceType{kmsg.ACLResourceTypeUnknown, kmsg.ACLResourceTypeTopic} {
+			out = append(out, every(key, 1, func(_ *lane, _ int16, msg kmsg.Request) {
+				creation, filter := kmsg.NewCreateACLsRequestCreation(), kmsg.NewDeleteACLsRequestFilter()
+				creation.ResourceType, creation.ResourceName, creation.ResourcePatternType, creation.Principal, creation.Host = kind, "a", kmsg.ACLResourcePatternTypeLiteral, "User:a", "*"
+				creation.Operation, creation.PermissionType = kmsg.ACLOperationRead, kmsg.ACLPermissionTypeAllow
+				filter.ResourceType, filter.ResourcePatternType, filter.Operation, filter.PermissionType = kind, kmsg.ACLResourcePatternTypeLiteral, kmsg.ACLOperationRead, kmsg.ACLPermissionTypeAllow
+				switch m := msg.(type) {
+				case *kmsg.DescribeACLsRequest:
+					m.ResourceType, m.ResourcePatternType, m.Operation, m.PermissionType = kind, kmsg.ACLResourcePatternTypeLiteral, kmsg.ACLOperationRead, kmsg.ACLPermissionTypeAllow
+				case *kmsg.CreateACLsRequest:
+					m.Creations = append(m.Creations, creation)
+				case *kmsg.DeleteACLsRequest:
+					m.Filters = append(m.Filters, filter)
+				}
+			})...)
+		}
+	}
+	for _, key := range []kmsg.Key{kmsg.InitProducerID} {
+		for _, of := range [][2]int64{{-1, -1}, {-1, 0}, {5, -1}, {5, 0}} {
+			out = append(out, every(key, 3, func(_ *lane, _ int16, msg kmsg.Request) {
+				m := msg.(*kmsg.InitProducerIDRequest)
+				m.ProducerID, m.ProducerEpoch, m.TransactionTimeoutMillis = of[0], int16(of[1]), 1000
+			})...)
+		}
+	}
+	out = append(out, every(kmsg.ListOffsets, 4, func(_ *lane, _ int16, msg kmsg.Request) {
+		m := msg.(*kmsg.ListOffsetsRequest)
+		p := kmsg.NewListOffsetsRequestTopicPartition()
+		p.Timestamp = -9
+		m.ReplicaID = -1
+		m.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: hidden, Partitions: []kmsg.ListOffsetsRequestTopicPartition{p}}}
+	})...)
+	return append(out, func(l *lane) kmsg.Request { // of two topics, the second with another home where there are two clusters
+		m := kmsg.NewPtrAddPartitionsToTxnRequest()
+		m.TransactionalID, m.ProducerID = l.mine("@-tx"), 1
+		for _, name := range []string{"@-a", "@-b"} {
+			m.Topics = append(m.Topics, kmsg.AddPartitionsToTxnRequestTopic{Topic: l.mine(name), Partitions: []int32{0}})
+		}
+		return m
+	})
+}
+
+// noRecords is a produce with a partition without records.
+func noRecords(*lane) kmsg.Request {
+	m := kmsg.NewPtrProduceRequest()
+	t, p := kmsg.NewProduceRequestTopic(), kmsg.NewProduceRequestTopicPartition()
+	t.Topic, t.Partitions = "alpha", append(t.Partitions, p)
+	m.Acks, m.TimeoutMillis, m.Topics = -1, 1000, append(m.Topics, t)
+	m.SetVersion(9)
+	return m
+}
