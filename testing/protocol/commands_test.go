@@ -116,6 +116,7 @@ func TestEveryCommand(t *testing.T) {
 		"plugin test":    {[]string{"hello/hello.wasm", "hello/cases.yaml"}, 0, "diff name"},
 		"plugin inspect": {[]string{"hello/hello.wasm"}, 0, "bytes compile_ms exports imports instance_bytes instance_start_us manifest sha256"},
 		"plugin bench":   {[]string{"hello/hello.wasm", "--total", "1000"}, 0, "failures guest_ns_per_record instance_bytes ns_per_record p50_ns_per_call p99_ns_per_call records"},
+		"plugin upgrade": {[]string{"hello"}, 0, "folder"},
 		"plugin replay":  {[]string{"records.yaml", "hello/hello.wasm", "hello/hello.wasm"}, 0, ""},
 		"man":            {[]string{"pages"}, 0, "folder"},
 		"version":        {nil, 0, "go platform version"},
