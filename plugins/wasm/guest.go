@@ -199,7 +199,7 @@ func (g *Guest) startAnother() <-chan error {
 		i, err := g.start(g.life)
 		if err != nil {
 			g.slots <- struct{}{}
-			failed <- err
+			failed <- bad("another instance does not start", err) // which is not the fault of what it is wanted for
 			return
 		}
 		g.put(i)

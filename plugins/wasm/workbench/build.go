@@ -99,7 +99,7 @@ func crate(dir string) (string, error) {
 	}
 	m := crateName.FindSubmatch(b)
 	if m == nil {
-		return "", errors.New("Cargo.toml has no name")
+		return "", errors.New("there is no name in Cargo.toml")
 	}
 	return string(m[1]), nil
 }
