@@ -77,8 +77,8 @@ func parseManifest(b []byte, exports func(string) bool) (m Manifest, err error) 
 		}
 	}
 	for _, h := range m.Host {
-		if !slices.Contains([]string{abi.CapKV, abi.CapHTTP, abi.CapSendRequest}, h) {
-			return m, fmt.Errorf("manifest: host: %q is not one of kv, http, send_request", h)
+		if err := checkCapability(h); err != nil {
+			return m, fmt.Errorf("manifest: host: %w", err)
 		}
 	}
 	if m.TickMS < 0 || (m.TickMS > 0 && m.TickMS < 10) {

@@ -56,7 +56,7 @@ func (g *Guest) Message(ctx context.Context, h *Head, body []byte) (a Answer, er
 }
 
 // bad is an error of what a guest made. It is the guest's, not the client's: what it wraps must not be found, or the client's
-// session would be closed for it.
+// session would be closed for it, or its records refused.
 func bad(what string, err error) error { return errors.New(what + ": " + err.Error()) }
 
 // request shows a request to the guest. It returns the request to go on with, or the answer.

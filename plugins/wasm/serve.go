@@ -22,15 +22,20 @@ func (e *FailureError) Error() string { return e.Reason }
 // Unwrap returns what the engine says.
 func (e *FailureError) Unwrap() error { return e.Err }
 
-// newFailure takes the first text that says anything, or what the error says.
+// mostReason bounds what clients are told of a failure.
+const mostReason = 500
+
+// newFailure takes the first text that says anything, up to an empty line: stacks follow. Without one it is the first line of the error.
 func newFailure(err error, texts ...string) error {
-	for _, reason := range append(texts, err.Error()) {
-		if reason != "" {
-			reason, _, _ = strings.Cut(reason, "\n")
-			return &FailureError{Reason: reason, Err: err}
+	reason, _, _ := strings.Cut(err.Error(), "\n")
+	for _, text := range texts {
+		text, _, _ = strings.Cut(strings.TrimSpace(text), "\n\n")
+		if said := strings.Join(strings.Fields(text), " "); said != "" {
+			reason = said
+			break
 		}
 	}
-	return err
+	return &FailureError{Reason: strings.ToValidUTF8(reason[:min(len(reason), mostReason)], "\uFFFD"), Err: err}
 }
 
 // failure reports an error that is the guest's fault: it failed in its own code, or was too slow.

@@ -72,6 +72,28 @@ static inline bool sluice_json_value(sluice_json *j) {
   return j->n > 0;
 }
 
+/* Reports whether every setting is one of some names, which a null pointer ends. */
+static inline bool sluice_settings_known(sluice_bytes json, const char *const *names) {
+  uint8_t key[64];
+  sluice_json j = {json.at, json.at + json.n, key, sizeof key, 0};
+  if (!sluice_json_take(&j, '{')) return false;
+  for (bool more = !sluice_json_take(&j, '}'); more;) {
+    j.out = key, j.cap = sizeof key;
+    if (!sluice_json_text(&j) || !sluice_json_take(&j, ':')) return false;
+    bool known = false;
+    for (const char *const *name = names; *name && !known; name++) {
+      uint32_t n = 0;
+      while ((*name)[n]) n++;
+      known = j.n <= sizeof key && sluice_equal((sluice_bytes){key, j.n}, (sluice_bytes){(uint8_t *)*name, n});
+    }
+    j.cap = 0;
+    if (!known || !sluice_json_value(&j)) return false;
+    more = sluice_json_take(&j, ',');
+    if (!more && !sluice_json_take(&j, '}')) return false;
+  }
+  return true;
+}
+
 /* Copies a setting, as far as it fits, and returns the length that is needed: -1 if there is none of that name, -5
  * if the configuration is no flat object. */
 static inline int32_t sluice_setting(sluice_bytes json, sluice_bytes name, void *out, uint32_t cap) {
