@@ -137,11 +137,18 @@ func (e *End) presentConfigs(c *Cluster, m *kmsg.DescribeConfigsResponse) {
 		}
 		e.presentResource(c, r.ResourceType, &r.ResourceName, &r.ErrorMessage)
 		for j := range r.Configs {
-			if v, hide := e.brokerConfig(c, node, r.Configs[j].Name); hide {
-				r.Configs[j].Value = v
-				for k := range r.Configs[j].ConfigSynonyms {
-					r.Configs[j].ConfigSynonyms[k].Value = v
+			v, hide := e.brokerConfig(c, node, r.Configs[j].Name)
+			if !hide {
+				continue
+			}
+			present := func(value **string) {
+				if *value != nil && **value != "-1" { // what is not set names nobody
+					*value = v
 				}
+			}
+			present(&r.Configs[j].Value)
+			for k := range r.Configs[j].ConfigSynonyms {
+				present(&r.Configs[j].ConfigSynonyms[k].Value)
 			}
 		}
 	}

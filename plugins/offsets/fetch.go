@@ -79,7 +79,7 @@ func positions(req *plugin.Request, h *kafka.HotRequest, topics []*catalog.Topic
 		}
 		p := &h.Partitions[i]
 		part := t.Partition(p.Partition)
-		f.Body.SetPosition(i, part.ToPhysical(p.Offset), part.PhysicalEpoch(p.CurrentLeaderEpoch))
+		f.Body.SetPosition(i, physicalOf(part, p.Offset), part.PhysicalEpoch(p.CurrentLeaderEpoch))
 	}
 	return f
 }
@@ -203,6 +203,14 @@ func virtualOf(p *catalog.Partition, physical int64) int64 {
 		return physical
 	}
 	return p.ToVirtual(physical)
+}
+
+// physicalOf maps a position; one below 0 stays, and brokers refuse it.
+func physicalOf(p *catalog.Partition, virtual int64) int64 {
+	if virtual < 0 {
+		return virtual
+	}
+	return p.ToPhysical(virtual)
 }
 
 // end is where the generation of t ended, if it has ended meanwhile.
