@@ -163,11 +163,18 @@ func (e *End) presentConfigs(c *Cluster, m *kmsg.DescribeConfigsResponse) {
 			if r.ResourceType != brokerResource {
 				break // levels of loggers
 			}
-			if v, hide := e.brokerConfig(c, node, r.Configs[j].Name); hide {
-				r.Configs[j].Value = v
-				for k := range r.Configs[j].ConfigSynonyms {
-					r.Configs[j].ConfigSynonyms[k].Value = v
+			v, hide := e.brokerConfig(c, node, r.Configs[j].Name)
+			if !hide {
+				continue
+			}
+			present := func(value **string) {
+				if *value != nil && **value != "-1" { // what is not set names nobody
+					*value = v
 				}
+			}
+			present(&r.Configs[j].Value)
+			for k := range r.Configs[j].ConfigSynonyms {
+				present(&r.Configs[j].ConfigSynonyms[k].Value)
 			}
 		}
 	}

@@ -36,6 +36,9 @@ func TestBrokerConfigsArePresented(t *testing.T) {
 			c.ConfigSynonyms = []kmsg.DescribeConfigsResponseResourceConfigConfigSynonym{{Name: name, Value: &value}}
 			r.Configs = append(r.Configs, c)
 		}
+		unset := kmsg.DescribeConfigsResponseResourceConfig{Name: "early.start.listeners"}
+		unset.ConfigSynonyms = []kmsg.DescribeConfigsResponseResourceConfigConfigSynonym{{Name: "broker.id", Value: kmsg.StringPtr("-1")}}
+		r.Configs = append(r.Configs, unset)
 		other := kmsg.DescribeConfigsResponseResource{ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: "9", Configs: []kmsg.DescribeConfigsResponseResourceConfig{{Name: "node.id", Value: kmsg.StringPtr("9")}}}
 		m.Resources = append(m.Resources, r, other)
 		got := shown[*kmsg.DescribeConfigsResponse](t, m, edited).Resources
@@ -45,7 +48,16 @@ func TestBrokerConfigsArePresented(t *testing.T) {
 		}
 		values := map[string]string{}
 		for _, c := range got[0].Configs {
-			values[c.Name] = *c.Value
+			if c.Name != unset.Name {
+				values[c.Name] = *c.Value
+				continue
+			}
+			if c.Value != nil {
+				t.Errorf("%s is not set, and shown as %q", c.Name, *c.Value)
+			}
+			if version >= 1 {
+				equal(t, *c.ConfigSynonyms[0].Value, "-1")
+			}
 		}
 		e, _ := hiding()
 		equal(t, values, map[string]string{

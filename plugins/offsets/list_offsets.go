@@ -2,6 +2,7 @@ package offsets
 
 import (
 	"context"
+	"math"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -45,7 +46,11 @@ func (o *Offsets) listOffsets(ctx context.Context, req *plugin.Request, next plu
 		for j := range m.Topics[i].Partitions {
 			mp := &m.Topics[i].Partitions[j]
 			asked[key{m.Topics[i].Topic, mp.Partition}] = listed{t, mp.Timestamp}
-			if t.Generation > 0 {
+			switch {
+			case t.Generation == 0:
+			case catalog.EpochGeneration(mp.CurrentLeaderEpoch) > t.Generation:
+				mp.CurrentLeaderEpoch = math.MaxInt32 // the home does not know it either
+			default:
 				mp.CurrentLeaderEpoch = -1
 			}
 		}

@@ -3,6 +3,8 @@ package offsets
 import (
 	"context"
 	"fmt"
+	"maps"
+	"math"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -186,5 +188,84 @@ func moveBack(t *testing.T, env plugin.Env) {
 		return nil
 	}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestEpochsOfAMovedTopic: those that the home can't know are not shown to it, but for one that nobody can know yet.
+func TestEpochsOfAMovedTopic(t *testing.T) {
+	for epoch, want := range map[int32]int32{-1: -1, 3: -1, 99: -1, 1 << catalog.EpochBits: -1, 2 << catalog.EpochBits: math.MaxInt32} {
+		o, _ := build(t, true)
+		m := kmsg.NewPtrListOffsetsRequest()
+		m.SetVersion(7)
+		p := kmsg.NewListOffsetsRequestTopicPartition()
+		p.CurrentLeaderEpoch = epoch
+		m.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: "orders", Partitions: []kmsg.ListOffsetsRequestTopicPartition{p}}}
+		if _, err := o.Intercept(t.Context(), plugintest.Request(t, m, "dr"), plugin.HandlerFunc(func(_ context.Context, f *plugin.Request) (*plugin.Response, error) {
+			if got := plugintest.Sent[*kmsg.ListOffsetsRequest](t, f).Topics[0].Partitions[0].CurrentLeaderEpoch; got != want {
+				t.Errorf("epoch %d is asked with as %d, want %d", epoch, got, want)
+			}
+			return plugintest.Encode(m.ResponseKind()), nil
+		})); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestNoPositionStaysNone, after a move too.
+func TestNoPositionStaysNone(t *testing.T) {
+	for _, moved := range []bool{false, true} {
+		o, _ := build(t, moved)
+		m := kmsg.NewPtrFetchRequest()
+		m.SetVersion(12)
+		ft, fp := kmsg.NewFetchRequestTopic(), kmsg.NewFetchRequestTopicPartition()
+		fp.FetchOffset = -1
+		ft.Topic, ft.Partitions = "orders", append(ft.Partitions, fp)
+		m.Topics = append(m.Topics, ft)
+		if _, err := o.Intercept(t.Context(), plugintest.Request(t, m, map[bool]string{true: "dr", false: "prod"}[moved]), plugin.HandlerFunc(func(_ context.Context, f *plugin.Request) (*plugin.Response, error) {
+			if got := plugintest.Sent[*kmsg.FetchRequest](t, f).Topics[0].Partitions[0].FetchOffset; got != -1 {
+				t.Errorf("moved=%t: fetched from %d", moved, got)
+			}
+			return plugintest.Encode(m.ResponseKind()), nil
+		})); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestEndsOfEpochsThatAreNone: no epoch has no end, and what a partition is that there is not is said by the home.
+func TestEndsOfEpochsThatAreNone(t *testing.T) {
+	o, _ := build(t, true)
+	m := kmsg.NewPtrOffsetForLeaderEpochRequest()
+	m.SetVersion(4)
+	topic := kmsg.NewOffsetForLeaderEpochRequestTopic()
+	topic.Topic = "orders"
+	for _, n := range []int32{0, 7} {
+		p := kmsg.NewOffsetForLeaderEpochRequestTopicPartition()
+		p.Partition, p.LeaderEpoch, p.CurrentLeaderEpoch = n, -1, -1
+		topic.Partitions = append(topic.Partitions, p)
+	}
+	m.Topics = append(m.Topics, topic)
+	resp, err := o.Intercept(t.Context(), plugintest.Request(t, m, "dr"), plugin.HandlerFunc(func(_ context.Context, f *plugin.Request) (*plugin.Response, error) {
+		sent := plugintest.Sent[*kmsg.OffsetForLeaderEpochRequest](t, f)
+		out := sent.ResponseKind().(*kmsg.OffsetForLeaderEpochResponse)
+		rt := kmsg.NewOffsetForLeaderEpochResponseTopic()
+		rt.Topic = "orders"
+		for _, p := range sent.Topics[0].Partitions {
+			rp := kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
+			rp.Partition, rp.ErrorCode = p.Partition, 3
+			rt.Partitions = append(rt.Partitions, rp)
+		}
+		out.Topics = append(out.Topics, rt)
+		return plugintest.Encode(out), nil
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[int32]string{}
+	for _, p := range plugintest.Decode[*kmsg.OffsetForLeaderEpochResponse](t, resp).Topics[0].Partitions {
+		got[p.Partition] = fmt.Sprint(p.ErrorCode, " ", p.LeaderEpoch, " ", p.EndOffset)
+	}
+	if want := map[int32]string{0: "0 -1 -1", 7: "3 -1 -1"}; !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }

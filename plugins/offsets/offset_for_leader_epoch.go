@@ -30,9 +30,17 @@ func (o *Offsets) offsetForLeaderEpoch(ctx context.Context, req *plugin.Request,
 		lt.Topic = mt.Topic
 		parts := mt.Partitions[:0]
 		for _, p := range mt.Partitions {
+			if p.Partition < 0 || int(p.Partition) >= len(t.Partitions) {
+				parts = append(parts, p) // the home says that there is none
+				continue
+			}
 			part := t.Partition(p.Partition)
 			rp := kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
 			rp.Partition = p.Partition
+			if p.LeaderEpoch < 0 { // no epoch has no end
+				lt.Partitions = append(lt.Partitions, rp)
+				continue
+			}
 			if last, end, ok := part.EpochEnd(p.LeaderEpoch); ok {
 				rp.LeaderEpoch, rp.EndOffset = last, end
 				lt.Partitions = append(lt.Partitions, rp)

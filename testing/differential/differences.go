@@ -1,6 +1,7 @@
 package differential
 
 import (
+	"encoding/json"
 	"os"
 	"regexp"
 	"slices"
@@ -51,6 +52,9 @@ var differences = map[string]func(d difference) bool{
 		}
 		return false
 	},
+	"configurations of brokers that name nodes and addresses": func(d difference) bool {
+		return d.api == "DescribeConfigs" && strings.HasPrefix(d.path, "Resources[4 ") && strings.HasSuffix(d.path, ".Value") && naming.MatchString(d.path)
+	},
 	"ACLs of a virtual cluster with a prefix": func(d difference) bool {
 		switch d.api {
 		case "DescribeACLs", "CreateACLs", "DeleteACLs":
@@ -61,6 +65,9 @@ var differences = map[string]func(d difference) bool{
 	"AddPartitionsToTxn with a partition away from the transaction's home": func(d difference) bool {
 		return d.api == "AddPartitionsToTxn" && d.lane == "two clusters" && strings.HasSuffix(d.path, "ErrorCode") &&
 			(d.here == "59 UNKNOWN_PRODUCER_ID" || d.here == "55 OPERATION_NOT_ATTEMPTED")
+	},
+	"leader epochs of a topic that has moved, and what is asked with one": func(d difference) bool {
+		return d.lane == "two clusters" && ofMoved.MatchString(d.path) && (strings.HasSuffix(d.path, "LeaderEpoch") || asksWithEpoch(d.request))
 	},
 	"Metadata that asks for topics by name and for others by id": func(d difference) bool {
 		m, ok := d.request.(*kmsg.MetadataRequest)
@@ -82,6 +89,20 @@ const (
 )
 
 var numbers = regexp.MustCompile(`[0-9]+`)
+
+// naming is the path of a configuration that names nodes or addresses.
+var naming = regexp.MustCompile(`Configs\[([a-z.]*listeners|controller\.quorum\.(voters|bootstrap\.servers))\]`)
+
+// ofMoved is the path of something of the topic that has moved.
+var ofMoved = regexp.MustCompile(`\[(moved|[^]]*id of moved)`)
+
+var epoch = regexp.MustCompile(`"(CurrentLeaderEpoch|LastFetchedEpoch|LeaderEpoch)":[0-9]`)
+
+// asksWithEpoch reports a request in which a client says which leader epoch it knows.
+func asksWithEpoch(request kmsg.Request) bool {
+	b, err := json.Marshal(request)
+	return err == nil && epoch.Match(b)
+}
 
 func refused(key kmsg.Key) bool {
 	api, ok := kafka.Lookup(key)

@@ -1,6 +1,8 @@
 package differential
 
 import (
+	"strconv"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
@@ -43,7 +45,7 @@ func endsOfLogs() (out []edge) {
 			out = append(out, every(kmsg.ListOffsets, 1, func(_ *lane, _ int16, msg kmsg.Request) {
 				m := msg.(*kmsg.ListOffsetsRequest)
 				m.ReplicaID, m.IsolationLevel, m.TimeoutMillis = -1, isolation, 5000
-				for _, name := range []string{"alpha", "beta", "empty"} {
+				for _, name := range []string{"alpha", "beta", "empty", moved} {
 					t := kmsg.NewListOffsetsRequestTopic()
 					t.Topic = name
 					for n := range shared[name] {
@@ -66,10 +68,12 @@ func reads() (out []edge) {
 			out = append(out, every(kmsg.Fetch, 4, func(l *lane, version int16, msg kmsg.Request) {
 				m := msg.(*kmsg.FetchRequest)
 				m.ReplicaID, m.IsolationLevel, m.MaxBytes, m.SessionEpoch = -1, isolation, 1<<20, -1
-				t, p := kmsg.NewFetchRequestTopic(), kmsg.NewFetchRequestTopicPartition()
-				p.FetchOffset, p.PartitionMaxBytes, p.CurrentLeaderEpoch = at, 1<<20, -1
-				t.Topic, t.TopicID, t.Partitions = "alpha", l.topics["alpha"], append(t.Partitions, p)
-				m.Topics = append(m.Topics, t)
+				for _, name := range []string{"alpha", moved} {
+					t, p := kmsg.NewFetchRequestTopic(), kmsg.NewFetchRequestTopicPartition()
+					p.FetchOffset, p.PartitionMaxBytes, p.CurrentLeaderEpoch = at, 1<<20, -1
+					t.Topic, t.TopicID, t.Partitions = name, l.topics[name], append(t.Partitions, p)
+					m.Topics = append(m.Topics, t)
+				}
 			})...)
 			if at%8 != 0 { // the others in one version
 				out = out[:len(out)-int(kmsg.NewPtrFetchRequest().MaxVersion()-4)]
@@ -112,7 +116,7 @@ func pages() (out []edge) {
 			cursors = append(cursors, &kmsg.DescribeTopicPartitionsRequestCursor{Topic: name, Partition: n - 1})
 		}
 	}
-	for _, names := range [][]string{{"alpha"}, {"beta", "alpha", "empty"}, {"empty", "gone", "beta", "alpha"}, {"secret"}, {"alpha", "secret"}, {"a b"}} {
+	for _, names := range [][]string{{"alpha"}, {"beta", "alpha", moved, "empty"}, {"empty", "gone", moved, "beta", "alpha"}, {"secret"}, {"alpha", "secret"}, {"a b"}} {
 		for _, limit := range []int32{-1, 0, 1, 2, 3, 4, 5, 6, 2000, 1<<31 - 1} {
 			for _, cursor := range cursors {
 				out = append(out, every(kmsg.DescribeTopicPartitions, 0, func(_ *lane, _ int16, msg kmsg.Request) {
@@ -176,14 +180,19 @@ func refusals() (out []edge) {
 			})...)
 		}
 	}
-	for _, key := range []kmsg.Key{kmsg.InitProducerID} {
-		for _, of := range [][2]int64{{-1, -1}, {-1, 0}, {5, -1}, {5, 0}} {
-			out = append(out, every(key, 3, func(_ *lane, _ int16, msg kmsg.Request) {
-				m := msg.(*kmsg.InitProducerIDRequest)
-				m.ProducerID, m.ProducerEpoch, m.TransactionTimeoutMillis = of[0], int16(of[1]), 1000
-			})...)
-		}
+	for _, of := range [][2]int64{{-1, -1}, {-1, 0}, {5, -1}, {5, 0}} {
+		out = append(out, every(kmsg.InitProducerID, 3, func(_ *lane, _ int16, msg kmsg.Request) {
+			m := msg.(*kmsg.InitProducerIDRequest)
+			m.ProducerID, m.ProducerEpoch, m.TransactionTimeoutMillis = of[0], int16(of[1]), 1000
+		})...)
 	}
+	out = append(out, every(kmsg.DescribeConfigs, 1, func(l *lane, _ int16, msg kmsg.Request) {
+		m := msg.(*kmsg.DescribeConfigsRequest)
+		m.IncludeSynonyms = true
+		for _, of := range []string{strconv.Itoa(int(l.node)), ""} {
+			m.Resources = append(m.Resources, kmsg.DescribeConfigsRequestResource{ResourceType: kmsg.ConfigResourceTypeBroker, ResourceName: of})
+		}
+	})...)
 	out = append(out, every(kmsg.ListOffsets, 4, func(_ *lane, _ int16, msg kmsg.Request) {
 		m := msg.(*kmsg.ListOffsetsRequest)
 		p := kmsg.NewListOffsetsRequestTopicPartition()

@@ -21,7 +21,10 @@ var unknownID = [16]byte{0xee, 1, 2, 3, 4, 5, 0x46, 7, 0x88, 9, 10, 11, 12, 13, 
 const hidden = "secret"
 
 // shared are the topics that lanes have in common, with their partitions; nothing changes them.
-var shared = map[string]int32{"alpha": 3, "beta": 2, "empty": 1}
+var shared = map[string]int32{"alpha": 3, "beta": 2, "empty": 1, moved: 2}
+
+// moved is a topic that has moved, where there are two clusters.
+const moved = "moved"
 
 // changes reports an API that changes what others answer. Its requests name topics, groups and transactions of the lane alone.
 func changes(key kmsg.Key) bool {
@@ -71,6 +74,10 @@ func request(r *rand.Rand, l *lane, key kmsg.Key, version int16) kmsg.Request {
 				t.Topic = nil
 			}
 		}
+	case *kmsg.OffsetForLeaderEpochRequest: // which brokers alone answer for a topic without partitions
+		m.Topics = slices.DeleteFunc(m.Topics, func(t kmsg.OffsetForLeaderEpochRequestTopic) bool { return len(t.Partitions) == 0 })
+	case *kmsg.OffsetFetchRequest: // a group once
+		m.Groups = slices.CompactFunc(m.Groups, func(a, b kmsg.OffsetFetchRequestGroup) bool { return a.Group == b.Group })
 	case *kmsg.DescribeTopicPartitionsRequest:
 		// Lists of all topics hold those of other lanes, see allTopics; for no name at all Kafka fails by accident.
 		m.Topics = slices.DeleteFunc(m.Topics, func(t kmsg.DescribeTopicPartitionsRequestTopic) bool { return t.Topic == "" })
@@ -176,14 +183,14 @@ func (c chooser) topic() string {
 	if c.changes {
 		return pick(c.Rand, c.mine("@-a"), c.mine("@-a"), c.mine("@-b"), c.mine("@-new"), c.mine("@-none"), "", "..", "a b", strings.Repeat("x", 250))
 	}
-	return pick(c.Rand, "alpha", "alpha", "beta", "beta", "empty", hidden, "unknown", "", "..", "a b", strings.Repeat("x", 250))
+	return pick(c.Rand, "alpha", "alpha", "beta", "beta", "empty", moved, moved, hidden, "unknown", "", "..", "a b", strings.Repeat("x", 250))
 }
 
 func (c chooser) topicID() [16]byte {
 	if c.changes {
 		return pick(c.Rand, c.topics[c.mine("@-a")], c.topics[c.mine("@-b")], [16]byte{}, unknownID)
 	}
-	return pick(c.Rand, c.topics["alpha"], c.topics["beta"], c.topics["empty"], [16]byte{}, unknownID)
+	return pick(c.Rand, c.topics["alpha"], c.topics["beta"], c.topics["empty"], c.topics[moved], [16]byte{}, unknownID)
 }
 
 func (c chooser) group() string {

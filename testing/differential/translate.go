@@ -118,6 +118,9 @@ func (l *lane) list(v reflect.Value) any {
 				key = append(key, fmt.Sprint(f))
 			}
 		}
+		if entity, ok := fields["Entity"]; ok { // of quotas
+			key = append(key, fmt.Sprint(entity))
+		}
 		k := strings.Join(key, " ")
 		same, _ := out[k].(map[string]any)
 		parts, ok := fields["Partitions"].(list)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/failover"
 	"github.com/sluice-gateway/sluice/testing/eventually"
 	"github.com/sluice-gateway/sluice/testing/gatewaytest"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
@@ -29,7 +31,7 @@ var chains = []struct{ name, clusters, prefix, chain string }{
 	{"empty", "prod", "", "[]"},
 	{"full", "dr", "", "[routing: {default: dr}, topics: {" + hide + "}, offsets: {}, traces: {inject: missing}]"},
 	{"prefixed", "dr", sharedPrefix, "[routing: {default: dr}, topics: {prefix: v., hide: [secret]}, offsets: {}]"},
-	{"two clusters", "dr prod", "", "[routing: {default: dr, topics: {beta: {cluster: prod}, \"*-b\": {cluster: prod}}}, topics: {" + hide + "}, offsets: {}]"},
+	{"two clusters", "dr prod", "", "[routing: {default: dr, topics: {beta: {cluster: prod}, moved: {cluster: prod}, \"*-b\": {cluster: prod}}}, topics: {" + hide + "}, offsets: {}]"},
 }
 
 // build starts two clusters with equal topics and a gateway for each chain. The first lane is direct.
@@ -115,11 +117,29 @@ func open(ctx context.Context, t *testing.T, names, chain string, clusters map[s
 		return nil, err
 	}
 	t.Cleanup(func() { _ = g.Stop() })
+	if len(all) > 1 {
+		if err := move(g); err != nil {
+			return nil, err
+		}
+	}
 	l := &lane{addr: fmt.Sprintf("127.0.0.1:%d", port), node: 1<<20 + 1, nodes: map[string]bool{}}
 	for i := range 10 * len(all) {
 		l.nodes[fmt.Sprintf("127.0.0.1:%d", port+1+i)] = true
 	}
 	return l, nil
+}
+
+// move moves a topic, whose copies are equal, to the other cluster.
+func move(g *gatewaytest.Gateway) error {
+	if err := g.Edit("moved: {cluster: prod}", "moved: {cluster: dr}"); err != nil {
+		return err
+	}
+	if !eventually.True(func() bool {
+		return slices.ContainsFunc(g.Moves(), func(m failover.Report) bool { return m.Topic == moved && m.Phase == failover.Done })
+	}) {
+		return fmt.Errorf("not moved: %+v", g.Moves())
+	}
+	return nil
 }
 
 // begin makes the topics of the lane, through it, and learns ids.
@@ -163,7 +183,7 @@ func write(ctx context.Context, c kafkatest.Cluster, prefix string) error {
 		}
 		return out
 	}
-	for _, r := range append(append(records(alpha, 0, 5), records(alpha, 1, 5)...), records(beta, 0, 3)...) {
+	for _, r := range slices.Concat(records(alpha, 0, 5), records(alpha, 1, 5), records(beta, 0, 3), records(prefix+moved, 0, 4), records(prefix+moved, 1, 1)) {
 		if err := cl.ProduceSync(ctx, r).FirstErr(); err != nil {
 			return err
 		}
@@ -178,7 +198,7 @@ func write(ctx context.Context, c kafkatest.Cluster, prefix string) error {
 			if err := tx.BeginTransaction(); err != nil {
 				return err
 			}
-			if err := tx.ProduceSync(ctx, records(alpha, 0, 2)...).FirstErr(); err != nil {
+			if err := tx.ProduceSync(ctx, append(records(alpha, 0, 2), records(prefix+moved, 0, 2)...)...).FirstErr(); err != nil {
 				return err
 			}
 			if err := tx.EndTransaction(ctx, end); err != nil {
