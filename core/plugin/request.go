@@ -43,7 +43,7 @@ type Request struct {
 	// More says that the session has read more requests, after which it flushes its links: this one need
 	// not be flushed if it is queued at its turn.
 	More bool
-	// Led says that the request goes to who leads, and not to the node that the client dialled: it was there.
+	// Led says that the request goes to who leads, also if the client has dialled another node: that one has had it.
 	Led bool
 	// Sampled says that the own times of interceptors are measured; see Cost.
 	Sampled bool
