@@ -35,6 +35,7 @@ func API(g Gateway, access *Access) http.Handler {
 		"plugins":             {"GET": func(w http.ResponseWriter, _ *http.Request) { a.send(w, 200, g.Plugins()) }},
 		"moves":               {"GET": a.moves, "POST": a.start},
 		"moves/plan":          {"POST": a.plan},
+		"moves/acknowledge":   {"POST": a.acknowledge},
 		"moves/{id}":          {"GET": a.move, "DELETE": a.abort},
 		"topics/{vc}":         {"GET": a.topics},
 		"topics/{vc}/{topic}": {"GET": a.topic},
@@ -198,6 +199,7 @@ func (a *api) move(w http.ResponseWriter, r *http.Request) {
 
 const (
 	likeMoves   = `{"from": "prod", "to": "dr"} or {"topics": [...], "to": "dr"}`
+	likeAck     = `{"moves": [...]} or {"all": true}`
 	likeLevels  = `{"level": "info", "levels": {"upstream": "debug"}}`
 	likeCapture = `{"apis": ["CreateTopics"], "exchanges": 100, "seconds": 10}`
 )
@@ -240,6 +242,19 @@ func (a *api) plan(w http.ResponseWriter, r *http.Request) {
 	}
 	plans, err := a.g.Plan(r.Context(), m)
 	a.answer(w, 200, nonNil(plans), err)
+}
+
+func (a *api) acknowledge(w http.ResponseWriter, r *http.Request) {
+	m, err := body[Acknowledge](w, r, likeAck)
+	if err == nil && m.All == (len(m.Moves) > 0) {
+		err = &Error{400, "send " + likeAck}
+	}
+	if err != nil {
+		Fail(w, err)
+		return
+	}
+	list, err := a.g.Acknowledge(r.Context(), m)
+	a.answer(w, 200, nonNil(list), err)
 }
 
 func (a *api) start(w http.ResponseWriter, r *http.Request) {

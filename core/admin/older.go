@@ -39,6 +39,25 @@ type Ready struct {
 	Broken       []Broken                      `json:"broken,omitempty"`
 }
 
+// ReadyCount is Ready for who has not logged in, where the configuration names users.
+type ReadyCount struct {
+	Status              string `json:"status"`
+	OpenMoves           int    `json:"open_moves"`
+	UnreachableClusters int    `json:"unreachable_clusters"`
+	BrokenParts         int    `json:"broken_parts"`
+	ConfigRefused       bool   `json:"config_refused"`
+}
+
+func (r Ready) count() ReadyCount {
+	c := ReadyCount{Status: r.Status, OpenMoves: len(r.PendingMoves), BrokenParts: len(r.Broken), ConfigRefused: r.ConfigError != ""}
+	for _, s := range r.Clusters {
+		if !s.Reachable {
+			c.UnreachableClusters++
+		}
+	}
+	return c
+}
+
 // Draining is the status of a gateway that ends.
 const Draining = "draining"
 
@@ -103,10 +122,15 @@ func OlderAPI(g Older, access *Access, metrics http.Handler) http.Handler {
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, 200, map[string]string{"status": "alive"}) })
 	// Ready is 200 also with a dead cluster or a pending move, which it names: the gateway serves what it can. While it ends, nobody is
 	// to come.
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+	// Who has not logged in is told no names.
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		ready, status := g.Ready(), 200
 		if ready.Status == Draining {
 			status = http.StatusServiceUnavailable
+		}
+		if _, err := access.Reader(r); err != nil {
+			writeJSON(w, status, ready.count())
+			return
 		}
 		writeJSON(w, status, ready)
 	})

@@ -34,11 +34,19 @@ type Gateway interface {
 	Start(ctx context.Context, revision string, m Move) (Started, error)
 	// Abort takes the edit behind a move back, and returns its report when it has ended.
 	Abort(ctx context.Context, revision, id string) (failover.Report, error)
+	// Acknowledge notes that possible losses are dealt with.
+	Acknowledge(ctx context.Context, a Acknowledge) ([]failover.Report, error)
 	LogLevels() LogState
 	// SetLogLevels puts levels in the place of those in force, until the gateway ends or the file's are others.
 	SetLogLevels(ctx context.Context, l LogLevels) (LogState, error)
 	// ResetLogLevels puts those of the file back.
 	ResetLogLevels(ctx context.Context) LogState
+}
+
+// Acknowledge names moves, or with All every move, whose possible loss is dealt with.
+type Acknowledge struct {
+	Moves []string `json:"moves,omitempty"`
+	All   bool     `json:"all,omitempty"`
 }
 
 // Error is an error with the HTTP status that tells whose it is.

@@ -58,6 +58,20 @@ type Move struct {
 	Planned bool   `json:"planned"`
 }
 
+// Code is a version of a plugin.
+type Code struct {
+	Version string `json:"version,omitempty"`
+	Digest  string `json:"sha256"`
+}
+
+// Swap is a plugin of which another version has come into force.
+type Swap struct {
+	VirtualCluster string `json:"virtual_cluster"`
+	Plugin         string `json:"plugin"`
+	Before         Code   `json:"before"`
+	After          Code   `json:"after"`
+}
+
 // Entry is one action.
 type Entry struct {
 	Time time.Time `json:"time"`
@@ -73,6 +87,8 @@ type Entry struct {
 	Move           *Move    `json:"move,omitempty"`
 	// File is one that the configuration names, and that has changed.
 	File string `json:"file,omitempty"`
+	// Swaps are the plugins that have other code since.
+	Swaps []Swap `json:"swaps,omitempty"`
 	// Before and After are revisions of the file.
 	Before string `json:"before,omitempty"`
 	After  string `json:"after,omitempty"`

@@ -103,7 +103,7 @@ func (p *Partition) EpochEnd(epoch int32) (last int32, end int64, ok bool) {
 // the same place on the new home, end the virtual offset where the old home's copy ends there
 // (start for a planned move).
 func (p *Partition) Advance(next Segment, delta int64, end int64, lastEpoch int32) Partition {
-	out := Partition{Ceiling: p.Ceiling, Shown: p.Shown}
+	out := Partition{Ceiling: p.Ceiling, Shown: p.Shown, LogStart: p.LogStart, Erased: p.Erased}
 	out.Segments = append(out.Segments, p.Segments...)
 	last := &out.Segments[len(out.Segments)-1]
 	last.LastEpoch, last.End = lastEpoch, end

@@ -81,6 +81,9 @@ type Watermarks struct {
 // unknown stay so.
 func (t *Topic) Show(partition int32, w Watermarks) Watermarks {
 	m := t.marks.at(partition, t.Partitions)
+	if w.Start >= 0 {
+		w.Start = max(w.Start, t.logStart(partition))
+	}
 	for _, s := range []struct {
 		shown *atomic.Int64
 		now   *int64
@@ -95,8 +98,36 @@ func (t *Topic) Show(partition int32, w Watermarks) Watermarks {
 // Watermarks are the highest virtual offsets shown to clients in this run of the process.
 func (t *Topic) Watermarks(partition int32) Watermarks {
 	m := t.marks.at(partition, t.Partitions)
-	return Watermarks{High: m.high.Load(), Stable: m.stable.Load(), Start: m.start.Load()}
+	return Watermarks{High: m.high.Load(), Stable: m.stable.Load(), Start: max(m.start.Load(), t.logStart(partition))}
 }
+
+// logStart is where the virtual log begins at least, -1 if nothing is known of that.
+func (t *Topic) logStart(partition int32) int64 {
+	if p := int(partition); p >= 0 && p < len(t.Partitions) && t.Partitions[p].LogStart > 0 {
+		return t.Partitions[p].LogStart
+	}
+	return -1
+}
+
+// Erase notes that clients have deleted the records before virtual offsets, by partition.
+func (v *Virtual) Erase(ctx context.Context, t *Topic, before map[int32]int64) error {
+	return v.Update(ctx, t.Name, func(n *Topic) error {
+		if n.ID != t.ID {
+			return nil
+		}
+		for p, at := range before {
+			if p >= 0 && int(p) < MostPartitions {
+				n.Grow(int(p) + 1)
+				part := &n.Partitions[p]
+				part.LogStart, part.Erased = max(part.LogStart, at), max(part.Erased, at)
+			}
+		}
+		return nil
+	})
+}
+
+// High is the highest virtual offset shown to clients in this run of the process.
+func (t *Topic) High(partition int32) int64 { return t.marks.at(partition, t.Partitions).high.Load() }
 
 // Shown reports whether clients have got to know records of a partition, by watermarks and
 // acknowledgements, in this run of the process or an earlier one.
@@ -113,6 +144,13 @@ func (t *Topic) NoteEnd(partition int32, end int64) {
 	m := t.marks.at(partition, t.Partitions)
 	raise(&m.end, end)
 	m.noted.Store(true)
+}
+
+// NoteStart notes the virtual offset at which the log of the home begins: what stood before it is deleted.
+func (t *Topic) NoteStart(partition int32, start int64) {
+	if t.marks != nil {
+		raise(&t.marks.at(partition, t.Partitions).start, start)
+	}
 }
 
 // MayBeKnown is the virtual offset below which the home may have acknowledged records: what clients have seen and where

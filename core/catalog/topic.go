@@ -49,6 +49,10 @@ type Partition struct {
 	Deltas map[string]int64 `json:"deltas,omitempty"`
 	// Ceiling bounds what may be shown; the virtual start of an unplanned generation.
 	Ceiling int64 `json:"ceiling,omitempty"`
+	// LogStart is where the virtual log begins, at least: what stood before it is never shown again, whatever a home has of it.
+	LogStart int64 `json:"log_start,omitempty"`
+	// Erased is the offset up to which clients have deleted records (DeleteRecords): no copy should keep them.
+	Erased int64 `json:"erased,omitempty"`
 	// Shown says that clients have got to know records; see KeepShown.
 	Shown bool `json:"shown,omitempty"`
 }

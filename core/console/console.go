@@ -76,6 +76,7 @@ func New(g admin.Gateway, access *admin.Access) *Console {
 	live("plan", 0, c.plan)
 	c.mux.HandleFunc("POST "+Prefix+"moves", c.start)
 	c.mux.HandleFunc("POST "+Prefix+"moves/{id}/abort", c.abort)
+	c.mux.HandleFunc("POST "+Prefix+"moves/{id}/acknowledge", c.acknowledge)
 	c.mux.HandleFunc(Prefix, func(w http.ResponseWriter, r *http.Request) {
 		c.fail(w, r, &admin.Error{Status: 404, Message: "there is no such page"})
 	})

@@ -38,6 +38,9 @@ func (g *plain) Status() admin.Status {
 func (*plain) Traffic() []admin.Traffic { return nil }
 
 func (*plain) Moves() []failover.Report { return nil }
+func (*plain) Acknowledge(context.Context, admin.Acknowledge) ([]failover.Report, error) {
+	return nil, nil
+}
 
 func (*plain) Config() admin.Config { return admin.Config{Revision: "r1"} }
 

@@ -128,9 +128,13 @@ func (c *Console) moves(r *http.Request, _ *memo) (view, error) {
 }
 
 func (c *Console) move(r *http.Request, _ *memo) (view, error) {
+	u, _ := c.access.Reader(r)
 	for _, rep := range c.g.Moves() {
 		if rep.ID == r.PathValue("id") {
-			return view{"Move of " + rep.Topic, "move.html", show(rep, time.Now())}, nil
+			return view{"Move of " + rep.Topic, "move.html", struct {
+				shownMove
+				Edits bool
+			}{show(rep, time.Now()), u.Edits()}}, nil
 		}
 	}
 	return view{}, &admin.Error{Status: 404, Message: "there is no such move"}
@@ -202,4 +206,14 @@ func (c *Console) abort(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	http.Redirect(w, r, Prefix+"moves/"+url.PathEscape(rep.ID), http.StatusSeeOther)
+}
+
+func (c *Console) acknowledge(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, 1<<20)
+	id := r.PathValue("id")
+	if _, err := c.g.Acknowledge(r.Context(), admin.Acknowledge{Moves: []string{id}}); err != nil {
+		c.fail(w, r, err)
+		return
+	}
+	http.Redirect(w, r, Prefix+"moves/"+url.PathEscape(id), http.StatusSeeOther)
 }

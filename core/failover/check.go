@@ -22,6 +22,7 @@ type checked struct {
 	prints   *kafka.Fingerprints
 	oldStart []int64
 	deltas   []int64
+	unknown  []bool  // when the old home is gone: the distance is a guess
 	compared []int64 // old offsets up to which everything is compared
 	// producers are those whose batches the pre-check has found at the end of the old home's log, up to the offsets in seen.
 	producers catalog.Memory
@@ -41,20 +42,23 @@ func (t *task) check(ctx context.Context) (*checked, error) {
 	}
 	c := &checked{topic: topic}
 	if c.old, err = newSide(from, topic.Physical(from.Name())); err != nil {
-		return nil, err
+		return nil, because(ByCluster, err)
 	}
 	if c.copied, err = newSide(to, topic.Physical(to.Name())); err != nil {
-		return nil, err
+		return nil, because(ByCopy, err)
 	}
 	if a, b := len(c.old.topo.Partitions), len(c.copied.topo.Partitions); a != b {
-		return nil, fmt.Errorf("%d partitions on %s, but %d on %s: give both the same number", a, from.Name(), b, to.Name())
+		return nil, because(BySettings, fmt.Errorf("%d partitions on %s, but %d on %s: give both the same number", a, from.Name(), b, to.Name()))
 	}
 	timestamps, err := sameConfigs(ctx, c.old, c.copied)
 	if err != nil {
-		return nil, err
+		return nil, because(BySettings, err)
 	}
 	if err := c.copied.writable(ctx); err != nil {
-		return nil, err
+		return nil, because(ByRights, err)
+	}
+	if err := c.copied.accepts(ctx, false); err != nil {
+		return nil, because(ByRights, err)
 	}
 	c.prints = t.runner.prints(timestamps)
 	if err := openTransactions(ctx, c.old); err != nil {
@@ -80,7 +84,7 @@ func (t *task) check(ctx context.Context) (*checked, error) {
 		}
 		d, err := findDelta(ctx, c.prints, c.old, c.copied, int32(p), oldStart[p], oldEnd[p], newStart[p], newEnd[p], guesses...)
 		if err != nil {
-			return nil, err
+			return nil, because(ByCopy, err)
 		}
 		// Everything that somebody may still read must be at this distance. The copy's end is what
 		// can be compared now; the rest is compared when it is there.
@@ -89,7 +93,7 @@ func (t *task) check(ctx context.Context) (*checked, error) {
 		if low, ok := lowest[int32(p)]; ok {
 			needed := max(oldStart[p], part.ToPhysical(low.offset))
 			if needed < min(newStart[p]-d, end) {
-				return nil, fmt.Errorf("no exact copy: partition %d on %s begins at offset %d of %s, but %s may still read from %d", p, to.Name(), newStart[p]-d, from.Name(), low.who, needed)
+				return nil, because(ByCopy, fmt.Errorf("no exact copy: partition %d on %s begins at offset %d of %s, but %s may still read from %d", p, to.Name(), newStart[p]-d, from.Name(), low.who, needed))
 			}
 			if needed < begin {
 				begin, reader = needed, fmt.Sprintf("%s at offset %d", low.who, low.offset)
@@ -101,7 +105,7 @@ func (t *task) check(ctx context.Context) (*checked, error) {
 			err = fmt.Errorf("%w: furthest behind is %s; let it catch up, delete it, or raise the limit", err, reader)
 		}
 		if err != nil {
-			return nil, err
+			return nil, because(ByCopy, err)
 		}
 		t.count(begin, end)
 		c.deltas = append(c.deltas, d)
@@ -140,11 +144,12 @@ func (t *task) calm(ctx context.Context) error {
 }
 
 // begins says where the virtual log begins at its home, whose partitions begin at starts. What stands before it was there
-// before the home was a copy; a replicator that was turned round has not brought it, or has brought it twice.
+// before the home was a copy, and a replicator that was turned round has not brought it, or has brought it twice; or it is deleted.
 func begins(t *catalog.Topic, starts []int64) []int64 {
 	out := make([]int64, len(starts))
 	for p, s := range starts {
-		out[p] = max(s, t.Partition(int32(p)).ToPhysical(0))
+		part := t.Partition(int32(p))
+		out[p] = max(s, part.ToPhysical(part.LogStart))
 	}
 	return out
 }
@@ -180,14 +185,13 @@ func (t *task) drains(ctx context.Context, c *checked, oldEnd, newEnd []int64) e
 	if lag == 0 {
 		return nil
 	}
-	limit := t.runner.timing().MaxDrain
-	start := time.Now()
+	limit, start, now := t.runner.timing().MaxDrain, time.Now(), newEnd
 	for time.Since(start) < limit {
 		if !pause(ctx, 100*time.Millisecond) {
 			return ctx.Err()
 		}
-		now, err := c.copied.offsets(ctx, -1)
-		if err != nil {
+		var err error
+		if now, err = c.copied.offsets(ctx, -1); err != nil {
 			return err
 		}
 		left := int64(0)
@@ -197,9 +201,9 @@ func (t *task) drains(ctx context.Context, c *checked, oldEnd, newEnd []int64) e
 		if left == 0 {
 			return nil
 		}
-		lag = left
 	}
-	return fmt.Errorf("%w: %d records behind after %s: is the replicator running, from %s to %s?", errLag, lag, limit, c.old.cluster.Name(), c.copied.cluster.Name())
+	lag, why := c.lagging(ctx, oldEnd, now)
+	return fmt.Errorf("%w: %d records behind after %s: %s", errLag, lag, limit, why)
 }
 
 func pause(ctx context.Context, d time.Duration) bool {

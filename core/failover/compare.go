@@ -31,12 +31,16 @@ func findDelta(ctx context.Context, f *kafka.Fingerprints, old, copied *side, pa
 	if oldStart == oldEnd && (oldEnd > 0 || newStart == newEnd) {
 		return newEnd - oldEnd, nil
 	}
-	theirs, _, err := copied.marks(ctx, f, partition, max(newStart, newEnd-tail), newEnd)
+	theirs, err := copied.last(ctx, f, partition, newStart, newEnd)
 	if err != nil {
 		return 0, err
 	}
 	if len(theirs) == 0 {
-		return 0, fmt.Errorf("%w: partition %d has %d records on %s and none on %s", errLag, partition, oldEnd-oldStart, old.cluster.Name(), copied.cluster.Name())
+		ours, _ := old.contents(ctx, f.Within, partition, stretch{max(oldStart, oldEnd-searchBack), oldEnd})
+		if ours.markers == oldEnd-oldStart {
+			return 0, fmt.Errorf("%w: partition %d has nothing but %d markers of transactions on %s, which the replicator has left out: %s", errLag, partition, ours.markers, old.cluster.Name(), offsetByOffset)
+		}
+		return 0, fmt.Errorf("%w: partition %d has %d records on %s and none on %s", errLag, partition, oldEnd-oldStart-ours.markers, old.cluster.Name(), copied.cluster.Name())
 	}
 	last := theirs[len(theirs)-1].offset
 	for _, d := range guesses {
@@ -65,7 +69,21 @@ func findDelta(ctx context.Context, f *kafka.Fingerprints, old, copied *side, pa
 			return d, nil
 		}
 	}
-	return 0, fmt.Errorf("partition %d: the last %d records on %s are not found, in this order and without gaps, on %s: this is no exact copy", partition, len(theirs), copied.cluster.Name(), old.cluster.Name())
+	n := min(oldEnd-back, newEnd-newStart)
+	why := difference(ctx, f.Within, partition, old, copied, stretch{oldEnd - n, oldEnd}, stretch{newEnd - n, newEnd}, false)
+	return 0, fmt.Errorf("partition %d: the last %d records on %s are not found, in this order and without gaps, on %s: %s", partition, len(theirs), copied.cluster.Name(), old.cluster.Name(), why)
+}
+
+// last reads the last records of a partition. Markers of transactions and what compaction has removed are no records: where the
+// last offsets hold nothing else, those before them are read.
+func (s *side) last(ctx context.Context, f *kafka.Fingerprints, partition int32, start, end int64) ([]mark, error) {
+	for n := int64(tail); ; n *= 16 {
+		from := max(start, end-n)
+		marks, _, err := s.marks(ctx, f, partition, from, end)
+		if err != nil || len(marks) > 0 || from == start {
+			return marks[max(len(marks)-tail, 0):], err
+		}
+	}
 }
 
 // since leaves out the marks below an offset.
@@ -103,7 +121,8 @@ func compare(ctx context.Context, f *kafka.Fingerprints, old, copied *side, part
 			return err
 		}
 		if !aligned(ours, theirs, delta) {
-			return differ(partition, ours, theirs, delta, old, copied)
+			why := difference(ctx, f.Within, partition, old, copied, stretch{from, end}, stretch{from + delta, end + delta}, true)
+			return differ(partition, ours, theirs, delta, old, copied, why)
 		}
 		if total += max(n, m); total > limit {
 			return fmt.Errorf("partition %d: more than %w (%d bytes) would have to be compared, from offset %d on", partition, errLimit, limit, from)
@@ -112,11 +131,11 @@ func compare(ctx context.Context, f *kafka.Fingerprints, old, copied *side, part
 	return nil
 }
 
-func differ(partition int32, ours, theirs []mark, delta int64, old, copied *side) error {
+func differ(partition int32, ours, theirs []mark, delta int64, old, copied *side, why string) error {
 	for i, o := range ours {
 		if i >= len(theirs) || theirs[i].offset != o.offset+delta || theirs[i].print != o.print {
-			return fmt.Errorf("partition %d: the record at %d on %s is not at %d on %s: the copy is not exact (records were duplicated, dropped, reordered or written there)", partition, o.offset, old.cluster.Name(), o.offset+delta, copied.cluster.Name())
+			return fmt.Errorf("partition %d: the record at %d on %s is not at %d on %s: %s", partition, o.offset, old.cluster.Name(), o.offset+delta, copied.cluster.Name(), why)
 		}
 	}
-	return fmt.Errorf("partition %d: %s has records that %s does not have", partition, copied.cluster.Name(), old.cluster.Name())
+	return fmt.Errorf("partition %d: %s has records that %s does not have: %s", partition, copied.cluster.Name(), old.cluster.Name(), why)
 }

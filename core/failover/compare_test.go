@@ -171,6 +171,83 @@ func TestCompareOfCompactedLogs(t *testing.T) {
 	}
 }
 
+// marker appends the marker that ends a transaction.
+func marker(l *fakeLog) {
+	l.batch(shape{control: true}, kafka.Record{Key: []byte{0, 0, 0, 1}, Value: []byte{0}})
+}
+
+// TestARefusalNamesItsCause: transactions and compaction make copies differ that no replicator has spoiled, and nothing else is
+// taken for them.
+func TestARefusalNamesItsCause(t *testing.T) {
+	const markers, compacted, spoiled = "transactions have put", "compaction has removed", "records were duplicated, dropped, reordered or written there"
+	transactions := func(l *fakeLog, from, to int) {
+		for i := from; i < to; i += 3 {
+			l.add(records(i, i+3)...)
+			marker(l)
+		}
+	}
+	sparse := func(l *fakeLog, from, to, every int) {
+		var left []kafka.Record
+		for i := from; i < to; i++ {
+			if r := record(i); i%every != 0 {
+				r.Offset = int64(i)
+				left = append(left, r)
+			}
+		}
+		l.batch(shape{}, left...)
+	}
+	for name, c := range map[string]struct {
+		write func(ours, theirs *fakeLog)
+		want  string
+	}{
+		"a replicator leaves markers out": {func(a, b *fakeLog) { transactions(a, 0, 300); b.add(records(0, 300)...) }, markers},
+		"one at the end": {func(a, b *fakeLog) {
+			a.add(records(0, 20)...)
+			marker(a)
+			a.add(records(20, 30)...)
+			b.add(records(0, 30)...)
+		}, markers},
+		"only home is compacted": {func(a, b *fakeLog) { sparse(a, 0, 300, 3); b.add(records(0, 300)...) }, compacted},
+		"only the copy is":       {func(a, b *fakeLog) { a.add(records(0, 300)...); sparse(b, 0, 300, 3) }, compacted},
+		"dropped among transactions": {func(a, b *fakeLog) {
+			transactions(a, 0, 300)
+			transactions(b, 0, 270)
+			b.add(records(271, 273)...)
+			marker(b)
+			transactions(b, 273, 300)
+		}, spoiled},
+		"dropped": {func(a, b *fakeLog) { a.add(records(0, 300)...); b.add(records(0, 270)...); b.add(records(271, 300)...) }, spoiled},
+	} {
+		prod, dr, a, b := pair()
+		c.write(a, b)
+		old, copied := sides(t, prod, dr)
+		f := kafka.NewFingerprints(true, nil)
+		_, err := findDelta(t.Context(), f, old, copied, 0, 0, a.end, 0, b.end, 0)
+		if err == nil {
+			err = compare(t.Context(), f, old, copied, 0, 0, min(a.end, b.end), 0, 1<<30)
+		}
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestATailWithoutRecords: markers, or what compaction has removed, fill the last offsets of both.
+func TestATailWithoutRecords(t *testing.T) {
+	prod, dr, a, b := pair()
+	b.skip(25)
+	for _, l := range []*fakeLog{a, b} {
+		l.add(records(0, 100)...)
+		for range 2 * tail {
+			marker(l)
+		}
+	}
+	old, copied := sides(t, prod, dr)
+	if d, err := findDelta(t.Context(), kafka.NewFingerprints(true, nil), old, copied, 0, 0, a.end, 25, b.end, 0); err != nil || d != 25 {
+		t.Errorf("a distance of %d, %v", d, err)
+	}
+}
+
 // TestCompareReadsInPieces: the last of several pieces counts as much as the first, the pieces cut
 // through batches, and the limit says from where on too much was left.
 func TestCompareReadsInPieces(t *testing.T) {

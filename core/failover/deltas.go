@@ -32,11 +32,17 @@ func (r *Runner) watchCopies() {
 			return !ok || e.Catalog.Topic(topic) == nil
 		})
 		for _, e := range envs {
-			for _, t := range e.Catalog.Topics() {
+			topics := e.Catalog.Topics()
+			all := r.extents(r.ctx, e, topics)
+			for _, t := range topics {
 				r.storeShown(e, t)
+				r.eraseHome(e, t)
 				for _, c := range e.Clusters {
-					if c.Name() != t.Home && r.ctx.Err() == nil && t.Before == nil {
-						r.storeDelta(e, t, c.Name())
+					if c.Name() == t.Home || r.ctx.Err() != nil || t.Before != nil {
+						continue
+					}
+					if at := all.of(t, c.Name()); !r.compared.still(e.VirtualCluster, t, c.Name(), at) {
+						r.storeDelta(e, t, c.Name(), at)
 					}
 				}
 			}
@@ -54,7 +60,7 @@ func (r *Runner) storeShown(e Env, t *catalog.Topic) {
 }
 
 // storeDelta compares the tails of one copy; what can't be compared now keeps what is stored.
-func (r *Runner) storeDelta(e Env, t *catalog.Topic, other string) {
+func (r *Runner) storeDelta(e Env, t *catalog.Topic, other string, at extent) {
 	ctx, cancel := context.WithTimeout(r.ctx, 5*time.Second)
 	defer cancel()
 	from, to := e.cluster(t.Home), e.cluster(other)
@@ -82,17 +88,19 @@ func (r *Runner) storeDelta(e Env, t *catalog.Topic, other string) {
 		}
 	}
 	if ctx.Err() == nil {
-		r.compared.note(e.VirtualCluster, t, other, compared, err)
+		r.compared.note(e.VirtualCluster, t, other, compared, at, err)
 	}
 	if err != nil {
 		r.log.Debug("copy not comparable", "topic", t.Name, "cluster", other, "error", err)
 		return
 	}
+	r.eraseCopy(ctx, t, copied, deltas)
 	id, known := t.Copies[other]
 	same := known && id == copied.topo.ID
 	for p, d := range deltas {
-		have, ok := t.Partition(int32(p)).Deltas[other]
-		same = same && ok && have == d
+		part := t.Partition(int32(p))
+		have, ok := part.Deltas[other]
+		same = same && ok && have == d && t.Watermarks(int32(p)).Start <= part.LogStart
 	}
 	if same {
 		return
@@ -111,6 +119,7 @@ func (r *Runner) storeDelta(e Env, t *catalog.Topic, other string) {
 				n.Partitions[p].Deltas = map[string]int64{}
 			}
 			n.Partitions[p].Deltas[other] = d
+			n.Partitions[p].LogStart = max(n.Partitions[p].LogStart, t.Watermarks(int32(p)).Start)
 		}
 		return nil
 	})
@@ -128,6 +137,9 @@ func tails(ctx context.Context, f *kafka.Fingerprints, t *catalog.Topic, old, co
 	}
 	noteEnds(t, ends[1])
 	begin := begins(t, ends[0])
+	for p, at := range begin {
+		t.NoteStart(int32(p), t.Partition(int32(p)).ToVirtual(at))
+	}
 	out, compared := make([]int64, len(ends[0])), make([]stretch, len(ends[0]))
 	for p := range out {
 		oldStart, oldEnd, newStart, newEnd := begin[p], ends[1][p], ends[2][p], ends[3][p]

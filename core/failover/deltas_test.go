@@ -201,3 +201,35 @@ func TestRetentionLeavesADistanceAlone(t *testing.T) {
 		}
 	})
 }
+
+// TestCopiesThatHaveNotChangedAreNotRead: many topics cost a cluster two requests per node and round, and count as compared; what
+// has changed is compared again.
+func TestCopiesThatHaveNotChangedAreNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, topics := many(t, 50)
+		w.apply(Options{})
+		pass(25 * time.Second) // compared, and once more since the distances are new
+		asked := func(k kmsg.Key) int { return w.prod.count(k) + w.dr.count(k) }
+		fetches, lists := asked(kmsg.Fetch), asked(kmsg.ListOffsets)
+		pass(time.Minute)
+		if n := asked(kmsg.Fetch) - fetches; n != 0 {
+			t.Errorf("%d fetches of copies that have not changed", n)
+		}
+		if n := asked(kmsg.ListOffsets) - lists; n == 0 || n > 60 {
+			t.Errorf("%d requests for offsets in a minute", n)
+		}
+		compared := func(topic string) time.Time {
+			return w.runner.Survey(t.Context(), w.env, []*catalog.Topic{w.env.Catalog.Topic(topic)})[0].Copies[0].Compared
+		}
+		if at := compared(topics[7]); time.Since(at) > 11*time.Second {
+			t.Errorf("last compared %s ago", time.Since(at))
+		}
+		fetches = asked(kmsg.Fetch)
+		w.prod.grow(topics[7], 100, 101)
+		w.dr.grow(topics[7], 100, 101)
+		pass(11 * time.Second)
+		if n := asked(kmsg.Fetch) - fetches; n == 0 || n > 10 {
+			t.Errorf("%d fetches for one copy that has changed", n)
+		}
+	})
+}

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -41,6 +42,11 @@ type fake struct {
 	asked   map[kmsg.Key]int
 	broken  int     // calls of BreakLinks
 	listed  []int32 // the brokers that the cluster names
+	// keeps is what DeleteRecords is refused with.
+	keeps int16
+	// refuses is what a produce is refused with, and why.
+	refuses int16
+	because string
 	// allowed is what a Metadata response calls authorized operations.
 	allowed int32
 }
@@ -218,6 +224,18 @@ func (f *fake) Do(ctx context.Context, node int32, req kmsg.Request) (kmsg.Respo
 			resp.Topics = append(resp.Topics, t)
 		}
 		return resp, nil
+	case *kmsg.ListTransactionsRequest:
+		resp := kmsg.NewPtrListTransactionsResponse()
+		if node == 1 { // the coordinator
+			x := kmsg.NewListTransactionsResponseTransactionState()
+			x.TransactionalID, x.ProducerID = "billing", r.ProducerIDFilters[0]
+			resp.TransactionStates = append(resp.TransactionStates, x)
+		}
+		return resp, nil
+	case *kmsg.DeleteRecordsRequest:
+		return f.deleteRecords(node, r), nil
+	case *kmsg.ProduceRequest:
+		return f.produce(node, r), nil
 	case *kmsg.ListGroupsRequest:
 		resp := kmsg.NewPtrListGroupsResponse()
 		for _, g := range slices.Sorted(maps.Keys(f.groups)) {
@@ -253,6 +271,57 @@ func (f *fake) find(node int32, topic string, p int32) (*fakeLog, int16) {
 		return nil, notLeader
 	}
 	return t.logs[p], 0
+}
+
+// produce refuses a batch whose checksum is not its own, as a broker does, after what refuses produces to a partition.
+func (f *fake) produce(node int32, r *kmsg.ProduceRequest) kmsg.Response {
+	resp := kmsg.NewPtrProduceResponse()
+	for _, t := range r.Topics {
+		rt := kmsg.NewProduceResponseTopic()
+		rt.Topic = t.Topic
+		for _, p := range t.Partitions {
+			rp := kmsg.NewProduceResponseTopicPartition()
+			rp.Partition = p.Partition
+			_, rp.ErrorCode = f.find(node, t.Topic, p.Partition)
+			switch {
+			case rp.ErrorCode != 0:
+			case f.refuses != 0:
+				rp.ErrorCode, rp.ErrorMessage = f.refuses, &f.because
+			case kafka.Batch(p.Records).ValidCRC():
+				panic("a batch that a broker would append")
+			default:
+				rp.ErrorCode = kerr.CorruptMessage.Code
+			}
+			rt.Partitions = append(rt.Partitions, rp)
+		}
+		resp.Topics = append(resp.Topics, rt)
+	}
+	return resp
+}
+
+func (f *fake) deleteRecords(node int32, r *kmsg.DeleteRecordsRequest) kmsg.Response {
+	resp := kmsg.NewPtrDeleteRecordsResponse()
+	for _, t := range r.Topics {
+		rt := kmsg.NewDeleteRecordsResponseTopic()
+		rt.Topic = t.Topic
+		for _, p := range t.Partitions {
+			rp := kmsg.NewDeleteRecordsResponseTopicPartition()
+			rp.Partition = p.Partition
+			var l *fakeLog
+			switch l, rp.ErrorCode = f.find(node, t.Topic, p.Partition); {
+			case rp.ErrorCode != 0:
+			case f.keeps != 0:
+				rp.ErrorCode = f.keeps
+			case p.Offset > l.end:
+				rp.ErrorCode = outOfRange
+			default:
+				l.start = max(l.start, p.Offset)
+			}
+			rt.Partitions = append(rt.Partitions, rp)
+		}
+		resp.Topics = append(resp.Topics, rt)
+	}
+	return resp
 }
 
 func (f *fake) listOffsets(node int32, r *kmsg.ListOffsetsRequest) kmsg.Response {

@@ -67,7 +67,7 @@ func (g *group) begin(m *move) {
 func (g *group) fail(m *move, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.end(g.members[m], fmt.Errorf("it moves together with %s: %w", m.report.Topic, err))
+	g.end(g.members[m], &blocked{ByGroup, fmt.Errorf("it moves together with %s: %w", m.report.Topic, err)})
 }
 
 // leave takes a move out that has ended; the others go on without it.

@@ -5,6 +5,7 @@ package failover
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,6 +30,9 @@ const (
 	Done    Phase = "done"
 	Dropped Phase = "dropped" // a newer edit took its place
 )
+
+// mostSteps bounds what a report says of a move that is refused again and again: its first phase, and the last ones.
+const mostSteps = 50
 
 // Step is when a phase began.
 type Step struct {
@@ -59,14 +63,18 @@ type Report struct {
 	Phase          Phase  `json:"phase"`
 	Steps          []Step `json:"phases"`
 	Error          string `json:"error,omitempty"`
-	Attempts       int    `json:"attempts"`
-	PauseMS        int64  `json:"pause_ms"`
+	// BlockedBy is the kind of what Error says, while the move has not ended.
+	BlockedBy Block `json:"blocked_by,omitempty"`
+	Attempts  int   `json:"attempts"`
+	PauseMS   int64 `json:"pause_ms"`
 	// Compared is how many offsets of the old home were compared with the copy in the last attempt, over all partitions.
 	Compared     int64     `json:"records_compared"`
 	Since        time.Time `json:"since"`
 	Ended        time.Time `json:"ended,omitzero"`
 	PossibleLoss []Range   `json:"possible_loss"`
-	Notes        []string  `json:"notes,omitempty"`
+	// Acknowledged is set once somebody has dealt with the possible loss.
+	Acknowledged *Acknowledged `json:"acknowledged,omitempty"`
+	Notes        []string      `json:"notes,omitempty"`
 }
 
 // move is a running or pending move.
@@ -80,6 +88,8 @@ type move struct {
 	// long it waits.
 	answered bool
 	alive    time.Time // when the old home last gave a sign of life that is no answer
+	// unanswered is how often the move has held clients in vain, for produces that were not answered.
+	unanswered int
 
 	// trace is all that the move does, span the root of it, phase the one of the phase that it is in.
 	tracer *telemetry.Tracer
@@ -130,6 +140,9 @@ func (m *move) step(p Phase) {
 	now := time.Now()
 	m.report.Phase = p
 	m.report.Steps = append(m.report.Steps, Step{p, now})
+	if n := len(m.report.Steps) - mostSteps; n > 0 {
+		m.report.Steps = slices.Delete(m.report.Steps, 1, 1+n)
+	}
 	if m.phase != nil {
 		m.phase.End(trace.WithTimestamp(now))
 	}

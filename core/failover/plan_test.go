@@ -17,7 +17,7 @@ import (
 // transaction is a producer as a leader describes it.
 func transaction(id, from int64) kmsg.DescribeProducersResponseTopicPartitionActiveProducer {
 	p := kmsg.NewDescribeProducersResponseTopicPartitionActiveProducer()
-	p.ProducerID, p.LastSequence, p.CurrentTxnStartOffset = id, 9, from
+	p.ProducerID, p.LastSequence, p.CurrentTxnStartOffset, p.LastTimestamp = id, 9, from, 1714557600000
 	return p
 }
 
@@ -36,11 +36,21 @@ func TestAPlanSaysWhatBlocksAMove(t *testing.T) {
 		"timestamps":       {func(w *world) { w.dr.topics["orders"].configs["message.timestamp.type"] = "LogAppendTime" }, "message.timestamp.type is CreateTime on prod, but LogAppendTime on dr"},
 		"unknown settings": {func(w *world) { w.dr.topics["orders"].configs = nil }, ""},
 		"lag":              {func(w *world) { w.prod.grow("orders", 100, 107) }, "7 records behind after 3s: is the replicator running, from prod to dr?"},
-		"no copy":          {func(w *world) { w.dr.topics["orders"].logs[0] = &fakeLog{} }, "partition 0 has 100 records on prod and none on dr"},
-		"other records":    {func(w *world) { w.dr.grow("orders", 500, 501) }, "this is no exact copy"},
+		"a marker at the end": {func(w *world) { marker(w.prod.log("orders")) },
+			"1 records behind after 3s: they are markers of transactions on prod, which the replicator has left out: only a replicator that copies offset by offset"},
+		"an aborted transaction": {func(w *world) { w.prod.grow("orders", 100, 102); marker(w.prod.log("orders")) },
+			"3 records behind after 3s: is the replicator running, from prod to dr? 1 of them are markers of transactions"},
+		"markers alone": {func(w *world) {
+			for _, f := range []*fake{w.prod, w.dr} {
+				f.topics["orders"].logs[0] = &fakeLog{}
+			}
+			marker(w.prod.log("orders"))
+		}, "partition 0 has nothing but 1 markers of transactions on prod"},
+		"no copy":       {func(w *world) { w.dr.topics["orders"].logs[0] = &fakeLog{} }, "partition 0 has 100 records on prod and none on dr"},
+		"other records": {func(w *world) { w.dr.grow("orders", 500, 501) }, "this is no exact copy"},
 		"transaction": {func(w *world) {
 			w.prod.log("orders").producers = append(w.prod.log("orders").producers, transaction(4, -1), transaction(5, 90))
-		}, "partition 0 has an open transaction (producer 5)"},
+		}, `partition 0 has an open transaction (transactional id "billing", producer 5, last written to at 2024-05-01T10:00:00Z): it must end first`},
 		"ended transactions": {func(w *world) {
 			w.prod.log("orders").producers = append(w.prod.log("orders").producers, transaction(5, -1))
 		}, ""},
@@ -50,7 +60,11 @@ func TestAPlanSaysWhatBlocksAMove(t *testing.T) {
 			w.cfg.CompareLimit, w.runner.cfg.CompareLimit = 1000, 1000
 		}, `more than failover.compare_limit (1000 bytes) would have to be compared, from offset 0 on: furthest behind is group "slow" at offset 0; let it catch up`},
 		"not writable": {func(w *world) { w.dr.allowed = 1<<3 | 1<<8 }, `dr does not let the gateway write to "orders": allow it the operation Write there`},
-		"writable":     {func(w *world) { w.dr.allowed = 1<<3 | 1<<4 }, ""},
+		"a mirror": {func(w *world) { w.dr.refuses, w.dr.because = 44, "the topic is a mirror" },
+			`dr takes no produces to partition 0 of "orders"; if it is a read-only mirror, make it writable first: POLICY_VIOLATION`},
+		"the mirror's words": {func(w *world) { w.dr.refuses, w.dr.because = 42, "it is written by its link" }, `(it is written by its link)`},
+		"few replicas":       {func(w *world) { w.dr.refuses = 19 }, "NOT_ENOUGH_REPLICAS"},
+		"writable":           {func(w *world) { w.dr.allowed = 1<<3 | 1<<4 }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -118,7 +118,7 @@ func (t *task) tailFrom(ctx context.Context, c *checked, p int32, end int64) (in
 func openTransactions(ctx context.Context, s *side) error {
 	return s.producers(ctx, func(p int32, a kmsg.DescribeProducersResponseTopicPartitionActiveProducer) error {
 		if a.CurrentTxnStartOffset >= 0 {
-			return fmt.Errorf("partition %d has an open transaction (producer %d): it must end first", p, a.ProducerID)
+			return because(ByTransactions, fmt.Errorf("partition %d has an open transaction (%s): it must end first", p, s.whose(ctx, a)))
 		}
 		return nil
 	})

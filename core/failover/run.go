@@ -14,8 +14,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// askLimit is how long the old home has to say that it lives.
-const askLimit = 2 * time.Second
+// answersFirst is how long the first hold of a move waits for answers of produces on their way.
+const answersFirst = 3 * time.Second
 
 // task carries one attempt of a move through its phases.
 type task struct {
@@ -60,7 +60,7 @@ func (t *task) attempt(ctx context.Context) (err error) {
 			t.group.fail(t.move, err)
 		}
 	}()
-	t.change(func(r *Report) { r.Attempts++; r.Error, r.Notes, r.Compared = "", nil, 0 })
+	t.change(func(r *Report) { r.Attempts++; r.Notes, r.Compared = nil, 0 })
 	t.enter(Check)
 	_, from, to, err := t.parties()
 	if err != nil {
@@ -111,119 +111,6 @@ func (t *task) attempt(ctx context.Context) (err error) {
 	return t.switchOver(ctx, c, from, to)
 }
 
-// gone decides whether the old home is gone, so that the move is an unplanned one: no broker of it has
-// answered for a time that began with the edit. A home that has answered since is waited for.
-func (t *task) gone(ctx context.Context, from plugin.Cluster) (bool, error) {
-	if from.Reachable() {
-		return false, t.ask(ctx, from)
-	}
-	if err := t.signs(from); err != nil {
-		return false, err
-	}
-	switch t.policy() {
-	case "never":
-		return false, fmt.Errorf("%s is unreachable and the topic says `unplanned: never`", from.Name())
-	case "always":
-		return true, nil
-	}
-	began, limit := time.Now(), t.runner.timing().Unreachable
-	for !t.answered {
-		if time.Since(t.edited) >= limit && time.Since(t.alive) >= limit {
-			return true, nil
-		}
-		if !pause(ctx, 100*time.Millisecond) {
-			return false, ctx.Err()
-		}
-		if from.Reachable() {
-			return false, t.ask(ctx, from)
-		}
-		// Brokers that end may give one just before.
-		if err := t.signs(from); err != nil && time.Since(began) >= limit {
-			return false, err
-		}
-	}
-	return false, fmt.Errorf("%s is unreachable, but has answered since the edit: to give it up, edit the topic's rule again, repeat the call, or use `failover run --unplanned`", from.Name())
-}
-
-// signs is an error while the old home can't be asked and gives signs of life all the same, or may live for all that
-// this machine can tell. Only who says so for this move gives up such a home.
-func (t *task) signs(from plugin.Cluster) error {
-	trouble := from.Trouble()
-	if t.force || !errors.Is(trouble, plugin.ErrNotKafka) && !errors.Is(trouble, plugin.ErrUnable) {
-		return nil
-	}
-	t.alive = time.Now()
-	return fmt.Errorf("%s is not known to be gone (if it is, such as behind a load balancer, use `failover run --unplanned`): %w", from.Name(), trouble)
-}
-
-// policy is what to do when the old home is unreachable.
-func (t *task) policy() string {
-	if t.force {
-		return "always"
-	}
-	return t.env.Placement.Home(t.report.Topic).Unplanned
-}
-
-// ask makes sure that the old home lives.
-func (t *task) ask(ctx context.Context, from plugin.Cluster) error {
-	ctx, cancel := context.WithTimeout(ctx, askLimit)
-	defer cancel()
-	if _, err := from.Refresh(ctx); err != nil {
-		return fmt.Errorf("%s: %w", from.Name(), err)
-	}
-	t.answered = true
-	return nil
-}
-
-// checkGone is the pre-check when the old home can't be asked: the stored distance of the copy is
-// all there is.
-func (t *task) checkGone(ctx context.Context) (*checked, error) {
-	topic, _, to, err := t.parties()
-	if err != nil {
-		return nil, err
-	}
-	if _, err := to.Refresh(ctx); err != nil {
-		return nil, err
-	}
-	c := &checked{topic: topic}
-	if c.copied, err = newSide(to, topic.Physical(to.Name())); err != nil {
-		return nil, err
-	}
-	if a, b := len(topic.Partitions), len(c.copied.topo.Partitions); a != b {
-		return nil, fmt.Errorf("the topic has %d partitions, but %d on %s", a, b, to.Name())
-	}
-	always := t.policy() == "always"
-	if topic.Stubs[to.Name()] && !always {
-		return nil, fmt.Errorf("the topic on %s is only a stub: it holds no copy", to.Name())
-	}
-	id, compared := topic.Copies[to.Name()]
-	again := compared && id != c.copied.topo.ID
-	if again && !always {
-		return nil, fmt.Errorf("the copy on %s was made again since it was last compared: its distance is unknown", to.Name())
-	}
-	ends, err := c.copied.offsets(ctx, -1)
-	if err != nil {
-		return nil, err
-	}
-	for p := range topic.Partitions {
-		if topic.Shown(int32(p)) && ends[p] == 0 && !always {
-			return nil, fmt.Errorf("partition %d is empty on %s, but clients know records of it: the copy is missing", p, to.Name())
-		}
-		d, ok := topic.Partitions[p].Deltas[to.Name()]
-		if !ok || again {
-			d = 0
-			if !always {
-				return nil, fmt.Errorf("partition %d was never compared with its copy on %s while both lived; `unplanned: always` or `failover run --unplanned` takes the offsets to be the same", p, to.Name())
-			}
-			t.change(func(r *Report) {
-				r.Notes = append(r.Notes, fmt.Sprintf("partition %d: distance of the copy unknown, taken as 0", p))
-			})
-		}
-		c.deltas = append(c.deltas, d)
-	}
-	return c, nil
-}
-
 // switchOver holds clients, makes sure that the copy is complete, commits and releases.
 func (t *task) switchOver(ctx context.Context, c *checked, from, to plugin.Cluster) error {
 	gate := t.env.Gates.Gate(t.report.Topic)
@@ -232,6 +119,7 @@ func (t *task) switchOver(ctx context.Context, c *checked, from, to plugin.Clust
 	began := time.Now()
 	hctx, cancel := context.WithDeadline(ctx, began.Add(timing.Hold))
 	defer cancel()
+	t.change(func(r *Report) { r.Error, r.BlockedBy = "", "" }) // what an earlier attempt was refused for is over
 	t.enter(Hold)
 	gate.Hold(me)
 	gate.HoldReads()
@@ -246,12 +134,8 @@ func (t *task) switchOver(ctx context.Context, c *checked, from, to plugin.Clust
 			b.BreakLinks() // what waits there is judged again at the gate
 		}
 	}
-	select {
-	case <-gate.Idle():
-	case <-hctx.Done():
-		n, client, since := gate.InFlight()
-		t.runner.log.DebugContext(t.trace, "produces in flight", "topic", t.report.Topic, "number", n, "client", client, "since", since)
-		return abort(fmt.Errorf("produces in flight to %s were not answered in time, the oldest one of client %q", from.Name(), client))
+	if err := t.answers(hctx, gate, from.Name()); err != nil {
+		return abort(err)
 	}
 	t.enter(Prepare)
 	if err := t.prepare(hctx, c, from, to); err != nil {
@@ -282,6 +166,23 @@ func (t *task) switchOver(ctx context.Context, c *checked, from, to plugin.Clust
 	gate.OpenReads()
 	t.change(func(r *Report) { r.PauseMS = time.Since(began).Milliseconds() })
 	return err
+}
+
+// answers waits for the answers of what is on its way to the old home. A client whose produce gets none keeps everybody
+// waiting in vain: it is waited for only a little at first, and twice as long in each later attempt.
+func (t *task) answers(ctx context.Context, gate *plugin.Gate, from string) error {
+	limit := time.NewTimer(answersFirst << t.unanswered)
+	defer limit.Stop()
+	select {
+	case <-gate.Idle():
+		return nil
+	case <-limit.C:
+		t.unanswered = min(t.unanswered+1, 8)
+	case <-ctx.Done():
+	}
+	n, client, since := gate.InFlight()
+	t.runner.log.DebugContext(t.trace, "produces in flight", "topic", t.report.Topic, "number", n, "client", client, "since", since)
+	return because(ByClients, fmt.Errorf("produces in flight to %s were not answered in time, the oldest one of client %q", from, client))
 }
 
 // errChanged says that what was prepared is not of the topic as it is.
@@ -361,11 +262,20 @@ func (t *task) moveTo(next *catalog.Topic, c *checked, from, to plugin.Cluster, 
 			end = part.ToVirtual(newEnd[p] - c.deltas[p])
 			known := before.MayBeKnown(int32(p))
 			seg.Start = max(part.Ceiling, end, known)
-			if known > end {
-				loss = append(loss, Range{t.report.Topic, int32(p), end, known - 1})
+			from := end
+			if c.unknown[p] { // what the copy has may be of any place
+				from = max(part.LogStart, 0)
+			}
+			if known > from {
+				loss = append(loss, Range{t.report.Topic, int32(p), from, known - 1})
 			}
 		}
+		start := before.Watermarks(int32(p)).Start
+		if c.old != nil {
+			start = max(start, part.ToVirtual(c.oldStart[p]))
+		}
 		next.Partitions[p] = part.Advance(seg, c.deltas[p], end, last)
+		next.Partitions[p].LogStart = max(part.LogStart, min(start, seg.Start))
 		if c.old == nil {
 			// What the old home has not handed on stands where its copy of what comes now would, and so may another's:
 			// distances are verified again before anything goes by them.
@@ -416,7 +326,7 @@ func (t *task) caughtUp(ctx context.Context, c *checked) (oldEnd, newEnd []int64
 			}
 		}
 		if ahead >= 0 {
-			return nil, nil, fmt.Errorf("partition %d has %d records more on %s than on %s: somebody else writes there", ahead, newEnd[ahead]-oldEnd[ahead]-c.deltas[ahead], t.report.To, t.report.From)
+			return nil, nil, because(ByCopy, fmt.Errorf("partition %d has %d records more on %s than on %s: somebody else writes there", ahead, newEnd[ahead]-oldEnd[ahead]-c.deltas[ahead], t.report.To, t.report.From))
 		}
 		if behind == 0 {
 			break

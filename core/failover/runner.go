@@ -108,8 +108,12 @@ func NewRunner(cat *catalog.Catalog, cfg config.Failover, log *slog.Logger) *Run
 	return r
 }
 
+func (r *Runner) keep(ctx context.Context, rep Report) error {
+	return r.catalog.SetValue(ctx, catalog.KindMove, rep.ID, rep)
+}
+
 func (r *Runner) store(rep Report) {
-	if err := r.catalog.SetValue(context.WithoutCancel(r.ctx), catalog.KindMove, rep.ID, rep); err != nil {
+	if err := r.keep(context.WithoutCancel(r.ctx), rep); err != nil {
 		r.log.Warn("move not stored", "id", rep.ID, "error", err)
 	}
 }
@@ -261,11 +265,11 @@ func (r *Runner) run(ctx context.Context, key [2]string, m *move) {
 			r.end(key, m, Dropped, errors.New("a newer edit, or the end of the gateway, took its place"))
 			return
 		}
-		if err.Error() != said {
-			said = err.Error()
+		if now := gist(err); now != said {
+			said = now
 			r.log.WarnContext(m.trace, "move waits", "virtual_cluster", key[0], "topic", key[1], "to", m.report.To, "reason", err)
 		}
-		m.change(func(rep *Report) { rep.Error = err.Error() })
+		m.change(func(rep *Report) { rep.Error, rep.BlockedBy = err.Error(), blockOf(err) })
 		m.span.AddEvent("refused", trace.WithAttributes(telemetry.Reason.String(err.Error())))
 		m.enter(Pending)
 		if time.Since(m.report.Since) > retry {
@@ -296,7 +300,11 @@ func (r *Runner) once(ctx context.Context, env Env, m *move) error {
 	err := (&task{runner: r, env: env, move: m}).attempt(ctx)
 	if err == nil {
 		rep := m.Report()
-		r.log.InfoContext(m.trace, "topic moved", "virtual_cluster", rep.VirtualCluster, "topic", rep.Topic, "from", rep.From, "to", rep.To, "planned", rep.Planned, "pause_ms", rep.PauseMS, "possible_loss", len(rep.PossibleLoss))
+		ctx, level := m.trace, slog.LevelInfo
+		if rep.Lost() > 0 {
+			ctx, level = telemetry.EveryLine(ctx), slog.LevelWarn
+		}
+		r.log.Log(ctx, level, "topic moved", "virtual_cluster", rep.VirtualCluster, "topic", rep.Topic, "from", rep.From, "to", rep.To, "planned", rep.Planned, "pause_ms", rep.PauseMS, "possible_loss", rep.Lost())
 	}
 	return err
 }
@@ -306,7 +314,7 @@ func (r *Runner) end(key [2]string, m *move, p Phase, err error) {
 	r.waves.miss(key[0], m)
 	m.enter(p)
 	m.change(func(rep *Report) {
-		rep.Ended = time.Now()
+		rep.Ended, rep.Error, rep.BlockedBy = time.Now(), "", ""
 		if err != nil {
 			rep.Error = err.Error()
 		}
@@ -321,8 +329,8 @@ func (r *Runner) end(key [2]string, m *move, p Phase, err error) {
 	delete(r.open, m)
 	r.past = append(r.past, rep)
 	var forget []Report
-	if n := len(r.past) - keepMoves; n > 0 {
-		forget, r.past = r.past[:n], slices.Clone(r.past[n:])
+	if len(r.past) > keepMoves {
+		forget = r.old()
 	}
 	r.mu.Unlock()
 	env.notify(m)

@@ -24,6 +24,7 @@ type comparison struct {
 	at         time.Time
 	generation int32
 	partitions []stretch // of virtual offsets
+	extent     extent
 	err        string
 }
 
@@ -33,8 +34,23 @@ type comparisons struct {
 	last map[[3]string]comparison // by virtual cluster, topic, cluster
 }
 
-func (c *comparisons) note(vc string, t *catalog.Topic, cluster string, compared []stretch, err error) {
-	now := comparison{at: time.Now(), generation: t.Generation}
+// still reports that nothing has been written or deleted on either side since a copy was last compared, which is as good as
+// comparing it now.
+func (c *comparisons) still(vc string, t *catalog.Topic, cluster string, at extent) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := [3]string{vc, t.Name, cluster}
+	last, ok := c.last[k]
+	if !ok || last.generation != t.Generation || !last.extent.same(at) {
+		return false
+	}
+	last.at = time.Now()
+	c.last[k] = last
+	return true
+}
+
+func (c *comparisons) note(vc string, t *catalog.Topic, cluster string, compared []stretch, at extent, err error) {
+	now := comparison{at: time.Now(), generation: t.Generation, extent: at}
 	if err != nil {
 		now.err = err.Error()
 	}
@@ -143,7 +159,7 @@ func (r *Runner) Survey(ctx context.Context, env Env, topics []*catalog.Topic) [
 			e := Ends{of(starts, t.Home, home, p), of(ends, t.Home, home, p)}
 			for _, o := range []*int64{&e.Start, &e.End} {
 				if *o >= 0 {
-					*o = t.Partitions[p].ToVirtual(*o)
+					*o = max(t.Partitions[p].ToVirtual(*o), t.Partitions[p].LogStart)
 				}
 			}
 			s.Partitions = append(s.Partitions, e)

@@ -201,6 +201,19 @@ func TestAlwaysDoesNotWait(t *testing.T) {
 			t.Errorf("a known distance is not used: %q", m.Notes)
 		}
 	})
+	// What of a copy at an unknown distance may be lost is all that clients know.
+	synctest.Test(t, func(t *testing.T) {
+		w := dead(t, "always")
+		remembered(t, w, nil)
+		if err := w.env.Catalog.Reserve(t.Context(), "orders", 0, 60); err != nil {
+			t.Fatal(err)
+		}
+		w.edit("dr", "orders")
+		pass(time.Second)
+		if m := w.last("orders"); !slices.Equal(m.PossibleLoss, []Range{{"orders", 0, 0, 59}}) {
+			t.Errorf("possible loss %+v", m.PossibleLoss)
+		}
+	})
 	// A home that lives is never given up, whatever the policy.
 	synctest.Test(t, func(t *testing.T) {
 		w := dead(t, "always")
@@ -275,6 +288,7 @@ func TestUnplannedMovesThatAreRefused(t *testing.T) {
 		"partitions": {func(_ *testing.T, w *world) { w.dr.topic("orders", 2) }, "the topic has 1 partitions, but 2 on dr", false},
 		"no copy":    {func(_ *testing.T, w *world) { delete(w.dr.topics, "orders") }, `topic "orders" does not exist on dr`, false},
 		"no home":    {func(_ *testing.T, w *world) { w.dr.down = true }, "unreachable", false},
+		"a mirror":   {func(_ *testing.T, w *world) { w.dr.refuses = 44 }, "if it is a read-only mirror, make it writable first", false},
 	} {
 		for _, policy := range []string{"if-unreachable", "always"} {
 			t.Run(name+" "+policy, func(t *testing.T) {

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"maps"
 	"reflect"
 	"time"
 
@@ -32,11 +31,15 @@ func (g *Gateway) apply(ctx context.Context, snap *config.Snapshot, o failover.O
 	if err := g.check(old, snap); err != nil {
 		return err
 	}
+	if err := g.learnLast(ctx, old); err != nil {
+		return err
+	}
 	next, err := g.build(ctx, old, snap)
 	if err != nil {
 		return err
 	}
 	g.swap(next)
+	g.tellSwaps(ctx, old, next)
 	inForce(ctx, old, next)
 	if old.snap == nil || old.snap.Revision != snap.Revision {
 		for _, w := range next.warnings {
@@ -82,7 +85,7 @@ func (g *Gateway) move(ctx context.Context, next, old *live, o failover.Options)
 		if p == nil {
 			continue
 		}
-		if err := g.learn(ctx, rt, p); err != nil {
+		if err := g.learn(ctx, rt); err != nil {
 			return err
 		}
 		mine := o
@@ -109,43 +112,6 @@ func (g *Gateway) failoverEnv(rt *runtime) failover.Env {
 		VirtualCluster: rt.env.VirtualCluster, Catalog: rt.env.Catalog, Gates: rt.env.Gates,
 		Clusters: rt.env.Clusters, Placement: rt.chain.Placement(), Tracer: rt.server.Tracer, Notify: g.moved,
 	}
-}
-
-// learn makes the catalog know the topics that the rules name and their homes have, so that a later
-// edit of their rule is a move, also if no client has asked for them yet. Names on clusters that
-// are not their home follow the rules.
-func (g *Gateway) learn(ctx context.Context, rt *runtime, p plugin.Placement) error {
-	var seen []catalog.Seen
-	for _, name := range p.Topics() {
-		home, names, ok := rt.place(name)
-		c := rt.env.Cluster(home)
-		if !ok || c == nil {
-			continue
-		}
-		if t := c.Topology().Topics[names[home]]; t != nil {
-			seen = append(seen, catalog.Seen{Name: name, Cluster: home, ID: t.ID, Partitions: len(t.Partitions)})
-		}
-	}
-	if err := rt.env.Catalog.Ensure(ctx, seen...); err != nil {
-		return err
-	}
-	for _, t := range rt.env.Catalog.Topics() {
-		_, names, ok := rt.place(t.Name)
-		if !ok {
-			continue
-		}
-		names[t.Home] = t.Physical(t.Home)
-		if t.Before != nil || maps.Equal(names, t.Names) {
-			continue
-		}
-		if err := rt.env.Catalog.Update(ctx, t.Name, func(n *catalog.Topic) error {
-			n.Names = names
-			return nil
-		}); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // refreshVersions follows what the clusters support. If it shrinks, sessions are closed: clients

@@ -114,6 +114,8 @@ func actions() map[string]string {
 		"POST /api/v1/captures/{vc}":             "capture",
 		"POST /console/moves":                    "start_moves",
 		"POST /console/moves/{id}/abort":         "abort_move",
+		"POST /api/v1/moves/acknowledge":         "acknowledge_loss",
+		"POST /console/moves/{id}/acknowledge":   "acknowledge_loss",
 		"POST /failover/run":                     "start_moves",
 		"POST /topicMappings/{tenant}/{topic}":   "set_mapping",
 		"PUT /topicMappings/{tenant}/{topic}":    "set_mapping",

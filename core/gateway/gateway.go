@@ -146,6 +146,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	wg.Go(func() {
 		tick := time.NewTicker(2 * time.Second)
 		defer tick.Stop()
+		learnt := map[string]views{}
 		for {
 			select {
 			case <-ctx.Done():
@@ -153,6 +154,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 			case <-tick.C:
 				g.refreshVersions(ctx)
 				g.sweep(ctx)
+				g.learnNews(ctx, learnt)
 			}
 		}
 	})

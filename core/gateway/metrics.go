@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"strconv"
 	"time"
 
@@ -22,6 +23,7 @@ const (
 	byError          = attribute.Key("error")
 	byCluster        = attribute.Key("cluster")
 	byPhase          = attribute.Key("phase")
+	byBlock          = attribute.Key("blocked_by")
 	byPlanned        = attribute.Key("planned")
 	byInterceptor    = attribute.Key("interceptor")
 	byGuest          = attribute.Key("guest")
@@ -33,15 +35,15 @@ const (
 
 // metricTable is every metric of the gateway. METRICS.md beside this file is made from it.
 type metricTable struct {
-	requests, in, out, errors                                         telemetry.Metric
+	requests, in, out, errors, redirects                              telemetry.Metric
 	duration, ownTime, upstreamTime, heldTime, queuedTime             telemetry.Metric
 	sessions, inFlight                                                telemetry.Metric
 	upstream, links, reachable                                        telemetry.Metric
 	interceptor, interceptorFailures                                  telemetry.Metric
-	moves, moved, paused, lost                                        telemetry.Metric
+	moves, moved, paused, lost, waits                                 telemetry.Metric
 	lag, delta, comparedFrom, comparedTo, comparedAt, holes           telemetry.Metric
 	guestCalls, guestFailures, guestReplaced, guestBusy, guestLeft    telemetry.Metric
-	guestSwaps, guestFailedSwaps                                      telemetry.Metric
+	guestOpened, guestClosed, guestSwaps, guestFailedSwaps            telemetry.Metric
 	guestMemory, guestInstances, guestDropped, revision, reloaded, ok telemetry.Metric
 	memory, memoryLimit, started, refused, panics                     telemetry.Metric
 	accessDropped, auditDropped, auditWaiting, broken                 telemetry.Metric
@@ -69,6 +71,7 @@ func newMetricTable() *metricTable {
 		in:             counter("request.size", "By", "Bytes of the requests that were answered.", api...),
 		out:            counter("response.size", "By", "Bytes of answers.", api...),
 		errors:         counter("errors", "", "Answers with an error, by their first Kafka error. Answers that no interceptor looks into are not counted.", byVirtualCluster, byAPI, byError),
+		redirects:      counter("redirects", "", "Answers with a code of the normal run of the protocol and no error, such as NOT_LEADER_OR_FOLLOWER while a leader changes or REBALANCE_IN_PROGRESS.", byVirtualCluster, byAPI, byError),
 		duration:       durations("request.duration", "From the arrival of a request until its answer is due to be written: the sum of the four below.", api...),
 		ownTime:        fine("request.gateway.duration", "The part of request.duration in the gateway itself, its questions about leaders and coordinators included.", api...),
 		upstreamTime:   durations("request.upstream.duration", "The part of request.duration while a part of the request was at a cluster, of requests that went to one.", api...),
@@ -85,7 +88,8 @@ func newMetricTable() *metricTable {
 		moves:          gauge("moves", "", "Moves that have not ended, by phase; pending ones wait for what GET /moves says.", byVirtualCluster, byPhase),
 		moved:          gauge("moves.ended", "", "Moves that have ended, of the last 1,000 of all runs of the gateway, by their last phase: done, or dropped for a newer edit.", byVirtualCluster, byPhase, byPlanned),
 		paused:         gauge("move.pause", "s", "How long the last move that was done held produces.", vc...),
-		lost:           gauge("move.possible_loss", "", "Records that the last unplanned move may have lost.", vc...),
+		waits:          gauge("move.open.age", "s", "How long the oldest move that has not ended is open, by the kind of what blocks it; none: nothing has refused it.", byVirtualCluster, byBlock),
+		lost:           gauge("move.possible_loss", "", "Records that unplanned moves may have lost and that nobody has acknowledged.", vc...),
 		lag:            gauge("copy.lag", "", "Records that a copy on another cluster lacks, of the topics that telemetry.metrics.topics names. Asked every 10 s, like all of copy; absent while it is not known.", copies...),
 		delta:          gauge("copy.delta", "", "Offsets of a copy minus those at home of the same records, as last verified.", copies...),
 		comparedFrom:   gauge("copy.compared.from", "", "The first virtual offset of the records that were last compared with the copy.", copies...),
@@ -93,10 +97,12 @@ func newMetricTable() *metricTable {
 		comparedAt:     gauge("copy.compared.time", "s", "When the last records of the copy were last found to be those at home, as Unix time; 0 if they were not, or differ now.", byVirtualCluster, byTopic, byCluster),
 		holes:          gauge("topic.holes", "", "Virtual offsets without records that unplanned moves have left.", byVirtualCluster, byTopic, byPartition),
 		guestCalls:     counter("guest.calls", "", "Calls of a WASM guest.", guest...),
-		guestFailures:  counter("guest.failures", "", "Calls that failed: a limit, a panic, a wrong answer.", guest...),
+		guestFailures:  counter("guest.failures", "", "Calls that failed in the guest: a limit, a panic, a wrong answer.", guest...),
 		guestReplaced:  counter("guest.replaced.instances", "", "Instances that were thrown away after a failure.", guest...),
 		guestBusy:      counter("guest.busy", "s", "Time in calls, the wait for an instance included.", guest...),
-		guestLeft:      gauge("guest.left_alone", "", "1 while a guest that fails too often is not called.", guest...),
+		guestLeft:      gauge("guest.left_alone", "", "With how many clients' partitions and APIs a guest is not called, since it has failed with them too often.", guest...),
+		guestOpened:    counter("guest.left_alone.begun", "", "How often a guest was left alone with a client's partition or API, after five failures in 10 s.", guest...),
+		guestClosed:    counter("guest.left_alone.ended", "", "How often that has ended, when a trial worked.", guest...),
 		guestSwaps:     counter("guest.swaps", "", "Versions and settings of a guest that others took the place of; counted when their last call has returned.", guest...),
 		guestMemory:    gauge("guest.instance.memory", "By", "Memory of the largest instance.", guest...),
 		guestInstances: gauge("guest.instances", "", "Instances of a guest.", guest...),
@@ -119,8 +125,9 @@ func newMetricTable() *metricTable {
 
 // collector takes samples.
 type collector struct {
-	table *metricTable
-	out   []telemetry.Sample
+	table      *metricTable
+	out        []telemetry.Sample
+	ownMetrics map[string]*telemetry.Metric // that guests keep, by name
 }
 
 func (c *collector) add(m *telemetry.Metric, value float64, labels ...string) {
@@ -203,7 +210,11 @@ func (c *collector) traffic(vc string, a server.APITraffic) {
 	c.add(&t.in, float64(a.In), vc, a.Name)
 	c.add(&t.out, float64(a.Out), vc, a.Name)
 	for code, n := range a.Errors {
-		c.add(&t.errors, float64(n), vc, a.Name, kafka.ErrorName(code))
+		into := &t.errors
+		if kafka.Ordinary(a.Key, code) {
+			into = &t.redirects
+		}
+		c.add(into, float64(n), vc, a.Name, kafka.ErrorName(code))
 	}
 	c.durations(&t.duration, a.Latency, vc, a.Name)
 	c.durations(&t.ownTime, a.Gateway, vc, a.Name)
@@ -216,7 +227,7 @@ func (c *collector) traffic(vc string, a server.APITraffic) {
 
 // interceptors counts each name once: one that stands in a chain twice is counted together.
 func (c *collector) interceptors(v *virtual) {
-	seen, guests := map[*plugin.Cost]bool{}, map[string]bool{}
+	seen := map[*plugin.Cost]bool{}
 	for _, m := range v.runtime().chain.All() {
 		if !seen[m.Cost] {
 			seen[m.Cost] = true
@@ -224,10 +235,9 @@ func (c *collector) interceptors(v *virtual) {
 			c.add(&c.table.interceptorFailures, float64(m.Cost.Failures.Load()), v.name, m.Name)
 		}
 		if r, ok := m.Interceptor.(plugin.Measured); ok {
-			if g := r.Measure(); !guests[g.Name] {
-				guests[g.Name] = true
-				c.guest(v.name, g)
-			}
+			g := r.Measure()
+			c.guest(v.name, g)
+			c.own(v.name, g.Name, g.Own)
 		}
 	}
 }
@@ -238,7 +248,9 @@ func (c *collector) guest(vc string, m plugin.Measures) {
 	c.add(&t.guestFailures, float64(m.Failures), vc, m.Name)
 	c.add(&t.guestReplaced, float64(m.Replaced), vc, m.Name)
 	c.add(&t.guestBusy, m.Busy.Seconds(), vc, m.Name)
-	c.add(&t.guestLeft, flag(m.LeftAlone), vc, m.Name)
+	c.add(&t.guestLeft, float64(m.LeftAlone), vc, m.Name)
+	c.add(&t.guestOpened, float64(m.Opened), vc, m.Name)
+	c.add(&t.guestClosed, float64(m.Closed), vc, m.Name)
 	c.add(&t.guestSwaps, float64(m.Swaps), vc, m.Name)
 	c.add(&t.guestFailedSwaps, float64(m.FailedSwaps), vc, m.Name)
 	c.add(&t.guestMemory, float64(m.InstanceBytes), vc, m.Name)
@@ -278,33 +290,36 @@ func (c *collector) standing(s standing) {
 
 func (c *collector) moves(all []failover.Report) {
 	t := c.table
+	oldest := map[[2]string]time.Duration{}
 	type ended struct{ vc, phase, planned string }
 	open, closed := map[[2]string]int{}, map[ended]int{}
-	last := map[string]failover.Report{}
+	last, lost := map[string]failover.Report{}, map[string]int64{}
 	for _, m := range all {
 		if m.Ended.IsZero() {
 			open[[2]string{m.VirtualCluster, string(m.Phase)}]++
+			k := [2]string{m.VirtualCluster, cmp.Or(string(m.BlockedBy), "none")}
+			oldest[k] = max(oldest[k], time.Since(m.Since))
 			continue
 		}
 		closed[ended{m.VirtualCluster, string(m.Phase), strconv.FormatBool(m.Planned)}]++
 		if m.Phase == failover.Done {
 			last[m.VirtualCluster] = m
 		}
+		if m.Stands() {
+			lost[m.VirtualCluster] += m.Lost()
+		}
 	}
 	for k, n := range open {
 		c.add(&t.moves, float64(n), k[0], k[1])
+	}
+	for k, age := range oldest {
+		c.add(&t.waits, age.Seconds(), k[0], k[1])
 	}
 	for k, n := range closed {
 		c.add(&t.moved, float64(n), k.vc, k.phase, k.planned)
 	}
 	for vc, m := range last {
 		c.add(&t.paused, float64(m.PauseMS)/1000, vc)
-		if !m.Planned {
-			var lost int64
-			for _, r := range m.PossibleLoss {
-				lost += r.To - r.From + 1
-			}
-			c.add(&t.lost, float64(lost), vc)
-		}
+		c.add(&t.lost, float64(lost[vc]), vc)
 	}
 }

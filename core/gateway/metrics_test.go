@@ -26,6 +26,10 @@ up to 113 for each virtual cluster and API in use, and one for each of its error
 ` + "`" + `telemetry: metrics: {topics: [...]}` + "`" + ` names, by default none, have series: one for each partition, four for each partition and
 other cluster, and one for each topic and other cluster.
 
+Guests may keep metrics of their own: ` + "`" + `sluice_guest_counter_NAME_total` + "`" + `, ` + "`" + `sluice_guest_gauge_NAME` + "`" + ` and ` + "`" + `sluice_guest_histogram_NAME` + "`" + `, with the labels
+virtual_cluster and guest, and those that the guest gives. ` + "`" + `limits: {series: ...}` + "`" + ` of its section bounds them; a histogram counts as 29, with buckets at the
+powers of four from a millionth to a billion.
+
 This table is made from the code; a test fails when they differ.
 
 | metric | kind | labels | meaning |

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/admin"
+	"github.com/sluice-gateway/sluice/core/audit"
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/failover"
@@ -251,8 +252,10 @@ func (o operator) Plugins() []admin.Plugin {
 			if r, ok := m.Interceptor.(plugin.Reporter); ok {
 				s.Status = r.Report()
 			}
-			if b, ok := m.Interceptor.(plugin.Breakable); ok && b.Broken() != nil {
-				s.Broken = b.Broken().Error()
+			if b, ok := m.Interceptor.(plugin.Breakable); ok {
+				if err := o.g.Snapshot().Hide(b.Broken()); err != nil {
+					s.Broken = err.Error()
+				}
 			}
 			out = append(out, s)
 		}
@@ -340,6 +343,26 @@ func (o operator) Abort(ctx context.Context, revision, id string) (failover.Repo
 		return rep, &admin.Error{Status: http.StatusConflict, Message: "the move was committed before the edit came into force; a move back has begun"}
 	}
 	return rep, nil
+}
+
+// Acknowledge notes that possible losses are dealt with.
+func (o operator) Acknowledge(ctx context.Context, a admin.Acknowledge) ([]failover.Report, error) {
+	var topics []string
+	vc := ""
+	for _, m := range o.g.runner.Moves() {
+		if a.All && m.Stands() {
+			a.Moves = append(a.Moves, m.ID)
+		}
+		if slices.Contains(a.Moves, m.ID) {
+			vc, topics = m.VirtualCluster, append(topics, m.Topic)
+		}
+	}
+	about(ctx, vc, topics...)
+	out, err := o.g.runner.Acknowledge(ctx, audit.Of(ctx).User, a.Moves...)
+	if errors.Is(err, failover.ErrNoLoss) {
+		err = &admin.Error{Status: http.StatusConflict, Message: err.Error()}
+	}
+	return out, err
 }
 
 // edit makes edits of the revision that they are meant for.

@@ -42,7 +42,7 @@ func (g *Gateway) prepare(ctx context.Context, snap *config.Snapshot, again bool
 			if spec.Prepare == nil {
 				continue
 			}
-			env := plugin.Env{VirtualCluster: vc.Name, Log: g.logs.Logger(entry.Type).With("virtual_cluster", vc.Name)}
+			env := plugin.Env{VirtualCluster: vc.Name, Log: g.logs.Logger(entry.Type).With("virtual_cluster", vc.Name), Hide: snap.Hide}
 			p, err := prepareOne(ctx, spec, env, entry.Section, again)
 			if p.Closer != nil {
 				r.closers = append(r.closers, p)

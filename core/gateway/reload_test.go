@@ -30,6 +30,7 @@ type reloading struct {
 	path    string
 	specs   []plugin.Spec
 	follows files
+	log     slog.Handler
 }
 
 const one = `
@@ -74,11 +75,18 @@ func (r *reloading) start(specs ...plugin.Spec) {
 	})
 }
 
+func (r *reloading) logHandler() slog.Handler {
+	if r.log == nil {
+		return slog.DiscardHandler
+	}
+	return r.log
+}
+
 // open starts the gateway, or starts it again.
 func (r *reloading) open() {
 	r.t.Helper()
 	var err error
-	if r.Gateway, err = Start(r.t.Context(), Options{Path: r.path, Specs: r.specs, Log: slog.New(slog.DiscardHandler)}); err != nil {
+	if r.Gateway, err = Start(r.t.Context(), Options{Path: r.path, Specs: r.specs, Log: slog.New(r.logHandler())}); err != nil {
 		r.t.Fatal(err)
 	}
 }

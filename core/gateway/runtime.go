@@ -155,7 +155,7 @@ func (g *Gateway) openRuntime(ctx context.Context, l *live, vc *config.VirtualCl
 	var list []*upstream.Cluster
 	rt.env = plugin.Env{
 		VirtualCluster: vc.Name, Configs: spans, Catalog: g.catalog.Virtual(vc.Name), Gates: v.gates,
-		ProducerIDs: g.ids, Timing: l.snap.Failover, Starting: starting,
+		ProducerIDs: g.ids, Timing: l.snap.Failover, Starting: starting, Hide: l.snap.Hide,
 	}
 	for _, c := range spans {
 		list = append(list, l.clusters[c.Name])
@@ -191,6 +191,7 @@ func (g *Gateway) openRuntime(ctx context.Context, l *live, vc *config.VirtualCl
 
 // openInterceptors builds the interceptors of a chain; its runtime closes them.
 func (g *Gateway) openInterceptors(ctx context.Context, rt *runtime, vc *config.VirtualCluster) (members []plugin.Named, errs config.Errors) {
+	titles := map[string]bool{}
 	for _, entry := range vc.Chain {
 		if e := entry.Unknown(g.types()); e != nil {
 			errs = append(errs, e)
@@ -209,6 +210,11 @@ func (g *Gateway) openInterceptors(ctx context.Context, rt *runtime, vc *config.
 		}
 		name := entry.Type
 		if t, ok := i.(plugin.Titled); ok {
+			if titles[t.Title()] {
+				errs = append(errs, entry.Section.Errorf([]string{"name"}, "another plugin of this chain is called %q too: give one of them another name", t.Title()))
+				continue
+			}
+			titles[t.Title()] = true
 			name += " " + t.Title()
 		}
 		members = append(members, plugin.Named{Name: name, Stage: spec.Stage, Interceptor: i, Cost: rt.virtual.cost(name)})

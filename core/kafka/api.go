@@ -31,6 +31,17 @@ const (
 	Brokers                          // node ids, addresses or the cluster id in its response
 )
 
+// Scope says whose what an API reads or changes is, where several virtual clusters share a cluster.
+type Scope uint8
+
+// The scopes of APIs. A row without one fails a test.
+const (
+	Named    Scope = iota + 1 // topics, groups and transactional ids: a name says whose they are
+	Mixed                     // what a name divides, and what is everybody's: interceptors look into the request
+	Whole                     // everybody's: users, quotas, ACLs. Virtual clusters with a prefix refuse it
+	Harmless                  // everybody's, which everybody may see
+)
+
 // API is one row of the table of APIs.
 type API struct {
 	Key        kmsg.Key
@@ -39,6 +50,7 @@ type API struct {
 	MaxVersion int16 // the highest version that kmsg knows
 	GoesTo     Destination
 	Carries    Carries
+	Scope      Scope
 	// OnFailure is the code that clients get when the gateway can't carry the request out. No
 	// client takes it for fatal. For Fetch it is 0: an empty success.
 	OnFailure int16
@@ -135,64 +147,64 @@ func refused() []kmsg.Key {
 
 func offered() map[kmsg.Key]API {
 	return map[kmsg.Key]API{
-		kmsg.Produce:              {GoesTo: Leader, Carries: Topics | Offsets | Brokers, OnFailure: requestTimedOut},
-		kmsg.Fetch:                {GoesTo: Leader, Carries: Topics | Offsets | Brokers, OnFailure: 0, Repeatable: true},
-		kmsg.ListOffsets:          {GoesTo: Leader, Carries: Topics | Offsets, OnFailure: notLeader, Repeatable: true},
-		kmsg.OffsetForLeaderEpoch: {GoesTo: Leader, Carries: Topics | Offsets, OnFailure: notLeader, Repeatable: true},
-		kmsg.DeleteRecords:        {GoesTo: Leader, Carries: Topics | Offsets, OnFailure: notLeader, Repeatable: true},
-		kmsg.DescribeProducers:    {GoesTo: Leader, Carries: Topics, OnFailure: notLeader, Repeatable: true},
+		kmsg.Produce:              {GoesTo: Leader, Carries: Topics | Offsets | Brokers, OnFailure: requestTimedOut, Scope: Named},
+		kmsg.Fetch:                {GoesTo: Leader, Carries: Topics | Offsets | Brokers, OnFailure: 0, Repeatable: true, Scope: Named},
+		kmsg.ListOffsets:          {GoesTo: Leader, Carries: Topics | Offsets, OnFailure: notLeader, Repeatable: true, Scope: Named},
+		kmsg.OffsetForLeaderEpoch: {GoesTo: Leader, Carries: Topics | Offsets, OnFailure: notLeader, Repeatable: true, Scope: Named},
+		kmsg.DeleteRecords:        {GoesTo: Leader, Carries: Topics | Offsets, OnFailure: notLeader, Repeatable: true, Scope: Named},
+		kmsg.DescribeProducers:    {GoesTo: Leader, Carries: Topics, OnFailure: notLeader, Repeatable: true, Scope: Named},
 
-		kmsg.Metadata:                {GoesTo: Any, Carries: Topics | Offsets | Brokers, OnFailure: leaderNotAvailable, Repeatable: true},
-		kmsg.DescribeTopicPartitions: {GoesTo: Any, Carries: Topics | Offsets | Brokers, OnFailure: leaderNotAvailable, Repeatable: true},
-		kmsg.DescribeCluster:         {GoesTo: Any, Carries: Brokers, OnFailure: unknownServerError, Repeatable: true},
-		kmsg.DescribeConfigs:         {GoesTo: Any, Carries: Topics | Brokers, OnFailure: unknownServerError, Repeatable: true},
-		kmsg.ListConfigResources:     {GoesTo: Any, Carries: Topics | Groups | Brokers, OnFailure: unknownServerError, Repeatable: true},
-		kmsg.CreateTopics:            {GoesTo: Controller, Carries: Topics, OnFailure: unknownServerError},
-		kmsg.DeleteTopics:            {GoesTo: Controller, Carries: Topics, OnFailure: unknownServerError},
-		kmsg.CreatePartitions:        {GoesTo: Controller, Carries: Topics, OnFailure: unknownServerError},
-		kmsg.AlterConfigs:            {GoesTo: Any, Carries: Topics | Brokers, OnFailure: unknownServerError, Repeatable: true},
-		kmsg.IncrementalAlterConfigs: {GoesTo: Any, Carries: Topics | Brokers, OnFailure: unknownServerError},
+		kmsg.Metadata:                {GoesTo: Any, Carries: Topics | Offsets | Brokers, OnFailure: leaderNotAvailable, Repeatable: true, Scope: Named},
+		kmsg.DescribeTopicPartitions: {GoesTo: Any, Carries: Topics | Offsets | Brokers, OnFailure: leaderNotAvailable, Repeatable: true, Scope: Named},
+		kmsg.DescribeCluster:         {GoesTo: Any, Carries: Brokers, OnFailure: unknownServerError, Repeatable: true, Scope: Harmless},
+		kmsg.DescribeConfigs:         {GoesTo: Any, Carries: Topics | Brokers, OnFailure: unknownServerError, Repeatable: true, Scope: Mixed},
+		kmsg.ListConfigResources:     {GoesTo: Any, Carries: Topics | Groups | Brokers, OnFailure: unknownServerError, Repeatable: true, Scope: Mixed},
+		kmsg.CreateTopics:            {GoesTo: Controller, Carries: Topics | Brokers, OnFailure: unknownServerError, Scope: Named},
+		kmsg.DeleteTopics:            {GoesTo: Controller, Carries: Topics, OnFailure: unknownServerError, Scope: Named},
+		kmsg.CreatePartitions:        {GoesTo: Controller, Carries: Topics, OnFailure: unknownServerError, Scope: Named},
+		kmsg.AlterConfigs:            {GoesTo: Any, Carries: Topics | Brokers, OnFailure: unknownServerError, Repeatable: true, Scope: Mixed},
+		kmsg.IncrementalAlterConfigs: {GoesTo: Any, Carries: Topics | Brokers, OnFailure: unknownServerError, Scope: Mixed},
 
-		kmsg.FindCoordinator:        {GoesTo: Any, Carries: Groups | Transactions | Brokers, OnFailure: 15, Repeatable: true},
-		kmsg.JoinGroup:              {GoesTo: Coordinator, Carries: Groups, OnFailure: notCoordinator, Repeatable: true},
-		kmsg.SyncGroup:              {GoesTo: Coordinator, Carries: Groups, OnFailure: notCoordinator, Repeatable: true},
-		kmsg.Heartbeat:              {GoesTo: Coordinator, Carries: Groups, OnFailure: notCoordinator, Repeatable: true},
-		kmsg.LeaveGroup:             {GoesTo: Coordinator, Carries: Groups, OnFailure: notCoordinator, Repeatable: true},
-		kmsg.OffsetCommit:           {GoesTo: Coordinator, Carries: Groups | Topics | Offsets, OnFailure: notCoordinator, Repeatable: true},
-		kmsg.OffsetFetch:            {GoesTo: Coordinator, Carries: Groups | Topics | Offsets, OnFailure: notCoordinator, Repeatable: true},
-		kmsg.OffsetDelete:           {GoesTo: Coordinator, Carries: Groups | Topics, OnFailure: notCoordinator, Repeatable: true},
-		kmsg.DescribeGroups:         {GoesTo: Coordinator, Carries: Groups, OnFailure: notCoordinator, Repeatable: true},
-		kmsg.DeleteGroups:           {GoesTo: Coordinator, Carries: Groups, OnFailure: notCoordinator, Repeatable: true},
-		kmsg.ListGroups:             {GoesTo: Any, Carries: Groups, OnFailure: notCoordinator, Repeatable: true},
-		kmsg.ConsumerGroupHeartbeat: {GoesTo: Coordinator, Carries: Groups | Topics, OnFailure: notCoordinator, Repeatable: true},
-		kmsg.ConsumerGroupDescribe:  {GoesTo: Coordinator, Carries: Groups | Topics, OnFailure: notCoordinator, Repeatable: true},
+		kmsg.FindCoordinator:        {GoesTo: Any, Carries: Groups | Transactions | Brokers, OnFailure: 15, Repeatable: true, Scope: Named},
+		kmsg.JoinGroup:              {GoesTo: Coordinator, Carries: Groups, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.SyncGroup:              {GoesTo: Coordinator, Carries: Groups, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.Heartbeat:              {GoesTo: Coordinator, Carries: Groups, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.LeaveGroup:             {GoesTo: Coordinator, Carries: Groups, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.OffsetCommit:           {GoesTo: Coordinator, Carries: Groups | Topics | Offsets, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.OffsetFetch:            {GoesTo: Coordinator, Carries: Groups | Topics | Offsets, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.OffsetDelete:           {GoesTo: Coordinator, Carries: Groups | Topics, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.DescribeGroups:         {GoesTo: Coordinator, Carries: Groups, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.DeleteGroups:           {GoesTo: Coordinator, Carries: Groups, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.ListGroups:             {GoesTo: Any, Carries: Groups, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.ConsumerGroupHeartbeat: {GoesTo: Coordinator, Carries: Groups | Topics, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.ConsumerGroupDescribe:  {GoesTo: Coordinator, Carries: Groups | Topics, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
 
-		kmsg.InitProducerID:       {GoesTo: Coordinator, Carries: Transactions, OnFailure: notCoordinator, Repeatable: true},
-		kmsg.AddPartitionsToTxn:   {GoesTo: Coordinator, Carries: Transactions | Topics, OnFailure: notCoordinator, Repeatable: true},
-		kmsg.AddOffsetsToTxn:      {GoesTo: Coordinator, Carries: Transactions | Groups, OnFailure: notCoordinator, Repeatable: true},
-		kmsg.EndTxn:               {GoesTo: Coordinator, Carries: Transactions, OnFailure: notCoordinator, Repeatable: true},
-		kmsg.TxnOffsetCommit:      {GoesTo: Coordinator, Carries: Transactions | Groups | Topics | Offsets, OnFailure: notCoordinator, Repeatable: true},
-		kmsg.DescribeTransactions: {GoesTo: Coordinator, Carries: Transactions | Topics, OnFailure: notCoordinator, Repeatable: true},
-		kmsg.ListTransactions:     {GoesTo: Any, Carries: Transactions, OnFailure: notCoordinator, Repeatable: true},
+		kmsg.InitProducerID:       {GoesTo: Coordinator, Carries: Transactions, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.AddPartitionsToTxn:   {GoesTo: Coordinator, Carries: Transactions | Topics, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.AddOffsetsToTxn:      {GoesTo: Coordinator, Carries: Transactions | Groups, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.EndTxn:               {GoesTo: Coordinator, Carries: Transactions, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.TxnOffsetCommit:      {GoesTo: Coordinator, Carries: Transactions | Groups | Topics | Offsets, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.DescribeTransactions: {GoesTo: Coordinator, Carries: Transactions | Topics, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.ListTransactions:     {GoesTo: Any, Carries: Transactions, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
 
-		kmsg.DescribeACLs:                 {GoesTo: Any, Carries: Topics | Groups, OnFailure: unknownServerError, Repeatable: true},
-		kmsg.CreateACLs:                   {GoesTo: Any, Carries: Topics | Groups, OnFailure: unknownServerError, Repeatable: true},
-		kmsg.DeleteACLs:                   {GoesTo: Any, Carries: Topics | Groups, OnFailure: unknownServerError, Repeatable: true},
-		kmsg.DescribeClientQuotas:         {GoesTo: Any, OnFailure: unknownServerError, Repeatable: true},
-		kmsg.AlterClientQuotas:            {GoesTo: Any, OnFailure: unknownServerError, Repeatable: true},
-		kmsg.DescribeUserSCRAMCredentials: {GoesTo: Any, OnFailure: unknownServerError, Repeatable: true},
-		kmsg.AlterUserSCRAMCredentials:    {GoesTo: Any, OnFailure: unknownServerError, Repeatable: true},
+		kmsg.DescribeACLs:                 {GoesTo: Any, Carries: Topics | Groups, OnFailure: unknownServerError, Repeatable: true, Scope: Whole},
+		kmsg.CreateACLs:                   {GoesTo: Any, Carries: Topics | Groups, OnFailure: unknownServerError, Repeatable: true, Scope: Whole},
+		kmsg.DeleteACLs:                   {GoesTo: Any, Carries: Topics | Groups, OnFailure: unknownServerError, Repeatable: true, Scope: Whole},
+		kmsg.DescribeClientQuotas:         {GoesTo: Any, OnFailure: unknownServerError, Repeatable: true, Scope: Whole},
+		kmsg.AlterClientQuotas:            {GoesTo: Any, OnFailure: unknownServerError, Repeatable: true, Scope: Whole},
+		kmsg.DescribeUserSCRAMCredentials: {GoesTo: Any, OnFailure: unknownServerError, Repeatable: true, Scope: Whole},
+		kmsg.AlterUserSCRAMCredentials:    {GoesTo: Any, OnFailure: unknownServerError, Repeatable: true, Scope: Whole},
 
-		kmsg.DescribeLogDirs:            {GoesTo: Any, Carries: Topics, OnFailure: unknownServerError, Repeatable: true},
-		kmsg.ElectLeaders:               {GoesTo: Controller, Carries: Topics, OnFailure: unknownServerError, Repeatable: true},
-		kmsg.AlterPartitionAssignments:  {GoesTo: Controller, Carries: Topics, OnFailure: unknownServerError, Repeatable: true},
-		kmsg.ListPartitionReassignments: {GoesTo: Controller, Carries: Topics | Brokers, OnFailure: unknownServerError, Repeatable: true},
+		kmsg.DescribeLogDirs:            {GoesTo: Any, Carries: Topics, OnFailure: unknownServerError, Repeatable: true, Scope: Named},
+		kmsg.ElectLeaders:               {GoesTo: Controller, Carries: Topics, OnFailure: unknownServerError, Repeatable: true, Scope: Mixed},
+		kmsg.AlterPartitionAssignments:  {GoesTo: Controller, Carries: Topics, OnFailure: unknownServerError, Repeatable: true, Scope: Named},
+		kmsg.ListPartitionReassignments: {GoesTo: Controller, Carries: Topics | Brokers, OnFailure: unknownServerError, Repeatable: true, Scope: Named},
 
-		kmsg.ApiVersions: {GoesTo: Gateway, Carries: Brokers, OnFailure: unknownServerError, Repeatable: true},
+		kmsg.ApiVersions: {GoesTo: Gateway, Carries: Brokers, OnFailure: unknownServerError, Repeatable: true, Scope: Harmless},
 
 		// Authentication ends at the gateway, which asks for none yet and says so.
-		kmsg.SASLHandshake:    {GoesTo: Gateway, OnFailure: illegalSASLState},
-		kmsg.SASLAuthenticate: {GoesTo: Gateway, OnFailure: illegalSASLState},
+		kmsg.SASLHandshake:    {GoesTo: Gateway, OnFailure: illegalSASLState, Scope: Harmless},
+		kmsg.SASLAuthenticate: {GoesTo: Gateway, OnFailure: illegalSASLState, Scope: Harmless},
 	}
 }
 

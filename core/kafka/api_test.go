@@ -17,6 +17,11 @@ func TestTableIsComplete(t *testing.T) {
 			t.Errorf("%s (%d) has no row: say where it goes and what clients get when it fails, or refuse it", kmsg.NameForKey(k), k)
 		}
 	}
+	for k, api := range offered() {
+		if api.Scope == 0 {
+			t.Errorf("%s does not say whose what it changes is", kmsg.NameForKey(int16(k)))
+		}
+	}
 	for _, k := range refused() {
 		if _, ok := offered()[k]; ok {
 			t.Errorf("%s is both offered and refused", kmsg.NameForKey(int16(k)))

@@ -109,7 +109,29 @@ func (b *RequestBody) AppendTo(o *Out) {
 		o.message(b.msg, len(b.raw))
 		return
 	}
-	at := int32(0)
+	b.appendFrom(o, 0)
+}
+
+// AppendAcknowledged writes the body of a Produce out with acks=1 in place of acks=0: whoever sends it learns what comes of it.
+func (b *RequestBody) AppendAcknowledged(o *Out) {
+	const one = 1
+	if b.edited {
+		m := *b.msg.(*kmsg.ProduceRequest)
+		m.Acks = one
+		o.message(&m, len(b.raw))
+		return
+	}
+	c := cursor{b: b.raw, flexible: b.flexible()}
+	if b.version >= 3 {
+		c.text() // the transactional id
+	}
+	o.Append(b.raw[:c.at])
+	o.Append([]byte{0, one})
+	b.appendFrom(o, int32(c.at)+2)
+}
+
+// appendFrom writes out what stands at a place of raw and behind, as it is changed.
+func (b *RequestBody) appendFrom(o *Out, at int32) {
 	for i := range b.patches {
 		p := &b.patches[i]
 		o.Span(b.raw[at:p.at])

@@ -151,7 +151,7 @@ func (e echo) item(t reflect.Type, src reflect.Value) reflect.Value {
 				continue
 			}
 			switch name {
-			case "Topic", "TopicID", "Partition", "Group", "GroupID", "TransactionalID", "ResourceType", "ResourceName", "Name", "MemberID", "InstanceID":
+			case "Topic", "TopicID", "Partition", "Group", "GroupID", "TransactionalID", "ResourceType", "ResourceName", "Type", "Name", "MemberID", "InstanceID":
 				f.Set(src.Field(i))
 			}
 		}

@@ -11,19 +11,20 @@ import (
 // outcomeLimit is the size up to which a response is decoded to find out whether it says an error.
 const outcomeLimit = 16 << 10
 
-// ErrorCode is the first error code of a response, 0 if it says none. Those of Produce and Fetch are read from
-// the view; a larger response of another API that nobody has decoded counts as a success.
+// ErrorCode is the first error code of a response, 0 if it says none; an Ordinary one only if it says no other. Those of Produce
+// and Fetch are read from the view; a larger response of another API that nobody has decoded counts as a success.
 func (b *ResponseBody) ErrorCode() int16 {
+	c := outcomes{key: b.key}
 	if h := b.Hot(); h != nil {
-		if h.ErrorCode != 0 {
-			return h.ErrorCode
+		if c.see(h.ErrorCode) {
+			return c.first
 		}
 		for i := range h.Partitions {
-			if c := h.Partitions[i].ErrorCode; c != 0 {
-				return c
+			if c.see(h.Partitions[i].ErrorCode) {
+				return c.first
 			}
 		}
-		return 0
+		return c.first
 	}
 	if b.msg == nil && len(b.raw) > outcomeLimit {
 		return 0
@@ -32,7 +33,44 @@ func (b *ResponseBody) ErrorCode() int16 {
 	if err != nil {
 		return 0
 	}
-	return firstCode(reflect.ValueOf(msg).Elem())
+	c.seeAll(reflect.ValueOf(msg).Elem())
+	return c.first
+}
+
+// outcomes looks for the first code that is not Ordinary.
+type outcomes struct {
+	key   kmsg.Key
+	first int16
+}
+
+// see notes a code, and reports that the search is over.
+func (c *outcomes) see(code int16) bool {
+	if code == 0 {
+		return false
+	}
+	normal := Ordinary(c.key, code)
+	if c.first == 0 || !normal {
+		c.first = code
+	}
+	return !normal
+}
+
+func (c *outcomes) seeAll(v reflect.Value) bool {
+	if f := v.FieldByName("ErrorCode"); f.IsValid() && f.Kind() == reflect.Int16 && c.see(int16(f.Int())) {
+		return true
+	}
+	for i := range v.NumField() {
+		f := v.Field(i)
+		if f.Kind() != reflect.Slice || f.Type().Elem().Kind() != reflect.Struct {
+			continue
+		}
+		for j := range f.Len() {
+			if c.seeAll(f.Index(j)) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // KnownErrorCode is ErrorCode for a body that somebody has looked into already, and 0 for others.
@@ -41,24 +79,6 @@ func (b *ResponseBody) KnownErrorCode() int16 {
 		return 0
 	}
 	return b.ErrorCode()
-}
-
-func firstCode(v reflect.Value) int16 {
-	if f := v.FieldByName("ErrorCode"); f.IsValid() && f.Kind() == reflect.Int16 && f.Int() != 0 {
-		return int16(f.Int())
-	}
-	for i := range v.NumField() {
-		f := v.Field(i)
-		if f.Kind() != reflect.Slice || f.Type().Elem().Kind() != reflect.Struct {
-			continue
-		}
-		for j := range f.Len() {
-			if c := firstCode(f.Index(j)); c != 0 {
-				return c
-			}
-		}
-	}
-	return 0
 }
 
 // Size is the number of bytes that the body was received with, 0 for one that was made here.

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
 // Component is the attribute that says which part of the gateway a record is of. A logger gets it once, by
@@ -176,7 +178,7 @@ func (h *handler) Handle(ctx context.Context, r slog.Record) error {
 		r = r.Clone()
 		r.AddAttrs(slog.String("trace_id", span.TraceID().String()), slog.String("span_id", span.SpanID().String()))
 	}
-	if window := h.log.Settings().Repeats; window > 0 && !h.log.repeats.news(h, r, hash, window) {
+	if window := h.log.Settings().Repeats; window > 0 && !telemetry.IsEveryLine(ctx) && !h.log.repeats.news(h, r, hash, window) {
 		return nil
 	}
 	return h.write(ctx, r)

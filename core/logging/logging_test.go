@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/sluice-gateway/sluice/core/telemetry"
 	"log/slog"
 	"strings"
 	"sync"
@@ -135,6 +136,23 @@ func TestRepeatsAreCounted(t *testing.T) {
 		expect(t, &out, `level=WARN msg=unreachable component=upstream cluster=prod error=refused`)
 		l.Close()
 		expect(t, &out, `level=WARN msg=unreachable component=upstream cluster=prod error=refused repeated=1`)
+	})
+}
+
+// TestLinesThatMustNotBeCountedAreWritten each, also while others of their kind are counted.
+func TestLinesThatMustNotBeCountedAreWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out paper
+		l := New(&out, repeating())
+		log := l.Logger("failover")
+		for range 2 {
+			log.Warn("topic moved", "possible_loss", 3)
+		}
+		log.WarnContext(telemetry.EveryLine(t.Context()), "topic moved", "possible_loss", 3)
+		const line = `level=WARN msg="topic moved" component=failover possible_loss=3`
+		expect(t, &out, line, line)
+		l.Close()
+		expect(t, &out, line+" repeated=1")
 	})
 }
 

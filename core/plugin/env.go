@@ -38,6 +38,8 @@ type Env struct {
 	// Starting says that the gateway starts: what an interceptor is made from may have broken while it was down, which must
 	// not keep it from serving.
 	Starting bool
+	// Hide returns an error that shows none of the file's secrets; nil hides nothing.
+	Hide func(error) error
 }
 
 // Cluster returns a cluster of the virtual cluster by name, or nil.

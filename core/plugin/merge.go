@@ -17,10 +17,7 @@ func Gather(forks []*Request, results []Result) (*Response, error) {
 	var merged *Response
 	failed := 0
 	for i, r := range results {
-		if r.Err != nil || r.Response == nil {
-			if r.Err == nil {
-				continue // acks=0
-			}
+		if r.Err != nil {
 			failed++
 			if failed == len(results) {
 				return nil, r.Err

@@ -11,9 +11,11 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
 // Handler answers a request: the rest of a chain, or its end.
@@ -170,7 +172,36 @@ type Measures struct {
 	Busy                    time.Duration
 	Instances, DroppedLines int
 	InstanceBytes           uint32
-	LeftAlone               bool
+	// LeftAlone is with how many clients' partitions and APIs the guest is left alone since it failed; Opened and Closed count
+	// how often that has begun and ended.
+	LeftAlone      int
+	Opened, Closed int64
+	// Own are those that the guest itself keeps.
+	Own []Series
+}
+
+// Series is one that a guest keeps.
+type Series struct {
+	Name   string
+	Kind   telemetry.Kind // Counter, Gauge or Values
+	Labels []attribute.KeyValue
+	Value  float64
+	// Distribution is that of Values.
+	Distribution telemetry.Distribution
+}
+
+// Code is the code of a guest that is in force.
+type Code struct {
+	// Section is the same for all versions of it, and for no other guest.
+	Section string
+	Name    string
+	Version string
+	Digest  string // SHA-256 of its module
+}
+
+// Coded is implemented by interceptors whose code may be swapped while they run.
+type Coded interface {
+	Code() Code
 }
 
 // Measured is implemented by interceptors that run a guest.

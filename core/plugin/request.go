@@ -51,6 +51,19 @@ type Request struct {
 	watch *watch // of the interceptor that has the request, if it is sampled
 }
 
+// Unanswered reports a Produce with acks=0. What comes of it goes up the chain as for any other; its client is told of an
+// error by the end of its connection, and of nothing else.
+func (r *Request) Unanswered() bool {
+	if r.Key != kmsg.Produce {
+		return false
+	}
+	if h := r.Body.Hot(); h != nil {
+		return h.Acks == 0
+	}
+	p, err := r.Body.Produce()
+	return err == nil && p.Acks == 0
+}
+
 // Waker ends waits for answers that have become pointless.
 type Waker interface {
 	// Changed returns a channel that is closed when GiveUp is worth to be asked.

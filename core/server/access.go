@@ -6,7 +6,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
@@ -49,7 +48,7 @@ func (s *session) line(req *plugin.Request, f *facts, err error) *slog.Record {
 	if nodes := req.Trace.Nodes(); len(nodes) > 0 {
 		r.AddAttrs(slog.Any("upstream", nodes))
 	}
-	text("error_code", kafka.ErrorName(f.code))
+	text("error_code", errorName(req.Key, f.code))
 	if err != nil {
 		r.AddAttrs(slog.String("error", err.Error()))
 	}

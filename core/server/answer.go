@@ -1,7 +1,6 @@
 package server
 
 import (
-	"io"
 	"runtime"
 	"time"
 
@@ -38,15 +37,16 @@ func (s *session) answer(sl *slot, resp *plugin.Response) {
 // queue gives the writer the answers that are due, as long as it takes them, and reports whether there is something
 // to flush. It is called with s.mu held, and does not wait.
 func (s *session) queue(now time.Time) (due bool) {
-	alive := s.ctx.Err() == nil
+	alive := s.ctx.Err() == nil && !s.ends
 	s.crowded = false
 	for s.slots.Len() > 0 && s.slots.First().done {
 		head := s.slots.First()
-		resp, answered := head.resp, false
+		resp, answered, ends := head.resp, false, head.ends
 		if resp != nil && alive {
 			due = true
 			// Once it is queued, another goroutine may write it and release it.
-			answered, s.ends = resp.Release != nil, s.ends || resp.Close
+			ends = resp.Close
+			answered = resp.Release != nil
 			taken, err := false, head.fetch.settle(resp)
 			head.fetch = fetchAnswer{} // once
 			if err == nil {
@@ -65,6 +65,9 @@ func (s *session) queue(now time.Time) (due bool) {
 		}
 		s.slots.Pop()
 		s.left(head, resp != nil && alive, answered, alive, now)
+		if ends { // what comes behind it is answered by nobody
+			s.ends, alive, due = true, false, true
+		}
 	}
 	s.change()
 	return due
@@ -107,7 +110,7 @@ func (s *session) flush() {
 		ends := s.ends && !again && s.unwritten == 0 // what was queued since is another one's to write
 		s.mu.Unlock()
 		if ends {
-			s.close(io.EOF)
+			s.part()
 		}
 		if !again {
 			return

@@ -11,6 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/wire"
@@ -86,11 +87,28 @@ func (s *session) farewell() error {
 			return context.Cause(s.ctx)
 		}
 	}
-	if c, ok := s.conn.(interface{ CloseWrite() error }); ok && c.CloseWrite() == nil {
+	if s.closeWrite() {
 		_ = s.conn.SetReadDeadline(time.Now().Add(goodbye))
 		_, _ = io.Copy(io.Discard, s.conn)
 	}
 	return net.ErrClosed
+}
+
+// closeWrite says to the client that nothing more comes.
+func (s *session) closeWrite() bool {
+	c, ok := s.conn.(interface{ CloseWrite() error })
+	return ok && c.CloseWrite() == nil
+}
+
+// part ends a session of which everything is written: the client reads its last answers, and what it sends meanwhile is read
+// and thrown away.
+func (s *session) part() {
+	s.parting.Store(true)
+	if !s.closeWrite() {
+		s.close(io.EOF)
+		return
+	}
+	guard.After(goodbye, func() { s.close(io.EOF) })
 }
 
 // next reads a request; errDrained ends it when no whole one is there and the server drains.

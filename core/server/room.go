@@ -6,6 +6,8 @@ import (
 	"io"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
@@ -53,7 +55,24 @@ func (s *session) full(n int64) bool {
 	if s.slots.Len() == 0 && s.unwritten == 0 {
 		return false
 	}
-	return s.slots.Len() >= s.limits.SessionInFlight || s.bytes+n > s.limits.SessionBytes
+	return s.slots.Len() >= s.limits.SessionInFlight || s.bytes+n > s.limits.SessionBytes || s.backlog()
+}
+
+// A session that has backlogOf requests on their way is not read while the first is a produce that was read backlogAfter ago.
+const (
+	backlogOf    = 5
+	backlogAfter = time.Second
+)
+
+// backlog reports whether produces come in faster than they are answered. A broker takes the requests of a connection
+// one after the other, and leaves the rest of them to the client; what has been taken from the client has to be
+// answered before a move can begin. It is called with s.mu held.
+func (s *session) backlog() bool {
+	if s.slots.Len() < backlogOf {
+		return false
+	}
+	first := s.slots.First()
+	return first.key == kmsg.Produce && time.Since(first.arrived) > backlogAfter
 }
 
 // changes returns a channel that is closed when answers have left.
@@ -119,7 +138,7 @@ var errUnread = errors.New("the client does not read its answers, for which othe
 // session waits for.
 func (s *session) evict(now time.Time, n int64) {
 	s.mu.Lock()
-	own := s.unwritten > 0 || s.answers > 0 && s.bytes+n > s.limits.SessionBytes
+	own := s.unwritten > 0 || s.answers > 0 && s.bytes+n > s.limits.SessionBytes || s.backlog()
 	s.mu.Unlock()
 	if own || !s.server.memory.short(n) {
 		return

@@ -49,11 +49,12 @@ type session struct {
 	mu        sync.Mutex
 	changed   chan struct{} // closed when something below changes that is waited for; nil while nobody waits
 	slots     wire.Queue[*slot]
-	bytes     int64 // of requests and answers
-	answers   int64 // of answers alone
-	unwritten int   // answers that have left slots
-	crowded   bool  // an answer that is due waits for the writer
-	ends      bool  // when everything is written
+	bytes     int64       // of requests and answers
+	answers   int64       // of answers alone
+	unwritten int         // answers that have left slots
+	crowded   bool        // an answer that is due waits for the writer
+	ends      bool        // when everything is written
+	parting   atomic.Bool // what is still read is thrown away
 	seq       uint64
 	dropped   bool // the slots are given back; what is still at work gives its runtime back itself
 	inFlight  atomic.Int32
@@ -170,6 +171,10 @@ func (s *session) read(r *wire.Reader) error {
 		}
 		if err != nil {
 			return err
+		}
+		if s.parting.Load() {
+			s.server.pool.Recycle(frame)
+			continue
 		}
 		if err := s.admitRequest(int64(len(frame)), &pending); err != nil {
 			return err
@@ -349,12 +354,12 @@ func (s *session) finish(req *plugin.Request, sl *slot, resp *plugin.Response, e
 	if !sl.claimed.CompareAndSwap(false, true) {
 		return // it was answered because the server drains
 	}
-	silent := req.Key == kmsg.Produce && isSilent(req)
+	silent := req.Unanswered()
 	if err != nil {
 		defer plugin.Settle(err)
-		if s.ctx.Err() != nil || errors.Is(err, plugin.ErrClientGone) || silent || plugin.Closes(err) {
+		if s.ctx.Err() != nil || errors.Is(err, plugin.ErrClientGone) || plugin.Closes(err) {
 			s.told(req, sl, nil, err)
-			s.close(err) // a failed acks=0 produce has no other way to be told
+			s.close(err)
 			s.answer(sl, nil)
 			return
 		}
@@ -366,20 +371,34 @@ func (s *session) finish(req *plugin.Request, sl *slot, resp *plugin.Response, e
 			return
 		}
 	}
-	if silent {
-		resp = nil
-	}
 	s.told(req, sl, resp, err)
+	if silent {
+		s.captured(req, nil)
+		s.unanswered(req, sl, resp, err)
+		return
+	}
 	s.captured(req, resp)
 	s.answer(sl, resp)
 }
 
-func isSilent(req *plugin.Request) bool {
-	if h := req.Body.Hot(); h != nil {
-		return h.Acks == 0
+// unanswered ends a produce with acks=0. One that failed ends the connection, as a broker ends it:
+// what was asked before is answered, and nothing that comes behind is looked at.
+func (s *session) unanswered(req *plugin.Request, sl *slot, resp *plugin.Response, err error) {
+	code := int16(0)
+	if resp != nil {
+		code = resp.Body.ErrorCode()
 	}
-	p, err := req.Body.Produce()
-	return err == nil && p.Acks == 0
+	if code != 0 || err != nil {
+		s.server.log.Debug("session ends: a produce with acks=0 failed", "client", s.conn.RemoteAddr().String(), "client_id", req.ClientID, "code", kafka.ErrorName(code), "error", err)
+		s.mu.Lock()
+		sl.ends = true
+		s.mu.Unlock()
+		s.parting.Store(true)
+	}
+	if resp != nil && resp.Release != nil {
+		resp.Release()
+	}
+	s.answer(sl, nil)
 }
 
 // failure makes the answer of a request that could not be carried out.

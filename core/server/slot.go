@@ -32,6 +32,7 @@ type slot struct {
 	logged bool         // the access log shows it, whatever comes of it
 	line   *slog.Record // of the access log; nil: none
 	done   bool
+	ends   bool             // the session, in the place of an answer
 	resp   *plugin.Response // nil: nothing is written
 	fetch  fetchAnswer
 
@@ -93,7 +94,7 @@ func (s *Server) recycle(sl *slot) {
 	if sl.early {
 		return
 	}
-	sl.session, sl.rt, sl.frame, sl.resp, sl.line, sl.asked, sl.done = nil, nil, nil, nil, nil, nil, false
+	sl.session, sl.rt, sl.frame, sl.resp, sl.line, sl.asked, sl.done, sl.ends = nil, nil, nil, nil, nil, nil, false, false
 	sl.req, sl.fetch = plugin.Request{}, fetchAnswer{}
 	sl.body.Reset(0, 0, nil)
 	s.slots.Put(sl)

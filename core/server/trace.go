@@ -139,7 +139,7 @@ func (s *session) facts(req *plugin.Request, sl *slot, resp *plugin.Response, co
 	if h := req.Body.Hot(); h != nil && len(h.Partitions) == 1 {
 		f.partition = h.Partitions[0].Partition
 	}
-	if resp != nil {
+	if resp != nil && !req.Unanswered() {
 		f.out = resp.Body.Size()
 	}
 	if software := s.shared.Software.Load(); software != nil {
@@ -163,7 +163,7 @@ func (s *session) told(req *plugin.Request, sl *slot, resp *plugin.Response, err
 		code = resp.Body.ErrorCode()
 	}
 	left := s.ctx.Err() != nil || errors.Is(err, plugin.ErrClientGone)
-	failed := code != 0 || (err != nil && !left)
+	failed := code != 0 && !kafka.Ordinary(req.Key, code) || err != nil && !left
 	traced, logged := t.Wanted(failed, req.Arrived, patience(req)), a.wants(sl.logged, failed)
 	if !traced && !logged {
 		return
@@ -176,8 +176,16 @@ func (s *session) told(req *plugin.Request, sl *slot, resp *plugin.Response, err
 		if req.Key == kmsg.Produce {
 			t.Linked(s.contexts(req.Body)) // only now: others wait until this one is queued
 		}
-		t.End(req.Key, err, kafka.ErrorName(code), f)
+		t.End(req.Key, err, errorName(req.Key, code), f)
 	}
+}
+
+// errorName names the code of an answer that says an error.
+func errorName(key kmsg.Key, code int16) string {
+	if kafka.Ordinary(key, code) {
+		return ""
+	}
+	return kafka.ErrorName(code)
 }
 
 // AppendAttributes is for telemetry.Facts.
@@ -228,6 +236,10 @@ func patience(req *plugin.Request) time.Duration {
 	switch req.Key {
 	case kmsg.JoinGroup, kmsg.SyncGroup:
 		return -1
+	case kmsg.ShareFetch:
+		if msg, err := req.Body.Peek(); err == nil {
+			return time.Duration(msg.(*kmsg.ShareFetchRequest).MaxWaitMillis) * time.Millisecond
+		}
 	case kmsg.Fetch:
 		if h := req.Body.Hot(); h != nil {
 			return time.Duration(h.MaxWaitMillis) * time.Millisecond

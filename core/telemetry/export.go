@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -118,7 +119,7 @@ func (p *producer) temporalityOf(m *Metric) metricdata.Temporality {
 	switch m.Kind {
 	case Counter:
 		return p.temporality(metric.InstrumentKindCounter)
-	case Durations:
+	case Durations, Values:
 		return p.temporality(metric.InstrumentKindHistogram)
 	default:
 		return metricdata.CumulativeTemporality
@@ -129,11 +130,14 @@ func (p *producer) temporalityOf(m *Metric) metricdata.Temporality {
 func (p *producer) differences(samples []Sample, last map[string]Sample) (out []Sample) {
 	for _, s := range samples {
 		series := s.Metric.Name + "\x00" + strings.Join(s.Values, "\x00")
-		last[series] = s
-		if before := p.last[series]; before.Value <= s.Value && before.Latency.Count() <= s.Latency.Count() { // else it has begun anew
-			s.Value, s.Latency, s.Sum = s.Value-before.Value, s.Latency.Since(before.Latency), s.Sum-before.Sum
+		for _, l := range s.Labels {
+			series += "\x00" + string(l.Key) + "\x00" + l.Value.AsString()
 		}
-		if s.Value > 0 || len(s.Latency) > 0 {
+		last[series] = s
+		if before := p.last[series]; before.Value <= s.Value && before.Latency.Count() <= s.Latency.Count() && before.Distribution.Count() <= s.Distribution.Count() { // else it has begun anew
+			s.Value, s.Latency, s.Sum, s.Distribution = s.Value-before.Value, s.Latency.Since(before.Latency), s.Sum-before.Sum, s.Distribution.since(before.Distribution)
+		}
+		if s.Value > 0 || len(s.Latency) > 0 || s.Distribution.Count() > 0 {
 			out = append(out, s)
 		}
 	}
@@ -142,6 +146,15 @@ func (p *producer) differences(samples []Sample, last map[string]Sample) (out []
 
 func (p *producer) data(m *Metric, samples []Sample, t metricdata.Temporality, from, now time.Time) metricdata.Aggregation {
 	switch {
+	case m.Kind == Values:
+		h := metricdata.Histogram[float64]{Temporality: t}
+		for _, s := range samples {
+			d := &s.Distribution
+			h.DataPoints = append(h.DataPoints, metricdata.HistogramDataPoint[float64]{
+				Attributes: s.attributes(), StartTime: from, Time: now, Count: d.Count(), Sum: d.sum, Bounds: distributionBounds[:], BucketCounts: slices.Clone(d.counts[:]),
+			})
+		}
+		return h
 	case m.Kind != Durations:
 		var points []metricdata.DataPoint[float64]
 		for _, s := range samples {
@@ -182,5 +195,5 @@ func (s Sample) attributes() attribute.Set {
 	for i, k := range s.Metric.Labels {
 		out = append(out, k.String(s.Values[i]))
 	}
-	return attribute.NewSet(out...)
+	return attribute.NewSet(append(out, s.Labels...)...)
 }

@@ -16,6 +16,7 @@ const (
 	Gauge     Kind = "gauge"     // what is now
 	UpDown    Kind = "updown"    // what is now, and may be added up
 	Durations Kind = "histogram" // a Latency
+	Values    Kind = "values"    // a Distribution
 )
 
 // Metric describes something that is measured. Its name in Prometheus has underscores, the unit and, for a
@@ -47,10 +48,14 @@ func (m *Metric) PrometheusName() string {
 type Sample struct {
 	Metric *Metric
 	Values []string // of Metric.Labels, in their order
+	// Labels are others that this one has.
+	Labels []attribute.KeyValue
 	Value  float64
 	// Latency is the value of Durations.
 	Latency Histogram
 	Sum     time.Duration
+	// Distribution is the value of Values.
+	Distribution Distribution
 }
 
 // Collect reads everything that is counted. It costs nothing but when it is asked.

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -35,13 +36,25 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		for _, k := range m.Labels {
 			labels = append(labels, string(k))
 		}
-		desc := prometheus.NewDesc(m.PrometheusName(), m.Help, labels, nil)
+		all := prometheus.NewDesc(m.PrometheusName(), m.Help, labels, nil)
 		for _, s := range f {
+			desc := all
+			if len(s.Labels) > 0 {
+				own := slices.Clone(labels)
+				s.Values = slices.Clone(s.Values)
+				for _, l := range s.Labels {
+					own, s.Values = append(own, string(l.Key)), append(s.Values, l.Value.AsString())
+				}
+				desc = prometheus.NewDesc(m.PrometheusName(), m.Help, own, nil)
+			}
 			switch m.Kind {
 			case Counter:
 				out <- prometheus.MustNewConstMetricWithCreatedTimestamp(desc, prometheus.CounterValue, s.Value, c.began, s.Values...)
 			case Gauge, UpDown:
 				out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, s.Value, s.Values...)
+			case Values:
+				d := &s.Distribution
+				out <- prometheus.MustNewConstHistogramWithCreatedTimestamp(desc, d.Count(), d.sum, d.upTo(), c.began, s.Values...)
 			default:
 				out <- &durations{desc, s}
 			}

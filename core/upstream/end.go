@@ -57,7 +57,7 @@ func (e *End) target(req *plugin.Request) (*Cluster, int32, error) {
 	if c == nil {
 		return nil, -1, fmt.Errorf("no cluster %q in this virtual cluster", name)
 	}
-	if node == plugin.AnyNode && req.Session.Cluster == c.cfg.Name && req.Session.Node != plugin.AnyNode && !c.down(req.Session.Node) {
+	if node == plugin.AnyNode && req.Session.Cluster == c.cfg.Name && req.Session.Node != plugin.AnyNode && !c.down(req.Session.Node) && !c.standsIn(req.Session.Node) {
 		node = req.Session.Node
 	}
 	return c, node, nil
@@ -145,17 +145,20 @@ func (e *End) link(s *plugin.Session, key kmsg.Key, c *Cluster, node int32) (*li
 
 // Direct reports that one node answers the request as it is.
 func (e *End) Direct(req *plugin.Request) bool {
-	_, node, err := e.target(req)
+	c, node, err := e.target(req)
+	return err == nil && e.direct(req, c, node)
+}
+
+func (e *End) direct(req *plugin.Request, c *Cluster, node int32) bool {
 	api, _ := kafka.Lookup(req.Key)
-	return err == nil && (node != plugin.AnyNode || api.GoesTo == kafka.Any) && !e.special(req.Key)
+	return (node != plugin.AnyNode || api.GoesTo == kafka.Any && !c.ofMany(req)) && !e.special(req.Key)
 }
 
 // Start puts a request whose row is empty on its link without waiting, in the order of the calls;
 // with flush unset its bytes leave with Flush. done is called once, maybe before Start returns.
 func (e *End) Start(ctx context.Context, req *plugin.Request, flush bool, done func(*plugin.Response, error)) {
-	api, _ := kafka.Lookup(req.Key)
 	c, node, err := e.target(req)
-	if err != nil || (node == plugin.AnyNode && api.GoesTo != kafka.Any) || e.special(req.Key) {
+	if err != nil || !e.direct(req, c, node) {
 		guard.Go(func() { done(plugin.Protect(ctx, req, e)) })
 		return
 	}
@@ -192,22 +195,10 @@ func (e *End) start(ctx context.Context, t *trip, flush bool) {
 		t.finish(nil, err)
 		return
 	}
-	t.seq, t.key, t.version, t.noReply, t.deadline = req.Seq, req.Key, req.Version, noReply(req), deadline(req, t.began)
+	t.seq, t.key, t.version, t.unanswered, t.deadline = req.Seq, req.Key, req.Version, req.Unanswered(), deadline(req, t.began)
 	own := req.Turn() // t and req may be used again before send returns
 	l.send(&t.call, flush && (!turn.Held(own) || !req.More))
 	turn.Give(own)
-}
-
-// noReply reports a Produce with acks=0, which brokers don't answer.
-func noReply(req *plugin.Request) bool {
-	if req.Key != kmsg.Produce {
-		return false
-	}
-	if h := req.Body.Hot(); h != nil {
-		return h.Acks == 0
-	}
-	p, err := req.Body.Produce()
-	return err == nil && p.Acks == 0
 }
 
 // deadline is when a broker that has not answered what was queued at a time is taken for dead. Joins wait for other members.
@@ -327,6 +318,12 @@ func (e *End) once(ctx context.Context, req *plugin.Request, api kafka.API, own 
 		return e.answerSpecial(ctx, req, c, node)
 	}
 	if node == plugin.AnyNode {
+		if c.ofMany(req) {
+			return e.ofAll(ctx, req, c)
+		}
+		if req, err = c.anyRack(req); err != nil {
+			return nil, err
+		}
 		switch api.GoesTo {
 		case kafka.Leader:
 			return e.byLeader(ctx, req, c)

@@ -42,7 +42,7 @@ func TestALinkThatCantWriteIsBroken(t *testing.T) {
 		l.send(&call{key: kmsg.ListGroups, encode: func(*kafka.Out) {}, done: func(_, _ []byte, _ error) {}}, false)
 		synctest.Wait() // it is up
 		for range 3 {   // the second finds no room and writes what the first left
-			l.send(&call{key: kmsg.Produce, noReply: true, encode: func(o *kafka.Out) { o.Append(make([]byte, 5<<20)) }, done: func(_, _ []byte, err error) {
+			l.send(&call{key: kmsg.Produce, encode: func(o *kafka.Out) { o.Append(make([]byte, 5<<20)) }, done: func(_, _ []byte, err error) {
 				if ended++; !errors.Is(err, plugin.ErrUnreachable) {
 					t.Error(err)
 				}

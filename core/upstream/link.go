@@ -53,7 +53,6 @@ type call struct {
 	key      kmsg.Key
 	version  int16
 	corr     int32
-	noReply  bool             // done is called when the request is written
 	deadline time.Time        // zero: none
 	encode   func(*kafka.Out) // everything behind the correlation id
 	done     func(frame, body []byte, err error)
@@ -80,9 +79,6 @@ func (c *call) Encode(o *kafka.Out) {
 	o.Append(c.head[:])
 	c.encode(o)
 	o.EndFrame()
-	if c.noReply {
-		o.After(c.link.wrote)
-	}
 	if c.sets != nil {
 		o.Before(c.sets)
 	}
@@ -103,7 +99,6 @@ type link struct {
 	// answered nor back in their place; nil for control links.
 	unsettled *atomic.Int32
 	session   *plugin.Session // nil for control links
-	wrote     func()          // written, bound once
 	ctx       context.Context // of the dial; it ends with the link
 	end       context.CancelFunc
 
@@ -111,7 +106,6 @@ type link struct {
 	conn    net.Conn
 	reader  *wire.Reader      // of conn
 	pending wire.Queue[*call] // that wait for their replies
-	silent  wire.Queue[*call] // without a reply, that wait to be written
 	most    int               // how many may wait; 0: any number
 	corr    int32
 	err     error
@@ -133,7 +127,6 @@ func newLink(dial dialer, pool *wire.Buffers, limit int, onEnd func(error)) *lin
 		dial: dial, pool: pool, limit: limit, onEnd: onEnd,
 		writer: wire.NewWriter(nil, pool, 4<<20, 30*time.Second), queued: make(chan struct{}, 1),
 	}
-	l.wrote = l.written
 	l.ctx, l.end = context.WithCancel(context.Background())
 	return l
 }
@@ -158,7 +151,7 @@ func (l *link) send(c *call, flush bool) {
 }
 
 // counts reports a call whose failure holds up later produces of its session.
-func (l *link) counts(c *call) bool { return l.unsettled != nil && c.key == kmsg.Produce && !c.noReply }
+func (l *link) counts(c *call) bool { return l.unsettled != nil && c.key == kmsg.Produce }
 
 // failure is the error of a call; a produce must have been counted.
 func (l *link) failure(c *call, sent bool, err error) *BrokenError {
@@ -185,11 +178,7 @@ func (l *link) admit(c *call) error {
 	}
 	l.corr++
 	c.corr = l.corr
-	if c.noReply {
-		l.silent.Push(c)
-	} else {
-		l.pending.Push(c)
-	}
+	l.pending.Push(c)
 	start := !l.started
 	l.started = true
 	l.mu.Unlock()
@@ -232,18 +221,6 @@ func (l *link) unwritable(err error) {
 	case first:
 		guard.After(lastWords, func() { l.fail(err) })
 	}
-}
-
-// written ends the first of the calls without a reply, which the writer calls for each of them in turn.
-func (l *link) written() {
-	l.mu.Lock()
-	if l.silent.Len() == 0 { // the link broke meanwhile
-		l.mu.Unlock()
-		return
-	}
-	c := l.silent.Pop()
-	l.mu.Unlock()
-	c.done(nil, nil, nil)
 }
 
 func (l *link) run() {
@@ -412,7 +389,7 @@ func (l *link) fail(err error) {
 		err = errors.New("closed by the broker")
 	}
 	l.err = err
-	pending, conn, up := append(l.pending.Drain(), l.silent.Drain()...), l.conn, l.up
+	pending, conn, up := l.pending.Drain(), l.conn, l.up
 	for _, c := range pending {
 		if l.counts(c) {
 			l.unsettled.Add(1) // before anybody can see that the link is broken

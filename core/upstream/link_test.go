@@ -93,7 +93,7 @@ func (r *rig) call(group string, key kmsg.Key) *call {
 	}
 	c.done = func(_, body []byte, err error) {
 		e := ending{err: err}
-		if err == nil && !c.noReply {
+		if err == nil {
 			if msg, perr := kafka.NewResponseBody(key, 4, body).Peek(); perr != nil {
 				r.t.Error(perr)
 			} else if h, ok := msg.(*kmsg.HeartbeatResponse); ok {
@@ -112,13 +112,6 @@ func (r *rig) send(group string) *call {
 	c := r.call(group, kmsg.Heartbeat)
 	r.link.send(c, true)
 	return c
-}
-
-// silent sends a produce that is not answered.
-func (r *rig) silent(group string, flush bool) {
-	c := r.call(group, kmsg.Produce)
-	c.noReply = true
-	r.link.send(c, flush)
 }
 
 // read takes the next request off the connection.
@@ -435,23 +428,6 @@ func TestOverdue(t *testing.T) {
 		synctest.Wait()
 		if !r.link.overdue(now.Add(6 * time.Second)) {
 			t.Error("the next head's deadline")
-		}
-	})
-}
-
-// TestNoReplyIsNotWaitedFor: the reply after an acks=0 produce is the next request's.
-func TestNoReplyIsNotWaitedFor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := connected(t)
-		r.silent("silent", true)
-		if _, err := kafka.ReadFrame(r.far, rigLimit, nil); err != nil {
-			t.Fatal(err)
-		}
-		r.send("a")
-		corr, _ := r.read()
-		r.write(heartbeatReply(corr, 7))
-		if e := r.once("a")[0]; e.err != nil || e.throttle != 7 || r.once("silent")[0].err != nil {
-			t.Errorf("%+v", r.ended)
 		}
 	})
 }

@@ -59,6 +59,13 @@ func (e *End) present(key kmsg.Key, version int16, c *Cluster, body *kafka.Respo
 		}
 	case *kmsg.DescribeConfigsResponse:
 		e.presentConfigs(c, m)
+	case *kmsg.CreateTopicsResponse:
+		for i := range m.Topics {
+			for j := range m.Topics[i].Configs {
+				f := &m.Topics[i].Configs[j]
+				e.presentConfig(c, kmsg.ConfigResourceTypeTopic, f.Name, &f.Value)
+			}
+		}
 	case *kmsg.ListConfigResourcesResponse:
 		e.presentConfigResources(c, m)
 	case *kmsg.IncrementalAlterConfigsResponse:

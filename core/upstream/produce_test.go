@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
@@ -141,53 +143,18 @@ func TestEveryWayToFailIsCounted(t *testing.T) {
 						t.Errorf("%d unsettled, want %d", got, want)
 					}
 				}
-				silent := r.call("silent", kmsg.Produce)
-				silent.noReply = true
 				r.link.send(r.call("a", kmsg.Produce), true)
 				r.link.send(r.call("b", kmsg.Produce), true)
 				r.link.send(r.call("other", kmsg.Heartbeat), true)
-				r.link.send(silent, true)
 				count(0)
 				fail(r)
 				count(2)
 				r.link.send(r.call("late", kmsg.Produce), true)
 				count(3)
 				r.link.send(r.call("late other", kmsg.Heartbeat), true)
-				again := r.call("late silent", kmsg.Produce)
-				again.noReply = true
-				r.link.send(again, true)
-				for i, end := range r.once("a", "b", "late", "other", "late other", "late silent") {
+				for i, end := range r.once("a", "b", "late", "other", "late other") {
 					plugin.Settle(end.err)
 					count(max(2-int32(i), 0))
-				}
-			})
-		})
-	}
-}
-
-// TestAFailedAcksZeroIsTold: its client learns of a failure by the end of its session alone, so it is not
-// over before its bytes are out.
-func TestAFailedAcksZeroIsTold(t *testing.T) {
-	for name, fail := range map[string]func(*rig){
-		"dial":            func(r *rig) { r.up <- errors.New("refused") },
-		"closed":          func(r *rig) { _ = r.link.Close() },
-		"write":           func(r *rig) { _ = r.far.Close(); r.up <- nil },
-		"unflushed":       func(r *rig) { r.up <- nil; synctest.Wait(); r.silent("b", false); _ = r.link.Close() },
-		"behind a failed": func(r *rig) { r.silent("b", true); r.up <- errors.New("refused") },
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t)
-				last := "a"
-				if r.silent(last, true); name == "unflushed" || name == "behind a failed" {
-					last = "b"
-				}
-				if synctest.Wait(); len(r.ended) != 0 {
-					t.Error("over before its link is up")
-				}
-				fail(r)
-				if end := r.once(last)[0]; !errors.Is(end.err, plugin.ErrUnreachable) {
-					t.Errorf("ended with %v", end.err)
 				}
 			})
 		})
@@ -210,31 +177,65 @@ func TestAcksZeroOverADeadNode(t *testing.T) {
 	})
 }
 
-// TestAcksZero: it is over when it is written, and the replies of others are not mixed up.
-func TestAcksZero(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f, e := house(t)
-		s := session(t, 0)
-		f.broker(0).set(func(b *broker) { b.on = func(a *arrived) bool { return a.Key == kmsg.Produce } })
-		for _, changed := range []bool{false, true, false} {
-			req := produce(s, 0, 0)
-			if changed {
-				if _, err := req.Body.Edit(); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if resp, err := e.Handle(t.Context(), req); resp != nil || err != nil {
-				t.Fatal(resp, err)
-			}
-			if _, err := e.Handle(t.Context(), request(s, newest(kmsg.ListGroups))); err != nil {
-				t.Fatal(err)
-			}
+// refuse answers a produce with a code.
+func (a *arrived) refuse(code int16) bool {
+	msg, err := kafka.ErrorResponse(kafka.RequestBodyOf(a.msg), code, "")
+	if err == nil {
+		a.answer(msg)
+	}
+	return err == nil
+}
+
+// TestAcksZeroIsSentWithAcksOne, whatever has been done to it on its way, so that what the broker says of it is heard. The client's
+// request stays as it is.
+func TestAcksZeroIsSentWithAcksOne(t *testing.T) {
+	id := "a transaction"
+	for name, change := range map[string]func(*plugin.Request) *plugin.Request{
+		"as it came": func(r *plugin.Request) *plugin.Request { return r },
+		"edited": func(r *plugin.Request) *plugin.Request {
+			f, _, _ := plugin.Edit[*kmsg.ProduceRequest](r)
+			return f
+		},
+		"changed in place": func(r *plugin.Request) *plugin.Request {
+			r.Body.Hot()
+			f := r.Change()
+			f.Body.SetID(0, topicID("other"))
+			return f
+		},
+	} {
+		for _, version := range []int16{3, 9, 13} {
+			t.Run(fmt.Sprintf("%s, version %d", name, version), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					f, e := house(t)
+					f.broker(0).set(func(b *broker) {
+						b.on = func(a *arrived) bool { return a.Key == kmsg.Produce && a.refuse(6) }
+					})
+					m := newest(kmsg.Produce).(*kmsg.ProduceRequest)
+					m.SetVersion(version)
+					m.TransactionID, m.Acks = &id, 0
+					m.Topics = []kmsg.ProduceRequestTopic{{Topic: "orders", TopicID: topicID("orders"), Partitions: []kmsg.ProduceRequestTopicPartition{{Records: []byte("records")}}}}
+					first := request(session(t, 0), m)
+					before := slices.Clone(first.Body.Bytes())
+					resp, err := e.Handle(t.Context(), change(first))
+					if err != nil {
+						t.Fatal(err)
+					}
+					if code := resp.Body.ErrorCode(); code != 6 {
+						t.Errorf("answered %d", code)
+					}
+					if got := f.broker(0).got[0].(*kmsg.ProduceRequest); got.Acks != 1 {
+						t.Errorf("sent with acks=%d", got.Acks)
+					}
+					if got := f.broker(0).got[0].(*kmsg.ProduceRequest); string(got.Topics[0].Partitions[0].Records) != "records" || *got.TransactionID != id {
+						t.Errorf("sent %+v", got)
+					}
+					if !slices.Equal(first.Body.Bytes(), before) {
+						t.Error("the client's request was changed")
+					}
+				})
+			})
 		}
-		p, l := kmsg.Produce, kmsg.ListGroups
-		if got := f.broker(0).keys(); !slices.Equal(got, []kmsg.Key{p, l, p, l, p, l}) {
-			t.Error(got)
-		}
-	})
+	}
 }
 
 // TestALinkThatBreaksMeanwhile, after it was chosen, ends the produce once, and is told for acks=0 too.

@@ -8,12 +8,16 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// ofBroker reports a type of resources of the config APIs whose names are ids of nodes.
+// brokerResource is the resource type of a broker in the config APIs.
+const brokerResource = kmsg.ConfigResourceTypeBroker
+
+// ofBroker reports a resource whose name is the id of a node, which alone knows it.
 func ofBroker(kind kmsg.ConfigResourceType) bool {
-	return kind == kmsg.ConfigResourceTypeBroker || kind == kmsg.ConfigResourceTypeBrokerLogger
+	return kind == brokerResource || kind == kmsg.ConfigResourceTypeBrokerLogger
 }
 
 // special reports APIs whose requests name nodes: they are turned into physical ones, and
@@ -47,6 +51,7 @@ func (e *End) answerSpecial(ctx context.Context, req *plugin.Request, c *Cluster
 		*n = strconv.Itoa(int(p))
 		brokers[p] = true
 	}
+	toCluster := func(id int32) int32 { return e.physical(c, id) }
 	switch m := msg.(type) {
 	case *kmsg.DescribeConfigsRequest:
 		for i := range m.Resources {
@@ -54,14 +59,26 @@ func (e *End) answerSpecial(ctx context.Context, req *plugin.Request, c *Cluster
 		}
 	case *kmsg.IncrementalAlterConfigsRequest:
 		for i := range m.Resources {
-			name(m.Resources[i].ResourceType, &m.Resources[i].ResourceName)
+			r := &m.Resources[i]
+			for j := range r.Configs {
+				r.Configs[j].Value = rewriteConfig(r.ResourceType, r.Configs[j].Name, r.Configs[j].Value, toCluster)
+			}
+			name(r.ResourceType, &r.ResourceName)
 		}
 	case *kmsg.AlterConfigsRequest:
 		for i := range m.Resources {
-			name(m.Resources[i].ResourceType, &m.Resources[i].ResourceName)
+			r := &m.Resources[i]
+			for j := range r.Configs {
+				r.Configs[j].Value = rewriteConfig(r.ResourceType, r.Configs[j].Name, r.Configs[j].Value, toCluster)
+			}
+			name(r.ResourceType, &r.ResourceName)
 		}
 	case *kmsg.CreateTopicsRequest:
 		for i := range m.Topics {
+			for j := range m.Topics[i].Configs {
+				f := &m.Topics[i].Configs[j]
+				f.Value = rewriteConfig(kmsg.ConfigResourceTypeTopic, f.Name, f.Value, toCluster)
+			}
 			for j := range m.Topics[i].ReplicaAssignment {
 				e.physicalAll(c, m.Topics[i].ReplicaAssignment[j].Replicas)
 			}
@@ -129,6 +146,12 @@ func (e *End) presentConfigs(c *Cluster, m *kmsg.DescribeConfigsResponse) {
 	for i := range m.Resources {
 		r := &m.Resources[i]
 		if !ofBroker(r.ResourceType) {
+			for j := range r.Configs {
+				e.presentConfig(c, r.ResourceType, r.Configs[j].Name, &r.Configs[j].Value)
+				for k := range r.Configs[j].ConfigSynonyms {
+					e.presentConfig(c, r.ResourceType, r.Configs[j].ConfigSynonyms[k].Name, &r.Configs[j].ConfigSynonyms[k].Value)
+				}
+			}
 			continue
 		}
 		node := int32(-1)
@@ -137,6 +160,9 @@ func (e *End) presentConfigs(c *Cluster, m *kmsg.DescribeConfigsResponse) {
 		}
 		e.presentResource(c, r.ResourceType, &r.ResourceName, &r.ErrorMessage)
 		for j := range r.Configs {
+			if r.ResourceType != kmsg.ConfigResourceTypeBroker {
+				break // levels of loggers
+			}
 			v, hide := e.brokerConfig(c, node, r.Configs[j].Name)
 			if !hide {
 				continue
@@ -154,15 +180,20 @@ func (e *End) presentConfigs(c *Cluster, m *kmsg.DescribeConfigsResponse) {
 	}
 }
 
+// presentConfig turns the nodes in the value of a setting back.
+func (e *End) presentConfig(c *Cluster, kind kmsg.ConfigResourceType, name string, value **string) {
+	*value = rewriteConfig(kind, name, *value, func(id int32) int32 { return e.virtual(c, id) })
+}
+
 // brokerConfig says what clients see of a broker setting that names nodes or addresses.
 func (e *End) brokerConfig(c *Cluster, node int32, name string) (*string, bool) {
 	v := e.nodes.Virtual(c.cfg.Name, node)
-	switch {
-	case name == "node.id" || name == "broker.id":
+	switch kafka.ConfigValueOf(brokerResource, name) {
+	case kafka.NodeID:
 		return kmsg.StringPtr(strconv.Itoa(int(v.ID))), true
-	case strings.HasSuffix(name, "listeners") && !strings.HasSuffix(name, "names"), name == "advertised.host.name", name == "host.name":
+	case kafka.NodeAddress:
 		return kmsg.StringPtr(fmt.Sprintf("PLAINTEXT://%s:%d", v.Host, v.Port)), true
-	case name == "controller.quorum.voters" || name == "controller.quorum.bootstrap.servers" || name == "zookeeper.connect":
+	case kafka.NodesHidden:
 		return kmsg.StringPtr(""), true
 	}
 	return nil, false
@@ -178,4 +209,22 @@ func (e *End) presentConfigResources(c *Cluster, m *kmsg.ListConfigResourcesResp
 			r.Name = strconv.Itoa(int(e.virtual(c, int32(id))))
 		}
 	}
+}
+
+// rewriteConfig gives the nodes in the value of a setting other ids.
+func rewriteConfig(kind kmsg.ConfigResourceType, name string, value *string, to func(int32) int32) *string {
+	if value == nil || kafka.ConfigValueOf(kind, name) != kafka.NodeList {
+		return value
+	}
+	parts := strings.Split(*value, ",")
+	for i, p := range parts {
+		partition, node, ok := strings.Cut(p, ":")
+		id, err := strconv.ParseInt(strings.TrimSpace(node), 10, 32)
+		if !ok || err != nil {
+			continue // such as *, or for the broker to refuse
+		}
+		parts[i] = fmt.Sprintf("%s:%d", partition, to(int32(id)))
+	}
+	out := strings.Join(parts, ",")
+	return &out
 }

@@ -21,6 +21,9 @@ type trip struct {
 	req     *plugin.Request
 	cluster *Cluster
 	node    int32
+	// unanswered is a Produce with acks=0. Brokers say that one failed by closing the connection, which may be busy with other
+	// requests and names none: it is sent with acks=1.
+	unanswered bool
 
 	began time.Time
 	ctx   context.Context // of Start, which repeats the request with it, and of traces
@@ -66,12 +69,16 @@ func (t *trip) free() {
 
 func (t *trip) encode(o *kafka.Out) {
 	o.AppendHeader(t.req.Header)
+	if t.unanswered {
+		t.req.Body.AppendAcknowledged(o)
+		return
+	}
 	t.req.Body.AppendTo(o)
 }
 
 // replied takes the reply, or what happened instead.
 func (t *trip) replied(frame, body []byte, err error) {
-	if err != nil || t.noReply {
+	if err != nil {
 		t.finish(nil, err)
 		return
 	}

@@ -5,10 +5,12 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// deleteRecords translates the offset to delete up to (-1 is the end) and the new low watermark.
+// deleteRecords translates the offset to delete up to (-1 is the end) and the new low watermark, and keeps in mind what is
+// deleted: copies have it still, and no later home may show it.
 func (o *Offsets) deleteRecords(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 	c := o.cluster(req)
 	f, m, err := plugin.Edit[*kmsg.DeleteRecordsRequest](req)
@@ -34,9 +36,21 @@ func (o *Offsets) deleteRecords(ctx context.Context, req *plugin.Request, next p
 	r := out.(*kmsg.DeleteRecordsResponse)
 	for i := range r.Topics {
 		t := o.lineage(c, r.Topics[i].Topic, [16]byte{})
+		if t == nil {
+			continue
+		}
+		erased := map[int32]int64{}
 		for j := range r.Topics[i].Partitions {
-			if p := &r.Topics[i].Partitions[j]; t != nil {
-				p.LowWatermark = virtualOf(t.Partition(p.Partition), p.LowWatermark)
+			p := &r.Topics[i].Partitions[j]
+			p.LowWatermark = virtualOf(t.Partition(p.Partition), p.LowWatermark)
+			if p.ErrorCode == 0 && p.LowWatermark >= 0 {
+				p.LowWatermark = t.Show(p.Partition, catalog.Watermarks{High: -1, Stable: -1, Start: p.LowWatermark}).Start
+				erased[p.Partition] = p.LowWatermark
+			}
+		}
+		if len(erased) > 0 {
+			if err := o.env.Catalog.Erase(ctx, t, erased); err != nil {
+				return nil, err
 			}
 		}
 	}

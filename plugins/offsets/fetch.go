@@ -3,6 +3,7 @@ package offsets
 import (
 	"context"
 	"errors"
+	"math"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -79,7 +80,11 @@ func positions(req *plugin.Request, h *kafka.HotRequest, topics []*catalog.Topic
 		}
 		p := &h.Partitions[i]
 		part := t.Partition(p.Partition)
-		f.Body.SetPosition(i, physicalOf(part, p.Offset), part.PhysicalEpoch(p.CurrentLeaderEpoch))
+		at := part.ToPhysical(p.Offset)
+		if p.Offset < part.LogStart {
+			at = math.MaxInt64 // out of range, which the home may not know: it may have more than the virtual log
+		}
+		f.Body.SetPosition(i, at, part.PhysicalEpoch(p.CurrentLeaderEpoch))
 	}
 	return f
 }
@@ -203,14 +208,6 @@ func virtualOf(p *catalog.Partition, physical int64) int64 {
 		return physical
 	}
 	return p.ToVirtual(physical)
-}
-
-// physicalOf maps a position; one below 0 stays, and brokers refuse it.
-func physicalOf(p *catalog.Partition, virtual int64) int64 {
-	if virtual < 0 {
-		return virtual
-	}
-	return p.ToPhysical(virtual)
 }
 
 // end is where the generation of t ended, if it has ended meanwhile.

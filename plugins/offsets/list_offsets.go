@@ -105,6 +105,11 @@ func (o *Offsets) listed(ctx context.Context, a listed, committed bool, rp *kmsg
 	case a.timestamp == earliest || a.timestamp == earliestLocal:
 		w.Start = *at
 		*at = a.topic.Show(rp.Partition, w).Start
+	case *at < part.LogStart && a.timestamp >= 0: // a record that is deleted: the first one that is left is not older
+		*at = part.LogStart
+	case *at < part.LogStart:
+		*at, rp.Timestamp, rp.LeaderEpoch = -1, -1, -1
+		return nil
 	}
 	return o.reserve(ctx, a.topic, rp.Partition, *at)
 }

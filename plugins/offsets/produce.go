@@ -203,7 +203,7 @@ func (o *Offsets) produced(ctx context.Context, r *kmsg.ProduceResponse, p *kmsg
 					rp.BaseOffset = part.ToVirtual(rp.BaseOffset)
 				}
 				if rp.LogStartOffset >= 0 {
-					rp.LogStartOffset = part.ToVirtual(rp.LogStartOffset)
+					rp.LogStartOffset = max(part.ToVirtual(rp.LogStartOffset), part.LogStart)
 				}
 			}
 			if rp.ErrorCode != 0 {

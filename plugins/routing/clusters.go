@@ -64,20 +64,3 @@ func (r *Routing) each(ctx context.Context, req *plugin.Request, next plugin.Han
 	}
 	return plugin.Gather(forks, results)
 }
-
-// allClusters applies a change (ACLs, quotas, SCRAM users) to every cluster and answers what the
-// first one says, or the first refusal: a failover must find the same rights.
-func (r *Routing) allClusters(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
-	clusters := make([]string, len(r.env.Clusters))
-	bodies := make([]*kafka.RequestBody, len(clusters))
-	for i, c := range r.env.Clusters {
-		clusters[i], bodies[i] = c.Name(), req.Body
-	}
-	_, results := r.fork(ctx, req, next, clusters, bodies)
-	for _, res := range results {
-		if res.Err != nil {
-			return nil, res.Err
-		}
-	}
-	return results[0].Response, nil
-}

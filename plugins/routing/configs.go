@@ -16,7 +16,7 @@ func (r *Routing) resourceHome(kind kmsg.ConfigResourceType, name string) string
 	case kmsg.ConfigResourceTypeTopic:
 		home, _ := r.homeOf(name, [16]byte{})
 		return home
-	case kmsg.ConfigResourceTypeBroker:
+	case kmsg.ConfigResourceTypeBroker, kmsg.ConfigResourceTypeBrokerLogger:
 		if id, err := strconv.Atoi(name); err == nil {
 			if cluster, _, ok := r.env.Nodes.Physical(int32(id)); ok {
 				return cluster

@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
@@ -31,6 +32,7 @@ func (r *Routing) copies(ctx context.Context, req *plugin.Request, resp *plugin.
 				continue
 			}
 			t.ReplicaAssignment = nil
+			t.Configs = slices.DeleteFunc(slices.Clone(t.Configs), func(f kmsg.CreateTopicsRequestTopicConfig) bool { return namesNodes(f.Name) })
 			if t.NumPartitions = c.NumPartitions; t.NumPartitions <= 0 {
 				t.NumPartitions = r.partitionsAt(ctx, req.Target.Cluster, t.Topic)
 			}
@@ -151,7 +153,7 @@ func describe(ctx context.Context, c plugin.Cluster, topic string) (*kmsg.Create
 	}
 	for _, res := range resp.(*kmsg.DescribeConfigsResponse).Resources {
 		for _, cfg := range res.Configs {
-			if cfg.Source == kmsg.ConfigSourceDynamicTopicConfig {
+			if cfg.Source == kmsg.ConfigSourceDynamicTopicConfig && !namesNodes(cfg.Name) {
 				own := kmsg.NewCreateTopicsRequestTopicConfig()
 				own.Name, own.Value = cfg.Name, cfg.Value
 				t.Configs = append(t.Configs, own)
@@ -159,4 +161,9 @@ func describe(ctx context.Context, c plugin.Cluster, topic string) (*kmsg.Create
 		}
 	}
 	return &t, nil
+}
+
+// namesNodes reports a setting of topics that is about the nodes of one cluster.
+func namesNodes(config string) bool {
+	return kafka.ConfigValueOf(kmsg.ConfigResourceTypeTopic, config) == kafka.NodeList
 }

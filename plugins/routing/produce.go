@@ -189,7 +189,7 @@ func (r *Routing) hasRecords(req *plugin.Request) bool {
 func (r *Routing) again(req *plugin.Request, resp *plugin.Response, sendErr error, lags bool) bool {
 	p, err := req.Body.Produce()
 	switch {
-	case err != nil, p.Acks == 0:
+	case err != nil:
 		return false
 	case sendErr != nil:
 		return errors.Is(sendErr, plugin.ErrUnreachable) && (!plugin.MaybeSent(sendErr) || idempotent(p))

@@ -12,7 +12,7 @@ import (
 // ids, so that its bytes can be patched.
 func (t *Topics) sameNames(req *plugin.Request) bool {
 	h := req.Body.Hot()
-	if h == nil || h.Transactional && t.cfg.Prefix != "" {
+	if h == nil || len(h.Partitions) == 0 || h.Forgets || h.Transactional && t.cfg.Prefix != "" {
 		return false
 	}
 	for i := range h.Partitions {
@@ -31,7 +31,7 @@ func (t *Topics) sameNames(req *plugin.Request) bool {
 // hot translates ids in place; names are the same.
 func (t *Topics) hot(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 	h := req.Body.Hot()
-	if len(h.Partitions) == 0 || len(h.Partitions[0].Topic) > 0 {
+	if len(h.Partitions[0].Topic) > 0 {
 		return next.Handle(ctx, req)
 	}
 	n := names{Topics: t, ctx: ctx, cluster: t.cluster(req)}
@@ -146,6 +146,9 @@ func (n *names) fetch(ctx context.Context, req *plugin.Request, next plugin.Hand
 	for i := range p.Topics {
 		same = same && n.physical(p.Topics[i].Topic) == p.Topics[i].Topic
 	}
+	for i := range p.ForgottenTopics {
+		same = same && n.physical(p.ForgottenTopics[i].Topic) == p.ForgottenTopics[i].Topic
+	}
 	if same {
 		return next.Handle(ctx, req)
 	}
@@ -163,6 +166,13 @@ func (n *names) fetch(ctx context.Context, req *plugin.Request, next plugin.Hand
 		} else {
 			t.Topic = n.physical(t.Topic)
 			backName[t.Topic] = i
+		}
+	}
+	for i := range m.ForgottenTopics {
+		if t := &m.ForgottenTopics[i]; byID {
+			t.TopicID = n.physicalID(t.TopicID)
+		} else {
+			t.Topic = n.physical(t.Topic)
 		}
 	}
 	resp, err := next.Handle(ctx, f)

@@ -1,9 +1,8 @@
 package topics
 
 import (
-	"fmt"
 	"reflect"
-	"regexp"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -11,22 +10,15 @@ import (
 )
 
 // request turns every name and id of a message into the cluster's.
-func (n *names) request(msg kmsg.Request) error {
+func (n *names) request(msg kmsg.Request) {
 	switch m := msg.(type) {
 	case *kmsg.MetadataRequest:
-		// Brokers drop the name entries of a request that mixes them with ids: ask by name alone.
-		for i := range m.Topics {
-			if known := n.env.Catalog.ByID(m.Topics[i].TopicID); known != nil {
-				m.Topics[i].Topic = &known.Name
-			}
-			m.Topics[i].TopicID = [16]byte{}
-		}
+		n.metadataByName(m)
 	case *kmsg.DeleteTopicsRequest:
 		for i := range m.Topics {
 			if known := n.env.Catalog.ByID(m.Topics[i].TopicID); known != nil {
-				m.Topics[i].Topic = &known.Name
+				m.Topics[i].Topic, m.Topics[i].TopicID = &known.Name, topicID{}
 			}
-			m.Topics[i].TopicID = [16]byte{}
 		}
 		for i := range m.TopicNames {
 			m.TopicNames[i] = n.physical(m.TopicNames[i])
@@ -49,50 +41,61 @@ func (n *names) request(msg kmsg.Request) error {
 		for i := range m.CoordinatorKeys {
 			m.CoordinatorKeys[i] = own(m.CoordinatorKeys[i])
 		}
-		return nil
+		return
 	case *kmsg.DescribeConfigsRequest:
 		for i := range m.Resources {
 			n.resource(m.Resources[i].ResourceType, &m.Resources[i].ResourceName)
 		}
 	case *kmsg.AlterConfigsRequest:
 		for i := range m.Resources {
-			n.resource(m.Resources[i].ResourceType, &m.Resources[i].ResourceName)
+			r := &m.Resources[i]
+			n.resource(r.ResourceType, &r.ResourceName)
+			for j := range r.Configs {
+				setting(r.ResourceType, r.Configs[j].Name, &r.Configs[j].Value, n.physical)
+			}
 		}
 	case *kmsg.IncrementalAlterConfigsRequest:
 		for i := range m.Resources {
-			n.resource(m.Resources[i].ResourceType, &m.Resources[i].ResourceName)
-		}
-	case *kmsg.ConsumerGroupHeartbeatRequest:
-		if err := n.subscription(m); err != nil {
-			return err
-		}
-	case *kmsg.ListTransactionsRequest:
-		return nil
-	}
-	down(reflect.ValueOf(msg).Elem(), n)
-	return nil
-}
-
-// subscription translates the topics that a KIP-848 member subscribes to. A regular expression is
-// matched by the broker against physical names: where names differ it is resolved here.
-func (n *names) subscription(m *kmsg.ConsumerGroupHeartbeatRequest) error {
-	if m.SubscribedTopicRegex != nil && *m.SubscribedTopicRegex != "" && n.cfg.Prefix != "" {
-		re, err := regexp.Compile("^(?:" + *m.SubscribedTopicRegex + ")$")
-		if err != nil {
-			return fmt.Errorf("subscription: %w", err)
-		}
-		for _, t := range n.env.Catalog.Topics() {
-			if re.MatchString(t.Name) {
-				m.SubscribedTopicNames = append(m.SubscribedTopicNames, t.Name)
+			r := &m.Resources[i]
+			n.resource(r.ResourceType, &r.ResourceName)
+			for j := range r.Configs {
+				setting(r.ResourceType, r.Configs[j].Name, &r.Configs[j].Value, n.physical)
 			}
 		}
-		empty := ""
-		m.SubscribedTopicRegex = &empty
+	case *kmsg.ConsumerGroupHeartbeatRequest:
+		n.subscription(m)
+		// What it owns of a topic that is gone, it will be told to give up.
+		m.Topics = slices.DeleteFunc(m.Topics, func(t kmsg.ConsumerGroupHeartbeatRequestTopic) bool {
+			_, ok := n.onCluster(t.TopicID)
+			return !ok
+		})
+	case *kmsg.CreateTopicsRequest:
+		n.dry = m.ValidateOnly
+	case *kmsg.ListTransactionsRequest:
+		m.TransactionalIDPattern = n.pattern(m.TransactionalIDPattern)
+		return
 	}
-	for i := range m.SubscribedTopicNames {
-		m.SubscribedTopicNames[i] = n.physical(m.SubscribedTopicNames[i])
+	n.members(msg)
+	down(reflect.ValueOf(msg).Elem(), n)
+}
+
+// metadataByName asks by name alone: brokers drop the names of a request that has ids as well. Ids that nobody knows are answered
+// here.
+func (n *names) metadataByName(m *kmsg.MetadataRequest) {
+	m.Topics = slices.DeleteFunc(m.Topics, func(t kmsg.MetadataRequestTopic) bool {
+		if t.TopicID == (topicID{}) || n.env.Catalog.ByID(t.TopicID) != nil {
+			return false
+		}
+		rt := kmsg.NewMetadataResponseTopic()
+		rt.TopicID, rt.ErrorCode = t.TopicID, unknownTopicID
+		n.unknown = append(n.unknown, rt)
+		return true
+	})
+	for i := range m.Topics {
+		if known := n.env.Catalog.ByID(m.Topics[i].TopicID); known != nil {
+			m.Topics[i].Topic, m.Topics[i].TopicID = &known.Name, topicID{}
+		}
 	}
-	return nil
 }
 
 func (n *names) resource(kind kmsg.ConfigResourceType, name *string) {
@@ -101,6 +104,14 @@ func (n *names) resource(kind kmsg.ConfigResourceType, name *string) {
 		*name = n.physical(*name)
 	case kmsg.ConfigResourceTypeGroupConfig:
 		*name = n.group(*name)
+	}
+}
+
+// setting gives the topic that the value of a setting names another name.
+func setting(kind kmsg.ConfigResourceType, name string, value **string, to func(string) string) {
+	if *value != nil && **value != "" && kafka.ConfigValueOf(kind, name) == kafka.TopicName {
+		topic := to(**value)
+		*value = &topic
 	}
 }
 
@@ -134,8 +145,8 @@ func down(v reflect.Value, n *names) {
 				return n.physical(s)
 			})
 		case "TopicID":
-			if id, ok := f.Addr().Interface().(*[16]byte); ok && *id != ([16]byte{}) {
-				*id = n.physicalID(*id)
+			if id, ok := f.Addr().Interface().(*topicID); ok {
+				*id = n.asks(*id)
 			}
 		case "Group", "GroupID":
 			text(f, n.group)

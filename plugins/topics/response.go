@@ -25,6 +25,9 @@ func (n *names) response(ctx context.Context, msg kmsg.Response) error {
 			m.Coordinators[i].Key = strings.TrimPrefix(m.Coordinators[i].Key, n.cfg.Prefix)
 		}
 		return nil
+	case *kmsg.ConsumerGroupHeartbeatResponse:
+		n.assignment(m)
+		return nil
 	case *kmsg.ListGroupsResponse:
 		m.Groups = slices.DeleteFunc(m.Groups, func(g kmsg.ListGroupsResponseGroup) bool { return !strings.HasPrefix(g.Group, n.cfg.Prefix) })
 	case *kmsg.ListTransactionsResponse:
@@ -33,7 +36,11 @@ func (n *names) response(ctx context.Context, msg kmsg.Response) error {
 		})
 	case *kmsg.DescribeConfigsResponse:
 		for i := range m.Resources {
-			n.resourceBack(m.Resources[i].ResourceType, &m.Resources[i].ResourceName)
+			r := &m.Resources[i]
+			n.resourceBack(r.ResourceType, &r.ResourceName)
+			for j := range r.Configs {
+				setting(r.ResourceType, r.Configs[j].Name, &r.Configs[j].Value, n.memberTopic)
+			}
 		}
 	case *kmsg.AlterConfigsResponse:
 		for i := range m.Resources {
@@ -51,6 +58,8 @@ func (n *names) response(ctx context.Context, msg kmsg.Response) error {
 				return !ok
 			case kmsg.ConfigResourceTypeGroupConfig:
 				return !strings.HasPrefix(r.Name, n.cfg.Prefix)
+			case kmsg.ConfigResourceTypeClientMetrics:
+				return n.cfg.Prefix != "" // of everybody's clients
 			}
 			return false
 		})
@@ -66,6 +75,8 @@ func (n *names) response(ctx context.Context, msg kmsg.Response) error {
 						t.TopicID = known.ID
 					}
 				}
+			} else if id, ok := n.asked[t.TopicID]; ok {
+				t.TopicID = id
 			}
 		}
 		return nil
@@ -83,6 +94,28 @@ func (n *names) resourceBack(kind kmsg.ConfigResourceType, name *string) {
 	case kmsg.ConfigResourceTypeGroupConfig:
 		*name = strings.TrimPrefix(*name, n.cfg.Prefix)
 	}
+}
+
+// assignment translates the topics of a member's partitions (KIP-848). What clients may not see is left out: a client asks for the
+// metadata of an id that it does not know until it is told. One that no broker tells the name of yet is another matter, since the
+// coordinator says what a member is to have but once: the member has to ask again for all of it.
+func (n *names) assignment(m *kmsg.ConsumerGroupHeartbeatResponse) {
+	if m.Assignment == nil {
+		return
+	}
+	kept := []kmsg.ConsumerGroupHeartbeatResponseAssignmentTopic{}
+	for _, t := range m.Assignment.Topics {
+		id, found := n.virtualID(t.TopicID, resolveWait)
+		if !found {
+			m.ErrorCode, m.Assignment = notCoordinator, nil
+			return
+		}
+		if id != (topicID{}) {
+			t.TopicID = id
+			kept = append(kept, t)
+		}
+	}
+	m.Assignment.Topics = kept
 }
 
 // metadata makes the catalog know what the cluster shows, and shows virtual names and ids.
@@ -104,11 +137,14 @@ func (n *names) metadata(ctx context.Context, m *kmsg.MetadataResponse) error {
 		}
 		kept = append(kept, t)
 	}
-	m.Topics = kept
+	m.Topics = append(kept, n.unknown...)
 	if err := n.env.Catalog.Ensure(ctx, seen...); err != nil {
 		return err
 	}
 	for i := range m.Topics {
+		if m.Topics[i].Topic == nil {
+			continue // asked for by an id that nobody knows
+		}
 		n.shownID(m.Topics[i].Topic, &m.Topics[i].TopicID)
 	}
 	return nil
@@ -124,7 +160,7 @@ func (n *names) describeTopicPartitions(ctx context.Context, m *kmsg.DescribeTop
 				continue
 			}
 			t.Topic = &name
-			if t.ErrorCode == 0 && m.NextCursor == nil {
+			if t.ErrorCode == 0 && t.TopicID != (topicID{}) { // there may be more partitions on another page: it grows when they are seen
 				seen = append(seen, catalog.Seen{Name: name, Cluster: n.cluster.Name(), ID: t.TopicID, Partitions: len(t.Partitions)})
 			}
 		}
@@ -163,7 +199,7 @@ func (n *names) createTopics(ctx context.Context, m *kmsg.CreateTopicsResponse) 
 		t := &m.Topics[i]
 		if _, name, ok := n.virtual(t.Topic); ok {
 			t.Topic = name
-			if t.ErrorCode == 0 && t.NumPartitions > 0 && t.TopicID != ([16]byte{}) {
+			if t.ErrorCode == 0 && !n.dry && t.NumPartitions > 0 && t.TopicID != ([16]byte{}) {
 				seen = append(seen, catalog.Seen{Name: name, Cluster: n.cluster.Name(), ID: t.TopicID, Partitions: int(t.NumPartitions)})
 			}
 		}
@@ -173,15 +209,20 @@ func (n *names) createTopics(ctx context.Context, m *kmsg.CreateTopicsResponse) 
 	}
 	for i := range m.Topics {
 		t := &m.Topics[i]
-		t.TopicID = [16]byte{}
-		if known := n.env.Catalog.Topic(t.Topic); known != nil && t.ErrorCode == 0 {
+		known := n.env.Catalog.Topic(t.Topic)
+		switch {
+		case t.ErrorCode != 0:
+			t.TopicID = topicID{}
+		case known != nil && !n.dry:
 			t.TopicID = known.ID
+		case t.TopicID != (topicID{}): // nobody's, as a broker's is that only says that it would work
+			t.TopicID = n.stranger(t.TopicID)
 		}
 	}
 	return nil
 }
 
-// up walks a response and turns names and ids back. Items of hidden topics are dropped.
+// up walks a response and turns names and ids back. Items of topics that clients may not see, or that are no more, are dropped.
 func up(v reflect.Value, n *names) {
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -195,7 +236,7 @@ func up(v reflect.Value, n *names) {
 		}
 		kept := 0
 		for i := range v.Len() {
-			if hidden(v.Index(i), n) {
+			if !identify(v.Index(i), n) {
 				continue
 			}
 			up(v.Index(i), n)
@@ -213,26 +254,22 @@ func up(v reflect.Value, n *names) {
 	for i := range v.NumField() {
 		f := v.Field(i)
 		switch v.Type().Field(i).Name {
-		case "Topic":
-			text(f, func(s string) string {
-				if _, name, ok := n.virtual(s); ok {
-					return name
-				}
-				return s
-			})
-		case "TopicID":
-			if id, ok := f.Addr().Interface().(*[16]byte); ok && *id != ([16]byte{}) {
-				*id = n.virtualID(*id)
+		case "Topic", "TopicID": // of an item, which is identified
+		case "SubscribedTopicRegex":
+			if p, ok := f.Addr().Interface().(**string); ok {
+				*p = n.patternBack(*p)
 			}
 		case "Group", "GroupID", "TransactionalID":
 			text(f, func(s string) string { return strings.TrimPrefix(s, n.cfg.Prefix) })
 		case "SubscribedTopics":
 			if l, ok := f.Interface().([]string); ok {
-				for i := range l {
-					if _, name, ok := n.virtual(l[i]); ok {
-						l[i] = name
+				kept := l[:0]
+				for _, s := range l {
+					if _, name, ok := n.virtual(s); ok {
+						kept = append(kept, name)
 					}
 				}
+				f.Set(reflect.ValueOf(kept))
 			}
 		default:
 			up(f, n)
@@ -240,19 +277,30 @@ func up(v reflect.Value, n *names) {
 	}
 }
 
-// hidden reports an item of a topic that clients may not see.
-func hidden(item reflect.Value, n *names) bool {
-	f := item.FieldByName("Topic")
-	if !f.IsValid() {
-		return false
+// identify gives an item its topic's name and id for clients, and reports whether they may see it.
+func identify(item reflect.Value, n *names) bool {
+	var known *catalog.Topic
+	shown := true
+	if f := item.FieldByName("Topic"); f.IsValid() {
+		text(f, func(s string) string {
+			if s != "" {
+				known, s, shown = n.virtual(s)
+			}
+			return s
+		})
 	}
-	hide := false
-	text(f, func(s string) string {
-		if s != "" {
-			_, _, ok := n.virtual(s)
-			hide = !ok
-		}
-		return s
-	})
-	return hide
+	f := item.FieldByName("TopicID")
+	if !shown || !f.IsValid() {
+		return shown
+	}
+	id, ok := f.Addr().Interface().(*topicID)
+	if !ok || *id == (topicID{}) { // a version without ids
+		return true
+	}
+	if known != nil {
+		*id = known.ID
+		return true
+	}
+	*id, _ = n.virtualID(*id, 0)
+	return *id != (topicID{})
 }

@@ -15,7 +15,12 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-const invalidRequest = 42
+const (
+	notCoordinator             = 16
+	clusterAuthorizationFailed = 31
+	electionNotNeeded          = 84
+	unknownTopicID             = 100
+)
 
 // Spec describes the interceptor to the chain's builder.
 func Spec() plugin.Spec {
@@ -50,8 +55,13 @@ func (t *Topics) PhysicalName(topic string) string { return t.cfg.Prefix + topic
 
 // VirtualName inverts PhysicalName; false for a hidden topic or one of another virtual cluster.
 func (t *Topics) VirtualName(physical string) (string, bool) {
+	name, ok := t.unprefixed(physical)
+	return name, ok && !t.Hides(name)
+}
+
+func (t *Topics) unprefixed(physical string) (string, bool) {
 	name, ok := strings.CutPrefix(physical, t.cfg.Prefix)
-	return name, ok && name != "" && !t.Hides(name)
+	return name, ok && name != ""
 }
 
 // Hides reports a topic that clients may not see: one that the section hides, or that clusters and replicators keep for
@@ -60,11 +70,11 @@ func (t *Topics) Hides(topic string) bool {
 	return t.cfg.hidden(topic) || t.env.Timing.Own(t.PhysicalName(topic))
 }
 
-// Keys returns every API that carries names.
+// Keys returns every API that carries names, or is refused.
 func (t *Topics) Keys() plugin.KeySet {
 	var keys []kmsg.Key
 	for _, api := range kafka.APIs() {
-		if api.GoesTo != kafka.Refused && api.Carries&(kafka.Topics|kafka.Groups|kafka.Transactions) != 0 {
+		if api.GoesTo != kafka.Refused && (api.Carries&(kafka.Topics|kafka.Groups|kafka.Transactions) != 0 || t.confines(api)) {
 			keys = append(keys, api.Key)
 		}
 	}
@@ -82,20 +92,21 @@ func (t *Topics) Intercept(ctx context.Context, req *plugin.Request, next plugin
 		return n.produce(ctx, req, next)
 	case kmsg.Fetch:
 		return n.fetch(ctx, req, next)
-	case kmsg.DescribeACLs, kmsg.CreateACLs, kmsg.DeleteACLs:
-		if t.cfg.Prefix != "" {
-			return plugin.Fail(req, invalidRequest, "ACLs of a virtual cluster with a prefix are set on its clusters")
-		}
+	}
+	if api, _ := kafka.Lookup(req.Key); t.confines(api) {
+		return plugin.Fail(req, clusterAuthorizationFailed, everybodys)
+	} else if api.Scope == kafka.Whole {
 		return next.Handle(ctx, req)
 	}
 	f, msg, err := plugin.Edit[kmsg.Request](req)
 	if err != nil {
 		return nil, err
 	}
-	unseen := t.takeUnseen(msg)
-	if err := n.request(msg); err != nil {
-		return plugin.Fail(req, invalidRequest, err.Error())
+	if !n.confine(msg) {
+		return n.confined(msg)
 	}
+	unseen := t.takeUnseen(msg)
+	n.request(msg)
 	resp, err := next.Handle(ctx, f)
 	if err != nil || resp == nil {
 		return resp, err
@@ -107,6 +118,8 @@ func (t *Topics) Intercept(ctx context.Context, req *plugin.Request, next plugin
 	if err := n.response(ctx, out); err != nil {
 		return nil, err
 	}
+	n.membersBack(out, protocolType(msg))
+	n.complete(out)
 	unseen.answer(out)
 	return resp, nil
 }
@@ -117,6 +130,13 @@ type names struct {
 	ctx     context.Context
 	key     kmsg.Key
 	cluster plugin.Cluster
+
+	strangers map[topicID]topicID // of the ids that the cluster does not know
+	asked     map[topicID]topicID // the client's ids, by those that were sent in their place
+	unknown   []kmsg.MetadataResponseTopic
+	refreshed bool // the cluster has been asked for the answer's ids
+	others    others
+	dry       bool // a CreateTopics that only asks whether it would work
 }
 
 func (t *Topics) names(ctx context.Context, req *plugin.Request) *names {
@@ -169,23 +189,6 @@ func (n *names) physical(topic string) string {
 	return n.PhysicalName(topic)
 }
 
-// physicalID is the id on the cluster of a virtual topic; zero, which brokers refuse as unknown,
-// if there is none.
-func (n *names) physicalID(virtual [16]byte) [16]byte {
-	known := n.env.Catalog.ByID(virtual)
-	if known == nil {
-		return [16]byte{}
-	}
-	name := known.Physical(n.cluster.Name())
-	if t := n.cluster.Topology().Topics[name]; t != nil {
-		return t.ID
-	}
-	if topo, err := n.cluster.Refresh(n.ctx); err == nil && topo.Topics[name] != nil {
-		return topo.Topics[name].ID
-	}
-	return [16]byte{}
-}
-
 // virtual finds the virtual topic behind a physical name: its catalog entry, if there is one, and
 // its name; false for what clients may not see.
 func (n *names) virtual(physical string) (*catalog.Topic, string, bool) {
@@ -197,14 +200,4 @@ func (n *names) virtual(physical string) (*catalog.Topic, string, bool) {
 	}
 	name, ok := n.VirtualName(physical)
 	return nil, name, ok
-}
-
-// virtualID is the virtual id behind a physical one.
-func (n *names) virtualID(physical [16]byte) [16]byte {
-	if t := n.cluster.Topology().IDs[physical]; t != nil {
-		if known, _, ok := n.virtual(t.Name); ok && known != nil {
-			return known.ID
-		}
-	}
-	return [16]byte{}
 }

@@ -4,7 +4,6 @@ package traces
 
 import (
 	"context"
-	"errors"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -21,8 +20,8 @@ const header = "traceparent"
 
 // Spec describes the interceptor to the chain's builder.
 func Spec() plugin.Spec {
-	return plugin.Spec{Type: "traces", Stage: plugin.Any, New: func(_ context.Context, _ plugin.Env, section config.Section) (plugin.Interceptor, error) {
-		return New(section)
+	return plugin.Spec{Type: "traces", Stage: plugin.Any, New: func(_ context.Context, env plugin.Env, section config.Section) (plugin.Interceptor, error) {
+		return New(env, section)
 	}}
 }
 
@@ -33,10 +32,13 @@ type Config struct {
 }
 
 // Traces is the interceptor. It changes produces of requests that are sampled, and no others.
-type Traces struct{}
+type Traces struct {
+	// most is how long a batch of a topic may be; 0: unknown.
+	most func(ctx context.Context, req *plugin.Request, topic string, id [16]byte) int
+}
 
 // New decodes the section.
-func New(section config.Section) (*Traces, error) {
+func New(env plugin.Env, section config.Section) (*Traces, error) {
 	var c Config
 	if err := section.Decode(&c); err != nil {
 		return nil, err
@@ -44,14 +46,14 @@ func New(section config.Section) (*Traces, error) {
 	if c.Inject != "missing" {
 		return nil, config.Errors{section.Errorf([]string{"inject"}, "%q: say `missing`, which is all that there is to inject", c.Inject)}
 	}
-	return &Traces{}, nil
+	return &Traces{(&limits{env: env}).most}, nil
 }
 
 // Keys is Produce.
 func (*Traces) Keys() kafka.KeySet { return kafka.NewKeySet(kmsg.Produce) }
 
-// Intercept adds the header.
-func (*Traces) Intercept(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
+// Intercept adds the header. A batch that it would make longer than its topic allows stays as it is.
+func (t *Traces) Intercept(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 	if !trace.SpanContextFromContext(ctx).IsSampled() {
 		return next.Handle(ctx, req)
 	}
@@ -61,27 +63,34 @@ func (*Traces) Intercept(ctx context.Context, req *plugin.Request, next plugin.H
 	if err != nil {
 		return nil, err
 	}
-	within, done := req.Session.Decode()
-	err = kafka.EachRecords(m, func(records *[]byte) (err error) {
-		*records, err = injected(within, *records, []byte(c[header]))
-		return err
-	})
-	done()
-	if err != nil {
-		return nil, err
-	}
+	t.inject(ctx, req, m, []byte(c[header]))
 	return next.Handle(ctx, f)
 }
 
-// injected returns record batches whose records all have the header. What can't be read is the broker's to refuse.
-func injected(within kafka.Bounds, records, value []byte) ([]byte, error) {
+func (t *Traces) inject(ctx context.Context, req *plugin.Request, m *kmsg.ProduceRequest, value []byte) {
+	within, done := req.Session.Decode()
+	defer done()
+	for i := range m.Topics {
+		topic := &m.Topics[i]
+		most := t.most(ctx, req, topic.Topic, topic.TopicID)
+		for j := range topic.Partitions {
+			records := &topic.Partitions[j].Records
+			if with := injected(within, *records, value); len(with) <= most {
+				*records = with
+			}
+		}
+	}
+}
+
+// injected returns record batches whose records all have the header. What can't be read is the broker's to refuse, as it is.
+func injected(within kafka.Bounds, records, value []byte) []byte {
 	var out []byte
 	read := 0
 	for _, b := range kafka.Batches(records) {
 		read += len(b)
 		list, err := within.Records(b)
 		if err != nil || b.IsControl() {
-			return records, nil
+			return records
 		}
 		changed := false
 		for i := range list {
@@ -92,16 +101,14 @@ func injected(within kafka.Bounds, records, value []byte) ([]byte, error) {
 			}
 		}
 		if changed {
-			if b, err = kafka.Rebuild(b, list, kafka.CloseGaps); errors.Is(err, kafka.ErrNoRecords) {
-				return records, nil
-			} else if err != nil {
-				return nil, err
+			if b, err = kafka.Rebuild(b, list, kafka.CloseGaps); err != nil {
+				return records
 			}
 		}
 		out = append(out, b...)
 	}
 	if read != len(records) {
-		return records, nil
+		return records
 	}
-	return out, nil
+	return out
 }

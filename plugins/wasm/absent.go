@@ -11,7 +11,8 @@ import (
 )
 
 // absent stands in the place of a guest that could not be had when the gateway started, until it can. What the guest would
-// have seen nobody knows: with on_error: reject every request is answered as if the guest had failed, with pass none is.
+// have seen nobody knows: with on_error: reject every request is answered as if the guest had failed, with pass none is, unless the guest was there
+// and has said that it must not be passed by.
 type absent struct {
 	*hold
 	cfg Config
@@ -28,7 +29,7 @@ var (
 func (a *absent) Keys() plugin.KeySet {
 	var all []kmsg.Key
 	for _, row := range kafka.APIs() {
-		if row.GoesTo != kafka.Gateway && row.GoesTo != kafka.Refused && a.cfg.OnError != "pass" {
+		if row.GoesTo != kafka.Gateway && row.GoesTo != kafka.Refused && (a.cfg.OnError != "pass" || a.use.protects) {
 			all = append(all, row.Key)
 		}
 	}

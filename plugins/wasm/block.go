@@ -1,6 +1,7 @@
 package wasm
 
 import (
+	"context"
 	"encoding/binary"
 	"time"
 
@@ -31,6 +32,8 @@ type Head struct {
 	Below     func(key kmsg.Key) plugin.Handler
 	TopicName func(id [16]byte) string
 	Own       *plugin.Session
+	// Compacted reports whether a topic is compacted on a cluster; nil: nobody knows of any.
+	Compacted func(ctx context.Context, cluster, topic string) (bool, error)
 	// Client is the session that asks; what is decoded for it is within its bounds.
 	Client *plugin.Session
 }

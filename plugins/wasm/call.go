@@ -26,6 +26,8 @@ type call struct {
 	request  context.Context
 	deadline time.Time
 	head     *Head
+	spent    int    // bytes, since the deadline was looked at
+	said     string // the last error that the plugin has told of
 }
 
 var _ sdk.Host = (*call)(nil)
@@ -37,7 +39,7 @@ func (c *call) begin(ctx context.Context, h *Head, limit time.Duration) {
 
 // within begins a call that is about nothing in particular.
 func (c *call) within(ctx context.Context, limit time.Duration) {
-	c.request, c.head, c.deadline = ctx, nil, time.Now().Add(limit)
+	c.request, c.head, c.deadline, c.said = ctx, nil, time.Now().Add(limit), ""
 	if end, ok := ctx.Deadline(); ok && end.Before(c.deadline) {
 		c.deadline = end
 	}
@@ -50,10 +52,22 @@ func (c *call) over() error {
 	if err := c.request.Err(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	if time.Now().After(c.deadline) {
+	if time.Until(c.deadline) < 0 {
 		return ErrDeadline
 	}
 	return nil
+}
+
+// spendStep is how many bytes the gateway handles for a call before it looks at the deadline again.
+const spendStep = 64 << 10
+
+// spend counts bytes that the gateway handles for the call, and says why nobody waits for it any more, nil if somebody does.
+func (c *call) spend(n int) error {
+	if c.spent += n; c.spent < spendStep {
+		return nil
+	}
+	c.spent = 0
+	return c.over()
 }
 
 // wait is the context of a function that waits: it ends with the call, or after the guest's own limit in milliseconds.
@@ -67,6 +81,9 @@ func (c *call) wait(limit uint32) (context.Context, context.CancelFunc) {
 
 // Log writes a line.
 func (c *call) Log(level int32, line string) {
+	if level >= abi.LogError {
+		c.said = line
+	}
 	c.guest.logLine(c.request, level, line[:min(len(line), maxLine)])
 }
 

@@ -2,6 +2,7 @@ package wasm
 
 import (
 	"encoding/json"
+	"fmt"
 	"path"
 	"slices"
 	"strconv"
@@ -14,7 +15,8 @@ import (
 
 // Config is the wasm section of a chain.
 type Config struct {
-	// Name is for logs, traces and the guest's store; by default that of its manifest.
+	// Name is for logs, traces and metrics, by default that of its manifest; no two of a chain have the same. With it, what the guest
+	// keeps in its store outlives another File or Image; without it, it is theirs.
 	Name string `koanf:"name"`
 	// File is the module, relative to the folder of the YAML file.
 	File string `koanf:"file"`
@@ -36,7 +38,8 @@ type Config struct {
 	// try again) or "pass" (it is forwarded as it came).
 	OnError string `koanf:"on_error"`
 	// ProduceDrop says what becomes of a record that a guest drops from a batch of an idempotent
-	// producer: "reject" (default; the batch is refused) or "tombstone" (its value becomes null).
+	// producer: "reject" (default; the batch is refused) or "tombstone" (its value becomes null, unless the topic is compacted: then
+	// the batch is refused).
 	ProduceDrop string `koanf:"produce_drop"`
 	Limits      Limits `koanf:"limits"`
 }
@@ -45,6 +48,7 @@ type Config struct {
 type Limits struct {
 	Timeout     time.Duration `koanf:"timeout"`      // of one call
 	Memory      int64         `koanf:"memory"`       // of one instance
+	Instances   int           `koanf:"instances"`    // that run at a time; 0: one for each core, and 8 more for a guest that may wait for others
 	CallBytes   int           `koanf:"call_bytes"`   // of the records of one call; more are shown in several
 	CallRecords int           `koanf:"call_records"` // in one call
 	LogLines    int           `koanf:"log_lines"`    // in a second
@@ -56,6 +60,9 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{Timeout: time.Second, Memory: 64 << 20, CallBytes: 1 << 20, CallRecords: 4096, LogLines: 100, Series: 1000, KV: 16 << 20}
 }
+
+// maxInstances bounds the instances of a guest: each has memory of its own.
+const maxInstances = 1000
 
 const pageSize = 64 << 10
 
@@ -98,7 +105,9 @@ func decode(section config.Section, compiled bool) (c Config, settings []byte, e
 	if !slices.Contains([]string{"reject", "pass"}, c.OnError) {
 		bad("%q is not one of reject, pass", c.OnError, "on_error")
 	}
-	if !slices.Contains([]string{"reject", "tombstone"}, c.ProduceDrop) {
+	if c.ProduceDrop == "drop" {
+		bad("%q is not possible: brokers want every sequence number of an idempotent producer; use reject or tombstone", c.ProduceDrop, "produce_drop")
+	} else if !slices.Contains([]string{"reject", "tombstone"}, c.ProduceDrop) {
 		bad("%q is not one of reject, tombstone", c.ProduceDrop, "produce_drop")
 	}
 	if c.Limits.Memory < 1<<20 || c.Limits.Memory > 4<<30 {
@@ -109,7 +118,10 @@ func decode(section config.Section, compiled bool) (c Config, settings []byte, e
 			bad("%s must be above 0", key, "limits", key)
 		}
 	}
-	for key, n := range map[string]int64{"log_lines": int64(c.Limits.LogLines), "series": int64(c.Limits.Series), "kv": c.Limits.KV} {
+	if c.Limits.Instances > maxInstances {
+		bad(fmt.Sprintf("%%s must be at most %d", maxInstances), "instances", "limits", "instances")
+	}
+	for key, n := range map[string]int64{"log_lines": int64(c.Limits.LogLines), "instances": int64(c.Limits.Instances), "series": int64(c.Limits.Series), "kv": c.Limits.KV} {
 		if n < 0 {
 			bad("%s must not be negative", key, "limits", key)
 		}

@@ -1,6 +1,9 @@
 package wasm
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -8,8 +11,11 @@ import (
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
-// change checks all edits of a call, and then applies them. The records alias edits and input then.
-func change(call []shown, records int, edits, input []byte, kind uint16) error {
+// perHeader is what a header counts that an edit looks at.
+const perHeader = 64
+
+// change checks all edits of a call, and then applies them, in its time. The records alias edits and input then.
+func change(spend spender, call []shown, records int, edits, input []byte, kind uint16) error {
 	last := 0
 	for b := edits; len(b) > 0; {
 		e, rest, err := nextEdit(b, records, last)
@@ -28,6 +34,9 @@ func change(call []shown, records int, edits, input []byte, kind uint16) error {
 			group++
 		}
 		s := call[group]
+		if err := spend.spend(abi.EditHead + perHeader*s.batch.headers(s.first+e.record-first, e.op)); err != nil {
+			return err
+		}
 		if err := s.batch.change(s.first+e.record-first, e, descriptor(len(call), e.record), input, kind, &notes); err != nil {
 			return err
 		}
@@ -51,13 +60,24 @@ func (n *notes) text(b []byte) string {
 
 // with is list with one more, in memory that many records share.
 func (n *notes) with(list []kmsg.Header, h kmsg.Header) []kmsg.Header {
-	need := len(list) + 1
-	if cap(n.headers)-len(n.headers) < need {
-		n.headers = make([]kmsg.Header, 0, max(256, need))
+	need, at := len(list)+1, len(n.headers)
+	if last := at - len(list); len(list) > 0 && last >= 0 && at < cap(n.headers) && &n.headers[last : last+1][0] == &list[0] {
+		n.headers = append(n.headers, h) // list is what was added last
+		return n.headers[last : last+need : last+need]
 	}
-	at := len(n.headers)
+	if cap(n.headers)-at < need {
+		n.headers, at = make([]kmsg.Header, 0, max(256, 2*need)), 0
+	}
 	n.headers = append(append(n.headers, list...), h)
 	return n.headers[at : at+need : at+need]
+}
+
+// headers is how many headers of record i an edit goes through.
+func (b *batch) headers(i int, op byte) int {
+	if op == abi.OpRemoveHeaders {
+		return len(b.records[i].Headers)
+	}
+	return 0
 }
 
 // descriptor is where record i is described in a block of so many groups: the guest may have changed what its copy of
@@ -124,22 +144,41 @@ func inputOf(edits, input []byte, slab func(int) []byte) []byte {
 }
 
 // settle decides what becomes of records that were dropped on produce; see Kafka's rules in sdk/ABI.md.
-func (b *batch) settle(kind uint16, tombstones bool) {
-	if b.gone == nil || kind != abi.KindProduce {
+func (g *Guest) settle(ctx context.Context, h *Head, b *batch) {
+	if b.gone == nil || h.Kind != abi.KindProduce {
 		return
 	}
 	all := !slices.Contains(b.gone, false)
 	if b.raw.ProducerID() < 0 && !all {
 		return
 	}
+	var why error // is not nil if they can't be tombstones
+	code := int16(invalidRecord)
+	switch {
+	case !g.Tombstones:
+		why = errDropped
+	case h.Compacted == nil:
+	default:
+		switch yes, err := h.Compacted(ctx, h.Cluster, b.part.Topic); {
+		case err != nil:
+			why, code = fmt.Errorf("dropped by a guest, and whether the topic is compacted is not known: %w", err), requestTimedOut
+		case yes:
+			why = errCompacted
+		}
+	}
 	for i, gone := range b.gone {
 		switch {
 		case !gone:
-		case tombstones:
+		case why == nil:
 			b.records[i].Value = nil
 		default:
-			b.part.reject(RefusalError{Code: invalidRecord, Message: "dropped by a guest, which a broker would not take: see produce_drop", Index: i})
+			b.part.reject(RefusalError{Code: code, Message: why.Error(), Index: i})
 		}
 	}
 	b.gone = nil // all of them stay, in one way or another
 }
+
+var (
+	errDropped   = errors.New("dropped by a guest, which a broker would not take: see produce_drop")
+	errCompacted = errors.New("dropped by a guest, and in its place a tombstone would delete what the compacted topic has under its key")
+)

@@ -3,6 +3,7 @@ package wasm
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -24,7 +25,7 @@ func (w *Wasm) fetch(ctx context.Context, req *plugin.Request, resp *plugin.Resp
 	if len(parts) == 0 {
 		return resp, nil
 	}
-	err = w.guest().Records(ctx, w.head(abi.KindFetch, req, state), parts)
+	err = w.guest().Serve(ctx, w.head(abi.KindFetch, req, state), parts)
 	var refusal *RefusalError
 	if err != nil && !errors.As(err, &refusal) {
 		if pass, fail := w.failed(ctx, err); !pass {
@@ -35,9 +36,17 @@ func (w *Wasm) fetch(ctx context.Context, req *plugin.Request, resp *plugin.Resp
 	if refusal != nil && refusal.Close {
 		return nil, plugin.CloseSession(refusal)
 	}
-	changed := false
+	changed, failures := false, 0
 	for i, p := range parts {
 		t := &f.Topics[places[i].topic].Partitions[places[i].partition]
+		if p.Failed != nil {
+			pass, fail := w.failed(ctx, p.Failed)
+			if err = fail; !pass { // consumers know no code for this: they are given nothing yet
+				t.RecordBatches, changed = []byte{}, true
+				failures++
+			}
+			continue
+		}
 		switch {
 		case refusal != nil || p.Refused != nil:
 			// No other code is one that consumers take for a refusal.
@@ -48,6 +57,10 @@ func (w *Wasm) fetch(ctx context.Context, req *plugin.Request, resp *plugin.Resp
 	}
 	if !changed {
 		return resp, nil
+	}
+	if failures > 0 && withRecords(f) == 0 { // nor does anybody else have any
+		pause(ctx, req)
+		return nil, err
 	}
 	if _, err = resp.Body.Edit(); err != nil {
 		return nil, err
@@ -64,6 +77,35 @@ func (w *Wasm) fetch(ctx context.Context, req *plugin.Request, resp *plugin.Resp
 	}}, nil
 }
 
+// withRecords is how many partitions have records.
+func withRecords(f *kmsg.FetchResponse) (n int) {
+	for i := range f.Topics {
+		for j := range f.Topics[i].Partitions {
+			if len(f.Topics[i].Partitions[j].RecordBatches) > 0 {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// mostPause bounds a pause.
+const mostPause = 500 * time.Millisecond
+
+// pause waits as a broker does that has no records yet: a consumer that is given none asks again at once.
+func pause(ctx context.Context, req *plugin.Request) {
+	f, err := req.Body.Fetch()
+	if err != nil {
+		return
+	}
+	t := time.NewTimer(min(time.Duration(f.MaxWaitMillis)*time.Millisecond, mostPause))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
 // showsAny reports whether there are records that the guest sees.
 func (w *Wasm) showsAny(list []kafka.HotAnswer, cluster string) bool {
 	for i := range list {
@@ -78,7 +120,7 @@ func (w *Wasm) fetched(req *plugin.Request, f *kmsg.FetchResponse) (parts []*Par
 	for i := range f.Topics {
 		t := &f.Topics[i]
 		name := w.nameOf(t.Topic, t.TopicID, req.Target.Cluster)
-		if !w.covers([]byte(name)) {
+		if !w.coversName(name) {
 			continue
 		}
 		for j := range t.Partitions {

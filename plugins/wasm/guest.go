@@ -25,7 +25,7 @@ type Options struct {
 	Grant     []string
 	HTTPHosts []string
 	// Tombstones makes records that are dropped from batches of idempotent producers null instead of an
-	// error.
+	// error, but on compacted topics.
 	Tombstones bool
 	// Trace, if not nil, is told of every partition that the guest was shown.
 	Trace func(guest string, h *Head, p *Partition)
@@ -55,12 +55,18 @@ type runner interface {
 	tick(now time.Time) error
 	memory() uint32 // bytes; 0 if it has none of its own
 	close(ctx context.Context)
+	// why says of an error that ended a call what the plugin said of it.
+	why(err error) error
 	drop() // ends one that failed
+	spender
 }
 
+// spender counts bytes that the gateway handles for a call, and says when it is over.
+type spender interface{ spend(bytes int) error }
+
 // visitor is shown what a call has made of its block: result is nil for "unchanged", and both alias the copy's memory, which is
-// still the call's.
-type visitor func(result, input []byte) error
+// still the call's. So is the time.
+type visitor func(s spender, result, input []byte) error
 
 // Guest is configured code with a pool of instances. It is what the gateway, and the tools for authors,
 // run plugins with.
@@ -68,14 +74,14 @@ type Guest struct {
 	Manifest Manifest
 	Digest   string // SHA-256 of the module's file, hex; "" if it is compiled in
 	Options
-	code    Code
-	limits  Limits
-	store   *Store
-	metrics *Metrics
-	breaker breaker
-	lines   lines
-	buffers buffers
-	lists   lists
+	code     Code
+	limits   Limits
+	store    *Store
+	metrics  *Metrics
+	breakers breakers
+	lines    lines
+	buffers  buffers
+	lists    lists
 
 	free  chan runner
 	slots chan struct{} // room for instances that don't exist yet
@@ -97,10 +103,7 @@ const blockers = 8
 // NewGuest starts a guest: one instance is started, configured and tested. The guest uses the store and metrics,
 // which may outlive it. The code stays the caller's.
 func NewGuest(ctx context.Context, code Code, o Options, store *Store, metrics *Metrics) (*Guest, error) {
-	n := runtime.GOMAXPROCS(0)
-	if len(o.Grant) > 0 && (contains(o.Grant, abi.CapHTTP) || contains(o.Grant, abi.CapSendRequest)) {
-		n += blockers
-	}
+	n := o.instances()
 	g := &Guest{code: code, Options: o, limits: o.Limits, store: store, metrics: metrics, free: make(chan runner, n), slots: make(chan struct{}, n)}
 	g.Manifest, g.Digest = code.about()
 	first, err := g.start(ctx)
@@ -109,7 +112,7 @@ func NewGuest(ctx context.Context, code Code, o Options, store *Store, metrics *
 	}
 	if err := first.selfTest(ctx); err != nil {
 		first.drop()
-		return nil, fmt.Errorf("self-test: %w", cut(err))
+		return nil, fmt.Errorf("self-test: %w", err)
 	}
 	g.put(first)
 	for range n - 1 {
@@ -121,6 +124,18 @@ func NewGuest(ctx context.Context, code Code, o Options, store *Store, metrics *
 		g.done.Go(func() { g.tick(g.life, time.Duration(g.Manifest.TickMS)*time.Millisecond) })
 	}
 	return g, nil
+}
+
+// instances is how many there may be.
+func (o *Options) instances() int {
+	n := runtime.GOMAXPROCS(0)
+	switch {
+	case o.Limits.Instances > 0:
+		n = o.Limits.Instances
+	case contains(o.Grant, abi.CapHTTP) || contains(o.Grant, abi.CapSendRequest):
+		n += blockers
+	}
+	return n
 }
 
 func contains(list []string, s string) bool {
@@ -154,14 +169,20 @@ func (g *Guest) put(i runner) {
 	g.free <- i
 }
 
-// take waits for an instance, or starts one if there is room. The wait is a part of the call's time.
-func (g *Guest) take(ctx context.Context, began time.Time) (runner, error) {
+// waitLimit is how long a request waits for an instance at most. That is no part of the call's time: what others do is no fault of
+// its own.
+const waitLimit = 10 * time.Second
+
+var errBusy = errors.New("all instances of the guest are busy: see limits.instances")
+
+// take waits for an instance, or starts one if there is room.
+func (g *Guest) take(ctx context.Context) (runner, error) {
 	select {
 	case i := <-g.free:
 		return i, nil
 	default:
 	}
-	ctx, cancel := context.WithDeadlineCause(ctx, began.Add(g.limits.Timeout), ErrDeadline)
+	ctx, cancel := context.WithTimeoutCause(ctx, waitLimit, errBusy)
 	defer cancel()
 	var failed <-chan error
 	slots := g.slots
@@ -174,7 +195,7 @@ func (g *Guest) take(ctx context.Context, began time.Time) (runner, error) {
 		case err := <-failed:
 			return nil, err
 		case <-ctx.Done():
-			return nil, fmt.Errorf("all instances are busy: %w", context.Cause(ctx))
+			return nil, context.Cause(ctx)
 		}
 	}
 }
@@ -212,50 +233,47 @@ func (g *Guest) invoke(ctx context.Context, function string, h *Head, b block, v
 		ctx, span = telemetry.Child(ctx, function, telemetry.Guest.String(g.Name))
 		defer func() { telemetry.End(span, err) }()
 	}
-	if !g.breaker.allows(time.Now()) {
-		return errOpen
-	}
 	began := time.Now()
 	var i runner
-	i, err = g.take(ctx, began)
+	i, err = g.take(ctx)
 	if err == nil {
-		err = g.exchange(ctx, i, function, h, b, began, visit)
+		if err = g.exchange(ctx, i, function, h, b, visit); err != nil && ctx.Err() == nil {
+			g.Failed.Add(1)
+		}
 	}
 	g.Called.Add(1)
 	g.Busy.Add(int64(time.Since(began)))
-	if err != nil && ctx.Err() == nil {
-		g.Failed.Add(1)
-		g.breaker.failed(time.Now())
-	} else {
-		g.breaker.worked()
-	}
 	return err
 }
 
-func (g *Guest) exchange(ctx context.Context, i runner, function string, h *Head, b block, began time.Time, visit visitor) error {
-	i.begin(ctx, h, g.limits.Timeout-time.Since(began))
+func (g *Guest) exchange(ctx context.Context, i runner, function string, h *Head, b block, visit visitor) error {
+	i.begin(ctx, h, g.limits.Timeout)
+	b.deadline = time.Now().Add(g.limits.Timeout)
 	result, input, inside, err := i.show(function, b)
 	g.InGuest.Add(int64(inside))
 	if err == nil {
-		err = visit(result, input)
-	}
-	if err == nil {
-		err = i.rest()
+		err = visit(i, result, input)
 	}
 	if err != nil {
+		err = i.why(err)
 		g.fail(i)
-		return cut(err)
+		return err
+	}
+	if err := i.rest(); err != nil { // the call itself is done
+		g.Failed.Add(1)
+		g.logFailure(ctx, abi.ExportIdle, i.why(err))
+		g.fail(i)
+		return nil
 	}
 	g.put(i)
 	return nil
 }
 
-// cut makes a long error of the engine, with its stack, one of the guest's.
-func cut(err error) error {
-	if errors.Is(err, ErrDeadline) {
-		return ErrDeadline
+// logFailure tells of a failure that no request is answered with.
+func (g *Guest) logFailure(ctx context.Context, function string, err error) {
+	if g.Log != nil {
+		g.Log.ErrorContext(ctx, "guest failed", "function", function, "error", err)
 	}
-	return err
 }
 
 // Instances is how many instances there are, and the most memory that one has had.

@@ -3,6 +3,7 @@ package wasm
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"sync"
 
@@ -34,7 +35,7 @@ type guests struct {
 	codes    map[string]*code // by source and memory
 	running  map[string]*use
 	sections map[string]*section
-	kept     map[string]*kept // by virtual cluster and name
+	kept     map[string]*kept // by identity
 }
 
 // code is compiled by the first that needs it, while the others wait.
@@ -46,24 +47,23 @@ type code struct {
 	users int
 }
 
-// kept is what a guest keeps over its versions.
+// kept is what a section's guest keeps over its versions.
 type kept struct {
 	store   *Store
 	metrics *Metrics
 	tally   tally
-	cluster string // the virtual one
-	source  string // what the last version came from
 	users   int
 }
 
 // use is a guest that runs, and who counts on it. Without a guest it stands for one that could not be had at start.
 type use struct {
-	key   string // in running
-	name  string // its key in kept
-	code  *code
-	guest *Guest
-	tally *tally
-	users int
+	protects bool   // and which must not be passed by, whatever its section says
+	key      string // in running
+	identity string // its key in kept
+	code     *code
+	guest    *Guest
+	tally    *tally
+	users    int
 }
 
 // section is what runs for a section of a chain. While its YAML stays the same, so does what runs, unless something better
@@ -131,7 +131,8 @@ func (g *guests) build(ctx context.Context, a asked) (plugin.Interceptor, error)
 			if !a.env.Starting {
 				return nil, err
 			}
-			h = g.hold(a.key(), &use{}, files, err)
+			var protects *protectsError
+			h = g.hold(a.key(), &use{protects: errors.As(err, &protects)}, files, err)
 			a.env.Log.Error("the plugin can't be had: until it can, on_error decides", "plugin", a.source.what, "on_error", a.cfg.OnError, "error", err)
 		}
 	}
@@ -240,6 +241,6 @@ func (h *hold) Close() error {
 	}
 	u.guest.Close() // waits, and must not hold up those who build others
 	u.tally.end(u.guest)
-	g.drop(u.name)
+	g.drop(u.identity)
 	return g.forget(u.code)
 }

@@ -6,14 +6,17 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/telemetry"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 	"github.com/sluice-gateway/sluice/testing/eventually"
 )
@@ -128,7 +131,7 @@ func TestCallsToTheOutsideEnd(t *testing.T) {
 			if sent, _, err := run(t, short, produce("orders", records(t, shape{}, what))); err == nil || sent != nil {
 				t.Errorf("%s: it outlived the call", what)
 			}
-			short.guest().breaker.worked() // it is tested by itself
+			forgive(short.guest())
 		}
 	})
 }
@@ -195,7 +198,8 @@ func TestSeries(t *testing.T) {
 		want   int32
 	}{
 		{abi.MetricCounter, `{"name":"a_total"}`, 0}, {abi.MetricCounter, `{"name":"a_total","labels":{"x":"1"}}`, 1}, {abi.MetricCounter, `{"name":"a_total"}`, 0},
-		{abi.MetricGauge, `{"name":"g"}`, abi.ErrTooLarge}, {abi.MetricGauge, `{"name":"bad name"}`, abi.ErrArgument}, {7, `{"name":"a"}`, abi.ErrArgument}, {0, `nothing`, abi.ErrArgument},
+		{abi.MetricGauge, `{"name":"g"}`, abi.ErrTooLarge}, {abi.MetricCounter, `{"name":"a"}`, 0}, {abi.MetricHistogram, `{"name":"a_count"}`, abi.ErrArgument}, {abi.MetricGauge, `{"name":"g","labels":{"guest":"x"}}`, abi.ErrArgument},
+		{abi.MetricGauge, `{"name":"g","labels":{"le":"x"}}`, abi.ErrArgument}, {abi.MetricGauge, `{"name":"g","labels":{"__name__":"x"}}`, abi.ErrArgument}, {abi.MetricGauge, `{"name":"bad name"}`, abi.ErrArgument}, {7, `{"name":"a"}`, abi.ErrArgument}, {0, `nothing`, abi.ErrArgument},
 	} {
 		if got := m.define(c.kind, []byte(c.series), 2); got != c.want {
 			t.Errorf("%s: %d, want %d", c.series, got, c.want)
@@ -206,5 +210,18 @@ func TestSeries(t *testing.T) {
 	m.add(9, 1)
 	if all := m.All(); all[0].Value != 2 || all[0].Count != 1 {
 		t.Errorf("%+v", all)
+	}
+	if got := NewMetrics().define(abi.MetricHistogram, []byte(`{"name":"h"}`), telemetry.DistributionSeries-1); got != abi.ErrTooLarge {
+		t.Errorf("the buckets of a histogram are not counted: %d", got)
+	}
+	h := NewMetrics()
+	h.add(h.define(abi.MetricHistogram, []byte(`{"name":"h","labels":{"b":"2","a":"1"}}`), 100), 5)
+	h.add(h.define(abi.MetricGauge, []byte(`{"name":"g"}`), 100), -1)
+	own := h.own()
+	if d := own[0].Distribution; len(own) != 2 || own[0].Kind != telemetry.Values || d.Count() != 1 || !slices.Equal(own[0].Labels, []attribute.KeyValue{attribute.String("a", "1"), attribute.String("b", "2")}) {
+		t.Errorf("%+v", own)
+	}
+	if own[1].Kind != telemetry.Gauge || own[1].Value != -1 {
+		t.Errorf("%+v", own[1])
 	}
 }

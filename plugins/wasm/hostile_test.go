@@ -9,12 +9,12 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	probed "github.com/sluice-gateway/sluice/plugins/wasm/testdata/probe/probe"
+	"github.com/sluice-gateway/sluice/sdk/abi"
 	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
 
@@ -25,7 +25,7 @@ func TestHostileGuestsCostTheirOwnRequest(t *testing.T) {
 		w := probing(t, ", limits: {timeout: 300ms, memory: 32MiB}, on_error: "+onError)
 		for _, what := range []string{"loop", "recurse", "panic", "memory", "sleep", "exit"} {
 			sent, answer, err := run(t, w, produce("orders", records(t, shape{}, what)))
-			if onError == "reject" && (err == nil || sent != nil) || onError == "pass" && (err != nil || answer.ErrorCode != 0 || sent == nil) {
+			if onError == "reject" && (!refused(err, answer) || sent != nil) || onError == "pass" && (err != nil || answer.ErrorCode != 0 || sent == nil) {
 				t.Errorf("%s, %s: code %d, %v", onError, what, answer.ErrorCode, err)
 			}
 			if (what == "loop" || what == "sleep") && onError == "reject" && !errors.Is(err, ErrDeadline) {
@@ -43,6 +43,11 @@ func TestHostileGuestsCostTheirOwnRequest(t *testing.T) {
 		if sent, answer, err := run(t, w, produce("orders", records(t, shape{}, what))); err != nil || answer.ErrorCode != code || sent != nil {
 			t.Errorf("%s: code %d, %v, sent %v", what, answer.ErrorCode, err, sent)
 		}
+	}
+	silent := produce("orders", records(t, shape{}, "refuse"))
+	silent.Acks = 0
+	if sent, answer, err := run(t, w, silent); err != nil || answer.ErrorCode != 44 || sent != nil {
+		t.Errorf("acks=0: code %d, %v, sent %v", answer.ErrorCode, err, sent)
 	}
 	if w.guest().Failed.Load() != 0 {
 		t.Error("a refusal is no failure")
@@ -92,7 +97,7 @@ func TestManyAtOnce(t *testing.T) {
 			if i%10 == 0 {
 				what = "panic"
 			}
-			if _, _, err := run(t, w, produce("orders", records(t, shape{}, what))); err != nil {
+			if _, answer, err := run(t, w, produce("orders", records(t, shape{}, what))); refused(err, answer) {
 				failed.Add(1)
 			}
 			done <- struct{}{}
@@ -104,45 +109,6 @@ func TestManyAtOnce(t *testing.T) {
 	if failed.Load() != 4 {
 		t.Errorf("%d failed", failed.Load())
 	}
-}
-
-// TestTheBreaker leaves a guest alone that fails too often, longer each time, and closes when it works.
-func TestTheBreaker(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var b breaker
-		for i := range breakAfter {
-			if !b.allows(time.Now()) {
-				t.Fatalf("open after %d failures", i)
-			}
-			b.failed(time.Now())
-			time.Sleep(time.Second)
-		}
-		for _, wait := range []time.Duration{2, 4, 8, 16, 32, 60, 60} { // the first second is over
-			if !b.allows(time.Now()) || b.allows(time.Now()) {
-				t.Fatalf("not one call is let through")
-			}
-			b.failed(time.Now())
-			time.Sleep(wait*time.Second - time.Millisecond)
-			if b.allows(time.Now()) {
-				t.Errorf("let through before %d s", wait)
-			}
-			time.Sleep(time.Millisecond)
-		}
-		if !b.allows(time.Now()) {
-			t.Fatal("never again")
-		}
-		b.worked()
-		if b.open() || !b.allows(time.Now()) {
-			t.Error("still open")
-		}
-		for range 20 { // one in a while is no reason
-			b.failed(time.Now())
-			time.Sleep(3 * time.Second)
-		}
-		if b.open() {
-			t.Error("open after failures far apart")
-		}
-	})
 }
 
 func TestBadSectionsAreRefused(t *testing.T) {
@@ -163,6 +129,7 @@ func TestBadSectionsAreRefused(t *testing.T) {
 		"{file: " + good + ", config: {value: x}}":                                              "config.key is missing",
 		"{file: " + good + ", on_error: maybe}":                                                 "reject, pass",
 		"{file: " + good + ", produce_drop: maybe}":                                             "reject, tombstone",
+		"{file: " + good + ", produce_drop: drop}":                                              "brokers want every sequence number",
 		"{file: " + good + ", topics: [\"[\"]}":                                                 "glob",
 		"{file: " + good + ", grant: [root]}":                                                   "kv, http, send_request",
 		"{file: " + good + ", limits: {memory: 1}}":                                             "memory",
@@ -225,8 +192,8 @@ func FuzzResult(f *testing.F) {
 		if err != nil {
 			return
 		}
-		g := &Guest{limits: DefaultLimits()}
-		batches, _ := g.collect(kafka.Bounds{}, 1, []*Partition{{Records: three}})
+		g := &Guest{limits: DefaultLimits(), Options: Options{Tombstones: true}}
+		batches := g.collect(kafka.Bounds{}, 1, []*Partition{{Records: three}})
 		call := g.portions(batches)[0]
 		size, n := blockSize(call)
 		b := block{head: &Head{Kind: 1}, call: call, records: n}
@@ -235,12 +202,13 @@ func FuzzResult(f *testing.F) {
 			t.Fatalf("a block of %d bytes, not %d", len(block), size)
 		}
 		_ = inputOf(r.changes, block, func(n int) []byte { return make([]byte, 0, n) })
-		if change(call, n, r.changes, block, 1) == nil && batches[0].touched {
-			batches[0].settle(1, true)
+		if change(patience{}, call, n, r.changes, block, 1) == nil && batches[0].touched {
+			g.settle(t.Context(), &Head{Kind: abi.KindProduce}, batches[0])
 			p := batches[0].part
 			if err := assemble([]*Partition{p}, batches, 1, &g.buffers); err == nil && p.Out != nil {
-				if _, err := g.collect(kafka.Bounds{}, 1, []*Partition{{Records: p.Out}}); err != nil {
-					t.Error(err)
+				again := &Partition{Records: p.Out}
+				if g.collect(kafka.Bounds{}, 1, []*Partition{again}); again.Refused != nil {
+					t.Error(again.Refused)
 				}
 			}
 		}
@@ -257,8 +225,9 @@ func TestAStartOutlivesTheCallThatNeedsIt(t *testing.T) {
 	defer g.Close()
 	first := <-g.free
 	slow.started = make(chan struct{})
-	g.limits.Timeout = time.Millisecond
-	if _, err := g.take(t.Context(), time.Now()); !errors.Is(err, ErrDeadline) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if _, err := g.take(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v", err)
 	}
 	close(slow.started)

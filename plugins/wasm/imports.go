@@ -4,23 +4,16 @@ import (
 	"context"
 	"crypto/rand"
 	"math"
+	"slices"
 	"time"
 
-	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 
-	"github.com/sluice-gateway/sluice/plugins/wasm/meter"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
-// instantiateHost gives a runtime the functions that guests import.
-func instantiateHost(ctx context.Context, r wazero.Runtime) error {
-	yield := r.NewHostModuleBuilder(meter.Module).NewFunctionBuilder().
-		WithGoFunction(api.GoFunc(func(ctx context.Context, _ []uint64) { of(ctx).yield() }), nil, nil).Export(meter.Yield)
-	if _, err := yield.Instantiate(ctx); err != nil {
-		return err
-	}
-	b := r.NewHostModuleBuilder(abi.Module)
+// functions are those of the contract.
+func functions() (out []imported) {
 	f64 := api.ValueTypeF64
 	for _, f := range []struct {
 		name            string
@@ -45,18 +38,13 @@ func instantiateHost(ctx context.Context, r wazero.Runtime) error {
 		{abi.ImportResultRead, resultRead, []api.ValueType{i32, i32, i32, i32}, []api.ValueType{i32}},
 		{abi.ImportResultFree, resultFree, []api.ValueType{i32}, nil},
 	} {
-		b.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, m api.Module, s []uint64) {
-			i := of(ctx)
-			if i.module == nil { // it is starting
-				i.module = m
-			}
-			if v := f.call(i, s); len(f.results) > 0 {
+		out = append(out, imported{f.name, f.params, f.results, func(ctx context.Context, _ api.Module, s []uint64) {
+			if v := f.call(of(ctx), s); len(f.results) > 0 {
 				s[0] = v
 			}
-		}), f.params, f.results).Export(f.name)
+		}})
 	}
-	_, err := b.Instantiate(ctx)
-	return err
+	return out
 }
 
 // negative is an error number as a result of 32 or 64 bits.
@@ -67,11 +55,13 @@ func (i *instance) bytes32(at, n uint64, limit int) ([]byte, bool) {
 	if uint32(n) > uint32(limit) {
 		return nil, false
 	}
+	i.charge(int(n))
 	return i.module.Memory().Read(uint32(at), uint32(n))
 }
 
 // fill copies b into a buffer of the guest if all of it fits, and returns its length.
 func (i *instance) fill(b []byte, at, capacity uint64) uint64 {
+	i.charge(len(b))
 	if uint64(len(b)) <= uint64(uint32(capacity)) && !i.module.Memory().Write(uint32(at), b) {
 		return negative(abi.ErrArgument)
 	}
@@ -183,10 +173,22 @@ func kvCas(i *instance, s []uint64) uint64 {
 func now(*instance, []uint64) uint64 { return uint64(time.Now().UnixNano()) }
 
 func random(i *instance, s []uint64) uint64 {
-	if b, ok := i.bytes32(s[0], s[1], maxValue); ok {
-		_, _ = rand.Read(b)
+	if b, ok := i.module.Memory().Read(uint32(s[0]), uint32(s[1])); ok {
+		_, _ = randomness{i}.Read(b)
 	}
 	return 0
+}
+
+// randomness is where random bytes come from, of the contract's function and of WASI's.
+type randomness struct{ *instance }
+
+// Read fills p, unless the call is over.
+func (r randomness) Read(p []byte) (int, error) {
+	for part := range slices.Chunk(p, spendStep) {
+		r.charge(len(part))
+		_, _ = rand.Read(part)
+	}
+	return len(p), nil
 }
 
 func sendRequest(i *instance, s []uint64) uint64 { return i.outside(i.SendRequest, s, sendLimit) }

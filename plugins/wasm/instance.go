@@ -3,7 +3,6 @@ package wasm
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -32,6 +31,7 @@ type instance struct {
 	known   map[string]api.Function
 	at, cap uint32 // the input buffer
 	stack   [4]uint64
+	stderr  lineWriter
 
 	results map[int32][]byte // of blocking imports, by handle, during a call
 	handles int32
@@ -47,14 +47,14 @@ func (m *Module) open(ctx context.Context, g *Guest) (runner, error) { return m.
 func (m *Module) instantiate(ctx context.Context, g *Guest) (*instance, error) {
 	i := &instance{call: call{guest: g}, known: map[string]api.Function{}}
 	i.ctx = context.WithValue(context.Background(), instanceKey{}, i)
-	lines := &lineWriter{guest: g}
+	i.stderr.instance = i
 	cfg := wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize", "_start").
-		WithSysNanotime().WithSysWalltime().WithRandSource(rand.Reader).WithNanosleep(i.sleep).
-		WithStdout(lines).WithStderr(lines)
+		WithSysNanotime().WithSysWalltime().WithRandSource(randomness{i}).WithNanosleep(i.sleep).
+		WithStdout(&lineWriter{instance: i}).WithStderr(&i.stderr)
 	i.within(ctx, startLimit)
 	module, err := m.runtime.InstantiateModule(i.ctx, m.compiled, cfg)
 	if err != nil {
-		return nil, fmt.Errorf("start: %w", cut(err))
+		return nil, fmt.Errorf("start: %w", i.why(err))
 	}
 	i.module = module
 	i.alloc, i.idle = i.function(abi.ExportAlloc), i.function(abi.ExportIdle)
@@ -67,6 +67,13 @@ const startLimit = 10 * time.Second
 // yield is called by the code itself, so often that it can be stopped: see meter.
 func (i *instance) yield() {
 	if err := i.over(); err != nil {
+		panic(err)
+	}
+}
+
+// charge counts bytes that the gateway handles for the call, and ends it when it is over.
+func (i *instance) charge(bytes int) {
+	if err := i.spend(bytes); err != nil {
 		panic(err)
 	}
 }
@@ -95,7 +102,11 @@ func (i *instance) function(name string) api.Function {
 // run calls a function within startLimit.
 func (i *instance) run(ctx context.Context, f api.Function, args ...uint64) (uint64, error) {
 	i.within(ctx, startLimit)
-	return i.invoke(f, args...)
+	out, err := i.invoke(f, args...)
+	if err != nil {
+		return 0, i.why(err)
+	}
+	return out, nil
 }
 
 func (i *instance) invoke(f api.Function, args ...uint64) (uint64, error) {
@@ -197,7 +208,7 @@ func (i *instance) configure(ctx context.Context, settings []byte) error {
 		return err
 	}
 	if err := i.ask(ctx, abi.ExportConfigure, uint64(n)); err != nil {
-		return fmt.Errorf("config: %w", cut(err))
+		return fmt.Errorf("config: %w", err)
 	}
 	return nil
 }
@@ -231,12 +242,12 @@ func (i *instance) tick(now time.Time) error {
 	return err
 }
 
-// rest lets the guest collect its garbage.
+// rest lets the guest collect its garbage, for as long as a call may take.
 func (i *instance) rest() error {
 	if i.idle == nil {
 		return nil
 	}
-	i.within(context.Background(), startLimit)
+	i.within(context.Background(), i.guest.limits.Timeout)
 	_, err := i.invoke(i.idle)
 	return err
 }
@@ -253,21 +264,3 @@ func (i *instance) drop() { _ = i.module.Close(context.Background()) }
 
 // memory is the size of the instance's memory.
 func (i *instance) memory() uint32 { return i.module.Memory().Size() }
-
-// lineWriter makes lines of the log of what a guest writes to its standard output and error.
-type lineWriter struct {
-	guest *Guest
-	rest  []byte
-}
-
-func (w *lineWriter) Write(p []byte) (int, error) {
-	w.rest = append(w.rest, p...)
-	for {
-		line, rest, ok := bytes.Cut(w.rest, []byte("\n"))
-		if !ok && len(w.rest) < maxLine {
-			return len(p), nil
-		}
-		w.guest.logLine(context.Background(), abi.LogInfo, string(line))
-		w.rest = append(w.rest[:0], rest...)
-	}
-}

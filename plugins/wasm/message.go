@@ -4,7 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
@@ -13,13 +14,15 @@ import (
 
 // message shows a body to the guest. What result holds is a copy.
 func (g *Guest) message(ctx context.Context, function string, h *Head, body []byte, visit func(result) error) error {
-	b := block{size: len(body) + headRoom, head: h, deadline: time.Now().Add(g.limits.Timeout), body: body}
-	return g.invoke(ctx, function, h, b, func(out, _ []byte) error {
-		r, err := parseResult(bytes.Clone(out))
-		if err != nil {
-			return err
-		}
-		return visit(r)
+	b := block{size: len(body) + headRoom, head: h, body: body}
+	return g.attempt(ctx, function, h, func() error {
+		return g.invoke(ctx, function, h, b, func(_ spender, out, _ []byte) error {
+			r, err := parseResult(bytes.Clone(out))
+			if err != nil {
+				return err
+			}
+			return visit(r)
+		})
 	})
 }
 
@@ -85,13 +88,31 @@ func (w *Wasm) request(ctx context.Context, req *plugin.Request) (next *plugin.R
 		return nil
 	})
 	if failure != nil {
-		_, fail := w.failed(ctx, failure)
-		return req, nil, nil, fail
+		resp, err := w.unseen(ctx, req, failure)
+		return req, resp, nil, err
 	}
 	if refusal != nil {
 		resp, err = w.refuse(req, refusal)
 	}
 	return next, resp, state, err
+}
+
+// unseen answers a request that the guest has failed with, unless on_error lets it pass: for good where the guest would fail again and
+// clients take an error for one, else so that they try again.
+func (w *Wasm) unseen(ctx context.Context, req *plugin.Request, failure error) (*plugin.Response, error) {
+	pass, fail := w.failed(ctx, failure)
+	if pass {
+		return nil, nil
+	}
+	api, _ := kafka.Lookup(req.Key)
+	switch {
+	case !lasting(failure):
+	case req.Key == kmsg.Produce:
+		return w.refuse(req, &RefusalError{Code: invalidRecord, Message: fail.Error(), Index: -1})
+	case api.OnFailure == unknownServerError:
+		return w.refuse(req, &RefusalError{Code: policyViolation, Message: fail.Error(), Index: -1})
+	}
+	return nil, fail
 }
 
 // response shows a response to the guest and returns what it makes of it.

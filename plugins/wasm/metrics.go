@@ -9,6 +9,10 @@ import (
 	"strings"
 	"sync"
 
+	"go.opentelemetry.io/otel/attribute"
+
+	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/telemetry"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
@@ -17,6 +21,7 @@ type Metrics struct {
 	mu     sync.Mutex
 	byName map[string]int32
 	series []Series
+	cost   int // how many series they are to Prometheus
 }
 
 // Series is one series of a metric.
@@ -27,10 +32,20 @@ type Series struct {
 	// Value is the sum of a counter or histogram, or the value of a gauge; Count is how often it was added to.
 	Value float64 `json:"value"`
 	Count int64   `json:"count"`
+
+	distribution *telemetry.Distribution // of a histogram
 }
 
 // NewMetrics returns no series.
 func NewMetrics() *Metrics { return &Metrics{byName: map[string]int32{}} }
+
+// Labels that the gateway, or Prometheus, gives a series.
+var givenLabels = []string{"virtual_cluster", "guest", "le", "quantile"}
+
+// takenSuffix reports a name that ends as those do that Prometheus makes of a histogram's or counter's.
+func takenSuffix(name string) bool {
+	return slices.ContainsFunc([]string{"_bucket", "_sum", "_count", "_created"}, func(s string) bool { return strings.HasSuffix(name, s) })
+}
 
 var metricName = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
 
@@ -38,13 +53,16 @@ var metricName = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
 func (m *Metrics) define(kind int32, b []byte, limit int) int32 {
 	kinds := map[int32]string{abi.MetricCounter: "counter", abi.MetricGauge: "gauge", abi.MetricHistogram: "histogram"}
 	var s Series
-	if json.Unmarshal(b, &s) != nil || !metricName.MatchString(s.Name) || kinds[kind] == "" {
+	if json.Unmarshal(b, &s) != nil || !metricName.MatchString(s.Name) || kinds[kind] == "" || takenSuffix(s.Name) {
 		return abi.ErrArgument
 	}
 	s.Kind, s.Value, s.Count = kinds[kind], 0, 0
+	if s.Kind == "counter" {
+		s.Name = strings.TrimSuffix(s.Name, "_total") + "_total"
+	}
 	id := s.Kind + "\x00" + s.Name
 	for _, k := range slices.Sorted(maps.Keys(s.Labels)) {
-		if !metricName.MatchString(k) {
+		if !metricName.MatchString(k) || strings.HasPrefix(k, "__") || slices.Contains(givenLabels, k) {
 			return abi.ErrArgument
 		}
 		id += "\x00" + k + "\x00" + s.Labels[k]
@@ -54,9 +72,15 @@ func (m *Metrics) define(kind int32, b []byte, limit int) int32 {
 	if n, ok := m.byName[id]; ok {
 		return n
 	}
-	if len(m.series) >= limit {
+	cost := 1
+	if kind == abi.MetricHistogram {
+		s.distribution = &telemetry.Distribution{}
+		cost = telemetry.DistributionSeries
+	}
+	if m.cost+cost > limit {
 		return abi.ErrTooLarge
 	}
+	m.cost += cost
 	n := int32(len(m.series))
 	m.series = append(m.series, s)
 	m.byName[id] = n
@@ -78,6 +102,9 @@ func (m *Metrics) add(id int32, v float64) {
 		s.Count--
 	default:
 		s.Value += v
+		if s.distribution != nil {
+			s.distribution.Record(v)
+		}
 	}
 }
 
@@ -87,5 +114,26 @@ func (m *Metrics) All() []Series {
 	defer m.mu.Unlock()
 	out := slices.Clone(m.series)
 	slices.SortStableFunc(out, func(a, b Series) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+// own lists the series for the gateway's metrics.
+func (m *Metrics) own() (out []plugin.Series) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range m.series {
+		s := &m.series[i]
+		x := plugin.Series{Name: s.Name, Value: s.Value, Kind: telemetry.Counter}
+		for _, k := range slices.Sorted(maps.Keys(s.Labels)) {
+			x.Labels = append(x.Labels, attribute.String(k, s.Labels[k]))
+		}
+		switch {
+		case s.distribution != nil:
+			x.Kind, x.Value, x.Distribution = telemetry.Values, 0, *s.distribution
+		case s.Kind == "gauge":
+			x.Kind = telemetry.Gauge
+		}
+		out = append(out, x)
+	}
 	return out
 }

@@ -15,7 +15,6 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
-	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/plugins/wasm/meter"
@@ -103,10 +102,7 @@ func (m *Module) make(ctx context.Context, metered []byte, memory int64) error {
 
 // compile compiles the metered code and checks its imports and exports.
 func (m *Module) compile(ctx context.Context, code []byte) (err error) {
-	if _, err := wasi_snapshot_preview1.Instantiate(ctx, m.runtime); err != nil {
-		return err
-	}
-	if err := instantiateHost(ctx, m.runtime); err != nil {
+	if err := offerAll(ctx, m.runtime); err != nil {
 		return err
 	}
 	if m.compiled, err = m.runtime.CompileModule(ctx, code); err != nil {
@@ -114,11 +110,10 @@ func (m *Module) compile(ctx context.Context, code []byte) (err error) {
 	}
 	for _, f := range m.compiled.ImportedFunctions() {
 		module, name, _ := f.Import()
-		known := m.runtime.Module(module)
-		if known == nil {
+		if !slices.Contains(importable, module) {
 			return fmt.Errorf("the module imports %s.%s: a guest may import %s and wasi_snapshot_preview1", module, name, abi.Module)
 		}
-		want := known.ExportedFunctionDefinitions()[name]
+		want := m.runtime.Module(module).ExportedFunctionDefinitions()[name]
 		if want == nil {
 			return fmt.Errorf("the module imports %s.%s, which this gateway does not have: use an older SDK, or a newer gateway", module, name)
 		}

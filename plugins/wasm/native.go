@@ -2,6 +2,7 @@ package wasm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"time"
@@ -119,6 +120,14 @@ func (c *nativeCopy) close(ctx context.Context) {
 		c.plugin.Close()
 		return nil
 	})
+}
+
+// why says what panicked.
+func (c *nativeCopy) why(err error) error {
+	if errors.Is(err, ErrDeadline) {
+		return ErrDeadline
+	}
+	return newFailure(err)
 }
 
 // drop leaves a copy to the garbage collector.

@@ -17,7 +17,7 @@ import (
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
-// sendLimit bounds the requests of send_request.
+// sendLimit bounds the requests of send_request, and the responses.
 const sendLimit = 16 << 20
 
 // SendRequest sends a request of the guest's own through the chain below it.
@@ -39,8 +39,7 @@ func (c *call) SendRequest(b []byte) ([]byte, int32) {
 	}
 	ctx, cancel := c.wait(le.Uint32(b[abi.SendTimeout:]))
 	defer cancel()
-	req := &plugin.Request{Body: body, Session: c.head.Own, Arrived: time.Now(), Target: plugin.Target{Node: plugin.AnyNode}}
-	req.Key, req.Version, req.ClientID, req.HasClientID = key, version, c.guest.Name, true
+	req := ownRequest(body, c.head.Own, c.guest.Name)
 	resp, err := plugin.Protect(ctx, req, c.head.Below(key))
 	switch {
 	case ctx.Err() != nil:
@@ -51,11 +50,20 @@ func (c *call) SendRequest(b []byte) ([]byte, int32) {
 	case resp == nil:
 		return nil, 0
 	}
-	out := bytes.Clone(resp.Body.Bytes())
 	if resp.Release != nil {
-		resp.Release()
+		defer resp.Release()
 	}
-	return out, 0
+	if b := resp.Body.Bytes(); len(b) <= sendLimit {
+		return bytes.Clone(b), 0
+	}
+	return nil, abi.ErrTooLarge
+}
+
+// ownRequest is a request that no client has sent.
+func ownRequest(body *kafka.RequestBody, own *plugin.Session, name string) *plugin.Request {
+	req := &plugin.Request{Body: body, Session: own, Arrived: time.Now(), Target: plugin.Target{Node: plugin.AnyNode}}
+	req.Key, req.Version, req.ClientID, req.HasClientID = body.Key(), body.Version(), name, true
+	return req
 }
 
 // httpLimit bounds the answers of http_call.

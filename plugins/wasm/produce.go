@@ -24,7 +24,7 @@ func (w *Wasm) produce(ctx context.Context, req *plugin.Request, next plugin.Han
 	if len(parts) == 0 {
 		return next.Handle(ctx, req)
 	}
-	err = w.guest().Records(ctx, w.head(abi.KindProduce, req, nil), parts)
+	err = w.guest().Serve(ctx, w.head(abi.KindProduce, req, nil), parts)
 	var refusal *RefusalError
 	switch {
 	case errors.As(err, &refusal):
@@ -35,7 +35,36 @@ func (w *Wasm) produce(ctx context.Context, req *plugin.Request, next plugin.Han
 		}
 		return next.Handle(ctx, req)
 	}
+	if err := w.failures(ctx, parts); err != nil {
+		return nil, err
+	}
 	return w.forward(ctx, req, next, parts, places)
+}
+
+// failures refuses, unless on_error lets them pass, the partitions that the guest has failed with: for good where it would fail
+// again, else so that clients try again. An error is that of all of them.
+func (w *Wasm) failures(ctx context.Context, parts []*Partition) (err error) {
+	all := true
+	for _, p := range parts {
+		if p.Failed == nil {
+			all = false
+			continue
+		}
+		pass, fail := w.failed(ctx, p.Failed)
+		if pass {
+			continue
+		}
+		err = fail
+		code := int16(requestTimedOut)
+		if lasting(p.Failed) {
+			code, all = invalidRecord, false
+		}
+		p.reject(RefusalError{Code: code, Message: fail.Error(), Index: -1})
+	}
+	if !all {
+		return nil
+	}
+	return err
 }
 
 func (w *Wasm) coversAny(list []kafka.HotPartition, cluster string) bool {
@@ -54,7 +83,7 @@ func (w *Wasm) produced(req *plugin.Request, p *kmsg.ProduceRequest) (parts []*P
 	for i := range p.Topics {
 		t := &p.Topics[i]
 		name := w.nameOf(t.Topic, t.TopicID, req.Target.Cluster)
-		if !w.covers([]byte(name)) {
+		if !w.coversName(name) {
 			continue
 		}
 		for j := range t.Partitions {
@@ -90,9 +119,6 @@ func (w *Wasm) forward(ctx context.Context, req *plugin.Request, next plugin.Han
 		p, at := parts[i], places[i]
 		t := &m.Topics[at.topic]
 		if p.Refused != nil {
-			if m.Acks == 0 {
-				return nil, p.Refused
-			}
 			addAnswer(answers, t.Topic, t.TopicID, p)
 			t.Partitions = append(t.Partitions[:at.partition], t.Partitions[at.partition+1:]...)
 			left--

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
@@ -14,7 +13,10 @@ import (
 
 // Error codes of Kafka that the host gives.
 const (
+	unknownServerError  = -1
+	requestTimedOut     = 7
 	authorizationFailed = 29
+	policyViolation     = 44
 	invalidRecord       = 87
 )
 
@@ -31,8 +33,12 @@ type Partition struct {
 	Rejected []RefusalError
 	// Dropped are the records left out, counted from the first of the partition that was shown.
 	Dropped []int
-	shown   int
-	buffer  *[]byte // what Out is in, nil for memory of its own
+	// Failed is why the guest was not shown them, or could not be: see Serve.
+	Failed error
+
+	shown     int
+	admission admission
+	buffer    *[]byte // what Out is in, nil for memory of its own
 }
 
 func (p *Partition) reject(r RefusalError) {
@@ -75,11 +81,8 @@ type shown struct {
 func (g *Guest) Records(ctx context.Context, h *Head, parts []*Partition) error {
 	within, done := h.Client.Decode()
 	defer done()
-	batches, err := g.collect(within, h.Kind, parts)
+	batches := g.collect(within, h.Kind, parts)
 	defer g.lists.release(batches)
-	if err != nil {
-		return err
-	}
 	if err := g.showAll(ctx, h, parts, batches); err != nil {
 		return err
 	}
@@ -97,7 +100,7 @@ func (g *Guest) showAll(ctx context.Context, h *Head, parts []*Partition, batche
 	finish := func() error {
 		for _, b := range batches {
 			if b.part.Refused == nil && b.touched {
-				b.settle(h.Kind, g.Tombstones)
+				g.settle(ctx, h, b)
 			}
 		}
 		return assemble(parts, batches, h.Kind, &g.buffers)
@@ -105,8 +108,8 @@ func (g *Guest) showAll(ctx context.Context, h *Head, parts []*Partition, batche
 	calls := g.portions(batches)
 	if len(calls) == 1 {
 		var finished error // is no failure of the guest
-		err := g.show(ctx, h, calls[0], func(records int, edits, input []byte) error {
-			err := change(calls[0], records, edits, input, h.Kind)
+		err := g.show(ctx, h, calls[0], func(s spender, records int, edits, input []byte) error {
+			err := change(s, calls[0], records, edits, input, h.Kind)
 			if err == nil {
 				finished = finish()
 			}
@@ -120,9 +123,9 @@ func (g *Guest) showAll(ctx context.Context, h *Head, parts []*Partition, batche
 	var slabs slabs
 	defer slabs.release(&g.buffers)
 	for _, call := range calls {
-		err := g.show(ctx, h, call, func(records int, edits, input []byte) error {
+		err := g.show(ctx, h, call, func(s spender, records int, edits, input []byte) error {
 			input = inputOf(edits, input, func(n int) []byte { return slabs.take(&g.buffers, n) })
-			return change(call, records, bytes.Clone(edits), input, h.Kind)
+			return change(s, call, records, bytes.Clone(edits), input, h.Kind)
 		})
 		if err != nil {
 			return err
@@ -131,38 +134,55 @@ func (g *Guest) showAll(ctx context.Context, h *Head, parts []*Partition, batche
 	return finish()
 }
 
-// collect decodes what guests are shown: no control batches, no broken ones, and no formats before 2. A batch that is too large
-// when it is decoded is refused where it is produced; one that a broker has is a failure, of which on_error decides what
-// becomes.
-func (g *Guest) collect(within kafka.Bounds, kind uint16, parts []*Partition) (out []*batch, err error) {
+var errOldFormat = errors.New("record formats before 2 can't be shown to a guest, and this one must not be passed by")
+
+// collect decodes what guests are shown: no control batches, no broken ones, and no formats before 2. A partition with a batch that
+// can't be decoded, or is too large then, is refused where it is produced; one that a broker has is a failure, of which on_error
+// decides what becomes.
+func (g *Guest) collect(within kafka.Bounds, kind uint16, parts []*Partition) (out []*batch) {
 	for _, p := range parts {
-		for at, raw := range kafka.Batches(p.Records) {
-			if raw.IsControl() || raw.Count() == 0 || !raw.ValidCRC() { // who checks a broken one next must find it so
-				continue
-			}
-			b := &batch{part: p, at: at, first: p.shown, raw: raw}
-			b.records, err = g.lists.decode(within, raw)
-			if errors.Is(err, kafka.ErrTooLarge) && kind == abi.KindProduce {
-				p.reject(RefusalError{Code: invalidRecord, Message: err.Error(), Index: -1})
-				out, err = slices.DeleteFunc(out, func(b *batch) bool { return b.part == p }), nil
-				break
-			}
-			if err != nil {
-				return out, err
-			}
-			p.shown += len(b.records)
-			out = append(out, b)
+		first := len(out)
+		var err error
+		if out, err = g.decode(within, p, out); err == nil {
+			continue
 		}
+		g.lists.release(out[first:])
+		if out = out[:first]; kind == abi.KindProduce {
+			p.reject(RefusalError{Code: invalidRecord, Message: err.Error(), Index: -1})
+		} else {
+			p.Failed = err
+		}
+	}
+	return out
+}
+
+// decode adds the batches of a partition.
+func (g *Guest) decode(within kafka.Bounds, p *Partition, out []*batch) ([]*batch, error) {
+	end := 0 // of the batches that were seen
+	for at, raw := range kafka.Batches(p.Records) {
+		end = at + len(raw)
+		if raw.IsControl() || raw.Count() == 0 || !raw.ValidCRC() { // who checks a broken one next must find it so
+			continue
+		}
+		records, err := g.lists.decode(within, raw)
+		if err != nil {
+			return out, err
+		}
+		out = append(out, &batch{part: p, at: at, first: p.shown, raw: raw, records: records})
+		p.shown += len(records)
+	}
+	if g.Manifest.FailClosedOnly && kafka.HasOldMagic(p.Records[end:]) {
+		return out, errOldFormat
 	}
 	return out, nil
 }
 
 // show makes one call. apply gets the edits, and what the input has become.
-func (g *Guest) show(ctx context.Context, h *Head, call []shown, apply func(records int, edits, input []byte) error) error {
+func (g *Guest) show(ctx context.Context, h *Head, call []shown, apply func(s spender, records int, edits, input []byte) error) error {
 	size, records := blockSize(call)
 	var refusal error // is no failure of the guest
-	b := block{size: size, head: h, deadline: time.Now().Add(g.limits.Timeout), call: call, records: records}
-	err := g.invoke(ctx, abi.ExportOnRecords, h, b, func(out, input []byte) error {
+	b := block{size: size, head: h, call: call, records: records}
+	err := g.invoke(ctx, abi.ExportOnRecords, h, b, func(s spender, out, input []byte) error {
 		r, err := parseResult(out)
 		switch {
 		case err != nil:
@@ -176,7 +196,7 @@ func (g *Guest) show(ctx context.Context, h *Head, call []shown, apply func(reco
 		case r.action != abi.ActionForward || r.body != nil:
 			return errBadResult
 		}
-		return apply(records, r.changes, input)
+		return apply(s, records, r.changes, input)
 	})
 	if err != nil {
 		return err

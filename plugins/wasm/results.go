@@ -10,6 +10,7 @@ func resultRead(i *instance, s []uint64) uint64 {
 	}
 	b := r[off:]
 	b = b[:min(len(b), int(uint32(s[3])))]
+	i.charge(len(b))
 	if !i.module.Memory().Write(uint32(s[2]), b) {
 		return negative(abi.ErrArgument)
 	}
@@ -21,12 +22,19 @@ func resultFree(i *instance, s []uint64) uint64 {
 	return 0
 }
 
-// maxHandles is how many results a guest may hold in a call.
-const maxHandles = 8
+// How many results a guest may hold in a call, and their bytes together.
+const (
+	maxHandles = 8
+	maxHeld    = 32 << 20
+)
 
 // hold keeps a result for the guest to read, and returns its handle and length.
 func (i *instance) hold(b []byte) uint64 {
-	if len(i.results) >= maxHandles {
+	all := len(b)
+	for _, r := range i.results {
+		all += len(r)
+	}
+	if len(i.results) >= maxHandles || all > maxHeld {
 		return negative(abi.ErrTooLarge)
 	}
 	if i.results == nil {

@@ -1,6 +1,7 @@
 package wasm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,12 +15,12 @@ import (
 func (g *guests) start(ctx context.Context, a asked) (h *hold, files map[string]plugin.Stamp, err error) {
 	from, err := a.source.load(ctx)
 	if err != nil {
-		g.refused(a)
+		g.refused(a, err)
 		return nil, from.files, err
 	}
 	u, err := g.use(ctx, a, from)
 	if err != nil {
-		g.refused(a)
+		g.refused(a, err)
 		return nil, from.files, err
 	}
 	return g.hold(a.key(), u, from.files, nil), from.files, nil
@@ -28,8 +29,8 @@ func (g *guests) start(ctx context.Context, a asked) (h *hold, files map[string]
 // use returns the guest of what was loaded; somebody more counts on it.
 func (g *guests) use(ctx context.Context, a asked, from loaded) (*use, error) {
 	cfg := a.cfg
-	key := fmt.Sprintf("%s\x00%s\x00%s\x00%+v\x00%q\x00%q\x00%s\x00%q", a.env.VirtualCluster, cfg.Name, from.id, cfg.Limits, cfg.Grant, cfg.HTTPHosts, cfg.ProduceDrop, a.settings)
-	if u := g.runs(key, a.source.what, nil); u != nil {
+	key := fmt.Sprintf("%s\x00%s\x00%+v\x00%q\x00%q\x00%s\x00%q", a.identity(), from.id, cfg.Limits, cfg.Grant, cfg.HTTPHosts, cfg.ProduceDrop, a.settings)
+	if u := g.runs(key, nil); u != nil {
 		return u, nil
 	}
 	code, err := g.compile(ctx, fmt.Sprintf("%s %d", from.id, cfg.Limits.Memory), from)
@@ -41,24 +42,24 @@ func (g *guests) use(ctx context.Context, a asked, from loaded) (*use, error) {
 		return nil, errors.Join(err, g.forget(code))
 	}
 	u.key, u.code = key, code
-	if other := g.runs(key, a.source.what, u); other != u { // somebody else has started it meanwhile
+	if other := g.runs(key, u); other != u { // somebody else has started it meanwhile
 		u.guest.Close()
-		g.drop(u.name)
+		g.drop(u.identity)
 		return other, g.forget(code)
 	}
 	return u, nil
 }
 
 // runs counts on the guest with a key, which is fresh if there is none yet.
-func (g *guests) runs(key, source string, fresh *use) *use {
+func (g *guests) runs(key string, fresh *use) *use {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	u := g.running[key]
 	if u == nil && fresh != nil {
 		u = fresh
 		g.running[key] = u
-		k := g.kept[u.name]
-		k.source = source
+		k := g.kept[u.identity]
+		k.store.resize(u.guest.limits.KV)
 		k.tally.begin(u.guest)
 		u.tally = &k.tally
 	}
@@ -68,6 +69,11 @@ func (g *guests) runs(key, source string, fresh *use) *use {
 	return u
 }
 
+// protectsError refuses a section that says on_error: pass of a guest that must not be passed by.
+type protectsError struct{ error }
+
+func (e *protectsError) Unwrap() error { return e.error }
+
 // open starts a guest of compiled code.
 func (g *guests) open(ctx context.Context, a asked, code Code) (*use, error) {
 	m, _ := code.about()
@@ -75,29 +81,30 @@ func (g *guests) open(ctx context.Context, a asked, code Code) (*use, error) {
 		return nil, wrong(a.section, "grant", "%s asks for %s, which is not granted: grant: [%s]", a.source.what, strings.Join(missing, ", "), strings.Join(m.Host, ", "))
 	}
 	if m.FailClosedOnly && a.cfg.OnError == "pass" {
-		return nil, wrong(a.section, "on_error", "%s must not be passed by when it fails", a.source.what)
+		return nil, &protectsError{wrong(a.section, "on_error", "%s must not be passed by when it fails", a.source.what)}
 	}
 	name := a.cfg.title(m)
-	k := g.keep(a, name)
+	k := g.keep(a)
 	guest, err := NewGuest(ctx, code, Options{
 		Name: name, Settings: a.settings, Limits: a.cfg.Limits, Grant: a.cfg.Grant, HTTPHosts: a.cfg.HTTPHosts, Tombstones: a.cfg.ProduceDrop == "tombstone",
 		Trace: g.trace, Log: a.env.Log.With("component", "wasm."+name, "version", m.Version),
 	}, k.store, k.metrics)
 	if err != nil {
-		g.drop(a.kept(name))
+		g.drop(a.identity())
 		return nil, wrong(a.section, "file", "%s: %v", a.source.what, err)
 	}
-	return &use{name: a.kept(name), guest: guest}, nil
+	return &use{identity: a.identity(), guest: guest}, nil
 }
 
-// refused counts a version that is not to be, if the guest is known that it was for.
-func (g *guests) refused(a asked) {
+// refused counts a version that is not to be, if there is one that goes on.
+func (g *guests) refused(a asked, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for _, k := range g.kept {
-		if k.cluster == a.env.VirtualCluster && k.source == a.source.what {
-			k.tally.refused()
+	if k := g.kept[a.identity()]; k != nil {
+		if a.env.Hide != nil {
+			err = a.env.Hide(err)
 		}
+		k.tally.refused(err)
 	}
 }
 
@@ -154,27 +161,34 @@ func (g *guests) forget(c *code) error {
 	return c.value.Close()
 }
 
-// kept is the key of what a guest keeps over its versions.
-func (a asked) kept(name string) string { return a.env.VirtualCluster + "\x00" + name }
+// identity is the section's, over its edits and versions, and the key of what it keeps: its name or, without one, where its code
+// comes from. What a module calls itself is no part of it: it could take the store of another.
+func (a asked) identity() string {
+	where := a.source.what
+	if at, _, err := parseImage(a.cfg.Image); err == nil {
+		where = at
+	}
+	return fmt.Sprintf("%s\x00%t\x00%s", a.env.VirtualCluster, a.cfg.Name != "", cmp.Or(a.cfg.Name, where))
+}
 
-func (g *guests) keep(a asked, name string) *kept {
+func (g *guests) keep(a asked) *kept {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	k := g.kept[a.kept(name)]
+	k := g.kept[a.identity()]
 	if k == nil {
-		k = &kept{store: NewStore(a.cfg.Limits.KV), metrics: NewMetrics(), cluster: a.env.VirtualCluster}
-		g.kept[a.kept(name)] = k
+		k = &kept{store: NewStore(a.cfg.Limits.KV), metrics: NewMetrics()}
+		g.kept[a.identity()] = k
 	}
 	k.users++
 	return k
 }
 
-func (g *guests) drop(name string) {
+func (g *guests) drop(identity string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if k := g.kept[name]; k != nil {
+	if k := g.kept[identity]; k != nil {
 		if k.users--; k.users == 0 {
-			delete(g.kept, name)
+			delete(g.kept, identity)
 		}
 	}
 }

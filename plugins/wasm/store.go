@@ -26,6 +26,13 @@ type stored struct {
 // NewStore returns a store that holds limit bytes of keys and values.
 func NewStore(limit int64) *Store { return &Store{limit: limit, values: map[string]stored{}} }
 
+// resize changes how much it holds; what is there stays.
+func (s *Store) resize(limit int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.limit = limit
+}
+
 // perKey is what a key costs besides its bytes.
 const perKey = 64
 

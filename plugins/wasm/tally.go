@@ -15,15 +15,16 @@ type tally struct {
 	past  plugin.Measures // of the versions that have ended
 	live  []*Guest        // in the order of their starts
 	swaps int64
-	// failed counts versions that were refused.
+	// failed counts versions that were refused; why is of the last swap.
 	failed int64
+	why    string
 }
 
 // begin counts a version in.
 func (t *tally) begin(g *Guest) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.live = append(t.live, g)
+	t.live, t.why = append(t.live, g), ""
 }
 
 // end counts a version out whose last call has returned. It was swapped if a later one stays: one that ends before an
@@ -39,10 +40,17 @@ func (t *tally) end(g *Guest) {
 	t.live = slices.Delete(t.live, at, at+1)
 }
 
-func (t *tally) refused() {
+func (t *tally) refused(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.failed++
+	t.why = err.Error()
+}
+
+func (t *tally) swapError() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.why
 }
 
 // measure is what the guest has cost; now is its version in force.
@@ -53,7 +61,7 @@ func (t *tally) measure(now *Guest) plugin.Measures {
 	for _, g := range t.live {
 		add(&m, g)
 	}
-	m.Name, m.LeftAlone, m.Swaps, m.FailedSwaps = now.Name, now.breaker.open(), t.swaps, t.failed
+	m.Name, m.LeftAlone, m.Swaps, m.FailedSwaps = now.Name, now.breakers.left(time.Now()), t.swaps, t.failed
 	m.Instances, m.InstanceBytes = now.Instances()
 	return m
 }
@@ -65,4 +73,6 @@ func add(m *plugin.Measures, g *Guest) {
 	m.Replaced += g.Replaced.Load()
 	m.Busy += time.Duration(g.Busy.Load())
 	m.DroppedLines += g.lines.lost()
+	m.Opened += g.breakers.Opened.Load()
+	m.Closed += g.breakers.Closed.Load()
 }

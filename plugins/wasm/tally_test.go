@@ -1,6 +1,7 @@
 package wasm
 
 import (
+	"errors"
 	"sync"
 	"testing"
 
@@ -24,7 +25,7 @@ func TestATallyOnlyGrows(t *testing.T) {
 	}
 	first := guest(3)
 	want(first, plugin.Measures{Calls: 3})
-	y.refused()
+	y.refused(errors.New("no"))
 	second := guest(0)
 	want(second, plugin.Measures{Calls: 3, FailedSwaps: 1})
 	first.Called.Add(1) // drains

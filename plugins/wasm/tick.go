@@ -50,18 +50,27 @@ func (g *Guest) tick(ctx context.Context, every time.Duration) {
 }
 
 func (g *Guest) tickOnce(ctx context.Context, now time.Time) {
-	i, err := g.take(ctx, time.Now())
+	a := about{function: abi.ExportOnTick}
+	in, ok := g.breakers.admits(a, now)
+	if !ok {
+		return
+	}
+	how := undone
+	defer func() { g.ended(ctx, a, in, how) }()
+	i, err := g.take(ctx)
 	if err != nil {
 		return
 	}
 	i.begin(ctx, nil, g.limits.Timeout)
 	if err = i.tick(now); err != nil {
 		if ctx.Err() == nil {
-			g.Log.ErrorContext(ctx, "guest failed", "function", abi.ExportOnTick, "error", cut(err))
+			how = failed
+			g.logFailure(ctx, abi.ExportOnTick, i.why(err))
 		}
 		g.Failed.Add(1)
 		g.fail(i)
 		return
 	}
+	how = worked
 	g.put(i)
 }

@@ -38,7 +38,15 @@ func (w *Wasm) coversID(id [16]byte, cluster string) bool {
 			return w.covers([]byte(t.Name))
 		}
 	}
-	return false
+	return w.coversName("")
+}
+
+// coversName is covers where "" is a topic whose name nobody knows yet: one that must not pass a guest by is shown to it.
+func (w *Wasm) coversName(name string) bool {
+	if name == "" {
+		return len(w.cfg.Topics) == 0 || w.guest().Manifest.FailClosedOnly
+	}
+	return w.covers([]byte(name))
 }
 
 // nameOf is the topic's name above or below the interceptor that turns names; "" if nobody knows the id.

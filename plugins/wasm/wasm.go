@@ -23,8 +23,10 @@ type Wasm struct {
 	log   *slog.Logger
 	keys  kafka.KeySet
 	below func(key kmsg.Key) plugin.Handler
-	own   *plugin.Session // of the guest's own requests
-	end   context.CancelFunc
+	own   *plugin.Session // of the guest's own requests, and of those made for it
+
+	compactions compactions
+	end         context.CancelFunc
 
 	covered atomic.Pointer[map[string]bool] // topics asked for so far; replaced, never changed
 }
@@ -37,6 +39,8 @@ var (
 	_ plugin.Watched         = (*Wasm)(nil)
 	_ plugin.Breakable       = (*Wasm)(nil)
 	_ plugin.Reporter        = (*Wasm)(nil)
+	_ plugin.Measured        = (*Wasm)(nil)
+	_ plugin.Coded           = (*Wasm)(nil)
 	_ plugin.Titled          = (*Wasm)(nil)
 )
 
@@ -109,7 +113,7 @@ func (w *Wasm) session(h *Head, s *plugin.Session) {
 	if s.Remote != nil {
 		h.Address = s.Remote.String()
 	}
-	h.Below, h.Own, h.TopicName, h.Client = w.below, w.own, w.topicName, s
+	h.Below, h.Own, h.TopicName, h.Client, h.Compacted = w.below, w.own, w.topicName, s, w.compacted
 }
 
 // failed is what on_error says of a call that did not work: go on as if there were no guest, or give up.
@@ -130,11 +134,6 @@ func (w *Wasm) failed(ctx context.Context, err error) (pass bool, fail error) {
 func (w *Wasm) refuse(req *plugin.Request, r *RefusalError) (*plugin.Response, error) {
 	if r.Close {
 		return nil, plugin.CloseSession(r)
-	}
-	if req.Key == kmsg.Produce {
-		if p, err := req.Body.Produce(); err == nil && p.Acks == 0 {
-			return nil, r // closes the session: there is no other way to say it
-		}
 	}
 	return plugin.Fail(req, r.Code, r.Message)
 }

@@ -98,7 +98,9 @@ func TestDroppedFromSequences(t *testing.T) {
 			if err != nil || answer.ErrorCode != invalidRecord || len(answer.ErrorRecords) != 1 || answer.ErrorRecords[0].RelativeOffset != 1 || !strings.Contains(*answer.ErrorMessage, "produce_drop") {
 				t.Errorf("%s: %v, %+v", name, err, answer)
 			}
-			sent, answer, err := run(t, probing(t, ", produce_drop: tombstone"), produce("orders", records(t, s, "a", "drop")))
+			w := probing(t, ", produce_drop: tombstone")
+			w.SetBelow((&cleaning{policy: "delete"}).below)
+			sent, answer, err := run(t, w, produce("orders", records(t, s, "a", "drop")))
 			if err != nil || answer.ErrorCode != 0 {
 				t.Fatalf("%s: %v, %+v", name, err, answer)
 			}

@@ -55,10 +55,12 @@ var differences = map[string]func(d difference) bool{
 	"configurations of brokers that name nodes and addresses": func(d difference) bool {
 		return d.api == "DescribeConfigs" && strings.HasPrefix(d.path, "Resources[4 ") && strings.HasSuffix(d.path, ".Value") && naming.MatchString(d.path)
 	},
-	"ACLs of a virtual cluster with a prefix": func(d difference) bool {
+	"what is everybody's, in a virtual cluster with a prefix": func(d difference) bool {
 		switch d.api {
-		case "DescribeACLs", "CreateACLs", "DeleteACLs":
-			return d.lane == "prefixed" && strings.HasSuffix(d.path, "ErrorCode") && d.here == "42 INVALID_REQUEST"
+		case "DescribeACLs", "CreateACLs", "DeleteACLs", "DescribeClientQuotas", "AlterClientQuotas", "DescribeUserSCRAMCredentials", "AlterUserSCRAMCredentials":
+			return d.lane == "prefixed" && d.path != whole
+		case "DescribeConfigs", "AlterConfigs", "IncrementalAlterConfigs":
+			return d.lane == "prefixed" && (d.here == "31 CLUSTER_AUTHORIZATION_FAILED" || ofNobody.MatchString(d.path))
 		}
 		return false
 	},
@@ -90,6 +92,9 @@ const (
 
 var numbers = regexp.MustCompile(`[0-9]+`)
 
+// ofNobody is the path of a message about a resource that is no topic's and no group's.
+var ofNobody = regexp.MustCompile(`^Resources\[[0-9]+ .*\]\.ErrorMessage$`)
+
 // naming is the path of a configuration that names nodes or addresses.
 var naming = regexp.MustCompile(`Configs\[([a-z.]*listeners|controller\.quorum\.(voters|bootstrap\.servers))\]`)
 
@@ -107,17 +112,6 @@ func asksWithEpoch(request kmsg.Request) bool {
 func refused(key kmsg.Key) bool {
 	api, ok := kafka.Lookup(key)
 	return !ok || api.GoesTo == kafka.Refused
-}
-
-// mended are differences that are none on purpose, and are being mended.
-func mended(d difference) bool {
-	switch d.api {
-	case "OffsetFetch", "OffsetCommit", "TxnOffsetCommit", "ConsumerGroupHeartbeat": // ids of topics that nobody knows come back as none
-		return strings.Contains(d.path, "[ none]") || strings.Contains(d.path, "[ unknown id]")
-	case "ListTransactions": // patterns
-		return d.lane == "prefixed"
-	}
-	return false
 }
 
 // onPurpose names the row of the table that a difference belongs to.

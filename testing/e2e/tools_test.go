@@ -70,7 +70,7 @@ func (c *console) refused(text, stdin, name string, args ...string) {
 func TestKafkasToolsAcrossClusters(t *testing.T) {
 	p := newClusters(t, kafkatest.Kafka4, kafkatest.Kafka4)
 	c := &console{pair: p, version: kafkatest.Kafka4}
-	if err := p.gw.Edit("resilient_topic: {cluster: prod}", "resilient_topic: {cluster: prod}\n            payments: {cluster: dr}"); err != nil {
+	if err := p.gw.Edit("resilient_topic: {cluster: prod}", "resilient_topic: {cluster: prod}\n            payments: {cluster: dr}\n            ledger: {cluster: prod}"); err != nil {
 		t.Fatal(err)
 	}
 	c.wait("the rule", func() bool { _, body := c.call("GET", "/config", ""); return strings.Contains(body, "payments") }, func() string { return "" })
@@ -130,7 +130,88 @@ func TestKafkasToolsAcrossClusters(t *testing.T) {
 		t.Errorf("deleted, and still listed:\n%s", out)
 	}
 	p.auditOnKafka()
+	c.erased()
+	c.undecided()
 	c.refused("not present in metadata", "x\n", "kafka-console-producer", "--topic", "nowhere", "--command-property", "max.block.ms=500")
+}
+
+// erased deletes records of two partitions and moves their topic to a copy that has them: to Kafka's tools the log begins where it did,
+// and the copy is cut in the end.
+func (c *console) erased() {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(c.gw.Bootstrap), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer cl.Close()
+	for i := range 30 {
+		if err := cl.ProduceSync(c.ctx, &kgo.Record{Topic: "resilient_topic", Partition: int32(i % 3), Value: []byte("x")}).FirstErr(); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	copier, err := kafkatest.StartCopier(c.ctx, kafkatest.CopierConfig{From: c.prod.Bootstrap(), To: c.dr.Bootstrap(), Topics: []string{"resilient_topic"}})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(copier.Stop)
+	if err := copier.CaughtUp(c.ctx); err != nil {
+		c.t.Fatal(err)
+	}
+	file := filepath.Join(c.t.TempDir(), "erase.json")
+	if err := os.WriteFile(file, []byte(`{"version":1,"partitions":[{"topic":"resilient_topic","partition":0,"offset":4},{"topic":"resilient_topic","partition":2,"offset":-1}]}`), 0o644); err != nil {
+		c.t.Fatal(err)
+	}
+	c.want([]string{"resilient_topic-0 low_watermark: 4"}, "", "kafka-delete-records", "--offset-json-file", file)
+	early := c.want([]string{"resilient_topic:0:4", "resilient_topic:1:0"}, "", "kafka-get-offsets", "--topic", "resilient_topic", "--time", "earliest")
+	if err := c.gw.Edit("resilient_topic: {cluster: prod}", "resilient_topic: {cluster: dr}"); err != nil {
+		c.t.Fatal(err)
+	}
+	c.moved(1)
+	if now := c.want(nil, "", "kafka-get-offsets", "--topic", "resilient_topic", "--time", "earliest"); now != early {
+		c.t.Errorf("the log began at\n%sand begins after the move at\n%s", early, now)
+	}
+	c.want([]string{"Processed a total of 3 messages"}, "", "kafka-console-consumer", "--topic", "resilient_topic", "--partition", "0", "--offset", "1", "--max-messages", "3",
+		"--command-property", "auto.offset.reset=earliest") // out of range: it begins at 4
+	dr := kadm.NewClient(c.at(c.dr))
+	c.wait("the cut of the copy", func() bool {
+		starts, err := dr.ListStartOffsets(c.ctx, "resilient_topic")
+		return err == nil && starts["resilient_topic"][0].Offset == 4
+	}, func() string { return "" })
+}
+
+// undecided asks for a move while a transaction is open: whose, says the refusal.
+func (c *console) undecided() {
+	c.want([]string{"Created topic ledger"}, "", "kafka-topics", "--create", "--topic", "ledger", "--partitions", "2", "--replication-factor", "1")
+	cl, err := kgo.NewClient(kgo.SeedBrokers(c.gw.Bootstrap), kgo.TransactionalID("billing"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer cl.Close()
+	if err := cl.BeginTransaction(); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := cl.ProduceSync(c.ctx, &kgo.Record{Topic: "ledger", Partition: 1, Value: []byte("x")}).FirstErr(); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := c.gw.Edit("ledger: {cluster: prod}", "ledger: {cluster: dr}"); err != nil {
+		c.t.Fatal(err)
+	}
+	c.wait("the refusal", func() bool {
+		m := c.gw.Moves()
+		return strings.Contains(m[len(m)-1].Error, `partition 1 has an open transaction (transactional id "billing", producer `)
+	}, func() string { return fmt.Sprintf("%+v", c.gw.Moves()) })
+	if err := cl.EndTransaction(c.ctx, kgo.TryAbort); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// at is a client of a cluster.
+func (c *console) at(to kafkatest.Cluster) *kgo.Client {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(to.Bootstrap()...))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(cl.Close)
+	return cl
 }
 
 // config is a topic's setting on one cluster.

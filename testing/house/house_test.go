@@ -34,7 +34,7 @@ var may = map[string][]string{
 	"core/telemetry":         {},
 	"core/catalog":           {},
 	"core/wire":              {"core/kafka"},
-	"core/logging":           {},
+	"core/logging":           {"core/telemetry"},
 	"core/audit":             {"core/kafka", "core/plugin"},
 	"core/state":             {"core/catalog"},
 	"core/internal/turn":     {},

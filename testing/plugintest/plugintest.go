@@ -6,8 +6,10 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,23 +23,50 @@ import (
 
 // Cluster is a cluster that is only known, never asked.
 type Cluster struct {
-	cfg  config.Cluster
-	topo *plugin.Topology
+	cfg        config.Cluster
+	partitions int
+
+	mu        sync.Mutex
+	topo      *plugin.Topology
+	late      []string
+	refreshes int
 }
 
 // NewCluster returns a cluster with topics of n partitions, whose physical ids are made of their
 // names. Partition p is led by node p%2 in epoch 5.
 func NewCluster(name string, slot int, n int, topics ...string) *Cluster {
-	c := &Cluster{cfg: config.Cluster{Name: name, Slot: slot, Nodes: config.Nodes{First: 0, Last: 9}}}
+	c := &Cluster{cfg: config.Cluster{Name: name, Slot: slot, Nodes: config.Nodes{First: 0, Last: 9}}, partitions: n}
 	c.topo = &plugin.Topology{ClusterID: "id-" + name, Topics: map[string]*plugin.Topic{}, IDs: map[[16]byte]*plugin.Topic{}}
+	c.add(topics...)
+	return c
+}
+
+// add puts topics into a new topology.
+func (c *Cluster) add(topics ...string) {
+	topo := *c.topo
+	topo.Topics, topo.IDs = maps.Clone(topo.Topics), maps.Clone(topo.IDs)
 	for _, t := range topics {
-		pt := &plugin.Topic{Name: t, ID: ID(name, t)}
-		for p := range n {
+		pt := &plugin.Topic{Name: t, ID: ID(c.cfg.Name, t)}
+		for p := range c.partitions {
 			pt.Partitions = append(pt.Partitions, plugin.Partition{Leader: int32(p % 2), Epoch: 5, Replicas: []int32{0, 1}, ISR: []int32{0, 1}})
 		}
-		c.topo.Topics[t], c.topo.IDs[pt.ID] = pt, pt
+		topo.Topics[t], topo.IDs[pt.ID] = pt, pt
 	}
-	return c
+	c.topo = &topo
+}
+
+// Late gives the cluster topics that it is seen to have when it is asked again.
+func (c *Cluster) Late(topics ...string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.late = append(c.late, topics...)
+}
+
+// Refreshes is how often it was asked.
+func (c *Cluster) Refreshes() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.refreshes
 }
 
 // ID is the physical id of a topic on a cluster.
@@ -63,10 +92,21 @@ func (c *Cluster) Coordinator(context.Context, int8, string) (int32, error) {
 }
 
 // Topology is what the test said.
-func (c *Cluster) Topology() *plugin.Topology { return c.topo }
+func (c *Cluster) Topology() *plugin.Topology {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.topo
+}
 
-// Refresh returns the same again.
-func (c *Cluster) Refresh(context.Context) (*plugin.Topology, error) { return c.topo, nil }
+// Refresh returns the same again, with what is late.
+func (c *Cluster) Refresh(context.Context) (*plugin.Topology, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refreshes++
+	c.add(c.late...)
+	c.late = nil
+	return c.topo, nil
+}
 
 // Learn learns nothing.
 func (c *Cluster) Learn(*kmsg.MetadataResponse) {}

@@ -59,3 +59,21 @@ func TestWrongPasswordsAreAudited(t *testing.T) {
 		return strings.Contains(string(b), `"action":"lock_out"`)
 	})
 }
+
+// TestReadyTellsNamesToWhoHasLoggedInAlone, and how much is wrong to everybody.
+func TestReadyTellsNamesToWhoHasLoggedInAlone(t *testing.T) {
+	h := build(t, "orders")
+	if err := h.gw.Edit("orders: {cluster: prod", "orders: {cluster: dr"); err != nil {
+		t.Fatal(err)
+	}
+	h.wait("a refused move", func() bool { _, body := h.call("GET", "/readyz", ""); return strings.Contains(body, "orders") })
+	code, body := h.call("GET", "/readyz", "", "nobody", "guess")
+	if code != 200 || !strings.Contains(body, `"open_moves": 1`) || !strings.Contains(body, `"status": "ready"`) {
+		t.Errorf("without login: %d %s", code, body)
+	}
+	for _, name := range []string{"orders", "prod", "dr", "none"} {
+		if strings.Contains(body, name) {
+			t.Errorf("%q is told to everybody: %s", name, body)
+		}
+	}
+}

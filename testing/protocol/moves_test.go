@@ -185,6 +185,20 @@ func TestUnplannedMove(t *testing.T) {
 	if m.Planned || len(m.PossibleLoss) != 1 || m.PossibleLoss[0] != (failover.Range{Topic: "orders", Partition: 0, From: lost[0], To: lost[6]}) {
 		t.Errorf("planned %t, possible loss %+v, want %d to %d", m.Planned, m.PossibleLoss, lost[0], lost[6])
 	}
+	stands := func() float64 { return h.scrape()["sluice_move_possible_loss"].Metric[0].Gauge.GetValue() }
+	if n := stands(); n != 7 {
+		t.Errorf("%v records may be lost, says the metric", n)
+	}
+	gateway := commandLine(t)
+	if out, code := gateway("failover", "acknowledge", "-c", h.gw.File, m.ID); code != 0 || out != "acknowledged: up to 7 lost records of 1 move\n" {
+		t.Errorf("acknowledge: %d %s", code, out)
+	}
+	if n := stands(); n != 0 {
+		t.Errorf("%v records may be lost after the acknowledgement, says the metric", n)
+	}
+	if out, code := gateway("failover", "acknowledge", "-c", h.gw.File, m.ID); code == 0 {
+		t.Errorf("acknowledge again: %d %s", code, out)
+	}
 	after := h.produce(p, "orders", "after", 5)
 	if after[0] < ceiling {
 		t.Errorf("offset %d is below the ceiling %d", after[0], ceiling)

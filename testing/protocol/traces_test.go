@@ -45,7 +45,7 @@ func (r *receiver) all() []*traces.Span {
 }
 
 // traced is a house whose gateway sends traces to a receiver.
-func traced(t *testing.T, settings string) (*house, *receiver) {
+func traced(t *testing.T, settings string, more ...string) (*house, *receiver) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +55,7 @@ func traced(t *testing.T, settings string) (*house, *receiver) {
 	collector.RegisterTraceServiceServer(s, rec)
 	go func() { _ = s.Serve(l) }()
 	t.Cleanup(s.Stop)
-	h := build(t, "orders")
+	h := build(t, append([]string{"orders"}, more...)...)
 	if err := h.gw.Edit("state: {dir: ./state}", fmt.Sprintf("state: {dir: ./state}\ntelemetry: {traces: {endpoint: %q, insecure: true%s}}", l.Addr(), settings)); err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ type failoverFlags struct {
 func failoverCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "failover", Short: "Plan and run moves of topics from one cluster to another"}
 	group(cmd)
-	cmd.AddCommand(failoverPlan(), failoverRun())
+	cmd.AddCommand(failoverPlan(), failoverRun(), failoverAcknowledge())
 	return cmd
 }
 
@@ -200,6 +200,39 @@ func (f *failoverFlags) follow(cmd *cobra.Command, out io.Writer, started admin.
 	}
 }
 
+func failoverAcknowledge() *cobra.Command {
+	var file string
+	var a admin.Acknowledge
+	cmd := &cobra.Command{
+		Use:   "acknowledge -c FILE (MOVE... | --all)",
+		Short: "Note that what unplanned moves may have lost is dealt with, which ends its alert",
+		RunE: func(cmd *cobra.Command, moves []string) error {
+			if a.All == (len(moves) > 0) {
+				return &usageError{errors.New("name the moves by their ids, see GET /moves, or say --all")}
+			}
+			c, err := newClient(file)
+			if err != nil {
+				return err
+			}
+			a.Moves = moves
+			var done []failover.Report
+			if err := c.call(cmd.Context(), http.MethodPost, admin.Prefix+"moves/acknowledge", a, &done); err != nil {
+				return err
+			}
+			return show(cmd, done, func(w io.Writer) {
+				var lost int64
+				for _, m := range done {
+					lost += m.Lost()
+				}
+				fmt.Fprintf(w, "acknowledged: up to %s of %s\n", count(int(lost), "lost record"), count(len(done), "move"))
+			})
+		},
+	}
+	fileFlag(cmd, &file)
+	cmd.Flags().BoolVar(&a.All, "all", false, "all losses that nobody has acknowledged")
+	return cmd
+}
+
 // summary says what moves have cost.
 func summary(moves map[string]failover.Report) string {
 	var moved int
@@ -210,9 +243,7 @@ func summary(moves map[string]failover.Report) string {
 		}
 		moved++
 		held, compared = max(held, m.PauseMS), compared+m.Compared
-		for _, l := range m.PossibleLoss {
-			lost += l.Records()
-		}
+		lost += m.Lost()
 	}
 	loss := "nothing lost"
 	if lost > 0 {

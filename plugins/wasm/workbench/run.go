@@ -125,6 +125,9 @@ func (b *Bench) runRecords(ctx context.Context, c Case) (got Expect, err error) 
 		return got, err
 	}
 	for i, p := range parts {
+		if p.Failed != nil {
+			return got, p.Failed
+		}
 		for _, r := range p.Rejected {
 			if got.Rejected == nil {
 				got.Rejected = map[int]int16{}

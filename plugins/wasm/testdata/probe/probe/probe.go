@@ -133,6 +133,12 @@ func (p *probe) records(r *sdk.Records) error {
 			rec.SetValue([]byte(send(r.Gateway())))
 		case v == "send within":
 			rec.SetValue([]byte(send(r.Gateway(), sdk.Within(20*time.Millisecond))))
+		case v == "poison":
+			panic("a poison record\nthat kills")
+		case v == "slow poison":
+			for time.Now().Before(r.Deadline().Add(time.Minute)) {
+				p.hog = p.hog[:0]
+			}
 		case v == "garbage":
 			for range 100 {
 				p.hog = append(p.hog[:0], make([]byte, 100_000))
@@ -189,8 +195,8 @@ func createTopics(r *sdk.Request, m *kmsg.CreateTopicsRequest) error {
 		m.Topics[0].Topic = "renamed"
 		r.SetState([]byte("renamed from rename"))
 		r.Forward(m)
-	case "loop":
-		return (&probe{}).hostile(r.Gateway(), "loop")
+	case "loop", "panic":
+		return (&probe{}).hostile(r.Gateway(), m.Topics[0].Topic)
 	}
 	return nil
 }

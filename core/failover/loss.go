@@ -1,0 +1,71 @@
+package failover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Acknowledged says who has taken note of what a move may have lost, and when.
+type Acknowledged struct {
+	By string    `json:"by,omitempty"`
+	At time.Time `json:"at"`
+}
+
+// Lost is how many records the move may have lost, at most.
+func (r Report) Lost() (n int64) {
+	for _, l := range r.PossibleLoss {
+		n += l.Records()
+	}
+	return n
+}
+
+// Stands reports a possible loss that nobody has acknowledged.
+func (r Report) Stands() bool {
+	return r.Phase == Done && r.Acknowledged == nil && len(r.PossibleLoss) > 0
+}
+
+// ErrNoLoss says that there is nothing to acknowledge.
+var ErrNoLoss = errors.New("there is no possible loss that is not acknowledged")
+
+// Acknowledge notes that what moves may have lost is dealt with, and returns their reports. It takes all of them, or on an
+// error none.
+func (r *Runner) Acknowledge(ctx context.Context, by string, ids ...string) ([]Report, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var at []int
+	for _, id := range ids {
+		i := slices.IndexFunc(r.past, func(m Report) bool { return m.ID == id })
+		if i < 0 || !r.past[i].Stands() {
+			return nil, fmt.Errorf("move %s: %w", id, ErrNoLoss)
+		}
+		at = append(at, i)
+	}
+	var out []Report
+	for _, i := range at {
+		rep := r.past[i]
+		rep.Acknowledged = &Acknowledged{By: by, At: time.Now()}
+		if err := r.keep(ctx, rep); err != nil {
+			return out, err
+		}
+		r.past[i] = rep
+		out = append(out, rep)
+	}
+	return out, nil
+}
+
+// old takes out of the past what need not be kept: the oldest moves, but for losses that nobody has acknowledged.
+func (r *Runner) old() (forget []Report) {
+	n := len(r.past) - keepMoves
+	r.past = slices.DeleteFunc(slices.Clone(r.past), func(m Report) bool {
+		if n <= 0 || m.Stands() {
+			return false
+		}
+		n--
+		forget = append(forget, m)
+		return true
+	})
+	return forget
+}

@@ -1,0 +1,45 @@
+package gateway
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sluice-gateway/sluice/plugins/wasm"
+	"github.com/sluice-gateway/sluice/testing/handmade"
+)
+
+// TestTwoPluginsOfOneNameAreRefused, whatever names them: the file, or what a module says of itself, now or later.
+func TestTwoPluginsOfOneNameAreRefused(t *testing.T) {
+	r := guested(t, withGuest)
+	other := filepath.Join(filepath.Dir(r.path), "other.wasm")
+	is := func(name string) {
+		t.Helper()
+		if err := os.WriteFile(other, handmade.Guest{Name: name}.Module(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	with := func(section string) string {
+		return strings.Replace(withGuest, "{wasm: {file: guest.wasm}}", "{wasm: {file: guest.wasm}}, {wasm: "+section+"}", 1)
+	}
+	is("guest")
+	for _, section := range []string{"{file: other.wasm}", "{file: guest.wasm, topics: [x]}", "{file: guest.wasm, name: guest}"} {
+		err := r.apply(with(section))
+		if err == nil || !strings.Contains(err.Error(), `another plugin of this chain is called "guest"`) || !strings.Contains(err.Error(), ".yaml:5:") {
+			t.Errorf("%s: %v", section, err)
+		}
+	}
+	if err := r.apply(with("{file: other.wasm, name: mine}")); err != nil {
+		t.Errorf("with names: %v", err)
+	}
+	is("other")
+	if err := r.apply(with("{file: other.wasm}")); err != nil {
+		t.Fatal(err)
+	}
+	is("guest")
+	r.look()
+	if all := (operator{r.Gateway}).Plugins(); len(all) != 2 || all[1].Status.(wasm.Status).Name != "other" {
+		t.Errorf("a version that calls itself like another plugin is in force: %+v", all)
+	}
+}
