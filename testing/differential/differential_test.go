@@ -191,7 +191,7 @@ func (w *world) check() {
 	all = slices.DeleteFunc(all, func(d difference) bool {
 		row, ok := onPurpose(d)
 		found[row] = true
-		return ok || mended(d)
+		return ok
 	})
 	for _, row := range rows {
 		if !found[row] {
