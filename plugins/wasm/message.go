@@ -14,10 +14,20 @@ import (
 
 // message shows a body to the guest. What result holds is a copy.
 func (g *Guest) message(ctx context.Context, function string, h *Head, body []byte, visit func(result) error) error {
+	asJSON := g.Manifest.asJSON(h)
+	if asJSON {
+		var err error
+		if body, err = toJSON(h, body); err != nil {
+			return err
+		}
+	}
 	b := block{size: len(body) + headRoom, head: h, body: body}
 	return g.attempt(ctx, function, h, func() error {
 		return g.invoke(ctx, function, h, b, func(_ spender, out, _ []byte) error {
 			r, err := parseResult(bytes.Clone(out))
+			if err == nil && asJSON {
+				err = r.fromJSON(h)
+			}
 			if err != nil {
 				return err
 			}

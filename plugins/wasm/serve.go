@@ -39,12 +39,20 @@ func newFailure(err error, texts ...string) error {
 }
 
 // failure reports an error that is the guest's fault: it failed in its own code, or was too slow.
-func failure(err error) bool { return errors.Is(err, ErrDeadline) || lasting(err) }
+func failure(err error) bool { return err != nil && (errors.Is(err, ErrDeadline) || lasting(err)) }
 
 // lasting reports a failure that will come again if the same is tried again.
 func lasting(err error) bool {
+	if err == nil {
+		return false // and nothing is allocated
+	}
 	var own *FailureError
 	return errors.As(err, &own)
+}
+
+func isRefusal(err error) bool {
+	var refusal *RefusalError
+	return errors.As(err, &refusal)
 }
 
 // about is what the failures of a call are counted by, and p the partition, if there is one.
@@ -75,8 +83,7 @@ func (g *Guest) Serve(ctx context.Context, h *Head, parts []*Partition) error {
 		return g.alone(ctx, h, parts, err)
 	}
 	how := worked
-	var refusal *RefusalError
-	if err != nil && !errors.As(err, &refusal) {
+	if err != nil && !isRefusal(err) {
 		how = undone
 	}
 	for _, p := range parts {

@@ -1,10 +1,8 @@
 package workbench
 
 import (
-	"encoding/hex"
-	"errors"
+	"encoding/json"
 	"fmt"
-	"reflect"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"gopkg.in/yaml.v3"
@@ -26,12 +24,6 @@ type form struct {
 	response bool
 }
 
-// message is what requests and responses have in common.
-type message interface {
-	AppendTo([]byte) []byte
-	SetVersion(int16)
-}
-
 // UnmarshalYAML reads a body.
 func (b *Body) UnmarshalYAML(n *yaml.Node) error {
 	if n.Kind == yaml.MappingNode {
@@ -47,22 +39,28 @@ func (b *Body) UnmarshalYAML(n *yaml.Node) error {
 
 // MarshalYAML writes fields, or bytes that are no message.
 func (b *Body) MarshalYAML() (any, error) {
-	if m := b.decoded(); m != nil {
-		return map[string]*yaml.Node{"fields": fieldsOf(reflect.ValueOf(m).Elem())}, nil
+	if n := b.tree(); n != nil {
+		return map[string]*yaml.Node{"fields": n}, nil
 	}
 	return b.Text.MarshalYAML()
 }
 
-// decoded is the message, nil if it is none, or would not be the same bytes again.
-func (b *Body) decoded() message {
+// tree is the message; nil if it is none, or would not be the same bytes again.
+func (b *Body) tree() *yaml.Node {
 	if b.of == nil {
 		return nil
 	}
-	m, err := b.of.decode(b.Bytes)
-	if err != nil || string(m.AppendTo(nil)) != string(b.Bytes) {
+	text, err := b.of.json(b.Bytes)
+	if err != nil {
 		return nil
 	}
-	return m
+	again, err := b.of.bytes(text)
+	var doc yaml.Node
+	if err != nil || string(again) != string(b.Bytes) || yaml.Unmarshal(text, &doc) != nil {
+		return nil
+	}
+	unfold(&doc)
+	return doc.Content[0]
 }
 
 // String shows a body as it is written.
@@ -89,23 +87,6 @@ func (f *form) body(b []byte) *Body {
 	return &Body{Text: Text{b}, of: f}
 }
 
-// empty is a message with Kafka's defaults.
-func (f *form) empty() message {
-	var m message = kmsg.RequestForKey(int16(f.key))
-	if f.response {
-		m = kmsg.ResponseForKey(int16(f.key))
-	}
-	m.SetVersion(f.version)
-	return m
-}
-
-func (f *form) decode(b []byte) (message, error) {
-	if f.response {
-		return kafka.NewResponseBody(f.key, f.version, b).Peek()
-	}
-	return kafka.NewRequestBody(f.key, f.version, b).Peek()
-}
-
 // forms are those of the request and response of an API in a version.
 func forms(api string, version int16) (request, response *form, err error) {
 	key, ok := kafka.KeyOf(api)
@@ -126,139 +107,51 @@ func (b *Body) resolve(f *form) error {
 	if b.of = f; b.fields == nil {
 		return nil
 	}
-	m := f.empty()
-	if err := fill(reflect.ValueOf(m).Elem(), b.fields); err != nil {
+	var tree any
+	if err := b.fields.Decode(&tree); err != nil {
 		return err
 	}
-	b.Bytes, b.fields = m.AppendTo([]byte{}), nil
+	text, err := json.Marshal(tree)
+	if err != nil {
+		return fmt.Errorf("line %d: %w", b.fields.Line, err)
+	}
+	if b.Bytes, err = f.bytes(text); err != nil {
+		return fmt.Errorf("line %d: %w", b.fields.Line, err)
+	}
+	b.fields = nil
 	return nil
 }
 
-// fill sets a value from YAML.
-func fill(v reflect.Value, n *yaml.Node) error {
-	bad := func(format string, args ...any) error {
-		return fmt.Errorf("line %d: %s", n.Line, fmt.Sprintf(format, args...))
+// bytes are those of a message as JSON.
+func (f *form) bytes(text []byte) ([]byte, error) {
+	if f.response {
+		b, err := kafka.ResponseOfJSON(f.key, f.version, text)
+		if err != nil {
+			return nil, err
+		}
+		return b.Bytes(), nil
 	}
-	switch {
-	case n.Tag == "!!null":
-		v.SetZero()
-		return nil
-	case v.Kind() == reflect.Pointer:
-		v.Set(reflect.New(v.Type().Elem()))
-		return fill(v.Elem(), n)
-	case v.Kind() == reflect.Struct:
-		if n.Kind != yaml.MappingNode {
-			return bad("want fields")
-		}
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			name := n.Content[i].Value
-			f := v.FieldByName(name)
-			if !f.IsValid() || name == "Version" || name == "UnknownTags" {
-				return fmt.Errorf("line %d: there is no field %s: there are %s", n.Content[i].Line, name, names(v.Type()))
-			}
-			if err := fill(f, n.Content[i+1]); err != nil {
-				return err
-			}
-		}
-		return nil
-	case isBytes(v.Type()):
-		var t Text
-		if err := t.UnmarshalYAML(n); err != nil {
-			return err
-		}
-		v.SetBytes(t.Bytes)
-		return nil
-	case v.Kind() == reflect.Array: // an id
-		b, err := hex.DecodeString(n.Value)
-		if err != nil || len(b) != v.Len() {
-			return bad("want %d bytes in hex", v.Len())
-		}
-		reflect.Copy(v, reflect.ValueOf(b))
-		return nil
-	case v.Kind() == reflect.Slice:
-		if n.Kind != yaml.SequenceNode {
-			return bad("want a list")
-		}
-		out := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
-		for i, c := range n.Content {
-			x := out.Index(i)
-			if d, ok := x.Addr().Interface().(interface{ Default() }); ok {
-				d.Default()
-			}
-			if err := fill(x, c); err != nil {
-				return err
-			}
-		}
-		v.Set(out)
-		return nil
+	b, err := kafka.RequestOfJSON(f.key, f.version, text)
+	if err != nil {
+		return nil, err
 	}
-	if err := n.Decode(v.Addr().Interface()); err != nil {
-		var wrong *yaml.TypeError
-		if errors.As(err, &wrong) {
-			return bad("want a value of type %s", v.Kind())
-		}
-		return err
-	}
-	return nil
+	return b.Bytes(), nil
 }
 
-func isBytes(t reflect.Type) bool {
-	return t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8
+// json is a message as JSON, without what is the default.
+func (f *form) json(b []byte) ([]byte, error) {
+	if f.response {
+		return kafka.NewResponseBody(f.key, f.version, b).JSON(false)
+	}
+	return kafka.NewRequestBody(f.key, f.version, b).JSON(false)
 }
 
-// names are the fields that a case may set.
-func names(t reflect.Type) (out []string) {
-	for i := range t.NumField() {
-		if n := t.Field(i).Name; n != "Version" && n != "UnknownTags" {
-			out = append(out, n)
-		}
+// unfold writes a tree over lines, as people do.
+func unfold(n *yaml.Node) {
+	if n.Style &^= yaml.FlowStyle; n.Kind == yaml.ScalarNode && n.Tag == "!!str" && n.Style == yaml.DoubleQuotedStyle {
+		_ = n.Encode(n.Value) // with quotes where they must be
 	}
-	return out
-}
-
-// fieldsOf writes what is not the default.
-func fieldsOf(v reflect.Value) *yaml.Node {
-	standard := reflect.New(v.Type())
-	if d, ok := standard.Interface().(interface{ Default() }); ok {
-		d.Default()
+	for _, c := range n.Content {
+		unfold(c)
 	}
-	n := &yaml.Node{Kind: yaml.MappingNode}
-	for _, name := range names(v.Type()) {
-		f := v.FieldByName(name)
-		if reflect.DeepEqual(f.Interface(), standard.Elem().FieldByName(name).Interface()) {
-			continue
-		}
-		n.Content = append(n.Content, scalar(name), nodeOf(f))
-	}
-	return n
-}
-
-func nodeOf(v reflect.Value) *yaml.Node {
-	switch {
-	case v.Kind() == reflect.Pointer && v.IsNil(), v.Kind() == reflect.Slice && v.IsNil():
-		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null"}
-	case v.Kind() == reflect.Pointer:
-		return nodeOf(v.Elem())
-	case v.Kind() == reflect.Struct:
-		return fieldsOf(v)
-	case isBytes(v.Type()):
-		return scalar(&Text{v.Bytes()})
-	case v.Kind() == reflect.Array:
-		b := make([]byte, v.Len())
-		reflect.Copy(reflect.ValueOf(b), v)
-		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: hex.EncodeToString(b), Style: yaml.DoubleQuotedStyle}
-	case v.Kind() == reflect.Slice:
-		n := &yaml.Node{Kind: yaml.SequenceNode}
-		for i := range v.Len() {
-			n.Content = append(n.Content, nodeOf(v.Index(i)))
-		}
-		return n
-	}
-	return scalar(v.Interface())
-}
-
-func scalar(v any) *yaml.Node {
-	n := &yaml.Node{}
-	_ = n.Encode(v) // of numbers, texts and truths
-	return n
 }
