@@ -2,6 +2,7 @@ package topics
 
 import (
 	"context"
+	"reflect"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -129,6 +130,7 @@ func (n *names) produce(ctx context.Context, req *plugin.Request, next plugin.Ha
 		if j, ok := back[r.Topics[i].TopicID]; ok && byID {
 			r.Topics[i].TopicID = p.Topics[j].TopicID
 		} else if j, ok := backName[r.Topics[i].Topic]; ok && !byID {
+			quote(reflect.ValueOf(&r.Topics[i]).Elem(), r.Topics[i].Topic, p.Topics[j].Topic)
 			r.Topics[i].Topic = p.Topics[j].Topic
 		}
 	}
