@@ -323,6 +323,9 @@ func saysWhatClientsSay(t *testing.T, api kafka.API, name, message []string, quo
 	n, _ := build(t)
 	m := kmsg.RequestForKey(int16(api.Key))
 	m.SetVersion(versionWith(t, api.Key, false, message, kmsg.ConfigResourceTypeTopic))
+	if api.Key == kmsg.Produce {
+		m.SetVersion(9) // by name; see TestProducedMessagesQuoteTheNamesOfClients
+	}
 	if api.Key == kmsg.ElectLeaders || api.Key == kmsg.Produce {
 		fill(reflect.ValueOf(m), []string{"Topics", "Topic"}, "x", 0)
 	}
@@ -356,4 +359,27 @@ func beside(v reflect.Value, name, message []string, quoted string) {
 	}
 	rest := message[len(name)-1:]
 	fill(v.FieldByName(rest[0]), rest[1:], quoted, kmsg.ConfigResourceTypeTopic)
+}
+
+// TestProducedMessagesQuoteTheNamesOfClients where topics are given by ids, whatever way the request takes.
+func TestProducedMessagesQuoteTheNamesOfClients(t *testing.T) {
+	n, env := build(t)
+	if err := env.Catalog.Ensure(t.Context(), seen("orders")); err != nil {
+		t.Fatal(err)
+	}
+	for _, ids := range [][]topicID{{env.Catalog.Topic("orders").ID}, {env.Catalog.Topic("orders").ID, {9}}} {
+		m := message(kmsg.Produce).(*kmsg.ProduceRequest)
+		for _, id := range ids {
+			m.Topics = append(m.Topics, kmsg.ProduceRequestTopic{TopicID: id, Partitions: []kmsg.ProduceRequestTopicPartition{{Records: []byte("records")}}})
+		}
+		r := groups(t, n, m, func(in *kmsg.ProduceRequest) kmsg.Response {
+			out := in.ResponseKind().(*kmsg.ProduceResponse)
+			said := "vc.orders-0 is not like that"
+			out.Topics = []kmsg.ProduceResponseTopic{{TopicID: in.Topics[0].TopicID, Partitions: []kmsg.ProduceResponseTopicPartition{{ErrorCode: 87, ErrorMessage: &said}}}}
+			return out
+		}).(*kmsg.ProduceResponse)
+		if p := r.Topics[0].Partitions[0]; *p.ErrorMessage != "orders-0 is not like that" || r.Topics[0].TopicID != ids[0] {
+			t.Errorf("of %d topics: %x: %q", len(ids), r.Topics[0].TopicID, *p.ErrorMessage)
+		}
+	}
 }
