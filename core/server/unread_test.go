@@ -200,6 +200,7 @@ func TestAClientThatDoesNotReadMakesRoom(t *testing.T) {
 	}
 	s.memory.patience = 20 * time.Millisecond
 	until(t, "the client is stuck", func() bool { return s.memory.stuck(time.Now()) != nil })
+	until(t, "its answers fill what there is for them", func() bool { return s.memory.Used() > 8<<20 })
 	other := rooms(t, 1, 0)
 	other.server.memory = s.memory
 	got := make(chan error, 1)
