@@ -75,13 +75,19 @@ func (r *Routing) consumerGroupHeartbeat(ctx context.Context, req *plugin.Reques
 		return r.to(ctx, req, next, home)
 	}
 	s := subscribed(req.Session, m)
+	again := m.SubscribedTopicNames == nil && m.SubscribedTopicRegex == nil
+	bring := func(name string) {
+		if !again || !r.stubs.waits(home, name) {
+			r.commitsAt(ctx, home, name, [16]byte{})
+		}
+	}
 	for _, name := range s.names {
-		r.commitsAt(ctx, home, name, [16]byte{})
+		bring(name)
 	}
 	if s.pattern != nil {
 		for _, t := range r.env.Catalog.Topics() {
 			if t.Home != home && s.pattern.MatchString(t.Name) {
-				r.commitsAt(ctx, home, t.Name, [16]byte{})
+				bring(t.Name)
 			}
 		}
 	}

@@ -1,11 +1,14 @@
 package protocol
 
 import (
+	"sync/atomic"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
 )
 
 // TestATopicThatIsMadeLaterReachesTheGroupsCluster: members of the new protocol (KIP-848) say once what they subscribe to, and the
@@ -45,6 +48,26 @@ func TestATopicThatIsMadeLaterReachesTheGroupsCluster(t *testing.T) {
 				_, _ = node.Request(h.ctx, ask)
 				return h.gw.Topic(tenant, "later") != nil
 			})
+			var tries atomic.Int32
+			refuse := atomic.Bool{}
+			refuse.Store(true)
+			h.prod.ControlKey(int16(kmsg.CreateTopics), func(req kmsg.Request) (kmsg.Response, error, bool) {
+				h.prod.KeepControl()
+				if !refuse.Load() {
+					return nil, nil, false
+				}
+				tries.Add(1)
+				resp, err := kafka.ErrorResponse(kafka.RequestBodyOf(req), 44, "")
+				return resp, err, true
+			})
+			for range 20 {
+				beat(false)
+			}
+			if n := tries.Load(); n != 1 {
+				t.Errorf("a cluster that refuses the topic was asked %d times", n)
+			}
+			refuse.Store(false)
+			beat(true) // it says so again
 			h.wait("the topic on the group's cluster", func() bool {
 				beat(false)
 				topics, err := there.ListTopics(h.ctx, "later")
