@@ -266,6 +266,12 @@ func (c chooser) number(name string) (int64, bool) {
 	switch name {
 	case "Partition", "Partitions":
 		return pick[int64](c.Rand, 0, 0, 1, 1, 2, 7, -1), true
+	case "Operation": // what is none of ACLs' costs a connection, which takes time
+		return pick[int64](c.Rand, 1, 2, 3), true
+	case "PermissionType":
+		return pick[int64](c.Rand, 1, 2, 3), true
+	case "ResourcePatternType":
+		return pick[int64](c.Rand, 1, 3, 4), true
 	case "ElectionType":
 		return pick[int64](c.Rand, 0, 1), true
 	case "ReplicaID":
