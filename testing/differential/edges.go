@@ -65,7 +65,7 @@ func endsOfLogs() (out []edge) {
 func reads() (out []edge) {
 	for isolation := range int8(2) {
 		for at := range int64(24) {
-			out = append(out, every(kmsg.Fetch, 4, func(l *lane, version int16, msg kmsg.Request) {
+			out = append(out, every(kmsg.Fetch, 4, func(l *lane, _ int16, msg kmsg.Request) {
 				m := msg.(*kmsg.FetchRequest)
 				m.ReplicaID, m.IsolationLevel, m.MaxBytes, m.SessionEpoch = -1, isolation, 1<<20, -1
 				for _, name := range []string{"alpha", moved} {
