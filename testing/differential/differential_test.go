@@ -121,6 +121,9 @@ func TestAnswersAreKafkas(t *testing.T) {
 	for _, e := range edges() {
 		w.ask(e, patience)
 	}
+	for _, name := range slices.Sorted(maps.Keys(talks)) {
+		w.talk(name, talks[name])
+	}
 	for _, changing := range []bool{false, true} {
 		hostile.Offered(func(api kafka.API, version int16) {
 			if changes(api.Key) != changing || api.Key == kmsg.AddPartitionsToTxn && version > 3 { // which brokers send each other
@@ -163,16 +166,48 @@ func (w *world) ask(request edge, limit time.Duration) {
 			want = got
 			continue
 		}
-		d := difference{lane: l.name, api: kmsg.NameForKey(req.Key()), version: req.GetVersion(), request: req}
-		add := func(path, a, b string) {
-			d.path, d.kafka, d.here = path, a, b
-			w.found = append(w.found, d)
+		w.compare(l, req, want, got)
+	}
+}
+
+// compare notes what an answer has otherwise than Kafka's.
+func (w *world) compare(l *lane, req kmsg.Request, want, got answer) {
+	d := difference{lane: l.name, api: kmsg.NameForKey(req.Key()), version: req.GetVersion(), request: req}
+	add := func(path, a, b string) {
+		d.path, d.kafka, d.here = path, a, b
+		w.found = append(w.found, d)
+	}
+	if want.outcome != got.outcome {
+		add(whole, string(want.outcome), string(got.outcome))
+		return
+	}
+	compare("", want.tree, got.tree, add)
+}
+
+// talk has a conversation through every lane and compares what is answered, turn by turn.
+func (w *world) talk(name string, have talk) {
+	w.Helper()
+	var want []answer
+	for i, l := range w.lanes {
+		at := 0
+		have(l, func(req kmsg.Request) kmsg.Response {
+			got, err := l.ask(req, patience)
+			if err != nil {
+				w.Errorf("%s, %s v%d through %q: %v", name, kmsg.NameForKey(req.Key()), req.GetVersion(), l.name, err)
+			}
+			switch {
+			case i == 0:
+				want = append(want, got)
+			case at < len(want):
+				w.compare(l, req, want[at], got)
+			}
+			at++
+			w.asked++
+			return got.resp
+		})
+		if at != len(want) {
+			w.Errorf("%s through %q ends after %d requests, direct after %d", name, l.name, at, len(want))
 		}
-		if want.outcome != got.outcome {
-			add(whole, string(want.outcome), string(got.outcome))
-			continue
-		}
-		compare("", want.tree, got.tree, add)
 	}
 }
 

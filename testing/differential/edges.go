@@ -65,7 +65,7 @@ func endsOfLogs() (out []edge) {
 func reads() (out []edge) {
 	for isolation := range int8(2) {
 		for at := range int64(24) {
-			out = append(out, every(kmsg.Fetch, 4, func(l *lane, version int16, msg kmsg.Request) {
+			out = append(out, every(kmsg.Fetch, 4, func(l *lane, _ int16, msg kmsg.Request) {
 				m := msg.(*kmsg.FetchRequest)
 				m.ReplicaID, m.IsolationLevel, m.MaxBytes, m.SessionEpoch = -1, isolation, 1<<20, -1
 				for _, name := range []string{"alpha", moved} {
@@ -164,7 +164,11 @@ func refusals() (out []edge) {
 	})...)
 	for _, key := range []kmsg.Key{kmsg.DescribeACLs, kmsg.CreateACLs, kmsg.DeleteACLs} {
 		for _, kind := range []kmsg.ACLResourceType{kmsg.ACLResourceTypeUnknown, kmsg.ACLResourceTypeTopic} {
-			out = append(out, every(key, 1, func(_ *lane, _ int16, msg kmsg.Request) {
+			from := int16(1)
+			if kind == kmsg.ACLResourceTypeUnknown { // costs connections
+				from = 3
+			}
+			out = append(out, every(key, from, func(_ *lane, _ int16, msg kmsg.Request) {
 				creation, filter := kmsg.NewCreateACLsRequestCreation(), kmsg.NewDeleteACLsRequestFilter()
 				creation.ResourceType, creation.ResourceName, creation.ResourcePatternType, creation.Principal, creation.Host = kind, "a", kmsg.ACLResourcePatternTypeLiteral, "User:a", "*"
 				creation.Operation, creation.PermissionType = kmsg.ACLOperationRead, kmsg.ACLPermissionTypeAllow

@@ -53,6 +53,7 @@ const patience = 30 * time.Second
 // answer is what comes of a request.
 type answer struct {
 	outcome hostile.Outcome
+	resp    kmsg.Response
 	tree    any
 }
 
@@ -68,7 +69,7 @@ func (l *lane) ask(req kmsg.Request, limit time.Duration) (answer, error) {
 	if m, ok := resp.(*kmsg.MetadataResponse); ok {
 		l.learn(m)
 	}
-	return answer{outcome: outcome, tree: l.translate(resp)}, nil
+	return answer{outcome, resp, l.translate(resp)}, nil
 }
 
 // learn notes the ids of topics.

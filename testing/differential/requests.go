@@ -76,6 +76,8 @@ func request(r *rand.Rand, l *lane, key kmsg.Key, version int16) kmsg.Request {
 		}
 	case *kmsg.OffsetForLeaderEpochRequest: // which brokers alone answer for a topic without partitions
 		m.Topics = slices.DeleteFunc(m.Topics, func(t kmsg.OffsetForLeaderEpochRequestTopic) bool { return len(t.Partitions) == 0 })
+	case *kmsg.OffsetCommitRequest:
+		m.Topics = slices.DeleteFunc(m.Topics, func(t kmsg.OffsetCommitRequestTopic) bool { return len(t.Partitions) == 0 })
 	case *kmsg.OffsetFetchRequest: // a group once
 		m.Groups = slices.CompactFunc(m.Groups, func(a, b kmsg.OffsetFetchRequestGroup) bool { return a.Group == b.Group })
 	case *kmsg.DescribeTopicPartitionsRequest:
@@ -264,6 +266,14 @@ func (c chooser) number(name string) (int64, bool) {
 	switch name {
 	case "Partition", "Partitions":
 		return pick[int64](c.Rand, 0, 0, 1, 1, 2, 7, -1), true
+	case "Operation": // what is none of ACLs' costs a connection, which takes time
+		return pick[int64](c.Rand, 1, 2, 3), true
+	case "PermissionType":
+		return pick[int64](c.Rand, 1, 2, 3), true
+	case "ResourcePatternType":
+		return pick[int64](c.Rand, 1, 3, 4), true
+	case "ElectionType":
+		return pick[int64](c.Rand, 0, 1), true
 	case "ReplicaID":
 		return -1, true // others are brokers
 	case "CurrentLeaderEpoch", "LastFetchedEpoch", "LeaderEpoch":
