@@ -54,21 +54,19 @@ func message(resp *kmsg.ProduceResponse, partition int32) string {
 
 // TestAPoisonRecordCostsItsPartitionAlone: for good, with the reason in the guest's words.
 func TestAPoisonRecordCostsItsPartitionAlone(t *testing.T) {
-	bothWays(t, func(t *testing.T, probing starter) {
-		resp, sent, err := whole(t, probing(t, ""), several(t, "upper", "poison", "fine"))
-		if err != nil || len(sent.Topics[0].Partitions) != 2 {
-			t.Fatalf("%v, sent %+v", err, sent)
-		}
-		if got := codes(resp); len(got) != 3 || got[0] != 0 || got[1] != invalidRecord || got[2] != 0 {
-			t.Errorf("codes %v", got)
-		}
-		if got := message(resp, 1); !strings.HasPrefix(got, "guest probe: panic: a poison record") || strings.Contains(got, "\n") || strings.Contains(got, "goroutine") {
-			t.Errorf("it says %q", got)
-		}
-		if _, list := first(t, sent); string(list[0].Value) != "UPPER" {
-			t.Errorf("the first became %q", list[0].Value)
-		}
-	})
+	resp, sent, err := whole(t, compiled(t, ""), several(t, "upper", "poison", "fine"))
+	if err != nil || len(sent.Topics[0].Partitions) != 2 {
+		t.Fatalf("%v, sent %+v", err, sent)
+	}
+	if got := codes(resp); len(got) != 3 || got[0] != 0 || got[1] != invalidRecord || got[2] != 0 {
+		t.Errorf("codes %v", got)
+	}
+	if got := message(resp, 1); !strings.HasPrefix(got, "guest probe: panic: a poison record") || strings.Contains(got, "\n") {
+		t.Errorf("it says %q", got)
+	}
+	if _, list := first(t, sent); string(list[0].Value) != "UPPER" {
+		t.Errorf("the first became %q", list[0].Value)
+	}
 }
 
 // TestARecordThatIsTooSlowCostsItsPartitionAlone, which is tried again by its client.
@@ -185,29 +183,25 @@ func TestWaitingForAnInstanceIsNoFailure(t *testing.T) {
 
 // TestFailuresWithMessages: clients that take an error for one are told why, for good.
 func TestFailuresWithMessages(t *testing.T) {
-	bothWays(t, func(t *testing.T, probing starter) {
-		_, resp, err := create(t, probing(t, ""), "panic")
-		if err != nil || resp.Topics[0].ErrorCode != policyViolation || !strings.HasPrefix(*resp.Topics[0].ErrorMessage, "guest probe: panic: boom") {
-			t.Errorf("%+v, %v", resp, err)
-		}
-	})
+	_, resp, err := create(t, compiled(t, ""), "panic")
+	if err != nil || resp.Topics[0].ErrorCode != policyViolation || !strings.HasPrefix(*resp.Topics[0].ErrorMessage, "guest probe: panic: boom") {
+		t.Errorf("%+v, %v", resp, err)
+	}
 }
 
 // TestConsumersWaitForWhatFails, and get the other partitions.
 func TestConsumersWaitForWhatFails(t *testing.T) {
-	bothWays(t, func(t *testing.T, probing starter) {
-		resp, err := fetched(t, probing(t, ""), "orders", at(records(t, shape{}, "upper"), 7), at(records(t, shape{}, "poison"), 8))
-		if err != nil {
-			t.Fatal(err)
-		}
-		good, bad := resp.Topics[0].Partitions[0], resp.Topics[0].Partitions[1]
-		if list := decoded(t, good.RecordBatches); len(list) != 1 || string(list[0].Value) != "UPPER" {
-			t.Errorf("the good one: %+v", list)
-		}
-		if bad.ErrorCode != 0 || len(bad.RecordBatches) != 0 || bad.HighWatermark != 99 {
-			t.Errorf("the bad one: %+v", bad)
-		}
-	})
+	resp, err := fetched(t, compiled(t, ""), "orders", at(records(t, shape{}, "upper"), 7), at(records(t, shape{}, "poison"), 8))
+	if err != nil {
+		t.Fatal(err)
+	}
+	good, bad := resp.Topics[0].Partitions[0], resp.Topics[0].Partitions[1]
+	if list := decoded(t, good.RecordBatches); len(list) != 1 || string(list[0].Value) != "UPPER" {
+		t.Errorf("the good one: %+v", list)
+	}
+	if bad.ErrorCode != 0 || len(bad.RecordBatches) != 0 || bad.HighWatermark != 99 {
+		t.Errorf("the bad one: %+v", bad)
+	}
 }
 
 // TestConsumersDontAskAgainAtOnce when nothing can be shown.
@@ -225,12 +219,12 @@ func TestConsumersDontAskAgainAtOnce(t *testing.T) {
 	})
 }
 
-// TestTheTextOfAPanicIsOneLine of the log, and an error.
+// TestTheTextOfAPanicIsOneLine of the log, and an error; clients are told what stands before the stack.
 func TestTheTextOfAPanicIsOneLine(t *testing.T) {
 	w := probing(t, "")
 	lines := logged(w)
-	if _, answer, err := run(t, w, produce("orders", records(t, shape{}, "poison"))); err != nil || answer.ErrorCode != invalidRecord {
-		t.Fatalf("code %d, %v", answer.ErrorCode, err)
+	if _, answer, err := run(t, w, produce("orders", records(t, shape{}, "poison"))); err != nil || answer.ErrorCode != invalidRecord || !strings.HasPrefix(*answer.ErrorMessage, "guest probe: panic: a poison record that kills") || strings.Contains(*answer.ErrorMessage, "goroutine") {
+		t.Fatalf("%+v, %v", answer, err)
 	}
 	found := 0
 	for line := range strings.Lines(lines.String()) {

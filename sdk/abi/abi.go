@@ -6,7 +6,7 @@ package abi
 // module; within a major only additions are made, and the minor is for messages only.
 const (
 	Major   = 1
-	Minor   = 2
+	Minor   = 3
 	Version = Major<<16 | Minor
 )
 

@@ -4,8 +4,8 @@
 
 /* Version is what sluice_abi returns: major << 16 | minor. The major is in the name of the import module; within a major only additions are made, and the minor is for messages only. */
 #define SLUICE_MAJOR 1
-#define SLUICE_MINOR 2
-#define SLUICE_VERSION 65538
+#define SLUICE_MINOR 3
+#define SLUICE_VERSION 65539
 
 /* Exports of a guest. Memory, ABI, Alloc, Manifest and at least one of the On functions are required. */
 #define SLUICE_EXPORT_MEMORY "memory"

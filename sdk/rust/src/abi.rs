@@ -2,8 +2,8 @@
 
 // Version is what sluice_abi returns: major << 16 | minor. The major is in the name of the import module; within a major only additions are made, and the minor is for messages only.
 pub const MAJOR: i64 = 1;
-pub const MINOR: i64 = 2;
-pub const VERSION: i64 = 65538;
+pub const MINOR: i64 = 3;
+pub const VERSION: i64 = 65539;
 
 // Exports of a guest. Memory, ABI, Alloc, Manifest and at least one of the On functions are required.
 pub const EXPORT_MEMORY: &str = "memory";
