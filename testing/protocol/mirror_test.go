@@ -67,12 +67,12 @@ func TestAReadOnlyMirrorIsFoundOutBeforeTheCommit(t *testing.T) {
 	}
 	h.produce(p, "orders", "later", 2)
 	h.produce(p, "payments", "later", 2)
+	mirror.Store(false)
 	on, err := kafkatest.StartCopier(h.ctx, kafkatest.CopierConfig{From: h.prod.Bootstrap(), To: h.dr.Bootstrap(), Topics: []string{"orders", "payments"}, Start: c.Position()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(on.Stop)
-	mirror.Store(false)
 	h.moved(2)
 	if offsets := h.produce(p, "orders", "moved", 1); offsets[0] != 5 {
 		t.Errorf("the first record after the move is at %d, want 5", offsets[0])
