@@ -1,6 +1,11 @@
 package sdk
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/sluice-gateway/sluice/sdk/abi"
@@ -13,8 +18,22 @@ type Producer interface{ OnProduce(*Records) error }
 // Fetcher is a plugin that sees the records of Fetch responses before clients do. An error refuses them.
 type Fetcher interface{ OnFetch(*Records) error }
 
-// Configurer is a plugin that has a `config:` in the YAML, which comes as JSON; {} if the YAML has none.
+// Configurer is a plugin that has a `config:` in the YAML, which comes as JSON; {} if the YAML has none. See ReadConfig.
 type Configurer interface{ Configure(json []byte) error }
+
+// ReadConfig reads a configuration into a struct, and refuses what the struct does not have: a key that is misspelt should not be
+// one that is left out.
+func ReadConfig(b []byte, to any) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(to); err != nil {
+		return fmt.Errorf("config: %s", strings.TrimPrefix(err.Error(), "json: "))
+	}
+	if d.More() {
+		return errors.New("config: more than one value")
+	}
+	return nil
+}
 
 // Watcher is a plugin that sees clients connect and disconnect. An error closes the connection.
 type Watcher interface{ OnSession(*Session) error }

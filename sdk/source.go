@@ -6,5 +6,5 @@ import "embed"
 
 // Source is the source of the SDKs, which `gateway plugin new` puts beside a project: it is published nowhere.
 //
-//go:embed *.go abi/abi.go sdktest/*.go c rust
+//go:embed *.go *.md cases.schema.json abi/abi.go sdktest/*.go c rust
 var Source embed.FS

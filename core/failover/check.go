@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -185,9 +186,18 @@ func (t *task) drains(ctx context.Context, c *checked, oldEnd, newEnd []int64) e
 	if lag == 0 {
 		return nil
 	}
-	limit, start, now := t.runner.timing().MaxDrain, time.Now(), newEnd
-	for time.Since(start) < limit {
-		if !pause(ctx, 100*time.Millisecond) {
+	limit, now := t.runner.timing().MaxDrain, newEnd
+	until := time.Now().Add(limit)
+	if t.goals != nil {
+		until, oldEnd = t.goals.until, slices.Clone(oldEnd)
+		for p := range oldEnd {
+			if ends := t.goals.ends[t.report.Topic]; p < len(ends) && ends[p] >= 0 {
+				oldEnd[p] = min(oldEnd[p], ends[p])
+			}
+		}
+	}
+	for first := true; first || time.Now().Before(until); first = false {
+		if time.Now().Before(until) && !pause(ctx, 100*time.Millisecond) {
 			return ctx.Err()
 		}
 		var err error

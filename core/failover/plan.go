@@ -3,7 +3,9 @@ package failover
 import (
 	"context"
 	"fmt"
+	"time"
 
+	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
@@ -32,15 +34,51 @@ const plansAtOnce = 16
 // Plans is Plan for several topics, in their order.
 func (r *Runner) Plans(ctx context.Context, env Env, topics []string, to string) ([]Plan, error) {
 	plans := make([]Plan, len(topics))
+	g := r.goals(ctx, env, topics)
 	err := parallel(len(topics), plansAtOnce, func(i int) error {
-		plans[i] = r.Plan(ctx, env, topics[i], to)
+		plans[i] = r.plan(ctx, env, topics[i], to, g)
 		return ctx.Err()
 	})
 	return plans, err
 }
 
+// goals is what copies have to get to, and until when, not to lag. It is the same time for all: topics that lag wait together.
+type goals struct {
+	until time.Time
+	ends  map[string][]int64 // where homes ended when the time began
+}
+
+func (r *Runner) goals(ctx context.Context, env Env, topics []string) *goals {
+	g := &goals{until: time.Now().Add(r.timing().MaxDrain), ends: map[string][]int64{}}
+	byHome := map[string][]*catalog.Topic{}
+	for _, name := range topics {
+		if t := env.Catalog.Topic(name); t != nil {
+			byHome[t.Home] = append(byHome[t.Home], t)
+		}
+	}
+	for home, list := range byHome {
+		c := env.cluster(home)
+		if c == nil || !c.Reachable() {
+			continue
+		}
+		var names []string
+		for _, t := range list {
+			names = append(names, t.Physical(home))
+		}
+		ends := allOffsets(ctx, c, names, -1)
+		for _, t := range list {
+			g.ends[t.Name] = ends[t.Physical(home)]
+		}
+	}
+	return g
+}
+
 // Plan checks a move without holding anybody.
 func (r *Runner) Plan(ctx context.Context, env Env, topic, to string) Plan {
+	return r.plan(ctx, env, topic, to, r.goals(ctx, env, []string{topic}))
+}
+
+func (r *Runner) plan(ctx context.Context, env Env, topic, to string, g *goals) Plan {
 	p := Plan{Topic: topic, To: to, Planned: true}
 	t := env.Catalog.Topic(topic)
 	if t == nil {
@@ -57,7 +95,7 @@ func (r *Runner) Plan(ctx context.Context, env Env, topic, to string) Plan {
 		p.Blocked = "not a cluster of this virtual cluster"
 		return p
 	}
-	k := &task{runner: r, env: env, move: &move{report: Report{Topic: topic, From: t.Home, To: to}}}
+	k := &task{runner: r, env: env, goals: g, move: &move{report: Report{Topic: topic, From: t.Home, To: to}}}
 	var c *checked
 	err := k.signs(from)
 	p.Planned = from.Reachable() || err != nil

@@ -250,3 +250,34 @@ func TestPlansAreMadeSideBySide(t *testing.T) {
 		}
 	})
 }
+
+// TestAPlanOfManyTopicsWaitsOnceForLag: it takes as long as one that lags, whatever their number, and a copy that has what its home
+// had when the plan began is not behind.
+func TestAPlanOfManyTopicsWaitsOnceForLag(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, topics := many(t, 300)
+		for _, n := range topics {
+			w.prod.grow(n, 100, 103)
+		}
+		go func() {
+			time.Sleep(time.Second)
+			for _, n := range topics[250:] {
+				w.prod.grow(n, 103, 104) // what comes later need not be there
+				w.dr.grow(n, 100, 103)
+			}
+		}()
+		began := time.Now()
+		plans, err := w.runner.Plans(t.Context(), w.env, topics, "dr")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("the plan took %s", took)
+		}
+		for i, p := range plans {
+			if lags := strings.Contains(p.Blocked, "3 records behind"); lags != (i < 250) || !lags && p.Blocked != "" {
+				t.Fatalf("topic %d: blocked by %q", i, p.Blocked)
+			}
+		}
+	})
+}

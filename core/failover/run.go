@@ -25,6 +25,7 @@ type task struct {
 	// advance makes the topic what it will be, once prepared. It is called with the commit, on the topic as it is then:
 	// ceilings, for one, rise while clients are held.
 	advance func(*catalog.Topic) error
+	goals   *goals          // of a plan
 	free    func()          // gives the place among the pre-checks back; may be called again; nil: there is none
 	copies  *catalog.Copies // what an old home that is gone may have left of batches on their way
 }

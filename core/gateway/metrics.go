@@ -227,7 +227,7 @@ func (c *collector) traffic(vc string, a server.APITraffic) {
 
 // interceptors counts each name once: one that stands in a chain twice is counted together.
 func (c *collector) interceptors(v *virtual) {
-	seen := map[*plugin.Cost]bool{}
+	seen, guests := map[*plugin.Cost]bool{}, map[string]bool{}
 	for _, m := range v.runtime().chain.All() {
 		if !seen[m.Cost] {
 			seen[m.Cost] = true
@@ -235,9 +235,11 @@ func (c *collector) interceptors(v *virtual) {
 			c.add(&c.table.interceptorFailures, float64(m.Cost.Failures.Load()), v.name, m.Name)
 		}
 		if r, ok := m.Interceptor.(plugin.Measured); ok {
-			g := r.Measure()
-			c.guest(v.name, g)
-			c.own(v.name, g.Name, g.Own)
+			if g := r.Measure(); !guests[g.Name] {
+				guests[g.Name] = true
+				c.guest(v.name, g)
+				c.own(v.name, g.Name, g.Own)
+			}
 		}
 	}
 }

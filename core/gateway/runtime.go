@@ -210,9 +210,13 @@ func (g *Gateway) openInterceptors(ctx context.Context, rt *runtime, vc *config.
 		}
 		name := entry.Type
 		if t, ok := i.(plugin.Titled); ok {
-			if titles[t.Title()] {
-				errs = append(errs, entry.Section.Errorf([]string{"name"}, "another plugin of this chain is called %q too: give one of them another name", t.Title()))
-				continue
+			if _, runs := i.(plugin.Coded); runs && titles[t.Title()] {
+				err := entry.Section.Errorf([]string{"name"}, "another plugin of this chain is called %q too: give one of them another name", t.Title())
+				if !env.Starting { // a module may have got another name while the gateway was down
+					errs = append(errs, err)
+					continue
+				}
+				env.Log.Error("two plugins are called the same", "error", err)
 			}
 			titles[t.Title()] = true
 			name += " " + t.Title()

@@ -39,7 +39,25 @@ func TestTwoPluginsOfOneNameAreRefused(t *testing.T) {
 	}
 	is("guest")
 	r.look()
-	if all := (operator{r.Gateway}).Plugins(); len(all) != 2 || all[1].Status.(wasm.Status).Name != "other" {
-		t.Errorf("a version that calls itself like another plugin is in force: %+v", all)
+	named := func() string { return (operator{r.Gateway}).Plugins()[1].Status.(wasm.Status).Name }
+	if named() != "other" {
+		t.Error("a version that calls itself like another plugin is in force")
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(r.path, r.file(with("{file: other.wasm}")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.open() // serves, whatever has happened meanwhile
+	if named() != "guest" {
+		t.Error("this test does not test what it is to")
+	}
+	if err := r.apply(with("{file: other.wasm, topics: [x]}")); err == nil {
+		t.Error("an edit makes two of one name")
+	}
+	is("other")
+	if err := r.apply(with("{file: other.wasm, topics: [x]}")); err != nil || named() != "other" {
+		t.Errorf("with a name of its own: %q, %v", named(), err)
 	}
 }

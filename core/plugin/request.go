@@ -43,6 +43,8 @@ type Request struct {
 	// More says that the session has read more requests, after which it flushes its links: this one need
 	// not be flushed if it is queued at its turn.
 	More bool
+	// Led says that the request goes to who leads, also if the client has dialled another node: that one has had it.
+	Led bool
 	// Sampled says that the own times of interceptors are measured; see Cost.
 	Sampled bool
 
@@ -134,7 +136,7 @@ func (r *Request) Change() *Request {
 // copyTo makes f a copy of r, with the same turn.
 func (r *Request) copyTo(f *Request) {
 	f.Header, f.Body, f.Session, f.Target, f.Seq, f.Arrived, f.Waker, f.Trace, f.Clock = r.Header, r.Body, r.Session, r.Target, r.Seq, r.Arrived, r.Waker, r.Trace, r.Clock
-	f.More, f.Sampled, f.watch, f.turn = r.More, r.Sampled, r.watch, r.turn
+	f.More, f.Led, f.Sampled, f.watch, f.turn = r.More, r.Led, r.Sampled, r.watch, r.turn
 }
 
 // Result is the outcome of one fork.

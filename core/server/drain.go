@@ -103,12 +103,14 @@ func (s *session) closeWrite() bool {
 // part ends a session of which everything is written: the client reads its last answers, and what it sends meanwhile is read
 // and thrown away.
 func (s *session) part() {
-	s.parting.Store(true)
-	if !s.closeWrite() {
-		s.close(io.EOF)
-		return
-	}
-	guard.After(goodbye, func() { s.close(io.EOF) })
+	s.parts.Do(func() {
+		s.parting.Store(true)
+		if !s.closeWrite() {
+			s.close(io.EOF)
+			return
+		}
+		guard.After(goodbye, func() { s.close(io.EOF) })
+	})
 }
 
 // next reads a request; errDrained ends it when no whole one is there and the server drains.

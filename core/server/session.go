@@ -55,6 +55,7 @@ type session struct {
 	crowded   bool        // an answer that is due waits for the writer
 	ends      bool        // when everything is written
 	parting   atomic.Bool // what is still read is thrown away
+	parts     sync.Once
 	seq       uint64
 	dropped   bool // the slots are given back; what is still at work gives its runtime back itself
 	inFlight  atomic.Int32

@@ -57,7 +57,7 @@ func (e *End) target(req *plugin.Request) (*Cluster, int32, error) {
 	if c == nil {
 		return nil, -1, fmt.Errorf("no cluster %q in this virtual cluster", name)
 	}
-	if node == plugin.AnyNode && req.Session.Cluster == c.cfg.Name && req.Session.Node != plugin.AnyNode && !c.down(req.Session.Node) && !c.standsIn(req.Session.Node) {
+	if node == plugin.AnyNode && !req.Led && req.Session.Cluster == c.cfg.Name && req.Session.Node != plugin.AnyNode && !c.down(req.Session.Node) && !c.standsIn(req.Session.Node) {
 		node = req.Session.Node
 	}
 	return c, node, nil

@@ -160,7 +160,7 @@ func (e *End) presentConfigs(c *Cluster, m *kmsg.DescribeConfigsResponse) {
 		}
 		e.presentResource(c, r.ResourceType, &r.ResourceName, &r.ErrorMessage)
 		for j := range r.Configs {
-			if r.ResourceType != kmsg.ConfigResourceTypeBroker {
+			if r.ResourceType != brokerResource {
 				break // levels of loggers
 			}
 			v, hide := e.brokerConfig(c, node, r.Configs[j].Name)

@@ -80,8 +80,8 @@ func positions(req *plugin.Request, h *kafka.HotRequest, topics []*catalog.Topic
 		}
 		p := &h.Partitions[i]
 		part := t.Partition(p.Partition)
-		at := part.ToPhysical(p.Offset)
-		if p.Offset < part.LogStart {
+		at := physicalOf(part, p.Offset)
+		if p.Offset >= 0 && p.Offset < part.LogStart {
 			at = math.MaxInt64 // out of range, which the home may not know: it may have more than the virtual log
 		}
 		f.Body.SetPosition(i, at, part.PhysicalEpoch(p.CurrentLeaderEpoch))
@@ -208,6 +208,14 @@ func virtualOf(p *catalog.Partition, physical int64) int64 {
 		return physical
 	}
 	return p.ToVirtual(physical)
+}
+
+// physicalOf maps a position; one below 0 stays, and brokers refuse it.
+func physicalOf(p *catalog.Partition, virtual int64) int64 {
+	if virtual < 0 {
+		return virtual
+	}
+	return p.ToPhysical(virtual)
 }
 
 // end is where the generation of t ended, if it has ended meanwhile.

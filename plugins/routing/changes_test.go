@@ -109,10 +109,10 @@ func TestEveryClusterIsJudged(t *testing.T) {
 			t.Run(kmsg.NameForKey(req.Key())+", "+c.name, func(t *testing.T) {
 				r, _ := build(t, rulesYAML)
 				resp, err := r.Intercept(t.Context(), plugintest.Request(t, req, ""), plugin.HandlerFunc(func(_ context.Context, f *plugin.Request) (*plugin.Response, error) {
-					switch {
-					case f.Target.Cluster == c.fails:
+					switch f.Target.Cluster {
+					case c.fails:
 						return nil, plugin.ErrUnreachable
-					case f.Target.Cluster == "prod":
+					case "prod":
 						return plugintest.Encode(answerTo(req, false, c.message, c.prod...)), nil
 					}
 					return plugintest.Encode(answerTo(req, true, c.message, c.dr...)), nil

@@ -74,18 +74,3 @@ func (r *Routing) consumerGroupDescribe(ctx context.Context, req *plugin.Request
 		func(m *kmsg.ConsumerGroupDescribeRequest) *[]string { return &m.Groups },
 		func(g *string) string { return r.rules.group(*g) }, nil)
 }
-
-// consumerGroupHeartbeat goes to the group's home, whose coordinator assigns partitions (KIP-848):
-// it must know the topics that members subscribe to, as stubs where they live elsewhere.
-func (r *Routing) consumerGroupHeartbeat(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
-	msg, err := req.Body.Peek()
-	if err != nil {
-		return nil, err
-	}
-	m := msg.(*kmsg.ConsumerGroupHeartbeatRequest)
-	home := r.rules.group(m.Group)
-	for _, name := range m.SubscribedTopicNames {
-		r.commitsAt(ctx, home, name, [16]byte{})
-	}
-	return r.to(ctx, req, next, home)
-}

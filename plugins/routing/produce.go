@@ -93,14 +93,14 @@ func (r *Routing) produceTopic(ctx context.Context, req *plugin.Request, next pl
 	if err != nil {
 		return nil, err
 	}
-	for breaks, gaps := 0, 0; ; {
+	for breaks, gaps, again := 0, 0, false; ; again = true {
 		home, _ := r.homeOf(topic, [16]byte{})
 		if home == "" { // taken away while it waited
 			pass.Leave()
 			return failUnknown(req)
 		}
 		f := req.With(req.Body)
-		f.Target = plugin.Target{Cluster: home, Node: plugin.AnyNode}
+		f.Target, f.Led = plugin.Target{Cluster: home, Node: plugin.AnyNode}, again
 		resp, sendErr := plugin.Protect(ctx, f, next)
 		lags := sendErr == nil && r.lags(ctx, topic, resp)
 		if plugin.MaybeSent(sendErr) || lags {

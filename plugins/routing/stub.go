@@ -3,6 +3,8 @@ package routing
 import (
 	"context"
 	"log/slog"
+	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -16,10 +18,30 @@ type stubs struct {
 	log *slog.Logger
 	// busy lets one topic at a time be made on each cluster.
 	busy map[string]chan struct{}
+
+	mu      sync.Mutex
+	refused map[string]time.Time // when a cluster last refused a topic, by both
+}
+
+// refusedPause is for how long a member that repeats itself does not have a refused topic tried again.
+const refusedPause = 30 * time.Second
+
+// waits reports a topic that a cluster has refused a moment ago.
+func (s *stubs) waits(cluster, topic string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, ok := s.refused[cluster+"/"+topic]
+	return ok && time.Since(at) < refusedPause
+}
+
+func (s *stubs) refuse(cluster, topic string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refused[cluster+"/"+topic] = time.Now()
 }
 
 func newStubs(env plugin.Env) *stubs {
-	s := &stubs{env: env, log: env.Log, busy: map[string]chan struct{}{}}
+	s := &stubs{env: env, log: env.Log, busy: map[string]chan struct{}{}, refused: map[string]time.Time{}}
 	for _, c := range env.Clusters {
 		s.busy[c.Name()] = make(chan struct{}, 1)
 	}
@@ -49,9 +71,11 @@ func (s *stubs) ensure(ctx context.Context, cluster string, t *catalog.Topic) {
 		pt.Topic, pt.Count = n.Topic, n.NumPartitions
 		p.Topics, p.TimeoutMillis = []kmsg.CreatePartitionsRequestTopic{pt}, 10_000
 		if _, err := c.Do(ctx, plugin.AnyNode, p); err != nil {
+			s.refuse(cluster, t.Name)
 			s.log.WarnContext(ctx, "stub not grown", "topic", t.Name, "cluster", cluster, "error", err)
 		}
 	} else if err := createOn(ctx, c, n); err != nil {
+		s.refuse(cluster, t.Name)
 		s.log.WarnContext(ctx, "stub not created: commits of this topic will be refused", "topic", t.Name, "cluster", cluster, "error", err)
 		return
 	} else if err := s.env.Catalog.Update(ctx, t.Name, func(n *catalog.Topic) error {

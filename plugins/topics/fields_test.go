@@ -286,3 +286,101 @@ func TestASettingMayNameATopic(t *testing.T) {
 		t.Errorf("answered %s: %s", r.ResourceName, *r.Configs[0].Value)
 	}
 }
+
+// TestMessagesQuoteTheNamesOfClients, wherever an item has one beside a name.
+func TestMessagesQuoteTheNamesOfClients(t *testing.T) {
+	const quoted = "Topic or group 'vc.x' is not here: vc.x."
+	for _, api := range kafka.APIs() {
+		req := kmsg.RequestForKey(int16(api.Key))
+		if req == nil || api.GoesTo == kafka.Refused || api.Scope == kafka.Whole {
+			continue
+		}
+		var walk func(path []string, ty reflect.Type, named string)
+		walk = func(path []string, ty reflect.Type, named string) {
+			switch ty.Kind() {
+			case reflect.Slice, reflect.Pointer:
+				walk(path, ty.Elem(), named)
+			case reflect.Struct:
+				for _, name := range []string{"Topic", "Group", "ResourceName"} {
+					if _, ok := ty.FieldByName(name); ok {
+						named = strings.Join(append(slices.Clone(path), name), ".")
+					}
+				}
+				for f := range ty.Fields() {
+					switch at := append(slices.Clone(path), f.Name); {
+					case f.Name == "ErrorMessage" && named != "":
+						t.Run(api.Name+"."+strings.Join(at, "."), func(t *testing.T) { saysWhatClientsSay(t, api, strings.Split(named, "."), at, quoted) })
+					case f.Name != "UnknownTags":
+						walk(at, f.Type, named)
+					}
+				}
+			}
+		}
+		walk(nil, reflect.TypeOf(req.ResponseKind()).Elem(), "")
+	}
+}
+
+func saysWhatClientsSay(t *testing.T, api kafka.API, name, message []string, quoted string) {
+	n, _ := build(t)
+	m := kmsg.RequestForKey(int16(api.Key))
+	m.SetVersion(versionWith(t, api.Key, false, message, kmsg.ConfigResourceTypeTopic))
+	if api.Key == kmsg.Produce {
+		m.SetVersion(9) // by name; see TestProducedMessagesQuoteTheNamesOfClients
+	}
+	if api.Key == kmsg.ElectLeaders || api.Key == kmsg.Produce {
+		fill(reflect.ValueOf(m), []string{"Topics", "Topic"}, "x", 0)
+	}
+	resp, err := n.Intercept(t.Context(), plugintest.Request(t, m, "prod"), plugin.HandlerFunc(func(_ context.Context, f *plugin.Request) (*plugin.Response, error) {
+		out := plugintest.Sent[kmsg.Request](t, f).ResponseKind()
+		beside(reflect.ValueOf(out), name, message, quoted)
+		return plugintest.Encode(out), nil
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := read(reflect.ValueOf(plugintest.Decode[kmsg.Response](t, resp)), message)
+	if want := strings.ReplaceAll(quoted, "vc.x", "x"); got != want {
+		t.Errorf("it says %q, want %q", got, want)
+	}
+}
+
+// beside fills two fields, of which the second stands in the item of the first or below it.
+func beside(v reflect.Value, name, message []string, quoted string) {
+	fill(v, name, "vc.x", kmsg.ConfigResourceTypeTopic)
+	v = v.Elem()
+	for i := range len(name) - 1 {
+		v = v.FieldByName(name[i])
+		for v.Kind() == reflect.Pointer || v.Kind() == reflect.Slice {
+			if v.Kind() == reflect.Slice {
+				v = v.Index(0)
+			} else {
+				v = v.Elem()
+			}
+		}
+	}
+	rest := message[len(name)-1:]
+	fill(v.FieldByName(rest[0]), rest[1:], quoted, kmsg.ConfigResourceTypeTopic)
+}
+
+// TestProducedMessagesQuoteTheNamesOfClients where topics are given by ids, whatever way the request takes.
+func TestProducedMessagesQuoteTheNamesOfClients(t *testing.T) {
+	n, env := build(t)
+	if err := env.Catalog.Ensure(t.Context(), seen("orders")); err != nil {
+		t.Fatal(err)
+	}
+	for _, ids := range [][]topicID{{env.Catalog.Topic("orders").ID}, {env.Catalog.Topic("orders").ID, {9}}} {
+		m := message(kmsg.Produce).(*kmsg.ProduceRequest)
+		for _, id := range ids {
+			m.Topics = append(m.Topics, kmsg.ProduceRequestTopic{TopicID: id, Partitions: []kmsg.ProduceRequestTopicPartition{{Records: []byte("records")}}})
+		}
+		r := groups(t, n, m, func(in *kmsg.ProduceRequest) kmsg.Response {
+			out := in.ResponseKind().(*kmsg.ProduceResponse)
+			said := "vc.orders-0 is not like that"
+			out.Topics = []kmsg.ProduceResponseTopic{{TopicID: in.Topics[0].TopicID, Partitions: []kmsg.ProduceResponseTopicPartition{{ErrorCode: 87, ErrorMessage: &said}}}}
+			return out
+		}).(*kmsg.ProduceResponse)
+		if p := r.Topics[0].Partitions[0]; *p.ErrorMessage != "orders-0 is not like that" || r.Topics[0].TopicID != ids[0] {
+			t.Errorf("of %d topics: %x: %q", len(ids), r.Topics[0].TopicID, *p.ErrorMessage)
+		}
+	}
+}

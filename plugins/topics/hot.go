@@ -2,6 +2,7 @@ package topics
 
 import (
 	"context"
+	"reflect"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -57,8 +58,13 @@ func (t *Topics) hot(ctx context.Context, req *plugin.Request, next plugin.Handl
 		return id
 	}
 	if r := resp.Body.Hot(); r != nil {
+		refused := false
 		for i := range r.Partitions {
 			r.SetID(i, back(r.Partitions[i].ID))
+			refused = refused || r.Partitions[i].ErrorCode != 0
+		}
+		if refused && req.Key == kmsg.Produce && t.cfg.Prefix != "" {
+			return resp, n.quoteProduced(resp)
 		}
 		return resp, nil
 	}
@@ -71,12 +77,28 @@ func (t *Topics) hot(ctx context.Context, req *plugin.Request, next plugin.Handl
 		for i := range m.Topics {
 			m.Topics[i].TopicID = back(m.Topics[i].TopicID)
 		}
+		return resp, n.quoteProduced(resp)
 	case *kmsg.FetchResponse:
 		for i := range m.Topics {
 			m.Topics[i].TopicID = back(m.Topics[i].TopicID)
 		}
 	}
 	return resp, nil
+}
+
+// quoteProduced changes names in messages about topics that are given by the ids that clients know.
+func (n *names) quoteProduced(resp *plugin.Response) error {
+	msg, err := resp.Body.Edit()
+	if err != nil {
+		return err
+	}
+	m := msg.(*kmsg.ProduceResponse)
+	for i := range m.Topics {
+		if known := n.env.Catalog.ByID(m.Topics[i].TopicID); known != nil {
+			quote(reflect.ValueOf(&m.Topics[i]).Elem(), known.Physical(n.cluster.Name()), known.Name)
+		}
+	}
+	return nil
 }
 
 // produce translates the topics of a Produce. A request whose names are the same on the cluster is
@@ -129,8 +151,12 @@ func (n *names) produce(ctx context.Context, req *plugin.Request, next plugin.Ha
 		if j, ok := back[r.Topics[i].TopicID]; ok && byID {
 			r.Topics[i].TopicID = p.Topics[j].TopicID
 		} else if j, ok := backName[r.Topics[i].Topic]; ok && !byID {
+			quote(reflect.ValueOf(&r.Topics[i]).Elem(), r.Topics[i].Topic, p.Topics[j].Topic)
 			r.Topics[i].Topic = p.Topics[j].Topic
 		}
+	}
+	if byID {
+		return resp, n.quoteProduced(resp)
 	}
 	return resp, nil
 }

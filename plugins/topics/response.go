@@ -37,18 +37,26 @@ func (n *names) response(ctx context.Context, msg kmsg.Response) error {
 	case *kmsg.DescribeConfigsResponse:
 		for i := range m.Resources {
 			r := &m.Resources[i]
+			was := r.ResourceName
 			n.resourceBack(r.ResourceType, &r.ResourceName)
+			quote(reflect.ValueOf(r).Elem(), was, r.ResourceName)
 			for j := range r.Configs {
 				setting(r.ResourceType, r.Configs[j].Name, &r.Configs[j].Value, n.memberTopic)
 			}
 		}
 	case *kmsg.AlterConfigsResponse:
 		for i := range m.Resources {
-			n.resourceBack(m.Resources[i].ResourceType, &m.Resources[i].ResourceName)
+			r := &m.Resources[i]
+			was := r.ResourceName
+			n.resourceBack(r.ResourceType, &r.ResourceName)
+			quote(reflect.ValueOf(r).Elem(), was, r.ResourceName)
 		}
 	case *kmsg.IncrementalAlterConfigsResponse:
 		for i := range m.Resources {
-			n.resourceBack(m.Resources[i].ResourceType, &m.Resources[i].ResourceName)
+			r := &m.Resources[i]
+			was := r.ResourceName
+			n.resourceBack(r.ResourceType, &r.ResourceName)
+			quote(reflect.ValueOf(r).Elem(), was, r.ResourceName)
 		}
 	case *kmsg.ListConfigResourcesResponse:
 		m.ConfigResources = slices.DeleteFunc(m.ConfigResources, func(r kmsg.ListConfigResourcesResponseConfigResource) bool {
@@ -70,6 +78,7 @@ func (n *names) response(ctx context.Context, msg kmsg.Response) error {
 		for i := range m.Topics {
 			if t := &m.Topics[i]; t.Topic != nil {
 				if known, name, ok := n.virtual(*t.Topic); ok {
+					quote(reflect.ValueOf(t).Elem(), *t.Topic, name)
 					t.Topic, t.TopicID = &name, [16]byte{}
 					if known != nil {
 						t.TopicID = known.ID
@@ -198,6 +207,7 @@ func (n *names) createTopics(ctx context.Context, m *kmsg.CreateTopicsResponse) 
 	for i := range m.Topics {
 		t := &m.Topics[i]
 		if _, name, ok := n.virtual(t.Topic); ok {
+			quote(reflect.ValueOf(t).Elem(), t.Topic, name)
 			t.Topic = name
 			if t.ErrorCode == 0 && !n.dry && t.NumPartitions > 0 && t.TopicID != ([16]byte{}) {
 				seen = append(seen, catalog.Seen{Name: name, Cluster: n.cluster.Name(), ID: t.TopicID, Partitions: int(t.NumPartitions)})
@@ -277,17 +287,43 @@ func up(v reflect.Value, n *names) {
 	}
 }
 
+// quote changes a name where the messages of an item quote it.
+func quote(item reflect.Value, was, now string) {
+	if was == now || was == "" {
+		return
+	}
+	for i := range item.NumField() {
+		f := item.Field(i)
+		if text, ok := f.Addr().Interface().(**string); ok && item.Type().Field(i).Name == "ErrorMessage" && *text != nil {
+			said := strings.ReplaceAll(**text, was, now)
+			*text = &said
+		}
+		if f.Kind() == reflect.Slice && f.Type().Elem().Kind() == reflect.Struct {
+			for j := range f.Len() {
+				quote(f.Index(j), was, now)
+			}
+		}
+	}
+}
+
 // identify gives an item its topic's name and id for clients, and reports whether they may see it.
 func identify(item reflect.Value, n *names) bool {
 	var known *catalog.Topic
 	shown := true
 	if f := item.FieldByName("Topic"); f.IsValid() {
 		text(f, func(s string) string {
-			if s != "" {
-				known, s, shown = n.virtual(s)
+			if s == "" {
+				return s
+			}
+			was := s
+			if known, s, shown = n.virtual(s); shown {
+				quote(item, was, s)
 			}
 			return s
 		})
+	}
+	if f := item.FieldByName("Group"); f.IsValid() && f.Kind() == reflect.String {
+		quote(item, f.String(), strings.TrimPrefix(f.String(), n.cfg.Prefix))
 	}
 	f := item.FieldByName("TopicID")
 	if !shown || !f.IsValid() {

@@ -26,6 +26,7 @@ type others struct {
 type resource struct {
 	kind kmsg.ConfigResourceType
 	name string
+	code int16
 }
 
 // confine takes what is everybody's out of a request, and reports that something is left.
@@ -61,14 +62,18 @@ func (n *names) confine(msg kmsg.Request) (left bool) {
 // refuses notes a resource that is everybody's. What brokers are set to may be read: clients look at it before they make topics.
 func (n *names) refuses(kind kmsg.ConfigResourceType, name string, read bool) bool {
 	switch kind {
-	case kmsg.ConfigResourceTypeTopic, kmsg.ConfigResourceTypeGroupConfig:
-		return false
 	case kmsg.ConfigResourceTypeBroker, kmsg.ConfigResourceTypeBrokerLogger:
 		if read {
 			return false
 		}
+	case kmsg.ConfigResourceTypeClientMetrics:
+	case kmsg.ConfigResourceTypeTopic, kmsg.ConfigResourceTypeGroupConfig:
+		return false
+	default: // what a newer cluster knows by it may be everybody's
+		n.others.configs = append(n.others.configs, resource{kind, name, invalidRequest})
+		return true
 	}
-	n.others.configs = append(n.others.configs, resource{kind, name})
+	n.others.configs = append(n.others.configs, resource{kind, name, clusterAuthorizationFailed})
 	return true
 }
 
@@ -103,15 +108,15 @@ func (n *names) complete(msg kmsg.Response) {
 	switch m := msg.(type) {
 	case *kmsg.AlterConfigsResponse:
 		for _, r := range n.others.configs {
-			m.Resources = append(m.Resources, kmsg.AlterConfigsResponseResource{ErrorCode: clusterAuthorizationFailed, ErrorMessage: &text, ResourceType: r.kind, ResourceName: r.name})
+			m.Resources = append(m.Resources, kmsg.AlterConfigsResponseResource{ErrorCode: r.code, ErrorMessage: &text, ResourceType: r.kind, ResourceName: r.name})
 		}
 	case *kmsg.IncrementalAlterConfigsResponse:
 		for _, r := range n.others.configs {
-			m.Resources = append(m.Resources, kmsg.IncrementalAlterConfigsResponseResource{ErrorCode: clusterAuthorizationFailed, ErrorMessage: &text, ResourceType: r.kind, ResourceName: r.name})
+			m.Resources = append(m.Resources, kmsg.IncrementalAlterConfigsResponseResource{ErrorCode: r.code, ErrorMessage: &text, ResourceType: r.kind, ResourceName: r.name})
 		}
 	case *kmsg.DescribeConfigsResponse:
 		for _, r := range n.others.configs {
-			m.Resources = append(m.Resources, kmsg.DescribeConfigsResponseResource{ErrorCode: clusterAuthorizationFailed, ErrorMessage: &text, ResourceType: r.kind, ResourceName: r.name})
+			m.Resources = append(m.Resources, kmsg.DescribeConfigsResponseResource{ErrorCode: r.code, ErrorMessage: &text, ResourceType: r.kind, ResourceName: r.name})
 		}
 	case *kmsg.ElectLeadersResponse:
 		if !n.others.elected {
@@ -119,7 +124,7 @@ func (n *names) complete(msg kmsg.Response) {
 		}
 		for i := range m.Topics {
 			m.Topics[i].Partitions = slices.DeleteFunc(m.Topics[i].Partitions, func(p kmsg.ElectLeadersResponseTopicPartition) bool {
-				return p.ErrorCode == electionNotNeeded
+				return p.ErrorCode == electionNotNeeded || p.ErrorCode == unknownTopic // which nobody has asked for
 			})
 		}
 	}

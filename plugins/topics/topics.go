@@ -18,6 +18,8 @@ import (
 const (
 	notCoordinator             = 16
 	clusterAuthorizationFailed = 31
+	invalidRequest             = 42
+	unknownTopic               = 3
 	electionNotNeeded          = 84
 	unknownTopicID             = 100
 )

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/config"
-	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
 // Config is the wasm section of a chain.
@@ -28,7 +27,7 @@ type Config struct {
 	SHA256 string `koanf:"sha256"`
 	// Topics are globs of the topics whose records the guest sees; none: all.
 	Topics []string `koanf:"topics"`
-	// Grant lists the capabilities that the guest may have: kv, http, send_request.
+	// Grant lists the capabilities that the guest may have: kv, http, send_request of any API, send_request:API.
 	Grant []string `koanf:"grant"`
 	// HTTPHosts are the hosts, with their ports, that http may reach.
 	HTTPHosts []string `koanf:"http_hosts"`
@@ -98,8 +97,8 @@ func decode(section config.Section, compiled bool) (c Config, settings []byte, e
 		}
 	}
 	for i, g := range c.Grant {
-		if !slices.Contains([]string{abi.CapKV, abi.CapHTTP, abi.CapSendRequest}, g) {
-			bad("%q is not one of kv, http, send_request", g, "grant", strconv.Itoa(i))
+		if err := checkCapability(g); err != nil {
+			bad("%v", err, "grant", strconv.Itoa(i))
 		}
 	}
 	if !slices.Contains([]string{"reject", "pass"}, c.OnError) {
@@ -137,7 +136,7 @@ func decode(section config.Section, compiled bool) (c Config, settings []byte, e
 // allowed says of the manifest's wishes what the section does not grant.
 func (c Config) denied(m Manifest) (missing []string) {
 	for _, h := range m.Host {
-		if !slices.Contains(c.Grant, h) {
+		if !grants(c.Grant).covers(h) {
 			missing = append(missing, h)
 		}
 	}

@@ -132,19 +132,10 @@ func (o *Options) instances() int {
 	switch {
 	case o.Limits.Instances > 0:
 		n = o.Limits.Instances
-	case contains(o.Grant, abi.CapHTTP) || contains(o.Grant, abi.CapSendRequest):
+	case grants(o.Grant).waits():
 		n += blockers
 	}
 	return n
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }
 
 func (g *Guest) start(ctx context.Context) (runner, error) {
@@ -208,7 +199,7 @@ func (g *Guest) startAnother() <-chan error {
 		i, err := g.start(g.life)
 		if err != nil {
 			g.slots <- struct{}{}
-			failed <- err
+			failed <- bad("another instance does not start", err) // which is not the fault of what it is wanted for
 			return
 		}
 		g.put(i)

@@ -17,8 +17,10 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/telemetry"
+	"github.com/sluice-gateway/sluice/sdk"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 	"github.com/sluice-gateway/sluice/testing/eventually"
+	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
 
 // answer is what the probe makes of a value.
@@ -99,6 +101,50 @@ func TestRequestsOfItsOwn(t *testing.T) {
 			t.Error(got)
 		}
 	})
+}
+
+// TestRequestsAreGrantedByAPI: those of others are denied, and what a guest asks for must be granted.
+func TestRequestsAreGrantedByAPI(t *testing.T) {
+	for _, c := range []struct {
+		asked, granted string
+		refused        bool // at load
+		denied         bool
+	}{
+		{"send_request", "send_request", false, false}, {"send_request", "send_request:Metadata", false, false}, {"send_request", "send_request:Produce", false, true},
+		{"send_request:Metadata", "send_request", false, false}, {"send_request:Metadata", "send_request:Metadata", false, false},
+		{"send_request:Metadata", "send_request:Produce", true, true}, {"send_request", "kv", true, true},
+	} {
+		create := func() *sdk.Guest { return sdk.New("sender", sender{}, sdk.Needs(c.asked)) }
+		i, err := Compiled("sender", create).New(t.Context(), plugintest.Env(t, plugintest.NewCluster("prod", 0, 1, "orders")), plugintest.Section(t, fmt.Sprintf("{grant: [%q], limits: {timeout: 5m}}", c.granted)))
+		if (err != nil) != c.refused {
+			t.Errorf("%+v: %v", c, err)
+		}
+		if err != nil {
+			continue
+		}
+		w := i.(*Wasm)
+		w.SetBelow(func(kmsg.Key) plugin.Handler { return throttled(t, 0) })
+		if got, want := answer(t, w, "x"), map[bool]string{true: sdk.ErrDenied.Error(), false: "sent"}[c.denied]; got != want {
+			t.Errorf("%+v: %q", c, got)
+		}
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// sender asks for metadata.
+type sender struct{}
+
+func (sender) OnProduce(r *sdk.Records) error {
+	req, resp := kmsg.NewPtrMetadataRequest(), kmsg.NewPtrMetadataResponse()
+	req.SetVersion(7)
+	said := "sent"
+	if err := r.Gateway().Send(req, resp); err != nil {
+		said = err.Error()
+	}
+	r.At(0).SetValue([]byte(said))
+	return nil
 }
 
 // TestCallsToTheOutsideEnd with the call that makes them, or at the limit that the guest sets: then it goes on.

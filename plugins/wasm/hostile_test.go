@@ -131,6 +131,7 @@ func TestBadSectionsAreRefused(t *testing.T) {
 		"{file: " + good + ", produce_drop: maybe}":                                             "reject, tombstone",
 		"{file: " + good + ", produce_drop: drop}":                                              "brokers want every sequence number",
 		"{file: " + good + ", topics: [\"[\"]}":                                                 "glob",
+		"{file: " + good + ", grant: [\"send_request:Metdata\"]}":                               "no Kafka API",
 		"{file: " + good + ", grant: [root]}":                                                   "kv, http, send_request",
 		"{file: " + good + ", limits: {memory: 1}}":                                             "memory",
 		"{file: " + good + ", limits: {timeout: 0s}}":                                           "timeout",

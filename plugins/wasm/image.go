@@ -56,7 +56,9 @@ func pull(ctx context.Context, ref string, plainHTTP bool, resolve func(string) 
 		return nil, err
 	}
 	if dir, err := cacheDir(); err == nil {
-		if cache, err := oci.NewWithContext(ctx, filepath.Join(dir, "images")); err == nil {
+		images := filepath.Join(dir, imagesFolder)
+		clearAbove(images, cacheLimit)
+		if cache, err := oci.NewWithContext(ctx, images); err == nil {
 			return fetch(ctx, cached{source, cache}, digest)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 // storeFor says why a key of the store is out of reach, 0 if it is not.
 func (c *call) storeFor(key []byte) int32 {
 	switch {
-	case c.guest.store == nil || !contains(c.guest.Grant, abi.CapKV):
+	case c.guest.store == nil || !grants(c.guest.Grant).covers(abi.CapKV):
 		return abi.ErrDenied
 	case len(key) > maxKey:
 		return abi.ErrArgument

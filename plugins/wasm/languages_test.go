@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/sdk/abi"
+	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
 
 // languages are those that there is an SDK for besides Go: the header example, and a probe that does what the Go one
@@ -154,6 +155,50 @@ func TestMessagesInEveryLanguage(t *testing.T) {
 		}
 		if got := w.MaxVersion(int16(kmsg.CreateTopics), 7); got != 5 {
 			t.Errorf("offered up to %d", got)
+		}
+	})
+}
+
+// TestMessagesAsJSONInEveryLanguage, whole, for those who have no code for Kafka's protocol: one is changed, one refused, and one is broken
+// by the guest.
+func TestMessagesAsJSONInEveryLanguage(t *testing.T) {
+	inEveryLanguage(t, "", func(t *testing.T, _ string, w *Wasm) {
+		ask := func(names ...string) (sent []kmsg.CreatePartitionsRequestTopic, resp *kmsg.CreatePartitionsResponse) {
+			t.Helper()
+			m := kmsg.NewPtrCreatePartitionsRequest()
+			m.SetVersion(3)
+			m.TimeoutMillis = 77
+			for _, name := range names {
+				topic := kmsg.NewCreatePartitionsRequestTopic()
+				topic.Topic, topic.Count = name, 3
+				a := kmsg.NewCreatePartitionsRequestTopicAssignment()
+				a.Replicas = []int32{1, 2}
+				topic.Assignment = append(topic.Assignment, a)
+				m.Topics = append(m.Topics, topic)
+			}
+			out, err := w.Intercept(t.Context(), plugintest.Request(t, m, "prod"), plugin.HandlerFunc(func(_ context.Context, req *plugin.Request) (*plugin.Response, error) {
+				got := plugintest.Sent[*kmsg.CreatePartitionsRequest](t, req)
+				if sent = got.Topics; got.TimeoutMillis != 77 {
+					t.Errorf("%+v", got)
+				}
+				return plugin.Fail(req, 0, "")
+			}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return sent, plugintest.Decode[*kmsg.CreatePartitionsResponse](t, out)
+		}
+		if sent, _ := ask("a", "t\"ü"); len(sent) != 2 || sent[0].Count != 3 || sent[1].Count != 6 || sent[1].Topic != "t\"ü" || fmt.Sprint(sent[1].Assignment[0].Replicas) != "[1 2]" {
+			t.Errorf("changed: %+v", sent)
+		}
+		if sent, _ := ask("a", "b"); len(sent) != 2 || sent[1].Count != 3 {
+			t.Errorf("untouched: %+v", sent)
+		}
+		if sent, resp := ask("a"); sent != nil || resp.Topics[0].ErrorCode != 42 || *resp.Topics[0].ErrorMessage != "not two topics" {
+			t.Errorf("refused: %+v, %+v", sent, resp)
+		}
+		if sent, resp := ask("a", "bad json"); sent != nil || resp.Topics[0].ErrorCode != policyViolation {
+			t.Errorf("broken: %+v, %+v", sent, resp)
 		}
 	})
 }

@@ -33,6 +33,8 @@ type Subscription struct {
 	API API    `json:"api"`
 	Min int16  `json:"min,omitempty"`
 	Max *int16 `json:"max,omitempty"`
+	// Format is "json" for messages as JSON, and else Kafka's.
+	Format string `json:"format,omitempty"`
 }
 
 // API is an API by its number or Kafka's name of it.
@@ -77,8 +79,13 @@ func parseManifest(b []byte, exports func(string) bool) (m Manifest, err error) 
 		}
 	}
 	for _, h := range m.Host {
-		if !slices.Contains([]string{abi.CapKV, abi.CapHTTP, abi.CapSendRequest}, h) {
-			return m, fmt.Errorf("manifest: host: %q is not one of kv, http, send_request", h)
+		if err := checkCapability(h); err != nil {
+			return m, fmt.Errorf("manifest: host: %w", err)
+		}
+	}
+	for _, s := range slices.Concat(m.Requests, m.Responses) {
+		if err := s.checkFormat(); err != nil {
+			return m, fmt.Errorf("manifest: %w", err)
 		}
 	}
 	if m.TickMS < 0 || (m.TickMS > 0 && m.TickMS < 10) {

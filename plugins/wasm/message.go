@@ -14,10 +14,20 @@ import (
 
 // message shows a body to the guest. What result holds is a copy.
 func (g *Guest) message(ctx context.Context, function string, h *Head, body []byte, visit func(result) error) error {
+	asJSON := g.Manifest.asJSON(h)
+	if asJSON {
+		var err error
+		if body, err = toJSON(h, body); err != nil {
+			return err
+		}
+	}
 	b := block{size: len(body) + headRoom, head: h, body: body}
 	return g.attempt(ctx, function, h, func() error {
 		return g.invoke(ctx, function, h, b, func(_ spender, out, _ []byte) error {
 			r, err := parseResult(bytes.Clone(out))
+			if err == nil && asJSON {
+				err = r.fromJSON(h)
+			}
 			if err != nil {
 				return err
 			}
@@ -56,7 +66,7 @@ func (g *Guest) Message(ctx context.Context, h *Head, body []byte) (a Answer, er
 }
 
 // bad is an error of what a guest made. It is the guest's, not the client's: what it wraps must not be found, or the client's
-// session would be closed for it.
+// session would be closed for it, or its records refused.
 func bad(what string, err error) error { return errors.New(what + ": " + err.Error()) }
 
 // request shows a request to the guest. It returns the request to go on with, or the answer.

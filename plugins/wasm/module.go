@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -85,6 +84,7 @@ func (m *Module) make(ctx context.Context, metered []byte, memory int64) error {
 	if dir, err := cacheDir(); err == nil {
 		if c, err := wazero.NewCompilationCacheWithDir(dir); err == nil {
 			m.cache = c
+			defer trim(dir, cacheLimit, filepath.Join(dir, imagesFolder))
 		}
 	}
 	if m.cache == nil {
@@ -233,24 +233,4 @@ func (m *Module) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	return errors.Join(m.runtime.Close(ctx), m.cache.Close(ctx))
-}
-
-// cacheDir is where compiled code is kept between runs. It is executable code: nobody else may write there.
-func cacheDir() (string, error) {
-	base, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	dir := filepath.Join(base, "sluice", "wasm")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", err
-	}
-	info, err := os.Lstat(dir)
-	if err != nil {
-		return "", err
-	}
-	if !private(info) {
-		return "", fmt.Errorf("%s is not a folder that only its owner may enter", dir)
-	}
-	return dir, nil
 }

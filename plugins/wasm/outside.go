@@ -23,15 +23,18 @@ const sendLimit = 16 << 20
 // SendRequest sends a request of the guest's own through the chain below it.
 func (c *call) SendRequest(b []byte) ([]byte, int32) {
 	switch {
-	case c.head == nil || c.head.Below == nil || !contains(c.guest.Grant, abi.CapSendRequest):
+	case c.head == nil || c.head.Below == nil || !grants(c.guest.Grant).covers(abi.CapSendRequest):
 		return nil, abi.ErrDenied
 	case len(b) < abi.SendHead || len(b) > sendLimit:
 		return nil, abi.ErrArgument
 	}
 	key, version := kmsg.Key(int16(le.Uint16(b))), int16(le.Uint16(b[2:]))
 	api, known := kafka.Lookup(key)
-	if !known || version < 0 || version > api.MaxVersion {
+	switch {
+	case !known || version < 0 || version > api.MaxVersion:
 		return nil, abi.ErrArgument
+	case !grants(c.guest.Grant).maySend(key):
+		return nil, abi.ErrDenied
 	}
 	body := kafka.NewRequestBody(key, version, bytes.Clone(b[abi.SendHead:]))
 	if _, err := body.Peek(); err != nil {
@@ -77,7 +80,7 @@ func (g *Guest) mayReach(host string) bool { return slices.Contains(g.HTTPHosts,
 func (c *call) HTTPCall(b []byte) ([]byte, int32) {
 	g := c.guest
 	switch {
-	case !contains(g.Grant, abi.CapHTTP):
+	case !grants(g.Grant).covers(abi.CapHTTP):
 		return nil, abi.ErrDenied
 	case len(b) < abi.HTTPSize || len(b) > httpLimit:
 		return nil, abi.ErrArgument

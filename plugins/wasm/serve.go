@@ -22,24 +22,37 @@ func (e *FailureError) Error() string { return e.Reason }
 // Unwrap returns what the engine says.
 func (e *FailureError) Unwrap() error { return e.Err }
 
-// newFailure takes the first text that says anything, or what the error says.
+// mostReason bounds what clients are told of a failure.
+const mostReason = 500
+
+// newFailure takes the first text that says anything, up to an empty line: stacks follow. Without one it is the first line of the error.
 func newFailure(err error, texts ...string) error {
-	for _, reason := range append(texts, err.Error()) {
-		if reason != "" {
-			reason, _, _ = strings.Cut(reason, "\n")
-			return &FailureError{Reason: reason, Err: err}
+	reason, _, _ := strings.Cut(err.Error(), "\n")
+	for _, text := range texts {
+		text, _, _ = strings.Cut(strings.TrimSpace(text), "\n\n")
+		if said := strings.Join(strings.Fields(text), " "); said != "" {
+			reason = said
+			break
 		}
 	}
-	return err
+	return &FailureError{Reason: strings.ToValidUTF8(reason[:min(len(reason), mostReason)], "\uFFFD"), Err: err}
 }
 
 // failure reports an error that is the guest's fault: it failed in its own code, or was too slow.
-func failure(err error) bool { return errors.Is(err, ErrDeadline) || lasting(err) }
+func failure(err error) bool { return err != nil && (errors.Is(err, ErrDeadline) || lasting(err)) }
 
 // lasting reports a failure that will come again if the same is tried again.
 func lasting(err error) bool {
+	if err == nil {
+		return false // and nothing is allocated
+	}
 	var own *FailureError
 	return errors.As(err, &own)
+}
+
+func isRefusal(err error) bool {
+	var refusal *RefusalError
+	return errors.As(err, &refusal)
 }
 
 // about is what the failures of a call are counted by, and p the partition, if there is one.
@@ -70,8 +83,7 @@ func (g *Guest) Serve(ctx context.Context, h *Head, parts []*Partition) error {
 		return g.alone(ctx, h, parts, err)
 	}
 	how := worked
-	var refusal *RefusalError
-	if err != nil && !errors.As(err, &refusal) {
+	if err != nil && !isRefusal(err) {
 		how = undone
 	}
 	for _, p := range parts {

@@ -120,6 +120,7 @@ func TestEveryCommand(t *testing.T) {
 		"plugin replay":        {[]string{"records.yaml", "hello/hello.wasm", "hello/hello.wasm"}, 0, ""},
 		"man":                  {[]string{"pages"}, 0, "folder"},
 		"version":              {nil, 0, "go platform version"},
+		"plugin upgrade":       {[]string{"hello"}, 0, "folder"},
 	}
 	check := func(name string, k command) {
 		t.Helper()

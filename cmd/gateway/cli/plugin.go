@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -22,7 +23,7 @@ func pluginCommand() *cobra.Command {
 Guests run as they do in a gateway: metered, limited, with the same rules of Kafka.`,
 	}
 	group(cmd)
-	cmd.AddCommand(pluginNew(), pluginBuild(), pluginTest(), pluginInspect(), pluginBench(), pluginReplay())
+	cmd.AddCommand(pluginNew(), pluginUpgrade(), pluginBuild(), pluginTest(), pluginInspect(), pluginBench(), pluginReplay())
 	return cmd
 }
 
@@ -42,6 +43,20 @@ func pluginNew() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&language, "lang", "go", "the language: "+strings.Join(workbench.Languages, ", "))
 	return cmd
+}
+
+func pluginUpgrade() *cobra.Command {
+	return &cobra.Command{
+		Use: "upgrade [FOLDER]", Short: "Replace the SDK of a project, its folder sluice, by that of this gateway",
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			sdk := filepath.Join(folder(args), "sluice")
+			if err := workbench.Upgrade(folder(args)); err != nil {
+				return err
+			}
+			return show(cmd, map[string]string{"folder": sdk}, func(w io.Writer) { fmt.Fprintf(w, "%s is that of this gateway. Next: gateway plugin build\n", sdk) })
+		},
+	}
 }
 
 func pluginBuild() *cobra.Command {
@@ -84,7 +99,7 @@ func pluginTest() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			path := "cases.yaml"
+			path := casesFile
 			if len(args) > 1 {
 				path = args[1]
 			}
@@ -127,7 +142,7 @@ func pluginTest() *cobra.Command {
 				return errFailed
 			}
 			if update {
-				return cases.Save(path)
+				return cases.Update(path)
 			}
 			return nil
 		},
@@ -163,6 +178,30 @@ func pluginInspect() *cobra.Command {
 	}
 }
 
+// settingsOf is the configuration that was given or, of a project, that of its cases.
+func settingsOf(config string, args []string) (settings any, err error) {
+	if config != "" {
+		if err := json.Unmarshal([]byte(config), &settings); err != nil {
+			return nil, &usageError{fmt.Errorf("--config: %w", err)}
+		}
+		return settings, nil
+	}
+	if len(args) > 0 {
+		return nil, nil
+	}
+	cases, err := workbench.LoadCases(casesFile)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return cases.Config, nil
+}
+
+// casesFile has the cases of a project.
+const casesFile = "cases.yaml"
+
 func pluginBench() *cobra.Command {
 	l := workbench.Load{}
 	var config string
@@ -176,11 +215,9 @@ func pluginBench() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var settings any
-			if config != "" {
-				if err := json.Unmarshal([]byte(config), &settings); err != nil {
-					return &usageError{fmt.Errorf("--config: %w", err)}
-				}
+			settings, err := settingsOf(config, args)
+			if err != nil {
+				return err
 			}
 			b, err := workbench.Open(cmd.Context(), file, settings, nil)
 			if err != nil {
@@ -216,7 +253,7 @@ func pluginBench() *cobra.Command {
 	f.IntVar(&l.Total, "total", 1_000_000, "records in all")
 	f.StringVar(&l.Topic, "topic", "bench", "the topic")
 	f.BoolVar(&l.Fetch, "fetch", false, "show records as a consumer gets them, not as a producer sends them")
-	f.StringVar(&config, "config", "", "the guest's configuration, JSON")
+	f.StringVar(&config, "config", "", "the guest's configuration, JSON; default: that of cases.yaml, for the project in this folder")
 	f.DurationVar(&budget, "budget", 0, "the most that a record may take; more is a failure")
 	f.Int64Var(&memory, "memory-budget", 0, "the most MiB that an instance may have; more is a failure")
 	return cmd

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 )
 
@@ -75,12 +76,30 @@ func buildRust(ctx context.Context, dir, out string) error {
 		if err := command(ctx, dir, env, filepath.Join(bin, "cargo"), "build", "--release", "--offline", "--target", rustTarget); err != nil {
 			return err
 		}
-		name := strings.ReplaceAll(filepath.Base(dir), "-", "_") + ".wasm"
-		b, err := os.ReadFile(filepath.Join(target, rustTarget, "release", name))
+		name, err := crate(dir)
+		if err != nil {
+			return err
+		}
+		b, err := os.ReadFile(filepath.Join(target, rustTarget, "release", strings.ReplaceAll(name, "-", "_")+".wasm"))
 		if err != nil {
 			return err
 		}
 		return os.WriteFile(out, b, 0o644)
 	}
 	return fmt.Errorf("there is no cargo whose rustc can build for %s: run `rustup target add %s`, or install your system's package of it", rustTarget, rustTarget)
+}
+
+var crateName = regexp.MustCompile(`(?m)^name\s*=\s*"([^"]+)"`)
+
+// crate is the name in a project's Cargo.toml: the folder may have another.
+func crate(dir string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(dir, "Cargo.toml"))
+	if err != nil {
+		return "", err
+	}
+	m := crateName.FindSubmatch(b)
+	if m == nil {
+		return "", errors.New("there is no name in Cargo.toml")
+	}
+	return string(m[1]), nil
 }

@@ -23,18 +23,21 @@ type Cases struct {
 	Cases  []Case `yaml:"cases"`
 }
 
-// Case is one call of a guest.
+// Case is one call of a guest, or several steps.
 type Case struct {
-	Name    string   `yaml:"name"`
-	Kind    string   `yaml:"kind"` // produce, fetch, request or response
+	Name    string   `yaml:"name,omitempty"`
+	Kind    string   `yaml:"kind,omitempty"` // produce, fetch, request or response
 	Client  Client   `yaml:"client,omitempty"`
 	Records []Record `yaml:"records,omitempty"`
 	// Of messages: the API by Kafka's name, the version, the body, and what the request left for the response.
 	API     string `yaml:"api,omitempty"`
 	Version int16  `yaml:"version,omitempty"`
-	Body    *Text  `yaml:"body,omitempty"`
+	Body    *Body  `yaml:"body,omitempty"`
 	State   *Text  `yaml:"state,omitempty"`
-	Expect  Expect `yaml:"expect"`
+	Expect  Expect `yaml:"expect,omitempty"`
+	// Steps are calls of the same guest, one after the other, in place of all of the above but the name: its store and its variables
+	// stay, and what a request left comes to the next response. They have no names and no steps themselves.
+	Steps []Case `yaml:"steps,omitempty"`
 }
 
 // Client is who sends the request.
@@ -62,8 +65,8 @@ type Expect struct {
 	Rejected map[int]int16 `yaml:"rejected,omitempty"`
 	Refused  *Refused      `yaml:"refused,omitempty"`
 	// Forward and Respond are the body that goes on, or the answer.
-	Forward *Text `yaml:"forward,omitempty"`
-	Respond *Text `yaml:"respond,omitempty"`
+	Forward *Body `yaml:"forward,omitempty"`
+	Respond *Body `yaml:"respond,omitempty"`
 	State   *Text `yaml:"state,omitempty"`
 }
 
@@ -180,30 +183,87 @@ func LoadCases(path string) (*Cases, error) {
 	if err := d.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	for i, k := range c.Cases {
-		switch {
-		case !slices.Contains([]string{"produce", "fetch", "request", "response"}, k.Kind):
-			return nil, fmt.Errorf("%s: case %d (%s): kind is produce, fetch, request or response", path, i+1, k.Name)
-		case k.message() && k.Body == nil:
-			return nil, fmt.Errorf("%s: case %d (%s) has no body", path, i+1, k.Name)
-		case !k.message() && len(k.Records) == 0:
-			return nil, fmt.Errorf("%s: case %d (%s) has no records", path, i+1, k.Name)
+	for i := range c.Cases {
+		k := &c.Cases[i]
+		if err := k.check(); err != nil {
+			return nil, fmt.Errorf("%s: case %d (%s) %w", path, i+1, k.Name, err)
 		}
 	}
 	return &c, nil
 }
 
+// check says what is wrong with a case, and makes its bodies.
+func (c *Case) check() error {
+	if len(c.Steps) > 0 {
+		if c.Kind != "" || c.Records != nil || c.Body != nil {
+			return errors.New("has steps, and so nothing else but a name")
+		}
+		for i := range c.Steps {
+			s := &c.Steps[i]
+			if len(s.Steps) > 0 {
+				return fmt.Errorf("has steps in step %d", i+1)
+			}
+			if err := s.check(); err != nil {
+				return fmt.Errorf("step %d %w", i+1, err)
+			}
+		}
+		return nil
+	}
+	switch {
+	case !slices.Contains([]string{"produce", "fetch", "request", "response"}, c.Kind):
+		return errors.New("has no kind: kind is produce, fetch, request or response")
+	case c.message() && c.Body == nil:
+		return errors.New("has no body")
+	case !c.message() && len(c.Records) == 0:
+		return errors.New("has no records")
+	case !c.message():
+		return nil
+	}
+	request, response, err := forms(c.API, c.Version)
+	if err != nil {
+		return fmt.Errorf("is wrong: %w", err)
+	}
+	in := request
+	if c.Kind == "response" {
+		in = response
+	}
+	if err := errors.Join(c.Body.resolve(in), c.Expect.Forward.resolve(in), c.Expect.Respond.resolve(response)); err != nil {
+		return fmt.Errorf("is wrong: %w", err)
+	}
+	return nil
+}
+
 func (c Case) message() bool { return c.Kind == "request" || c.Kind == "response" }
 
-// Save writes the cases.
+// Save writes the cases into a file that its owner alone may read: they are what clients have sent.
 func (c *Cases) Save(path string) error {
+	b, err := encode(c)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	if err := f.Chmod(0o600); err != nil { // it was there
+		return err
+	}
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	if _, err := f.Write(b); err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+func encode(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := yaml.NewEncoder(&b)
 	e.SetIndent(2)
-	if err := errors.Join(e.Encode(c), e.Close()); err != nil {
-		return err
-	}
-	return os.WriteFile(path, b.Bytes(), 0o644)
+	err := errors.Join(e.Encode(v), e.Close())
+	return b.Bytes(), err
 }
 
 // differ compares what became of a case with what was expected; "" is the same.
@@ -215,9 +275,9 @@ func (e Expect) differ(got Expect) string {
 		return fmt.Sprintf("rejected: got %v, want %v", got.Rejected, e.Rejected)
 	case len(e.Dropped) > 0 && !slices.Equal(e.Dropped, got.Dropped):
 		return fmt.Sprintf("dropped: got %v, want %v", got.Dropped, e.Dropped)
-	case !same(got.Forward, e.Forward):
+	case !sameBody(got.Forward, e.Forward):
 		return fmt.Sprintf("forward: got %s, want %s", got.Forward, e.Forward)
-	case !same(got.Respond, e.Respond):
+	case !sameBody(got.Respond, e.Respond):
 		return fmt.Sprintf("respond: got %s, want %s", got.Respond, e.Respond)
 	case e.State != nil && !same(got.State, e.State):
 		return fmt.Sprintf("state: got %s, want %s", got.State, e.State)

@@ -50,11 +50,15 @@ func CasesOf(x admin.Exchange) ([]Case, error) {
 		}
 	default:
 		request, response := c, c
-		request.Kind, request.API, request.Version, request.Body = "request", x.API, x.Version, &Text{x.Request}
+		asks, answers, err := forms(x.API, x.Version)
+		if err != nil {
+			return nil, err
+		}
+		request.Kind, request.API, request.Version, request.Body = "request", x.API, x.Version, asks.body(x.Request)
 		if x.Response == nil {
 			return []Case{request}, nil
 		}
-		response.Kind, response.API, response.Version, response.Body = "response", x.API, x.Version, &Text{x.Response}
+		response.Kind, response.API, response.Version, response.Body = "response", x.API, x.Version, answers.body(x.Response)
 		return []Case{request, response}, nil
 	}
 	if len(c.Records) == 0 {

@@ -3,6 +3,7 @@ package workbench
 import (
 	"bytes"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -74,8 +75,13 @@ func write(file string, b []byte) error {
 	return os.WriteFile(file, b, 0o644)
 }
 
-// copySDK puts the SDK of a language beside a project.
+// copySDK puts the SDK of a language beside a project, with what authors read.
 func copySDK(language, dir string) error {
+	for _, p := range []string{"ABI.md", "CASES.md", "cases.schema.json"} {
+		if err := copyFile(p, filepath.Join(dir, p)); err != nil {
+			return err
+		}
+	}
 	from, to := language, "."
 	if language == "go" {
 		if err := write(filepath.Join(dir, "go.mod"), []byte("module github.com/sluice-gateway/sluice\n\ngo 1.24\n")); err != nil {
@@ -92,16 +98,47 @@ func copySDK(language, dir string) error {
 		case language == "go" && (path.Ext(p) != ".go" || p == "source.go" || strings.HasSuffix(p, "_test.go")):
 			return nil
 		}
-		b, err := sdk.Source.ReadFile(p)
-		if err != nil {
-			return err
-		}
 		rel, err := filepath.Rel(filepath.FromSlash(from), filepath.FromSlash(p))
 		if err != nil {
 			return err
 		}
-		return write(filepath.Join(dir, to, rel), b)
+		return copyFile(p, filepath.Join(dir, to, rel))
 	})
+}
+
+// copyFile copies a file of the SDK.
+func copyFile(from, to string) error {
+	b, err := sdk.Source.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return write(to, b)
+}
+
+// Upgrade replaces the SDK of the project in a folder by that of this gateway.
+func Upgrade(dir string) error {
+	language, err := Language(dir)
+	if err != nil {
+		return err
+	}
+	old := filepath.Join(dir, "sluice")
+	mark := map[string]string{"go": "sdk/abi/abi.go", "rust": "src/abi.rs", "c": "sluice_abi.h"}[language]
+	if _, err := os.Stat(filepath.Join(old, filepath.FromSlash(mark))); err != nil {
+		return fmt.Errorf("%s is not the SDK that `gateway plugin new` puts there: %w", old, err)
+	}
+	next, gone := old+".new", old+".old"
+	for _, step := range []func() error{
+		func() error { return os.RemoveAll(next) }, func() error { return os.RemoveAll(gone) },
+		func() error { return copySDK(language, next) }, func() error { return os.Rename(old, gone) },
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	if err := os.Rename(next, old); err != nil {
+		return errors.Join(err, os.Rename(gone, old))
+	}
+	return os.RemoveAll(gone)
 }
 
 // Language tells what a project is written in.

@@ -75,7 +75,40 @@ func (b *Bench) Close() error {
 	return b.module.Close()
 }
 
-// Run shows a case to the guest and returns what became of it.
+// Play runs a case, with its steps. With update, what became of it is written into it as expected; else the difference is returned, "" for
+// none.
+func (b *Bench) Play(ctx context.Context, c *Case, update bool) (diff string) {
+	steps, name := c.Steps, "step %d: %s"
+	if len(steps) == 0 {
+		steps, name = []Case{*c}, "%[2]s"
+		defer func() { c.Expect = steps[0].Expect }()
+	}
+	var left *Text // by the last request
+	for i := range steps {
+		s := &steps[i]
+		shown := *s
+		if s.Kind == "response" && s.State == nil {
+			shown.State = left
+		}
+		got, err := b.Run(ctx, shown)
+		switch {
+		case err != nil:
+			return fmt.Sprintf(name, i+1, err)
+		case update:
+			s.Expect = got
+		default:
+			if diff := s.Expect.differ(got); diff != "" {
+				return fmt.Sprintf(name, i+1, diff)
+			}
+		}
+		if s.Kind == "request" {
+			left = got.State
+		}
+	}
+	return ""
+}
+
+// Run shows a case without steps to the guest and returns what became of it.
 func (b *Bench) Run(ctx context.Context, c Case) (Expect, error) {
 	if c.message() {
 		return b.runMessage(ctx, c)
@@ -84,13 +117,13 @@ func (b *Bench) Run(ctx context.Context, c Case) (Expect, error) {
 }
 
 func (b *Bench) runMessage(ctx context.Context, c Case) (got Expect, err error) {
-	key, ok := kafka.KeyOf(c.API)
-	if !ok {
-		return got, fmt.Errorf("there is no Kafka API %q", c.API)
+	in, answer, err := forms(c.API, c.Version)
+	if err != nil {
+		return got, err
 	}
-	h := &wasm.Head{Kind: abi.KindRequest, Key: int16(key), Version: c.Version, ClientID: c.Client.ID, Principal: c.Client.Principal, State: c.State.bytes()}
+	h := &wasm.Head{Kind: abi.KindRequest, Key: int16(in.key), Version: c.Version, ClientID: c.Client.ID, Principal: c.Client.Principal, State: c.State.bytes()}
 	if c.Kind == "response" {
-		h.Kind = abi.KindResponse
+		h.Kind, in = abi.KindResponse, answer
 	}
 	a, err := b.Message(ctx, h, c.Body.Bytes)
 	switch {
@@ -99,7 +132,7 @@ func (b *Bench) runMessage(ctx context.Context, c Case) (got Expect, err error) 
 	case a.Refused != nil:
 		return Expect{Refused: &Refused{a.Refused.Code, a.Refused.Message}}, nil
 	}
-	got = Expect{Forward: text(a.Forward), Respond: text(a.Respond), State: text(a.State)}
+	got = Expect{Forward: in.body(a.Forward), Respond: answer.body(a.Respond), State: text(a.State)}
 	if a.Forward == nil && a.Respond == nil {
 		got.Forward = c.Body
 	}
@@ -223,18 +256,8 @@ func Test(ctx context.Context, file string, cases *Cases, update bool, log *slog
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
-		got, err := b.Run(ctx, *c)
+		out = append(out, Outcome{Case: c, Diff: b.Play(ctx, c, update)})
 		b.Guest.Close()
-		o := Outcome{Case: c}
-		switch {
-		case err != nil:
-			o.Diff = err.Error()
-		case update:
-			c.Expect = got
-		default:
-			o.Diff = c.Expect.differ(got)
-		}
-		out = append(out, o)
 	}
 	return out, nil
 }

@@ -251,3 +251,31 @@ func conforms(t *testing.T, file string, config any) {
 		t.Error(err)
 	}
 }
+
+// TestTemplatesRefuseUnknownSettings, in every language, and take those of their cases.
+func TestTemplatesRefuseUnknownSettings(t *testing.T) {
+	for _, language := range Languages {
+		t.Run(language, func(t *testing.T) {
+			kafkatest.Require(t, map[string][]string{"go": {"go"}, "rust": {"cargo"}, "c": {"clang", "wasm-ld"}}[language]...)
+			dir, file := project(t, language)
+			cases, err := LoadCases(filepath.Join(dir, "cases.yaml"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			good := cases.Config.(map[string]any)
+			for key, refused := range map[string]bool{"header": false, "headre": true, "Headers": true} {
+				settings := map[string]any{"value": "x", "header": good["header"]}
+				settings[key] = "via"
+				b, err := Open(t.Context(), file, settings, nil)
+				if (err != nil) != refused || err != nil && !strings.Contains(err.Error(), "config") {
+					t.Errorf("%s: %v", key, err)
+				}
+				if err == nil {
+					if err := b.Close(); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+}

@@ -64,7 +64,7 @@ func newCounters(r reader) *counters {
 
 func (a *audit) Configure(b []byte) error {
 	c := a.config
-	if err := conf.Strict(b, &c); err != nil {
+	if err := sdk.ReadConfig(b, &c); err != nil {
 		return err
 	}
 	if time.Duration(c.Interval) < time.Second {

@@ -14,9 +14,12 @@ static bool setting(sluice_bytes json, sluice_bytes name, sluice_bytes *to, uint
   return true;
 }
 
+static const char *const settings[] = {"key", "value", 0};
+
 static const char *configure(sluice_bytes json) {
   if (!setting(json, SLUICE_TEXT("key"), &key, sizeof key_text)) return "config.key must be a text of up to 256 bytes";
   if (!setting(json, SLUICE_TEXT("value"), &value, sizeof value_text)) return "config.value must be a text of up to 1024 bytes";
+  if (!sluice_settings_known(json, settings)) return "config has something else than key and value";
   if (key.n == 0) return "config.key is missing: the name of the header";
   return 0;
 }

@@ -42,7 +42,7 @@ func newChaos() *chaos { return &chaos{roll: rand.Float64, sleep: time.Sleep, no
 
 func (c *chaos) Configure(b []byte) error {
 	var n config
-	if err := conf.Strict(b, &n); err != nil {
+	if err := sdk.ReadConfig(b, &n); err != nil {
 		return err
 	}
 	if len(n.Faults) == 0 {

@@ -33,7 +33,7 @@ type encrypt struct {
 
 func (e *encrypt) Configure(b []byte) error {
 	c := config{Plaintext: "pass"}
-	if err := conf.Strict(b, &c); err != nil {
+	if err := sdk.ReadConfig(b, &c); err != nil {
 		return err
 	}
 	if c.Plaintext != "pass" && c.Plaintext != "reject" {

@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"github.com/sluice-gateway/sluice/sdk"
-	"github.com/sluice-gateway/sluice/sdk/examples/internal/conf"
 )
 
 type header struct {
@@ -16,7 +15,7 @@ type header struct {
 var _ sdk.Producer = (*header)(nil)
 
 func (h *header) Configure(b []byte) error {
-	if err := conf.Strict(b, h); err != nil {
+	if err := sdk.ReadConfig(b, h); err != nil {
 		return err
 	}
 	if h.Key == "" {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/sdk"
 	"github.com/sluice-gateway/sluice/sdk/examples/internal/conf"
 )
 
@@ -43,7 +44,7 @@ type rules struct {
 
 func newRules(b []byte) (*rules, error) {
 	r := &rules{BrokerDefaults: true}
-	if err := conf.Strict(b, r); err != nil {
+	if err := sdk.ReadConfig(b, r); err != nil {
 		return nil, err
 	}
 	var err error

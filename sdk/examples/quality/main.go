@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/sdk"
-	"github.com/sluice-gateway/sluice/sdk/examples/internal/conf"
 	"github.com/sluice-gateway/sluice/sdk/examples/internal/produce"
 )
 
@@ -36,7 +35,7 @@ type verdict struct {
 
 func (q *quality) Configure(b []byte) error {
 	var c config
-	if err := conf.Strict(b, &c); err != nil {
+	if err := sdk.ReadConfig(b, &c); err != nil {
 		return err
 	}
 	if len(c.Rules) == 0 {

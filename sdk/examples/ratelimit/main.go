@@ -36,7 +36,7 @@ type ratelimit struct {
 
 func (l *ratelimit) Configure(b []byte) error {
 	c := config{Per: "client"}
-	if err := conf.Strict(b, &c); err != nil {
+	if err := sdk.ReadConfig(b, &c); err != nil {
 		return err
 	}
 	if c.Per != "client" && c.Per != "principal" {

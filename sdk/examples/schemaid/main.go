@@ -26,7 +26,7 @@ type schemaid struct{ config }
 
 func (s *schemaid) Configure(b []byte) error {
 	var c config
-	if err := conf.Strict(b, &c); err != nil {
+	if err := sdk.ReadConfig(b, &c); err != nil {
 		return err
 	}
 	if len(c.Rules) == 0 {

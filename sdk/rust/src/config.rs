@@ -44,32 +44,33 @@ pub fn each(json: &[u8], mut set: impl FnMut(&str, String) -> bool) -> Result<()
     Ok(())
 }
 
-struct Parser<'a> {
-    rest: &'a str,
+/// What is left of a JSON text.
+pub(crate) struct Parser<'a> {
+    pub(crate) rest: &'a str,
 }
 
 impl<'a> Parser<'a> {
-    fn take(&mut self, c: char) -> bool {
+    pub(crate) fn take(&mut self, c: char) -> bool {
         let found = self.rest.strip_prefix(c);
         self.rest = found.map_or(self.rest, str::trim_start);
         found.is_some()
     }
 
-    fn expect(&mut self, c: char) -> Result<(), String> {
+    pub(crate) fn expect(&mut self, c: char) -> Result<(), String> {
         if self.take(c) {
             return Ok(());
         }
         Err(format!("the configuration has no {} where it must", c))
     }
 
-    fn end<T>(&self, out: T) -> Result<T, String> {
+    pub(crate) fn end<T>(&self, out: T) -> Result<T, String> {
         if self.rest.is_empty() {
             return Ok(out);
         }
         Err("there is more behind the configuration".into())
     }
 
-    fn word(&mut self) -> Result<String, String> {
+    pub(crate) fn word(&mut self) -> Result<String, String> {
         let n = self
             .rest
             .find(|c: char| !c.is_ascii_alphanumeric() && !"+-.".contains(c))
@@ -82,7 +83,7 @@ impl<'a> Parser<'a> {
         Ok(word.into())
     }
 
-    fn string(&mut self) -> Result<String, String> {
+    pub(crate) fn string(&mut self) -> Result<String, String> {
         const BAD: &str = "the configuration has a broken text";
         let mut chars = self.rest.strip_prefix('"').ok_or(BAD)?.chars();
         let mut out: Vec<u16> = Vec::new(); // escapes are UTF-16, with pairs

@@ -34,6 +34,7 @@ mod edits;
 mod error;
 mod guest;
 pub mod host;
+pub mod json;
 mod manifest;
 mod message;
 mod plugin;

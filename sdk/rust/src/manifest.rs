@@ -51,6 +51,19 @@ impl Manifest {
         self
     }
 
+    /// Shows the messages of an API, which [`requests`](Manifest::requests) or [`responses`](Manifest::responses) asks for before, as JSON with
+    /// Kafka's fields: see [`Request::json`](crate::Request::json).
+    pub fn as_json(mut self, api: i16) -> Manifest {
+        let this = format!("{{\"api\": {},", api);
+        for s in self.requests.iter_mut().chain(&mut self.responses) {
+            if s.starts_with(&this) {
+                s.truncate(s.len() - 1);
+                s.push_str(", \"format\": \"json\"}");
+            }
+        }
+        self
+    }
+
     /// Asks for clients that connect and disconnect.
     pub fn session(mut self) -> Manifest {
         self.session = true;

@@ -1,7 +1,8 @@
-use crate::Call;
+use crate::json::Value;
+use crate::{Call, Error};
 
-/// A request of an API that the manifest names. Its body is the bytes of Kafka's protocol, in the version of the
-/// call: this crate has no messages, bring your own.
+/// A request of an API that the manifest names. Its body is the bytes of Kafka's protocol, in the version of the call, or with
+/// [`Manifest::as_json`](crate::Manifest::as_json) a message as JSON.
 pub struct Request<'a> {
     pub(crate) call: Call<'a>,
     pub(crate) state: Vec<u8>,
@@ -19,6 +20,12 @@ impl<'a> Request<'a> {
     /// The body of the request.
     pub fn body(&self) -> &'a [u8] {
         self.call.body()
+    }
+
+    /// The message, of an API that is shown as JSON: an object with the fields that kmsg, Go's code for Kafka's protocol, has, in every
+    /// version the same.
+    pub fn json(&self) -> Result<Value, Error> {
+        Value::parse(self.body()).map_err(|e| e.as_str().into())
     }
 
     /// Sends another body on, of the same version. Without it the request goes on as it came.
@@ -58,6 +65,11 @@ impl<'a> Response<'a> {
     /// The body of the response.
     pub fn body(&self) -> &'a [u8] {
         self.call.body()
+    }
+
+    /// The message, of an API that is shown as JSON.
+    pub fn json(&self) -> Result<Value, Error> {
+        Value::parse(self.body()).map_err(|e| e.as_str().into())
     }
 
     /// Answers with another body, of the same version.

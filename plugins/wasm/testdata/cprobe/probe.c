@@ -139,7 +139,20 @@ static uint8_t *find(sluice_bytes body, const char *word) {
   return 0;
 }
 
+/* CreatePartitions as JSON: twice as many partitions of the second topic. */
+static void on_json(sluice_call *c) {
+  sluice_bytes topics = sluice_json_field(sluice_head(c, SLUICE_HEAD_BODY), SLUICE_TEXT("Topics"));
+  sluice_bytes topic = sluice_json_item(topics, 1), count = sluice_json_field(topic, SLUICE_TEXT("Count"));
+  if (!topic.at || sluice_json_item(topics, 2).at || !sluice_json_field(sluice_json_item(topics, 0), SLUICE_TEXT("Assignment")).at)
+    return sluice_refuse(c, 42, SLUICE_TEXT("not two topics"));
+  if (sluice_json_is(sluice_json_field(topic, SLUICE_TEXT("Topic")), SLUICE_TEXT("bad json"))) return sluice_set_json(c, count, SLUICE_TEXT("many"));
+  if (!sluice_json_is(sluice_json_field(topic, SLUICE_TEXT("Topic")), SLUICE_TEXT("t\"\xc3\xbc"))) return;
+  snprintf(text, sizeof text, "%lld", 2 * (long long)sluice_json_number(count, 0));
+  sluice_set_json(c, count, printed());
+}
+
 static void on_request(sluice_call *c) {
+  if (sluice_u16(c->block + SLUICE_HEAD_KEY) == 37) return on_json(c);
   sluice_bytes body = sluice_head(c, SLUICE_HEAD_BODY);
   uint8_t *at = find(body, "rename");
   if (find(body, "refuse")) return sluice_refuse(c, 44, SLUICE_TEXT("not by that name"));
@@ -162,5 +175,5 @@ static const char *configure(sluice_bytes json) {
 }
 
 SLUICE_PLUGIN("{\"name\": \"cprobe\", \"records\": [\"produce\", \"fetch\"], \"host\": [\"kv\", \"http\", \"send_request\"],"
-              " \"requests\": [{\"api\": 19, \"min\": 5, \"max\": 5}], \"responses\": [{\"api\": \"CreateTopics\"}]}",
+              " \"requests\": [{\"api\": 19, \"min\": 5, \"max\": 5}, {\"api\": \"CreatePartitions\", \"format\": \"json\"}], \"responses\": [{\"api\": \"CreateTopics\"}]}",
               .configure = configure, .on_produce = records, .on_fetch = records, .on_request = on_request, .on_response = on_response)

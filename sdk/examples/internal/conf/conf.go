@@ -2,27 +2,12 @@
 package conf
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"path"
 	"strings"
 	"time"
 )
-
-// Strict decodes JSON into v and refuses what v does not know.
-func Strict(b []byte, v any) error {
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
-		return fmt.Errorf("config: %s", strings.TrimPrefix(err.Error(), "json: "))
-	}
-	if d.More() {
-		return errors.New("config: more than one value")
-	}
-	return nil
-}
 
 // Globs are patterns of names; none match all.
 type Globs []string

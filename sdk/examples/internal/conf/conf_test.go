@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sluice-gateway/sluice/sdk"
 )
 
 type settings struct {
@@ -11,7 +13,7 @@ type settings struct {
 	Every  Duration `json:"every"`
 }
 
-func TestStrict(t *testing.T) {
+func TestGlobsAndDurations(t *testing.T) {
 	for in, want := range map[string]string{
 		`{"topics": ["a*"], "every": "1m"}`: "",
 		`{"topics": "a*"}`:                  "",
@@ -24,13 +26,13 @@ func TestStrict(t *testing.T) {
 		`{`:                                 "config: ",
 	} {
 		var s settings
-		err := Strict([]byte(in), &s)
+		err := sdk.ReadConfig([]byte(in), &s)
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", in, err, want)
 		}
 	}
 	var s settings
-	if err := Strict([]byte(`{"every": "1m30s"}`), &s); err != nil || time.Duration(s.Every) != 90*time.Second {
+	if err := sdk.ReadConfig([]byte(`{"every": "1m30s"}`), &s); err != nil || time.Duration(s.Every) != 90*time.Second {
 		t.Errorf("every: %v, %v", time.Duration(s.Every), err)
 	}
 }

@@ -41,7 +41,7 @@ type replacement struct {
 
 func (m *mask) Configure(b []byte) error {
 	c := config{Mode: "redact", NonJSON: "redact", Length: 16}
-	if err := conf.Strict(b, &c); err != nil {
+	if err := sdk.ReadConfig(b, &c); err != nil {
 		return err
 	}
 	if len(c.Fields) == 0 {

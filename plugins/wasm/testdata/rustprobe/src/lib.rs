@@ -1,5 +1,6 @@
 //! The probe in Rust: does what the records' values say.
 
+use sluice::json::Value;
 use sluice::{abi, code, host, Error, Level, Manifest, Metric, Plugin, Records, Request, Response};
 
 struct Probe {
@@ -140,6 +141,26 @@ fn send() -> Result<String, host::HostError> {
     Ok(format!("{:?}", &answer[..4]))
 }
 
+/// CreatePartitions as JSON: twice as many partitions of the second topic.
+fn more(r: &mut Request) -> Result<(), Error> {
+    let mut message = r.json()?;
+    let topics = message.get_mut("Topics").map(|t| t.items_mut());
+    let topic = match topics.map(|t| t.as_mut_slice()) {
+        Some([first, second]) if first.get("Assignment").is_some() => second,
+        _ => return Err(Error::new(42, "not two topics")),
+    };
+    match topic.get("Topic").and_then(Value::text) {
+        Some("bad json") => topic.set("Count", "many"),
+        Some("t\"ü") => {
+            let n = topic.get("Count").and_then(Value::number).unwrap_or(0);
+            topic.set("Count", 2 * n);
+        }
+        _ => return Ok(()),
+    }
+    r.forward(message.to_string().into_bytes());
+    Ok(())
+}
+
 impl Plugin for Probe {
     fn configure(&mut self, json: &[u8]) -> Result<(), String> {
         sluice::config::each(json, |name, _| name == "known")
@@ -154,6 +175,9 @@ impl Plugin for Probe {
     }
 
     fn on_request(&mut self, r: &mut Request) -> Result<(), Error> {
+        if r.call().key() == 37 {
+            return more(r);
+        }
         let find = |word: &[u8]| r.body().windows(word.len()).position(|w| w == word);
         if find(b"refuse").is_some() {
             return Err("not by that name".into());
@@ -186,6 +210,8 @@ sluice::register!(
     },
     Manifest::new()
         .requests(19, 5, 5)
+        .requests(37, 0, 3)
+        .as_json(37)
         .responses(19, 5, 5)
         .produce()
         .fetch()

@@ -1,0 +1,95 @@
+package routing
+
+import (
+	"context"
+	"io"
+	"regexp"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/plugin"
+)
+
+// subscriptions are what the members on a connection subscribe to (KIP-848). They say it once; a topic that is made later, and lives on
+// another cluster than the group, must be known there before the coordinator can assign it.
+type subscriptions struct {
+	mu sync.Mutex
+	of map[string]*subscription // by member
+}
+
+type subscription struct {
+	names   []string
+	pattern *regexp.Regexp
+}
+
+type subscriptionsKey struct{}
+
+// Close is for plugin.Session.
+func (s *subscriptions) Close() error { return nil }
+
+// mostMembers is of how many members on one connection it is remembered; clients have one.
+const mostMembers = 100
+
+// subscribed notes what a member says, and returns all that it has said.
+func subscribed(s *plugin.Session, m *kmsg.ConsumerGroupHeartbeatRequest) subscription {
+	all, _ := s.Attach(subscriptionsKey{}, func() io.Closer { return &subscriptions{of: map[string]*subscription{}} }).(*subscriptions)
+	if all == nil {
+		return subscription{}
+	}
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	key := m.Group + "\x00" + m.MemberID
+	if m.MemberEpoch < 0 { // it leaves
+		delete(all.of, key)
+		return subscription{}
+	}
+	own := all.of[key]
+	if own == nil {
+		if own = (&subscription{}); len(all.of) < mostMembers {
+			all.of[key] = own
+		}
+	}
+	if m.SubscribedTopicNames != nil {
+		own.names = m.SubscribedTopicNames
+	}
+	if m.SubscribedTopicRegex != nil {
+		own.pattern = nil
+		if *m.SubscribedTopicRegex != "" {
+			own.pattern, _ = regexp.Compile("^(?:" + *m.SubscribedTopicRegex + ")$") // the broker says if it is none
+		}
+	}
+	return *own
+}
+
+// consumerGroupHeartbeat goes to the group's home, whose coordinator assigns partitions (KIP-848):
+// it must know the topics that members subscribe to, as stubs where they live elsewhere.
+func (r *Routing) consumerGroupHeartbeat(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
+	msg, err := req.Body.Peek()
+	if err != nil {
+		return nil, err
+	}
+	m := msg.(*kmsg.ConsumerGroupHeartbeatRequest)
+	home := r.rules.group(m.Group)
+	if len(r.env.Clusters) == 1 {
+		return r.to(ctx, req, next, home)
+	}
+	s := subscribed(req.Session, m)
+	again := m.SubscribedTopicNames == nil && m.SubscribedTopicRegex == nil
+	bring := func(name string) {
+		if !again || !r.stubs.waits(home, name) {
+			r.commitsAt(ctx, home, name, [16]byte{})
+		}
+	}
+	for _, name := range s.names {
+		bring(name)
+	}
+	if s.pattern != nil {
+		for _, t := range r.env.Catalog.Topics() {
+			if t.Home != home && s.pattern.MatchString(t.Name) {
+				bring(t.Name)
+			}
+		}
+	}
+	return r.to(ctx, req, next, home)
+}
