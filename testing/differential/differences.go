@@ -64,7 +64,7 @@ var differences = map[string]func(d difference) bool{
 		}
 		switch d.api {
 		case "DescribeACLs", "CreateACLs", "DeleteACLs", "DescribeClientQuotas", "AlterClientQuotas", "DescribeUserSCRAMCredentials", "AlterUserSCRAMCredentials":
-			return d.path != whole
+			return d.path != whole // nothing but the refusal is answered
 		case "DescribeConfigs", "AlterConfigs", "IncrementalAlterConfigs":
 			return asks(d.request, everybodys)
 		}
@@ -119,17 +119,6 @@ func asks(request kmsg.Request, what *regexp.Regexp) bool {
 func refused(key kmsg.Key) bool {
 	api, ok := kafka.Lookup(key)
 	return !ok || api.GoesTo == kafka.Refused
-}
-
-// mended are differences that are none on purpose, and are being mended.
-func mended(d difference) bool {
-	switch d.api {
-	case "OffsetFetch", "OffsetCommit", "TxnOffsetCommit", "ConsumerGroupHeartbeat": // ids of topics that nobody knows come back as none
-		return strings.Contains(d.path, "[ none]") || strings.Contains(d.path, "[ unknown id]")
-	case "ListTransactions": // patterns
-		return d.lane == "prefixed"
-	}
-	return false
 }
 
 // onPurpose names the row of the table that a difference belongs to.
