@@ -127,8 +127,11 @@ const calmly = 100 * time.Millisecond
 // calm puts a hold off while the home takes long to answer, since clients would be held for as long:
 // failover.calm at most, because a home that ails is a reason to leave it.
 func (t *task) calm(ctx context.Context) error {
-	gate := t.env.Gates.Gate(t.report.Topic)
-	limit := time.After(t.runner.timing().Calm)
+	gate, most := t.env.Gates.Gate(t.report.Topic), t.runner.timing().Calm
+	if most <= 0 {
+		return nil
+	}
+	limit := time.After(most)
 	for {
 		began := time.Now()
 		select {

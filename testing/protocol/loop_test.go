@@ -105,8 +105,8 @@ func (l *layer) refuses() {
 	for range 20 {
 		l.ask()
 	}
-	if n := l.sessions(); n > 40 {
-		l.t.Errorf("%d sessions", n)
+	if !eventually.True(func() bool { return l.sessions() <= 40 }) { // the last ones end soon
+		l.t.Errorf("%d sessions", l.sessions())
 	}
 }
 
