@@ -77,6 +77,13 @@ func (n *names) refuses(kind kmsg.ConfigResourceType, name string, read bool) bo
 	return true
 }
 
+// refusesElection reports an answer that refuses the request as a whole, which names no topic where the client has named none.
+func refusesElection(m *kmsg.ElectLeadersResponse) bool {
+	return m.ErrorCode != 0 || slices.ContainsFunc(m.Topics, func(t kmsg.ElectLeadersResponseTopic) bool {
+		return slices.ContainsFunc(t.Partitions, func(p kmsg.ElectLeadersResponseTopicPartition) bool { return p.ErrorCode == invalidRequest })
+	})
+}
+
 // own lists the partitions of the topics that clients see and that live on the cluster.
 func (n *names) own() []kmsg.ElectLeadersRequestTopic {
 	out := []kmsg.ElectLeadersRequestTopic{}
@@ -120,6 +127,10 @@ func (n *names) complete(msg kmsg.Response) {
 		}
 	case *kmsg.ElectLeadersResponse:
 		if !n.others.elected {
+			return
+		}
+		if refusesElection(m) {
+			m.Topics = nil
 			return
 		}
 		for i := range m.Topics {

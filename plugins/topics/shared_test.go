@@ -11,6 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/testing/plugintest"
@@ -183,5 +184,24 @@ func TestAllLeadersAreThoseOfItsOwnTopics(t *testing.T) {
 	}
 	if len(r.Topics) != 1 || r.Topics[0].Topic != "orders" || len(r.Topics[0].Partitions) != 1 || r.Topics[0].Partitions[0].Partition != 1 {
 		t.Errorf("answered %+v", r.Topics)
+	}
+}
+
+// TestAnElectionThatIsRefusedNamesNoTopics to a client that has named none.
+func TestAnElectionThatIsRefusedNamesNoTopics(t *testing.T) {
+	n, env := build(t)
+	if err := env.Catalog.Ensure(t.Context(), catalog.Seen{Name: "orders", Cluster: "prod", ID: [16]byte{1}, Partitions: 2}); err != nil {
+		t.Fatal(err)
+	}
+	m := message(kmsg.ElectLeaders).(*kmsg.ElectLeadersRequest)
+	m.Topics, m.ElectionType = nil, 7
+	resp, err := n.Intercept(t.Context(), plugintest.Request(t, m, "prod"), plugin.HandlerFunc(func(_ context.Context, f *plugin.Request) (*plugin.Response, error) {
+		return plugin.Fail(f, 42, "")
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := plugintest.Decode[*kmsg.ElectLeadersResponse](t, resp); len(got.Topics) != 0 {
+		t.Errorf("topics %+v", got.Topics)
 	}
 }

@@ -76,7 +76,7 @@ func request(r *rand.Rand, l *lane, key kmsg.Key, version int16) kmsg.Request {
 		}
 	case *kmsg.OffsetForLeaderEpochRequest: // which brokers alone answer for a topic without partitions
 		m.Topics = slices.DeleteFunc(m.Topics, func(t kmsg.OffsetForLeaderEpochRequestTopic) bool { return len(t.Partitions) == 0 })
-	case *kmsg.OffsetCommitRequest:
+	case *kmsg.OffsetCommitRequest: // of an unknown id without partitions nothing is answered
 		m.Topics = slices.DeleteFunc(m.Topics, func(t kmsg.OffsetCommitRequestTopic) bool { return len(t.Partitions) == 0 })
 	case *kmsg.OffsetFetchRequest: // a group once
 		m.Groups = slices.CompactFunc(m.Groups, func(a, b kmsg.OffsetFetchRequestGroup) bool { return a.Group == b.Group })
@@ -273,7 +273,7 @@ func (c chooser) number(name string) (int64, bool) {
 	case "ResourcePatternType":
 		return pick[int64](c.Rand, 1, 3, 4), true
 	case "ElectionType":
-		return pick[int64](c.Rand, 0, 1), true
+		return pick[int64](c.Rand, 0, 1, -1, 2, 7), true
 	case "ReplicaID":
 		return -1, true // others are brokers
 	case "CurrentLeaderEpoch", "LastFetchedEpoch", "LeaderEpoch":
