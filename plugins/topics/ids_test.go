@@ -342,3 +342,22 @@ func TestACreateTopicsThatOnlyAsksMakesNothingKnown(t *testing.T) {
 		t.Error("the catalog knows it")
 	}
 }
+
+// TestWhoJoinsWithTopicsIsRefusedByTheBroker, also if nobody knows them: a member that has joined gives up what is gone.
+func TestWhoJoinsWithTopicsIsRefusedByTheBroker(t *testing.T) {
+	n, _, _ := world(t)
+	for epoch, want := range map[int32]int{0: 1, 3: 0} {
+		m := message(kmsg.ConsumerGroupHeartbeat).(*kmsg.ConsumerGroupHeartbeatRequest)
+		m.MemberEpoch = epoch
+		m.Topics = []kmsg.ConsumerGroupHeartbeatRequestTopic{{TopicID: topicID{9, 9}, Partitions: []int32{0}}}
+		_, err := n.Intercept(t.Context(), plugintest.Request(t, m, "prod"), plugin.HandlerFunc(func(_ context.Context, f *plugin.Request) (*plugin.Response, error) {
+			if got := plugintest.Sent[*kmsg.ConsumerGroupHeartbeatRequest](t, f).Topics; len(got) != want {
+				t.Errorf("epoch %d: %d topics sent, want %d", epoch, len(got), want)
+			}
+			return plugin.Fail(f, 42, "")
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}

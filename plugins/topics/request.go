@@ -64,6 +64,9 @@ func (n *names) request(msg kmsg.Request) {
 		}
 	case *kmsg.ConsumerGroupHeartbeatRequest:
 		n.subscription(m)
+		if m.MemberEpoch == 0 {
+			break // who joins owns nothing, or is refused
+		}
 		// What it owns of a topic that is gone, it will be told to give up.
 		m.Topics = slices.DeleteFunc(m.Topics, func(t kmsg.ConsumerGroupHeartbeatRequestTopic) bool {
 			_, ok := n.onCluster(t.TopicID)
