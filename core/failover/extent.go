@@ -28,6 +28,9 @@ func (r *Runner) extents(ctx context.Context, e Env, topics []*catalog.Topic) ex
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	out := extents{}
+	if len(e.Clusters) < 2 {
+		return out // there are no copies
+	}
 	for _, c := range e.Clusters {
 		if !c.Reachable() {
 			continue
