@@ -30,12 +30,13 @@ func TestIdleConnectionsOfTheAdminListenerEnd(t *testing.T) {
 						t.Fatal(err)
 					}
 					resp, err := http.ReadResponse(r, nil)
-					if err != nil || resp.StatusCode != 200 {
+					if err != nil || resp.StatusCode != http.StatusOK {
 						t.Fatalf("%v %v", resp, err)
 					}
 					if _, err := io.Copy(io.Discard, resp.Body); err != nil {
 						t.Fatal(err)
 					}
+					_ = resp.Body.Close()
 				}
 				began := time.Now()
 				if _, err := r.ReadByte(); err == nil {
