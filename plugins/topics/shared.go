@@ -84,6 +84,11 @@ func refusesElection(m *kmsg.ElectLeadersResponse) bool {
 	})
 }
 
+// gone reports a topic that the cluster does not have any more, which nobody has asked for.
+func gone(t kmsg.ElectLeadersResponseTopic) bool {
+	return len(t.Partitions) > 0 && !slices.ContainsFunc(t.Partitions, func(p kmsg.ElectLeadersResponseTopicPartition) bool { return p.ErrorCode != unknownTopic })
+}
+
 // own lists the partitions of the topics that clients see and that live on the cluster.
 func (n *names) own() []kmsg.ElectLeadersRequestTopic {
 	out := []kmsg.ElectLeadersRequestTopic{}
@@ -133,9 +138,10 @@ func (n *names) complete(msg kmsg.Response) {
 			m.Topics = nil
 			return
 		}
+		m.Topics = slices.DeleteFunc(m.Topics, gone)
 		for i := range m.Topics {
 			m.Topics[i].Partitions = slices.DeleteFunc(m.Topics[i].Partitions, func(p kmsg.ElectLeadersResponseTopicPartition) bool {
-				return p.ErrorCode == electionNotNeeded || p.ErrorCode == unknownTopic // which nobody has asked for
+				return p.ErrorCode == electionNotNeeded || p.ErrorCode == unknownTopic
 			})
 		}
 	}

@@ -205,3 +205,41 @@ func TestAnElectionThatIsRefusedNamesNoTopics(t *testing.T) {
 		t.Errorf("topics %+v", got.Topics)
 	}
 }
+
+// TestAnElectionNamesNoTopicThatIsGone: the catalog may know one that was deleted a moment ago.
+func TestAnElectionNamesNoTopicThatIsGone(t *testing.T) {
+	n, env := build(t)
+	for i, name := range []string{"orders", "deleted"} {
+		if err := env.Catalog.Ensure(t.Context(), catalog.Seen{Name: name, Cluster: "prod", ID: [16]byte{byte(i + 1)}, Partitions: 2}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := message(kmsg.ElectLeaders).(*kmsg.ElectLeadersRequest)
+	m.Topics = nil
+	resp, err := n.Intercept(t.Context(), plugintest.Request(t, m, "prod"), plugin.HandlerFunc(func(_ context.Context, f *plugin.Request) (*plugin.Response, error) {
+		out := kmsg.NewPtrElectLeadersResponse()
+		out.SetVersion(f.Version)
+		for _, x := range plugintest.Sent[*kmsg.ElectLeadersRequest](t, f).Topics {
+			topic := kmsg.ElectLeadersResponseTopic{Topic: x.Topic}
+			for _, p := range x.Partitions {
+				code := int16(electionNotNeeded)
+				if x.Topic == "vc.deleted" {
+					code = unknownTopic
+				}
+				topic.Partitions = append(topic.Partitions, kmsg.ElectLeadersResponseTopicPartition{Partition: p, ErrorCode: code})
+			}
+			out.Topics = append(out.Topics, topic)
+		}
+		return plugintest.Encode(out), nil
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, x := range plugintest.Decode[*kmsg.ElectLeadersResponse](t, resp).Topics {
+		names = append(names, fmt.Sprint(x.Topic, " ", len(x.Partitions)))
+	}
+	if slices.Sort(names); slices.Contains(names, "deleted 0") || !slices.Contains(names, "orders 0") {
+		t.Errorf("topics %q", names)
+	}
+}
