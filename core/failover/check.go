@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -200,7 +201,7 @@ func (t *task) drains(ctx context.Context, c *checked, oldEnd, newEnd []int64) e
 		}
 	}
 	for first := true; first || time.Now().Before(until); first = false {
-		if time.Now().Before(until) && !pause(ctx, 100*time.Millisecond) {
+		if time.Now().Before(until) && !guard.Sleep(ctx, 100*time.Millisecond) {
 			return ctx.Err()
 		}
 		var err error
@@ -217,17 +218,6 @@ func (t *task) drains(ctx context.Context, c *checked, oldEnd, newEnd []int64) e
 	}
 	lag, why := c.lagging(ctx, oldEnd, now)
 	return fmt.Errorf("%w: %d records behind after %s: %s", errLag, lag, limit, why)
-}
-
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // sameConfigs refuses a copy that would not take what the old home takes. It reports whether both

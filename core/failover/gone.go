@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
@@ -32,7 +33,7 @@ func (t *task) gone(ctx context.Context, from plugin.Cluster) (bool, error) {
 		if time.Since(t.edited) >= limit && time.Since(t.alive) >= limit {
 			return true, nil
 		}
-		if !pause(ctx, 100*time.Millisecond) {
+		if !guard.Sleep(ctx, 100*time.Millisecond) {
 			return false, ctx.Err()
 		}
 		if from.Reachable() {

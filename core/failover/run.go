@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
@@ -295,7 +296,7 @@ func epochOf(c plugin.Cluster, topic string, p int) int32 {
 func (s *side) stable(ctx context.Context) ([]int64, error) {
 	last, err := s.offsets(ctx, -1)
 	for err == nil {
-		if !pause(ctx, 50*time.Millisecond) {
+		if !guard.Sleep(ctx, 50*time.Millisecond) {
 			return nil, ctx.Err()
 		}
 		var now []int64
@@ -332,7 +333,7 @@ func (t *task) caughtUp(ctx context.Context, c *checked) (oldEnd, newEnd []int64
 		if behind == 0 {
 			break
 		}
-		if !pause(ctx, 10*time.Millisecond) {
+		if !guard.Sleep(ctx, 10*time.Millisecond) {
 			return nil, nil, fmt.Errorf("%w: %d records were not copied in time", errLag, behind)
 		}
 	}

@@ -276,7 +276,7 @@ func (r *Runner) run(ctx context.Context, key [2]string, m *move) {
 			r.end(key, m, Dropped, fmt.Errorf("given up after failover.retry_for: %w", err))
 			return
 		}
-		pause(ctx, wait)
+		guard.Sleep(ctx, wait)
 		wait = min(2*wait, retryMost)
 	}
 }

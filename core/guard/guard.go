@@ -102,3 +102,15 @@ func Keep(ctx context.Context, f func()) {
 		}
 	}
 }
+
+// Sleep waits for a time, and is false if ctx ends before it.
+func Sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -5,12 +5,12 @@ import (
 	"context"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/internal/turn"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/testing/eventually"
 )
 
 // TestMemory: sessions wait past the bound until others are answered, or the bound is raised.
@@ -103,9 +103,7 @@ func TestMemoryStopsReading(t *testing.T) {
 // until waits for a condition.
 func until(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for at := time.Now(); !holds(); time.Sleep(time.Millisecond) {
-		if time.Since(at) > 20*time.Second {
-			t.Fatalf("waited in vain until %s", what)
-		}
+	if !eventually.True(holds) {
+		t.Fatalf("waited in vain until %s", what)
 	}
 }

@@ -249,7 +249,7 @@ func (e *End) Handle(ctx context.Context, req *plugin.Request) (*plugin.Response
 			return nil, err
 		}
 		resume := req.Pause(err.Error(), trace.SpanContext{})
-		slept := sleep(ctx, min(wait, left))
+		slept := guard.Sleep(ctx, min(wait, left))
 		resume()
 		if !slept {
 			return nil, ctx.Err()
@@ -278,17 +278,6 @@ func (e *End) answers(ctx context.Context, req *plugin.Request) bool {
 	ask.Topics = []kmsg.MetadataRequestTopic{}
 	_, err = c.Do(ctx, node, ask)
 	return err == nil
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // repeats reports whether a request that a link lost may be sent again from here. Produces may not:

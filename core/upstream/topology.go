@@ -113,7 +113,7 @@ func (c *Cluster) watch(ctx context.Context) {
 			return
 		case <-tick.C:
 		case <-c.kick:
-			if !sleep(ctx, 200*time.Millisecond) { // a broker that dies breaks many links at once
+			if !guard.Sleep(ctx, 200*time.Millisecond) { // a broker that dies breaks many links at once
 				return
 			}
 		}

@@ -1,11 +1,11 @@
 package topics
 
 import (
-	"context"
 	"crypto/rand"
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
@@ -91,20 +91,9 @@ func (n *names) virtualID(physical topicID, wait time.Duration) (id topicID, fou
 		if err == nil && topo.IDs[physical] != nil {
 			return n.show(topo.IDs[physical]), true
 		}
-		if err != nil || !time.Now().Before(end) || !pause(n.ctx, resolveWait/10) {
+		if err != nil || !time.Now().Before(end) || !guard.Sleep(n.ctx, resolveWait/10) {
 			return topicID{}, false
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 
