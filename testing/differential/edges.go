@@ -18,6 +18,7 @@ func edges() (out []edge) {
 	out = append(out, metadata()...)
 	out = append(out, pages()...)
 	out = append(out, positions()...)
+	out = append(out, commits()...)
 	return append(out, refusals()...)
 }
 
@@ -148,6 +149,54 @@ func positions() []edge {
 		}
 		m.Groups = append(m.Groups, g)
 	})
+}
+
+// commits name topics that are, are not, and may not be seen, with partitions and without.
+func commits() (out []edge) {
+	for _, asked := range [][]int32{nil, {0, 99}} {
+		for _, name := range []string{"alpha", moved, "gone", hidden} {
+			out = append(out, every(kmsg.OffsetCommit, 2, func(l *lane, version int16, msg kmsg.Request) {
+				m := msg.(*kmsg.OffsetCommitRequest)
+				m.Group = "commits"
+				t := kmsg.NewOffsetCommitRequestTopic()
+				t.Topic, t.TopicID = name, l.topics[name]
+				if version >= 10 && t.TopicID == [16]byte{} {
+					t.TopicID = unknownID
+				}
+				for _, n := range asked {
+					p := kmsg.NewOffsetCommitRequestTopicPartition()
+					p.Partition, p.Offset = n, 1
+					t.Partitions = append(t.Partitions, p)
+				}
+				m.Topics = append(m.Topics, t)
+			})...)
+			out = append(out, every(kmsg.TxnOffsetCommit, 0, func(_ *lane, _ int16, msg kmsg.Request) {
+				m := msg.(*kmsg.TxnOffsetCommitRequest)
+				m.TransactionalID, m.Group, m.ProducerID = "commits", "commits", -1
+				t := kmsg.NewTxnOffsetCommitRequestTopic()
+				t.Topic = name
+				for _, n := range asked {
+					p := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+					p.Partition, p.Offset = n, 1
+					t.Partitions = append(t.Partitions, p)
+				}
+				m.Topics = append(m.Topics, t)
+			})...)
+			for _, group := range []string{"commits", "gone"} {
+				out = append(out, every(kmsg.OffsetDelete, 0, func(_ *lane, _ int16, msg kmsg.Request) {
+					m := msg.(*kmsg.OffsetDeleteRequest)
+					m.Group = group
+					t := kmsg.NewOffsetDeleteRequestTopic()
+					t.Topic = name
+					for _, n := range asked {
+						t.Partitions = append(t.Partitions, kmsg.OffsetDeleteRequestTopicPartition{Partition: n})
+					}
+					m.Topics = append(m.Topics, t)
+				})...)
+			}
+		}
+	}
+	return out
 }
 
 // refusals are requests that brokers refuse, one way or another.
