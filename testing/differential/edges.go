@@ -19,6 +19,7 @@ func edges() (out []edge) {
 	out = append(out, pages()...)
 	out = append(out, positions()...)
 	out = append(out, commits()...)
+	out = append(out, strangers()...)
 	return append(out, refusals()...)
 }
 
@@ -151,6 +152,25 @@ func positions() []edge {
 	})
 }
 
+// strangers fetch topics by ids that no topic has.
+func strangers() (out []edge) {
+	for _, ids := range [][][16]byte{{{}}, {unknownID}, {{}, unknownID}, {unknownID, {}}} {
+		for _, parts := range [][2]int32{{0, 0}, {0, 1}} {
+			out = append(out, every(kmsg.Fetch, 13, func(l *lane, _ int16, msg kmsg.Request) {
+				m := msg.(*kmsg.FetchRequest)
+				m.ReplicaID, m.MaxBytes, m.SessionEpoch = -1, 1<<20, -1
+				for i, id := range ids {
+					t, p := kmsg.NewFetchRequestTopic(), kmsg.NewFetchRequestTopicPartition()
+					p.Partition, p.PartitionMaxBytes, p.CurrentLeaderEpoch = parts[i], 1<<20, -1
+					t.TopicID, t.Partitions = id, append(t.Partitions, p)
+					m.Topics = append(m.Topics, t)
+				}
+			})...)
+		}
+	}
+	return out
+}
+
 // commits name topics that are, are not, and may not be seen, with partitions and without.
 func commits() (out []edge) {
 	for _, asked := range [][]int32{nil, {0, 99}} {
@@ -246,6 +266,36 @@ func refusals() (out []edge) {
 			m.Resources = append(m.Resources, kmsg.DescribeConfigsRequestResource{ResourceType: kmsg.ConfigResourceTypeBroker, ResourceName: of})
 		}
 	})...)
+	for _, names := range [][]string{{"alpha", "beta"}, {hidden, moved}, {moved, "gone"}} {
+		for _, kind := range []kmsg.ConfigResourceType{kmsg.ConfigResourceTypeUnknown, 99} {
+			out = append(out, every(kmsg.DescribeConfigs, 1, func(_ *lane, _ int16, msg kmsg.Request) {
+				m := msg.(*kmsg.DescribeConfigsRequest)
+				m.Resources = []kmsg.DescribeConfigsRequestResource{
+					{ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: names[0]},
+					{ResourceType: kind, ResourceName: "group"},
+					{ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: names[1]},
+				}
+			})...)
+			out = append(out, every(kmsg.AlterConfigs, 0, func(_ *lane, _ int16, msg kmsg.Request) {
+				m := msg.(*kmsg.AlterConfigsRequest)
+				m.ValidateOnly = true
+				m.Resources = []kmsg.AlterConfigsRequestResource{
+					{ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: names[0]},
+					{ResourceType: kind, ResourceName: "group"},
+					{ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: names[1]},
+				}
+			})...)
+			out = append(out, every(kmsg.IncrementalAlterConfigs, 0, func(_ *lane, _ int16, msg kmsg.Request) {
+				m := msg.(*kmsg.IncrementalAlterConfigsRequest)
+				m.ValidateOnly = true
+				m.Resources = []kmsg.IncrementalAlterConfigsRequestResource{
+					{ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: names[0]},
+					{ResourceType: kind, ResourceName: "group"},
+					{ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: names[1]},
+				}
+			})...)
+		}
+	}
 	out = append(out, every(kmsg.ListOffsets, 4, func(_ *lane, _ int16, msg kmsg.Request) {
 		m := msg.(*kmsg.ListOffsetsRequest)
 		p := kmsg.NewListOffsetsRequestTopicPartition()

@@ -97,6 +97,13 @@ func request(r *rand.Rand, l *lane, key kmsg.Key, version int16) kmsg.Request {
 				m.Resources[i].ConfigNames = []string{"root"}
 			}
 		}
+	case *kmsg.IncrementalAlterConfigsRequest:
+		for i := range m.Resources {
+			if r := &m.Resources[i]; r.ResourceType == kmsg.ConfigResourceTypeBrokerLogger && len(r.Configs) > 0 { // the same as of those
+				r.Configs = r.Configs[:1]
+				r.Configs[0].Name = "root"
+			}
+		}
 	case *kmsg.JoinGroupRequest:
 		m.Group = l.mine("@") + strconv.Itoa(r.IntN(1<<30)) // or it would wait for members
 		m.MemberID, m.InstanceID = "", nil
