@@ -20,6 +20,7 @@ func edges() (out []edge) {
 	out = append(out, positions()...)
 	out = append(out, commits()...)
 	out = append(out, strangers()...)
+	out = append(out, produces()...)
 	return append(out, refusals()...)
 }
 
@@ -311,6 +312,37 @@ func refusals() (out []edge) {
 		}
 		return m
 	})
+}
+
+// produces write to one topic, and name others without partitions before it and behind it.
+func produces() (out []edge) {
+	for _, name := range []string{"", "gone", "alpha", hidden, moved} {
+		for _, at := range []int{-1, 0, 1} { // where the topic is that is written to; -1: none
+			out = append(out, every(kmsg.Produce, 3, func(l *lane, _ int16, msg kmsg.Request) {
+				m := msg.(*kmsg.ProduceRequest)
+				m.Acks, m.TimeoutMillis = -1, 5000
+				for i := range 3 {
+					t := kmsg.NewProduceRequestTopic()
+					switch {
+					case i == at:
+						p := kmsg.NewProduceRequestTopicPartition()
+						p.Records = batchOf(-1, -1, -1, false)
+						t.Topic = l.mine("@-a")
+						t.Partitions = append(t.Partitions, p)
+					case i == 2:
+						t.Topic = "beta"
+					default:
+						t.Topic = name
+					}
+					if t.TopicID = l.topics[t.Topic]; t.TopicID == [16]byte{} {
+						t.TopicID = unknownID
+					}
+					m.Topics = append(m.Topics, t)
+				}
+			})...)
+		}
+	}
+	return out
 }
 
 // noRecords is a produce with a partition without records.
