@@ -31,6 +31,9 @@ const (
 	byTopic          = attribute.Key("topic")
 	byPartition      = attribute.Key("partition")
 	byPart           = attribute.Key("part")
+	byVersion        = attribute.Key("version")
+	byCommit         = attribute.Key("commit")
+	byGo             = attribute.Key("go")
 )
 
 // metricTable is every metric of the gateway. METRICS.md beside this file is made from it.
@@ -46,7 +49,7 @@ type metricTable struct {
 	guestOpened, guestClosed, guestSwaps, guestFailedSwaps            telemetry.Metric
 	guestMemory, guestInstances, guestDropped, revision, reloaded, ok telemetry.Metric
 	memory, memoryLimit, started, refused, panics                     telemetry.Metric
-	accessDropped, auditDropped, auditWaiting, broken                 telemetry.Metric
+	accessDropped, auditDropped, auditWaiting, broken, built          telemetry.Metric
 }
 
 func newMetricTable() *metricTable {
@@ -116,6 +119,7 @@ func newMetricTable() *metricTable {
 		auditDropped:   counter("audit_log.dropped.entries", "", "Entries of the audit log that were dropped, since their file or topic has failed for long."),
 		auditWaiting:   gauge("audit_log.waiting.entries", "", "Entries of the audit log that are not written yet."),
 		broken:         gauge("part.broken", "", "1 while what a part of a virtual cluster is made from is broken or gone: the module or image of a guest, the certificate of listen.tls; or of all: what ${file:path} or ${env:NAME} refers to. What was made before goes on.", byVirtualCluster, byPart),
+		built:          gauge("build.info", "", "1, with the build of the gateway.", byVersion, byCommit, byGo),
 		started:        gauge("start.time", "s", "When the gateway started, as Unix time."),
 
 		interceptorFailures: counter("interceptor.failures", "", "Errors of requests that came from an interceptor and not from below it, panics included.", byVirtualCluster, byInterceptor),
@@ -157,6 +161,7 @@ func (g *Gateway) collect() []telemetry.Sample {
 	c.add(&t.revision, 1, snap.Revision)
 	c.add(&t.ok, flag(reload.Error == ""))
 	c.add(&t.reloaded, unix(reload.At))
+	c.add(&t.built, 1, g.madeOf.Version, g.madeOf.Revision, g.madeOf.Go)
 	c.add(&t.started, unix(g.started))
 	c.add(&t.memory, float64(g.memory.Used()))
 	c.add(&t.memoryLimit, float64(g.memory.Limit()))

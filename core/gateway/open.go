@@ -92,7 +92,7 @@ func (g *Gateway) openTraces(ctx context.Context, l, old *live) error {
 		return nil
 	}
 	tracer, err := telemetry.Open(ctx, telemetry.Config{
-		Receiver:    telemetry.Receiver{Endpoint: t.Endpoint, Protocol: t.Protocol, Insecure: t.Insecure},
+		Receiver:    telemetry.Receiver{Endpoint: t.Endpoint, Protocol: t.Protocol, Insecure: t.Insecure, Source: g.source},
 		SampleRatio: t.SampleRatio, Errors: t.Errors, Slower: t.Slower,
 	}, g.log)
 	if tracer != nil {
@@ -102,8 +102,8 @@ func (g *Gateway) openTraces(ctx context.Context, l, old *live) error {
 }
 
 func (g *Gateway) openExport(ctx context.Context, l, old *live) error {
-	to := exportOf(l.snap)
-	if old.snap != nil && exportOf(old.snap) == to {
+	to := g.exportOf(l.snap)
+	if old.snap != nil && g.exportOf(old.snap) == to {
 		l.exporter = old.exporter.share()
 		return nil
 	}

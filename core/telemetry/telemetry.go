@@ -98,7 +98,7 @@ func Open(ctx context.Context, c Config, log *slog.Logger) (*Tracer, error) {
 	if err := client.Start(ctx); err != nil {
 		return nil, fmt.Errorf("telemetry.traces: %w", err)
 	}
-	res, err := ownResource(ctx)
+	res, err := c.Source.resource(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("telemetry.traces: %w", err)
 	}
