@@ -34,6 +34,8 @@ const (
 	byVersion        = attribute.Key("version")
 	byCommit         = attribute.Key("commit")
 	byGo             = attribute.Key("go")
+	byHome           = attribute.Key("home")
+	byReason         = attribute.Key("reason")
 )
 
 // metricTable is every metric of the gateway. METRICS.md beside this file is made from it.
@@ -44,6 +46,7 @@ type metricTable struct {
 	upstream, links, reachable                                        telemetry.Metric
 	interceptor, interceptorFailures                                  telemetry.Metric
 	moves, moved, paused, lost, waits                                 telemetry.Metric
+	readyTopics, ready                                                telemetry.Metric
 	lag, delta, comparedFrom, comparedTo, comparedAt, holes           telemetry.Metric
 	guestCalls, guestFailures, guestReplaced, guestBusy, guestLeft    telemetry.Metric
 	guestOpened, guestClosed, guestSwaps, guestFailedSwaps            telemetry.Metric
@@ -93,6 +96,8 @@ func newMetricTable() *metricTable {
 		paused:         gauge("move.pause", "s", "How long the last move that was done held produces.", vc...),
 		waits:          gauge("move.open.age", "s", "How long the oldest move that has not ended is open, by the kind of what blocks it; none: nothing has refused it.", byVirtualCluster, byBlock),
 		lost:           gauge("move.possible_loss", "", "Records that unplanned moves may have lost and that nobody has acknowledged.", vc...),
+		readyTopics:    gauge("failover.topics", "", "Topics that live on home and could fail over to cluster now: ready, or unplanned, which loses what the copy lacks, while the home does not answer; or not, by the kind of what would refuse the move, as in blocked_by. Looked at every 10 s, settings, rights and transactions that hang every minute; of the records that a move compares, the last ones were compared.", byVirtualCluster, byHome, byCluster, byReason),
+		ready:          gauge("failover.ready", "", "1 if a topic could fail over to cluster now, else 0, with the reason as in failover.topics, of the topics that telemetry.metrics.topics names.", byVirtualCluster, byTopic, byCluster, byReason),
 		lag:            gauge("copy.lag", "", "Records that a copy on another cluster lacks, of the topics that telemetry.metrics.topics names. Asked every 10 s, like all of copy; absent while it is not known.", copies...),
 		delta:          gauge("copy.delta", "", "Offsets of a copy minus those at home of the same records, as last verified.", copies...),
 		comparedFrom:   gauge("copy.compared.from", "", "The first virtual offset of the records that were last compared with the copy.", copies...),
@@ -188,6 +193,7 @@ func (g *Gateway) collect() []telemetry.Sample {
 			c.traffic(v.name, a)
 		}
 		c.interceptors(v)
+		c.readiness(v, g.runner.Readiness(v.name), snap.Telemetry.Metrics.Topics)
 	}
 	for _, b := range g.broken() {
 		c.add(&t.broken, 1, b.VirtualCluster, b.Part)
