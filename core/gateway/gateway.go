@@ -116,6 +116,9 @@ func Start(ctx context.Context, o Options) (*Gateway, error) {
 		return fail(err)
 	}
 	g.memory, g.files = server.NewMemory(memoryLimit(snap)), server.NewDescriptors(server.OpenFiles())
+	g.memory.Near = func(used, limit int64, waiting int) {
+		g.logs.Logger("server").Warn("memory gets short: past limits.process_bytes, requests and answers wait until others have left", "used", used, "limit", limit, "waiting", waiting)
+	}
 	g.runner = failover.NewRunner(g.catalog, snap.Failover, logs.Logger("failover"))
 	var revision string
 	if _, err := g.catalog.Value(catalog.KindConfig, "revision", &revision); err != nil {

@@ -140,6 +140,16 @@ func (c Config) ratio() float64 {
 	return 1
 }
 
+// Lost is how many spans were dropped, since they came faster than they could be sent, or could not be sent at all.
+func (t *Tracer) Lost() int {
+	if t == nil {
+		return 0
+	}
+	t.batches.mu.Lock()
+	defer t.batches.mu.Unlock()
+	return t.batches.lost
+}
+
 // Close sends what is left.
 func (t *Tracer) Close(ctx context.Context) error {
 	if t == nil {
