@@ -74,6 +74,7 @@ type Runner struct {
 	publishes joint[*catalog.Virtual, *task, struct{}]
 	groups    joint[plugin.Cluster, string, []commitment]
 	compared  comparisons
+	ready     readiness
 
 	mu      sync.Mutex
 	cfg     config.Failover

@@ -26,6 +26,7 @@ type comparison struct {
 	partitions []stretch // of virtual offsets
 	extent     extent
 	err        string
+	by         Block // the kind of err
 }
 
 // comparisons remembers the last comparison of each copy.
@@ -52,7 +53,7 @@ func (c *comparisons) still(vc string, t *catalog.Topic, cluster string, at exte
 func (c *comparisons) note(vc string, t *catalog.Topic, cluster string, compared []stretch, at extent, err error) {
 	now := comparison{at: time.Now(), generation: t.Generation, extent: at}
 	if err != nil {
-		now.err = err.Error()
+		now.err, now.by = err.Error(), blockOf(because(ByCopy, err))
 	}
 	for p, s := range compared {
 		part := t.Partition(int32(p))

@@ -31,6 +31,9 @@ func (g *Gateway) build(ctx context.Context, old *live, snap *config.Snapshot) (
 			return nil, err
 		}
 	}
+	if l.since = time.Now(); old.snap != nil && old.snap.Revision == snap.Revision {
+		l.since = old.since
+	}
 	if old.snap != nil && old.snap.Revision != snap.Revision {
 		l.changed, l.changes = time.Now(), changes("", old.snap.Masked(), snap.Masked())
 	}
@@ -92,7 +95,7 @@ func (g *Gateway) openTraces(ctx context.Context, l, old *live) error {
 		return nil
 	}
 	tracer, err := telemetry.Open(ctx, telemetry.Config{
-		Receiver:    telemetry.Receiver{Endpoint: t.Endpoint, Protocol: t.Protocol, Insecure: t.Insecure},
+		Receiver:    telemetry.Receiver{Endpoint: t.Endpoint, Protocol: t.Protocol, Insecure: t.Insecure, Source: g.source},
 		SampleRatio: t.SampleRatio, Errors: t.Errors, Slower: t.Slower,
 	}, g.log)
 	if tracer != nil {
@@ -102,8 +105,8 @@ func (g *Gateway) openTraces(ctx context.Context, l, old *live) error {
 }
 
 func (g *Gateway) openExport(ctx context.Context, l, old *live) error {
-	to := exportOf(l.snap)
-	if old.snap != nil && exportOf(old.snap) == to {
+	to := g.exportOf(l.snap)
+	if old.snap != nil && g.exportOf(old.snap) == to {
 		l.exporter = old.exporter.share()
 		return nil
 	}

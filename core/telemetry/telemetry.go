@@ -98,7 +98,7 @@ func Open(ctx context.Context, c Config, log *slog.Logger) (*Tracer, error) {
 	if err := client.Start(ctx); err != nil {
 		return nil, fmt.Errorf("telemetry.traces: %w", err)
 	}
-	res, err := ownResource(ctx)
+	res, err := c.Source.resource(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("telemetry.traces: %w", err)
 	}
@@ -138,6 +138,16 @@ func (c Config) ratio() float64 {
 		}
 	}
 	return 1
+}
+
+// Lost is how many spans were dropped, since they came faster than they could be sent, or could not be sent at all.
+func (t *Tracer) Lost() int {
+	if t == nil {
+		return 0
+	}
+	t.batches.mu.Lock()
+	defer t.batches.mu.Unlock()
+	return t.batches.lost
 }
 
 // Close sends what is left.

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
 // Exit codes: 0 done, 1 it failed, 2 the command line is wrong.
@@ -35,7 +36,7 @@ func Main(specs ...plugin.Spec) {
 to another while clients stay connected.
 
 Exit codes: 0 done, 1 failed (the message says why), 2 wrong command line.`,
-		SilenceUsage: true, SilenceErrors: true, Version: thisVersion().String(),
+		SilenceUsage: true, SilenceErrors: true, Version: telemetry.ThisBuild(release).String(),
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddCommand(runCommand(specs), validateCommand(specs), chainCommand(specs), failoverCommand(), pluginCommand(), devCommand(specs), captureCommand(),
