@@ -10,8 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"go.opentelemetry.io/otel/trace"
-
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/guard"
@@ -271,7 +269,7 @@ func (r *Runner) run(ctx context.Context, key [2]string, m *move) {
 			r.log.WarnContext(m.trace, "move waits", "virtual_cluster", key[0], "topic", key[1], "to", m.report.To, "reason", err)
 		}
 		m.change(func(rep *Report) { rep.Error, rep.BlockedBy = err.Error(), blockOf(err) })
-		m.span.AddEvent("refused", trace.WithAttributes(telemetry.Reason.String(err.Error())))
+		m.refused(err)
 		m.enter(Pending)
 		if time.Since(m.report.Since) > retry {
 			r.end(key, m, Dropped, fmt.Errorf("given up after failover.retry_for: %w", err))
@@ -321,7 +319,7 @@ func (r *Runner) end(key [2]string, m *move, p Phase, err error) {
 		}
 	})
 	rep := m.Report()
-	m.end(rep)
+	m.end(rep, err)
 	r.mu.Lock()
 	env := r.envs[key[0]]
 	if r.current[key] == m {
