@@ -185,6 +185,7 @@ func (f *fake) Do(ctx context.Context, node int32, req kmsg.Request) (kmsg.Respo
 		resp := kmsg.NewPtrDescribeConfigsResponse()
 		for _, res := range r.Resources {
 			out := kmsg.NewDescribeConfigsResponseResource()
+			out.ResourceName = res.ResourceName
 			for k, v := range f.topics[res.ResourceName].configs {
 				c := kmsg.NewDescribeConfigsResponseResourceConfig()
 				c.Name, c.Value = k, &v
@@ -200,12 +201,11 @@ func (f *fake) Do(ctx context.Context, node int32, req kmsg.Request) (kmsg.Respo
 			b.NodeID = n
 			resp.Brokers = append(resp.Brokers, b)
 		}
-		if len(r.Topics) == 0 {
-			return resp, nil
+		for _, rt := range r.Topics {
+			t := kmsg.NewMetadataResponseTopic()
+			t.Topic, t.AuthorizedOperations = rt.Topic, f.allowed
+			resp.Topics = append(resp.Topics, t)
 		}
-		t := kmsg.NewMetadataResponseTopic()
-		t.Topic, t.AuthorizedOperations = r.Topics[0].Topic, f.allowed
-		resp.Topics = append(resp.Topics, t)
 		return resp, nil
 	case *kmsg.DescribeProducersRequest:
 		resp := kmsg.NewPtrDescribeProducersResponse()
