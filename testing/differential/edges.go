@@ -155,19 +155,28 @@ func positions() []edge {
 
 // strangers fetch topics by ids that no topic has.
 func strangers() (out []edge) {
-	for _, ids := range [][][16]byte{{{}}, {unknownID}, {{}, unknownID}, {unknownID, {}}} {
-		for _, parts := range [][2]int32{{0, 0}, {0, 1}} {
-			out = append(out, every(kmsg.Fetch, 13, func(l *lane, _ int16, msg kmsg.Request) {
-				m := msg.(*kmsg.FetchRequest)
-				m.ReplicaID, m.MaxBytes, m.SessionEpoch = -1, 1<<20, -1
-				for i, id := range ids {
-					t, p := kmsg.NewFetchRequestTopic(), kmsg.NewFetchRequestTopicPartition()
-					p.Partition, p.PartitionMaxBytes, p.CurrentLeaderEpoch = parts[i], 1<<20, -1
-					t.TopicID, t.Partitions = id, append(t.Partitions, p)
-					m.Topics = append(m.Topics, t)
+	type asked struct {
+		id         [16]byte
+		partitions []int32
+	}
+	for _, list := range [][]asked{
+		{{[16]byte{}, []int32{0}}}, {{[16]byte{}, []int32{2, 1}}}, {{unknownID, []int32{0, 1}}},
+		{{[16]byte{}, []int32{0}}, {unknownID, []int32{0}}}, {{[16]byte{}, []int32{0}}, {unknownID, []int32{1}}}, {{unknownID, []int32{0}}, {[16]byte{}, []int32{1}}},
+	} {
+		out = append(out, every(kmsg.Fetch, 13, func(_ *lane, _ int16, msg kmsg.Request) {
+			m := msg.(*kmsg.FetchRequest)
+			m.ReplicaID, m.MaxBytes, m.SessionEpoch = -1, 1<<20, -1
+			for _, a := range list {
+				t := kmsg.NewFetchRequestTopic()
+				t.TopicID = a.id
+				for _, n := range a.partitions {
+					p := kmsg.NewFetchRequestTopicPartition()
+					p.Partition, p.PartitionMaxBytes, p.CurrentLeaderEpoch = n, 1<<20, -1
+					t.Partitions = append(t.Partitions, p)
 				}
-			})...)
-		}
+				m.Topics = append(m.Topics, t)
+			}
+		})...)
 	}
 	return out
 }
