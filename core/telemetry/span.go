@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -258,6 +259,9 @@ func (s *span) appendAttributes(out []attribute.KeyValue) []attribute.KeyValue {
 	}
 	facts := len(out) // of which each has a key of its own
 	out = lastOfEach(append(out, s.attrs...), facts)
+	if s.status.Code == codes.Error && !slices.ContainsFunc(out, func(kv attribute.KeyValue) bool { return kv.Key == ErrorType }) {
+		out = append(out, ErrorType.String(otherError)) // of who said no more
+	}
 	out, s.over.attrs = first(out, s.tracer.limits.AttributeCountLimit)
 	return cut(out, s.tracer.limits.AttributeValueLengthLimit)
 }

@@ -235,6 +235,20 @@ func TestTripsAreNotedInMicroseconds(t *testing.T) {
 	}
 }
 
+// TestAFailedSpanHasAnErrorType, also one of an interceptor that knows nothing of it, and none that said OK in the end.
+func TestAFailedSpanHasAnErrorType(t *testing.T) {
+	tracer := tracing(t, Config{SampleRatio: 1})
+	ctx, _ := tracer.Request(t.Context(), kmsg.Fetch, time.Now(), &Trace{}, nil)
+	for name, codes := range map[string][]codes.Code{"failed": {codes.Error}, "well in the end": {codes.Error, codes.Ok}} {
+		_, s := Child(ctx, name)
+		for _, c := range codes {
+			s.SetStatus(c, "")
+		}
+		s.End()
+	}
+	wantSpans(t, tracer, map[string]string{"failed": ", internal: error.type=_OTHER; Error ", "well in the end": ", internal:; Ok "})
+}
+
 // TestSpansHaveLimits, which the variables of the SDK set.
 func TestSpansHaveLimits(t *testing.T) {
 	t.Setenv("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "2")
