@@ -82,7 +82,7 @@ var Conventions = []Convention{
 	{Transport, attribute.STRING, "SERVER, CLIENT", "`tcp`"},
 	{PeerAddress, attribute.STRING, "SERVER, CLIENT", "address of the client, or of the broker"},
 	{PeerPort, attribute.INT64, "SERVER, CLIENT", "and its port"},
-	{ErrorType, attribute.STRING, "all", "of a span that failed, and of no other: the name of Kafka's error, such as `INVALID_RECORD`, the first of an answer's; a kind of failure, such as `timeout`, `client_gone`, `link_broken`, `panic`; a type of Go; or `_OTHER`"},
+	{ErrorType, attribute.STRING, "all", "of a span that failed, and of no other: the name of Kafka's error, such as `INVALID_RECORD`, the first of an answer's; a kind of failure, such as `timeout`, `client_gone`, `held_too_long`, `unreachable`, `link_broken`, `panic`; of a move what keeps it from going on, as `blocked_by` of `sluice_move_open_age_seconds`; a type of Go; or `_OTHER`"},
 	{ExceptionType, attribute.STRING, "event `exception`", "type of the error"},
 	{ExceptionMessage, attribute.STRING, "event `exception`", "its text"},
 	{VirtualCluster, attribute.STRING, "SERVER, move", "the virtual cluster"},
