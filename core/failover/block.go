@@ -28,6 +28,9 @@ const (
 // Blocks are all kinds.
 var Blocks = []Block{ByCluster, ByLag, ByCopy, BySettings, ByRights, ByTransactions, ByClients, ByGroup, ByPolicy, ByOther}
 
+// Judged are the kinds that a Readiness knows.
+var Judged = []Block{ByCluster, ByLag, ByCopy, BySettings, ByRights, ByTransactions, ByPolicy, ByOther}
+
 // blocked is an error with its kind.
 type blocked struct {
 	by Block
@@ -61,6 +64,23 @@ func blockOf(err error) Block {
 
 func unreachable(err error) bool {
 	return errors.Is(err, plugin.ErrUnreachable) || errors.Is(err, plugin.ErrNotKafka) || errors.Is(err, plugin.ErrUnable)
+}
+
+// behind is an error of a copy that lags, with the number of records that it lacks.
+type behind struct {
+	records int64
+	error
+}
+
+func (b *behind) Unwrap() error { return b.error }
+
+// lagOf is how many records a copy lacks, if an error says so.
+func lagOf(err error) int64 {
+	var b *behind
+	if errors.As(err, &b) {
+		return b.records
+	}
+	return 0
 }
 
 // gist is a reason without its numbers: what a move waits for is new when this is.

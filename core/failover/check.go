@@ -1,14 +1,12 @@
 package failover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/guard"
@@ -71,55 +69,68 @@ func (t *task) check(ctx context.Context) (*checked, error) {
 	if err != nil {
 		return nil, err
 	}
-	oldStart, oldEnd, newStart, newEnd := begins(topic, ends[0]), ends[1], ends[2], ends[3]
-	c.oldStart = oldStart
+	oldEnd := ends[1]
+	c.oldStart = begins(topic, ends[0])
 	noteEnds(topic, oldEnd)
 	lowest, err := t.lowest(ctx, topic)
 	if err != nil {
 		return nil, err
 	}
-	for p := range oldEnd {
-		part := topic.Partition(int32(p))
-		guesses := []int64{0}
-		if d, ok := part.Deltas[to.Name()]; ok {
-			guesses = []int64{d, 0}
-		}
-		d, err := findDelta(ctx, c.prints, c.old, c.copied, int32(p), oldStart[p], oldEnd[p], newStart[p], newEnd[p], guesses...)
-		if err != nil {
-			return nil, because(ByCopy, err)
-		}
-		// Everything that somebody may still read must be at this distance. The copy's end is what
-		// can be compared now; the rest is compared when it is there.
-		end := min(oldEnd[p], newEnd[p]-d)
-		begin, reader := max(oldStart[p], end-tail), "nobody"
-		if low, ok := lowest[int32(p)]; ok {
-			needed := max(oldStart[p], part.ToPhysical(low.offset))
-			if needed < min(newStart[p]-d, end) {
-				return nil, because(ByCopy, fmt.Errorf("no exact copy: partition %d on %s begins at offset %d of %s, but %s may still read from %d", p, to.Name(), newStart[p]-d, from.Name(), low.who, needed))
-			}
-			if needed < begin {
-				begin, reader = needed, fmt.Sprintf("%s at offset %d", low.who, low.offset)
-			}
-		}
-		begin = max(begin, newStart[p]-d)
-		err = compare(ctx, c.prints, c.old, c.copied, int32(p), begin, end, d, t.runner.timing().CompareLimit)
-		if errors.Is(err, errLimit) {
-			err = fmt.Errorf("%w: furthest behind is %s; let it catch up, delete it, or raise the limit", err, reader)
-		}
-		if err != nil {
-			return nil, because(ByCopy, err)
-		}
-		t.count(begin, end)
-		c.deltas = append(c.deltas, d)
-		c.compared = append(c.compared, end)
-	}
-	if err := t.tails(ctx, c, topic); err != nil {
+	if err := t.compareAll(ctx, c, ends, lowest); err != nil {
 		return nil, err
 	}
-	if t.free != nil {
-		t.free() // what follows does not read
+	return c, t.drains(ctx, c, oldEnd, ends[3])
+}
+
+// compareAll finds the distance of every partition's copy, and compares what somebody may still read. Few topics at a time read.
+func (t *task) compareAll(ctx context.Context, c *checked, ends [4][]int64, lowest map[int32]position) error {
+	if err := t.reads.take(ctx); err != nil {
+		return err
 	}
-	return c, t.drains(ctx, c, oldEnd, newEnd)
+	defer t.reads.give()
+	for p := range ends[1] {
+		if err := t.compare(ctx, c, p, stretch{c.oldStart[p], ends[1][p]}, stretch{ends[2][p], ends[3][p]}, lowest); err != nil {
+			return because(ByCopy, err)
+		}
+	}
+	return t.tails(ctx, c, c.topic)
+}
+
+// compare finds the distance of a partition's copy. Everything that somebody may still read must be at this distance. The copy's end is
+// what can be compared now; the rest is compared when it is there.
+func (t *task) compare(ctx context.Context, c *checked, p int, ours, theirs stretch, lowest map[int32]position) error {
+	part, from, to := c.topic.Partition(int32(p)), c.old.cluster.Name(), c.copied.cluster.Name()
+	guesses := []int64{0}
+	if d, ok := part.Deltas[to]; ok {
+		guesses = []int64{d, 0}
+	}
+	d, err := findDelta(ctx, c.prints, c.old, c.copied, int32(p), ours.from, ours.to, theirs.from, theirs.to, guesses...)
+	if err != nil {
+		return err
+	}
+	end := min(ours.to, theirs.to-d)
+	begin, reader := max(ours.from, end-tail), "nobody"
+	if low, ok := lowest[int32(p)]; ok {
+		needed := max(ours.from, part.ToPhysical(low.offset))
+		if needed < min(theirs.from-d, end) {
+			return fmt.Errorf("no exact copy: partition %d on %s begins at offset %d of %s, but %s may still read from %d", p, to, theirs.from-d, from, low.who, needed)
+		}
+		if needed < begin {
+			begin, reader = needed, fmt.Sprintf("%s at offset %d", low.who, low.offset)
+		}
+	}
+	begin = max(begin, theirs.from-d)
+	err = compare(ctx, c.prints, c.old, c.copied, int32(p), begin, end, d, t.runner.timing().CompareLimit)
+	if errors.Is(err, errLimit) {
+		err = fmt.Errorf("%w: furthest behind is %s; let it catch up, delete it, or raise the limit", err, reader)
+	}
+	if err != nil {
+		return err
+	}
+	t.count(begin, end)
+	c.deltas = append(c.deltas, d)
+	c.compared = append(c.compared, end)
+	return nil
 }
 
 // calmly is how soon the home answers a produce for a hold to begin.
@@ -180,6 +191,9 @@ func bounds(ctx context.Context, old, copied *side) (out [4][]int64, err error) 
 	return out, nil
 }
 
+// drainEvery is how often a copy is looked at that lags.
+const drainEvery = 100 * time.Millisecond
+
 // drains refuses a move whose copy lags so far behind that it would not catch up while clients are
 // held.
 func (t *task) drains(ctx context.Context, c *checked, oldEnd, newEnd []int64) error {
@@ -201,7 +215,8 @@ func (t *task) drains(ctx context.Context, c *checked, oldEnd, newEnd []int64) e
 		}
 	}
 	for first := true; first || time.Now().Before(until); first = false {
-		if time.Now().Before(until) && !guard.Sleep(ctx, 100*time.Millisecond) {
+		// Those that wait until the same time look at the same times, so that they ask together.
+		if left := time.Until(until); left > 0 && !guard.Sleep(ctx, (left-1)%drainEvery+1) {
 			return ctx.Err()
 		}
 		var err error
@@ -216,68 +231,32 @@ func (t *task) drains(ctx context.Context, c *checked, oldEnd, newEnd []int64) e
 			return nil
 		}
 	}
+	if err := t.reads.take(ctx); err != nil {
+		return err
+	}
+	defer t.reads.give()
 	lag, why := c.lagging(ctx, oldEnd, now)
-	return fmt.Errorf("%w: %d records behind after %s: %s", errLag, lag, limit, why)
+	return &behind{lag, fmt.Errorf("%w: %d records behind after %s: %s", errLag, lag, limit, why)}
 }
 
 // sameConfigs refuses a copy that would not take what the old home takes. It reports whether both
 // sides keep the producer's timestamps.
 func sameConfigs(ctx context.Context, old, copied *side) (timestamps bool, err error) {
-	a, err := configs(ctx, old)
+	a, err := settingsOf(ctx, old.cluster, []string{old.topic})
 	if err != nil {
 		return false, err
 	}
-	b, err := configs(ctx, copied)
+	b, err := settingsOf(ctx, copied.cluster, []string{copied.topic})
 	if err != nil {
 		return false, err
 	}
-	for _, k := range []string{"max.message.bytes", "message.timestamp.type"} {
-		if a[k] != b[k] && a[k] != "" && b[k] != "" {
-			return false, fmt.Errorf("%s is %s on %s, but %s on %s", k, a[k], old.cluster.Name(), b[k], copied.cluster.Name())
-		}
-	}
-	return a["message.timestamp.type"] != "LogAppendTime", nil
+	err = a[old.topic].differ(b[copied.topic], old.cluster.Name(), copied.cluster.Name())
+	return err == nil && a[old.topic]["message.timestamp.type"] != "LogAppendTime", err
 }
-
-// write is the bit of the operation WRITE in a set of authorized operations (KIP-430).
-const write = 1 << kmsg.ACLOperationWrite
 
 // writable refuses a copy that clients may not write to: links reach the cluster as the gateway's own
 // requests do.
-func (s *side) writable(ctx context.Context) error {
-	req := kmsg.NewPtrMetadataRequest()
-	t := kmsg.NewMetadataRequestTopic()
-	t.Topic = &s.topic
-	req.Topics, req.IncludeTopicAuthorizedOperations = []kmsg.MetadataRequestTopic{t}, true
-	resp, err := s.cluster.Do(ctx, plugin.AnyNode, req)
-	if err != nil {
-		return err
-	}
-	for _, t := range resp.(*kmsg.MetadataResponse).Topics {
-		if ops := t.AuthorizedOperations; t.ErrorCode == 0 && ops != math.MinInt32 && ops&write == 0 {
-			return fmt.Errorf("%s does not let the gateway write to %q: allow it the operation Write there", s.cluster.Name(), s.topic)
-		}
-	}
-	return nil
-}
-
-func configs(ctx context.Context, s *side) (map[string]string, error) {
-	req := kmsg.NewPtrDescribeConfigsRequest()
-	r := kmsg.NewDescribeConfigsRequestResource()
-	r.ResourceType, r.ResourceName = kmsg.ConfigResourceTypeTopic, s.topic
-	r.ConfigNames = []string{"max.message.bytes", "message.timestamp.type"}
-	req.Resources = []kmsg.DescribeConfigsRequestResource{r}
-	resp, err := s.cluster.Do(ctx, plugin.AnyNode, req)
-	if err != nil {
-		return nil, err
-	}
-	out := map[string]string{}
-	for _, res := range resp.(*kmsg.DescribeConfigsResponse).Resources {
-		for _, c := range res.Configs {
-			if c.Value != nil {
-				out[c.Name] = *c.Value
-			}
-		}
-	}
-	return out, nil
+func (s *side) writable(ctx context.Context) (err error) {
+	asked := denied(ctx, s.cluster, []string{s.topic}, func(topic string) { err = noWrite(s.cluster.Name(), topic) })
+	return cmp.Or(asked, err)
 }

@@ -185,7 +185,12 @@ func (f *fake) Do(ctx context.Context, node int32, req kmsg.Request) (kmsg.Respo
 		resp := kmsg.NewPtrDescribeConfigsResponse()
 		for _, res := range r.Resources {
 			out := kmsg.NewDescribeConfigsResponseResource()
-			for k, v := range f.topics[res.ResourceName].configs {
+			out.ResourceName = res.ResourceName
+			t := f.topics[res.ResourceName]
+			if t == nil {
+				t = &fakeTopic{}
+			}
+			for k, v := range t.configs {
 				c := kmsg.NewDescribeConfigsResponseResourceConfig()
 				c.Name, c.Value = k, &v
 				out.Configs = append(out.Configs, c)
@@ -200,12 +205,11 @@ func (f *fake) Do(ctx context.Context, node int32, req kmsg.Request) (kmsg.Respo
 			b.NodeID = n
 			resp.Brokers = append(resp.Brokers, b)
 		}
-		if len(r.Topics) == 0 {
-			return resp, nil
+		for _, rt := range r.Topics {
+			t := kmsg.NewMetadataResponseTopic()
+			t.Topic, t.AuthorizedOperations = rt.Topic, f.allowed
+			resp.Topics = append(resp.Topics, t)
 		}
-		t := kmsg.NewMetadataResponseTopic()
-		t.Topic, t.AuthorizedOperations = r.Topics[0].Topic, f.allowed
-		resp.Topics = append(resp.Topics, t)
 		return resp, nil
 	case *kmsg.DescribeProducersRequest:
 		resp := kmsg.NewPtrDescribeProducersResponse()

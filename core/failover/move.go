@@ -65,8 +65,10 @@ type Report struct {
 	Error          string `json:"error,omitempty"`
 	// BlockedBy is the kind of what Error says, while the move has not ended.
 	BlockedBy Block `json:"blocked_by,omitempty"`
-	Attempts  int   `json:"attempts"`
-	PauseMS   int64 `json:"pause_ms"`
+	// Lag is how many records the copy lacked when the move was last refused for that.
+	Lag      int64 `json:"lag,omitempty"`
+	Attempts int   `json:"attempts"`
+	PauseMS  int64 `json:"pause_ms"`
 	// Compared is how many offsets of the old home were compared with the copy in the last attempt, over all partitions.
 	Compared     int64     `json:"records_compared"`
 	Since        time.Time `json:"since"`

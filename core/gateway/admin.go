@@ -45,7 +45,7 @@ func newAdmin(g *Gateway) *httpAPI {
 	pages := console.New(operator{g}, a.access())
 	mux.Handle(admin.Prefix, admin.API(operator{g}, a.access()))
 	mux.Handle(console.Prefix, pages)
-	mux.Handle("/", admin.OlderAPI(operator{g}, a.access(), telemetry.Prometheus(g.started, g.collect)))
+	mux.Handle("/", admin.OlderAPI(operator{g}, a.access(), telemetry.Prometheus(g.started, g.source, g.collect)))
 	log := g.logs.Logger("admin")
 	a.server = &http.Server{Handler: a.audited(a.ownHost(admin.SameSite(mux))), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: idleAdmin, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	a.server.RegisterOnShutdown(pages.Close)

@@ -23,6 +23,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/server"
 	"github.com/sluice-gateway/sluice/core/state"
+	"github.com/sluice-gateway/sluice/core/telemetry"
 	"github.com/sluice-gateway/sluice/core/wire"
 )
 
@@ -35,6 +36,8 @@ type Options struct {
 	// Log is where the log goes; nil is standard error, in the format that the file says. The levels are those of
 	// the file.
 	Log *slog.Logger
+	// Release is the version that this build was given; "" for one from a checkout.
+	Release string
 }
 
 // tracesWait is how long the last spans are waited for.
@@ -55,6 +58,8 @@ type Gateway struct {
 	watcher *config.Watcher
 	started time.Time
 	id      string // of this process, among gateways
+	madeOf  telemetry.Build
+	source  telemetry.Source
 
 	live     atomic.Pointer[live]
 	editing  sync.Mutex    // one edit at a time: the next is of its result
@@ -93,8 +98,9 @@ func Start(ctx context.Context, o Options) (*Gateway, error) {
 	g := &Gateway{
 		opts: o, logs: logs, log: logs.Logger("gateway"), store: store, pool: &wire.Buffers{}, started: time.Now(), id: fmt.Sprintf("%016x", rand.Uint64()),
 		stopping: make(chan struct{}), deletes: map[[2]string]*pendingDelete{},
-		watcher: config.NewWatcher(o.Path), table: newMetricTable(), topicsEdited: make(chan struct{}, 1),
+		watcher: config.NewWatcher(o.Path), madeOf: telemetry.ThisBuild(o.Release), table: newMetricTable(), topicsEdited: make(chan struct{}, 1),
 	}
+	g.source = sourceOf(g.madeOf, snap.State.Dir)
 	g.live.Store(&live{})
 	fail := func(err error) (*Gateway, error) {
 		return nil, errors.Join(err, g.Close())
@@ -110,6 +116,9 @@ func Start(ctx context.Context, o Options) (*Gateway, error) {
 		return fail(err)
 	}
 	g.memory, g.files = server.NewMemory(memoryLimit(snap)), server.NewDescriptors(server.OpenFiles())
+	g.memory.Near = func(used, limit int64, waiting int) {
+		g.logs.Logger("server").Warn("memory gets short: past limits.process_bytes, requests and answers wait until others have left", "used", used, "limit", limit, "waiting", waiting)
+	}
 	g.runner = failover.NewRunner(g.catalog, snap.Failover, logs.Logger("failover"))
 	var revision string
 	if _, err := g.catalog.Value(catalog.KindConfig, "revision", &revision); err != nil {

@@ -30,6 +30,9 @@ func (g *Gateway) build(ctx context.Context, old *live, snap *config.Snapshot) (
 			return nil, err
 		}
 	}
+	if l.since = time.Now(); old.snap != nil && old.snap.Revision == snap.Revision {
+		l.since = old.since
+	}
 	if old.snap != nil && old.snap.Revision != snap.Revision {
 		l.changed, l.changes = time.Now(), changes("", old.snap.Masked(), snap.Masked())
 	}

@@ -4,12 +4,25 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"reflect"
 
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
+
+// sourceOf is the gateway as where telemetry comes from. No other one has its state, and it has it again after a restart.
+func sourceOf(b telemetry.Build, state string) telemetry.Source {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	if abs, err := filepath.Abs(state); err == nil {
+		state = abs
+	}
+	return telemetry.Source{Version: b.Version, Instance: host + ":" + state}
+}
 
 // tracesTo is where a configuration sends traces, and which.
 func tracesTo(s *config.Snapshot) telemetry.Config {
@@ -55,7 +68,8 @@ func spansOf(l *live) telemetry.Spans {
 
 func (g *Gateway) openTraces(ctx context.Context, l, old *live) error {
 	to := tracesTo(l.snap)
-	if old.tracer != nil && reflect.DeepEqual(tracesTo(old.snap), to) {
+	to.Source = g.source
+	if old.tracer != nil && reflect.DeepEqual(tracesTo(old.snap), tracesTo(l.snap)) {
 		l.tracer = old.tracer.share()
 		return nil
 	}
@@ -68,7 +82,8 @@ func (g *Gateway) openTraces(ctx context.Context, l, old *live) error {
 
 func (g *Gateway) openExport(ctx context.Context, l, old *live) error {
 	to := exportOf(l.snap)
-	if old.exporter != nil && reflect.DeepEqual(exportOf(old.snap), to) {
+	to.Source = g.source
+	if old.exporter != nil && reflect.DeepEqual(exportOf(old.snap), exportOf(l.snap)) {
 		l.exporter = old.exporter.share()
 		return nil
 	}

@@ -54,7 +54,7 @@ func OpenExport(ctx context.Context, e Export, began time.Time, collect Collect,
 	if err != nil {
 		return nil, fmt.Errorf("telemetry.metrics: %w", err)
 	}
-	res, err := ownResource(ctx)
+	res, err := e.Source.resource(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("telemetry.metrics: %w", err)
 	}

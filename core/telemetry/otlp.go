@@ -22,6 +22,8 @@ type Receiver struct {
 	// Protocol is grpc or http; "" leaves it to the variables, and without them is grpc.
 	Protocol string
 	Insecure bool
+	// Source is who sends.
+	Source Source
 	// Headers are sent with what is exported.
 	Headers map[string]string
 	// CA, Cert and Key are PEM files; "" leaves them to the variables.
@@ -120,9 +122,18 @@ func (r Receiver) tls() (*tls.Config, error) {
 	return c, nil
 }
 
-// ownResource is the gateway as the source of traces and metrics.
-func ownResource(ctx context.Context) (*resource.Resource, error) {
-	return resource.New(ctx, resource.WithAttributes(attribute.String("service.name", "sluice")), resource.WithFromEnv(), resource.WithTelemetrySDK())
+// Source is a gateway among others, as where traces and metrics come from.
+type Source struct {
+	Version string
+	// Instance is the gateway's own: no other one has it, and it has it again after a restart.
+	Instance string
+}
+
+// resource is the gateway as the source of traces and metrics. OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME may say otherwise.
+func (s Source) resource(ctx context.Context) (*resource.Resource, error) {
+	return resource.New(ctx, resource.WithAttributes(
+		attribute.String("service.name", "sluice"), attribute.String("service.version", s.Version), attribute.String("service.instance.id", s.Instance),
+	), resource.WithFromEnv(), resource.WithTelemetrySDK())
 }
 
 // outcome says in the log when exports of a signal begin to fail, and when they work again. They are made one at a time.

@@ -83,7 +83,7 @@ func Open(ctx context.Context, c Config, log *slog.Logger) (*Tracer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("telemetry.traces: %w", err)
 	}
-	res, err := ownResource(ctx)
+	res, err := c.Source.resource(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("telemetry.traces: %w", err)
 	}
@@ -142,6 +142,16 @@ func (c Config) sampler() (ratio float64, parents bool) {
 		}
 	}
 	return ratio, parents || c.ParentBased
+}
+
+// Lost is how many spans were dropped, since they came faster than they could be sent, or could not be sent at all.
+func (t *Tracer) Lost() int {
+	if t == nil {
+		return 0
+	}
+	t.batches.mu.Lock()
+	defer t.batches.mu.Unlock()
+	return t.batches.lost
 }
 
 // Close sends what is left.

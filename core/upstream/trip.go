@@ -82,6 +82,7 @@ func (t *trip) encode(o *kafka.Out) {
 // replied takes the reply, or what happened instead.
 func (t *trip) replied(frame, body []byte, err error) {
 	if err != nil {
+		t.cluster.answers.count(t.key, nil)
 		t.finish(nil, err)
 		return
 	}
@@ -89,9 +90,11 @@ func (t *trip) replied(frame, body []byte, err error) {
 	t.body.Reset(t.key, t.version, body)
 	t.resp.Body = &t.body
 	if err = t.presented(); err == nil {
+		t.cluster.answers.count(t.key, &t.body)
 		t.finish(&t.resp, nil)
 		return
 	}
+	t.cluster.answers.count(t.key, nil)
 	t.cluster.refuse(err, body)
 	if t.key == kmsg.Metadata { // the view that there is, as if the cluster had not answered
 		if known, unknown := t.end.lastKnown(t.req, t.cluster); unknown == nil {

@@ -24,7 +24,7 @@ func runCommand(specs []plugin.Spec) *cobra.Command {
 SIGHUP looks at the file at once; otherwise a change is noticed by itself.`,
 		Args: exactArgs(0, "no arguments but -c FILE"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			g, err := gateway.Start(cmd.Context(), gateway.Options{Path: file, Specs: specs})
+			g, err := gateway.Start(cmd.Context(), gateway.Options{Path: file, Specs: specs, Release: release})
 			if err != nil {
 				return located(file, err)
 			}
