@@ -52,7 +52,7 @@ type Selection[T any] struct {
 	Items []T
 	// Total is how many things there are on all pages, Of how many there are without search and state.
 	Total, Of int
-	Pages int
+	Pages     int
 }
 
 // StateNames are what Query.State may be.
