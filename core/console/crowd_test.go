@@ -60,7 +60,10 @@ func (g *crowd) Status() admin.Status {
 	}
 }
 
-func (g *crowd) Topics(_ context.Context, vc string) (out []admin.Topic, err error) {
+func (g *crowd) Topics(ctx context.Context, vc string) (out []admin.Topic, err error) {
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.topics++

@@ -117,7 +117,7 @@ type answered[T any] struct {
 	err error
 }
 
-// get asks, unless there is an answer that is not older than fresh. The question is not given up by who asks it: others wait for it, too.
+// get asks, unless there is an answer that is not older than fresh. ctx is not that of who asks: others wait for the answer, too.
 func (s *shared[T]) get(ctx context.Context, vc string, fresh time.Duration, ask func(context.Context) (T, error)) (T, error) {
 	s.mu.Lock()
 	if s.of == nil {
@@ -132,7 +132,7 @@ func (s *shared[T]) get(ctx context.Context, vc string, fresh time.Duration, ask
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.at.IsZero() || time.Since(a.at) > fresh {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askLimit)
+		ctx, cancel := context.WithTimeout(ctx, askLimit)
 		defer cancel()
 		a.is, a.err = ask(ctx)
 		a.at = time.Now()
@@ -144,14 +144,14 @@ func (c *Console) topicsOf(ctx context.Context, vc string) ([]admin.Topic, error
 	if !c.hasVirtual(vc) {
 		return c.g.Topics(ctx, vc) // says that there is none, and is not kept
 	}
-	return c.allTopics.get(ctx, vc, 2*time.Second, func(ctx context.Context) ([]admin.Topic, error) { return c.g.Topics(ctx, vc) })
+	return c.allTopics.get(c.ctx, vc, 2*time.Second, func(ctx context.Context) ([]admin.Topic, error) { return c.g.Topics(ctx, vc) })
 }
 
 func (c *Console) groupsOf(ctx context.Context, vc string) (admin.Groups, error) {
 	if !c.hasVirtual(vc) {
 		return c.g.Groups(ctx, vc)
 	}
-	return c.allGroups.get(ctx, vc, 2*time.Second, func(ctx context.Context) (admin.Groups, error) { return c.g.Groups(ctx, vc) })
+	return c.allGroups.get(c.ctx, vc, 2*time.Second, func(ctx context.Context) (admin.Groups, error) { return c.g.Groups(ctx, vc) })
 }
 
 // hasVirtual bounds what is kept to the virtual clusters that there are.

@@ -2,8 +2,10 @@ package console
 
 import (
 	"bufio"
+	"context"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"slices"
 	"strings"
@@ -227,5 +229,18 @@ func TestPartsOfAPage(t *testing.T) {
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
+	}
+}
+
+// TestWhoGivesUpTakesNothingFromOthers: a browser that leaves while clusters are asked does not end the question.
+func TestWhoGivesUpTakesNothingFromOthers(t *testing.T) {
+	c := New(newCrowd(), open)
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	r := httptest.NewRequestWithContext(gone, http.MethodGet, "/console/topics/shop", nil)
+	w := httptest.NewRecorder()
+	c.ServeHTTP(w, r)
+	if _, page := ask(c, "GET", "/console/topics/shop", nil); len(ids(page)) != 100 {
+		t.Errorf("the next one sees %d topics", len(ids(page)))
 	}
 }
