@@ -27,7 +27,7 @@ test: ## run everything, real Kafka included where Java and Maven are found
 	part "beside Kafka" go test -v -timeout 20m ./testing/differential; \
 	part "real Kafka" go test -v -timeout 2h ./testing/e2e/...; \
 	echo; \
-	if [ -s $(SKIPPED) ]; then echo "### NOT RUN: $$(tr '\n' ';' < $(SKIPPED)) install java (JDK 17), maven, python3, chromium, cargo with wasm32-unknown-unknown, clang and wasi-libc, or start a Docker engine, to run them"; rm -f $(SKIPPED); fi; \
+	if [ -s $(SKIPPED) ]; then echo "### NOT RUN: $$(tr '\n' ';' < $(SKIPPED)) install java (JDK 17), maven, prometheus, python3, chromium, cargo with wasm32-unknown-unknown, clang and wasi-libc, or start a Docker engine, to run them"; rm -f $(SKIPPED); fi; \
 	if [ -n "$$failed" ]; then echo "### FAILED: $$failed"; exit 1; fi; echo "### all parts have passed"
 
 test-fast: ## run what needs neither Java nor real Kafka

@@ -28,6 +28,9 @@ const (
 // Blocks are all kinds.
 var Blocks = []Block{ByCluster, ByLag, ByCopy, BySettings, ByRights, ByTransactions, ByClients, ByGroup, ByPolicy, ByOther}
 
+// Judged are the kinds that a Readiness knows.
+var Judged = []Block{ByCluster, ByLag, ByCopy, BySettings, ByRights, ByTransactions, ByPolicy, ByOther}
+
 // blocked is an error with its kind.
 type blocked struct {
 	by Block

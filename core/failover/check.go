@@ -1,14 +1,12 @@
 package failover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/guard"
@@ -244,61 +242,21 @@ func (t *task) drains(ctx context.Context, c *checked, oldEnd, newEnd []int64) e
 // sameConfigs refuses a copy that would not take what the old home takes. It reports whether both
 // sides keep the producer's timestamps.
 func sameConfigs(ctx context.Context, old, copied *side) (timestamps bool, err error) {
-	a, err := configs(ctx, old)
+	a, err := settingsOf(ctx, old.cluster, []string{old.topic})
 	if err != nil {
 		return false, err
 	}
-	b, err := configs(ctx, copied)
+	b, err := settingsOf(ctx, copied.cluster, []string{copied.topic})
 	if err != nil {
 		return false, err
 	}
-	for _, k := range []string{"max.message.bytes", "message.timestamp.type"} {
-		if a[k] != b[k] && a[k] != "" && b[k] != "" {
-			return false, fmt.Errorf("%s is %s on %s, but %s on %s", k, a[k], old.cluster.Name(), b[k], copied.cluster.Name())
-		}
-	}
-	return a["message.timestamp.type"] != "LogAppendTime", nil
+	err = a[old.topic].differ(b[copied.topic], old.cluster.Name(), copied.cluster.Name())
+	return err == nil && a[old.topic]["message.timestamp.type"] != "LogAppendTime", err
 }
-
-// write is the bit of the operation WRITE in a set of authorized operations (KIP-430).
-const write = 1 << kmsg.ACLOperationWrite
 
 // writable refuses a copy that clients may not write to: links reach the cluster as the gateway's own
 // requests do.
-func (s *side) writable(ctx context.Context) error {
-	req := kmsg.NewPtrMetadataRequest()
-	t := kmsg.NewMetadataRequestTopic()
-	t.Topic = &s.topic
-	req.Topics, req.IncludeTopicAuthorizedOperations = []kmsg.MetadataRequestTopic{t}, true
-	resp, err := s.cluster.Do(ctx, plugin.AnyNode, req)
-	if err != nil {
-		return err
-	}
-	for _, t := range resp.(*kmsg.MetadataResponse).Topics {
-		if ops := t.AuthorizedOperations; t.ErrorCode == 0 && ops != math.MinInt32 && ops&write == 0 {
-			return fmt.Errorf("%s does not let the gateway write to %q: allow it the operation Write there", s.cluster.Name(), s.topic)
-		}
-	}
-	return nil
-}
-
-func configs(ctx context.Context, s *side) (map[string]string, error) {
-	req := kmsg.NewPtrDescribeConfigsRequest()
-	r := kmsg.NewDescribeConfigsRequestResource()
-	r.ResourceType, r.ResourceName = kmsg.ConfigResourceTypeTopic, s.topic
-	r.ConfigNames = []string{"max.message.bytes", "message.timestamp.type"}
-	req.Resources = []kmsg.DescribeConfigsRequestResource{r}
-	resp, err := s.cluster.Do(ctx, plugin.AnyNode, req)
-	if err != nil {
-		return nil, err
-	}
-	out := map[string]string{}
-	for _, res := range resp.(*kmsg.DescribeConfigsResponse).Resources {
-		for _, c := range res.Configs {
-			if c.Value != nil {
-				out[c.Name] = *c.Value
-			}
-		}
-	}
-	return out, nil
+func (s *side) writable(ctx context.Context) (err error) {
+	asked := denied(ctx, s.cluster, []string{s.topic}, func(topic string) { err = noWrite(s.cluster.Name(), topic) })
+	return cmp.Or(asked, err)
 }

@@ -31,8 +31,9 @@ func (r *Runner) watchCopies() {
 			e, ok := envs[vc]
 			return !ok || e.Catalog.Topic(topic) == nil
 		})
+		r.ready.forget(envs)
 		for _, e := range envs {
-			topics := e.Catalog.Topics()
+			topics, at := e.Catalog.Topics(), time.Now()
 			all := r.extents(r.ctx, e, topics)
 			for _, t := range topics {
 				r.storeShown(e, t)
@@ -46,6 +47,7 @@ func (r *Runner) watchCopies() {
 					}
 				}
 			}
+			r.judge(e, e.Catalog.Topics(), all, at)
 		}
 		if r.ctx.Err() != nil {
 			return

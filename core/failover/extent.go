@@ -40,9 +40,7 @@ func (r *Runner) extents(ctx context.Context, e Env, topics []*catalog.Topic) ex
 			names = append(names, t.Physical(c.Name()))
 		}
 		topo := c.Topology()
-		if j, ok := c.(*joiner); ok {
-			c = j.Cluster // there is nothing to join: these are few requests
-		}
+		c = alone(c)
 		out[c.Name()] = onCluster{allOffsets(ctx, c, names, -2), allOffsets(ctx, c, names, -1), topo}
 	}
 	return out

@@ -186,7 +186,11 @@ func (f *fake) Do(ctx context.Context, node int32, req kmsg.Request) (kmsg.Respo
 		for _, res := range r.Resources {
 			out := kmsg.NewDescribeConfigsResponseResource()
 			out.ResourceName = res.ResourceName
-			for k, v := range f.topics[res.ResourceName].configs {
+			t := f.topics[res.ResourceName]
+			if t == nil {
+				t = &fakeTopic{}
+			}
+			for k, v := range t.configs {
 				c := kmsg.NewDescribeConfigsResponseResourceConfig()
 				c.Name, c.Value = k, &v
 				out.Configs = append(out.Configs, c)

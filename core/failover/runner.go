@@ -11,8 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"go.opentelemetry.io/otel/trace"
-
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/guard"
@@ -75,6 +73,7 @@ type Runner struct {
 	publishes joint[*catalog.Virtual, *task, struct{}]
 	groups    joint[plugin.Cluster, string, []commitment]
 	compared  comparisons
+	ready     readiness
 
 	mu      sync.Mutex
 	cfg     config.Failover
@@ -272,7 +271,7 @@ func (r *Runner) run(ctx context.Context, key [2]string, m *move) {
 			r.log.WarnContext(m.trace, "move waits", "virtual_cluster", key[0], "topic", key[1], "to", m.report.To, "reason", err)
 		}
 		m.change(func(rep *Report) { rep.Error, rep.BlockedBy, rep.Lag = err.Error(), blockOf(err), lagOf(err) })
-		m.span.AddEvent("refused", trace.WithAttributes(telemetry.Reason.String(err.Error())))
+		m.refused(err)
 		m.enter(Pending)
 		if time.Since(m.report.Since) > retry {
 			r.end(key, m, Dropped, fmt.Errorf("given up after failover.retry_for: %w", err))
@@ -322,7 +321,7 @@ func (r *Runner) end(key [2]string, m *move, p Phase, err error) {
 		}
 	})
 	rep := m.Report()
-	m.end(rep)
+	m.end(rep, err)
 	r.mu.Lock()
 	env := r.envs[key[0]]
 	if r.current[key] == m {

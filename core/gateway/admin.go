@@ -46,7 +46,7 @@ func newAdmin(g *Gateway) *httpAPI {
 	a.pages = console.New(operator{g}, a.access())
 	mux.Handle(admin.Prefix, admin.API(operator{g}, a.access()))
 	mux.Handle(console.Prefix, a.pages)
-	mux.Handle("/", admin.OlderAPI(operator{g}, a.access(), telemetry.Prometheus(g.started, g.collect)))
+	mux.Handle("/", admin.OlderAPI(operator{g}, a.access(), telemetry.Prometheus(g.started, g.source, g.collect)))
 	log := g.logs.Logger("admin")
 	a.server = &http.Server{Handler: a.audited(a.ownHost(admin.SameSite(mux))), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: idleAdmin, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	a.server.RegisterOnShutdown(a.pages.Close)

@@ -2,10 +2,12 @@ package gateway
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/plugin"
@@ -66,6 +68,19 @@ func (c *certificate) load() (changed bool, err error) {
 	c.current.Store(&pair)
 	c.stamp = now
 	return true, nil
+}
+
+// expires is when the first certificate of the chain that listeners show does; zero without one.
+func (c *certificate) expires() (at time.Time) {
+	if c == nil || c.current.Load() == nil {
+		return at
+	}
+	for _, der := range c.current.Load().Certificate {
+		if x, err := x509.ParseCertificate(der); err == nil && (at.IsZero() || x.NotAfter.Before(at)) {
+			at = x.NotAfter
+		}
+	}
+	return at
 }
 
 // problem is what is wrong with the files while what was loaded before goes on; nil is nothing.

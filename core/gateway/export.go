@@ -8,14 +8,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/failover"
-	"github.com/sluice-gateway/sluice/core/telemetry"
 )
-
-// exportOf is where a configuration sends metrics.
-func exportOf(s *config.Snapshot) telemetry.Export {
-	m := s.Telemetry.Metrics
-	return telemetry.Export{Receiver: telemetry.Receiver{Endpoint: m.Endpoint, Protocol: m.Protocol, Insecure: m.Insecure}, Interval: m.Interval}
-}
 
 // standingEvery is how old the numbers of topics may be.
 const standingEvery = 10 * time.Second

@@ -34,7 +34,7 @@ func TestMetricsOfPluginsAreShown(t *testing.T) {
 	for _, accept := range []string{"text/plain", "application/openmetrics-text;version=1.0.0", "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"} {
 		w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/metrics", nil)
 		r.Header.Set("Accept", accept)
-		telemetry.Prometheus(time.Unix(1000, 0), func() []telemetry.Sample {
+		telemetry.Prometheus(time.Unix(1000, 0), telemetry.Source{}, func() []telemetry.Sample {
 			c := &collector{}
 			for guest, own := range all {
 				c.own("vc", guest, own)

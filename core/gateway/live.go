@@ -35,6 +35,7 @@ type live struct {
 
 	warnings config.Errors // about the file that is in force
 
+	since   time.Time // when the snapshot came into force
 	changed time.Time // when the file last changed what is in force, and what
 	changes []admin.Change
 }

@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"time"
 
-	"go.opentelemetry.io/otel/attribute"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/failover"
 	"github.com/sluice-gateway/sluice/core/guard"
@@ -13,115 +13,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/server"
 	"github.com/sluice-gateway/sluice/core/telemetry"
+	"github.com/sluice-gateway/sluice/core/upstream"
 )
-
-// Labels of metrics. Clients are not among them, and topics only those that telemetry.metrics.topics names, so that the
-// number of series is bounded by the configuration and by Kafka's APIs and error codes.
-const (
-	byVirtualCluster = attribute.Key("virtual_cluster")
-	byAPI            = attribute.Key("api")
-	byError          = attribute.Key("error")
-	byCluster        = attribute.Key("cluster")
-	byPhase          = attribute.Key("phase")
-	byBlock          = attribute.Key("blocked_by")
-	byPlanned        = attribute.Key("planned")
-	byInterceptor    = attribute.Key("interceptor")
-	byGuest          = attribute.Key("guest")
-	byRevision       = attribute.Key("revision")
-	byTopic          = attribute.Key("topic")
-	byPartition      = attribute.Key("partition")
-	byPart           = attribute.Key("part")
-)
-
-// metricTable is every metric of the gateway. METRICS.md beside this file is made from it.
-type metricTable struct {
-	requests, in, out, errors, redirects                              telemetry.Metric
-	duration, ownTime, upstreamTime, heldTime, queuedTime             telemetry.Metric
-	sessions, inFlight                                                telemetry.Metric
-	upstream, links, reachable                                        telemetry.Metric
-	interceptor, interceptorFailures                                  telemetry.Metric
-	moves, moved, paused, lost, waits                                 telemetry.Metric
-	lag, delta, comparedFrom, comparedTo, comparedAt, holes           telemetry.Metric
-	guestCalls, guestFailures, guestReplaced, guestBusy, guestLeft    telemetry.Metric
-	guestOpened, guestClosed, guestSwaps, guestFailedSwaps            telemetry.Metric
-	guestMemory, guestInstances, guestDropped, revision, reloaded, ok telemetry.Metric
-	memory, memoryLimit, started, refused, panics                     telemetry.Metric
-	accessDropped, auditDropped, auditWaiting, broken                 telemetry.Metric
-}
-
-func newMetricTable() *metricTable {
-	api, vc, guest := []attribute.Key{byVirtualCluster, byAPI}, []attribute.Key{byVirtualCluster}, []attribute.Key{byVirtualCluster, byGuest}
-	copies := []attribute.Key{byVirtualCluster, byTopic, byPartition, byCluster}
-	metric := func(kind telemetry.Kind) func(name, unit, help string, labels ...attribute.Key) telemetry.Metric {
-		return func(name, unit, help string, labels ...attribute.Key) telemetry.Metric {
-			return telemetry.Metric{Name: "sluice." + name, Kind: kind, Unit: unit, Help: help, Labels: labels}
-		}
-	}
-	counter, gauge := metric(telemetry.Counter), metric(telemetry.Gauge)
-	durations := func(name, help string, labels ...attribute.Key) telemetry.Metric {
-		return metric(telemetry.Durations)(name, "s", help, labels...)
-	}
-	fine := func(name, help string, labels ...attribute.Key) telemetry.Metric {
-		m := durations(name, help, labels...)
-		m.Fine = true
-		return m
-	}
-	return &metricTable{
-		requests:       counter("requests", "", "Requests that were answered.", api...),
-		in:             counter("request.size", "By", "Bytes of the requests that were answered.", api...),
-		out:            counter("response.size", "By", "Bytes of answers.", api...),
-		errors:         counter("errors", "", "Answers with an error, by their first Kafka error. Answers that no interceptor looks into are not counted.", byVirtualCluster, byAPI, byError),
-		redirects:      counter("redirects", "", "Answers with a code of the normal run of the protocol and no error, such as NOT_LEADER_OR_FOLLOWER while a leader changes or REBALANCE_IN_PROGRESS.", byVirtualCluster, byAPI, byError),
-		duration:       durations("request.duration", "From the arrival of a request until its answer is due to be written: the sum of the four below.", api...),
-		ownTime:        fine("request.gateway.duration", "The part of request.duration in the gateway itself, its questions about leaders and coordinators included.", api...),
-		upstreamTime:   durations("request.upstream.duration", "The part of request.duration while a part of the request was at a cluster, of requests that went to one.", api...),
-		heldTime:       durations("request.held.duration", "The part of request.duration while the request waited and no part of it was at a cluster, of requests that waited a millisecond or more: for a move, a leader or a cluster.", api...),
-		queuedTime:     durations("request.queued.duration", "The part of request.duration while the answer was there and an earlier answer of its connection was not, of requests that were overtaken so: Kafka answers in order.", api...),
-		sessions:       gauge("sessions", "", "Connections of clients.", vc...),
-		inFlight:       gauge("in_flight.requests", "", "Requests that are not answered yet.", vc...),
-		upstream:       durations("upstream.duration", "From queueing a request for a broker until its answer; each part of a request that is divided counts.", byCluster),
-		links:          gauge("links", "", "Connections of sessions to brokers of the cluster.", byCluster),
-		reachable:      gauge("cluster.reachable", "", "1 if a broker of the cluster answers, else 0.", byCluster),
-		interceptor:    fine("interceptor.duration", "Own time of an interceptor per request, without what is below it and without waits. One request in 32 is measured and counts for 32.", byVirtualCluster, byInterceptor),
-		refused:        counter("cluster.refused.responses", "", "Responses of brokers that were refused since they were no messages of Kafka, or said nonsense of their cluster.", byCluster),
-		panics:         counter("panics", "", "Panics that were caught outside of interceptors. Each is in the log with its stack; please report it."),
-		moves:          gauge("moves", "", "Moves that have not ended, by phase; pending ones wait for what GET /moves says.", byVirtualCluster, byPhase),
-		moved:          gauge("moves.ended", "", "Moves that have ended, of the last 1,000 of all runs of the gateway, by their last phase: done, or dropped for a newer edit.", byVirtualCluster, byPhase, byPlanned),
-		paused:         gauge("move.pause", "s", "How long the last move that was done held produces.", vc...),
-		waits:          gauge("move.open.age", "s", "How long the oldest move that has not ended is open, by the kind of what blocks it; none: nothing has refused it.", byVirtualCluster, byBlock),
-		lost:           gauge("move.possible_loss", "", "Records that unplanned moves may have lost and that nobody has acknowledged.", vc...),
-		lag:            gauge("copy.lag", "", "Records that a copy on another cluster lacks, of the topics that telemetry.metrics.topics names. Asked every 10 s, like all of copy; absent while it is not known.", copies...),
-		delta:          gauge("copy.delta", "", "Offsets of a copy minus those at home of the same records, as last verified.", copies...),
-		comparedFrom:   gauge("copy.compared.from", "", "The first virtual offset of the records that were last compared with the copy.", copies...),
-		comparedTo:     gauge("copy.compared.to", "", "The virtual offset behind the records that were last compared with the copy.", copies...),
-		comparedAt:     gauge("copy.compared.time", "s", "When the last records of the copy were last found to be those at home, as Unix time; 0 if they were not, or differ now.", byVirtualCluster, byTopic, byCluster),
-		holes:          gauge("topic.holes", "", "Virtual offsets without records that unplanned moves have left.", byVirtualCluster, byTopic, byPartition),
-		guestCalls:     counter("guest.calls", "", "Calls of a WASM guest.", guest...),
-		guestFailures:  counter("guest.failures", "", "Calls that failed in the guest: a limit, a panic, a wrong answer.", guest...),
-		guestReplaced:  counter("guest.replaced.instances", "", "Instances that were thrown away after a failure.", guest...),
-		guestBusy:      counter("guest.busy", "s", "Time in calls, the wait for an instance included.", guest...),
-		guestLeft:      gauge("guest.left_alone", "", "With how many clients' partitions and APIs a guest is not called, since it has failed with them too often.", guest...),
-		guestOpened:    counter("guest.left_alone.begun", "", "How often a guest was left alone with a client's partition or API, after five failures in 10 s.", guest...),
-		guestClosed:    counter("guest.left_alone.ended", "", "How often that has ended, when a trial worked.", guest...),
-		guestSwaps:     counter("guest.swaps", "", "Versions and settings of a guest that others took the place of; counted when their last call has returned.", guest...),
-		guestMemory:    gauge("guest.instance.memory", "By", "Memory of the largest instance.", guest...),
-		guestInstances: gauge("guest.instances", "", "Instances of a guest.", guest...),
-		guestDropped:   counter("guest.dropped.log_lines", "", "Lines of the log beyond the limit.", guest...),
-		revision:       gauge("config.info", "", "1, with the revision of the configuration in force.", byRevision),
-		reloaded:       gauge("config.last_reload.time", "s", "When the file was last applied or refused, as Unix time; 0 before the first change."),
-		ok:             gauge("config.last_reload.successful", "", "1 if the last change of the file was applied, 0 if it was refused."),
-		memory:         gauge("request.memory", "By", "Bytes of requests that are not answered yet, and of answers that are not written yet; past the limit, sessions stop reading."),
-		memoryLimit:    gauge("request.memory.limit", "By", "limits.process_bytes, or what it is by default."),
-		accessDropped:  counter("access_log.dropped.lines", "", "Lines of the access log that were dropped, since they came faster than they could be written."),
-		auditDropped:   counter("audit_log.dropped.entries", "", "Entries of the audit log that were dropped, since their file or topic has failed for long."),
-		auditWaiting:   gauge("audit_log.waiting.entries", "", "Entries of the audit log that are not written yet."),
-		broken:         gauge("part.broken", "", "1 while what a part of a virtual cluster is made from is broken or gone: the module or image of a guest, the certificate of listen.tls; or of all: what ${file:path} or ${env:NAME} refers to. What was made before goes on.", byVirtualCluster, byPart),
-		started:        gauge("start.time", "s", "When the gateway started, as Unix time."),
-
-		interceptorFailures: counter("interceptor.failures", "", "Errors of requests that came from an interceptor and not from below it, panics included.", byVirtualCluster, byInterceptor),
-		guestFailedSwaps:    counter("guest.failed_swaps", "", "Versions and settings of a guest that were refused; those in force stayed.", guest...),
-	}
-}
 
 // collector takes samples.
 type collector struct {
@@ -157,9 +50,18 @@ func (g *Gateway) collect() []telemetry.Sample {
 	c.add(&t.revision, 1, snap.Revision)
 	c.add(&t.ok, flag(reload.Error == ""))
 	c.add(&t.reloaded, unix(reload.At))
+	c.add(&t.built, 1, g.madeOf.Version, g.madeOf.Revision, g.madeOf.Go)
 	c.add(&t.started, unix(g.started))
+	c.add(&t.inForce, unix(l.since))
+	c.add(&t.spansLost, float64(l.tracer.get().Lost()))
+	connections, most := g.files.Use()
+	c.add(&t.connections, float64(connections))
+	c.add(&t.connectionsLimit, float64(most))
 	c.add(&t.memory, float64(g.memory.Used()))
 	c.add(&t.memoryLimit, float64(g.memory.Limit()))
+	waiting, waits := g.memory.Waiting()
+	c.add(&t.memoryWaiting, float64(waiting))
+	c.add(&t.memoryWaits, float64(waits))
 	c.add(&t.accessDropped, float64(l.access.get().Dropped()))
 	c.add(&t.auditDropped, float64(l.audit.get().Dropped()))
 	c.add(&t.auditWaiting, float64(l.audit.get().Waiting()))
@@ -170,19 +72,21 @@ func (g *Gateway) collect() []telemetry.Sample {
 			c.add(&t.refused, float64(k.Refused()), cfg.Name)
 			c.add(&t.links, float64(k.Links()), cfg.Name)
 			c.durations(&t.upstream, k.Latency(), cfg.Name)
+			c.upstream(cfg.Name, k.Answers())
 		}
 	}
 	for _, v := range g.virtuals() {
-		open := 0
-		for _, s := range v.server.Clients() {
-			open += s.InFlight
+		c.clients(v)
+		if at := v.runtime().certificate.expires(); !at.IsZero() {
+			c.add(&t.certificate, unix(at), v.name)
 		}
-		c.add(&t.sessions, float64(v.server.Sessions()), v.name)
-		c.add(&t.inFlight, float64(open), v.name)
-		for _, a := range v.server.Traffic() {
+		apis := v.server.Traffic()
+		for _, a := range apis {
 			c.traffic(v.name, a)
 		}
+		c.waits(v, apis)
 		c.interceptors(v)
+		c.readiness(v, g.runner.Readiness(v.name), snap.Telemetry.Metrics.Topics)
 	}
 	for _, b := range g.broken() {
 		c.add(&t.broken, 1, b.VirtualCluster, b.Part)
@@ -194,6 +98,60 @@ func (g *Gateway) collect() []telemetry.Sample {
 	}
 	c.moves(g.runner.Moves())
 	return c.out
+}
+
+// clients counts connections, and what they have asked and not been answered.
+func (c *collector) clients(v *virtual) {
+	t, open := c.table, 0
+	for _, s := range v.server.Clients() {
+		open += s.InFlight
+	}
+	full, files := v.server.Refused()
+	c.add(&t.sessions, float64(v.server.Sessions()), v.name)
+	c.add(&t.sessionsLimit, float64(v.runtime().server.Limits.Connections), v.name)
+	c.add(&t.sessionsRefused, float64(full), v.name, "connections")
+	c.add(&t.sessionsRefused, float64(files), v.name, "files")
+	c.add(&t.inFlight, float64(open), v.name)
+}
+
+// waits tells of the requests that wait.
+func (c *collector) waits(v *virtual, apis []server.APITraffic) {
+	t, oldest := c.table, time.Duration(0)
+	held := v.server.Held()
+	for _, a := range apis {
+		now, waits := held[a.Key]
+		if c.add(&t.held, float64(now.Requests), v.name, a.Name); waits {
+			oldest = max(oldest, time.Since(now.Oldest))
+		}
+		delete(held, a.Key)
+	}
+	for key, now := range held { // of which none was answered yet
+		c.add(&t.held, float64(now.Requests), v.name, kmsg.NameForKey(int16(key)))
+		oldest = max(oldest, time.Since(now.Oldest))
+	}
+	c.add(&t.heldOldest, oldest.Seconds(), v.name)
+	env, byHome := v.runtime().env, map[string]int{}
+	for topic, n := range v.gates.Waiting() {
+		if x := env.Catalog.Topic(topic); x != nil {
+			byHome[x.Home] += n
+		}
+	}
+	for _, k := range env.Clusters {
+		c.add(&t.gateWaiting, float64(byHome[k.Name()]), v.name, k.Name())
+	}
+}
+
+// upstream tells what a cluster has answered.
+func (c *collector) upstream(cluster string, all []upstream.Answers) {
+	t := c.table
+	for _, a := range all {
+		api := kmsg.NameForKey(int16(a.Key))
+		for code, n := range a.Codes {
+			c.add(&t.answers, float64(n), cluster, api, cmp.Or(kafka.ErrorName(code), "NONE"))
+		}
+		c.add(&t.unanswered, float64(a.None), cluster, api)
+		c.add(&t.throttled, a.Throttled.Seconds(), cluster, api)
+	}
 }
 
 // unix is a time in seconds, 0 for none.

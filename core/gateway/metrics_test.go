@@ -20,6 +20,10 @@ histograms, or explicit ones if ` + "`" + `OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HI
 are shown to Prometheus too, as ` + "`" + `go_*` + "`" + ` and ` + "`" + `process_*` + "`" + `; over OTLP the
 runtime has the names of the semantic conventions, ` + "`" + `go.memory.used` + "`" + ` and the like.
 
+The resource of traces and metrics, ` + "`" + `target_info` + "`" + ` to Prometheus, has ` + "`" + `service.name` + "`" + ` sluice, ` + "`" + `service.version` + "`" + `, and ` + "`" + `service.instance.id` + "`" + `, which is
+the name of the host and the folder of the state: no other gateway has it, and it stays over a restart. ` + "`" + `OTEL_RESOURCE_ATTRIBUTES` + "`" + ` may say otherwise. Prometheus
+makes of them, where it takes metrics over OTLP, the labels job and instance, by which alerts and dashboard tell gateways apart.
+
 How many series there are is bounded: clients are no labels; APIs show once they were asked for, and error codes once they were
 answered; the others are bounded by the configuration. A classic histogram is 24 series, of the gateway's and interceptors' own times 14:
 up to 113 for each virtual cluster and API in use, and one for each of its errors. Of topics, only those that

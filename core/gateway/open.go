@@ -11,7 +11,6 @@ import (
 	"github.com/sluice-gateway/sluice/core/audit"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/server"
-	"github.com/sluice-gateway/sluice/core/telemetry"
 	"github.com/sluice-gateway/sluice/core/upstream"
 )
 
@@ -30,6 +29,9 @@ func (g *Gateway) build(ctx context.Context, old *live, snap *config.Snapshot) (
 			l.release()
 			return nil, err
 		}
+	}
+	if l.since = time.Now(); old.snap != nil && old.snap.Revision == snap.Revision {
+		l.since = old.since
 	}
 	if old.snap != nil && old.snap.Revision != snap.Revision {
 		l.changed, l.changes = time.Now(), changes("", old.snap.Masked(), snap.Masked())
@@ -83,35 +85,6 @@ func await(ctx context.Context, clusters []*upstream.Cluster) {
 			}
 		}
 	}
-}
-
-func (g *Gateway) openTraces(ctx context.Context, l, old *live) error {
-	t := l.snap.Telemetry.Traces
-	if old.snap != nil && old.snap.Telemetry.Traces == t {
-		l.tracer = old.tracer.share()
-		return nil
-	}
-	tracer, err := telemetry.Open(ctx, telemetry.Config{
-		Receiver:    telemetry.Receiver{Endpoint: t.Endpoint, Protocol: t.Protocol, Insecure: t.Insecure},
-		SampleRatio: t.SampleRatio, Errors: t.Errors, Slower: t.Slower,
-	}, g.log)
-	if tracer != nil {
-		l.tracer = newPart(tracer, func(t *telemetry.Tracer) { g.beside("the last traces were not sent", tracesWait, t.Close) })
-	}
-	return err
-}
-
-func (g *Gateway) openExport(ctx context.Context, l, old *live) error {
-	to := exportOf(l.snap)
-	if old.snap != nil && exportOf(old.snap) == to {
-		l.exporter = old.exporter.share()
-		return nil
-	}
-	e, err := telemetry.OpenExport(ctx, to, g.started, g.collect, g.log)
-	if e != nil {
-		l.exporter = newPart(e, func(e *telemetry.Exporter) { g.beside("the last metrics were not sent", tracesWait, e.Close) })
-	}
-	return err
 }
 
 func (g *Gateway) openAudit(_ context.Context, l, old *live) error {

@@ -41,6 +41,8 @@ type HotPartition struct {
 type HotResponse struct {
 	ErrorCode int16 // of Fetch
 	SessionID int32 // of Fetch
+	// ThrottleMillis is of Produce.
+	ThrottleMillis int32
 	// Names says that there may be names of nodes, which the view does not show: leaders and endpoints
 	// (KIP-951), preferred replicas.
 	Names bool
@@ -401,7 +403,7 @@ func (c *cursor) produceResponse(r *HotResponse, version int16) {
 		c.tags()
 	}
 	if version >= 1 {
-		c.i32()
+		r.ThrottleMillis = c.i32()
 	}
 	c.tags()
 	r.Names = c.tagged

@@ -106,7 +106,12 @@ func (r *Request) Pause(why string, by trace.SpanContext) (resume func()) {
 	began, w := time.Since(r.Arrived), r.watch
 	r.Clock.count(began, 0, 1)
 	w.leave(began)
+	noted := func() {}
+	if r.Session != nil {
+		noted = r.Session.Holds.begin(r.Key, r.Arrived)
+	}
 	return func() {
+		noted()
 		ended := time.Since(r.Arrived)
 		r.Clock.count(ended, 0, -1)
 		w.enter(ended)

@@ -25,6 +25,8 @@ type Session struct {
 	// Software is the client's name and version of ApiVersions (KIP-511), "" until it says so.
 	Software atomic.Pointer[string]
 
+	// Holds, if not nil, note the requests that wait.
+	Holds *Holds
 	// Held, if not nil, is told when a request begins to wait in a gate.
 	Held func()
 	// Decoding, if not nil, returns the bounds of batches that are decoded for one request. What they take is counted until done

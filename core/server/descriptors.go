@@ -33,6 +33,14 @@ func (d *Descriptors) take() bool {
 	return true
 }
 
+// Use is how many connections of clients there are, and may be; 0 is no bound.
+func (d *Descriptors) Use() (now, most int64) {
+	if d == nil {
+		return 0, 0
+	}
+	return d.taken.Load(), d.most
+}
+
 func (d *Descriptors) give() {
 	if d != nil {
 		d.taken.Add(-1)

@@ -30,6 +30,7 @@ type Memory struct {
 	patience time.Duration
 	// over is the one among those who inflate that goes on past the limit, so that not all wait for each other.
 	over *Inflation
+	pressure
 }
 
 // NewMemory returns a bound of limit bytes; 0 is none.
@@ -80,8 +81,9 @@ func (m *Memory) SetLimit(limit int64) {
 // Add counts n bytes.
 func (m *Memory) Add(n int64) {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.used += n
-	m.mu.Unlock()
+	m.near(0)
 }
 
 // Done takes n bytes off and wakes those that wait.
@@ -120,6 +122,7 @@ func (m *Memory) Begin(client any, n int64, first bool) bool {
 	}
 	m.answers += n
 	m.used += n
+	m.near(0)
 	return true
 }
 
@@ -129,6 +132,7 @@ func (m *Memory) Grow(n int64) {
 	defer m.mu.Unlock()
 	m.answers += n
 	m.used += n
+	m.near(0)
 }
 
 // End takes n bytes of answers to a client off, and the bytes of the requests that they answer.
@@ -180,6 +184,7 @@ func (i *Inflation) Grow(n int64) error {
 		}
 	}
 	m.used += n
+	m.near(0)
 	i.n += n
 	if i.n == 0 && m.over == i {
 		m.over = nil
@@ -191,6 +196,22 @@ func (i *Inflation) Grow(n int64) error {
 	return nil
 }
 
+// Try is Grow for what can be done without: it does not wait, and reports whether there is room.
+func (i *Inflation) Try(n int64) bool {
+	m := i.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n > 0 && m.limit > 0 && m.used+n > m.limit {
+		return false
+	}
+	m.used += n
+	i.n += n
+	if n < 0 {
+		m.wake()
+	}
+	return true
+}
+
 // Done takes off what was counted.
 func (i *Inflation) Done() { _ = i.Grow(-i.n) }
 
@@ -200,8 +221,12 @@ func (m *Memory) wait(ctx context.Context) error {
 		m.waiting = make(chan struct{})
 	}
 	c := m.waiting
+	m.near(1)
 	m.mu.Unlock()
-	defer m.mu.Lock()
+	defer func() {
+		m.mu.Lock()
+		m.waiters--
+	}()
 	select {
 	case <-c:
 		return nil
@@ -239,10 +264,13 @@ func (m *Memory) Limit() int64 {
 // Wait returns when the bytes counted are within the limit; it calls blocks before it waits. A session
 // with nothing in flight is not to wait: its next request may be what others wait for (a heartbeat, a fetch).
 func (m *Memory) Wait(ctx context.Context, blocks func()) error {
-	for {
+	for first := true; ; first = false {
 		c := m.Changed()
 		if m.fits() {
 			return nil
+		}
+		if first {
+			defer m.await()()
 		}
 		blocks()
 		select {

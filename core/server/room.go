@@ -105,6 +105,9 @@ func (s *session) admitAnswer(ctx context.Context, a plugin.Incoming, from plugi
 		return nil
 	}
 	from.Waits()
+	if s.server.memory.short(int64(a.Size)) {
+		defer s.server.memory.await()()
+	}
 	look := time.NewTicker(relook)
 	defer look.Stop()
 	for began := time.Now(); ; {

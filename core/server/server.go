@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/plugin"
@@ -77,6 +79,8 @@ type Server struct {
 	// captures are those that look at exchanges now; nil for none.
 	captures    atomic.Pointer[[]*capture]
 	descriptors *Descriptors
+	holds       plugin.Holds
+	full, files atomic.Int64 // connections that were refused for limits.connections, and for the files of the process
 	// heartbeat is how often a heartbeat is repeated whose answer waits.
 	heartbeat time.Duration
 	tls       func() *tls.Config
@@ -123,6 +127,12 @@ func (s *Server) Sessions() int {
 	return len(s.sessions)
 }
 
+// Refused is how many connections were refused since limits.connections was reached, and since the process may not open more files.
+func (s *Server) Refused() (full, files int64) { return s.full.Load(), s.files.Load() }
+
+// Held are the requests that wait now.
+func (s *Server) Held() map[kmsg.Key]plugin.Held { return s.holds.Now() }
+
 // Serve serves a connection that came in on an address. It does not wait.
 func (s *Server) Serve(conn net.Conn, addr Address) {
 	if t, ok := conn.(*net.TCPConn); ok {
@@ -137,11 +147,13 @@ func (s *Server) Serve(conn net.Conn, addr Address) {
 		s.mu.Unlock()
 		_ = conn.Close()
 		if full {
+			s.full.Add(1)
 			s.log.Warn("connection refused: limits.connections reached", "client", conn.RemoteAddr().String(), "limit", limits.Connections)
 		}
 		return
 	}
 	if !s.descriptors.take() {
+		s.files.Add(1)
 		s.mu.Unlock()
 		_ = conn.Close()
 		s.log.Warn("connection refused: the process may not open more files (ulimit -n)", "client", conn.RemoteAddr().String(), "limit", s.descriptors.most)

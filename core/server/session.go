@@ -73,6 +73,7 @@ func (s *Server) newSession(conn net.Conn, addr Address, limits config.Limits) *
 	ss.count.since = time.Now()
 	ss.pass = func() { ss.turn <- struct{}{} }
 	ss.shared = plugin.NewSession(ctx, sessionIDs.Add(1), conn.RemoteAddr(), func() bool { return wire.Gone(conn) })
+	ss.shared.Holds = &s.holds
 	ss.shared.Flush, ss.shared.Held, ss.shared.Decoding = ss.flush, ss.held, ss.decoding
 	ss.shared.AdmitAnswer, ss.shared.AwaitFirst = ss.admitAnswer, ss.awaitFirst
 	ss.shared.VirtualCluster, ss.shared.Cluster, ss.shared.Node = s.virtual.Name(), addr.Cluster, addr.Node

@@ -27,7 +27,8 @@ type batches struct {
 
 	mu      sync.Mutex
 	waiting []sdk.ReadOnlySpan
-	dropped int
+	dropped int // since the last batch
+	lost    int // dropped ever, and of batches that could not be sent
 	closed  bool
 
 	sending chan struct{} // has a value while batches are on their way
@@ -71,6 +72,7 @@ func (b *batches) OnEnd(s sdk.ReadOnlySpan) {
 	}
 	if len(b.waiting) >= b.most {
 		b.dropped++
+		b.lost++
 		return
 	}
 	if b.waiting = append(b.waiting, s); len(b.waiting) == b.size {
@@ -79,6 +81,13 @@ func (b *batches) OnEnd(s sdk.ReadOnlySpan) {
 		default:
 		}
 	}
+}
+
+// lose counts spans that could not be sent.
+func (b *batches) lose(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lost += n
 }
 
 func (b *batches) run(ctx context.Context, every time.Duration) {
@@ -129,6 +138,9 @@ func (b *batches) ForceFlush(ctx context.Context) (err error) {
 		failed := b.client.UploadTraces(within, []*otlp.ResourceSpans{b.encoder.encode(batch)})
 		cancel()
 		b.outcome.tell(ctx, failed)
+		if failed != nil {
+			b.lose(len(batch))
+		}
 		err = errors.Join(err, failed)
 	}
 }

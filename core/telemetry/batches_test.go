@@ -119,6 +119,20 @@ func TestBatchesDropWhatCantBeSent(t *testing.T) {
 		if sum != 14 {
 			t.Errorf("%v were sent", e.sizes)
 		}
+		synctest.Wait()
+		if n := (&Tracer{batches: b}).Lost(); n != 3 {
+			t.Errorf("%d spans are counted as lost", n)
+		}
+		e.block = make(chan struct{}) // nobody takes them
+		end(b, 2)
+		within, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := b.ForceFlush(within); err == nil {
+			t.Error("sent")
+		}
+		if n := (&Tracer{batches: b}).Lost(); n != 5 {
+			t.Errorf("with those that could not be sent, %d spans are counted as lost", n)
+		}
 		if err := b.Shutdown(t.Context()); err != nil {
 			t.Error(err)
 		}

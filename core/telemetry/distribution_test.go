@@ -32,7 +32,7 @@ func TestDistributions(t *testing.T) {
 		}
 	}
 	w := httptest.NewRecorder()
-	Prometheus(time.Unix(1000, 0), samples).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	Prometheus(time.Unix(1000, 0), Source{}, samples).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	for _, line := range []string{
 		`v_bucket{a="1",le="1"} 3`, `v_bucket{a="1",le="4"} 5`, `v_bucket{a="1",le="1.073741824e+09"} 5`, `v_bucket{a="1",le="+Inf"} 6`, `v_sum{a="1"} 1.0000000000055e+12`,
 		`v_bucket{a="1",own="x",le="1"} 0`, `v_count{a="1",own="x"} 1`, `c_total{a="1",own="x"} 7`, `c_total{a="1"} 8`,

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -48,7 +49,7 @@ func scrape(t *testing.T, accept string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
 	r.Header.Set("Accept", accept)
-	Prometheus(time.Unix(1000, 0), example).ServeHTTP(w, r)
+	Prometheus(time.Unix(1000, 0), Source{Version: "v9", Instance: "here"}, example).ServeHTTP(w, r)
 	if w.Code != 200 {
 		t.Fatalf("%d: %s", w.Code, w.Body)
 	}
@@ -121,9 +122,27 @@ func TestScrapesHaveBothKindsOfBuckets(t *testing.T) {
 	if g := both["g"].GetMetric(); len(g) != 1 || g[0].Gauge.GetValue() != -1 || both["go_goroutines"] == nil {
 		t.Errorf("gauge: %v", g)
 	}
+	if info := both["target_info"].GetMetric(); len(info) != 1 || !labelled(info[0], "service_name", "sluice") || !labelled(info[0], "service_version", "v9") || !labelled(info[0], "service_instance_id", "here") {
+		t.Errorf("the source: %v", info)
+	}
 	open := scrape(t, "application/openmetrics-text").Body.String()
 	if !strings.Contains(open, "# EOF") || !strings.Contains(open, `d_seconds_bucket{a="2",z="1",le="+Inf"} 8`) {
 		t.Error(open)
+	}
+}
+
+func labelled(m *dto.Metric, name, value string) bool {
+	return slices.ContainsFunc(m.Label, func(l *dto.LabelPair) bool { return l.GetName() == name && l.GetValue() == value })
+}
+
+// TestAttributesOfTheResourceAreLabels, whatever their names are: what the environment says breaks no scrape.
+func TestAttributesOfTheResourceAreLabels(t *testing.T) {
+	t.Setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=test,service.instance.id=other,__name__=x,1st=y,=z,bytes=%FF")
+	m := read(t, scrape(t, "text/plain"))["target_info"].GetMetric()
+	for name, value := range map[string]string{"deployment_environment": "test", "service_instance_id": "other", "_name__": "x", "_st": "y", "bytes": "\uFFFD"} {
+		if len(m) != 1 || !labelled(m[0], name, value) {
+			t.Errorf("no label %s=%q: %v", name, value, m)
+		}
 	}
 }
 
@@ -174,7 +193,7 @@ func TestMetricsAreExported(t *testing.T) {
 	run := func() map[string]*otlp.Metric {
 		t.Helper()
 		began := time.Unix(1000, 0)
-		e, err := OpenExport(t.Context(), Export{}, began, example, slog.Default())
+		e, err := OpenExport(t.Context(), Export{Receiver: Receiver{Source: Source{Version: "v9", Instance: "here"}}}, began, example, slog.Default())
 		if e == nil || err != nil {
 			t.Fatalf("%v, %v", e, err)
 		}
@@ -189,7 +208,7 @@ func TestMetricsAreExported(t *testing.T) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.n = 0
-		if r.from["service.name"] != "sluice" || r.from["deployment.environment"] != "test" {
+		if r.from["service.name"] != "sluice" || r.from["service.version"] != "v9" || r.from["service.instance.id"] != "here" || r.from["deployment.environment"] != "test" {
 			t.Errorf("resource %v", r.from)
 		}
 		return r.last

@@ -1,8 +1,11 @@
 package telemetry
 
 import (
+	"context"
 	"net/http"
+	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,12 +15,32 @@ import (
 )
 
 // Prometheus answers scrapes of what collect gives, with what Go's runtime and the process tell of themselves.
-// Counters began at began. Scrapes in text have classic histograms, those in protobuf the same ones native as well.
-func Prometheus(began time.Time, collect Collect) http.Handler {
+// Counters began at began. Scrapes in text have classic histograms, those in protobuf the same ones native as well. source is in target_info,
+// as the resource that it is over OTLP.
+func Prometheus(began time.Time, source Source, collect Collect) http.Handler {
 	r := prometheus.NewRegistry()
-	r.MustRegister(&collector{began, collect}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(source.target(), &collector{began, collect}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{EnableOpenMetrics: true})
 }
+
+// target is the resource as OpenTelemetry's exporters for Prometheus show it. What is wrong with OTEL_RESOURCE_ATTRIBUTES is for exporters
+// to say.
+func (s Source) target() prometheus.Collector {
+	labels := prometheus.Labels{}
+	if res, _ := s.resource(context.Background()); res != nil {
+		for _, a := range res.Attributes() {
+			if name := noLabel.ReplaceAllString(string(a.Key), "_"); name != "" {
+				labels[name] = strings.ToValidUTF8(a.Value.Emit(), "\uFFFD")
+			}
+		}
+	}
+	g := prometheus.NewGauge(prometheus.GaugeOpts{Name: "target_info", Help: "The resource of this gateway.", ConstLabels: labels})
+	g.Set(1)
+	return g
+}
+
+// noLabel is what names of labels can't hold.
+var noLabel = regexp.MustCompile(`^(__|[0-9])|[^a-zA-Z0-9_]`)
 
 // collector is a prometheus.Collector whose series are known when they are asked for only.
 type collector struct {

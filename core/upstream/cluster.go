@@ -51,6 +51,7 @@ type Cluster struct {
 	checked   atomic.Bool       // reachable says what was found
 	refused   atomic.Int64      // responses
 	latency   telemetry.Latency // of sessions' requests, from queueing to the answer
+	answers   answers           // to them
 	healthy   atomic.Int64      // unix nanoseconds of the last answer
 	settled   atomic.Bool
 	self      *Self // nil: nobody listens

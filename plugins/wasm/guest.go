@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-gateway/sluice/core/guard"
@@ -246,13 +247,15 @@ func (g *Guest) exchange(ctx context.Context, i runner, function string, h *Head
 		err = visit(i, result, input)
 	}
 	if err != nil {
-		err = i.why(err)
+		if err = i.why(err); failure(err) && ctx.Err() == nil {
+			g.logFailure(ctx, function, h, err)
+		}
 		g.fail(i)
 		return err
 	}
 	if err := i.rest(); err != nil { // the call itself is done
 		g.Failed.Add(1)
-		g.logFailure(ctx, abi.ExportIdle, i.why(err))
+		g.logFailure(ctx, abi.ExportIdle, h, i.why(err))
 		g.fail(i)
 		return nil
 	}
@@ -260,11 +263,16 @@ func (g *Guest) exchange(ctx context.Context, i runner, function string, h *Head
 	return nil
 }
 
-// logFailure tells of a failure that no request is answered with.
-func (g *Guest) logFailure(ctx context.Context, function string, err error) {
-	if g.Log != nil {
-		g.Log.ErrorContext(ctx, "guest failed", "function", function, "error", err)
+// logFailure tells of a failure in a line, in the guest's words where it had any; h is nil where it is no client's.
+func (g *Guest) logFailure(ctx context.Context, function string, h *Head, err error) {
+	if g.Log == nil {
+		return
 	}
+	log := g.Log.With("function", function)
+	if h != nil {
+		log = log.With("client_id", h.ClientID, "address", h.Address, "api", kmsg.NameForKey(int16(h.Key)))
+	}
+	log.WarnContext(ctx, "the guest failed", "reason", err)
 }
 
 // Instances is how many instances there are, and the most memory that one has had.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"log/slog"
 	"strings"
 
 	"github.com/sluice-gateway/sluice/sdk/abi"
@@ -69,12 +68,12 @@ func (i *instance) end() {
 	i.call.end()
 }
 
-// why says of an error that ended a call what the guest said of it: the text of its panic, which becomes one line of the log, or the
-// last error that it logged.
+// why says of an error that ended a call what the guest said of it: the text of its panic, or the last error that it logged. All of it,
+// stacks included, is in the log for who looks for more.
 func (i *instance) why(err error) error {
 	text := i.stderr.take()
-	if text != "" && i.guest.Log != nil {
-		i.guest.Log.Log(context.WithoutCancel(i.request), slog.Level(abi.LogError), text)
+	if i.guest.Log != nil {
+		i.guest.Log.DebugContext(context.WithoutCancel(i.request), "the guest's last words", "text", text, "error", err)
 	}
 	if errors.Is(err, ErrDeadline) {
 		return ErrDeadline

@@ -61,7 +61,7 @@ func (c *nativeCopy) try(f func() error) (err error) {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
 			if c.guest.Log != nil {
-				c.guest.Log.Error("panic", "error", p, "stack", string(debug.Stack()))
+				c.guest.Log.Debug("the guest's last words", "error", err, "stack", string(debug.Stack()))
 			}
 		}
 	}()

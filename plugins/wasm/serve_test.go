@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"path/filepath"
 	"strings"
@@ -177,6 +178,30 @@ func TestWaitingForAnInstanceIsNoFailure(t *testing.T) {
 		}
 		if m := w.use.tally.measure(w.guest()); m.Failures != 0 || m.LeftAlone != 0 || m.Instances != 1 {
 			t.Errorf("%+v", m)
+		}
+	})
+}
+
+// TestFailuresAreOneLineOfTheLog, in the guest's words; stacks are for who looks for more.
+func TestFailuresAreOneLineOfTheLog(t *testing.T) {
+	bothWays(t, func(t *testing.T, probing starter) {
+		w := probing(t, "")
+		var info, debug strings.Builder
+		for b, level := range map[*strings.Builder]slog.Level{&info: slog.LevelInfo, &debug: slog.LevelDebug} {
+			w.guest().Log = slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: level}))
+			forgive(w.guest())
+			if code, err := from(t, w, "shop", "orders", "poison"); code == 0 || err != nil {
+				t.Fatalf("code %d, %v", code, err)
+			}
+		}
+		lines := strings.Split(strings.TrimSpace(info.String()), "\n")
+		for _, line := range lines {
+			if !strings.Contains(line, "level=WARN") || !strings.Contains(line, `reason="panic: a poison record`) || !strings.Contains(line, "client_id=shop") || !strings.Contains(line, "api=Produce") || strings.Contains(line, "goroutine") {
+				t.Errorf("it says %s", line)
+			}
+		}
+		if !strings.Contains(debug.String(), "level=DEBUG") || !strings.Contains(debug.String(), "goroutine") {
+			t.Errorf("at debug: %s", &debug)
 		}
 	})
 }

@@ -65,7 +65,7 @@ func (g *Guest) tickOnce(ctx context.Context, now time.Time) {
 	if err = i.tick(now); err != nil {
 		if ctx.Err() == nil {
 			how = failed
-			g.logFailure(ctx, abi.ExportOnTick, i.why(err))
+			g.logFailure(ctx, abi.ExportOnTick, nil, i.why(err))
 		}
 		g.Failed.Add(1)
 		g.fail(i)

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
 // Exit codes: 0 done, 1 it failed, 2 the command line is wrong; of `failover run`: 3 moves still wait, 4 moves were given up.
@@ -43,7 +44,7 @@ func Main(specs ...plugin.Spec) {
 to another while clients stay connected.
 
 Exit codes: 0 done, 1 failed (the message says why), 2 wrong command line. failover run has more.`,
-		SilenceUsage: true, SilenceErrors: true, Version: thisVersion().String(),
+		SilenceUsage: true, SilenceErrors: true, Version: telemetry.ThisBuild(release).String(),
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddCommand(runCommand(specs), validateCommand(specs), chainCommand(specs), failoverCommand(), pluginCommand(), devCommand(specs), captureCommand(),

@@ -41,7 +41,7 @@ func devCommand(specs []plugin.Spec) *cobra.Command {
 			case <-cmd.Context().Done():
 				return nil
 			}
-			g, err := gateway.Start(cmd.Context(), gateway.Options{Path: file, Specs: workbench.Traced(specs, out)})
+			g, err := gateway.Start(cmd.Context(), gateway.Options{Path: file, Specs: workbench.Traced(specs, out), Release: release})
 			if err != nil {
 				return located(file, err)
 			}
