@@ -75,7 +75,11 @@ func (g *Gateway) collect() []telemetry.Sample {
 			c.upstream(cfg.Name, k.Answers())
 		}
 	}
+	var moving []string
 	for _, v := range g.virtuals() {
+		if v.runtime().chain.Placement() != nil {
+			moving = append(moving, v.name)
+		}
 		c.clients(v)
 		if at := v.runtime().certificate.expires(); !at.IsZero() {
 			c.add(&t.certificate, unix(at), v.name)
@@ -96,7 +100,7 @@ func (g *Gateway) collect() []telemetry.Sample {
 			c.standing(s)
 		}
 	}
-	c.moves(g.runner.Moves())
+	c.moves(g.runner.Moves(), moving)
 	return c.out
 }
 
@@ -248,16 +252,25 @@ func (c *collector) standing(s standing) {
 	}
 }
 
-func (c *collector) moves(all []failover.Report) {
+// unblocked is the kind of moves that nothing has refused.
+const unblocked failover.Block = "none"
+
+func (c *collector) moves(all []failover.Report, moving []string) {
 	t := c.table
+	// Each kind has a series, as in readiness, so that a move that has ended is seen to have where series don't go stale at once.
 	oldest := map[[2]string]time.Duration{}
+	for _, vc := range moving {
+		for _, by := range append([]failover.Block{unblocked}, failover.Blocks...) {
+			oldest[[2]string{vc, string(by)}] = 0
+		}
+	}
 	type ended struct{ vc, phase, planned string }
 	open, closed := map[[2]string]int{}, map[ended]int{}
 	last, lost := map[string]failover.Report{}, map[string]int64{}
 	for _, m := range all {
 		if m.Ended.IsZero() {
 			open[[2]string{m.VirtualCluster, string(m.Phase)}]++
-			k := [2]string{m.VirtualCluster, cmp.Or(string(m.BlockedBy), "none")}
+			k := [2]string{m.VirtualCluster, string(cmp.Or(m.BlockedBy, unblocked))}
 			oldest[k] = max(oldest[k], time.Since(m.Since))
 			continue
 		}
