@@ -120,8 +120,10 @@ type Metrics struct {
 	Protocol string        `koanf:"protocol"` // grpc or http
 	Insecure bool          `koanf:"insecure"`
 	Interval time.Duration `koanf:"interval"` // 0: as the OTEL_* variables say
-	// Topics are globs of the virtual topics whose partitions have series of their own.
-	Topics []string `koanf:"topics"`
+	// Topics are globs of the virtual topics that have series of their own, Groups of the consumer groups, Clients of the client ids.
+	Topics  []string `koanf:"topics"`
+	Groups  []string `koanf:"groups"`
+	Clients []string `koanf:"clients"`
 }
 
 // Cluster is a physical cluster.

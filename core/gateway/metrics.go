@@ -90,6 +90,7 @@ func (g *Gateway) collect() []telemetry.Sample {
 		}
 		c.waits(v, apis)
 		c.interceptors(v)
+		c.watched(v, snap.Telemetry.Metrics)
 		c.readiness(v, g.runner.Readiness(v.name), snap.Telemetry.Metrics.Topics)
 	}
 	for _, b := range g.broken() {
@@ -98,6 +99,7 @@ func (g *Gateway) collect() []telemetry.Sample {
 	if all := g.standings.Load(); all != nil {
 		for _, s := range *all {
 			c.standing(s)
+			c.groups(s)
 		}
 	}
 	c.moves(g.runner.Moves(), moving)
@@ -220,36 +222,6 @@ func (c *collector) guest(vc string, m plugin.Measures) {
 	c.add(&t.guestMemory, float64(m.InstanceBytes), vc, m.Name)
 	c.add(&t.guestInstances, float64(m.Instances), vc, m.Name)
 	c.add(&t.guestDropped, float64(m.DroppedLines), vc, m.Name)
-}
-
-// standing tells of topics what is known.
-func (c *collector) standing(s standing) {
-	t := c.table
-	for _, x := range s.topics {
-		for p, part := range x.Topic.Partitions {
-			c.add(&t.holes, float64(part.Holes()), s.virtualCluster, x.Topic.Name, strconv.Itoa(p))
-		}
-		for _, k := range x.Copies {
-			at := k.Compared
-			if k.Problem != "" {
-				at = time.Time{}
-			}
-			c.add(&t.comparedAt, unix(at), s.virtualCluster, x.Topic.Name, k.Cluster)
-			for p, y := range k.Partitions {
-				labels := []string{s.virtualCluster, x.Topic.Name, strconv.Itoa(p), k.Cluster}
-				if y.Known {
-					c.add(&t.delta, float64(y.Delta), labels...)
-				}
-				if y.Lag >= 0 {
-					c.add(&t.lag, float64(y.Lag), labels...)
-				}
-				if y.ComparedFrom >= 0 {
-					c.add(&t.comparedFrom, float64(y.ComparedFrom), labels...)
-					c.add(&t.comparedTo, float64(y.ComparedTo), labels...)
-				}
-			}
-		}
-	}
 }
 
 // unblocked is the kind of moves that nothing has refused.
