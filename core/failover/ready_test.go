@@ -101,8 +101,9 @@ func TestACopyThatIsALittleBehindIsReady(t *testing.T) {
 		pass(time.Second)
 		copied := 100
 		grow := func(seconds, behind int) {
-			for end := copied; seconds > 0; seconds-- {
-				if end = w.written("orders"); end-behind > copied {
+			for ; seconds > 0; seconds-- {
+				end := w.written("orders")
+				if end-behind > copied {
 					w.dr.grow("orders", copied, end-behind)
 					copied = end - behind
 				}

@@ -33,26 +33,26 @@ const (
 
 // metricTable is every metric of the gateway. METRICS.md beside this file is made from it.
 type metricTable struct {
-	requests, in, out, errors, redirects                              telemetry.Metric
-	duration, ownTime, upstreamTime, heldTime, queuedTime             telemetry.Metric
-	sessions, sessionsLimit, sessionsRefused, inFlight                telemetry.Metric
-	connections, connectionsLimit                                     telemetry.Metric
-	held, heldOldest, gateWaiting                                     telemetry.Metric
-	upstream, links, reachable                                        telemetry.Metric
-	answers, unanswered, throttled                                    telemetry.Metric
-	interceptor, interceptorFailures                                  telemetry.Metric
-	moves, moved, paused, lost, waits                                 telemetry.Metric
-	topicIn, topicOut, clientRequests, clientIn, clientOut            telemetry.Metric
-	groupLag, groupAge, groupCopyLag                                  telemetry.Metric
-	readyTopics, ready                                                telemetry.Metric
-	lag, delta, comparedFrom, comparedTo, comparedAt, holes           telemetry.Metric
-	guestCalls, guestFailures, guestReplaced, guestBusy, guestLeft    telemetry.Metric
-	guestOpened, guestClosed, guestSwaps, guestFailedSwaps            telemetry.Metric
-	guestMemory, guestInstances, guestDropped, revision, reloaded, ok telemetry.Metric
-	memory, memoryLimit, memoryWaiting, memoryWaits                   telemetry.Metric
-	started, refused, panics                                          telemetry.Metric
-	accessDropped, auditDropped, auditWaiting, broken, built          telemetry.Metric
-	inForce, certificate, spansLost                                   telemetry.Metric
+	requests, in, out, errors, redirects                                 telemetry.Metric
+	duration, ownTime, upstreamTime, heldTime, queuedTime                telemetry.Metric
+	sessions, sessionsLimit, sessionsRefused, inFlight                   telemetry.Metric
+	connections, connectionsLimit                                        telemetry.Metric
+	held, heldOldest, gateWaiting                                        telemetry.Metric
+	upstream, links, reachable                                           telemetry.Metric
+	answers, unanswered, throttled                                       telemetry.Metric
+	interceptor, interceptorFailures                                     telemetry.Metric
+	moves, moved, paused, lost, waits                                    telemetry.Metric
+	topicIn, topicOut, topicWaiting, clientRequests, clientIn, clientOut telemetry.Metric
+	groupLag, groupAge, groupCopyLag                                     telemetry.Metric
+	readyTopics, ready                                                   telemetry.Metric
+	lag, delta, comparedFrom, comparedTo, comparedAt, holes              telemetry.Metric
+	guestCalls, guestFailures, guestReplaced, guestBusy, guestLeft       telemetry.Metric
+	guestOpened, guestClosed, guestSwaps, guestFailedSwaps               telemetry.Metric
+	guestMemory, guestInstances, guestDropped, revision, reloaded, ok    telemetry.Metric
+	memory, memoryLimit, memoryWaiting, memoryWaits                      telemetry.Metric
+	started, refused, panics                                             telemetry.Metric
+	accessDropped, auditDropped, auditWaiting, broken, built             telemetry.Metric
+	inForce, certificate, spansLost                                      telemetry.Metric
 }
 
 func newMetricTable() *metricTable {
@@ -105,6 +105,7 @@ func newMetricTable() *metricTable {
 		lost:           gauge("move.possible_loss", "", "Records that unplanned moves may have lost and that nobody has acknowledged.", vc...),
 		topicIn:        counter("topic.received", "By", "Bytes of records in produces that were answered, of the topics that telemetry.metrics.topics names.", byVirtualCluster, byTopic),
 		topicOut:       counter("topic.sent", "By", "Bytes of records in answers to fetches, of the same topics.", byVirtualCluster, byTopic),
+		topicWaiting:   gauge("topic.waiting.requests", "", "Produces that wait now in the topic's gate, of the same topics once they have had traffic.", byVirtualCluster, byTopic),
 		clientRequests: counter("client.requests", "", "Requests that were answered, of the client ids that telemetry.metrics.clients names.", byVirtualCluster, byClient),
 		clientIn:       counter("client.received", "By", "Bytes of these requests.", byVirtualCluster, byClient),
 		clientOut:      counter("client.sent", "By", "Bytes of their answers.", byVirtualCluster, byClient),

@@ -30,7 +30,7 @@ up to 114 for each virtual cluster and API in use, and one for each of its error
 API and error, and two for each API. ` + "`" + `sluice_failover_topics` + "`" + ` has ten for each home and other cluster, however many topics there are.
 
 Topics, consumer groups and clients have series of their own only where ` + "`" + `telemetry: metrics: {topics: [...], groups: [...], clients: [...]}` + "`" + ` names
-them, by default none. A topic: two, one for each partition, four for each partition and other cluster, and two for each other cluster. A group: two for
+them, by default none. A topic: three, one for each partition, four for each partition and other cluster, and two for each other cluster. A group: two for
 each topic that it has positions of, and one for each of these and other cluster. A client id: three. The first 1,000 topics, and as many clients, that
 globs match count each; traffic of those that come later is that of "(others)".
 

@@ -14,10 +14,12 @@ import (
 func (c *collector) watched(v *virtual, m config.Metrics) {
 	t := c.table
 	topics, clients := v.server.Watched()
+	waiting := v.gates.Waiting()
 	for name, n := range topics {
 		if name == server.Others || names(m.Topics, name) {
 			c.add(&t.topicIn, float64(n.In), v.name, name)
 			c.add(&t.topicOut, float64(n.Out), v.name, name)
+			c.add(&t.topicWaiting, float64(waiting[name]), v.name, name)
 		}
 	}
 	for name, n := range clients {

@@ -27,6 +27,12 @@ func TestTrafficOfTheNamed(t *testing.T) {
 	var in float64
 	h.shows("sluice_topic_received_bytes_total", orders, func(v float64) bool { in = v; return v > 5*61 && v < 5*200 })
 	h.shows("sluice_topic_sent_bytes_total", orders, func(v float64) bool { return v >= in })
+	gate := h.gw.Gate(tenant, "orders")
+	gate.Hold(t)
+	p.Produce(h.ctx, &kgo.Record{Topic: "orders", Value: []byte("held")}, nil)
+	h.shows("sluice_topic_waiting_requests", orders, is(1))
+	gate.Release(t)
+	h.shows("sluice_topic_waiting_requests", orders, is(0))
 	shop := map[string]string{"virtual_cluster": tenant, "client": "shop-\uFFFD"}
 	h.shows("sluice_client_requests_total", shop, func(v float64) bool { return v >= 6 }) // and ApiVersions, Metadata
 	h.shows("sluice_client_received_bytes_total", shop, func(v float64) bool { return v > in })
