@@ -103,7 +103,7 @@ func newMetricTable() *metricTable {
 		paused:         gauge("move.pause", "s", "How long the last move that was done held produces.", vc...),
 		waits:          gauge("move.open.age", "s", "How long the oldest move that has not ended is open, by the kind of what blocks it; none: nothing has refused it; 0 where there is no such move.", byVirtualCluster, byBlock),
 		lost:           gauge("move.possible_loss", "", "Records that unplanned moves may have lost and that nobody has acknowledged.", vc...),
-		topicIn:        counter("topic.received", "By", "Bytes of records in produces that were answered, of the topics that telemetry.metrics.topics names.", byVirtualCluster, byTopic),
+		topicIn:        counter("topic.received", "By", "Bytes of records in produces that were answered without an error, of the topics that telemetry.metrics.topics names.", byVirtualCluster, byTopic),
 		topicOut:       counter("topic.sent", "By", "Bytes of records in answers to fetches, of the same topics.", byVirtualCluster, byTopic),
 		topicWaiting:   gauge("topic.waiting.requests", "", "Produces that wait now in the topic's gate, of the same topics once they have had traffic.", byVirtualCluster, byTopic),
 		clientRequests: counter("client.requests", "", "Requests that were answered, of the client ids that telemetry.metrics.clients names.", byVirtualCluster, byClient),

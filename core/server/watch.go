@@ -139,6 +139,9 @@ func (s *session) watchRecords(req *plugin.Request, sl *slot, resp *plugin.Respo
 		return
 	}
 	add := func(name []byte, id [16]byte, in, out int) {
+		if in+out == 0 {
+			return
+		}
 		if len(name) == 0 && id != [16]byte{} {
 			name = []byte(sl.rt.TopicName(id))
 		}
@@ -148,6 +151,8 @@ func (s *session) watchRecords(req *plugin.Request, sl *slot, resp *plugin.Respo
 		}
 	}
 	switch {
+	case resp == nil:
+	case req.Key == kmsg.Produce && resp.Body.ErrorCode() != 0: // of topics that there are not, for one, which would take the places of others
 	case req.Key == kmsg.Produce:
 		if h := req.Body.Hot(); h != nil {
 			for i := range h.Partitions {
@@ -161,7 +166,7 @@ func (s *session) watchRecords(req *plugin.Request, sl *slot, resp *plugin.Respo
 				}
 			}
 		}
-	case req.Key == kmsg.Fetch && resp != nil:
+	case req.Key == kmsg.Fetch:
 		if h := resp.Body.Hot(); h != nil {
 			for i := range h.Partitions {
 				p := &h.Partitions[i]

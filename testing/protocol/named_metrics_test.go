@@ -6,6 +6,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
@@ -21,6 +22,15 @@ func TestTrafficOfTheNamed(t *testing.T) {
 	p, other := h.client(h.gw.Bootstrap, kgo.ClientID("shop-\xff")), h.client(h.gw.Bootstrap, kgo.ClientID("till"))
 	h.produce(p, "orders", "x", 5)
 	h.produce(other, "secret", "x", 5)
+	stray := kmsg.NewPtrProduceRequest() // to a topic that there is not: names that clients make up are no series
+	stray.Acks = 1
+	rt, rp := kmsg.NewProduceRequestTopic(), kmsg.NewProduceRequestTopicPartition()
+	rt.Topic, rp.Records = "ordinary", []byte("nonsense")
+	rt.Partitions = append(rt.Partitions, rp)
+	stray.Topics = append(stray.Topics, rt)
+	if _, err := p.SeedBrokers()[0].Request(h.ctx, stray); err != nil {
+		t.Fatal(err)
+	}
 	h.read(h.gw.Bootstrap, "orders", 0, 5)
 	h.read(h.gw.Bootstrap, "secret", 0, 5)
 	orders := map[string]string{"virtual_cluster": tenant, "topic": "orders"}
