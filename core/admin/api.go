@@ -30,7 +30,7 @@ func API(g Gateway, access *Access) http.Handler {
 		"openapi.yaml":        {"GET": a.describe},
 		"status":              {"GET": func(w http.ResponseWriter, _ *http.Request) { a.send(w, 200, g.Status()) }},
 		"config":              {"GET": a.config},
-		"clients":             {"GET": func(w http.ResponseWriter, _ *http.Request) { a.send(w, 200, g.Clients()) }},
+		"clients":             {"GET": a.clients},
 		"traffic":             {"GET": func(w http.ResponseWriter, _ *http.Request) { a.send(w, 200, g.Traffic()) }},
 		"plugins":             {"GET": func(w http.ResponseWriter, _ *http.Request) { a.send(w, 200, g.Plugins()) }},
 		"moves":               {"GET": a.moves, "POST": a.start},
@@ -153,7 +153,7 @@ func revision(r *http.Request) (string, error) {
 }
 
 func (a *api) topics(w http.ResponseWriter, r *http.Request) {
-	v, err := a.g.Topics(r.Context(), r.PathValue("vc"))
+	v, err := selected(w, r, TopicListing, func() ([]Topic, error) { return a.g.Topics(r.Context(), r.PathValue("vc")) })
 	a.answer(w, 200, v, err)
 }
 
@@ -163,21 +163,23 @@ func (a *api) topic(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *api) groups(w http.ResponseWriter, r *http.Request) {
-	v, err := a.g.Groups(r.Context(), r.PathValue("vc"))
+	var all Groups
+	var err error
+	all.Groups, err = selected(w, r, GroupListing, func() (_ []Group, err error) {
+		all, err = a.g.Groups(r.Context(), r.PathValue("vc"))
+		return all.Groups, err
+	})
+	a.answer(w, 200, all, err)
+}
+
+func (a *api) moves(w http.ResponseWriter, r *http.Request) {
+	v, err := selected(w, r, MoveListing, func() ([]failover.Report, error) { return a.g.Moves(), nil })
 	a.answer(w, 200, v, err)
 }
 
-// moves lists all, or with ?state=open or past those that have not ended, or have.
-func (a *api) moves(w http.ResponseWriter, r *http.Request) {
-	all := a.g.Moves()
-	for name, values := range r.URL.Query() {
-		if name != "state" || len(values) != 1 || values[0] != "open" && values[0] != "past" {
-			problem(w, 400, "the query may hold state=open or state=past")
-			return
-		}
-		all = slices.DeleteFunc(all, func(m failover.Report) bool { return m.Ended.IsZero() != (values[0] == "open") })
-	}
-	a.send(w, 200, nonNil(all))
+func (a *api) clients(w http.ResponseWriter, r *http.Request) {
+	v, err := selected(w, r, ClientListing, func() ([]Client, error) { return a.g.Clients(), nil })
+	a.answer(w, 200, v, err)
 }
 
 func nonNil[T any](s []T) []T {
@@ -241,7 +243,7 @@ func (a *api) plan(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	plans, err := a.g.Plan(r.Context(), m)
-	a.answer(w, 200, nonNil(plans), err)
+	a.answer(w, 200, plans, err)
 }
 
 func (a *api) acknowledge(w http.ResponseWriter, r *http.Request) {

@@ -15,7 +15,7 @@ import (
 // planner has a plan for everything.
 type planner struct{ Gateway }
 
-func (planner) Plan(context.Context, Move) ([]failover.Plan, error) { return nil, nil }
+func (planner) Plan(context.Context, Move) (failover.Plans, error) { return failover.Plans{}, nil }
 
 // TestWhatIsWrongWithABody is said without Go's words.
 func TestWhatIsWrongWithABody(t *testing.T) {

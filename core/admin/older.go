@@ -245,7 +245,7 @@ func (a *older) plan(w http.ResponseWriter, r *http.Request) {
 		failWith(w, err)
 		return
 	}
-	writeJSON(w, 200, plans)
+	writeJSON(w, 200, plans.Topics)
 }
 
 // run edits the file and answers with the topics that are to move; GET /moves follows them.

@@ -29,7 +29,7 @@ type Gateway interface {
 	Moves() []failover.Report
 	// Capture waits for requests and their answers.
 	Capture(ctx context.Context, virtualCluster string, c Capture) ([]Exchange, error)
-	Plan(ctx context.Context, m Move) ([]failover.Plan, error)
+	Plan(ctx context.Context, m Move) (failover.Plans, error)
 	// Start edits the file. revision is the one that the edit is meant for; "" is whichever is in force.
 	Start(ctx context.Context, revision string, m Move) (Started, error)
 	// Abort takes the edit behind a move back, and returns its report when it has ended.
@@ -64,8 +64,15 @@ type Status struct {
 	Clusters        []Cluster        `json:"clusters"`
 	VirtualClusters []VirtualCluster `json:"virtual_clusters"`
 	OpenMoves       int              `json:"open_moves"`
+	Losses          Losses           `json:"losses"`
 	ConfigError     string           `json:"config_error,omitempty"`
 	Broken          []Broken         `json:"broken"`
+}
+
+// Losses are the moves with a possible loss that nobody has acknowledged, and how many records that is at most.
+type Losses struct {
+	Moves   int   `json:"moves"`
+	Records int64 `json:"records"`
 }
 
 // Broken is a part of a virtual cluster that goes on as it was, or is left out, while what it is made from (a module, an
@@ -293,6 +300,8 @@ type Started struct {
 	VirtualCluster string   `json:"virtual_cluster"`
 	Topics         []string `json:"topics"`
 	To             string   `json:"to"`
+	// At is when they were: their moves have begun since.
+	At time.Time `json:"at"`
 }
 
 // Capture asks for requests and their answers, as clients send and get them.

@@ -24,13 +24,13 @@ type references struct {
 	file   string
 	before map[string]string // what was in force, by reference
 	values map[string]string // what is
-	// secrets are what references stand for, and passwords.
+	// secrets are what references stand for, passwords and headers.
 	secrets secrets
 	errs    Errors
 }
 
-// expand replaces ${env:NAME} and ${file:path} in every text of n; what it replaces, and passwords, are masked in m, a
-// copy of n.
+// expand replaces ${env:NAME} and ${file:path} in every text of n; what it replaces, passwords and headers are masked in
+// m, a copy of n.
 func (r *references) expand(n, m *yaml.Node, at []string) {
 	switch n.Kind {
 	case yaml.ScalarNode:
@@ -41,7 +41,7 @@ func (r *references) expand(n, m *yaml.Node, at []string) {
 				r.errs = append(r.errs, errorAt(r.file, k, at, "the key %q holds ${: references stand in values alone", k.Value))
 			}
 			r.expand(v, m.Content[2*i+1], sub(at, k.Value))
-			if k.Value == "password" {
+			if k.Value == "password" || len(at) == 3 && at[0] == "telemetry" && at[2] == "headers" {
 				*m.Content[2*i+1] = hidden
 				r.secrets = append(r.secrets, v.Value)
 			}

@@ -112,6 +112,12 @@ type Traces struct {
 	// Errors also traces requests that are answered with an error, Slower those that take longer.
 	Errors bool          `koanf:"errors"`
 	Slower time.Duration `koanf:"slower"`
+	// ParentBased samples what producers have sampled, and not what they have not; SampleRatio is for the rest.
+	ParentBased bool `koanf:"parent_based"`
+	// Spans says which interceptors have spans: slow, all or none.
+	Spans   string            `koanf:"spans"`
+	Headers map[string]string `koanf:"headers"` // sent with what is exported
+	TLS     *ClientTLS        `koanf:"tls"`
 }
 
 // Metrics configures what is shown of topics, and the export of metrics over OTLP: without an endpoint there is none.
@@ -120,6 +126,9 @@ type Metrics struct {
 	Protocol string        `koanf:"protocol"` // grpc or http
 	Insecure bool          `koanf:"insecure"`
 	Interval time.Duration `koanf:"interval"` // 0: as the OTEL_* variables say
+	// Headers are sent with what is exported.
+	Headers map[string]string `koanf:"headers"`
+	TLS     *ClientTLS        `koanf:"tls"`
 	// Topics are globs of the virtual topics that have series of their own, Groups of the consumer groups, Clients of the client ids.
 	Topics  []string `koanf:"topics"`
 	Groups  []string `koanf:"groups"`
@@ -239,6 +248,6 @@ func defaults() Snapshot {
 			Hold: 10 * time.Second, Request: 15 * time.Second, Unreachable: 10 * time.Second, RetryFor: time.Hour,
 			MaxDrain: 3 * time.Second, Calm: 3 * time.Second, CompareLimit: 1 << 30, Concurrent: 256,
 		},
-		Telemetry: Telemetry{Log: Log{Level: "info", Format: "text", Repeats: 10 * time.Second}, Traces: Traces{SampleRatio: -1, Errors: true}},
+		Telemetry: Telemetry{Log: Log{Level: "info", Format: "text", Repeats: 10 * time.Second}, Traces: Traces{SampleRatio: -1, Errors: true, Spans: "slow"}},
 	}
 }

@@ -222,14 +222,11 @@ func (s *Snapshot) validateNumbers(v *validator) {
 		v.bad([]string{"telemetry", "traces", "sample_ratio"}, "must be from 0 to 1")
 	}
 	traces, metrics := s.Telemetry.Traces, s.Telemetry.Metrics
-	for signal, to := range map[string]struct{ endpoint, protocol string }{"traces": {traces.Endpoint, traces.Protocol}, "metrics": {metrics.Endpoint, metrics.Protocol}} {
-		if !slices.Contains([]string{"", "grpc", "http"}, to.protocol) {
-			v.bad([]string{"telemetry", signal, "protocol"}, "%q is not one of grpc, http", to.protocol)
-		}
-		if to.endpoint != "" {
-			v.address([]string{"telemetry", signal, "endpoint"}, to.endpoint)
-		}
+	if !slices.Contains([]string{"slow", "all", "none"}, traces.Spans) {
+		v.bad([]string{"telemetry", "traces", "spans"}, "%q is not one of slow, all, none", traces.Spans)
 	}
+	receiver{traces.Endpoint, traces.Protocol, traces.Insecure, traces.Headers, traces.TLS}.validate(v, []string{"telemetry", "traces"})
+	receiver{metrics.Endpoint, metrics.Protocol, metrics.Insecure, metrics.Headers, metrics.TLS}.validate(v, []string{"telemetry", "metrics"})
 	for i, glob := range f.ReplicatorTopics {
 		if err := CheckGlob(strings.TrimPrefix(glob, "!")); err != nil {
 			v.bad([]string{"failover", "replicator_topics", strconv.Itoa(i)}, "%v", err)

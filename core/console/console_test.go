@@ -58,9 +58,9 @@ func (*plain) Topic(_ context.Context, vc, topic string) (admin.Topic, error) {
 	return admin.Topic{VirtualCluster: vc, Name: topic}, nil
 }
 
-func (*plain) Plan(_ context.Context, m admin.Move) (plans []failover.Plan, err error) {
+func (*plain) Plan(_ context.Context, m admin.Move) (plans failover.Plans, err error) {
 	for _, t := range m.Topics {
-		plans = append(plans, failover.Plan{Topic: t, From: "prod", To: m.To, Planned: true})
+		plans.Topics = append(plans.Topics, failover.Plan{Topic: t, From: "prod", To: m.To, Planned: true, State: failover.StateReady})
 	}
 	return plans, nil
 }

@@ -149,11 +149,12 @@ func (c *Console) plan(r *http.Request, _ *memo) (view, error) {
 	data := struct {
 		Move              admin.Move
 		Confirm, Revision string
+		Summary           string
 		Plans             []failover.Plan
 		Blocked, Gone     bool
 		Edits             bool
-	}{Move: m, Confirm: confirmation(m), Revision: c.g.Config().Revision, Plans: plans, Edits: u.Edits()}
-	for _, p := range plans {
+	}{Move: m, Confirm: confirmation(m), Revision: c.g.Config().Revision, Summary: plans.Summary, Plans: plans.Topics, Edits: u.Edits()}
+	for _, p := range plans.Topics {
 		data.Blocked = data.Blocked || p.Blocked != ""
 		data.Gone = data.Gone || !p.Planned
 	}

@@ -66,6 +66,23 @@ func unreachable(err error) bool {
 	return errors.Is(err, plugin.ErrUnreachable) || errors.Is(err, plugin.ErrNotKafka) || errors.Is(err, plugin.ErrUnable)
 }
 
+// behind is an error of a copy that lags, with the number of records that it lacks.
+type behind struct {
+	records int64
+	error
+}
+
+func (b *behind) Unwrap() error { return b.error }
+
+// lagOf is how many records a copy lacks, if an error says so.
+func lagOf(err error) int64 {
+	var b *behind
+	if errors.As(err, &b) {
+		return b.records
+	}
+	return 0
+}
+
 // gist is a reason without its numbers: what a move waits for is new when this is.
 func gist(err error) string {
 	return strings.Map(func(r rune) rune {

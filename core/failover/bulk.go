@@ -48,6 +48,9 @@ type joiner struct {
 	plugin.Cluster
 	offsets   joint[int32, *kmsg.ListOffsetsRequest, kmsg.Response] // by node
 	producers joint[int32, *kmsg.DescribeProducersRequest, kmsg.Response]
+	produces  joint[int32, *kmsg.ProduceRequest, kmsg.Response]
+	configs   joint[int32, *kmsg.DescribeConfigsRequest, kmsg.Response]
+	rights    joint[int32, *kmsg.MetadataRequest, kmsg.Response]
 	reading   chan struct{}
 }
 
@@ -62,17 +65,17 @@ func (j *joiner) BreakLinks() {
 func (j *joiner) Do(ctx context.Context, node int32, req kmsg.Request) (kmsg.Response, error) {
 	switch req := req.(type) {
 	case *kmsg.ListOffsetsRequest:
-		return j.offsets.do(ctx, node, req, func(round []*ask[*kmsg.ListOffsetsRequest, kmsg.Response]) {
-			rounds(round, listsOffsets, func(all *kmsg.ListOffsetsRequest) (kmsg.Response, error) {
-				return j.Cluster.Do(context.Background(), node, all)
-			})
-		})
+		return together(ctx, j.Cluster, &j.offsets, node, req, listsOffsets)
 	case *kmsg.DescribeProducersRequest:
-		return j.producers.do(ctx, node, req, func(round []*ask[*kmsg.DescribeProducersRequest, kmsg.Response]) {
-			rounds(round, describesProducers, func(all *kmsg.DescribeProducersRequest) (kmsg.Response, error) {
-				return j.Cluster.Do(context.Background(), node, all)
-			})
-		})
+		return together(ctx, j.Cluster, &j.producers, node, req, describesProducers)
+	case *kmsg.ProduceRequest:
+		return together(ctx, j.Cluster, &j.produces, node, req, triesProduces)
+	case *kmsg.DescribeConfigsRequest:
+		return together(ctx, j.Cluster, &j.configs, node, req, describesConfigs)
+	case *kmsg.MetadataRequest:
+		if len(req.Topics) > 0 { // of all is another question
+			return together(ctx, j.Cluster, &j.rights, node, req, listsRights)
+		}
 	case *kmsg.FetchRequest:
 		select {
 		case j.reading <- struct{}{}:
@@ -82,6 +85,13 @@ func (j *joiner) Do(ctx context.Context, node int32, req kmsg.Request) (kmsg.Res
 		}
 	}
 	return j.Cluster.Do(ctx, node, req)
+}
+
+// together sends a request in a round with others of its kind.
+func together[Q kmsg.Request](ctx context.Context, c plugin.Cluster, j *joint[int32, Q, kmsg.Response], node int32, q Q, k kind[Q]) (kmsg.Response, error) {
+	return j.do(ctx, node, q, func(round []*ask[Q, kmsg.Response]) {
+		rounds(round, k, func(all Q) (kmsg.Response, error) { return c.Do(context.Background(), node, all) })
+	})
 }
 
 // place is a partition of a request.
@@ -126,70 +136,4 @@ func rounds[Q kmsg.Request](open []*ask[Q, kmsg.Response], k kind[Q], send func(
 		}
 		open = later
 	}
-}
-
-var listsOffsets = kind[*kmsg.ListOffsetsRequest]{
-	places: offsetPlaces,
-	join: func(list []*kmsg.ListOffsetsRequest) *kmsg.ListOffsetsRequest {
-		all := *list[0]
-		all.Topics = nil
-		for _, q := range list {
-			all.Topics = append(all.Topics, q.Topics...)
-		}
-		return &all
-	},
-	part: func(all kmsg.Response, q *kmsg.ListOffsetsRequest) kmsg.Response {
-		out := *all.(*kmsg.ListOffsetsResponse)
-		out.Topics = only(out.Topics, func(t kmsg.ListOffsetsResponseTopic) string { return t.Topic }, offsetPlaces(q))
-		return &out
-	},
-}
-
-func offsetPlaces(q *kmsg.ListOffsetsRequest) (out []place) {
-	for _, t := range q.Topics {
-		for _, p := range t.Partitions {
-			out = append(out, place{t.Topic, p.Partition})
-		}
-	}
-	return out
-}
-
-var describesProducers = kind[*kmsg.DescribeProducersRequest]{
-	places: producerPlaces,
-	join: func(list []*kmsg.DescribeProducersRequest) *kmsg.DescribeProducersRequest {
-		all := *list[0]
-		all.Topics = nil
-		for _, q := range list {
-			all.Topics = append(all.Topics, q.Topics...)
-		}
-		return &all
-	},
-	part: func(all kmsg.Response, q *kmsg.DescribeProducersRequest) kmsg.Response {
-		out := *all.(*kmsg.DescribeProducersResponse)
-		out.Topics = only(out.Topics, func(t kmsg.DescribeProducersResponseTopic) string { return t.Topic }, producerPlaces(q))
-		return &out
-	},
-}
-
-func producerPlaces(q *kmsg.DescribeProducersRequest) (out []place) {
-	for _, t := range q.Topics {
-		for _, p := range t.Partitions {
-			out = append(out, place{t.Topic, p})
-		}
-	}
-	return out
-}
-
-// only keeps the topics of a list that a request names. Who asks for some partitions of a topic gets what others asked of it, too.
-func only[T any](list []T, name func(T) string, asked []place) (out []T) {
-	names := map[string]bool{}
-	for _, p := range asked {
-		names[p.topic] = true
-	}
-	for _, t := range list {
-		if names[name(t)] {
-			out = append(out, t)
-		}
-	}
-	return out
 }

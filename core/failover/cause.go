@@ -73,7 +73,8 @@ func difference(ctx context.Context, within kafka.Bounds, partition int32, old, 
 
 const offsetByOffset = "only a replicator that copies offset by offset, markers included, makes an exact copy of a topic with transactions"
 
-// lagging says by how much a copy is behind, and why it may stay so: ends are where it ends.
+// lagging says by how much a copy is behind, and why it may stay so: ends are where it ends. What is missing is looked at if it is
+// little: markers alone are.
 func (c *checked) lagging(ctx context.Context, oldEnd, ends []int64) (lag int64, why string) {
 	var markers int64
 	for p := range oldEnd {
@@ -81,16 +82,18 @@ func (c *checked) lagging(ctx context.Context, oldEnd, ends []int64) (lag int64,
 		if missing.from >= missing.to {
 			continue
 		}
-		lag += missing.to - missing.from
+		if lag += missing.to - missing.from; lag > searchBack {
+			continue
+		}
 		if in, err := c.old.contents(ctx, c.prints.Within, int32(p), missing); err == nil {
 			markers += in.markers
 		}
 	}
 	running := fmt.Sprintf("is the replicator running, from %s to %s?", c.old.cluster.Name(), c.copied.cluster.Name())
-	switch markers {
-	case 0:
+	switch {
+	case markers == 0, lag > searchBack:
 		return lag, running
-	case lag:
+	case markers == lag:
 		return lag, fmt.Sprintf("they are markers of transactions on %s, which the replicator has left out: %s", c.old.cluster.Name(), offsetByOffset)
 	}
 	return lag, fmt.Sprintf("%s %d of them are markers of transactions, which most replicators leave out, as they do records of aborted ones", running, markers)

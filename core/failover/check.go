@@ -69,55 +69,68 @@ func (t *task) check(ctx context.Context) (*checked, error) {
 	if err != nil {
 		return nil, err
 	}
-	oldStart, oldEnd, newStart, newEnd := begins(topic, ends[0]), ends[1], ends[2], ends[3]
-	c.oldStart = oldStart
+	oldEnd := ends[1]
+	c.oldStart = begins(topic, ends[0])
 	noteEnds(topic, oldEnd)
 	lowest, err := t.lowest(ctx, topic)
 	if err != nil {
 		return nil, err
 	}
-	for p := range oldEnd {
-		part := topic.Partition(int32(p))
-		guesses := []int64{0}
-		if d, ok := part.Deltas[to.Name()]; ok {
-			guesses = []int64{d, 0}
-		}
-		d, err := findDelta(ctx, c.prints, c.old, c.copied, int32(p), oldStart[p], oldEnd[p], newStart[p], newEnd[p], guesses...)
-		if err != nil {
-			return nil, because(ByCopy, err)
-		}
-		// Everything that somebody may still read must be at this distance. The copy's end is what
-		// can be compared now; the rest is compared when it is there.
-		end := min(oldEnd[p], newEnd[p]-d)
-		begin, reader := max(oldStart[p], end-tail), "nobody"
-		if low, ok := lowest[int32(p)]; ok {
-			needed := max(oldStart[p], part.ToPhysical(low.offset))
-			if needed < min(newStart[p]-d, end) {
-				return nil, because(ByCopy, fmt.Errorf("no exact copy: partition %d on %s begins at offset %d of %s, but %s may still read from %d", p, to.Name(), newStart[p]-d, from.Name(), low.who, needed))
-			}
-			if needed < begin {
-				begin, reader = needed, fmt.Sprintf("%s at offset %d", low.who, low.offset)
-			}
-		}
-		begin = max(begin, newStart[p]-d)
-		err = compare(ctx, c.prints, c.old, c.copied, int32(p), begin, end, d, t.runner.timing().CompareLimit)
-		if errors.Is(err, errLimit) {
-			err = fmt.Errorf("%w: furthest behind is %s; let it catch up, delete it, or raise the limit", err, reader)
-		}
-		if err != nil {
-			return nil, because(ByCopy, err)
-		}
-		t.count(begin, end)
-		c.deltas = append(c.deltas, d)
-		c.compared = append(c.compared, end)
-	}
-	if err := t.tails(ctx, c, topic); err != nil {
+	if err := t.compareAll(ctx, c, ends, lowest); err != nil {
 		return nil, err
 	}
-	if t.free != nil {
-		t.free() // what follows does not read
+	return c, t.drains(ctx, c, oldEnd, ends[3])
+}
+
+// compareAll finds the distance of every partition's copy, and compares what somebody may still read. Few topics at a time read.
+func (t *task) compareAll(ctx context.Context, c *checked, ends [4][]int64, lowest map[int32]position) error {
+	if err := t.reads.take(ctx); err != nil {
+		return err
 	}
-	return c, t.drains(ctx, c, oldEnd, newEnd)
+	defer t.reads.give()
+	for p := range ends[1] {
+		if err := t.compare(ctx, c, p, stretch{c.oldStart[p], ends[1][p]}, stretch{ends[2][p], ends[3][p]}, lowest); err != nil {
+			return because(ByCopy, err)
+		}
+	}
+	return t.tails(ctx, c, c.topic)
+}
+
+// compare finds the distance of a partition's copy. Everything that somebody may still read must be at this distance. The copy's end is
+// what can be compared now; the rest is compared when it is there.
+func (t *task) compare(ctx context.Context, c *checked, p int, ours, theirs stretch, lowest map[int32]position) error {
+	part, from, to := c.topic.Partition(int32(p)), c.old.cluster.Name(), c.copied.cluster.Name()
+	guesses := []int64{0}
+	if d, ok := part.Deltas[to]; ok {
+		guesses = []int64{d, 0}
+	}
+	d, err := findDelta(ctx, c.prints, c.old, c.copied, int32(p), ours.from, ours.to, theirs.from, theirs.to, guesses...)
+	if err != nil {
+		return err
+	}
+	end := min(ours.to, theirs.to-d)
+	begin, reader := max(ours.from, end-tail), "nobody"
+	if low, ok := lowest[int32(p)]; ok {
+		needed := max(ours.from, part.ToPhysical(low.offset))
+		if needed < min(theirs.from-d, end) {
+			return fmt.Errorf("no exact copy: partition %d on %s begins at offset %d of %s, but %s may still read from %d", p, to, theirs.from-d, from, low.who, needed)
+		}
+		if needed < begin {
+			begin, reader = needed, fmt.Sprintf("%s at offset %d", low.who, low.offset)
+		}
+	}
+	begin = max(begin, theirs.from-d)
+	err = compare(ctx, c.prints, c.old, c.copied, int32(p), begin, end, d, t.runner.timing().CompareLimit)
+	if errors.Is(err, errLimit) {
+		err = fmt.Errorf("%w: furthest behind is %s; let it catch up, delete it, or raise the limit", err, reader)
+	}
+	if err != nil {
+		return err
+	}
+	t.count(begin, end)
+	c.deltas = append(c.deltas, d)
+	c.compared = append(c.compared, end)
+	return nil
 }
 
 // calmly is how soon the home answers a produce for a hold to begin.
@@ -178,6 +191,9 @@ func bounds(ctx context.Context, old, copied *side) (out [4][]int64, err error) 
 	return out, nil
 }
 
+// drainEvery is how often a copy is looked at that lags.
+const drainEvery = 100 * time.Millisecond
+
 // drains refuses a move whose copy lags so far behind that it would not catch up while clients are
 // held.
 func (t *task) drains(ctx context.Context, c *checked, oldEnd, newEnd []int64) error {
@@ -199,7 +215,8 @@ func (t *task) drains(ctx context.Context, c *checked, oldEnd, newEnd []int64) e
 		}
 	}
 	for first := true; first || time.Now().Before(until); first = false {
-		if time.Now().Before(until) && !guard.Sleep(ctx, 100*time.Millisecond) {
+		// Those that wait until the same time look at the same times, so that they ask together.
+		if left := time.Until(until); left > 0 && !guard.Sleep(ctx, (left-1)%drainEvery+1) {
 			return ctx.Err()
 		}
 		var err error
@@ -214,8 +231,12 @@ func (t *task) drains(ctx context.Context, c *checked, oldEnd, newEnd []int64) e
 			return nil
 		}
 	}
+	if err := t.reads.take(ctx); err != nil {
+		return err
+	}
+	defer t.reads.give()
 	lag, why := c.lagging(ctx, oldEnd, now)
-	return fmt.Errorf("%w: %d records behind after %s: %s", errLag, lag, limit, why)
+	return &behind{lag, fmt.Errorf("%w: %d records behind after %s: %s", errLag, lag, limit, why)}
 }
 
 // sameConfigs refuses a copy that would not take what the old home takes. It reports whether both

@@ -27,6 +27,19 @@ func (r Report) Stands() bool {
 	return r.Phase == Done && r.Acknowledged == nil && len(r.PossibleLoss) > 0
 }
 
+// Losses counts the moves with a possible loss that nobody has acknowledged, and their records.
+func (r *Runner) Losses() (moves int, records int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range r.past {
+		if m := &r.past[i]; m.Stands() {
+			moves++
+			records += m.Lost()
+		}
+	}
+	return moves, records
+}
+
 // ErrNoLoss says that there is nothing to acknowledge.
 var ErrNoLoss = errors.New("there is no possible loss that is not acknowledged")
 

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-gateway/sluice/core/telemetry"
@@ -65,8 +65,10 @@ type Report struct {
 	Error          string `json:"error,omitempty"`
 	// BlockedBy is the kind of what Error says, while the move has not ended.
 	BlockedBy Block `json:"blocked_by,omitempty"`
-	Attempts  int   `json:"attempts"`
-	PauseMS   int64 `json:"pause_ms"`
+	// Lag is how many records the copy lacked when the move was last refused for that.
+	Lag      int64 `json:"lag,omitempty"`
+	Attempts int   `json:"attempts"`
+	PauseMS  int64 `json:"pause_ms"`
 	// Compared is how many offsets of the old home were compared with the copy in the last attempt, over all partitions.
 	Compared     int64     `json:"records_compared"`
 	Since        time.Time `json:"since"`
@@ -147,24 +149,44 @@ func (m *move) step(p Phase) {
 		m.phase.End(trace.WithTimestamp(now))
 	}
 	if m.phase = nil; p != Done && p != Dropped {
-		_, m.phase = m.tracer.Start(m.trace, string(p), now)
+		_, m.phase = m.tracer.Start(m.trace, string(p), now, m.tells()...)
 	}
 }
 
-// begin opens the move's trace; end closes it.
+// tells are the attributes of all spans of the move: the one over all of them is not there before it ends.
+func (m *move) tells() []attribute.KeyValue {
+	r := &m.report
+	return []attribute.KeyValue{
+		telemetry.Move.String(r.ID), telemetry.VirtualCluster.String(r.VirtualCluster), telemetry.Destination.String(r.Topic),
+		telemetry.From.String(r.From), telemetry.To.String(r.To),
+	}
+}
+
+// begin opens the move's trace, and shows it with a first span, as each phase does when it ends; end closes it.
 func (m *move) begin(t *telemetry.Tracer) {
 	r := &m.report
 	m.tracer = t
-	m.trace, m.span = t.Start(context.Background(), "move", r.Since, telemetry.Move.String(r.ID), telemetry.VirtualCluster.String(r.VirtualCluster),
-		telemetry.Destination.String(r.Topic), telemetry.From.String(r.From), telemetry.To.String(r.To))
+	m.trace, m.span = t.Start(context.Background(), "move", r.Since, m.tells()...)
+	_, asked := t.Start(m.trace, "asked", r.Since, m.tells()...)
+	asked.End(trace.WithTimestamp(r.Since))
 }
 
-func (m *move) end(r Report) {
-	m.span.SetAttributes(telemetry.From.String(r.From), telemetry.Planned.Bool(r.Planned), telemetry.Duration.Int64(r.PauseMS), telemetry.Count.Int(r.Attempts))
-	if r.Phase == Dropped {
-		m.span.SetStatus(codes.Error, r.Error)
+func (m *move) end(r Report, err error) {
+	m.span.SetAttributes(telemetry.From.String(r.From), telemetry.Planned.Bool(r.Planned), telemetry.Duration.Float64(float64(r.PauseMS)), telemetry.Count.Int(r.Attempts))
+	if err != nil {
+		telemetry.FailAs(m.span, string(blockOf(err)), err.Error())
 	}
 	m.span.End()
+}
+
+// refused says in the trace what keeps the move from going on.
+func (m *move) refused(err error) {
+	m.span.AddEvent("refused", trace.WithAttributes(telemetry.Reason.String(err.Error())))
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.phase != nil {
+		telemetry.FailAs(m.phase, string(blockOf(err)), err.Error())
+	}
 }
 
 // tryCommit enters the commit, unless a newer edit has taken the move's place.

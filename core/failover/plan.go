@@ -2,21 +2,36 @@ package failover
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"time"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// Plan is what a move would do now: the ends on both sides and what blocks it.
+// State says what would become of a move that is planned now.
+type State string
+
+// The states of plans. A blocked move waits, a ready one is exact, an unplanned one goes by what is stored of the copy.
+const (
+	StateReady     State = "ready"
+	StateBlocked   State = "blocked"
+	StateUnplanned State = "unplanned"
+)
+
+// Plan is what a move would do now: the ends on both sides, what blocks it, and what it would lose.
 type Plan struct {
 	Topic      string          `json:"topic"`
 	From       string          `json:"from"`
 	To         string          `json:"to"`
+	State      State           `json:"state"`
 	Planned    bool            `json:"planned"`
+	Lost       int64           `json:"lost"` // records, at most
 	Partitions []PlanPartition `json:"partitions"`
 	Blocked    string          `json:"blocked,omitempty"`
+	BlockedBy  Block           `json:"blocked_by,omitempty"`
+
+	copied []copied // by partition, of an unplanned move
 }
 
 // PlanPartition shows a partition's ends and how many records the copy lacks.
@@ -27,115 +42,101 @@ type PlanPartition struct {
 	Lag       int64 `json:"lag"`      // -1: unknown, since the copy can't be compared
 }
 
-// plansAtOnce is how many topics are looked at side by side: a cluster that has just begun not to answer is waited for
-// once, not once per topic.
-const plansAtOnce = 16
-
-// Plans is Plan for several topics, in their order.
-func (r *Runner) Plans(ctx context.Context, env Env, topics []string, to string) ([]Plan, error) {
-	plans := make([]Plan, len(topics))
-	g := r.goals(ctx, env, topics)
-	err := parallel(len(topics), plansAtOnce, func(i int) error {
-		plans[i] = r.plan(ctx, env, topics[i], to, g)
-		return ctx.Err()
-	})
-	return plans, err
+// Lag is how many records the copy lacks, -1 if that is not known of a partition.
+func (p Plan) Lag() (n int64) {
+	for _, x := range p.Partitions {
+		if x.Lag < 0 {
+			return -1
+		}
+		n += x.Lag
+	}
+	return n
 }
 
-// goals is what copies have to get to, and until when, not to lag. It is the same time for all: topics that lag wait together.
-type goals struct {
-	until time.Time
-	ends  map[string][]int64 // where homes ended when the time began
-}
-
-func (r *Runner) goals(ctx context.Context, env Env, topics []string) *goals {
-	g := &goals{until: time.Now().Add(r.timing().MaxDrain), ends: map[string][]int64{}}
-	byHome := map[string][]*catalog.Topic{}
-	for _, name := range topics {
-		if t := env.Catalog.Topic(name); t != nil {
-			byHome[t.Home] = append(byHome[t.Home], t)
-		}
-	}
-	for home, list := range byHome {
-		c := env.cluster(home)
-		if c == nil || !c.Reachable() {
-			continue
-		}
-		var names []string
-		for _, t := range list {
-			names = append(names, t.Physical(home))
-		}
-		ends := allOffsets(ctx, c, names, -1)
-		for _, t := range list {
-			g.ends[t.Name] = ends[t.Physical(home)]
-		}
-	}
-	return g
+func (p *Plan) block(err error) {
+	p.Blocked, p.BlockedBy, p.State = err.Error(), blockOf(err), StateBlocked
 }
 
 // Plan checks a move without holding anybody.
 func (r *Runner) Plan(ctx context.Context, env Env, topic, to string) Plan {
-	return r.plan(ctx, env, topic, to, r.goals(ctx, env, []string{topic}))
+	env.Clusters = r.bulk.over(env.Clusters)
+	return r.plan(ctx, env, topic, to, r.goals(ctx, env, []string{topic}, false))
 }
 
 func (r *Runner) plan(ctx context.Context, env Env, topic, to string, g *goals) Plan {
-	p := Plan{Topic: topic, To: to, Planned: true}
+	p := Plan{Topic: topic, To: to, State: StateReady, Planned: true}
 	t := env.Catalog.Topic(topic)
 	if t == nil {
-		p.Blocked = "the virtual cluster does not know this topic"
+		p.block(errors.New("the virtual cluster does not know this topic"))
 		return p
 	}
 	p.From = t.Home
 	if t.Home == to {
-		p.Blocked = "it lives there already"
+		p.block(errors.New("it lives there already"))
 		return p
 	}
 	from, target := env.cluster(t.Home), env.cluster(to)
 	if from == nil || target == nil {
-		p.Blocked = "not a cluster of this virtual cluster"
+		p.block(errors.New("not a cluster of this virtual cluster"))
 		return p
 	}
-	k := &task{runner: r, env: env, goals: g, move: &move{report: Report{Topic: topic, From: t.Home, To: to}}}
-	var c *checked
-	err := k.signs(from)
-	p.Planned = from.Reachable() || err != nil
+	k := &task{runner: r, env: env, goals: g, reads: g.reads, move: &move{report: Report{Topic: topic, From: t.Home, To: to}, force: g.unplanned}}
+	c, planned, err := k.foresee(ctx, from, target)
+	p.Planned = planned
 	switch {
 	case err != nil:
-	case !target.Reachable(): // it would be asked, and waited for, in vain
-		err = fmt.Errorf("%s: %w", to, plugin.ErrUnreachable)
-	case p.Planned:
-		c, err = k.check(ctx)
-	case k.policy() == "never":
-		err = fmt.Errorf("%s is unreachable and the topic says `unplanned: never`", from.Name())
+		p.block(err)
+	case !planned:
+		p.State = StateUnplanned
+	}
+	p.ends(ctx, t, from, target, c)
+	if p.State == StateUnplanned {
+		p.loses(ctx, t, c)
+	}
+	return p
+}
+
+// foresee makes the pre-check of a move as it would be made now. It reports whether the move would be a planned one.
+func (t *task) foresee(ctx context.Context, from, to plugin.Cluster) (c *checked, planned bool, err error) {
+	if err := t.signs(from); err != nil {
+		return nil, true, err
+	}
+	planned = from.Reachable()
+	switch {
+	case !to.Reachable(): // it would be asked, and waited for, in vain
+		return nil, planned, fmt.Errorf("%s: %w", to.Name(), plugin.ErrUnreachable)
+	case planned:
+		c, err = t.check(ctx)
+	case t.policy() == "never":
+		err = because(ByPolicy, fmt.Errorf("%s is unreachable and the topic says `unplanned: never`", from.Name()))
 	default:
-		c, err = k.checkGone(ctx)
+		c, err = t.checkGone(ctx)
 	}
-	if err != nil {
-		p.Blocked = err.Error()
-	}
+	return c, planned, err
+}
+
+// ends adds where both sides end, and the lag where the distance of the copy is known.
+func (p *Plan) ends(ctx context.Context, t *catalog.Topic, from, to plugin.Cluster, c *checked) {
 	var ends [2][]int64
-	if from.Reachable() {
-		if s, serr := newSide(from, t.Physical(from.Name())); serr == nil {
-			ends[0], _ = s.offsets(ctx, -1)
+	for i, cluster := range []plugin.Cluster{from, to} {
+		if !cluster.Reachable() {
+			continue
 		}
-	}
-	if target.Reachable() {
-		if s, serr := newSide(target, t.Physical(to)); serr == nil {
-			ends[1], _ = s.offsets(ctx, -1)
+		if s, err := newSide(cluster, t.Physical(cluster.Name())); err == nil {
+			ends[i], _ = s.offsets(ctx, -1)
 		}
 	}
 	for i := range t.Partitions {
-		pp := PlanPartition{Partition: int32(i), FromEnd: -1, ToEnd: -1, Lag: -1}
+		x := PlanPartition{Partition: int32(i), FromEnd: -1, ToEnd: -1, Lag: -1}
 		if i < len(ends[0]) {
-			pp.FromEnd = ends[0][i]
+			x.FromEnd = ends[0][i]
 		}
 		if i < len(ends[1]) {
-			pp.ToEnd = ends[1][i]
+			x.ToEnd = ends[1][i]
 		}
-		if pp.FromEnd >= 0 && pp.ToEnd >= 0 && c != nil && i < len(c.deltas) {
-			pp.Lag = max(pp.FromEnd+c.deltas[i]-pp.ToEnd, 0)
+		if x.FromEnd >= 0 && x.ToEnd >= 0 && c != nil && i < len(c.deltas) {
+			x.Lag = max(x.FromEnd+c.deltas[i]-x.ToEnd, 0)
 		}
-		p.Partitions = append(p.Partitions, pp)
+		p.Partitions = append(p.Partitions, x)
 	}
-	return p
 }

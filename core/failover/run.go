@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -27,7 +26,7 @@ type task struct {
 	// ceilings, for one, rise while clients are held.
 	advance func(*catalog.Topic) error
 	goals   *goals          // of a plan
-	free    func()          // gives the place among the pre-checks back; may be called again; nil: there is none
+	reads   *slots          // of pre-checks that read records
 	copies  *catalog.Copies // what an old home that is gone may have left of batches on their way
 }
 
@@ -82,14 +81,9 @@ func (t *task) attempt(ctx context.Context) (err error) {
 	if gone {
 		check = t.checkGone
 	}
-	if err := t.runner.checks.take(ctx); err != nil {
-		return err
-	}
-	t.free = sync.OnceFunc(t.runner.checks.give)
 	began := time.Now()
 	c, err := check(ctx)
 	took := time.Since(began)
-	t.free()
 	if err != nil {
 		return err
 	}
@@ -121,7 +115,7 @@ func (t *task) switchOver(ctx context.Context, c *checked, from, to plugin.Clust
 	began := time.Now()
 	hctx, cancel := context.WithDeadline(ctx, began.Add(timing.Hold))
 	defer cancel()
-	t.change(func(r *Report) { r.Error, r.BlockedBy = "", "" }) // what an earlier attempt was refused for is over
+	t.change(func(r *Report) { r.Error, r.BlockedBy, r.Lag = "", "", 0 }) // what an earlier attempt was refused for is over
 	t.enter(Hold)
 	gate.Hold(me)
 	gate.HoldReads()
@@ -262,14 +256,10 @@ func (t *task) moveTo(next *catalog.Topic, c *checked, from, to plugin.Cluster, 
 			end = seg.Start
 		} else {
 			end = part.ToVirtual(newEnd[p] - c.deltas[p])
-			known := before.MayBeKnown(int32(p))
-			seg.Start = max(part.Ceiling, end, known)
-			from := end
-			if c.unknown[p] { // what the copy has may be of any place
-				from = max(part.LogStart, 0)
-			}
-			if known > from {
-				loss = append(loss, Range{t.report.Topic, int32(p), from, known - 1})
+			gap := c.missing(before, p, newEnd[p])
+			seg.Start = max(part.Ceiling, end, gap.to)
+			if gap.from < gap.to {
+				loss = append(loss, Range{t.report.Topic, int32(p), gap.from, gap.to - 1})
 			}
 		}
 		start := before.Watermarks(int32(p)).Start
@@ -318,11 +308,11 @@ func (t *task) caughtUp(ctx context.Context, c *checked) (oldEnd, newEnd []int64
 		if newEnd, err = c.copied.offsets(ctx, -1); err != nil {
 			return nil, nil, t.late(ctx, err)
 		}
-		behind, ahead := int64(0), -1
+		missing, ahead := int64(0), -1
 		for p := range oldEnd {
 			switch want := oldEnd[p] + c.deltas[p]; {
 			case newEnd[p] < want:
-				behind += want - newEnd[p]
+				missing += want - newEnd[p]
 			case newEnd[p] > want:
 				ahead = p
 			}
@@ -330,11 +320,11 @@ func (t *task) caughtUp(ctx context.Context, c *checked) (oldEnd, newEnd []int64
 		if ahead >= 0 {
 			return nil, nil, because(ByCopy, fmt.Errorf("partition %d has %d records more on %s than on %s: somebody else writes there", ahead, newEnd[ahead]-oldEnd[ahead]-c.deltas[ahead], t.report.To, t.report.From))
 		}
-		if behind == 0 {
+		if missing == 0 {
 			break
 		}
 		if !guard.Sleep(ctx, 10*time.Millisecond) {
-			return nil, nil, fmt.Errorf("%w: %d records were not copied in time", errLag, behind)
+			return nil, nil, &behind{missing, fmt.Errorf("%w: %d records were not copied in time", errLag, missing)}
 		}
 	}
 	limit := t.runner.timing().CompareLimit

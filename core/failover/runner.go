@@ -5,12 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"time"
-
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
@@ -53,7 +52,7 @@ func (e Env) notify(m *move) {
 const (
 	retryFirst   = 500 * time.Millisecond
 	retryMost    = 5 * time.Second
-	keepMoves    = 1000
+	keepMoves    = 10_000 // that have ended: some MB, and every move of hundreds of topics to and fro for a year of drills
 	deltaEvery   = 10 * time.Second
 	checksAtOnce = 32 // moves, which read up to 4 MiB at a time
 )
@@ -81,7 +80,7 @@ type Runner struct {
 	envs    map[string]Env
 	current map[[2]string]*move // the newest, by virtual cluster and topic
 	open    map[*move]struct{}  // all that have not ended
-	past    []Report
+	past    []Report            // that have ended, oldest first
 	seq     int
 }
 
@@ -105,6 +104,7 @@ func NewRunner(cat *catalog.Catalog, cfg config.Failover, log *slog.Logger) *Run
 		}
 		r.past = append(r.past, old)
 	}
+	slices.SortFunc(r.past, byID)
 	r.wg.Go(func() { guard.Keep(r.ctx, r.watchCopies) })
 	return r
 }
@@ -270,8 +270,8 @@ func (r *Runner) run(ctx context.Context, key [2]string, m *move) {
 			said = now
 			r.log.WarnContext(m.trace, "move waits", "virtual_cluster", key[0], "topic", key[1], "to", m.report.To, "reason", err)
 		}
-		m.change(func(rep *Report) { rep.Error, rep.BlockedBy = err.Error(), blockOf(err) })
-		m.span.AddEvent("refused", trace.WithAttributes(telemetry.Reason.String(err.Error())))
+		m.change(func(rep *Report) { rep.Error, rep.BlockedBy, rep.Lag = err.Error(), blockOf(err), lagOf(err) })
+		m.refused(err)
 		m.enter(Pending)
 		if time.Since(m.report.Since) > retry {
 			r.end(key, m, Dropped, fmt.Errorf("given up after failover.retry_for: %w", err))
@@ -298,7 +298,7 @@ func (r *Runner) once(ctx context.Context, env Env, m *move) error {
 		return nil
 	}
 	m.change(func(rep *Report) { rep.From = topic.Home })
-	err := (&task{runner: r, env: env, move: m}).attempt(ctx)
+	err := (&task{runner: r, env: env, move: m, reads: r.checks}).attempt(ctx)
 	if err == nil {
 		rep := m.Report()
 		ctx, level := m.trace, slog.LevelInfo
@@ -315,27 +315,28 @@ func (r *Runner) end(key [2]string, m *move, p Phase, err error) {
 	r.waves.miss(key[0], m)
 	m.enter(p)
 	m.change(func(rep *Report) {
-		rep.Ended, rep.Error, rep.BlockedBy = time.Now(), "", ""
+		rep.Ended, rep.Error, rep.BlockedBy, rep.Lag = time.Now(), "", "", 0
 		if err != nil {
 			rep.Error = err.Error()
 		}
 	})
 	rep := m.Report()
-	m.end(rep)
+	m.end(rep, err)
 	r.mu.Lock()
 	env := r.envs[key[0]]
 	if r.current[key] == m {
 		delete(r.current, key)
 	}
 	delete(r.open, m)
-	r.past = append(r.past, rep)
+	at, _ := slices.BinarySearchFunc(r.past, rep, byID)
+	r.past = slices.Insert(r.past, at, rep)
 	var forget []Report
 	if len(r.past) > keepMoves {
 		forget = r.old()
 	}
 	r.mu.Unlock()
 	env.notify(m)
-	if p == Done {
+	if p == Done || r.ctx.Err() == nil { // the next start asks again for what the end of the gateway drops
 		r.store(rep)
 	}
 	for _, old := range forget {
@@ -360,29 +361,48 @@ func (r *Runner) Wait(ctx context.Context, vc, topic string) (Report, bool, erro
 	}
 }
 
-// Moves lists running, pending and past moves, oldest first.
+// byID compares moves by when they began.
+func byID(a, b Report) int { return strings.Compare(a.ID, b.ID) }
+
+// Moves lists running, pending and past moves, oldest first. Of those that have ended the last 10,000 are kept, and every one with a loss
+// that nobody has acknowledged.
 func (r *Runner) Moves() []Report {
 	r.mu.Lock()
-	out := slices.Clone(r.past)
-	var now []*move
-	for m := range r.open {
-		now = append(now, m)
-	}
+	out, now := slices.Clone(r.past), slices.Collect(maps.Keys(r.open))
 	r.mu.Unlock()
 	for _, m := range now {
 		out = append(out, m.Report())
 	}
-	slices.SortFunc(out, func(a, b Report) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(out, byID)
 	return out
 }
 
-// Pending lists the moves that have not ended.
-func (r *Runner) Pending() []Report {
-	var out []Report
-	for _, m := range r.Moves() {
-		if m.Ended.IsZero() {
-			out = append(out, m)
+// Move is one of Moves.
+func (r *Runner) Move(id string) (Report, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for m := range r.open {
+		if m.report.ID == id {
+			return m.Report(), true
 		}
 	}
+	if at, ok := slices.BinarySearchFunc(r.past, Report{ID: id}, byID); ok {
+		return r.past[at], true
+	}
+	return Report{}, false
+}
+
+// Pending lists the moves that have not ended, oldest first.
+func (r *Runner) Pending() []Report {
+	r.mu.Lock()
+	now := slices.Collect(maps.Keys(r.open))
+	r.mu.Unlock()
+	out := make([]Report, 0, len(now))
+	for _, m := range now {
+		if rep := m.Report(); rep.Ended.IsZero() {
+			out = append(out, rep)
+		}
+	}
+	slices.SortFunc(out, byID)
 	return out
 }

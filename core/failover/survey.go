@@ -157,13 +157,7 @@ func (r *Runner) Survey(ctx context.Context, env Env, topics []*catalog.Topic) [
 		s := Standing{Topic: t}
 		home := t.Physical(t.Home)
 		for p := range t.Partitions {
-			e := Ends{of(starts, t.Home, home, p), of(ends, t.Home, home, p)}
-			for _, o := range []*int64{&e.Start, &e.End} {
-				if *o >= 0 {
-					*o = max(t.Partitions[p].ToVirtual(*o), t.Partitions[p].LogStart)
-				}
-			}
-			s.Partitions = append(s.Partitions, e)
+			s.Partitions = append(s.Partitions, endsOf(t, p, of(starts, t.Home, home, p), of(ends, t.Home, home, p)))
 		}
 		for _, c := range env.Clusters {
 			if c.Name() == t.Home {
@@ -194,6 +188,21 @@ func (r *Runner) Survey(ctx context.Context, env Env, topics []*catalog.Topic) [
 		out = append(out, s)
 	}
 	return out
+}
+
+// endsOf maps the ends of the log at home, as clients are shown them.
+func endsOf(t *catalog.Topic, p int, start, end int64) Ends {
+	if end >= 0 {
+		t.NoteEnd(int32(p), t.Partitions[p].ToVirtual(end))
+	}
+	w := t.Partitions[p].ToVirtualMarks(catalog.Watermarks{High: end, Stable: -1, Start: start}, t.Written(int32(p)))
+	if w.Start >= 0 {
+		w.Start = max(w.Start, t.Partitions[p].LogStart)
+	}
+	if w.High >= 0 {
+		w.High = max(w.High, t.Partitions[p].LogStart, t.High(int32(p)))
+	}
+	return Ends{w.Start, w.High}
 }
 
 // allOffsets asks for the start (timestamp -2) or end (-1) of all partitions of topics: one request per leader. What
@@ -252,7 +261,7 @@ type Group struct {
 	Positions []Position // by topic and partition
 }
 
-// Position is what a group has committed: the next virtual offset that it would read.
+// Position is what a group has committed, as clients are told: the next virtual offset that it would read.
 type Position struct {
 	Topic     *catalog.Topic
 	Partition int32
@@ -286,7 +295,7 @@ func Groups(ctx context.Context, env Env) ([]Group, error) {
 			if t == nil || p < 0 || int(p) >= len(t.Partitions) {
 				return
 			}
-			out[i].Positions = append(out[i].Positions, Position{t, p, offset, t.Partitions[p].ToPhysical(offset)})
+			out[i].Positions = append(out[i].Positions, Position{t, p, t.Settle(p, offset), t.Partitions[p].ToPhysical(offset)})
 		}))
 	}
 	slices.SortFunc(out, func(a, b Group) int { return strings.Compare(a.Name, b.Name) })

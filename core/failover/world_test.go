@@ -123,7 +123,7 @@ func (w *world) open(stored []catalog.Entry) {
 		Clusters: []plugin.Cluster{w.prod, w.dr}, Placement: w.rules,
 	}
 	w.env.Catalog.SetPlace(func(topic string) (string, map[string]string, bool) {
-		return w.rules.Home(topic).Cluster, map[string]string{}, true
+		return w.rules.Home(topic).Cluster, map[string]string{"prod": topic, "dr": topic}, true
 	})
 	w.runner = NewRunner(w.cat, w.cfg, slog.New(&w.warnings))
 	w.t.Cleanup(func() { _ = w.runner.Close() })

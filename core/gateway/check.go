@@ -11,6 +11,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/logging"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/state"
+	"github.com/sluice-gateway/sluice/core/telemetry"
 	"github.com/sluice-gateway/sluice/core/upstream"
 	"github.com/sluice-gateway/sluice/core/wire"
 )
@@ -92,8 +93,15 @@ func inspect(ctx context.Context, snap *config.Snapshot, specs []plugin.Spec) (l
 	for _, open := range []func(context.Context, *live, *live) error{g.openAccess, g.openRuntimes} {
 		errs = append(errs, snap.Positioned(open(ctx, l, none))...)
 	}
+	// Files keep no gateway from starting, and may be on another machine.
+	for signal, to := range map[string]telemetry.Receiver{"traces": tracesTo(snap).Receiver, "metrics": exportOf(snap).Receiver} {
+		var file *telemetry.FileError
+		if errors.As(to.Check(), &file) {
+			l.warnings = append(l.warnings, snap.Warnf(settingOf(signal, file), "%v", file.Err))
+		}
+	}
 	for _, vc := range snap.VirtualClusters {
-		if _, err := loadCertificate(snap.Path, vc.Listen.TLS); err != nil { // it keeps no gateway from starting, and may be on another machine
+		if _, err := loadCertificate(snap.Path, vc.Listen.TLS); err != nil {
 			l.warnings = append(l.warnings, snap.Warnf([]string{"virtual_clusters", vc.Name, "listen", "tls"}, "%v", err))
 		}
 	}

@@ -2,8 +2,6 @@ package gateway
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -11,26 +9,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/failover"
-	"github.com/sluice-gateway/sluice/core/telemetry"
 )
-
-// sourceOf is the gateway as where telemetry comes from. No other one has its state, and it has it again after a restart.
-func sourceOf(b telemetry.Build, state string) telemetry.Source {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "localhost"
-	}
-	if abs, err := filepath.Abs(state); err == nil {
-		state = abs
-	}
-	return telemetry.Source{Version: b.Version, Instance: host + ":" + state}
-}
-
-// exportOf is where a configuration sends metrics.
-func (g *Gateway) exportOf(s *config.Snapshot) telemetry.Export {
-	m := s.Telemetry.Metrics
-	return telemetry.Export{Receiver: telemetry.Receiver{Endpoint: m.Endpoint, Protocol: m.Protocol, Insecure: m.Insecure, Source: g.source}, Interval: m.Interval}
-}
 
 // standingEvery is how old the numbers of topics may be.
 const standingEvery = 10 * time.Second

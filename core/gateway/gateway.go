@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -93,7 +94,7 @@ func Start(ctx context.Context, o Options) (*Gateway, error) {
 	logs := openLog(o, snap.Telemetry.Log)
 	store, err := state.Open(snap.State.Dir)
 	if err != nil {
-		return nil, err
+		return nil, ofState(snap, err)
 	}
 	g := &Gateway{
 		opts: o, logs: logs, log: logs.Logger("gateway"), store: store, pool: &wire.Buffers{}, started: time.Now(), id: fmt.Sprintf("%016x", rand.Uint64()),
@@ -107,13 +108,13 @@ func Start(ctx context.Context, o Options) (*Gateway, error) {
 	}
 	entries, err := store.Load(ctx)
 	if err != nil {
-		return fail(err)
+		return fail(ofState(snap, err))
 	}
 	if g.catalog, err = catalog.New(store, entries); err != nil {
-		return fail(err)
+		return fail(ofState(snap, err))
 	}
 	if g.ids, err = state.NewProducerIDs(g.catalog); err != nil {
-		return fail(err)
+		return fail(ofState(snap, err))
 	}
 	g.memory, g.files = server.NewMemory(memoryLimit(snap)), server.NewDescriptors(server.OpenFiles())
 	g.memory.Near = func(used, limit int64, waiting int) {
@@ -122,7 +123,7 @@ func Start(ctx context.Context, o Options) (*Gateway, error) {
 	g.runner = failover.NewRunner(g.catalog, snap.Failover, logs.Logger("failover"))
 	var revision string
 	if _, err := g.catalog.Value(catalog.KindConfig, "revision", &revision); err != nil {
-		return fail(err)
+		return fail(ofState(snap, err))
 	}
 	// A file that the store has not seen is an edit made now.
 	edited := func(string) bool { return revision != snap.Revision }
@@ -193,6 +194,14 @@ func (g *Gateway) lastReload() reloadResult {
 	return g.reload
 }
 
+// ofState is what is wrong with the store, at the place in the file that names its folder.
+func ofState(snap *config.Snapshot, err error) error {
+	if errors.Is(err, state.ErrInUse) {
+		err = fmt.Errorf("%w; end that one, or give this one a folder of its own", err)
+	}
+	return snap.Errorf([]string{"state", "dir"}, "%s", strings.TrimPrefix(err.Error(), "state: "))
+}
+
 // reloaded notes the outcome of a reload.
 func (g *Gateway) reloaded(err error) {
 	g.mu.Lock()
@@ -234,10 +243,10 @@ func (g *Gateway) ends() bool {
 }
 
 // drain lets requests in flight end: clients can't connect any more, and moves that hold requests and are not committed are given up.
-// Operators still can.
-func (g *Gateway) drain(l *live) {
+// Operators still can. It returns how many sessions are left.
+func (g *Gateway) drain(l *live) int {
 	if l.snap == nil {
-		return
+		return 0
 	}
 	g.log.Info("ending: requests in flight are answered first", "drain", l.snap.Limits.Drain)
 	ctx, cancel := context.WithTimeout(context.Background(), l.snap.Limits.Drain)
@@ -250,20 +259,23 @@ func (g *Gateway) drain(l *live) {
 	}
 	g.closing.Go(func() { _ = g.runner.Close() })
 	var wg guard.Group
+	var left atomic.Int64
 	for _, v := range l.virtuals {
-		wg.Go(func() { v.value.server.Drain(ctx) })
+		wg.Go(func() { left.Add(int64(v.value.server.Drain(ctx))) })
 	}
 	wg.Wait()
+	return int(left.Load())
 }
 
 // Close ends everything: requests in flight, admin, listeners, sessions, moves, clusters, store.
 func (g *Gateway) Close() error {
+	began := time.Now()
 	g.applying.Lock()
 	close(g.stopping) // nothing comes into force any more
 	l := g.now()
 	g.applying.Unlock()
 	g.cancelDeletes(func(string, string) bool { return true })
-	g.drain(l)
+	left := g.drain(l)
 	for _, s := range l.sockets {
 		_ = s.value.Close()
 	}
@@ -283,8 +295,16 @@ func (g *Gateway) Close() error {
 	g.mu.Lock()
 	errs = append(errs, g.losses...)
 	g.mu.Unlock()
+	err := errors.Join(errs...)
+	if l.snap != nil {
+		said := []any{"took", time.Since(began).Round(time.Millisecond), "sessions_cut", left}
+		if err != nil {
+			said = append(said, "error", err)
+		}
+		g.log.Info("ended", said...)
+	}
 	g.logs.Close()
-	return errors.Join(errs...)
+	return err
 }
 
 // AdminAddr is where the admin API listens, or nil.

@@ -11,7 +11,6 @@ import (
 	"github.com/sluice-gateway/sluice/core/audit"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/server"
-	"github.com/sluice-gateway/sluice/core/telemetry"
 	"github.com/sluice-gateway/sluice/core/upstream"
 )
 
@@ -86,35 +85,6 @@ func await(ctx context.Context, clusters []*upstream.Cluster) {
 			}
 		}
 	}
-}
-
-func (g *Gateway) openTraces(ctx context.Context, l, old *live) error {
-	t := l.snap.Telemetry.Traces
-	if old.snap != nil && old.snap.Telemetry.Traces == t {
-		l.tracer = old.tracer.share()
-		return nil
-	}
-	tracer, err := telemetry.Open(ctx, telemetry.Config{
-		Receiver:    telemetry.Receiver{Endpoint: t.Endpoint, Protocol: t.Protocol, Insecure: t.Insecure, Source: g.source},
-		SampleRatio: t.SampleRatio, Errors: t.Errors, Slower: t.Slower,
-	}, g.log)
-	if tracer != nil {
-		l.tracer = newPart(tracer, func(t *telemetry.Tracer) { g.beside("the last traces were not sent", tracesWait, t.Close) })
-	}
-	return err
-}
-
-func (g *Gateway) openExport(ctx context.Context, l, old *live) error {
-	to := g.exportOf(l.snap)
-	if old.snap != nil && g.exportOf(old.snap) == to {
-		l.exporter = old.exporter.share()
-		return nil
-	}
-	e, err := telemetry.OpenExport(ctx, to, g.started, g.collect, g.log)
-	if e != nil {
-		l.exporter = newPart(e, func(e *telemetry.Exporter) { g.beside("the last metrics were not sent", tracesWait, e.Close) })
-	}
-	return err
 }
 
 func (g *Gateway) openAudit(_ context.Context, l, old *live) error {

@@ -32,6 +32,7 @@ func (o operator) Status() admin.Status {
 	g := o.g
 	l, reload := g.now(), g.lastReload()
 	s := admin.Status{Started: g.started, Revision: l.snap.Revision, OpenMoves: len(g.runner.Pending()), ConfigError: reload.Error, Broken: g.broken(), Clusters: []admin.Cluster{}, VirtualClusters: []admin.VirtualCluster{}}
+	s.Losses.Moves, s.Losses.Records = g.runner.Losses()
 	for _, cfg := range l.snap.Clusters {
 		c := l.clusters[cfg.Name]
 		if c == nil {
@@ -267,12 +268,21 @@ func (o operator) Plugins() []admin.Plugin {
 func (o operator) Moves() []failover.Report { return o.g.runner.Moves() }
 
 // Plan says what moves would do now.
-func (o operator) Plan(ctx context.Context, m admin.Move) ([]failover.Plan, error) {
+func (o operator) Plan(ctx context.Context, m admin.Move) (failover.Plans, error) {
 	rt, err := o.resolve(&m)
 	if err != nil {
-		return nil, err
+		return failover.Plans{}, err
 	}
-	return o.g.runner.Plans(ctx, o.g.failoverEnv(rt), m.Topics, m.To)
+	plans, err := o.g.runner.Plans(ctx, o.g.failoverEnv(rt), m.Topics, m.To, m.Unplanned)
+	groups := []failover.Damage{}
+	for _, d := range plans.Groups {
+		if name, ok := strings.CutPrefix(d.Group, rt.prefix()); ok { // others are another virtual cluster's
+			d.Group = name
+			groups = append(groups, d)
+		}
+	}
+	plans.Groups = groups
+	return plans, err
 }
 
 // Start makes the edit that moves topics.
@@ -295,24 +305,17 @@ func (o operator) Start(ctx context.Context, revision string, m admin.Move) (adm
 			edits = append(edits, p.SetHome(t, m.To, "")...)
 		}
 	}
+	at := time.Now()
 	opts := failover.Options{Edited: func(t string) bool { return slices.Contains(m.Topics, t) }, Unplanned: m.Unplanned, Atomic: m.Atomic}
 	if err := o.edit(ctx, revision, edits, opts); err != nil {
 		return admin.Started{}, err
 	}
-	return admin.Started{VirtualCluster: m.VirtualCluster, Topics: m.Topics, To: m.To}, nil
+	return admin.Started{VirtualCluster: m.VirtualCluster, Topics: m.Topics, To: m.To, At: at}, nil
 }
 
 // Abort takes the edit behind a move back.
 func (o operator) Abort(ctx context.Context, revision, id string) (failover.Report, error) {
-	find := func() (failover.Report, bool) {
-		all := o.g.runner.Moves()
-		i := slices.IndexFunc(all, func(r failover.Report) bool { return r.ID == id })
-		if i < 0 {
-			return failover.Report{}, false
-		}
-		return all[i], true
-	}
-	rep, ok := find()
+	rep, ok := o.g.runner.Move(id)
 	about(ctx, rep.VirtualCluster, rep.Topic)
 	switch {
 	case !ok:
@@ -337,7 +340,7 @@ func (o operator) Abort(ctx context.Context, revision, id string) (failover.Repo
 		case <-tick.C:
 		case <-ctx.Done():
 		}
-		rep, _ = find()
+		rep, _ = o.g.runner.Move(id)
 	}
 	if rep.Phase.Committed() {
 		return rep, &admin.Error{Status: http.StatusConflict, Message: "the move was committed before the edit came into force; a move back has begun"}

@@ -168,7 +168,7 @@ func (g *Gateway) openRuntime(ctx context.Context, l *live, vc *config.VirtualCl
 	end := upstream.NewEnd(vc.Name, list, rt.nodes, l.snap.Failover.Request)
 	if len(errs) == 0 {
 		var err error
-		if rt.chain, err = plugin.NewChain(members, end, l.tracer != nil); err != nil {
+		if rt.chain, err = plugin.NewChain(members, end, spansOf(l)); err != nil {
 			errs = config.Errors{vc.Chain[0].Section.Errorf(nil, "%v", err)}
 		}
 	}

@@ -66,6 +66,10 @@ func ErrorResponse(req *RequestBody, code int16, message string) (kmsg.Response,
 		r := resp.(*kmsg.InitProducerIDResponse)
 		r.ErrorCode, r.ProducerID, r.ProducerEpoch = code, -1, -1
 	default:
+		switch msg.(type) {
+		case *kmsg.OffsetCommitRequest, *kmsg.TxnOffsetCommitRequest, *kmsg.OffsetDeleteRequest:
+			e.bare = true
+		}
 		e.fill(reflect.ValueOf(resp).Elem(), reflect.ValueOf(msg).Elem())
 	}
 	return resp, nil
@@ -87,6 +91,7 @@ func ErrorOfItems(req *RequestBody, code int16, message string) (kmsg.Response, 
 type echo struct {
 	code    int16
 	message *string
+	bare    bool // topics without partitions are echoed as well
 }
 
 // fill sets the code of a response struct and echoes, for every list of it, the list of the same
@@ -103,14 +108,14 @@ func (e echo) fill(resp, req reflect.Value) {
 			continue
 		}
 		for j := range src.Len() {
-			if !named(src.Index(j)) {
+			if e.bare || !named(src.Index(j)) {
 				f.Set(reflect.Append(f, e.item(f.Type().Elem(), src.Index(j))))
 			}
 		}
 	}
 }
 
-// named reports a topic of which no partition is asked about: brokers don't answer for it.
+// named reports a topic of which no partition is asked about: most answers of brokers leave it out.
 func named(item reflect.Value) bool {
 	if item.Kind() != reflect.Struct {
 		return false

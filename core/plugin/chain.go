@@ -6,10 +6,10 @@ import (
 	"maps"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-gateway/sluice/core/internal/turn"
 	"github.com/sluice-gateway/sluice/core/telemetry"
@@ -35,9 +35,9 @@ type Chain struct {
 	observers []SessionObserver
 }
 
-// NewChain compiles interceptors, in the order of the file, above end. With traced set, each call of one for a
-// request that is sampled is a span.
-func NewChain(members []Named, end Handler, traced bool) (*Chain, error) {
+// NewChain compiles interceptors, in the order of the file, above end. spans says which calls of them are spans, for a request that is
+// sampled.
+func NewChain(members []Named, end Handler, spans telemetry.Spans) (*Chain, error) {
 	end = bottom{end}
 	c := &Chain{members: members, rows: map[kmsg.Key][]Named{}, heads: map[kmsg.Key]Handler{}, end: end}
 	last, routing := Any, 0
@@ -70,9 +70,10 @@ func NewChain(members []Named, end Handler, traced bool) (*Chain, error) {
 		}
 		for _, k := range m.Interceptor.Keys().Keys() {
 			next := c.Row(k)
-			s := &step{member: m, next: next}
-			if traced {
+			s := &step{member: m, next: next, spans: spans}
+			if spans != "" {
 				s.attrs = []attribute.KeyValue{telemetry.Interceptor.String(m.Name), telemetry.Stage.String(m.Stage.String())}
+				s.took = telemetry.OwnTime + "." + attribute.Key(m.Name)
 			}
 			c.heads[k] = s
 			c.rows[k] = append([]Named{m}, c.rows[k]...)
@@ -145,31 +146,63 @@ func find[T any](c *Chain) (found T) {
 type step struct {
 	member  Named
 	next    Handler
-	watches sync.Pool            // of *watch
-	attrs   []attribute.KeyValue // of its spans; nil: it has none
+	watches sync.Pool // of *watch
+	spans   telemetry.Spans
+	attrs   []attribute.KeyValue // of its spans
+	took    attribute.Key        // of its time, in the span of the request
 }
 
-func (s *step) Handle(ctx context.Context, req *Request) (resp *Response, err error) {
-	var span trace.Span
+func (s *step) Handle(ctx context.Context, req *Request) (*Response, error) {
+	if s.spans != "" && req.Trace.Sampled() {
+		return s.traced(ctx, req)
+	}
+	return s.handle(ctx, req, nil)
+}
+
+// handle runs the interceptor. It is measured if seen is not nil, or the request asks for it.
+func (s *step) handle(ctx context.Context, req *Request, seen *seen) (resp *Response, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			resp, err = nil, &PanicError{Value: v, Stack: debug.Stack()}
 		}
 		turn.Give(req.turn)
-		if err != nil {
-			s.member.Cost.failed(req, err)
-		}
-		if span != nil {
-			telemetry.End(span, err)
+		if err != nil && s.member.Cost.failed(req, err) && seen != nil {
+			seen.failed = true
 		}
 	}()
-	if s.attrs != nil && req.Trace.Sampled() {
-		ctx, span = telemetry.Child(ctx, s.member.Name, s.attrs...)
-	}
-	if req.Sampled {
-		return s.measured(ctx, req)
+	if req.Sampled || seen != nil {
+		return s.measured(ctx, req, seen)
 	}
 	return s.member.Interceptor.Intercept(ctx, req, s.next)
+}
+
+// seen is what a trace tells of an interceptor.
+type seen struct {
+	own    time.Duration
+	failed bool // itself, not what is below it
+}
+
+// slowSpan is how long an interceptor takes itself that is slow.
+const slowSpan = time.Millisecond
+
+// traced is handle for a request whose trace tells of each interceptor. What is below an interceptor that may turn out to be slow hangs
+// on the span above it: a span that is not sent can't be a parent.
+func (s *step) traced(ctx context.Context, req *Request) (*Response, error) {
+	var seen seen
+	if s.spans == telemetry.AllSpans {
+		within, span := telemetry.Child(ctx, s.member.Name, s.attrs...)
+		resp, err := s.handle(within, req, &seen)
+		telemetry.End(span, err)
+		req.Trace.Took(s.took, seen.own)
+		return resp, err
+	}
+	began := time.Now()
+	resp, err := s.handle(ctx, req, &seen)
+	if s.spans == telemetry.SlowSpans && (seen.failed || seen.own >= slowSpan) {
+		telemetry.Past(ctx, s.member.Name, began, err, s.attrs...)
+	}
+	req.Trace.Took(s.took, seen.own)
+	return resp, err
 }
 
 // PanicError is a panic of an interceptor, recovered so that it costs only its own request.
@@ -177,6 +210,9 @@ type PanicError struct {
 	Value any
 	Stack []byte
 }
+
+// ErrorType is what traces call it.
+func (*PanicError) ErrorType() string { return "panic" }
 
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.Value, e.Stack) }
 

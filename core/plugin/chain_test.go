@@ -41,7 +41,7 @@ func TestAChainIsATableOfRows(t *testing.T) {
 	end := HandlerFunc(func(context.Context, *Request) (*Response, error) { path = append(path, "end"); return nil, nil })
 	c, err := NewChain([]Named{
 		step("a", kmsg.Produce, Logical), step("any", kmsg.Fetch, Any), step("b", kmsg.Produce, Routing), step("c", kmsg.Metadata, Physical),
-	}, end, false)
+	}, end, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,13 +64,13 @@ func TestAChainIsATableOfRows(t *testing.T) {
 
 func TestStagesNeverDecrease(t *testing.T) {
 	m := func(s Stage) Named { return Named{Name: s.String(), Stage: s, Interceptor: &member{}} }
-	if _, err := NewChain([]Named{m(Physical), m(Routing)}, nil, false); err == nil {
+	if _, err := NewChain([]Named{m(Physical), m(Routing)}, nil, ""); err == nil {
 		t.Error("routing below a physical interceptor")
 	}
-	if _, err := NewChain([]Named{m(Routing), m(Routing)}, nil, false); err == nil {
+	if _, err := NewChain([]Named{m(Routing), m(Routing)}, nil, ""); err == nil {
 		t.Error("two routing interceptors")
 	}
-	if _, err := NewChain([]Named{m(Logical), m(Any), m(Routing), m(Any), m(Physical), m(Any)}, nil, false); err != nil {
+	if _, err := NewChain([]Named{m(Logical), m(Any), m(Routing), m(Any), m(Physical), m(Any)}, nil, ""); err != nil {
 		t.Error(err)
 	}
 }
@@ -133,7 +133,7 @@ func TestAStepGivesTheTurnOn(t *testing.T) {
 		end := HandlerFunc(func(context.Context, *Request) (*Response, error) {
 			return Respond(kmsg.NewPtrHeartbeatResponse()), nil
 		})
-		c, err := NewChain([]Named{{Name: "x", Stage: Logical, Interceptor: &member{key: kmsg.Heartbeat, run: run}}}, end, false)
+		c, err := NewChain([]Named{{Name: "x", Stage: Logical, Interceptor: &member{key: kmsg.Heartbeat, run: run}}}, end, "")
 		if err != nil {
 			t.Fatal(err)
 		}

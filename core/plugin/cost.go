@@ -24,11 +24,13 @@ type Cost struct {
 	Failures atomic.Int64
 }
 
-// failed counts an error of a client's request, unless it is one from below.
-func (c *Cost) failed(req *Request, err error) {
-	if req.Clock.fails(err) && !errors.Is(err, ErrClientGone) && !Closes(err) && req.Session.Context().Err() == nil {
-		c.Failures.Add(1)
+// failed counts an error of a client's request, unless it is one from below, and reports that.
+func (c *Cost) failed(req *Request, err error) bool {
+	if !req.Clock.fails(err) || errors.Is(err, ErrClientGone) || Closes(err) || req.Session.Context().Err() != nil {
+		return false
 	}
+	c.Failures.Add(1)
+	return true
 }
 
 // bottom is the end of a chain: what fails there is no interceptor's failure, and what it has handled has its turn no more.
@@ -100,8 +102,8 @@ func (w *watch) Handle(ctx context.Context, req *Request) (*Response, error) {
 	return w.next.Handle(ctx, req)
 }
 
-// measured is intercept with a watch.
-func (s *step) measured(ctx context.Context, req *Request) (*Response, error) {
+// measured runs the interceptor with a watch. Cost and trace, if seen is not nil, are told its own time.
+func (s *step) measured(ctx context.Context, req *Request, seen *seen) (*Response, error) {
 	w, ok := s.watches.Get().(*watch)
 	if !ok {
 		w = &watch{next: s.next}
@@ -112,7 +114,12 @@ func (s *step) measured(ctx context.Context, req *Request) (*Response, error) {
 	defer func() {
 		req.watch = above
 		own, alone := w.end(time.Since(req.Arrived))
-		s.member.Cost.Own.RecordTimes(own, SampledOf)
+		if req.Sampled {
+			s.member.Cost.Own.RecordTimes(own, SampledOf)
+		}
+		if seen != nil {
+			seen.own = own
+		}
 		if alone {
 			s.watches.Put(w)
 		}

@@ -20,7 +20,7 @@ func chain(t *testing.T, end Handler, run ...func(ctx context.Context, req *Requ
 		costs = append(costs, &Cost{})
 		members = append(members, Named{Interceptor: &member{key: kmsg.Produce, run: f}, Cost: costs[len(costs)-1]})
 	}
-	c, err := NewChain(members, end, false)
+	c, err := NewChain(members, end, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func BenchmarkChain(b *testing.B) {
 	for range 3 {
 		members = append(members, Named{Interceptor: &member{key: kmsg.Produce, run: pass}})
 	}
-	c, err := NewChain(members, HandlerFunc(func(context.Context, *Request) (*Response, error) { return nil, nil }), false)
+	c, err := NewChain(members, HandlerFunc(func(context.Context, *Request) (*Response, error) { return nil, nil }), "")
 	if err != nil {
 		b.Fatal(err)
 	}

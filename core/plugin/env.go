@@ -5,13 +5,15 @@ import (
 	"errors"
 	"log/slog"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
-	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
 // ErrUnreachable says that no broker of a cluster, or not the node asked for, can be reached.
-var ErrUnreachable = errors.New("cluster unreachable")
+var ErrUnreachable = telemetry.NewError("unreachable", "cluster unreachable")
 
 // Errors of Cluster.Trouble that don't say that a cluster is dead.
 var (

@@ -3,7 +3,6 @@ package plugin
 import (
 	"cmp"
 	"context"
-	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -14,16 +13,17 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/internal/turn"
+	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
 // ErrHeldTooLong is what requests get that waited in a gate past their time limit. All requests
 // that wait in a gate are refused together: one refused batch whose successors reach the new home
 // would be lost.
-var ErrHeldTooLong = errors.New("held too long")
+var ErrHeldTooLong = telemetry.NewError("held_too_long", "held too long")
 
 // ErrClientGone says that a held request was dropped because its client has closed the connection:
 // forwarding it later would duplicate it.
-var ErrClientGone = errors.New("client gone")
+var ErrClientGone = telemetry.NewError("client_gone", "client gone")
 
 // Gates are the gates of a virtual cluster's topics. They outlive a runtime, so that requests of
 // an old and a new one queue in one gate.

@@ -2,7 +2,6 @@ package plugin
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -74,7 +73,7 @@ type Waker interface {
 }
 
 // ErrMoved is the end of a wait by a Waker.
-var ErrMoved = errors.New("what was asked for has moved")
+var ErrMoved = telemetry.NewError("moved", "what was asked for has moved")
 
 // SetTurn gives the request a turn; pass is called once, when the request with all its forks is queued, waits or is
 // answered. Only sessions and tests call it.

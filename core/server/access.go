@@ -41,10 +41,10 @@ func (s *session) line(req *plugin.Request, f *facts, err error) *slog.Record {
 		}
 	}
 	text("software", f.software)
-	if len(f.topics) > 0 {
-		r.AddAttrs(slog.Any("topics", f.topics))
+	if len(f.about.Topics) > 0 {
+		r.AddAttrs(slog.Any("topics", f.about.Topics))
 	}
-	text("group", f.group)
+	text("group", f.about.Group)
 	if nodes := req.Trace.Nodes(); len(nodes) > 0 {
 		r.AddAttrs(slog.Any("upstream", nodes))
 	}

@@ -25,8 +25,8 @@ const goodbye = time.Second
 
 // Drain lets the server end without cutting requests: it accepts nobody, reads no more requests, and ends each session
 // when those that were read are answered. Requests that wait for something to happen are answered at once. It returns
-// when no session is left, or ctx ends. Close has to follow.
-func (s *Server) Drain(ctx context.Context) {
+// when no session is left, or ctx ends, with how many are left. Close has to follow.
+func (s *Server) Drain(ctx context.Context) (left int) {
 	s.draining.Store(true)
 	s.mu.Lock()
 	all := slices.Collect(maps.Keys(s.sessions))
@@ -39,9 +39,10 @@ func (s *Server) Drain(ctx context.Context) {
 		select {
 		case <-ss.ended:
 		case <-ctx.Done():
-			return
+			return s.Sessions()
 		}
 	}
+	return 0
 }
 
 // endWaits answers the requests that wait for something to happen, such as records: a Fetch with none, a JoinGroup as if

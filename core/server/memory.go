@@ -196,6 +196,22 @@ func (i *Inflation) Grow(n int64) error {
 	return nil
 }
 
+// Try is Grow for what can be done without: it does not wait, and reports whether there is room.
+func (i *Inflation) Try(n int64) bool {
+	m := i.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n > 0 && m.limit > 0 && m.used+n > m.limit {
+		return false
+	}
+	m.used += n
+	i.n += n
+	if n < 0 {
+		m.wake()
+	}
+	return true
+}
+
 // Done takes off what was counted.
 func (i *Inflation) Done() { _ = i.Grow(-i.n) }
 

@@ -89,7 +89,7 @@ func listen(t *testing.T, s *Server) *Listener {
 // running is a server that does not listen yet.
 func running(t *testing.T, l config.Limits, end End, f run) *Server {
 	t.Helper()
-	chain, err := plugin.NewChain([]plugin.Named{{Name: "test", Stage: plugin.Logical, Interceptor: &everything{f}}}, end, false)
+	chain, err := plugin.NewChain([]plugin.Named{{Name: "test", Stage: plugin.Logical, Interceptor: &everything{f}}}, end, "")
 	if err != nil {
 		t.Fatal(err)
 	}

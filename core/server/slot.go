@@ -31,6 +31,7 @@ type slot struct {
 	code   int16        // the first error code of the answer, if it is known
 	logged bool         // the access log shows it, whatever comes of it
 	line   *slog.Record // of the access log; nil: none
+	facts  *facts       // of the trace; nil: none
 	done   bool
 	ends   bool             // the session, in the place of an answer
 	resp   *plugin.Response // nil: nothing is written
@@ -66,6 +67,9 @@ func (sl *slot) Encode(o *kafka.Out) {
 	sl.resp.Body.AppendTo(o)
 	o.EndFrame()
 	sl.out = o.Len() - before
+	if sl.facts != nil {
+		sl.facts.out.Store(int64(sl.out))
+	}
 	if sl.resp.Release != nil {
 		o.After(sl.resp.Release)
 	}
@@ -94,7 +98,7 @@ func (s *Server) recycle(sl *slot) {
 	if sl.early {
 		return
 	}
-	sl.session, sl.rt, sl.frame, sl.resp, sl.line, sl.asked, sl.done, sl.ends = nil, nil, nil, nil, nil, nil, false, false
+	sl.session, sl.rt, sl.frame, sl.resp, sl.line, sl.facts, sl.asked, sl.done, sl.ends = nil, nil, nil, nil, nil, nil, nil, false, false
 	sl.req, sl.fetch = plugin.Request{}, fetchAnswer{}
 	sl.body.Reset(0, 0, nil)
 	s.slots.Put(sl)

@@ -4,23 +4,15 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/propagation"
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/telemetry"
-)
-
-const (
-	mostTopics = 10 // named in a span
-	// mostLinks bounds the links of a produce, mostRecords the records that are looked at for them.
-	mostLinks   = 32
-	mostRecords = 128
 )
 
 // room is the memory of a request that interceptors may keep.
@@ -54,7 +46,11 @@ func (s *session) trace(rt *Runtime, req *plugin.Request, sl *slot) context.Cont
 	if room == nil {
 		return s.ctx
 	}
-	ctx, t := rt.Tracer.Request(s.ctx, req.Key, req.Arrived, room)
+	var from *telemetry.Origins
+	if req.Key == kmsg.Produce && rt.Tracer.FollowsParents() {
+		from = s.origins(req, nil, rt.TopicName)
+	}
+	ctx, t := rt.Tracer.Request(s.ctx, req.Key, req.Arrived, room, from)
 	if sl.logged {
 		t = room
 		t.Keep(req.Arrived)
@@ -63,85 +59,25 @@ func (s *session) trace(rt *Runtime, req *plugin.Request, sl *slot) context.Cont
 	return ctx
 }
 
-// contexts are the contexts that the first records of a produce carry in their headers (W3C traceparent).
-func (s *session) contexts(b *kafka.RequestBody) (out []trace.SpanContext) {
-	within, done := s.shared.Decode()
-	defer done()
-	seen := 0
-	for _, records := range recordSets(b) {
-		for _, batch := range kafka.Batches(records) {
-			records, err := within.Records(batch)
-			if err != nil {
-				continue
-			}
-			for _, r := range records {
-				if seen++; seen > mostRecords || len(out) == mostLinks {
-					return out
-				}
-				if c := contextOf(r); c.IsValid() {
-					out = append(out, c)
-				}
-			}
-		}
-	}
-	return out
-}
-
-// recordSets are the records of each partition of a produce.
-func recordSets(b *kafka.RequestBody) (out [][]byte) {
-	if h := b.Hot(); h != nil {
-		for i := range h.Partitions {
-			out = append(out, h.Partitions[i].Records)
-		}
-	} else if p, err := b.Produce(); err == nil {
-		for _, t := range p.Topics {
-			for _, part := range t.Partitions {
-				out = append(out, part.Records)
-			}
-		}
-	}
-	return out
-}
-
-// carrier reads a record's headers.
-type carrier []kmsg.Header
-
-func contextOf(r kafka.Record) trace.SpanContext {
-	return trace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(), carrier(r.Headers)))
-}
-
-func (c carrier) Get(key string) string {
-	for _, h := range c {
-		if h.Key == key {
-			return string(h.Value)
-		}
-	}
-	return ""
-}
-func (carrier) Set(string, string) {}
-func (carrier) Keys() []string     { return nil }
-
 // facts is what a request's trace and its line in the access log tell of it, kept apart from the request, whose memory is used again.
 type facts struct {
 	kafka.Header
-	peer            net.Addr
-	virtualCluster  string
-	code            int16
-	in, out         int // bytes; -1 out: no answer
-	topics          []string
-	partition       int32 // of the only one of a produce or fetch; -1: there are others, or none
-	group, software string
+	peer, local    net.Addr
+	virtualCluster string
+	code           int16
+	in             int          // bytes
+	out            atomic.Int64 // 0: nothing is written yet
+	about          *telemetry.Subject
+	software       string
 }
 
 func (s *session) facts(req *plugin.Request, sl *slot, resp *plugin.Response, code int16) *facts {
-	f := &facts{Header: req.Header, peer: s.conn.RemoteAddr(), virtualCluster: s.shared.VirtualCluster, code: code, in: sl.size, out: -1, partition: -1}
-	f.topics, f.group = req.Body.Subjects(mostTopics, sl.rt.TopicName)
-	if h := req.Body.Hot(); h != nil && len(h.Partitions) == 1 {
-		f.partition = h.Partitions[0].Partition
+	f := &facts{Header: req.Header, peer: s.conn.RemoteAddr(), local: s.conn.LocalAddr(), virtualCluster: s.shared.VirtualCluster, code: code, in: sl.size}
+	var answer *kafka.ResponseBody
+	if resp != nil {
+		answer = resp.Body
 	}
-	if resp != nil && !req.Unanswered() {
-		f.out = resp.Body.Size()
-	}
+	f.about = plugin.SubjectOf(req.Key, req.Body, answer, sl.rt.TopicName)
 	if software := s.shared.Software.Load(); software != nil {
 		f.software = *software
 	}
@@ -165,6 +101,8 @@ func (s *session) told(req *plugin.Request, sl *slot, resp *plugin.Response, err
 	left := s.ctx.Err() != nil || errors.Is(err, plugin.ErrClientGone)
 	failed := code != 0 && !kafka.Ordinary(req.Key, code) || err != nil && !left
 	traced, logged := t.Wanted(failed, req.Arrived, patience(req)), a.wants(sl.logged, failed)
+	from := s.delivers(req, sl, resp, traced)
+	traced = traced || from.Sampled()
 	if !traced && !logged {
 		return
 	}
@@ -173,10 +111,12 @@ func (s *session) told(req *plugin.Request, sl *slot, resp *plugin.Response, err
 		sl.line = s.line(req, f, err)
 	}
 	if traced {
-		if req.Key == kmsg.Produce {
-			t.Linked(s.contexts(req.Body)) // only now: others wait until this one is queued
+		sl.facts = f
+		if req.Key == kmsg.Produce && !(t.Sampled() && sl.rt.Tracer.FollowsParents()) {
+			from = s.origins(req, nil, sl.rt.TopicName) // only now: others wait until this one is queued
 		}
-		t.End(req.Key, err, errorName(req.Key, code), f)
+		t.Linked(from)
+		t.End(req.Key, f.about, err, errorName(req.Key, code), f)
 	}
 }
 
@@ -190,45 +130,16 @@ func errorName(key kmsg.Key, code int16) string {
 
 // AppendAttributes is for telemetry.Facts.
 func (f *facts) AppendAttributes(attrs []attribute.KeyValue) []attribute.KeyValue {
-	name := kmsg.NameForKey(int16(f.Key))
-	attrs = append(telemetry.AppendPeer(attrs, f.peer), telemetry.System.String("kafka"), telemetry.Operation.String(name), telemetry.Transport.String("tcp"),
-		telemetry.ClientID.String(f.ClientID), telemetry.VirtualCluster.String(f.virtualCluster), telemetry.APIKey.Int(int(f.Key)),
-		telemetry.APIVersion.Int(int(f.Version)), telemetry.RequestSize.Int(f.in), telemetry.ErrorCode.Int(int(f.code)))
-	if kind := operation(f.Key); kind != "" {
-		attrs = append(attrs, telemetry.OperationType.String(kind))
-	}
-	if f.out >= 0 {
-		attrs = append(attrs, telemetry.ResponseSize.Int(f.out))
+	attrs = telemetry.AppendServer(telemetry.AppendPeer(f.about.AppendAttributes(attrs, f.Key), f.peer), f.local)
+	attrs = append(attrs, telemetry.Transport.String("tcp"), telemetry.ClientID.String(f.ClientID), telemetry.VirtualCluster.String(f.virtualCluster),
+		telemetry.APIKey.Int(int(f.Key)), telemetry.APIVersion.Int(int(f.Version)), telemetry.RequestSize.Int(f.in), telemetry.ErrorCode.Int(int(f.code)))
+	if out := f.out.Load(); out > 0 {
+		attrs = append(attrs, telemetry.ResponseSize.Int64(out))
 	}
 	if f.software != "" {
 		attrs = append(attrs, telemetry.Software.String(f.software))
 	}
-	if f.group != "" {
-		attrs = append(attrs, telemetry.ConsumerGroup.String(f.group))
-	}
-	if len(f.topics) > 0 {
-		attrs = append(attrs, telemetry.Topics.StringSlice(f.topics))
-	}
-	if len(f.topics) == 1 {
-		attrs = append(attrs, telemetry.Destination.String(f.topics[0]))
-		if f.partition >= 0 {
-			attrs = append(attrs, telemetry.Partition.Int(int(f.partition)))
-		}
-	}
 	return attrs
-}
-
-// operation is the kind of an API in the semantic conventions.
-func operation(key kmsg.Key) string {
-	switch key {
-	case kmsg.Produce:
-		return "send"
-	case kmsg.Fetch, kmsg.ShareFetch:
-		return "receive"
-	case kmsg.OffsetCommit, kmsg.TxnOffsetCommit, kmsg.ShareAcknowledge:
-		return "settle"
-	}
-	return ""
 }
 
 // patience is how long a request may wait at its broker without being slow; negative: for as long as it likes.

@@ -122,7 +122,7 @@ func TestVersionsAreTheIntersection(t *testing.T) {
 		}
 		return r
 	}
-	chain, _ := plugin.NewChain(nil, noEnd{}, false)
+	chain, _ := plugin.NewChain(nil, noEnd{}, "")
 	v := NewVersions("c", nil, []*kmsg.ApiVersionsResponse{
 		answer(17, map[string]int16{"group.version": 1, "metadata.version": 25}, kmsg.ConsumerGroupHeartbeat),
 		nil, // never seen: limits nothing

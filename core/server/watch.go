@@ -49,8 +49,8 @@ type named struct {
 	known map[string]*counted // nil: it is not counted
 }
 
-// of is where a name is counted; nil: nowhere.
-func (n *named) of(all *tally, name []byte) *counted {
+// countedAs is where a name is counted; nil: nowhere.
+func countedAs[T string | []byte](n *named, all *tally, name T) *counted {
 	if len(n.globs) == 0 {
 		return nil
 	}
@@ -125,7 +125,7 @@ func (s *session) watched(sl *slot) {
 	if name == nil {
 		return
 	}
-	if c := sl.rt.Watch.clients.of(&s.server.clients, []byte(*name)); c != nil {
+	if c := countedAs(&sl.rt.Watch.clients, &s.server.clients, *name); c != nil {
 		c.requests.Add(1)
 		c.in.Add(int64(sl.size))
 		c.out.Add(int64(sl.out))
@@ -145,7 +145,7 @@ func (s *session) watchRecords(req *plugin.Request, sl *slot, resp *plugin.Respo
 		if len(name) == 0 && id != [16]byte{} {
 			name = []byte(sl.rt.TopicName(id))
 		}
-		if c := w.topics.of(&s.server.topics, name); c != nil {
+		if c := countedAs(&w.topics, &s.server.topics, name); c != nil {
 			c.in.Add(int64(in))
 			c.out.Add(int64(out))
 		}

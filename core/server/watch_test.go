@@ -9,7 +9,7 @@ import (
 func TestNamesThatAreCountedAreBounded(t *testing.T) {
 	w, s := NewWatch(nil, []string{"app-*"}), &Server{}
 	count := func(name string) {
-		if c := w.clients.of(&s.clients, []byte(name)); c != nil {
+		if c := countedAs(&w.clients, &s.clients, name); c != nil {
 			c.requests.Add(1)
 		}
 	}
@@ -28,11 +28,11 @@ func TestNamesThatAreCountedAreBounded(t *testing.T) {
 		t.Errorf("%d names are remembered", n)
 	}
 	again := NewWatch(nil, []string{"app-*"}) // of the next configuration: what was counted stays
-	again.clients.of(&s.clients, []byte("app-7")).requests.Add(1)
+	countedAs(&again.clients, &s.clients, "app-7").requests.Add(1)
 	if _, clients := s.Watched(); clients["app-7"].Requests != 3 {
 		t.Errorf("%d", clients["app-7"].Requests)
 	}
-	if n := testing.AllocsPerRun(100, func() { w.clients.of(&s.clients, []byte("app-7")) }); n > 0 {
+	if n := testing.AllocsPerRun(100, func() { countedAs(&w.clients, &s.clients, []byte("app-7")) }); n > 0 {
 		t.Errorf("%v allocations", n)
 	}
 	if NewWatch(nil, nil) != nil {

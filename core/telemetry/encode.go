@@ -27,6 +27,7 @@ type encoder struct {
 // that it does not know, which it passes on as they are. It lasts until the next.
 func (e *encoder) encode(spans []sdk.ReadOnlySpan) *otlp.ResourceSpans {
 	e.out = e.out[:0]
+	schema := spans[0].Resource().SchemaURL()
 	e.message(1, func() { e.attributes(1, spans[0].Resource().Attributes()) })
 	for spans = slices.Clone(spans); len(spans) > 0; {
 		of := spans[0].InstrumentationScope()
@@ -46,6 +47,7 @@ func (e *encoder) encode(spans []sdk.ReadOnlySpan) *otlp.ResourceSpans {
 			e.text(3, of.SchemaURL)
 		})
 	}
+	e.text(3, schema)
 	m := &otlp.ResourceSpans{}
 	m.ProtoReflect().SetUnknown(e.out)
 	return m
@@ -91,6 +93,7 @@ func (e *encoder) span(s sdk.ReadOnlySpan) {
 			tid, id := l.SpanContext.TraceID(), l.SpanContext.SpanID()
 			e.bytes(1, tid[:])
 			e.bytes(2, id[:])
+			e.text(3, l.SpanContext.TraceState().String()) // which the SDK leaves out
 			e.attributes(4, l.Attributes)
 			e.number(5, uint64(l.DroppedAttributeCount))
 			e.flags(6, l.SpanContext, l.SpanContext)

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/instrumentation"
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"google.golang.org/grpc/credentials"
 )
 
 // Export says where metrics are sent.
@@ -69,9 +71,19 @@ func OpenExport(ctx context.Context, e Export, began time.Time, collect Collect,
 
 func (r Receiver) openMetrics(ctx context.Context) (metric.Exporter, error) {
 	if r.overHTTP("METRICS") {
-		return otlpmetrichttp.New(ctx, options(r, otlpmetrichttp.WithEndpoint, otlpmetrichttp.WithInsecure)...)
+		o, err := options(r, making[otlpmetrichttp.Option]{otlpmetrichttp.WithEndpoint, otlpmetrichttp.WithInsecure, otlpmetrichttp.WithHeaders, otlpmetrichttp.WithTLSClientConfig})
+		if err != nil {
+			return nil, err
+		}
+		return otlpmetrichttp.New(ctx, o...)
 	}
-	return otlpmetricgrpc.New(ctx, options(r, otlpmetricgrpc.WithEndpoint, otlpmetricgrpc.WithInsecure)...)
+	o, err := options(r, making[otlpmetricgrpc.Option]{otlpmetricgrpc.WithEndpoint, otlpmetricgrpc.WithInsecure, otlpmetricgrpc.WithHeaders, func(c *tls.Config) otlpmetricgrpc.Option {
+		return otlpmetricgrpc.WithTLSCredentials(credentials.NewTLS(c))
+	}})
+	if err != nil {
+		return nil, err
+	}
+	return otlpmetricgrpc.New(ctx, o...)
 }
 
 // Close sends the last values.

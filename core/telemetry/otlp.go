@@ -3,7 +3,10 @@ package telemetry
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"strings"
@@ -21,6 +24,10 @@ type Receiver struct {
 	Insecure bool
 	// Source is who sends.
 	Source Source
+	// Headers are sent with what is exported.
+	Headers map[string]string
+	// CA, Cert and Key are PEM files; "" leaves them to the variables.
+	CA, Cert, Key string
 }
 
 // given reports whether there is a receiver of a signal, TRACES or METRICS: one that is configured, or one that the variables
@@ -43,15 +50,76 @@ func variable(signal, name string) string {
 	return cmp.Or(os.Getenv("OTEL_EXPORTER_OTLP_"+signal+"_"+name), os.Getenv("OTEL_EXPORTER_OTLP_"+name))
 }
 
+// making makes the options of an exporter of the SDK.
+type making[O any] struct {
+	endpoint func(string) O
+	insecure func() O
+	headers  func(map[string]string) O
+	tls      func(*tls.Config) O
+}
+
 // options are those of an exporter of the SDK, which reads the variables by itself.
-func options[O any](r Receiver, endpoint func(string) O, insecure func() O) (out []O) {
+func options[O any](r Receiver, m making[O]) (out []O, err error) {
 	if r.Endpoint != "" {
-		out = append(out, endpoint(r.Endpoint))
+		out = append(out, m.endpoint(r.Endpoint))
 	}
 	if r.Insecure {
-		out = append(out, insecure())
+		out = append(out, m.insecure())
 	}
-	return out
+	if len(r.Headers) > 0 {
+		out = append(out, m.headers(r.Headers))
+	}
+	c, err := r.tls()
+	if c != nil {
+		out = append(out, m.tls(c))
+	}
+	return out, err
+}
+
+// FileError is a file that can't be used, and the setting that names it.
+type FileError struct {
+	Setting string
+	Err     error
+}
+
+func (e *FileError) Error() string { return e.Setting + ": " + e.Err.Error() }
+
+// Unwrap is what is wrong with the file.
+func (e *FileError) Unwrap() error { return e.Err }
+
+// Check reports a FileError of a file that can't be used.
+func (r Receiver) Check() error {
+	_, err := r.tls()
+	return err
+}
+
+// tls is what connections are made with; nil leaves it to the variables. A client certificate is read again for each, so that one that
+// is renewed in its files needs nothing else.
+func (r Receiver) tls() (*tls.Config, error) {
+	if r.CA == "" && r.Cert == "" {
+		return nil, nil
+	}
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if r.CA != "" {
+		pem, err := os.ReadFile(r.CA)
+		if err != nil {
+			return nil, &FileError{"ca", err}
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, &FileError{"ca", fmt.Errorf("%s: no certificates in PEM", r.CA)}
+		}
+	}
+	if r.Cert != "" {
+		if _, err := tls.LoadX509KeyPair(r.Cert, r.Key); err != nil {
+			return nil, &FileError{"cert", err}
+		}
+		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			pair, err := tls.LoadX509KeyPair(r.Cert, r.Key)
+			return &pair, err
+		}
+	}
+	return c, nil
 }
 
 // Source is a gateway among others, as where traces and metrics come from.

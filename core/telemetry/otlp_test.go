@@ -13,11 +13,13 @@ func TestVariablesSayWhatTheConfigurationLeavesOpen(t *testing.T) {
 		variables map[string]string
 		off, http bool
 		ratio     float64
+		parents   bool
 	}{
-		"nothing":                 {off: true, ratio: 1, config: Config{SampleRatio: -1}},
+		"nothing":                 {off: true, ratio: 1, parents: true, config: Config{SampleRatio: -1}},
+		"producers":               {off: true, ratio: 0.5, parents: true, config: Config{SampleRatio: 0.5, ParentBased: true}},
 		"a configuration":         {config: Config{Receiver: Receiver{Endpoint: "a:1", Protocol: "http"}, SampleRatio: 0.5}, http: true, ratio: 0.5},
 		"a configuration first":   {config: Config{Receiver: Receiver{Endpoint: "a:1", Protocol: "grpc"}}, variables: map[string]string{"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", sampler: "always_on"}},
-		"variables":               {config: Config{SampleRatio: -1}, variables: map[string]string{endpoint: "http://a:1", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", sampler: "parentbased_traceidratio", arg: "0.25"}, http: true, ratio: 0.25},
+		"variables":               {config: Config{SampleRatio: -1}, variables: map[string]string{endpoint: "http://a:1", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", sampler: "parentbased_traceidratio", arg: "0.25"}, http: true, ratio: 0.25, parents: true},
 		"variables of the signal": {config: Config{SampleRatio: -1}, variables: map[string]string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://a:1", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "grpc", sampler: "always_off"}},
 		"those of another":        {off: true, variables: map[string]string{"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://a:1"}},
 		"no exporter":             {off: true, variables: map[string]string{endpoint: "http://a:1", "OTEL_TRACES_EXPORTER": "none"}},
@@ -34,8 +36,8 @@ func TestVariablesSayWhatTheConfigurationLeavesOpen(t *testing.T) {
 			if got := c.config.overHTTP("TRACES"); got != c.http {
 				t.Errorf("over HTTP: %t", got)
 			}
-			if got := c.config.ratio(); got != c.ratio {
-				t.Errorf("of the requests %v are traced", got)
+			if ratio, parents := c.config.sampler(); ratio != c.ratio || parents != c.parents {
+				t.Errorf("of the requests %v are traced, producers decide: %t", ratio, parents)
 			}
 			tracer, err := Open(t.Context(), c.config, slog.Default())
 			if err != nil || (tracer == nil) != c.off {

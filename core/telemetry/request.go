@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"math"
 	"net"
 	"slices"
 	"strconv"
@@ -10,7 +11,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 )
@@ -31,31 +31,42 @@ type Trace struct {
 
 // notes are what few requests have. They are bounded, like those of a span: a request may be tried for long.
 type notes struct {
-	events []sdk.Event
-	links  []sdk.Link
-	trips  []Trip
+	events  []sdk.Event
+	links   []sdk.Link
+	leftOut int   // links past the bound
+	unread  int64 // records that were not looked into for links
+	trips   []Trip
+	took    []attribute.KeyValue // by interceptors
 }
 
 // most of a kind that are noted of a request. The usual limit of a span leaves room for what comes at the end.
 const most = 100
 
 // Request begins the trace of a client's request of an API that arrived at a time, in room, which is zero and lasts as long as the
-// request and its forks, or returns nil. Spans of what is done for it are children of the span in the context returned.
-func (t *Tracer) Request(ctx context.Context, key kmsg.Key, arrived time.Time, room *Trace) (context.Context, *Trace) {
+// request and its forks, or returns nil. from is where its records come from, nil if that is not known: a parent-based sampler does
+// what their producers have decided. Spans of what is done for it are children of the span in the context returned.
+func (t *Tracer) Request(ctx context.Context, key kmsg.Key, arrived time.Time, room *Trace, from *Origins) (context.Context, *Trace) {
 	if t == nil {
 		return ctx, nil
 	}
-	sampled := t.sampled.Picks()
-	if !sampled && !t.errors && t.slower == 0 {
+	sampled, decided := from.decision()
+	if !decided {
+		sampled = t.sampled.Picks()
+	}
+	if !sampled && !t.errors && t.slower == 0 && !t.parents {
 		return ctx, nil
 	}
 	room.tracer, room.began = t, arrived.UnixNano() // the rest is zero already
 	if sampled {
-		room.span = t.span(kmsg.NameForKey(int16(key)), trace.SpanKindServer, room.began, trace.SpanContext{})
+		room.span = t.span(SpanName(key, ""), trace.SpanKindServer, room.began, trace.SpanContext{})
 		ctx = trace.ContextWithSpan(ctx, room.span)
+		room.Linked(from)
 	}
 	return ctx, room
 }
+
+// FollowsParents reports a sampler that is parent-based: requests are sampled if a producer has sampled their records.
+func (t *Tracer) FollowsParents() bool { return t != nil && t.parents }
 
 // Keep notes the trips of a request that arrived at a time whatever becomes of its trace, for Nodes.
 func (t *Trace) Keep(arrived time.Time) { t.kept, t.began = true, arrived.UnixNano() }
@@ -108,8 +119,11 @@ func (t *Trace) note(add func(*notes)) {
 	add(t.notes)
 }
 
-func noted[T any](list *[]T, more ...T) {
-	*list = append(*list, more[:min(len(more), most-len(*list))]...)
+// noted appends as many as there is room for, and returns how many are left out.
+func noted[T any](list *[]T, more ...T) (leftOut int) {
+	n := min(len(more), most-len(*list))
+	*list = append(*list, more[:n]...)
+	return len(more) - n
 }
 
 func (t *Trace) event(at time.Time, name string, attrs ...attribute.KeyValue) {
@@ -134,7 +148,9 @@ func (t *Trace) SentAgain(cluster, why string) {
 func (t *Trace) Held(began time.Time, d time.Duration, why string, by trace.SpanContext) {
 	if t != nil {
 		t.event(began, "held", Reason.String(why), millis(d))
-		t.Linked([]trace.SpanContext{by})
+		if by.IsValid() {
+			t.note(func(n *notes) { n.leftOut += noted(&n.links, sdk.Link{SpanContext: by}) })
+		}
 	}
 }
 
@@ -143,21 +159,46 @@ func millis(d time.Duration) attribute.KeyValue {
 }
 
 // Linked notes the spans that the request's records come from.
-func (t *Trace) Linked(list []trace.SpanContext) {
-	if t == nil || len(list) == 0 {
+func (t *Trace) Linked(from *Origins) {
+	if t == nil || from == nil {
 		return
 	}
+	links, leftOut := from.Links()
 	t.note(func(n *notes) {
-		for _, l := range list {
-			if l.IsValid() {
-				noted(&n.links, sdk.Link{SpanContext: l})
+		n.leftOut += leftOut
+		for _, l := range links {
+			n.leftOut += noted(&n.links, sdk.Link{SpanContext: l.SpanContext, Attributes: l.Attributes})
+		}
+		n.unread = from.Unread
+	})
+}
+
+// Took notes the time that an interceptor, whose key that is, has taken itself. A request that is divided passes some of them more than
+// once.
+func (t *Trace) Took(interceptor attribute.Key, d time.Duration) {
+	t.note(func(n *notes) {
+		ms := float64(d.Nanoseconds()) / 1e6
+		for i := range n.took {
+			if n.took[i].Key == interceptor {
+				n.took[i] = interceptor.Float64(n.took[i].Value.AsFloat64() + ms)
+				return
 			}
 		}
+		n.took = append(n.took, interceptor.Float64(ms))
 	})
 }
 
 // Sampled reports a trace that is sent whatever comes of its request.
 func (t *Trace) Sampled() bool { return t != nil && t.span != nil }
+
+// Tells reports whether more than the times of a trip is worth to be noted: the trace is sent, or may be because of how the trip ended or
+// of what a fetch has brought.
+func (t *Trace) Tells(fetch, failed bool, now time.Time) bool {
+	if t.span != nil || t.tracer == nil {
+		return t.span != nil
+	}
+	return fetch && t.tracer.parents || failed && t.tracer.errors || t.tracer.slower > 0 && now.UnixNano()-t.began > int64(t.tracer.slower)
+}
 
 // Wanted reports whether the trace is sent, given the outcome of the request, when it arrived, and how long it may have taken without
 // being slow.
@@ -173,20 +214,21 @@ func (t *Trace) Wanted(failed bool, arrived time.Time, patience time.Duration) b
 	return false
 }
 
-// End sends the trace of a request of an API that is Wanted. code is the name of the Kafka error that it was answered with, "" for
-// none.
-func (t *Trace) End(key kmsg.Key, err error, code string, f Facts) {
+// End sends the trace of a request of an API about something that is Wanted. code is the name of the Kafka error that it was answered
+// with, "" for none.
+func (t *Trace) End(key kmsg.Key, about *Subject, err error, code string, f Facts) {
 	s := t.span
 	if s == nil {
-		s = t.tracer.span(kmsg.NameForKey(int16(key)), trace.SpanKindServer, t.began, trace.SpanContext{})
+		s = t.tracer.span("", trace.SpanKindServer, t.began, trace.SpanContext{})
 	}
+	s.SetName(SpanName(key, about.topic()))
 	t.mu.Lock()
 	var trips []Trip
 	if t.span == nil { // those of a sampled one were sent as they ended
 		trips = t.trips()
 	}
-	if n := t.notes; n != nil {
-		s.edit(func() { s.events, s.links = append(n.events, s.events...), append(n.links, s.links...) })
+	if t.notes != nil {
+		s.tell(t.notes)
 		t.notes = nil
 	}
 	t.mu.Unlock()
@@ -196,10 +238,23 @@ func (t *Trace) End(key kmsg.Key, err error, code string, f Facts) {
 	s.facts = f
 	fail(s, err)
 	if code != "" {
-		s.SetAttributes(ErrorType.String(code))
-		s.SetStatus(codes.Error, code)
+		FailAs(s, code, code)
 	}
 	s.End()
+}
+
+// tell adds what was noted.
+func (s *span) tell(n *notes) {
+	s.edit(func() {
+		s.events = append(n.events, s.events...)
+		links, over := first(append(n.links, s.links...), s.tracer.limits.LinkCountLimit)
+		s.links = links
+		s.dropped.links += int32(min(over+n.leftOut, math.MaxInt32))
+		s.attrs = append(s.attrs, n.took...)
+		if n.unread > 0 {
+			s.attrs = append(s.attrs, Unread.Int64(n.unread))
+		}
+	})
 }
 
 // Where is a node of a cluster, or a cluster where any node does, as it is known to trips: one value for all of a connection.
@@ -209,10 +264,17 @@ type Where struct {
 	attrs   []attribute.KeyValue
 }
 
-// NewWhere names a cluster, a node, negative for any, and its address, which may be nil.
-func NewWhere(cluster string, node int32, peer net.Addr) *Where {
+// NewWhere names a cluster, Kafka's id of it, a node, negative for any, its address as the cluster tells it, host:port, and the one that
+// it was reached at; what is not known is empty.
+func NewWhere(cluster, id string, node int32, server string, peer net.Addr) *Where {
 	w := &Where{cluster: cluster, node: node}
-	w.attrs = append(w.attrs, System.String("kafka"), Transport.String("tcp"), Cluster.String(cluster), Node.Int(int(node)))
+	w.attrs = append(w.attrs, Transport.String("tcp"), Cluster.String(cluster), Node.Int(int(node)))
+	if id != "" {
+		w.attrs = append(w.attrs, ClusterID.String(id))
+	}
+	if server != "" {
+		w.attrs = appendAddress(w.attrs, ServerAddress, ServerPort, server)
+	}
 	if peer != nil {
 		w.attrs = AppendPeer(w.attrs, peer)
 	}
@@ -234,6 +296,9 @@ type Trip struct {
 	Sent, Came int64
 	Err        error // in place of an answer
 	Key        kmsg.Key
+	// Code is the name of the Kafka error that was answered, "" for none. About may be nil.
+	Code  string
+	About *Subject
 }
 
 // brief is a Trip that ended well. Its times are in microseconds from the arrival of the request; 0: never.
@@ -274,7 +339,7 @@ func (t *Trace) Trip(ctx context.Context, p Trip) {
 		}
 	}
 	t.mu.Lock()
-	if t.first.where == nil && t.notes == nil && p.Err == nil {
+	if t.first.where == nil && t.notes == nil && p.Err == nil && p.About == nil {
 		t.first, t.key = p.brief(t.began), p.Key
 		t.mu.Unlock()
 		return
@@ -286,15 +351,18 @@ func (t *Trace) Trip(ctx context.Context, p Trip) {
 // send makes the span of a trip.
 func (t *Tracer) send(parent trace.SpanContext, p *Trip) {
 	trip := *p
-	s := t.span(kmsg.NameForKey(int16(p.Key)), trace.SpanKindClient, p.Queued, parent)
+	s := t.span(SpanName(p.Key, p.About.topic()), trace.SpanKindClient, p.Queued, parent)
 	s.facts = &trip
 	fail(s, p.Err)
+	if p.Code != "" {
+		FailAs(s, p.Code, p.Code)
+	}
 	s.finish(p.Ended)
 }
 
 // AppendAttributes is for Facts.
 func (p *Trip) AppendAttributes(dst []attribute.KeyValue) []attribute.KeyValue {
-	return append(append(dst, p.Where.attrs...), Operation.String(kmsg.NameForKey(int16(p.Key))))
+	return p.About.AppendAttributes(append(dst, p.Where.attrs...), p.Key)
 }
 
 func (p *Trip) events() []sdk.Event {
@@ -310,13 +378,26 @@ func (p *Trip) events() []sdk.Event {
 
 // AppendPeer adds the attributes of the other side's address.
 func AppendPeer(dst []attribute.KeyValue, a net.Addr) []attribute.KeyValue {
+	return appendAddr(dst, PeerAddress, PeerPort, a)
+}
+
+// AppendServer adds the attributes of the address that a client has connected to.
+func AppendServer(dst []attribute.KeyValue, a net.Addr) []attribute.KeyValue {
+	return appendAddr(dst, ServerAddress, ServerPort, a)
+}
+
+func appendAddr(dst []attribute.KeyValue, host, port attribute.Key, a net.Addr) []attribute.KeyValue {
 	if a, ok := a.(*net.TCPAddr); ok {
-		return append(dst, PeerAddress.String(a.IP.String()), PeerPort.Int(a.Port))
+		return append(dst, host.String(a.IP.String()), port.Int(a.Port))
 	}
-	host, port, err := net.SplitHostPort(a.String())
+	return appendAddress(dst, host, port, a.String())
+}
+
+func appendAddress(dst []attribute.KeyValue, host, port attribute.Key, addr string) []attribute.KeyValue {
+	h, p, err := net.SplitHostPort(addr)
 	if err != nil {
-		return append(dst, PeerAddress.String(a.String()))
+		return append(dst, host.String(addr))
 	}
-	n, _ := strconv.Atoi(port)
-	return append(dst, PeerAddress.String(host), PeerPort.Int(n))
+	n, _ := strconv.Atoi(p)
+	return append(dst, host.String(h), port.Int(n))
 }

@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/trace/embedded"
 )
 
+// scope names the gateway as what makes spans and metrics.
 const scope = "github.com/sluice-gateway/sluice"
 
 // Facts are what a span tells of its subject. They are asked for when the span is exported, long after it has ended.
@@ -84,6 +85,23 @@ func Child(ctx context.Context, name string, attrs ...attribute.KeyValue) (conte
 	return trace.ContextWithSpan(ctx, s), s
 }
 
+// Past is a span below the one of ctx of what began at a time and ends now. attrs must not be changed.
+func Past(ctx context.Context, name string, began time.Time, err error, attrs ...attribute.KeyValue) {
+	parent := trace.SpanFromContext(ctx)
+	if !parent.IsRecording() {
+		return
+	}
+	p, ok := parent.(*span)
+	if !ok {
+		_, s := parent.TracerProvider().Tracer(scope).Start(ctx, name, trace.WithAttributes(attrs...), trace.WithTimestamp(began))
+		End(s, err)
+		return
+	}
+	s := p.tracer.span(name, trace.SpanKindInternal, began.UnixNano(), p.SpanContext())
+	s.attrs = attrs[:len(attrs):len(attrs)]
+	End(s, err)
+}
+
 // End ends a span of Child with the outcome of its work.
 func End(s trace.Span, err error) {
 	if s.IsRecording() {
@@ -95,8 +113,14 @@ func End(s trace.Span, err error) {
 func fail(s trace.Span, err error) {
 	if err != nil {
 		s.RecordError(err)
-		s.SetStatus(codes.Error, err.Error())
+		FailAs(s, KindOf(err), err.Error())
 	}
+}
+
+// FailAs makes a span one that failed, and says how.
+func FailAs(s trace.Span, kind, text string) {
+	s.SetAttributes(ErrorType.String(kind))
+	s.SetStatus(codes.Error, text)
 }
 
 // edit changes a span that has not ended.
@@ -211,7 +235,7 @@ func (s *span) ChildSpanCount() int { return 0 }
 
 func (s *span) Resource() *resource.Resource { return s.tracer.resource }
 func (s *span) InstrumentationScope() instrumentation.Scope {
-	return instrumentation.Scope{Name: scope}
+	return s.tracer.scope
 }
 
 func (s *span) InstrumentationLibrary() instrumentation.Library { //nolint:staticcheck // the interface has it

@@ -77,6 +77,15 @@ func wantSpans(t *testing.T, tracer *Tracer, want map[string]string) {
 	}
 }
 
+// origins are those of records with such headers.
+func origins(traceparents ...string) *Origins {
+	o := &Origins{}
+	for _, header := range traceparents {
+		o.Add([]byte(header), nil, Record{})
+	}
+	return o
+}
+
 // facts is Facts.
 type facts []attribute.KeyValue
 
@@ -87,7 +96,7 @@ func (f facts) AppendAttributes(dst []attribute.KeyValue) []attribute.KeyValue {
 // TestTheSpansOfARequest that is sampled: of interceptors, guests, trips, and of interceptors that use the SDK.
 func TestTheSpansOfARequest(t *testing.T) {
 	tracer, arrived := tracing(t, Config{SampleRatio: 1}), time.Now()
-	ctx, r := tracer.Request(t.Context(), kmsg.Produce, arrived, &Trace{})
+	ctx, r := tracer.Request(t.Context(), kmsg.Produce, arrived, &Trace{}, nil)
 	if !r.Sampled() || !trace.SpanContextFromContext(ctx).Equal(r.Context()) {
 		t.Fatalf("the trace is %v", r)
 	}
@@ -110,28 +119,35 @@ func TestTheSpansOfARequest(t *testing.T) {
 	child.SetStatus(codes.Ok, "not told")
 	End(child, nil)
 
-	where, queued := NewWhere("prod", 1, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9092}), arrived.UnixNano()
-	r.Trip(within, Trip{Where: where, Key: kmsg.Produce, Queued: queued, Sent: queued + 1, Came: queued + 2, Ended: queued + 3})
-	r.Trip(ctx, Trip{Where: NewWhere("dr", -1, nil), Key: kmsg.Metadata, Queued: queued, Sent: queued - 1, Ended: queued + 3, Err: errors.New("gone")})
+	where, queued := NewWhere("prod", "id-1", 1, "kafka.example.com:9093", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9092}), arrived.UnixNano()
+	r.Trip(within, Trip{Where: where, Key: kmsg.Produce, Queued: queued, Sent: queued + 1, Came: queued + 2, Ended: queued + 3, Code: "INVALID_RECORD", About: &Subject{
+		Topics: []string{"p.orders"}, Topic: "p.orders", Partition: 3, Records: 2, Runs: []Run{{"p.orders", 3, 7, 8}}, Failed: []Failed{{"p.orders", 4, "INVALID_RECORD"}},
+	}})
+	r.Trip(ctx, Trip{Where: NewWhere("dr", "", -1, "", nil), Key: kmsg.Metadata, Queued: queued, Sent: queued - 1, Ended: queued + 3, Err: errors.New("gone")})
 	r.Forked(2, "routing")
 	r.Held(arrived, time.Millisecond, "a move", contextOf(8, false))
 	r.SentAgain("prod", "not the leader")
-	r.Linked([]trace.SpanContext{contextOf(9, true), {}})
+	r.Linked(origins("00-09000000000000000000000000000000-0900000000000000-01", "none"))
+	r.Took(OwnTime+".mask", time.Millisecond)
+	r.Took(OwnTime+".mask", time.Millisecond/2) // of another part
 	if !r.Wanted(false, arrived, 0) {
 		t.Error("it is not wanted")
 	}
-	r.End(kmsg.Produce, nil, "NOT_LEADER_OR_FOLLOWER", facts{ErrorType.String("none"), Topics.StringSlice([]string{"orders"})})
+	r.End(kmsg.Produce, &Subject{Topic: "orders"}, nil, "NOT_LEADER_OR_FOLLOWER", facts{ErrorType.String("none"), Topics.StringSlice([]string{"orders"})})
 	if _, none := Child(ctx, "late"); none.IsRecording() {
 		t.Error("a span that has ended has a child")
 	}
 	wantSpans(t, tracer, map[string]string{
-		"Produce": `, server: error.type=NOT_LEADER_OR_FOLLOWER sluice.topics=["orders"]; fork sluice.count=2 sluice.reason=routing; held sluice.reason=a move sluice.duration_ms=1` +
+		"send orders": `, server: error.type=NOT_LEADER_OR_FOLLOWER sluice.topics=["orders"] sluice.interceptor.duration_ms.mask=1.5; fork sluice.count=2 sluice.reason=routing; held sluice.reason=a move sluice.duration_ms=1` +
 			`; sent again sluice.cluster=prod sluice.reason=not the leader; 2 links; Error NOT_LEADER_OR_FOLLOWER`,
-		"mask":       "Produce, internal: sluice.interceptor=mask; Ok ",
-		"on_produce": "mask, internal: sluice.guest=mask records=2; seen all=true; exception exception.type=*errors.errorString exception.message=broken; 1 links; Error broken",
+		"send p.orders": `mask, client: network.transport=tcp sluice.cluster=prod sluice.node=1 sluice.cluster.id=id-1 server.address=kafka.example.com server.port=9093 network.peer.address=127.0.0.1 network.peer.port=9092` +
+			` messaging.system=kafka messaging.operation.name=send messaging.operation.type=send messaging.destination.name=p.orders messaging.destination.partition.id=3 messaging.batch.message_count=2` +
+			` sluice.topics=["p.orders"] messaging.kafka.offset=7 sluice.offsets=["p.orders-3: 7-8"] sluice.failures=["p.orders-4: INVALID_RECORD"] error.type=INVALID_RECORD; queued; sent; first byte; Error INVALID_RECORD`,
+		"mask":       "send orders, internal: sluice.interceptor=mask; Ok ",
+		"on_produce": "mask, internal: sluice.guest=mask records=2 error.type=_OTHER; seen all=true; exception exception.type=*errors.errorString exception.message=broken; 1 links; Error broken",
 		"of the SDK": "mask, internal:",
 		"below":      "of the SDK, internal: n=1",
-		"Metadata": "Produce, client: messaging.system=kafka network.transport=tcp sluice.cluster=dr sluice.node=-1 messaging.operation.name=Metadata" +
+		"Metadata": "send orders, client: network.transport=tcp sluice.cluster=dr sluice.node=-1 messaging.system=kafka messaging.operation.name=Metadata error.type=_OTHER" +
 			"; queued; exception exception.type=*errors.errorString exception.message=gone; Error gone",
 	})
 	sameAsTheSDK(t, tracer.batches.waiting)
@@ -142,7 +158,7 @@ func TestARequestThatIsWatched(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tracer, arrived := tracing(t, Config{SampleRatio: 0, Errors: true, Slower: time.Second}), time.Now()
 		begun := func() *Trace {
-			ctx, r := tracer.Request(t.Context(), kmsg.Fetch, arrived, &Trace{})
+			ctx, r := tracer.Request(t.Context(), kmsg.Fetch, arrived, &Trace{}, nil)
 			if r == nil || r.Sampled() || r.Context().IsValid() || ctx != t.Context() {
 				t.Fatalf("the trace is %v", r)
 			}
@@ -150,7 +166,7 @@ func TestARequestThatIsWatched(t *testing.T) {
 		}
 		well, tried := begun(), begun()
 		queued := arrived.UnixNano()
-		trip := Trip{Where: NewWhere("prod", 1, nil), Key: kmsg.Fetch, Queued: queued + 1e6, Sent: queued + 2e6, Came: queued + 3e6, Ended: queued + 4e6}
+		trip := Trip{Where: NewWhere("prod", "", 1, "", nil), Key: kmsg.Fetch, Queued: queued + 1e6, Sent: queued + 2e6, Came: queued + 3e6, Ended: queued + 4e6}
 		well.Trip(t.Context(), trip)
 		well.mu.Lock()
 		if got := well.trips(); len(got) != 1 || got[0] != trip {
@@ -163,7 +179,7 @@ func TestARequestThatIsWatched(t *testing.T) {
 		for range 2 * most {
 			tried.Trip(t.Context(), trip)
 			tried.Held(arrived, 0, "a move", contextOf(1, false))
-			tried.Linked([]trace.SpanContext{contextOf(2, false)})
+			tried.Linked(origins("00-02000000000000000000000000000000-0200000000000000-01"))
 		}
 		if got := tried.Nodes(); len(got) != 1 || got[0] != "prod/1" {
 			t.Errorf("the nodes are %v", got)
@@ -171,10 +187,10 @@ func TestARequestThatIsWatched(t *testing.T) {
 		if !tried.Wanted(true, arrived, 0) {
 			t.Error("one that failed is not wanted")
 		}
-		tried.End(kmsg.Fetch, errors.New("gone"), "", nil)
+		tried.End(kmsg.Fetch, nil, errors.New("gone"), "", nil)
 		events, links, trips := 0, 0, 0
 		for _, s := range tracer.batches.waiting {
-			if s.Name() == "Fetch" && s.SpanKind() == trace.SpanKindServer {
+			if s.Name() == "poll" && s.SpanKind() == trace.SpanKindServer {
 				events, links = len(s.Events()), len(s.Links())
 			} else {
 				trips++
@@ -194,7 +210,7 @@ func TestARequestThatIsWatched(t *testing.T) {
 // TestTripsAreNotedInMicroseconds from the arrival, however the clock was set meanwhile.
 func TestTripsAreNotedInMicroseconds(t *testing.T) {
 	const hour = int64(time.Hour)
-	where := NewWhere("prod", -1, nil)
+	where := NewWhere("prod", "", -1, "", nil)
 	for trip, want := range map[Trip]Trip{
 		{Queued: 5_999, Sent: 0, Came: 0, Ended: 6_000}:     {Queued: 5_000, Ended: 6_000},
 		{Queued: 1, Sent: 2, Came: 3, Ended: 4}:             {Queued: 1000, Sent: 1000, Came: 1000, Ended: 1000},
@@ -226,7 +242,7 @@ func TestSpansHaveLimits(t *testing.T) {
 	t.Setenv("OTEL_SPAN_LINK_COUNT_LIMIT", "1")
 	t.Setenv("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "3")
 	tracer := tracing(t, Config{SampleRatio: 1})
-	ctx, r := tracer.Request(t.Context(), kmsg.Fetch, time.Now(), &Trace{})
+	ctx, r := tracer.Request(t.Context(), kmsg.Fetch, time.Now(), &Trace{}, nil)
 	_, s := Child(ctx, "child", attribute.String("a", "äöüß"))
 	for range 2 {
 		s.SetAttributes(attribute.StringSlice("b", []string{"four", "abc"}), attribute.Int("c", 12345))
@@ -234,12 +250,12 @@ func TestSpansHaveLimits(t *testing.T) {
 		s.AddLink(trace.Link{SpanContext: contextOf(1, false)})
 	}
 	End(s, nil)
-	r.Trip(ctx, Trip{Where: NewWhere("prod", 1, nil), Key: kmsg.Metadata, Queued: 1, Sent: 2, Came: 3, Ended: 4})
-	r.End(kmsg.Fetch, nil, "", facts{attribute.String("e", "long"), attribute.Int("f", 1), attribute.Int("g", 1)})
+	r.Trip(ctx, Trip{Where: NewWhere("prod", "", 1, "", nil), Key: kmsg.Metadata, Queued: 1, Sent: 2, Came: 3, Ended: 4})
+	r.End(kmsg.Fetch, nil, nil, "", facts{attribute.String("e", "long"), attribute.Int("f", 1), attribute.Int("g", 1)})
 	wantSpans(t, tracer, map[string]string{
-		"child":    `Fetch, internal: a=äöü b=["fou","abc"]; event d=lon; 1 links; dropped 3, 1, 1`,
-		"Metadata": "Fetch, client: messaging.system=kaf network.transport=tcp; queued; dropped 3, 2, 0",
-		"Fetch":    ", server: e=lon f=1; dropped 1, 0, 0",
+		"child":    `poll, internal: a=äöü b=["fou","abc"]; event d=lon; 1 links; dropped 3, 1, 1`,
+		"Metadata": "poll, client: network.transport=tcp sluice.cluster=pro; queued; dropped 3, 2, 0",
+		"poll":     ", server: e=lon f=1; dropped 1, 0, 0",
 	})
 	sameAsTheSDK(t, tracer.batches.waiting)
 }
@@ -248,8 +264,8 @@ func TestSpansHaveLimits(t *testing.T) {
 func TestATextThatIsNoUTF8(t *testing.T) {
 	tracer := tracing(t, Config{SampleRatio: 1})
 	for _, id := range []string{"till \xff\xfe", "shop"} {
-		_, r := tracer.Request(t.Context(), kmsg.Fetch, time.Now(), &Trace{})
-		r.End(kmsg.Fetch, errors.New(id), "", facts{ClientID.String(id), Topics.StringSlice([]string{id})})
+		_, r := tracer.Request(t.Context(), kmsg.Fetch, time.Now(), &Trace{}, nil)
+		r.End(kmsg.Fetch, nil, errors.New(id), "", facts{ClientID.String(id), Topics.StringSlice([]string{id})})
 	}
 	var e encoder
 	got := again(e.encode(tracer.batches.waiting)) // as a receiver, which would refuse it
@@ -265,7 +281,7 @@ func TestSpansHaveIDsOfTheirOwn(t *testing.T) {
 	tracer := tracing(t, Config{SampleRatio: 1})
 	seen := map[string]bool{}
 	for range 1000 {
-		ctx, r := tracer.Request(t.Context(), kmsg.Fetch, time.Now(), &Trace{})
+		ctx, r := tracer.Request(t.Context(), kmsg.Fetch, time.Now(), &Trace{}, nil)
 		_, s := Child(ctx, "child")
 		for _, id := range []string{r.Context().TraceID().String(), r.Context().SpanID().String(), s.SpanContext().SpanID().String()} {
 			if seen[id] || strings.Trim(id, "0") == "" {
@@ -282,7 +298,7 @@ func TestSpansHaveIDsOfTheirOwn(t *testing.T) {
 // TestASpanHasAllMethods that exporters may call, also those of a later SDK.
 func TestASpanHasAllMethods(t *testing.T) {
 	tracer := tracing(t, Config{SampleRatio: 1})
-	ctx, _ := tracer.Request(t.Context(), kmsg.Fetch, time.Now(), &Trace{})
+	ctx, _ := tracer.Request(t.Context(), kmsg.Fetch, time.Now(), &Trace{}, nil)
 	s := sdk.ReadOnlySpan(trace.SpanFromContext(ctx).(*span))
 	for m := range reflect.TypeFor[sdk.ReadOnlySpan]().Methods() {
 		if m.IsExported() {

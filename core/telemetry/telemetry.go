@@ -3,10 +3,13 @@
 package telemetry
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -15,49 +18,12 @@ import (
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/sdk/instrumentation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/time/rate"
-)
-
-// Attributes of spans. Those of messaging, network, server and error follow the semantic conventions.
-const (
-	System        = attribute.Key("messaging.system")
-	Operation     = attribute.Key("messaging.operation.name")
-	OperationType = attribute.Key("messaging.operation.type")
-	Destination   = attribute.Key("messaging.destination.name")
-	Partition     = attribute.Key("messaging.destination.partition.id")
-	ClientID      = attribute.Key("messaging.client.id")
-	ConsumerGroup = attribute.Key("messaging.consumer.group.name")
-	Transport     = attribute.Key("network.transport")
-	PeerAddress   = attribute.Key("network.peer.address")
-	PeerPort      = attribute.Key("network.peer.port")
-	ErrorType     = attribute.Key("error.type")
-	// Of the event of an error.
-	ExceptionType    = attribute.Key("exception.type")
-	ExceptionMessage = attribute.Key("exception.message")
-
-	VirtualCluster = attribute.Key("sluice.virtual_cluster")
-	Software       = attribute.Key("sluice.client.software")
-	APIKey         = attribute.Key("sluice.api.key")
-	APIVersion     = attribute.Key("sluice.api.version")
-	Topics         = attribute.Key("sluice.topics")
-	RequestSize    = attribute.Key("sluice.request.size")
-	ResponseSize   = attribute.Key("sluice.response.size")
-	ErrorCode      = attribute.Key("sluice.error_code")
-	Interceptor    = attribute.Key("sluice.interceptor")
-	Stage          = attribute.Key("sluice.stage")
-	Guest          = attribute.Key("sluice.guest")
-	Cluster        = attribute.Key("sluice.cluster")
-	Node           = attribute.Key("sluice.node")
-	Reason         = attribute.Key("sluice.reason")
-	Duration       = attribute.Key("sluice.duration_ms")
-	Count          = attribute.Key("sluice.count")
-	Move           = attribute.Key("sluice.move")
-	From           = attribute.Key("sluice.move.from")
-	To             = attribute.Key("sluice.move.to")
-	Planned        = attribute.Key("sluice.move.planned")
+	"google.golang.org/grpc/credentials"
 )
 
 // Config says where traces go, and which requests are traced.
@@ -69,7 +35,21 @@ type Config struct {
 	// no spans of interceptors: what comes of a request is known at its end only.
 	Errors bool
 	Slower time.Duration
+	// ParentBased samples requests whose records' producers have sampled them, and none whose producers have not; the ratio is for the
+	// others. Where SampleRatio is left to the variables, they say so too.
+	ParentBased bool
 }
+
+// Spans says which interceptors have spans of their own in a request that is sampled; "" is none, where nothing is traced. Calls of
+// guests always have.
+type Spans string
+
+// Those that took slowSpan or failed, all, or none.
+const (
+	SlowSpans Spans = "slow"
+	AllSpans  Spans = "all"
+	NoSpans   Spans = "none"
+)
 
 // failuresPerSecond bounds the requests that are traced because they failed or were slow.
 const failuresPerSecond = 100
@@ -80,8 +60,10 @@ type Tracer struct {
 	tracer   trace.Tracer
 	batches  *batches
 	resource *resource.Resource
+	scope    instrumentation.Scope
 	limits   sdk.SpanLimits
 	sampled  Share
+	parents  bool
 	errors   bool
 	slower   time.Duration
 	failures *rate.Limiter
@@ -94,8 +76,11 @@ func Open(ctx context.Context, c Config, log *slog.Logger) (*Tracer, error) {
 	if !c.given("TRACES") {
 		return nil, nil
 	}
-	client := c.traces()
-	if err := client.Start(ctx); err != nil {
+	client, err := c.traces()
+	if err == nil {
+		err = client.Start(ctx)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("telemetry.traces: %w", err)
 	}
 	res, err := c.Source.resource(ctx)
@@ -107,37 +92,56 @@ func Open(ctx context.Context, c Config, log *slog.Logger) (*Tracer, error) {
 
 func newTracer(c Config, client otlptrace.Client, res *resource.Resource, log *slog.Logger) *Tracer {
 	b := newBatches(client, log)
+	of := instrumentation.Scope{Name: scope, Version: versionOf(res), SchemaURL: SchemaURL}
+	ratio, parents := c.sampler()
 	// Requests have no parent, so that the ratio decides here, before a span is made; children follow.
 	p := sdk.NewTracerProvider(sdk.WithSpanProcessor(b), sdk.WithResource(res), sdk.WithSampler(sdk.AlwaysSample()))
 	return &Tracer{
-		provider: p, tracer: p.Tracer(scope), batches: b, resource: res, limits: sdk.NewSpanLimits(),
-		sampled: ShareOf(c.ratio()), errors: c.Errors, slower: c.Slower,
+		provider: p, tracer: p.Tracer(of.Name, trace.WithInstrumentationVersion(of.Version), trace.WithSchemaURL(of.SchemaURL)),
+		batches: b, resource: res, scope: of, limits: sdk.NewSpanLimits(),
+		sampled: ShareOf(ratio), parents: parents, errors: c.Errors, slower: c.Slower,
 		failures: rate.NewLimiter(failuresPerSecond, failuresPerSecond),
 	}
 }
 
-func (r Receiver) traces() otlptrace.Client {
-	if r.overHTTP("TRACES") {
-		return otlptracehttp.NewClient(options(r, otlptracehttp.WithEndpoint, otlptracehttp.WithInsecure)...)
+// versionOf is the version of the gateway, which makes the spans: that of the resource, or of the build.
+func versionOf(res *resource.Resource) string {
+	if v, ok := res.Set().Value("service.version"); ok {
+		return v.AsString()
 	}
-	return otlptracegrpc.NewClient(options(r, otlptracegrpc.WithEndpoint, otlptracegrpc.WithInsecure)...)
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
 }
 
-// ratio is the share of requests that are traced, by the configuration or by the variables, whose sampler the SDK would
-// ask for every span.
-func (c Config) ratio() float64 {
-	if c.SampleRatio >= 0 {
-		return c.SampleRatio
+func (r Receiver) traces() (otlptrace.Client, error) {
+	if r.overHTTP("TRACES") {
+		o, err := options(r, making[otlptracehttp.Option]{otlptracehttp.WithEndpoint, otlptracehttp.WithInsecure, otlptracehttp.WithHeaders, otlptracehttp.WithTLSClientConfig})
+		return otlptracehttp.NewClient(o...), err
 	}
-	switch sampler := os.Getenv("OTEL_TRACES_SAMPLER"); strings.TrimPrefix(sampler, "parentbased_") {
+	o, err := options(r, making[otlptracegrpc.Option]{otlptracegrpc.WithEndpoint, otlptracegrpc.WithInsecure, otlptracegrpc.WithHeaders, func(c *tls.Config) otlptracegrpc.Option {
+		return otlptracegrpc.WithTLSCredentials(credentials.NewTLS(c))
+	}})
+	return otlptracegrpc.NewClient(o...), err
+}
+
+// sampler is the share of requests that are traced, and whether producers' decisions come first, by the configuration or by the
+// variables, whose sampler the SDK would ask for every span.
+func (c Config) sampler() (ratio float64, parents bool) {
+	if c.SampleRatio >= 0 {
+		return c.SampleRatio, c.ParentBased
+	}
+	root, parents := strings.CutPrefix(cmp.Or(os.Getenv("OTEL_TRACES_SAMPLER"), "parentbased_always_on"), "parentbased_")
+	switch ratio = 1; root {
 	case "always_off":
-		return 0
+		ratio = 0
 	case "traceidratio":
 		if r, err := strconv.ParseFloat(os.Getenv("OTEL_TRACES_SAMPLER_ARG"), 64); err == nil && r >= 0 && r <= 1 {
-			return r
+			ratio = r
 		}
 	}
-	return 1
+	return ratio, parents || c.ParentBased
 }
 
 // Lost is how many spans were dropped, since they came faster than they could be sent, or could not be sent at all.

@@ -127,6 +127,7 @@ func (e *End) link(s *plugin.Session, key kmsg.Key, c *Cluster, node int32) (*li
 			return nil, err
 		}
 		for _, addr := range addrs {
+			l.dials(addr)
 			if conn, err = c.open(ctx, addr); err == nil {
 				return conn, nil
 			}
@@ -351,10 +352,12 @@ func (e *End) exchange(ctx context.Context, req *plugin.Request, c *Cluster, nod
 			return r.resp, r.err
 		case <-wake:
 			if req.Waker.GiveUp() {
+				t.leave()
 				return nil, plugin.ErrMoved
 			}
 			wake = req.Waker.Changed()
 		case <-ctx.Done():
+			t.leave()
 			return nil, ctx.Err()
 		}
 	}

@@ -44,6 +44,9 @@ func (e *BrokenError) Error() string {
 	return fmt.Sprintf("link broken (sent=%t): %v", e.Sent, e.Cause)
 }
 
+// ErrorType is what traces call it.
+func (*BrokenError) ErrorType() string { return "link_broken" }
+
 // Unwrap makes a BrokenError match plugin.ErrUnreachable.
 func (e *BrokenError) Unwrap() []error { return []error{plugin.ErrUnreachable, e.Cause} }
 
@@ -111,6 +114,7 @@ type link struct {
 	err     error
 	unsent  error            // of the writer
 	where   *telemetry.Where // of conn, once it is asked for
+	dialled string           // last
 	up      bool
 	started bool
 
@@ -416,18 +420,28 @@ func (l *link) broken() bool {
 	return l.err != nil
 }
 
+// dials notes the address that is dialled, as the cluster tells it.
+func (l *link) dials(addr string) {
+	l.mu.Lock()
+	l.dialled = addr
+	l.mu.Unlock()
+}
+
 // place is where the link leads, for traces: to a node of a cluster, at an address once it is up. A nil link was never up.
-func (l *link) place(cluster string, node int32) *telemetry.Where {
+func (l *link) place(c *Cluster, node int32) *telemetry.Where {
+	where := func(server string, peer net.Addr) *telemetry.Where {
+		return telemetry.NewWhere(c.cfg.Name, c.Topology().ClusterID, node, server, peer)
+	}
 	if l == nil {
-		return telemetry.NewWhere(cluster, node, nil)
+		return where("", nil)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.conn == nil {
-		return telemetry.NewWhere(cluster, node, nil)
+		return where(l.dialled, nil)
 	}
 	if l.where == nil {
-		l.where = telemetry.NewWhere(cluster, node, l.conn.RemoteAddr())
+		l.where = where(l.dialled, l.conn.RemoteAddr())
 	}
 	return l.where
 }

@@ -3,6 +3,8 @@ package upstream
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -96,17 +98,16 @@ func (e *End) answerSpecial(ctx context.Context, req *plugin.Request, c *Cluster
 			}
 		}
 	}
-	switch {
-	case len(brokers) == 1:
-		for b := range brokers {
+	// Brokers refuse those of the others, one by one. Clients ask each of them over a connection of its own.
+	if len(brokers) == 0 {
+		node = c.controller()
+	} else if !brokers[node] {
+		for _, b := range slices.Sorted(maps.Keys(brokers)) {
 			if len(c.addresses(b)) > 0 {
 				node = b
+				break
 			}
 		}
-	case len(brokers) > 1:
-		return plugin.Fail(req, 42, "name one broker per request")
-	default:
-		node = c.controller()
 	}
 	return e.exchange(ctx, req, c, node)
 }

@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -31,7 +32,9 @@ type trip struct {
 	// Of Start: who is answered.
 	answer func(*plugin.Response, error)
 	// Of exchange.
-	out chan outcome
+	out  chan outcome
+	mu   sync.Mutex
+	left bool // nobody waits any more: the memory of the request is used again
 
 	frame []byte
 	body  kafka.ResponseBody
@@ -115,10 +118,7 @@ func (t *trip) finish(resp *plugin.Response, err error) {
 	t.cluster.latency.Record(now.Sub(t.began))
 	t.req.Answered(now.Sub(t.req.Arrived))
 	if t.req.Trace != nil {
-		t.req.Trace.Trip(t.ctx, telemetry.Trip{
-			Where: t.link.place(t.cluster.cfg.Name, t.node), Key: t.req.Key,
-			Queued: t.began.UnixNano(), Ended: now.UnixNano(), Sent: t.sent.Load(), Came: t.came, Err: err,
-		})
+		t.told(resp, now, err)
 	}
 	if t.answer == nil {
 		t.out <- outcome{resp, err}
@@ -145,4 +145,42 @@ func (t *trip) finish(resp *plugin.Response, err error) {
 		}
 	}
 	answer(resp, err)
+}
+
+// told notes the trip for the trace of its request.
+func (t *trip) told(resp *plugin.Response, now time.Time, err error) {
+	p := telemetry.Trip{
+		Where: t.link.place(t.cluster, t.node), Key: t.req.Key,
+		Queued: t.began.UnixNano(), Ended: now.UnixNano(), Sent: t.sent.Load(), Came: t.came, Err: err,
+	}
+	var answer *kafka.ResponseBody
+	if resp != nil {
+		answer = resp.Body
+		if code := answer.ErrorCode(); !kafka.Ordinary(p.Key, code) {
+			p.Code = kafka.ErrorName(code)
+		}
+	}
+	if t.req.Trace.Tells(p.Key == kmsg.Fetch || p.Key == kmsg.ShareFetch, err != nil || p.Code != "", now) {
+		t.mu.Lock()
+		if !t.left {
+			p.About = plugin.SubjectOf(p.Key, t.req.Body, answer, t.topicName)
+		}
+		t.mu.Unlock()
+	}
+	t.req.Trace.Trip(t.ctx, p)
+}
+
+// topicName is the name that a topic id stands for on the cluster.
+func (t *trip) topicName(id [16]byte) string {
+	if topic := t.cluster.Topology().IDs[id]; topic != nil {
+		return topic.Name
+	}
+	return ""
+}
+
+// leave says that nobody waits for the answer any more.
+func (t *trip) leave() {
+	t.mu.Lock()
+	t.left = true
+	t.mu.Unlock()
 }

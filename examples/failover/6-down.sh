@@ -4,4 +4,3 @@
 compose down -v
 sed "s/resilient_topic: {cluster: [a-z]*}/resilient_topic: {cluster: prod}/" compose/sluice/sluice.yaml > compose/sluice/new.yaml
 mv compose/sluice/new.yaml compose/sluice/sluice.yaml
-rm -rf compose/sluice/state

@@ -42,9 +42,9 @@ func (o *Offsets) deleteRecords(ctx context.Context, req *plugin.Request, next p
 		erased := map[int32]int64{}
 		for j := range r.Topics[i].Partitions {
 			p := &r.Topics[i].Partitions[j]
-			p.LowWatermark = virtualOf(t.Partition(p.Partition), p.LowWatermark)
-			if p.ErrorCode == 0 && p.LowWatermark >= 0 {
-				p.LowWatermark = t.Show(p.Partition, catalog.Watermarks{High: -1, Stable: -1, Start: p.LowWatermark}).Start
+			w := t.Partition(p.Partition).ToVirtualMarks(catalog.Watermarks{High: -1, Stable: -1, Start: p.LowWatermark}, t.Written(p.Partition))
+			if p.LowWatermark = w.Start; p.ErrorCode == 0 && p.LowWatermark >= 0 {
+				p.LowWatermark = t.Show(p.Partition, w).Start
 				erased[p.Partition] = p.LowWatermark
 			}
 		}

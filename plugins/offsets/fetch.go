@@ -140,7 +140,7 @@ func (o *Offsets) fetchedInPlace(ctx context.Context, r *kafka.HotResponse, h *k
 		w := catalog.Watermarks{High: rp.HighWatermark, Stable: rp.LastStableOffset, Start: rp.LogStartOffset}
 		if t.Generation > 0 {
 			part := t.Partition(rp.Partition)
-			w = virtualMarks(part, w)
+			w = part.ToVirtualMarks(w, false)
 			translateBatches(part, rp.Records)
 		}
 		w, err := o.show(ctx, t, rp.Partition, rp.ErrorCode, w)
@@ -180,7 +180,7 @@ func (o *Offsets) fetched(ctx context.Context, t *catalog.Topic, rp *kmsg.FetchR
 	part := t.Partition(rp.Partition)
 	w := catalog.Watermarks{High: rp.HighWatermark, Stable: rp.LastStableOffset, Start: rp.LogStartOffset}
 	if t.Generation > 0 {
-		w = virtualMarks(part, w)
+		w = part.ToVirtualMarks(w, false)
 		for k := range rp.AbortedTransactions {
 			rp.AbortedTransactions[k].FirstOffset = part.ToVirtual(rp.AbortedTransactions[k].FirstOffset)
 		}
@@ -196,10 +196,6 @@ func (o *Offsets) fetched(ctx context.Context, t *catalog.Topic, rp *kmsg.FetchR
 	w, err = o.show(ctx, t, rp.Partition, rp.ErrorCode, w)
 	rp.HighWatermark, rp.LastStableOffset, rp.LogStartOffset = w.High, w.Stable, w.Start
 	return err
-}
-
-func virtualMarks(p *catalog.Partition, w catalog.Watermarks) catalog.Watermarks {
-	return catalog.Watermarks{High: virtualOf(p, w.High), Stable: virtualOf(p, w.Stable), Start: virtualOf(p, w.Start)}
 }
 
 // virtualOf maps an offset; -1 stays.

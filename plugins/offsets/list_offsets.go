@@ -82,29 +82,32 @@ func (o *Offsets) listOffsets(ctx context.Context, req *plugin.Request, next plu
 // listed translates one partition of an answer.
 func (o *Offsets) listed(ctx context.Context, a listed, committed bool, rp *kmsg.ListOffsetsResponseTopicPartition) error {
 	part := a.topic.Partition(rp.Partition)
-	for k := range rp.OldStyleOffsets {
-		rp.OldStyleOffsets[k] = virtualOf(part, rp.OldStyleOffsets[k])
-	}
 	at := &rp.Offset
 	if len(rp.OldStyleOffsets) > 0 { // version 0; the newest comes first
 		at = &rp.OldStyleOffsets[0]
-	} else if rp.Offset = virtualOf(part, rp.Offset); rp.LeaderEpoch >= 0 && a.topic.Generation > 0 {
-		rp.LeaderEpoch = part.BatchEpoch(rp.Offset, rp.LeaderEpoch)
 	}
-	if *at < 0 {
+	there := *at
+	for k := range rp.OldStyleOffsets {
+		rp.OldStyleOffsets[k] = virtualOf(part, rp.OldStyleOffsets[k])
+	}
+	if len(rp.OldStyleOffsets) == 0 {
+		if rp.Offset = virtualOf(part, rp.Offset); rp.LeaderEpoch >= 0 && a.topic.Generation > 0 {
+			rp.LeaderEpoch = part.BatchEpoch(rp.Offset, rp.LeaderEpoch)
+		}
+	}
+	if there < 0 {
 		return nil // there is none
 	}
-	w := catalog.Watermarks{High: -1, Stable: -1, Start: -1}
+	shown := func(w catalog.Watermarks) catalog.Watermarks {
+		return a.topic.Show(rp.Partition, part.ToVirtualMarks(w, a.topic.Written(rp.Partition)))
+	}
 	switch {
 	case a.timestamp == latest && committed:
-		w.Stable = *at
-		*at = a.topic.Show(rp.Partition, w).Stable
+		*at = shown(catalog.Watermarks{High: -1, Stable: there, Start: -1}).Stable
 	case a.timestamp == latest:
-		w.High = *at
-		*at = a.topic.Show(rp.Partition, w).High
+		*at = shown(catalog.Watermarks{High: there, Stable: -1, Start: -1}).High
 	case a.timestamp == earliest || a.timestamp == earliestLocal:
-		w.Start = *at
-		*at = a.topic.Show(rp.Partition, w).Start
+		*at = shown(catalog.Watermarks{High: -1, Stable: -1, Start: there}).Start
 	case *at < part.LogStart && a.timestamp >= 0: // a record that is deleted: the first one that is left is not older
 		*at = part.LogStart
 	case *at < part.LogStart:

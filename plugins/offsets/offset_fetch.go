@@ -10,7 +10,7 @@ import (
 )
 
 // offsetFetch never shows a committed epoch above the one that Metadata shows: a Java consumer
-// would wait for it for ever, without an error.
+// would wait for it for ever, without an error. Positions in a hole are shown behind it.
 func (o *Offsets) offsetFetch(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 	resp, err := next.Handle(ctx, req)
 	if err != nil {
@@ -21,12 +21,13 @@ func (o *Offsets) offsetFetch(ctx context.Context, req *plugin.Request, next plu
 	if err != nil {
 		return nil, err
 	}
+	var all []committed
 	r := out.(*kmsg.OffsetFetchResponse)
 	for i := range r.Topics {
 		t := o.committed(c, r.Topics[i].Topic, [16]byte{})
 		for j := range r.Topics[i].Partitions {
 			p := &r.Topics[i].Partitions[j]
-			p.LeaderEpoch = o.shownEpoch(t, p.Partition, p.LeaderEpoch)
+			all = append(all, committed{t, p.Partition, &p.Offset, &p.LeaderEpoch})
 		}
 	}
 	for g := range r.Groups {
@@ -35,15 +36,23 @@ func (o *Offsets) offsetFetch(ctx context.Context, req *plugin.Request, next plu
 			t := o.committed(c, gt.Topic, gt.TopicID)
 			for j := range gt.Partitions {
 				p := &gt.Partitions[j]
-				p.LeaderEpoch = o.shownEpoch(t, p.Partition, p.LeaderEpoch)
+				all = append(all, committed{t, p.Partition, &p.Offset, &p.LeaderEpoch})
 			}
 		}
 	}
+	o.settle(ctx, all)
 	return resp, nil
 }
 
-// committed finds the topic of a committed offset, wherever it lives.
+// committed finds the topic of a committed offset, wherever it lives, as clients were told last.
 func (o *Offsets) committed(c plugin.Cluster, name string, id [16]byte) *catalog.Topic {
+	if t := o.topicOf(c, name, id); t != nil {
+		return t.View()
+	}
+	return nil
+}
+
+func (o *Offsets) topicOf(c plugin.Cluster, name string, id [16]byte) *catalog.Topic {
 	if name == "" {
 		if t := c.Topology().IDs[id]; t != nil {
 			name = t.Name
@@ -62,7 +71,6 @@ func (o *Offsets) shownEpoch(t *catalog.Topic, partition, epoch int32) int32 {
 	if t == nil || epoch < 0 {
 		return epoch
 	}
-	t = t.View()
 	home := o.env.Cluster(t.Home)
 	if home == nil {
 		return -1

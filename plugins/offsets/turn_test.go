@@ -53,7 +53,7 @@ func TestAnswersFromMemoryGiveTheTurnOn(t *testing.T) {
 							t.Errorf("%d partitions are sent", n)
 						}
 						return plugin.Fail(sent, 0, "")
-					}), false)
+					}), "")
 					if err != nil {
 						t.Fatal(err)
 					}

@@ -2,6 +2,7 @@ package routing
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -29,8 +30,19 @@ func (r *Routing) resourceHome(kind kmsg.ConfigResourceType, name string) string
 	return r.first().Name()
 }
 
-// describeConfigs asks each resource's home.
+// describeConfigs asks each resource's home. Brokers refuse all resources of a request that has one of a kind that they don't know.
 func (r *Routing) describeConfigs(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
+	msg, err := req.Body.Peek()
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range msg.(*kmsg.DescribeConfigsRequest).Resources {
+		switch x.ResourceType {
+		case kmsg.ConfigResourceTypeTopic, kmsg.ConfigResourceTypeBroker, kmsg.ConfigResourceTypeBrokerLogger, kmsg.ConfigResourceTypeClientMetrics, kmsg.ConfigResourceTypeGroupConfig:
+		default:
+			return plugin.Fail(req, invalidRequest, fmt.Sprintf("Unexpected resource type %v for resource %s", x.ResourceType, x.ResourceName))
+		}
+	}
 	return forkItems(ctx, r, req, next,
 		func(m *kmsg.DescribeConfigsRequest) *[]kmsg.DescribeConfigsRequestResource { return &m.Resources },
 		func(x *kmsg.DescribeConfigsRequestResource) string {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -17,7 +16,10 @@ import (
 // in the order of arrival; the rest of the request leaves at its turn, and the answers are merged.
 func (r *Routing) produce(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 	if h := req.Body.Hot(); h != nil && !h.Transactional && oneTopic(h.Partitions) {
-		return r.produceTopic(ctx, req, next, r.env.Catalog.Find(h.Partitions[0].Topic, h.Partitions[0].ID))
+		if known := r.env.Catalog.Find(h.Partitions[0].Topic, h.Partitions[0].ID); known != nil {
+			return r.produceTopic(ctx, req, next, known.Name)
+		}
+		return r.produceTopic(ctx, req, next, string(h.Partitions[0].Topic))
 	}
 	p, err := req.Body.Produce()
 	if err != nil {
@@ -41,15 +43,15 @@ func oneTopic(list []kafka.HotPartition) bool {
 
 // produceByTopic sends each topic through its gate.
 func (r *Routing) produceByTopic(ctx context.Context, req *plugin.Request, next plugin.Handler, p *kmsg.ProduceRequest) (*plugin.Response, error) {
-	if len(p.Topics) == 1 {
-		return r.produceTopic(ctx, req, next, r.topic(p.Topics[0].Topic, p.Topics[0].TopicID))
-	}
-	if len(p.Topics) == 0 {
-		return r.to(ctx, req, next, r.first().Name())
-	}
 	keys, bodies, err := plugin.Split(req.Body, func(part plugin.Part) string { return r.name(part.Topic, part.ID) })
 	if err != nil {
 		return nil, err
+	}
+	switch len(keys) {
+	case 0: // no partitions
+		return r.to(ctx, req, next, r.first().Name())
+	case 1:
+		return r.produceTopic(ctx, req, next, r.written(p))
 	}
 	forks := req.Fork(len(keys), "topic")
 	for i := range forks {
@@ -60,8 +62,18 @@ func (r *Routing) produceByTopic(ctx context.Context, req *plugin.Request, next 
 		if err != nil {
 			return nil, err
 		}
-		return r.produceTopic(ctx, f, next, r.topic(p.Topics[0].Topic, p.Topics[0].TopicID))
+		return r.produceTopic(ctx, f, next, r.written(p))
 	})))
+}
+
+// written names the topic of a produce that has partitions of one; it may list others without any.
+func (r *Routing) written(p *kmsg.ProduceRequest) string {
+	for i := range p.Topics {
+		if t := &p.Topics[i]; len(t.Partitions) > 0 {
+			return r.name(t.Topic, t.TopicID)
+		}
+	}
+	return ""
 }
 
 // name is the virtual name of a topic given by name or id; "" if nobody knows the id.
@@ -72,14 +84,9 @@ func (r *Routing) name(name string, id [16]byte) string {
 	return name
 }
 
-// produceTopic sends a produce that names a single topic, nil for one that the catalog does not know.
-func (r *Routing) produceTopic(ctx context.Context, req *plugin.Request, next plugin.Handler, known *catalog.Topic) (*plugin.Response, error) {
-	var topic string
-	if known != nil {
-		topic = known.Name
-	} else if p, err := req.Body.Produce(); err != nil {
-		return nil, err
-	} else if topic = p.Topics[0].Topic; topic == "" {
+// produceTopic sends a produce that has partitions of a single topic; "" is one of an id that nobody knows.
+func (r *Routing) produceTopic(ctx context.Context, req *plugin.Request, next plugin.Handler, topic string) (*plugin.Response, error) {
+	if topic == "" {
 		return failUnknown(req)
 	}
 	if home, _ := r.homeOf(topic, [16]byte{}); home == "" {

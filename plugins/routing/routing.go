@@ -134,7 +134,7 @@ func (r *Routing) table() map[kmsg.Key]row {
 		kmsg.ConsumerGroupHeartbeat: r.consumerGroupHeartbeat,
 		kmsg.OffsetCommit:           r.offsetCommit,
 		kmsg.OffsetFetch:            r.offsetFetch,
-		kmsg.OffsetDelete:           r.group,
+		kmsg.OffsetDelete:           r.offsetDelete,
 		kmsg.ListGroups:             r.listGroups,
 		kmsg.DescribeGroups:         r.describeGroups,
 		kmsg.ConsumerGroupDescribe:  r.consumerGroupDescribe,

@@ -83,7 +83,7 @@ func (r *Routing) addPartitionsToTxn(ctx context.Context, req *plugin.Request, n
 func (r *Routing) produceTransactional(ctx context.Context, req *plugin.Request, next plugin.Handler, p *kmsg.ProduceRequest) (*plugin.Response, error) {
 	home := r.rules.transaction(*p.TransactionID)
 	for _, t := range p.Topics {
-		if h, shown := r.homeOf(t.Topic, t.TopicID); shown && h != home {
+		if h, shown := r.homeOf(t.Topic, t.TopicID); shown && h != home && len(t.Partitions) > 0 {
 			code := int16(invalidProducerEpoch)
 			if req.Version >= 12 {
 				code = transactionAbortable

@@ -18,6 +18,9 @@ func edges() (out []edge) {
 	out = append(out, metadata()...)
 	out = append(out, pages()...)
 	out = append(out, positions()...)
+	out = append(out, commits()...)
+	out = append(out, strangers()...)
+	out = append(out, produces()...)
 	return append(out, refusals()...)
 }
 
@@ -150,6 +153,82 @@ func positions() []edge {
 	})
 }
 
+// strangers fetch topics by ids that no topic has.
+func strangers() (out []edge) {
+	type asked struct {
+		id         [16]byte
+		partitions []int32
+	}
+	for _, list := range [][]asked{
+		{{[16]byte{}, []int32{0}}}, {{[16]byte{}, []int32{2, 1}}}, {{unknownID, []int32{0, 1}}},
+		{{[16]byte{}, []int32{0}}, {unknownID, []int32{0}}}, {{[16]byte{}, []int32{0}}, {unknownID, []int32{1}}}, {{unknownID, []int32{0}}, {[16]byte{}, []int32{1}}},
+	} {
+		out = append(out, every(kmsg.Fetch, 13, func(_ *lane, _ int16, msg kmsg.Request) {
+			m := msg.(*kmsg.FetchRequest)
+			m.ReplicaID, m.MaxBytes, m.SessionEpoch = -1, 1<<20, -1
+			for _, a := range list {
+				t := kmsg.NewFetchRequestTopic()
+				t.TopicID = a.id
+				for _, n := range a.partitions {
+					p := kmsg.NewFetchRequestTopicPartition()
+					p.Partition, p.PartitionMaxBytes, p.CurrentLeaderEpoch = n, 1<<20, -1
+					t.Partitions = append(t.Partitions, p)
+				}
+				m.Topics = append(m.Topics, t)
+			}
+		})...)
+	}
+	return out
+}
+
+// commits name topics that are, are not, and may not be seen, with partitions and without.
+func commits() (out []edge) {
+	for _, asked := range [][]int32{nil, {0, 99}} {
+		for _, name := range []string{"alpha", moved, "gone", hidden} {
+			out = append(out, every(kmsg.OffsetCommit, 2, func(l *lane, version int16, msg kmsg.Request) {
+				m := msg.(*kmsg.OffsetCommitRequest)
+				m.Group = "commits"
+				t := kmsg.NewOffsetCommitRequestTopic()
+				t.Topic, t.TopicID = name, l.topics[name]
+				if version >= 10 && t.TopicID == [16]byte{} {
+					t.TopicID = unknownID
+				}
+				for _, n := range asked {
+					p := kmsg.NewOffsetCommitRequestTopicPartition()
+					p.Partition, p.Offset = n, 1
+					t.Partitions = append(t.Partitions, p)
+				}
+				m.Topics = append(m.Topics, t)
+			})...)
+			out = append(out, every(kmsg.TxnOffsetCommit, 0, func(_ *lane, _ int16, msg kmsg.Request) {
+				m := msg.(*kmsg.TxnOffsetCommitRequest)
+				m.TransactionalID, m.Group, m.ProducerID = "commits", "commits", -1
+				t := kmsg.NewTxnOffsetCommitRequestTopic()
+				t.Topic = name
+				for _, n := range asked {
+					p := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+					p.Partition, p.Offset = n, 1
+					t.Partitions = append(t.Partitions, p)
+				}
+				m.Topics = append(m.Topics, t)
+			})...)
+			for _, group := range []string{"commits", "gone"} {
+				out = append(out, every(kmsg.OffsetDelete, 0, func(_ *lane, _ int16, msg kmsg.Request) {
+					m := msg.(*kmsg.OffsetDeleteRequest)
+					m.Group = group
+					t := kmsg.NewOffsetDeleteRequestTopic()
+					t.Topic = name
+					for _, n := range asked {
+						t.Partitions = append(t.Partitions, kmsg.OffsetDeleteRequestTopicPartition{Partition: n})
+					}
+					m.Topics = append(m.Topics, t)
+				})...)
+			}
+		}
+	}
+	return out
+}
+
 // refusals are requests that brokers refuse, one way or another.
 func refusals() (out []edge) {
 	for _, software := range []string{"", "-a", "a-", ".", "a b", "a_b", "ü", "a-b.c"} {
@@ -197,6 +276,36 @@ func refusals() (out []edge) {
 			m.Resources = append(m.Resources, kmsg.DescribeConfigsRequestResource{ResourceType: kmsg.ConfigResourceTypeBroker, ResourceName: of})
 		}
 	})...)
+	for _, names := range [][]string{{"alpha", "beta"}, {hidden, moved}, {moved, "gone"}} {
+		for _, kind := range []kmsg.ConfigResourceType{kmsg.ConfigResourceTypeUnknown, 99} {
+			out = append(out, every(kmsg.DescribeConfigs, 1, func(_ *lane, _ int16, msg kmsg.Request) {
+				m := msg.(*kmsg.DescribeConfigsRequest)
+				m.Resources = []kmsg.DescribeConfigsRequestResource{
+					{ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: names[0]},
+					{ResourceType: kind, ResourceName: "group"},
+					{ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: names[1]},
+				}
+			})...)
+			out = append(out, every(kmsg.AlterConfigs, 0, func(_ *lane, _ int16, msg kmsg.Request) {
+				m := msg.(*kmsg.AlterConfigsRequest)
+				m.ValidateOnly = true
+				m.Resources = []kmsg.AlterConfigsRequestResource{
+					{ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: names[0]},
+					{ResourceType: kind, ResourceName: "group"},
+					{ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: names[1]},
+				}
+			})...)
+			out = append(out, every(kmsg.IncrementalAlterConfigs, 0, func(_ *lane, _ int16, msg kmsg.Request) {
+				m := msg.(*kmsg.IncrementalAlterConfigsRequest)
+				m.ValidateOnly = true
+				m.Resources = []kmsg.IncrementalAlterConfigsRequestResource{
+					{ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: names[0]},
+					{ResourceType: kind, ResourceName: "group"},
+					{ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: names[1]},
+				}
+			})...)
+		}
+	}
 	out = append(out, every(kmsg.ListOffsets, 4, func(_ *lane, _ int16, msg kmsg.Request) {
 		m := msg.(*kmsg.ListOffsetsRequest)
 		p := kmsg.NewListOffsetsRequestTopicPartition()
@@ -212,6 +321,37 @@ func refusals() (out []edge) {
 		}
 		return m
 	})
+}
+
+// produces write to one topic, and name others without partitions before it and behind it.
+func produces() (out []edge) {
+	for _, name := range []string{"", "gone", "alpha", hidden, moved} {
+		for _, at := range []int{-1, 0, 1} { // where the topic is that is written to; -1: none
+			out = append(out, every(kmsg.Produce, 3, func(l *lane, _ int16, msg kmsg.Request) {
+				m := msg.(*kmsg.ProduceRequest)
+				m.Acks, m.TimeoutMillis = -1, 5000
+				for i := range 3 {
+					t := kmsg.NewProduceRequestTopic()
+					switch {
+					case i == at:
+						p := kmsg.NewProduceRequestTopicPartition()
+						p.Records = batchOf(-1, -1, -1, false)
+						t.Topic = l.mine("@-a")
+						t.Partitions = append(t.Partitions, p)
+					case i == 2:
+						t.Topic = "beta"
+					default:
+						t.Topic = name
+					}
+					if t.TopicID = l.topics[t.Topic]; t.TopicID == [16]byte{} {
+						t.TopicID = unknownID
+					}
+					m.Topics = append(m.Topics, t)
+				}
+			})...)
+		}
+	}
+	return out
 }
 
 // noRecords is a produce with a partition without records.

@@ -76,12 +76,12 @@ func request(r *rand.Rand, l *lane, key kmsg.Key, version int16) kmsg.Request {
 		}
 	case *kmsg.OffsetForLeaderEpochRequest: // which brokers alone answer for a topic without partitions
 		m.Topics = slices.DeleteFunc(m.Topics, func(t kmsg.OffsetForLeaderEpochRequestTopic) bool { return len(t.Partitions) == 0 })
-	case *kmsg.OffsetCommitRequest: // of an unknown id without partitions nothing is answered
+	case *kmsg.OffsetCommitRequest:
 		ids := map[[16]byte]bool{}
 		m.Topics = slices.DeleteFunc(m.Topics, func(t kmsg.OffsetCommitRequestTopic) bool {
 			twice := version >= 10 && ids[t.TopicID] // which has no names
 			ids[t.TopicID] = true
-			return twice || len(t.Partitions) == 0
+			return twice
 		})
 	case *kmsg.OffsetFetchRequest: // a group once
 		m.Groups = slices.CompactFunc(m.Groups, func(a, b kmsg.OffsetFetchRequestGroup) bool { return a.Group == b.Group })
@@ -95,6 +95,13 @@ func request(r *rand.Rand, l *lane, key kmsg.Key, version int16) kmsg.Request {
 		for i := range m.Resources {
 			if m.Resources[i].ResourceType == kmsg.ConfigResourceTypeBrokerLogger { // of which a broker has more with time
 				m.Resources[i].ConfigNames = []string{"root"}
+			}
+		}
+	case *kmsg.IncrementalAlterConfigsRequest:
+		for i := range m.Resources {
+			if r := &m.Resources[i]; r.ResourceType == kmsg.ConfigResourceTypeBrokerLogger && len(r.Configs) > 0 { // the same as of those
+				r.Configs = r.Configs[:1]
+				r.Configs[0].Name = "root"
 			}
 		}
 	case *kmsg.JoinGroupRequest:

@@ -46,7 +46,8 @@ func build(t *testing.T) []*lane {
 	var mu sync.Mutex
 	for _, name := range names {
 		wg.Go(func() {
-			c, err := kafkatest.Real(ctx, name, kafkatest.Kafka4, dir, 1, "transaction.max.timeout.ms=3600000")
+			c, err := kafkatest.Real(ctx, name, kafkatest.Kafka4, dir, 1, "transaction.max.timeout.ms=3600000",
+				"log.initial.task.delay.ms=3600000") // records are of 1970: retention would delete them, half a minute after the start
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {

@@ -69,7 +69,7 @@ func newConform(t *testing.T, i plugin.Interceptor, topic string) *conform {
 	t.Helper()
 	chain, err := plugin.NewChain([]plugin.Named{{Name: "conform", Interceptor: i}}, plugin.HandlerFunc(func(ctx context.Context, req *plugin.Request) (*plugin.Response, error) {
 		return ctx.Value(belowKey{}).(plugin.HandlerFunc)(ctx, req)
-	}), false)
+	}), "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,8 +21,11 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// Cluster is a cluster that is only known, never asked.
+// Cluster is a cluster that is only known.
 type Cluster struct {
+	// Answer answers what it is asked, nil if nobody is there.
+	Answer func(node int32, req kmsg.Request) (kmsg.Response, error)
+
 	cfg        config.Cluster
 	partitions int
 
@@ -81,9 +84,12 @@ func (c *Cluster) Name() string { return c.cfg.Name }
 // Slot is the cluster's number.
 func (c *Cluster) Slot() int { return c.cfg.Slot }
 
-// Do fails: nobody is there.
-func (c *Cluster) Do(context.Context, int32, kmsg.Request) (kmsg.Response, error) {
-	return nil, plugin.ErrUnreachable
+// Do is answered by Answer.
+func (c *Cluster) Do(_ context.Context, node int32, req kmsg.Request) (kmsg.Response, error) {
+	if c.Answer == nil {
+		return nil, plugin.ErrUnreachable
+	}
+	return c.Answer(node, req)
 }
 
 // Coordinator fails: nobody is there.

@@ -106,7 +106,7 @@ func TestCommandsForPeople(t *testing.T) {
 	}
 
 	out, code = gateway("failover", "plan", "-c", h.gw.File, "--to", "dr", "other", "--output", "json")
-	if plans := decoded[[]failover.Plan](t, out); code != 0 || len(plans) != 1 || plans[0].Blocked != "" || len(plans[0].Partitions) != 3 {
+	if plans := decoded[failover.Plans](t, out); code != 0 || plans.Ready != 1 || len(plans.Topics) != 1 || len(plans.Topics[0].Partitions) != 3 {
 		t.Errorf("plan: %d %s", code, out)
 	}
 	if out, code := gateway("failover", "plan", "-c", h.gw.File, "--to", "prod", "other"); code != 1 || !strings.Contains(out, "lives there already") {

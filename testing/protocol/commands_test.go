@@ -103,13 +103,14 @@ func TestEveryCommand(t *testing.T) {
 	}
 	commands := map[string]command{
 		"validate":             {[]string{c}, 0, ""},
-		"chain":                {[]string{c}, 0, "api interceptors key row virtual_cluster"},
-		"doctor":               {[]string{c}, 0, "check level message subject"},
-		"routes":               {[]string{"-c", c}, 0, "copies generation home id name names partitions reachable virtual_cluster wanted"},
-		"top":                  {[]string{"-c", c, "--once", "--interval", "100ms"}, 0, "apis clients seconds topics"},
+		"chain":                {[]string{"-c", c}, 0, "api interceptors key row virtual_cluster"},
+		"doctor":               {[]string{"-c", c}, 0, "check level message subject"},
+		"routes":               {[]string{c}, 0, "copies generation home id name names partitions reachable virtual_cluster wanted"},
+		"top":                  {[]string{c, "--once", "--interval", "100ms"}, 0, "apis clients seconds topics"},
 		"log":                  {[]string{"-c", c, "upstream=error"}, 0, "components from level levels"},
-		"failover plan":        {[]string{"-c", c, "--to", "dr", "orders"}, 0, "from partitions planned to topic"},
+		"failover plan":        {[]string{"-c", c, "--to", "dr", "orders"}, 0, "blocked groups lost ready summary topics unplanned"},
 		"failover run":         {[]string{"-c", c, "--to", "dr", "orders"}, 0, "attempts by ended from id pause_ms phase phases planned possible_loss records_compared since to topic virtual_cluster"},
+		"failover abort":       {[]string{"-c", c, "--all"}, 0, ""},
 		"failover acknowledge": {[]string{"-c", c, "--all"}, 0, ""},
 		"capture":              {[]string{"-c", c, "--topic", "orders", "--records", "5", "-o", "records.yaml"}, 0, "cluster file records topic"},
 		"plugin new":           {[]string{"hello"}, 0, "folder"},
@@ -150,7 +151,7 @@ func TestEveryCommand(t *testing.T) {
 		check(name, commands[name])
 	}
 	check("capture", command{[]string{"-c", c, "--live", tenant, "--api", "Produce", "--count", "3", "--for", "30s", "-o", "live.yaml"}, 0, "cases file requests virtual_cluster"})
-	check("failover plan", command{[]string{"-c", c, "--to", "dr", "orders"}, 1, "blocked from partitions planned to topic"})
+	check("failover plan", command{[]string{"-c", c, "--to", "dr", "orders"}, 1, "blocked groups lost ready summary topics unplanned"})
 
 	for _, name := range leaves {
 		if _, ok := commands[name]; !ok && name != "run" && name != "dev" && !strings.HasPrefix(name, "completion ") {
@@ -168,7 +169,7 @@ func TestEveryCommand(t *testing.T) {
 			t.Errorf("failover run of %s: %d\n%s%s", topic, code, out, complaints)
 		}
 	}
-	for _, wrong := range []string{"frobnicate", "plugin frobnicate", "failover plan -c x", "top --frob", "routes x", "capture", "plugin build a b", "validate"} {
+	for _, wrong := range []string{"frobnicate", "plugin frobnicate", "failover plan -c x", "top --frob", "capture", "plugin build a b", "validate a b", "run a -c b", "chain -c a b", "doctor a b", "routes a b", "top -c a b"} {
 		if _, complaints, code := run(strings.Fields(wrong)...); code != 2 || !strings.HasPrefix(complaints, "gateway: ") {
 			t.Errorf("%s: %d %s", wrong, code, complaints)
 		}

@@ -1,7 +1,9 @@
 package protocol
 
 import (
+	"maps"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -17,10 +19,10 @@ func (h *house) fetch(wait time.Duration, partitions map[string][]int32) *kmsg.F
 	h.t.Helper()
 	req := kmsg.NewPtrFetchRequest()
 	req.ReplicaID, req.MaxBytes, req.MinBytes, req.MaxWaitMillis, req.SessionEpoch = -1, 1<<20, 1, int32(wait.Milliseconds()), -1
-	for name, list := range partitions {
+	for _, name := range slices.Sorted(maps.Keys(partitions)) {
 		topic := kmsg.NewFetchRequestTopic()
 		topic.Topic, topic.TopicID = name, h.gw.Topic(tenant, name).ID
-		for _, n := range list {
+		for _, n := range partitions[name] {
 			p := kmsg.NewFetchRequestTopicPartition()
 			p.Partition, p.PartitionMaxBytes, p.CurrentLeaderEpoch = n, 1<<20, -1
 			topic.Partitions = append(topic.Partitions, p)

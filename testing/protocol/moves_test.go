@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -206,6 +207,82 @@ func TestUnplannedMove(t *testing.T) {
 	got := h.read(h.gw.Bootstrap, "orders", 15, 10)
 	if string(got[4].Value) != "copied-19" || string(got[5].Value) != "after-0" || got[5].Offset != after[0] {
 		t.Errorf("after the hole: %s at %d, %s at %d", got[4].Value, got[4].Offset, got[5].Value, got[5].Offset)
+	}
+}
+
+// TestNobodyLagsByAHole: after an unplanned move, a group that has read everything that is left lags by nothing, as tools compute it,
+// before the first record and after it; also by a gateway that was started since.
+func TestNobodyLagsByAHole(t *testing.T) {
+	h := build(t, "orders")
+	if err := h.gw.Edit("          default: prod\n", "          default: prod\n          groups: {\"*\": dr}\n"); err != nil {
+		t.Fatal(err)
+	}
+	p := h.client(h.gw.Bootstrap)
+	h.wait("groups to live on dr", func() bool {
+		at := kadm.NewClient(p).FindGroupCoordinators(h.ctx, "all")["all"]
+		return at.Err == nil && at.NodeID >= 2<<20 // of the second cluster
+	})
+	h.copier(kafkatest.Faults{}, "orders")
+	h.produce(p, "orders", "copied", 20)
+	for n, at := range map[string]int64{"all": 20, "half": 10} {
+		h.commit("orders", n, at)
+	}
+	h.wait("the copy to be compared to its end", func() bool {
+		d, ok := h.gw.Topic(tenant, "orders").Partitions[0].Deltas["dr"]
+		ends, err := kadm.NewClient(h.client(h.dr.Bootstrap()[0])).ListEndOffsets(h.ctx, "orders")
+		end, _ := ends.Lookup("orders", 0)
+		return ok && err == nil && end.Offset == 20+d
+	})
+	if err := kafkatest.KillAll(h.prod); err != nil {
+		t.Fatal(err)
+	}
+	h.wait("the death to be noticed", func() bool {
+		_, body := h.call("GET", "/readyz", "")
+		return strings.Contains(body, `"reachable": false`)
+	})
+	if code, body := h.call("POST", "/failover/run", `{"topics": ["orders"], "to": "dr", "unplanned": true}`); code != 202 {
+		t.Fatalf("%d %s", code, body)
+	}
+	if m := h.moved(1); m.Planned || len(m.PossibleLoss) != 0 {
+		t.Fatalf("%+v", m)
+	}
+	lag := func(group string) int64 {
+		t.Helper()
+		lags, err := kadm.NewClient(h.client(h.gw.Bootstrap)).Lag(h.ctx, group)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, ok := lags[group].Lag.Lookup("orders", 0)
+		if !ok || l.Err != nil {
+			t.Fatalf("%q: %+v", group, lags[group])
+		}
+		return l.Lag
+	}
+	restart := func() {
+		if err := h.gw.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.gw.Restart(h.ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, step := range []struct {
+		when      string
+		then      func()
+		all, half int64
+	}{
+		{"before the first record", func() {}, 0, 10},
+		{"after a restart", restart, 0, 10},
+		{"with records", func() { h.produce(h.client(h.gw.Bootstrap), "orders", "after", 3) }, 3, -1},
+		{"after another restart", restart, 3, -1},
+	} {
+		step.then()
+		if got := lag("all"); got != step.all {
+			t.Errorf("%s, the group that has read everything lags by %d, want %d", step.when, got, step.all)
+		}
+		if got := lag("half"); step.half >= 0 && got != step.half {
+			t.Errorf("%s, the other group lags by %d, want %d", step.when, got, step.half)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -13,18 +14,22 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.opentelemetry.io/otel/attribute"
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	common "go.opentelemetry.io/proto/otlp/common/v1"
 	traces "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/grpc"
 
+	"github.com/sluice-gateway/sluice/core/telemetry"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
 // receiver is an OTLP receiver that keeps what it gets.
 type receiver struct {
 	collector.UnimplementedTraceServiceServer
-	mu    sync.Mutex
-	spans []*traces.Span
+	mu     sync.Mutex
+	spans  []*traces.Span
+	scopes []*traces.ScopeSpans
 }
 
 func (r *receiver) Export(_ context.Context, req *collector.ExportTraceServiceRequest) (*collector.ExportTraceServiceResponse, error) {
@@ -33,6 +38,7 @@ func (r *receiver) Export(_ context.Context, req *collector.ExportTraceServiceRe
 	for _, rs := range req.ResourceSpans {
 		for _, ss := range rs.ScopeSpans {
 			r.spans = append(r.spans, ss.Spans...)
+			r.scopes = append(r.scopes, ss)
 		}
 	}
 	return &collector.ExportTraceServiceResponse{}, nil
@@ -78,8 +84,52 @@ func (h *house) spans(rec *receiver) map[string][]*traces.Span {
 		if s.EndTimeUnixNano < s.StartTimeUnixNano {
 			h.t.Errorf("%s ends before it begins", s.Name)
 		}
+		conventional(h.t, s)
+	}
+	for _, s := range rec.scopes {
+		if s.SchemaUrl != telemetry.SchemaURL || s.Scope.GetName() == "" || s.Scope.GetVersion() == "" {
+			h.t.Errorf("a scope is %v of the schema %q", s.Scope, s.SchemaUrl)
+		}
 	}
 	return out
+}
+
+// conventional holds a span against the table of conventions: it has attributes of the table alone, of their types, and an error.type if
+// it failed, and then alone.
+func conventional(t *testing.T, s *traces.Span) {
+	t.Helper()
+	lists := [][]*common.KeyValue{s.Attributes}
+	for _, e := range s.Events {
+		lists = append(lists, e.Attributes)
+	}
+	for _, l := range s.Links {
+		lists = append(lists, l.Attributes)
+	}
+	for _, kv := range slices.Concat(lists...) {
+		c, ok := telemetry.ConventionOf(attribute.Key(kv.Key))
+		if got := typeOf(kv.Value); !ok || got != c.Type {
+			t.Errorf("%s has %s, a %s, which is not in the table", s.Name, kv.Key, got)
+		}
+	}
+	if failed, kind := s.Status.GetCode() == traces.Status_STATUS_CODE_ERROR, attributes(s)["error.type"]; failed != (kind != "") {
+		t.Errorf("%s has failed: %t, with the error %q", s.Name, failed, kind)
+	}
+}
+
+func typeOf(v *common.AnyValue) attribute.Type {
+	switch v.Value.(type) {
+	case *common.AnyValue_StringValue:
+		return attribute.STRING
+	case *common.AnyValue_IntValue:
+		return attribute.INT64
+	case *common.AnyValue_DoubleValue:
+		return attribute.FLOAT64
+	case *common.AnyValue_BoolValue:
+		return attribute.BOOL
+	case *common.AnyValue_ArrayValue:
+		return attribute.STRINGSLICE
+	}
+	return attribute.INVALID
 }
 
 func attributes(s *traces.Span) map[string]string {
@@ -89,7 +139,11 @@ func attributes(s *traces.Span) map[string]string {
 		case v.GetStringValue() != "":
 			out[a.Key] = v.GetStringValue()
 		case v.GetArrayValue() != nil:
-			out[a.Key] = v.GetArrayValue().Values[0].GetStringValue()
+			var all []string
+			for _, e := range v.GetArrayValue().Values {
+				all = append(all, e.GetStringValue())
+			}
+			out[a.Key] = strings.Join(all, ", ")
 		default:
 			out[a.Key] = fmt.Sprint(v.GetIntValue())
 		}
@@ -108,11 +162,11 @@ func server(spans []*traces.Span) (out []*traces.Span) {
 	return slices.DeleteFunc(slices.Clone(spans), func(s *traces.Span) bool { return s.Kind != traces.Span_SPAN_KIND_SERVER })
 }
 
-// TestRequestsAreTraced over OTLP: one server span per request, a child per interceptor, each inside the
+// TestRequestsAreTraced over OTLP: one server span per request, with spans: all a child per interceptor, each inside the
 // one above it, and a client span per upstream request below the last. Contexts in records become links, and
 // records without one get one.
 func TestRequestsAreTraced(t *testing.T) {
-	h, rec := traced(t, "")
+	h, rec := traced(t, ", spans: all")
 	if err := h.gw.Edit("- offsets: {}", "- traces: {inject: missing}\n      - offsets: {}"); err != nil {
 		t.Fatal(err)
 	}
@@ -145,26 +199,26 @@ func TestRequestsAreTraced(t *testing.T) {
 		}
 		chains[strings.Join(path, " < ")]++
 	}
-	if n := chains["Produce < offsets < traces < topics < routing < Produce"]; n != 3 {
+	if n := chains["send orders < offsets < traces < topics < routing < send orders"]; n != 3 {
 		t.Errorf("%d produces with their chain; all: %v", n, chains)
 	}
-	if n := chains["Metadata < offsets < topics < routing < Metadata"]; n == 0 {
+	if n := chains["Metadata orders < offsets < topics < routing < Metadata orders"]; n == 0 {
 		t.Errorf("no metadata with its chain: %v", chains)
 	}
-	produces := server(all["Produce"])
+	produces := server(all["send orders"])
 	slices.SortFunc(produces, func(a, b *traces.Span) int { return int(a.StartTimeUnixNano) - int(b.StartTimeUnixNano) })
 	for i, s := range produces {
 		a := attributes(s)
 		for k, want := range map[string]string{
-			"messaging.system": "kafka", "messaging.operation.name": "Produce", "messaging.operation.type": "send", "messaging.destination.name": "orders",
-			"messaging.destination.partition.id": "0", "messaging.client.id": "traced", "network.peer.address": "127.0.0.1", "network.transport": "tcp",
+			"messaging.system": "kafka", "messaging.operation.name": "send", "messaging.operation.type": "send", "messaging.destination.name": "orders",
+			"messaging.destination.partition.id": "0", "messaging.kafka.offset": strconv.Itoa(i), "messaging.batch.message_count": "1", "sluice.offsets": fmt.Sprintf("orders-0: %d", i), "server.address": "127.0.0.1", "messaging.client.id": "traced", "network.peer.address": "127.0.0.1", "network.transport": "tcp",
 			"sluice.virtual_cluster": tenant, "sluice.error_code": "0", "sluice.topics": "orders",
 		} {
 			if a[k] != want {
 				t.Errorf("%s is %q, want %q", k, a[k], want)
 			}
 		}
-		if a["sluice.request.size"] == "0" || a["sluice.response.size"] == "0" || a["network.peer.port"] == "0" {
+		if a["sluice.request.size"] == "0" || a["sluice.response.size"] == "0" || a["network.peer.port"] == "0" || a["server.port"] == "" || a["sluice.interceptor.duration_ms.routing"] == "" {
 			t.Errorf("attributes %v", a)
 		}
 		header := string(got[i].Headers[0].Value)
@@ -213,7 +267,7 @@ func TestMovesAreTraced(t *testing.T) {
 		}
 	}
 	held := 0
-	for _, s := range server(all["Produce"]) {
+	for _, s := range server(all["send orders"]) {
 		if !slices.Contains(events(s), "held") {
 			continue
 		}
@@ -251,9 +305,9 @@ func TestFailuresAreTracedWithoutSampling(t *testing.T) {
 		t.Fatal("it was taken")
 	}
 	all := h.spans(rec)
-	produces := server(all["Produce"])
-	if len(produces) != 1 || len(all["Produce"]) != 2 {
-		t.Fatalf("%d server spans of %d", len(produces), len(all["Produce"]))
+	produces := server(all["send orders"])
+	if len(produces) != 1 || len(all["send orders"]) != 2 {
+		t.Fatalf("%d server spans of %d", len(produces), len(all["send orders"]))
 	}
 	s := produces[0]
 	if a := attributes(s); a["error.type"] != "INVALID_RECORD" || a["sluice.error_code"] != "87" || s.Status.GetCode() != traces.Status_STATUS_CODE_ERROR {
@@ -262,7 +316,7 @@ func TestFailuresAreTracedWithoutSampling(t *testing.T) {
 	if len(s.Links) != 1 || hex.EncodeToString(s.Links[0].TraceId) != theirs[3:35] {
 		t.Errorf("links %v", s.Links)
 	}
-	for _, c := range all["Produce"] {
+	for _, c := range all["send orders"] {
 		if c != s && (!slices.Equal(events(c), []string{"queued", "sent", "first byte"}) || string(c.ParentSpanId) != string(s.SpanId) || c.Kind != traces.Span_SPAN_KIND_CLIENT) {
 			t.Errorf("the other span is %v", c)
 		}
@@ -290,10 +344,10 @@ func TestSlowRequestsAreTracedWithoutSampling(t *testing.T) {
 		t.Fatalf("%v, %d records", f.Err(), f.NumRecords())
 	}
 	all := h.spans(rec)
-	if produces := server(all["Produce"]); len(produces) != 1 || !slices.Contains(events(produces[0]), "held") {
+	if produces := server(all["send orders"]); len(produces) != 1 || !slices.Contains(events(produces[0]), "held") {
 		t.Errorf("%d produces are slow", len(produces))
 	}
-	if n := len(all["Fetch"]); n != 0 {
+	if n := len(all["poll orders"]); n != 0 {
 		t.Errorf("%d fetches are slow", n)
 	}
 }

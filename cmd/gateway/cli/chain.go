@@ -13,14 +13,14 @@ import (
 )
 
 func chainCommand(specs []plugin.Spec) *cobra.Command {
-	return &cobra.Command{
-		Use:   "chain FILE",
+	var file string
+	cmd := &cobra.Command{
+		Use:   "chain [-c] FILE",
 		Short: "Show, per Kafka API, which interceptors stand in its row",
-		Args:  exactArgs(1, "one file"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			chains, err := gateway.Check(cmd.Context(), args[0], specs)
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			chains, err := gateway.Check(cmd.Context(), file, specs)
 			if err != nil {
-				return err
+				return located(file, err)
 			}
 			type row struct {
 				VirtualCluster string   `json:"virtual_cluster"`
@@ -59,4 +59,6 @@ func chainCommand(specs []plugin.Spec) *cobra.Command {
 			})
 		},
 	}
+	takesFile(cmd, &file, "the YAML file")
+	return cmd
 }

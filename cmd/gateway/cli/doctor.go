@@ -12,18 +12,18 @@ import (
 )
 
 func doctorCommand(specs []plugin.Spec) *cobra.Command {
-	return &cobra.Command{
-		Use: "doctor FILE", Short: "Look for what would keep a gateway from serving or failing over, and say what to fix",
+	var file string
+	cmd := &cobra.Command{
+		Use: "doctor [-c] FILE", Short: "Look for what would keep a gateway from serving or failing over, and say what to fix",
 		Long: `Reach every cluster that a file names, and look at versions and features, node ids, advertised addresses, the rights of
 this machine, the clock, the addresses that clients are told, and whether copies of topics match. Nothing is changed, and the
 gateway need not run. The exit code is 1 if something does not work.`,
-		Args: exactArgs(1, "one file"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			checked, err := gateway.Check(cmd.Context(), args[0], specs)
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			checked, err := gateway.Check(cmd.Context(), file, specs)
 			if err != nil {
-				return err
+				return located(file, err)
 			}
-			snap, err := config.Load(args[0])
+			snap, err := config.Load(file)
 			if err != nil {
 				return err
 			}
@@ -58,4 +58,6 @@ gateway need not run. The exit code is 1 if something does not work.`,
 			return err
 		},
 	}
+	takesFile(cmd, &file, "the YAML file")
+	return cmd
 }

@@ -15,13 +15,21 @@ import (
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
-// Exit codes: 0 done, 1 it failed, 2 the command line is wrong.
+// Exit codes: 0 done, 1 it failed, 2 the command line is wrong; of `failover run`: 3 moves still wait, 4 moves were given up.
 const (
-	exitFailed = 1
-	exitUsage  = 2
+	exitFailed  = 1
+	exitUsage   = 2
+	exitWaits   = 3
+	exitGivenUp = 4
 )
 
 var errFailed = errors.New("failed")
+
+// exitError is an error with an exit code of its own.
+type exitError struct {
+	code int
+	error
+}
 
 // Main runs the command that the process was called with. specs are the types of interceptors that chains may name: those of
 // plugins.Builtin, and what is compiled in besides.
@@ -35,7 +43,7 @@ func Main(specs ...plugin.Spec) {
 		Long: `Sluice stands between Kafka clients and one or more clusters, and moves topics from one cluster
 to another while clients stay connected.
 
-Exit codes: 0 done, 1 failed (the message says why), 2 wrong command line.`,
+Exit codes: 0 done, 1 failed (the message says why), 2 wrong command line. failover run has more.`,
 		SilenceUsage: true, SilenceErrors: true, Version: telemetry.ThisBuild(release).String(),
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
@@ -53,6 +61,10 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong command line.`,
 	}
 	fmt.Fprintln(os.Stderr, "gateway:", err)
 	var usage *usageError
+	var exit *exitError
+	if errors.As(err, &exit) {
+		os.Exit(exit.code)
+	}
 	if errors.As(err, &usage) || !ran {
 		os.Exit(exitUsage)
 	}

@@ -27,6 +27,9 @@ func TestTablesAreOfPlainText(t *testing.T) {
 	if strings.ContainsAny(out, "\x1b\x07\r\t") {
 		t.Errorf("it steers the terminal: %q", out)
 	}
+	if !strings.Contains(out, " 410.6µs ") {
+		t.Errorf("durations are not rounded:\n%s", out)
+	}
 	lines := strings.Split(strings.TrimSpace(out[strings.Index(out, "CLIENT"):]), "\n")
 	if len(lines) != 1+len(r.Clients) {
 		t.Fatalf("%d lines of clients:\n%s", len(lines), out)

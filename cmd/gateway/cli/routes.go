@@ -14,8 +14,7 @@ import (
 func routesCommand() *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
-		Use: "routes -c FILE", Short: "Show where each topic lives, where the file wants it, and how its copies stand",
-		Args: exactArgs(0, "no arguments but -c FILE"),
+		Use: "routes [-c] FILE", Short: "Show where each topic lives, where the file wants it, and how its copies stand",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := newClient(file)
 			if err != nil {
@@ -45,7 +44,7 @@ func routesCommand() *cobra.Command {
 			})
 		},
 	}
-	fileFlag(cmd, &file)
+	takesFile(cmd, &file, "the YAML file of the running gateway; its admin API is asked")
 	return cmd
 }
 

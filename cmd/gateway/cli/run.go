@@ -17,12 +17,11 @@ import (
 func runCommand(specs []plugin.Spec) *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
-		Use:   "run -c FILE",
+		Use:   "run [-c] FILE",
 		Short: "Serve, and follow edits of the file",
 		Example: `  gateway run -c configs/failover.yaml
 
 SIGHUP looks at the file at once; otherwise a change is noticed by itself.`,
-		Args: exactArgs(0, "no arguments but -c FILE"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			g, err := gateway.Start(cmd.Context(), gateway.Options{Path: file, Specs: specs, Release: release})
 			if err != nil {
@@ -44,6 +43,6 @@ SIGHUP looks at the file at once; otherwise a change is noticed by itself.`,
 			return g.Close()
 		},
 	}
-	cmd.Flags().StringVarP(&file, "config", "c", "sluice.yaml", "the YAML file")
+	takesFile(cmd, &file, "the YAML file")
 	return cmd
 }

@@ -62,10 +62,9 @@ func topCommand() *cobra.Command {
 	var once bool
 	var rows int
 	cmd := &cobra.Command{
-		Use: "top -c FILE", Short: "Show clients, topics and latencies of a running gateway, again and again",
+		Use: "top [-c] FILE", Short: "Show clients, topics and latencies of a running gateway, again and again",
 		Long: `Show what a running gateway does, once per interval: requests and latencies by API, records by topic, requests by
 client. A topic's records are the growth of its end offsets. The time of a Fetch is mostly its wait for records.`,
-		Args: exactArgs(0, "no arguments but -c FILE"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if every <= 0 || rows <= 0 {
 				return &usageError{fmt.Errorf("--interval and --rows must be above 0")}
@@ -110,7 +109,7 @@ client. A topic's records are the growth of its end offsets. The time of a Fetch
 			}
 		},
 	}
-	fileFlag(cmd, &file)
+	takesFile(cmd, &file, "the YAML file of the running gateway; its admin API is asked")
 	cmd.Flags().DurationVar(&every, "interval", 2*time.Second, "how often to look")
 	cmd.Flags().BoolVar(&once, "once", false, "look once, over one interval, and end")
 	cmd.Flags().IntVar(&rows, "rows", 10, "how many lines of each table")
@@ -218,10 +217,17 @@ func (r rates) write(out io.Writer, s admin.Status, rows int) error {
 	return w.Flush()
 }
 
-// lasted shows a duration, or that there was none.
+// lasted shows a duration to three digits or so, or that there was none.
 func lasted(d time.Duration) string {
-	if d == 0 {
+	switch {
+	case d == 0:
 		return "-"
+	case d >= time.Second:
+		d = d.Round(10 * time.Millisecond)
+	case d >= time.Millisecond:
+		d = d.Round(10 * time.Microsecond)
+	default:
+		d = d.Round(100 * time.Nanosecond)
 	}
 	return d.String()
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -13,6 +14,20 @@ func exactArgs(n int, want string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		if len(args) != n {
 			return fmt.Errorf("want %s", want)
+		}
+		return nil
+	}
+}
+
+// takesFile lets a command that has no other arguments take its file with -c or without.
+func takesFile(cmd *cobra.Command, file *string, what string) {
+	cmd.Flags().StringVarP(file, "config", "c", "sluice.yaml", what+"; -c may be left out")
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) > 1 || len(args) == 1 && cmd.Flags().Changed("config"):
+			return errors.New("want one file")
+		case len(args) == 1:
+			*file = args[0]
 		}
 		return nil
 	}

@@ -14,17 +14,17 @@ import (
 )
 
 func validateCommand(specs []plugin.Spec) *cobra.Command {
-	return &cobra.Command{
-		Use:   "validate FILE",
+	var file string
+	cmd := &cobra.Command{
+		Use:   "validate [-c] FILE",
 		Short: "Check a file and print everything that is wrong with it",
 		Long: `Check a file without serving it. Everything wrong is printed as file:line:col: message; the exit
 code is then 1. What is probably not meant is printed too, as a warning. Clusters are not asked.`,
-		Args: exactArgs(1, "one file"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			checked, err := gateway.Inspect(cmd.Context(), args[0], specs)
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			checked, err := gateway.Inspect(cmd.Context(), file, specs)
 			var errs config.Errors
 			if err != nil && !errors.As(err, &errs) {
-				return err
+				return located(file, err)
 			}
 			all := append(slices.Clone(errs), checked.Warnings...)
 			all.Sort()
@@ -43,8 +43,10 @@ code is then 1. What is probably not meant is printed too, as a warning. Cluster
 			if len(errs) > 0 {
 				return errFailed
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), args[0]+": ok")
+			fmt.Fprintln(cmd.OutOrStdout(), file+": ok")
 			return nil
 		},
 	}
+	takesFile(cmd, &file, "the YAML file")
+	return cmd
 }

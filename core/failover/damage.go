@@ -1,0 +1,107 @@
+package failover
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/sluice-gateway/sluice/core/catalog"
+)
+
+// copied is what a copy has of a partition whose home is gone, in virtual offsets.
+type copied struct {
+	has     stretch
+	known   int64 // below which the home may have acknowledged records
+	begins  int64 // where the virtual log begins
+	unknown bool  // the distance is a guess: what the copy has may be of any place
+}
+
+// missing is the range of virtual offsets that an unplanned move may lose: what the old home may have acknowledged, and a copy that ends
+// at a physical offset does not have.
+func (c *checked) missing(t *catalog.Topic, p int, copyEnd int64) stretch {
+	part := t.Partition(int32(p))
+	from := part.ToVirtual(copyEnd - c.deltas[p])
+	if c.unknown[p] { // what the copy has may be of any place
+		from = max(part.LogStart, 0)
+	}
+	return stretch{from, t.MayBeKnown(int32(p))}
+}
+
+// loses adds what an unplanned move would lose.
+func (p *Plan) loses(ctx context.Context, t *catalog.Topic, c *checked) {
+	starts, err := c.copied.offsets(ctx, -2)
+	if err != nil {
+		p.block(err)
+		return
+	}
+	for i, x := range p.Partitions {
+		if x.ToEnd < 0 {
+			p.block(fmt.Errorf("where partition %d ends on %s is not known", i, p.To))
+			return
+		}
+		part, gap := t.Partition(int32(i)), c.missing(t, i, x.ToEnd)
+		p.Lost += max(gap.to-gap.from, 0)
+		d := c.deltas[i]
+		p.copied = append(p.copied, copied{
+			has: stretch{part.ToVirtual(starts[i] - d), part.ToVirtual(x.ToEnd - d)}, known: gap.to, begins: part.LogStart, unknown: c.unknown[i],
+		})
+	}
+}
+
+// skipped is how many records a reader at a virtual offset would never get.
+func (c copied) skipped(at int64) int64 {
+	at = max(at, c.begins)
+	if c.has.from >= c.has.to {
+		return max(c.known-at, 0)
+	}
+	return max(min(c.has.from, c.known)-at, 0) + max(c.known-max(at, c.has.to), 0)
+}
+
+// damage says what unplanned moves would do to groups, as far as the clusters that live can tell where those are.
+func (p *Plans) damage(ctx context.Context, env Env) {
+	plans := map[string]*Plan{}
+	for i := range p.Topics {
+		if t := &p.Topics[i]; t.State == StateUnplanned {
+			plans[t.Topic] = t
+		}
+	}
+	groups, err := Groups(ctx, env)
+	if err != nil {
+		p.Problem = err.Error()
+	}
+	for _, c := range env.Clusters {
+		if !c.Reachable() {
+			p.Problem = fmt.Sprintf("the groups of %s are not known, since it is unreachable: their joins and commits wait for it", c.Name())
+		}
+	}
+	for _, g := range groups {
+		d := Damage{Group: g.Name, Home: g.Cluster, Topics: []string{}}
+		for _, at := range g.Positions {
+			t := plans[at.Topic.Name]
+			if t == nil || int(at.Partition) >= len(t.copied) || at.Offset < 0 {
+				continue
+			}
+			d.add(t, t.copied[at.Partition], at.Offset)
+		}
+		if len(d.Topics) > 0 {
+			p.Groups = append(p.Groups, d)
+		}
+	}
+	slices.SortStableFunc(p.Groups, func(a, b Damage) int { return cmp.Compare(uint64(b.Skipped), uint64(a.Skipped)) }) // unknown is the most
+}
+
+func (d *Damage) add(t *Plan, c copied, at int64) {
+	n := c.skipped(at)
+	switch {
+	case c.unknown:
+		d.Skipped, d.Repeated = -1, -1
+	case n == 0:
+		return
+	case d.Skipped >= 0:
+		d.Skipped += n
+	}
+	if len(d.Topics) < mostTopics && !slices.Contains(d.Topics, t.Topic) {
+		d.Topics = append(d.Topics, t.Topic)
+	}
+}

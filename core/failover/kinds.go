@@ -1,0 +1,157 @@
+package failover
+
+import "github.com/twmb/franz-go/pkg/kmsg"
+
+var listsOffsets = kind[*kmsg.ListOffsetsRequest]{
+	places: offsetPlaces,
+	join: func(list []*kmsg.ListOffsetsRequest) *kmsg.ListOffsetsRequest {
+		all := *list[0]
+		all.Topics = nil
+		for _, q := range list {
+			all.Topics = append(all.Topics, q.Topics...)
+		}
+		return &all
+	},
+	part: func(all kmsg.Response, q *kmsg.ListOffsetsRequest) kmsg.Response {
+		out := *all.(*kmsg.ListOffsetsResponse)
+		out.Topics = only(out.Topics, func(t kmsg.ListOffsetsResponseTopic) string { return t.Topic }, offsetPlaces(q))
+		return &out
+	},
+}
+
+func offsetPlaces(q *kmsg.ListOffsetsRequest) (out []place) {
+	for _, t := range q.Topics {
+		for _, p := range t.Partitions {
+			out = append(out, place{t.Topic, p.Partition})
+		}
+	}
+	return out
+}
+
+var describesProducers = kind[*kmsg.DescribeProducersRequest]{
+	places: producerPlaces,
+	join: func(list []*kmsg.DescribeProducersRequest) *kmsg.DescribeProducersRequest {
+		all := *list[0]
+		all.Topics = nil
+		for _, q := range list {
+			all.Topics = append(all.Topics, q.Topics...)
+		}
+		return &all
+	},
+	part: func(all kmsg.Response, q *kmsg.DescribeProducersRequest) kmsg.Response {
+		out := *all.(*kmsg.DescribeProducersResponse)
+		out.Topics = only(out.Topics, func(t kmsg.DescribeProducersResponseTopic) string { return t.Topic }, producerPlaces(q))
+		return &out
+	},
+}
+
+func producerPlaces(q *kmsg.DescribeProducersRequest) (out []place) {
+	for _, t := range q.Topics {
+		for _, p := range t.Partitions {
+			out = append(out, place{t.Topic, p})
+		}
+	}
+	return out
+}
+
+// only keeps the topics of a list that a request names. Who asks for some partitions of a topic gets what others asked of it, too.
+func only[T any](list []T, name func(T) string, asked []place) (out []T) {
+	names := map[string]bool{}
+	for _, p := range asked {
+		names[p.topic] = true
+	}
+	for _, t := range list {
+		if names[name(t)] {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// triesProduces are the produces without records that tell whether a copy takes any.
+var triesProduces = kind[*kmsg.ProduceRequest]{
+	places: func(q *kmsg.ProduceRequest) (out []place) {
+		for _, t := range q.Topics {
+			for _, p := range t.Partitions {
+				out = append(out, place{t.Topic, p.Partition})
+			}
+		}
+		return out
+	},
+	join: func(list []*kmsg.ProduceRequest) *kmsg.ProduceRequest {
+		all := *list[0]
+		all.Topics = nil
+		for _, q := range list {
+			all.Topics = append(all.Topics, q.Topics...)
+		}
+		return &all
+	},
+	part: func(all kmsg.Response, q *kmsg.ProduceRequest) kmsg.Response {
+		out := *all.(*kmsg.ProduceResponse)
+		named, ids := map[string]bool{"": false}, map[[16]byte]bool{}
+		for _, t := range q.Topics {
+			named[t.Topic], ids[t.TopicID] = true, true
+		}
+		out.Topics = keep(out.Topics, func(t kmsg.ProduceResponseTopic) bool {
+			return named[t.Topic] || t.Topic == "" && ids[t.TopicID] // from version 13 on there are ids alone
+		})
+		return &out
+	},
+}
+
+var describesConfigs = kind[*kmsg.DescribeConfigsRequest]{
+	places: func(q *kmsg.DescribeConfigsRequest) (out []place) {
+		for _, r := range q.Resources {
+			out = append(out, place{topic: r.ResourceName})
+		}
+		return out
+	},
+	join: func(list []*kmsg.DescribeConfigsRequest) *kmsg.DescribeConfigsRequest {
+		all := *list[0]
+		all.Resources = nil
+		for _, q := range list {
+			all.Resources = append(all.Resources, q.Resources...)
+		}
+		return &all
+	},
+	part: func(all kmsg.Response, q *kmsg.DescribeConfigsRequest) kmsg.Response {
+		out := *all.(*kmsg.DescribeConfigsResponse)
+		out.Resources = keep(out.Resources, func(r kmsg.DescribeConfigsResponseResource) bool {
+			return r.ResourceName == q.Resources[0].ResourceName
+		})
+		return &out
+	},
+}
+
+// listsRights asks what the gateway may do with topics.
+var listsRights = kind[*kmsg.MetadataRequest]{
+	places: func(q *kmsg.MetadataRequest) (out []place) {
+		for _, t := range q.Topics {
+			out = append(out, place{topic: *t.Topic})
+		}
+		return out
+	},
+	join: func(list []*kmsg.MetadataRequest) *kmsg.MetadataRequest {
+		all := *list[0]
+		all.Topics = nil
+		for _, q := range list {
+			all.Topics = append(all.Topics, q.Topics...)
+		}
+		return &all
+	},
+	part: func(all kmsg.Response, q *kmsg.MetadataRequest) kmsg.Response {
+		out := *all.(*kmsg.MetadataResponse)
+		out.Topics = keep(out.Topics, func(t kmsg.MetadataResponseTopic) bool { return t.Topic != nil && *t.Topic == *q.Topics[0].Topic })
+		return &out
+	},
+}
+
+// keep are the things of a list that are wanted.
+func keep[T any](list []T, wanted func(T) bool) (out []T) {
+	for _, x := range list {
+		if wanted(x) {
+			out = append(out, x)
+		}
+	}
+	return out
+}

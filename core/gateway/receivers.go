@@ -1,0 +1,115 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+
+	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/telemetry"
+)
+
+// sourceOf is the gateway as where telemetry comes from. No other one has its state, and it has it again after a restart.
+func sourceOf(b telemetry.Build, state string) telemetry.Source {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	if abs, err := filepath.Abs(state); err == nil {
+		state = abs
+	}
+	return telemetry.Source{Version: b.Version, Instance: host + ":" + state}
+}
+
+// tracesTo is where a configuration sends traces, and which.
+func tracesTo(s *config.Snapshot) telemetry.Config {
+	t := s.Telemetry.Traces
+	return telemetry.Config{
+		Receiver:    withTLS(s, telemetry.Receiver{Endpoint: t.Endpoint, Protocol: t.Protocol, Insecure: t.Insecure, Headers: t.Headers}, t.TLS),
+		SampleRatio: t.SampleRatio, ParentBased: t.ParentBased, Errors: t.Errors, Slower: t.Slower,
+	}
+}
+
+// exportOf is where a configuration sends metrics.
+func exportOf(s *config.Snapshot) telemetry.Export {
+	m := s.Telemetry.Metrics
+	return telemetry.Export{
+		Receiver: withTLS(s, telemetry.Receiver{Endpoint: m.Endpoint, Protocol: m.Protocol, Insecure: m.Insecure, Headers: m.Headers}, m.TLS),
+		Interval: m.Interval,
+	}
+}
+
+func withTLS(s *config.Snapshot, r telemetry.Receiver, t *config.ClientTLS) telemetry.Receiver {
+	if t == nil {
+		return r
+	}
+	r.CA, r.Cert, r.Key = beside(s.Path, t.CA), beside(s.Path, t.Cert), beside(s.Path, t.Key)
+	return r
+}
+
+// beside is the path of a file that a configuration file names.
+func beside(path, name string) string {
+	if name == "" || filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(filepath.Dir(path), name)
+}
+
+// spansOf says which interceptors have spans.
+func spansOf(l *live) telemetry.Spans {
+	if l.tracer == nil {
+		return ""
+	}
+	return cmp.Or(telemetry.Spans(l.snap.Telemetry.Traces.Spans), telemetry.SlowSpans)
+}
+
+func (g *Gateway) openTraces(ctx context.Context, l, old *live) error {
+	to := tracesTo(l.snap)
+	to.Source = g.source
+	if old.tracer != nil && reflect.DeepEqual(tracesTo(old.snap), tracesTo(l.snap)) {
+		l.tracer = old.tracer.share()
+		return nil
+	}
+	tracer, err := telemetry.Open(ctx, to, g.log)
+	if tracer != nil {
+		l.tracer = newPart(tracer, func(t *telemetry.Tracer) { g.beside("the last traces were not sent", tracesWait, t.Close) })
+	}
+	return g.receiverError(l, old, "traces", err)
+}
+
+func (g *Gateway) openExport(ctx context.Context, l, old *live) error {
+	to := exportOf(l.snap)
+	to.Source = g.source
+	if old.exporter != nil && reflect.DeepEqual(exportOf(old.snap), exportOf(l.snap)) {
+		l.exporter = old.exporter.share()
+		return nil
+	}
+	e, err := telemetry.OpenExport(ctx, to, g.started, g.collect, g.log)
+	if e != nil {
+		l.exporter = newPart(e, func(e *telemetry.Exporter) { g.beside("the last metrics were not sent", tracesWait, e.Close) })
+	}
+	return g.receiverError(l, old, "metrics", err)
+}
+
+// receiverError is where in the file stands what keeps a signal from being sent. A file that can't be used keeps no gateway from
+// starting: the signal is not sent until the next edit.
+func (g *Gateway) receiverError(l, old *live, signal string, err error) error {
+	var file *telemetry.FileError
+	if !errors.As(err, &file) {
+		return err
+	}
+	err = l.snap.Errorf(settingOf(signal, file), "%v", file.Err)
+	if old.snap != nil {
+		return err
+	}
+	g.log.Error(signal+" are not sent before the next edit", "error", err)
+	return nil
+}
+
+// settingOf is where a file of a receiver is named.
+func settingOf(signal string, f *telemetry.FileError) []string {
+	return []string{"telemetry", signal, "tls", f.Setting}
+}
