@@ -129,8 +129,10 @@ type Metrics struct {
 	// Headers are sent with what is exported.
 	Headers map[string]string `koanf:"headers"`
 	TLS     *ClientTLS        `koanf:"tls"`
-	// Topics are globs of the virtual topics whose partitions have series of their own.
-	Topics []string `koanf:"topics"`
+	// Topics are globs of the virtual topics that have series of their own, Groups of the consumer groups, Clients of the client ids.
+	Topics  []string `koanf:"topics"`
+	Groups  []string `koanf:"groups"`
+	Clients []string `koanf:"clients"`
 }
 
 // Cluster is a physical cluster.

@@ -80,28 +80,10 @@ func (s *side) offsets(ctx context.Context, timestamp int64) ([]int64, error) {
 // gets whole batches, which may begin before from.
 func (s *side) read(ctx context.Context, partition int32, from, to int64, visit func(kafka.Batch) error) (bytes int64, err error) {
 	for from < to {
-		req := kmsg.NewPtrFetchRequest()
-		req.ReplicaID, req.MaxWaitMillis, req.MinBytes, req.MaxBytes = -1, 100, 1, 16<<20
-		req.SessionEpoch = -1
-		t := kmsg.NewFetchRequestTopic()
-		t.Topic, t.TopicID = s.topic, s.topo.ID
-		p := kmsg.NewFetchRequestTopicPartition()
-		p.Partition, p.FetchOffset, p.CurrentLeaderEpoch, p.LastFetchedEpoch, p.LogStartOffset, p.PartitionMaxBytes = partition, from, -1, -1, -1, 4<<20
-		t.Partitions = []kmsg.FetchRequestTopicPartition{p}
-		req.Topics = []kmsg.FetchRequestTopic{t}
-		resp, err := s.cluster.Do(ctx, s.topo.Partitions[partition].Leader, req)
+		records, err := s.fetch(ctx, partition, from, 4<<20)
 		if err != nil {
-			return bytes, fmt.Errorf("read of %q/%d on %s: %w", s.topic, partition, s.cluster.Name(), err)
+			return bytes, err
 		}
-		f := resp.(*kmsg.FetchResponse)
-		if f.ErrorCode != 0 || len(f.Topics) != 1 || len(f.Topics[0].Partitions) != 1 || f.Topics[0].Partitions[0].ErrorCode != 0 {
-			code := f.ErrorCode
-			if len(f.Topics) == 1 && len(f.Topics[0].Partitions) == 1 {
-				code = f.Topics[0].Partitions[0].ErrorCode
-			}
-			return bytes, fmt.Errorf("read of %q/%d on %s at %d: error %d", s.topic, partition, s.cluster.Name(), from, code)
-		}
-		records := f.Topics[0].Partitions[0].RecordBatches
 		bytes += int64(len(records))
 		next := from
 		for _, b := range kafka.Batches(records) {
@@ -123,6 +105,32 @@ func (s *side) read(ctx context.Context, partition int32, from, to int64, visit 
 		from = next
 	}
 	return bytes, nil
+}
+
+// fetch reads batches from an offset on, of so many bytes, but one at least.
+func (s *side) fetch(ctx context.Context, partition int32, from int64, most int32) ([]byte, error) {
+	req := kmsg.NewPtrFetchRequest()
+	req.ReplicaID, req.MaxWaitMillis, req.MinBytes, req.MaxBytes = -1, 100, 1, 16<<20
+	req.SessionEpoch = -1
+	t := kmsg.NewFetchRequestTopic()
+	t.Topic, t.TopicID = s.topic, s.topo.ID
+	p := kmsg.NewFetchRequestTopicPartition()
+	p.Partition, p.FetchOffset, p.CurrentLeaderEpoch, p.LastFetchedEpoch, p.LogStartOffset, p.PartitionMaxBytes = partition, from, -1, -1, -1, most
+	t.Partitions = []kmsg.FetchRequestTopicPartition{p}
+	req.Topics = []kmsg.FetchRequestTopic{t}
+	resp, err := s.cluster.Do(ctx, s.topo.Partitions[partition].Leader, req)
+	if err != nil {
+		return nil, fmt.Errorf("read of %q/%d on %s: %w", s.topic, partition, s.cluster.Name(), err)
+	}
+	f := resp.(*kmsg.FetchResponse)
+	if f.ErrorCode != 0 || len(f.Topics) != 1 || len(f.Topics[0].Partitions) != 1 || f.Topics[0].Partitions[0].ErrorCode != 0 {
+		code := f.ErrorCode
+		if len(f.Topics) == 1 && len(f.Topics[0].Partitions) == 1 {
+			code = f.Topics[0].Partitions[0].ErrorCode
+		}
+		return nil, fmt.Errorf("read of %q/%d on %s at %d: error %d", s.topic, partition, s.cluster.Name(), from, code)
+	}
+	return f.Topics[0].Partitions[0].RecordBatches, nil
 }
 
 // mark is the place and fingerprint of a data record.

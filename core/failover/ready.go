@@ -122,8 +122,12 @@ func (r *Runner) towards(e Env, t *catalog.Topic, to plugin.Cluster, all extents
 		if err != nil {
 			return because(ByCopy, err)
 		}
-		if a, b := len(t.Partitions), len(copied.topo.Partitions); a != b {
-			return because(BySettings, fmt.Errorf("the topic has %d partitions, but %d on %s", a, b, to.Name()))
+		own := len(t.Partitions)
+		if at := from.Topology().Topics[t.Physical(t.Home)]; out.Planned && at != nil {
+			own = len(at.Partitions)
+		}
+		if n := len(copied.topo.Partitions); n != own {
+			return because(BySettings, fmt.Errorf("the topic has %d partitions, but %d on %s", own, n, to.Name()))
 		}
 		if !out.Planned {
 			switch k.policy() {

@@ -40,10 +40,10 @@ func TestReadinessSaysWhatWouldRefuseAMove(t *testing.T) {
 		want string
 	}{
 		"nothing":                     {func(*world) {}, "ready"},
-		"no copy":                     {func(w *world) { delete(w.dr.topics, "orders"); w.dr.topo = w.dr.view() }, "copy"},
+		"no copy":                     {func(w *world) { w.dr.set(func() { delete(w.dr.topics, "orders"); w.dr.topo = w.dr.view() }) }, "copy"},
 		"another number":              {func(w *world) { w.dr.topic("orders", 2) }, "settings"},
-		"smaller batches":             {func(w *world) { w.dr.topics["orders"].configs["max.message.bytes"] = "10" }, "settings"},
-		"no rights":                   {func(w *world) { w.dr.allowed = 1 }, "rights"},
+		"smaller batches":             {func(w *world) { w.dr.set(func() { w.dr.topics["orders"].configs["max.message.bytes"] = "10" }) }, "settings"},
+		"no rights":                   {func(w *world) { w.dr.set(func() { w.dr.allowed = 1 }) }, "rights"},
 		"another record":              {func(w *world) { w.dr.grow("orders", 500, 501) }, "copy"},
 		"records that are not copied": {func(w *world) { w.prod.grow("orders", 100, 105) }, "lag"},
 		"a copy that is gone":         {func(w *world) { w.dr.set(func() { w.dr.down = true }) }, "cluster"},
@@ -101,8 +101,9 @@ func TestACopyThatIsALittleBehindIsReady(t *testing.T) {
 		pass(time.Second)
 		copied := 100
 		grow := func(seconds, behind int) {
-			for end := copied; seconds > 0; seconds-- {
-				if end = w.written("orders"); end-behind > copied {
+			for ; seconds > 0; seconds-- {
+				end := w.written("orders")
+				if end-behind > copied {
 					w.dr.grow("orders", copied, end-behind)
 					copied = end - behind
 				}

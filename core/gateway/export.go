@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
@@ -17,6 +18,13 @@ const standingEvery = 10 * time.Second
 type standing struct {
 	virtualCluster string
 	topics         []failover.Standing
+	prefix         string // of names of groups
+	groups         []failover.Lag
+}
+
+// names reports that one of the globs matches.
+func names(globs []string, name string) bool {
+	return slices.ContainsFunc(globs, func(glob string) bool { return config.MatchGlob(glob, name) })
 }
 
 // watchTopics asks the clusters from time to time how the topics stand that telemetry.metrics.topics names: scrapes and
@@ -36,21 +44,26 @@ func (g *Gateway) watchTopics(ctx context.Context) {
 }
 
 func (g *Gateway) lookAtTopics(ctx context.Context) {
-	globs := g.Snapshot().Telemetry.Metrics.Topics
+	m := g.Snapshot().Telemetry.Metrics
 	var all []standing
 	for _, v := range g.virtuals() {
 		rt := v.runtime()
 		named := slices.DeleteFunc(slices.Clone(rt.env.Catalog.Topics()), func(t *catalog.Topic) bool {
-			return rt.hides(t.Name) || !slices.ContainsFunc(globs, func(glob string) bool {
-				return config.MatchGlob(glob, t.Name)
-			})
+			return rt.hides(t.Name) || !names(m.Topics, t.Name)
 		})
-		if len(named) == 0 {
-			continue
-		}
+		s := standing{virtualCluster: v.name, prefix: rt.prefix()}
 		ctx, cancel := context.WithTimeout(ctx, standingEvery)
-		all = append(all, standing{v.name, g.runner.Survey(ctx, g.failoverEnv(rt), named)})
+		if len(named) > 0 {
+			s.topics = g.runner.Survey(ctx, g.failoverEnv(rt), named)
+		}
+		if len(m.Groups) > 0 {
+			s.groups = g.runner.Lags(ctx, g.failoverEnv(rt), func(group string) bool {
+				group, own := strings.CutPrefix(group, s.prefix)
+				return own && names(m.Groups, group)
+			})
+		}
 		cancel()
+		all = append(all, s)
 	}
 	g.standings.Store(&all)
 }

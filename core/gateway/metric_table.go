@@ -6,8 +6,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
-// Labels of metrics. Clients are not among them, and topics only those that telemetry.metrics.topics names, so that the
-// number of series is bounded by the configuration and by Kafka's APIs and error codes.
+// Labels of metrics. Topics, groups and clients are only those that telemetry.metrics names, so that the number of series is bounded by
+// the configuration and by Kafka's APIs and error codes.
 const (
 	byVirtualCluster = attribute.Key("virtual_cluster")
 	byAPI            = attribute.Key("api")
@@ -26,29 +26,33 @@ const (
 	byCommit         = attribute.Key("commit")
 	byGo             = attribute.Key("go")
 	byHome           = attribute.Key("home")
+	byClient         = attribute.Key("client")
+	byGroup          = attribute.Key("group")
 	byReason         = attribute.Key("reason")
 )
 
 // metricTable is every metric of the gateway. METRICS.md beside this file is made from it.
 type metricTable struct {
-	requests, in, out, errors, redirects                              telemetry.Metric
-	duration, ownTime, upstreamTime, heldTime, queuedTime             telemetry.Metric
-	sessions, sessionsLimit, sessionsRefused, inFlight                telemetry.Metric
-	connections, connectionsLimit                                     telemetry.Metric
-	held, heldOldest, gateWaiting                                     telemetry.Metric
-	upstream, links, reachable                                        telemetry.Metric
-	answers, unanswered, throttled                                    telemetry.Metric
-	interceptor, interceptorFailures                                  telemetry.Metric
-	moves, moved, paused, lost, waits                                 telemetry.Metric
-	readyTopics, ready                                                telemetry.Metric
-	lag, delta, comparedFrom, comparedTo, comparedAt, holes           telemetry.Metric
-	guestCalls, guestFailures, guestReplaced, guestBusy, guestLeft    telemetry.Metric
-	guestOpened, guestClosed, guestSwaps, guestFailedSwaps            telemetry.Metric
-	guestMemory, guestInstances, guestDropped, revision, reloaded, ok telemetry.Metric
-	memory, memoryLimit, memoryWaiting, memoryWaits                   telemetry.Metric
-	started, refused, panics                                          telemetry.Metric
-	accessDropped, auditDropped, auditWaiting, broken, built          telemetry.Metric
-	inForce, certificate, spansLost                                   telemetry.Metric
+	requests, in, out, errors, redirects                                 telemetry.Metric
+	duration, ownTime, upstreamTime, heldTime, queuedTime                telemetry.Metric
+	sessions, sessionsLimit, sessionsRefused, inFlight                   telemetry.Metric
+	connections, connectionsLimit                                        telemetry.Metric
+	held, heldOldest, gateWaiting                                        telemetry.Metric
+	upstream, links, reachable                                           telemetry.Metric
+	answers, unanswered, throttled                                       telemetry.Metric
+	interceptor, interceptorFailures                                     telemetry.Metric
+	moves, moved, paused, lost, waits                                    telemetry.Metric
+	topicIn, topicOut, topicWaiting, clientRequests, clientIn, clientOut telemetry.Metric
+	groupLag, groupAge, groupCopyLag                                     telemetry.Metric
+	readyTopics, ready                                                   telemetry.Metric
+	lag, delta, comparedFrom, comparedTo, comparedAt, holes              telemetry.Metric
+	guestCalls, guestFailures, guestReplaced, guestBusy, guestLeft       telemetry.Metric
+	guestOpened, guestClosed, guestSwaps, guestFailedSwaps               telemetry.Metric
+	guestMemory, guestInstances, guestDropped, revision, reloaded, ok    telemetry.Metric
+	memory, memoryLimit, memoryWaiting, memoryWaits                      telemetry.Metric
+	started, refused, panics                                             telemetry.Metric
+	accessDropped, auditDropped, auditWaiting, broken, built             telemetry.Metric
+	inForce, certificate, spansLost                                      telemetry.Metric
 }
 
 func newMetricTable() *metricTable {
@@ -97,8 +101,17 @@ func newMetricTable() *metricTable {
 		moves:          gauge("moves", "", "Moves that have not ended, by phase; pending ones wait for what GET /moves says.", byVirtualCluster, byPhase),
 		moved:          gauge("moves.ended", "", "Moves that have ended, of the last 1,000 of all runs of the gateway, by their last phase: done, or dropped for a newer edit.", byVirtualCluster, byPhase, byPlanned),
 		paused:         gauge("move.pause", "s", "How long the last move that was done held produces.", vc...),
-		waits:          gauge("move.open.age", "s", "How long the oldest move that has not ended is open, by the kind of what blocks it; none: nothing has refused it.", byVirtualCluster, byBlock),
+		waits:          gauge("move.open.age", "s", "How long the oldest move that has not ended is open, by the kind of what blocks it; none: nothing has refused it; 0 where there is no such move.", byVirtualCluster, byBlock),
 		lost:           gauge("move.possible_loss", "", "Records that unplanned moves may have lost and that nobody has acknowledged.", vc...),
+		topicIn:        counter("topic.received", "By", "Bytes of records in produces that were answered without an error, of the topics that telemetry.metrics.topics names.", byVirtualCluster, byTopic),
+		topicOut:       counter("topic.sent", "By", "Bytes of records in answers to fetches, of the same topics.", byVirtualCluster, byTopic),
+		topicWaiting:   gauge("topic.waiting.requests", "", "Produces that wait now in the topic's gate, of the same topics once they have had traffic.", byVirtualCluster, byTopic),
+		clientRequests: counter("client.requests", "", "Requests that were answered, of the client ids that telemetry.metrics.clients names.", byVirtualCluster, byClient),
+		clientIn:       counter("client.received", "By", "Bytes of these requests.", byVirtualCluster, byClient),
+		clientOut:      counter("client.sent", "By", "Bytes of their answers.", byVirtualCluster, byClient),
+		groupLag:       gauge("group.lag", "", "Records that a group has still to read, of the groups that telemetry.metrics.groups names. Asked every 10 s, like all of group; absent while it is not known.", byVirtualCluster, byGroup, byTopic),
+		groupAge:       gauge("group.lag.age", "s", "How old the oldest of them is, by its timestamp; 0 if there are none. Of up to 200 partitions.", byVirtualCluster, byGroup, byTopic),
+		groupCopyLag:   gauge("group.copy.lag", "", "Records that it would have to read on a copy, from the same place on: fewer than at home are such as the copy lacks.", byVirtualCluster, byGroup, byTopic, byCluster),
 		readyTopics:    gauge("failover.topics", "", "Topics that live on home and could fail over to cluster now: ready, or unplanned, which loses what the copy lacks, while the home does not answer; or not, by the kind of what would refuse the move, as in blocked_by. Looked at every 10 s, settings, rights and transactions that hang every minute; of the records that a move compares, the last ones were compared.", byVirtualCluster, byHome, byCluster, byReason),
 		ready:          gauge("failover.ready", "", "1 if a topic could fail over to cluster now, else 0, with the reason as in failover.topics, of the topics that telemetry.metrics.topics names.", byVirtualCluster, byTopic, byCluster, byReason),
 		lag:            gauge("copy.lag", "", "Records that a copy on another cluster lacks, of the topics that telemetry.metrics.topics names. Asked every 10 s, like all of copy; absent while it is not known.", copies...),

@@ -75,7 +75,11 @@ func (g *Gateway) collect() []telemetry.Sample {
 			c.upstream(cfg.Name, k.Answers())
 		}
 	}
+	var moving []string
 	for _, v := range g.virtuals() {
+		if v.runtime().chain.Placement() != nil {
+			moving = append(moving, v.name)
+		}
 		c.clients(v)
 		if at := v.runtime().certificate.expires(); !at.IsZero() {
 			c.add(&t.certificate, unix(at), v.name)
@@ -86,6 +90,7 @@ func (g *Gateway) collect() []telemetry.Sample {
 		}
 		c.waits(v, apis)
 		c.interceptors(v)
+		c.watched(v, snap.Telemetry.Metrics)
 		c.readiness(v, g.runner.Readiness(v.name), snap.Telemetry.Metrics.Topics)
 	}
 	for _, b := range g.broken() {
@@ -94,9 +99,10 @@ func (g *Gateway) collect() []telemetry.Sample {
 	if all := g.standings.Load(); all != nil {
 		for _, s := range *all {
 			c.standing(s)
+			c.groups(s)
 		}
 	}
-	c.moves(g.runner.Moves())
+	c.moves(g.runner.Moves(), moving)
 	return c.out
 }
 
@@ -218,46 +224,25 @@ func (c *collector) guest(vc string, m plugin.Measures) {
 	c.add(&t.guestDropped, float64(m.DroppedLines), vc, m.Name)
 }
 
-// standing tells of topics what is known.
-func (c *collector) standing(s standing) {
+// unblocked is the kind of moves that nothing has refused.
+const unblocked failover.Block = "none"
+
+func (c *collector) moves(all []failover.Report, moving []string) {
 	t := c.table
-	for _, x := range s.topics {
-		for p, part := range x.Topic.Partitions {
-			c.add(&t.holes, float64(part.Holes()), s.virtualCluster, x.Topic.Name, strconv.Itoa(p))
-		}
-		for _, k := range x.Copies {
-			at := k.Compared
-			if k.Problem != "" {
-				at = time.Time{}
-			}
-			c.add(&t.comparedAt, unix(at), s.virtualCluster, x.Topic.Name, k.Cluster)
-			for p, y := range k.Partitions {
-				labels := []string{s.virtualCluster, x.Topic.Name, strconv.Itoa(p), k.Cluster}
-				if y.Known {
-					c.add(&t.delta, float64(y.Delta), labels...)
-				}
-				if y.Lag >= 0 {
-					c.add(&t.lag, float64(y.Lag), labels...)
-				}
-				if y.ComparedFrom >= 0 {
-					c.add(&t.comparedFrom, float64(y.ComparedFrom), labels...)
-					c.add(&t.comparedTo, float64(y.ComparedTo), labels...)
-				}
-			}
+	// Each kind has a series, as in readiness, so that a move that has ended is seen to have where series don't go stale at once.
+	oldest := map[[2]string]time.Duration{}
+	for _, vc := range moving {
+		for _, by := range append([]failover.Block{unblocked}, failover.Blocks...) {
+			oldest[[2]string{vc, string(by)}] = 0
 		}
 	}
-}
-
-func (c *collector) moves(all []failover.Report) {
-	t := c.table
-	oldest := map[[2]string]time.Duration{}
 	type ended struct{ vc, phase, planned string }
 	open, closed := map[[2]string]int{}, map[ended]int{}
 	last, lost := map[string]failover.Report{}, map[string]int64{}
 	for _, m := range all {
 		if m.Ended.IsZero() {
 			open[[2]string{m.VirtualCluster, string(m.Phase)}]++
-			k := [2]string{m.VirtualCluster, cmp.Or(string(m.BlockedBy), "none")}
+			k := [2]string{m.VirtualCluster, string(cmp.Or(m.BlockedBy, unblocked))}
 			oldest[k] = max(oldest[k], time.Since(m.Since))
 			continue
 		}

@@ -24,11 +24,15 @@ The resource of traces and metrics, ` + "`" + `target_info` + "`" + ` to Prometh
 the name of the host and the folder of the state: no other gateway has it, and it stays over a restart. ` + "`" + `OTEL_RESOURCE_ATTRIBUTES` + "`" + ` may say otherwise. Prometheus
 makes of them, where it takes metrics over OTLP, the labels job and instance, by which alerts and dashboard tell gateways apart.
 
-How many series there are is bounded: clients are no labels; APIs show once they were asked for, and error codes once they were
+How many series there are is bounded: APIs show once they were asked for, and error codes once they were
 answered; the others are bounded by the configuration. A classic histogram is 24 series, of the gateway's and interceptors' own times 14:
-up to 113 for each virtual cluster and API in use, and one for each of its errors. Of topics, only those that
-` + "`" + `telemetry: metrics: {topics: [...]}` + "`" + ` names, by default none, have series: one for each partition, four for each partition and
-other cluster, and one for each topic and other cluster.
+up to 114 for each virtual cluster and API in use, and one for each of its errors. What a cluster has answered is one for each
+API and error, and two for each API. ` + "`" + `sluice_failover_topics` + "`" + ` has ten for each home and other cluster, however many topics there are.
+
+Topics, consumer groups and clients have series of their own only where ` + "`" + `telemetry: metrics: {topics: [...], groups: [...], clients: [...]}` + "`" + ` names
+them, by default none. A topic: three, one for each partition, four for each partition and other cluster, and two for each other cluster. A group: two for
+each topic that it has positions of, and one for each of these and other cluster. A client id: three. The first 1,000 topics, and as many clients, that
+globs match count each; traffic of those that come later is that of "(others)".
 
 Guests may keep metrics of their own: ` + "`" + `sluice_guest_counter_NAME_total` + "`" + `, ` + "`" + `sluice_guest_gauge_NAME` + "`" + ` and ` + "`" + `sluice_guest_histogram_NAME` + "`" + `, with the labels
 virtual_cluster and guest, and those that the guest gives. ` + "`" + `limits: {series: ...}` + "`" + ` of its section bounds them; a histogram counts as 29, with buckets at the

@@ -1,11 +1,6 @@
 package gateway
 
-import (
-	"slices"
-
-	"github.com/sluice-gateway/sluice/core/config"
-	"github.com/sluice-gateway/sluice/core/failover"
-)
+import "github.com/sluice-gateway/sluice/core/failover"
 
 // Reasons of sluice_failover_topics besides the kinds of what blocks a move.
 const (
@@ -44,7 +39,7 @@ func (c *collector) readiness(v *virtual, all []failover.Readiness, globs []stri
 			counts[k] = map[string]int{}
 		}
 		counts[k][reason]++
-		if slices.ContainsFunc(globs, func(glob string) bool { return config.MatchGlob(glob, r.Topic) }) {
+		if names(globs, r.Topic) {
 			c.add(&c.table.ready, flag(reason == readyNow), v.name, r.Topic, r.To, reason)
 		}
 	}

@@ -178,6 +178,7 @@ func (g *Gateway) openRuntime(ctx context.Context, l *live, vc *config.VirtualCl
 	}
 	rt.server.Chain, rt.server.End, rt.server.Limits, rt.server.Tracer, rt.server.Owner = rt.chain, end, l.snap.Limits, l.tracer.get(), rt
 	rt.server.Access = accessOf(l)
+	rt.server.Watch = server.NewWatch(l.snap.Telemetry.Metrics.Topics, l.snap.Telemetry.Metrics.Clients)
 	rt.server.TopicName = func(id [16]byte) string {
 		if t := rt.env.Catalog.ByID(id); t != nil {
 			return t.Name

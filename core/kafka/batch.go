@@ -72,6 +72,14 @@ func (b Batch) LastOffset() int64 {
 // MaxTimestamp is the highest timestamp of the batch.
 func (b Batch) MaxTimestamp() int64 { return int64(binary.BigEndian.Uint64(b[35:])) }
 
+// FirstTimestamp is that of the first record; with LogAppendTime, of all.
+func (b Batch) FirstTimestamp() int64 {
+	if b.LogAppendTime() {
+		return b.MaxTimestamp()
+	}
+	return int64(binary.BigEndian.Uint64(b[27:]))
+}
+
 // ProducerID is the idempotent producer's id, -1 for none.
 func (b Batch) ProducerID() int64 { return int64(binary.BigEndian.Uint64(b[43:])) }
 

@@ -44,6 +44,8 @@ type Runtime struct {
 	Limits   config.Limits
 	// Tracer traces requests; nil traces none.
 	Tracer *telemetry.Tracer
+	// Watch counts the traffic of topics and clients that it names.
+	Watch *Watch
 	// Access logs requests; nil logs none.
 	Access *Access
 	// TopicName is the name of a topic given by id, "" if nobody knows it.
@@ -80,7 +82,9 @@ type Server struct {
 	captures    atomic.Pointer[[]*capture]
 	descriptors *Descriptors
 	holds       plugin.Holds
-	full, files atomic.Int64 // connections that were refused for limits.connections, and for the files of the process
+	// topics and clients are those that a Watch has named.
+	topics, clients tally
+	full, files     atomic.Int64 // connections that were refused for limits.connections, and for the files of the process
 	// heartbeat is how often a heartbeat is repeated whose answer waits.
 	heartbeat time.Duration
 	tls       func() *tls.Config

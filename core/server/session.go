@@ -374,6 +374,7 @@ func (s *session) finish(req *plugin.Request, sl *slot, resp *plugin.Response, e
 		}
 	}
 	s.told(req, sl, resp, err)
+	s.watchRecords(req, sl, resp)
 	if silent {
 		s.captured(req, nil)
 		s.unanswered(req, sl, resp, err)

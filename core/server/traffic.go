@@ -85,6 +85,7 @@ func (s *session) arrives(h kafka.Header, size int) {
 // leaves counts a request when its answer, if it has one, is due to be written.
 func (s *session) leaves(sl *slot, now time.Time) {
 	s.count.out.Add(int64(sl.out))
+	s.watched(sl)
 	t := s.server.traffic.of(sl.key)
 	t.requests.Add(1)
 	t.in.Add(int64(sl.size))

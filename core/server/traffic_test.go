@@ -20,7 +20,7 @@ func TestCountingAllocatesNothing(t *testing.T) {
 	s := &session{server: &Server{}}
 	h := kafka.Header{Key: kmsg.Produce, ClientID: "a", HasClientID: true}
 	s.arrives(h, 10)
-	sl := &slot{key: kmsg.Produce, size: 10, out: 20, arrived: time.Now()}
+	sl := &slot{rt: &Runtime{Watch: NewWatch(nil, []string{"a"})}, key: kmsg.Produce, size: 10, out: 20, arrived: time.Now()}
 	if n := testing.AllocsPerRun(100, func() {
 		s.arrives(h, 10)
 		s.leaves(sl, time.Now())

@@ -1,8 +1,10 @@
 package telemetry
 
 import (
+	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"go.opentelemetry.io/otel/attribute"
 )
@@ -61,11 +63,15 @@ type Sample struct {
 // Collect reads everything that is counted. It costs nothing but when it is asked.
 type Collect func() []Sample
 
-// families divides samples by metric, in the order of their first ones.
+// families divides samples by metric, in the order of their first ones. Values that no label can hold, as a broker may name a topic, are
+// left out: a scrape or an export would fail as a whole.
 func families(samples []Sample) [][]Sample {
 	var out [][]Sample
 	at := map[*Metric]int{}
 	for _, s := range samples {
+		if slices.ContainsFunc(s.Values, func(v string) bool { return !utf8.ValidString(v) }) {
+			continue
+		}
 		i, ok := at[s.Metric]
 		if !ok {
 			i = len(out)

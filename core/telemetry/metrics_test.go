@@ -40,6 +40,7 @@ func example() []Sample {
 		{Metric: coarse, Values: values, Latency: l.Histogram(), Sum: l.Sum()},
 		{Metric: &Metric{"g", Gauge, "", "G.", nil, false}, Value: -1},
 		{Metric: coarse, Values: []string{"3", "4"}, Latency: none.Histogram()},
+		{Metric: coarse, Values: []string{"3", "\xff"}, Latency: l.Histogram(), Sum: l.Sum()}, // which no label can hold
 		{Metric: fine, Values: values, Latency: l.Histogram(), Sum: l.Sum()},
 	}
 }

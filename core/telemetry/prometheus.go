@@ -30,7 +30,7 @@ func (s Source) target() prometheus.Collector {
 	if res, _ := s.resource(context.Background()); res != nil {
 		for _, a := range res.Attributes() {
 			if name := noLabel.ReplaceAllString(string(a.Key), "_"); name != "" {
-				labels[name] = strings.ToValidUTF8(a.Value.Emit(), "\uFFFD")
+				labels[name] = strings.ToValidUTF8(a.Value.String(), "\uFFFD")
 			}
 		}
 	}

@@ -270,7 +270,7 @@ func (g *Guest) logFailure(ctx context.Context, function string, h *Head, err er
 	}
 	log := g.Log.With("function", function)
 	if h != nil {
-		log = log.With("client_id", h.ClientID, "address", h.Address, "api", kmsg.NameForKey(int16(h.Key)))
+		log = log.With("client_id", h.ClientID, "address", h.Address, "api", kmsg.NameForKey(h.Key))
 	}
 	log.WarnContext(ctx, "the guest failed", "reason", err)
 }

@@ -72,6 +72,9 @@ var examples = []example{
 	{alert: "SluiceCopyDiffers", when: "not compared for long", series: mine(`sluice_copy_compared_time_seconds{virtual_cluster="vc",topic="orders",cluster="dr"}`, "0x15"), at: "12m", fires: one("virtual_cluster", "vc", "topic", "orders", "cluster", "dr")},
 	{alert: "SluiceCopyDiffers", when: "compared just now", series: mine(`sluice_copy_compared_time_seconds{virtual_cluster="vc",topic="orders",cluster="dr"}`, "0+60x15"), at: "12m"},
 
+	{alert: "SluiceGroupLags", when: "it stands still", series: mine(`sluice_group_lag_age_seconds{virtual_cluster="vc",group="billing",topic="orders"}`, "0+60x40"), at: "25m", fires: one("virtual_cluster", "vc", "group", "billing", "topic", "orders")},
+	{alert: "SluiceGroupLags", when: "it reads old records, and gets nearer", series: mine(`sluice_group_lag_age_seconds{virtual_cluster="vc",group="billing",topic="orders"}`, "1800-200x9 0x20"), at: "15m"},
+
 	{alert: "SluiceAuditNotWritten", when: "entries wait", series: mine("sluice_audit_log_waiting_entries", "3x10"), at: "8m", fires: one()},
 	{alert: "SluiceAuditNotWritten", when: "entries were dropped", series: mine("sluice_audit_log_waiting_entries", "0x10", "sluice_audit_log_dropped_entries_total", "0 0 5x10"), at: "8m", fires: one()},
 	{alert: "SluiceAuditNotWritten", when: "they are written", series: mine("sluice_audit_log_waiting_entries", "3 0 3 0 3 0 3 0 3 0", "sluice_audit_log_dropped_entries_total", "5x10"), at: "8m"},

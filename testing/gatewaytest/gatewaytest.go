@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/sluice-gateway/sluice/core/gateway"
+	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/plugins"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
@@ -21,6 +22,9 @@ type Gateway struct {
 	File      string
 	Bootstrap string
 	Admin     string
+
+	// Specs are of interceptors besides the built-in ones.
+	Specs []plugin.Spec
 
 	log    *slog.Logger
 	cancel context.CancelFunc
@@ -71,15 +75,15 @@ func Start(ctx context.Context, dir string, homes map[string]string, log *slog.L
 }
 
 // Open starts a gateway on a file that the caller has written.
-func Open(ctx context.Context, file string, log *slog.Logger) (*Gateway, error) {
-	g := &Gateway{Dir: filepath.Dir(file), File: file, log: log}
+func Open(ctx context.Context, file string, log *slog.Logger, specs ...plugin.Spec) (*Gateway, error) {
+	g := &Gateway{Dir: filepath.Dir(file), File: file, Specs: specs, log: log}
 	return g, g.Restart(ctx)
 }
 
 // Restart starts the gateway (again) on its file and state.
 func (g *Gateway) Restart(ctx context.Context) error {
 	var err error
-	if g.Gateway, err = gateway.Start(ctx, gateway.Options{Path: g.File, Specs: plugins.Builtin(), Log: g.log}); err != nil {
+	if g.Gateway, err = gateway.Start(ctx, gateway.Options{Path: g.File, Specs: append(plugins.Builtin(), g.Specs...), Log: g.log}); err != nil {
 		return err
 	}
 	run, cancel := context.WithCancel(context.Background())

@@ -19,12 +19,18 @@ type metricReceiver struct {
 	collector.UnimplementedMetricsServiceServer
 	mu   sync.Mutex
 	last map[string]*metrics.Metric
+	from map[string]map[string]string // the attributes of resources, by instance
 }
 
 func (r *metricReceiver) Export(_ context.Context, req *collector.ExportMetricsServiceRequest) (*collector.ExportMetricsServiceResponse, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, rm := range req.ResourceMetrics {
+		attrs := map[string]string{}
+		for _, a := range rm.Resource.Attributes {
+			attrs[a.Key] = a.Value.GetStringValue()
+		}
+		r.from[attrs["service.instance.id"]] = attrs
 		for _, sm := range rm.ScopeMetrics {
 			for _, m := range sm.Metrics {
 				r.last[m.Name] = m
@@ -45,12 +51,47 @@ func receiveMetrics(t *testing.T) (*metricReceiver, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rec := &metricReceiver{last: map[string]*metrics.Metric{}}
+	rec := &metricReceiver{last: map[string]*metrics.Metric{}, from: map[string]map[string]string{}}
 	s := grpc.NewServer()
 	collector.RegisterMetricsServiceServer(s, rec)
 	go func() { _ = s.Serve(l) }()
 	t.Cleanup(s.Stop)
 	return rec, l.Addr().String()
+}
+
+// TestGatewaysOfAFleetAreToldApart by the receiver, also after one of them has been started again.
+func TestGatewaysOfAFleetAreToldApart(t *testing.T) {
+	rec, addr := receiveMetrics(t)
+	var fleet []*house
+	for range 2 {
+		h := build(t, "orders")
+		if err := h.gw.Edit("state: {dir: ./state}", fmt.Sprintf("state: {dir: ./state}\ntelemetry: {metrics: {endpoint: %q, insecure: true, interval: 20ms}}", addr)); err != nil {
+			t.Fatal(err)
+		}
+		fleet = append(fleet, h)
+	}
+	instances := func() map[string]map[string]string {
+		rec.mu.Lock()
+		defer rec.mu.Unlock()
+		return maps.Clone(rec.from)
+	}
+	fleet[0].wait("both", func() bool { return len(instances()) == 2 })
+	if err := fleet[1].gw.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	before := instances()
+	rec.mu.Lock()
+	clear(rec.from)
+	rec.mu.Unlock()
+	if err := fleet[1].gw.Restart(fleet[1].ctx); err != nil {
+		t.Fatal(err)
+	}
+	fleet[0].wait("both again", func() bool { return len(instances()) == 2 })
+	for id, attrs := range instances() {
+		if before[id] == nil || attrs["service.name"] != "sluice" || attrs["service.version"] == "" {
+			t.Errorf("%q: %v, before %v", id, attrs, before)
+		}
+	}
 }
 
 // TestMetricsGoOutOverOTLP from the edit on that says where to, to another receiver from the next edit on, and not any more
