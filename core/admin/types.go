@@ -129,13 +129,13 @@ type Topic struct {
 	Missing        []string          `json:"missing,omitempty"` // clusters whose copy is still to be made
 }
 
-// Records is the sum of the end offsets; it grows by one with each record. Unknown if one is.
+// Records is the sum of the end offsets without those in holes; it grows by one with each record. Unknown if one is.
 func (t Topic) Records() (n int64) {
 	for _, p := range t.Partitions {
 		if p.End < 0 {
 			return Unknown
 		}
-		n += p.End
+		n += p.End - p.Holes
 	}
 	return n
 }
@@ -145,6 +145,8 @@ type Partition struct {
 	Partition int   `json:"partition"`
 	Start     int64 `json:"start"`
 	End       int64 `json:"end"`
+	// Holes is how many offsets before the end never had a record: unplanned moves leave them out.
+	Holes int64 `json:"holes,omitempty"`
 }
 
 // Copy is what another cluster has of the topic.

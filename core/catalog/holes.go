@@ -1,5 +1,16 @@
 package catalog
 
+// Holes is the number of virtual offsets without records that unplanned moves have left between segments.
+func (p *Partition) Holes() int64 { return p.HolesBefore(p.Current().Start) }
+
+// HolesBefore is how many of them are below a virtual offset.
+func (p *Partition) HolesBefore(v int64) (n int64) {
+	for i := 1; i < len(p.Segments); i++ {
+		n += max(min(p.Segments[i].Start, v)-p.Segments[i-1].End, 0)
+	}
+	return n
+}
+
 // Tail is the virtual offset behind the last record while nothing is written to the current segment: in front of the hole that an
 // unplanned move has left, if there is one.
 func (p *Partition) Tail() int64 {

@@ -84,3 +84,20 @@ func TestASettledPositionReadsTheSame(t *testing.T) {
 		}
 	}
 }
+
+// TestHolesBefore counts the offsets that never had a record, so that what is left grows by one with each: also across the hole.
+func TestHolesBefore(t *testing.T) {
+	tp := Topic{Home: "a"}
+	tp.Grow(1)
+	p, _ := fail(tp.Partitions[0], 100, 10)
+	p, _ = fail(p, p.Current().Start+10, 3)
+	first, second := p.Segments[1].Start, p.Segments[2].Start
+	for at, want := range map[int64]int64{0: 0, 100: 100, first: 100, first + 1: 101, first + 10: 110, second: 110, second + 3: 113} {
+		if got := at - p.HolesBefore(at); got != want {
+			t.Errorf("before %d there are %d records, want %d", at, got, want)
+		}
+	}
+	if got := p.Holes(); got != second-110 {
+		t.Errorf("%d offsets in holes", got)
+	}
+}

@@ -126,11 +126,3 @@ func (p *Partition) Advance(next Segment, delta int64, end int64, lastEpoch int3
 	}
 	return out
 }
-
-// Holes is the number of virtual offsets without records that unplanned moves have left between segments.
-func (p *Partition) Holes() (n int64) {
-	for i := 1; i < len(p.Segments); i++ {
-		n += max(p.Segments[i].Start-p.Segments[i-1].End, 0)
-	}
-	return n
-}

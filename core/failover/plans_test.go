@@ -44,7 +44,7 @@ func TestAPlanOfManyTopicsAsksBrokersTogether(t *testing.T) {
 				delete(f.asked, kmsg.Fetch)
 				for _, key := range slices.Sorted(maps.Keys(f.asked)) {
 					// The ends of copies are asked for again while lag is waited for, ten times a second.
-					if n := f.asked[key]; n > 100 {
+					if n := f.asked[key]; n > 200 { // 60 or so, more where the scheduler parts who asks together
 						t.Errorf("%s was asked %d times for %s", f.name, n, kmsg.NameForKey(int16(key)))
 					}
 				}

@@ -90,8 +90,8 @@ type Standing struct {
 	Copies     []Copy // on the other clusters, in the order of the file
 }
 
-// Ends are the first offset and the one behind the last record; -1 where unknown.
-type Ends struct{ Start, End int64 }
+// Ends are the first offset and the one behind the last record, -1 where unknown, and how many offsets before the end are in holes.
+type Ends struct{ Start, End, Holes int64 }
 
 // Copy is what a cluster has of a topic that lives on another one.
 type Copy struct {
@@ -202,7 +202,7 @@ func endsOf(t *catalog.Topic, p int, start, end int64) Ends {
 	if w.High >= 0 {
 		w.High = max(w.High, t.Partitions[p].LogStart, t.High(int32(p)))
 	}
-	return Ends{w.Start, w.High}
+	return Ends{w.Start, w.High, t.Partitions[p].HolesBefore(w.High)}
 }
 
 // allOffsets asks for the start (timestamp -2) or end (-1) of all partitions of topics: one request per leader. What

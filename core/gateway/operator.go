@@ -139,7 +139,7 @@ func (o operator) survey(ctx context.Context, v *virtual, rt *runtime, topics []
 			k.Reachable = c.Reachable()
 		}
 		for p, e := range s.Partitions {
-			k.Partitions = append(k.Partitions, admin.Partition{Partition: p, Start: e.Start, End: e.End})
+			k.Partitions = append(k.Partitions, admin.Partition{Partition: p, Start: e.Start, End: e.End, Holes: e.Holes})
 		}
 		for _, c := range s.Copies {
 			x := admin.Copy{Cluster: c.Cluster, Compared: c.Compared, Problem: c.Problem, Partitions: []admin.CopyPartition{}}
@@ -186,7 +186,8 @@ func (o operator) Groups(ctx context.Context, vc string) (admin.Groups, error) {
 		k := admin.Group{Name: name, Home: g.Cluster, State: g.State, Positions: []admin.Position{}}
 		for _, p := range g.Positions {
 			s := standing[p.Topic.Name]
-			x := admin.Position{Topic: p.Topic.Name, Partition: p.Partition, Offset: p.Offset, End: admin.Unknown, Held: map[string]admin.Held{}}
+			// Where the log ends is known better now than when the group was asked.
+			x := admin.Position{Topic: p.Topic.Name, Partition: p.Partition, Offset: p.Topic.Settle(p.Partition, p.Offset), End: admin.Unknown, Held: map[string]admin.Held{}}
 			if int(p.Partition) < len(s.Partitions) {
 				x.End = s.Partitions[p.Partition].End
 			}

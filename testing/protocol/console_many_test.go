@@ -87,7 +87,7 @@ func TestTheConsoleOfHundredsOfTopics(t *testing.T) {
 	h.do(ctx, chromedp.Focus("input[name=search]"), chromedp.KeyEvent("EVENTS-07"+kb.Enter), chromedp.WaitVisible(`input[value="EVENTS-07"]`), shows(count("tr[id^=topic-]")+` == 5`))
 	// What has changed takes its place in the page, which else stays as it is.
 	ask[bool](h, ctx, `(document.querySelector("#topic-search\\.events-07").seen = document.querySelector("#topic-billing\\.events-07").seen = true)`)
-	before := h.cells(ctx, `#topic-search\.events-07`)["End offsets, summed"]
+	before := h.cells(ctx, `#topic-search\.events-07`)["Offsets in use"]
 	h.produce(h.client(h.gw.Bootstrap), "search.events-07", "x", 3)
 	h.do(ctx, shows(fmt.Sprintf(`document.querySelector("#topic-search\\.events-07 td:nth-child(4)").innerText != %q`, before)))
 	if !ask[bool](h, ctx, `document.querySelector("#topic-search\\.events-07").seen && document.querySelector("#topic-billing\\.events-07").seen && document.querySelector("input[name=search]").value == "EVENTS-07"`) {

@@ -33,7 +33,7 @@ func routesCommand() *cobra.Command {
 				all = append(all, topics...)
 			}
 			return show(cmd, all, func(w io.Writer) {
-				fmt.Fprintln(w, "VIRTUAL CLUSTER\tTOPIC\tHOME\tWANTED\tPARTITIONS\tEND OFFSETS\tCOPIES")
+				fmt.Fprintln(w, "VIRTUAL CLUSTER\tTOPIC\tHOME\tWANTED\tPARTITIONS\tOFFSETS IN USE\tCOPIES")
 				for _, t := range all {
 					var copies []string
 					for _, k := range t.Copies {
