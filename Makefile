@@ -59,7 +59,7 @@ lint: ## check format and style
 check: lint build test-fast ## what must be green before a commit
 
 bench: ## run the benchmarks
-	go test -run '^$$' -bench . -benchmem ./testing/bench ./core/kafka ./plugins/wasm/meter
+	go test -run '^$$' -bench . -benchmem ./testing/bench ./core/kafka ./core/console ./plugins/wasm/meter
 	go run ./testing/bench/report
 
 fuzz: ## run every fuzz target for FUZZTIME

@@ -52,8 +52,7 @@ type Selection[T any] struct {
 	Items []T
 	// Total is how many things there are on all pages, Of how many there are without search and state.
 	Total, Of int
-	// Page is from 1 to Pages, or behind it if that was asked for.
-	Page, Pages int
+	Pages     int
 }
 
 // StateNames are what Query.State may be.
@@ -74,7 +73,7 @@ func (l Listing[T]) SortNames() (names []string) {
 
 // Select narrows a list down. The list itself stays as it is.
 func (l Listing[T]) Select(list []T, q Query) (Selection[T], error) {
-	out := Selection[T]{Of: len(list), Page: max(q.Page, 1), Pages: 1}
+	out := Selection[T]{Of: len(list), Pages: 1}
 	is, err := l.state(q.State)
 	if err != nil {
 		return out, err
@@ -138,7 +137,7 @@ func (l Listing[T]) order(name string) (func(a, b T) int, error) {
 	return nil, &Error{http.StatusBadRequest, "sort is one of " + strings.Join(l.SortNames(), ", ") + ", from the end with - before it"}
 }
 
-// Over is a listing of what has things in it.
+// Over is a listing of what has things in it, whenever they began.
 func Over[T, U any](l Listing[U], of func(T) U) Listing[T] {
 	out := Listing[T]{Text: func(x T) []string { return l.Text(of(x)) }}
 	for _, s := range l.States {
@@ -146,9 +145,6 @@ func Over[T, U any](l Listing[U], of func(T) U) Listing[T] {
 	}
 	for _, s := range l.Sorts {
 		out.Sorts = append(out.Sorts, Sort[T]{s.Name, func(a, b T) int { return s.By(of(a), of(b)) }})
-	}
-	if l.Began != nil {
-		out.Began = func(x T) time.Time { return l.Began(of(x)) }
 	}
 	return out
 }

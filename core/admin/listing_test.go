@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"regexp"
@@ -54,7 +55,7 @@ func (*hundreds) Moves() (out []failover.Report) {
 func list(t *testing.T, g Gateway, target string) (code int, names []string, total, links string) {
 	t.Helper()
 	w := httptest.NewRecorder()
-	API(g, &Access{Users: func() []config.User { return nil }}).ServeHTTP(w, httptest.NewRequest("GET", "/api/v1/"+target, nil))
+	API(g, &Access{Users: func() []config.User { return nil }}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/api/v1/"+target, nil))
 	var things []struct {
 		Name     string
 		Topic    string

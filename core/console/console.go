@@ -4,9 +4,9 @@ package console
 
 import (
 	"bytes"
+	"context"
 	"embed"
 	"errors"
-	"fmt"
 	"html/template"
 	"io/fs"
 	"net/http"
@@ -37,8 +37,14 @@ type Console struct {
 	access *admin.Access
 	pages  *template.Template
 	mux    *http.ServeMux
-	closed chan struct{}
-	once   sync.Once
+	ctx    context.Context // ends with Close
+	stop   context.CancelFunc
+	starts sync.Once
+
+	recent    recent
+	allTopics shared[[]admin.Topic]
+	allGroups shared[admin.Groups]
+	plans     plans
 }
 
 // view is one page at one moment.
@@ -47,14 +53,17 @@ type view struct {
 	// Template names what is rendered, with Data.
 	Template string
 	Data     any
+	// Find is what a list is narrowed down to; nil is for pages without a list.
+	Find *find
 }
 
-// page makes a view of a request. What it remembers from one look to the next is in memo.
-type page func(r *http.Request, memo *memo) (view, error)
+// page makes a view of a request.
+type page func(r *http.Request) (view, error)
 
 // New returns a console of a gateway.
 func New(g admin.Gateway, access *admin.Access) *Console {
-	c := &Console{g: g, access: access, mux: http.NewServeMux(), closed: make(chan struct{})}
+	c := &Console{g: g, access: access, mux: http.NewServeMux()}
+	c.ctx, c.stop = context.WithCancel(context.Background())
 	c.pages = template.Must(template.New("").Funcs(functions).ParseFS(templates, "templates/*.html"))
 	files, err := fs.Sub(assets, "assets")
 	if err != nil {
@@ -84,7 +93,7 @@ func New(g admin.Gateway, access *admin.Access) *Console {
 }
 
 // Close ends what is kept current, so that a server can be shut down.
-func (c *Console) Close() { c.once.Do(func() { close(c.closed) }) }
+func (c *Console) Close() { c.stop() }
 
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
@@ -111,6 +120,7 @@ type layout struct {
 	Status   admin.Status
 	User     string
 	Reader   bool
+	Find     *find
 	Content  template.HTML
 	Sections []section
 }
@@ -146,23 +156,22 @@ func (c *Console) layout(r *http.Request, title string) layout {
 
 // serve answers with a page, or with the stream that keeps it current.
 func (c *Console) serve(w http.ResponseWriter, r *http.Request, every time.Duration, p page) {
-	memo := &memo{}
 	if every > 0 && r.Header.Get("Accept") == "text/event-stream" {
-		c.stream(w, r, every, memo, p)
+		c.stream(w, r, every, p)
 		return
 	}
-	v, content, err := c.render(r, memo, p)
+	v, content, err := c.render(r, p)
 	if err != nil {
 		c.fail(w, r, err)
 		return
 	}
 	l := c.layout(r, v.Title)
-	l.Live, l.Content = every > 0, template.HTML(content)
+	l.Live, l.Find, l.Content = every > 0, v.Find, template.HTML(content)
 	c.write(w, 200, l)
 }
 
-func (c *Console) render(r *http.Request, memo *memo, p page) (view, string, error) {
-	v, err := p(r, memo)
+func (c *Console) render(r *http.Request, p page) (view, string, error) {
+	v, err := p(r)
 	if err != nil {
 		return v, "", err
 	}
@@ -208,39 +217,4 @@ func (c *Console) failure(err error) template.HTML {
 		return template.HTML(template.HTMLEscapeString(err.Error()))
 	}
 	return template.HTML(b.String())
-}
-
-// stream sends the content of a page whenever it has changed.
-func (c *Console) stream(w http.ResponseWriter, r *http.Request, every time.Duration, memo *memo, p page) {
-	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("Cache-Control", "no-store")
-	out := http.NewResponseController(w)
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	// A carriage return, as clients may have in their ids, ends a line of a stream as well: what follows would be another
-	// field of the event, or its end.
-	lines := strings.NewReplacer("\r\n", "\ndata: ", "\n", "\ndata: ", "\r", "\ndata: ")
-	last := ""
-	for {
-		if _, err := c.access.Reader(r); err != nil {
-			return // the user is not one any more
-		}
-		_, content, err := c.render(r, memo, p)
-		if err != nil {
-			content = string(c.failure(err))
-		}
-		if content != last {
-			last = content
-			if _, err := fmt.Fprintf(w, "event: page\ndata: %s\n\n", lines.Replace(content)); err != nil || out.Flush() != nil {
-				return
-			}
-		}
-		select {
-		case <-tick.C:
-		case <-r.Context().Done():
-			return
-		case <-c.closed:
-			return
-		}
-	}
 }

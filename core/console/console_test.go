@@ -70,10 +70,20 @@ func (g *plain) Start(_ context.Context, _ string, m admin.Move) (admin.Started,
 	return admin.Started{}, nil
 }
 
+// open lets everybody do everything, readers lets them look.
+var (
+	open    = &admin.Access{Users: func() []config.User { return nil }}
+	readers = &admin.Access{Users: func() []config.User { return []config.User{{Name: "eve", Password: "eve", Role: "reader"}} }}
+)
+
 func answer(g admin.Gateway, method, target string, form url.Values) (int, string) {
-	c := New(g, &admin.Access{Users: func() []config.User { return nil }})
+	return ask(New(g, open), method, target, form)
+}
+
+func ask(c *Console, method, target string, form url.Values) (int, string) {
 	r := httptest.NewRequest(method, target, strings.NewReader(form.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.SetBasicAuth("eve", "eve")
 	w := httptest.NewRecorder()
 	c.ServeHTTP(w, r)
 	b, _ := io.ReadAll(w.Body)

@@ -1,12 +1,15 @@
 package console
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"hash/fnv"
 	"html/template"
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/admin"
@@ -25,15 +28,65 @@ var functions = template.FuncMap{
 		b, err := json.Marshal(v)
 		return string(b), err
 	},
-	"segment": url.PathEscape, // of a path
-	"has":     func(list []string, s string) bool { return slices.Contains(list, s) },
-	"known":   func(n int64) bool { return n != admin.Unknown },
-	"count": func(n int, what string) string {
-		if n == 1 {
-			return "1 " + what
-		}
-		return fmt.Sprintf("%d %ss", n, what)
-	},
+	"segment":  url.PathEscape, // of a path
+	"has":      func(list []string, s string) bool { return slices.Contains(list, s) },
+	"known":    func(n int64) bool { return n != admin.Unknown },
+	"count":    func(n int, what string) string { return plural(int64(n), what) },
+	"plural":   plural,
+	"pair":     func(a, b any) []any { return []any{a, b} },
+	"short":    short,
+	"clip":     func(s string) string { return cut(s, mostReason) },
+	"few":      few,
+	"ident":    ident,
+	"link":     query,
+	"linkable": func(s string) bool { return len(s) <= mostName },
+}
+
+const (
+	// mostName is how much of a name is shown: all of every topic's. Clients and groups may have names of 32 kB.
+	mostName = 255
+	// mostReason is how much of a reason a list shows; the page of the thing itself has it all.
+	mostReason = 400
+	// mostNamed is how many things of a list are named.
+	mostNamed = 3
+)
+
+func plural(n int64, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func short(s string) string { return cut(s, mostName) }
+
+func cut(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
+
+// few names the first things of a list, and counts the others.
+func few(list []string) string {
+	if n := len(list) - mostNamed; n > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(list[:mostNamed], ", "), n)
+	}
+	return strings.Join(list, ", ")
+}
+
+// ident makes of names what an element can be found by, whatever they consist of.
+func ident(names ...string) string {
+	if len(names) == 1 && len(names[0]) <= mostName && !strings.ContainsFunc(names[0], func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._-", r)
+	}) {
+		return names[0]
+	}
+	h := fnv.New128a()
+	for _, n := range names {
+		_, _ = fmt.Fprintf(h, "%d %s ", len(n), n)
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // whole shows a duration in whole seconds.

@@ -12,14 +12,13 @@ import (
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
-// looks is how many points the line of request rates has.
-const looks = 120
+// looks is how many points the line of request rates has: one for each second of the last minute.
+const looks = 60
 
-// memo is what a stream remembers of its last look, to show rates.
+// memo is what was counted at the last look, to tell rates.
 type memo struct {
 	at      time.Time
 	apis    map[[2]string]admin.APITraffic
-	counts  map[string]int64
 	history []float64
 }
 
@@ -90,61 +89,6 @@ func line(values []float64) string {
 		fmt.Fprintf(&b, "%.1f,%.1f ", 240*float64(i)/float64(len(values)-1), 39-38*v/top)
 	}
 	return b.String()
-}
-
-type shownClient struct {
-	admin.Client
-	Rate float64
-}
-
-func (m *memo) clients(now []admin.Client, at time.Time) any {
-	out := struct {
-		Known   bool
-		Clients []shownClient
-	}{Known: !m.at.IsZero()}
-	for _, c := range now {
-		out.Clients = append(out.Clients, shownClient{c, m.rate(fmt.Sprint(c.ID), c.Requests, at)})
-	}
-	turn(m, at, out.Clients, func(c shownClient) (string, int64) { return fmt.Sprint(c.ID), c.Requests })
-	return out
-}
-
-type shownTopic struct {
-	admin.Topic
-	Rate float64 // records per second
-}
-
-func (m *memo) topics(now []admin.Topic, at time.Time) any {
-	out := struct {
-		Known  bool
-		Topics []shownTopic
-	}{Known: !m.at.IsZero()}
-	for _, t := range now {
-		out.Topics = append(out.Topics, shownTopic{t, m.rate(lifeOf(t), t.Records(), at)})
-	}
-	turn(m, at, out.Topics, func(t shownTopic) (string, int64) { return lifeOf(t.Topic), t.Records() })
-	return out
-}
-
-// lifeOf names a topic until it moves: after an unplanned move its offsets go on somewhere above, which is no record.
-func lifeOf(t admin.Topic) string { return fmt.Sprint(t.Name, "/", t.Generation) }
-
-// rate is how fast a count has grown since the last look.
-func (m *memo) rate(key string, n int64, at time.Time) float64 {
-	before, ok := m.counts[key]
-	if !ok || before < 0 || n < before {
-		return 0
-	}
-	return float64(n-before) / elapsed(m.at, at)
-}
-
-// turn makes this the last look.
-func turn[T any](m *memo, at time.Time, list []T, count func(T) (string, int64)) {
-	m.at, m.counts = at, map[string]int64{}
-	for _, x := range list {
-		k, n := count(x)
-		m.counts[k] = n
-	}
 }
 
 // shownMove is a move with its last attempt as steps of a bar.

@@ -38,21 +38,26 @@ func TestRatesAreDifferences(t *testing.T) {
 	}
 }
 
-func TestTopicsThatShrinkOrAreUnknownHaveNoRate(t *testing.T) {
-	var m memo
+// TestTopicsThatShrinkOrHaveMovedHaveNoRate: nothing has come to them.
+func TestTopicsThatShrinkOrHaveMovedHaveNoRate(t *testing.T) {
 	at := time.Now()
-	for _, end := range []int64{100, 10, admin.Unknown, 50} {
-		at = at.Add(time.Second)
-		m.topics([]admin.Topic{{Name: "x", Partitions: []admin.Partition{{End: end}}}}, at)
-		if r := m.rate(lifeOf(admin.Topic{Name: "x"}), 5, at.Add(time.Second)); r != 0 {
-			t.Errorf("after %d: %v", end, r)
+	key := lifeOf(admin.Topic{Name: "x"})
+	r := recent{counts: [2]counts{{at.Add(10 * time.Second), map[string]int64{key: 50}}, {at, map[string]int64{key: 100}}}}
+	for name, c := range map[string]struct {
+		key   string
+		n     int64
+		want  float64
+		known bool
+	}{
+		"one that grows, from the count before the last": {key, 300, 10, true},
+		"one that was cut between the counts":            {key, 70, 2, true},
+		"one that was cut since":                         {key, 10, 0, false},
+		"one that has moved":                             {lifeOf(admin.Topic{Name: "x", Generation: 1}), 2 << 20, 0, false},
+		"one of another virtual cluster":                 {lifeOf(admin.Topic{Name: "x", VirtualCluster: "y"}), 300, 0, false},
+	} {
+		if got, known := r.rate(c.key, c.n, at.Add(20*time.Second)); got != c.want || known != c.known {
+			t.Errorf("%s: %v, known %t", name, got, known)
 		}
-	}
-	if r := m.rate(lifeOf(admin.Topic{Name: "x"}), 70, at.Add(2*time.Second)); r != 10 {
-		t.Errorf("a topic that grows: %v", r)
-	}
-	if r := m.rate(lifeOf(admin.Topic{Name: "x", Generation: 1}), 2<<20, at.Add(2*time.Second)); r != 0 {
-		t.Errorf("a topic that has moved: %v", r)
 	}
 }
 

@@ -234,3 +234,22 @@ func TestWhatAReaderMisses(t *testing.T) {
 		}
 	}
 }
+
+// TestALongLagIsNotRead: why a copy lacks much is not looked for record by record.
+func TestALongLagIsNotRead(t *testing.T) {
+	for lag, most := range map[int]int{searchBack - 100: 1 << 20, searchBack + 100: 100} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, "orders")
+			remembered(t, w, map[string]int64{"dr": 25})
+			w.prod.grow("orders", 100, 100+lag)
+			before := w.prod.count(kmsg.Fetch)
+			p := w.runner.Plan(t.Context(), w.env, "orders", "dr")
+			if p.BlockedBy != ByLag {
+				t.Fatalf("%s: %s", p.BlockedBy, p.Blocked)
+			}
+			if n := w.prod.count(kmsg.Fetch) - before; n > most {
+				t.Errorf("of a lag of %d records it was read %d times", lag, n)
+			}
+		})
+	}
+}

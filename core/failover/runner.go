@@ -52,7 +52,7 @@ func (e Env) notify(m *move) {
 const (
 	retryFirst   = 500 * time.Millisecond
 	retryMost    = 5 * time.Second
-	keepMoves    = 10_000 // that have ended: some MB, and every move of hundreds of topics to and fro for a year of drills
+	keepMoves    = 10_000 // that have ended
 	deltaEvery   = 10 * time.Second
 	checksAtOnce = 32 // moves, which read up to 4 MiB at a time
 )

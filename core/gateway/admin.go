@@ -27,6 +27,7 @@ type httpAPI struct {
 	closed chan struct{}
 	once   sync.Once
 	users  *admin.Access
+	pages  *console.Console
 }
 
 func newHTTPAPI(g *Gateway) *httpAPI {
@@ -42,13 +43,13 @@ const idleAdmin = time.Minute
 func newAdmin(g *Gateway) *httpAPI {
 	a := newHTTPAPI(g)
 	mux := http.NewServeMux()
-	pages := console.New(operator{g}, a.access())
+	a.pages = console.New(operator{g}, a.access())
 	mux.Handle(admin.Prefix, admin.API(operator{g}, a.access()))
-	mux.Handle(console.Prefix, pages)
+	mux.Handle(console.Prefix, a.pages)
 	mux.Handle("/", admin.OlderAPI(operator{g}, a.access(), telemetry.Prometheus(g.started, g.source, g.collect)))
 	log := g.logs.Logger("admin")
 	a.server = &http.Server{Handler: a.audited(a.ownHost(admin.SameSite(mux))), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: idleAdmin, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
-	a.server.RegisterOnShutdown(pages.Close)
+	a.server.RegisterOnShutdown(a.pages.Close)
 	guard.Go(func() {
 		if err := a.server.Serve(given{a}); !errors.Is(err, http.ErrServerClosed) {
 			log.Error("admin API ended", "error", err)

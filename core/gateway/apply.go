@@ -41,6 +41,9 @@ func (g *Gateway) apply(ctx context.Context, snap *config.Snapshot, o failover.O
 	g.swap(next)
 	g.tellSwaps(ctx, old, next)
 	inForce(ctx, old, next)
+	if next.admin != nil {
+		next.admin.value.pages.Start()
+	}
 	if old.snap == nil || old.snap.Revision != snap.Revision {
 		for _, w := range next.warnings {
 			g.logs.Logger("config").Warn("the file says what is probably not meant", "warning", w)

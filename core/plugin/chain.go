@@ -73,7 +73,7 @@ func NewChain(members []Named, end Handler, spans telemetry.Spans) (*Chain, erro
 			s := &step{member: m, next: next, spans: spans}
 			if spans != "" {
 				s.attrs = []attribute.KeyValue{telemetry.Interceptor.String(m.Name), telemetry.Stage.String(m.Stage.String())}
-				s.took = telemetry.OwnTime + "." + attribute.Key(m.Name)
+				s.took = telemetry.OwnTimeOf(m.Name)
 			}
 			c.heads[k] = s
 			c.rows[k] = append([]Named{m}, c.rows[k]...)

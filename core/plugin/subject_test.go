@@ -151,6 +151,18 @@ func TestSubjectsAreBounded(t *testing.T) {
 	}
 }
 
+// TestSubjectsOfShareGroups: what they are given is told like what a fetch delivers.
+func TestSubjectsOfShareGroups(t *testing.T) {
+	var req kafka.RequestBody
+	req.Reset(kmsg.ShareFetch, 1, (&kmsg.ShareFetchRequest{Version: 1, Topics: []kmsg.ShareFetchRequestTopic{{TopicID: idOf("a")}, {TopicID: idOf("b")}}}).AppendTo(nil))
+	var resp kafka.ResponseBody
+	resp.Reset(kmsg.ShareFetch, 1, (&kmsg.ShareFetchResponse{Version: 1, Topics: []kmsg.ShareFetchResponseTopic{{TopicID: idOf("b"), Partitions: []kmsg.ShareFetchResponseTopicPartition{{Partition: 3, Records: batch(t, 7, 2)}}}}}).AppendTo(nil))
+	s := SubjectOf(kmsg.ShareFetch, &req, &resp, nameOf)
+	if s.Topic != "b" || s.Partition != 3 || s.Records != 2 || fmt.Sprint(s.Runs) != "[b-3: 7-8]" {
+		t.Errorf("%+v", s)
+	}
+}
+
 // TestSubjectsOfOtherRequests: a topic that is the only one, a group, and nothing.
 func TestSubjectsOfOtherRequests(t *testing.T) {
 	commit := &kmsg.OffsetCommitRequest{Version: 8, Group: "g", Topics: []kmsg.OffsetCommitRequestTopic{{Topic: "a"}}}

@@ -112,7 +112,7 @@ func (s *session) told(req *plugin.Request, sl *slot, resp *plugin.Response, err
 	}
 	if traced {
 		sl.facts = f
-		if req.Key == kmsg.Produce && !(t.Sampled() && sl.rt.Tracer.FollowsParents()) {
+		if req.Key == kmsg.Produce && (!t.Sampled() || !sl.rt.Tracer.FollowsParents()) { // or they have been looked into
 			from = s.origins(req, nil, sl.rt.TopicName) // only now: others wait until this one is queued
 		}
 		t.Linked(from)

@@ -43,7 +43,7 @@ const (
 	ResponseSize   = attribute.Key("sluice.response.size")
 	ErrorCode      = attribute.Key("sluice.error_code")
 	Interceptor    = attribute.Key("sluice.interceptor")
-	OwnTime        = attribute.Key("sluice.interceptor.duration_ms") // with . and the interceptor's name behind it
+	OwnTime        = attribute.Key("sluice.interceptor.duration_ms") // see OwnTimeOf
 	Stage          = attribute.Key("sluice.stage")
 	Guest          = attribute.Key("sluice.guest")
 	Cluster        = attribute.Key("sluice.cluster")
@@ -82,7 +82,7 @@ var Conventions = []Convention{
 	{Transport, attribute.STRING, "SERVER, CLIENT", "`tcp`"},
 	{PeerAddress, attribute.STRING, "SERVER, CLIENT", "address of the client, or of the broker"},
 	{PeerPort, attribute.INT64, "SERVER, CLIENT", "and its port"},
-	{ErrorType, attribute.STRING, "all", "of a span that failed, and of no other: the name of Kafka's error, such as `INVALID_RECORD`, the first of an answer's; a kind of failure, such as `timeout`, `client_gone`, `link_broken`, `panic`; a type of Go; or `_OTHER`"},
+	{ErrorType, attribute.STRING, "all", "of a span that failed, and of no other: the name of Kafka's error, such as `INVALID_RECORD`, the first of an answer's; a kind of failure, such as `timeout`, `client_gone`, `held_too_long`, `unreachable`, `link_broken`, `panic`; of a move what keeps it from going on, as `blocked_by` of `sluice_move_open_age_seconds`; a type of Go; or `_OTHER`"},
 	{ExceptionType, attribute.STRING, "event `exception`", "type of the error"},
 	{ExceptionMessage, attribute.STRING, "event `exception`", "its text"},
 	{VirtualCluster, attribute.STRING, "SERVER, move", "the virtual cluster"},
@@ -97,7 +97,7 @@ var Conventions = []Convention{
 	{ResponseSize, attribute.INT64, "SERVER", "bytes; none where nothing was sent"},
 	{ErrorCode, attribute.INT64, "SERVER", "Kafka's number of the first error of the answer; 0 for none"},
 	{Interceptor, attribute.STRING, "INTERNAL", "the interceptor whose span it is"},
-	{OwnTime + ".NAME", attribute.FLOAT64, "SERVER", "time in the interceptor NAME itself, without what is below it and without waits; of requests that are sampled"},
+	{OwnTime + ".NAME", attribute.FLOAT64, "SERVER", "time in the interceptor NAME, such as `routing` or `wasm.mask`, itself, without what is below it and without waits; of requests that are sampled"},
 	{Stage, attribute.STRING, "INTERNAL", "stage of the interceptor"},
 	{Guest, attribute.STRING, "INTERNAL", "the guest that was called"},
 	{Cluster, attribute.STRING, "CLIENT, event `sent again`", "the cluster, by its name in the file"},
@@ -110,6 +110,11 @@ var Conventions = []Convention{
 	{From, attribute.STRING, "move and its phases", "the home before"},
 	{To, attribute.STRING, "move and its phases", "the new home"},
 	{Planned, attribute.BOOL, "move", "whether the old home took part"},
+}
+
+// OwnTimeOf is the attribute of an interceptor's own time.
+func OwnTimeOf(interceptor string) attribute.Key {
+	return OwnTime + "." + attribute.Key(strings.ReplaceAll(interceptor, " ", "."))
 }
 
 // ConventionOf finds the one of an attribute.

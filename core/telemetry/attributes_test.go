@@ -40,8 +40,8 @@ var notSet = map[string]string{
 
 const conventions = `# What spans say
 
-Names, kinds and attributes follow the [semantic conventions](%s) of OpenTelemetry for messaging, spans of the scope
-` + "`%s`" + ` name that release as their schema, and the gateway's version. What the conventions do not name is under ` + "`sluice.`" + `.
+Names and attributes follow OpenTelemetry's [semantic conventions](%s) for messaging. Spans of the scope
+` + "`%s`" + ` name that release as their schema, and have the gateway's version. What the conventions do not name is under ` + "`sluice.`" + `.
 
 | span | kind | name |
 |---|---|---|
@@ -51,9 +51,11 @@ Names, kinds and attributes follow the [semantic conventions](%s) of OpenTelemet
 | of an interceptor (` + "`spans: slow`, `all`" + `) | INTERNAL | its name |
 | of a move | INTERNAL | ` + "`move`" + `; below it ` + "`asked`" + ` at once, and each phase as it ends, by its name |
 
-A request of several topics or partitions has no ` + "`messaging.destination.name` or `.partition.id`" + `: ` + "`sluice.topics`, `sluice.offsets` and `sluice.failures`" + `
-list them. Where some partitions of a request are answered with an error and others are not, the span has failed with the first
-error. Codes of the normal run of the protocol, such as NOT_LEADER_OR_FOLLOWER while a leader changes, are no failures.
+PRODUCER and CONSUMER are kinds of clients' own spans, which the gateway's link to by the contexts in records. A request of several topics has no
+` + "`messaging.destination.name`" + `, one of several partitions no ` + "`messaging.destination.partition.id`" + `: ` + "`sluice.topics`, `sluice.offsets` and `sluice.failures`" + ` list
+them. Where some partitions of a request are answered with an error and others are not, the span has failed with the first error. Codes
+of the normal run of the protocol, such as NOT_LEADER_OR_FOLLOWER while a leader changes, are no failures. A CLIENT span of a request that was
+not sampled, and is traced for what came of it, names topics only if it failed itself or was slow.
 
 This table is made from the code; a test fails when they differ, and another one when the conventions do.
 

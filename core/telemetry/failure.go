@@ -47,14 +47,14 @@ func KindOf(err error) string {
 // texted are the types of errors that are a text alone, or wrap others in one.
 var texted = func() map[reflect.Type]bool {
 	text, out := errors.New("text"), map[reflect.Type]bool{}
-	for _, err := range []error{text, errors.Join(text), fmt.Errorf("%s", text), fmt.Errorf("%w", text), fmt.Errorf("%w, %w", text, text)} {
+	for _, err := range []error{text, errors.Join(text), fmt.Errorf("%d", 1), fmt.Errorf("%w", text), fmt.Errorf("%w, %w", text, text)} {
 		out[reflect.TypeOf(err)] = true
 	}
 	return out
 }()
 
 func typeOf(err error) reflect.Type {
-	switch wrapped := err.(type) {
+	switch wrapped := any(err).(type) { // one after the other
 	case nil:
 		return nil
 	case interface{ Unwrap() error }:

@@ -16,8 +16,8 @@ const (
 	Tracestate  = "tracestate"
 )
 
-// longestHeader bounds what is parsed. A traceparent has 55 bytes, a tracestate should have no more than 512.
-const longestHeader = 4 << 10
+// longestHeader bounds what is parsed. A traceparent has 55 bytes; a tracestate of up to 512 must be passed on.
+const longestHeader = 512
 
 // Origins are where records come from: the different contexts that they carry, the first of them as links.
 type Origins struct {

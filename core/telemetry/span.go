@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -256,8 +257,10 @@ func (s *span) appendAttributes(out []attribute.KeyValue) []attribute.KeyValue {
 	if s.facts != nil {
 		out = s.facts.AppendAttributes(out)
 	}
-	if len(s.attrs) > 0 {
-		out = lastOfEach(append(out, s.attrs...))
+	facts := len(out) // of which each has a key of its own
+	out = lastOfEach(append(out, s.attrs...), facts)
+	if s.status.Code == codes.Error && !slices.ContainsFunc(out, func(kv attribute.KeyValue) bool { return kv.Key == ErrorType }) {
+		out = append(out, ErrorType.String(otherError)) // of who said no more
 	}
 	out, s.over.attrs = first(out, s.tracer.limits.AttributeCountLimit)
 	return cut(out, s.tracer.limits.AttributeValueLengthLimit)
@@ -285,11 +288,11 @@ func first[T any](list []T, limit int) ([]T, int) {
 	return list[:limit], len(list) - limit
 }
 
-// lastOfEach removes attributes that come again, in place.
-func lastOfEach(attrs []attribute.KeyValue) []attribute.KeyValue {
-	out := attrs[:0]
+// lastOfEach removes attributes that come again, in place; those before a place don't.
+func lastOfEach(attrs []attribute.KeyValue, before int) []attribute.KeyValue {
+	out := attrs[:before]
 next:
-	for _, kv := range attrs {
+	for _, kv := range attrs[before:] {
 		for i := range out {
 			if out[i].Key == kv.Key {
 				out[i] = kv

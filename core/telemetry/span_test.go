@@ -128,8 +128,8 @@ func TestTheSpansOfARequest(t *testing.T) {
 	r.Held(arrived, time.Millisecond, "a move", contextOf(8, false))
 	r.SentAgain("prod", "not the leader")
 	r.Linked(origins("00-09000000000000000000000000000000-0900000000000000-01", "none"))
-	r.Took(OwnTime+".mask", time.Millisecond)
-	r.Took(OwnTime+".mask", time.Millisecond/2) // of another part
+	r.Took(OwnTimeOf("wasm mask"), time.Millisecond)
+	r.Took(OwnTimeOf("wasm mask"), time.Millisecond/2) // of another part
 	if !r.Wanted(false, arrived, 0) {
 		t.Error("it is not wanted")
 	}
@@ -138,7 +138,7 @@ func TestTheSpansOfARequest(t *testing.T) {
 		t.Error("a span that has ended has a child")
 	}
 	wantSpans(t, tracer, map[string]string{
-		"send orders": `, server: error.type=NOT_LEADER_OR_FOLLOWER sluice.topics=["orders"] sluice.interceptor.duration_ms.mask=1.5; fork sluice.count=2 sluice.reason=routing; held sluice.reason=a move sluice.duration_ms=1` +
+		"send orders": `, server: error.type=NOT_LEADER_OR_FOLLOWER sluice.topics=["orders"] sluice.interceptor.duration_ms.wasm.mask=1.5; fork sluice.count=2 sluice.reason=routing; held sluice.reason=a move sluice.duration_ms=1` +
 			`; sent again sluice.cluster=prod sluice.reason=not the leader; 2 links; Error NOT_LEADER_OR_FOLLOWER`,
 		"send p.orders": `mask, client: network.transport=tcp sluice.cluster=prod sluice.node=1 sluice.cluster.id=id-1 server.address=kafka.example.com server.port=9093 network.peer.address=127.0.0.1 network.peer.port=9092` +
 			` messaging.system=kafka messaging.operation.name=send messaging.operation.type=send messaging.destination.name=p.orders messaging.destination.partition.id=3 messaging.batch.message_count=2` +
@@ -233,6 +233,20 @@ func TestTripsAreNotedInMicroseconds(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestAFailedSpanHasAnErrorType, also one of an interceptor that knows nothing of it, and none that said OK in the end.
+func TestAFailedSpanHasAnErrorType(t *testing.T) {
+	tracer := tracing(t, Config{SampleRatio: 1})
+	ctx, _ := tracer.Request(t.Context(), kmsg.Fetch, time.Now(), &Trace{}, nil)
+	for name, codes := range map[string][]codes.Code{"failed": {codes.Error}, "well in the end": {codes.Error, codes.Ok}} {
+		_, s := Child(ctx, name)
+		for _, c := range codes {
+			s.SetStatus(c, "")
+		}
+		s.End()
+	}
+	wantSpans(t, tracer, map[string]string{"failed": ", internal: error.type=_OTHER; Error ", "well in the end": ", internal:; Ok "})
 }
 
 // TestSpansHaveLimits, which the variables of the SDK set.

@@ -118,12 +118,17 @@ func texts[T fmt.Stringer](list []T) []string {
 
 // String is `topic-partition: first-last`.
 func (r Run) String() string {
-	text := fmt.Sprintf("%s-%d: %d", r.Topic, r.Partition, r.First)
+	b := strconv.AppendInt(place(r.Topic, r.Partition), r.First, 10)
 	if r.Last > r.First {
-		text += "-" + strconv.FormatInt(r.Last, 10)
+		b = strconv.AppendInt(append(b, '-'), r.Last, 10)
 	}
-	return text
+	return string(b)
 }
 
 // String is `topic-partition: ERROR`.
-func (f Failed) String() string { return fmt.Sprintf("%s-%d: %s", f.Topic, f.Partition, f.Error) }
+func (f Failed) String() string { return string(append(place(f.Topic, f.Partition), f.Error...)) }
+
+func place(topic string, partition int32) []byte {
+	b := append(make([]byte, 0, len(topic)+48), topic...)
+	return append(strconv.AppendInt(append(b, '-'), int64(partition), 10), ": "...)
+}

@@ -10,14 +10,21 @@ import (
 )
 
 // allocations counts the allocations per request of a gateway in this process.
-func allocations(t *testing.T, chain, session bool, frame []byte) (mallocs, bytes float64) {
+func allocations(t *testing.T, chain, session, watched bool, frame []byte) (mallocs, bytes float64) {
 	t.Helper()
 	sink, err := NewSink("127.0.0.1:0", 200)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(sink.Close)
-	file, addr, err := File(t.TempDir(), sink.Addr(), chain)
+	interceptors, telemetry := "[]", ""
+	if chain {
+		interceptors = "[routing: {default: prod}, topics: {}, offsets: {}]"
+	}
+	if watched { // for errors, of which there are none
+		telemetry = "traces: {endpoint: 127.0.0.1:1, insecure: true, sample_ratio: 0}"
+	}
+	file, addr, err := ChainFile(t.TempDir(), sink.Addr(), interceptors, telemetry)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,18 +75,23 @@ func TestAllocations(t *testing.T) {
 		name    string
 		chain   bool
 		session bool
+		watched bool
 		frame   []byte
 		limit   float64
 	}{
-		{"pass-through Produce", false, false, ProduceFrame(200), 0.5},
-		{"pass-through Fetch", false, false, FetchFrame(), 0.5},
-		{"pass-through Fetch in a session", false, true, FetchFrame(), 0.5},
-		{"Produce through routing, topics, offsets", true, false, ProduceFrame(200), 6.5},
-		{"Fetch through routing, topics, offsets", true, false, FetchFrame(), 6.5},
-		{"Fetch in a session through routing, topics, offsets", true, true, FetchFrame(), 6.5},
+		{"pass-through Produce", false, false, false, ProduceFrame(200), 0.5},
+		{"pass-through Fetch", false, false, false, FetchFrame(), 0.5},
+		{"pass-through Fetch in a session", false, true, false, FetchFrame(), 0.5},
+		{"Produce through routing, topics, offsets", true, false, false, ProduceFrame(200), 6.5},
+		{"Fetch through routing, topics, offsets", true, false, false, FetchFrame(), 6.5},
+		{"Fetch in a session through routing, topics, offsets", true, true, false, FetchFrame(), 6.5},
+		{"watched pass-through Produce", false, false, true, ProduceFrame(200), 0.5},
+		{"watched pass-through Fetch", false, false, true, FetchFrame(), 0.5},
+		{"watched Produce through routing, topics, offsets", true, false, true, ProduceFrame(200), 6.5},
+		{"watched Fetch through routing, topics, offsets", true, false, true, FetchFrame(), 6.5},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			mallocs, bytes := allocations(t, c.chain, c.session, c.frame)
+			mallocs, bytes := allocations(t, c.chain, c.session, c.watched, c.frame)
 			t.Logf("%.2f allocations, %.0f bytes per request", mallocs, bytes)
 			if mallocs > c.limit && !raced {
 				t.Errorf("%.2f allocations per request, at most %.1f", mallocs, c.limit)

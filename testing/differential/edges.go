@@ -332,13 +332,13 @@ func produces() (out []edge) {
 				m.Acks, m.TimeoutMillis = -1, 5000
 				for i := range 3 {
 					t := kmsg.NewProduceRequestTopic()
-					switch {
-					case i == at:
+					switch i {
+					case at:
 						p := kmsg.NewProduceRequestTopicPartition()
 						p.Records = batchOf(-1, -1, -1, false)
 						t.Topic = l.mine("@-a")
 						t.Partitions = append(t.Partitions, p)
-					case i == 2:
+					case 2:
 						t.Topic = "beta"
 					default:
 						t.Topic = name

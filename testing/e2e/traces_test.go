@@ -151,7 +151,7 @@ func TestTracesInACollector(t *testing.T) {
 	const state = "state: {dir: ./state}"
 	over := func(endpoint, protocol string) string {
 		to := fmt.Sprintf("{endpoint: %q, protocol: %s, insecure: true", endpoint, protocol)
-		return "telemetry: {traces: " + to + "}, metrics: " + to + ", interval: 1s}}"
+		return "telemetry: {traces: " + to + ", spans: all}, metrics: " + to + ", interval: 1s}}"
 	}
 	config := func() string { _, b := p.call("GET", "/config", ""); return b }
 	edit := func(from, to string) {
@@ -255,14 +255,18 @@ func checkTraces(t *testing.T, topic string, all []spans.Span, trace func(string
 	}
 	var moves []spans.Span
 	produces, fetches, held := map[string]int{}, map[string]int{}, map[string]int{}
+	followed := map[string]bool{} // traces of producers that fetches of a client are linked to
 	for _, s := range below[""] {
 		client := s.Attributes["messaging.client.id"]
 		switch {
 		case s.Name == "move":
 			moves = append(moves, s)
-		case s.Name == "Fetch" && s.Attributes["messaging.operation.type"] == "receive" && s.Attributes["messaging.destination.name"] == topic:
+		case s.Name == "poll "+topic && s.Attributes["messaging.operation.type"] == "receive" && s.Attributes["messaging.destination.name"] == topic:
 			fetches[client]++
-		case s.Name == "Produce":
+			for _, l := range s.Links {
+				followed[client+" "+l.Trace] = true
+			}
+		case s.Name == "send "+topic:
 			produces[client]++
 			if slices.Contains(names(s.Events), "held") {
 				held[client]++
@@ -273,12 +277,17 @@ func checkTraces(t *testing.T, topic string, all []spans.Span, trace func(string
 		t.Fatalf("%d moves", len(moves))
 	}
 	for _, client := range []string{"java", "franz"} {
+		for _, producer := range []string{"java", "franz"} {
+			if !followed[client+" "+trace(producer, overGRPC)] {
+				t.Errorf("no fetch of %s is linked to the record of %s", client, producer)
+			}
+		}
 		if produces[client] < 5 || fetches[client] == 0 || held[client] == 0 {
 			t.Errorf("%s: %d produces, %d of them held, %d fetches", client, produces[client], held[client], fetches[client])
 		}
 		for n, cluster := range map[int]string{overGRPC: "prod", overHTTP: "dr"} {
 			i := slices.IndexFunc(all, func(s spans.Span) bool {
-				return s.Name == "Produce" && len(s.Links) == 1 && s.Links[0].Trace == trace(client, n)
+				return s.Name == "send "+topic && len(s.Links) == 1 && s.Links[0].Trace == trace(client, n)
 			})
 			if i < 0 {
 				t.Errorf("%s: no produce is linked to %s", client, trace(client, n))
@@ -289,7 +298,7 @@ func checkTraces(t *testing.T, topic string, all []spans.Span, trace func(string
 	}
 	checkMove(t, topic, moves[0], below)
 	for _, s := range below[""] {
-		if s.Name != "Produce" || !slices.Contains(names(s.Events), "held") {
+		if s.Name != "send "+topic || !slices.Contains(names(s.Events), "held") {
 			continue
 		}
 		if !slices.ContainsFunc(s.Links, func(l spans.Place) bool { return l == moves[0].Place }) {
@@ -306,13 +315,13 @@ func checkTraces(t *testing.T, topic string, all []spans.Span, trace func(string
 // checkProduce looks at one produce through the whole chain.
 func checkProduce(t *testing.T, topic, client, cluster string, s spans.Span, below map[string][]spans.Span) {
 	t.Helper()
-	const want = "SERVER Produce(wasm header(sluice_on_records traces(routing(topics(offsets(CLIENT Produce))))))"
+	want := fmt.Sprintf("SERVER send %s(wasm header(sluice_on_records traces(routing(topics(offsets(CLIENT send %s))))))", topic, topic)
 	if got := shape(below, s); got != want {
 		t.Errorf("%s: %s, want %s", client, got, want)
 		return
 	}
 	for k, want := range map[string]string{
-		"messaging.system": "kafka", "messaging.operation.name": "Produce", "messaging.operation.type": "send", "messaging.destination.name": topic,
+		"messaging.system": "kafka", "messaging.operation.name": "send", "messaging.batch.message_count": "1", "messaging.operation.type": "send", "messaging.destination.name": topic,
 		"messaging.client.id": client, "network.transport": "tcp", "network.peer.address": "127.0.0.1", "sluice.virtual_cluster": "passThroughTenant",
 		"sluice.api.key": "0", "sluice.error_code": "0", "sluice.topics": topic,
 	} {
@@ -320,7 +329,7 @@ func checkProduce(t *testing.T, topic, client, cluster string, s spans.Span, bel
 			t.Errorf("%s: %s is %q, want %q", client, k, s.Attributes[k], want)
 		}
 	}
-	for _, k := range []string{"messaging.destination.partition.id", "network.peer.port", "sluice.api.version", "sluice.request.size", "sluice.response.size", "sluice.client.software"} {
+	for _, k := range []string{"messaging.destination.partition.id", "messaging.kafka.offset", "server.address", "sluice.interceptor.duration_ms.wasm.header", "network.peer.port", "sluice.api.version", "sluice.request.size", "sluice.response.size", "sluice.client.software"} {
 		if s.Attributes[k] == "" {
 			t.Errorf("%s: no %s", client, k)
 		}
@@ -335,7 +344,7 @@ func checkProduce(t *testing.T, topic, client, cluster string, s spans.Span, bel
 		}
 		at = next[len(next)-1]
 	}
-	if got := names(at.Events); !slices.Equal(got, []string{"queued", "sent", "first byte"}) || at.Attributes["sluice.cluster"] != cluster || at.Attributes["network.peer.port"] == "" {
+	if got := names(at.Events); !slices.Equal(got, []string{"queued", "sent", "first byte"}) || at.Attributes["sluice.cluster"] != cluster || at.Attributes["sluice.cluster.id"] == "" || at.Attributes["messaging.destination.name"] != topic || at.Attributes["network.peer.port"] == "" {
 		t.Errorf("%s: the way to the broker has the events %q and %v, want %s", client, got, at.Attributes, cluster)
 	}
 	for i := 1; i < len(at.Events); i++ {
@@ -360,7 +369,7 @@ func checkMove(t *testing.T, topic string, move spans.Span, below map[string][]s
 			t.Errorf("move: %s lies outside, or overlaps", s.Name)
 		}
 	}
-	for _, want := range []string{"pending", "pre-check", "hold", "prepare", "commit", "drain", "publish"} {
+	for _, want := range []string{"asked", "pending", "pre-check", "hold", "prepare", "commit", "drain", "publish"} {
 		if !slices.Contains(phases, want) {
 			t.Errorf("the move's phases are %q, without %s", phases, want)
 		}

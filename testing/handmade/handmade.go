@@ -33,7 +33,7 @@ var Forever = []byte{Loop, Empty, Br, 0, End}
 type Guest struct {
 	Name, Version string
 	// Start, Configure, SelfTest and Closing are run before their functions return that all is well.
-	Start, Configure, SelfTest, Idle, Closing []byte
+	Start, Configure, OnRecords, SelfTest, Idle, Closing []byte
 	// More are the bodies of further functions without parameters and results, locals included; see Body.
 	More [][]byte
 	// The rest adds encoded elements to sections.
@@ -61,7 +61,7 @@ func (g Guest) Module() []byte {
 		{abi.ExportManifest, 2, signed([]byte{I64Const}, int64(manifestAt)<<32|int64(len(manifest)))},
 		{abi.ExportAlloc, 3, signed([]byte{I32Const}, blockAt)},
 		{abi.ExportConfigure, 4, slices.Concat(g.Configure, well)},
-		{abi.ExportOnRecords, 4, well},
+		{abi.ExportOnRecords, 4, slices.Concat(g.OnRecords, well)},
 		{abi.ExportSelfTest, 2, slices.Concat(g.SelfTest, well)},
 		{abi.ExportIdle, 0, g.Idle},
 		{abi.ExportClose, 0, g.Closing},

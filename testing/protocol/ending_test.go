@@ -33,7 +33,9 @@ func TestASignalIsLogged(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := &house{t: t, ctx: t.Context()}
-	h.wait("the gateway to listen", func() bool { return strings.Contains(log.String(), "listening") || strings.Contains(log.String(), "serving") })
+	h.wait("the gateway to listen", func() bool {
+		return strings.Contains(log.String(), "listening") || strings.Contains(log.String(), "serving")
+	})
 
 	out, err := exec.CommandContext(t.Context(), bin, "run", "-c", file).CombinedOutput()
 	if want := regexp.MustCompile(regexp.QuoteMeta(file) + `:2:\d+: state.dir: the store is in use by another gateway.*; end that one, or give this one a folder of its own`); err == nil || !want.Match(out) {

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"os"
 	"os/exec"
 	"regexp"
 	"slices"
@@ -67,6 +68,12 @@ func TestARunEndsWhenNothingChangesAnyMore(t *testing.T) {
 	} {
 		if out, code := gateway(append([]string{"failover", "abort", "-c", h.gw.File}, strings.Fields(c.args)...)...); code != c.code || !strings.Contains(out, c.says) {
 			t.Errorf("abort %s: %d\n%s", c.args, code, out)
+		}
+	}
+	help, _ := gateway("failover", "run", "--help")
+	for _, where := range []string{help, string(must(os.ReadFile("../../README.md")))} {
+		if !strings.Contains(where, "3 some still wait, 4 some were given up") {
+			t.Error("what the exit codes mean is not said")
 		}
 	}
 	if out, code := gateway("failover", "run", "-c", h.gw.File, "--to", "dr", "copied"); code != 0 || !strings.Contains(out, "it lives there already") {

@@ -4,6 +4,9 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -209,4 +212,33 @@ func TestSizesAreOfWhatWasSent(t *testing.T) {
 		t.Fatal("no span of the produce that is refused")
 	}
 	says(t, server(all["send unknown"])[0], map[string]string{"error.type": "UNKNOWN_TOPIC_OR_PARTITION"})
+}
+
+// TestCallsOfGuestsAreSpans whichever interceptors have spans.
+func TestCallsOfGuestsAreSpans(t *testing.T) {
+	h, rec := traced(t, ", spans: none")
+	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-o", filepath.Join(h.gw.Dir, "header.wasm"), "../../sdk/examples/header")
+	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	h.edit("      - routing:", "      - wasm: {file: header.wasm, limits: {timeout: 5m}, config: {key: via, value: sluice}}\n      - routing:")
+	h.produce(h.client(h.gw.Bootstrap), "orders", "x", 1)
+	all := h.spans(rec)
+	if len(all["sluice_on_records"]) != 1 || len(server(all["send orders"])) != 1 {
+		t.Fatalf("%d calls, %d requests", len(all["sluice_on_records"]), len(server(all["send orders"])))
+	}
+	call, request := all["sluice_on_records"][0], server(all["send orders"])[0]
+	says(t, call, map[string]string{"sluice.guest": "header"})
+	if string(call.ParentSpanId) != string(request.SpanId) {
+		t.Error("the call is not below its request")
+	}
+	if attributes(request)["sluice.interceptor.duration_ms.wasm.header"] == "" {
+		t.Errorf("the request does not tell the guest's time: %v", attributes(request))
+	}
+	for _, name := range []string{"wasm header", "routing", "topics", "offsets"} {
+		if len(all[name]) > 0 {
+			t.Errorf("%s has a span", name)
+		}
+	}
 }

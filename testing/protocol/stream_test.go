@@ -38,7 +38,7 @@ func TestAStreamCarriesWhatClientsCallThemselves(t *testing.T) {
 		data = append(data, strings.TrimPrefix(line, "data: "))
 	}
 	page := strings.Join(data, "\n")
-	if !strings.Contains(page, "event: x\ndata: &lt;b&gt;") || !strings.HasSuffix(strings.TrimSpace(page), "</table>") {
+	if !strings.Contains(page, "event: x\ndata: &lt;b&gt;") || !strings.HasSuffix(strings.TrimSpace(page), "</section>") {
 		t.Errorf("the event is not the whole page:\n%s", page)
 	}
 }

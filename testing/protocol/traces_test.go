@@ -129,7 +129,7 @@ func typeOf(v *common.AnyValue) attribute.Type {
 	case *common.AnyValue_ArrayValue:
 		return attribute.STRINGSLICE
 	}
-	return attribute.INVALID
+	return attribute.EMPTY
 }
 
 func attributes(s *traces.Span) map[string]string {

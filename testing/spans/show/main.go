@@ -1,5 +1,5 @@
 // Command show prints traces of a file that the OpenTelemetry Collector's file exporter wrote: the one whose id is given, or
-// those of requests of an API or of a client, or all.
+// those of an operation or of a client, or all.
 package main
 
 import (
@@ -12,17 +12,17 @@ import (
 
 func main() {
 	trace := flag.String("trace", "", "the id of a trace")
-	api := flag.String("api", "", "a Kafka API, such as Produce")
+	operation := flag.String("operation", "", "an operation, such as send, poll or Metadata")
 	client := flag.String("client", "", "a client id")
 	zipkin := flag.Bool("zipkin", false, "as JSON for Zipkin")
 	flag.Parse()
-	if err := show(flag.Args(), *zipkin, *trace, *api, *client); err != nil {
+	if err := show(flag.Args(), *zipkin, *trace, *operation, *client); err != nil {
 		fmt.Fprintln(os.Stderr, "show:", err)
 		os.Exit(1)
 	}
 }
 
-func show(files []string, zipkin bool, trace, api, client string) error {
+func show(files []string, zipkin bool, trace, operation, client string) error {
 	if len(files) != 1 {
 		return fmt.Errorf("name one file")
 	}
@@ -37,7 +37,7 @@ func show(files []string, zipkin bool, trace, api, client string) error {
 	}
 	var wanted []string
 	for _, s := range spans.Children(list)[""] {
-		if (trace == "" || s.Trace == trace) && (api == "" || s.Name == api) && (client == "" || s.Attributes["messaging.client.id"] == client) {
+		if (trace == "" || s.Trace == trace) && (operation == "" || s.Attributes["messaging.operation.name"] == operation) && (client == "" || s.Attributes["messaging.client.id"] == client) {
 			wanted = append(wanted, s.Trace)
 		}
 	}
