@@ -148,7 +148,7 @@ func newMetricTable() *metricTable {
 		spansLost:      counter("traces.dropped.spans", "", "Spans that came faster than they could be sent, or could not be sent."),
 		started:        gauge("start.time", "s", "When the gateway started, as Unix time."),
 
-		sessionsRefused:     counter("sessions.refused", "", "Connections of clients that were refused: limits.connections was reached, or the process may not open more files.", byVirtualCluster, byReason),
+		sessionsRefused:     counter("sessions.refused", "", "Connections of clients that were refused: limits.connections was reached (connections), the process may not open more files (files), the TLS handshake failed, or an interceptor refused them.", byVirtualCluster, byReason),
 		connections:         gauge("connections", "", "Connections of clients of all virtual clusters."),
 		connectionsLimit:    gauge("connections.limit", "", "How many the files that the process may open leave room for; 0: it is not known."),
 		interceptorFailures: counter("interceptor.failures", "", "Errors of requests that came from an interceptor and not from below it, panics included.", byVirtualCluster, byInterceptor),

@@ -112,11 +112,11 @@ func (c *collector) clients(v *virtual) {
 	for _, s := range v.server.Clients() {
 		open += s.InFlight
 	}
-	full, files := v.server.Refused()
 	c.add(&t.sessions, float64(v.server.Sessions()), v.name)
 	c.add(&t.sessionsLimit, float64(v.runtime().server.Limits.Connections), v.name)
-	c.add(&t.sessionsRefused, float64(full), v.name, "connections")
-	c.add(&t.sessionsRefused, float64(files), v.name, "files")
+	for i, n := range v.server.Refused() {
+		c.add(&t.sessionsRefused, float64(n), v.name, server.Refusals[i])
+	}
 	c.add(&t.inFlight, float64(open), v.name)
 }
 

@@ -84,7 +84,7 @@ type Server struct {
 	holds       plugin.Holds
 	// topics and clients are those that a Watch has named.
 	topics, clients tally
-	full, files     atomic.Int64 // connections that were refused for limits.connections, and for the files of the process
+	refused         [len(Refusals)]atomic.Int64 // connections, by why
 	// heartbeat is how often a heartbeat is repeated whose answer waits.
 	heartbeat time.Duration
 	tls       func() *tls.Config
@@ -131,8 +131,24 @@ func (s *Server) Sessions() int {
 	return len(s.sessions)
 }
 
-// Refused is how many connections were refused since limits.connections was reached, and since the process may not open more files.
-func (s *Server) Refused() (full, files int64) { return s.full.Load(), s.files.Load() }
+// Refusals are why connections are refused: limits.connections is reached, the process may not open more files, the client gets no
+// further than the TLS handshake, or an interceptor wants nothing of it.
+var Refusals = [...]string{"connections", "files", "handshake", "interceptor"}
+
+const (
+	refusedFull = iota
+	refusedFiles
+	refusedHandshake
+	refusedInterceptor
+)
+
+// Refused is how many connections were refused, by why.
+func (s *Server) Refused() (n [len(Refusals)]int64) {
+	for i := range s.refused {
+		n[i] = s.refused[i].Load()
+	}
+	return n
+}
 
 // Held are the requests that wait now.
 func (s *Server) Held() map[kmsg.Key]plugin.Held { return s.holds.Now() }
@@ -151,13 +167,13 @@ func (s *Server) Serve(conn net.Conn, addr Address) {
 		s.mu.Unlock()
 		_ = conn.Close()
 		if full {
-			s.full.Add(1)
+			s.refused[refusedFull].Add(1)
 			s.log.Warn("connection refused: limits.connections reached", "client", conn.RemoteAddr().String(), "limit", limits.Connections)
 		}
 		return
 	}
 	if !s.descriptors.take() {
-		s.files.Add(1)
+		s.refused[refusedFiles].Add(1)
 		s.mu.Unlock()
 		_ = conn.Close()
 		s.log.Warn("connection refused: the process may not open more files (ulimit -n)", "client", conn.RemoteAddr().String(), "limit", s.descriptors.most)

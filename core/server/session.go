@@ -104,11 +104,13 @@ func (s *session) run() {
 	}()
 	if cfg := s.server.tls(); cfg != nil {
 		if err := s.handshake(cfg); err != nil {
+			s.server.refused[refusedHandshake].Add(1)
 			s.server.log.Debug("TLS handshake failed", "client", s.conn.RemoteAddr().String(), "error", err)
 			return
 		}
 	}
 	if err := s.opened(); err != nil {
+		s.server.refused[refusedInterceptor].Add(1)
 		s.server.log.Info("session refused", "client", s.conn.RemoteAddr().String(), "error", err)
 		return
 	}

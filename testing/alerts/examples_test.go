@@ -83,6 +83,7 @@ var examples = []example{
 	{alert: "SluicePartBroken", when: "between the writes of two files", series: mine(`sluice_part_broken{virtual_cluster="vc",part="listen.tls"}`, "_ 1 _x10"), at: "8m"},
 
 	{alert: "SluiceConnectionsRefused", when: "one was", series: mine(`sluice_sessions_refused_total{virtual_cluster="vc",reason="files"}`, "0 0 1x10"), at: "3m", fires: one("virtual_cluster", "vc", "reason", "files")},
+	{alert: "SluiceConnectionsRefused", when: "a client without TLS", series: mine(`sluice_sessions_refused_total{virtual_cluster="vc",reason="handshake"}`, "0+1x20"), at: "12m"},
 	{alert: "SluiceConnectionsRefused", when: "long ago", series: mine(`sluice_sessions_refused_total{virtual_cluster="vc",reason="files"}`, "0 0 1x20"), at: "12m"},
 
 	{alert: "SluiceConnectionsNearLimit", when: "of a virtual cluster", series: both(`sluice_sessions{virtual_cluster="vc"}`, "90x20", `sluice_sessions_limit{virtual_cluster="vc"}`, "100x20"), at: "15m", fires: two("virtual_cluster", "vc")},

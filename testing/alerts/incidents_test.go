@@ -31,7 +31,7 @@ type incident struct {
 }
 
 // anyhow may fire on a busy machine, where a minute is a second.
-var anyhow = []string{"SluiceLatencyHigh", "SluiceErrorsHigh"}
+var anyhow = []string{"SluiceLatencyHigh", "SluiceErrorsHigh", "SluiceRequestsHeld", "SluiceDown"}
 
 func incidents() []incident {
 	return []incident{

@@ -298,7 +298,7 @@ func TestIncidents(t *testing.T) {
 	i.says(out, code, 0, "acknowledged: up to 6 lost records of 1 move")
 	i.write(p, 66, 80)
 
-	groups := strings.TrimSpace(blocksOf(document, "yaml")[0])
+	_, groups, _ := strings.Cut(strings.TrimSpace(blocksOf(document, "yaml")[0]), "\n") // behind what it is a part of
 	if err := i.gw.Edit("          topics:\n", "          "+groups+"\n          topics:\n"); err != nil {
 		t.Fatal(err)
 	}

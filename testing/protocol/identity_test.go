@@ -152,7 +152,7 @@ func TestARestartChangesNothingThatClientsSee(t *testing.T) {
 func TestASecondGatewayOnTheSameStoreIsRefused(t *testing.T) {
 	h := build(t, "orders")
 	g, err := gateway.Start(t.Context(), gateway.Options{Path: h.gw.File, Specs: plugins.Builtin(), Log: quiet()})
-	if err == nil || !strings.Contains(err.Error(), "state.dir: the store is in use by another gateway") {
+	if err == nil || !strings.Contains(err.Error(), "sluice.yaml:2:14: state.dir: the store is in use by another gateway") {
 		t.Errorf("%v", err)
 	}
 	if g != nil {

@@ -135,7 +135,15 @@ virtual_clusters:
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = h.gw.Stop() })
+	h.gw.Bootstrap = fmt.Sprintf("127.0.0.1:%d", port)
 	h.gw.Admin = fmt.Sprintf("http://127.0.0.1:%d", port+1)
+	c, err := net.Dial("tcp", h.gw.Bootstrap)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = c.Write([]byte("no TLS at all\n"))
+	_ = c.Close()
+	h.shows("sluice_sessions_refused_total", map[string]string{"reason": "handshake"}, is(1))
 	h.shows("sluice_certificate_expiry_time_seconds", map[string]string{"virtual_cluster": tenant}, func(v float64) bool {
 		left := time.Until(time.Unix(int64(v), 0)) // it was made for an hour
 		return left > 30*time.Minute && left < time.Hour
