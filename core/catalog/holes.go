@@ -1,14 +1,37 @@
 package catalog
 
+import "slices"
+
 // Holes is the number of virtual offsets without records that unplanned moves have left between segments.
 func (p *Partition) Holes() int64 { return p.HolesBefore(p.Current().Start) }
 
 // HolesBefore is how many of them are below a virtual offset.
-func (p *Partition) HolesBefore(v int64) (n int64) {
-	for i := 1; i < len(p.Segments); i++ {
-		n += max(min(p.Segments[i].Start, v)-p.Segments[i-1].End, 0)
+func (p *Partition) HolesBefore(v int64) int64 { return v - p.Records(0, v) }
+
+// Records is how many virtual offsets of a range are in no hole.
+func (p *Partition) Records(from, to int64) (n int64) {
+	for _, r := range p.Recorded(from, to) {
+		n += r.To - r.From
 	}
 	return n
+}
+
+// Offsets are virtual ones from one to another, which is not among them.
+type Offsets struct{ From, To int64 }
+
+// Recorded are the parts of a range that are in no hole.
+func (p *Partition) Recorded(from, to int64) (out []Offsets) {
+	end := to
+	for i := len(p.Segments) - 1; i >= 0; i-- {
+		if r := (Offsets{max(p.Segments[i].Start, from), min(end, to)}); r.From < r.To {
+			out = append(out, r)
+		}
+		if i > 0 {
+			end = min(end, p.Segments[i-1].End)
+		}
+	}
+	slices.Reverse(out)
+	return out
 }
 
 // Tail is the virtual offset behind the last record while nothing is written to the current segment: in front of the hole that an

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -99,5 +100,30 @@ func TestHolesBefore(t *testing.T) {
 	}
 	if got := p.Holes(); got != second-110 {
 		t.Errorf("%d offsets in holes", got)
+	}
+}
+
+// TestRecorded leaves out holes, and what a later home has nothing of.
+func TestRecorded(t *testing.T) {
+	tp := Topic{Home: "a"}
+	tp.Grow(1)
+	p, end := fail(tp.Partitions[0], 100, 10)
+	first := p.Current().Start
+	behind, last := fail(p, 90, 5) // a copy that has nothing of what came after the first move
+	for name, c := range map[string]struct {
+		p        Partition
+		from, to int64
+		want     []Offsets
+	}{
+		"over a hole":       {p, 95, end, []Offsets{{95, 100}, {first, end}}},
+		"in front of it":    {p, 10, 20, []Offsets{{10, 20}}},
+		"in it":             {p, 100, first, nil},
+		"nothing":           {p, 20, 20, nil},
+		"backwards":         {p, 20, 10, nil},
+		"over lost records": {behind, 0, last, []Offsets{{0, 90}, {behind.Current().Start, last}}},
+	} {
+		if got := c.p.Recorded(c.from, c.to); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 // copied is what a copy has of a partition whose home is gone, in virtual offsets.
 type copied struct {
+	part    *catalog.Partition
 	has     stretch
 	known   int64 // below which the home may have acknowledged records
 	begins  int64 // where the virtual log begins
@@ -41,10 +42,10 @@ func (p *Plan) loses(ctx context.Context, t *catalog.Topic, c *checked) {
 			return
 		}
 		part, gap := t.Partition(int32(i)), c.missing(t, i, x.ToEnd)
-		p.Lost += max(gap.to-gap.from, 0)
+		p.Lost += part.Records(gap.from, gap.to)
 		d := c.deltas[i]
 		p.copied = append(p.copied, copied{
-			has: stretch{part.ToVirtual(starts[i] - d), part.ToVirtual(x.ToEnd - d)}, known: gap.to, begins: part.LogStart, unknown: c.unknown[i],
+			part: part, has: stretch{part.ToVirtual(starts[i] - d), part.ToVirtual(x.ToEnd - d)}, known: gap.to, begins: part.LogStart, unknown: c.unknown[i],
 		})
 	}
 }
@@ -53,9 +54,9 @@ func (p *Plan) loses(ctx context.Context, t *catalog.Topic, c *checked) {
 func (c copied) skipped(at int64) int64 {
 	at = max(at, c.begins)
 	if c.has.from >= c.has.to {
-		return max(c.known-at, 0)
+		return c.part.Records(at, c.known)
 	}
-	return max(min(c.has.from, c.known)-at, 0) + max(c.known-max(at, c.has.to), 0)
+	return c.part.Records(at, min(c.has.from, c.known)) + c.part.Records(max(at, c.has.to), c.known)
 }
 
 // damage says what unplanned moves would do to groups, as far as the clusters that live can tell where those are.

@@ -214,6 +214,8 @@ var _ plugin.Placement = onDR{}
 
 // TestWhatAReaderMisses of a copy: what it lacks at its beginning and at its end.
 func TestWhatAReaderMisses(t *testing.T) {
+	whole := (&catalog.Topic{Home: "prod"}).Partition(0)
+	holed := whole.Advance(catalog.Segment{Generation: 1, Start: 1000, PhysicalStart: 100, Cluster: "x"}, 0, 100, 0)
 	for name, c := range map[string]struct {
 		copied
 		at, want int64
@@ -228,7 +230,12 @@ func TestWhatAReaderMisses(t *testing.T) {
 		"an empty copy":              {copied{has: stretch{90, 90}, known: 100}, 40, 60},
 		"a copy of what came later":  {copied{has: stretch{200, 210}, known: 100}, 40, 60},
 		"deleted records":            {copied{has: stretch{50, 100}, known: 100, begins: 45}, 40, 5},
+		"a hole":                     {copied{part: &holed, has: stretch{0, 95}, known: 1010}, 40, 15},
+		"a reader in a hole":         {copied{part: &holed, has: stretch{0, 95}, known: 1010}, 500, 10},
 	} {
+		if c.part == nil {
+			c.part = whole
+		}
 		if got := c.skipped(c.at); got != c.want {
 			t.Errorf("%s: %d, want %d", name, got, c.want)
 		}

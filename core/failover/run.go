@@ -258,8 +258,8 @@ func (t *task) moveTo(next *catalog.Topic, c *checked, from, to plugin.Cluster, 
 			end = part.ToVirtual(newEnd[p] - c.deltas[p])
 			gap := c.missing(before, p, newEnd[p])
 			seg.Start = max(part.Ceiling, end, gap.to)
-			if gap.from < gap.to {
-				loss = append(loss, Range{t.report.Topic, int32(p), gap.from, gap.to - 1})
+			for _, r := range part.Recorded(gap.from, gap.to) {
+				loss = append(loss, Range{t.report.Topic, int32(p), r.From, r.To - 1})
 			}
 		}
 		start := before.Watermarks(int32(p)).Start
