@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/testing/bench"
+	"github.com/sluice-gateway/sluice/testing/gatewaytest"
+	"github.com/sluice-gateway/sluice/testing/kafkatest"
+)
+
+// version of Metadata that clients ask in.
+const version = 12
+
+// gateway is one over two clusters that both have all topics, each the home of a half.
+type gateway struct {
+	*gatewaytest.Gateway
+	addr, admin string
+}
+
+func openGateway(ctx context.Context, dir, prod, dr string) (*gateway, error) {
+	port, err := kafkatest.FreePorts(6)
+	if err != nil {
+		return nil, err
+	}
+	text := fmt.Sprintf(`admin: {listen: "127.0.0.1:%d"}
+state: {dir: ./state}
+clusters:
+  prod: {bootstrap: [%q], nodes: 0-1}
+  dr: {bootstrap: [%q], nodes: 0-1}
+telemetry: {log: {level: error}}
+virtual_clusters:
+  vc:
+    listen: {bootstrap: "127.0.0.1:%d", brokers: {ports: %d-%d}}
+    chain: [routing: {default: prod, topics: {"b-*": {cluster: dr}}}, topics: {}, offsets: {}]
+`, port, prod, dr, port+1, port+2, port+5)
+	file := filepath.Join(dir, "sluice.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	g, err := gatewaytest.Open(ctx, file, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	if err != nil {
+		return nil, err
+	}
+	return &gateway{g, fmt.Sprintf("127.0.0.1:%d", port+1), fmt.Sprintf("127.0.0.1:%d", port)}, nil
+}
+
+// metadata is a request for some topics, or without any for all.
+func metadata(topics ...string) []byte {
+	m := kmsg.NewPtrMetadataRequest()
+	m.SetVersion(version)
+	for _, name := range topics {
+		t := kmsg.NewMetadataRequestTopic()
+		t.Topic = &name
+		m.Topics = append(m.Topics, t)
+	}
+	return bench.Frame(kmsg.Metadata, version, m.AppendTo)
+}
+
+// cost is what the process needs for one answer.
+type cost struct {
+	cpu             time.Duration
+	mallocs, memory uint64
+}
+
+// measure asks for metadata many times, and returns what one answer costs in the best of some rounds: what else goes on in the
+// process is left out. Memory that an answer needs once alone is not counted.
+func (g *gateway) measure(request []byte, rounds, times int) (best cost, err error) {
+	c, err := bench.Dial(g.addr, request)
+	if err != nil {
+		return best, err
+	}
+	defer func() { _ = c.Close() }()
+	if err := errors.Join(c.Send(1), c.Receive(1)); err != nil {
+		return best, err
+	}
+	for round := range rounds {
+		was := spent()
+		for range times {
+			if err := errors.Join(c.Send(1), c.Receive(1)); err != nil {
+				return best, err
+			}
+		}
+		now := spent()
+		n := uint64(times)
+		one := cost{(now.cpu - was.cpu) / time.Duration(times), (now.mallocs - was.mallocs) / n, (now.memory - was.memory) / n}
+		if round == 0 {
+			best = one
+		}
+		best = cost{min(best.cpu, one.cpu), min(best.mallocs, one.mallocs), min(best.memory, one.memory)}
+	}
+	return best, nil
+}
+
+// listed asks for the first page of the topics, as operators do, and returns what it costs and how many bytes it has.
+func (g *gateway) listed(rounds int) (best cost, page int, err error) {
+	for round := range rounds + 1 {
+		was := spent()
+		resp, err := http.Get("http://" + g.admin + "/api/v1/topics?page=1")
+		if err != nil {
+			return best, 0, err
+		}
+		n, err := io.Copy(io.Discard, resp.Body)
+		if err = errors.Join(err, resp.Body.Close()); err != nil || resp.StatusCode != http.StatusOK {
+			return best, 0, fmt.Errorf("/api/v1/topics: %s, %w", resp.Status, err)
+		}
+		if cpu := spent().cpu - was.cpu; round == 1 || round > 1 && cpu < best.cpu {
+			best.cpu = cpu
+		}
+		page = int(n)
+	}
+	return best, page, nil
+}
+
+// spent is what the process has needed so far. CPU is known on Linux alone.
+func spent() cost {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	threads, _ := filepath.Glob("/proc/self/task/*/schedstat")
+	var sum int64
+	for _, t := range threads { // Go's don't end
+		b, err := os.ReadFile(t)
+		if f := strings.Fields(string(b)); err == nil && len(f) > 0 {
+			n, _ := strconv.ParseInt(f[0], 10, 64)
+			sum += n
+		}
+	}
+	return cost{time.Duration(sum), m.Mallocs, m.TotalAlloc}
+}
