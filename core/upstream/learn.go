@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
@@ -56,8 +57,9 @@ func (l *lesson) brokers(m *kmsg.MetadataResponse) {
 	now := make([]plugin.Broker, len(m.Brokers))
 	for i, b := range m.Brokers {
 		now[i] = plugin.Broker{ID: b.NodeID, Host: b.Host, Port: b.Port, Rack: b.Rack}
-		if m.Version < 1 {
-			if k := slices.IndexFunc(l.before.Brokers, func(o plugin.Broker) bool { return o.ID == b.NodeID }); k >= 0 {
+		if m.Version < withRacks {
+			k, known := slices.BinarySearchFunc(l.before.Brokers, b.NodeID, func(o plugin.Broker, id int32) int { return cmp.Compare(o.ID, id) })
+			if known {
 				now[i].Rack = l.before.Brokers[k].Rack
 			}
 		}
@@ -114,6 +116,7 @@ const (
 
 // Versions of Metadata from which on a response carries these.
 const (
+	withRacks    = 1
 	withInternal = 1
 	withOffline  = 5
 	withEpochs   = 7
