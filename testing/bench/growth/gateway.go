@@ -69,15 +69,18 @@ func metadata(topics ...string) []byte {
 	return bench.Frame(kmsg.Metadata, version, m.AppendTo)
 }
 
-// cost is what the process needs for one answer.
+// cost is what the process needs for one answer, and how long it takes.
 type cost struct {
-	cpu             time.Duration
+	cpu, wall       time.Duration
 	mallocs, memory uint64
 }
 
+// rounds is how often each answer is measured.
+const rounds = 5
+
 // measure asks for metadata many times, and returns what one answer costs in the best of some rounds: what else goes on in the
 // process is left out. Memory that an answer needs once alone is not counted.
-func (g *gateway) measure(request []byte, rounds, times int) (best cost, err error) {
+func (g *gateway) measure(request []byte, times int) (best cost, err error) {
 	c, err := bench.Dial(g.addr, request)
 	if err != nil {
 		return best, err
@@ -95,19 +98,19 @@ func (g *gateway) measure(request []byte, rounds, times int) (best cost, err err
 		}
 		now := spent()
 		n := uint64(times)
-		one := cost{(now.cpu - was.cpu) / time.Duration(times), (now.mallocs - was.mallocs) / n, (now.memory - was.memory) / n}
+		one := cost{cpu: (now.cpu - was.cpu) / time.Duration(times), mallocs: (now.mallocs - was.mallocs) / n, memory: (now.memory - was.memory) / n}
 		if round == 0 {
 			best = one
 		}
-		best = cost{min(best.cpu, one.cpu), min(best.mallocs, one.mallocs), min(best.memory, one.memory)}
+		best = cost{cpu: min(best.cpu, one.cpu), mallocs: min(best.mallocs, one.mallocs), memory: min(best.memory, one.memory)}
 	}
 	return best, nil
 }
 
 // listed asks for the first page of the topics, as operators do, and returns what it costs and how many bytes it has.
-func (g *gateway) listed(rounds int) (best cost, page int, err error) {
+func (g *gateway) listed() (best cost, page int, err error) {
 	for round := range rounds + 1 {
-		was := spent()
+		began, was := time.Now(), spent()
 		resp, err := http.Get("http://" + g.admin + "/api/v1/topics/vc?page=1")
 		if err != nil {
 			return best, 0, err
@@ -116,8 +119,9 @@ func (g *gateway) listed(rounds int) (best cost, page int, err error) {
 		if err = errors.Join(err, resp.Body.Close()); err != nil || resp.StatusCode != http.StatusOK {
 			return best, 0, fmt.Errorf("%s: %s %w", resp.Request.URL, resp.Status, err)
 		}
-		if cpu := spent().cpu - was.cpu; round == 1 || round > 1 && cpu < best.cpu {
-			best.cpu = cpu
+		one := cost{wall: time.Since(began), cpu: spent().cpu - was.cpu}
+		if round == 1 || round > 1 && one.cpu < best.cpu {
+			best = one
 		}
 		page = int(n)
 	}
@@ -137,5 +141,5 @@ func spent() cost {
 			sum += n
 		}
 	}
-	return cost{time.Duration(sum), m.Mallocs, m.TotalAlloc}
+	return cost{cpu: time.Duration(sum), mallocs: m.Mallocs, memory: m.TotalAlloc}
 }

@@ -36,13 +36,12 @@ func over(t *testing.T, topics int) *gateway {
 // TestMetadataGrowsWithWhatItShows: with eight times as many topics an answer with all of them allocates eight times as much, and
 // one with one of them no more than before.
 func TestMetadataGrowsWithWhatItShows(t *testing.T) {
-	few, err := over(t, 100).row(100, 3, 2, 20)
-	if err != nil {
-		t.Fatal(err)
-	}
-	many, err := over(t, 800).row(800, 3, 2, 20)
-	if err != nil {
-		t.Fatal(err)
+	few, many := &row{topics: 100}, &row{topics: 800}
+	for _, r := range []*row{few, many} {
+		g := over(t, r.topics)
+		if err := errors.Join(r.ofAll(g, 2), r.ofOne(g, 20)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := many.linear(few, false); err != nil {
 		t.Error(err)

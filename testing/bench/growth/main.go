@@ -36,8 +36,8 @@ func main() {
 
 // table measures each number of topics and compares it with the one before.
 func table(sizes []string) error {
-	fmt.Println("| topics | metadata of all: CPU | allocations | MB | metadata of one: CPU | allocations | KB | idle CPU of a core | /api/v1/topics | its KB |")
-	fmt.Println("|---|---|---|---|---|---|---|---|---|---|")
+	fmt.Println("| topics | metadata of all: CPU | allocations | MB | metadata of one: CPU | allocations | KB | CPU of a core: the first 30 s | idle behind them | a page of topics: CPU | wall | KB |")
+	fmt.Println("|---|---|---|---|---|---|---|---|---|---|---|---|")
 	var was *row
 	var errs []error
 	for _, size := range sizes {
@@ -62,15 +62,16 @@ func table(sizes []string) error {
 type row struct {
 	topics   int
 	all, one cost
-	idle     float64 // of a core
+	first    float64 // of a core, while all copies are compared for the first time
+	idle     float64 // of a core, behind that
 	list     cost    // a page of the topics for operators
 	page     int     // bytes of it
 }
 
 func (r *row) String() string {
 	ms := func(d time.Duration) string { return fmt.Sprintf("%.2f ms", float64(d.Microseconds())/1000) }
-	return fmt.Sprintf("| %d | %s | %d | %.1f | %s | %d | %.1f | %.1f %% | %s | %d |", r.topics, ms(r.all.cpu), r.all.mallocs, float64(r.all.memory)/1e6,
-		ms(r.one.cpu), r.one.mallocs, float64(r.one.memory)/1e3, 100*r.idle, ms(r.list.cpu), r.page/1000)
+	return fmt.Sprintf("| %d | %s | %d | %.1f | %s | %d | %.1f | %.1f %% | %.1f %% | %s | %s | %d |", r.topics, ms(r.all.cpu), r.all.mallocs, float64(r.all.memory)/1e6,
+		ms(r.one.cpu), r.one.mallocs, float64(r.one.memory)/1e3, 100*r.first, 100*r.idle, ms(r.list.cpu), ms(r.list.wall), r.page/1000)
 }
 
 // linear compares with a row of fewer topics: an answer with all of them grows as their number does, and one with one of them does
@@ -127,31 +128,41 @@ func measured(topics int) (*row, error) {
 		return nil, err
 	}
 	defer func() { _ = g.Stop() }()
-	r, err := g.row(topics, 3, 3, 200)
-	if err != nil {
+	r := &row{topics: topics}
+	if err := r.ofAll(g, 3); err != nil {
 		return nil, err
 	}
-	if r.list, r.page, err = g.listed(3); err != nil {
+	r.first = idle()
+	if err := r.ofOne(g, 200); err != nil {
 		return nil, err
 	}
+	if r.list, r.page, err = g.listed(); err != nil {
+		return nil, err
+	}
+	r.idle = idle()
+	return r, nil
+}
+
+// idle is the share of a core that the process uses while nobody asks for anything.
+func idle() float64 {
 	was := spent()
 	time.Sleep(idleFor)
-	r.idle = float64(spent().cpu-was.cpu) / float64(idleFor)
-	return r, nil
+	return float64(spent().cpu-was.cpu) / float64(idleFor)
 }
 
 // idleFor is some rounds in which the gateway compares copies.
 const idleFor = 30 * time.Second
 
-// row measures a gateway. Its catalog knows all topics from the first answer on.
-func (g *gateway) row(topics, rounds, all, one int) (*row, error) {
-	r := &row{topics: topics}
-	var err error
-	if r.all, err = g.measure(metadata(), rounds, all); err != nil {
-		return nil, err
-	}
-	r.one, err = g.measure(metadata(topicName(topics/2)), rounds, one)
-	return r, err
+// ofAll measures metadata of all topics. The catalog knows them from the first answer on.
+func (r *row) ofAll(g *gateway, times int) (err error) {
+	r.all, err = g.measure(metadata(), times)
+	return err
+}
+
+// ofOne measures metadata of one topic beside all others.
+func (r *row) ofOne(g *gateway, times int) (err error) {
+	r.one, err = g.measure(metadata(topicName(r.topics/2)), times)
+	return err
 }
 
 func listening(addr string) error {
