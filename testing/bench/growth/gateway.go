@@ -75,12 +75,9 @@ type cost struct {
 	mallocs, memory uint64
 }
 
-// rounds is how often each answer is measured.
-const rounds = 5
-
 // measure asks for metadata many times, and returns what one answer costs in the best of some rounds: what else goes on in the
 // process is left out. Memory that an answer needs once alone is not counted.
-func (g *gateway) measure(request []byte, times int) (best cost, err error) {
+func (g *gateway) measure(request []byte, rounds, times int) (best cost, err error) {
 	c, err := bench.Dial(g.addr, request)
 	if err != nil {
 		return best, err
@@ -108,7 +105,7 @@ func (g *gateway) measure(request []byte, times int) (best cost, err error) {
 }
 
 // listed asks for the first page of the topics, as operators do, and returns what it costs and how many bytes it has.
-func (g *gateway) listed() (best cost, page int, err error) {
+func (g *gateway) listed(rounds int) (best cost, page int, err error) {
 	for round := range rounds + 1 {
 		began, was := time.Now(), spent()
 		resp, err := http.Get("http://" + g.admin + "/api/v1/topics/vc?page=1")

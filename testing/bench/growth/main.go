@@ -95,6 +95,9 @@ func (r *row) linear(fewer *row, cpu bool) error {
 	return errors.Join(errs...)
 }
 
+// rounds is how often each answer is measured.
+const rounds = 5
+
 // measured starts clusters in processes of their own, and a gateway in this one.
 func measured(topics int) (*row, error) {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -129,14 +132,14 @@ func measured(topics int) (*row, error) {
 	}
 	defer func() { _ = g.Stop() }()
 	r := &row{topics: topics}
-	if err := r.ofAll(g, 3); err != nil {
+	if err := r.ofAll(g, rounds, 3); err != nil {
 		return nil, err
 	}
 	r.first = idle()
-	if err := r.ofOne(g, 200); err != nil {
+	if err := r.ofOne(g, rounds, 200); err != nil {
 		return nil, err
 	}
-	if r.list, r.page, err = g.listed(); err != nil {
+	if r.list, r.page, err = g.listed(rounds); err != nil {
 		return nil, err
 	}
 	r.idle = idle()
@@ -154,14 +157,14 @@ func idle() float64 {
 const idleFor = 30 * time.Second
 
 // ofAll measures metadata of all topics. The catalog knows them from the first answer on.
-func (r *row) ofAll(g *gateway, times int) (err error) {
-	r.all, err = g.measure(metadata(), times)
+func (r *row) ofAll(g *gateway, rounds, times int) (err error) {
+	r.all, err = g.measure(metadata(), rounds, times)
 	return err
 }
 
 // ofOne measures metadata of one topic beside all others.
-func (r *row) ofOne(g *gateway, times int) (err error) {
-	r.one, err = g.measure(metadata(topicName(r.topics/2)), times)
+func (r *row) ofOne(g *gateway, rounds, times int) (err error) {
+	r.one, err = g.measure(metadata(topicName(r.topics/2)), rounds, times)
 	return err
 }
 
