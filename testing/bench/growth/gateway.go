@@ -86,20 +86,22 @@ func (g *gateway) measure(request []byte, rounds, times int) (best cost, err err
 	if err := errors.Join(c.Send(1), c.Receive(1)); err != nil {
 		return best, err
 	}
+	var was, now runtime.MemStats
 	for round := range rounds {
-		was := spent()
+		cpu := used()
+		runtime.ReadMemStats(&was)
 		for range times {
 			if err := errors.Join(c.Send(1), c.Receive(1)); err != nil {
 				return best, err
 			}
 		}
-		now := spent()
+		runtime.ReadMemStats(&now)
 		n := uint64(times)
-		one := cost{cpu: (now.cpu - was.cpu) / time.Duration(times), mallocs: (now.mallocs - was.mallocs) / n, memory: (now.memory - was.memory) / n}
+		one := cost{cpu: (used() - cpu) / time.Duration(times), mallocs: (now.Mallocs - was.Mallocs) / n, memory: (now.TotalAlloc - was.TotalAlloc) / n}
 		if round == 0 {
 			best = one
 		}
-		best = cost{cpu: min(best.cpu, one.cpu), mallocs: min(best.mallocs, one.mallocs), memory: min(best.memory, one.memory)}
+		best = best.or(one)
 	}
 	return best, nil
 }
@@ -107,7 +109,7 @@ func (g *gateway) measure(request []byte, rounds, times int) (best cost, err err
 // listed asks for the first page of the topics, as operators do, and returns what it costs and how many bytes it has.
 func (g *gateway) listed(rounds int) (best cost, page int, err error) {
 	for round := range rounds + 1 {
-		began, was := time.Now(), spent()
+		began, was := time.Now(), used()
 		resp, err := http.Get("http://" + g.admin + "/api/v1/topics/vc?page=1")
 		if err != nil {
 			return best, 0, err
@@ -116,7 +118,7 @@ func (g *gateway) listed(rounds int) (best cost, page int, err error) {
 		if err = errors.Join(err, resp.Body.Close()); err != nil || resp.StatusCode != http.StatusOK {
 			return best, 0, fmt.Errorf("%s: %s %w", resp.Request.URL, resp.Status, err)
 		}
-		one := cost{wall: time.Since(began), cpu: spent().cpu - was.cpu}
+		one := cost{wall: time.Since(began), cpu: used() - was}
 		if round == 1 || round > 1 && one.cpu < best.cpu {
 			best = one
 		}
@@ -125,10 +127,13 @@ func (g *gateway) listed(rounds int) (best cost, page int, err error) {
 	return best, page, nil
 }
 
-// spent is what the process has needed so far. CPU is known on Linux alone.
-func spent() cost {
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
+// or is the best of two costs.
+func (c cost) or(o cost) cost {
+	return cost{cpu: min(c.cpu, o.cpu), mallocs: min(c.mallocs, o.mallocs), memory: min(c.memory, o.memory)}
+}
+
+// used is the processor time that the process has had so far. It is known on Linux alone.
+func used() time.Duration {
 	threads, _ := filepath.Glob("/proc/self/task/*/schedstat")
 	var sum int64
 	for _, t := range threads { // Go's don't end
@@ -138,5 +143,5 @@ func spent() cost {
 			sum += n
 		}
 	}
-	return cost{cpu: time.Duration(sum), mallocs: m.Mallocs, memory: m.TotalAlloc}
+	return time.Duration(sum)
 }

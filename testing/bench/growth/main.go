@@ -148,9 +148,9 @@ func measured(topics int) (*row, error) {
 
 // idle is the share of a core that the process uses while nobody asks for anything.
 func idle() float64 {
-	was := spent()
+	was := used()
 	time.Sleep(idleFor)
-	return float64(spent().cpu-was.cpu) / float64(idleFor)
+	return float64(used()-was) / float64(idleFor)
 }
 
 // idleFor is some rounds in which the gateway compares copies.
