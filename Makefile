@@ -6,7 +6,7 @@ ROUNDS   ?= 100
 GOLANGCI ?= go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 SKIPPED  := $(shell mktemp -u)
 
-.PHONY: help build test test-fast e2e race soak soak-kafka differential cross lint check bench fuzz demo clean
+.PHONY: help build test test-fast e2e race soak soak-kafka differential cross lint check bench growth fuzz demo clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -61,6 +61,9 @@ check: lint build test-fast ## what must be green before a commit
 bench: ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem ./testing/bench ./core/kafka ./core/console ./plugins/wasm/meter
 	go run ./testing/bench/report
+
+growth: ## measure what answers cost with 100 to 10,000 topics over two clusters
+	go run ./testing/bench/growth
 
 fuzz: ## run every fuzz target for FUZZTIME
 	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz'); do echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done

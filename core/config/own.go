@@ -19,10 +19,24 @@ func (f Failover) Own(physical string) bool {
 	for _, globs := range [][]string{ownTopics, f.ReplicatorTopics} {
 		for _, g := range globs {
 			g, not := strings.CutPrefix(g, "!")
+			if own != not || !ends(g, physical) { // it would say what is said already, or nothing
+				continue
+			}
 			if ok, _ := path.Match(g, physical); ok {
 				own = !not
 			}
 		}
 	}
 	return own
+}
+
+// ends reports whether a name begins and ends as a glob does before its first and behind its last special character. Every name
+// that the glob stands for does, and few others: all topics are looked at again and again.
+func ends(glob, name string) bool {
+	const special = `*?[]\`
+	first := strings.IndexAny(glob, special)
+	if first < 0 {
+		return glob == name
+	}
+	return strings.HasPrefix(name, glob[:first]) && strings.HasSuffix(name, glob[strings.LastIndexAny(glob, special)+1:])
 }

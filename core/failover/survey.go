@@ -208,10 +208,11 @@ func endsOf(t *catalog.Topic, p int, start, end int64) Ends {
 // allOffsets asks for the start (timestamp -2) or end (-1) of all partitions of topics: one request per leader. What
 // is not answered is -1.
 func allOffsets(ctx context.Context, c plugin.Cluster, topics []string, timestamp int64) map[string][]int64 {
-	out := map[string][]int64{}
+	out := make(map[string][]int64, len(topics))
 	byLeader := map[int32]*kmsg.ListOffsetsRequest{}
+	topo := c.Topology()
 	for _, name := range topics {
-		t := c.Topology().Topics[name]
+		t := topo.Topics[name]
 		if t == nil || out[name] != nil {
 			continue
 		}
@@ -243,8 +244,9 @@ func allOffsets(ctx context.Context, c plugin.Cluster, topics []string, timestam
 			continue
 		}
 		for _, rt := range resp.(*kmsg.ListOffsetsResponse).Topics {
+			l := out[rt.Topic]
 			for _, rp := range rt.Partitions {
-				if l := out[rt.Topic]; rp.ErrorCode == 0 && rp.Partition >= 0 && int(rp.Partition) < len(l) {
+				if rp.ErrorCode == 0 && rp.Partition >= 0 && int(rp.Partition) < len(l) {
 					l[rp.Partition] = rp.Offset
 				}
 			}

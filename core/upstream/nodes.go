@@ -18,11 +18,16 @@ const nodeBits = 20
 type NodeMap struct {
 	listen   config.Listen
 	clusters []*Cluster
+	spans    []config.Cluster // of the clusters
 }
 
 // NewNodeMap maps the nodes of a virtual cluster's clusters.
 func NewNodeMap(listen config.Listen, clusters []*Cluster) *NodeMap {
-	return &NodeMap{listen: listen, clusters: clusters}
+	m := &NodeMap{listen: listen, clusters: clusters}
+	for _, c := range clusters {
+		m.spans = append(m.spans, c.cfg)
+	}
+	return m
 }
 
 // VirtualClusterID is the Kafka cluster id that clients of a virtual cluster see.
@@ -47,7 +52,7 @@ func (m *NodeMap) Virtual(cluster string, node int32) plugin.VirtualNode {
 		return plugin.VirtualNode{ID: -1, Port: -1}
 	}
 	node = c.inRange(node)
-	host, port := m.listen.Advertised(m.all(), c.cfg.Name, node)
+	host, port := m.listen.Advertised(m.spans, c.cfg.Name, node)
 	v := plugin.VirtualNode{ID: c.virtual(node), Host: host, Port: port}
 	brokers := c.Topology().Brokers
 	if i, ok := slices.BinarySearchFunc(brokers, node, func(b plugin.Broker, id int32) int { return cmp.Compare(b.ID, id) }); ok {
@@ -67,14 +72,6 @@ func (c *Cluster) inRange(node int32) int32 {
 // virtual is the virtual id of a node.
 func (c *Cluster) virtual(node int32) int32 {
 	return int32(c.cfg.Slot+1)<<nodeBits + c.inRange(node)
-}
-
-func (m *NodeMap) all() []config.Cluster {
-	out := make([]config.Cluster, len(m.clusters))
-	for i, c := range m.clusters {
-		out[i] = c.cfg
-	}
-	return out
 }
 
 // Physical inverts Virtual.

@@ -105,21 +105,8 @@ func refusesAll(m *kmsg.MetadataResponse) bool {
 }
 
 func (e *End) presentMetadata(c *Cluster, m *kmsg.MetadataResponse) {
-	own := *m
-	own.Brokers = append([]kmsg.MetadataResponseBroker{}, m.Brokers...)
-	if len(own.Brokers) > 0 {
-		own.Topics = nil
-		for _, t := range m.Topics {
-			t.Partitions = append([]kmsg.MetadataResponseTopicPartition{}, t.Partitions...)
-			for j := range t.Partitions {
-				p := &t.Partitions[j]
-				p.Replicas = append([]int32{}, p.Replicas...)
-				p.ISR = append([]int32{}, p.ISR...)
-				p.OfflineReplicas = append([]int32{}, p.OfflineReplicas...)
-			}
-			own.Topics = append(own.Topics, t)
-		}
-		c.Learn(&own)
+	if len(m.Brokers) > 0 {
+		c.Learn(m) // before it shows virtual nodes
 	}
 	m.Brokers = nil
 	for _, n := range e.nodes.All() {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"sync"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -54,31 +55,70 @@ func saneControl(msg kmsg.Response) error {
 	if err := sane(msg); err != nil {
 		return err
 	}
-	if err := saneNumbers(reflect.ValueOf(msg).Elem()); err != nil {
+	v := reflect.ValueOf(msg).Elem()
+	if err := numbersIn(v.Type()).sane(v); err != nil {
 		return &kafka.MalformedError{Key: kmsg.Key(msg.Key()), Version: msg.GetVersion(), Response: true, Err: err}
 	}
 	return nil
 }
 
-// saneNumbers looks at the partitions at every place of a message.
-func saneNumbers(v reflect.Value) error {
-	switch v.Kind() {
-	case reflect.Struct:
-		for i := range v.NumField() {
-			f, name := v.Field(i), v.Type().Field(i).Name
-			if f.Kind() == reflect.Int32 && name == "Partition" && (f.Int() < 0 || f.Int() >= catalog.MostPartitions) {
-				return fmt.Errorf("partition %d", f.Int())
-			}
-			if f.Kind() == reflect.Slice && f.Type().Elem().Kind() != reflect.Struct {
-				continue // of assignments: nobody's index
-			}
-			if err := saneNumbers(f); err != nil {
+// numbers says where in a message partitions stand, so that large answers are not searched for them field by field.
+type numbers struct {
+	partition int // the field, -1: none
+	inside    []numbersInside
+}
+
+type numbersInside struct {
+	field int
+	list  bool
+	of    *numbers
+}
+
+var numbersOf sync.Map // reflect.Type -> *numbers
+
+// numbersIn is what a type of structs has; lists of anything but structs are of assignments, and nobody's index.
+func numbersIn(t reflect.Type) *numbers {
+	if known, ok := numbersOf.Load(t); ok {
+		return known.(*numbers)
+	}
+	n := &numbers{partition: -1}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		of, list := f.Type, f.Type.Kind() == reflect.Slice
+		if list {
+			of = of.Elem()
+		}
+		if f.Type.Kind() == reflect.Int32 && f.Name == "Partition" {
+			n.partition = i
+		}
+		if of.Kind() != reflect.Struct {
+			continue
+		}
+		if in := numbersIn(of); in.partition >= 0 || len(in.inside) > 0 {
+			n.inside = append(n.inside, numbersInside{i, list, in})
+		}
+	}
+	numbersOf.Store(t, n)
+	return n
+}
+
+// sane looks at the partitions at every place of a message.
+func (n *numbers) sane(v reflect.Value) error {
+	if n.partition >= 0 {
+		if p := v.Field(n.partition).Int(); p < 0 || p >= catalog.MostPartitions {
+			return fmt.Errorf("partition %d", p)
+		}
+	}
+	for _, in := range n.inside {
+		f := v.Field(in.field)
+		if !in.list {
+			if err := in.of.sane(f); err != nil {
 				return err
 			}
+			continue
 		}
-	case reflect.Slice:
-		for i := range v.Len() {
-			if err := saneNumbers(v.Index(i)); err != nil {
+		for i := range f.Len() {
+			if err := in.of.sane(f.Index(i)); err != nil {
 				return err
 			}
 		}

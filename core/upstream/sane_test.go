@@ -176,6 +176,27 @@ func TestManyBrokersCostInProportion(t *testing.T) {
 	}
 }
 
+// TestLookingAtAnOwnAnswerAllocatesNothing, however many partitions it is about.
+func TestLookingAtAnOwnAnswerAllocatesNothing(t *testing.T) {
+	m := kmsg.NewPtrListOffsetsResponse()
+	for range 100 {
+		topic := kmsg.NewListOffsetsResponseTopic()
+		for p := range int32(12) {
+			partition := kmsg.NewListOffsetsResponseTopicPartition()
+			partition.Partition = p
+			topic.Partitions = append(topic.Partitions, partition)
+		}
+		m.Topics = append(m.Topics, topic)
+	}
+	if n := testing.AllocsPerRun(10, func() {
+		if err := saneControl(m); err != nil {
+			t.Error(err)
+		}
+	}); n > 0 {
+		t.Errorf("%.0f allocations", n)
+	}
+}
+
 // TestAPanicCostsItsReplyAlone: the link, the session and the process go on.
 func TestAPanicCostsItsReplyAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -299,12 +299,13 @@ func (c *Cluster) replace(m *kmsg.MetadataResponse) (old, next *plugin.Topology)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old = c.Topology()
-	next = &plugin.Topology{Versions: old.Versions, Topics: map[string]*plugin.Topic{}, IDs: map[[16]byte]*plugin.Topic{}}
-	merge(next, m)
-	// Nodes that are down now are still known: clients must not lose their addresses.
-	next.Brokers = union(old.Brokers, next.Brokers)
-	c.topology.Store(next)
-	return old, next
+	l := lesson{before: old, after: plugin.Topology{
+		Versions: old.Versions, ClusterID: old.ClusterID, Brokers: old.Brokers, Controller: old.Controller,
+		Topics: make(map[string]*plugin.Topic, len(m.Topics)), IDs: make(map[[16]byte]*plugin.Topic, len(m.Topics)),
+	}, owned: true}
+	l.learn(m)
+	c.topology.Store(&l.after)
+	return old, &l.after
 }
 
 func sameVersions(a, b *kmsg.ApiVersionsResponse) bool {
@@ -329,68 +330,4 @@ func union(before, now []plugin.Broker) []plugin.Broker {
 	}
 	slices.SortFunc(out, func(a, b plugin.Broker) int { return cmp.Compare(a.ID, b.ID) })
 	return out
-}
-
-// Learn adds what a sane Metadata response that passed by says.
-func (c *Cluster) Learn(m *kmsg.MetadataResponse) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	old := c.Topology()
-	next := *old
-	next.Topics, next.IDs = maps.Clone(old.Topics), maps.Clone(old.IDs)
-	merge(&next, m)
-	c.topology.Store(&next)
-}
-
-// merge adds a sane response.
-func merge(t *plugin.Topology, m *kmsg.MetadataResponse) {
-	if m.ClusterID != nil {
-		t.ClusterID = *m.ClusterID
-	}
-	if m.Version >= 1 {
-		t.Controller = m.ControllerID
-	}
-	now := make([]plugin.Broker, len(m.Brokers))
-	for i, b := range m.Brokers {
-		now[i] = plugin.Broker{ID: b.NodeID, Host: b.Host, Port: b.Port, Rack: b.Rack}
-	}
-	t.Brokers = union(t.Brokers, now)
-	for _, mt := range m.Topics {
-		if mt.Topic == nil {
-			continue
-		}
-		if mt.ErrorCode != 0 && len(mt.Partitions) == 0 {
-			if old := t.Topics[*mt.Topic]; old != nil && (mt.ErrorCode == 3 || mt.ErrorCode == 100) {
-				delete(t.Topics, old.Name)
-				delete(t.IDs, old.ID)
-			}
-			continue
-		}
-		topic := &plugin.Topic{Name: *mt.Topic, ID: mt.TopicID, Internal: mt.IsInternal}
-		old := t.Topics[topic.Name]
-		// What a version does not carry is not forgotten: an old client's metadata passes by here too.
-		if old != nil && m.Version < 10 {
-			topic.ID = old.ID
-		}
-		for _, p := range mt.Partitions {
-			if p.Partition < 0 || p.Partition >= catalog.MostPartitions {
-				continue
-			}
-			for int(p.Partition) >= len(topic.Partitions) {
-				topic.Partitions = append(topic.Partitions, plugin.Partition{Leader: -1, Epoch: -1})
-			}
-			epoch := p.LeaderEpoch
-			if m.Version < 7 && old != nil && int(p.Partition) < len(old.Partitions) {
-				epoch = old.Partitions[p.Partition].Epoch
-			}
-			topic.Partitions[p.Partition] = plugin.Partition{Leader: p.Leader, Epoch: epoch, Replicas: p.Replicas, ISR: p.ISR, Offline: p.OfflineReplicas}
-		}
-		if old != nil {
-			delete(t.IDs, old.ID)
-		}
-		t.Topics[topic.Name] = topic
-		if topic.ID != ([16]byte{}) {
-			t.IDs[topic.ID] = topic
-		}
-	}
 }

@@ -168,7 +168,7 @@ func Introduce(addr string) error {
 	t := kmsg.NewMetadataRequestTopic()
 	t.Topic = kmsg.StringPtr(Topic)
 	m.Topics = append(m.Topics, t)
-	c, err := Dial(addr, frame(kmsg.Metadata, 12, m.AppendTo))
+	c, err := Dial(addr, Frame(kmsg.Metadata, 12, m.AppendTo))
 	if err != nil {
 		return err
 	}

@@ -34,5 +34,5 @@ func ProduceRecordsFrame(topic string, records []byte) []byte {
 	p.Records = records
 	t.Partitions = append(t.Partitions, p)
 	m.Topics = append(m.Topics, t)
-	return frame(kmsg.Produce, ProduceVersion, m.AppendTo)
+	return Frame(kmsg.Produce, ProduceVersion, m.AppendTo)
 }

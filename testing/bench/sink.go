@@ -154,17 +154,7 @@ func reply(w *bufio.Writer, corr []byte, flexible bool, body []byte) {
 func (s *Sink) other(key kmsg.Key, version int16) (body []byte, flexible bool) {
 	switch key {
 	case kmsg.ApiVersions:
-		v := kmsg.NewPtrApiVersionsResponse()
-		v.SetVersion(version)
-		for _, api := range kafka.APIs() {
-			if api.GoesTo == kafka.Refused {
-				continue
-			}
-			k := kmsg.NewApiVersionsResponseApiKey()
-			k.ApiKey, k.MinVersion, k.MaxVersion = int16(api.Key), api.MinVersion, api.MaxVersion
-			v.ApiKeys = append(v.ApiKeys, k)
-		}
-		return v.AppendTo(nil), false
+		return Versions(version), false
 	case kmsg.Metadata:
 		host, port, _ := net.SplitHostPort(s.Addr())
 		m := kmsg.NewPtrMetadataResponse()
@@ -187,6 +177,21 @@ func (s *Sink) other(key kmsg.Key, version int16) (body []byte, flexible bool) {
 	return nil, false
 }
 
+// Versions is the body of an answer to ApiVersions: everything that the gateway knows.
+func Versions(version int16) []byte {
+	v := kmsg.NewPtrApiVersionsResponse()
+	v.SetVersion(version)
+	for _, api := range kafka.APIs() {
+		if api.GoesTo == kafka.Refused {
+			continue
+		}
+		k := kmsg.NewApiVersionsResponseApiKey()
+		k.ApiKey, k.MinVersion, k.MaxVersion = int16(api.Key), api.MinVersion, api.MaxVersion
+		v.ApiKeys = append(v.ApiKeys, k)
+	}
+	return v.AppendTo(nil)
+}
+
 // ProduceFrame is a Produce request of one partition with about n bytes of records.
 func ProduceFrame(n int) []byte { return ProduceRecordsFrame(Topic, kafkatest.Batch(n)) }
 
@@ -206,10 +211,11 @@ func WideFetchFrame(width int32) []byte {
 		t.Partitions = append(t.Partitions, p)
 	}
 	m.Topics = append(m.Topics, t)
-	return frame(kmsg.Fetch, FetchVersion, m.AppendTo)
+	return Frame(kmsg.Fetch, FetchVersion, m.AppendTo)
 }
 
-func frame(key kmsg.Key, version int16, body func([]byte) []byte) []byte {
+// Frame is a request with its size in front.
+func Frame(key kmsg.Key, version int16, body func([]byte) []byte) []byte {
 	b := kafka.AppendRequestHeader(make([]byte, 4), kafka.Header{Key: key, Version: version, CorrelationID: 1, ClientID: "bench", HasClientID: true})
 	b = body(b)
 	binary.BigEndian.PutUint32(b, uint32(len(b)-4))

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
+)
+
+// over starts a gateway over two clusters in this process, whose answers about all topics are made before they are asked for.
+func over(t *testing.T, topics int) *gateway {
+	t.Helper()
+	var addrs []string
+	for _, id := range []string{"prod", "dr"} {
+		c, err := newCluster("127.0.0.1:0", id, topics)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		addrs = append(addrs, c.Addr().String())
+	}
+	g, err := openGateway(t.Context(), t.TempDir(), addrs[0], addrs[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = g.Stop() })
+	return g
+}
+
+// TestMetadataGrowsWithWhatItShows: with eight times as many topics an answer with all of them allocates eight times as much, and
+// one with one of them no more than before.
+func TestMetadataGrowsWithWhatItShows(t *testing.T) {
+	few, many := &row{topics: 100}, &row{topics: 800}
+	small, large := over(t, few.topics), over(t, many.topics)
+	var err error
+	for range 50 { // both gateways do other things as well: the best of many single answers is one beside which they did not
+		was := [2]row{*few, *many}
+		if err := errors.Join(few.ofAll(small, 3, 1), few.ofOne(small, 10, 1), many.ofAll(large, 3, 1), many.ofOne(large, 10, 1)); err != nil {
+			t.Fatal(err)
+		}
+		for i, r := range []*row{few, many} {
+			if was[i].all.mallocs > 0 {
+				r.all, r.one = r.all.or(was[i].all), r.one.or(was[i].one)
+			}
+		}
+		if err = many.linear(few, false); err == nil {
+			return
+		}
+	}
+	t.Error(err)
+}
+
+// TestWhatIsMeasured is an answer with every topic and every partition, led by its home.
+func TestWhatIsMeasured(t *testing.T) {
+	const topics = 30
+	g := over(t, topics)
+	for _, c := range []struct {
+		request []byte
+		want    int
+	}{{metadata(), topics}, {metadata(topicName(7)), 1}} {
+		m := ask(t, g.addr, c.request)
+		if len(m.Topics) != c.want {
+			t.Errorf("%d topics, want %d", len(m.Topics), c.want)
+		}
+		for _, topic := range m.Topics {
+			if n := len(topic.Partitions); n != partitions {
+				t.Errorf("%s has %d partitions", *topic.Topic, n)
+			}
+			slot := int32((*topic.Topic)[0]-'a') + 1
+			if leader := topic.Partitions[0].Leader; leader>>20 != slot {
+				t.Errorf("%s is led by %d, want a node of cluster %d", *topic.Topic, leader, slot)
+			}
+		}
+	}
+}
+
+func ask(t *testing.T, addr string, request []byte) *kmsg.MetadataResponse {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	var size [4]byte
+	_, err = c.Write(request)
+	if _, e := io.ReadFull(c, size[:]); e != nil {
+		t.Fatal(errors.Join(err, e))
+	}
+	body := make([]byte, binary.BigEndian.Uint32(size[:]))
+	if _, err := io.ReadFull(c, body); err != nil {
+		t.Fatal(err)
+	}
+	head := kafka.AppendResponseHeader(nil, kmsg.Metadata, version, 1)
+	if !bytes.HasPrefix(body, head) {
+		t.Fatalf("the answer begins with %x, want %x", body[:len(head)], head)
+	}
+	msg, err := kafka.NewResponseBody(kmsg.Metadata, version, body[len(head):]).Peek()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return msg.(*kmsg.MetadataResponse)
+}
+
+// TestWhatIsNotLinear is told.
+func TestWhatIsNotLinear(t *testing.T) {
+	few := &row{topics: 100, all: cost{mallocs: 1000, memory: 1000, cpu: 1000}, one: cost{mallocs: 50, memory: 5000, cpu: 10}}
+	grown := func(change func(*row)) *row {
+		r := &row{topics: 1000, all: cost{mallocs: 10_000, memory: 10_000, cpu: 10_000}, one: few.one}
+		change(r)
+		return r
+	}
+	if err := grown(func(*row) {}).linear(few, true); err != nil {
+		t.Errorf("linear: %v", err)
+	}
+	for what, change := range map[string]func(*row){
+		"allocations of all": func(r *row) { r.all.mallocs *= 2 },
+		"bytes of all":       func(r *row) { r.all.memory *= 2 },
+		"CPU of all":         func(r *row) { r.all.cpu *= 3 },
+		"allocations of one": func(r *row) { r.one.mallocs *= 2 },
+		"bytes of one":       func(r *row) { r.one.memory *= 2 },
+		"CPU of one":         func(r *row) { r.one.cpu *= 3 },
+	} {
+		if grown(change).linear(few, true) == nil {
+			t.Errorf("%s: not told", what)
+		}
+	}
+	if grown(func(r *row) { r.all.cpu *= 3 }).linear(few, false) != nil {
+		t.Error("CPU is compared though nobody asks for it")
+	}
+}
