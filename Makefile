@@ -14,12 +14,15 @@ help: ## list the targets
 build: ## build bin/gateway
 	go build -trimpath -ldflags "-s -w -X $(shell go list -m)/cmd/gateway/cli.release=$(shell git describe --tags --always --dirty 2>/dev/null)" -o bin/gateway ./cmd/gateway
 
+# The longest tests wait more than they work: they begin first, and a third package runs beside them.
+LONGEST := ./testing/protocol ./plugins/wasm/workbench
+
 # Each part runs whatever became of the others; the last lines say what has failed, and what was not run.
 test: ## run everything, real Kafka included where Java and Maven are found
 	@rm -f $(SKIPPED); mkdir -p artifacts; failed=; \
 	export SLUICE_TEST_SKIPPED=$(SKIPPED); \
 	part() { name=$$1; shift; echo "== $$name"; "$$@" || failed="$$failed$$name; "; }; \
-	part "unit and protocol tests" go test -race -shuffle=on -timeout 40m -artifacts -outputdir $(CURDIR)/artifacts $$(go list ./... | grep -v -e /testing/e2e -e /testing/differential -e /wasm/meter); \
+	part "unit and protocol tests" go test -race -shuffle=on -timeout 40m -p 3 -artifacts -outputdir $(CURDIR)/artifacts $$(go list $(LONGEST)) $$(go list ./... | grep -v -e /testing/e2e -e /testing/differential -e /wasm/meter); \
 	part "allocations and metering, without the race detector" go test -timeout 40m ./testing/bench ./plugins/wasm/meter; \
 	part "dashboards and alerts" go -C testing/telemetry test -count=1 .; \
 	part "the OpenTelemetry Collector" go -C testing/telemetry/collector test -count=1 .; \
