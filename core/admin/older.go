@@ -151,7 +151,7 @@ func OlderAPI(g Older, access *Access, metrics http.Handler) http.Handler {
 		mux.Handle(pattern, authorized(access, pattern, h))
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		fail(w, 404, "no "+r.Method+" "+r.URL.Path+"; see README, Admin API")
+		fail(w, 404, "no "+r.Method+" "+r.URL.Path+"; GET /api/v1/openapi.yaml says what there is")
 	})
 	return mux
 }

@@ -24,10 +24,10 @@ type difference struct {
 	request kmsg.Request
 }
 
-// heading is what stands above the table of differences on purpose, in the README.
+// heading is what stands above the table of differences on purpose, in COMPATIBILITY.md.
 const heading = "Answers that differ from Kafka's on purpose:"
 
-// differences are those on purpose, by the first column of the README's table.
+// differences are those on purpose, by the first column of its table.
 var differences = map[string]func(d difference) bool{
 	"lists of topics, without those that Kafka and replicators keep for themselves": func(d difference) bool {
 		return d.lane != "empty" && strings.Contains(d.path, "[__") && d.here == "missing"
@@ -140,7 +140,7 @@ func onPurpose(d difference) (string, bool) {
 	return "", false
 }
 
-// listed are the first columns of the README's table.
+// listed are the first columns of the table.
 func listed(readme string) ([]string, error) {
 	b, err := os.ReadFile(readme)
 	if err != nil {

@@ -1,5 +1,5 @@
 // Package differential sends the same requests to Apache Kafka and through chains of interceptors to clusters with equal topics, and
-// compares the answers. Differences on purpose are the table of the README.
+// compares the answers. Differences on purpose are the table of COMPATIBILITY.md.
 package differential
 
 import (

@@ -164,6 +164,10 @@ func TestBudgets(t *testing.T) {
 	if m := sizes[len(sizes)/2]; m > 130 {
 		t.Errorf("the median file has %d lines, at most 130", m)
 	}
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if n := strings.Count(string(readme), "\n"); err != nil || n > 150 {
+		t.Errorf("README.md has %d lines, at most 150: what is not for the first ten minutes belongs beside its subject (%v)", n, err)
+	}
 }
 
 // TestDependencies counts the direct dependencies outside of tests and compares them with

@@ -154,7 +154,7 @@ func TestAdminErrorsSayWhatToDo(t *testing.T) {
 		{"POST", "/topics/" + tenant, `{}`, nil, 400, "name"},
 		{"POST", "/failover/run", `{"to": "dr"}`, nil, 400, "topics"},
 		{"POST", "/failover/run", `{"topics": ["orders"], "to": "mars"}`, nil, 400, "mars"},
-		{"GET", "/nothing", "", nil, 404, "README"},
+		{"GET", "/nothing", "", nil, 404, "openapi.yaml"},
 	} {
 		code, body := h.call(c.method, c.path, c.body, c.auth...)
 		var m struct{ Message string }

@@ -292,18 +292,18 @@ func TestAPlanOfManyTopics(t *testing.T) {
 	}
 }
 
-// TestTheREADMEsCall of version 1 works as it is written; only the port is the test's.
-func TestTheREADMEsCall(t *testing.T) {
+// TestTheDocumentedCall of version 1 works as it is written; only the port is the test's.
+func TestTheDocumentedCall(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		kafkatest.Require(t, "curl")
 	}
 	h := build(t, "resilient_topic")
 	h.copier(kafkatest.Faults{}, "resilient_topic")
 	h.produce(h.client(h.gw.Bootstrap), "resilient_topic", "x", 3)
-	_, call, ok := strings.Cut(string(must(os.ReadFile("../../README.md"))), "```sh\ncurl -u")
+	_, call, ok := strings.Cut(string(must(os.ReadFile("../../core/admin/README.md"))), "```sh\ncurl -u")
 	call, _, _ = strings.Cut(call, "```")
 	if !ok {
-		t.Fatal("README.md has no call with curl")
+		t.Fatal("core/admin/README.md has no call with curl")
 	}
 	out, err := exec.CommandContext(h.ctx, "sh", "-ec", "curl --fail-with-body -s -u"+strings.ReplaceAll(call, "http://127.0.0.1:8888", h.gw.Admin)).CombinedOutput()
 	if err != nil {

@@ -71,7 +71,7 @@ func TestARunEndsWhenNothingChangesAnyMore(t *testing.T) {
 		}
 	}
 	help, _ := gateway("failover", "run", "--help")
-	for _, where := range []string{help, string(must(os.ReadFile("../../README.md")))} {
+	for _, where := range []string{help, string(must(os.ReadFile("../../cmd/gateway/README.md")))} {
 		if !strings.Contains(where, "3 some still wait, 4 some were given up") {
 			t.Error("what the exit codes mean is not said")
 		}

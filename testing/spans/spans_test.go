@@ -69,19 +69,19 @@ func recorded(t *testing.T) []Span {
 	return list
 }
 
-// TestTheTraceInTheREADME is what the command shows of the recorded one.
-func TestTheTraceInTheREADME(t *testing.T) {
+// TestTheTraceInTheDocument is what the command shows of the recorded one.
+func TestTheTraceInTheDocument(t *testing.T) {
 	list := recorded(t)
 	var b strings.Builder
 	if err := Write(&b, list, list[0].Trace); err != nil {
 		t.Fatal(err)
 	}
-	readme, err := os.ReadFile("../../README.md")
+	readme, err := os.ReadFile("../../core/telemetry/README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(string(readme), "```\n"+b.String()+"```\n") {
-		t.Errorf("README.md does not show\n%s", b.String())
+		t.Errorf("core/telemetry/README.md does not show\n%s", b.String())
 	}
 }
 
