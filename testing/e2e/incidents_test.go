@@ -50,6 +50,14 @@ func blocksOf(text, kind string) (out []string) {
 // play types the commands of a block and returns what they print, and how they end.
 func (i *incidents) play(heading string, n int) (out string, code int) {
 	i.t.Helper()
+	out, code = i.quietly(heading, n)
+	i.t.Logf("%s%s(%d)", i.blocks[heading][n], out, code)
+	return out, code
+}
+
+// quietly is play without a word.
+func (i *incidents) quietly(heading string, n int) (out string, code int) {
+	i.t.Helper()
 	if n >= len(i.blocks[heading]) {
 		i.t.Fatalf("%q has no block %d", heading, n)
 	}
@@ -69,7 +77,6 @@ func (i *incidents) typed(commands string) (out string, code int) {
 	if err != nil && !errors.As(err, &exit) {
 		i.t.Fatal(err)
 	}
-	i.t.Logf("%s%s(%d)", commands, b, cmd.ProcessState.ExitCode())
 	return string(b), cmd.ProcessState.ExitCode()
 }
 
@@ -78,7 +85,7 @@ func (i *incidents) until(text, heading string, n int) {
 	i.t.Helper()
 	var last string
 	i.wait(text, func() bool {
-		last, _ = i.play(heading, n)
+		last, _ = i.quietly(heading, n)
 		return strings.Contains(last, text)
 	}, func() string { return last + i.mirror.Log() })
 }
