@@ -5,8 +5,8 @@ import "slices"
 // Holes is the number of virtual offsets without records that unplanned moves have left between segments.
 func (p *Partition) Holes() int64 { return p.HolesBefore(p.Current().Start) }
 
-// HolesBefore is how many of them are below a virtual offset.
-func (p *Partition) HolesBefore(v int64) int64 { return v - p.Records(0, v) }
+// HolesBefore is how many of them are below a virtual offset; none below -1, which is unknown.
+func (p *Partition) HolesBefore(v int64) int64 { return max(v, 0) - p.Records(0, v) }
 
 // Records is how many virtual offsets of a range are in no hole.
 func (p *Partition) Records(from, to int64) (n int64) {

@@ -98,6 +98,9 @@ func TestHolesBefore(t *testing.T) {
 			t.Errorf("before %d there are %d records, want %d", at, got, want)
 		}
 	}
+	if got := p.HolesBefore(-1); got != 0 {
+		t.Errorf("before an end that is not known there are %d", got)
+	}
 	if got := p.Holes(); got != second-110 {
 		t.Errorf("%d offsets in holes", got)
 	}

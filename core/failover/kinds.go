@@ -4,14 +4,7 @@ import "github.com/twmb/franz-go/pkg/kmsg"
 
 var listsOffsets = kind[*kmsg.ListOffsetsRequest]{
 	places: offsetPlaces,
-	join: func(list []*kmsg.ListOffsetsRequest) *kmsg.ListOffsetsRequest {
-		all := *list[0]
-		all.Topics = nil
-		for _, q := range list {
-			all.Topics = append(all.Topics, q.Topics...)
-		}
-		return &all
-	},
+	join:   joining(func(q *kmsg.ListOffsetsRequest) *[]kmsg.ListOffsetsRequestTopic { return &q.Topics }),
 	part: func(all kmsg.Response, q *kmsg.ListOffsetsRequest) kmsg.Response {
 		out := *all.(*kmsg.ListOffsetsResponse)
 		out.Topics = only(out.Topics, func(t kmsg.ListOffsetsResponseTopic) string { return t.Topic }, offsetPlaces(q))
@@ -30,14 +23,7 @@ func offsetPlaces(q *kmsg.ListOffsetsRequest) (out []place) {
 
 var describesProducers = kind[*kmsg.DescribeProducersRequest]{
 	places: producerPlaces,
-	join: func(list []*kmsg.DescribeProducersRequest) *kmsg.DescribeProducersRequest {
-		all := *list[0]
-		all.Topics = nil
-		for _, q := range list {
-			all.Topics = append(all.Topics, q.Topics...)
-		}
-		return &all
-	},
+	join:   joining(func(q *kmsg.DescribeProducersRequest) *[]kmsg.DescribeProducersRequestTopic { return &q.Topics }),
 	part: func(all kmsg.Response, q *kmsg.DescribeProducersRequest) kmsg.Response {
 		out := *all.(*kmsg.DescribeProducersResponse)
 		out.Topics = only(out.Topics, func(t kmsg.DescribeProducersResponseTopic) string { return t.Topic }, producerPlaces(q))
@@ -52,6 +38,18 @@ func producerPlaces(q *kmsg.DescribeProducersRequest) (out []place) {
 		}
 	}
 	return out
+}
+
+// joining makes one request of several, with what is on all their lists.
+func joining[Q, T any](of func(*Q) *[]T) func([]*Q) *Q {
+	return func(list []*Q) *Q {
+		all := *list[0]
+		*of(&all) = nil
+		for _, q := range list {
+			*of(&all) = append(*of(&all), *of(q)...)
+		}
+		return &all
+	}
 }
 
 // only keeps the topics of a list that a request names. Who asks for some partitions of a topic gets what others asked of it, too.
@@ -78,14 +76,7 @@ var triesProduces = kind[*kmsg.ProduceRequest]{
 		}
 		return out
 	},
-	join: func(list []*kmsg.ProduceRequest) *kmsg.ProduceRequest {
-		all := *list[0]
-		all.Topics = nil
-		for _, q := range list {
-			all.Topics = append(all.Topics, q.Topics...)
-		}
-		return &all
-	},
+	join: joining(func(q *kmsg.ProduceRequest) *[]kmsg.ProduceRequestTopic { return &q.Topics }),
 	part: func(all kmsg.Response, q *kmsg.ProduceRequest) kmsg.Response {
 		out := *all.(*kmsg.ProduceResponse)
 		named, ids := map[string]bool{"": false}, map[[16]byte]bool{}
@@ -106,14 +97,7 @@ var describesConfigs = kind[*kmsg.DescribeConfigsRequest]{
 		}
 		return out
 	},
-	join: func(list []*kmsg.DescribeConfigsRequest) *kmsg.DescribeConfigsRequest {
-		all := *list[0]
-		all.Resources = nil
-		for _, q := range list {
-			all.Resources = append(all.Resources, q.Resources...)
-		}
-		return &all
-	},
+	join: joining(func(q *kmsg.DescribeConfigsRequest) *[]kmsg.DescribeConfigsRequestResource { return &q.Resources }),
 	part: func(all kmsg.Response, q *kmsg.DescribeConfigsRequest) kmsg.Response {
 		out := *all.(*kmsg.DescribeConfigsResponse)
 		out.Resources = keep(out.Resources, func(r kmsg.DescribeConfigsResponseResource) bool {
@@ -131,14 +115,7 @@ var listsRights = kind[*kmsg.MetadataRequest]{
 		}
 		return out
 	},
-	join: func(list []*kmsg.MetadataRequest) *kmsg.MetadataRequest {
-		all := *list[0]
-		all.Topics = nil
-		for _, q := range list {
-			all.Topics = append(all.Topics, q.Topics...)
-		}
-		return &all
-	},
+	join: joining(func(q *kmsg.MetadataRequest) *[]kmsg.MetadataRequestTopic { return &q.Topics }),
 	part: func(all kmsg.Response, q *kmsg.MetadataRequest) kmsg.Response {
 		out := *all.(*kmsg.MetadataResponse)
 		out.Topics = keep(out.Topics, func(t kmsg.MetadataResponseTopic) bool { return t.Topic != nil && *t.Topic == *q.Topics[0].Topic })
