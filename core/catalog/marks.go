@@ -56,10 +56,7 @@ func newMark() *mark {
 }
 
 // raise sets a to at least v and returns the result.
-func raise(a interface {
-	Load() int64
-	CompareAndSwap(o, n int64) bool
-}, v int64) int64 {
+func raise(a *atomic.Int64, v int64) int64 {
 	for {
 		old := a.Load()
 		if old >= v {
@@ -84,13 +81,14 @@ func (t *Topic) Show(partition int32, w Watermarks) Watermarks {
 	if w.Start >= 0 {
 		w.Start = max(w.Start, t.logStart(partition))
 	}
-	for _, s := range []struct {
-		shown *atomic.Int64
-		now   *int64
-	}{{&m.high, &w.High}, {&m.stable, &w.Stable}, {&m.start, &w.Start}} {
-		if *s.now >= 0 {
-			*s.now = raise(s.shown, *s.now)
-		}
+	if w.High >= 0 {
+		w.High = raise(&m.high, w.High)
+	}
+	if w.Stable >= 0 {
+		w.Stable = raise(&m.stable, w.Stable)
+	}
+	if w.Start >= 0 {
+		w.Start = raise(&m.start, w.Start)
 	}
 	return w
 }
@@ -190,16 +188,25 @@ func (t *Topic) unkept() []bool {
 	return out
 }
 
-// Reserve makes sure that offset is below the partition's ceiling, which is persisted ahead of
-// what is shown, so that a restart cannot show it for another record.
-func (v *Virtual) Reserve(ctx context.Context, topic string, partition int32, offset int64) error {
+// Reserved reports that Reserve has nothing to store; then what it does is done.
+func (v *Virtual) Reserved(topic string, partition int32, offset int64) bool {
 	t := v.Topic(topic)
 	if t == nil || partition < 0 {
-		return nil
+		return true
 	}
 	m := t.marks.at(partition, t.Partitions)
 	raise(&m.seen, offset)
-	if offset < m.ceiling.Load()-CeilingBlock/2 {
+	return offset < m.ceiling.Load()-CeilingBlock/2
+}
+
+// Reserve makes sure that offset is below the partition's ceiling, which is persisted ahead of
+// what is shown, so that a restart cannot show it for another record.
+func (v *Virtual) Reserve(ctx context.Context, topic string, partition int32, offset int64) error {
+	if v.Reserved(topic, partition, offset) {
+		return nil
+	}
+	t := v.Topic(topic)
+	if t == nil {
 		return nil
 	}
 	ceiling := (offset/CeilingBlock + 2) * CeilingBlock

@@ -28,9 +28,8 @@ type Named struct {
 // the end of the chain. It is immutable.
 type Chain struct {
 	members []Named
-	rows    map[kmsg.Key][]Named
-	heads   map[kmsg.Key]Handler
-	end     Handler
+	rows    map[kmsg.Key]*row
+	empty   *row
 	// observers see sessions, top to bottom.
 	observers []SessionObserver
 }
@@ -38,8 +37,8 @@ type Chain struct {
 // NewChain compiles interceptors, in the order of the file, above end. spans says which calls of them are spans, for a request that is
 // sampled.
 func NewChain(members []Named, end Handler, spans telemetry.Spans) (*Chain, error) {
-	end = bottom{end}
-	c := &Chain{members: members, rows: map[kmsg.Key][]Named{}, heads: map[kmsg.Key]Handler{}, end: end}
+	starts, _ := end.(End)
+	c := &Chain{members: members, rows: map[kmsg.Key]*row{}, empty: &row{spans: spans, bottom: bottom{end, nil}, end: starts}}
 	last, routing := Any, 0
 	for _, m := range members {
 		if m.Stage == Any {
@@ -62,40 +61,69 @@ func NewChain(members []Named, end Handler, spans telemetry.Spans) (*Chain, erro
 			m.Cost = &Cost{}
 		}
 		if s, ok := m.Interceptor.(Sender); ok {
-			below := &Chain{heads: maps.Clone(c.heads), end: end}
+			below := &Chain{rows: maps.Clone(c.rows), empty: c.empty}
 			s.SetBelow(below.Row)
 		}
 		if o, ok := m.Interceptor.(SessionObserver); ok && o.Observes() {
 			c.observers = append([]SessionObserver{o}, c.observers...)
 		}
 		for _, k := range m.Interceptor.Keys().Keys() {
-			next := c.Row(k)
-			s := &step{member: m, next: next, spans: spans}
+			p := &place{member: m, next: c.Row(k), spans: spans}
+			p.stepper, _ = m.Interceptor.(Stepper)
 			if spans != "" {
-				s.attrs = []attribute.KeyValue{telemetry.Interceptor.String(m.Name), telemetry.Stage.String(m.Stage.String())}
-				s.took = telemetry.OwnTimeOf(m.Name)
+				p.attrs = []attribute.KeyValue{telemetry.Interceptor.String(m.Name), telemetry.Stage.String(m.Stage.String())}
+				p.took = telemetry.OwnTimeOf(m.Name)
 			}
-			c.heads[k] = s
-			c.rows[k] = append([]Named{m}, c.rows[k]...)
+			below := c.row(k)
+			c.rows[k] = &row{places: append([]*place{p}, below.places...), spans: spans, bottom: below.bottom, end: starts}
 		}
 	}
 	return c, nil
 }
 
-// Row returns the handler that a request with this key starts at.
-func (c *Chain) Row(key kmsg.Key) Handler {
-	if h, ok := c.heads[key]; ok {
-		return h
-	}
-	return c.end
+// row is what the requests of one API go through.
+type row struct {
+	places []*place // top to bottom
+	bottom Handler
+	end    End       // nil: it can't start requests
+	walks  sync.Pool // of *Walk
+	spans  telemetry.Spans
 }
+
+// head handles a request from the top.
+func (r *row) head() Handler {
+	if len(r.places) > 0 {
+		return r.places[0]
+	}
+	return r.bottom
+}
+
+// traced reports that the request's trace tells of each interceptor.
+func (r *row) traced(req *Request) bool {
+	return r.spans != "" && len(r.places) > 0 && req.Trace.Sampled()
+}
+
+func (c *Chain) row(key kmsg.Key) *row {
+	if r := c.rows[key]; r != nil {
+		return r
+	}
+	return c.empty
+}
+
+// Row returns the handler of requests with this key, for those that wait for the answer.
+func (c *Chain) Row(key kmsg.Key) Handler { return c.row(key).head() }
 
 // Passes reports that nobody stands in the row: such a request goes to the end of the chain
 // without being decoded.
-func (c *Chain) Passes(key kmsg.Key) bool { return c.heads[key] == nil }
+func (c *Chain) Passes(key kmsg.Key) bool { return len(c.row(key).places) == 0 }
 
 // Members lists the interceptors of one row, top to bottom.
-func (c *Chain) Members(key kmsg.Key) []Named { return c.rows[key] }
+func (c *Chain) Members(key kmsg.Key) (out []Named) {
+	for _, p := range c.row(key).places {
+		out = append(out, p.member)
+	}
+	return out
+}
 
 // All lists every interceptor, top to bottom.
 func (c *Chain) All() []Named { return c.members }
@@ -143,8 +171,10 @@ func find[T any](c *Chain) (found T) {
 	return found
 }
 
-type step struct {
+// place is where an interceptor stands in a row.
+type place struct {
 	member  Named
+	stepper Stepper // the interceptor, if it is one
 	next    Handler
 	watches sync.Pool // of *watch
 	spans   telemetry.Spans
@@ -152,28 +182,43 @@ type step struct {
 	took    attribute.Key        // of its time, in the span of the request
 }
 
-func (s *step) Handle(ctx context.Context, req *Request) (*Response, error) {
-	if s.spans != "" && req.Trace.Sampled() {
-		return s.traced(ctx, req)
+// Handle runs the interceptor for a caller that waits.
+func (p *place) Handle(ctx context.Context, req *Request) (*Response, error) {
+	if p.spans != "" && req.Trace.Sampled() {
+		return p.traced(ctx, req)
 	}
-	return s.handle(ctx, req, nil)
+	return p.handle(ctx, req, work{})
 }
 
-// handle runs the interceptor. It is measured if seen is not nil, or the request asks for it.
-func (s *step) handle(ctx context.Context, req *Request, seen *seen) (resp *Response, err error) {
+// work is what an interceptor has to do with a request, and who wants to know what it takes.
+type work struct {
+	rest   Waiting       // of it; nil: all
+	before time.Duration // that it has taken already
+	seen   *seen         // by a trace; nil: by none
+}
+
+// handle does the work. It is measured if a trace or the request asks for it.
+func (p *place) handle(ctx context.Context, req *Request, w work) (resp *Response, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			resp, err = nil, &PanicError{Value: v, Stack: debug.Stack()}
 		}
 		turn.Give(req.turn)
-		if err != nil && s.member.Cost.failed(req, err) && seen != nil {
-			seen.failed = true
+		if err != nil && p.member.Cost.failed(req, err) && w.seen != nil {
+			w.seen.failed = true
 		}
 	}()
-	if req.Sampled || seen != nil {
-		return s.measured(ctx, req, seen)
+	if req.Sampled || w.seen != nil {
+		return p.measured(ctx, req, w)
 	}
-	return s.member.Interceptor.Intercept(ctx, req, s.next)
+	return p.run(ctx, req, w.rest, p.next)
+}
+
+func (p *place) run(ctx context.Context, req *Request, rest Waiting, next Handler) (*Response, error) {
+	if rest != nil {
+		return rest(ctx, next)
+	}
+	return p.member.Interceptor.Intercept(ctx, req, next)
 }
 
 // seen is what a trace tells of an interceptor.
@@ -187,21 +232,21 @@ const slowSpan = time.Millisecond
 
 // traced is handle for a request whose trace tells of each interceptor. What is below an interceptor that may turn out to be slow hangs
 // on the span above it: a span that is not sent can't be a parent.
-func (s *step) traced(ctx context.Context, req *Request) (*Response, error) {
+func (p *place) traced(ctx context.Context, req *Request) (*Response, error) {
 	var seen seen
-	if s.spans == telemetry.AllSpans {
-		within, span := telemetry.Child(ctx, s.member.Name, s.attrs...)
-		resp, err := s.handle(within, req, &seen)
+	if p.spans == telemetry.AllSpans {
+		within, span := telemetry.Child(ctx, p.member.Name, p.attrs...)
+		resp, err := p.handle(within, req, work{seen: &seen})
 		telemetry.End(span, err)
-		req.Trace.Took(s.took, seen.own)
+		req.Trace.Took(p.took, seen.own)
 		return resp, err
 	}
 	began := time.Now()
-	resp, err := s.handle(ctx, req, &seen)
-	if s.spans == telemetry.SlowSpans && (seen.failed || seen.own >= slowSpan) {
-		telemetry.Past(ctx, s.member.Name, began, err, s.attrs...)
+	resp, err := p.handle(ctx, req, work{seen: &seen})
+	if p.spans == telemetry.SlowSpans && (seen.failed || seen.own >= slowSpan) {
+		telemetry.Past(ctx, p.member.Name, began, err, p.attrs...)
 	}
-	req.Trace.Took(s.took, seen.own)
+	req.Trace.Took(p.took, seen.own)
 	return resp, err
 }
 

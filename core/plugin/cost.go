@@ -34,11 +34,18 @@ func (c *Cost) failed(req *Request, err error) bool {
 }
 
 // bottom is the end of a chain: what fails there is no interceptor's failure, and what it has handled has its turn no more.
-type bottom struct{ end Handler }
+type bottom struct {
+	end  Handler
+	rest Waiting // of what the end has to do; nil: all
+}
 
-func (b bottom) Handle(ctx context.Context, req *Request) (*Response, error) {
+func (b bottom) Handle(ctx context.Context, req *Request) (resp *Response, err error) {
 	defer turn.Give(req.turn)
-	resp, err := b.end.Handle(ctx, req)
+	if b.rest != nil {
+		resp, err = b.rest(ctx, nil)
+	} else {
+		resp, err = b.end.Handle(ctx, req)
+	}
 	if err != nil {
 		req.Clock.fails(err)
 	}
@@ -102,11 +109,11 @@ func (w *watch) Handle(ctx context.Context, req *Request) (*Response, error) {
 	return w.next.Handle(ctx, req)
 }
 
-// measured runs the interceptor with a watch. Cost and trace, if seen is not nil, are told its own time.
-func (s *step) measured(ctx context.Context, req *Request, seen *seen) (*Response, error) {
-	w, ok := s.watches.Get().(*watch)
+// measured does the work with a watch. Cost and trace, if they are to know, are told its own time.
+func (p *place) measured(ctx context.Context, req *Request, todo work) (*Response, error) {
+	w, ok := p.watches.Get().(*watch)
 	if !ok {
-		w = &watch{next: s.next}
+		w = &watch{next: p.next}
 	}
 	above := req.watch
 	w.begin(time.Since(req.Arrived))
@@ -114,15 +121,16 @@ func (s *step) measured(ctx context.Context, req *Request, seen *seen) (*Respons
 	defer func() {
 		req.watch = above
 		own, alone := w.end(time.Since(req.Arrived))
+		own += todo.before
 		if req.Sampled {
-			s.member.Cost.Own.RecordTimes(own, SampledOf)
+			p.member.Cost.Own.RecordTimes(own, SampledOf)
 		}
-		if seen != nil {
-			seen.own = own
+		if todo.seen != nil {
+			todo.seen.own = own
 		}
 		if alone {
-			s.watches.Put(w)
+			p.watches.Put(w)
 		}
 	}()
-	return s.member.Interceptor.Intercept(ctx, req, w)
+	return p.run(ctx, req, todo.rest, w)
 }

@@ -37,6 +37,7 @@ type Gates struct {
 	mu    sync.RWMutex
 	gates map[string]*Gate
 	moved chan struct{}
+	moves atomic.Uint64
 }
 
 // NewGates returns gates that refuse what has waited for limit since its arrival.
@@ -74,12 +75,17 @@ func (g *Gates) Moved() <-chan struct{} {
 	return g.moved
 }
 
-// Announce closes the channel of Moved.
+// Moves counts calls of Announce.
+func (g *Gates) Moves() uint64 { return g.moves.Load() }
+
+// Announce closes the channel of Moved, and wakes the requests that wait for something that has moved.
 func (g *Gates) Announce() {
+	g.moves.Add(1)
 	g.mu.Lock()
-	defer g.mu.Unlock()
 	close(g.moved)
 	g.moved = make(chan struct{})
+	g.mu.Unlock()
+	g.Readers.wake()
 }
 
 // Gate lets the produces of one virtual topic pass, or queues them in the order of their arrival
@@ -159,13 +165,26 @@ func (g *Gate) Held() bool {
 // ErrHeldTooLong, ErrClientGone or that of ctx.
 func (g *Gate) Enter(ctx context.Context, req *Request) (Pass, error) {
 	g.mu.Lock()
-	if len(g.holders) == 0 && len(g.queue) == 0 && !g.releasing {
+	if g.open() {
 		p := g.pass(req, g.ticket())
 		g.mu.Unlock()
 		return p, nil
 	}
 	return g.wait(ctx, req, nil, nil)
 }
+
+// TryEnter passes the gate if it is open.
+func (g *Gate) TryEnter(req *Request) (p Pass, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.open() {
+		return g.pass(req, g.ticket()), true
+	}
+	return p, false
+}
+
+// open reports that nobody has to wait; g.mu is held.
+func (g *Gate) open() bool { return len(g.holders) == 0 && len(g.queue) == 0 && !g.releasing }
 
 func (g *Gate) ticket() uint64 {
 	g.tickets++

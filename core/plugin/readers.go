@@ -15,7 +15,7 @@ type Readers struct {
 
 type readerKey struct{}
 
-type place struct {
+type topicPartition struct {
 	topic     string
 	partition int32
 }
@@ -27,24 +27,28 @@ type position struct {
 
 // reader is what one session reads.
 type reader struct {
-	all *Readers
-	mu  sync.Mutex
-	at  map[place]position
+	all     *Readers
+	session *Session
+	mu      sync.Mutex
+	at      map[topicPartition]position
 }
 
 // Note says that a session fetches from a virtual offset now.
 func (r *Readers) Note(s *Session, topic string, partition int32, offset int64, now time.Time) {
-	own, _ := s.Attach(readerKey{}, r.open).(*reader)
+	own, _ := s.attachedAs(readerKey{}).(*reader)
+	if own == nil {
+		own, _ = s.Attach(readerKey{}, func() io.Closer { return r.open(s) }).(*reader)
+	}
 	if own == nil {
 		return
 	}
 	own.mu.Lock()
-	own.at[place{topic, partition}] = position{offset, now}
+	own.at[topicPartition{topic, partition}] = position{offset, now}
 	own.mu.Unlock()
 }
 
-func (r *Readers) open() io.Closer {
-	own := &reader{all: r, at: map[place]position{}}
+func (r *Readers) open(s *Session) io.Closer {
+	own := &reader{all: r, session: s, at: map[topicPartition]position{}}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.sessions == nil {
@@ -52,6 +56,21 @@ func (r *Readers) open() io.Closer {
 	}
 	r.sessions[own] = struct{}{}
 	return own
+}
+
+// wake asks the requests of all sessions that wait for an answer whether they still should.
+func (r *Readers) wake() {
+	r.mu.Lock()
+	all := make([]*Session, 0, len(r.sessions))
+	for own := range r.sessions {
+		all = append(all, own.session)
+	}
+	r.mu.Unlock()
+	for _, s := range all {
+		if s.Wake != nil {
+			s.Wake()
+		}
+	}
 }
 
 // Close forgets the session.

@@ -65,10 +65,13 @@ func (r *Request) Unanswered() bool {
 	return err == nil && p.Acks == 0
 }
 
-// Waker ends waits for answers that have become pointless.
+// Waker ends waits for answers that have become pointless. Its methods may be called at once.
 type Waker interface {
-	// Changed returns a channel that is closed when GiveUp is worth to be asked.
+	// Outdated reports that something has changed since the request was judged worth waiting for.
+	Outdated() bool
+	// Changed returns a channel that is closed when something changes from now on.
 	Changed() <-chan struct{}
+	// GiveUp judges anew.
 	GiveUp() bool
 }
 

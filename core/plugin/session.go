@@ -37,6 +37,8 @@ type Session struct {
 	// AdmitAnswer, if not nil, waits until an answer that has begun to come in on a link fits into memory. It fails
 	// when ctx, the link's, or the session ends, and with ErrNoRoom.
 	AdmitAnswer func(ctx context.Context, a Incoming, from AnswerSource) error
+	// Wake, if not nil, wakes the requests whose Waker gives them up; see Walk.Wake.
+	Wake func()
 	// AwaitFirst, if not nil, waits until no request before seq is left to be answered.
 	AwaitFirst func(ctx context.Context, seq uint64) error
 
@@ -120,6 +122,13 @@ func (s *Session) Attach(key any, open func() io.Closer) io.Closer {
 	c := open()
 	s.attached[key] = c
 	return c
+}
+
+// attachedAs returns what is attached under key, nil if there is nothing yet.
+func (s *Session) attachedAs(key any) io.Closer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.attached[key]
 }
 
 // Close closes what is attached. Only the session's owner calls it.

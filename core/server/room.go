@@ -195,6 +195,17 @@ func (s *session) awaitFirst(ctx context.Context, seq uint64) error {
 	}
 }
 
+// wake wakes the fetches that wait at a cluster for a topic that has moved.
+func (s *session) wake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.slots.Len() {
+		if sl := s.slots.At(i); sl.key == kmsg.Fetch && sl.started.Load() {
+			sl.walk.Wake()
+		}
+	}
+}
+
 // grown counts an answer that has become larger than what came in for it, or was made here.
 func (s *session) grown(sl *slot) {
 	if more := int64(sl.out) - sl.answer; more > tinyAnswer {

@@ -23,16 +23,10 @@ import (
 	"github.com/sluice-gateway/sluice/core/wire"
 )
 
-// End is the end of a chain as sessions use it: requests whose row is empty go there without a
-// goroutine of their own.
+// End is the end of a chain as sessions use it.
 type End interface {
-	plugin.Handler
-	// Direct reports that a request goes to one node as it is, so that Start need not wait for anything. Others go the way of
-	// requests that have a turn, which keeps their order.
-	Direct(req *plugin.Request) bool
-	// Start sends a request without waiting; done is called once.
-	Start(ctx context.Context, req *plugin.Request, flush bool, done func(*plugin.Response, error))
-	// Flush sends what Start has queued for the session.
+	plugin.End
+	// Flush sends what was started for the session.
 	Flush(s *plugin.Session)
 }
 

@@ -50,9 +50,14 @@ type noEnd struct{}
 func (noEnd) Handle(context.Context, *plugin.Request) (*plugin.Response, error) {
 	return nil, errors.New("end reached")
 }
-func (noEnd) Direct(*plugin.Request) bool { return true }
-func (noEnd) Start(_ context.Context, _ *plugin.Request, _ bool, done func(*plugin.Response, error)) {
-	done(nil, errors.New("end reached"))
+func (noEnd) Start(_ context.Context, _ *plugin.Request, w *plugin.Walk) bool {
+	if w.Take() {
+		w.Answered(nil, errors.New("end reached"))
+	}
+	return true
+}
+func (noEnd) Again(_ *plugin.Request, resp *plugin.Response, err error) plugin.Outcome {
+	return plugin.Answer(resp, err)
 }
 func (noEnd) Flush(*plugin.Session) {}
 

@@ -17,7 +17,6 @@ import (
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
-	"github.com/sluice-gateway/sluice/core/telemetry"
 	"github.com/sluice-gateway/sluice/core/wire"
 )
 
@@ -75,7 +74,7 @@ func (s *Server) newSession(conn net.Conn, addr Address, limits config.Limits) *
 	ss.shared = plugin.NewSession(ctx, sessionIDs.Add(1), conn.RemoteAddr(), func() bool { return wire.Gone(conn) })
 	ss.shared.Holds = &s.holds
 	ss.shared.Flush, ss.shared.Held, ss.shared.Decoding = ss.flush, ss.held, ss.decoding
-	ss.shared.AdmitAnswer, ss.shared.AwaitFirst = ss.admitAnswer, ss.awaitFirst
+	ss.shared.AdmitAnswer, ss.shared.AwaitFirst, ss.shared.Wake = ss.admitAnswer, ss.awaitFirst, ss.wake
 	ss.shared.VirtualCluster, ss.shared.Cluster, ss.shared.Node = s.virtual.Name(), addr.Cluster, addr.Node
 	return ss
 }
@@ -247,37 +246,26 @@ func (s *session) start(frame []byte, more bool, pending *server) error {
 		}
 		body = full
 	}
-	sl.asked = body
+	w := rt.Chain.Walk(h.Key)
+	sl.asked, sl.walk = body, w
 	sl.started.Store(true)
-	if rt.Chain.Passes(h.Key) {
-		if err := s.fill(&sl.req, &sl.body, h, body, seq, sl.arrived); err != nil {
-			s.answer(sl, nil)
-			return err
-		}
-		if rt.End.Direct(&sl.req) {
-			sl.req.Clock, sl.clock = &sl.own, &sl.own
-			pending.end = rt.End
-			if rt.Tracer != nil || sl.logged {
-				sl.trace = telemetry.Trace{}
-				sl.req.Trace = &sl.trace
-			}
-			rt.End.Start(s.trace(rt, &sl.req, sl), &sl.req, false, sl.finish)
-			return nil
-		}
-	}
-	own := newRoom(rt.Tracer != nil || sl.logged)
-	if err := s.fill(&own.req, &own.body, h, body, seq, sl.arrived); err != nil {
+	s.fill(&w.Req, h, seq, sl.arrived)
+	if err := w.SetBody(body); err != nil {
 		s.answer(sl, nil)
 		return err
 	}
-	own.req.Clock, sl.clock = &own.clock, &own.clock
-	own.req.Sampled = rand.Uint32()%plugin.SampledOf == 0
+	w.Req.Clock, sl.clock = &w.Clock, &w.Clock
+	w.Req.Sampled = rand.Uint32()%plugin.SampledOf == 0
 	if h.Key == kmsg.Heartbeat {
-		s.remember(h, own.body.Bytes())
+		s.remember(h, w.Req.Body.Bytes())
 	}
-	own.req.SetTurn(s.pass)
-	own.req.More = more
-	s.server.workers.run(job{s, rt, &own.req, sl})
+	if w.Begin(s.trace(rt, w, sl), sl.finish) {
+		pending.end = rt.End
+		return nil
+	}
+	w.Req.SetTurn(s.pass)
+	w.Req.More = more
+	s.server.workers.run(w)
 	runtime.Gosched() // let it queue
 	select {
 	case <-s.turn:
@@ -319,8 +307,9 @@ func (s *session) awaitTurn() error {
 // answerNow answers a request that does not go down the chain.
 func (s *session) answerNow(sl *slot, h kafka.Header, body []byte, resp *plugin.Response) {
 	if sl.rt.Access != nil && resp != nil {
-		_ = s.fill(&sl.req, &sl.body, h, body, 0, sl.arrived) // it has an answer already
-		s.told(&sl.req, sl, resp, nil)
+		req := &plugin.Request{Body: kafka.NewRequestBody(h.Key, h.Version, body)}
+		s.fill(req, h, 0, sl.arrived)
+		s.told(req, sl, resp, nil)
 	}
 	s.answer(sl, resp)
 }
@@ -330,18 +319,10 @@ func isUnsupported(err error) bool {
 	return errors.As(err, &unsupported)
 }
 
-// fill makes a request of a header and a body. An error is a body that is no request of its API and version.
-func (s *session) fill(req *plugin.Request, b *kafka.RequestBody, h kafka.Header, body []byte, seq uint64, arrived time.Time) error {
-	b.Reset(h.Key, h.Version, body)
-	req.Header, req.Body, req.Session, req.Seq, req.Arrived = h, b, s.shared, seq, arrived
+// fill makes a request of a header.
+func (s *session) fill(req *plugin.Request, h kafka.Header, seq uint64, arrived time.Time) {
+	req.Header, req.Session, req.Seq, req.Arrived = h, s.shared, seq, arrived
 	req.Target = plugin.Target{Node: plugin.AnyNode}
-	return b.Clean()
-}
-
-// handle runs a request down the chain.
-func (s *session) handle(rt *Runtime, req *plugin.Request, sl *slot) {
-	resp, err := plugin.Protect(s.trace(rt, req, sl), req, rt.Chain.Row(req.Key))
-	s.finish(req, sl, resp, err)
 }
 
 var errPanicked = errors.New("the gateway failed: see its log")

@@ -9,7 +9,6 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
-	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
 // slot is the place of one request in the order of answers. Slots are used again: a request that passes
@@ -37,11 +36,8 @@ type slot struct {
 	resp   *plugin.Response // nil: nothing is written
 	fetch  fetchAnswer
 
-	// Of requests that pass through; others have memory of their own, which interceptors may keep.
-	req    plugin.Request
-	body   kafka.RequestBody
-	own    plugin.Clock
-	trace  telemetry.Trace
+	// walk is the request's way through the chain; nil for one that does not go there.
+	walk   *plugin.Walk
 	finish func(*plugin.Response, error)
 
 	// claimed says that somebody answers: the chain, or early who drains. What the chain of an early one has is not used again.
@@ -81,12 +77,12 @@ func (s *Server) slot(ss *session, rt *Runtime, h kafka.Header, frame []byte) *s
 	if !ok {
 		sl = &slot{}
 		sl.finish = func(resp *plugin.Response, err error) { // bound once
-			sl.session.finish(&sl.req, sl, resp, err)
+			sl.session.finish(&sl.walk.Req, sl, resp, err)
 		}
 		sl.wrote = func() { sl.session.written(sl) }
 	}
 	sl.session, sl.rt, sl.key, sl.version, sl.corr, sl.frame, sl.arrived = ss, rt, h.Key, h.Version, h.CorrelationID, frame, time.Now()
-	sl.size, sl.out, sl.code, sl.logged, sl.clock, sl.own = len(frame), 0, 0, rt.Access.samples(), nil, plugin.Clock{}
+	sl.size, sl.out, sl.code, sl.logged, sl.clock = len(frame), 0, 0, rt.Access.samples(), nil
 	sl.request, sl.answer = int64(len(frame)), 0
 	sl.claimed.Store(false)
 	sl.started.Store(false)
@@ -99,7 +95,10 @@ func (s *Server) recycle(sl *slot) {
 		return
 	}
 	sl.session, sl.rt, sl.frame, sl.resp, sl.line, sl.facts, sl.asked, sl.done, sl.ends = nil, nil, nil, nil, nil, nil, nil, false, false
-	sl.req, sl.fetch = plugin.Request{}, fetchAnswer{}
-	sl.body.Reset(0, 0, nil)
+	sl.fetch = fetchAnswer{}
+	if sl.walk != nil {
+		sl.walk.Free()
+		sl.walk = nil
+	}
 	s.slots.Put(sl)
 }

@@ -15,44 +15,20 @@ import (
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
-// room is the memory of a request that interceptors may keep.
-type room struct {
-	req   plugin.Request
-	body  kafka.RequestBody
-	clock plugin.Clock
-}
-
-// newRoom makes room for a request, and for its trace if there may be one: together, so that to watch a request costs no
-// allocation.
-func newRoom(traced bool) *room {
-	if !traced {
-		return &room{}
-	}
-	r := &tracedRoom{}
-	r.req.Trace = &r.trace
-	return &r.room
-}
-
-// tracedRoom is not larger than 512 bytes, up to which memory with pointers costs less.
-type tracedRoom struct {
-	room
-	trace telemetry.Trace
-}
-
-// trace begins the trace of a request in the room that its Trace is, or makes it nil. Of a request that the access log will show
-// it notes at least who was asked.
-func (s *session) trace(rt *Runtime, req *plugin.Request, sl *slot) context.Context {
-	room := req.Trace
-	if room == nil {
+// trace begins the trace of a request. Of one that the access log will show it notes at least who was asked.
+func (s *session) trace(rt *Runtime, w *plugin.Walk, sl *slot) context.Context {
+	if rt.Tracer == nil && !sl.logged {
 		return s.ctx
 	}
+	w.Trace = telemetry.Trace{}
+	req := &w.Req
 	var from *telemetry.Origins
 	if req.Key == kmsg.Produce && rt.Tracer.FollowsParents() {
 		from = s.origins(req, nil, rt.TopicName)
 	}
-	ctx, t := rt.Tracer.Request(s.ctx, req.Key, req.Arrived, room, from)
+	ctx, t := rt.Tracer.Request(s.ctx, req.Key, req.Arrived, &w.Trace, from)
 	if sl.logged {
-		t = room
+		t = &w.Trace
 		t.Keep(req.Arrived)
 	}
 	req.Trace = t

@@ -8,18 +8,10 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// job is a request that runs down a chain.
-type job struct {
-	s   *session
-	rt  *Runtime
-	req *plugin.Request
-	sl  *slot
-}
-
-// workers run jobs, each at once: on a goroutine that waits, whose stack has grown already, or on a new
-// one. Few stay.
+// workers run the requests that have to wait, each at once: on a goroutine that is idle, whose stack has grown already, or on a
+// new one. Few stay.
 type workers struct {
-	jobs chan job
+	jobs chan *plugin.Walk
 	done chan struct{}
 	idle atomic.Int32
 	most int32
@@ -28,10 +20,10 @@ type workers struct {
 }
 
 func newWorkers() *workers {
-	return &workers{jobs: make(chan job), done: make(chan struct{}), most: int32(32 * runtime.GOMAXPROCS(0))}
+	return &workers{jobs: make(chan *plugin.Walk), done: make(chan struct{}), most: int32(32 * runtime.GOMAXPROCS(0))}
 }
 
-func (w *workers) run(j job) {
+func (w *workers) run(j *plugin.Walk) {
 	select {
 	case w.jobs <- j:
 	default:
@@ -39,9 +31,9 @@ func (w *workers) run(j job) {
 	}
 }
 
-func (w *workers) work(j job) {
+func (w *workers) work(j *plugin.Walk) {
 	for {
-		j.s.handle(j.rt, j.req, j.sl)
+		j.Run()
 		if w.idle.Add(1) > w.most {
 			w.idle.Add(-1)
 			return
@@ -55,7 +47,7 @@ func (w *workers) work(j job) {
 	}
 }
 
-// close waits for the jobs.
+// close waits for what runs.
 func (w *workers) close() {
 	if !w.ends.Swap(true) {
 		close(w.done)

@@ -22,9 +22,8 @@ import (
 func waiting(t *testing.T, e *End, req *plugin.Request, node int32) <-chan error {
 	t.Helper()
 	out := make(chan error, 1)
-	tr := e.trip(req, e.clusters[0], node)
-	tr.ctx, tr.answer = t.Context(), func(_ *plugin.Response, err error) { out <- err }
-	e.start(t.Context(), tr, true)
+	req.Target.Node = node
+	start(t, e, req, true, func(_ *plugin.Response, err error) { out <- err })
 	return out
 }
 

@@ -87,6 +87,17 @@ func (s *links) Close() error {
 	return nil
 }
 
+// refusal is the error of a request that has no link to go on. Later produces wait for a produce that has none: whoever reads the
+// session does not.
+func (s *links) refusal(key kmsg.Key, why error) *BrokenError {
+	e := &BrokenError{Cause: why}
+	if key == kmsg.Produce {
+		s.unsettled.Add(1)
+		e.settle = func() { s.unsettled.Add(-1) }
+	}
+	return e
+}
+
 // forget drops a link that has ended.
 func (s *links) forget(k linkKey, l *link) {
 	s.mu.Lock()
@@ -111,7 +122,7 @@ func (e *End) link(s *plugin.Session, key kmsg.Key, c *Cluster, node int32) (*li
 		return nil, plugin.ErrClientGone
 	}
 	if key == kmsg.Produce && set.unsettled.Load() > 0 {
-		return nil, &BrokenError{Cause: errors.New("an earlier produce of the session waits to be sent again")}
+		return nil, set.refusal(key, errors.New("an earlier produce of the session waits to be sent again"))
 	}
 	k := linkKey{c, node}
 	if l := set.m[k]; l != nil && !l.broken() {
@@ -119,7 +130,7 @@ func (e *End) link(s *plugin.Session, key kmsg.Key, c *Cluster, node int32) (*li
 	}
 	addrs := c.addresses(node)
 	if len(addrs) == 0 {
-		return nil, &BrokenError{Cause: fmt.Errorf("%s has no known node %d", c.cfg.Name, node)}
+		return nil, set.refusal(key, fmt.Errorf("%s has no known node %d", c.cfg.Name, node))
 	}
 	var l *link
 	l = newLink(func(ctx context.Context) (conn net.Conn, err error) {
@@ -144,28 +155,39 @@ func (e *End) link(s *plugin.Session, key kmsg.Key, c *Cluster, node int32) (*li
 	return l, nil
 }
 
-// Direct reports that one node answers the request as it is.
-func (e *End) Direct(req *plugin.Request) bool {
-	c, node, err := e.target(req)
-	return err == nil && e.direct(req, c, node)
-}
-
+// direct reports that one node answers the request as it is.
 func (e *End) direct(req *plugin.Request, c *Cluster, node int32) bool {
 	api, _ := kafka.Lookup(req.Key)
 	return (node != plugin.AnyNode || api.GoesTo == kafka.Any && !c.ofMany(req)) && !e.special(req.Key)
 }
 
-// Start puts a request whose row is empty on its link without waiting, in the order of the calls;
-// with flush unset its bytes leave with Flush. done is called once, maybe before Start returns.
-func (e *End) Start(ctx context.Context, req *plugin.Request, flush bool, done func(*plugin.Response, error)) {
+// Start puts a request that one node answers as it is on its link, without waiting, in the order of the calls; its bytes leave with
+// Flush. False is any other request: Handle does what it takes.
+func (e *End) Start(ctx context.Context, req *plugin.Request, w *plugin.Walk) bool {
 	c, node, err := e.target(req)
 	if err != nil || !e.direct(req, c, node) {
-		guard.Go(func() { done(plugin.Protect(ctx, req, e)) })
-		return
+		return false
 	}
 	t := e.trip(req, c, node)
-	t.ctx, t.answer = ctx, done
-	e.start(ctx, t, flush)
+	t.ctx, t.walk = ctx, w
+	e.start(ctx, t, false)
+	return true
+}
+
+// Again says what an answer to Start comes to. What a link lost is asked again.
+func (e *End) Again(req *plugin.Request, resp *plugin.Response, err error) plugin.Outcome {
+	if errors.Is(err, plugin.ErrNoRoom) {
+		return plugin.Wait(func(ctx context.Context, _ plugin.Handler) (*plugin.Response, error) {
+			if err := req.Session.AwaitFirst(ctx, req.Seq); err != nil {
+				return nil, err
+			}
+			return e.Handle(ctx, req)
+		})
+	}
+	if api, _ := kafka.Lookup(req.Key); err != nil && e.repeats(req, api, err) {
+		return plugin.Wait(func(ctx context.Context, _ plugin.Handler) (*plugin.Response, error) { return e.Handle(ctx, req) })
+	}
+	return plugin.Answer(resp, err)
 }
 
 // Flush sends what Start has queued for the session.
@@ -338,7 +360,10 @@ func (e *End) exchange(ctx context.Context, req *plugin.Request, c *Cluster, nod
 	e.start(ctx, t, true)
 	var wake <-chan struct{}
 	if req.Waker != nil {
-		wake = req.Waker.Changed()
+		if wake = req.Waker.Changed(); req.Waker.Outdated() && req.Waker.GiveUp() {
+			t.leave()
+			return nil, plugin.ErrMoved
+		}
 	}
 	for {
 		select {
@@ -351,11 +376,10 @@ func (e *End) exchange(ctx context.Context, req *plugin.Request, c *Cluster, nod
 			}
 			return r.resp, r.err
 		case <-wake:
-			if req.Waker.GiveUp() {
+			if wake = req.Waker.Changed(); req.Waker.GiveUp() {
 				t.leave()
 				return nil, plugin.ErrMoved
 			}
-			wake = req.Waker.Changed()
 		case <-ctx.Done():
 			t.leave()
 			return nil, ctx.Err()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -191,6 +192,7 @@ type waker struct {
 	asked   int
 }
 
+func (w *waker) Outdated() bool           { return false }
 func (w *waker) Changed() <-chan struct{} { return w.changed }
 func (w *waker) GiveUp() bool             { w.asked++; return w.asked == 2 }
 
@@ -242,7 +244,7 @@ func TestStartKeepsOrderAndFlushes(t *testing.T) {
 		}
 		var answered []got
 		start := func(key kmsg.Key) {
-			e.Start(t.Context(), request(s, newest(key)), false, func(resp *plugin.Response, err error) {
+			start(t, e, request(s, newest(key)), false, func(resp *plugin.Response, err error) {
 				if (resp == nil) == (err == nil) {
 					t.Error("neither an answer nor an error")
 				}
@@ -290,7 +292,7 @@ func TestStartWithoutANode(t *testing.T) {
 		s := session(t, plugin.AnyNode)
 		start := func(req *plugin.Request) (resp *plugin.Response, err error) {
 			n := 0
-			e.Start(t.Context(), req, true, func(r *plugin.Response, rerr error) { resp, err, n = r, rerr, n+1 })
+			start(t, e, req, true, func(r *plugin.Response, rerr error) { resp, err, n = r, rerr, n+1 })
 			if synctest.Wait(); n != 1 {
 				t.Errorf("answered %d times", n)
 			}
@@ -383,4 +385,22 @@ func TestDeadlines(t *testing.T) {
 			}
 		}
 	})
+}
+
+// start takes a request to an end that nobody stands above, as sessions do.
+func start(t *testing.T, e *End, req *plugin.Request, flush bool, done func(*plugin.Response, error)) {
+	t.Helper()
+	chain, err := plugin.NewChain(nil, e, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := chain.Walk(req.Key)
+	r := &w.Req
+	r.Header, r.Body, r.Session, r.Target, r.Seq, r.Arrived, r.Waker = req.Header, req.Body, req.Session, req.Target, req.Seq, req.Arrived, req.Waker
+	if !w.Begin(t.Context(), done) {
+		guard.Go(w.Run)
+	}
+	if flush {
+		e.Flush(req.Session)
+	}
 }

@@ -369,7 +369,7 @@ func TestBrokersThatCloseAfterEachAnswer(t *testing.T) {
 		var answers sync.WaitGroup
 		for range 4 {
 			answers.Add(1)
-			e.Start(t.Context(), request(s, newest(kmsg.ListGroups)), false, func(_ *plugin.Response, err error) {
+			start(t, e, request(s, newest(kmsg.ListGroups)), false, func(_ *plugin.Response, err error) {
 				if answers.Done(); err != nil {
 					t.Error(err)
 				}

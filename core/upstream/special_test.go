@@ -137,7 +137,7 @@ func TestRequestsThatNameNodes(t *testing.T) {
 		if _, err := e.Handle(t.Context(), req); err != nil {
 			t.Fatal(err)
 		}
-		e.Start(t.Context(), req, true, func(_ *plugin.Response, err error) {
+		start(t, e, req, true, func(_ *plugin.Response, err error) {
 			if err != nil {
 				t.Error(err)
 			}

@@ -53,7 +53,7 @@ func TestANodeOutsideIsReachedByTheFirst(t *testing.T) {
 				t.Errorf("%s: arrived %d times, at the first %v", name, n, f.broker(0).keys())
 			}
 			done := 0
-			e.Start(t.Context(), make(session(t, 0)), true, func(_ *plugin.Response, err error) {
+			start(t, e, make(session(t, 0)), true, func(_ *plugin.Response, err error) {
 				if done++; err != nil {
 					t.Errorf("%s: %v", name, err)
 				}

@@ -110,7 +110,7 @@ func TestUnknownTagsStayHereWithoutAChain(t *testing.T) {
 			if p, ok := req.(*kmsg.ProduceRequest); ok {
 				p.Acks = -1
 			}
-			e.Start(t.Context(), request(s, req), true, func(r *plugin.Response, err error) {
+			start(t, e, request(s, req), true, func(r *plugin.Response, err error) {
 				if resp = r; err != nil {
 					t.Error(err)
 				}

@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -27,10 +26,10 @@ type trip struct {
 	unanswered bool
 
 	began time.Time
-	ctx   context.Context // of Start, which repeats the request with it, and of traces
+	ctx   context.Context // of traces
 	note  func(int64)     // sent.Store, bound once
 	// Of Start: who is answered.
-	answer func(*plugin.Response, error)
+	walk *plugin.Walk
 	// Of exchange.
 	out  chan outcome
 	mu   sync.Mutex
@@ -63,8 +62,8 @@ func (t *trip) free() {
 	if t.frame != nil {
 		t.cluster.pool.Recycle(t.frame)
 	}
-	t.req, t.cluster, t.sets, t.ctx, t.answer, t.frame, t.resp.Body, t.resp.Close = nil, nil, nil, nil, nil, nil, nil, false
-	t.link, t.came = nil, 0
+	t.req, t.cluster, t.sets, t.ctx, t.walk, t.frame, t.resp.Body, t.resp.Close = nil, nil, nil, nil, nil, nil, nil, false
+	t.link, t.came, t.left = nil, 0, false
 	t.sent.Store(0)
 	t.body.Reset(0, 0, nil)
 	t.end.trips.Put(t)
@@ -111,40 +110,29 @@ func (t *trip) presented() (err error) {
 	return t.end.present(t.key, t.version, t.cluster, &t.body)
 }
 
-// finish answers. A trip that was given up (its session has ended, its topic has moved) is answered into
-// its channel, where nobody takes it.
+// finish answers. A trip that was given up (its session has ended, its topic has moved) is answered to nobody.
 func (t *trip) finish(resp *plugin.Response, err error) {
+	w := t.walk
+	left := w != nil && !w.Take()
+	if left {
+		t.leave()
+	}
 	now := time.Now()
 	t.cluster.latency.Record(now.Sub(t.began))
 	t.req.Answered(now.Sub(t.req.Arrived))
 	if t.req.Trace != nil {
 		t.told(resp, now, err)
 	}
-	if t.answer == nil {
+	switch {
+	case w == nil:
 		t.out <- outcome{resp, err}
 		return
-	}
-	ctx, req, end, answer := t.ctx, t.req, t.end, t.answer
-	if resp == nil {
+	case resp == nil || left:
 		t.free()
 	}
-	if errors.Is(err, plugin.ErrNoRoom) {
-		guard.Go(func() {
-			if awaited := req.Session.AwaitFirst(ctx, req.Seq); awaited != nil {
-				answer(nil, awaited)
-				return
-			}
-			answer(plugin.Protect(ctx, req, end))
-		})
-		return
+	if !left {
+		w.Answered(resp, err)
 	}
-	if err != nil {
-		if api, _ := kafka.Lookup(req.Key); end.repeats(req, api, err) {
-			guard.Go(func() { answer(plugin.Protect(ctx, req, end)) })
-			return
-		}
-	}
-	answer(resp, err)
 }
 
 // told notes the trip for the trace of its request.

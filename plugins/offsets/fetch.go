@@ -12,29 +12,66 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// fetch translates positions and what comes back. The answer is translated by the generation under
-// which the request was sent and cut at that generation's end: what the old home appends after a
-// move is not of the virtual log.
-func (o *Offsets) fetch(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
-	c := o.cluster(req)
-	req, err := viewed(req)
-	if err != nil {
-		return nil, err
+// fetching is what a fetch asks for, and the lineages under which it does. The answer is translated by the generation under
+// which the request was sent and cut at that generation's end: what the old home appends after a move is not of the virtual log.
+type fetching struct {
+	h      *kafka.HotRequest
+	topics []*catalog.Topic
+	few    [8]*catalog.Topic
+}
+
+// fetchDown translates positions, in place.
+func (o *Offsets) fetchDown(req *plugin.Request, s *plugin.Step) plugin.Outcome {
+	if err := viewed(req); err != nil {
+		return plugin.Answer(nil, err)
 	}
-	h := req.Body.Hot()
-	var few [8]*catalog.Topic
-	topics := few[:0]
+	c, h := o.cluster(req), req.Body.Hot()
+	k := plugin.Keep[fetching](s)
+	k.h, k.topics = h, k.few[:0]
 	for i := range h.Partitions {
-		topics = append(topics, o.lineageHot(c, h.Partitions[i].Topic, h.Partitions[i].ID))
+		k.topics = append(k.topics, o.lineageHot(c, h.Partitions[i].Topic, h.Partitions[i].ID))
 	}
-	f := positions(req, h, topics)
-	resp, err := next.Handle(ctx, f)
+	changed := false
+	for i, t := range k.topics {
+		if t == nil || t.Generation == 0 {
+			continue
+		}
+		if !changed {
+			s.Change(req)
+			changed = true
+		}
+		p := &h.Partitions[i]
+		part := t.Partition(p.Partition)
+		at := physicalOf(part, p.Offset)
+		if p.Offset >= 0 && p.Offset < part.LogStart {
+			at = math.MaxInt64 // out of range, which the home may not know: it may have more than the virtual log
+		}
+		req.Body.SetPosition(i, at, part.PhysicalEpoch(p.CurrentLeaderEpoch))
+	}
+	return plugin.GoOn()
+}
+
+// fetchUp translates what comes back.
+func (o *Offsets) fetchUp(ctx context.Context, s *plugin.Step, resp *plugin.Response, err error) plugin.Outcome {
 	if err != nil || resp == nil {
-		return resp, err
+		return plugin.Answer(resp, err)
 	}
-	if r := resp.Body.Hot(); r != nil && o.inPlace(r, h, topics) {
-		return resp, o.fetchedInPlace(ctx, r, h, topics)
+	k := plugin.Kept[fetching](s)
+	if r := resp.Body.Hot(); r != nil && o.inPlace(r, k.h, k.topics) {
+		if o.reserved(r, k.h, k.topics) {
+			return plugin.Answer(resp, o.fetchedInPlace(ctx, r, k.h, k.topics))
+		}
+		return plugin.Wait(func(ctx context.Context, _ plugin.Handler) (*plugin.Response, error) {
+			return resp, o.fetchedInPlace(ctx, r, k.h, k.topics)
+		})
 	}
+	return plugin.Wait(func(ctx context.Context, _ plugin.Handler) (*plugin.Response, error) {
+		return o.fetchedDecoded(ctx, resp, k.h, k.topics)
+	})
+}
+
+// fetchedDecoded translates an answer whose lengths change.
+func (o *Offsets) fetchedDecoded(ctx context.Context, resp *plugin.Response, h *kafka.HotRequest, topics []*catalog.Topic) (*plugin.Response, error) {
 	msg, err := resp.Body.Edit()
 	if err != nil {
 		return nil, err
@@ -54,40 +91,18 @@ func (o *Offsets) fetch(ctx context.Context, req *plugin.Request, next plugin.Ha
 	return resp, nil
 }
 
-// viewed returns a request whose body can be viewed: one that was edited above is encoded.
-func viewed(req *plugin.Request) (*plugin.Request, error) {
+// viewed makes sure that a request's body can be viewed: one that was edited above is encoded.
+func viewed(req *plugin.Request) error {
 	if req.Body.Hot() != nil {
-		return req, nil
+		return nil
 	}
-	f := req.With(req.Body.Clone())
-	if f.Body.Hot() == nil {
-		return nil, &kafka.MalformedError{Key: req.Key, Version: req.Version, Err: errNoView}
+	if req.Body = req.Body.Clone(); req.Body.Hot() == nil {
+		return &kafka.MalformedError{Key: req.Key, Version: req.Version, Err: errNoView}
 	}
-	return f, nil
+	return nil
 }
 
 var errNoView = errors.New("not enough data")
-
-// positions translates the positions of a fetch, in place.
-func positions(req *plugin.Request, h *kafka.HotRequest, topics []*catalog.Topic) *plugin.Request {
-	f := req
-	for i, t := range topics {
-		if t == nil || t.Generation == 0 {
-			continue
-		}
-		if f == req {
-			f = req.Change()
-		}
-		p := &h.Partitions[i]
-		part := t.Partition(p.Partition)
-		at := physicalOf(part, p.Offset)
-		if p.Offset >= 0 && p.Offset < part.LogStart {
-			at = math.MaxInt64 // out of range, which the home may not know: it may have more than the virtual log
-		}
-		f.Body.SetPosition(i, at, part.PhysicalEpoch(p.CurrentLeaderEpoch))
-	}
-	return f
-}
 
 // asked finds the lineages under which the partitions of an answer were asked for. Answers keep the order
 // of their request: it looks on from where it found the last one.
@@ -129,6 +144,32 @@ func (o *Offsets) inPlace(r *kafka.HotResponse, h *kafka.HotRequest, topics []*c
 	return true
 }
 
+// shows are the watermarks that an answer to a partition shows.
+func shows(t *catalog.Topic, rp *kafka.HotAnswer) catalog.Watermarks {
+	w := catalog.Watermarks{High: rp.HighWatermark, Stable: rp.LastStableOffset, Start: rp.LogStartOffset}
+	if t.Generation > 0 {
+		w = t.Partition(rp.Partition).ToVirtualMarks(w, false)
+	}
+	return w
+}
+
+// reserved reports that nothing need be stored before an answer is shown.
+func (o *Offsets) reserved(r *kafka.HotResponse, h *kafka.HotRequest, topics []*catalog.Topic) bool {
+	a := asked{h: h, topics: topics}
+	for i := range r.Partitions {
+		rp := &r.Partitions[i]
+		t := a.sentTo(rp.Topic, rp.ID, rp.Partition)
+		if t == nil || rp.ErrorCode != 0 {
+			continue
+		}
+		if high := shows(t, rp).High; high >= 0 && !o.env.Catalog.Reserved(t.Name, rp.Partition, high) {
+			return false
+		}
+	}
+	return true
+}
+
+// fetchedInPlace translates an answer in its bytes. What it shows is reserved first.
 func (o *Offsets) fetchedInPlace(ctx context.Context, r *kafka.HotResponse, h *kafka.HotRequest, topics []*catalog.Topic) error {
 	a := asked{h: h, topics: topics}
 	for i := range r.Partitions {
@@ -137,15 +178,12 @@ func (o *Offsets) fetchedInPlace(ctx context.Context, r *kafka.HotResponse, h *k
 		if t == nil {
 			continue
 		}
-		w := catalog.Watermarks{High: rp.HighWatermark, Stable: rp.LastStableOffset, Start: rp.LogStartOffset}
-		if t.Generation > 0 {
-			part := t.Partition(rp.Partition)
-			w = part.ToVirtualMarks(w, false)
-			translateBatches(part, rp.Records)
-		}
-		w, err := o.show(ctx, t, rp.Partition, rp.ErrorCode, w)
+		w, err := o.show(ctx, t, rp.Partition, rp.ErrorCode, shows(t, rp))
 		if err != nil {
 			return err
+		}
+		if t.Generation > 0 {
+			translateBatches(t.Partition(rp.Partition), rp.Records)
 		}
 		r.SetMarks(i, w.High, w.Stable, w.Start)
 	}

@@ -2,6 +2,7 @@ package offsets
 
 import (
 	"context"
+	"iter"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/kafka"
@@ -35,10 +36,15 @@ func at(t *catalog.Topic, c plugin.Cluster) *catalog.Topic {
 	return nil
 }
 
-// stampHot puts generations into the producer ids of a request, in place. ok is false if a batch is to
-// be answered without the home.
-func (o *Offsets) stampHot(c plugin.Cluster, req *plugin.Request, h *kafka.HotRequest) (f *plugin.Request, ok bool) {
-	f = req
+// produceDown puts generations into the producer ids of a request, in place, and reports that it could: that no batch is to be
+// answered without the home.
+func (o *Offsets) produceDown(req *plugin.Request, s *plugin.Step) bool {
+	h := req.Body.Hot()
+	if h == nil {
+		return false
+	}
+	c := o.cluster(req)
+	changed := false
 	for i := range h.Partitions {
 		p := &h.Partitions[i]
 		t := o.lineageHot(c, p.Topic, p.ID)
@@ -50,21 +56,43 @@ func (o *Offsets) stampHot(c plugin.Cluster, req *plugin.Request, h *kafka.HotRe
 				continue
 			}
 			if v, _ := t.Memory().Judge(p.Partition, b.ProducerID(), remember(b, -1)); v != catalog.Pass {
-				return nil, false
+				return false
 			}
 		}
-		if f == req {
-			f = req.Change()
+		if !changed {
+			s.Change(req)
+			changed = true
 		}
 		generation := t.Generation
-		f.Body.SetProducers(i, func(b kafka.Batch) int64 {
+		req.Body.SetProducers(i, func(b kafka.Batch) int64 {
 			if id := b.ProducerID(); catalog.IsGatewayProducer(id) && !b.IsTransactional() {
 				return catalog.StampProducer(id, generation)
 			}
 			return b.ProducerID()
 		})
 	}
-	return f, true
+	return true
+}
+
+// produceUp translates the answer to what produceDown has sent.
+func (o *Offsets) produceUp(req *plugin.Request, resp *plugin.Response, err error) plugin.Outcome {
+	c, h := o.cluster(req), req.Body.Hot()
+	if err != nil || resp == nil {
+		o.failedHot(c, h)
+		return plugin.Answer(resp, err)
+	}
+	r := resp.Body.Hot()
+	if r == nil {
+		return plugin.Wait(func(ctx context.Context, _ plugin.Handler) (*plugin.Response, error) {
+			return resp, o.producedEdit(ctx, c, req, resp, nil)
+		})
+	}
+	if o.producedHot(c, r, h) {
+		return plugin.Answer(resp, nil)
+	}
+	return plugin.Wait(func(ctx context.Context, _ plugin.Handler) (*plugin.Response, error) {
+		return resp, o.reserveProduced(ctx, c, r, h)
+	})
 }
 
 // failedHot notes the batches of a request that was not answered.
@@ -75,8 +103,10 @@ func (o *Offsets) failedHot(c plugin.Cluster, h *kafka.HotRequest) {
 	}
 }
 
-// producedHot translates an answer in place and remembers what it acknowledges.
-func (o *Offsets) producedHot(ctx context.Context, c plugin.Cluster, r *kafka.HotResponse, h *kafka.HotRequest) error {
+// producedHot translates an answer in place and remembers what it acknowledges. reserved is false if offsets are to be reserved
+// before the answer may be shown.
+func (o *Offsets) producedHot(c plugin.Cluster, r *kafka.HotResponse, h *kafka.HotRequest) (reserved bool) {
+	reserved = true
 	for i := range r.Partitions {
 		rp := &r.Partitions[i]
 		t := o.lineageHot(c, rp.Topic, rp.ID)
@@ -92,11 +122,7 @@ func (o *Offsets) producedHot(ctx context.Context, c plugin.Cluster, r *kafka.Ho
 			continue
 		}
 		end := rp.BaseOffset
-		for j := range h.Partitions {
-			p := &h.Partitions[j]
-			if p.Partition != rp.Partition || p.ID != rp.ID || string(p.Topic) != string(rp.Topic) {
-				continue
-			}
+		for p := range sentTo(h, rp) {
 			if rp.ErrorCode != 0 {
 				refused(t, p.Partition, p.Records, rp.ErrorCode)
 				continue
@@ -113,9 +139,40 @@ func (o *Offsets) producedHot(ctx context.Context, c plugin.Cluster, r *kafka.Ho
 		}
 		end = max(end, rp.BaseOffset+1)
 		t.Acknowledge(rp.Partition, catalog.Span{From: rp.BaseOffset, To: end})
-		if err := o.reserve(ctx, t, rp.Partition, end); err != nil {
+		reserved = o.env.Catalog.Reserved(t.Name, rp.Partition, end) && reserved
+	}
+	return reserved
+}
+
+// reserveProduced reserves what an answer shows that is translated.
+func (o *Offsets) reserveProduced(ctx context.Context, c plugin.Cluster, r *kafka.HotResponse, h *kafka.HotRequest) error {
+	for i := range r.Partitions {
+		rp := &r.Partitions[i]
+		t := o.lineageHot(c, rp.Topic, rp.ID)
+		if t == nil || rp.ErrorCode != 0 || rp.BaseOffset < 0 {
+			continue
+		}
+		end := rp.BaseOffset
+		for p := range sentTo(h, rp) {
+			for _, b := range kafka.Batches(p.Records) {
+				end += int64(b.Count())
+			}
+		}
+		if err := o.reserve(ctx, t, rp.Partition, max(end, rp.BaseOffset+1)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// sentTo are the partitions of a request that a partition of its answer is about; a hostile client may name one twice.
+func sentTo(h *kafka.HotRequest, rp *kafka.HotAnswer) iter.Seq[*kafka.HotPartition] {
+	return func(yield func(*kafka.HotPartition) bool) {
+		for j := range h.Partitions {
+			p := &h.Partitions[j]
+			if p.Partition == rp.Partition && p.ID == rp.ID && string(p.Topic) == string(rp.Topic) && !yield(p) {
+				return
+			}
+		}
+	}
 }

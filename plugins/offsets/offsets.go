@@ -34,14 +34,13 @@ type Offsets struct {
 
 type row func(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error)
 
-var _ plugin.Interceptor = (*Offsets)(nil)
+var _ plugin.Stepper = (*Offsets)(nil)
 
 // New returns the interceptor; it has no settings.
 func New(env plugin.Env) *Offsets {
 	o := &Offsets{env: env, log: env.Log}
 	o.rows = map[kmsg.Key]row{
-		kmsg.Produce:                 o.produce,
-		kmsg.Fetch:                   o.fetch,
+		kmsg.Produce:                 o.produceDecoded,
 		kmsg.ListOffsets:             o.listOffsets,
 		kmsg.OffsetForLeaderEpoch:    o.offsetForLeaderEpoch,
 		kmsg.DeleteRecords:           o.deleteRecords,
@@ -56,7 +55,7 @@ func New(env plugin.Env) *Offsets {
 // Keys returns the APIs that carry offsets of a log, epochs or producer ids. Offsets of groups are
 // virtual at their coordinator too: OffsetCommit passes.
 func (o *Offsets) Keys() plugin.KeySet {
-	var keys []kmsg.Key
+	keys := []kmsg.Key{kmsg.Fetch}
 	for k := range o.rows {
 		keys = append(keys, k)
 	}
@@ -65,7 +64,28 @@ func (o *Offsets) Keys() plugin.KeySet {
 
 // Intercept translates one request and its response.
 func (o *Offsets) Intercept(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
-	return o.rows[req.Key](ctx, req, next)
+	return plugin.InSteps(ctx, o, req, next)
+}
+
+// Down translates a request.
+func (o *Offsets) Down(_ context.Context, req *plugin.Request, s *plugin.Step) plugin.Outcome {
+	switch {
+	case req.Key == kmsg.Fetch:
+		return o.fetchDown(req, s)
+	case req.Key == kmsg.Produce && o.produceDown(req, s):
+		return plugin.GoOn()
+	}
+	return plugin.Wait(func(ctx context.Context, next plugin.Handler) (*plugin.Response, error) {
+		return o.rows[req.Key](ctx, req, next)
+	})
+}
+
+// Up translates the answer to a Produce or Fetch.
+func (o *Offsets) Up(ctx context.Context, req *plugin.Request, s *plugin.Step, resp *plugin.Response, err error) plugin.Outcome {
+	if req.Key == kmsg.Produce {
+		return o.produceUp(req, resp, err)
+	}
+	return o.fetchUp(ctx, s, resp, err)
 }
 
 // cluster is the target of a request.

@@ -23,24 +23,11 @@ type answered struct {
 	partition kmsg.ProduceResponseTopicPartition
 }
 
-// produce stamps producer ids with the partition's generation and translates the offsets of the
+// produceDecoded stamps producer ids with the partition's generation and translates the offsets of the
 // answer. What a producer sends again across a move is answered from memory. Generation 0 edits no
 // batch.
-func (o *Offsets) produce(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
+func (o *Offsets) produceDecoded(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 	c := o.cluster(req)
-	if h := req.Body.Hot(); h != nil {
-		if f, ok := o.stampHot(c, req, h); ok {
-			resp, err := next.Handle(ctx, f)
-			if err != nil || resp == nil {
-				o.failedHot(c, h)
-				return resp, err
-			}
-			if r := resp.Body.Hot(); r != nil {
-				return resp, o.producedHot(ctx, c, r, h)
-			}
-			return resp, o.producedEdit(ctx, c, req, resp, nil)
-		}
-	}
 	p, err := req.Body.Produce()
 	if err != nil {
 		return nil, err

@@ -179,13 +179,7 @@ func match(globs []string, name string) (string, bool) {
 
 // home applies the topic rules.
 func (r *rules) home(topic string) plugin.Home {
-	t, ok := r.cfg.Topics[topic]
-	if !ok {
-		var g string
-		if g, ok = match(r.globs, topic); ok {
-			t = r.cfg.Topics[g]
-		}
-	}
+	t, ok := r.rule(topic)
 	if !ok {
 		return plugin.Home{Cluster: r.fallback, Shown: r.fallback != "", Unplanned: "if-unreachable"}
 	}
@@ -200,6 +194,26 @@ func (r *rules) home(topic string) plugin.Home {
 		}
 	}
 	return h
+}
+
+// place is the cluster of a home, and whether the topic is shown.
+func (r *rules) place(topic string) (cluster string, shown bool) {
+	t, ok := r.rule(topic)
+	if !ok {
+		return r.fallback, r.fallback != ""
+	}
+	return r.aliases[t.Cluster], t.Cluster != None
+}
+
+// rule is the rule of a topic, its own or that of a pattern.
+func (r *rules) rule(topic string) (t TopicRule, ok bool) {
+	if t, ok = r.cfg.Topics[topic]; !ok {
+		var g string
+		if g, ok = match(r.globs, topic); ok {
+			t = r.cfg.Topics[g]
+		}
+	}
+	return t, ok
 }
 
 func (r *rules) group(id string) string       { return r.first(r.groups, r.cfg.Groups, id) }

@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
@@ -27,13 +28,37 @@ const (
 	quiet                        // answered empty: between the commit of a move and its publish
 )
 
-// fetch serves each partition from its home. A client that asks a node of another cluster has
-// missed a move and is told the new leader. Fetches come without a session: those of clients end in
-// core/server (KIP-227).
-func (r *Routing) fetch(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
-	if home, ok := r.servedByOne(req); ok {
-		return r.fetchHot(ctx, req, next, home)
+// fetchDown serves each partition from its home. A client that asks a node of another cluster has missed a move and is told the
+// new leader. Fetches come without a session: those of clients end in core/server (KIP-227).
+func (r *Routing) fetchDown(req *plugin.Request, s *plugin.Step) plugin.Outcome {
+	w := plugin.Keep[watch](s)
+	w.asks(r, req)
+	home, ok := r.servedByOne(req)
+	if !ok {
+		return plugin.Wait(func(ctx context.Context, next plugin.Handler) (*plugin.Response, error) {
+			return r.fetchDivided(ctx, req, next)
+		})
 	}
+	req.Target = plugin.Target{Cluster: home, Node: plugin.AnyNode}
+	req.Waker = w
+	return plugin.GoOn()
+}
+
+// fetchUp answers a fetch whose topics have moved, or whose home is unreachable.
+func (r *Routing) fetchUp(ctx context.Context, req *plugin.Request, resp *plugin.Response, err error) plugin.Outcome {
+	switch {
+	case err == nil || ctx.Err() != nil:
+		return plugin.Answer(resp, err)
+	case errors.Is(err, plugin.ErrMoved):
+		return plugin.Answer(r.moved(req))
+	}
+	return plugin.Wait(func(ctx context.Context, _ plugin.Handler) (*plugin.Response, error) {
+		return r.noRecords(ctx, req, maxWait(req), err.Error())
+	})
+}
+
+// fetchDivided asks the homes of the partitions side by side.
+func (r *Routing) fetchDivided(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 	f, err := req.Body.Fetch()
 	if err != nil {
 		return nil, err
@@ -45,7 +70,7 @@ func (r *Routing) fetch(ctx context.Context, req *plugin.Request, next plugin.Ha
 			}
 		}
 	}
-	keys, bodies, err := plugin.Split(req.Body, func(p plugin.Part) verdict { return r.fetchVerdict(req, p) })
+	keys, bodies, err := plugin.Split(req.Body, func(p plugin.Part) verdict { return r.fetchVerdict(req.Session, p) })
 	if err != nil {
 		return nil, err
 	}
@@ -68,11 +93,17 @@ func (r *Routing) fetch(ctx context.Context, req *plugin.Request, next plugin.Ha
 		case quiet:
 			return r.noRecords(ctx, q, min(maxWait(q), 500*time.Millisecond), "the move of its topic is not published yet")
 		}
-		resp, err := r.fetchUntilMoved(ctx, q, next)
-		if err != nil && ctx.Err() == nil {
-			return r.noRecords(ctx, q, maxWait(q), err.Error()) // its home is unreachable
+		w := &watch{}
+		w.asks(r, q)
+		q.Waker = w
+		resp, err := plugin.Protect(ctx, q, next)
+		switch {
+		case err == nil || ctx.Err() != nil:
+			return resp, err
+		case errors.Is(err, plugin.ErrMoved):
+			return r.moved(q)
 		}
-		return resp, err
+		return r.noRecords(ctx, q, maxWait(q), err.Error()) // its home is unreachable
 	}))
 	return plugin.Gather(forks, results)
 }
@@ -90,7 +121,7 @@ func (r *Routing) servedByOne(req *plugin.Request) (home string, ok bool) {
 			if t = r.env.Catalog.Find(p.Topic, p.ID); t == nil {
 				return "", false
 			}
-			v := r.verdictOf(req, t.Name, t)
+			v := r.verdictOf(req.Session, t.Name, t)
 			if v.kind != serve || i > 0 && v.cluster != home {
 				return "", false
 			}
@@ -101,29 +132,27 @@ func (r *Routing) servedByOne(req *plugin.Request) (home string, ok bool) {
 	return home, true
 }
 
-// fetchHot serves a fetch from one cluster, without decoding it.
-func (r *Routing) fetchHot(ctx context.Context, req *plugin.Request, next plugin.Handler, home string) (*plugin.Response, error) {
-	f := req.With(req.Body)
-	f.Target = plugin.Target{Cluster: home, Node: plugin.AnyNode}
-	resp, err := r.fetchUntilMoved(ctx, f, next)
-	if err != nil && ctx.Err() == nil {
-		return r.noRecords(ctx, req, maxWait(req), err.Error())
-	}
-	return resp, err
-}
-
 // watch ends the wait for a home's answer when a topic of the request has moved: a consumer that waits
 // for records at the old home is told at once where they will come.
 type watch struct {
-	r   *Routing
-	req *plugin.Request
+	r       *Routing
+	session *plugin.Session
+	body    *kafka.RequestBody // as routing has found it
+	judged  uint64             // after how many moves
 }
+
+// asks is called before the request is judged.
+func (w *watch) asks(r *Routing, req *plugin.Request) {
+	*w = watch{r, req.Session, req.Body, r.env.Gates.Moves()}
+}
+
+func (w *watch) Outdated() bool { return w.r.env.Gates.Moves() != w.judged }
 
 func (w *watch) Changed() <-chan struct{} { return w.r.env.Gates.Moved() }
 
 func (w *watch) GiveUp() bool {
-	for _, p := range partitions(w.req) {
-		if w.r.fetchVerdict(w.req, p).kind == elsewhere {
+	for _, p := range partitions(w.body) {
+		if w.r.fetchVerdict(w.session, p).kind == elsewhere {
 			return true
 		}
 	}
@@ -131,15 +160,15 @@ func (w *watch) GiveUp() bool {
 }
 
 // partitions lists what a fetch asks for.
-func partitions(req *plugin.Request) (out []plugin.Part) {
-	if h := req.Body.Hot(); h != nil {
+func partitions(body *kafka.RequestBody) (out []plugin.Part) {
+	if h := body.Hot(); h != nil {
 		for i := range h.Partitions {
 			p := &h.Partitions[i]
 			out = append(out, plugin.Part{Topic: string(p.Topic), ID: p.ID, Partition: p.Partition})
 		}
 		return out
 	}
-	f, err := req.Body.Fetch()
+	f, err := body.Fetch()
 	if err != nil {
 		return nil
 	}
@@ -151,15 +180,9 @@ func partitions(req *plugin.Request) (out []plugin.Part) {
 	return out
 }
 
-// fetchUntilMoved waits for a home's answer, but no longer than until a topic of the request has
-// moved.
-func (r *Routing) fetchUntilMoved(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
-	req.Waker = &watch{r, req}
-	resp, err := plugin.Protect(ctx, req, next)
-	if !errors.Is(err, plugin.ErrMoved) {
-		return resp, err
-	}
-	keys, bodies, err := plugin.Split(req.Body, func(p plugin.Part) bool { return r.fetchVerdict(req, p).kind == elsewhere })
+// moved answers a fetch of which a topic has moved: it with the new leader, the others with nothing yet.
+func (r *Routing) moved(req *plugin.Request) (*plugin.Response, error) {
+	keys, bodies, err := plugin.Split(req.Body, func(p plugin.Part) bool { return r.fetchVerdict(req.Session, p).kind == elsewhere })
 	if err != nil {
 		return nil, err
 	}
@@ -232,18 +255,18 @@ func pause(ctx context.Context, req *plugin.Request, d time.Duration, why string
 	}
 }
 
-func (r *Routing) fetchVerdict(req *plugin.Request, p plugin.Part) verdict {
+func (r *Routing) fetchVerdict(s *plugin.Session, p plugin.Part) verdict {
 	t := r.topic(p.Topic, p.ID)
 	name := p.Topic
 	if t != nil {
 		name = t.Name
 	}
-	return r.verdictOf(req, name, t)
+	return r.verdictOf(s, name, t)
 }
 
 // verdictOf is what a Fetch does with the partitions of a topic; t is nil for one that the catalog
 // does not know.
-func (r *Routing) verdictOf(req *plugin.Request, name string, t *catalog.Topic) verdict {
+func (r *Routing) verdictOf(s *plugin.Session, name string, t *catalog.Topic) verdict {
 	if name == "" {
 		return verdict{kind: unknown}
 	}
@@ -254,7 +277,7 @@ func (r *Routing) verdictOf(req *plugin.Request, name string, t *catalog.Topic) 
 	if t != nil && t.Before != nil {
 		return verdict{kind: quiet}
 	}
-	if s := req.Session; s.Node != plugin.AnyNode && s.Cluster != home {
+	if s.Node != plugin.AnyNode && s.Cluster != home {
 		return verdict{kind: elsewhere, cluster: home}
 	}
 	return verdict{kind: serve, cluster: home}

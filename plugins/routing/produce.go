@@ -12,15 +12,66 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// produce passes the gates of the topics and sends each to its home. What a gate holds waits there
-// in the order of arrival; the rest of the request leaves at its turn, and the answers are merged.
-func (r *Routing) produce(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
-	if h := req.Body.Hot(); h != nil && !h.Transactional && oneTopic(h.Partitions) {
-		if known := r.env.Catalog.Find(h.Partitions[0].Topic, h.Partitions[0].ID); known != nil {
-			return r.produceTopic(ctx, req, next, known.Name)
-		}
-		return r.produceTopic(ctx, req, next, string(h.Partitions[0].Topic))
+// sending is a produce that has passed the gate of its topic.
+type sending struct {
+	topic, home  string
+	pass         plugin.Pass
+	breaks, gaps int
+}
+
+// produceDown passes the gate of the topic and sends the request to its home. What the gate holds waits there in the order of
+// arrival.
+func (r *Routing) produceDown(req *plugin.Request, s *plugin.Step) plugin.Outcome {
+	h := req.Body.Hot()
+	if h == nil || h.Transactional || !oneTopic(h.Partitions) {
+		return plugin.Wait(func(ctx context.Context, next plugin.Handler) (*plugin.Response, error) {
+			return r.produceDivided(ctx, req, next)
+		})
 	}
+	known := r.env.Catalog.Find(h.Partitions[0].Topic, h.Partitions[0].ID)
+	if known == nil {
+		topic := string(h.Partitions[0].Topic)
+		return plugin.Wait(func(ctx context.Context, next plugin.Handler) (*plugin.Response, error) {
+			return r.produceTopic(ctx, req, next, topic)
+		})
+	}
+	home, shown := r.homeOfKnown(known)
+	if !shown {
+		return plugin.Answer(failUnknown(req))
+	}
+	if !hasRecords(req) {
+		return plugin.Answer(plugin.Fail(req, invalidRecord, "no records"))
+	}
+	pass, open := r.env.Gates.Gate(known.Name).TryEnter(req)
+	if open && r.env.Catalog.Topic(known.Name) != known { // it may live elsewhere since
+		pass.Leave()
+		open = false
+	}
+	if !open {
+		return plugin.Wait(func(ctx context.Context, next plugin.Handler) (*plugin.Response, error) {
+			return r.produceTopic(ctx, req, next, known.Name)
+		})
+	}
+	*plugin.Keep[sending](s) = sending{topic: known.Name, home: home, pass: pass}
+	req.Target = plugin.Target{Cluster: home, Node: plugin.AnyNode}
+	return plugin.GoOn()
+}
+
+// produceUp ends a produce, or begins to send it again.
+func (r *Routing) produceUp(req *plugin.Request, s *plugin.Step, resp *plugin.Response, err error) plugin.Outcome {
+	k := plugin.Kept[sending](s)
+	if err == nil && resp != nil && !resp.Early && !k.pass.Overtaken() && !refusesBatches(resp) {
+		k.pass.Leave()
+		return plugin.Answer(resp, nil)
+	}
+	sent := *k
+	return plugin.Wait(func(ctx context.Context, next plugin.Handler) (*plugin.Response, error) {
+		return r.untilAnswered(ctx, req, next, sent, resp, err)
+	})
+}
+
+// produceDivided passes the gates of several topics, or of what has no view; the answers are merged.
+func (r *Routing) produceDivided(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 	p, err := req.Body.Produce()
 	if err != nil {
 		return nil, err
@@ -92,50 +143,74 @@ func (r *Routing) produceTopic(ctx context.Context, req *plugin.Request, next pl
 	if home, _ := r.homeOf(topic, [16]byte{}); home == "" {
 		return failUnknown(req)
 	}
-	if !r.hasRecords(req) {
+	if !hasRecords(req) {
 		return plugin.Fail(req, invalidRecord, "no records")
 	}
-	gate := r.env.Gates.Gate(topic)
-	pass, err := gate.Enter(ctx, req)
+	pass, err := r.env.Gates.Gate(topic).Enter(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	for breaks, gaps, again := 0, 0, false; ; again = true {
-		home, _ := r.homeOf(topic, [16]byte{})
-		if home == "" { // taken away while it waited
-			pass.Leave()
-			return failUnknown(req)
-		}
-		f := req.With(req.Body)
-		f.Target, f.Led = plugin.Target{Cluster: home, Node: plugin.AnyNode}, again
-		resp, sendErr := plugin.Protect(ctx, f, next)
-		lags := sendErr == nil && r.lags(ctx, topic, resp)
-		if plugin.MaybeSent(sendErr) || lags {
-			breaks++
-		}
-		gap := sendErr == nil && isGap(resp)
-		if gap && pass.Oldest() {
-			gaps++
-		}
-		early := gap || sendErr == nil && resp != nil && resp.Early
-		if gaps > mostGaps || (sendErr == nil && !early && !pass.Overtaken() && !lags) || breaks > mostBreaks || !r.again(req, resp, sendErr, lags) {
-			pass.Leave()
-			return resp, sendErr
-		}
+	s := sending{topic: topic, pass: pass}
+	if !r.place(&s) {
+		return failUnknown(req)
+	}
+	resp, err := send(ctx, req, next, s.home, false)
+	return r.untilAnswered(ctx, req, next, s, resp, err)
+}
+
+// place looks up where a produce goes that passes its gate. False: its topic has been taken away while it waited.
+func (r *Routing) place(s *sending) bool {
+	if s.home, _ = r.homeOf(s.topic, [16]byte{}); s.home == "" {
+		s.pass.Leave()
+	}
+	return s.home != ""
+}
+
+func send(ctx context.Context, req *plugin.Request, next plugin.Handler, home string, again bool) (*plugin.Response, error) {
+	f := req.With(req.Body)
+	f.Target, f.Led = plugin.Target{Cluster: home, Node: plugin.AnyNode}, again
+	return plugin.Protect(ctx, f, next)
+}
+
+// untilAnswered ends a produce with what came of it, after it was sent again as often as that may go well.
+func (r *Routing) untilAnswered(ctx context.Context, req *plugin.Request, next plugin.Handler, s sending, resp *plugin.Response, sendErr error) (*plugin.Response, error) {
+	for !r.answers(ctx, req, &s, resp, sendErr) {
 		why := reason(resp, sendErr)
-		req.Trace.SentAgain(home, why)
-		if gap {
+		req.Trace.SentAgain(s.home, why)
+		if sendErr == nil && isGap(resp) {
 			// The broker keeps the order. Nobody else has to wait for the batch that is missing.
-			pause(req.Session.Context(), req, gapWait<<gaps, why)
+			pause(req.Session.Context(), req, gapWait<<s.gaps, why)
 		} else {
 			// The home can't take it now. It goes back to its place in the gate, and the gate opens
 			// when the home, or the next one, has reachable leaders.
-			r.stall.hold(topic)
+			r.stall.hold(s.topic)
 		}
-		if pass, err = pass.Return(ctx, req, func() { plugin.Settle(sendErr) }); err != nil {
+		var err error
+		if s.pass, err = s.pass.Return(ctx, req, func() { plugin.Settle(sendErr) }); err != nil {
 			return nil, err
 		}
+		if !r.place(&s) {
+			return failUnknown(req)
+		}
+		resp, sendErr = send(ctx, req, next, s.home, true)
 	}
+	s.pass.Leave()
+	return resp, sendErr
+}
+
+// answers reports that what came of a produce is its answer.
+func (r *Routing) answers(ctx context.Context, req *plugin.Request, s *sending, resp *plugin.Response, sendErr error) bool {
+	lags := sendErr == nil && r.lags(ctx, s.topic, resp)
+	if plugin.MaybeSent(sendErr) || lags {
+		s.breaks++
+	}
+	gap := sendErr == nil && isGap(resp)
+	if gap && s.pass.Oldest() {
+		s.gaps++
+	}
+	early := gap || sendErr == nil && resp != nil && resp.Early
+	final := sendErr == nil && !early && !s.pass.Overtaken() && !lags
+	return final || s.gaps > mostGaps || s.breaks > mostBreaks || !r.again(req, resp, sendErr, lags)
 }
 
 // mostBreaks is after how many links that broke under a request, or answers of a broker that does not know
@@ -159,6 +234,9 @@ func reason(resp *plugin.Response, err error) string {
 	return kafka.ErrorName(resp.Body.ErrorCode())
 }
 
+// refusesBatches reports an answer that may be due to a batch before, or to a broker that lags behind its cluster.
+func refusesBatches(resp *plugin.Response) bool { return isGap(resp) || len(unknownTo(resp)) > 0 }
+
 // isGap reports an answer for a batch whose predecessor the broker has not got.
 func isGap(resp *plugin.Response) bool {
 	if resp == nil {
@@ -174,7 +252,7 @@ func isGap(resp *plugin.Response) bool {
 }
 
 // hasRecords reports that no partition of a produce is empty: a broker never answers one that is.
-func (r *Routing) hasRecords(req *plugin.Request) bool {
+func hasRecords(req *plugin.Request) bool {
 	if h := req.Body.Hot(); h != nil {
 		return !slices.ContainsFunc(h.Partitions, func(p kafka.HotPartition) bool { return len(p.Records) == 0 })
 	}

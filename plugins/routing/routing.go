@@ -58,10 +58,10 @@ type Routing struct {
 type row func(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error)
 
 var (
-	_ plugin.Interceptor = (*Routing)(nil)
-	_ plugin.Placement   = (*Routing)(nil)
-	_ plugin.Keeper      = (*Routing)(nil)
-	_ plugin.Doubtful    = (*Routing)(nil)
+	_ plugin.Stepper   = (*Routing)(nil)
+	_ plugin.Placement = (*Routing)(nil)
+	_ plugin.Keeper    = (*Routing)(nil)
+	_ plugin.Doubtful  = (*Routing)(nil)
 )
 
 // New compiles the rules of a section.
@@ -105,11 +105,9 @@ func (r *Routing) Keep(ctx context.Context) error {
 	return r.env.Catalog.Keep(ctx, keptGroupHome, r.rules.groupHome)
 }
 
-// table is the list of the APIs that routing decides on; one file each.
+// table is the list of the APIs that routing decides on, besides Produce and Fetch; one file each.
 func (r *Routing) table() map[kmsg.Key]row {
 	return map[kmsg.Key]row{
-		kmsg.Produce:              r.produce,
-		kmsg.Fetch:                r.fetch,
 		kmsg.ListOffsets:          r.listOffsets,
 		kmsg.OffsetForLeaderEpoch: r.offsetForLeaderEpoch,
 		kmsg.DeleteRecords:        r.deleteRecords,
@@ -165,7 +163,7 @@ func (r *Routing) table() map[kmsg.Key]row {
 
 // Keys returns the rows that routing stands in.
 func (r *Routing) Keys() plugin.KeySet {
-	var keys []kmsg.Key
+	keys := []kmsg.Key{kmsg.Produce, kmsg.Fetch}
 	for k := range r.rows {
 		keys = append(keys, k)
 	}
@@ -174,11 +172,30 @@ func (r *Routing) Keys() plugin.KeySet {
 
 // Intercept answers one request.
 func (r *Routing) Intercept(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
+	return plugin.InSteps(ctx, r, req, next)
+}
+
+// Down sends a request to the cluster that it is for.
+func (r *Routing) Down(_ context.Context, req *plugin.Request, s *plugin.Step) plugin.Outcome {
+	switch req.Key {
+	case kmsg.Produce:
+		return r.produceDown(req, s)
+	case kmsg.Fetch:
+		return r.fetchDown(req, s)
+	}
 	row, ok := r.rows[req.Key]
 	if !ok {
-		return nil, fmt.Errorf("routing has no row for %s", kmsg.NameForKey(int16(req.Key)))
+		return plugin.Answer(nil, fmt.Errorf("routing has no row for %s", kmsg.NameForKey(int16(req.Key))))
 	}
-	return row(ctx, req, next)
+	return plugin.Wait(func(ctx context.Context, next plugin.Handler) (*plugin.Response, error) { return row(ctx, req, next) })
+}
+
+// Up sees what came of a Produce or Fetch.
+func (r *Routing) Up(ctx context.Context, req *plugin.Request, s *plugin.Step, resp *plugin.Response, err error) plugin.Outcome {
+	if req.Key == kmsg.Produce {
+		return r.produceUp(req, s, resp, err)
+	}
+	return r.fetchUp(ctx, req, resp, err)
 }
 
 // Close ends the watch over stalled topics.
@@ -226,16 +243,25 @@ func (r *Routing) homeOf(name string, id [16]byte) (cluster string, shown bool) 
 		return r.reachable().Name(), true
 	}
 	if t != nil {
-		name = t.Name
+		return r.homeOfKnown(t)
 	}
-	h := r.rules.home(name)
-	if !h.Shown || r.env.Catalog.Hidden(name) {
+	cluster, shown = r.rules.place(name)
+	if !shown || r.env.Catalog.Hidden(name) {
 		return "", false
 	}
-	if t != nil && t.Home != "" {
+	return cluster, cluster != ""
+}
+
+// homeOfKnown is homeOf for a topic of the catalog.
+func (r *Routing) homeOfKnown(t *catalog.Topic) (cluster string, shown bool) {
+	cluster, shown = r.rules.place(t.Name)
+	if !shown || r.env.Catalog.Hidden(t.Name) {
+		return "", false
+	}
+	if t.Home != "" {
 		return t.Home, true
 	}
-	return h.Cluster, h.Cluster != ""
+	return cluster, cluster != ""
 }
 
 // first is the cluster that answers what concerns no topic.

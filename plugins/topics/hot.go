@@ -6,96 +6,117 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// sameNames reports a Produce or Fetch whose topics have the same names on the cluster, or are given by
-// ids, so that its bytes can be patched.
-func (t *Topics) sameNames(req *plugin.Request) bool {
+// ids are the ids of a request's topics: the client's, and those on the cluster.
+type ids struct {
+	asked, sent *kafka.HotRequest
+	cluster     plugin.Cluster
+	at          int // in sent, of the last topic that was found
+}
+
+// inPlace translates a Produce or Fetch whose topics have the same names on the cluster, or are given by ids that are known, in its
+// bytes, and reports that it could.
+func (t *Topics) inPlace(req *plugin.Request, s *plugin.Step) bool {
 	h := req.Body.Hot()
 	if h == nil || len(h.Partitions) == 0 || h.Forgets || h.Transactional && t.cfg.Prefix != "" {
 		return false
 	}
+	k := plugin.Keep[ids](s)
+	k.cluster = t.cluster(req)
+	var id topicID
 	for i := range h.Partitions {
 		p := &h.Partitions[i]
-		if i > 0 && p.ID == h.Partitions[i-1].ID && string(p.Topic) == string(h.Partitions[i-1].Topic) {
+		if i == 0 || p.ID != h.Partitions[i-1].ID || string(p.Topic) != string(h.Partitions[i-1].Topic) {
+			known := t.env.Catalog.Find(p.Topic, p.ID)
+			if known == nil {
+				return false
+			}
+			name := known.Physical(k.cluster.Name())
+			if len(p.Topic) > 0 {
+				if name != known.Name {
+					return false
+				}
+				continue
+			}
+			there := k.cluster.Topology().Topics[name]
+			if there == nil || there.ID == (topicID{}) {
+				return false // the cluster is to be asked
+			}
+			id = there.ID
+		}
+		if len(p.Topic) > 0 {
 			continue
 		}
-		known := t.env.Catalog.Find(p.Topic, p.ID)
-		if known == nil || len(p.Topic) > 0 && known.Physical(t.cluster(req).Name()) != known.Name {
-			return false
+		if k.sent == nil {
+			s.Change(req)
+			k.asked, k.sent = h, req.Body.Hot()
 		}
+		req.Body.SetID(i, id)
 	}
 	return true
 }
 
-// hot translates ids in place; names are the same.
-func (t *Topics) hot(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
-	h := req.Body.Hot()
-	if len(h.Partitions[0].Topic) > 0 {
-		return next.Handle(ctx, req)
-	}
-	n := names{Topics: t, ctx: ctx, cluster: t.cluster(req)}
-	f := req.Change()
-	sent := f.Body.Hot()
-	for i := range h.Partitions {
-		f.Body.SetID(i, n.physicalID(h.Partitions[i].ID))
-	}
-	resp, err := next.Handle(ctx, f)
-	if err != nil || resp == nil {
-		return resp, err
-	}
-	at := 0 // answers keep the order of their request: the next topic is not far
-	back := func(id [16]byte) [16]byte {
-		for range sent.Partitions {
-			if sent.Partitions[at].ID == id {
-				return h.Partitions[at].ID
-			}
-			if at++; at == len(sent.Partitions) {
-				at = 0
-			}
-		}
-		return id
+// Up translates the answer to what went down in place.
+func (t *Topics) Up(_ context.Context, req *plugin.Request, s *plugin.Step, resp *plugin.Response, err error) plugin.Outcome {
+	k := plugin.Kept[ids](s)
+	if err != nil || resp == nil || k.sent == nil {
+		return plugin.Answer(resp, err)
 	}
 	if r := resp.Body.Hot(); r != nil {
 		refused := false
 		for i := range r.Partitions {
-			r.SetID(i, back(r.Partitions[i].ID))
+			r.SetID(i, k.back(r.Partitions[i].ID))
 			refused = refused || r.Partitions[i].ErrorCode != 0
 		}
 		if refused && req.Key == kmsg.Produce && t.cfg.Prefix != "" {
-			return resp, n.quoteProduced(resp)
+			err = t.quoteProduced(k.cluster, resp)
 		}
-		return resp, nil
+		return plugin.Answer(resp, err)
 	}
 	msg, err := resp.Body.Edit()
 	if err != nil {
-		return nil, err
+		return plugin.Answer(nil, err)
 	}
 	switch m := msg.(type) {
 	case *kmsg.ProduceResponse:
 		for i := range m.Topics {
-			m.Topics[i].TopicID = back(m.Topics[i].TopicID)
+			m.Topics[i].TopicID = k.back(m.Topics[i].TopicID)
 		}
-		return resp, n.quoteProduced(resp)
+		return plugin.Answer(resp, t.quoteProduced(k.cluster, resp))
 	case *kmsg.FetchResponse:
 		for i := range m.Topics {
-			m.Topics[i].TopicID = back(m.Topics[i].TopicID)
+			m.Topics[i].TopicID = k.back(m.Topics[i].TopicID)
 		}
 	}
-	return resp, nil
+	return plugin.Answer(resp, nil)
+}
+
+// back is the client's id for one on the cluster. Answers keep the order of their request: the next topic is not far.
+func (k *ids) back(id topicID) topicID {
+	for range k.sent.Partitions {
+		if k.sent.Partitions[k.at].ID == id {
+			return k.asked.Partitions[k.at].ID
+		}
+		if k.at++; k.at == len(k.sent.Partitions) {
+			k.at = 0
+		}
+	}
+	return id
 }
 
 // quoteProduced changes names in messages about topics that are given by the ids that clients know.
-func (n *names) quoteProduced(resp *plugin.Response) error {
+func (t *Topics) quoteProduced(cluster plugin.Cluster, resp *plugin.Response) error {
 	msg, err := resp.Body.Edit()
 	if err != nil {
 		return err
 	}
 	m := msg.(*kmsg.ProduceResponse)
 	for i := range m.Topics {
-		if known := n.env.Catalog.ByID(m.Topics[i].TopicID); known != nil {
-			quote(reflect.ValueOf(&m.Topics[i]).Elem(), known.Physical(n.cluster.Name()), known.Name)
+		if known := t.env.Catalog.ByID(m.Topics[i].TopicID); known != nil {
+			quote(reflect.ValueOf(&m.Topics[i]).Elem(), known.Physical(cluster.Name()), known.Name)
 		}
 	}
 	return nil
@@ -156,7 +177,7 @@ func (n *names) produce(ctx context.Context, req *plugin.Request, next plugin.Ha
 		}
 	}
 	if byID {
-		return resp, n.quoteProduced(resp)
+		return resp, n.quoteProduced(n.cluster, resp)
 	}
 	return resp, nil
 }

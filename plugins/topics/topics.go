@@ -39,8 +39,8 @@ type Topics struct {
 }
 
 var (
-	_ plugin.Interceptor = (*Topics)(nil)
-	_ plugin.Namer       = (*Topics)(nil)
+	_ plugin.Stepper = (*Topics)(nil)
+	_ plugin.Namer   = (*Topics)(nil)
 )
 
 // New decodes the section.
@@ -85,9 +85,21 @@ func (t *Topics) Keys() plugin.KeySet {
 
 // Intercept translates one request and its response.
 func (t *Topics) Intercept(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
-	if (req.Key == kmsg.Produce || req.Key == kmsg.Fetch) && t.sameNames(req) {
-		return t.hot(ctx, req, next)
+	return plugin.InSteps(ctx, t, req, next)
+}
+
+// Down translates a request.
+func (t *Topics) Down(_ context.Context, req *plugin.Request, s *plugin.Step) plugin.Outcome {
+	if (req.Key == kmsg.Produce || req.Key == kmsg.Fetch) && t.inPlace(req, s) {
+		return plugin.GoOn()
 	}
+	return plugin.Wait(func(ctx context.Context, next plugin.Handler) (*plugin.Response, error) {
+		return t.decoded(ctx, req, next)
+	})
+}
+
+// decoded translates a request that is decoded, and its response.
+func (t *Topics) decoded(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 	n := t.names(ctx, req)
 	switch req.Key {
 	case kmsg.Produce:

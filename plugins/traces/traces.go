@@ -52,11 +52,28 @@ func New(env plugin.Env, section config.Section) (*Traces, error) {
 // Keys is Produce.
 func (*Traces) Keys() kafka.KeySet { return kafka.NewKeySet(kmsg.Produce) }
 
-// Intercept adds the header. A batch that it would make longer than its topic allows stays as it is.
+// Intercept adds the header.
 func (t *Traces) Intercept(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
+	return plugin.InSteps(ctx, t, req, next)
+}
+
+// Down passes on what is not sampled.
+func (t *Traces) Down(ctx context.Context, req *plugin.Request, _ *plugin.Step) plugin.Outcome {
 	if !trace.SpanContextFromContext(ctx).IsSampled() {
-		return next.Handle(ctx, req)
+		return plugin.GoOn()
 	}
+	return plugin.Wait(func(ctx context.Context, next plugin.Handler) (*plugin.Response, error) {
+		return t.traced(ctx, req, next)
+	})
+}
+
+// Up passes on everything.
+func (*Traces) Up(_ context.Context, _ *plugin.Request, _ *plugin.Step, resp *plugin.Response, err error) plugin.Outcome {
+	return plugin.Answer(resp, err)
+}
+
+// traced sends a request on whose records have the header. A batch that it would make longer than its topic allows stays as it is.
+func (t *Traces) traced(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 	c := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(ctx, c)
 	f, m, err := plugin.Edit[*kmsg.ProduceRequest](req)

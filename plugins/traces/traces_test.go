@@ -70,7 +70,7 @@ type within struct {
 
 func (w within) Intercept(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 	return w.Interceptor.Intercept(trace.ContextWithSpanContext(ctx, w.span), req, plugin.HandlerFunc(func(ctx context.Context, sent *plugin.Request) (*plugin.Response, error) {
-		if sent != req {
+		if sent.Body != req.Body {
 			w.changed.Add(1)
 		}
 		return next.Handle(ctx, sent)

@@ -20,10 +20,30 @@ import (
 // Conform checks what every interceptor owes, whatever it is for, with requests about a topic of the cluster prod: what it is given
 // stays as it was, what leaves it is valid in every version and can be sent again, records keep what brokers and consumers count on,
 // errors from below come up as errors or answers, also where they concern one partition of many, requests that run at once don't
-// meet, and whatever happens to a request, the next one of its session gets its turn.
+// meet, and whatever happens to a request, the next one of its session gets its turn. All that holds for an interceptor's two
+// halves, if it has them, as for Intercept.
 func Conform(t *testing.T, i plugin.Interceptor, topic string) {
 	t.Helper()
 	c := newConform(t, i, topic)
+	c.rows(t)
+	if _, ok := i.(plugin.Stepper); ok {
+		c.walks = true
+		c.rows(t)
+	}
+	c.atOnce(t)
+	if o, ok := i.(plugin.SessionObserver); ok && o.Observes() {
+		s := plugin.NewSession(t.Context(), 2, nil, nil)
+		if err := o.SessionOpened(t.Context(), s); err != nil {
+			t.Errorf("a session is refused: %v", err)
+		}
+		o.SessionClosed(t.Context(), s)
+	}
+}
+
+// rows checks every row of the interceptor, in every version.
+func (c *conform) rows(t *testing.T) {
+	t.Helper()
+	i := c.i
 	for _, key := range i.Keys().Keys() {
 		api, ok := kafka.Lookup(key)
 		if !ok {
@@ -46,14 +66,6 @@ func Conform(t *testing.T, i plugin.Interceptor, topic string) {
 			}
 		}
 	}
-	c.atOnce(t)
-	if o, ok := i.(plugin.SessionObserver); ok && o.Observes() {
-		s := plugin.NewSession(t.Context(), 2, nil, nil)
-		if err := o.SessionOpened(t.Context(), s); err != nil {
-			t.Errorf("a session is refused: %v", err)
-		}
-		o.SessionClosed(t.Context(), s)
-	}
 }
 
 type conform struct {
@@ -61,15 +73,35 @@ type conform struct {
 	topic   string
 	batches []kafka.Batch
 	chain   *plugin.Chain // of the interceptor, above what each run says
+	walks   bool          // requests go in two halves
 }
 
 type belowKey struct{}
 
+// end is what each run says.
+type end struct{}
+
+func (end) Handle(ctx context.Context, req *plugin.Request) (*plugin.Response, error) {
+	return ctx.Value(belowKey{}).(plugin.HandlerFunc)(ctx, req)
+}
+
+func (e end) Start(ctx context.Context, req *plugin.Request, w *plugin.Walk) bool {
+	go func() {
+		resp, err := plugin.Protect(ctx, req, e)
+		if w.Take() {
+			w.Answered(resp, err)
+		}
+	}()
+	return true
+}
+
+func (end) Again(_ *plugin.Request, resp *plugin.Response, err error) plugin.Outcome {
+	return plugin.Answer(resp, err)
+}
+
 func newConform(t *testing.T, i plugin.Interceptor, topic string) *conform {
 	t.Helper()
-	chain, err := plugin.NewChain([]plugin.Named{{Name: "conform", Interceptor: i}}, plugin.HandlerFunc(func(ctx context.Context, req *plugin.Request) (*plugin.Response, error) {
-		return ctx.Value(belowKey{}).(plugin.HandlerFunc)(ctx, req)
-	}), "")
+	chain, err := plugin.NewChain([]plugin.Named{{Name: "conform", Interceptor: i}}, end{}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,11 +221,34 @@ func flat(appendTo func(*kafka.Out)) []byte {
 // errTurn says that the session's next request would wait for ever, or would have left too early.
 var errTurn = errors.New("turn")
 
-// run lets a request that has its session's turn run through the interceptor, in a chain, to below.
+// run lets a request run through the interceptor, in a chain, to below. While somebody may wait, it has its session's turn.
 func (c *conform) run(ctx context.Context, req *plugin.Request, below plugin.HandlerFunc) (*plugin.Response, error) {
+	ctx = context.WithValue(ctx, belowKey{}, below)
 	var passed atomic.Int32
-	req.SetTurn(func() { passed.Add(1) })
-	resp, err := c.chain.Row(req.Key).Handle(context.WithValue(ctx, belowKey{}, below), req)
+	pass := func() { passed.Add(1) }
+	var resp *plugin.Response
+	var err error
+	if c.walks {
+		done := make(chan struct{})
+		w := c.chain.Walk(req.Key)
+		r := &w.Req
+		r.Header, r.Body, r.Session, r.Target, r.Seq, r.Clock = req.Header, req.Body, req.Session, req.Target, req.Seq, req.Clock
+		waited := !w.Begin(ctx, func(r *plugin.Response, e error) {
+			resp, err = r, e
+			close(done)
+		})
+		if waited {
+			r.SetTurn(pass)
+			w.Run()
+		}
+		<-done
+		if !waited {
+			return resp, err
+		}
+	} else {
+		req.SetTurn(pass)
+		resp, err = c.chain.Row(req.Key).Handle(ctx, req)
+	}
 	if n := passed.Load(); n != 1 {
 		return nil, fmt.Errorf("the %w of the request was given on %d times", errTurn, n)
 	}

@@ -1,0 +1,6 @@
+//go:build !waits
+
+package plugin
+
+// alwaysWaits makes every request go the way of those that wait; with the build tag waits, for tests.
+const alwaysWaits = false

@@ -1,0 +1,5 @@
+//go:build waits
+
+package plugin
+
+const alwaysWaits = true

@@ -1,0 +1,249 @@
+package plugin
+
+import (
+	"context"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/guard"
+	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/telemetry"
+)
+
+// End is the last handler of a chain, which asks clusters. It is to a walk what a Stepper is, but that its answer comes later.
+type End interface {
+	Handler
+	// Start sends a request without waiting, in the order of the calls, and reports that; what comes of it is told to w, maybe
+	// before Start returns. False is a request that has to be handled: several must be asked, or it is not known who.
+	Start(ctx context.Context, req *Request, w *Walk) bool
+	// Again says what an answer to Start comes to: it, or a Wait that asks again.
+	Again(req *Request, resp *Response, err error) Outcome
+}
+
+// Walk is the way of a client's request down the row of its API and up again, with the memory of the request. While nobody has to
+// wait it needs no goroutine, and its memory is used again. One whose request has waited is left to the garbage collector:
+// whoever waited may have kept parts of it.
+type Walk struct {
+	// Req is the request; at the beginning and in the end it is as its client sent it.
+	Req   Request
+	Clock Clock
+	Trace telemetry.Trace
+	body  kafka.RequestBody
+
+	row    *row
+	ctx    context.Context
+	done   func(*Response, error)
+	at     int     // the place in the row that has the request
+	rest   Waiting // of the place; nil: all that it has to do
+	steps  []Step
+	waited bool
+
+	waker Waker        // of the request that is on its way
+	phase atomic.Int32 // of the answer
+}
+
+// Phases of an answer to Start: whoever takes the request out of flight goes on with it.
+const (
+	grounded int32 = iota
+	flying
+)
+
+// Walk returns a walk for a request of an API; the caller fills Req in.
+func (c *Chain) Walk(key kmsg.Key) *Walk {
+	r := c.row(key)
+	if w, ok := r.walks.Get().(*Walk); ok {
+		return w
+	}
+	return &Walk{row: r}
+}
+
+// SetBody makes bytes as they were received the body of the request. An error is a body that is no request of its API and
+// version.
+func (w *Walk) SetBody(raw []byte) error {
+	w.body.Reset(w.Req.Key, w.Req.Version, raw)
+	w.Req.Body = &w.body
+	return w.body.Clean()
+}
+
+// Free gives the memory of a walk back that is done, or was not begun.
+func (w *Walk) Free() {
+	if w.waited {
+		return
+	}
+	w.Req, w.ctx, w.done, w.waker, w.at = Request{}, nil, nil, nil, 0
+	w.Clock = Clock{}
+	w.body.Reset(0, 0, nil)
+	for i := range w.steps {
+		s := &w.steps[i]
+		s.body, s.waker = nil, nil
+		if s.changed != nil {
+			s.changed.Reset(0, 0, nil)
+		}
+	}
+	w.row.walks.Put(w)
+}
+
+// Begin takes the request down the row as far as nobody has to wait. True: it was sent, or is answered already; done is called
+// once, and the walk may be used again. False: Run has to be called, on a goroutine that may wait.
+func (w *Walk) Begin(ctx context.Context, done func(*Response, error)) bool {
+	w.ctx, w.done = ctx, done
+	if alwaysWaits || w.row.traced(&w.Req) {
+		return w.waits(nil)
+	}
+	for ; w.at < len(w.row.places); w.at++ {
+		switch o := w.down(); o.kind {
+		case answers:
+			w.up(o.resp, o.err, false)
+			return true
+		case waits:
+			return w.waits(o.rest)
+		}
+	}
+	if w.row.end == nil {
+		return w.waits(nil)
+	}
+	w.waker = w.Req.Waker
+	w.phase.Store(flying)
+	// What was outdated before it could be seen in flight has not been woken.
+	if w.waker != nil && w.waker.Outdated() || !w.row.end.Start(ctx, &w.Req, w) {
+		return !w.Take() || w.waits(nil)
+	}
+	return true
+}
+
+// waits says what is left to do, for Run.
+func (w *Walk) waits(rest Waiting) bool {
+	w.rest, w.waited = rest, true
+	return false
+}
+
+// Run takes a walk to its end that Begin has begun.
+func (w *Walk) Run() {
+	w.back()
+	resp, err := w.handle(w.rest)
+	w.up(resp, err, true)
+}
+
+// Take claims the answer of a request that was started: whoever tells it, or wakes the walk, goes on alone.
+func (w *Walk) Take() bool { return w.phase.CompareAndSwap(flying, grounded) }
+
+// Answered goes on with a request that was started and taken.
+func (w *Walk) Answered(resp *Response, err error) {
+	if o := w.row.end.Again(&w.Req, resp, err); o.kind == waits {
+		w.resume(o.rest)
+		return
+	}
+	if err != nil {
+		w.Req.Clock.fails(err)
+	}
+	w.up(resp, err, false)
+}
+
+// Wake ends the wait for the answer to a request if its Waker gives it up. The caller makes sure that the walk is not done
+// meanwhile.
+func (w *Walk) Wake() {
+	if w.phase.Load() != flying || w.waker == nil || !w.waker.GiveUp() || !w.Take() {
+		return
+	}
+	w.resume(func(context.Context, Handler) (*Response, error) { return nil, ErrMoved })
+}
+
+// resume goes on where it may wait.
+func (w *Walk) resume(rest Waiting) {
+	w.waits(rest)
+	guard.Go(w.Run)
+}
+
+// up brings an answer from below w.at to the client.
+func (w *Walk) up(resp *Response, err error, mayWait bool) {
+	for w.at > 0 {
+		w.at--
+		w.back()
+		o := w.half(resp, err)
+		switch {
+		case o.kind != waits:
+			resp, err = o.resp, o.err
+		case mayWait:
+			resp, err = w.handle(o.rest)
+		default:
+			w.resume(o.rest)
+			return
+		}
+	}
+	w.done(resp, err)
+}
+
+// back makes the request what the place that has it has found.
+func (w *Walk) back() {
+	if w.at < len(w.steps) && w.steps[w.at].body != nil {
+		w.steps[w.at].restores(&w.Req)
+	}
+}
+
+// handle does what the place that has the request has to do with it, or the rest of that, and waits.
+func (w *Walk) handle(rest Waiting) (*Response, error) {
+	switch {
+	case w.at == len(w.row.places) && rest == nil:
+		return Protect(w.ctx, &w.Req, w.row.bottom)
+	case w.at == len(w.row.places):
+		return Protect(w.ctx, &w.Req, bottom{rest: rest})
+	case rest == nil:
+		return w.row.places[w.at].Handle(w.ctx, &w.Req)
+	}
+	return w.row.places[w.at].handle(w.ctx, &w.Req, work{rest: rest, before: w.steps[w.at].own})
+}
+
+// down is the first half of the place that has the request.
+func (w *Walk) down() (o Outcome) {
+	p := w.row.places[w.at]
+	if p.stepper == nil {
+		return Wait(nil)
+	}
+	if w.steps == nil {
+		w.steps = make([]Step, len(w.row.places))
+	}
+	s := &w.steps[w.at]
+	s.finds(&w.Req)
+	began := w.clock()
+	defer func() {
+		if v := recover(); v != nil {
+			o = Answer(nil, &PanicError{Value: v, Stack: debug.Stack()})
+		}
+		if s.own = w.clock() - began; w.Req.Sampled && o.kind == answers {
+			p.member.Cost.Own.RecordTimes(s.own, SampledOf)
+		}
+		if o.err != nil {
+			p.member.Cost.failed(&w.Req, o.err)
+		}
+	}()
+	return p.stepper.Down(w.ctx, &w.Req, s)
+}
+
+// half is the second half of the place that has the request.
+func (w *Walk) half(resp *Response, err error) (o Outcome) {
+	p, s := w.row.places[w.at], &w.steps[w.at]
+	began := w.clock()
+	defer func() {
+		if v := recover(); v != nil {
+			o = Answer(nil, &PanicError{Value: v, Stack: debug.Stack()})
+		}
+		if s.own += w.clock() - began; w.Req.Sampled && o.kind == answers {
+			p.member.Cost.Own.RecordTimes(s.own, SampledOf)
+		}
+		if o.err != nil {
+			p.member.Cost.failed(&w.Req, o.err)
+		}
+	}()
+	return p.stepper.Up(w.ctx, &w.Req, s, resp, err)
+}
+
+// clock is how old a sampled request is.
+func (w *Walk) clock() time.Duration {
+	if !w.Req.Sampled {
+		return 0
+	}
+	return time.Since(w.Req.Arrived)
+}

@@ -1,0 +1,434 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unsafe"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
+)
+
+// walker is a Stepper that notes what it sees, and does what a test says.
+type walker struct {
+	name string
+	log  *notes
+	down func(req *Request, s *Step) Outcome
+	up   func(req *Request, resp *Response, err error) Outcome
+}
+
+// notes are what happened, in order.
+type notes struct {
+	mu   sync.Mutex
+	list []string
+}
+
+func (n *notes) add(what string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.list = append(n.list, what)
+}
+
+func (n *notes) String() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return strings.Join(n.list, " ")
+}
+
+func (*walker) Keys() kafka.KeySet { return kafka.NewKeySet(kmsg.Heartbeat) }
+
+func (w *walker) Intercept(ctx context.Context, req *Request, next Handler) (*Response, error) {
+	return InSteps(ctx, w, req, next)
+}
+
+func (w *walker) Down(_ context.Context, req *Request, s *Step) Outcome {
+	w.log.add(w.name + "v")
+	if w.down != nil {
+		return w.down(req, s)
+	}
+	return GoOn()
+}
+
+func (w *walker) Up(_ context.Context, req *Request, _ *Step, resp *Response, err error) Outcome {
+	w.log.add(w.name + "^")
+	if w.up != nil {
+		return w.up(req, resp, err)
+	}
+	return Answer(resp, err)
+}
+
+// farEnd is an end whose answers come when a test says so.
+type farEnd struct {
+	log     *notes
+	indoors bool // it has to be waited for
+	flying  []*Walk
+	again   error // is asked again
+}
+
+func (e *farEnd) Handle(context.Context, *Request) (*Response, error) {
+	e.log.add("handled")
+	return &Response{}, nil
+}
+
+func (e *farEnd) Start(_ context.Context, _ *Request, w *Walk) bool {
+	if e.indoors {
+		return false
+	}
+	e.log.add("started")
+	e.flying = append(e.flying, w)
+	return true
+}
+
+func (e *farEnd) Again(req *Request, resp *Response, err error) Outcome {
+	if e.again != nil && errors.Is(err, e.again) {
+		return Wait(func(ctx context.Context, _ Handler) (*Response, error) { return e.Handle(ctx, req) })
+	}
+	return Answer(resp, err)
+}
+
+// land answers the oldest request that was started, and reports whether somebody waits for it.
+func (e *farEnd) land(resp *Response, err error) bool {
+	w := e.flying[0]
+	e.flying = e.flying[1:]
+	if !w.Take() {
+		return false
+	}
+	w.Answered(resp, err)
+	return true
+}
+
+// walk is a request through walkers to a farEnd.
+type walk struct {
+	*Walk
+	end  *farEnd
+	log  *notes
+	resp *Response
+	err  error
+	done int
+}
+
+func newWalk(t *testing.T, walkers ...*walker) *walk {
+	t.Helper()
+	w := &walk{log: &notes{}}
+	w.end = &farEnd{log: w.log}
+	var members []Named
+	for _, x := range walkers {
+		x.log = w.log
+		members = append(members, Named{Name: x.name, Interceptor: x})
+	}
+	chain, err := NewChain(members, w.end, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Walk = chain.Walk(kmsg.Heartbeat)
+	w.Req.Session = NewSession(t.Context(), 1, nil, nil)
+	w.Req.Clock = &w.Clock
+	return w
+}
+
+// begin walks; what has to wait is run at once.
+func (w *walk) begin(t *testing.T) (waited bool) {
+	t.Helper()
+	waited = !w.Begin(t.Context(), func(resp *Response, err error) {
+		w.resp, w.err = resp, err
+		w.done++
+		w.log.add("done")
+	})
+	if waited {
+		w.Run()
+	}
+	return waited
+}
+
+func (w *walk) saw(t *testing.T, want string) {
+	t.Helper()
+	synctest.Wait()
+	if got := w.log.String(); got != want {
+		t.Errorf("saw %q, want %q", got, want)
+	}
+	if w.done != 1 {
+		t.Errorf("done %d times", w.done)
+	}
+}
+
+// TestAWalk goes down and up in order, and whoever has to wait continues from its place: with the request as it has found it.
+func TestAWalk(t *testing.T) {
+	if alwaysWaits {
+		t.Skip("every request waits")
+	}
+	oops := errors.New("oops")
+	wait := func(log *notes, what string, resp *Response, err error) Outcome {
+		return Wait(func(context.Context, Handler) (*Response, error) {
+			log.add(what)
+			return resp, err
+		})
+	}
+	for name, c := range map[string]struct {
+		change func(w *walk, a, b *walker)
+		land   error
+		waits  bool
+		want   string
+		err    error
+	}{
+		"nobody waits":  {want: "av bv started b^ a^ done"},
+		"the end fails": {land: oops, want: "av bv started b^ a^ done", err: oops},
+		"the end has to be waited for": {
+			change: func(w *walk, _, _ *walker) { w.end.indoors = true },
+			waits:  true, want: "av bv handled b^ a^ done",
+		},
+		"the end asks again": {
+			change: func(w *walk, _, _ *walker) { w.end.again = oops },
+			land:   oops, want: "av bv started handled b^ a^ done",
+		},
+		"the second answers": {
+			change: func(_ *walk, _, b *walker) { b.down = func(*Request, *Step) Outcome { return Answer(nil, oops) } },
+			want:   "av bv a^ done", err: oops,
+		},
+		"the second waits on the way down": {
+			change: func(w *walk, _, b *walker) {
+				b.down = func(*Request, *Step) Outcome { return wait(w.log, "b", nil, oops) }
+			},
+			waits: true, want: "av bv b a^ done", err: oops,
+		},
+		"the second waits on the way down and goes on": {
+			change: func(_ *walk, _, b *walker) {
+				b.down = func(req *Request, _ *Step) Outcome {
+					return Wait(func(ctx context.Context, next Handler) (*Response, error) { return next.Handle(ctx, req) })
+				}
+			},
+			waits: true, want: "av bv handled a^ done",
+		},
+		"both wait on the way up": {
+			change: func(w *walk, a, b *walker) {
+				b.up = func(*Request, *Response, error) Outcome { return wait(w.log, "b", nil, oops) }
+				a.up = func(*Request, *Response, error) Outcome { return wait(w.log, "a", nil, oops) }
+			},
+			want: "av bv started b^ b a^ a done", err: oops,
+		},
+		"the first waits on the way up": {
+			change: func(w *walk, a, _ *walker) {
+				a.up = func(*Request, *Response, error) Outcome { return wait(w.log, "a", nil, oops) }
+			},
+			want: "av bv started b^ a^ a done", err: oops,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a, b := &walker{name: "a"}, &walker{name: "b"}
+				w := newWalk(t, a, b)
+				if c.change != nil {
+					c.change(w, a, b)
+				}
+				if waited := w.begin(t); waited != c.waits {
+					t.Errorf("waited: %t", waited)
+				}
+				if len(w.end.flying) > 0 {
+					w.end.land(&Response{}, c.land)
+				}
+				w.saw(t, c.want)
+				if !errors.Is(w.err, c.err) {
+					t.Errorf("ended with %v, want %v", w.err, c.err)
+				}
+			})
+		})
+	}
+}
+
+// TestAHalfThatPanics costs its own request, on whatever goroutine.
+func TestAHalfThatPanics(t *testing.T) {
+	down := func(*Request, *Step) Outcome { panic("down") }
+	up := func(*Request, *Response, error) Outcome { panic("up") }
+	rest := func(*Request, *Step) Outcome {
+		return Wait(func(context.Context, Handler) (*Response, error) { panic("rest") })
+	}
+	for name, b := range map[string]*walker{"down": {down: down}, "up": {up: up}, "rest": {down: rest}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b.name = "b"
+				w := newWalk(t, &walker{name: "a"}, b)
+				w.begin(t)
+				if len(w.end.flying) > 0 {
+					w.end.land(&Response{}, nil)
+				}
+				synctest.Wait()
+				var p *PanicError
+				if !errors.As(w.err, &p) || p.Value != name {
+					t.Errorf("ended with %v", w.err)
+				}
+				if !strings.HasSuffix(w.log.String(), "a^ done") {
+					t.Errorf("the one above saw %q", w.log)
+				}
+			})
+		})
+	}
+}
+
+// TestEachSeesTheRequestAsItFoundIt: on the way up, and where it waits, whatever those below have made of it.
+func TestEachSeesTheRequestAsItFoundIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var found []string
+		a, b := &walker{name: "a"}, &walker{name: "b"}
+		w := newWalk(t, a, b)
+		see := func(req *Request) { found = append(found, req.Target.Cluster) }
+		a.down = func(req *Request, s *Step) Outcome {
+			see(req)
+			req.Target.Cluster = "prod"
+			s.Change(req)
+			return GoOn()
+		}
+		a.up = func(req *Request, resp *Response, err error) Outcome {
+			see(req)
+			if req.Body != &w.body && !alwaysWaits {
+				t.Error("the first sees another body than it found")
+			}
+			return Answer(resp, err)
+		}
+		b.down = func(req *Request, _ *Step) Outcome {
+			see(req)
+			req.Target.Cluster = "dr"
+			return GoOn()
+		}
+		b.up = func(req *Request, resp *Response, err error) Outcome {
+			return Wait(func(context.Context, Handler) (*Response, error) {
+				see(req)
+				return resp, err
+			})
+		}
+		w.Req.Key, w.Req.Target.Cluster = kmsg.Heartbeat, "asked"
+		if err := w.SetBody(kmsg.NewPtrHeartbeatRequest().AppendTo(nil)); err != nil {
+			t.Fatal(err)
+		}
+		w.Req.Body.Hot()
+		w.begin(t)
+		if len(w.end.flying) > 0 {
+			w.end.land(&Response{}, nil)
+		}
+		synctest.Wait()
+		if want := []string{"asked", "prod", "prod", "asked"}; !slices.Equal(found, want) {
+			t.Errorf("found %v, want %v", found, want)
+		}
+		if w.Req.Target.Cluster != "asked" && !alwaysWaits {
+			t.Errorf("the session sees the target %q", w.Req.Target.Cluster)
+		}
+	})
+}
+
+// giveUp is a Waker.
+type giveUp struct{ outdated, yes bool }
+
+func (g giveUp) Outdated() bool         { return g.outdated }
+func (giveUp) Changed() <-chan struct{} { return nil }
+func (g giveUp) GiveUp() bool           { return g.yes }
+
+// TestAWalkThatIsWoken ends at once, with one answer; what comes later is nobody's. One that goes on waiting is answered.
+func TestAWalkThatIsWoken(t *testing.T) {
+	if alwaysWaits {
+		t.Skip("every request waits")
+	}
+	for name, c := range map[string]struct {
+		waker  giveUp
+		landed bool // the answer is wanted
+		err    error
+		want   string
+	}{
+		"given up":                      {giveUp{yes: true}, false, ErrMoved, "av started a^ done"},
+		"worth waiting for":             {giveUp{}, true, nil, "av started a^ done"},
+		"outdated before it could wait": {giveUp{outdated: true}, false, nil, "av handled a^ done"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := &walker{name: "a"}
+				w := newWalk(t, a)
+				a.down = func(req *Request, _ *Step) Outcome {
+					req.Waker = c.waker
+					return GoOn()
+				}
+				w.begin(t)
+				w.Wake()
+				synctest.Wait()
+				if len(w.end.flying) > 0 {
+					if landed := w.end.land(&Response{}, nil); landed != c.landed {
+						t.Errorf("the answer is taken: %t", landed)
+					}
+				}
+				w.saw(t, c.want)
+				if !errors.Is(w.err, c.err) {
+					t.Errorf("ended with %v, want %v", w.err, c.err)
+				}
+			})
+		})
+	}
+}
+
+// TestMemoryOfAWalkThatWaitedIsLeftAlone: whoever waited may have kept parts of it.
+func TestMemoryOfAWalkThatWaitedIsLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kept := &Request{}
+		a := &walker{name: "a", down: func(req *Request, _ *Step) Outcome {
+			kept = req
+			return Wait(func(context.Context, Handler) (*Response, error) { return &Response{}, nil })
+		}}
+		w := newWalk(t, a)
+		w.Req.ClientID = "client"
+		w.begin(t)
+		w.Free()
+		if kept.ClientID != "client" {
+			t.Errorf("what was kept is of client %q", kept.ClientID)
+		}
+	})
+}
+
+// TestARequestsMemoryIsSmall: what each that has to wait allocates is most of what a flood of small ones costs.
+func TestARequestsMemoryIsSmall(t *testing.T) {
+	if n := unsafe.Sizeof(Walk{}); n > 704 {
+		t.Errorf("a request takes %d bytes", n)
+	}
+}
+
+// TestAWalkIsMeasured: the own time of an interceptor is what both its halves take, and what it does where it waits.
+func TestAWalkIsMeasured(t *testing.T) {
+	ms := func(n int) { time.Sleep(time.Duration(n) * time.Millisecond) }
+	synctest.Test(t, func(t *testing.T) {
+		a, b := &walker{name: "a"}, &walker{name: "b"}
+		w := newWalk(t, a, b)
+		a.down = func(*Request, *Step) Outcome { ms(10); return GoOn() }
+		a.up = func(_ *Request, resp *Response, err error) Outcome { ms(20); return Answer(resp, err) }
+		b.up = func(req *Request, resp *Response, err error) Outcome {
+			ms(40)
+			return Wait(func(context.Context, Handler) (*Response, error) {
+				ms(80)
+				resume := req.Pause("test", trace.SpanContext{})
+				ms(5000)
+				resume()
+				return resp, err
+			})
+		}
+		w.Req.Sampled, w.Req.Arrived = true, time.Now()
+		w.begin(t)
+		ms(1000)
+		if len(w.end.flying) > 0 {
+			w.end.land(&Response{}, nil)
+		}
+		time.Sleep(time.Minute)
+		for _, c := range []struct {
+			name string
+			cost *Cost
+			want time.Duration
+		}{{"a", w.row.places[0].member.Cost, 30 * time.Millisecond}, {"b", w.row.places[1].member.Cost, 120 * time.Millisecond}} {
+			if got := c.cost.Own.Sum(); got != SampledOf*c.want {
+				t.Errorf("%s took %s, want %s", c.name, got, SampledOf*c.want)
+			}
+			if n := c.cost.Own.Histogram().Count(); n != SampledOf {
+				t.Errorf("%s is counted %d times, want %d", c.name, n, SampledOf)
+			}
+		}
+	})
+}
