@@ -85,6 +85,7 @@ type Run struct {
 type Marks struct {
 	partitions atomic.Pointer[[]*mark]
 	memory     Memory
+	hidden     atomic.Pointer[hideable]
 }
 
 type mark struct {

@@ -19,9 +19,23 @@ type RequestBody struct {
 	patches               []patch
 }
 
-// Reset makes b a body of other bytes.
+// Reset makes b a body of other bytes. Views of what it was are not valid any more: their memory is used again.
 func (b *RequestBody) Reset(key kmsg.Key, version int16, raw []byte) {
-	*b = RequestBody{key: key, version: version, raw: raw}
+	kept, patches := usedAgain(b.hot.Partitions), usedAgain(b.patches)
+	*b = RequestBody{key: key, version: version, raw: raw, patches: patches}
+	b.hot.Partitions = kept
+}
+
+// mostKept is how many partitions a view has whose memory is used again.
+const mostKept = 64
+
+// usedAgain is the memory of a list, empty and without what it refers to.
+func usedAgain[T any](list []T) []T {
+	if cap(list) > mostKept {
+		return nil
+	}
+	clear(list)
+	return list[:0]
 }
 
 // NewRequestBody wraps the bytes of a body; they must not change.
@@ -156,7 +170,9 @@ type ResponseBody struct {
 
 // Reset makes b a body of other bytes.
 func (b *ResponseBody) Reset(key kmsg.Key, version int16, raw []byte) {
+	kept := usedAgain(b.hot.Partitions)
 	*b = ResponseBody{key: key, version: version, raw: raw}
+	b.hot.Partitions = kept
 }
 
 // NewResponseBody wraps the bytes of a body; it owns them.

@@ -116,7 +116,9 @@ func (b *RequestBody) Hot() *HotRequest {
 	if !b.viewed {
 		b.viewed = true
 		c := cursor{b: b.raw, flexible: b.flexible(), request: true}
-		b.hot.Partitions = b.hot.one[:0]
+		if cap(b.hot.Partitions) == 0 {
+			b.hot.Partitions = b.hot.one[:0]
+		}
 		if b.key == kmsg.Produce {
 			c.produceRequest(&b.hot, b.version)
 		} else {
@@ -145,7 +147,9 @@ func (b *ResponseBody) Hot() *HotResponse {
 		b.viewed = true
 		api, _ := Lookup(b.key)
 		c := cursor{b: b.raw, flexible: api.flexible(b.version)}
-		b.hot.Partitions, b.hot.raw = b.hot.one[:0], b.raw
+		if b.hot.raw = b.raw; cap(b.hot.Partitions) == 0 {
+			b.hot.Partitions = b.hot.one[:0]
+		}
 		if b.key == kmsg.Produce {
 			c.produceResponse(&b.hot, b.version)
 		} else {

@@ -18,7 +18,8 @@ type opening struct {
 }
 
 // openings are those of each API and version, found out like layouts: by looking at what becomes of a field.
-var openings = sync.OnceValue(func() (out [kmsg.MaxKey + 1][]opening) {
+var openings = sync.OnceValue(func() *[kmsg.MaxKey + 1][]opening {
+	out := &[kmsg.MaxKey + 1][]opening{}
 	for _, a := range table {
 		for v := range a.MaxVersion + 1 {
 			out[a.Key] = append(out[a.Key], openingOf(a.Key, v))

@@ -29,9 +29,15 @@ type ChangedBody struct {
 
 // ChangeInto is Change into storage of the caller's.
 func (b *RequestBody) ChangeInto(c *ChangedBody) {
+	list, patches := usedAgain(c.hot.Partitions), usedAgain(c.patches)
 	c.RequestBody = RequestBody{key: b.key, version: b.version, raw: b.raw, viewed: true, hotOK: true, hot: b.hot}
-	c.hot.Partitions = append(c.hot.one[:0], b.hot.Partitions...)
-	c.patches = append(c.few[:0], b.patches...)
+	if cap(list) == 0 {
+		list = c.hot.one[:0]
+	}
+	if cap(patches) == 0 {
+		patches = c.few[:0]
+	}
+	c.hot.Partitions, c.patches = append(list, b.hot.Partitions...), append(patches, b.patches...)
 }
 
 // put adds a patch in its place.

@@ -255,7 +255,7 @@ func (r *Routing) homeOf(name string, id [16]byte) (cluster string, shown bool) 
 // homeOfKnown is homeOf for a topic of the catalog.
 func (r *Routing) homeOfKnown(t *catalog.Topic) (cluster string, shown bool) {
 	cluster, shown = r.rules.place(t.Name)
-	if !shown || r.env.Catalog.Hidden(t.Name) {
+	if !shown || r.env.Catalog.Hides(t) {
 		return "", false
 	}
 	if t.Home != "" {

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"runtime"
@@ -10,9 +11,9 @@ import (
 )
 
 // allocations counts the allocations per request of a gateway in this process.
-func allocations(t *testing.T, chain, session, watched bool, frame []byte) (mallocs, bytes float64) {
+func allocations(t *testing.T, chain, session, watched bool, make func(id [16]byte) []byte) (mallocs, bytes float64) {
 	t.Helper()
-	sink, err := NewSink("127.0.0.1:0", 200)
+	sink, err := NewWideSink("127.0.0.1:0", 200, width)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,9 +34,11 @@ func allocations(t *testing.T, chain, session, watched bool, frame []byte) (mall
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = g.Stop() })
-	if err := Introduce(addr); err != nil {
+	id, err := TopicID(addr)
+	if err != nil {
 		t.Fatal(err)
 	}
+	frame := make(id)
 	c, err := Dial(addr, frame)
 	if session {
 		c, err = DialSession(addr, frame, frame)
@@ -44,7 +47,7 @@ func allocations(t *testing.T, chain, session, watched bool, frame []byte) (mall
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	const n = 20_000
+	const n = 5_000
 	run := func(n int) {
 		for range n {
 			if err := c.Send(1); err != nil {
@@ -55,7 +58,7 @@ func allocations(t *testing.T, chain, session, watched bool, frame []byte) (mall
 			}
 		}
 	}
-	run(2000)
+	run(1000)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	run(n)
@@ -68,34 +71,37 @@ func allocations(t *testing.T, chain, session, watched bool, frame []byte) (mall
 	return float64(after.Mallocs-before.Mallocs) / n, float64(after.TotalAlloc-before.TotalAlloc) / n
 }
 
-// TestAllocations asserts what a request costs the garbage collector. The rest is timers of the
-// gateway, which don't grow with the load.
+// width is how many partitions a wide request has.
+const width = 5
+
+// TestAllocations asserts what a request costs the garbage collector: nothing, through whatever built-in chain, in the oldest and
+// newest versions that clients speak, with one partition and with several. The rest is timers of the gateway, which don't grow with
+// the load.
 func TestAllocations(t *testing.T) {
+	const limit = 0.5
 	for _, c := range []struct {
 		name    string
-		chain   bool
 		session bool
-		watched bool
-		frame   []byte
-		limit   float64
+		make    func(id [16]byte) []byte
 	}{
-		{"pass-through Produce", false, false, false, ProduceFrame(200), 0.5},
-		{"pass-through Fetch", false, false, false, FetchFrame(), 0.5},
-		{"pass-through Fetch in a session", false, true, false, FetchFrame(), 0.5},
-		{"Produce through routing, topics, offsets", true, false, false, ProduceFrame(200), 6.5},
-		{"Fetch through routing, topics, offsets", true, false, false, FetchFrame(), 6.5},
-		{"Fetch in a session through routing, topics, offsets", true, true, false, FetchFrame(), 6.5},
-		{"watched pass-through Produce", false, false, true, ProduceFrame(200), 0.5},
-		{"watched pass-through Fetch", false, false, true, FetchFrame(), 0.5},
-		{"watched Produce through routing, topics, offsets", true, false, true, ProduceFrame(200), 6.5},
-		{"watched Fetch through routing, topics, offsets", true, false, true, FetchFrame(), 6.5},
+		{"Produce 3", false, func(id [16]byte) []byte { return ProduceFrameOf(3, id, width) }},
+		{"Produce 9", false, func(id [16]byte) []byte { return ProduceFrameOf(9, id, width) }},
+		{"Produce 13", false, func(id [16]byte) []byte { return ProduceFrameOf(13, id, width) }},
+		{"Fetch 4", false, func(id [16]byte) []byte { return FetchFrameOf(4, id, width) }},
+		{"Fetch 12", false, func(id [16]byte) []byte { return FetchFrameOf(12, id, width) }},
+		{"Fetch 12 in a session", true, func(id [16]byte) []byte { return FetchFrameOf(12, id, width) }},
+		{"Fetch 18", false, func(id [16]byte) []byte { return FetchFrameOf(18, id, width) }},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			mallocs, bytes := allocations(t, c.chain, c.session, c.watched, c.frame)
-			t.Logf("%.2f allocations, %.0f bytes per request", mallocs, bytes)
-			if mallocs > c.limit && !raced {
-				t.Errorf("%.2f allocations per request, at most %.1f", mallocs, c.limit)
+		for _, chain := range []bool{false, true} {
+			for _, watched := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s, chain %t, watched %t", c.name, chain, watched), func(t *testing.T) {
+					mallocs, bytes := allocations(t, chain, c.session, watched, c.make)
+					t.Logf("%.2f allocations, %.0f bytes per request", mallocs, bytes)
+					if mallocs > limit && !raced {
+						t.Errorf("%.2f allocations per request, want at most %.1f", mallocs, limit)
+					}
+				})
 			}
-		})
+		}
 	}
 }

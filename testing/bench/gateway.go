@@ -13,6 +13,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
@@ -163,14 +164,36 @@ func (c *Client) skip(n int) error {
 
 // Introduce asks for metadata, as every client does first: the gateway gets to know the topic.
 func Introduce(addr string) error {
+	_, err := TopicID(addr)
+	return err
+}
+
+// TopicID asks for the topic's id, as Introduce does.
+func TopicID(addr string) (id [16]byte, err error) {
+	const version = 12
 	m := kmsg.NewPtrMetadataRequest()
-	m.SetVersion(12)
+	m.SetVersion(version)
 	t := kmsg.NewMetadataRequestTopic()
 	t.Topic = kmsg.StringPtr(Topic)
 	m.Topics = append(m.Topics, t)
-	c, err := Dial(addr, Frame(kmsg.Metadata, 12, m.AppendTo))
+	c, err := Dial(addr, Frame(kmsg.Metadata, version, m.AppendTo))
 	if err != nil {
-		return err
+		return id, err
 	}
-	return errors.Join(c.Send(1), c.Receive(1), c.Close())
+	if err := errors.Join(c.Send(1), c.fill(4)); err != nil {
+		return id, err
+	}
+	size := int(binary.BigEndian.Uint32(c.buf))
+	if err := c.fill(4 + size); err != nil {
+		return id, err
+	}
+	_, body, err := kafka.ParseResponse(kmsg.Metadata, version, c.buf[4:4+size])
+	if err != nil {
+		return id, err
+	}
+	answer, err := kafka.NewResponseBody(kmsg.Metadata, version, body).Peek()
+	if err != nil {
+		return id, err
+	}
+	return answer.(*kmsg.MetadataResponse).Topics[0].TopicID, c.Close()
 }

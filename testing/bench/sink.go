@@ -22,15 +22,17 @@ const Topic = "bench"
 // that allocations in a process are the gateway's.
 type Sink struct {
 	listener net.Listener
-	produced []byte // the body of a Produce answer
-	fetched  []byte // the body of a Fetch answer, with records in its first partition
-	width    int32  // partitions
+	produced [][]byte // the bodies of Produce answers, by version
+	fetched  [][]byte // the bodies of Fetch answers, with records in the first partition
+	width    int32    // partitions
 }
 
-// Versions that the benchmark's clients speak.
+// Versions that the benchmark's clients speak, and the newest ones.
 const (
 	ProduceVersion = 9
 	FetchVersion   = 12
+	ProduceNewest  = 13
+	FetchNewest    = 18
 )
 
 // NewSink starts a sink of one partition; a Fetch is answered with recordBytes of records.
@@ -51,33 +53,50 @@ func newSink(addr string, records []byte, width int32) (*Sink, error) {
 		return nil, err
 	}
 	s := &Sink{listener: l, width: width}
-	p := kmsg.NewPtrProduceResponse()
-	p.SetVersion(ProduceVersion)
-	pt := kmsg.NewProduceResponseTopic()
-	pt.Topic = Topic
-	pp := kmsg.NewProduceResponseTopicPartition()
-	pp.LogStartOffset = 0
-	pt.Partitions = append(pt.Partitions, pp)
-	p.Topics = append(p.Topics, pt)
-	s.produced = p.AppendTo(nil)
-	f := kmsg.NewPtrFetchResponse()
-	f.SetVersion(FetchVersion)
-	ft := kmsg.NewFetchResponseTopic()
-	ft.Topic = Topic
-	for i := range width {
-		fp := kmsg.NewFetchResponseTopicPartition()
-		fp.Partition, fp.RecordBatches = i, []byte{}
-		if i == 0 {
-			fp.RecordBatches = records
-		}
-		fp.HighWatermark, fp.LastStableOffset, fp.LogStartOffset = 1, 1, 0
-		ft.Partitions = append(ft.Partitions, fp)
+	for v := range int16(ProduceNewest + 1) {
+		s.produced = append(s.produced, producedBody(v, width))
 	}
-	f.Topics = append(f.Topics, ft)
-	s.fetched = f.AppendTo(nil)
+	for v := range int16(FetchNewest + 1) {
+		s.fetched = append(s.fetched, fetchedBody(v, records, width))
+	}
 	go s.accept()
 	return s, nil
 }
+
+func producedBody(version int16, width int32) []byte {
+	m := kmsg.NewPtrProduceResponse()
+	m.SetVersion(version)
+	t := kmsg.NewProduceResponseTopic()
+	t.Topic, t.TopicID = Topic, sinkID
+	for i := range width {
+		p := kmsg.NewProduceResponseTopicPartition()
+		p.Partition, p.LogStartOffset = i, 0
+		t.Partitions = append(t.Partitions, p)
+	}
+	m.Topics = append(m.Topics, t)
+	return m.AppendTo(nil)
+}
+
+func fetchedBody(version int16, records []byte, width int32) []byte {
+	m := kmsg.NewPtrFetchResponse()
+	m.SetVersion(version)
+	t := kmsg.NewFetchResponseTopic()
+	t.Topic, t.TopicID = Topic, sinkID
+	for i := range width {
+		p := kmsg.NewFetchResponseTopicPartition()
+		p.Partition, p.RecordBatches = i, []byte{}
+		if i == 0 {
+			p.RecordBatches = records
+		}
+		p.HighWatermark, p.LastStableOffset, p.LogStartOffset = 1, 1, 0
+		t.Partitions = append(t.Partitions, p)
+	}
+	m.Topics = append(m.Topics, t)
+	return m.AppendTo(nil)
+}
+
+// sinkID is the topic's id.
+var sinkID = [16]byte{1}
 
 // Addr is where the sink listens.
 func (s *Sink) Addr() string { return s.listener.Addr().String() }
@@ -114,12 +133,12 @@ func (s *Sink) serve(c net.Conn) {
 			if _, err := r.Discard(size - 8); err != nil {
 				return
 			}
-			reply(w, head[8:12], true, s.produced)
+			reply(w, head[8:12], version >= 9, s.produced[version])
 		case kmsg.Fetch:
 			if _, err := r.Discard(size - 8); err != nil {
 				return
 			}
-			reply(w, head[8:12], true, s.fetched)
+			reply(w, head[8:12], version >= 12, s.fetched[version])
 		default:
 			rest := make([]byte, size-8)
 			if _, err := io.ReadFull(r, rest); err != nil {
@@ -165,7 +184,7 @@ func (s *Sink) other(key kmsg.Key, version int16) (body []byte, flexible bool) {
 		m.Brokers = append(m.Brokers, b)
 		m.ClusterID = kmsg.StringPtr("sink")
 		t := kmsg.NewMetadataResponseTopic()
-		t.Topic, t.TopicID = kmsg.StringPtr(Topic), [16]byte{1}
+		t.Topic, t.TopicID = kmsg.StringPtr(Topic), sinkID
 		for i := range s.width {
 			p := kmsg.NewMetadataResponseTopicPartition()
 			p.Partition, p.Replicas, p.ISR = i, []int32{0}, []int32{0}
@@ -199,19 +218,39 @@ func ProduceFrame(n int) []byte { return ProduceRecordsFrame(Topic, kafkatest.Ba
 func FetchFrame() []byte { return WideFetchFrame(1) }
 
 // WideFetchFrame is a Fetch request of the first width partitions.
-func WideFetchFrame(width int32) []byte {
+func WideFetchFrame(width int32) []byte { return FetchFrameOf(FetchVersion, [16]byte{}, width) }
+
+// FetchFrameOf is a Fetch request of the first width partitions in a version; id is the topic's, in versions that carry one.
+func FetchFrameOf(version int16, id [16]byte, width int32) []byte {
 	m := kmsg.NewPtrFetchRequest()
-	m.SetVersion(FetchVersion)
+	m.SetVersion(version)
 	m.ReplicaID, m.MaxWaitMillis, m.MinBytes, m.MaxBytes, m.SessionEpoch = -1, 500, 1, 1<<30, -1
 	t := kmsg.NewFetchRequestTopic()
-	t.Topic = Topic
+	t.Topic, t.TopicID = Topic, id
 	for i := range width {
 		p := kmsg.NewFetchRequestTopicPartition()
 		p.Partition, p.PartitionMaxBytes, p.CurrentLeaderEpoch = i, 1<<30, -1
 		t.Partitions = append(t.Partitions, p)
 	}
 	m.Topics = append(m.Topics, t)
-	return Frame(kmsg.Fetch, FetchVersion, m.AppendTo)
+	return Frame(kmsg.Fetch, version, m.AppendTo)
+}
+
+// ProduceFrameOf is a Produce request of about 200 bytes to each of the first width partitions in a version; id is the topic's, in
+// versions that carry one.
+func ProduceFrameOf(version int16, id [16]byte, width int32) []byte {
+	m := kmsg.NewPtrProduceRequest()
+	m.SetVersion(version)
+	m.Acks, m.TimeoutMillis = -1, 30_000
+	t := kmsg.NewProduceRequestTopic()
+	t.Topic, t.TopicID = Topic, id
+	for i := range width {
+		p := kmsg.NewProduceRequestTopicPartition()
+		p.Partition, p.Records = i, kafkatest.Batch(200)
+		t.Partitions = append(t.Partitions, p)
+	}
+	m.Topics = append(m.Topics, t)
+	return Frame(kmsg.Produce, version, m.AppendTo)
 }
 
 // Frame is a request with its size in front.
