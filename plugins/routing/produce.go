@@ -12,62 +12,100 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// sending is a produce that has passed the gate of its topic.
+// sending is a produce, or its part for one topic, that has passed the topic's gate.
 type sending struct {
 	topic, home  string
+	id           [16]byte // that the client calls the topic by; zero where it does so by name
 	pass         plugin.Pass
 	breaks, gaps int
 }
 
-// produceDown passes the gate of the topic and sends the request to its home. What the gate holds waits there in the order of
-// arrival.
+// sendings are the topics of a produce on its way.
+type sendings struct {
+	list []sending
+	few  [4]sending
+}
+
+// mostTopics is how many topics a produce goes out with in one piece.
+const mostTopics = 64
+
+// produceDown passes the gates of a produce's topics and sends it to their home. One of which a part has to wait in a gate, is
+// refused, or has another home, is divided.
 func (r *Routing) produceDown(req *plugin.Request, s *plugin.Step) plugin.Outcome {
-	h := req.Body.Hot()
-	if h == nil || h.Transactional || !oneTopic(h.Partitions) {
+	k := plugin.Keep[sendings](s)
+	k.list = k.few[:0]
+	if h := req.Body.Hot(); h == nil || h.Transactional || len(h.Partitions) == 0 || !r.passes(req, h.Partitions, k) {
+		for i := range k.list {
+			k.list[i].pass.Leave()
+		}
 		return plugin.Wait(func(ctx context.Context, next plugin.Handler) (*plugin.Response, error) {
 			return r.produceDivided(ctx, req, next)
 		})
 	}
-	known := r.env.Catalog.Find(h.Partitions[0].Topic, h.Partitions[0].ID)
-	if known == nil {
-		topic := string(h.Partitions[0].Topic)
-		return plugin.Wait(func(ctx context.Context, next plugin.Handler) (*plugin.Response, error) {
-			return r.produceTopic(ctx, req, next, topic)
-		})
-	}
-	home, shown := r.homeOfKnown(known)
-	if !shown {
-		return plugin.Answer(failUnknown(req))
-	}
-	if !hasRecords(req) {
-		return plugin.Answer(plugin.Fail(req, invalidRecord, "no records"))
-	}
-	pass, open := r.env.Gates.Gate(known.Name).TryEnter(req)
-	if open && r.env.Catalog.Topic(known.Name) != known { // it may live elsewhere since
-		pass.Leave()
-		open = false
-	}
-	if !open {
-		return plugin.Wait(func(ctx context.Context, next plugin.Handler) (*plugin.Response, error) {
-			return r.produceTopic(ctx, req, next, known.Name)
-		})
-	}
-	*plugin.Keep[sending](s) = sending{topic: known.Name, home: home, pass: pass}
-	req.Target = plugin.Target{Cluster: home, Node: plugin.AnyNode}
+	req.Target = plugin.Target{Cluster: k.list[0].home, Node: plugin.AnyNode}
 	return plugin.GoOn()
 }
 
-// produceUp ends a produce, or begins to send it again.
+// passes passes the gates of all topics, and reports that it could, and that they have one home. Else it has passed those that k
+// lists.
+func (r *Routing) passes(req *plugin.Request, list []kafka.HotPartition, k *sendings) bool {
+	for i := range list {
+		p := &list[i]
+		if len(p.Records) == 0 { // a broker never answers one that has none
+			return false
+		}
+		if i > 0 && p.ID == list[i-1].ID && string(p.Topic) == string(list[i-1].Topic) {
+			continue
+		}
+		known := r.env.Catalog.Find(p.Topic, p.ID)
+		if known == nil {
+			return false
+		}
+		if slices.ContainsFunc(k.list, func(s sending) bool { return s.topic == known.Name }) {
+			continue
+		}
+		home, shown := r.homeOfKnown(known)
+		if !shown || len(k.list) > 0 && home != k.list[0].home || len(k.list) == mostTopics {
+			return false
+		}
+		pass, open := r.env.Gates.Gate(known.Name).TryEnter(req)
+		if !open {
+			return false
+		}
+		k.list = append(k.list, sending{topic: known.Name, id: p.ID, home: home, pass: pass})
+		if r.env.Catalog.Topic(known.Name) != known { // it may live elsewhere since
+			return false
+		}
+	}
+	return true
+}
+
+// produceUp ends a produce, or begins to send again what may go better.
 func (r *Routing) produceUp(req *plugin.Request, s *plugin.Step, resp *plugin.Response, err error) plugin.Outcome {
-	k := plugin.Kept[sending](s)
-	if err == nil && resp != nil && !resp.Early && !k.pass.Overtaken() && !refusesBatches(resp) {
-		k.pass.Leave()
+	k := plugin.Kept[sendings](s)
+	if err == nil && resp != nil && !resp.Early && !k.overtaken() && !refusesBatches(resp) {
+		for i := range k.list {
+			k.list[i].pass.Leave()
+		}
 		return plugin.Answer(resp, nil)
 	}
-	sent := *k
+	list := slices.Clone(k.list)
 	return plugin.Wait(func(ctx context.Context, next plugin.Handler) (*plugin.Response, error) {
-		return r.untilAnswered(ctx, req, next, sent, resp, err)
+		if len(list) == 1 {
+			return r.untilAnswered(ctx, req, next, list[0], resp, err)
+		}
+		return r.eachUntilAnswered(ctx, req, next, list, resp, err)
 	})
+}
+
+// overtaken reports that a gate was held since the request passed it.
+func (k *sendings) overtaken() bool {
+	for i := range k.list {
+		if k.list[i].pass.Overtaken() {
+			return true
+		}
+	}
+	return false
 }
 
 // produceDivided passes the gates of several topics, or of what has no view; the answers are merged.
@@ -80,16 +118,6 @@ func (r *Routing) produceDivided(ctx context.Context, req *plugin.Request, next 
 		return r.produceTransactional(ctx, req, next, p)
 	}
 	return r.produceByTopic(ctx, req, next, p)
-}
-
-// oneTopic reports that all partitions are of one topic.
-func oneTopic(list []kafka.HotPartition) bool {
-	for i := range list {
-		if list[i].ID != list[0].ID || string(list[i].Topic) != string(list[0].Topic) {
-			return false
-		}
-	}
-	return len(list) > 0
 }
 
 // produceByTopic sends each topic through its gate.
