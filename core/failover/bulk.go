@@ -56,7 +56,7 @@ type joiner struct {
 
 // BreakLinks breaks the links of sessions to the cluster, if it can.
 func (j *joiner) BreakLinks() {
-	if b, ok := j.Cluster.(interface{ BreakLinks() }); ok {
+	if b, ok := j.Cluster.(plugin.LinkBreaker); ok {
 		b.BreakLinks()
 	}
 }

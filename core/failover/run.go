@@ -126,7 +126,7 @@ func (t *task) switchOver(ctx context.Context, c *checked, from, to plugin.Clust
 		return err
 	}
 	if c.old == nil {
-		if b, ok := from.(interface{ BreakLinks() }); ok {
+		if b, ok := from.(plugin.LinkBreaker); ok {
 			b.BreakLinks() // what waits there is judged again at the gate
 		}
 	}

@@ -140,9 +140,7 @@ func (g *Gateway) sweep(ctx context.Context) {
 	for _, v := range g.virtuals() {
 		rt := v.runtime()
 		for _, t := range rt.env.Catalog.Unfinished() {
-			if s, ok := rt.chain.Placement().(interface {
-				Sweep(ctx context.Context, t *catalog.Topic)
-			}); ok {
+			if s, ok := rt.chain.Placement().(plugin.Sweeper); ok {
 				s.Sweep(ctx, t)
 			}
 		}

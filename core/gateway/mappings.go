@@ -283,9 +283,7 @@ func (o operator) CreateTopic(ctx context.Context, vc, topic string) (admin.Crea
 		return admin.Created{}, err
 	}
 	about(ctx, v.name, topic)
-	c, ok := p.(interface {
-		Create(ctx context.Context, topic string) error
-	})
+	c, ok := p.(plugin.Creator)
 	if !ok {
 		return admin.Created{}, &admin.Error{Status: 501, Message: "this routing can't create topics"}
 	}

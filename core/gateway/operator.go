@@ -296,9 +296,7 @@ func (o operator) Start(ctx context.Context, revision string, m admin.Move) (adm
 	p := rt.chain.Placement()
 	var edits []config.Edit
 	if m.From != "" {
-		if b, ok := p.(interface {
-			LeaveCluster(from, to string) []config.Edit
-		}); ok {
+		if b, ok := p.(plugin.Leaver); ok {
 			edits = b.LeaveCluster(m.From, m.To)
 		}
 	} else {

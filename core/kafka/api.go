@@ -47,10 +47,13 @@ type API struct {
 	Key        kmsg.Key
 	Name       string
 	MinVersion int16
-	MaxVersion int16 // the highest version that kmsg knows
-	GoesTo     Destination
-	Carries    Carries
-	Scope      Scope
+	MaxVersion int16 // the highest version that is offered
+	// Reviewed is the highest version that somebody has looked at: its fields that name topics, groups, nodes, offsets and epochs are
+	// translated, and its views read it. A newer kmsg offers no version beyond it.
+	Reviewed int16
+	GoesTo   Destination
+	Carries  Carries
+	Scope    Scope
 	// OnFailure is the code that clients get when the gateway can't carry the request out. No
 	// client takes it for fatal. For Fetch it is 0: an empty success.
 	OnFailure int16
@@ -88,7 +91,9 @@ func build() []API {
 		}
 		row.Key, row.Name = kmsg.Key(k), kmsg.NameForKey(int16(k))
 		if r != nil {
-			row.MaxVersion = r.MaxVersion()
+			if row.MaxVersion = r.MaxVersion(); row.GoesTo != Refused {
+				row.MaxVersion = min(row.MaxVersion, row.Reviewed)
+			}
 			row.layouts = newLayouts(row.MaxVersion)
 			row.flexibleFrom = row.MaxVersion + 1
 			for v := row.MaxVersion; v >= 0; v-- {
@@ -147,64 +152,64 @@ func refused() []kmsg.Key {
 
 func offered() map[kmsg.Key]API {
 	return map[kmsg.Key]API{
-		kmsg.Produce:              {GoesTo: Leader, Carries: Topics | Offsets | Brokers, OnFailure: requestTimedOut, Scope: Named},
-		kmsg.Fetch:                {GoesTo: Leader, Carries: Topics | Offsets | Brokers, OnFailure: 0, Repeatable: true, Scope: Named},
-		kmsg.ListOffsets:          {GoesTo: Leader, Carries: Topics | Offsets, OnFailure: notLeader, Repeatable: true, Scope: Named},
-		kmsg.OffsetForLeaderEpoch: {GoesTo: Leader, Carries: Topics | Offsets, OnFailure: notLeader, Repeatable: true, Scope: Named},
-		kmsg.DeleteRecords:        {GoesTo: Leader, Carries: Topics | Offsets, OnFailure: notLeader, Repeatable: true, Scope: Named},
-		kmsg.DescribeProducers:    {GoesTo: Leader, Carries: Topics, OnFailure: notLeader, Repeatable: true, Scope: Named},
+		kmsg.Produce:              {Reviewed: 13, GoesTo: Leader, Carries: Topics | Offsets | Brokers, OnFailure: requestTimedOut, Scope: Named},
+		kmsg.Fetch:                {Reviewed: 18, GoesTo: Leader, Carries: Topics | Offsets | Brokers, OnFailure: 0, Repeatable: true, Scope: Named},
+		kmsg.ListOffsets:          {Reviewed: 11, GoesTo: Leader, Carries: Topics | Offsets, OnFailure: notLeader, Repeatable: true, Scope: Named},
+		kmsg.OffsetForLeaderEpoch: {Reviewed: 4, GoesTo: Leader, Carries: Topics | Offsets, OnFailure: notLeader, Repeatable: true, Scope: Named},
+		kmsg.DeleteRecords:        {Reviewed: 2, GoesTo: Leader, Carries: Topics | Offsets, OnFailure: notLeader, Repeatable: true, Scope: Named},
+		kmsg.DescribeProducers:    {Reviewed: 0, GoesTo: Leader, Carries: Topics, OnFailure: notLeader, Repeatable: true, Scope: Named},
 
-		kmsg.Metadata:                {GoesTo: Any, Carries: Topics | Offsets | Brokers, OnFailure: leaderNotAvailable, Repeatable: true, Scope: Named},
-		kmsg.DescribeTopicPartitions: {GoesTo: Any, Carries: Topics | Offsets | Brokers, OnFailure: leaderNotAvailable, Repeatable: true, Scope: Named},
-		kmsg.DescribeCluster:         {GoesTo: Any, Carries: Brokers, OnFailure: unknownServerError, Repeatable: true, Scope: Harmless},
-		kmsg.DescribeConfigs:         {GoesTo: Any, Carries: Topics | Brokers, OnFailure: unknownServerError, Repeatable: true, Scope: Mixed},
-		kmsg.ListConfigResources:     {GoesTo: Any, Carries: Topics | Groups | Brokers, OnFailure: unknownServerError, Repeatable: true, Scope: Mixed},
-		kmsg.CreateTopics:            {GoesTo: Controller, Carries: Topics | Brokers, OnFailure: unknownServerError, Scope: Named},
-		kmsg.DeleteTopics:            {GoesTo: Controller, Carries: Topics, OnFailure: unknownServerError, Scope: Named},
-		kmsg.CreatePartitions:        {GoesTo: Controller, Carries: Topics, OnFailure: unknownServerError, Scope: Named},
-		kmsg.AlterConfigs:            {GoesTo: Any, Carries: Topics | Brokers, OnFailure: unknownServerError, Repeatable: true, Scope: Mixed},
-		kmsg.IncrementalAlterConfigs: {GoesTo: Any, Carries: Topics | Brokers, OnFailure: unknownServerError, Scope: Mixed},
+		kmsg.Metadata:                {Reviewed: 13, GoesTo: Any, Carries: Topics | Offsets | Brokers, OnFailure: leaderNotAvailable, Repeatable: true, Scope: Named},
+		kmsg.DescribeTopicPartitions: {Reviewed: 0, GoesTo: Any, Carries: Topics | Offsets | Brokers, OnFailure: leaderNotAvailable, Repeatable: true, Scope: Named},
+		kmsg.DescribeCluster:         {Reviewed: 2, GoesTo: Any, Carries: Brokers, OnFailure: unknownServerError, Repeatable: true, Scope: Harmless},
+		kmsg.DescribeConfigs:         {Reviewed: 4, GoesTo: Any, Carries: Topics | Brokers, OnFailure: unknownServerError, Repeatable: true, Scope: Mixed},
+		kmsg.ListConfigResources:     {Reviewed: 1, GoesTo: Any, Carries: Topics | Groups | Brokers, OnFailure: unknownServerError, Repeatable: true, Scope: Mixed},
+		kmsg.CreateTopics:            {Reviewed: 7, GoesTo: Controller, Carries: Topics | Brokers, OnFailure: unknownServerError, Scope: Named},
+		kmsg.DeleteTopics:            {Reviewed: 6, GoesTo: Controller, Carries: Topics, OnFailure: unknownServerError, Scope: Named},
+		kmsg.CreatePartitions:        {Reviewed: 3, GoesTo: Controller, Carries: Topics, OnFailure: unknownServerError, Scope: Named},
+		kmsg.AlterConfigs:            {Reviewed: 2, GoesTo: Any, Carries: Topics | Brokers, OnFailure: unknownServerError, Repeatable: true, Scope: Mixed},
+		kmsg.IncrementalAlterConfigs: {Reviewed: 1, GoesTo: Any, Carries: Topics | Brokers, OnFailure: unknownServerError, Scope: Mixed},
 
-		kmsg.FindCoordinator:        {GoesTo: Any, Carries: Groups | Transactions | Brokers, OnFailure: 15, Repeatable: true, Scope: Named},
-		kmsg.JoinGroup:              {GoesTo: Coordinator, Carries: Groups, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
-		kmsg.SyncGroup:              {GoesTo: Coordinator, Carries: Groups, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
-		kmsg.Heartbeat:              {GoesTo: Coordinator, Carries: Groups, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
-		kmsg.LeaveGroup:             {GoesTo: Coordinator, Carries: Groups, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
-		kmsg.OffsetCommit:           {GoesTo: Coordinator, Carries: Groups | Topics | Offsets, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
-		kmsg.OffsetFetch:            {GoesTo: Coordinator, Carries: Groups | Topics | Offsets, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
-		kmsg.OffsetDelete:           {GoesTo: Coordinator, Carries: Groups | Topics, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
-		kmsg.DescribeGroups:         {GoesTo: Coordinator, Carries: Groups, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
-		kmsg.DeleteGroups:           {GoesTo: Coordinator, Carries: Groups, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
-		kmsg.ListGroups:             {GoesTo: Any, Carries: Groups, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
-		kmsg.ConsumerGroupHeartbeat: {GoesTo: Coordinator, Carries: Groups | Topics, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
-		kmsg.ConsumerGroupDescribe:  {GoesTo: Coordinator, Carries: Groups | Topics, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.FindCoordinator:        {Reviewed: 6, GoesTo: Any, Carries: Groups | Transactions | Brokers, OnFailure: 15, Repeatable: true, Scope: Named},
+		kmsg.JoinGroup:              {Reviewed: 9, GoesTo: Coordinator, Carries: Groups, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.SyncGroup:              {Reviewed: 5, GoesTo: Coordinator, Carries: Groups, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.Heartbeat:              {Reviewed: 4, GoesTo: Coordinator, Carries: Groups, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.LeaveGroup:             {Reviewed: 5, GoesTo: Coordinator, Carries: Groups, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.OffsetCommit:           {Reviewed: 10, GoesTo: Coordinator, Carries: Groups | Topics | Offsets, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.OffsetFetch:            {Reviewed: 10, GoesTo: Coordinator, Carries: Groups | Topics | Offsets, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.OffsetDelete:           {Reviewed: 0, GoesTo: Coordinator, Carries: Groups | Topics, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.DescribeGroups:         {Reviewed: 6, GoesTo: Coordinator, Carries: Groups, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.DeleteGroups:           {Reviewed: 3, GoesTo: Coordinator, Carries: Groups, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.ListGroups:             {Reviewed: 5, GoesTo: Any, Carries: Groups, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.ConsumerGroupHeartbeat: {Reviewed: 1, GoesTo: Coordinator, Carries: Groups | Topics, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.ConsumerGroupDescribe:  {Reviewed: 1, GoesTo: Coordinator, Carries: Groups | Topics, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
 
-		kmsg.InitProducerID:       {GoesTo: Coordinator, Carries: Transactions, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
-		kmsg.AddPartitionsToTxn:   {GoesTo: Coordinator, Carries: Transactions | Topics, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
-		kmsg.AddOffsetsToTxn:      {GoesTo: Coordinator, Carries: Transactions | Groups, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
-		kmsg.EndTxn:               {GoesTo: Coordinator, Carries: Transactions, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
-		kmsg.TxnOffsetCommit:      {GoesTo: Coordinator, Carries: Transactions | Groups | Topics | Offsets, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
-		kmsg.DescribeTransactions: {GoesTo: Coordinator, Carries: Transactions | Topics, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
-		kmsg.ListTransactions:     {GoesTo: Any, Carries: Transactions, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.InitProducerID:       {Reviewed: 5, GoesTo: Coordinator, Carries: Transactions, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.AddPartitionsToTxn:   {Reviewed: 5, GoesTo: Coordinator, Carries: Transactions | Topics, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.AddOffsetsToTxn:      {Reviewed: 4, GoesTo: Coordinator, Carries: Transactions | Groups, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.EndTxn:               {Reviewed: 5, GoesTo: Coordinator, Carries: Transactions, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.TxnOffsetCommit:      {Reviewed: 6, GoesTo: Coordinator, Carries: Transactions | Groups | Topics | Offsets, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.DescribeTransactions: {Reviewed: 0, GoesTo: Coordinator, Carries: Transactions | Topics, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.ListTransactions:     {Reviewed: 2, GoesTo: Any, Carries: Transactions, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
 
-		kmsg.DescribeACLs:                 {GoesTo: Any, Carries: Topics | Groups, OnFailure: unknownServerError, Repeatable: true, Scope: Whole},
-		kmsg.CreateACLs:                   {GoesTo: Any, Carries: Topics | Groups, OnFailure: unknownServerError, Repeatable: true, Scope: Whole},
-		kmsg.DeleteACLs:                   {GoesTo: Any, Carries: Topics | Groups, OnFailure: unknownServerError, Repeatable: true, Scope: Whole},
-		kmsg.DescribeClientQuotas:         {GoesTo: Any, OnFailure: unknownServerError, Repeatable: true, Scope: Whole},
-		kmsg.AlterClientQuotas:            {GoesTo: Any, OnFailure: unknownServerError, Repeatable: true, Scope: Whole},
-		kmsg.DescribeUserSCRAMCredentials: {GoesTo: Any, OnFailure: unknownServerError, Repeatable: true, Scope: Whole},
-		kmsg.AlterUserSCRAMCredentials:    {GoesTo: Any, OnFailure: unknownServerError, Repeatable: true, Scope: Whole},
+		kmsg.DescribeACLs:                 {Reviewed: 3, GoesTo: Any, Carries: Topics | Groups, OnFailure: unknownServerError, Repeatable: true, Scope: Whole},
+		kmsg.CreateACLs:                   {Reviewed: 3, GoesTo: Any, Carries: Topics | Groups, OnFailure: unknownServerError, Repeatable: true, Scope: Whole},
+		kmsg.DeleteACLs:                   {Reviewed: 3, GoesTo: Any, Carries: Topics | Groups, OnFailure: unknownServerError, Repeatable: true, Scope: Whole},
+		kmsg.DescribeClientQuotas:         {Reviewed: 1, GoesTo: Any, OnFailure: unknownServerError, Repeatable: true, Scope: Whole},
+		kmsg.AlterClientQuotas:            {Reviewed: 1, GoesTo: Any, OnFailure: unknownServerError, Repeatable: true, Scope: Whole},
+		kmsg.DescribeUserSCRAMCredentials: {Reviewed: 0, GoesTo: Any, OnFailure: unknownServerError, Repeatable: true, Scope: Whole},
+		kmsg.AlterUserSCRAMCredentials:    {Reviewed: 0, GoesTo: Any, OnFailure: unknownServerError, Repeatable: true, Scope: Whole},
 
-		kmsg.DescribeLogDirs:            {GoesTo: Any, Carries: Topics, OnFailure: unknownServerError, Repeatable: true, Scope: Named},
-		kmsg.ElectLeaders:               {GoesTo: Controller, Carries: Topics, OnFailure: unknownServerError, Repeatable: true, Scope: Mixed},
-		kmsg.AlterPartitionAssignments:  {GoesTo: Controller, Carries: Topics, OnFailure: unknownServerError, Repeatable: true, Scope: Named},
-		kmsg.ListPartitionReassignments: {GoesTo: Controller, Carries: Topics | Brokers, OnFailure: unknownServerError, Repeatable: true, Scope: Named},
+		kmsg.DescribeLogDirs:            {Reviewed: 5, GoesTo: Any, Carries: Topics, OnFailure: unknownServerError, Repeatable: true, Scope: Named},
+		kmsg.ElectLeaders:               {Reviewed: 2, GoesTo: Controller, Carries: Topics, OnFailure: unknownServerError, Repeatable: true, Scope: Mixed},
+		kmsg.AlterPartitionAssignments:  {Reviewed: 1, GoesTo: Controller, Carries: Topics, OnFailure: unknownServerError, Repeatable: true, Scope: Named},
+		kmsg.ListPartitionReassignments: {Reviewed: 0, GoesTo: Controller, Carries: Topics | Brokers, OnFailure: unknownServerError, Repeatable: true, Scope: Named},
 
-		kmsg.ApiVersions: {GoesTo: Gateway, Carries: Brokers, OnFailure: unknownServerError, Repeatable: true, Scope: Harmless},
+		kmsg.ApiVersions: {Reviewed: 5, GoesTo: Gateway, Carries: Brokers, OnFailure: unknownServerError, Repeatable: true, Scope: Harmless},
 
 		// Authentication ends at the gateway, which asks for none yet and says so.
-		kmsg.SASLHandshake:    {GoesTo: Gateway, OnFailure: illegalSASLState, Scope: Harmless},
-		kmsg.SASLAuthenticate: {GoesTo: Gateway, OnFailure: illegalSASLState, Scope: Harmless},
+		kmsg.SASLHandshake:    {Reviewed: 1, GoesTo: Gateway, OnFailure: illegalSASLState, Scope: Harmless},
+		kmsg.SASLAuthenticate: {Reviewed: 2, GoesTo: Gateway, OnFailure: illegalSASLState, Scope: Harmless},
 	}
 }
 

@@ -83,6 +83,12 @@ type Cluster interface {
 	Trouble() error
 }
 
+// LinkBreaker is implemented by a Cluster that sessions have links to.
+type LinkBreaker interface {
+	// BreakLinks breaks them: a failover has decided that the cluster is gone.
+	BreakLinks()
+}
+
 // Nodes maps physical nodes to virtual ones.
 type Nodes interface {
 	// Virtual returns the virtual id and advertised address of a node. A node outside its

@@ -173,19 +173,6 @@ func (g *Gate) Enter(ctx context.Context, req *Request) (Pass, error) {
 	return g.wait(ctx, req, nil, nil)
 }
 
-// TryEnter passes the gate if it is open.
-func (g *Gate) TryEnter(req *Request) (p Pass, ok bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.open() {
-		return g.pass(req, g.ticket()), true
-	}
-	return p, false
-}
-
-// open reports that nobody has to wait; g.mu is held.
-func (g *Gate) open() bool { return len(g.holders) == 0 && len(g.queue) == 0 && !g.releasing }
-
 func (g *Gate) ticket() uint64 {
 	g.tickets++
 	return g.tickets

@@ -23,3 +23,16 @@ func (g *Gate) InFlight() (n int, client string, since time.Duration) {
 	}
 	return len(g.flying), client, since
 }
+
+// TryEnter passes the gate if it is open.
+func (g *Gate) TryEnter(req *Request) (p Pass, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.open() {
+		return g.pass(req, g.ticket()), true
+	}
+	return p, false
+}
+
+// open reports that nobody has to wait; g.mu is held.
+func (g *Gate) open() bool { return len(g.holders) == 0 && len(g.queue) == 0 && !g.releasing }

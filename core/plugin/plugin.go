@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.opentelemetry.io/otel/attribute"
 
+	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/telemetry"
@@ -111,6 +112,24 @@ type Placement interface {
 	SetHome(topic, cluster, name string) []config.Edit
 	// Topics lists the exact names and the patterns of the rules, in file order.
 	Topics() []string
+}
+
+// Creator is implemented by a Placement that creates topics at their homes.
+type Creator interface {
+	// Create creates a topic as CreateTopics does, with the brokers' defaults. One that exists is no error.
+	Create(ctx context.Context, topic string) error
+}
+
+// Sweeper is implemented by a Placement that can finish what was begun with topics while a cluster was unreachable.
+type Sweeper interface {
+	// Sweep does for a topic what clusters that could not be reached before still lack.
+	Sweep(ctx context.Context, t *catalog.Topic)
+}
+
+// Leaver is implemented by a Placement that can move everything from a cluster.
+type Leaver interface {
+	// LeaveCluster returns the edits of the file that move all that lives on a cluster by its rules.
+	LeaveCluster(from, to string) []config.Edit
 }
 
 // Keeper is implemented by interceptors that keep decisions which later edits must not change.

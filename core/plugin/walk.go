@@ -108,10 +108,22 @@ func (w *Walk) Begin(ctx context.Context, done func(*Response, error)) bool {
 	w.waker = w.Req.Waker
 	w.phase.Store(flying)
 	// What was outdated before it could be seen in flight has not been woken.
-	if w.waker != nil && w.waker.Outdated() || !w.row.end.Start(ctx, &w.Req, w) {
+	if w.waker != nil && w.waker.Outdated() || !w.start() {
 		return !w.Take() || w.waits(nil)
 	}
 	return true
+}
+
+// start starts the request, and reports that it is on its way or answered.
+func (w *Walk) start() (started bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			if started = true; w.Take() {
+				w.up(nil, &PanicError{Value: v, Stack: debug.Stack()}, false)
+			}
+		}
+	}()
+	return w.row.end.Start(w.ctx, &w.Req, w)
 }
 
 // waits says what is left to do, for Run.

@@ -69,6 +69,7 @@ func (w *walker) Up(_ context.Context, req *Request, _ *Step, resp *Response, er
 type farEnd struct {
 	log     *notes
 	indoors bool // it has to be waited for
+	panics  bool
 	flying  []*Walk
 	again   error // is asked again
 }
@@ -83,6 +84,9 @@ func (e *farEnd) Start(_ context.Context, _ *Request, w *Walk) bool {
 		return false
 	}
 	e.log.add("started")
+	if e.panics {
+		panic("start")
+	}
 	e.flying = append(e.flying, w)
 	return true
 }
@@ -177,8 +181,13 @@ func TestAWalk(t *testing.T) {
 		waits  bool
 		want   string
 		err    error
+		panics bool
 	}{
 		"nobody waits":  {want: "av bv started b^ a^ done"},
+		"the end panics": {
+			change: func(w *walk, _, _ *walker) { w.end.panics = true },
+			want:   "av bv started b^ a^ done", panics: true,
+		},
 		"the end fails": {land: oops, want: "av bv started b^ a^ done", err: oops},
 		"the end has to be waited for": {
 			change: func(w *walk, _, _ *walker) { w.end.indoors = true },
@@ -234,7 +243,8 @@ func TestAWalk(t *testing.T) {
 					w.end.land(&Response{}, c.land)
 				}
 				w.saw(t, c.want)
-				if !errors.Is(w.err, c.err) {
+				var p *PanicError
+				if errors.As(w.err, &p) != c.panics || !c.panics && !errors.Is(w.err, c.err) {
 					t.Errorf("ended with %v, want %v", w.err, c.err)
 				}
 			})

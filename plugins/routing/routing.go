@@ -60,6 +60,9 @@ type row func(ctx context.Context, req *plugin.Request, next plugin.Handler) (*p
 var (
 	_ plugin.Stepper   = (*Routing)(nil)
 	_ plugin.Placement = (*Routing)(nil)
+	_ plugin.Creator   = (*Routing)(nil)
+	_ plugin.Sweeper   = (*Routing)(nil)
+	_ plugin.Leaver    = (*Routing)(nil)
 	_ plugin.Keeper    = (*Routing)(nil)
 	_ plugin.Doubtful  = (*Routing)(nil)
 )

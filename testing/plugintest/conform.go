@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -74,29 +73,6 @@ type conform struct {
 	batches []kafka.Batch
 	chain   *plugin.Chain // of the interceptor, above what each run says
 	walks   bool          // requests go in two halves
-}
-
-type belowKey struct{}
-
-// end is what each run says.
-type end struct{}
-
-func (end) Handle(ctx context.Context, req *plugin.Request) (*plugin.Response, error) {
-	return ctx.Value(belowKey{}).(plugin.HandlerFunc)(ctx, req)
-}
-
-func (e end) Start(ctx context.Context, req *plugin.Request, w *plugin.Walk) bool {
-	go func() {
-		resp, err := plugin.Protect(ctx, req, e)
-		if w.Take() {
-			w.Answered(resp, err)
-		}
-	}()
-	return true
-}
-
-func (end) Again(_ *plugin.Request, resp *plugin.Response, err error) plugin.Outcome {
-	return plugin.Answer(resp, err)
 }
 
 func newConform(t *testing.T, i plugin.Interceptor, topic string) *conform {
@@ -220,40 +196,6 @@ func flat(appendTo func(*kafka.Out)) []byte {
 
 // errTurn says that the session's next request would wait for ever, or would have left too early.
 var errTurn = errors.New("turn")
-
-// run lets a request run through the interceptor, in a chain, to below. While somebody may wait, it has its session's turn.
-func (c *conform) run(ctx context.Context, req *plugin.Request, below plugin.HandlerFunc) (*plugin.Response, error) {
-	ctx = context.WithValue(ctx, belowKey{}, below)
-	var passed atomic.Int32
-	pass := func() { passed.Add(1) }
-	var resp *plugin.Response
-	var err error
-	if c.walks {
-		done := make(chan struct{})
-		w := c.chain.Walk(req.Key)
-		r := &w.Req
-		r.Header, r.Body, r.Session, r.Target, r.Seq, r.Clock = req.Header, req.Body, req.Session, req.Target, req.Seq, req.Clock
-		waited := !w.Begin(ctx, func(r *plugin.Response, e error) {
-			resp, err = r, e
-			close(done)
-		})
-		if waited {
-			r.SetTurn(pass)
-			w.Run()
-		}
-		<-done
-		if !waited {
-			return resp, err
-		}
-	} else {
-		req.SetTurn(pass)
-		resp, err = c.chain.Row(req.Key).Handle(ctx, req)
-	}
-	if n := passed.Load(); n != 1 {
-		return nil, fmt.Errorf("the %w of the request was given on %d times", errTurn, n)
-	}
-	return resp, err
-}
 
 // exchange runs a request that a broker answers.
 func (c *conform) exchange(ctx context.Context, key kmsg.Key, version int16) error {
