@@ -183,7 +183,7 @@ func TestAWalk(t *testing.T) {
 		err    error
 		panics bool
 	}{
-		"nobody waits":  {want: "av bv started b^ a^ done"},
+		"nobody waits": {want: "av bv started b^ a^ done"},
 		"the end panics": {
 			change: func(w *walk, _, _ *walker) { w.end.panics = true },
 			want:   "av bv started b^ a^ done", panics: true,
