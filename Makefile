@@ -24,10 +24,13 @@ test: ## run everything, real Kafka included where Java and Maven are found
 	part() { name=$$1; shift; echo "== $$name"; "$$@" || failed="$$failed$$name; "; }; \
 	part "unit and protocol tests" go test -race -shuffle=on -timeout 40m -p 3 -artifacts -outputdir $(CURDIR)/artifacts $$(go list $(LONGEST)) $$(go list ./... | grep -v -e /testing/e2e -e /testing/differential -e /wasm/meter); \
 	part "allocations and metering, without the race detector" go test -timeout 40m ./testing/bench ./plugins/wasm/meter; \
+	go test -tags waits -timeout 40m ./testing/protocol > artifacts/waits.log 2>&1 & waits=$$!; \
+	waited() { wait $$waits; passed=$$?; cat artifacts/waits.log; return $$passed; }; \
 	part "dashboards and alerts" go -C testing/telemetry test -count=1 .; \
 	part "the OpenTelemetry Collector" go -C testing/telemetry/collector test -count=1 .; \
 	part "other platforms" make --no-print-directory cross; \
 	part "beside Kafka" go test -v -timeout 20m ./testing/differential; \
+	part "protocol tests in which every request waits" waited; \
 	part "real Kafka" go test -v -timeout 2h ./testing/e2e/...; \
 	echo; \
 	if [ -s $(SKIPPED) ]; then echo "### NOT RUN: $$(tr '\n' ';' < $(SKIPPED)) install java (JDK 17), maven, prometheus, python3, chromium, cargo with wasm32-unknown-unknown, clang and wasi-libc, or start a Docker engine, to run them"; rm -f $(SKIPPED); fi; \
