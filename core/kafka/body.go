@@ -16,14 +16,15 @@ type RequestBody struct {
 	raw                   []byte
 	msg                   kmsg.Request
 	hot                   HotRequest
-	patches               []patch
+	patches               patches
 }
 
 // Reset makes b a body of other bytes. Views of what it was are not valid any more: their memory is used again.
 func (b *RequestBody) Reset(key kmsg.Key, version int16, raw []byte) {
-	kept, patches := usedAgain(b.hot.Partitions), usedAgain(b.patches)
-	*b = RequestBody{key: key, version: version, raw: raw, patches: patches}
-	b.hot.Partitions = kept
+	b.patches.reset()
+	kept, list, texts := usedAgain(b.hot.Partitions), b.patches.list, b.patches.texts
+	*b = RequestBody{key: key, version: version, raw: raw}
+	b.hot.Partitions, b.patches.list, b.patches.texts = kept, list, texts
 }
 
 // mostKept is how many partitions a view has whose memory is used again.
@@ -146,13 +147,7 @@ func (b *RequestBody) AppendAcknowledged(o *Out) {
 
 // appendFrom writes out what stands at a place of raw and behind, as it is changed.
 func (b *RequestBody) appendFrom(o *Out, at int32) {
-	for i := range b.patches {
-		p := &b.patches[i]
-		o.Span(b.raw[at:p.at])
-		o.Append(p.with[:p.n])
-		at = p.at + p.n
-	}
-	o.Span(b.raw[at:])
+	b.patches.appendRange(o, b.raw, at, int32(len(b.raw)))
 }
 
 // ResponseBody is the body of a response, decoded when somebody asks.
@@ -170,9 +165,10 @@ type ResponseBody struct {
 
 // Reset makes b a body of other bytes.
 func (b *ResponseBody) Reset(key kmsg.Key, version int16, raw []byte) {
-	kept := usedAgain(b.hot.Partitions)
+	b.hot.patches.reset()
+	kept, list, texts := usedAgain(b.hot.Partitions), b.hot.patches.list, b.hot.patches.texts
 	*b = ResponseBody{key: key, version: version, raw: raw}
-	b.hot.Partitions = kept
+	b.hot.Partitions, b.hot.patches.list, b.hot.patches.texts = kept, list, texts
 }
 
 // NewResponseBody wraps the bytes of a body; it owns them.
@@ -191,16 +187,19 @@ func (b *ResponseBody) Key() kmsg.Key { return b.key }
 // Version is the version that the body is encoded in.
 func (b *ResponseBody) Version() int16 { return b.version }
 
-// Peek decodes the body once. Its fields must not be changed, but records may be patched in place:
-// they alias the body. An error is a *MalformedError.
+// Peek decodes the body, once as long as it is not changed in place. The message must not be changed. An error is a
+// *MalformedError.
 func (b *ResponseBody) Peek() (kmsg.Response, error) {
+	if b.hot.changed && !b.edited { // since it was decoded
+		b.msg, b.hot.changed = nil, false
+	}
 	if b.msg == nil {
 		msg := kmsg.ResponseForKey(int16(b.key))
 		if msg == nil {
 			return nil, &UnsupportedError{Key: b.key, Version: b.version}
 		}
 		msg.SetVersion(b.version)
-		if err := decode(b.key, b.version, false, b.raw, b.checked, msg.ReadFrom); err != nil {
+		if err := decode(b.key, b.version, false, b.hot.patches.flat(b.raw), b.checked, msg.ReadFrom); err != nil {
 			return nil, err
 		}
 		b.msg = msg
@@ -220,7 +219,7 @@ func (b *ResponseBody) Edit() (kmsg.Response, error) {
 // Bytes is the body, encoded. It must not be changed.
 func (b *ResponseBody) Bytes() []byte {
 	if !b.edited {
-		return b.raw
+		return b.hot.patches.flat(b.raw)
 	}
 	if f, ok := b.msg.(*kmsg.FetchResponse); ok {
 		neverNull(f)
@@ -258,7 +257,7 @@ func (b *ResponseBody) AppendTo(o *Out) {
 		return
 	}
 	if !b.edited {
-		o.Span(b.raw)
+		b.hot.patches.appendRange(o, b.raw, 0, int32(len(b.raw)))
 		return
 	}
 	if f, ok := b.msg.(*kmsg.FetchResponse); ok {

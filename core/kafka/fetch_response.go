@@ -69,7 +69,7 @@ func (r *HotResponse) appendKept(o *Out, flexible bool) {
 		if n == 0 {
 			continue
 		}
-		o.Append(r.raw[list[0].topic:list[0].list])
+		r.patches.appendRange(o, r.raw, int32(list[0].topic), int32(list[0].list))
 		o.length(n, flexible)
 		for i := range list {
 			if p := &list[i]; !p.dropped {

@@ -35,6 +35,7 @@ type HotPartition struct {
 	Records []byte
 
 	id, epoch, offset, last, records int32 // where the fields stand
+	name, nameEnd                    int32
 }
 
 // HotResponse is a view of a Produce or Fetch response as it came.
@@ -55,6 +56,9 @@ type HotResponse struct {
 	rest       int  // and what stands behind them
 	end        int  // where the response ends
 	cut        bool // partitions are dropped
+	changed    bool // in its bytes or patches
+	flexible   bool
+	patches    patches // of names
 }
 
 // HotAnswer is one partition of a HotResponse. Offsets are -1 where the version has none.
@@ -74,21 +78,33 @@ type HotAnswer struct {
 	Hints bool
 
 	id, base, high, stable, start, records int // where the fields stand
-	// Of Fetch: where its topic, the topic's partitions, and it itself begin, and where it ends.
-	topic, list, at, end int
-	dropped              bool
+	topic, list                            int // where its topic, and the topic's partitions begin
+	at, end                                int // of Fetch: where it itself begins and ends
+	dropped                                bool
 }
 
 // SetID changes the topic id of partition i, in the bytes.
 func (r *HotResponse) SetID(i int, id [16]byte) {
 	copy(r.raw[r.Partitions[i].id:], id[:])
-	r.Partitions[i].ID = id
+	r.Partitions[i].ID, r.changed = id, true
+}
+
+// SetTopic changes the name of partition i's topic, in versions that carry names, and of the others that stand under it.
+func (r *HotResponse) SetTopic(i int, name []byte) {
+	at, end := r.Partitions[i].topic, r.Partitions[i].list
+	now := putName(&r.patches, int32(at), int32(end), name, r.flexible)
+	for j := range r.Partitions {
+		if p := &r.Partitions[j]; p.topic == at {
+			p.Topic = now
+		}
+	}
+	r.changed = true
 }
 
 // SetBaseOffset changes the offset of partition i's batch, in the bytes.
 func (r *HotResponse) SetBaseOffset(i int, offset int64) {
 	binary.BigEndian.PutUint64(r.raw[r.Partitions[i].base:], uint64(offset))
-	r.Partitions[i].BaseOffset = offset
+	r.Partitions[i].BaseOffset, r.changed = offset, true
 }
 
 // SetMarks changes the watermarks and log start of partition i, in the bytes. What its version has none
@@ -102,7 +118,7 @@ func (r *HotResponse) SetMarks(i int, high, stable, start int64) {
 	}{{p.high, &p.HighWatermark, high}, {p.stable, &p.LastStableOffset, stable}, {p.start, &p.LogStartOffset, start}} {
 		if f.at > 0 {
 			binary.BigEndian.PutUint64(r.raw[f.at:], uint64(f.to))
-			*f.now = f.to
+			*f.now, r.changed = f.to, true
 		}
 	}
 }
@@ -147,7 +163,7 @@ func (b *ResponseBody) Hot() *HotResponse {
 		b.viewed = true
 		api, _ := Lookup(b.key)
 		c := cursor{b: b.raw, flexible: api.flexible(b.version)}
-		if b.hot.raw = b.raw; cap(b.hot.Partitions) == 0 {
+		if b.hot.raw, b.hot.flexible = b.raw, c.flexible; cap(b.hot.Partitions) == 0 {
 			b.hot.Partitions = b.hot.one[:0]
 		}
 		if b.key == kmsg.Produce {
@@ -294,7 +310,9 @@ func (c *cursor) produceRequest(r *HotRequest, version int16) {
 			p.id = int32(c.at)
 			p.ID = c.id()
 		} else {
+			p.name = int32(c.at)
 			p.Topic = c.name()
+			p.nameEnd = int32(c.at)
 		}
 		for m := c.array(); m > 0 && !c.bad; m-- {
 			p.Partition, p.Records = c.i32(), c.bytes()
@@ -329,7 +347,9 @@ func (c *cursor) fetchRequest(r *HotRequest, version int16) {
 			p.id = int32(c.at)
 			p.ID = c.id()
 		} else {
+			p.name = int32(c.at)
 			p.Topic = c.name()
+			p.nameEnd = int32(c.at)
 		}
 		m := c.array()
 		r.Partitions = slices.Grow(r.Partitions, c.fit(m))
@@ -375,13 +395,14 @@ func (c *cursor) fetchRequest(r *HotRequest, version int16) {
 
 func (c *cursor) produceResponse(r *HotResponse, version int16) {
 	for n := c.array(); n > 0 && !c.bad; n-- {
-		p := HotAnswer{HighWatermark: -1, LastStableOffset: -1, LogStartOffset: -1}
+		p := HotAnswer{HighWatermark: -1, LastStableOffset: -1, LogStartOffset: -1, topic: c.at}
 		if version >= 13 {
 			p.id = c.at
 			p.ID = c.id()
 		} else {
 			p.Topic = c.name()
 		}
+		p.list = c.at
 		for m := c.array(); m > 0 && !c.bad; m-- {
 			p.Partition, p.ErrorCode = c.i32(), c.i16()
 			p.base = c.at

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"math/rand/v2"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -271,6 +272,147 @@ func TestPatchesEqualAnEdit(t *testing.T) {
 				t.Errorf("Produce version %d, %d bytes: not what kmsg encodes", version, size)
 			}
 		}
+	}
+}
+
+// names are topics' names of which the second is in place of the first: shorter, longer, and long enough for another prefix.
+var names = [][2]string{{"orders", "o"}, {"o", "team.orders"}, {"orders", strings.Repeat("x", 200)}, {"same", "same"}}
+
+// TestNamesOfOtherWidths: a request with other names is what kmsg encodes, in every version that has names, beside other changes; the
+// original stays, and may be changed again.
+func TestNamesOfOtherWidths(t *testing.T) {
+	for _, key := range []kmsg.Key{kmsg.Produce, kmsg.Fetch} {
+		for version := range int16(13) {
+			for _, n := range names {
+				message := func(first, second string, at int64) []byte {
+					topics := []string{first, second}
+					if key == kmsg.Produce {
+						m := kmsg.NewPtrProduceRequest()
+						m.SetVersion(version)
+						for _, name := range topics {
+							rt := kmsg.NewProduceRequestTopic()
+							rt.Topic = name
+							for range 2 {
+								rp := kmsg.NewProduceRequestTopicPartition()
+								rp.Records = batchOf(20_000)
+								rt.Partitions = append(rt.Partitions, rp)
+							}
+							m.Topics = append(m.Topics, rt)
+						}
+						return m.AppendTo(nil)
+					}
+					m := kmsg.NewPtrFetchRequest()
+					m.SetVersion(version)
+					for _, name := range topics {
+						rt := kmsg.NewFetchRequestTopic()
+						rt.Topic = name
+						rt.Partitions = append(rt.Partitions, kmsg.NewFetchRequestTopicPartition(), kmsg.NewFetchRequestTopicPartition())
+						m.Topics = append(m.Topics, rt)
+					}
+					m.Topics[1].Partitions[1].FetchOffset = at
+					m.Topics[1].Partitions[1].LastFetchedEpoch = -1
+					return m.AppendTo(nil)
+				}
+				raw := message(n[0], "second", 0)
+				b := NewRequestBody(key, version, raw)
+				if b.Hot() == nil {
+					t.Fatalf("%d version %d has no view", key, version)
+				}
+				first := b.Change()
+				first.SetTopic(0, "for a moment")
+				c := first.Change()
+				c.SetTopic(2, "2")
+				c.SetTopic(1, n[1])
+				want := message(n[1], "2", 77)
+				if key == kmsg.Fetch {
+					c.SetPosition(3, 77, -1)
+				}
+				if got := out(c.AppendTo); !bytes.Equal(got, want) {
+					t.Errorf("%d version %d, %s for %s: not what kmsg encodes", key, version, n[1], n[0])
+				}
+				if got := c.Bytes(); !bytes.Equal(got, want) {
+					t.Errorf("%d version %d, %s for %s: in one piece it is something else", key, version, n[1], n[0])
+				}
+				if got := string(c.Hot().Partitions[1].Topic); got != n[1] {
+					t.Errorf("%d version %d: the view says %q, want %q", key, version, got, n[1])
+				}
+				if !bytes.Equal(out(b.AppendTo), raw) {
+					t.Errorf("%d version %d: the original was changed", key, version)
+				}
+			}
+		}
+	}
+}
+
+// TestNamesOfOtherWidthsInAnswers is the same for answers, also of those of which partitions are left out.
+func TestNamesOfOtherWidthsInAnswers(t *testing.T) {
+	for version := range int16(13) {
+		for _, n := range names {
+			produced := func(first, second string) *kmsg.ProduceResponse {
+				m := kmsg.NewPtrProduceResponse()
+				m.SetVersion(version)
+				for _, name := range []string{first, second} {
+					rt := kmsg.NewProduceResponseTopic()
+					rt.Topic = name
+					rt.Partitions = append(rt.Partitions, kmsg.NewProduceResponseTopicPartition(), kmsg.NewProduceResponseTopicPartition())
+					m.Topics = append(m.Topics, rt)
+				}
+				return m
+			}
+			fetched := func(first, second string, partitions int) *kmsg.FetchResponse {
+				m := kmsg.NewPtrFetchResponse()
+				m.SetVersion(version)
+				for _, name := range []string{first, second} {
+					rt := kmsg.NewFetchResponseTopic()
+					rt.Topic = name
+					for i := range partitions {
+						p := kmsg.NewFetchResponseTopicPartition()
+						p.Partition, p.RecordBatches = int32(i), batchOf(20_000)
+						rt.Partitions = append(rt.Partitions, p)
+					}
+					m.Topics = append(m.Topics, rt)
+				}
+				return m
+			}
+			b := NewResponseBody(kmsg.Produce, version, produced(n[0], "second").AppendTo(nil))
+			if _, err := b.Peek(); err != nil { // somebody has looked at it before
+				t.Fatal(err)
+			}
+			b.Hot().SetTopic(1, []byte(n[1]))
+			b.Hot().SetTopic(2, []byte("2"))
+			same(t, version, b, produced(n[1], "2").AppendTo(nil))
+			f := NewResponseBody(kmsg.Fetch, version, fetched(n[0], "second", 2).AppendTo(nil))
+			f.Hot().SetTopic(0, []byte(n[1]))
+			f.Hot().SetTopic(3, []byte("2"))
+			same(t, version, f, fetched(n[1], "2", 2).AppendTo(nil))
+			if version < 7 {
+				continue
+			}
+			if err := f.retain(0, func(a *HotAnswer) bool { return a.Partition == 0 }); err != nil {
+				t.Fatal(err)
+			}
+			if got, want := out(f.AppendTo), fetched(n[1], "2", 1).AppendTo(nil); !bytes.Equal(got, want) {
+				t.Errorf("version %d: with partitions left out it is not what kmsg encodes", version)
+			}
+		}
+	}
+}
+
+// same compares an answer, however it is asked for.
+func same(t *testing.T, version int16, b *ResponseBody, want []byte) {
+	t.Helper()
+	if got := out(b.AppendTo); !bytes.Equal(got, want) {
+		t.Errorf("%d version %d: not what kmsg encodes", b.Key(), version)
+	}
+	if got := b.Bytes(); !bytes.Equal(got, want) {
+		t.Errorf("%d version %d: in one piece it is something else", b.Key(), version)
+	}
+	m, err := b.Peek()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := m.AppendTo(nil); !bytes.Equal(got, want) {
+		t.Errorf("%d version %d: decoded it is something else", b.Key(), version)
 	}
 }
 

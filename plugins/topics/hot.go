@@ -10,22 +10,23 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// ids are the ids of a request's topics: the client's, and those on the cluster.
-type ids struct {
-	asked, sent *kafka.HotRequest
+// translated is what became of a request's topics.
+type translated struct {
+	asked, sent *kafka.HotRequest // the client's view, and the cluster's; sent is nil where both are the same
 	cluster     plugin.Cluster
-	at          int // in sent, of the last topic that was found
+	renamed     bool // a topic has another name there, which messages of brokers may quote
+	at          int  // in sent, of the last topic that was found
 }
 
-// inPlace translates a Produce or Fetch whose topics have the same names on the cluster, or are given by ids that are known, in its
-// bytes, and reports that it could.
+// inPlace translates a Produce or Fetch in its bytes, and reports that it could: all its topics are known.
 func (t *Topics) inPlace(req *plugin.Request, s *plugin.Step) bool {
 	h := req.Body.Hot()
 	if h == nil || len(h.Partitions) == 0 || h.Forgets || h.Transactional && t.cfg.Prefix != "" {
 		return false
 	}
-	k := plugin.Keep[ids](s)
-	k.cluster = t.cluster(req)
+	k := plugin.Keep[translated](s)
+	k.cluster, k.asked = t.cluster(req), h
+	var name string
 	var id topicID
 	for i := range h.Partitions {
 		p := &h.Partitions[i]
@@ -34,80 +35,108 @@ func (t *Topics) inPlace(req *plugin.Request, s *plugin.Step) bool {
 			if known == nil {
 				return false
 			}
-			name := known.Physical(k.cluster.Name())
-			if len(p.Topic) > 0 {
-				if name != known.Name {
-					return false
+			name = known.Physical(k.cluster.Name())
+			k.renamed = k.renamed || name != known.Name
+			if len(p.Topic) == 0 {
+				there := k.cluster.Topology().Topics[name]
+				if there == nil || there.ID == (topicID{}) {
+					return false // the cluster is to be asked
 				}
-				continue
+				id = there.ID
 			}
-			there := k.cluster.Topology().Topics[name]
-			if there == nil || there.ID == (topicID{}) {
-				return false // the cluster is to be asked
-			}
-			id = there.ID
 		}
-		if len(p.Topic) > 0 {
-			continue
+		switch {
+		case len(p.Topic) == 0:
+			k.change(req, s).SetID(i, id)
+		case string(p.Topic) != name:
+			k.change(req, s).SetTopic(i, name)
 		}
-		if k.sent == nil {
-			s.Change(req)
-			k.asked, k.sent = h, req.Body.Hot()
-		}
-		req.Body.SetID(i, id)
 	}
 	return true
 }
 
+// change is the body that is sent, which can be changed.
+func (k *translated) change(req *plugin.Request, s *plugin.Step) *kafka.RequestBody {
+	if k.sent == nil {
+		s.Change(req)
+		k.sent = req.Body.Hot()
+	}
+	return req.Body
+}
+
 // Up translates the answer to what went down in place.
 func (t *Topics) Up(_ context.Context, req *plugin.Request, s *plugin.Step, resp *plugin.Response, err error) plugin.Outcome {
-	k := plugin.Kept[ids](s)
+	k := plugin.Kept[translated](s)
 	if err != nil || resp == nil || k.sent == nil {
 		return plugin.Answer(resp, err)
 	}
+	refused := req.Key == kmsg.Produce
 	if r := resp.Body.Hot(); r != nil {
-		refused := false
-		for i := range r.Partitions {
-			r.SetID(i, k.back(r.Partitions[i].ID))
-			refused = refused || r.Partitions[i].ErrorCode != 0
-		}
-		if refused && req.Key == kmsg.Produce && t.cfg.Prefix != "" {
-			err = t.quoteProduced(k.cluster, resp)
-		}
-		return plugin.Answer(resp, err)
+		refused = k.virtualize(r) && refused
+	} else if err = k.virtualizeDecoded(resp); err != nil {
+		return plugin.Answer(nil, err)
 	}
+	if refused && k.renamed {
+		err = t.quoteProduced(k.cluster, resp)
+	}
+	return plugin.Answer(resp, err)
+}
+
+// virtualize gives the topics of an answer the client's names and ids, in its bytes, and reports that some partition is refused.
+func (k *translated) virtualize(r *kafka.HotResponse) (refused bool) {
+	for i := range r.Partitions {
+		p := &r.Partitions[i]
+		refused = refused || p.ErrorCode != 0
+		switch asked := k.back(p.Topic, p.ID); {
+		case asked == nil:
+		case len(p.Topic) == 0:
+			r.SetID(i, asked.ID)
+		case string(p.Topic) != string(asked.Topic):
+			r.SetTopic(i, asked.Topic)
+		}
+	}
+	return refused
+}
+
+// virtualizeDecoded is virtualize for an answer that was decoded below.
+func (k *translated) virtualizeDecoded(resp *plugin.Response) error {
 	msg, err := resp.Body.Edit()
 	if err != nil {
-		return plugin.Answer(nil, err)
+		return err
+	}
+	as := func(name *string, id *topicID) {
+		if asked := k.back([]byte(*name), *id); asked != nil {
+			*name, *id = string(asked.Topic), asked.ID
+		}
 	}
 	switch m := msg.(type) {
 	case *kmsg.ProduceResponse:
 		for i := range m.Topics {
-			m.Topics[i].TopicID = k.back(m.Topics[i].TopicID)
+			as(&m.Topics[i].Topic, &m.Topics[i].TopicID)
 		}
-		return plugin.Answer(resp, t.quoteProduced(k.cluster, resp))
 	case *kmsg.FetchResponse:
 		for i := range m.Topics {
-			m.Topics[i].TopicID = k.back(m.Topics[i].TopicID)
+			as(&m.Topics[i].Topic, &m.Topics[i].TopicID)
 		}
 	}
-	return plugin.Answer(resp, nil)
+	return nil
 }
 
-// back is the client's id for one on the cluster. Answers keep the order of their request: the next topic is not far.
-func (k *ids) back(id topicID) topicID {
+// back is what the client has asked for under a name or id on the cluster; nil is something else. Answers keep the order of their
+// request: the next topic is not far.
+func (k *translated) back(name []byte, id topicID) *kafka.HotPartition {
 	for range k.sent.Partitions {
-		if k.sent.Partitions[k.at].ID == id {
-			return k.asked.Partitions[k.at].ID
+		if p := &k.sent.Partitions[k.at]; p.ID == id && string(p.Topic) == string(name) {
+			return &k.asked.Partitions[k.at]
 		}
 		if k.at++; k.at == len(k.sent.Partitions) {
 			k.at = 0
 		}
 	}
-	return id
+	return nil
 }
 
-// quoteProduced changes names in messages about topics that are given by the ids that clients know.
+// quoteProduced changes names in messages about topics that the answer calls what clients call them.
 func (t *Topics) quoteProduced(cluster plugin.Cluster, resp *plugin.Response) error {
 	msg, err := resp.Body.Edit()
 	if err != nil {
@@ -115,7 +144,7 @@ func (t *Topics) quoteProduced(cluster plugin.Cluster, resp *plugin.Response) er
 	}
 	m := msg.(*kmsg.ProduceResponse)
 	for i := range m.Topics {
-		if known := t.env.Catalog.ByID(m.Topics[i].TopicID); known != nil {
+		if known := t.env.Catalog.Find([]byte(m.Topics[i].Topic), m.Topics[i].TopicID); known != nil {
 			quote(reflect.ValueOf(&m.Topics[i]).Elem(), known.Physical(cluster.Name()), known.Name)
 		}
 	}
