@@ -54,6 +54,9 @@ func Answer(resp *Response, err error) Outcome { return Outcome{kind: answers, r
 // Wait says that the rest may wait. It finds the request as Down found it; Up is not called any more.
 func Wait(rest Waiting) Outcome { return Outcome{kind: waits, rest: rest} }
 
+// Waits reports that there is more to do, which may wait.
+func (o Outcome) Waits() bool { return o.kind == waits }
+
 // Step is what a Stepper has of one request, from Down to Up.
 type Step struct {
 	// The request as Down found it.

@@ -40,6 +40,7 @@ var (
 	_ plugin.Breakable       = (*Wasm)(nil)
 	_ plugin.Reporter        = (*Wasm)(nil)
 	_ plugin.Measured        = (*Wasm)(nil)
+	_ plugin.Stepper         = (*Wasm)(nil)
 	_ plugin.Coded           = (*Wasm)(nil)
 	_ plugin.Titled          = (*Wasm)(nil)
 )
@@ -68,26 +69,72 @@ func (w *Wasm) Close() error {
 
 // Intercept shows a request and its response to the guest, as far as it asks for them.
 func (w *Wasm) Intercept(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
+	return plugin.InSteps(ctx, w, req, next)
+}
+
+// Down passes on a request of which the guest is shown nothing before its answer.
+func (w *Wasm) Down(_ context.Context, req *plugin.Request, _ *plugin.Step) plugin.Outcome {
+	m := &w.guest().Manifest
+	h := req.Body.Hot()
+	produces := req.Key == kmsg.Produce && m.Has("produce") && (h == nil || w.coversAny(h.Partitions, req.Target.Cluster))
+	if !produces && !sees(m.Requests, req.Key) {
+		return plugin.GoOn()
+	}
+	return plugin.Wait(func(ctx context.Context, next plugin.Handler) (*plugin.Response, error) {
+		return w.shown(ctx, req, next)
+	})
+}
+
+// Up passes on an answer of which the guest is shown nothing.
+func (w *Wasm) Up(_ context.Context, req *plugin.Request, _ *plugin.Step, resp *plugin.Response, err error) plugin.Outcome {
+	if err != nil || resp == nil || !w.answers(req, resp) {
+		return plugin.Answer(resp, err)
+	}
+	return plugin.Wait(func(ctx context.Context, _ plugin.Handler) (*plugin.Response, error) {
+		return w.answered(ctx, req, resp, nil)
+	})
+}
+
+// shown shows a request to the guest, and its answer.
+func (w *Wasm) shown(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 	var state []byte
 	m := &w.guest().Manifest
+	var resp *plugin.Response
+	var err error
 	if sees(m.Requests, req.Key) {
-		var resp *plugin.Response
-		var err error
 		if req, resp, state, err = w.request(ctx, req); err != nil || resp != nil {
 			return resp, err
 		}
 	}
-	var resp *plugin.Response
-	var err error
 	if req.Key == kmsg.Produce && m.Has("produce") {
 		resp, err = w.produce(ctx, req, next)
 	} else {
 		resp, err = next.Handle(ctx, req)
 	}
-	if err != nil || resp == nil {
+	if err != nil || resp == nil || !w.answers(req, resp) {
 		return resp, err
 	}
+	return w.answered(ctx, req, resp, state)
+}
+
+// answers reports that the guest may be shown something of an answer.
+func (w *Wasm) answers(req *plugin.Request, resp *plugin.Response) bool {
+	m := &w.guest().Manifest
+	if sees(m.Responses, req.Key) {
+		return true
+	}
+	if req.Key != kmsg.Fetch || !m.Has("fetch") {
+		return false
+	}
+	h := resp.Body.Hot()
+	return h == nil || w.showsAny(h.Partitions, req.Target.Cluster)
+}
+
+// answered shows an answer to the guest.
+func (w *Wasm) answered(ctx context.Context, req *plugin.Request, resp *plugin.Response, state []byte) (*plugin.Response, error) {
+	m := &w.guest().Manifest
 	if req.Key == kmsg.Fetch && m.Has("fetch") {
+		var err error
 		if resp, err = w.fetch(ctx, req, resp, state); err != nil {
 			return nil, err
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
@@ -179,9 +180,17 @@ func upper(r rune) rune { return r &^ 0x20 }
 func TestWhatIsNotCoveredAllocatesNothing(t *testing.T) {
 	w := probing(t, ", topics: [\"payments\"]")
 	req, next := bare(t, produce("orders", records(t, shape{}, "a")))
+	resp, err := next.Handle(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var step plugin.Step
 	if n := testing.AllocsPerRun(1000, func() {
-		if _, err := w.Intercept(t.Context(), req, next); err != nil {
-			t.Fatal(err)
+		if w.Down(t.Context(), req, &step).Waits() {
+			t.Fatal("the request waits")
+		}
+		if w.Up(t.Context(), req, &step, resp, nil).Waits() {
+			t.Fatal("the answer waits")
 		}
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
