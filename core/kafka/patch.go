@@ -25,7 +25,6 @@ func (p *patch) bytes() []byte {
 type patches struct {
 	list  []patch
 	texts []byte
-	few   [3]patch
 }
 
 // mostTexts bounds the memory of texts that is used again.
@@ -41,9 +40,6 @@ func (p *patches) reset() {
 
 // put adds a patch in its place.
 func (p *patches) put(x patch) {
-	if cap(p.list) == 0 {
-		p.list = p.few[:0]
-	}
 	i := len(p.list)
 	for i > 0 && p.list[i-1].at >= x.at {
 		i--

@@ -2,8 +2,12 @@ package plugin
 
 import (
 	"io"
+	"net"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/sluice-gateway/sluice/core/guard"
 )
 
 // Readers knows where the sessions of a virtual cluster read: a planned move compares what they may
@@ -58,7 +62,9 @@ func (r *Readers) open(s *Session) io.Closer {
 	return own
 }
 
-// wake asks the requests of all sessions that wait for an answer whether they still should.
+// wake answers the requests that wait for what has moved. Of those of a client, the one that it asked last is answered first: a
+// client may cut its other fetches short when it is told of a new leader (franz-go does), and then it should be the fetch that
+// waits for records at the new leader that has some, not one that keeps the others waiting there.
 func (r *Readers) wake() {
 	r.mu.Lock()
 	all := make([]*Session, 0, len(r.sessions))
@@ -66,11 +72,34 @@ func (r *Readers) wake() {
 		all = append(all, own.session)
 	}
 	r.mu.Unlock()
+	type client struct{ id, host string }
+	woken := map[client][]*Walk{}
 	for _, s := range all {
-		if s.Wake != nil {
-			s.Wake()
+		if s.GiveUp == nil {
+			continue
+		}
+		for _, w := range s.GiveUp() {
+			c := client{w.Req.ClientID, host(s.Remote)}
+			woken[c] = append(woken[c], w)
 		}
 	}
+	for _, list := range woken {
+		slices.SortStableFunc(list, func(a, b *Walk) int { return b.Req.Arrived.Compare(a.Req.Arrived) })
+		guard.Go(func() {
+			for _, w := range list {
+				w.Run()
+			}
+		})
+	}
+}
+
+// host is the address of a client without its port.
+func host(a net.Addr) string {
+	if a == nil {
+		return ""
+	}
+	h, _, _ := net.SplitHostPort(a.String())
+	return h
 }
 
 // Close forgets the session.

@@ -37,8 +37,8 @@ type Session struct {
 	// AdmitAnswer, if not nil, waits until an answer that has begun to come in on a link fits into memory. It fails
 	// when ctx, the link's, or the session ends, and with ErrNoRoom.
 	AdmitAnswer func(ctx context.Context, a Incoming, from AnswerSource) error
-	// Wake, if not nil, wakes the requests whose Waker gives them up; see Walk.Wake.
-	Wake func()
+	// GiveUp, if not nil, takes the requests that their Wakers give up out of flight; see Walk.GivesUp.
+	GiveUp func() []*Walk
 	// AwaitFirst, if not nil, waits until no request before seq is left to be answered.
 	AwaitFirst func(ctx context.Context, seq uint64) error
 

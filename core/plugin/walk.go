@@ -139,7 +139,7 @@ func (w *Walk) Run() {
 	w.up(resp, err, true)
 }
 
-// Take claims the answer of a request that was started: whoever tells it, or wakes the walk, goes on alone.
+// Take claims the answer of a request that was started: whoever tells it, or gives it up, goes on alone.
 func (w *Walk) Take() bool { return w.phase.CompareAndSwap(flying, grounded) }
 
 // Answered goes on with a request that was started and taken.
@@ -154,13 +154,14 @@ func (w *Walk) Answered(resp *Response, err error) {
 	w.up(resp, err, false)
 }
 
-// Wake ends the wait for the answer to a request if its Waker gives it up. The caller makes sure that the walk is not done
-// meanwhile.
-func (w *Walk) Wake() {
+// GivesUp ends the wait for the answer to a request that its Waker gives up: the caller calls Run, which answers it. The caller
+// makes sure that the walk is not done meanwhile.
+func (w *Walk) GivesUp() bool {
 	if w.phase.Load() != flying || w.waker == nil || !w.waker.GiveUp() || !w.Take() {
-		return
+		return false
 	}
-	w.resume(func(context.Context, Handler) (*Response, error) { return nil, ErrMoved })
+	w.waits(func(context.Context, Handler) (*Response, error) { return nil, ErrMoved })
+	return true
 }
 
 // resume goes on where it may wait.

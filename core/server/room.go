@@ -195,15 +195,16 @@ func (s *session) awaitFirst(ctx context.Context, seq uint64) error {
 	}
 }
 
-// wake wakes the fetches that wait at a cluster for a topic that has moved.
-func (s *session) wake() {
+// giveUp takes the fetches out of flight that wait at a cluster for a topic that has moved.
+func (s *session) giveUp() (out []*plugin.Walk) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range s.slots.Len() {
-		if sl := s.slots.At(i); sl.key == kmsg.Fetch && sl.started.Load() {
-			sl.walk.Wake()
+		if sl := s.slots.At(i); sl.key == kmsg.Fetch && sl.started.Load() && sl.walk.GivesUp() {
+			out = append(out, sl.walk)
 		}
 	}
+	return out
 }
 
 // grown counts an answer that has become larger than what came in for it, or was made here.

@@ -74,7 +74,7 @@ func (s *Server) newSession(conn net.Conn, addr Address, limits config.Limits) *
 	ss.shared = plugin.NewSession(ctx, sessionIDs.Add(1), conn.RemoteAddr(), func() bool { return wire.Gone(conn) })
 	ss.shared.Holds = &s.holds
 	ss.shared.Flush, ss.shared.Held, ss.shared.Decoding = ss.flush, ss.held, ss.decoding
-	ss.shared.AdmitAnswer, ss.shared.AwaitFirst, ss.shared.Wake = ss.admitAnswer, ss.awaitFirst, ss.wake
+	ss.shared.AdmitAnswer, ss.shared.AwaitFirst, ss.shared.GiveUp = ss.admitAnswer, ss.awaitFirst, ss.giveUp
 	ss.shared.VirtualCluster, ss.shared.Cluster, ss.shared.Node = s.virtual.Name(), addr.Cluster, addr.Node
 	return ss
 }
