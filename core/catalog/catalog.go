@@ -153,6 +153,7 @@ type Virtual struct {
 	hidden   func(topic string) bool
 	own      func(topic string) bool
 	topics   map[string]*Topic
+	sorted   []string // the names of topics; nil if it has to be made
 	ids      map[[16]byte]*Topic
 	physical map[[2]string]*Topic
 }
@@ -252,9 +253,17 @@ func (v *Virtual) SetOwn(own func(topic string) bool) {
 // Topics lists the topics by name, without those that were deleted and those that clusters and replicators keep for themselves.
 func (v *Virtual) Topics() []*Topic {
 	v.mu.RLock()
-	own := v.own
-	out := make([]*Topic, 0, len(v.topics))
-	for _, n := range slices.Sorted(maps.Keys(v.topics)) {
+	own, sorted := v.own, v.sorted
+	v.mu.RUnlock()
+	if sorted == nil {
+		v.mu.Lock()
+		v.sorted = slices.Sorted(maps.Keys(v.topics))
+		sorted = v.sorted
+		v.mu.Unlock()
+	}
+	out := make([]*Topic, 0, len(sorted))
+	v.mu.RLock()
+	for _, n := range sorted {
 		if t := live(v.topics[n]); t != nil {
 			out = append(out, t)
 		}
@@ -287,6 +296,8 @@ func (v *Virtual) put(t *Topic) {
 	if old := v.topics[t.Name]; old != nil {
 		v.unlink(old)
 		t.marks = old.marks
+	} else {
+		v.sorted = nil
 	}
 	if t.marks == nil || (v.topics[t.Name] != nil && v.topics[t.Name].ID != t.ID) {
 		t.marks = &Marks{}
@@ -374,6 +385,7 @@ func (v *Virtual) Forget(ctx context.Context, name string) error {
 	if t := v.topics[name]; t != nil {
 		v.unlink(t)
 		delete(v.topics, name)
+		v.sorted = nil
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package failover
 
 import (
 	"maps"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -230,6 +231,54 @@ func TestCopiesThatHaveNotChangedAreNotRead(t *testing.T) {
 		pass(11 * time.Second)
 		if n := asked(kmsg.Fetch) - fetches; n == 0 || n > 10 {
 			t.Errorf("%d fetches for one copy that has changed", n)
+		}
+	})
+}
+
+// TestDistancesAreStoredTogether: a gateway that sees many topics for the first time does not write for each.
+func TestDistancesAreStoredTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const topics = 300
+		w, names := many(t, topics)
+		var writes atomic.Int64
+		w.store.set(nil, func() {
+			writes.Add(1)
+			time.Sleep(time.Millisecond) // meanwhile others find theirs
+		})
+		w.apply(Options{})
+		pass(5 * time.Second)
+		for _, name := range names {
+			if d := w.env.Catalog.Topic(name).Partition(0).Deltas["dr"]; d != 25 {
+				t.Fatalf("%s: distance %d", name, d)
+			}
+		}
+		if n := writes.Load(); n > topics/10 {
+			t.Errorf("%d writes for %d topics", n, topics)
+		}
+	})
+}
+
+// TestWhatClientsSawIsStoredTogether in one write per round.
+func TestWhatClientsSawIsStoredTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, names := many(t, 50)
+		for _, name := range names {
+			if err := w.env.Catalog.Reserve(t.Context(), name, 0, 10); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var writes atomic.Int64
+		w.store.set(nil, func() { writes.Add(1) })
+		if err := w.env.Catalog.KeepShown(t.Context(), w.env.Catalog.Topics()...); err != nil {
+			t.Fatal(err)
+		}
+		if n := writes.Load(); n != 1 {
+			t.Errorf("%d writes", n)
+		}
+		for _, name := range names {
+			if !w.env.Catalog.Topic(name).Partition(0).Shown {
+				t.Errorf("%s: not stored", name)
+			}
 		}
 	})
 }

@@ -72,6 +72,8 @@ type Runner struct {
 	commits   joint[*catalog.Virtual, *prepared, struct{}]
 	publishes joint[*catalog.Virtual, *task, struct{}]
 	groups    joint[plugin.Cluster, string, []commitment]
+	distances joint[*catalog.Virtual, distance, struct{}]
+	readings  readings
 	compared  comparisons
 	ready     readiness
 

@@ -91,6 +91,9 @@ func (g *Gateway) collect() []telemetry.Sample {
 		c.waits(v, apis)
 		c.interceptors(v)
 		c.watched(v, snap.Telemetry.Metrics)
+		if age := g.runner.LongestUnasked(v.name); age > 0 {
+			c.add(&t.copiesUnasked, age.Seconds(), v.name)
+		}
 		c.readiness(v, g.runner.Readiness(v.name), snap.Telemetry.Metrics.Topics)
 	}
 	for _, b := range g.broken() {
