@@ -116,23 +116,37 @@ func (c *Catalog) Keys(kind string) []string {
 
 // SetValue stores v under kind and key; nil deletes it.
 func (c *Catalog) SetValue(ctx context.Context, kind, key string, v any) error {
-	e := Entry{Kind: kind, Key: key}
-	if v != nil {
-		b, err := json.Marshal(v)
-		if err != nil {
-			return err
-		}
-		e.Value = b
+	return c.SetValues(ctx, kind, map[string]any{key: v})
+}
+
+// SetValues is SetValue for several keys, in one write.
+func (c *Catalog) SetValues(ctx context.Context, kind string, values map[string]any) error {
+	if len(values) == 0 {
+		return nil
 	}
-	if err := c.log.Append(ctx, e); err != nil {
+	var entries []Entry
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		e := Entry{Kind: kind, Key: key}
+		if v := values[key]; v != nil {
+			b, err := json.Marshal(v)
+			if err != nil {
+				return err
+			}
+			e.Value = b
+		}
+		entries = append(entries, e)
+	}
+	if err := c.log.Append(ctx, entries...); err != nil {
 		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if v == nil {
-		delete(c.values, [2]string{kind, key})
-	} else {
-		c.values[[2]string{kind, key}] = e.Value
+	for _, e := range entries {
+		if e.Value == nil {
+			delete(c.values, [2]string{kind, e.Key})
+		} else {
+			c.values[[2]string{kind, e.Key}] = e.Value
+		}
 	}
 	return nil
 }
@@ -153,7 +167,7 @@ type Virtual struct {
 	hidden   func(topic string) bool
 	own      func(topic string) bool
 	topics   map[string]*Topic
-	sorted   []string // the names of topics; nil if it has to be made
+	sorted   []string // the names of topics without those of own; nil if the list has to be made
 	ids      map[[16]byte]*Topic
 	physical map[[2]string]*Topic
 }
@@ -247,18 +261,24 @@ func live(t *Topic) *Topic {
 func (v *Virtual) SetOwn(own func(topic string) bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.own = own
+	v.own, v.sorted = own, nil
 }
 
 // Topics lists the topics by name, without those that were deleted and those that clusters and replicators keep for themselves.
 func (v *Virtual) Topics() []*Topic {
 	v.mu.RLock()
-	own, sorted := v.own, v.sorted
+	sorted := v.sorted
 	v.mu.RUnlock()
 	if sorted == nil {
 		v.mu.Lock()
-		v.sorted = slices.Sorted(maps.Keys(v.topics))
-		sorted = v.sorted
+		sorted = make([]string, 0, len(v.topics))
+		for n := range v.topics {
+			if v.own == nil || !v.own(n) {
+				sorted = append(sorted, n)
+			}
+		}
+		slices.Sort(sorted)
+		v.sorted = sorted
 		v.mu.Unlock()
 	}
 	out := make([]*Topic, 0, len(sorted))
@@ -269,10 +289,7 @@ func (v *Virtual) Topics() []*Topic {
 		}
 	}
 	v.mu.RUnlock()
-	if own == nil {
-		return out
-	}
-	return slices.DeleteFunc(out, func(t *Topic) bool { return own(t.Name) })
+	return out
 }
 
 // Unfinished lists the topics of which clusters lack a copy and those that were deleted and may have

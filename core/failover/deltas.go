@@ -99,7 +99,7 @@ func (r *Runner) storeDelta(e Env, c copyNow) {
 		return
 	}
 	if to.Topology().Topics[t.Physical(other)] == nil {
-		if _, err := to.Refresh(ctx); err != nil {
+		if err := refresh(ctx, to, t.Physical(other)); err != nil {
 			return
 		}
 	}
