@@ -36,7 +36,7 @@ type metricTable struct {
 	requests, in, out, errors, redirects                                 telemetry.Metric
 	duration, ownTime, upstreamTime, heldTime, queuedTime                telemetry.Metric
 	sessions, sessionsLimit, sessionsRefused, inFlight                   telemetry.Metric
-	connections, connectionsLimit                                        telemetry.Metric
+	connections, connectionsLimit, files, filesLimit                     telemetry.Metric
 	held, heldOldest, gateWaiting                                        telemetry.Metric
 	upstream, links, reachable                                           telemetry.Metric
 	answers, unanswered, throttled                                       telemetry.Metric
@@ -152,6 +152,8 @@ func newMetricTable() *metricTable {
 		sessionsRefused:     counter("sessions.refused", "", "Connections of clients that were refused: limits.connections was reached (connections), the process may not open more files (files), the TLS handshake failed, or an interceptor refused them.", byVirtualCluster, byReason),
 		connections:         gauge("connections", "", "Connections of clients of all virtual clusters."),
 		connectionsLimit:    gauge("connections.limit", "", "How many the files that the process may open leave room for; 0: it is not known."),
+		files:               gauge("files", "", "Files that the process has open: connections of clients and to brokers, the state, logs. Absent where it is not known."),
+		filesLimit:          gauge("files.limit", "", "How many files the process may have open. Absent where it is not known."),
 		interceptorFailures: counter("interceptor.failures", "", "Errors of requests that came from an interceptor and not from below it, panics included.", byVirtualCluster, byInterceptor),
 		guestFailedSwaps:    counter("guest.failed_swaps", "", "Versions and settings of a guest that were refused; those in force stayed.", guest...),
 	}
