@@ -282,3 +282,47 @@ func TestWhatClientsSawIsStoredTogether(t *testing.T) {
 		}
 	})
 }
+
+// TestCopiesFarAwayAreComparedSideBySide: one after the other, these would take minutes.
+func TestCopiesFarAwayAreComparedSideBySide(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const trip = 20 * time.Millisecond
+		w, names := many(t, 1000)
+		far := func(kmsg.Request) { time.Sleep(trip) }
+		w.prod.before, w.dr.before = far, far
+		w.apply(Options{})
+		pass(8 * time.Second)
+		for _, name := range names {
+			if d := w.env.Catalog.Topic(name).Partition(0).Deltas["dr"]; d != 25 {
+				t.Fatalf("%s: distance %d", name, d)
+			}
+		}
+		pass(30 * time.Second)
+		if age := w.runner.LongestUnasked("vc"); age > deltaEvery+time.Second {
+			t.Errorf("a topic was last asked for %s ago", age)
+		}
+	})
+}
+
+// TestReadsOfCopiesAreBounded: what is read is in memory.
+func TestReadsOfCopiesAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, _ := many(t, 200)
+		var now, most atomic.Int64
+		w.dr.before = func(req kmsg.Request) {
+			if _, reads := req.(*kmsg.FetchRequest); !reads {
+				return
+			}
+			if n := now.Add(1); n > most.Load() {
+				most.Store(n)
+			}
+			time.Sleep(time.Millisecond)
+			now.Add(-1)
+		}
+		w.apply(Options{})
+		pass(5 * time.Second)
+		if n := most.Load(); n < 2 || n > readsAtOnce {
+			t.Errorf("%d reads at once, want at most %d", n, readsAtOnce)
+		}
+	})
+}
