@@ -118,11 +118,11 @@ func (l *reading) next(ctx context.Context, e Env, topics []*catalog.Topic) (*re
 	}
 	for _, t := range topics {
 		now.topics[t.Name] = l.topics[t.Name]
-		now.extents.copy(l.extents, t)
+		now.copy(l.extents, t)
 	}
 	for i, t := range due {
-		now.extents.copy(fresh, t)
-		now.topics[t.Name] = quiet{at, seen[i], now.extents.calm(l.extents, t)}
+		now.copy(fresh, t)
+		now.topics[t.Name] = quiet{at, seen[i], now.calm(l.extents, t)}
 	}
 	return now, due
 }

@@ -33,7 +33,7 @@ func routesCommand() *cobra.Command {
 						return nil
 					}
 					return show(cmd, page, func(w io.Writer) {
-						fmt.Fprint(w, header)
+						_, _ = fmt.Fprint(w, header)
 						header = ""
 						for _, t := range page {
 							fmt.Fprintln(w, route(t))
