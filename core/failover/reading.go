@@ -24,9 +24,10 @@ type reading struct {
 
 // quiet is what a topic was like when it was last asked for.
 type quiet struct {
-	at   time.Time
-	seen int64 // what clients had seen of it
-	is   bool  // nothing was new, or unknown
+	at         time.Time
+	generation int32
+	seen       int64 // what clients had seen of it
+	is         bool  // nothing was new, or unknown
 }
 
 // readings holds the newest reading of each virtual cluster.
@@ -77,10 +78,10 @@ func (r *Runner) LongestUnasked(virtualCluster string) (most time.Duration) {
 }
 
 // due are the topics to ask for: those of which something may be new, and of the others those that have waited longest.
-func (l *reading) due(topics []*catalog.Topic) (out []*catalog.Topic) {
+func (l *reading) due(e Env, topics []*catalog.Topic) (out []*catalog.Topic) {
 	var calm []*catalog.Topic
 	for _, t := range topics {
-		if last, known := l.topics[t.Name]; known && last.is && last.seen == t.Seen() {
+		if last := l.topics[t.Name]; last.is && last.seen == t.Seen() && last.generation == t.Generation && l.sees(e, t) {
 			calm = append(calm, t)
 		} else {
 			out = append(out, t)
@@ -92,6 +93,17 @@ func (l *reading) due(topics []*catalog.Topic) (out []*catalog.Topic) {
 		n += max(len(calm[0].Partitions), 1)
 	}
 	return out
+}
+
+// sees reports that a topic is on the clusters what it was: one that is made, grows, or gets another leader is another one in a topology.
+func (l *reading) sees(e Env, t *catalog.Topic) bool {
+	for _, c := range e.Clusters {
+		name := t.Physical(c.Name())
+		if was := l.extents[c.Name()].topo; was != nil && was.Topics[name] != c.Topology().Topics[name] {
+			return false
+		}
+	}
+	return true
 }
 
 // next asks the clusters that live for topics, in as few requests as there are brokers, and returns what is known then of all, and
@@ -107,7 +119,7 @@ func (l *reading) next(ctx context.Context, e Env, topics []*catalog.Topic) (*re
 			l = &reading{extents: l.extents}
 		}
 	}
-	due := l.due(topics)
+	due := l.due(e, topics)
 	seen := make([]int64, len(due))
 	for i, t := range due {
 		seen[i] = t.Seen()
@@ -122,7 +134,7 @@ func (l *reading) next(ctx context.Context, e Env, topics []*catalog.Topic) (*re
 	}
 	for i, t := range due {
 		now.copy(fresh, t)
-		now.topics[t.Name] = quiet{at, seen[i], now.calm(l.extents, t)}
+		now.topics[t.Name] = quiet{at, t.Generation, seen[i], now.calm(l.extents, t)}
 	}
 	return now, due
 }

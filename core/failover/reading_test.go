@@ -72,6 +72,12 @@ func TestWhatMayBeNewIsAskedForInEveryRound(t *testing.T) {
 	const topic = "topic-00"
 	for name, change := range map[string]func(w *world){
 		"clients have seen more": func(w *world) { _ = w.env.Catalog.Reserve(t.Context(), topic, 5, 7) },
+		"a copy is made again": func(w *world) {
+			w.dr.set(func() { w.dr.topics[topic].made++; w.dr.topo = w.dr.view() })
+		},
+		"it has moved": func(w *world) {
+			_ = w.env.Catalog.Update(t.Context(), topic, func(n *catalog.Topic) error { n.Home, n.Generation = "dr", 1; return nil })
+		},
 		"the topic is new": func(w *world) {
 			w.env.Catalog = w.cat.Virtual("again")
 			w.env.Catalog.SetPlace(func(string) (string, map[string]string, bool) { return "prod", nil, true })
