@@ -153,7 +153,9 @@ func revision(r *http.Request) (string, error) {
 }
 
 func (a *api) topics(w http.ResponseWriter, r *http.Request) {
-	v, err := selected(w, r, TopicListing, func() ([]Topic, error) { return a.g.Topics(r.Context(), r.PathValue("vc")) })
+	v, err := selected(w, r, TopicListing, func(pick func([]Topic) []Topic) ([]Topic, error) {
+		return a.g.Topics(r.Context(), r.PathValue("vc"), pick)
+	})
 	a.answer(w, 200, v, err)
 }
 
@@ -165,20 +167,20 @@ func (a *api) topic(w http.ResponseWriter, r *http.Request) {
 func (a *api) groups(w http.ResponseWriter, r *http.Request) {
 	var all Groups
 	var err error
-	all.Groups, err = selected(w, r, GroupListing, func() (_ []Group, err error) {
+	all.Groups, err = selected(w, r, GroupListing, whole(func() (_ []Group, err error) {
 		all, err = a.g.Groups(r.Context(), r.PathValue("vc"))
 		return all.Groups, err
-	})
+	}))
 	a.answer(w, 200, all, err)
 }
 
 func (a *api) moves(w http.ResponseWriter, r *http.Request) {
-	v, err := selected(w, r, MoveListing, func() ([]failover.Report, error) { return a.g.Moves(), nil })
+	v, err := selected(w, r, MoveListing, whole(func() ([]failover.Report, error) { return a.g.Moves(), nil }))
 	a.answer(w, 200, v, err)
 }
 
 func (a *api) clients(w http.ResponseWriter, r *http.Request) {
-	v, err := selected(w, r, ClientListing, func() ([]Client, error) { return a.g.Clients(), nil })
+	v, err := selected(w, r, ClientListing, whole(func() ([]Client, error) { return a.g.Clients(), nil }))
 	a.answer(w, 200, v, err)
 }
 

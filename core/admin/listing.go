@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -33,6 +34,15 @@ type Listing[T any] struct {
 	States []State[T]
 	Sorts  []Sort[T]
 	Began  func(T) time.Time // nil: nothing begins
+	// Known names the states and sorts that take only what the gateway knows by itself: nobody has to be asked for what is not on the
+	// page.
+	Known []string
+}
+
+// picks reports that a query can be answered without asking for what it leaves out.
+func (l Listing[T]) picks(q Query) bool {
+	known := func(name string) bool { return name == "" || slices.Contains(l.Known, name) }
+	return known(q.State) && known(strings.TrimPrefix(q.Sort, "-"))
 }
 
 // State is one by which a list can be narrowed down.
@@ -181,9 +191,21 @@ func (l Listing[T]) query(v url.Values) (q Query, err error) {
 	return q, nil
 }
 
-// selected is the part of a list that a call asks for. Links to other pages are in the header Link, the number of all things in
+// whole is a list that is there as a whole.
+func whole[T any](get func() ([]T, error)) func(func([]T) []T) ([]T, error) {
+	return func(pick func([]T) []T) ([]T, error) {
+		list, err := get()
+		if err == nil && pick != nil {
+			list = pick(list)
+		}
+		return list, err
+	}
+}
+
+// selected is the part of a list that a call asks for. get makes a list of what pick chooses, if that is not nil. Links to other
+// pages are in the header Link, the number of all things in
 // Total-Count.
-func selected[T any](w http.ResponseWriter, r *http.Request, l Listing[T], get func() ([]T, error)) ([]T, error) {
+func selected[T any](w http.ResponseWriter, r *http.Request, l Listing[T], get func(pick func([]T) []T) ([]T, error)) ([]T, error) {
 	q, err := l.query(r.URL.Query())
 	if err == nil {
 		_, err = l.Select(nil, q) // nobody is asked for the list of a wrong query
@@ -191,11 +213,19 @@ func selected[T any](w http.ResponseWriter, r *http.Request, l Listing[T], get f
 	if err != nil {
 		return nil, err
 	}
-	list, err := get()
-	if err != nil {
-		return nil, err
+	var s Selection[T]
+	pick := func(all []T) []T {
+		s, err = l.Select(all, q)
+		return s.Items
 	}
-	s, err := l.Select(list, q)
+	if l.picks(q) {
+		list, gerr := get(pick)
+		err, s.Items = cmp.Or(gerr, err), list
+	} else if list, gerr := get(nil); gerr != nil {
+		err = gerr
+	} else {
+		pick(list)
+	}
 	if err != nil {
 		return nil, err
 	}

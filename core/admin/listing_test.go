@@ -23,13 +23,18 @@ import (
 type hundreds struct {
 	Gateway
 	asked int
+	shown []int // how many topics clusters were asked about, each time
 }
 
-func (h *hundreds) Topics(context.Context, string) (out []Topic, err error) {
+func (h *hundreds) Topics(_ context.Context, _ string, pick func([]Topic) []Topic) (out []Topic, err error) {
 	h.asked++
 	for i := range 250 {
 		out = append(out, Topic{Name: fmt.Sprintf("topic-%03d", i), Home: "prod", Wanted: "prod", Reachable: i%10 > 0, Copies: []Copy{{Cluster: "dr", Lag: int64(i % 4)}}})
 	}
+	if pick != nil {
+		out = pick(out)
+	}
+	h.shown = append(h.shown, len(out))
 	return out, nil
 }
 
@@ -194,6 +199,28 @@ func TestTheDescriptionNamesEveryStateAndSort(t *testing.T) {
 		}
 		if want := strings.Join(both, " "); got["sort"] != want {
 			t.Errorf("%s has the sorts %q, want %q", path, got["sort"], want)
+		}
+	}
+}
+
+// TestOnlyThePageIsAskedFor where nothing that clusters say decides what is on it.
+func TestOnlyThePageIsAskedFor(t *testing.T) {
+	for target, want := range map[string]int{
+		"topics/vc?page=2":                           PageSize,
+		"topics/vc?page=3&sort=-name":                50,
+		"topics/vc?page=1&sort=partitions":           PageSize,
+		"topics/vc?page=1&state=unreachable":         25,
+		"topics/vc?search=topic-00":                  10,
+		"topics/vc?page=1&sort=lag":                  250,
+		"topics/vc?page=1&state=behind":              250,
+		"topics/vc?page=1&state=elsewhere&sort=-lag": 250,
+	} {
+		h := &hundreds{}
+		if code, _, _, _ := list(t, h, target); code != http.StatusOK {
+			t.Errorf("%s: %d", target, code)
+		}
+		if len(h.shown) != 1 || h.shown[0] != want {
+			t.Errorf("%s: clusters are asked about %v topics, want %d", target, h.shown, want)
 		}
 	}
 }

@@ -26,7 +26,8 @@ func copies(match func(Copy) bool) func(Topic) bool {
 
 // TopicListing is how topics can be listed.
 var TopicListing = Listing[Topic]{
-	Text: func(t Topic) []string { return []string{t.Name} },
+	Known: []string{"unreachable", "elsewhere", "name", "home", "partitions"},
+	Text:  func(t Topic) []string { return []string{t.Name} },
 	States: []State[Topic]{
 		{"unreachable", func(t Topic) bool { return !t.Reachable }},
 		{"elsewhere", func(t Topic) bool { return t.Home != t.Wanted }},

@@ -18,7 +18,12 @@ const Unknown = -1
 type Gateway interface {
 	Status() Status
 	Config() Config
-	Topics(ctx context.Context, virtualCluster string) ([]Topic, error)
+	// Topics lists topics. pick, if not nil, chooses those that clusters are asked about from all, of which each says then what the
+	// gateway knows by itself: see TopicListing.
+	Topics(ctx context.Context, virtualCluster string, pick func([]Topic) []Topic) ([]Topic, error)
+	// Counts counts the records of all topics, as of the last time that clusters were asked, at most 10 s ago unless nothing seems to
+	// happen to a topic.
+	Counts(ctx context.Context, virtualCluster string) ([]Count, error)
 	// Topic is one topic, with its partitions.
 	Topic(ctx context.Context, virtualCluster, topic string) (Topic, error)
 	Groups(ctx context.Context, virtualCluster string) (Groups, error)
@@ -47,6 +52,13 @@ type Gateway interface {
 type Acknowledge struct {
 	Moves []string `json:"moves,omitempty"`
 	All   bool     `json:"all,omitempty"`
+}
+
+// Count is how many offsets of a topic are in use, Unknown if that can't be told.
+type Count struct {
+	Topic      string
+	Generation int32
+	Records    int64
 }
 
 // Error is an error with the HTTP status that tells whose it is.

@@ -8,7 +8,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -89,54 +88,6 @@ func (c *Catalog) Virtual(name string) *Virtual {
 	return v
 }
 
-// Value decodes what was stored under kind and key into v; false if there is nothing.
-func (c *Catalog) Value(kind, key string, v any) (bool, error) {
-	c.mu.RLock()
-	b, ok := c.values[[2]string{kind, key}]
-	c.mu.RUnlock()
-	if !ok {
-		return false, nil
-	}
-	return true, json.Unmarshal(b, v)
-}
-
-// Keys lists the keys stored under kind.
-func (c *Catalog) Keys(kind string) []string {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	var out []string
-	for k := range c.values {
-		if k[0] == kind {
-			out = append(out, k[1])
-		}
-	}
-	slices.Sort(out)
-	return out
-}
-
-// SetValue stores v under kind and key; nil deletes it.
-func (c *Catalog) SetValue(ctx context.Context, kind, key string, v any) error {
-	e := Entry{Kind: kind, Key: key}
-	if v != nil {
-		b, err := json.Marshal(v)
-		if err != nil {
-			return err
-		}
-		e.Value = b
-	}
-	if err := c.log.Append(ctx, e); err != nil {
-		return err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if v == nil {
-		delete(c.values, [2]string{kind, key})
-	} else {
-		c.values[[2]string{kind, key}] = e.Value
-	}
-	return nil
-}
-
 // Place says where the rules put a topic that the catalog has not seen: its home and its physical
 // name on every cluster; ok is false for a topic that is not part of the virtual cluster.
 type Place func(topic string) (home string, names map[string]string, ok bool)
@@ -153,6 +104,7 @@ type Virtual struct {
 	hidden   *hides
 	own      func(topic string) bool
 	topics   map[string]*Topic
+	sorted   []string // the names of topics without those of own; nil if the list has to be made
 	ids      map[[16]byte]*Topic
 	physical map[[2]string]*Topic
 }
@@ -231,24 +183,35 @@ func live(t *Topic) *Topic {
 func (v *Virtual) SetOwn(own func(topic string) bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.own = own
+	v.own, v.sorted = own, nil
 }
 
 // Topics lists the topics by name, without those that were deleted and those that clusters and replicators keep for themselves.
 func (v *Virtual) Topics() []*Topic {
 	v.mu.RLock()
-	own := v.own
-	out := make([]*Topic, 0, len(v.topics))
-	for _, n := range slices.Sorted(maps.Keys(v.topics)) {
+	sorted := v.sorted
+	v.mu.RUnlock()
+	if sorted == nil {
+		v.mu.Lock()
+		sorted = make([]string, 0, len(v.topics))
+		for n := range v.topics {
+			if v.own == nil || !v.own(n) {
+				sorted = append(sorted, n)
+			}
+		}
+		slices.Sort(sorted)
+		v.sorted = sorted
+		v.mu.Unlock()
+	}
+	out := make([]*Topic, 0, len(sorted))
+	v.mu.RLock()
+	for _, n := range sorted {
 		if t := live(v.topics[n]); t != nil {
 			out = append(out, t)
 		}
 	}
 	v.mu.RUnlock()
-	if own == nil {
-		return out
-	}
-	return slices.DeleteFunc(out, func(t *Topic) bool { return own(t.Name) })
+	return out
 }
 
 // Unfinished lists the topics of which clusters lack a copy and those that were deleted and may have
@@ -272,6 +235,8 @@ func (v *Virtual) put(t *Topic) {
 	if old := v.topics[t.Name]; old != nil {
 		v.unlink(old)
 		t.marks = old.marks
+	} else {
+		v.sorted = nil
 	}
 	if t.marks == nil || (v.topics[t.Name] != nil && v.topics[t.Name].ID != t.ID) {
 		t.marks = &Marks{}
@@ -359,6 +324,7 @@ func (v *Virtual) Forget(ctx context.Context, name string) error {
 	if t := v.topics[name]; t != nil {
 		v.unlink(t)
 		delete(v.topics, name)
+		v.sorted = nil
 	}
 	return nil
 }

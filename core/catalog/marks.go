@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"context"
-	"slices"
 	"sync/atomic"
 )
 
@@ -162,30 +161,49 @@ func (t *Topic) MayBeKnown(partition int32) int64 {
 	return known
 }
 
-// KeepShown stores which partitions of a topic clients know records of. The ceiling doesn't tell: the
+// KeepShown stores which partitions of topics clients know records of, in one write. The ceiling doesn't tell: the
 // first one is reserved for all partitions.
-func (v *Virtual) KeepShown(ctx context.Context, t *Topic) error {
-	if !slices.ContainsFunc(t.unkept(), func(p bool) bool { return p }) {
+func (v *Virtual) KeepShown(ctx context.Context, topics ...*Topic) error {
+	var names []string
+	ids := map[string][16]byte{}
+	for _, t := range topics {
+		if now := v.Topic(t.Name); now != nil && now.ID == t.ID && now.news() {
+			names, ids[t.Name] = append(names, t.Name), t.ID
+		}
+	}
+	if len(names) == 0 {
 		return nil
 	}
-	return v.Update(ctx, t.Name, func(n *Topic) error {
-		if n.ID != t.ID {
-			return nil
+	return v.UpdateAll(ctx, names, func(all []*Topic) ([]Entry, error) {
+		for _, n := range all {
+			for p := range n.Partitions {
+				n.Partitions[p].Shown = n.Partitions[p].Shown || n.ID == ids[n.Name] && n.Shown(int32(p))
+			}
 		}
-		for p, news := range n.unkept() {
-			n.Partitions[p].Shown = n.Partitions[p].Shown || news
-		}
-		return nil
+		return nil, nil
 	})
 }
 
-// unkept says of each partition whether that it was shown is news.
-func (t *Topic) unkept() []bool {
-	out := make([]bool, len(t.Partitions))
-	for p := range out {
-		out[p] = !t.Partitions[p].Shown && t.Shown(int32(p))
+// news reports that clients know records of a partition of which the store does not say so.
+func (t *Topic) news() bool {
+	for p := range t.Partitions {
+		if !t.Partitions[p].Shown && t.Shown(int32(p)) {
+			return true
+		}
 	}
-	return out
+	return false
+}
+
+// Seen changes whenever clients are shown more of the topic, in this run of the process.
+func (t *Topic) Seen() (sum int64) {
+	list := t.marks.partitions.Load()
+	if list == nil {
+		return 0
+	}
+	for _, m := range *list {
+		sum += m.seen.Load() + m.high.Load()
+	}
+	return sum
 }
 
 // Reserved reports that Reserve has nothing to store; then what it does is done.

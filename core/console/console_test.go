@@ -44,12 +44,14 @@ func (*plain) Acknowledge(context.Context, admin.Acknowledge) ([]failover.Report
 
 func (*plain) Config() admin.Config { return admin.Config{Revision: "r1"} }
 
-func (*plain) Topics(_ context.Context, vc string) ([]admin.Topic, error) {
+func (*plain) Topics(_ context.Context, vc string, _ func([]admin.Topic) []admin.Topic) ([]admin.Topic, error) {
 	if !slices.Contains([]string{"shop", "shop2", "a/b?c"}, vc) {
 		return nil, &admin.Error{Status: 404, Message: "no " + vc}
 	}
 	return []admin.Topic{{VirtualCluster: vc, Name: "x%2Fy"}}, nil
 }
+
+func (*plain) Counts(context.Context, string) ([]admin.Count, error) { return nil, nil }
 
 func (*plain) Topic(_ context.Context, vc, topic string) (admin.Topic, error) {
 	if topic != "x%2Fy" {

@@ -60,7 +60,15 @@ func (g *crowd) Status() admin.Status {
 	}
 }
 
-func (g *crowd) Topics(ctx context.Context, vc string) (out []admin.Topic, err error) {
+func (g *crowd) Counts(ctx context.Context, vc string) (out []admin.Count, err error) {
+	list, err := g.Topics(ctx, vc, nil)
+	for _, t := range list {
+		out = append(out, admin.Count{Topic: t.Name, Generation: t.Generation, Records: t.Records()})
+	}
+	return out, err
+}
+
+func (g *crowd) Topics(ctx context.Context, vc string, _ func([]admin.Topic) []admin.Topic) (out []admin.Topic, err error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}

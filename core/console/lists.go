@@ -41,7 +41,7 @@ func (c *Console) topics(r *http.Request) (view, error) {
 	for _, t := range list {
 		x := shownTopic{Topic: t}
 		if n := t.Records(); n >= 0 {
-			x.Rate, x.Known = c.recent.rate(lifeOf(t), n, time.Now())
+			x.Rate, x.Known = c.recent.rate(lifeOf(t.VirtualCluster, t.Name, t.Generation), n, time.Now())
 		}
 		shown = append(shown, x)
 	}

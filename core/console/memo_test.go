@@ -41,7 +41,7 @@ func TestRatesAreDifferences(t *testing.T) {
 // TestTopicsThatShrinkOrHaveMovedHaveNoRate: nothing has come to them.
 func TestTopicsThatShrinkOrHaveMovedHaveNoRate(t *testing.T) {
 	at := time.Now()
-	key := lifeOf(admin.Topic{Name: "x"})
+	key := lifeOf("", "x", 0)
 	r := recent{counts: [2]counts{{at.Add(10 * time.Second), map[string]int64{key: 50}}, {at, map[string]int64{key: 100}}}}
 	for name, c := range map[string]struct {
 		key   string
@@ -52,8 +52,8 @@ func TestTopicsThatShrinkOrHaveMovedHaveNoRate(t *testing.T) {
 		"one that grows, from the count before the last": {key, 300, 10, true},
 		"one that was cut between the counts":            {key, 70, 2, true},
 		"one that was cut since":                         {key, 10, 0, false},
-		"one that has moved":                             {lifeOf(admin.Topic{Name: "x", Generation: 1}), 2 << 20, 0, false},
-		"one of another virtual cluster":                 {lifeOf(admin.Topic{Name: "x", VirtualCluster: "y"}), 300, 0, false},
+		"one that has moved":                             {lifeOf("", "x", 1), 2 << 20, 0, false},
+		"one of another virtual cluster":                 {lifeOf("y", "x", 0), 300, 0, false},
 	} {
 		if got, known := r.rate(c.key, c.n, at.Add(20*time.Second)); got != c.want || known != c.known {
 			t.Errorf("%s: %v, known %t", name, got, known)

@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -69,13 +70,12 @@ func (c *Console) count() {
 		now.n[sessionOf(k)] = k.Requests
 	}
 	for _, v := range c.g.Status().VirtualClusters {
-		list, err := c.topicsOf(c.ctx, v.Name)
-		if err != nil {
-			continue
-		}
+		ctx, cancel := context.WithTimeout(c.ctx, askLimit)
+		list, _ := c.g.Counts(ctx, v.Name)
+		cancel()
 		for _, t := range list {
-			if n := t.Records(); n >= 0 {
-				now.n[lifeOf(t)] = n
+			if t.Records >= 0 {
+				now.n[lifeOf(v.Name, t.Topic, t.Generation)] = t.Records
 			}
 		}
 	}
@@ -98,8 +98,8 @@ func (r *recent) rate(key string, n int64, at time.Time) (perSecond float64, ok 
 }
 
 // lifeOf names a topic until it moves: after an unplanned move its offsets go on somewhere above, which is no record.
-func lifeOf(t admin.Topic) string {
-	return fmt.Sprint("topic/", t.VirtualCluster, "/", t.Name, "/", t.Generation)
+func lifeOf(vc, topic string, generation int32) string {
+	return "topic/" + vc + "/" + topic + "/" + strconv.Itoa(int(generation))
 }
 
 func sessionOf(c admin.Client) string { return fmt.Sprint("session/", c.ID) }
@@ -142,9 +142,9 @@ func (s *shared[T]) get(ctx context.Context, vc string, fresh time.Duration, ask
 
 func (c *Console) topicsOf(ctx context.Context, vc string) ([]admin.Topic, error) {
 	if !c.hasVirtual(vc) {
-		return c.g.Topics(ctx, vc) // says that there is none, and is not kept
+		return c.g.Topics(ctx, vc, nil) // says that there is none, and is not kept
 	}
-	return c.allTopics.get(c.ctx, vc, 2*time.Second, func(ctx context.Context) ([]admin.Topic, error) { return c.g.Topics(ctx, vc) })
+	return c.allTopics.get(c.ctx, vc, 2*time.Second, func(ctx context.Context) ([]admin.Topic, error) { return c.g.Topics(ctx, vc, nil) })
 }
 
 func (c *Console) groupsOf(ctx context.Context, vc string) (admin.Groups, error) {

@@ -40,8 +40,12 @@ func (b *bulk) over(clusters []plugin.Cluster) (out []plugin.Cluster) {
 // readsAtOnce bounds what moves read from a cluster at once, 4 MiB a time.
 const readsAtOnce = 32
 
-// mostPartitions is how many partitions a joint request names, unless one move alone asks for more.
-const mostPartitions = 5000
+const (
+	// mostPartitions is how many partitions a joint request names.
+	mostPartitions = 5000
+	// mostNames is how many topics one names. Everybody looks for its own in the answer.
+	mostNames = 500
+)
 
 // joiner is a cluster that joins requests.
 type joiner struct {
@@ -51,6 +55,7 @@ type joiner struct {
 	produces  joint[int32, *kmsg.ProduceRequest, kmsg.Response]
 	configs   joint[int32, *kmsg.DescribeConfigsRequest, kmsg.Response]
 	rights    joint[int32, *kmsg.MetadataRequest, kmsg.Response]
+	views     joint[int32, *kmsg.MetadataRequest, kmsg.Response]
 	reading   chan struct{}
 }
 
@@ -87,6 +92,30 @@ func (j *joiner) Do(ctx context.Context, node int32, req kmsg.Request) (kmsg.Res
 	return j.Cluster.Do(ctx, node, req)
 }
 
+// refresh asks a cluster what it has of a topic now. Those who ask at the same time ask together: with many topics on it, its whole metadata
+// for each move would cost the square of their number.
+func refresh(ctx context.Context, c plugin.Cluster, topic string) error {
+	j, ok := c.(*joiner)
+	if !ok {
+		_, err := c.Refresh(ctx)
+		return err
+	}
+	req := kmsg.NewPtrMetadataRequest()
+	t := kmsg.NewMetadataRequestTopic()
+	t.Topic = &topic
+	req.Topics = append(req.Topics, t)
+	_, err := j.views.do(ctx, plugin.AnyNode, req, func(round []*ask[*kmsg.MetadataRequest, kmsg.Response]) {
+		rounds(round, showsTopics, func(all *kmsg.MetadataRequest) (kmsg.Response, error) {
+			resp, err := j.Cluster.Do(context.Background(), plugin.AnyNode, all)
+			if err == nil {
+				j.Learn(resp.(*kmsg.MetadataResponse))
+			}
+			return resp, err
+		})
+	})
+	return err
+}
+
 // together sends a request in a round with others of its kind.
 func together[Q kmsg.Request](ctx context.Context, c plugin.Cluster, j *joint[int32, Q, kmsg.Response], node int32, q Q, k kind[Q]) (kmsg.Response, error) {
 	return j.do(ctx, node, q, func(round []*ask[Q, kmsg.Response]) {
@@ -102,6 +131,7 @@ type place struct {
 
 // kind says how requests of one kind are joined, and their answers divided.
 type kind[Q kmsg.Request] struct {
+	most   int                                        // places in a joint request, unless one move alone asks for more
 	places func(Q) []place                            // that a request names
 	join   func([]Q) Q                                // several that name no partition twice
 	part   func(all kmsg.Response, q Q) kmsg.Response // what answers one of them
@@ -115,7 +145,7 @@ func rounds[Q kmsg.Request](open []*ask[Q, kmsg.Response], k kind[Q], send func(
 		named := map[place]bool{}
 		for _, a := range open {
 			places := k.places(a.question)
-			fits := len(now) == 0 || len(named)+len(places) <= mostPartitions
+			fits := len(now) == 0 || len(named)+len(places) <= k.most
 			for _, p := range places {
 				fits = fits && !named[p]
 			}

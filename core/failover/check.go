@@ -36,7 +36,7 @@ func (t *task) check(ctx context.Context) (*checked, error) {
 		return nil, err
 	}
 	for _, c := range []plugin.Cluster{from, to} {
-		if _, err := c.Refresh(ctx); err != nil {
+		if err := refresh(ctx, c, topic.Physical(c.Name())); err != nil {
 			return nil, fmt.Errorf("%s: %w", c.Name(), err)
 		}
 	}

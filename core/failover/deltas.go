@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
@@ -32,22 +33,9 @@ func (r *Runner) watchCopies() {
 			return !ok || e.Catalog.Topic(topic) == nil
 		})
 		r.ready.forget(envs)
+		r.readings.forget(envs)
 		for _, e := range envs {
-			topics, at := e.Catalog.Topics(), time.Now()
-			all := r.extents(r.ctx, e, topics)
-			for _, t := range topics {
-				r.storeShown(e, t)
-				r.eraseHome(e, t)
-				for _, c := range e.Clusters {
-					if c.Name() == t.Home || r.ctx.Err() != nil || t.Before != nil {
-						continue
-					}
-					if at := all.of(t, c.Name()); !r.compared.still(e.VirtualCluster, t, c.Name(), at) {
-						r.storeDelta(e, t, c.Name(), at)
-					}
-				}
-			}
-			r.judge(e, e.Catalog.Topics(), all, at)
+			r.compareCopies(e)
 		}
 		if r.ctx.Err() != nil {
 			return
@@ -55,14 +43,55 @@ func (r *Runner) watchCopies() {
 	}
 }
 
-func (r *Runner) storeShown(e Env, t *catalog.Topic) {
-	if err := e.Catalog.KeepShown(context.WithoutCancel(r.ctx), t); err != nil {
-		r.log.Warn("not stored which partitions hold records", "topic", t.Name, "error", err)
+// compareCopies makes a round over the topics of a virtual cluster.
+func (r *Runner) compareCopies(e Env) {
+	topics, at := e.Catalog.Topics(), time.Now()
+	now, asked := r.readings.get(e.VirtualCluster).next(r.ctx, e, topics)
+	r.readings.set(e.VirtualCluster, now)
+	if err := e.Catalog.KeepShown(context.WithoutCancel(r.ctx), topics...); err != nil {
+		r.log.Warn("not stored which partitions hold records", "error", err)
 	}
+	var changed []copyNow
+	for _, t := range asked {
+		r.eraseHome(e, t, now.extents[t.Home].starts[t.Physical(t.Home)])
+		for _, c := range e.Clusters {
+			if c.Name() == t.Home || t.Before != nil {
+				continue
+			}
+			if at := now.of(t, c.Name()); !r.compared.still(e.VirtualCluster, t, c.Name(), at) {
+				changed = append(changed, copyNow{t, c.Name(), at})
+			}
+		}
+	}
+	_ = parallel(len(changed), copiesAtOnce, func(i int) error {
+		if r.ctx.Err() == nil {
+			r.storeDelta(e, changed[i])
+		}
+		return r.ctx.Err()
+	})
+	r.judge(e, e.Catalog.Topics(), now.extents, at)
+}
+
+// copiesAtOnce is how many copies are compared at once. What they read is bounded by readsAtOnce.
+const copiesAtOnce = 64
+
+// copyNow is a copy of a topic on another cluster, and how far both reach now.
+type copyNow struct {
+	*catalog.Topic
+	other string
+	at    extent
+}
+
+// distance is what a comparison has found.
+type distance struct {
+	copyNow
+	id     [16]byte
+	deltas []int64
 }
 
 // storeDelta compares the tails of one copy; what can't be compared now keeps what is stored.
-func (r *Runner) storeDelta(e Env, t *catalog.Topic, other string, at extent) {
+func (r *Runner) storeDelta(e Env, c copyNow) {
+	t, other := c.Topic, c.other
 	ctx, cancel := context.WithTimeout(r.ctx, 5*time.Second)
 	defer cancel()
 	from, to := e.cluster(t.Home), e.cluster(other)
@@ -70,7 +99,7 @@ func (r *Runner) storeDelta(e Env, t *catalog.Topic, other string, at extent) {
 		return
 	}
 	if to.Topology().Topics[t.Physical(other)] == nil {
-		if _, err := to.Refresh(ctx); err != nil {
+		if err := refresh(ctx, to, t.Physical(other)); err != nil {
 			return
 		}
 	}
@@ -82,68 +111,107 @@ func (r *Runner) storeDelta(e Env, t *catalog.Topic, other string, at extent) {
 	if err != nil || len(copied.topo.Partitions) != len(old.topo.Partitions) {
 		return
 	}
-	deltas, compared, err := tails(ctx, r.prints(true), t, old, copied)
+	ends := c.at.offsets
+	if !c.at.covers(len(old.topo.Partitions)) || c.at.ids != [2][16]byte{old.topo.ID, copied.topo.ID} {
+		ends, err = bounds(ctx, old, copied)
+	}
+	var deltas []int64
+	var compared []stretch
+	if err == nil {
+		deltas, compared, err = tails(ctx, r.prints(true), t, old, copied, ends)
+	}
 	if err != nil {
 		// Seldom, so it is asked only now: a side may keep timestamps of its own.
 		if timestamps, cerr := sameConfigs(ctx, old, copied); cerr == nil && !timestamps {
-			deltas, compared, err = tails(ctx, r.prints(false), t, old, copied)
+			deltas, compared, err = tails(ctx, r.prints(false), t, old, copied, ends)
 		}
 	}
 	if ctx.Err() == nil {
-		r.compared.note(e.VirtualCluster, t, other, compared, at, err)
+		r.compared.note(e.VirtualCluster, t, other, compared, c.at, err)
 	}
 	if err != nil {
 		r.log.Debug("copy not comparable", "topic", t.Name, "cluster", other, "error", err)
 		return
 	}
 	r.eraseCopy(ctx, t, copied, deltas)
-	id, known := t.Copies[other]
-	same := known && id == copied.topo.ID
-	for p, d := range deltas {
-		part := t.Partition(int32(p))
-		have, ok := part.Deltas[other]
-		same = same && ok && have == d && t.Watermarks(int32(p)).Start <= part.LogStart
-	}
-	if same {
+	d := distance{c, copied.topo.ID, deltas}
+	if d.stored() {
 		return
 	}
-	err = e.Catalog.Update(ctx, t.Name, func(n *catalog.Topic) error {
-		if n.Generation != t.Generation {
-			return nil
-		}
-		if n.Copies == nil {
-			n.Copies = map[string][16]byte{}
-		}
-		n.Copies[other] = copied.topo.ID
-		for p, d := range deltas {
-			n.Grow(p + 1)
-			if n.Partitions[p].Deltas == nil {
-				n.Partitions[p].Deltas = map[string]int64{}
-			}
-			n.Partitions[p].Deltas[other] = d
-			n.Partitions[p].LogStart = max(n.Partitions[p].LogStart, t.Watermarks(int32(p)).Start)
-		}
-		return nil
-	})
+	_, err = r.distances.do(ctx, e.Catalog, d, func(round []*ask[distance, struct{}]) { storeDistances(r.ctx, e.Catalog, round) })
 	if err != nil && ctx.Err() == nil {
 		r.log.Warn("distance of a copy not stored", "topic", t.Name, "cluster", other, "error", err)
 	}
 }
 
-// tails finds the distance of each partition's copy, and between which offsets of the old side the records were
-// compared for it.
-func tails(ctx context.Context, f *kafka.Fingerprints, t *catalog.Topic, old, copied *side) ([]int64, []stretch, error) {
-	ends, err := bounds(ctx, old, copied)
-	if err != nil {
-		return nil, nil, err
+// stored reports that the catalog says the same.
+func (d distance) stored() bool {
+	if id, known := d.Copies[d.other]; !known || id != d.id {
+		return false
 	}
+	for p, delta := range d.deltas {
+		part := d.Partition(int32(p))
+		if have, ok := part.Deltas[d.other]; !ok || have != delta || d.Watermarks(int32(p)).Start > part.LogStart {
+			return false
+		}
+	}
+	return true
+}
+
+// keep changes a topic, unless it has moved since the comparison.
+func (d distance) keep(n *catalog.Topic) {
+	if n.Generation != d.Generation {
+		return
+	}
+	if n.Copies == nil {
+		n.Copies = map[string][16]byte{}
+	}
+	n.Copies[d.other] = d.id
+	for p, delta := range d.deltas {
+		n.Grow(p + 1)
+		if n.Partitions[p].Deltas == nil {
+			n.Partitions[p].Deltas = map[string]int64{}
+		}
+		n.Partitions[p].Deltas[d.other] = delta
+		n.Partitions[p].LogStart = max(n.Partitions[p].LogStart, d.Watermarks(int32(p)).Start)
+	}
+}
+
+// storeDistances stores what comparisons have found that ended at about the same time, in one write. A topic may have several copies.
+func storeDistances(ctx context.Context, cat *catalog.Virtual, round []*ask[distance, struct{}]) {
+	of := map[string][]*ask[distance, struct{}]{}
+	for _, a := range round {
+		of[a.question.Name] = append(of[a.question.Name], a)
+	}
+	change := func(all []*catalog.Topic) ([]catalog.Entry, error) {
+		for _, n := range all {
+			for _, a := range of[n.Name] {
+				a.question.keep(n)
+			}
+		}
+		return nil, nil
+	}
+	if cat.UpdateAll(ctx, slices.Collect(maps.Keys(of)), change) == nil {
+		return
+	}
+	for name, list := range of { // one may have kept the others from being written
+		err := cat.UpdateAll(ctx, []string{name}, change)
+		for _, a := range list {
+			a.err = err
+		}
+	}
+}
+
+// tails finds the distance of each partition's copy, and between which offsets of the old side the records were
+// compared for it. ends are where both sides begin and end.
+func tails(ctx context.Context, f *kafka.Fingerprints, t *catalog.Topic, old, copied *side, ends [4][]int64) ([]int64, []stretch, error) {
 	noteEnds(t, ends[1])
 	begin := begins(t, ends[0])
 	for p, at := range begin {
 		t.NoteStart(int32(p), t.Partition(int32(p)).ToVirtual(at))
 	}
 	out, compared := make([]int64, len(ends[0])), make([]stretch, len(ends[0]))
-	for p := range out {
+	err := parallel(len(out), partitionsAtOnce, func(p int) (err error) {
 		oldStart, oldEnd, newStart, newEnd := begin[p], ends[1][p], ends[2][p], ends[3][p]
 		guesses := []int64{0}
 		d, stored := t.Partition(int32(p)).Deltas[copied.cluster.Name()]
@@ -154,11 +222,15 @@ func tails(ctx context.Context, f *kafka.Fingerprints, t *catalog.Topic, old, co
 		// to the same.
 		if id, ok := t.Copies[copied.cluster.Name()]; !stored || !ok || id != copied.topo.ID || oldStart < oldEnd || newEnd-d > oldEnd {
 			if d, err = findDelta(ctx, f, old, copied, int32(p), oldStart, oldEnd, newStart, newEnd, guesses...); err != nil {
-				return nil, nil, err
+				return err
 			}
 		}
 		to := min(newEnd-d, oldEnd)
 		out[p], compared[p] = d, stretch{min(max(oldStart, newStart-d, newEnd-tail-d), to), to}
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
 	}
 	return out, compared, nil
 }
@@ -181,6 +253,10 @@ func CompareTails(ctx context.Context, from, to plugin.Cluster, topic, copied st
 	if err != nil {
 		return err
 	}
-	_, _, err = tails(ctx, kafka.NewFingerprints(timestamps, ignoreHeaders), &catalog.Topic{}, a, b)
+	ends, err := bounds(ctx, a, b)
+	if err != nil {
+		return err
+	}
+	_, _, err = tails(ctx, kafka.NewFingerprints(timestamps, ignoreHeaders), &catalog.Topic{}, a, b, ends)
 	return err
 }

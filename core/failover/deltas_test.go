@@ -2,6 +2,7 @@ package failover
 
 import (
 	"maps"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -230,6 +231,98 @@ func TestCopiesThatHaveNotChangedAreNotRead(t *testing.T) {
 		pass(11 * time.Second)
 		if n := asked(kmsg.Fetch) - fetches; n == 0 || n > 10 {
 			t.Errorf("%d fetches for one copy that has changed", n)
+		}
+	})
+}
+
+// TestDistancesAreStoredTogether: a gateway that sees many topics for the first time does not write for each.
+func TestDistancesAreStoredTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const topics = 300
+		w, names := many(t, topics)
+		var writes atomic.Int64
+		w.store.set(nil, func() {
+			writes.Add(1)
+			time.Sleep(time.Millisecond) // meanwhile others find theirs
+		})
+		w.apply(Options{})
+		pass(5 * time.Second)
+		for _, name := range names {
+			if d := w.env.Catalog.Topic(name).Partition(0).Deltas["dr"]; d != 25 {
+				t.Fatalf("%s: distance %d", name, d)
+			}
+		}
+		if n := writes.Load(); n > topics/10 {
+			t.Errorf("%d writes for %d topics", n, topics)
+		}
+	})
+}
+
+// TestWhatClientsSawIsStoredTogether in one write per round.
+func TestWhatClientsSawIsStoredTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, names := many(t, 50)
+		for _, name := range names {
+			if err := w.env.Catalog.Reserve(t.Context(), name, 0, 10); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var writes atomic.Int64
+		w.store.set(nil, func() { writes.Add(1) })
+		if err := w.env.Catalog.KeepShown(t.Context(), w.env.Catalog.Topics()...); err != nil {
+			t.Fatal(err)
+		}
+		if n := writes.Load(); n != 1 {
+			t.Errorf("%d writes", n)
+		}
+		for _, name := range names {
+			if !w.env.Catalog.Topic(name).Partition(0).Shown {
+				t.Errorf("%s: not stored", name)
+			}
+		}
+	})
+}
+
+// TestCopiesFarAwayAreComparedSideBySide: one after the other, these would take minutes.
+func TestCopiesFarAwayAreComparedSideBySide(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const trip = 20 * time.Millisecond
+		w, names := many(t, 1000)
+		far := func(kmsg.Request) { time.Sleep(trip) }
+		w.prod.before, w.dr.before = far, far
+		w.apply(Options{})
+		pass(8 * time.Second)
+		for _, name := range names {
+			if d := w.env.Catalog.Topic(name).Partition(0).Deltas["dr"]; d != 25 {
+				t.Fatalf("%s: distance %d", name, d)
+			}
+		}
+		pass(30 * time.Second)
+		if age := w.runner.LongestUnasked("vc"); age > deltaEvery+time.Second {
+			t.Errorf("a topic was last asked for %s ago", age)
+		}
+	})
+}
+
+// TestReadsOfCopiesAreBounded: what is read is in memory.
+func TestReadsOfCopiesAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, _ := many(t, 200)
+		var now, most atomic.Int64
+		w.dr.before = func(req kmsg.Request) {
+			if _, reads := req.(*kmsg.FetchRequest); !reads {
+				return
+			}
+			if n := now.Add(1); n > most.Load() {
+				most.Store(n)
+			}
+			time.Sleep(time.Millisecond)
+			now.Add(-1)
+		}
+		w.apply(Options{})
+		pass(5 * time.Second)
+		if n := most.Load(); n < 2 || n > readsAtOnce {
+			t.Errorf("%d reads at once, want at most %d", n, readsAtOnce)
 		}
 	})
 }

@@ -23,8 +23,8 @@ func (r *Runner) eraseCopy(ctx context.Context, t *catalog.Topic, copied *side, 
 	r.erase(ctx, t, copied, before)
 }
 
-// eraseHome deletes on a home what it did not delete while it was a copy.
-func (r *Runner) eraseHome(e Env, t *catalog.Topic) {
+// eraseHome deletes on a home what it did not delete while it was a copy. starts are where it begins, as far as is known.
+func (r *Runner) eraseHome(e Env, t *catalog.Topic, starts []int64) {
 	home := e.cluster(t.Home)
 	if t.Generation == 0 || home == nil || !home.Reachable() {
 		return
@@ -37,6 +37,9 @@ func (r *Runner) eraseHome(e Env, t *catalog.Topic) {
 	for p := range before {
 		if part := t.Partition(int32(p)); part.Erased > 0 {
 			before[p] = part.ToPhysical(part.Erased)
+		}
+		if p < len(starts) && starts[p] >= before[p] {
+			before[p] = 0
 		}
 	}
 	ctx, cancel := context.WithTimeout(r.ctx, 5*time.Second)

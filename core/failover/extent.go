@@ -1,9 +1,7 @@
 package failover
 
 import (
-	"context"
 	"slices"
-	"time"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/plugin"
@@ -23,29 +21,6 @@ type extent struct {
 	offsets [4][]int64 // start and end at home, start and end of the copy
 }
 
-// extents asks every cluster that lives once for all topics: those that have not changed need not be read.
-func (r *Runner) extents(ctx context.Context, e Env, topics []*catalog.Topic) extents {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	out := extents{}
-	if len(e.Clusters) < 2 {
-		return out // there are no copies
-	}
-	for _, c := range e.Clusters {
-		if !c.Reachable() {
-			continue
-		}
-		names := make([]string, 0, len(topics))
-		for _, t := range topics {
-			names = append(names, t.Physical(c.Name()))
-		}
-		topo := c.Topology()
-		c = alone(c)
-		out[c.Name()] = onCluster{allOffsets(ctx, c, names, -2), allOffsets(ctx, c, names, -1), topo}
-	}
-	return out
-}
-
 func (e extents) of(t *catalog.Topic, other string) (out extent) {
 	for i, cluster := range []string{t.Home, other} {
 		name := t.Physical(cluster)
@@ -61,9 +36,22 @@ func (e extents) of(t *catalog.Topic, other string) (out extent) {
 // same reports that two extents are known and equal.
 func (e extent) same(o extent) bool {
 	for i, list := range e.offsets {
-		if len(list) == 0 || slices.Contains(list, -1) || !slices.Equal(list, o.offsets[i]) {
+		if !whole(list) || !slices.Equal(list, o.offsets[i]) {
 			return false
 		}
 	}
 	return e.ids == o.ids
 }
+
+// covers reports that the extent tells where every partition of the two sides begins and ends.
+func (e extent) covers(partitions int) bool {
+	for _, list := range e.offsets {
+		if len(list) != partitions || !whole(list) {
+			return false
+		}
+	}
+	return true
+}
+
+// whole reports that all offsets are known.
+func whole(offsets []int64) bool { return len(offsets) > 0 && !slices.Contains(offsets, -1) }

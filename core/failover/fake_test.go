@@ -40,8 +40,10 @@ type fake struct {
 	groups  map[string]map[int32]int64 // offsets committed for "orders", by group
 	before  func(kmsg.Request)         // called before a request is answered
 	asked   map[kmsg.Key]int
-	broken  int     // calls of BreakLinks
-	listed  []int32 // the brokers that the cluster names
+	broken  int // calls of BreakLinks
+	// refreshed counts how often all metadata was asked for.
+	refreshed int
+	listed    []int32 // the brokers that the cluster names
 	// keeps is what DeleteRecords is refused with.
 	keeps int16
 	// refuses is what a produce is refused with, and why.
@@ -121,7 +123,7 @@ func (f *fake) count(k kmsg.Key) int {
 
 func (f *fake) Name() string                 { return f.name }
 func (f *fake) Slot() int                    { return 0 }
-func (f *fake) Learn(*kmsg.MetadataResponse) {}
+func (f *fake) Learn(*kmsg.MetadataResponse) { f.set(func() { f.topo = f.view() }) }
 func (f *fake) BreakLinks()                  { f.set(func() { f.broken++ }) }
 
 func (f *fake) Coordinator(context.Context, int8, string) (int32, error) { return 0, nil }
@@ -156,6 +158,7 @@ func (f *fake) Refresh(ctx context.Context) (*plugin.Topology, error) {
 	if f.down {
 		return nil, plugin.ErrUnreachable
 	}
+	f.refreshed++
 	f.topo = f.view()
 	return f.topo, ctx.Err()
 }

@@ -70,7 +70,11 @@ func (t *task) policy() string {
 func (t *task) ask(ctx context.Context, from plugin.Cluster) error {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
-	if _, err := from.Refresh(ctx); err != nil {
+	topic := t.env.Catalog.Topic(t.report.Topic)
+	if topic == nil {
+		return errGone(t.report.Topic)
+	}
+	if err := refresh(ctx, from, topic.Physical(from.Name())); err != nil {
 		return fmt.Errorf("%s: %w", from.Name(), err)
 	}
 	t.answered = true
@@ -84,7 +88,7 @@ func (t *task) checkGone(ctx context.Context) (*checked, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := to.Refresh(ctx); err != nil {
+	if err := refresh(ctx, to, topic.Physical(to.Name())); err != nil {
 		return nil, err
 	}
 	c := &checked{topic: topic, unknown: make([]bool, len(topic.Partitions))}

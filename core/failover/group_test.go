@@ -189,6 +189,36 @@ func TestSlots(t *testing.T) {
 	})
 }
 
+// TestASlotGoesToWhoWaitsLongest, and to the next one if that has given up.
+func TestASlotGoesToWhoWaitsLongest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSlots(1)
+		_ = s.take(t.Context())
+		ctx, giveUp := context.WithCancel(t.Context())
+		var order []int
+		for i, ctx := range []context.Context{t.Context(), ctx, t.Context()} {
+			go func() {
+				if s.take(ctx) == nil {
+					order = append(order, i)
+				}
+			}()
+			synctest.Wait()
+		}
+		giveUp()
+		synctest.Wait()
+		for range 2 {
+			s.give()
+			synctest.Wait()
+		}
+		if !slices.Equal(order, []int{0, 2}) {
+			t.Errorf("slots go to %v", order)
+		}
+		if s.give(); s.taken != 0 {
+			t.Errorf("%d are taken in the end", s.taken)
+		}
+	})
+}
+
 // TestAHoldWaitsForACalmMoment: while produces in flight are answered slowly nobody is held, but not for
 // ever, since a home that ails is a reason to leave it.
 func TestAHoldWaitsForACalmMoment(t *testing.T) {

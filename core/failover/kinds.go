@@ -3,6 +3,7 @@ package failover
 import "github.com/twmb/franz-go/pkg/kmsg"
 
 var listsOffsets = kind[*kmsg.ListOffsetsRequest]{
+	most:   mostPartitions,
 	places: offsetPlaces,
 	join:   joining(func(q *kmsg.ListOffsetsRequest) *[]kmsg.ListOffsetsRequestTopic { return &q.Topics }),
 	part: func(all kmsg.Response, q *kmsg.ListOffsetsRequest) kmsg.Response {
@@ -22,6 +23,7 @@ func offsetPlaces(q *kmsg.ListOffsetsRequest) (out []place) {
 }
 
 var describesProducers = kind[*kmsg.DescribeProducersRequest]{
+	most:   mostPartitions,
 	places: producerPlaces,
 	join:   joining(func(q *kmsg.DescribeProducersRequest) *[]kmsg.DescribeProducersRequestTopic { return &q.Topics }),
 	part: func(all kmsg.Response, q *kmsg.DescribeProducersRequest) kmsg.Response {
@@ -68,6 +70,7 @@ func only[T any](list []T, name func(T) string, asked []place) (out []T) {
 
 // triesProduces are the produces without records that tell whether a copy takes any.
 var triesProduces = kind[*kmsg.ProduceRequest]{
+	most: mostPartitions,
 	places: func(q *kmsg.ProduceRequest) (out []place) {
 		for _, t := range q.Topics {
 			for _, p := range t.Partitions {
@@ -91,6 +94,7 @@ var triesProduces = kind[*kmsg.ProduceRequest]{
 }
 
 var describesConfigs = kind[*kmsg.DescribeConfigsRequest]{
+	most: mostNames,
 	places: func(q *kmsg.DescribeConfigsRequest) (out []place) {
 		for _, r := range q.Resources {
 			out = append(out, place{topic: r.ResourceName})
@@ -109,18 +113,29 @@ var describesConfigs = kind[*kmsg.DescribeConfigsRequest]{
 
 // listsRights asks what the gateway may do with topics.
 var listsRights = kind[*kmsg.MetadataRequest]{
-	places: func(q *kmsg.MetadataRequest) (out []place) {
-		for _, t := range q.Topics {
-			out = append(out, place{topic: *t.Topic})
-		}
-		return out
-	},
-	join: joining(func(q *kmsg.MetadataRequest) *[]kmsg.MetadataRequestTopic { return &q.Topics }),
+	most:   mostNames,
+	places: metadataPlaces,
+	join:   joining(func(q *kmsg.MetadataRequest) *[]kmsg.MetadataRequestTopic { return &q.Topics }),
 	part: func(all kmsg.Response, q *kmsg.MetadataRequest) kmsg.Response {
 		out := *all.(*kmsg.MetadataResponse)
 		out.Topics = keep(out.Topics, func(t kmsg.MetadataResponseTopic) bool { return t.Topic != nil && *t.Topic == *q.Topics[0].Topic })
 		return &out
 	},
+}
+
+// showsTopics asks what topics a cluster has. Who asks looks at its topology then.
+var showsTopics = kind[*kmsg.MetadataRequest]{
+	most:   mostNames,
+	places: metadataPlaces,
+	join:   listsRights.join,
+	part:   func(kmsg.Response, *kmsg.MetadataRequest) kmsg.Response { return nil },
+}
+
+func metadataPlaces(q *kmsg.MetadataRequest) (out []place) {
+	for _, t := range q.Topics {
+		out = append(out, place{topic: *t.Topic})
+	}
+	return out
 }
 
 // keep are the things of a list that are wanted.

@@ -39,7 +39,7 @@ func (r *Runner) Lags(ctx context.Context, env Env, wanted func(group string) bo
 		}
 	}
 	standing := map[string]Standing{}
-	for _, s := range r.Survey(ctx, env, slices.Collect(maps.Values(topics))) {
+	for _, s := range r.Last(ctx, env, slices.Collect(maps.Values(topics))) {
 		standing[s.Topic.Name] = s
 	}
 	var out []Lag

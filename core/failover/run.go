@@ -206,7 +206,7 @@ func (t *task) prepare(ctx context.Context, c *checked, from, to plugin.Cluster)
 		return err
 	}
 	// Leaders and epochs are read last: an election before the commit would make them older.
-	if _, err := to.Refresh(ctx); err != nil {
+	if err := refresh(ctx, to, c.copied.topic); err != nil {
 		return err
 	}
 	compared := c.copied.topo.ID

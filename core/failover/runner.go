@@ -72,6 +72,9 @@ type Runner struct {
 	commits   joint[*catalog.Virtual, *prepared, struct{}]
 	publishes joint[*catalog.Virtual, *task, struct{}]
 	groups    joint[plugin.Cluster, string, []commitment]
+	reports   joint[struct{}, Report, struct{}]
+	distances joint[*catalog.Virtual, distance, struct{}]
+	readings  readings
 	compared  comparisons
 	ready     readiness
 
@@ -114,7 +117,17 @@ func (r *Runner) keep(ctx context.Context, rep Report) error {
 }
 
 func (r *Runner) store(rep Report) {
-	if err := r.keep(context.WithoutCancel(r.ctx), rep); err != nil {
+	_, err := r.reports.do(context.WithoutCancel(r.ctx), struct{}{}, rep, func(round []*ask[Report, struct{}]) {
+		all := map[string]any{}
+		for _, a := range round {
+			all[a.question.ID] = a.question
+		}
+		err := r.catalog.SetValues(context.WithoutCancel(r.ctx), catalog.KindMove, all)
+		for _, a := range round {
+			a.err = err
+		}
+	})
+	if err != nil {
 		r.log.Warn("move not stored", "id", rep.ID, "error", err)
 	}
 }
@@ -339,10 +352,12 @@ func (r *Runner) end(key [2]string, m *move, p Phase, err error) {
 	if p == Done || r.ctx.Err() == nil { // the next start asks again for what the end of the gateway drops
 		r.store(rep)
 	}
+	gone := map[string]any{}
 	for _, old := range forget {
-		if err := r.catalog.SetValue(context.WithoutCancel(r.ctx), catalog.KindMove, old.ID, nil); err != nil {
-			r.log.Warn("old move not forgotten", "id", old.ID, "error", err)
-		}
+		gone[old.ID] = nil
+	}
+	if err := r.catalog.SetValues(context.WithoutCancel(r.ctx), catalog.KindMove, gone); err != nil {
+		r.log.Warn("old moves not forgotten", "error", err)
 	}
 }
 

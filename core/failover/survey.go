@@ -3,6 +3,7 @@ package failover
 import (
 	"context"
 	"errors"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -12,7 +13,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
-	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
@@ -97,7 +97,7 @@ type Ends struct{ Start, End, Holes int64 }
 type Copy struct {
 	Cluster    string
 	Partitions []CopyPartition
-	// Compared is when records were last compared, every 10 s while both clusters live; Problem is why they
+	// Compared is when records were last compared, or found not to have changed, while both clusters live; Problem is why they
 	// could not be, or did not match.
 	Compared time.Time
 	Problem  string
@@ -125,40 +125,70 @@ func (p CopyPartition) Holds(home int64) (holds, ok bool) {
 	return at >= p.Start && at <= p.End, true
 }
 
-// Survey tells how topics stand, asking every cluster that lives once for all of them; a cluster that does not
+// Survey tells how topics stand, asking every cluster that lives for all of them at once; a cluster that does not
 // answer leaves its numbers unknown.
 func (r *Runner) Survey(ctx context.Context, env Env, topics []*catalog.Topic) []Standing {
-	starts, ends := map[string]map[string][]int64{}, map[string]map[string][]int64{}
-	var wg guard.Group
-	var mu sync.Mutex
-	for _, c := range env.Clusters {
-		var names []string
+	return r.standing(env, topics, askAll(ctx, env, topics))
+}
+
+// Last tells how topics stood when clusters were last asked, in the round of every 10 s. Those that no round has been over are asked for.
+func (r *Runner) Last(ctx context.Context, env Env, topics []*catalog.Topic) []Standing {
+	return r.standing(env, topics, r.lastOf(ctx, env, topics))
+}
+
+// LastEnds is Last of the ends at home alone, topic by topic.
+func (r *Runner) LastEnds(ctx context.Context, env Env, topics []*catalog.Topic) iter.Seq2[*catalog.Topic, []Ends] {
+	all := r.lastOf(ctx, env, topics)
+	return func(yield func(*catalog.Topic, []Ends) bool) {
 		for _, t := range topics {
-			names = append(names, t.Physical(c.Name()))
-		}
-		if c.Reachable() {
-			wg.Go(func() {
-				s, e := allOffsets(ctx, c, names, -2), allOffsets(ctx, c, names, -1)
-				mu.Lock()
-				defer mu.Unlock()
-				starts[c.Name()], ends[c.Name()] = s, e
-			})
+			if !yield(t, all.ends(t)) {
+				return
+			}
 		}
 	}
-	wg.Wait()
-	of := func(m map[string]map[string][]int64, cluster, topic string, p int) int64 {
-		if l := m[cluster][topic]; p < len(l) {
-			return l[p]
-		}
-		return -1
+}
+
+func (r *Runner) lastOf(ctx context.Context, env Env, topics []*catalog.Topic) extents {
+	last := r.readings.get(env.VirtualCluster)
+	if last == nil {
+		return askAll(ctx, env, topics)
 	}
+	fresh := slices.DeleteFunc(slices.Clone(topics), func(t *catalog.Topic) bool { return !last.topics[t.Name].at.IsZero() })
+	if len(fresh) == 0 {
+		return last.extents
+	}
+	all, asked := extents{}, askAll(ctx, env, fresh)
+	for cluster, at := range last.extents {
+		all[cluster] = onCluster{maps.Clone(at.starts), maps.Clone(at.ends), at.topo}
+	}
+	for _, t := range fresh {
+		all.copy(asked, t)
+	}
+	return all
+}
+
+// at is an offset of a partition, -1 if it is not known.
+func at(offsets []int64, p int) int64 {
+	if p < len(offsets) {
+		return offsets[p]
+	}
+	return -1
+}
+
+// ends are where a topic begins and ends at home, as clients are shown it.
+func (e extents) ends(t *catalog.Topic) (out []Ends) {
+	home, name := e[t.Home], t.Physical(t.Home)
+	for p := range t.Partitions {
+		out = append(out, endsOf(t, p, at(home.starts[name], p), at(home.ends[name], p)))
+	}
+	return out
+}
+
+func (r *Runner) standing(env Env, topics []*catalog.Topic, all extents) []Standing {
 	out := make([]Standing, 0, len(topics))
 	for _, t := range topics {
-		s := Standing{Topic: t}
-		home := t.Physical(t.Home)
-		for p := range t.Partitions {
-			s.Partitions = append(s.Partitions, endsOf(t, p, of(starts, t.Home, home, p), of(ends, t.Home, home, p)))
-		}
+		s := Standing{Topic: t, Partitions: all.ends(t)}
+		home := all[t.Home].ends[t.Physical(t.Home)]
 		for _, c := range env.Clusters {
 			if c.Name() == t.Home {
 				continue
@@ -172,10 +202,11 @@ func (r *Runner) Survey(ctx context.Context, env Env, topics []*catalog.Topic) [
 			case len(topo.Partitions) != len(t.Partitions):
 				cp.Problem = "it has another number of partitions there"
 			}
+			there := all[c.Name()]
 			for p := range t.Partitions {
-				x := CopyPartition{Start: of(starts, c.Name(), name, p), End: of(ends, c.Name(), name, p), Lag: -1, ComparedFrom: -1, ComparedTo: -1}
+				x := CopyPartition{Start: at(there.starts[name], p), End: at(there.ends[name], p), Lag: -1, ComparedFrom: -1, ComparedTo: -1}
 				x.Delta, x.Known = t.Partitions[p].Deltas[c.Name()]
-				if h := of(ends, t.Home, home, p); x.Known && h >= 0 && x.End >= 0 {
+				if h := at(home, p); x.Known && h >= 0 && x.End >= 0 {
 					x.Lag = max(h+x.Delta-x.End, 0)
 				}
 				if p < len(last.partitions) {

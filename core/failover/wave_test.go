@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -165,6 +166,38 @@ func TestManyMovesAskInFewRequests(t *testing.T) {
 		}
 		if n := asked[kmsg.Fetch]; n > 0 {
 			t.Errorf("%d fetches while nothing has come since the pre-check", n)
+		}
+	})
+}
+
+// TestMovesAskForTheirTopicsAlone: all metadata for each of many moves would cost the square of their number.
+func TestMovesAskForTheirTopicsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most = 100
+		w, topics := many(t, 200)
+		var named atomic.Int64
+		count := func(req kmsg.Request) {
+			if m, ok := req.(*kmsg.MetadataRequest); ok {
+				named.Add(int64(len(m.Topics)))
+			}
+			time.Sleep(time.Millisecond)
+		}
+		w.prod.before, w.dr.before = count, count
+		w.prod.refreshed, w.dr.refreshed = 0, 0
+		w.edit("dr", topics...)
+		pass(time.Minute)
+		if m := w.last(topics[199]); m.Phase != Done {
+			t.Fatalf("%s %s", m.Phase, m.Error)
+		}
+		if n := w.prod.refreshed + w.dr.refreshed; n > 0 {
+			t.Errorf("all metadata is asked for %d times", n)
+		}
+		if n := named.Load(); n == 0 || n > 10*200 {
+			t.Errorf("metadata of %d topics is asked for while 200 move", n)
+		}
+		requests := w.prod.count(kmsg.Metadata) + w.dr.count(kmsg.Metadata)
+		if requests > most {
+			t.Errorf("%d requests for metadata", requests)
 		}
 	})
 }

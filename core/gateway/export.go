@@ -54,7 +54,7 @@ func (g *Gateway) lookAtTopics(ctx context.Context) {
 		s := standing{virtualCluster: v.name, prefix: rt.prefix()}
 		ctx, cancel := context.WithTimeout(ctx, standingEvery)
 		if len(named) > 0 {
-			s.topics = g.runner.Survey(ctx, g.failoverEnv(rt), named)
+			s.topics = g.runner.Last(ctx, g.failoverEnv(rt), named)
 		}
 		if len(m.Groups) > 0 {
 			s.groups = g.runner.Lags(ctx, g.failoverEnv(rt), func(group string) bool {

@@ -117,6 +117,10 @@ func Start(ctx context.Context, o Options) (*Gateway, error) {
 		return fail(ofState(snap, err))
 	}
 	g.memory, g.files = server.NewMemory(memoryLimit(snap)), server.NewDescriptors(server.OpenFiles())
+	if files := server.OpenFiles(); files > 0 {
+		_, most := g.files.Use()
+		g.log.Info("files that the process may open bound the connections of clients: raise the limit (ulimit -n, LimitNOFILE of systemd) for more", "files", files, "connections", most)
+	}
 	g.memory.Near = func(used, limit int64, waiting int) {
 		g.logs.Logger("server").Warn("memory gets short: past limits.process_bytes, requests and answers wait until others have left", "used", used, "limit", limit, "waiting", waiting)
 	}

@@ -36,7 +36,7 @@ type metricTable struct {
 	requests, in, out, errors, redirects                                 telemetry.Metric
 	duration, ownTime, upstreamTime, heldTime, queuedTime                telemetry.Metric
 	sessions, sessionsLimit, sessionsRefused, inFlight                   telemetry.Metric
-	connections, connectionsLimit                                        telemetry.Metric
+	connections, connectionsLimit, files, filesLimit                     telemetry.Metric
 	held, heldOldest, gateWaiting                                        telemetry.Metric
 	upstream, links, reachable                                           telemetry.Metric
 	answers, unanswered, throttled                                       telemetry.Metric
@@ -44,7 +44,7 @@ type metricTable struct {
 	moves, moved, paused, lost, waits                                    telemetry.Metric
 	topicIn, topicOut, topicWaiting, clientRequests, clientIn, clientOut telemetry.Metric
 	groupLag, groupAge, groupCopyLag                                     telemetry.Metric
-	readyTopics, ready                                                   telemetry.Metric
+	readyTopics, ready, copiesUnasked                                    telemetry.Metric
 	lag, delta, comparedFrom, comparedTo, comparedAt, holes              telemetry.Metric
 	guestCalls, guestFailures, guestReplaced, guestBusy, guestLeft       telemetry.Metric
 	guestOpened, guestClosed, guestSwaps, guestFailedSwaps               telemetry.Metric
@@ -109,12 +109,13 @@ func newMetricTable() *metricTable {
 		clientRequests: counter("client.requests", "", "Requests that were answered, of the client ids that telemetry.metrics.clients names.", byVirtualCluster, byClient),
 		clientIn:       counter("client.received", "By", "Bytes of these requests.", byVirtualCluster, byClient),
 		clientOut:      counter("client.sent", "By", "Bytes of their answers.", byVirtualCluster, byClient),
-		groupLag:       gauge("group.lag", "", "Records that a group has still to read, of the groups that telemetry.metrics.groups names. Asked every 10 s, like all of group; absent while it is not known.", byVirtualCluster, byGroup, byTopic),
+		groupLag:       gauge("group.lag", "", "Records that a group has still to read, of the groups that telemetry.metrics.groups names. As of the last round of copies.unasked.age, like all of group; absent while it is not known.", byVirtualCluster, byGroup, byTopic),
 		groupAge:       gauge("group.lag.age", "s", "How old the oldest of them is, by its timestamp; 0 if there are none. Of up to 200 partitions.", byVirtualCluster, byGroup, byTopic),
 		groupCopyLag:   gauge("group.copy.lag", "", "Records that it would have to read on a copy, from the same place on: fewer than at home are such as the copy lacks.", byVirtualCluster, byGroup, byTopic, byCluster),
-		readyTopics:    gauge("failover.topics", "", "Topics that live on home and could fail over to cluster now: ready, or unplanned, which loses what the copy lacks, while the home does not answer; or not, by the kind of what would refuse the move, as in blocked_by. Looked at every 10 s, settings, rights and transactions that hang every minute; of the records that a move compares, the last ones were compared.", byVirtualCluster, byHome, byCluster, byReason),
+		readyTopics:    gauge("failover.topics", "", "Topics that live on home and could fail over to cluster now: ready, or unplanned, which loses what the copy lacks, while the home does not answer; or not, by the kind of what would refuse the move, as in blocked_by. Looked at in the rounds of copies.unasked.age, settings, rights and transactions that hang every minute; of the records that a move compares, the last ones were compared.", byVirtualCluster, byHome, byCluster, byReason),
+		copiesUnasked:  gauge("copies.unasked.age", "s", "How long ago clusters were last asked for the topic that waits longest, which is how old what is known of copies may be: 10 s, or longer where comparing what has changed takes longer; up to a minute or so, for topics to which nothing seems to happen, where there are more than 20,000 partitions. Absent before the first round.", vc...),
 		ready:          gauge("failover.ready", "", "1 if a topic could fail over to cluster now, else 0, with the reason as in failover.topics, of the topics that telemetry.metrics.topics names.", byVirtualCluster, byTopic, byCluster, byReason),
-		lag:            gauge("copy.lag", "", "Records that a copy on another cluster lacks, of the topics that telemetry.metrics.topics names. Asked every 10 s, like all of copy; absent while it is not known.", copies...),
+		lag:            gauge("copy.lag", "", "Records that a copy on another cluster lacks, of the topics that telemetry.metrics.topics names. As of the last round of copies.unasked.age, like all of copy; absent while it is not known.", copies...),
 		delta:          gauge("copy.delta", "", "Offsets of a copy minus those at home of the same records, as last verified.", copies...),
 		comparedFrom:   gauge("copy.compared.from", "", "The first virtual offset of the records that were last compared with the copy.", copies...),
 		comparedTo:     gauge("copy.compared.to", "", "The virtual offset behind the records that were last compared with the copy.", copies...),
@@ -151,6 +152,8 @@ func newMetricTable() *metricTable {
 		sessionsRefused:     counter("sessions.refused", "", "Connections of clients that were refused: limits.connections was reached (connections), the process may not open more files (files), the TLS handshake failed, or an interceptor refused them.", byVirtualCluster, byReason),
 		connections:         gauge("connections", "", "Connections of clients of all virtual clusters."),
 		connectionsLimit:    gauge("connections.limit", "", "How many the files that the process may open leave room for; 0: it is not known."),
+		files:               gauge("files", "", "Files that the process has open: connections of clients and to brokers, the state, logs. Absent where it is not known."),
+		filesLimit:          gauge("files.limit", "", "How many files the process may have open. Absent where it is not known."),
 		interceptorFailures: counter("interceptor.failures", "", "Errors of requests that came from an interceptor and not from below it, panics included.", byVirtualCluster, byInterceptor),
 		guestFailedSwaps:    counter("guest.failed_swaps", "", "Versions and settings of a guest that were refused; those in force stayed.", guest...),
 	}

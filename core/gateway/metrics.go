@@ -57,6 +57,10 @@ func (g *Gateway) collect() []telemetry.Sample {
 	connections, most := g.files.Use()
 	c.add(&t.connections, float64(connections))
 	c.add(&t.connectionsLimit, float64(most))
+	if open, limit := server.FilesInUse(), server.OpenFiles(); open > 0 && limit > 0 {
+		c.add(&t.files, float64(open))
+		c.add(&t.filesLimit, float64(limit))
+	}
 	c.add(&t.memory, float64(g.memory.Used()))
 	c.add(&t.memoryLimit, float64(g.memory.Limit()))
 	waiting, waits := g.memory.Waiting()
@@ -91,6 +95,9 @@ func (g *Gateway) collect() []telemetry.Sample {
 		c.waits(v, apis)
 		c.interceptors(v)
 		c.watched(v, snap.Telemetry.Metrics)
+		if age := g.runner.LongestUnasked(v.name); age > 0 {
+			c.add(&t.copiesUnasked, age.Seconds(), v.name)
+		}
 		c.readiness(v, g.runner.Readiness(v.name), snap.Telemetry.Metrics.Topics)
 	}
 	for _, b := range g.broken() {

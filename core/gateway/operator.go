@@ -102,14 +102,52 @@ func (o operator) virtual(name string) (*virtual, error) {
 	return nil, &admin.Error{Status: http.StatusNotFound, Message: "no virtual cluster " + name + "; the file names them under virtual_clusters"}
 }
 
-// Topics lists the topics of a virtual cluster.
-func (o operator) Topics(ctx context.Context, vc string) ([]admin.Topic, error) {
+// Topics lists the topics of a virtual cluster, or those that pick chooses.
+func (o operator) Topics(ctx context.Context, vc string, pick func([]admin.Topic) []admin.Topic) ([]admin.Topic, error) {
 	v, err := o.virtual(vc)
 	if err != nil {
 		return nil, err
 	}
 	rt := v.runtime()
-	return o.survey(ctx, v, rt, rt.env.Catalog.Topics()), nil
+	topics := rt.env.Catalog.Topics()
+	if pick == nil {
+		return o.survey(ctx, v, rt, topics), nil
+	}
+	most := 0
+	for _, t := range topics {
+		most = max(most, len(t.Partitions))
+	}
+	unknown := slices.Repeat([]admin.Partition{{Start: admin.Unknown, End: admin.Unknown}}, most)
+	var all []admin.Topic
+	at := map[string]*catalog.Topic{}
+	for _, t := range topics {
+		k := outline(v, rt, t)
+		k.Partitions = unknown[:len(t.Partitions)]
+		all, at[t.Name] = append(all, k), t
+	}
+	var picked []*catalog.Topic
+	for _, k := range pick(all) {
+		picked = append(picked, at[k.Name])
+	}
+	return o.survey(ctx, v, rt, picked), nil
+}
+
+// Counts counts the records of the topics of a virtual cluster.
+func (o operator) Counts(ctx context.Context, vc string) ([]admin.Count, error) {
+	v, err := o.virtual(vc)
+	if err != nil {
+		return nil, err
+	}
+	rt := v.runtime()
+	var out []admin.Count
+	for t, ends := range o.g.runner.LastEnds(ctx, o.g.failoverEnv(rt), rt.env.Catalog.Topics()) {
+		k := admin.Topic{}
+		for _, e := range ends {
+			k.Partitions = append(k.Partitions, admin.Partition{End: e.End, Holes: e.Holes})
+		}
+		out = append(out, admin.Count{Topic: t.Name, Generation: t.Generation, Records: k.Records()})
+	}
+	return out, nil
 }
 
 // Topic is one topic.
@@ -129,15 +167,7 @@ func (o operator) Topic(ctx context.Context, vc, topic string) (admin.Topic, err
 func (o operator) survey(ctx context.Context, v *virtual, rt *runtime, topics []*catalog.Topic) []admin.Topic {
 	out := []admin.Topic{}
 	for _, s := range o.g.runner.Survey(ctx, o.g.failoverEnv(rt), topics) {
-		t := s.Topic
-		wanted, _, _ := rt.place(t.Name)
-		k := admin.Topic{
-			VirtualCluster: v.name, Name: t.Name, ID: uuid(t.ID), Home: t.Home, Wanted: wanted, Names: t.Names, Generation: t.Generation,
-			Partitions: []admin.Partition{}, Copies: []admin.Copy{}, Missing: t.Missing,
-		}
-		if c := rt.env.Cluster(t.Home); c != nil {
-			k.Reachable = c.Reachable()
-		}
+		k := outline(v, rt, s.Topic)
 		for p, e := range s.Partitions {
 			k.Partitions = append(k.Partitions, admin.Partition{Partition: p, Start: e.Start, End: e.End, Holes: e.Holes})
 		}
@@ -159,6 +189,19 @@ func (o operator) survey(ctx context.Context, v *virtual, rt *runtime, topics []
 		out = append(out, k)
 	}
 	return out
+}
+
+// outline is what the gateway knows of a topic by itself.
+func outline(v *virtual, rt *runtime, t *catalog.Topic) admin.Topic {
+	wanted, _, _ := rt.place(t.Name)
+	k := admin.Topic{
+		VirtualCluster: v.name, Name: t.Name, ID: uuid(t.ID), Home: t.Home, Wanted: wanted, Names: t.Names, Generation: t.Generation,
+		Partitions: []admin.Partition{}, Copies: []admin.Copy{}, Missing: t.Missing,
+	}
+	if c := rt.env.Cluster(t.Home); c != nil {
+		k.Reachable = c.Reachable()
+	}
+	return k
 }
 
 // Groups lists the groups of a virtual cluster with their positions.

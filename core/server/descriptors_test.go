@@ -2,6 +2,12 @@ package server
 
 import (
 	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -40,4 +46,20 @@ func TestClientsBeyondTheBoundAreRefused(t *testing.T) {
 	_ = a.Close()
 	until(t, "one has left", func() bool { return s.descriptors.taken.Load() == 1 })
 	asks(dial(t, addr))
+}
+
+// TestWhoIsShortOfFilesIsToldWhatToDo: the words of the system alone say nothing of it.
+func TestWhoIsShortOfFilesIsToldWhatToDo(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		says string
+	}{
+		"the process": {&net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.EMFILE)}, "ulimit -n"},
+		"the machine": {&net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.ENFILE)}, "fs.file-max"},
+		"another":     {io.EOF, "EOF"},
+	} {
+		if got := advised(c.err); !strings.Contains(got.Error(), c.says) || !errors.Is(got, c.err) {
+			t.Errorf("%s: %q does not say %q", name, got, c.says)
+		}
+	}
 }

@@ -3,10 +3,12 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/guard"
@@ -44,7 +46,7 @@ func (l *Listener) accept() {
 			return
 		}
 		if err != nil {
-			l.log.Warn("accept failed", "address", l.Addr().String(), "error", err)
+			l.log.Warn("accept failed", "address", l.Addr().String(), "error", advised(err))
 			time.Sleep(wait) // out of file descriptors: try again, but don't spin
 			wait = min(2*wait, time.Second)
 			continue
@@ -52,4 +54,15 @@ func (l *Listener) accept() {
 		wait = 5 * time.Millisecond
 		(*l.to.Load())(conn)
 	}
+}
+
+// advised says what to do where a connection can't be accepted because files are short.
+func advised(err error) error {
+	switch {
+	case errors.Is(err, syscall.EMFILE):
+		return fmt.Errorf("%w: the process has %d files open, as many as it may: raise its limit (ulimit -n, LimitNOFILE of systemd), or spread clients over more gateways", err, OpenFiles())
+	case errors.Is(err, syscall.ENFILE):
+		return fmt.Errorf("%w: all processes of the machine together have as many files open as they may: raise fs.file-max", err)
+	}
+	return err
 }

@@ -89,6 +89,9 @@ var examples = []example{
 	{alert: "SluiceConnectionsNearLimit", when: "of a virtual cluster", series: both(`sluice_sessions{virtual_cluster="vc"}`, "90x20", `sluice_sessions_limit{virtual_cluster="vc"}`, "100x20"), at: "15m", fires: two("virtual_cluster", "vc")},
 	{alert: "SluiceConnectionsNearLimit", when: "of the process", series: mine("sluice_connections", "90x20", "sluice_connections_limit", "100x20"), at: "15m", fires: one()},
 	{alert: "SluiceConnectionsNearLimit", when: "there is no limit", series: mine(`sluice_sessions{virtual_cluster="vc"}`, "90x20", `sluice_sessions_limit{virtual_cluster="vc"}`, "0x20", "sluice_connections", "90x20", "sluice_connections_limit", "0x20"), at: "15m"},
+	{alert: "SluiceFilesNearLimit", when: "nine in ten are open", series: mine("sluice_files", "900x20", "sluice_files_limit", "1000x20"), at: "15m", fires: one()},
+	{alert: "SluiceFilesNearLimit", when: "two in ten are open", series: mine("sluice_files", "200x20", "sluice_files_limit", "1000x20"), at: "15m"},
+	{alert: "SluiceFilesNearLimit", when: "it is not known", series: mine("sluice_connections", "90x20"), at: "15m"},
 
 	{alert: "SluiceThrottled", when: "a quarter of the time", series: both(`sluice_upstream_throttle_seconds_total{cluster="prod",api="Produce"}`, "0+15x30"), at: "15m", fires: two("cluster", "prod")},
 	{alert: "SluiceThrottled", when: "a little", series: mine(`sluice_upstream_throttle_seconds_total{cluster="prod",api="Produce"}`, "0+1x30"), at: "15m"},

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/url"
@@ -24,28 +25,55 @@ func routesCommand() *cobra.Command {
 			if err := c.get(cmd.Context(), "status", &s); err != nil {
 				return err
 			}
-			all := []admin.Topic{}
+			all, header := []admin.Topic{}, "VIRTUAL CLUSTER\tTOPIC\tHOME\tWANTED\tPARTITIONS\tOFFSETS IN USE\tCOPIES\n"
 			for _, v := range s.VirtualClusters {
-				var topics []admin.Topic
-				if err := c.get(cmd.Context(), "topics/"+url.PathEscape(v.Name), &topics); err != nil {
+				err := c.topics(cmd.Context(), v.Name, func(page []admin.Topic) error {
+					if wantsJSON(cmd) {
+						all = append(all, page...)
+						return nil
+					}
+					return show(cmd, page, func(w io.Writer) {
+						_, _ = fmt.Fprint(w, header)
+						header = ""
+						for _, t := range page {
+							fmt.Fprintln(w, route(t))
+						}
+					})
+				})
+				if err != nil {
 					return err
 				}
-				all = append(all, topics...)
 			}
-			return show(cmd, all, func(w io.Writer) {
-				fmt.Fprintln(w, "VIRTUAL CLUSTER\tTOPIC\tHOME\tWANTED\tPARTITIONS\tOFFSETS IN USE\tCOPIES")
-				for _, t := range all {
-					var copies []string
-					for _, k := range t.Copies {
-						copies = append(copies, k.Cluster+": "+standing(k))
-					}
-					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", t.VirtualCluster, t.Name, t.Home, t.Wanted, len(t.Partitions), known(t.Records()), strings.Join(copies, ", "))
-				}
-			})
+			if !wantsJSON(cmd) {
+				return nil
+			}
+			return encode(cmd, all)
 		},
 	}
 	takesFile(cmd, &file, "the YAML file of the running gateway; its admin API is asked")
 	return cmd
+}
+
+// topics visits the topics of a virtual cluster page by page: a gateway may have many.
+func (c *client) topics(ctx context.Context, virtualCluster string, visit func(page []admin.Topic) error) error {
+	for n := 1; ; n++ {
+		var page []admin.Topic
+		if err := c.get(ctx, fmt.Sprintf("topics/%s?sort=name&page=%d", url.PathEscape(virtualCluster), n), &page); err != nil {
+			return err
+		}
+		if err := visit(page); err != nil || len(page) < admin.PageSize {
+			return err
+		}
+	}
+}
+
+// route is the line of a topic.
+func route(t admin.Topic) string {
+	var copies []string
+	for _, k := range t.Copies {
+		copies = append(copies, k.Cluster+": "+standing(k))
+	}
+	return fmt.Sprintf("%s\t%s\t%s\t%s\t%d\t%s\t%s", t.VirtualCluster, t.Name, t.Home, t.Wanted, len(t.Partitions), known(t.Records()), strings.Join(copies, ", "))
 }
 
 // standing says how a copy stands.

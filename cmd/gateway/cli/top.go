@@ -149,6 +149,14 @@ func compare(before, now sight) rates {
 			r.APIs = append(r.APIs, apiRate{t.VirtualCluster, a.API, per(a.Requests, old.Requests), per(a.BytesIn, old.BytesIn), per(a.BytesOut, old.BytesOut), h.Quantile(0.5), h.Quantile(0.99)})
 		}
 	}
+	type life struct {
+		virtualCluster, topic string
+		generation            int32
+	}
+	lived := map[life]admin.Topic{}
+	for _, t := range before.topics {
+		lived[life{t.VirtualCluster, t.Name, t.Generation}] = t
+	}
 	for _, t := range now.topics {
 		x := topicRate{VirtualCluster: t.VirtualCluster, Topic: t.Name, Home: t.Home}
 		for _, c := range t.Copies {
@@ -158,11 +166,8 @@ func compare(before, now sight) rates {
 				x.Lag = max(x.Lag, c.Lag)
 			}
 		}
-		i := slices.IndexFunc(before.topics, func(o admin.Topic) bool {
-			return o.VirtualCluster == t.VirtualCluster && o.Name == t.Name && o.Generation == t.Generation
-		})
-		if i >= 0 && before.topics[i].Records() >= 0 {
-			x.Records = per(t.Records(), before.topics[i].Records())
+		if old, ok := lived[life{t.VirtualCluster, t.Name, t.Generation}]; ok && old.Records() >= 0 {
+			x.Records = per(t.Records(), old.Records())
 		}
 		r.Topics = append(r.Topics, x)
 	}

@@ -114,6 +114,10 @@ func (c *cluster) answer(h kafka.Header, body []byte) ([]byte, error) {
 	case *kmsg.ListOffsetsRequest:
 		return offsets(m).AppendTo(nil), nil
 	}
+	if out := ofMoves(msg); out != nil {
+		out.SetVersion(h.Version)
+		return out.AppendTo(nil), nil
+	}
 	return nil, fmt.Errorf("nobody asks for %s", h.Key.Name())
 }
 

@@ -27,7 +27,7 @@ const version = 12
 // gateway is one over two clusters that both have all topics, each the home of a half.
 type gateway struct {
 	*gatewaytest.Gateway
-	addr, admin string
+	addr, admin, file string
 }
 
 func openGateway(ctx context.Context, dir, prod, dr string) (*gateway, error) {
@@ -54,7 +54,7 @@ virtual_clusters:
 	if err != nil {
 		return nil, err
 	}
-	return &gateway{g, fmt.Sprintf("127.0.0.1:%d", port+1), fmt.Sprintf("127.0.0.1:%d", port)}, nil
+	return &gateway{g, fmt.Sprintf("127.0.0.1:%d", port+1), fmt.Sprintf("127.0.0.1:%d", port), file}, nil
 }
 
 // metadata is a request for some topics, or without any for all.

@@ -36,8 +36,8 @@ func main() {
 
 // table measures each number of topics and compares it with the one before.
 func table(sizes []string) error {
-	fmt.Println("| topics | metadata of all: CPU | allocations | MB | metadata of one: CPU | allocations | KB | CPU of a core: the first 30 s | idle behind them | a page of topics: CPU | wall | KB |")
-	fmt.Println("|---|---|---|---|---|---|---|---|---|---|---|---|")
+	fmt.Println("| topics | metadata of all: CPU | allocations | MB | metadata of one: CPU | allocations | KB | CPU of a core: the first 30 s | idle behind them | a page of topics: CPU | wall | KB | `default` moved over the half of them: wall | CPU per topic | longest pause |")
+	fmt.Println("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
 	var was *row
 	var errs []error
 	for _, size := range sizes {
@@ -66,12 +66,14 @@ type row struct {
 	idle     float64 // of a core, behind that
 	list     cost    // a page of the topics for operators
 	page     int     // bytes of it
+	moved    failedOver
 }
 
 func (r *row) String() string {
 	ms := func(d time.Duration) string { return fmt.Sprintf("%.2f ms", float64(d.Microseconds())/1000) }
-	return fmt.Sprintf("| %d | %s | %d | %.1f | %s | %d | %.1f | %.1f %% | %.1f %% | %s | %s | %d |", r.topics, ms(r.all.cpu), r.all.mallocs, float64(r.all.memory)/1e6,
-		ms(r.one.cpu), r.one.mallocs, float64(r.one.memory)/1e3, 100*r.first, 100*r.idle, ms(r.list.cpu), ms(r.list.wall), r.page/1000)
+	return fmt.Sprintf("| %d | %s | %d | %.1f | %s | %d | %.1f | %.1f %% | %.1f %% | %s | %s | %d | %s | %s | %s |", r.topics, ms(r.all.cpu), r.all.mallocs, float64(r.all.memory)/1e6,
+		ms(r.one.cpu), r.one.mallocs, float64(r.one.memory)/1e3, 100*r.first, 100*r.idle, ms(r.list.cpu), ms(r.list.wall), r.page/1000,
+		ms(r.moved.wall), ms(r.moved.each()), ms(r.moved.pause))
 }
 
 // linear compares with a row of fewer topics: an answer with all of them grows as their number does, and one with one of them does
@@ -90,6 +92,7 @@ func (r *row) linear(fewer *row, cpu bool) error {
 	atMost("bytes for metadata of one", float64(fewer.one.memory), float64(r.one.memory), 1.2)
 	if cpu {
 		atMost("ns of CPU for metadata of all", float64(fewer.all.cpu), float64(r.all.cpu), 2*times)
+		atMost("ns of CPU for the move of a topic", float64(fewer.moved.each()), float64(r.moved.each()), 2)
 		atMost("ns of CPU for metadata of one", float64(fewer.one.cpu), float64(r.one.cpu), 2)
 	}
 	return errors.Join(errs...)
@@ -143,6 +146,9 @@ func measured(topics int) (*row, error) {
 		return nil, err
 	}
 	r.idle = idle()
+	if r.moved, err = g.failOver(); err != nil {
+		return nil, err
+	}
 	return r, nil
 }
 
