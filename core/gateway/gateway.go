@@ -34,6 +34,8 @@ type Options struct {
 	Path string
 	// Specs are the types of interceptors that chains may name.
 	Specs []plugin.Spec
+	// Exporters send traces and metrics: core/telemetry/otlp has them. Without any, a file that names a receiver is refused.
+	Exporters telemetry.Exporters
 	// Log is where the log goes; nil is standard error, in the format that the file says. The levels are those of
 	// the file.
 	Log *slog.Logger

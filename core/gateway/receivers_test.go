@@ -5,6 +5,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
 const sent = "telemetry: {SIGNAL: {endpoint: 127.0.0.1:1, tls: {ca: no.crt}}}\n"
@@ -31,6 +33,27 @@ func TestAReceiversFiles(t *testing.T) {
 		}
 		_, warnings := inspected(t, file)
 		says(t, signal, warnings, []string{"6:" + "|no.crt"})
+	}
+}
+
+// TestAProgramWithoutExporters refuses an edit that names a receiver, with its place, and goes on.
+func TestAProgramWithoutExporters(t *testing.T) {
+	r := startReloading(t, one)
+	r.opts.Exporters = nil
+	for _, signal := range []string{"traces", "metrics"} {
+		err := r.apply(one + "telemetry: {" + signal + ": {endpoint: 127.0.0.1:1}}\n")
+		if err == nil {
+			t.Errorf("%s: an edit that names a receiver is taken", signal)
+			continue
+		}
+		for _, want := range []string{"sluice.yaml:6:", telemetry.ErrNoExporters.Error()} {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, want %q in it", signal, err, want)
+			}
+		}
+	}
+	if got := r.listens(); len(got) == 0 {
+		t.Error("the gateway does not serve")
 	}
 }
 

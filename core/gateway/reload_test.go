@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/failover"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/telemetry/otlp"
 	"github.com/sluice-gateway/sluice/testing/eventually"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
@@ -86,7 +87,7 @@ func (r *reloading) logHandler() slog.Handler {
 func (r *reloading) open() {
 	r.t.Helper()
 	var err error
-	if r.Gateway, err = Start(r.t.Context(), Options{Path: r.path, Specs: r.specs, Log: slog.New(r.logHandler())}); err != nil {
+	if r.Gateway, err = Start(r.t.Context(), Options{Path: r.path, Specs: r.specs, Exporters: otlp.Exporters{}, Log: slog.New(r.logHandler())}); err != nil {
 		r.t.Fatal(err)
 	}
 }

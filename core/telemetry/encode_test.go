@@ -20,7 +20,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// message keeps what it is given.
+// message keeps what the SDK would send.
 type message struct{ list []*otlp.ResourceSpans }
 
 func (*message) Start(context.Context) error { return nil }
@@ -68,7 +68,7 @@ func sameAsTheSDK(t *testing.T, batch []sdk.ReadOnlySpan) {
 	}
 	var e encoder
 	for range 2 { // the second time in used memory
-		if got := sorted(again(e.encode(batch))); !proto.Equal(got, sorted(want.list[0])) {
+		if got := sorted(received(e.encode(batch))); !proto.Equal(got, sorted(want.list[0])) {
 			t.Errorf("encoded as\n%v\nby the SDK as\n%v", got, want.list[0])
 		}
 	}

@@ -2,7 +2,6 @@ package telemetry
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"os"
@@ -12,12 +11,9 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetricgrpc"
-	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
 	"go.opentelemetry.io/otel/sdk/instrumentation"
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
-	"google.golang.org/grpc/credentials"
 )
 
 // Export says where metrics are sent.
@@ -46,11 +42,13 @@ type Exporter struct{ provider *metric.MeterProvider }
 // OTEL_* variables of the SDK are respected for what Export does not say: endpoint, protocol, interval, time limit,
 // resource attributes, headers, certificates, delta temporality, and classic histograms in place of exponential ones. Without an
 // endpoint, the Exporter is nil.
-func OpenExport(ctx context.Context, e Export, began time.Time, collect Collect, log *slog.Logger) (*Exporter, error) {
-	if !e.given("METRICS") {
+func OpenExport(ctx context.Context, e Export, by Exporters, began time.Time, collect Collect, log *slog.Logger) (*Exporter, error) {
+	if ok, err := e.wanted("METRICS", by); err != nil {
+		return nil, fmt.Errorf("telemetry.metrics: %w", err)
+	} else if !ok {
 		return nil, nil
 	}
-	exporter, err := e.openMetrics(ctx)
+	exporter, err := by.Metrics(ctx, e.Receiver)
 	if err != nil {
 		return nil, fmt.Errorf("telemetry.metrics: %w", err)
 	}
@@ -67,23 +65,6 @@ func OpenExport(ctx context.Context, e Export, began time.Time, collect Collect,
 	}
 	reader := metric.NewPeriodicReader(&told{exporter, outcome{signal: "metrics", log: log}}, o...)
 	return &Exporter{metric.NewMeterProvider(metric.WithReader(reader), metric.WithResource(res))}, nil
-}
-
-func (r Receiver) openMetrics(ctx context.Context) (metric.Exporter, error) {
-	if r.overHTTP("METRICS") {
-		o, err := options(r, making[otlpmetrichttp.Option]{otlpmetrichttp.WithEndpoint, otlpmetrichttp.WithInsecure, otlpmetrichttp.WithHeaders, otlpmetrichttp.WithTLSClientConfig})
-		if err != nil {
-			return nil, err
-		}
-		return otlpmetrichttp.New(ctx, o...)
-	}
-	o, err := options(r, making[otlpmetricgrpc.Option]{otlpmetricgrpc.WithEndpoint, otlpmetricgrpc.WithInsecure, otlpmetricgrpc.WithHeaders, func(c *tls.Config) otlpmetricgrpc.Option {
-		return otlpmetricgrpc.WithTLSCredentials(credentials.NewTLS(c))
-	}})
-	if err != nil {
-		return nil, err
-	}
-	return otlpmetricgrpc.New(ctx, o...)
 }
 
 // Close sends the last values.

@@ -180,7 +180,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 
 // TestMetricsAreExported as the OTEL_* variables say, until the exporter is closed, which sends the last values.
 func TestMetricsAreExported(t *testing.T) {
-	if e, err := OpenExport(t.Context(), Export{}, time.Now(), example, slog.Default()); e != nil || err != nil || e.Close(t.Context()) != nil {
+	if e, err := OpenExport(t.Context(), Export{}, direct{}, time.Now(), example, slog.Default()); e != nil || err != nil || e.Close(t.Context()) != nil {
 		t.Fatalf("without an endpoint: %v, %v", e, err)
 	}
 	r := &receiver{}
@@ -194,7 +194,7 @@ func TestMetricsAreExported(t *testing.T) {
 	run := func() map[string]*otlp.Metric {
 		t.Helper()
 		began := time.Unix(1000, 0)
-		e, err := OpenExport(t.Context(), Export{Receiver: Receiver{Source: Source{Version: "v9", Instance: "here"}}}, began, example, slog.Default())
+		e, err := OpenExport(t.Context(), Export{Receiver: Receiver{Source: Source{Version: "v9", Instance: "here"}}}, direct{}, began, example, slog.Default())
 		if e == nil || err != nil {
 			t.Fatalf("%v, %v", e, err)
 		}
@@ -248,7 +248,7 @@ func TestMetricsAreExported(t *testing.T) {
 		t.Errorf("deltas: %v", r)
 	}
 	t.Setenv("OTEL_METRICS_EXPORTER", "none")
-	if e, err := OpenExport(t.Context(), Export{}, time.Now(), example, slog.Default()); e != nil || err != nil {
+	if e, err := OpenExport(t.Context(), Export{}, direct{}, time.Now(), example, slog.Default()); e != nil || err != nil {
 		t.Errorf("with none: %v, %v", e, err)
 	}
 }

@@ -209,7 +209,7 @@ func (t *Trace) Wanted(failed bool, arrived time.Time, patience time.Duration) b
 	case t.span != nil:
 		return true
 	case failed && t.tracer.errors, t.tracer.slower > 0 && patience >= 0 && time.Since(arrived) > t.tracer.slower+patience:
-		return t.tracer.failures.Allow()
+		return t.tracer.failures.allow()
 	}
 	return false
 }

@@ -25,7 +25,7 @@ import (
 // tracing is a Tracer whose spans stay where they wait to be sent.
 func tracing(t *testing.T, c Config) *Tracer {
 	t.Helper()
-	tracer := newTracer(c, &message{}, resource.NewSchemaless(attribute.String("service.name", "sluice")), slog.Default())
+	tracer := newTracer(c, &kept{}, resource.NewSchemaless(attribute.String("service.name", "sluice")), slog.Default())
 	t.Cleanup(func() { _ = tracer.Close(context.Background()) })
 	return tracer
 }
@@ -282,7 +282,7 @@ func TestATextThatIsNoUTF8(t *testing.T) {
 		r.End(kmsg.Fetch, nil, errors.New(id), "", facts{ClientID.String(id), Topics.StringSlice([]string{id})})
 	}
 	var e encoder
-	got := again(e.encode(tracer.batches.waiting)) // as a receiver, which would refuse it
+	got := received(e.encode(tracer.batches.waiting)) // as a receiver, which would refuse it
 	for i, want := range []string{"till \uFFFD", "shop"} {
 		if s := got.ScopeSpans[0].Spans[i]; s.Attributes[0].Value.GetStringValue() != want || s.Status.Message != want {
 			t.Errorf("%s became %v", want, s)

@@ -5,7 +5,6 @@ package telemetry
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"os"
@@ -15,15 +14,10 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/sdk/instrumentation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
-	"golang.org/x/time/rate"
-	"google.golang.org/grpc/credentials"
 )
 
 // Config says where traces go, and which requests are traced.
@@ -66,17 +60,19 @@ type Tracer struct {
 	parents  bool
 	errors   bool
 	slower   time.Duration
-	failures *rate.Limiter
+	failures *allowance
 }
 
 // Open connects to a receiver; it does not wait for it. The OTEL_* variables of the SDK are respected for what
 // Config does not say: endpoint, protocol, sampler, resource attributes, headers, certificates, batching. Without
 // an endpoint the Tracer is nil.
-func Open(ctx context.Context, c Config, log *slog.Logger) (*Tracer, error) {
-	if !c.given("TRACES") {
+func Open(ctx context.Context, c Config, by Exporters, log *slog.Logger) (*Tracer, error) {
+	if ok, err := c.wanted("TRACES", by); err != nil {
+		return nil, fmt.Errorf("telemetry.traces: %w", err)
+	} else if !ok {
 		return nil, nil
 	}
-	client, err := c.traces()
+	client, err := by.Traces(c.Receiver)
 	if err == nil {
 		err = client.Start(ctx)
 	}
@@ -90,7 +86,7 @@ func Open(ctx context.Context, c Config, log *slog.Logger) (*Tracer, error) {
 	return newTracer(c, client, res, log), nil
 }
 
-func newTracer(c Config, client otlptrace.Client, res *resource.Resource, log *slog.Logger) *Tracer {
+func newTracer(c Config, client Uploader, res *resource.Resource, log *slog.Logger) *Tracer {
 	b := newBatches(client, log)
 	of := instrumentation.Scope{Name: scope, Version: versionOf(res), SchemaURL: SchemaURL}
 	ratio, parents := c.sampler()
@@ -100,7 +96,7 @@ func newTracer(c Config, client otlptrace.Client, res *resource.Resource, log *s
 		provider: p, tracer: p.Tracer(of.Name, trace.WithInstrumentationVersion(of.Version), trace.WithSchemaURL(of.SchemaURL)),
 		batches: b, resource: res, scope: of, limits: sdk.NewSpanLimits(),
 		sampled: ShareOf(ratio), parents: parents, errors: c.Errors, slower: c.Slower,
-		failures: rate.NewLimiter(failuresPerSecond, failuresPerSecond),
+		failures: newAllowance(failuresPerSecond),
 	}
 }
 
@@ -113,17 +109,6 @@ func versionOf(res *resource.Resource) string {
 		return info.Main.Version
 	}
 	return "(devel)"
-}
-
-func (r Receiver) traces() (otlptrace.Client, error) {
-	if r.overHTTP("TRACES") {
-		o, err := options(r, making[otlptracehttp.Option]{otlptracehttp.WithEndpoint, otlptracehttp.WithInsecure, otlptracehttp.WithHeaders, otlptracehttp.WithTLSClientConfig})
-		return otlptracehttp.NewClient(o...), err
-	}
-	o, err := options(r, making[otlptracegrpc.Option]{otlptracegrpc.WithEndpoint, otlptracegrpc.WithInsecure, otlptracegrpc.WithHeaders, func(c *tls.Config) otlptracegrpc.Option {
-		return otlptracegrpc.WithTLSCredentials(credentials.NewTLS(c))
-	}})
-	return otlptracegrpc.NewClient(o...), err
 }
 
 // sampler is the share of requests that are traced, and whether producers' decisions come first, by the configuration or by the

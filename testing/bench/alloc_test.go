@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"testing"
 
+	"github.com/sluice-gateway/sluice/core/telemetry/otlp"
 	"github.com/sluice-gateway/sluice/testing/gatewaytest"
 )
 
@@ -29,7 +30,7 @@ func allocations(t *testing.T, chain, session, watched bool, make func(id [16]by
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := gatewaytest.Open(t.Context(), file, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	g, err := gatewaytest.OpenWith(t.Context(), otlp.Exporters{}, file, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

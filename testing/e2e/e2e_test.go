@@ -17,8 +17,10 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/core/telemetry/otlp"
 	"github.com/sluice-gateway/sluice/testing/clients"
 	"github.com/sluice-gateway/sluice/testing/clients/rdkafka"
+	"github.com/sluice-gateway/sluice/testing/clients/sarama"
 	"github.com/sluice-gateway/sluice/testing/eventually"
 	"github.com/sluice-gateway/sluice/testing/gatewaytest"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
@@ -82,7 +84,7 @@ func newClusters(t *testing.T, version, drVersion string) *pair {
 		}
 	}
 	var err error
-	if p.gw, err = gatewaytest.Start(ctx, t.TempDir(), map[string]string{p.topic: "prod"}, logger(), p.prod, p.dr); err != nil {
+	if p.gw, err = gatewaytest.StartWith(ctx, otlp.Exporters{}, t.TempDir(), map[string]string{p.topic: "prod"}, logger(), p.prod, p.dr); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = p.gw.Stop() })
@@ -271,12 +273,12 @@ func TestPlannedMovesNobodyNotices(t *testing.T) {
 	l := p.load(map[string]clients.Client{
 		"spread": spread("batching", neighbours), "spread_plain": spread("plain", neighbours), "spread_raw": spread("raw", neighbours),
 		"java": clients.JavaProducer(v), "console": clients.ConsoleProducer(tool(v, "kafka-console-producer")),
-		"franz": clients.FranzProducer, "sarama": clients.SaramaProducer, "python": clients.PythonProducer,
+		"franz": clients.FranzProducer, "sarama": sarama.Producer, "python": clients.PythonProducer,
 		"librdkafka": rdkafka.Producer(false), "librdkafka_idempotent": rdkafka.Producer(true),
 	}, map[string]clients.Client{
 		"java_classic": clients.JavaConsumer(v, "classic"), "java_848": clients.JavaConsumer(v, "consumer"),
 		"console_c": clients.ConsoleConsumer(tool(v, "kafka-console-consumer")), "franz_c": clients.FranzConsumer,
-		"sarama_c": clients.SaramaConsumer, "librdkafka_c": rdkafka.Consumer, "python_c": clients.PythonConsumer,
+		"sarama_c": sarama.Consumer, "librdkafka_c": rdkafka.Consumer, "python_c": clients.PythonConsumer,
 	})
 	l.more(500)
 	t.Log("edit: to dr")

@@ -15,7 +15,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/sluice-gateway/sluice/plugins/wasm/workbench"
+	"github.com/sluice-gateway/sluice/cmd/gateway/workbench"
 	"github.com/sluice-gateway/sluice/testing/clients"
 	"github.com/sluice-gateway/sluice/testing/clients/rdkafka"
 	"github.com/sluice-gateway/sluice/testing/eventually"

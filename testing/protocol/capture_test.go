@@ -13,7 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/sluice-gateway/sluice/core/admin"
-	"github.com/sluice-gateway/sluice/plugins/wasm/workbench"
+	"github.com/sluice-gateway/sluice/cmd/gateway/workbench"
 	"github.com/sluice-gateway/sluice/testing/eventually"
 )
 
