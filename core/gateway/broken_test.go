@@ -28,6 +28,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/plugins/wasm"
 	"github.com/sluice-gateway/sluice/testing/eventually"
+	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/handmade"
 )
 
@@ -85,9 +86,11 @@ func (r *reloading) saysBroken(part, why string) {
 		}
 		return
 	}
-	if len(all) != 1 || all[0].Part != part || all[0].VirtualCluster != "a" || !strings.Contains(all[0].Error, why) {
-		r.t.Fatalf("%+v is broken, not %s for %q", all, part, why)
-	}
+	about := fact.Must(r.t, "%+v is broken, not %s for %q", all, part, why)
+	fact.Equal(about, "len(all)", len(all), 1)
+	fact.Equal(about, "all[0].Part", all[0].Part, part)
+	fact.Equal(about, "all[0].VirtualCluster", all[0].VirtualCluster, "a")
+	fact.Has(about, all[0].Error, why)
 	if got := (operator{r.Gateway}).Status().Broken; len(got) != 1 || got[0] != all[0] {
 		r.t.Errorf("the status says %v", got)
 	}

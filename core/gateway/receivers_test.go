@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/sluice-gateway/sluice/core/telemetry"
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 const sent = "telemetry: {SIGNAL: {endpoint: 127.0.0.1:1, tls: {ca: no.crt}}}\n"
@@ -18,8 +19,11 @@ func TestAReceiversFiles(t *testing.T) {
 		file := strings.Replace(one+sent, "SIGNAL", signal, 1)
 		r := startReloading(t, one)
 		err := r.apply(file)
-		if err == nil || !strings.Contains(err.Error(), "sluice.yaml:6:") || !strings.Contains(err.Error(), "telemetry."+signal+".tls.ca: ") || !strings.Contains(err.Error(), "no.crt") {
-			t.Errorf("%s: %v", signal, err)
+		about := fact.Of(t, "%s: %v", signal, err)
+		if fact.True(about, "err != nil", err != nil) {
+			fact.Has(about, err.Error(), "sluice.yaml:6:")
+			fact.Has(about, err.Error(), "telemetry."+signal+".tls.ca: ")
+			fact.Has(about, err.Error(), "no.crt")
 		}
 		r = startReloading(t, file)
 		if got := r.listens(); len(got) == 0 {

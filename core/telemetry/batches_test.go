@@ -12,6 +12,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	otlp "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // kept keeps the sizes of batches; it waits for block, if there is one.
@@ -78,8 +80,13 @@ func TestBatchesLeaveWhenFullOrDue(t *testing.T) {
 			t.Errorf("when they were due, %v had left", e.sizes)
 		}
 		end(b, 2)
-		if err := b.Shutdown(t.Context()); err != nil || len(e.sizes) != 3 || e.sizes[2] != 2 || !e.down {
-			t.Errorf("at the end, %v had left: %v", e.sizes, err)
+		{
+			err := b.Shutdown(t.Context())
+			about := fact.Of(t, "at the end, %v had left: %v", e.sizes, err)
+			if fact.NoError(about, err) && fact.Equal(about, "len(e.sizes)", len(e.sizes), 3) {
+				fact.Equal(about, "e.sizes[2]", e.sizes[2], 2)
+				fact.True(about, "e.down", e.down)
+			}
 		}
 		end(b, 1)
 		if err := b.ForceFlush(t.Context()); err != nil || len(e.sizes) != 3 {

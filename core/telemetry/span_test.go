@@ -20,6 +20,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // tracing is a Tracer whose spans stay where they wait to be sent.
@@ -159,9 +161,11 @@ func TestARequestThatIsWatched(t *testing.T) {
 		tracer, arrived := tracing(t, Config{SampleRatio: 0, Errors: true, Slower: time.Second}), time.Now()
 		begun := func() *Trace {
 			ctx, r := tracer.Request(t.Context(), kmsg.Fetch, arrived, &Trace{}, nil)
-			if r == nil || r.Sampled() || r.Context().IsValid() || ctx != t.Context() {
-				t.Fatalf("the trace is %v", r)
-			}
+			about := fact.Must(t, "the trace is %v", r)
+			fact.True(about, "r != nil", r != nil)
+			fact.False(about, "r.Sampled()", r.Sampled())
+			fact.False(about, "r.Context().IsValid()", r.Context().IsValid())
+			fact.Equal(about, "ctx", ctx, t.Context())
 			return r
 		}
 		well, tried := begun(), begun()

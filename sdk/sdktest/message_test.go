@@ -52,8 +52,15 @@ func TestMessages(t *testing.T) {
 			}
 			return a
 		}
-		if a := ask("plain"); a.Forward != nil || a.Respond != nil || a.Refused != nil || a.Closed {
-			t.Errorf("untouched: %+v", a)
+		switch a := ask("plain"); {
+		case a.Forward != nil:
+			t.Errorf("untouched, but forwarded as %q", a.Forward)
+		case a.Respond != nil:
+			t.Errorf("untouched, but answered with %q", a.Respond)
+		case a.Refused != nil:
+			t.Errorf("untouched, but refused: %v", a.Refused)
+		case a.Closed:
+			t.Error("untouched, but the connection is closed")
 		}
 		a := ask("rename")
 		m, err := sdktest.Into(a.Forward, create(version, ""))

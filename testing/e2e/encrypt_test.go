@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/testing/clients"
 	"github.com/sluice-gateway/sluice/testing/clients/rdkafka"
+	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
@@ -72,9 +73,12 @@ func (p *pair) encrypted(c kafkatest.Cluster) {
 			for _, h := range r.Headers {
 				names = append(names, h.Key)
 			}
-			if s := string(r.Value); strings.Contains(s, "java") || strings.Contains(s, "franz") || strings.Contains(s, "librdkafka") || strings.Join(names, " ") != "sluice-enc via" {
-				p.t.Errorf("%s holds %q with headers %v", c.Name(), r.Value, names)
-			}
+			s := string(r.Value)
+			about := fact.Of(p.t, "%s holds %q with headers %v", c.Name(), r.Value, names)
+			fact.HasNo(about, s, "java")
+			fact.HasNo(about, s, "franz")
+			fact.HasNo(about, s, "librdkafka")
+			fact.Equal(about, `strings.Join(names, " ")`, strings.Join(names, " "), "sluice-enc via")
 		})
 	}
 }

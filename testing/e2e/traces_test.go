@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/sluice-gateway/sluice/testing/clients"
+	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 	"github.com/sluice-gateway/sluice/testing/spans"
 )
@@ -344,8 +345,14 @@ func checkProduce(t *testing.T, topic, client, cluster string, s spans.Span, bel
 		}
 		at = next[len(next)-1]
 	}
-	if got := names(at.Events); !slices.Equal(got, []string{"queued", "sent", "first byte"}) || at.Attributes["sluice.cluster"] != cluster || at.Attributes["sluice.cluster.id"] == "" || at.Attributes["messaging.destination.name"] != topic || at.Attributes["network.peer.port"] == "" {
-		t.Errorf("%s: the way to the broker has the events %q and %v, want %s", client, got, at.Attributes, cluster)
+	{
+		got := names(at.Events)
+		about := fact.Of(t, "%s: the way to the broker has the events %q and %v, want %s", client, got, at.Attributes, cluster)
+		fact.List(about, "got", got, []string{"queued", "sent", "first byte"})
+		fact.Equal(about, `at.Attributes["sluice.cluster"]`, at.Attributes["sluice.cluster"], cluster)
+		fact.Other(about, `at.Attributes["sluice.cluster.id"]`, at.Attributes["sluice.cluster.id"], "")
+		fact.Equal(about, `at.Attributes["messaging.destination.name"]`, at.Attributes["messaging.destination.name"], topic)
+		fact.Other(about, `at.Attributes["network.peer.port"]`, at.Attributes["network.peer.port"], "")
 	}
 	for i := 1; i < len(at.Events); i++ {
 		if at.Events[i].At.Before(at.Events[i-1].At.Time) {

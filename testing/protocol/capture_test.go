@@ -12,9 +12,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/sluice-gateway/sluice/core/admin"
 	"github.com/sluice-gateway/sluice/cmd/gateway/workbench"
+	"github.com/sluice-gateway/sluice/core/admin"
 	"github.com/sluice-gateway/sluice/testing/eventually"
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // TestCapture: what clients send and get is captured while they do, written as cases, and shown to a plugin.
@@ -86,8 +87,13 @@ func TestCapture(t *testing.T) {
 		}
 		switch c.Kind {
 		case "produce", "fetch":
-			if r := c.Records[0]; r.Topic != "orders" || string(r.Key.Bytes) != "k" || string(r.Value.Bytes) != "v" || len(r.Headers) != 1 || string(r.Headers[0].Value.Bytes) != "\xff" {
-				t.Errorf("%s of %+v", c.Kind, r)
+			r := c.Records[0]
+			about := fact.Of(t, "%s of %+v", c.Kind, r)
+			fact.Equal(about, "r.Topic", r.Topic, "orders")
+			fact.Equal(about, "string(r.Key.Bytes)", string(r.Key.Bytes), "k")
+			fact.Equal(about, "string(r.Value.Bytes)", string(r.Value.Bytes), "v")
+			if fact.Equal(about, "len(r.Headers)", len(r.Headers), 1) {
+				fact.Equal(about, "string(r.Headers[0].Value.Bytes)", string(r.Headers[0].Value.Bytes), "\xff")
 			}
 		case "request":
 			if c.API != "CreateTopics" || !bytes.Contains(c.Body.Bytes, []byte("captured")) {

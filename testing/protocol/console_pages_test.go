@@ -17,6 +17,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
@@ -162,8 +163,13 @@ func TestTheConsoleShowsWhatIsWrong(t *testing.T) {
 		}
 		h.do(ctx, chromedp.Click("tr[id^=past-] a"), chromedp.WaitVisible("#loss"))
 		h.shot(ctx, "loss")
-		if row := h.cells(ctx, "#loss tbody tr"); row["Partition"] != "0" || row["From offset"] != fmt.Sprint(lost[0]) || row["To offset"] != fmt.Sprint(lost[6]) || row["Records, at most"] != "7" {
-			t.Errorf("%q, lost are %d to %d", row, lost[0], lost[6])
+		{
+			row := h.cells(ctx, "#loss tbody tr")
+			about := fact.Of(t, "%q, lost are %d to %d", row, lost[0], lost[6])
+			fact.Equal(about, `row["Partition"]`, row["Partition"], "0")
+			fact.Equal(about, `row["From offset"]`, row["From offset"], fmt.Sprint(lost[0]))
+			fact.Equal(about, `row["To offset"]`, row["To offset"], fmt.Sprint(lost[6]))
+			fact.Equal(about, `row["Records, at most"]`, row["Records, at most"], "7")
 		}
 		if text := ask[string](h, ctx, `document.querySelector("main").innerText`); !strings.Contains(text, "asked for by none") {
 			t.Errorf("it does not say by whom:\n%s", text)

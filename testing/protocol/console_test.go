@@ -27,6 +27,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/failover"
 	"github.com/sluice-gateway/sluice/testing/eventually"
+	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
@@ -184,9 +185,11 @@ func TestAFailoverInTheConsole(t *testing.T) {
 	h.wait("the rest", func() bool { return seen.Load() == sent.Load() })
 	done()
 	reader.Wait()
-	if m.Topic != "orders" || m.To != "dr" || h.gw.Topic(tenant, "orders").Home != "dr" || len(m.PossibleLoss) > 0 {
-		t.Errorf("%+v", m)
-	}
+	about := fact.Of(t, "%+v", m)
+	fact.Equal(about, "m.Topic", m.Topic, "orders")
+	fact.Equal(about, "m.To", m.To, "dr")
+	fact.Equal(about, `h.gw.Topic(tenant, "orders").Home`, h.gw.Topic(tenant, "orders").Home, "dr")
+	fact.AtMost(about, "len(m.PossibleLoss)", len(m.PossibleLoss), 0)
 	if !strings.Contains(h.file(), "orders: {cluster: dr}") {
 		t.Errorf("the file says otherwise:\n%s", h.file())
 	}
@@ -208,8 +211,13 @@ func TestAMoveIsFollowedAndAbortedInTheConsole(t *testing.T) {
 	// Who did it is in the audit log, and that it was here.
 	all := h.audited(file(filepath.Join(h.gw.Dir, "audit.json")), "the end of the move", func(all []line) bool { return len(having(all, "action", "move_ended")) == 1 })
 	for _, action := range []string{"start_moves", "abort_move"} {
-		if l := having(all, "action", action); len(l) != 1 || l[0]["user"] != "none" || l[0]["via"] != "console" || l[0]["outcome"] != "done" || fmt.Sprint(l[0]["topics"]) != "[orders]" {
-			t.Errorf("%s: %v", action, l)
+		l := having(all, "action", action)
+		about := fact.Of(t, "%s: %v", action, l)
+		if fact.Equal(about, "len(l)", len(l), 1) {
+			fact.Equal(about, `l[0]["user"]`, l[0]["user"], "none")
+			fact.Equal(about, `l[0]["via"]`, l[0]["via"], "console")
+			fact.Equal(about, `l[0]["outcome"]`, l[0]["outcome"], "done")
+			fact.Equal(about, `fmt.Sprint(l[0]["topics"])`, fmt.Sprint(l[0]["topics"]), "[orders]")
 		}
 	}
 	h.do(ctx, chromedp.Navigate(h.gw.Admin+"/console/moves"), chromedp.WaitVisible("tr[id^=past-]"))

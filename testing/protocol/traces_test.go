@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/sluice-gateway/sluice/core/telemetry"
+	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
@@ -218,13 +219,20 @@ func TestRequestsAreTraced(t *testing.T) {
 				t.Errorf("%s is %q, want %q", k, a[k], want)
 			}
 		}
-		if a["sluice.request.size"] == "0" || a["sluice.response.size"] == "0" || a["network.peer.port"] == "0" || a["server.port"] == "" || a["sluice.interceptor.duration_ms.routing"] == "" {
-			t.Errorf("attributes %v", a)
-		}
+		about := fact.Of(t, "attributes %v", a)
+		fact.Other(about, `a["sluice.request.size"]`, a["sluice.request.size"], "0")
+		fact.Other(about, `a["sluice.response.size"]`, a["sluice.response.size"], "0")
+		fact.Other(about, `a["network.peer.port"]`, a["network.peer.port"], "0")
+		fact.Other(about, `a["server.port"]`, a["server.port"], "")
+		fact.Other(about, `a["sluice.interceptor.duration_ms.routing"]`, a["sluice.interceptor.duration_ms.routing"], "")
 		header := string(got[i].Headers[0].Value)
 		if i == 2 {
-			if len(s.Links) != 1 || hex.EncodeToString(s.Links[0].TraceId) != theirs[3:35] || len(got[i].Headers) != 1 || header != theirs {
-				t.Errorf("links %v, headers %v", s.Links, got[i].Headers)
+			about := fact.Of(t, "links %v, headers %v", s.Links, got[i].Headers)
+			if fact.Equal(about, "len(s.Links)", len(s.Links), 1) {
+				fact.Equal(about, "hex.EncodeToString(s.Links[0].TraceId)", hex.EncodeToString(s.Links[0].TraceId), theirs[3:35])
+				if fact.Equal(about, "len(got[i].Headers)", len(got[i].Headers), 1) {
+					fact.Equal(about, "header", header, theirs)
+				}
 			}
 		} else if len(s.Links) != 0 || !strings.Contains(header, hex.EncodeToString(s.TraceId)) {
 			t.Errorf("record %d carries %q, links %v", i, header, s.Links)
@@ -258,9 +266,12 @@ func TestMovesAreTraced(t *testing.T) {
 		t.Fatalf("%d moves", len(all["move"]))
 	}
 	move := all["move"][0]
-	if a := attributes(move); a["messaging.destination.name"] != "orders" || a["sluice.move.from"] != "prod" || a["sluice.move.to"] != "dr" || a["sluice.move"] == "" {
-		t.Errorf("attributes %v", a)
-	}
+	a := attributes(move)
+	about := fact.Of(t, "attributes %v", a)
+	fact.Equal(about, `a["messaging.destination.name"]`, a["messaging.destination.name"], "orders")
+	fact.Equal(about, `a["sluice.move.from"]`, a["sluice.move.from"], "prod")
+	fact.Equal(about, `a["sluice.move.to"]`, a["sluice.move.to"], "dr")
+	fact.Other(about, `a["sluice.move"]`, a["sluice.move"], "")
 	for _, phase := range []string{"pending", "pre-check", "hold", "prepare", "commit", "drain", "publish"} {
 		if len(all[phase]) == 0 || string(all[phase][0].ParentSpanId) != string(move.SpanId) {
 			t.Errorf("no span of %s below the move", phase)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 
+	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
@@ -28,8 +29,11 @@ func TestWarningsAreTold(t *testing.T) {
 		Level string
 		Line  int
 	}](t, out)
-	if code != 0 || len(all) != 1 || all[0].Level != "warning" || all[0].Line == 0 {
-		t.Errorf("validate: %d %s", code, out)
+	about := fact.Of(t, "validate: %d %s", code, out)
+	fact.Equal(about, "code", code, 0)
+	if fact.Equal(about, "len(all)", len(all), 1) {
+		fact.Equal(about, "all[0].Level", all[0].Level, "warning")
+		fact.Other(about, "all[0].Line", all[0].Line, 0)
 	}
 	if _, body := h.call("GET", "/config", ""); !strings.Contains(body, `"warnings"`) || !strings.Contains(body, "ac*") {
 		t.Errorf("/config: %s", body)

@@ -170,8 +170,15 @@ func TestPrometheusReadsBothKindsOfHistograms(t *testing.T) {
 			continue
 		}
 		h := native[name]
-		if h == nil || h.Schema != 2 || h.Count != 3 || h.Sum <= 0 {
-			t.Fatalf("native: %v of %v", h, native)
+		switch {
+		case h == nil:
+			t.Fatalf("no native histogram %s in %v", name, native)
+		case h.Schema != 2:
+			t.Fatalf("schema %d, want 2: %v", h.Schema, h)
+		case h.Count != 3:
+			t.Fatalf("count %v, want 3: %v", h.Count, h)
+		case h.Sum <= 0:
+			t.Fatalf("sum %v, want more than 0: %v", h.Sum, h)
 		}
 		var upTo uint64
 		for it := h.CumulativeBucketIterator(); it.Next(); {
