@@ -50,7 +50,8 @@ type Sort[T any] struct {
 // Selection is the part of a list that was asked for.
 type Selection[T any] struct {
 	Items []T
-	// Total is how many things there are on all pages, Of how many there are without search and state.
+	// Total is how many things there are on all pages, Of how many there are without search and
+	// state.
 	Total, Of int
 	Pages     int
 }
@@ -181,8 +182,8 @@ func (l Listing[T]) query(v url.Values) (q Query, err error) {
 	return q, nil
 }
 
-// selected is the part of a list that a call asks for. Links to other pages are in the header Link, the number of all things in
-// Total-Count.
+// selected is the part of a list that a call asks for. Links to other pages are in the header Link,
+// the number of all things in Total-Count.
 func selected[T any](w http.ResponseWriter, r *http.Request, l Listing[T], get func() ([]T, error)) ([]T, error) {
 	q, err := l.query(r.URL.Query())
 	if err == nil {

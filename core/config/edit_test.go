@@ -242,8 +242,8 @@ func TestWriteFile(t *testing.T) {
 	}
 }
 
-// TestWriteFileIsOneStep: who has the old file open, or reads meanwhile, sees all of the old content
-// or all of the new one.
+// TestWriteFileIsOneStep: who has the old file open, or reads meanwhile, sees all of the old
+// content or all of the new one.
 func TestWriteFileIsOneStep(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sluice.yaml")
 	old, next := bytes.Repeat([]byte("old\n"), 50_000), bytes.Repeat([]byte("next\n"), 50_000)

@@ -24,8 +24,8 @@ var odd = []string{
 	"clusters: &c {x: {bootstrap: [\"h:1\"]}}\nvirtual_clusters: *c\n", "clusters: ~\nvirtual_clusters:\n", "? {a: b}\n: c\n", "a: \"\\\n",
 }
 
-// FuzzLoad: whatever stands in a file, Load says what it means, or what is wrong with which place of
-// it.
+// FuzzLoad: whatever stands in a file, Load says what it means, or what is wrong with which place
+// of it.
 func FuzzLoad(f *testing.F) {
 	for _, s := range append(odd, example, block, strings.ReplaceAll(example, "\n", "\r\n"), "\ufeff"+example) {
 		f.Add([]byte(s))

@@ -35,8 +35,8 @@ func (s Section) Decode(v any) error {
 	return s.Partly(v).Err()
 }
 
-// Partly is Decode for who goes on with what is right, to tell all that is wrong: what is not is left as it was in v. Use
-// And to add to the result.
+// Partly is Decode for who goes on with what is right, to tell all that is wrong: what is not is
+// left as it was in v. Use And to add to the result.
 func (s Section) Partly(v any) Errors {
 	if s.node == nil || isNull(s.node) {
 		return nil

@@ -12,7 +12,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
-// sourceOf is the gateway as where telemetry comes from. No other one has its state, and it has it again after a restart.
+// sourceOf is the gateway as where telemetry comes from. No other one has its state, and it has it
+// again after a restart.
 func sourceOf(b telemetry.Build, state string) telemetry.Source {
 	host, err := os.Hostname()
 	if err != nil {
@@ -94,8 +95,8 @@ func (g *Gateway) openExport(ctx context.Context, l, old *live) error {
 	return g.receiverError(l, old, "metrics", err)
 }
 
-// receiverError is where in the file stands what keeps a signal from being sent. A file that can't be used keeps no gateway from
-// starting: the signal is not sent until the next edit.
+// receiverError is where in the file stands what keeps a signal from being sent. A file that can't
+// be used keeps no gateway from starting: the signal is not sent until the next edit.
 func (g *Gateway) receiverError(l, old *live, signal string, err error) error {
 	if errors.Is(err, telemetry.ErrNoExporters) {
 		return l.snap.Errorf([]string{"telemetry", signal, "endpoint"}, "%v", telemetry.ErrNoExporters)

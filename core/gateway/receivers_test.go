@@ -12,8 +12,9 @@ import (
 
 const sent = "telemetry: {SIGNAL: {endpoint: 127.0.0.1:1, tls: {ca: no.crt}}}\n"
 
-// TestAReceiversFiles that can't be had refuse an edit, with their place, and keep no gateway from starting: the signal is not sent. An
-// edit of something else tries again, and does without it no more.
+// TestAReceiversFiles that can't be had refuse an edit, with their place, and keep no gateway from
+// starting: the signal is not sent. An edit of something else tries again, and does without it no
+// more.
 func TestAReceiversFiles(t *testing.T) {
 	for _, signal := range []string{"traces", "metrics"} {
 		file := strings.Replace(one+sent, "SIGNAL", signal, 1)

@@ -21,8 +21,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// reloading is a gateway over a cluster that does not answer, whose file is written from a template: $1, $2 and so on
-// are free ports, $taken is one that somebody else has.
+// reloading is a gateway over a cluster that does not answer, whose file is written from a
+// template: $1, $2 and so on are free ports, $taken is one that somebody else has.
 type reloading struct {
 	*Gateway
 	t       *testing.T
@@ -139,7 +139,8 @@ func (r *reloading) serves(n int, vc string) {
 	}
 }
 
-// TestARefusedEditChangesNothing: each edit moves what listens, and something else of it can't be had.
+// TestARefusedEditChangesNothing: each edit moves what listens, and something else of it can't be
+// had.
 func TestARefusedEditChangesNothing(t *testing.T) {
 	moved := strings.NewReplacer("$1", "$3", "$2", "$4").Replace(one)
 	for name, c := range map[string]struct{ refused, says string }{
@@ -239,8 +240,8 @@ func (s *stuck) Intercept(_ context.Context, req *plugin.Request, _ plugin.Handl
 	return plugin.Fail(req, 0, "")
 }
 
-// TestAnEditDoesNotWaitForTheOld: a request that does not end holds up neither the edit that takes its virtual cluster
-// away nor the next ones, and the addresses are free at once.
+// TestAnEditDoesNotWaitForTheOld: a request that does not end holds up neither the edit that takes
+// its virtual cluster away nor the next ones, and the addresses are free at once.
 func TestAnEditDoesNotWaitForTheOld(t *testing.T) {
 	const two = one + "  b: {listen: {bootstrap: 127.0.0.1:$3, brokers: {host: 127.0.0.1, ports: $4-$4}}, chain: [{stuck: {}}]}\n"
 	s := &stuck{make(chan struct{}), make(chan struct{})}

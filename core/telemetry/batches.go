@@ -14,9 +14,10 @@ import (
 	"github.com/sluice-gateway/sluice/core/guard"
 )
 
-// batches sends ended spans to a receiver, many at a time. The SDK's batch processor has a channel, which wakes a goroutine for
-// each span; where few requests are sampled, that costs several times what the span does. This one wakes it for a full batch,
-// or when the delay is over. It knows the same OTEL_BSP_* variables.
+// batches sends ended spans to a receiver, many at a time. The SDK's batch processor has a channel,
+// which wakes a goroutine for each span; where few requests are sampled, that costs several times
+// what the span does. This one wakes it for a full batch, or when the delay is over. It knows the
+// same OTEL_BSP_* variables.
 type batches struct {
 	client     Uploader
 	outcome    outcome

@@ -21,9 +21,10 @@ const (
 	knowsRemote, isRemote = uint32(0x100), uint32(0x200)
 )
 
-// encoder writes spans as they travel in OTLP. The SDK makes a message of each span, event, attribute and value, and then the encoding
-// of those, which costs a sampled request as much as everything else. An encoder is used again for the next batch. The field numbers
-// are those of opentelemetry/proto/trace/v1/trace.proto.
+// encoder writes spans as they travel in OTLP. The SDK makes a message of each span, event,
+// attribute and value, and then the encoding of those, which costs a sampled request as much as
+// everything else. An encoder is used again for the next batch. The field numbers are those of
+// opentelemetry/proto/trace/v1/trace.proto.
 type encoder struct {
 	out   []byte
 	attrs []attribute.KeyValue
@@ -188,7 +189,8 @@ func (e *encoder) float(v float64) {
 	e.fixed(4, math.Float64bits(v))
 }
 
-// message writes a message as a field of another. Its length, which comes first, mostly takes one byte.
+// message writes a message as a field of another. Its length, which comes first, mostly takes one
+// byte.
 func (e *encoder) message(field uint64, write func()) {
 	e.tag(field, lengthFirst)
 	e.out = append(e.out, 0)
@@ -208,8 +210,8 @@ func (e *encoder) bytes(field uint64, v []byte) {
 	e.out = append(binary.AppendUvarint(e.out, uint64(len(v))), v...)
 }
 
-// some writes a text that counts also if it is empty. Receivers refuse a whole batch for one text that is not UTF-8, as what a client
-// calls itself may be.
+// some writes a text that counts also if it is empty. Receivers refuse a whole batch for one text
+// that is not UTF-8, as what a client calls itself may be.
 func (e *encoder) some(field uint64, v string) {
 	v = strings.ToValidUTF8(v, "\uFFFD")
 	e.tag(field, lengthFirst)

@@ -79,7 +79,8 @@ func contextOf(n byte, remote bool) trace.SpanContext {
 	return trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{n}, SpanID: trace.SpanID{n}, TraceFlags: trace.FlagsSampled, TraceState: state, Remote: remote})
 }
 
-// TestSpansAreEncodedAsTheSDKDoes: of all there is in a span, of several scopes, with short and long fields.
+// TestSpansAreEncodedAsTheSDKDoes: of all there is in a span, of several scopes, with short and
+// long fields.
 func TestSpansAreEncodedAsTheSDKDoes(t *testing.T) {
 	long := strings.Repeat("long", 100)
 	attrs := []attribute.KeyValue{

@@ -38,9 +38,10 @@ func (t *told) Export(ctx context.Context, m *metricdata.ResourceMetrics) error 
 // Exporter sends metrics over OTLP. A nil Exporter sends none.
 type Exporter struct{ provider *metric.MeterProvider }
 
-// OpenExport begins to send what collect gives, and Go's runtime; it does not wait for the receiver. Counters began at began. The
-// OTEL_* variables of the SDK are respected for what Export does not say: endpoint, protocol, interval, time limit,
-// resource attributes, headers, certificates, delta temporality, and classic histograms in place of exponential ones. Without an
+// OpenExport begins to send what collect gives, and Go's runtime; it does not wait for the
+// receiver. Counters began at began. The OTEL_* variables of the SDK are respected for what Export
+// does not say: endpoint, protocol, interval, time limit, resource attributes, headers,
+// certificates, delta temporality, and classic histograms in place of exponential ones. Without an
 // endpoint, the Exporter is nil.
 func OpenExport(ctx context.Context, e Export, by Exporters, began time.Time, collect Collect, log *slog.Logger) (*Exporter, error) {
 	if ok, err := e.wanted("METRICS", by); err != nil {
@@ -107,7 +108,8 @@ func (p *producer) Produce(context.Context) ([]metricdata.ScopeMetrics, error) {
 	return []metricdata.ScopeMetrics{out}, nil
 }
 
-// temporalityOf is what the exporter wants of a kind of metric: a receiver takes all that grows one way.
+// temporalityOf is what the exporter wants of a kind of metric: a receiver takes all that grows one
+// way.
 func (p *producer) temporalityOf(m *Metric) metricdata.Temporality {
 	switch m.Kind {
 	case Counter:
@@ -119,7 +121,8 @@ func (p *producer) temporalityOf(m *Metric) metricdata.Temporality {
 	}
 }
 
-// differences is what has come since the last time, of series where anything has, and remembers samples for the next.
+// differences is what has come since the last time, of series where anything has, and remembers
+// samples for the next.
 func (p *producer) differences(samples []Sample, last map[string]Sample) (out []Sample) {
 	for _, s := range samples {
 		series := s.Metric.Name + "\x00" + strings.Join(s.Values, "\x00")

@@ -28,7 +28,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
-// example is a metric of each kind: a counter, a gauge, durations, some of which are fine, and one that has none.
+// example is a metric of each kind: a counter, a gauge, durations, some of which are fine, and one
+// that has none.
 func example() []Sample {
 	by := []attribute.Key{"z", "a"}
 	var l, none Latency
@@ -148,7 +149,8 @@ func labelled(m *dto.Metric, name, value string) bool {
 	return slices.ContainsFunc(m.Label, func(l *dto.LabelPair) bool { return l.GetName() == name && l.GetValue() == value })
 }
 
-// TestAttributesOfTheResourceAreLabels, whatever their names are: what the environment says breaks no scrape.
+// TestAttributesOfTheResourceAreLabels, whatever their names are: what the environment says breaks
+// no scrape.
 func TestAttributesOfTheResourceAreLabels(t *testing.T) {
 	t.Setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=test,service.instance.id=other,__name__=x,1st=y,=z,bytes=%FF")
 	m := read(t, scrape(t, "text/plain"))["target_info"].GetMetric()
@@ -191,7 +193,8 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// TestMetricsAreExported as the OTEL_* variables say, until the exporter is closed, which sends the last values.
+// TestMetricsAreExported as the OTEL_* variables say, until the exporter is closed, which sends the
+// last values.
 func TestMetricsAreExported(t *testing.T) {
 	if e, err := OpenExport(t.Context(), Export{}, direct{}, time.Now(), example, slog.Default()); e != nil || err != nil || e.Close(t.Context()) != nil {
 		t.Fatalf("without an endpoint: %v, %v", e, err)
@@ -319,7 +322,8 @@ type failing struct {
 
 func (f *failing) Export(context.Context, *metricdata.ResourceMetrics) error { return f.err }
 
-// TestDeltas: a receiver that wants them gets what has come since the last time, of series that have anything new, and gauges as they are.
+// TestDeltas: a receiver that wants them gets what has come since the last time, of series that
+// have anything new, and gauges as they are.
 func TestDeltas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		counter, gauge := &Metric{Name: "c", Kind: Counter, Labels: []attribute.Key{"a"}}, &Metric{Name: "g", Kind: Gauge}

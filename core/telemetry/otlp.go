@@ -31,8 +31,8 @@ type Receiver struct {
 	CA, Cert, Key string
 }
 
-// given reports whether there is a receiver of a signal, TRACES or METRICS: one that is configured, or one that the variables
-// name and don't turn off.
+// given reports whether there is a receiver of a signal, TRACES or METRICS: one that is configured,
+// or one that the variables name and don't turn off.
 func (r Receiver) given(signal string) bool {
 	if r.Endpoint != "" {
 		return true
@@ -68,8 +68,8 @@ type Uploader interface {
 // ErrNoExporters says that a program can't send what it is told to.
 var ErrNoExporters = errors.New("this program was built without exporters, and can't send anything to a receiver")
 
-// wanted reports whether a signal is to be sent. A program without exporters sends none, whatever the variables say, and a file that
-// names a receiver is an error.
+// wanted reports whether a signal is to be sent. A program without exporters sends none, whatever
+// the variables say, and a file that names a receiver is an error.
 func (r Receiver) wanted(signal string, by Exporters) (bool, error) {
 	if by == nil && r.Endpoint != "" {
 		return false, ErrNoExporters
@@ -94,8 +94,8 @@ func (r Receiver) Check() error {
 	return err
 }
 
-// TLS is what connections are made with; nil leaves it to the variables. A client certificate is read again for each, so that one that
-// is renewed in its files needs nothing else.
+// TLS is what connections are made with; nil leaves it to the variables. A client certificate is
+// read again for each, so that one that is renewed in its files needs nothing else.
 func (r Receiver) TLS() (*tls.Config, error) {
 	if r.CA == "" && r.Cert == "" {
 		return nil, nil
@@ -130,14 +130,16 @@ type Source struct {
 	Instance string
 }
 
-// resource is the gateway as the source of traces and metrics. OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME may say otherwise.
+// resource is the gateway as the source of traces and metrics. OTEL_RESOURCE_ATTRIBUTES and
+// OTEL_SERVICE_NAME may say otherwise.
 func (s Source) resource(ctx context.Context) (*resource.Resource, error) {
 	return resource.New(ctx, resource.WithAttributes(
 		attribute.String("service.name", "sluice"), attribute.String("service.version", s.Version), attribute.String("service.instance.id", s.Instance),
 	), resource.WithFromEnv(), resource.WithTelemetrySDK())
 }
 
-// outcome says in the log when exports of a signal begin to fail, and when they work again. They are made one at a time.
+// outcome says in the log when exports of a signal begin to fail, and when they work again. They
+// are made one at a time.
 type outcome struct {
 	signal  string
 	log     *slog.Logger

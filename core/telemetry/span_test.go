@@ -95,7 +95,8 @@ func (f facts) AppendAttributes(dst []attribute.KeyValue) []attribute.KeyValue {
 	return append(dst, f...)
 }
 
-// TestTheSpansOfARequest that is sampled: of interceptors, guests, trips, and of interceptors that use the SDK.
+// TestTheSpansOfARequest that is sampled: of interceptors, guests, trips, and of interceptors that
+// use the SDK.
 func TestTheSpansOfARequest(t *testing.T) {
 	tracer, arrived := tracing(t, Config{SampleRatio: 1}), time.Now()
 	ctx, r := tracer.Request(t.Context(), kmsg.Produce, arrived, &Trace{}, nil)
@@ -155,7 +156,8 @@ func TestTheSpansOfARequest(t *testing.T) {
 	sameAsTheSDK(t, tracer.batches.waiting)
 }
 
-// TestARequestThatIsWatched is traced if it fails or is slow, with what was noted of it, and without what would be noted for ever.
+// TestARequestThatIsWatched is traced if it fails or is slow, with what was noted of it, and
+// without what would be noted for ever.
 func TestARequestThatIsWatched(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tracer, arrived := tracing(t, Config{SampleRatio: 0, Errors: true, Slower: time.Second}), time.Now()
@@ -239,7 +241,8 @@ func TestTripsAreNotedInMicroseconds(t *testing.T) {
 	}
 }
 
-// TestAFailedSpanHasAnErrorType, also one of an interceptor that knows nothing of it, and none that said OK in the end.
+// TestAFailedSpanHasAnErrorType, also one of an interceptor that knows nothing of it, and none that
+// said OK in the end.
 func TestAFailedSpanHasAnErrorType(t *testing.T) {
 	tracer := tracing(t, Config{SampleRatio: 1})
 	ctx, _ := tracer.Request(t.Context(), kmsg.Fetch, time.Now(), &Trace{}, nil)

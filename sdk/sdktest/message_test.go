@@ -18,7 +18,8 @@ func create(version int16, topic string) *kmsg.CreateTopicsRequest {
 	return m
 }
 
-// TestMessages are forwarded, changed, answered, refused, and closed; what a request leaves its response sees.
+// TestMessages are forwarded, changed, answered, refused, and closed; what a request leaves its
+// response sees.
 func TestMessages(t *testing.T) {
 	g := sdk.New("scripted", nil, sdk.OnRequest(func(r *sdk.Request, m *kmsg.CreateTopicsRequest) error {
 		switch m.Topics[0].Topic {

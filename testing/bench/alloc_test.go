@@ -75,9 +75,9 @@ func allocations(t *testing.T, chain, session, watched bool, make func(id [16]by
 // width is how many partitions a wide request has.
 const width = 5
 
-// TestAllocations asserts what a request costs the garbage collector: nothing, through whatever built-in chain, in the oldest and
-// newest versions that clients speak, with one partition and with several. The rest is timers of the gateway, which don't grow with
-// the load.
+// TestAllocations asserts what a request costs the garbage collector: nothing, through whatever
+// built-in chain, in the oldest and newest versions that clients speak, with one partition and with
+// several. The rest is timers of the gateway, which don't grow with the load.
 func TestAllocations(t *testing.T) {
 	const limit = 0.5
 	for _, c := range []struct {

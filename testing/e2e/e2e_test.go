@@ -36,7 +36,8 @@ type pair struct {
 	copier   *kafkatest.Copier
 }
 
-// neighbours are topics, with their partitions, that stay at home while the topic of a test moves: requests name both.
+// neighbours are topics, with their partitions, that stay at home while the topic of a test moves:
+// requests name both.
 var neighbours = map[string]int32{"neighbour": 2, "another": 1}
 
 func logger() *slog.Logger {
@@ -149,8 +150,9 @@ func (p *pair) call(method, path, body string) (int, string) {
 	return resp.StatusCode, string(b)
 }
 
-// spread is a producer that fills all partitions of the topic and of its neighbours, several of them in one request. It is
-// one more client of the topic; what becomes of the neighbours' records is noted in beside.
+// spread is a producer that fills all partitions of the topic and of its neighbours, several of
+// them in one request. It is one more client of the topic; what becomes of the neighbours' records
+// is noted in beside.
 func spread(kind string, beside map[string]*clients.Recorder) clients.Client {
 	return func(ctx context.Context, t clients.Target, name string, r *clients.Recorder) error {
 		s := clients.Spread{Bootstrap: t.Bootstrap, Rate: t.Rate, Topics: []string{t.Topic}, Partitions: map[string][]int32{t.Topic: {0, 1, 2}}, Of: map[string]*clients.Recorder{t.Topic: r}}
@@ -174,7 +176,8 @@ func beside() map[string]*clients.Recorder {
 	return out
 }
 
-// checkBeside reads the neighbours through the gateway: everything is there, once and in order, and no client was shown an error.
+// checkBeside reads the neighbours through the gateway: everything is there, once and in order, and
+// no client was shown an error.
 func (p *pair) checkBeside(of map[string]*clients.Recorder) {
 	p.t.Helper()
 	ctx, cancel := context.WithCancel(p.ctx)
@@ -196,8 +199,8 @@ func (p *pair) checkBeside(of map[string]*clients.Recorder) {
 	}
 }
 
-// load runs clients and returns when all of them work. They run until finish is called, which waits until every consumer has
-// everything and returns the report.
+// load runs clients and returns when all of them work. They run until finish is called, which waits
+// until every consumer has everything and returns the report.
 type load struct {
 	p         *pair
 	rec       *clients.Recorder

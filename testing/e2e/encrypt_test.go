@@ -16,9 +16,9 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// TestGuestsUnderEveryClient: values are encrypted on their way to the clusters and decrypted on their way back, and a
-// header is added, under clients of three kinds and through a move. They see what they sent, in order and once; the
-// clusters never do.
+// TestGuestsUnderEveryClient: values are encrypted on their way to the clusters and decrypted on
+// their way back, and a header is added, under clients of three kinds and through a move. They see
+// what they sent, in order and once; the clusters never do.
 func TestGuestsUnderEveryClient(t *testing.T) {
 	p := newPair(t, kafkatest.Kafka4)
 	for _, name := range []string{"encrypt", "header"} {

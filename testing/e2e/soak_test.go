@@ -16,8 +16,9 @@ import (
 	"github.com/sluice-gateway/sluice/testing/soak"
 )
 
-// TestSoakOnRealKafka runs random schedules of moves, each on topics of its own, with clients of other families beside: one, or as many
-// as SLUICE_SOAK_SEEDS says, the first of which SLUICE_SOAK_SEED is.
+// TestSoakOnRealKafka runs random schedules of moves, each on topics of its own, with clients of
+// other families beside: one, or as many as SLUICE_SOAK_SEEDS says, the first of which
+// SLUICE_SOAK_SEED is.
 func TestSoakOnRealKafka(t *testing.T) {
 	kafkatest.Require(t, "java", "mvn", "javac")
 	number := func(name string, otherwise uint64) uint64 {

@@ -18,7 +18,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/spans"
 )
 
-// collector is an OpenTelemetry Collector on configs/telemetry/collector.yaml, which writes what it gets to a file.
+// collector is an OpenTelemetry Collector on configs/telemetry/collector.yaml, which writes what it
+// gets to a file.
 type collector struct {
 	t          *testing.T
 	cmd        *exec.Cmd
@@ -37,7 +38,8 @@ func buildCollector(ctx context.Context, bin string) error {
 	return nil
 }
 
-// startCollector starts it with ports of its own, and files in place of where the kept configuration sends.
+// startCollector starts it with ports of its own, and files in place of where the kept
+// configuration sends.
 func startCollector(t *testing.T, bin string) *collector {
 	t.Helper()
 	port, err := kafkatest.FreePorts(2)
@@ -91,7 +93,8 @@ func (c *collector) stop() []spans.Span {
 	return list
 }
 
-// checkMetrics finds in what the Collector wrote that requests were counted, and how long they took.
+// checkMetrics finds in what the Collector wrote that requests were counted, and how long they
+// took.
 func (c *collector) checkMetrics() {
 	c.t.Helper()
 	b, err := os.ReadFile(c.metrics)
@@ -125,8 +128,9 @@ func names(list []spans.Event) (out []string) {
 	return out
 }
 
-// TestTracesInACollector sends the metrics of a gateway, and the traces of a Java and a franz-go client through a guest and the built-in interceptors to a real
-// Collector, over gRPC and then over HTTP, while their topic moves, and reads what the Collector writes.
+// TestTracesInACollector sends the metrics of a gateway, and the traces of a Java and a franz-go
+// client through a guest and the built-in interceptors to a real Collector, over gRPC and then over
+// HTTP, while their topic moves, and reads what the Collector writes.
 func TestTracesInACollector(t *testing.T) {
 	dir := t.TempDir()
 	bin := filepath.Join(dir, "collector")

@@ -1,4 +1,5 @@
-// Package fact states facts in tests, one at a time: each that does not hold says what was got and what was
+// Package fact states facts in tests, one at a time: each that does not hold says what was got and
+// what was
 // wanted, and about what.
 package fact
 

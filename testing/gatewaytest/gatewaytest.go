@@ -86,7 +86,8 @@ func Open(ctx context.Context, file string, log *slog.Logger, specs ...plugin.Sp
 	return OpenWith(ctx, nil, file, log, specs...)
 }
 
-// OpenWith starts a gateway that can send traces and metrics, on a file that the caller has written.
+// OpenWith starts a gateway that can send traces and metrics, on a file that the caller has
+// written.
 func OpenWith(ctx context.Context, exporters telemetry.Exporters, file string, log *slog.Logger, specs ...plugin.Spec) (*Gateway, error) {
 	g := &Gateway{Dir: filepath.Dir(file), File: file, Specs: specs, exporters: exporters, log: log}
 	return g, g.Restart(ctx)

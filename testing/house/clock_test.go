@@ -8,14 +8,15 @@ import (
 	"testing"
 )
 
-// Ways in which a test depends on how fast its machine is: an upper limit on what something took, and seconds in which work has to be
-// done. Milliseconds are for what must not be done in time.
+// Ways in which a test depends on how fast its machine is: an upper limit on what something took,
+// and seconds in which work has to be done. Milliseconds are for what must not be done in time.
 var (
 	tookTooLong = regexp.MustCompile(`\b(took|late|time\.Since\(\w+\)) >=? `)
 	seconds     = regexp.MustCompile(`(WithTimeout\(.*, |WithDeadline\(.*|time\.After\(|time\.Now\(\)\.Add\(|Timeout[:(] ?)(\d+ ?\* ?)?time\.Second\b`)
 )
 
-// TestNoTestDependsOnTheMachinesPace: time is a fake clock's, a benchmark's, or what testing/eventually waits.
+// TestNoTestDependsOnTheMachinesPace: time is a fake clock's, a benchmark's, or what
+// testing/eventually waits.
 func TestNoTestDependsOnTheMachinesPace(t *testing.T) {
 	paced := 0
 	for name, text := range testFiles(t) {

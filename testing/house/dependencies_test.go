@@ -78,7 +78,8 @@ func TestDependenciesOfTheGateway(t *testing.T) {
 	}
 }
 
-// TestModulesOfTheDemo: what only tests need, such as clients and a Docker client, is not downloaded for it.
+// TestModulesOfTheDemo: what only tests need, such as clients and a Docker client, is not
+// downloaded for it.
 func TestModulesOfTheDemo(t *testing.T) {
 	all := map[string]bool{}
 	for _, p := range builtFor(t, "./examples/failover") {

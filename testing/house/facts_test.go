@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// mostAlternatives is how many conditions an if of a test may join by ||: one that fails for any of many says
-// nothing of which it was.
+// mostAlternatives is how many conditions an if of a test may join by ||: one that fails for any of
+// many says nothing of which it was.
 const mostAlternatives = 3
 
 // alternatives counts what is joined by || in a condition, in brackets and in other operators too.
@@ -46,7 +46,8 @@ func packed(t *testing.T, path string, text []byte) (places []string) {
 	return places
 }
 
-// TestOneFactPerAssertion: a test that fails says which fact does not hold; testing/fact states them one by one.
+// TestOneFactPerAssertion: a test that fails says which fact does not hold; testing/fact states
+// them one by one.
 func TestOneFactPerAssertion(t *testing.T) {
 	n := 0
 	each(t, ".go", func(path string, b []byte) {

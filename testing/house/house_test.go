@@ -25,8 +25,8 @@ const (
 	module = "github.com/sluice-gateway/sluice/"
 )
 
-// may lists what a package of ours may import of ours; a trailing slash stands for a tree. A package
-// that is not listed fails the test: say where it stands.
+// may lists what a package of ours may import of ours; a trailing slash stands for a tree. A
+// package that is not listed fails the test: say where it stands.
 var may = map[string][]string{
 	"core/guard":            {}, // which anyone may import
 	"core/kafka":            {},
@@ -173,7 +173,8 @@ func TestBudgets(t *testing.T) {
 // unguarded starts a goroutine of which a panic ends the process, or can.
 var unguarded = regexp.MustCompile(`(?m)^\s*go (func\b|[\w.]+\()|sync\.WaitGroup|time\.AfterFunc`)
 
-// TestGoroutinesAreGuarded: what strangers send must not end the process, whichever goroutine looks at it.
+// TestGoroutinesAreGuarded: what strangers send must not end the process, whichever goroutine looks
+// at it.
 func TestGoroutinesAreGuarded(t *testing.T) {
 	n := 0
 	each(t, ".go", func(path string, b []byte) {
@@ -194,8 +195,8 @@ func TestGoroutinesAreGuarded(t *testing.T) {
 
 var reads = regexp.MustCompile(`\.(Unsafe)?ReadFrom\b`)
 
-// TestOnePlaceDecodes: kmsg believes the counts in a message, so that nothing may hand it bytes but core/kafka, which
-// walks them first.
+// TestOnePlaceDecodes: kmsg believes the counts in a message, so that nothing may hand it bytes but
+// core/kafka, which walks them first.
 func TestOnePlaceDecodes(t *testing.T) {
 	found := false
 	each(t, ".go", func(path string, b []byte) {

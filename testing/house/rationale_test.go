@@ -14,7 +14,8 @@ var (
 	noSlug  = regexp.MustCompile(`[^\pL\pN_\- ]`)
 )
 
-// TestRationaleAnswersQuestions: each heading below a section is one, and the contents name all headings, in their order.
+// TestRationaleAnswersQuestions: each heading below a section is one, and the contents name all
+// headings, in their order.
 func TestRationaleAnswersQuestions(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join(root, "RATIONALE.md"))
 	if err != nil {

@@ -36,8 +36,8 @@ type RealCluster struct {
 
 const controller = 100
 
-// Real starts a cluster of Apache Kafka and waits until every broker is known. more are lines for the properties of all
-// nodes.
+// Real starts a cluster of Apache Kafka and waits until every broker is known. more are lines for
+// the properties of all nodes.
 func Real(ctx context.Context, name, version, dir string, brokers int, more ...string) (*RealCluster, error) {
 	c, ids, err := Plan(name, version, dir, brokers, more...)
 	if err != nil {
@@ -57,7 +57,8 @@ func Real(ctx context.Context, name, version, dir string, brokers int, more ...s
 	return c, nil
 }
 
-// Plan chooses ports and an id, and writes the properties of the nodes, which whoever calls it starts.
+// Plan chooses ports and an id, and writes the properties of the nodes, which whoever calls it
+// starts.
 func Plan(name, version, dir string, brokers int, more ...string) (*RealCluster, []int32, error) {
 	base, err := FreePorts(brokers + 1)
 	if err != nil {

@@ -61,8 +61,8 @@ func (h *house) v1(method, path, body string, out any, header ...string) (status
 	return resp.StatusCode, resp.Header
 }
 
-// TestTheDescriptionIsTrue: schemathesis asks everything that the document describes, right and wrong, of a gateway
-// with topics, groups, clients and a move, and checks every answer against it.
+// TestTheDescriptionIsTrue: schemathesis asks everything that the document describes, right and
+// wrong, of a gateway with topics, groups, clients and a move, and checks every answer against it.
 func TestTheDescriptionIsTrue(t *testing.T) {
 	if _, err := exec.LookPath("python3"); err != nil {
 		kafkatest.Require(t, "python3")

@@ -18,7 +18,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
-// TestCapture: what clients send and get is captured while they do, written as cases, and shown to a plugin.
+// TestCapture: what clients send and get is captured while they do, written as cases, and shown to
+// a plugin.
 func TestCapture(t *testing.T) {
 	h := build(t, "orders")
 	h.reader()
@@ -119,7 +120,8 @@ func TestCapture(t *testing.T) {
 	}
 }
 
-// TestCaptureSaysWhatIsWrong: which flags go together, and that there was nothing to capture; no file is left then.
+// TestCaptureSaysWhatIsWrong: which flags go together, and that there was nothing to capture; no
+// file is left then.
 func TestCaptureSaysWhatIsWrong(t *testing.T) {
 	h := build(t, "orders")
 	gateway := commandLine(t)

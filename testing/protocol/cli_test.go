@@ -158,7 +158,8 @@ func TestWhichBuild(t *testing.T) {
 	}
 }
 
-// TestCommandsWithoutAGateway: output as JSON, completion, manual, and what a wrong command line says.
+// TestCommandsWithoutAGateway: output as JSON, completion, manual, and what a wrong command line
+// says.
 func TestCommandsWithoutAGateway(t *testing.T) {
 	gateway := commandLine(t)
 	file := "../../configs/failover.yaml"
@@ -255,8 +256,8 @@ func TestTheDoctorFindsWhatIsWrong(t *testing.T) {
 	expect(found, "virtual cluster "+tenant+", ports", doctor.OK, "somebody listens")
 	expect(found, "virtual cluster "+tenant+", advertised name", doctor.Warn, "127.0.0.1")
 
-	// Records that nobody copies, a topic under another name, a topic with other partitions, and addresses that lead
-	// nowhere.
+	// Records that nobody copies, a topic under another name, a topic with other partitions, and
+	// addresses that lead nowhere.
 	copier.Stop()
 	h.produce(h.client(h.dr.Bootstrap()[0]), "orders", "stranger", 3)
 	for topic, n := range map[string][2]int32{"renamed": {2, 0}, "prod.renamed": {0, 2}, "narrow": {3, 1}} {

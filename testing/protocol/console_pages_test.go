@@ -44,8 +44,9 @@ func (h *house) cells(ctx context.Context, row string) map[string]string {
 	return ask[map[string]string](h, ctx, fmt.Sprintf(`Object.fromEntries([...document.querySelectorAll(%q)].map(td => [td.dataset.label, td.innerText.trim()]))`, row+" td[data-label]"))
 }
 
-// plight is what the console is to show at once: a topic that moved from a home that died and left records behind, one that moved
-// with a copy, one that can't, one that has a long name; a guest that fails at times; a reader; and a file with mistakes.
+// plight is what the console is to show at once: a topic that moved from a home that died and left
+// records behind, one that moved with a copy, one that can't, one that has a long name; a guest
+// that fails at times; a reader; and a file with mistakes.
 func plight(t *testing.T) (h *house, lost []int64) {
 	h = build(t, "orders", "waits", strings.Repeat("a.long-name_", 12))
 	guest := exec.CommandContext(t.Context(), "go", "build", "-buildmode=c-shared", "-o", filepath.Join(h.gw.Dir, "probe.wasm"), "../../plugins/wasm/testdata/probe")
@@ -92,8 +93,8 @@ func (h *house) bury(topic string) {
 	h.moved(1)
 }
 
-// TestTheConsoleShowsWhatIsWrong: failing guests, mistakes in the file, lost records, a dead cluster; to a reader, by keyboard, on a
-// phone, and in the dark.
+// TestTheConsoleShowsWhatIsWrong: failing guests, mistakes in the file, lost records, a dead
+// cluster; to a reader, by keyboard, on a phone, and in the dark.
 func TestTheConsoleShowsWhatIsWrong(t *testing.T) {
 	h, lost := plight(t)
 	ctx := h.browser()

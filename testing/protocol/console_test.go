@@ -31,7 +31,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// browser opens headless Chromium; what a page complains of, also of a breach of its policy, fails the test.
+// browser opens headless Chromium; what a page complains of, also of a breach of its policy, fails
+// the test.
 func (h *house) browser() context.Context {
 	h.t.Helper()
 	path, err := exec.LookPath("chromium")
@@ -100,7 +101,8 @@ func scheme(name string) chromedp.Action[chromedp.Void] {
 	})
 }
 
-// TestAFailoverInTheConsole: from plan to report in a browser, while a producer and a consumer go on.
+// TestAFailoverInTheConsole: from plan to report in a browser, while a producer and a consumer go
+// on.
 func TestAFailoverInTheConsole(t *testing.T) {
 	h := build(t, "orders", "payments")
 	ctx := h.browser()
@@ -248,8 +250,8 @@ func (h *house) submit(method, path, user, form string, header ...string) (statu
 	return resp.StatusCode, resp.Header, string(must(io.ReadAll(resp.Body)))
 }
 
-// TestTheConsoleIsForUsersAlone: readers look, other sites can't make a browser edit, and pages load nothing from
-// elsewhere.
+// TestTheConsoleIsForUsersAlone: readers look, other sites can't make a browser edit, and pages
+// load nothing from elsewhere.
 func TestTheConsoleIsForUsersAlone(t *testing.T) {
 	h := build(t, "orders")
 	h.reader()

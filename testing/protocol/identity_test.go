@@ -169,8 +169,8 @@ func TestASecondGatewayOnTheSameStoreIsRefused(t *testing.T) {
 	}
 }
 
-// TestADeadClusterCostsOnlyItsTopics: topics of the other go on, listings too, and what is held goes on
-// when the cluster is back.
+// TestADeadClusterCostsOnlyItsTopics: topics of the other go on, listings too, and what is held
+// goes on when the cluster is back.
 func TestADeadClusterCostsOnlyItsTopics(t *testing.T) {
 	h := build(t, "orders", "other")
 	if err := h.gw.Edit("other: {cluster: prod}", "other: {cluster: dr}"); err != nil {

@@ -87,7 +87,8 @@ func (h *house) edit(from, to string) {
 	h.wait("the edit", func() bool { return h.gw.Snapshot().Revision != before })
 }
 
-// TestLevelsAtRunTime: of one component, by the API, for readers to see, until the file says something else.
+// TestLevelsAtRunTime: of one component, by the API, for readers to see, until the file says
+// something else.
 func TestLevelsAtRunTime(t *testing.T) {
 	h, log := logged(t, "levels: {server: error}", "orders")
 	h.edit("users: [{name: none, password: none}]", "users: [{name: none, password: none}, {name: eve, password: eve, role: reader}]")
@@ -250,7 +251,8 @@ func traffic(h *house) (out []admin.Traffic, err error) {
 	return out, nil
 }
 
-// TestATracedRequestSaysSo: its line in the access log has the ids of its span, and so does the log of a move.
+// TestATracedRequestSaysSo: its line in the access log has the ids of its span, and so does the log
+// of a move.
 func TestATracedRequestSaysSo(t *testing.T) {
 	h, log := logged(t, "access: {sample_ratio: 1}", "orders")
 	l, err := net.Listen("tcp", "127.0.0.1:0")

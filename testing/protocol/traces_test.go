@@ -95,8 +95,8 @@ func (h *house) spans(rec *receiver) map[string][]*traces.Span {
 	return out
 }
 
-// conventional holds a span against the table of conventions: it has attributes of the table alone, of their types, and an error.type if
-// it failed, and then alone.
+// conventional holds a span against the table of conventions: it has attributes of the table alone,
+// of their types, and an error.type if it failed, and then alone.
 func conventional(t *testing.T, s *traces.Span) {
 	t.Helper()
 	lists := [][]*common.KeyValue{s.Attributes}
@@ -163,9 +163,9 @@ func server(spans []*traces.Span) (out []*traces.Span) {
 	return slices.DeleteFunc(slices.Clone(spans), func(s *traces.Span) bool { return s.Kind != traces.Span_SPAN_KIND_SERVER })
 }
 
-// TestRequestsAreTraced over OTLP: one server span per request, with spans: all a child per interceptor, each inside the
-// one above it, and a client span per upstream request below the last. Contexts in records become links, and
-// records without one get one.
+// TestRequestsAreTraced over OTLP: one server span per request, with spans: all a child per
+// interceptor, each inside the one above it, and a client span per upstream request below the last.
+// Contexts in records become links, and records without one get one.
 func TestRequestsAreTraced(t *testing.T) {
 	h, rec := traced(t, ", spans: all")
 	if err := h.gw.Edit("- offsets: {}", "- traces: {inject: missing}\n      - offsets: {}"); err != nil {
@@ -240,7 +240,8 @@ func TestRequestsAreTraced(t *testing.T) {
 	}
 }
 
-// TestMovesAreTraced: a move is one trace over its phases, and what it held links to it and says for how long.
+// TestMovesAreTraced: a move is one trace over its phases, and what it held links to it and says
+// for how long.
 func TestMovesAreTraced(t *testing.T) {
 	h, rec := traced(t, "")
 	p := h.client(h.gw.Bootstrap)
@@ -292,8 +293,8 @@ func TestMovesAreTraced(t *testing.T) {
 	}
 }
 
-// TestFailuresAreTracedWithoutSampling: at a ratio of 0, requests that are answered with an error have their server
-// span with its links and their upstream requests, and others have none.
+// TestFailuresAreTracedWithoutSampling: at a ratio of 0, requests that are answered with an error
+// have their server span with its links and their upstream requests, and others have none.
 func TestFailuresAreTracedWithoutSampling(t *testing.T) {
 	h, rec := traced(t, ", sample_ratio: 0")
 	h.prod.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {

@@ -13,7 +13,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// TestWarningsAreTold by validate, which does not fail for them, and by a gateway that runs with them.
+// TestWarningsAreTold by validate, which does not fail for them, and by a gateway that runs with
+// them.
 func TestWarningsAreTold(t *testing.T) {
 	h := build(t, "orders")
 	gateway := commandLine(t)
@@ -40,7 +41,8 @@ func TestWarningsAreTold(t *testing.T) {
 	}
 }
 
-// TestOneClusterUnderTwoNames: the brokers of both say the same id. Such an edit is refused with its place, and what runs goes on.
+// TestOneClusterUnderTwoNames: the brokers of both say the same id. Such an edit is refused with
+// its place, and what runs goes on.
 func TestOneClusterUnderTwoNames(t *testing.T) {
 	prod := fake(t, "prod", map[string]int32{"orders": 1})
 	twin, err := kafkatest.Fake("twin", 1, nil, kfake.ClusterID("fake-prod"))

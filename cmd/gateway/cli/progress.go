@@ -14,8 +14,8 @@ const (
 	redrawn       = 100 * time.Millisecond
 )
 
-// progress shows how much of a long piece of work is done, on standard error if that is a terminal. done gets the
-// total so far.
+// progress shows how much of a long piece of work is done, on standard error if that is a terminal.
+// done gets the total so far.
 func progress(cmd *cobra.Command, what string, total int) (done func(int), end func()) {
 	f, ok := cmd.ErrOrStderr().(*os.File)
 	if !ok || !isTerminal(f) {
@@ -44,7 +44,8 @@ func progress(cmd *cobra.Command, what string, total int) (done func(int), end f
 	return done, end
 }
 
-// isTerminal takes a device without blocks for a terminal: what is drawn on another one, as /dev/null, disturbs nobody.
+// isTerminal takes a device without blocks for a terminal: what is drawn on another one, as
+// /dev/null, disturbs nobody.
 func isTerminal(f *os.File) bool {
 	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0

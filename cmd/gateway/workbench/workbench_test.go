@@ -31,8 +31,8 @@ func project(t *testing.T, language string) (dir, file string) {
 	return dir, file
 }
 
-// TestFromNothingToAPlugin: a new project builds without a network, passes its own tests and cases, says what it is, and
-// stays within a budget.
+// TestFromNothingToAPlugin: a new project builds without a network, passes its own tests and cases,
+// says what it is, and stays within a budget.
 func TestFromNothingToAPlugin(t *testing.T) {
 	dir, file := project(t, "go")
 	cmd := exec.Command("go", "test", "./...")
@@ -209,8 +209,8 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// TestExamples runs the cases of every example against it, as a module in the production host, and sees it owe nothing that every
-// interceptor owes.
+// TestExamples runs the cases of every example against it, as a module in the production host, and
+// sees it owe nothing that every interceptor owes.
 func TestExamples(t *testing.T) {
 	all, err := filepath.Glob("../../../sdk/examples/*/cases.yaml")
 	if err != nil || len(all) < 9 {

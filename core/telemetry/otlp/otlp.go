@@ -1,6 +1,6 @@
-// Package otlp holds the exporters that carry traces and metrics to receivers, over gRPC and HTTP. It is
-// apart from core/telemetry because of its libraries, which are a third of all that a gateway needs: a
-// program that sends nothing does without them.
+// Package otlp holds the exporters that carry traces and metrics to receivers, over gRPC and HTTP.
+// It is apart from core/telemetry because of its libraries, which are a third of all that a gateway
+// needs: a program that sends nothing does without them.
 package otlp
 
 import (
@@ -18,7 +18,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
-// Exporters are those of the SDK. They read the OTEL_* variables by themselves for what a receiver leaves open.
+// Exporters are those of the SDK. They read the OTEL_* variables by themselves for what a receiver
+// leaves open.
 type Exporters struct{}
 
 // Traces makes a client of a receiver of traces; it connects when it is started.
@@ -86,8 +87,8 @@ type client interface {
 
 type uploader struct{ client }
 
-// Upload sends spans that are encoded already: a message holds them as fields that it does not know, which
-// it passes on as they are.
+// Upload sends spans that are encoded already: a message holds them as fields that it does not
+// know, which it passes on as they are.
 func (u uploader) Upload(ctx context.Context, encoded []byte) error {
 	m := &otlp.ResourceSpans{}
 	m.ProtoReflect().SetUnknown(encoded)

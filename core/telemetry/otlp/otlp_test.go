@@ -100,7 +100,8 @@ func (c *careful) open(t *testing.T, config *tls.Config) map[string]string {
 	return map[string]string{"grpc": l.Addr().String(), "http": strings.TrimPrefix(h.URL, "https://")}
 }
 
-// TestReceiversThatAskForMore: over both protocols, traces and metrics come with headers, from a certificate, to one that is known.
+// TestReceiversThatAskForMore: over both protocols, traces and metrics come with headers, from a
+// certificate, to one that is known.
 func TestReceiversThatAskForMore(t *testing.T) {
 	dir := t.TempDir()
 	serverCert, serverKey := identity(t, dir, "server")

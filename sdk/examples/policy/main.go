@@ -22,7 +22,8 @@ func (p *policy) Configure(b []byte) error {
 	return err
 }
 
-// refusal is a topic that is not forwarded, and why. It waits in the request's state for the others' answer.
+// refusal is a topic that is not forwarded, and why. It waits in the request's state for the
+// others' answer.
 type refusal struct {
 	Topic   string `json:"t"`
 	Message string `json:"m"`

@@ -1,4 +1,5 @@
-// Package sarama drives sarama. It stands apart because of its libraries: the demo must not need them.
+// Package sarama drives sarama. It stands apart because of its libraries: the demo must not need
+// them.
 package sarama
 
 import (

@@ -1,5 +1,5 @@
-// Package containers runs Apache Kafka in containers. It is a module of its own because of its libraries: a
-// Docker client and what that needs are as much as all the rest.
+// Package containers runs Apache Kafka in containers. It is a module of its own because of its
+// libraries: a Docker client and what that needs are as much as all the rest.
 package containers
 
 import (
