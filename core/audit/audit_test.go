@@ -151,7 +151,7 @@ func TestALargeEntryKeepsWhoAndWhat(t *testing.T) {
 		fact.Has(about, line, []byte("too large"))
 		fact.Equal(about, "len(e.Changes)", len(e.Changes), 1)
 	}
-	// Whoever is refused may send a lot.
+	// A caller who is refused may send a lot.
 	much := strings.Repeat("\x01", 1<<20)
 	stranger := &Entry{Action: "unknown", Actor: Actor{User: much, Agent: much}, Request: "POST /" + much, Outcome: Refused, Error: "no POST /" + much}
 	if line = stranger.line(); len(line) > mostEntry || !bytes.Contains(line, []byte(`"request":"POST /`)) || !bytes.Contains(line, []byte("too large")) {

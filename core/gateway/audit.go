@@ -127,8 +127,8 @@ func actions() map[string]string {
 	}
 }
 
-// audited records what is asked for and changes something, refused or not, and tells everybody
-// behind it who asks. What nobody knows is recorded as well, as the action "unknown".
+// audited records every call that changes something, refused or not, and tells the handlers behind
+// it who asks. A call that no route knows is recorded as well, as the action "unknown".
 func (a *httpAPI) audited(h http.Handler) http.Handler {
 	access, names, known := a.access(), actions(), http.NewServeMux()
 	for pattern := range names {

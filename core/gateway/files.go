@@ -17,8 +17,8 @@ import (
 // when it has stayed the same from one look to the next.
 const filesEvery = 500 * time.Millisecond
 
-// What is broken is tried again after retryFirst, and then more and more rarely: not all that mends
-// is a file.
+// A broken part is tried again after retryFirst, and then more and more rarely: it may come back
+// without a change of any file.
 const (
 	retryFirst = 10 * time.Second
 	retryMost  = 5 * time.Minute

@@ -40,8 +40,8 @@ type Record struct {
 	Offset    int64
 }
 
-// Add adds what a record carries: the values of its headers, nil for none. What is no context is
-// left out.
+// Add adds what a record carries: the values of its headers, nil for none. A value that is
+// no context is left out.
 func (o *Origins) Add(traceparent, tracestate []byte, at Record) {
 	if len(traceparent) > longestHeader || bytes.Equal(traceparent, o.last) {
 		return

@@ -207,7 +207,7 @@ func TestAuditLog(t *testing.T) {
 	if len(ids) != len(all) {
 		t.Errorf("%d ids of %d entries", len(ids), len(all))
 	}
-	// Whoever turns it off is the last to be seen in it, and a restart is seen, too.
+	// The last entry says who turned it off; a restart has an entry, too.
 	if err := h.gw.Edit("passwort: eve", "password: eve"); err != nil {
 		t.Fatal(err)
 	}

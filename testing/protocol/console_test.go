@@ -210,7 +210,7 @@ func TestAMoveIsFollowedAndAbortedInTheConsole(t *testing.T) {
 	h.shot(ctx, "waiting")
 	h.do(ctx, shows(`document.querySelector(".move .facts").innerText.includes("asked for by none")`))
 	h.do(ctx, chromedp.Click("form.inline button"), chromedp.WaitVisible(".facts .tag"), shows(`document.querySelector("h1").innerText.includes("orders") && document.body.innerText.includes("dropped")`))
-	// Who did it is in the audit log, and that it was here.
+	// The audit log says who did it, and that it was done in the console.
 	all := h.audited(file(filepath.Join(h.gw.Dir, "audit.json")), "the end of the move", func(all []line) bool { return len(having(all, "action", "move_ended")) == 1 })
 	for _, action := range []string{"start_moves", "abort_move"} {
 		l := having(all, "action", action)

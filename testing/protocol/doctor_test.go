@@ -107,7 +107,7 @@ func TestTheDoctorKnowsRights(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			// Who does not say who he is, is ANONYMOUS.
+			// A client that does not log in is ANONYMOUS.
 			cluster, err := kafkatest.Fake("prod", 2, map[string]int32{"orders": 1, "secret": 1}, kfake.EnableACLs(),
 				kfake.User("PLAIN", "ANONYMOUS", "-", c.mine...), kfake.User("PLAIN", "alice", "-", alice...))
 			if err != nil {

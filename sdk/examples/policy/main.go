@@ -60,7 +60,8 @@ func (p *policy) request(r *sdk.Request, m *kmsg.CreateTopicsRequest) error {
 		return err
 	}
 	if len(state) > stateMax {
-		// What can't be remembered can't be answered later: then nothing is created.
+		// The answer is built from what is remembered here. If that is too much, nothing is
+		// created.
 		for _, t := range allowed {
 			refused = append(refused, refusal{t.Topic, "not tried: too many topics beside it violate the policy; create it alone"})
 		}

@@ -44,7 +44,7 @@ func stars(v []byte, show int) ([]byte, bool) {
 		return null(v)
 	}
 	inside := v[1 : len(v)-1]
-	// Whoever has no more than twice of what is shown would be known by it. Escapes are not cut.
+	// A short text would be recognised by what is shown of it. Escapes are not cut.
 	if show > 0 && (utf8.RuneCount(inside) <= 2*show || bytes.IndexByte(inside, '\\') >= 0) {
 		show = 0
 	}
