@@ -15,7 +15,7 @@ build: ## build bin/gateway
 	go build -trimpath -ldflags "-s -w -X $(shell go list -m)/cmd/gateway/cli.release=$(shell git describe --tags --always --dirty 2>/dev/null)" -o bin/gateway ./cmd/gateway
 
 # The longest tests wait more than they work: they begin first, and a third package runs beside them.
-LONGEST := ./testing/protocol ./plugins/wasm/workbench
+LONGEST := ./testing/protocol ./cmd/gateway/workbench
 
 # Each part runs whatever became of the others; the last lines say what has failed, and what was not run.
 test: ## run everything, real Kafka included where Java and Maven are found
@@ -27,6 +27,7 @@ test: ## run everything, real Kafka included where Java and Maven are found
 	go test -tags waits -timeout 40m ./testing/protocol > artifacts/waits.log 2>&1 & waits=$$!; \
 	waited() { wait $$waits; passed=$$?; cat artifacts/waits.log; return $$passed; }; \
 	part "dashboards and alerts" go -C testing/telemetry test -count=1 .; \
+	part "Kafka in containers" go -C testing/kafkatest/containers test -count=1 .; \
 	part "the OpenTelemetry Collector" go -C testing/telemetry/collector test -count=1 .; \
 	part "other platforms" make --no-print-directory cross; \
 	part "beside Kafka" go test -v -timeout 20m ./testing/differential; \

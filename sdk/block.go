@@ -17,8 +17,8 @@ func piece(b []byte, at int) []byte {
 	return b[off : off+n : off+n]
 }
 
-// Context is what is known of a call. It, and everything that it returns as bytes, is valid during the
-// call.
+// Context is what is known of a call. It, and everything that it returns as bytes, is valid during
+// the call.
 type Context struct {
 	gateway *Gateway
 	block   []byte
@@ -67,8 +67,9 @@ func (c *Context) Deadline() time.Time { return time.Unix(0, int64(u64(c.block, 
 // State is what the request's call left with SetState, when the response comes.
 func (c *Context) State() []byte { return piece(c.block, abi.HeadState) }
 
-// SetState leaves up to StateMax bytes, of a request, for the call of its response or for the records of its response: those may
-// run on another instance. Calls of records and sessions leave nothing.
+// SetState leaves up to StateMax bytes, of a request, for the call of its response or for the
+// records of its response: those may run on another instance. Calls of records and sessions leave
+// nothing.
 func (c *Context) SetState(b []byte) { c.state = append(c.state[:0], b...) }
 
 // result writes a result block into out.

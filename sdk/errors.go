@@ -5,7 +5,8 @@ import (
 	"fmt"
 )
 
-// Kafka error codes that plugins answer with. Any other may be used; think of what clients do with it.
+// Kafka error codes that plugins answer with. Any other may be used; think of what clients do with
+// it.
 const (
 	RequestTimedOut          int16 = 7 // clients try again
 	TopicAuthorizationFailed int16 = 29

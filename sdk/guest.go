@@ -1,5 +1,6 @@
-// Package sdk is what authors of plugins write against. The same code runs as a guest in the gateway
-// (GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared), natively in tests, and compiled into a gateway.
+// Package sdk is what authors of plugins write against. The same code runs as a guest in the
+// gateway (GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared), natively in tests, and compiled
+// into a gateway.
 package sdk
 
 import (
@@ -39,8 +40,8 @@ type subscription struct {
 	Max int16 `json:"max"`
 }
 
-// New makes a guest of a plugin, which implements any of Producer, Fetcher, Configurer, Watcher, Ticker and
-// Closer, and may have handlers of messages. Register makes it the one of a module.
+// New makes a guest of a plugin, which implements any of Producer, Fetcher, Configurer, Watcher,
+// Ticker and Closer, and may have handlers of messages. Register makes it the one of a module.
 func New(name string, plugin any, options ...Option) *Guest {
 	g := &Guest{plugin: plugin, manifest: manifest{Name: name}, gateway: NewGateway(newHost())}
 	for _, o := range options {
@@ -87,8 +88,8 @@ func (g *Guest) Configure(b []byte) error {
 	return fmt.Errorf("%s has no configuration", g.manifest.Name)
 }
 
-// Call handles a block and returns the result block, nil for "unchanged". The result is valid until the next
-// call. A guest serves one call at a time.
+// Call handles a block and returns the result block, nil for "unchanged". The result is valid until
+// the next call. A guest serves one call at a time.
 func (g *Guest) Call(block []byte) []byte {
 	switch kind := u16(block, abi.HeadKind); kind {
 	case abi.KindProduce, abi.KindFetch:

@@ -10,7 +10,8 @@ import (
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
-// The state of a module: one guest, one input and one output buffer. An instance serves one call at a time.
+// The state of a module: one guest, one input and one output buffer. An instance serves one call at
+// a time.
 var (
 	guest     *Guest
 	input     []byte
@@ -22,8 +23,8 @@ var (
 // Register makes g the guest of this module. It is called from init.
 func Register(g *Guest) {
 	guest = g
-	// A collection that is half done between calls makes the next one slow: collect when idle, or when
-	// memory gets short.
+	// A collection that is half done between calls makes the next one slow: collect when idle, or
+	// when memory gets short.
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(collectAt)
 }

@@ -80,8 +80,8 @@ func (g *Gateway) Logf(level Level, format string, args ...any) {
 // SetAttribute sets an attribute of the call's span.
 func (g *Gateway) SetAttribute(key, value string) { g.host.AttrSet(key, value) }
 
-// TraceParent is the call's span as a W3C traceparent, 00-TRACE ID-SPAN ID-FLAGS, to be sent along; "" if the request is not
-// traced.
+// TraceParent is the call's span as a W3C traceparent, 00-TRACE ID-SPAN ID-FLAGS, to be sent along;
+// "" if the request is not traced.
 func (g *Gateway) TraceParent() string { return g.host.TraceParent() }
 
 // TraceID is the id of the request's trace in hex, "" if it is not traced.

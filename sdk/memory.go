@@ -11,8 +11,8 @@ import (
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
-// Memory is a host for tests: a store in memory, and a log that is kept. Requests and HTTP calls are
-// answered by Send and Call, if they are set, and denied otherwise.
+// Memory is a host for tests: a store in memory, and a log that is kept. Requests and HTTP calls
+// are answered by Send and Call, if they are set, and denied otherwise.
 type Memory struct {
 	Send, Call func(block []byte) ([]byte, int32)
 	Names      map[[16]byte]string

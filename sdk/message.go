@@ -23,8 +23,8 @@ type Request struct {
 	close            bool
 }
 
-// Forward sends m on in place of the request: the message that was changed, as a rule. Without it the request
-// goes on as it came.
+// Forward sends m on in place of the request: the message that was changed, as a rule. Without it
+// the request goes on as it came.
 func (r *Request) Forward(m Message) { r.forward = m }
 
 // Respond answers the request with m; nobody below sees it.
@@ -56,8 +56,8 @@ type handler struct {
 	response func(r *Response, body []byte) error
 }
 
-// OnRequest handles the requests of one API, named by the type of its message. An error answers the request:
-// an *Error with its code.
+// OnRequest handles the requests of one API, named by the type of its message. An error answers the
+// request: an *Error with its code.
 func OnRequest[S any, T pointer[S]](handle func(r *Request, m T) error) Option {
 	var m T = new(S)
 	return func(g *Guest) {

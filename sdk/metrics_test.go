@@ -2,7 +2,8 @@ package sdk
 
 import "testing"
 
-// TestASeriesIsKnownByWhatItIs: one that is made for every call is defined once, and costs no memory for each.
+// TestASeriesIsKnownByWhatItIs: one that is made for every call is defined once, and costs no
+// memory for each.
 func TestASeriesIsKnownByWhatItIs(t *testing.T) {
 	m := NewMemory()
 	g := NewGateway(m)

@@ -13,8 +13,8 @@ type CallOption func(*call)
 
 type call struct{ limit uint32 } // milliseconds, 0: the deadline
 
-// Within ends a call to the outside after d with ErrTimeout, and the plugin goes on. Without it, or with a d beyond it,
-// Deadline ends the call, and with it the plugin's own.
+// Within ends a call to the outside after d with ErrTimeout, and the plugin goes on. Without it, or
+// with a d beyond it, Deadline ends the call, and with it the plugin's own.
 func Within(d time.Duration) CallOption {
 	return func(c *call) { c.limit = uint32(min(max(d.Milliseconds(), 1), math.MaxUint32)) }
 }
@@ -26,8 +26,8 @@ func newCall(options []CallOption) (c call) {
 	return c
 }
 
-// Send sends a request of the plugin's own through the chain below and reads its answer into resp. Set the version
-// of req first.
+// Send sends a request of the plugin's own through the chain below and reads its answer into resp.
+// Set the version of req first.
 func (g *Gateway) Send(req, resp Message, options ...CallOption) error {
 	b := binary.LittleEndian.AppendUint16(nil, uint16(req.Key()))
 	b = binary.LittleEndian.AppendUint16(b, uint16(req.GetVersion()))

@@ -11,18 +11,20 @@ import (
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
-// Producer is a plugin that sees the records of Produce requests before they are forwarded. An error refuses
-// the request: an *Error with its code, any other with POLICY_VIOLATION.
+// Producer is a plugin that sees the records of Produce requests before they are forwarded. An
+// error refuses the request: an *Error with its code, any other with POLICY_VIOLATION.
 type Producer interface{ OnProduce(*Records) error }
 
-// Fetcher is a plugin that sees the records of Fetch responses before clients do. An error refuses them.
+// Fetcher is a plugin that sees the records of Fetch responses before clients do. An error refuses
+// them.
 type Fetcher interface{ OnFetch(*Records) error }
 
-// Configurer is a plugin that has a `config:` in the YAML, which comes as JSON; {} if the YAML has none. See ReadConfig.
+// Configurer is a plugin that has a `config:` in the YAML, which comes as JSON; {} if the YAML has
+// none. See ReadConfig.
 type Configurer interface{ Configure(json []byte) error }
 
-// ReadConfig reads a configuration into a struct, and refuses what the struct does not have: a key that is misspelt should not be
-// one that is left out.
+// ReadConfig reads a configuration into a struct, and refuses what the struct does not have: a key
+// that is misspelt should not be one that is left out.
 func ReadConfig(b []byte, to any) error {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
@@ -43,8 +45,8 @@ type Ticker interface {
 	OnTick(g *Gateway, now time.Time)
 }
 
-// SelfTester is a plugin that tests itself when it is loaded, after Configure: a version that fails does not
-// take the place of the one before.
+// SelfTester is a plugin that tests itself when it is loaded, after Configure: a version that fails
+// does not take the place of the one before.
 type SelfTester interface{ SelfTest() error }
 
 // Closer is a plugin that is told of its end.

@@ -8,7 +8,8 @@ import (
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
-// Record is a view of one record. Edits may be made in any order of records. What it returns as bytes must not be changed, but for SetValueInPlace.
+// Record is a view of one record. Edits may be made in any order of records. What it returns as
+// bytes must not be changed, but for SetValueInPlace.
 type Record struct {
 	all   *Records
 	index uint32
@@ -78,7 +79,8 @@ func (r Record) SetValue(value []byte) { r.edit(abi.OpSetValue, 0, "", value) }
 // SetKey replaces the key; nil is null.
 func (r Record) SetKey(key []byte) { r.edit(abi.OpSetKey, 0, "", key) }
 
-// SetValueInPlace says that the bytes of Value were changed where they stand: the cheapest edit there is.
+// SetValueInPlace says that the bytes of Value were changed where they stand: the cheapest edit
+// there is.
 func (r Record) SetValueInPlace() { r.edit(abi.OpValueInPlace, 0, "", none) }
 
 // SetKeyInPlace says that the bytes of Key were changed where they stand.

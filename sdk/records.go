@@ -8,7 +8,8 @@ import (
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
-// Records are the records of one request or response, over its partitions. They are valid during the call.
+// Records are the records of one request or response, over its partitions. They are valid during
+// the call.
 type Records struct {
 	Context
 	edits []byte

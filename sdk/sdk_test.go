@@ -33,8 +33,21 @@ func produce(t *testing.T, do func(*sdk.Records) error, records ...sdktest.Recor
 func TestViews(t *testing.T) {
 	at := time.UnixMilli(1234)
 	produce(t, func(r *sdk.Records) error {
-		if r.Len() != 3 || r.ClientID() != "app" || r.Principal() != "me" || r.VirtualCluster() != "vc" || r.Address() != "host:1" || r.Key() != 0 || r.Version() != 9 || time.Until(r.Deadline()) < time.Second {
-			t.Errorf("%d records, client %q", r.Len(), r.ClientID())
+		for what, is := range map[string]struct{ got, want any }{
+			"records":         {r.Len(), 3},
+			"client id":       {r.ClientID(), "app"},
+			"principal":       {r.Principal(), "me"},
+			"virtual cluster": {r.VirtualCluster(), "vc"},
+			"address":         {r.Address(), "host:1"},
+			"API key":         {r.Key(), int16(0)},
+			"version":         {r.Version(), int16(9)},
+		} {
+			if is.got != is.want {
+				t.Errorf("%s is %v, want %v", what, is.got, is.want)
+			}
+		}
+		if left := time.Until(r.Deadline()); left < time.Second {
+			t.Errorf("%s are left, want at least a second", left)
 		}
 		var groups []string
 		for g := range r.Groups() {
@@ -49,8 +62,20 @@ func TestViews(t *testing.T) {
 		}
 		rec := r.At(0)
 		v, ok := rec.Header("h")
-		if string(rec.Key()) != "k" || rec.Value() != nil || !rec.Timestamp().Equal(at) || rec.Offset() != 5 || !ok || v != nil {
-			t.Errorf("%q, %q, %s, header %v %t", rec.Key(), rec.Value(), rec.Timestamp(), v, ok)
+		if got := string(rec.Key()); got != "k" {
+			t.Errorf("key is %q, want %q", got, "k")
+		}
+		if got := rec.Value(); got != nil {
+			t.Errorf("value is %q, want null", got)
+		}
+		if got := rec.Timestamp(); !got.Equal(at) {
+			t.Errorf("timestamp is %s, want %s", got, at)
+		}
+		if got := rec.Offset(); got != 5 {
+			t.Errorf("offset is %d, want 5", got)
+		}
+		if !ok || v != nil {
+			t.Errorf("header is %q, there: %t, want null, true", v, ok)
 		}
 		if _, ok := rec.Header("none"); ok {
 			t.Error("a header that is not there")
@@ -74,11 +99,33 @@ func TestEdits(t *testing.T) {
 		r.At(3).Reject(sdk.InvalidRecord, "no")
 		return nil
 	}, sdktest.Record{Value: []byte("v")}, sdktest.Record{}, sdktest.Record{Value: []byte("abc"), Headers: []sdktest.Header{{Key: "h"}}}, sdktest.Record{Key: []byte("k")})
-	if got := res.Records; len(got) != 3 || string(got[0].Value) != "new" || len(got[0].Headers) != 1 || got[0].Timestamp.UnixMilli() != 7 || string(got[1].Value) != "Xbc" || len(got[1].Headers) != 0 || got[2].Key != nil {
-		t.Errorf("%+v", got)
+	got := res.Records
+	if len(got) != 3 {
+		t.Fatalf("%d records are left, want 3: %+v", len(got), got)
 	}
-	if len(res.Dropped) != 1 || res.Dropped[0] != 1 || res.Rejected[3] == nil || res.Rejected[3].Code != sdk.InvalidRecord {
-		t.Errorf("%+v", res)
+	if v := string(got[0].Value); v != "new" {
+		t.Errorf("the first value is %q, want %q", v, "new")
+	}
+	if n := len(got[0].Headers); n != 1 {
+		t.Errorf("the first has %d headers, want 1", n)
+	}
+	if ms := got[0].Timestamp.UnixMilli(); ms != 7 {
+		t.Errorf("the first timestamp is %d, want 7", ms)
+	}
+	if v := string(got[1].Value); v != "Xbc" {
+		t.Errorf("the value changed in its place is %q, want %q", v, "Xbc")
+	}
+	if n := len(got[1].Headers); n != 0 {
+		t.Errorf("the one without headers has %d", n)
+	}
+	if got[2].Key != nil {
+		t.Errorf("the last key is %q, want null", got[2].Key)
+	}
+	if dropped := fmt.Sprint(res.Dropped); dropped != "[1]" {
+		t.Errorf("dropped are %s, want [1]", dropped)
+	}
+	if r := res.Rejected[3]; r == nil || r.Code != sdk.InvalidRecord {
+		t.Errorf("the last is rejected with %v, want %d", r, sdk.InvalidRecord)
 	}
 	for code, err := range map[int16]error{44: errors.New("plain"), 29: fmt.Errorf("more: %w", sdk.Errorf(29, "coded"))} {
 		if res := produce(t, func(*sdk.Records) error { return err }, sdktest.Record{}); res.Refused == nil || res.Refused.Code != code {

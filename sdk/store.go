@@ -21,7 +21,8 @@ func (g *Gateway) Set(key string, value []byte, ttl time.Duration) error {
 	return hostError(g.host.KVSet([]byte(key), value, ttl.Milliseconds()))
 }
 
-// Add adds to a counter and returns the sum. A new one begins at 0 and is forgotten after ttl, 0 is never.
+// Add adds to a counter and returns the sum. A new one begins at 0 and is forgotten after ttl, 0 is
+// never.
 func (g *Gateway) Add(key string, delta int64, ttl time.Duration) (int64, error) {
 	n := g.host.KVAdd([]byte(key), delta, ttl.Milliseconds())
 	if n < 0 {

@@ -17,7 +17,8 @@ import (
 type Access struct {
 	// Users are those of the configuration in force.
 	Users func() []config.User
-	// Locked, if not nil, is told of callers who have sent so many wrong passwords that they have to wait.
+	// Locked, if not nil, is told of callers who have sent so many wrong passwords that they have
+	// to wait.
 	Locked func(r *http.Request, name string, wait time.Duration)
 
 	lockout lockout
@@ -25,7 +26,8 @@ type Access struct {
 
 type refusedKey struct{}
 
-// Authenticate looks at the Basic auth of a request for all that ask later: a wrong password counts once.
+// Authenticate looks at the Basic auth of a request for all that ask later: a wrong password counts
+// once.
 func (a *Access) Authenticate(r *http.Request) (*http.Request, config.User, error) {
 	u, err := a.authenticate(r)
 	if err != nil {

@@ -137,8 +137,8 @@ func (a *api) config(w http.ResponseWriter, r *http.Request) {
 	a.send(w, 200, c)
 }
 
-// revision is the one that an edit is meant for, of If-Match: two people who edit at once must not undo each other's
-// work without noticing.
+// revision is the one that an edit is meant for, of If-Match: two people who edit at once must not
+// undo each other's work without noticing.
 func revision(r *http.Request) (string, error) {
 	match := r.Header.Get("If-Match")
 	switch inner, quoted := strings.CutPrefix(match, `"`); {

@@ -8,9 +8,10 @@ import (
 	"strings"
 )
 
-// CheckHost refuses calls whose Host is a name that is not one of the API's own: a page of another site may have its own
-// name lead to this address, and a browser would take both for one (DNS rebinding). Addresses are what nobody else can
-// have, and localhost is this machine's; names are those of the configuration in force.
+// CheckHost refuses calls whose Host is a name that is not one of the API's own: a page of another
+// site may have its own name lead to this address, and a browser would take both for one (DNS
+// rebinding). Addresses are what nobody else can have, and localhost is this machine's; names are
+// those of the configuration in force.
 func CheckHost(r *http.Request, names []string) error {
 	host := r.Host
 	if h, _, err := net.SplitHostPort(host); err == nil {

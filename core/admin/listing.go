@@ -60,7 +60,8 @@ type Sort[T any] struct {
 // Selection is the part of a list that was asked for.
 type Selection[T any] struct {
 	Items []T
-	// Total is how many things there are on all pages, Of how many there are without search and state.
+	// Total is how many things there are on all pages, Of how many there are without search and
+	// state.
 	Total, Of int
 	Pages     int
 }

@@ -15,7 +15,8 @@ const (
 	mostTried = 1000             // callers that are remembered; past it, one that has tried least goes
 )
 
-// caller is who tries passwords: one name from one address, so that nobody locks out an operator elsewhere.
+// caller is who tries passwords: one name from one address, so that nobody locks out an operator
+// elsewhere.
 type caller struct{ address, name string }
 
 // tried is what a caller has tried.

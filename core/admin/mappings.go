@@ -39,7 +39,8 @@ func (a *older) listMappings(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, 200, list)
 }
 
-// setMapping puts a topic on a cluster. It answers when the change is live, or 202 with the move's reason to wait.
+// setMapping puts a topic on a cluster. It answers when the change is live, or 202 with the move's
+// reason to wait.
 func (a *older) setMapping(w http.ResponseWriter, r *http.Request) {
 	vc, topic := r.PathValue("tenant"), r.PathValue("topic")
 	if _, err := a.g.Mappings(vc); err != nil {
@@ -75,8 +76,8 @@ func (a *older) setMapping(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, status, map[string]any{"message": message, "moves": done.Moves})
 }
 
-// deleteMapping announces that a topic is to belong to no cluster. Until the grace is over its home goes on serving, and a
-// POST or PUT of another home is an ordinary move.
+// deleteMapping announces that a topic is to belong to no cluster. Until the grace is over its home
+// goes on serving, and a POST or PUT of another home is an ordinary move.
 func (a *older) deleteMapping(w http.ResponseWriter, r *http.Request) {
 	topic := r.PathValue("topic")
 	d, err := a.g.DeleteMapping(r.Context(), r.PathValue("tenant"), topic)

@@ -21,8 +21,8 @@ type Older interface {
 	// Routes lists the topics of every virtual cluster.
 	Routes() map[string][]Route
 	Mappings(virtualCluster string) ([]Mapping, error)
-	// SetMapping makes the edit that puts a topic on a cluster, and waits for its move. name is the topic's there; ""
-	// keeps it.
+	// SetMapping makes the edit that puts a topic on a cluster, and waits for its move. name is the
+	// topic's there; "" keeps it.
 	SetMapping(ctx context.Context, virtualCluster, topic, cluster, name string) (Moved, error)
 	// DeleteMapping announces that a topic is to belong to no cluster.
 	DeleteMapping(ctx context.Context, virtualCluster, topic string) (Announced, error)
@@ -114,15 +114,14 @@ type Created struct {
 
 type older struct{ g Older }
 
-// OlderAPI is the routes that are older than version 1 of the API, some of them as a well-known failover demo calls
-// them. metrics answers GET /metrics.
+// OlderAPI is the routes that are older than version 1 of the API, some of them as a well-known
+// failover demo calls them. metrics answers GET /metrics.
 func OlderAPI(g Older, access *Access, metrics http.Handler) http.Handler {
 	a := &older{g}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, 200, map[string]string{"status": "alive"}) })
-	// Ready is 200 also with a dead cluster or a pending move, which it names: the gateway serves what it can. While it ends, nobody is
-	// to come.
-	// Who has not logged in is told no names.
+	// Ready is 200 also with a dead cluster or a pending move, which it names: the gateway serves
+	// what it can. While it ends, nobody is to come. Who has not logged in is told no names.
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		ready, status := g.Ready(), 200
 		if ready.Status == Draining {
@@ -156,8 +155,8 @@ func OlderAPI(g Older, access *Access, metrics http.Handler) http.Handler {
 	return mux
 }
 
-// authorized asks for Basic auth when the configuration names users, and for the role admin where a call changes
-// something.
+// authorized asks for Basic auth when the configuration names users, and for the role admin where a
+// call changes something.
 func authorized(access *Access, pattern string, h http.HandlerFunc) http.Handler {
 	need := access.Admin
 	if strings.HasPrefix(pattern, "GET ") || pattern == "POST /failover/plan" {
@@ -173,7 +172,8 @@ func authorized(access *Access, pattern string, h http.HandlerFunc) http.Handler
 	})
 }
 
-// SameSite refuses edits that another site makes a browser send: browsers add Basic auth to them by themselves.
+// SameSite refuses edits that another site makes a browser send: browsers add Basic auth to them by
+// themselves.
 func SameSite(h http.Handler) http.Handler {
 	p := http.NewCrossOriginProtection()
 	p.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -1,5 +1,5 @@
-// Package admin is what operators see of a gateway and may do with it: the types, the versioned HTTP API over them,
-// and who may use it. The gateway itself stands behind the interface Gateway.
+// Package admin is what operators see of a gateway and may do with it: the types, the versioned
+// HTTP API over them, and who may use it. The gateway itself stands behind the interface Gateway.
 package admin
 
 import (
@@ -14,7 +14,8 @@ import (
 // Unknown stands for an offset, lag or node that can't be told now.
 const Unknown = -1
 
-// Gateway is what the API and the console work on. Errors that are an operator's to mend are *Error.
+// Gateway is what the API and the console work on. Errors that are an operator's to mend are
+// *Error.
 type Gateway interface {
 	Status() Status
 	Config() Config
@@ -35,14 +36,16 @@ type Gateway interface {
 	// Capture waits for requests and their answers.
 	Capture(ctx context.Context, virtualCluster string, c Capture) ([]Exchange, error)
 	Plan(ctx context.Context, m Move) (failover.Plans, error)
-	// Start edits the file. revision is the one that the edit is meant for; "" is whichever is in force.
+	// Start edits the file. revision is the one that the edit is meant for; "" is whichever is in
+	// force.
 	Start(ctx context.Context, revision string, m Move) (Started, error)
 	// Abort takes the edit behind a move back, and returns its report when it has ended.
 	Abort(ctx context.Context, revision, id string) (failover.Report, error)
 	// Acknowledge notes that possible losses are dealt with.
 	Acknowledge(ctx context.Context, a Acknowledge) ([]failover.Report, error)
 	LogLevels() LogState
-	// SetLogLevels puts levels in the place of those in force, until the gateway ends or the file's are others.
+	// SetLogLevels puts levels in the place of those in force, until the gateway ends or the file's
+	// are others.
 	SetLogLevels(ctx context.Context, l LogLevels) (LogState, error)
 	// ResetLogLevels puts those of the file back.
 	ResetLogLevels(ctx context.Context) LogState
@@ -81,14 +84,16 @@ type Status struct {
 	Broken          []Broken         `json:"broken"`
 }
 
-// Losses are the moves with a possible loss that nobody has acknowledged, and how many records that is at most.
+// Losses are the moves with a possible loss that nobody has acknowledged, and how many records that
+// is at most.
 type Losses struct {
 	Moves   int   `json:"moves"`
 	Records int64 `json:"records"`
 }
 
-// Broken is a part of a virtual cluster that goes on as it was, or is left out, while what it is made from (a module, an
-// image, a certificate) is broken or gone; or a part of the file that concerns them all.
+// Broken is a part of a virtual cluster that goes on as it was, or is left out, while what it is
+// made from (a module, an image, a certificate) is broken or gone; or a part of the file that
+// concerns them all.
 type Broken struct {
 	VirtualCluster string `json:"virtual_cluster"` // "" for all
 	Part           string `json:"part"`            // an interceptor, listen.tls, or a reference such as ${file:path}
@@ -101,7 +106,8 @@ type Cluster struct {
 	Bootstrap  []string  `json:"bootstrap"`
 	Reachable  bool      `json:"reachable"`
 	LastAnswer time.Time `json:"last_answer,omitzero"`
-	// Trouble says why it is not reachable: nobody answers, or somebody who does not speak Kafka in plain text.
+	// Trouble says why it is not reachable: nobody answers, or somebody who does not speak Kafka in
+	// plain text.
 	Trouble    string `json:"trouble,omitempty"`
 	ClusterID  string `json:"cluster_id"`
 	Controller int32  `json:"controller"`
@@ -141,7 +147,8 @@ type Topic struct {
 	Missing        []string          `json:"missing,omitempty"` // clusters whose copy is still to be made
 }
 
-// Records is the sum of the end offsets without those in holes; it grows by one with each record. Unknown if one is.
+// Records is the sum of the end offsets without those in holes; it grows by one with each record.
+// Unknown if one is.
 func (t Topic) Records() (n int64) {
 	for _, p := range t.Partitions {
 		if p.End < 0 {
@@ -170,8 +177,8 @@ type Copy struct {
 	Partitions []CopyPartition `json:"partitions"`
 }
 
-// CopyPartition is a partition of a copy. Start and End are offsets there, ComparedFrom and ComparedTo, without
-// which the rest is unknown, virtual ones.
+// CopyPartition is a partition of a copy. Start and End are offsets there, ComparedFrom and
+// ComparedTo, without which the rest is unknown, virtual ones.
 type CopyPartition struct {
 	Partition    int    `json:"partition"`
 	Start        int64  `json:"start"`
@@ -286,7 +293,8 @@ type LogLevels struct {
 	Levels map[string]string `json:"levels"` // by component
 }
 
-// LogState is the levels in force and where they come from, and what they come to for each component.
+// LogState is the levels in force and where they come from, and what they come to for each
+// component.
 type LogState struct {
 	LogLevels
 	From       string            `json:"from"`

@@ -1,5 +1,6 @@
-// Package audit is the record of what operators do: who, from where, what, and what was before and after. Entries
-// are written in their order by a goroutine of the log's own, so that no action waits for them.
+// Package audit is the record of what operators do: who, from where, what, and what was before and
+// after. Entries are written in their order by a goroutine of the log's own, so that no action
+// waits for them.
 package audit
 
 import (
@@ -20,8 +21,8 @@ import (
 
 // Actor is who does something, and from where.
 type Actor struct {
-	// User is a name of `admin: users:`, "file" for who edits the file by hand, or "gateway". With an entry that
-	// was refused for a wrong password it is whoever the caller claimed to be.
+	// User is a name of `admin: users:`, "file" for who edits the file by hand, or "gateway". With
+	// an entry that was refused for a wrong password it is whoever the caller claimed to be.
 	User string `json:"user"`
 	Role string `json:"role,omitempty"`
 	// Address is the remote one, host:port.
@@ -75,8 +76,8 @@ type Swap struct {
 // Entry is one action.
 type Entry struct {
 	Time time.Time `json:"time"`
-	// ID is given by the log: an entry that was written twice, for the answer to the first attempt got lost, has
-	// the same.
+	// ID is given by the log: an entry that was written twice, for the answer to the first attempt
+	// got lost, has the same.
 	ID     string `json:"id"`
 	Action string `json:"action"`
 	Actor
@@ -196,8 +197,8 @@ func Open(sink Sink, log *slog.Logger) *Log {
 	return l
 }
 
-// Record writes an entry soon; once, however often it is recorded. It never waits: entries for which there is no
-// room, since the sink has failed for long, are counted.
+// Record writes an entry soon; once, however often it is recorded. It never waits: entries for
+// which there is no room, since the sink has failed for long, are counted.
 func (l *Log) Record(e *Entry) {
 	if l == nil || e.recorded {
 		return

@@ -17,6 +17,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -78,8 +80,12 @@ func TestEntriesWaitForTheSink(t *testing.T) {
 		s.fail(false)
 		time.Sleep(retryMost)
 		synctest.Wait()
-		if len(s.got) != 2 || s.got[0].Action != "first" || s.got[1].Action != "second" || s.got[0].ID == s.got[1].ID || s.got[0].Time.IsZero() {
-			t.Errorf("%+v", s.got)
+		about := fact.Of(t, "%+v", s.got)
+		if fact.Equal(about, "len(s.got)", len(s.got), 2) {
+			fact.Equal(about, "s.got[0].Action", s.got[0].Action, "first")
+			fact.Equal(about, "s.got[1].Action", s.got[1].Action, "second")
+			fact.Other(about, "s.got[0].ID", s.got[0].ID, s.got[1].ID)
+			fact.False(about, "s.got[0].Time.IsZero()", s.got[0].Time.IsZero())
 		}
 		l.Record(&Entry{Action: "last"})
 		if err := l.Close(t.Context()); err != nil || len(s.got) != 3 || !s.closed {
@@ -139,10 +145,13 @@ func TestCloseEndsInTime(t *testing.T) {
 func TestALargeEntryKeepsWhoAndWhat(t *testing.T) {
 	e := &Entry{Action: "edit", Actor: Actor{User: "ann"}, Before: "1", After: "2", Changes: []Change{{Path: "x", After: strings.Repeat("x", mostEntry)}}}
 	line := e.line()
-	if len(line) > mostEntry || !bytes.Contains(line, []byte(`"user":"ann"`)) || !bytes.Contains(line, []byte("too large")) || len(e.Changes) != 1 {
-		t.Errorf("%.300s", line)
+	about := fact.Of(t, "%.300s", line)
+	if fact.AtMost(about, "len(line)", len(line), mostEntry) {
+		fact.Has(about, line, []byte(`"user":"ann"`))
+		fact.Has(about, line, []byte("too large"))
+		fact.Equal(about, "len(e.Changes)", len(e.Changes), 1)
 	}
-	// Whoever is refused may send a lot.
+	// A caller who is refused may send a lot.
 	much := strings.Repeat("\x01", 1<<20)
 	stranger := &Entry{Action: "unknown", Actor: Actor{User: much, Agent: much}, Request: "POST /" + much, Outcome: Refused, Error: "no POST /" + much}
 	if line = stranger.line(); len(line) > mostEntry || !bytes.Contains(line, []byte(`"request":"POST /`)) || !bytes.Contains(line, []byte("too large")) {
@@ -222,9 +231,11 @@ func TestAnswersAreNoted(t *testing.T) {
 	a.WriteHeader(http.StatusOK)
 	e := &Entry{}
 	e.Fail(a.Status, a.Err)
-	if e.Outcome != Refused || e.Status != 403 || e.Error != "not yours" || rec.Code != 403 {
-		t.Errorf("%+v", e)
-	}
+	about := fact.Of(t, "%+v", e)
+	fact.Equal(about, "e.Outcome", e.Outcome, Refused)
+	fact.Equal(about, "e.Status", e.Status, 403)
+	fact.Equal(about, "e.Error", e.Error, "not yours")
+	fact.Equal(about, "rec.Code", rec.Code, 403)
 	if e.Fail(502, nil); e.Outcome != Failed {
 		t.Errorf("%+v", e)
 	}

@@ -9,8 +9,8 @@ import (
 	"os"
 )
 
-// File is a file of JSON lines that only its owner may read. Each write is on the disk when it returns. One that was
-// renamed or removed meanwhile, by who rotates logs, is begun anew.
+// File is a file of JSON lines that only its owner may read. Each write is on the disk when it
+// returns. One that was renamed or removed meanwhile, by who rotates logs, is begun anew.
 type File struct {
 	path string
 	file *os.File

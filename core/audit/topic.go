@@ -16,8 +16,9 @@ import (
 // writeWait is how long a write to a topic may take.
 const writeWait = 15 * time.Second
 
-// Topic is partition 0 of a topic of a cluster, so that entries stay in order; each is one record, written with
-// acks=all. A topic that is not there is made as the cluster's defaults say, where that is allowed.
+// Topic is partition 0 of a topic of a cluster, so that entries stay in order; each is one record,
+// written with acks=all. A topic that is not there is made as the cluster's defaults say, where
+// that is allowed.
 type Topic struct {
 	// Cluster is the one of the configuration in force, nil if it has none of that name.
 	Cluster func() plugin.Cluster

@@ -3,8 +3,9 @@ package catalog
 import (
 	"context"
 	"errors"
-	"slices"
 	"testing"
+
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // memoryLog is a log that a test can break and read.
@@ -60,9 +61,12 @@ func TestIDsSurviveRestartAndChangeWithTheTopic(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := v.Topic("orders")
-	if first == nil || first.ID == physicalID || len(first.Partitions) != 2 || v.Topic("hidden") != nil || v.Topic("elsewhere") != nil {
-		t.Fatalf("topics %v, %+v", v.Topics(), first)
-	}
+	about := fact.Must(t, "topics %v, %+v", v.Topics(), first)
+	fact.True(about, "first != nil", first != nil)
+	fact.Other(about, "first.ID", first.ID, physicalID)
+	fact.Equal(about, "len(first.Partitions)", len(first.Partitions), 2)
+	fact.True(about, `v.Topic("hidden") == nil`, v.Topic("hidden") == nil)
+	fact.True(about, `v.Topic("elsewhere") == nil`, v.Topic("elsewhere") == nil)
 	if v.ByPhysical("prod", "p.orders") != first || v.ByID(first.ID) != first {
 		t.Error("the topic is not found by its id and physical name")
 	}
@@ -79,9 +83,11 @@ func TestIDsSurviveRestartAndChangeWithTheTopic(t *testing.T) {
 		t.Fatal(err)
 	}
 	second := again.Topic("orders")
-	if second.ID == first.ID || second.Generation != 1 || second.Published != 1 || len(second.Partitions) != 1 {
-		t.Errorf("recreated: %+v", second)
-	}
+	about = fact.Of(t, "recreated: %+v", second)
+	fact.Other(about, "second.ID", second.ID, first.ID)
+	fact.Equal(about, "second.Generation", second.Generation, 1)
+	fact.Equal(about, "second.Published", second.Published, 1)
+	fact.Equal(about, "len(second.Partitions)", len(second.Partitions), 1)
 	if again.ByID(first.ID) != nil {
 		t.Error("the old id is still known")
 	}
@@ -118,8 +124,11 @@ func TestTombstonesHideTopics(t *testing.T) {
 		t.Fatal(err)
 	}
 	v = fresh(t, log)
-	if v.Topic("a") != nil || v.ByID(old.ID) != nil || len(v.Topics()) != 0 || len(v.Unfinished()) != 1 {
-		t.Errorf("a deleted topic is seen: %v %v", v.Topics(), v.Unfinished())
+	about := fact.Of(t, "a deleted topic is seen: %v %v", v.Topics(), v.Unfinished())
+	fact.True(about, `v.Topic("a") == nil`, v.Topic("a") == nil)
+	fact.True(about, "v.ByID(old.ID) == nil", v.ByID(old.ID) == nil)
+	if fact.Equal(about, "len(v.Topics())", len(v.Topics()), 0) {
+		fact.Equal(about, "len(v.Unfinished())", len(v.Unfinished()), 1)
 	}
 	if err := v.Ensure(t.Context(), Seen{Name: "a", Cluster: "prod", ID: [16]byte{5}, Partitions: 1}); err != nil {
 		t.Fatal(err)
@@ -130,8 +139,13 @@ func TestTombstonesHideTopics(t *testing.T) {
 	if err := v.Update(t.Context(), "a", func(n *Topic) error { n.Deleted = []string{}; return nil }); err != nil {
 		t.Fatal(err)
 	}
-	if err := v.Forget(t.Context(), "a"); err != nil || len(v.Unfinished()) != 0 || v.Topic("a") != nil || len(fresh(t, log).Unfinished()) != 0 {
-		t.Errorf("forgotten: %v", err)
+	{
+		err := v.Forget(t.Context(), "a")
+		about := fact.Of(t, "forgotten: %v", err)
+		if fact.NoError(about, err) && fact.Equal(about, "len(v.Unfinished())", len(v.Unfinished()), 0) {
+			fact.True(about, `v.Topic("a") == nil`, v.Topic("a") == nil)
+			fact.Equal(about, "len(fresh(t, log).Unfinished())", len(fresh(t, log).Unfinished()), 0)
+		}
 	}
 }
 
@@ -200,9 +214,15 @@ func TestClonesShareNothing(t *testing.T) {
 	b.Partitions[0].Segments[0].Start = 9
 	b.Partitions[0].Runs[0].Virtual = 9
 	p := a.Partitions[0]
-	if a.Names["prod"] != "x" || a.Copies["dr"] != [16]byte{1} || !a.Stubs["dr"] || !slices.Equal(a.Missing, []string{"q"}) || !slices.Equal(a.Deleted, []string{"q"}) || p.Deltas["dr"] != 1 || p.Segments[0].Start != 0 || p.Runs[0].Virtual != 0 {
-		t.Errorf("%+v", a)
-	}
+	about := fact.Of(t, "%+v", a)
+	fact.Equal(about, `a.Names["prod"]`, a.Names["prod"], "x")
+	fact.Equal(about, `a.Copies["dr"]`, a.Copies["dr"], [16]byte{1})
+	fact.True(about, `a.Stubs["dr"]`, a.Stubs["dr"])
+	fact.List(about, "a.Missing", a.Missing, []string{"q"})
+	fact.List(about, "a.Deleted", a.Deleted, []string{"q"})
+	fact.Equal(about, `p.Deltas["dr"]`, p.Deltas["dr"], 1)
+	fact.Equal(about, "p.Segments[0].Start", p.Segments[0].Start, 0)
+	fact.Equal(about, "p.Runs[0].Virtual", p.Runs[0].Virtual, 0)
 }
 
 // TestOnlyTombstonesAreForgotten: a topic may be made again while the last copy of the old one is deleted.

@@ -14,7 +14,8 @@ type socket struct {
 	who         string
 }
 
-// addresses collects what is listened on, to find what is there twice, and clusters that are the gateway itself.
+// addresses collects what is listened on, to find what is there twice, and clusters that are the
+// gateway itself.
 type addresses struct {
 	v     *validator
 	bound []socket
@@ -43,7 +44,8 @@ func (a *addresses) listen(addr string, path []string) {
 	}
 }
 
-// clusters refuses clusters with a broker that is also another one's, and warns of those that are the gateway itself.
+// clusters refuses clusters with a broker that is also another one's, and warns of those that are
+// the gateway itself.
 func (a *addresses) clusters(s *Snapshot) {
 	taken := map[string]string{}
 	for _, c := range s.Clusters {
@@ -63,7 +65,8 @@ func (a *addresses) clusters(s *Snapshot) {
 	}
 }
 
-// own warns of a broker that is the gateway: what connects there is refused, and the other clusters are served.
+// own warns of a broker that is the gateway: what connects there is refused, and the other clusters
+// are served.
 func (a *addresses) own(s *Snapshot, at []string, addr, host string, port int) {
 	for _, b := range a.bound {
 		if b.first <= port && port <= b.last && reaches(b.host, host) {
@@ -109,7 +112,8 @@ func sameHost(a, b string) bool {
 	return folded(a) == folded(b) || strings.EqualFold(a, "localhost") && folded(b) == "::1" || strings.EqualFold(b, "localhost") && folded(a) == "::1"
 }
 
-// reaches reports that a connection to a host ends at what is bound to another, as far as the file tells.
+// reaches reports that a connection to a host ends at what is bound to another, as far as the file
+// tells.
 func reaches(bound, host string) bool {
 	ip := net.ParseIP(folded(host))
 	here := host == "" || ip != nil && (ip.IsLoopback() || ip.IsUnspecified())

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// cause is what the reader of YAML does not tell of a syntax error: where the token stands that began it.
+// cause is what the reader of YAML does not tell of a syntax error: where the token stands that
+// began it.
 type cause struct {
 	open  []int // brackets that are not closed
 	quote int   // the quote that is not closed, or -1
@@ -58,7 +59,8 @@ func (t *text) cause() cause {
 	return c
 }
 
-// blockEnd is where the text over several lines ends that begins at a place: at a line that is not indented deeper.
+// blockEnd is where the text over several lines ends that begins at a place: at a line that is not
+// indented deeper.
 func (t *text) blockEnd(at int) int {
 	indent := func(line string) int { return len(line) - len(strings.TrimLeft(line, " ")) }
 	first := t.line(at)

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestSyntaxErrorsSayWhereTheyBegin: the line, and where it can be found the column, and what to do.
+// TestSyntaxErrorsSayWhereTheyBegin: the line, and where it can be found the column, and what to
+// do.
 func TestSyntaxErrorsSayWhereTheyBegin(t *testing.T) {
 	for source, want := range map[string]string{
 		"a:\n  *: {c: d}\n":                    `x.yaml:2:3: |quote it: "*"`,

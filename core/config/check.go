@@ -10,10 +10,10 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// check compares a node with the type that it will be decoded into: unknown keys and wrong types, each
-// with its place in the file. That type decides what a scalar is, not how YAML would take it: a
-// password 007 has three digits. So check tags all but booleans as text. What is wrong it takes out, so
-// that the rest can be decoded.
+// check compares a node with the type that it will be decoded into: unknown keys and wrong types,
+// each with its place in the file. That type decides what a scalar is, not how YAML would take it:
+// a password 007 has three digits. So check tags all but booleans as text. It takes out what is
+// wrong, so that the rest can be decoded.
 func check(file string, n *yaml.Node, t reflect.Type, path []string) (errs Errors) {
 	bad := func(format string, args ...any) {
 		errs = append(errs, errorAt(file, n, path, format, args...))

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 const example = `# the demo
@@ -30,8 +32,11 @@ func TestParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(s.Clusters) != 2 || s.Clusters[0].Name != "prod" || s.Clusters[1].Slot != 1 || s.Clusters[0].Nodes.Last != 19 {
-		t.Errorf("clusters: %+v", s.Clusters)
+	about := fact.Of(t, "clusters: %+v", s.Clusters)
+	if fact.Equal(about, "len(s.Clusters)", len(s.Clusters), 2) {
+		fact.Equal(about, "s.Clusters[0].Name", s.Clusters[0].Name, "prod")
+		fact.Equal(about, "s.Clusters[1].Slot", s.Clusters[1].Slot, 1)
+		fact.Equal(about, "s.Clusters[0].Nodes.Last", s.Clusters[0].Nodes.Last, 19)
 	}
 	v := s.VirtualClusters[0]
 	if len(v.Chain) != 3 || v.Chain[0].Type != "routing" {

@@ -38,8 +38,8 @@ func Apply(source []byte, edits ...Edit) ([]byte, error) {
 
 var errShape = errors.New("the file is written in a way that can't be edited in place (anchors, or values over several lines); edit it by hand")
 
-// apply makes the first n edits: as many as can be made together, because a failover may edit the rules
-// of thousands of topics and reading the file takes its time.
+// apply makes the first n edits: as many as can be made together, because a failover may edit the
+// rules of thousands of topics and reading the file takes its time.
 func apply(source []byte, edits []Edit) (n int, out []byte, err error) {
 	written, plain, errs := parse("", source)
 	if len(errs) > 0 {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // block is a file as people write it: comments everywhere, quotes of every kind, odd spaces.
@@ -240,8 +242,8 @@ func TestWriteFile(t *testing.T) {
 	}
 }
 
-// TestWriteFileIsOneStep: who has the old file open, or reads meanwhile, sees all of the old content
-// or all of the new one.
+// TestWriteFileIsOneStep: who has the old file open, or reads meanwhile, sees all of the old
+// content or all of the new one.
 func TestWriteFileIsOneStep(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sluice.yaml")
 	old, next := bytes.Repeat([]byte("old\n"), 50_000), bytes.Repeat([]byte("next\n"), 50_000)
@@ -287,9 +289,12 @@ func TestReadOnlyFilesStay(t *testing.T) {
 	must(t, err)
 	after, err := os.Stat(path)
 	must(t, err)
-	if list, _ := os.ReadDir(dir); string(got) != "old" || !os.SameFile(before, after) || !after.ModTime().Equal(before.ModTime()) || len(list) != 2 {
-		t.Errorf("%q, %v", got, list)
-	}
+	list, _ := os.ReadDir(dir)
+	about := fact.Of(t, "%q, %v", got, list)
+	fact.Equal(about, "string(got)", string(got), "old")
+	fact.True(about, "os.SameFile(before, after)", os.SameFile(before, after))
+	fact.True(about, "after.ModTime().Equal(before.ModTime())", after.ModTime().Equal(before.ModTime()))
+	fact.Equal(about, "len(list)", len(list), 2)
 }
 
 // TestAFolderThatMayNotBeWritten: the file is written in place, as a bind-mounted one is.

@@ -71,7 +71,8 @@ func (e Errors) Sort() {
 	slices.SortStableFunc(e, func(a, b *Error) int { return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col)) })
 }
 
-// And adds what else is wrong, but for what only follows: nothing is said of a value that could not be read.
+// And adds what else is wrong, but for what only follows: nothing is said of a value that could not
+// be read.
 func (e Errors) And(more ...*Error) Errors {
 	unknown := map[string]bool{}
 	for _, x := range e {
@@ -124,8 +125,8 @@ func errorAt(file string, n *yaml.Node, path []string, format string, args ...an
 	return e
 }
 
-// Errorf makes an error at a key of the file, or at the nearest one that exists above it: of what is found wrong with the
-// file when it is brought into force.
+// Errorf makes an error at a key of the file, or at the nearest one that exists above it: of what
+// is found wrong with the file when it is brought into force.
 func (s *Snapshot) Errorf(path []string, format string, args ...any) Errors {
 	return Errors{s.top().Errorf(path, format, args...)}
 }

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // odd are files that once made somebody's YAML reader fail.
@@ -22,8 +24,8 @@ var odd = []string{
 	"clusters: &c {x: {bootstrap: [\"h:1\"]}}\nvirtual_clusters: *c\n", "clusters: ~\nvirtual_clusters:\n", "? {a: b}\n: c\n", "a: \"\\\n",
 }
 
-// FuzzLoad: whatever stands in a file, Load says what it means, or what is wrong with which place of
-// it.
+// FuzzLoad: whatever stands in a file, Load says what it means, or what is wrong with which place
+// of it.
 func FuzzLoad(f *testing.F) {
 	for _, s := range append(odd, example, block, strings.ReplaceAll(example, "\n", "\r\n"), "\ufeff"+example) {
 		f.Add([]byte(s))
@@ -40,15 +42,21 @@ func FuzzLoad(f *testing.F) {
 			for _, e := range errs {
 				at := fmt.Sprintf("%s:%d:%d: ", path, e.Line, e.Col)
 				// A reader of YAML may say the line behind the last, where something is missing.
-				if e.Line < 1 || e.Line > bytes.Count(source, []byte("\n"))+2+others(source) || e.Col < 1 || e.Msg == "" || !strings.HasPrefix(e.Error(), at) {
-					t.Fatalf("%+v is not a place in the file", e)
-				}
+				about := fact.Must(t, "%+v is not a place in the file", e)
+				fact.AtLeast(about, "e.Line", e.Line, 1)
+				fact.AtMost(about, "e.Line", e.Line, bytes.Count(source, []byte("\n"))+2+others(source))
+				fact.AtLeast(about, "e.Col", e.Col, 1)
+				fact.Other(about, "e.Msg", e.Msg, "")
+				fact.True(about, "strings.HasPrefix(e.Error(), at)", strings.HasPrefix(e.Error(), at))
 			}
 			return
 		}
-		if len(s.Clusters) == 0 || len(s.VirtualClusters) == 0 || !bytes.Equal(s.Source, source) || len(s.Revision) != 12 || !filepath.IsAbs(s.State.Dir) {
-			t.Fatalf("a snapshot without its parts: %+v", s)
-		}
+		about := fact.Must(t, "a snapshot without its parts: %+v", s)
+		fact.Other(about, "len(s.Clusters)", len(s.Clusters), 0)
+		fact.Other(about, "len(s.VirtualClusters)", len(s.VirtualClusters), 0)
+		fact.List(about, "s.Source", s.Source, source)
+		fact.Equal(about, "len(s.Revision)", len(s.Revision), 12)
+		fact.True(about, "filepath.IsAbs(s.State.Dir)", filepath.IsAbs(s.State.Dir))
 		for _, v := range s.VirtualClusters {
 			for _, c := range s.Spans(&v) {
 				v.Listen.Advertised(s.Clusters, c.Name, c.Nodes.Last)

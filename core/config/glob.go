@@ -6,7 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// Globs know two characters: * is any text, also none, and ? is one character. An exact name is a glob as well.
+// Globs know two characters: * is any text, also none, and ? is one character. An exact name is a
+// glob as well.
 
 // IsGlob reports a glob that is no exact name.
 func IsGlob(s string) bool { return strings.ContainsAny(s, "*?") }
@@ -31,7 +32,8 @@ func CheckGlob(s string) error {
 // MatchGlob reports a name that a glob stands for.
 func MatchGlob(glob, name string) bool { return matchGlob(glob, name, false) }
 
-// matchGlob goes back to the last * when a character does not match. A name may be a glob: then only * stands for its *.
+// matchGlob goes back to the last * when a character does not match. A name may be a glob: then
+// only * stands for its *.
 func matchGlob(glob, name string, ofGlob bool) bool {
 	g, n, star, from := 0, 0, -1, 0
 	for n < len(name) {
@@ -55,8 +57,8 @@ func matchGlob(glob, name string, ofGlob bool) bool {
 	return strings.Trim(glob[g:], "*") == ""
 }
 
-// GlobCovers reports that glob a stands for every name that b stands for. It may miss it where they are written very
-// differently.
+// GlobCovers reports that glob a stands for every name that b stands for. It may miss it where they
+// are written very differently.
 func GlobCovers(a, b string) bool { return matchGlob(runsOf(a), runsOf(b), true) }
 
 // runsOf writes each run of wildcards as its ?s and then one *.

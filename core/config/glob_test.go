@@ -36,8 +36,9 @@ func words(letters string, n int) []string {
 	return out
 }
 
-// TestGlobsMeetAndCover: every glob of four characters with every other, against all names that can tell them apart. That
-// one covers another is never said wrongly, and found for all but those that are written very differently.
+// TestGlobsMeetAndCover: every glob of four characters with every other, against all names that can
+// tell them apart. That one covers another is never said wrongly, and found for all but those that
+// are written very differently.
 func TestGlobsMeetAndCover(t *testing.T) {
 	globs, names := words("ab*?", 3), words("abc", 5)
 	stands := map[string]map[string]bool{}

@@ -22,8 +22,8 @@ func Load(path string) (*Snapshot, error) {
 	return s, nil
 }
 
-// Survey is Load for who tells all that is wrong with a file: also with an error there is a snapshot, of what could be
-// decoded, unless nothing could.
+// Survey is Load for who tells all that is wrong with a file: also with an error there is a
+// snapshot, of what could be decoded, unless nothing could.
 func Survey(path string) (*Snapshot, error) {
 	source, err := readFile(path)
 	if err != nil {
@@ -48,8 +48,9 @@ func Parse(path string, source []byte) (*Snapshot, error) {
 	return whole(survey(path, source, nil))
 }
 
-// Edited parses another content of the snapshot's file. What references stand for stays where they can't be resolved any
-// more: a secret that has gone is no reason to refuse an edit of something else.
+// Edited parses another content of the snapshot's file. What references stand for stays where they
+// can't be resolved any more: a secret that has gone is no reason to refuse an edit of something
+// else.
 func (s *Snapshot) Edited(source []byte) (*Snapshot, error) {
 	return whole(survey(s.Path, source, s.references))
 }

@@ -15,7 +15,8 @@ type Log struct {
 	Format string `koanf:"format"` // text or json
 	// Levels are those of components; see Snapshot.Components.
 	Levels map[string]string `koanf:"levels"`
-	// Repeats is for how long lines like one that was written are counted instead of written; 0 writes all.
+	// Repeats is for how long lines like one that was written are counted instead of written; 0
+	// writes all.
 	Repeats time.Duration `koanf:"repeats"`
 	Access  AccessLog     `koanf:"access"`
 	Audit   AuditLog      `koanf:"audit"`
@@ -27,16 +28,16 @@ type AccessLog struct {
 	Errors      bool    `koanf:"errors"`       // also those that are answered with an error
 }
 
-// AuditLog says where the record of what operators do is kept: in a file, or in a topic of a cluster; without
-// either there is none.
+// AuditLog says where the record of what operators do is kept: in a file, or in a topic of a
+// cluster; without either there is none.
 type AuditLog struct {
 	File    string `koanf:"file"`
 	Cluster string `koanf:"cluster"`
 	Topic   string `koanf:"topic"`
 }
 
-// Components lists what may have a level of its own in the log: the parts of the gateway, and the types of
-// interceptors in its chains. A guest is the component wasm.NAME.
+// Components lists what may have a level of its own in the log: the parts of the gateway, and the
+// types of interceptors in its chains. A guest is the component wasm.NAME.
 func (s *Snapshot) Components() []string {
 	out := []string{"admin", "audit", "config", "failover", "gateway", "server", "upstream"}
 	for _, v := range s.VirtualClusters {
@@ -48,7 +49,8 @@ func (s *Snapshot) Components() []string {
 	return slices.Compact(out)
 }
 
-// CheckComponent is an error if no component has that name, so that it may have no level of its own.
+// CheckComponent is an error if no component has that name, so that it may have no level of its
+// own.
 func (s *Snapshot) CheckComponent(name string) error {
 	known, kind := s.Components(), name
 	if guest, ok := strings.CutPrefix(name, "wasm."); ok && guest != "" {

@@ -3,6 +3,8 @@ package config
 import (
 	"strings"
 	"testing"
+
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // TestLogs: defaults, names and places.
@@ -14,9 +16,14 @@ func TestLogs(t *testing.T) {
 	source := strings.Replace(example, "- offsets: {}", "- wasm: {file: mask.wasm}", 1)
 	s, err := Parse("dir/x.yaml", []byte(source+"telemetry: {log: {levels: {routing: debug, wasm.mask: warn}, audit: {file: audit.json}}}\n"))
 	must(t, err)
-	if l := s.Telemetry.Log; l.Level != "info" || l.Format != "text" || l.Repeats.Seconds() != 10 || l.Access != (AccessLog{}) || l.Levels["wasm.mask"] != "warn" || l.Audit.File != "dir/audit.json" {
-		t.Errorf("%+v", l)
-	}
+	l := s.Telemetry.Log
+	about := fact.Of(t, "%+v", l)
+	fact.Equal(about, "l.Level", l.Level, "info")
+	fact.Equal(about, "l.Format", l.Format, "text")
+	fact.Equal(about, "l.Repeats.Seconds()", l.Repeats.Seconds(), 10)
+	fact.Equal(about, "l.Access", l.Access, (AccessLog{}))
+	fact.Equal(about, `l.Levels["wasm.mask"]`, l.Levels["wasm.mask"], "warn")
+	fact.Equal(about, "l.Audit.File", l.Audit.File, "dir/audit.json")
 	if got := strings.Join(s.Components(), " "); got != "admin audit config failover gateway routing server topics upstream wasm" {
 		t.Error(got)
 	}

@@ -22,7 +22,8 @@ func TestTopicsThatReplicatorsKeepForThemselves(t *testing.T) {
 	}
 }
 
-// TestEndsHoldForEveryName that a glob stands for, whatever its special characters are: what they refuse is never asked of the glob.
+// TestEndsHoldForEveryName that a glob stands for, whatever its special characters are: what they
+// refuse is never asked of the glob.
 func TestEndsHoldForEveryName(t *testing.T) {
 	const characters = `ab*?[]^-\`
 	random := rand.New(rand.NewPCG(1, 1))

@@ -6,9 +6,11 @@ import (
 	"slices"
 )
 
-// ClientTLS names what proves a receiver to the gateway, and the gateway to it: PEM files relative to the folder of the file.
+// ClientTLS names what proves a receiver to the gateway, and the gateway to it: PEM files relative
+// to the folder of the file.
 type ClientTLS struct {
-	// CA has the certificates that the receiver's must be signed by one of; "": those of the machine.
+	// CA has the certificates that the receiver's must be signed by one of; "": those of the
+	// machine.
 	CA   string `koanf:"ca"`
 	Cert string `koanf:"cert"`
 	Key  string `koanf:"key"`

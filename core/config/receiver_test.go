@@ -38,7 +38,8 @@ func TestReceivers(t *testing.T) {
 	}
 }
 
-// TestHeadersAreNotShown, written in plain, neither where the configuration is shown nor in an error; nor are they hidden elsewhere.
+// TestHeadersAreNotShown, written in plain, neither where the configuration is shown nor in an
+// error; nor are they hidden elsewhere.
 func TestHeadersAreNotShown(t *testing.T) {
 	source := example + "telemetry: {traces: {headers: {authorization: Bearer-one}}, metrics: {headers: {authorization: Bearer-two}}}\n"
 	s, err := Parse("x.yaml", []byte(source))

@@ -29,8 +29,8 @@ type references struct {
 	errs    Errors
 }
 
-// expand replaces ${env:NAME} and ${file:path} in every text of n; what it replaces, passwords and headers are masked in
-// m, a copy of n.
+// expand replaces ${env:NAME} and ${file:path} in every text of n; what it replaces, passwords and
+// headers are masked in m, a copy of n.
 func (r *references) expand(n, m *yaml.Node, at []string) {
 	switch n.Kind {
 	case yaml.ScalarNode:
@@ -91,7 +91,8 @@ func (r *references) scalar(n, m *yaml.Node, at []string) {
 	}
 }
 
-// value is what a reference stands for now, or has stood for so far: what is in force goes on while its file is gone.
+// value is what a reference stands for now, or has stood for so far: what is in force goes on while
+// its file is gone.
 func (r *references) value(ref, kind, name string) (string, error) {
 	v, err := resolve(r.file, kind, name)
 	if before, ok := r.before[ref]; ok && err != nil {
@@ -132,8 +133,8 @@ func resolve(path, kind, name string) (string, error) {
 	return strings.TrimRight(string(b), "\r\n"), nil
 }
 
-// Gone says, by reference, why what the snapshot refers to can't be had any more. The values in force stay, also over
-// edits of everything else.
+// Gone says, by reference, why what the snapshot refers to can't be had any more. The values in
+// force stay, also over edits of everything else.
 func (s *Snapshot) Gone() map[string]error {
 	gone := map[string]error{}
 	for ref := range s.references {

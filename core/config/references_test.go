@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// TestNoReferenceIsTakenLiterally: whatever begins like one and is none is an error at its place, wherever it stands.
+// TestNoReferenceIsTakenLiterally: whatever begins like one and is none is an error at its place,
+// wherever it stands.
 func TestNoReferenceIsTakenLiterally(t *testing.T) {
 	for _, written := range []string{
 		"${OPS_PW}", "a${OPS_PW}b", "${}", "${", "a ${", "${env}", "${env OPS_PW}", "${ENV:OPS_PW}", "${environ:A}", "${vault:a}", "${env:A", "${env:A${env:B}}", "${{env:A}}",

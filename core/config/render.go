@@ -30,8 +30,8 @@ func render(v any) string {
 
 var plain = regexp.MustCompile(`^[A-Za-z_/][A-Za-z0-9_./-]*$`)
 
-// scalar writes a text, quoted where a reader of YAML, also an older one, would take it for something
-// else: null, true, yes.
+// scalar writes a text, quoted where a reader of YAML, also an older one, would take it for
+// something else: null, true, yes.
 func scalar(s string) string {
 	if b, err := yaml.Marshal(s); err == nil && plain.MatchString(s) && string(b) == s+"\n" {
 		return s

@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// ErrReference refuses a value that would be replaced by what it names, such as a file's content, when the file is read.
+// ErrReference refuses a value that would be replaced by what it names, such as a file's content,
+// when the file is read.
 var ErrReference = errors.New("`${` is for who edits the file by hand: values that come from elsewhere may not hold it")
 
 // literal refuses an edit whose value, or key, refers to something.
@@ -34,7 +35,8 @@ func refers(v any) bool {
 // secrets are what references in a file were replaced by. No error may show them.
 type secrets []string
 
-// shortSecret is the length below which a secret is only hidden where it is quoted: it may be a part of any word.
+// shortSecret is the length below which a secret is only hidden where it is quoted: it may be a
+// part of any word.
 const shortSecret = 4
 
 // hide replaces secrets in a text.

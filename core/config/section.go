@@ -1,12 +1,12 @@
 package config
 
 import (
+	"errors"
 	"path/filepath"
 	"reflect"
 	"slices"
 
 	"github.com/go-viper/mapstructure/v2"
-	"github.com/knadh/koanf/providers/confmap"
 	"github.com/knadh/koanf/v2"
 	"gopkg.in/yaml.v3"
 )
@@ -35,8 +35,8 @@ func (s Section) Decode(v any) error {
 	return s.Partly(v).Err()
 }
 
-// Partly is Decode for who goes on with what is right, to tell all that is wrong: what is not is left as it was in v. Use
-// And to add to the result.
+// Partly is Decode for who goes on with what is right, to tell all that is wrong: what is not is
+// left as it was in v. Use And to add to the result.
 func (s Section) Partly(v any) Errors {
 	if s.node == nil || isNull(s.node) {
 		return nil
@@ -46,6 +46,13 @@ func (s Section) Partly(v any) Errors {
 	return append(errs, unmarshal(s.file, n, s.path, v)...)
 }
 
+// sectionMap is a section as a provider of koanf.
+type sectionMap map[string]any
+
+func (m sectionMap) Read() (map[string]any, error) { return m, nil }
+
+func (sectionMap) ReadBytes() ([]byte, error) { return nil, errors.ErrUnsupported }
+
 // unmarshal decodes a checked map through koanf.
 func unmarshal(file string, n *yaml.Node, path []string, v any) Errors {
 	var m map[string]any
@@ -53,7 +60,7 @@ func unmarshal(file string, n *yaml.Node, path []string, v any) Errors {
 		return Errors{errorAt(file, n, path, "%v", err)}
 	}
 	k := koanf.New("\x00") // names of topics contain dots
-	if err := k.Load(confmap.Provider(m, ""), nil); err != nil {
+	if err := k.Load(sectionMap(m), nil); err != nil {
 		return Errors{errorAt(file, n, path, "%v", err)}
 	}
 	err := k.UnmarshalWithConf("", v, koanf.UnmarshalConf{Tag: "koanf", DecoderConfig: &mapstructure.DecoderConfig{

@@ -1,5 +1,5 @@
-// Package config turns one YAML file into an immutable Snapshot, watches the file, and makes minimal
-// edits to it. Everything wrong with a file is reported at once, each with file:line:col.
+// Package config turns one YAML file into an immutable Snapshot, watches the file, and makes
+// minimal edits to it. Everything wrong with a file is reported at once, each with file:line:col.
 package config
 
 import (
@@ -70,9 +70,11 @@ type Limits struct {
 	IdleTimeout     time.Duration `koanf:"idle_timeout"`
 	// Drain is how long requests in flight may take when the gateway ends.
 	Drain time.Duration `koanf:"drain"`
-	// BatchBytes is what a record batch may take when it is decoded; 0: the larger of 64 MiB and 16 times its size on the wire.
+	// BatchBytes is what a record batch may take when it is decoded; 0: the larger of 64 MiB and 16
+	// times its size on the wire.
 	BatchBytes int64 `koanf:"batch_bytes"`
-	// FetchPartitions is the most that a connection's fetch session may hold (KIP-227); 0: no sessions.
+	// FetchPartitions is the most that a connection's fetch session may hold (KIP-227); 0: no
+	// sessions.
 	FetchPartitions int `koanf:"fetch_session_partitions"`
 }
 
@@ -89,8 +91,8 @@ type Failover struct {
 	Atomic       bool          `koanf:"atomic"`        // the moves of one edit commit together or not at all
 	// IgnoreHeaders names headers that the replicator adds; comparisons leave them out.
 	IgnoreHeaders []string `koanf:"ignore_headers"`
-	// ReplicatorTopics are globs of topics that a replicator keeps for itself, besides those that are known; see Own. With "!"
-	// before it, a glob takes topics out.
+	// ReplicatorTopics are globs of topics that a replicator keeps for itself, besides those that
+	// are known; see Own. With "!" before it, a glob takes topics out.
 	ReplicatorTopics []string `koanf:"replicator_topics"`
 	// BatchBytes is that of Limits.
 	BatchBytes int64 `koanf:"-"`
@@ -112,7 +114,8 @@ type Traces struct {
 	// Errors also traces requests that are answered with an error, Slower those that take longer.
 	Errors bool          `koanf:"errors"`
 	Slower time.Duration `koanf:"slower"`
-	// ParentBased samples what producers have sampled, and not what they have not; SampleRatio is for the rest.
+	// ParentBased samples what producers have sampled, and not what they have not; SampleRatio is
+	// for the rest.
 	ParentBased bool `koanf:"parent_based"`
 	// Spans says which interceptors have spans: slow, all or none.
 	Spans   string            `koanf:"spans"`
@@ -120,7 +123,8 @@ type Traces struct {
 	TLS     *ClientTLS        `koanf:"tls"`
 }
 
-// Metrics configures what is shown of topics, and the export of metrics over OTLP: without an endpoint there is none.
+// Metrics configures what is shown of topics, and the export of metrics over OTLP: without an
+// endpoint there is none.
 type Metrics struct {
 	Endpoint string        `koanf:"endpoint"`
 	Protocol string        `koanf:"protocol"` // grpc or http
@@ -129,7 +133,8 @@ type Metrics struct {
 	// Headers are sent with what is exported.
 	Headers map[string]string `koanf:"headers"`
 	TLS     *ClientTLS        `koanf:"tls"`
-	// Topics are globs of the virtual topics that have series of their own, Groups of the consumer groups, Clients of the client ids.
+	// Topics are globs of the virtual topics that have series of their own, Groups of the consumer
+	// groups, Clients of the client ids.
 	Topics  []string `koanf:"topics"`
 	Groups  []string `koanf:"groups"`
 	Clients []string `koanf:"clients"`
@@ -192,8 +197,9 @@ func (s *Snapshot) Cluster(name string) (*Cluster, bool) {
 	return nil, false
 }
 
-// Renamed returns the snapshot with the names that clusters had before, by those that the file has: the file's become
-// aliases. So a cluster that the file calls otherwise is the same one to all that is known of it.
+// Renamed returns the snapshot with the names that clusters had before, by those that the file has:
+// the file's become aliases. So a cluster that the file calls otherwise is the same one to all that
+// is known of it.
 func (s *Snapshot) Renamed(names map[string]string) *Snapshot {
 	r := *s
 	r.Clusters = slices.Clone(s.Clusters)

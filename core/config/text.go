@@ -228,7 +228,8 @@ func (t *text) lastLine(k, v *yaml.Node) int {
 		}
 		return t.lastLine(inner, v.Content[i])
 	}
-	// A scalar over several lines: what is indented deeper than the key, without blank lines at its end.
+	// A scalar over several lines: what is indented deeper than the key, without blank lines at its
+	// end.
 	last := v.Line - 1
 	for i := last + 1; i < len(t.starts); i++ {
 		line := t.s[t.starts[i]:t.start(i+1)]

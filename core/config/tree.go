@@ -154,7 +154,8 @@ func (r *resolver) alias(n *yaml.Node, path []string) *yaml.Node {
 	return r.resolve(n.Alias, path)
 }
 
-// mapping fills c with the keys of n. Its own keys go before merged ones, of which the first counts.
+// mapping fills c with the keys of n. Its own keys go before merged ones, of which the first
+// counts.
 func (r *resolver) mapping(c, n *yaml.Node, path []string) {
 	seen, wrong := map[string]bool{}, map[*yaml.Node]bool{}
 	each(n, func(_ int, k, _ *yaml.Node) {

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // TestAliasesLoadWithTheirValues: chains, interceptors, lists, keys and merged maps.
@@ -47,8 +49,13 @@ virtual_clusters:
 				Cluster string `koanf:"cluster"`
 			} `koanf:"topics"`
 		}
-		if len(v.Chain) != 1 || v.Chain[0].Type != "routing" || v.Chain[0].Section.Decode(&c) != nil || c.Default != "prod" || c.Topics["a"].Cluster != "dr" {
-			t.Errorf("%s: %+v, %+v", v.Name, v.Chain, c)
+		about := fact.Of(t, "%s: %+v, %+v", v.Name, v.Chain, c)
+		if fact.Equal(about, "len(v.Chain)", len(v.Chain), 1) {
+			fact.Equal(about, "v.Chain[0].Type", v.Chain[0].Type, "routing")
+			if fact.NoError(about, v.Chain[0].Section.Decode(&c)) {
+				fact.Equal(about, "c.Default", c.Default, "prod")
+				fact.Equal(about, `c.Topics["a"].Cluster`, c.Topics["a"].Cluster, "dr")
+			}
 		}
 		if i < 2 && len(v.Clusters) != 3 {
 			t.Errorf("%s spans %v", v.Name, v.Clusters)

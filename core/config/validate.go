@@ -41,7 +41,8 @@ func (v *validator) address(path []string, addr string) bool {
 	return err == nil
 }
 
-// validate says what is wrong beyond shapes and types, of which before says what is. It fills in what follows from others.
+// validate says what is wrong beyond shapes and types, of which before says what is. It fills in
+// what follows from others.
 func (s *Snapshot) validate(file string, root *yaml.Node, before Errors) Errors {
 	v := &validator{top: Section{file: file, node: root}, before: before}
 	if len(s.Clusters) == 0 {
@@ -157,7 +158,8 @@ func (s *Snapshot) validateVirtual(v *validator, vc *VirtualCluster, a *addresse
 	s.validatePorts(v, vc, a, at, numbered)
 }
 
-// validatePorts checks the ports of a virtual cluster's nodes: one for each that its clusters may have.
+// validatePorts checks the ports of a virtual cluster's nodes: one for each that its clusters may
+// have.
 func (s *Snapshot) validatePorts(v *validator, vc *VirtualCluster, a *addresses, at []string, numbered bool) {
 	b, need := vc.Listen.Brokers, 0
 	for _, c := range s.Spans(vc) {

@@ -12,7 +12,8 @@ import (
 )
 
 const (
-	// soon is when to look after something has happened: what follows at once is looked at together.
+	// soon is when to look after something has happened: what follows at once is looked at
+	// together.
 	soon = 10 * time.Millisecond
 	// debounce is for how long the content must stay the same before it is reported.
 	debounce = 100 * time.Millisecond
@@ -61,7 +62,8 @@ func (w *Watcher) Run(ctx context.Context, last []byte, changed func(source []by
 	return nil
 }
 
-// run looks when it is told to, when it is asked to, and now and then. watch makes sure that it is told.
+// run looks when it is told to, when it is asked to, and now and then. watch makes sure that it is
+// told.
 func (w *Watcher) run(ctx context.Context, events <-chan fsnotify.Event, errs <-chan error, watch func(), s *settler, changed func([]byte)) {
 	tick := time.NewTicker(w.poll)
 	defer tick.Stop()
@@ -113,7 +115,8 @@ func newSettler(known []byte) *settler {
 	return &settler{known: sum, seen: sum}
 }
 
-// see takes what was read. It returns after how long to read again, or that the content has settled.
+// see takes what was read. It returns after how long to read again, or that the content has
+// settled.
 func (s *settler) see(source []byte, there bool, now time.Time) (again time.Duration, settled bool) {
 	sum := sha256.Sum256(source)
 	switch {

@@ -16,9 +16,9 @@ var ErrReadOnly = errors.New("the configuration file is read-only")
 // ErrChanged says that the file has another content than the one that was edited.
 var ErrChanged = errors.New("the configuration file has changed and is not in force yet: see GET /config, then try again")
 
-// WriteFile replaces the content of a file, which must still be before: symlinks are resolved, the new content is written
-// beside it and renamed, or written in place where that is impossible: a bind-mounted file, a folder
-// that may not be written, an owner that the new file could not have.
+// WriteFile replaces the content of a file, which must still be before: symlinks are resolved, the
+// new content is written beside it and renamed, or written in place where that is impossible: a
+// bind-mounted file, a folder that may not be written, an owner that the new file could not have.
 func WriteFile(path string, before, content []byte) error {
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// TestTheOwnerStays: a file of somebody else is written in place, or that one could not edit it any more.
+// TestTheOwnerStays: a file of somebody else is written in place, or that one could not edit it any
+// more.
 func TestTheOwnerStays(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "sluice.yaml")
@@ -48,7 +49,8 @@ func TestWhatIsWrittenInPlace(t *testing.T) {
 	}
 }
 
-// TestWhatHasChangedIsNotWrittenOver: an edit is of what was read, not of what somebody has saved since.
+// TestWhatHasChangedIsNotWrittenOver: an edit is of what was read, not of what somebody has saved
+// since.
 func TestWhatHasChangedIsNotWrittenOver(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sluice.yaml")
 	write(t, path, "theirs")

@@ -1,5 +1,5 @@
-// Package console is the operators' web page: rendered here, kept current by server-sent events, with nothing loaded
-// from elsewhere.
+// Package console is the operators' web page: rendered here, kept current by server-sent events,
+// with nothing loaded from elsewhere.
 package console
 
 import (

@@ -16,7 +16,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/failover"
 )
 
-// plain is a gateway of three clusters, and virtual clusters of which one's name is the beginning of another's, and one's is hard to write.
+// plain is a gateway of three clusters, and virtual clusters of which one's name is the beginning
+// of another's, and one's is hard to write.
 type plain struct {
 	admin.Gateway
 	started []admin.Move
@@ -131,7 +132,8 @@ func TestEveryLinkLeadsToAPage(t *testing.T) {
 	}
 }
 
-// TestTheOverviewOffersMovesThatCanBe: from a cluster that the virtual cluster spans, and each button says of which.
+// TestTheOverviewOffersMovesThatCanBe: from a cluster that the virtual cluster spans, and each
+// button says of which.
 func TestTheOverviewOffersMovesThatCanBe(t *testing.T) {
 	_, page := answer(&plain{}, "GET", "/console/", nil)
 	var got []string
@@ -147,7 +149,8 @@ func TestTheOverviewOffersMovesThatCanBe(t *testing.T) {
 	}
 }
 
-// TestAMoveStartsWhenItsNameIsTyped: the topic's, the cluster's that is left, of several topics the new home's.
+// TestAMoveStartsWhenItsNameIsTyped: the topic's, the cluster's that is left, of several topics the
+// new home's.
 func TestAMoveStartsWhenItsNameIsTyped(t *testing.T) {
 	for query, confirm := range map[string]string{
 		"vc=shop&to=dr&topic=a": "a", "vc=shop&to=dr&from=prod&topic=a": "prod", "vc=shop&to=dr&topic=a&topic=b": "dr",

@@ -9,7 +9,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/admin"
 )
 
-// find is what a page of a list is narrowed down to, as links and a field. It works without scripts.
+// find is what a page of a list is narrowed down to, as links and a field. It works without
+// scripts.
 type find struct {
 	Path, Search string
 	Hidden       [][2]string // what the field sends along
@@ -32,8 +33,9 @@ type pager struct {
 	Narrowed               bool
 }
 
-// narrow lists what a request asks for: search, state, sort and page are parameters of its address, as those of the API are. Pages that are
-// not there are the next ones that are. sort is the order that things have where none is asked for.
+// narrow lists what a request asks for: search, state, sort and page are parameters of its address,
+// as those of the API are. Pages that are not there are the next ones that are. sort is the order
+// that things have where none is asked for.
 func narrow[T any](r *http.Request, l admin.Listing[T], sort string, list []T) (admin.Selection[T], *find, pager, error) {
 	v := r.URL.Query()
 	q := admin.Query{Search: v.Get("search"), State: v.Get("state"), Sort: v.Get("sort")}
@@ -67,7 +69,8 @@ func narrow[T any](r *http.Request, l admin.Listing[T], sort string, list []T) (
 	return s, f, p, nil
 }
 
-// pages divides a number of things into pages and says which one a request asks for; First and Last are its things.
+// pages divides a number of things into pages and says which one a request asks for; First and Last
+// are its things.
 func pages(r *http.Request, total int) pager {
 	p := pager{Total: total, Of: total, Pages: max((total+admin.PageSize-1)/admin.PageSize, 1)}
 	n, err := strconv.Atoi(r.URL.Query().Get("page"))
@@ -86,7 +89,8 @@ func pages(r *http.Request, total int) pager {
 	return p
 }
 
-// with is the address of a request with another parameter, on its first page unless that is the parameter.
+// with is the address of a request with another parameter, on its first page unless that is the
+// parameter.
 func with(r *http.Request, name, value string) string {
 	v := r.URL.Query()
 	v.Del("page")

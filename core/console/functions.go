@@ -43,7 +43,8 @@ var functions = template.FuncMap{
 }
 
 const (
-	// mostName is how much of a name is shown: all of every topic's. Clients and groups may have names of 32 kB.
+	// mostName is how much of a name is shown: all of every topic's. Clients and groups may have
+	// names of 32 kB.
 	mostName = 255
 	// mostReason is how much of a reason a list shows; the page of the thing itself has it all.
 	mostReason = 400

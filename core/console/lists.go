@@ -161,7 +161,8 @@ func together(sessions []shownClient) (out []shownClient) {
 	return out
 }
 
-// moves shows the open moves and lists those that have ended, the newest first, or what is searched for.
+// moves shows the open moves and lists those that have ended, the newest first, or what is searched
+// for.
 func (c *Console) moves(r *http.Request) (view, error) {
 	u, _ := c.access.Reader(r)
 	all := c.g.Moves()

@@ -228,7 +228,8 @@ func TestWhatIsWrongIsOnEveryPage(t *testing.T) {
 	}
 }
 
-// TestAPlanOfHundreds begins with its numbers and where to confirm it; what is blocked comes before what is not.
+// TestAPlanOfHundreds begins with its numbers and where to confirm it; what is blocked comes before
+// what is not.
 func TestAPlanOfHundreds(t *testing.T) {
 	g := newCrowd()
 	c := New(g, open)
@@ -292,7 +293,8 @@ func BenchmarkAPageOfHundreds(b *testing.B) {
 	}
 }
 
-// TestWhatAPageTakes is bounded by how much it shows, not by how much there is: ten times as many topics take little more than their sorting.
+// TestWhatAPageTakes is bounded by how much it shows, not by how much there is: ten times as many
+// topics take little more than their sorting.
 func TestWhatAPageTakes(t *testing.T) {
 	allocations := func(n int) float64 {
 		g := newCrowd()

@@ -38,8 +38,8 @@ type apiRate struct {
 	P50, P99            time.Duration
 }
 
-// traffic compares with the last look. The totals of p50 and p99 are those of Produce: fetches wait for records, so
-// their time says nothing.
+// traffic compares with the last look. The totals of p50 and p99 are those of Produce: fetches wait
+// for records, so their time says nothing.
 func (m *memo) traffic(now []admin.Traffic, at time.Time) rates {
 	r := rates{Known: !m.at.IsZero()}
 	since := elapsed(m.at, at)

@@ -8,6 +8,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/admin"
 	"github.com/sluice-gateway/sluice/core/failover"
 	"github.com/sluice-gateway/sluice/core/telemetry"
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 func TestRatesAreDifferences(t *testing.T) {
@@ -25,8 +26,14 @@ func TestRatesAreDifferences(t *testing.T) {
 		l.Record(10 * time.Millisecond)
 	}
 	at = at.Add(2 * time.Second)
-	if r := look(150); !r.Known || r.Requests != 25 || r.In != 250 || r.P99 < 10*time.Millisecond || r.P99 > 13*time.Millisecond {
-		t.Errorf("the second look: %+v", r)
+	{
+		r := look(150)
+		about := fact.Of(t, "the second look: %+v", r)
+		fact.True(about, "r.Known", r.Known)
+		fact.Equal(about, "r.Requests", r.Requests, 25)
+		fact.Equal(about, "r.In", r.In, 250)
+		fact.AtLeast(about, "r.P99", r.P99, 10*time.Millisecond)
+		fact.AtMost(about, "r.P99", r.P99, 13*time.Millisecond)
 	}
 	for range 2 * looks {
 		at = at.Add(time.Second)

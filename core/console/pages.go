@@ -10,7 +10,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/admin"
 )
 
-// mostCards is how many open moves are shown with their phases; the others are in the list of moves.
+// mostCards is how many open moves are shown with their phases; the others are in the list of
+// moves.
 const mostCards = 10
 
 func (c *Console) overview(*http.Request) (view, error) {

@@ -2,14 +2,16 @@ package console
 
 import "strings"
 
-// A page is sent whole once, and then only what has changed of it: its parts. Parts are the elements that begin as one of these, up to
-// where that element ends; none holds another one of the same kind. A section holds the others.
+// A page is sent whole once, and then only what has changed of it: its parts. Parts are the
+// elements that begin as one of these, up to where that element ends; none holds another one of the
+// same kind. A section holds the others.
 var (
 	inner = []string{"tr", "article", "p"}
 	outer = []string{"section"}
 )
 
-// mark stands for a part where it is taken out; text of others never has it, since templates replace it.
+// mark stands for a part where it is taken out; text of others never has it, since templates
+// replace it.
 const mark = "\x00"
 
 // parted is a rendered page by its parts.

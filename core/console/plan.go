@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	// planFresh is how long the pages of one plan are of the same one. The page without a number is always of a new one.
+	// planFresh is how long the pages of one plan are of the same one. The page without a number is
+	// always of a new one.
 	planFresh = time.Minute
 	// mostPlans is how many plans are kept.
 	mostPlans = 8
@@ -93,8 +94,8 @@ func (c *Console) plan(r *http.Request) (view, error) {
 	return view{Title: "Plan", Template: "plan.html", Data: data}, nil
 }
 
-// confirmation is what is to be typed before a move starts: the topic, or the cluster that is left, or of several topics
-// the new home.
+// confirmation is what is to be typed before a move starts: the topic, or the cluster that is left,
+// or of several topics the new home.
 func confirmation(m admin.Move) string {
 	switch {
 	case m.From != "":

@@ -14,15 +14,15 @@ import (
 const (
 	// trafficEvery is how often requests are counted, for the line of the last minute.
 	trafficEvery = time.Second
-	// countsEvery is how often the records of topics and the requests of sessions are counted. Rates are those since the count before the
-	// last one, so over 10 to 20 s.
+	// countsEvery is how often the records of topics and the requests of sessions are counted.
+	// Rates are those since the count before the last one, so over 10 to 20 s.
 	countsEvery = 10 * time.Second
 	// askLimit is how long clusters have to say where topics end.
 	askLimit = 5 * time.Second
 )
 
-// recent is what has happened in the last minute, whether somebody looked or not: a page has its rates at once, and they are the same for
-// everybody who looks.
+// recent is what has happened in the last minute, whether somebody looked or not: a page has its
+// rates at once, and they are the same for everybody who looks.
 type recent struct {
 	mu      sync.Mutex
 	traffic memo
@@ -97,7 +97,8 @@ func (r *recent) rate(key string, n int64, at time.Time) (perSecond float64, ok 
 	return 0, false
 }
 
-// lifeOf names a topic until it moves: after an unplanned move its offsets go on somewhere above, which is no record.
+// lifeOf names a topic until it moves: after an unplanned move its offsets go on somewhere above,
+// which is no record.
 func lifeOf(vc, topic string, generation int32) string {
 	return "topic/" + vc + "/" + topic + "/" + strconv.Itoa(int(generation))
 }
@@ -117,7 +118,8 @@ type answered[T any] struct {
 	err error
 }
 
-// get asks, unless there is an answer that is not older than fresh. ctx is not that of who asks: others wait for the answer, too.
+// get asks, unless there is an answer that is not older than fresh. ctx is not that of who asks:
+// others wait for the answer, too.
 func (s *shared[T]) get(ctx context.Context, vc string, fresh time.Duration, ask func(context.Context) (T, error)) (T, error) {
 	s.mu.Lock()
 	if s.of == nil {

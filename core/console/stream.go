@@ -10,12 +10,13 @@ import (
 // sendLimit is how long a browser may take to read what is sent to it.
 const sendLimit = 10 * time.Second
 
-// A carriage return, as clients may have in their ids, ends a line of a stream as well: what follows would be another field of the event, or
-// its end.
+// A carriage return, as clients may have in their ids, ends a line of a stream as well: what
+// follows would be another field of the event, or its end.
 var lines = strings.NewReplacer("\r\n", "\ndata: ", "\n", "\ndata: ", "\r", "\ndata: ")
 
-// stream sends the content of a page, and then what has changed of it: the event page is all of it, parts are elements that take the
-// places of those with their ids. A browser that does not read is left.
+// stream sends the content of a page, and then what has changed of it: the event page is all of it,
+// parts are elements that take the places of those with their ids. A browser that does not read is
+// left.
 func (c *Console) stream(w http.ResponseWriter, r *http.Request, every time.Duration, p page) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
@@ -56,7 +57,8 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, every time.Dura
 	}
 }
 
-// sendParts sends rows of tables apart from other elements: beside those a browser would not take them for rows.
+// sendParts sends rows of tables apart from other elements: beside those a browser would not take
+// them for rows.
 func sendParts(send func(event, data string) bool, changed []string) bool {
 	var rows, others []string
 	for _, x := range changed {

@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// pipes are a listener of connections in memory, whose buffers are empty: what nobody reads can't be written.
+// pipes are a listener of connections in memory, whose buffers are empty: what nobody reads can't
+// be written.
 type pipes chan net.Conn
 
 func (p pipes) Accept() (net.Conn, error) {
@@ -232,7 +233,8 @@ func TestPartsOfAPage(t *testing.T) {
 	}
 }
 
-// TestWhoGivesUpTakesNothingFromOthers: a browser that leaves while clusters are asked does not end the question.
+// TestWhoGivesUpTakesNothingFromOthers: a browser that leaves while clusters are asked does not end
+// the question.
 func TestWhoGivesUpTakesNothingFromOthers(t *testing.T) {
 	c := New(newCrowd(), open)
 	gone, leave := context.WithCancel(t.Context())

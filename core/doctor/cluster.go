@@ -74,10 +74,12 @@ func (d *doctor) shared() {
 	d.say(OK, "clusters", "common APIs", "", "all clusters have the same")
 }
 
-// skewLimit is how far a clock may be off: record timestamps of two clusters are compared with each other.
+// skewLimit is how far a clock may be off: record timestamps of two clusters are compared with each
+// other.
 const skewLimit = time.Second
 
-// clock compares this machine's clock with the active controller's, which is the only one that Kafka tells.
+// clock compares this machine's clock with the active controller's, which is the only one that
+// Kafka tells.
 func (d *doctor) clock(ctx context.Context, subject string, c *upstream.Cluster) {
 	const check = "clock"
 	req := kmsg.NewPtrDescribeQuorumRequest()

@@ -10,7 +10,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// copies compares every topic of a virtual cluster with its copies, as the check before a move does for its tail.
+// copies compares every topic of a virtual cluster with its copies, as the check before a move does
+// for its tail.
 func (d *doctor) copies(ctx context.Context, vc *config.VirtualCluster, chain *plugin.Chain) {
 	spans := d.snap.Spans(vc)
 	rules := chain.Placement()

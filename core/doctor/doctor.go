@@ -1,5 +1,5 @@
-// Package doctor looks for what would keep a gateway from serving or from failing over: on its clusters, between
-// them, and where clients are to reach it. It changes nothing.
+// Package doctor looks for what would keep a gateway from serving or from failing over: on its
+// clusters, between them, and where clients are to reach it. It changes nothing.
 package doctor
 
 import (

@@ -21,8 +21,8 @@ var (
 	topicRights   = []kmsg.ACLOperation{kmsg.ACLOperationDescribe, kmsg.ACLOperationDescribeConfigs, kmsg.ACLOperationRead, kmsg.ACLOperationWrite}
 )
 
-// rights looks at what this machine may do on a cluster: its requests reach the cluster as the gateway's do, and those
-// of all clients with them.
+// rights looks at what this machine may do on a cluster: its requests reach the cluster as the
+// gateway's do, and those of all clients with them.
 type rights struct {
 	c     *upstream.Cluster
 	known bool // the cluster tells
@@ -176,8 +176,9 @@ func lack(kind, name string) string {
 	return "Write on transactional id " + name
 }
 
-// may says whether a group may be joined, or a transactional id used. A broker looks at rights before all else, so it is
-// asked for what can't be done: a heartbeat of no member, the end of a transaction of no producer.
+// may says whether a group may be joined, or a transactional id used. A broker looks at rights
+// before all else, so it is asked for what can't be done: a heartbeat of no member, the end of a
+// transaction of no producer.
 func (r *rights) may(ctx context.Context, kind, name string) (bool, error) {
 	if ok, asked := r.asked[kind+name]; asked {
 		return ok, nil
@@ -217,7 +218,8 @@ type allowed struct {
 	principal string
 }
 
-// others lists what ACLs allow on named topics, groups and transactional ids; it is false without an authorizer.
+// others lists what ACLs allow on named topics, groups and transactional ids; it is false without
+// an authorizer.
 func (r *rights) others(ctx context.Context) (list []allowed, authorizer bool, err error) {
 	req := kmsg.NewPtrDescribeACLsRequest()
 	req.ResourceType, req.ResourcePatternType = kmsg.ACLResourceTypeAny, kmsg.ACLResourcePatternTypeAny
@@ -279,8 +281,8 @@ func (r *rights) more(ctx context.Context, others []allowed, topics map[string]i
 	return out
 }
 
-// topic says what an ACL of a topic allows that this machine may not do. Topics that it may not see look to it as if
-// they did not exist, and of those that don't exist only this can be told.
+// topic says what an ACL of a topic allows that this machine may not do. Topics that it may not see
+// look to it as if they did not exist, and of those that don't exist only this can be told.
 func (r *rights) topic(ctx context.Context, o allowed, topics map[string]int32) string {
 	if ops, seen := topics[o.name]; seen {
 		if o.op != kmsg.ACLOperationAll && ops&(1<<o.op) == 0 {

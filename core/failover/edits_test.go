@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // TestANewerEditAbortsAMoveBeforeItsCommit: wherever it stands, held clients go on at once.
@@ -50,17 +50,23 @@ func TestANewerEditAbortsAMoveBeforeItsCommit(t *testing.T) {
 					}
 					w.edit(to, "orders")
 					all := w.runner.Moves()
-					if all[0].ID != old.ID || all[0].Phase != Dropped || all[0].Ended.IsZero() || !strings.Contains(all[0].Error, "newer edit") {
-						t.Errorf("the old move: %s, %q", all[0].Phase, all[0].Error)
-					}
+					about := fact.Of(t, "the old move: %s, %q", all[0].Phase, all[0].Error)
+					fact.Equal(about, "all[0].ID", all[0].ID, old.ID)
+					fact.Equal(about, "all[0].Phase", all[0].Phase, Dropped)
+					fact.False(about, "all[0].Ended.IsZero()", all[0].Ended.IsZero())
+					fact.Has(about, all[0].Error, "newer edit")
 					if to == "dr" { // asked for again: a new move in its place
 						if len(all) != 2 || all[1].To != "dr" || !all[1].Ended.IsZero() {
 							t.Errorf("moves %+v", all)
 						}
 						return
 					}
-					if len(all) != 1 || len(w.runner.Pending()) != 0 || !held.in() || held.err != nil || !w.reads("orders") {
-						t.Errorf("%d moves, the held produce passed: %t, %v", len(all), held.in(), held.err)
+					about = fact.Of(t, "%d moves, the held produce passed: %t, %v", len(all), held.in(), held.err)
+					if fact.Equal(about, "len(all)", len(all), 1) && fact.Equal(about, "len(w.runner.Pending())", len(w.runner.Pending()), 0) {
+						fact.True(about, "held.in()", held.in())
+						if fact.NoError(about, held.err) {
+							fact.True(about, `w.reads("orders")`, w.reads("orders"))
+						}
 					}
 					w.lives("orders", "prod", 0)
 				})
@@ -100,9 +106,12 @@ func TestANewerEditQueuesBehindACommittedMove(t *testing.T) {
 		pass(time.Second)
 		all := w.runner.Moves()
 		last := all[len(all)-1]
-		if all[0].ID != first.ID || all[0].Phase != Done || last.Phase != Done || last.From != "dr" || last.To != "prod" {
-			t.Errorf("moves %+v", all)
-		}
+		about := fact.Of(t, "moves %+v", all)
+		fact.Equal(about, "all[0].ID", all[0].ID, first.ID)
+		fact.Equal(about, "all[0].Phase", all[0].Phase, Done)
+		fact.Equal(about, "last.Phase", last.Phase, Done)
+		fact.Equal(about, "last.From", last.From, "dr")
+		fact.Equal(about, "last.To", last.To, "prod")
 		if begun := last.Steps[slices.IndexFunc(last.Steps, func(s Step) bool { return s.Phase == Check })].At; begun.Before(all[0].Ended) {
 			t.Errorf("begun %s, but the first one ended %s", begun, all[0].Ended)
 		}
@@ -257,8 +266,12 @@ func TestACommittedMoveIsPublishedAfterARestart(t *testing.T) {
 			t.Errorf("after the restart: published %d, before %v", got.Published, got.Before)
 		}
 		w.reopen() // what has become of it is stored
-		if all := w.runner.Moves(); len(all) != 1 || all[0].Phase != Done || all[0].Ended.IsZero() || len(all[0].Notes) != 1 {
-			t.Errorf("moves %+v", all)
+		all := w.runner.Moves()
+		about := fact.Of(t, "moves %+v", all)
+		if fact.Equal(about, "len(all)", len(all), 1) {
+			fact.Equal(about, "all[0].Phase", all[0].Phase, Done)
+			fact.False(about, "all[0].Ended.IsZero()", all[0].Ended.IsZero())
+			fact.Equal(about, "len(all[0].Notes)", len(all[0].Notes), 1)
 		}
 	})
 }
@@ -384,8 +397,12 @@ func TestTheMoveAndItsMemoryAreOneWrite(t *testing.T) {
 			t.Errorf("%v in %d writes", kinds, writes)
 		}
 		var committed catalog.Topic
-		if err := json.Unmarshal(w.store.entries[before].Value, &committed); err != nil || committed.Home != "dr" || committed.Published != 0 || committed.Before == nil {
-			t.Errorf("committed %+v, %v", committed, err)
+		err := json.Unmarshal(w.store.entries[before].Value, &committed)
+		about := fact.Of(t, "committed %+v, %v", committed, err)
+		if fact.NoError(about, err) {
+			fact.Equal(about, "committed.Home", committed.Home, "dr")
+			fact.Equal(about, "committed.Published", committed.Published, 0)
+			fact.True(about, "committed.Before != nil", committed.Before != nil)
 		}
 	})
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/internal/turn"
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 var three = []string{"a", "b", "c"}
@@ -54,9 +55,11 @@ func TestAllCommitInOneWrite(t *testing.T) {
 					topics, kinds = append(topics, strings.TrimPrefix(e.Key, "vc\x00")), append(kinds, e.Kind)
 				}
 				slices.Sort(topics[:3])
-				if !slices.Equal(topics[:3], three) || kinds[0] != catalog.KindTopic || kinds[5] != catalog.KindMemory || kinds[7] != catalog.KindMemory {
-					t.Errorf("written: %q, %q", kinds, topics)
-				}
+				about := fact.Of(t, "written: %q, %q", kinds, topics)
+				fact.List(about, "topics[:3]", topics[:3], three)
+				fact.Equal(about, "kinds[0]", kinds[0], catalog.KindTopic)
+				fact.Equal(about, "kinds[5]", kinds[5], catalog.KindMemory)
+				fact.Equal(about, "kinds[7]", kinds[7], catalog.KindMemory)
 				for _, n := range three {
 					if m := w.last(n); m.Phase != Done || m.Attempts != 1 {
 						t.Errorf("%s: %s, %q", n, m.Phase, m.Error)
@@ -93,9 +96,11 @@ func TestOneRefusedAllRefused(t *testing.T) {
 				pass(25 * time.Second)
 				for _, n := range three {
 					m := w.last(n)
-					if m.Phase == Done || m.Attempts < 2 || slices.Contains(steps(m), Hold) != c.held || slices.Contains(steps(m), Drain) {
-						t.Errorf("%s: %s after %d attempts, %v", n, m.Phase, m.Attempts, steps(m))
-					}
+					about := fact.Of(t, "%s: %s after %d attempts, %v", n, m.Phase, m.Attempts, steps(m))
+					fact.Other(about, "m.Phase", m.Phase, Done)
+					fact.AtLeast(about, "m.Attempts", m.Attempts, 2)
+					fact.Equal(about, "slices.Contains(steps(m), Hold)", slices.Contains(steps(m), Hold), c.held)
+					fact.False(about, "slices.Contains(steps(m), Drain)", slices.Contains(steps(m), Drain))
 					if n != "b" && name != "commit" && !strings.Contains(m.Error, "it moves together with b") && m.Phase == Pending {
 						t.Errorf("%s: %q", n, m.Error)
 					}

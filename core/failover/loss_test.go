@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // TestLossesStandUntilTheyAreAcknowledged: also when other moves have ended since, and after a restart.
@@ -80,7 +81,12 @@ func TestOldMovesAreForgottenButForTheirLosses(t *testing.T) {
 		r.past = append(r.past, m)
 	}
 	forget := r.old()
-	if len(r.past) != keepMoves || r.past[0].ID != "0" || r.past[1].ID != "1" || len(forget) != 3 || forget[0].ID != "2" {
-		t.Errorf("%d are kept, from %s on; forgotten: %+v", len(r.past), r.past[0].ID, forget)
+	about := fact.Of(t, "%d are kept, from %s on; forgotten: %+v", len(r.past), r.past[0].ID, forget)
+	if fact.Equal(about, "len(r.past)", len(r.past), keepMoves) {
+		fact.Equal(about, "r.past[0].ID", r.past[0].ID, "0")
+		fact.Equal(about, "r.past[1].ID", r.past[1].ID, "1")
+		if fact.Equal(about, "len(forget)", len(forget), 3) {
+			fact.Equal(about, "forget[0].ID", forget[0].ID, "2")
+		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // transaction is a producer as a leader describes it.
@@ -76,9 +77,11 @@ func TestAPlanSaysWhatBlocksAMove(t *testing.T) {
 				if (c.want == "") != (got.Blocked == "") || !strings.Contains(got.Blocked, c.want) {
 					t.Errorf("blocked %q, want %q", got.Blocked, c.want)
 				}
-				if got.Topic != "orders" || got.From != "prod" || got.To != "dr" || !got.Planned {
-					t.Errorf("plan %+v", got)
-				}
+				about := fact.Of(t, "plan %+v", got)
+				fact.Equal(about, "got.Topic", got.Topic, "orders")
+				fact.Equal(about, "got.From", got.From, "prod")
+				fact.Equal(about, "got.To", got.To, "dr")
+				fact.True(about, "got.Planned", got.Planned)
 				if len(w.runner.Moves()) != 0 || len(w.store.entries) != n {
 					t.Errorf("a plan has left something: %d moves, %d entries", len(w.runner.Moves()), len(w.store.entries)-n)
 				}

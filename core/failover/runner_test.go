@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // TestAPlannedMove follows one move through its phases: what is in flight is answered by the old
@@ -22,8 +23,14 @@ func TestAPlannedMove(t *testing.T) {
 		w := newWorld(t, "orders")
 		inFlight := w.produce("orders")
 		began := time.Now()
-		if out := w.edit("dr", "orders"); len(out) != 1 || out[0].From != "prod" || out[0].To != "dr" || out[0].Topic != "orders" {
-			t.Errorf("Apply returns %+v", out)
+		{
+			out := w.edit("dr", "orders")
+			about := fact.Of(t, "Apply returns %+v", out)
+			if fact.Equal(about, "len(out)", len(out), 1) {
+				fact.Equal(about, "out[0].From", out[0].From, "prod")
+				fact.Equal(about, "out[0].To", out[0].To, "dr")
+				fact.Equal(about, "out[0].Topic", out[0].Topic, "orders")
+			}
 		}
 		held := w.produce("orders")
 		if m := w.last("orders"); m.Phase != Hold || held.in() || w.reads("orders") {
@@ -47,9 +54,11 @@ func TestAPlannedMove(t *testing.T) {
 		}
 		held.answer()
 		topic = w.lives("orders", "dr", 1)
-		if topic.Published != 1 || topic.Before != nil || !w.reads("orders") || topic.HomeID != w.dr.Topology().Topics["orders"].ID {
-			t.Errorf("after the move: %+v", topic)
-		}
+		about := fact.Of(t, "after the move: %+v", topic)
+		fact.Equal(about, "topic.Published", topic.Published, 1)
+		fact.True(about, "topic.Before == nil", topic.Before == nil)
+		fact.True(about, `w.reads("orders")`, w.reads("orders"))
+		fact.Equal(about, "topic.HomeID", topic.HomeID, w.dr.Topology().Topics["orders"].ID)
 		select {
 		case <-moved:
 		default:
@@ -57,15 +66,25 @@ func TestAPlannedMove(t *testing.T) {
 		}
 		p := topic.Partition(0)
 		want := catalog.Segment{Generation: 1, Cluster: "dr", Topic: "orders", TopicID: topic.HomeID, Start: 102, PhysicalStart: 127, EpochBase: 7}
-		if *p.Current() != want || p.Segments[0].End != 102 || p.ToPhysical(10) != 35 || p.ToPhysical(50) != 75 || p.ToVirtual(67) != 42 || p.Deltas["prod"] != -25 {
-			t.Errorf("lineage %+v", p)
-		}
+		about = fact.Of(t, "lineage %+v", p)
+		fact.Equal(about, "*p.Current()", *p.Current(), want)
+		fact.Equal(about, "p.Segments[0].End", p.Segments[0].End, 102)
+		fact.Equal(about, "p.ToPhysical(10)", p.ToPhysical(10), 35)
+		fact.Equal(about, "p.ToPhysical(50)", p.ToPhysical(50), 75)
+		fact.Equal(about, "p.ToVirtual(67)", p.ToVirtual(67), 42)
+		fact.Equal(about, `p.Deltas["prod"]`, p.Deltas["prod"], -25)
 		m := w.last("orders")
 		if got := steps(m); !slices.Equal(got, []Phase{Pending, Check, Hold, Prepare, Commit, Drain, Publish, Done}) {
 			t.Errorf("phases %v", got)
 		}
-		if m.Phase != Done || !m.Planned || m.Attempts != 1 || m.Error != "" || len(m.PossibleLoss) != 0 || m.Ended.IsZero() || m.PauseMS != time.Since(began).Milliseconds() {
-			t.Errorf("report %+v", m)
+		about = fact.Of(t, "report %+v", m)
+		fact.Equal(about, "m.Phase", m.Phase, Done)
+		fact.True(about, "m.Planned", m.Planned)
+		fact.Equal(about, "m.Attempts", m.Attempts, 1)
+		fact.Equal(about, "m.Error", m.Error, "")
+		if fact.Equal(about, "len(m.PossibleLoss)", len(m.PossibleLoss), 0) {
+			fact.False(about, "m.Ended.IsZero()", m.Ended.IsZero())
+			fact.Equal(about, "m.PauseMS", m.PauseMS, time.Since(began).Milliseconds())
 		}
 		if len(w.runner.Pending()) != 0 || len(w.runner.Moves()) != 1 {
 			t.Errorf("%d pending of %d", len(w.runner.Pending()), len(w.runner.Moves()))
@@ -97,8 +116,12 @@ func TestNobodyIsHeldDuringThePreCheck(t *testing.T) {
 		})
 		w.edit("dr", "orders")
 		p := w.produce("orders")
-		if m := w.last("orders"); m.Phase != Check || !p.in() || p.err != nil || !w.reads("orders") {
-			t.Errorf("phase %s, produce passed %t, reads %t", m.Phase, p.in(), w.reads("orders"))
+		m := w.last("orders")
+		about := fact.Of(t, "phase %s, produce passed %t, reads %t", m.Phase, p.in(), w.reads("orders"))
+		fact.Equal(about, "m.Phase", m.Phase, Check)
+		fact.True(about, "p.in()", p.in())
+		if fact.NoError(about, p.err) {
+			fact.True(about, `w.reads("orders")`, w.reads("orders"))
 		}
 		p.answer()
 		close(hold)
@@ -234,8 +257,13 @@ func TestHeldProducesAreRefusedTogether(t *testing.T) {
 		p.answer()
 		pass(time.Second)
 		// The first one is on its way and gets no answer; the others wait behind it.
-		if m := w.last("orders"); m.Phase != Drain || !first.in() || second.in() || third.in() {
-			t.Fatalf("phase %s", m.Phase)
+		{
+			m := w.last("orders")
+			about := fact.Must(t, "phase %s", m.Phase)
+			fact.Equal(about, "m.Phase", m.Phase, Drain)
+			fact.True(about, "first.in()", first.in())
+			fact.False(about, "second.in()", second.in())
+			fact.False(about, "third.in()", third.in())
 		}
 		pass(11_900 * time.Millisecond)
 		if second.in() || w.lives("orders", "dr", 1).Published != 0 {
@@ -301,9 +329,11 @@ func TestRetryForEndsAMove(t *testing.T) {
 		}
 		pass(10 * time.Second)
 		m := w.last("orders")
-		if m.Phase != Dropped || !strings.Contains(m.Error, "failover.retry_for") || !strings.Contains(m.Error, "1 partitions on prod, but 2 on dr") || len(w.runner.Pending()) != 0 {
-			t.Errorf("%s: %q", m.Phase, m.Error)
-		}
+		about := fact.Of(t, "%s: %q", m.Phase, m.Error)
+		fact.Equal(about, "m.Phase", m.Phase, Dropped)
+		fact.Has(about, m.Error, "failover.retry_for")
+		fact.Has(about, m.Error, "1 partitions on prod, but 2 on dr")
+		fact.Equal(about, "len(w.runner.Pending())", len(w.runner.Pending()), 0)
 		pass(time.Hour)
 		if n := w.last("orders").Attempts; n != m.Attempts {
 			t.Errorf("%d attempts after the end", n-m.Attempts)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // dead is a world whose old home is gone after distances were stored.
@@ -49,9 +50,12 @@ func TestIfUnreachableWaitsFromTheEdit(t *testing.T) {
 		// The stored distance is what maps offsets.
 		topic := w.lives("orders", "dr", 1)
 		s := topic.Partition(0)
-		if s.ToPhysical(10) != 35 || s.Current().Start != 100 || s.Current().PhysicalStart != 125 || s.Segments[0].End != 100 || topic.Published != 1 {
-			t.Errorf("lineage %+v", s)
-		}
+		about := fact.Of(t, "lineage %+v", s)
+		fact.Equal(about, "s.ToPhysical(10)", s.ToPhysical(10), 35)
+		fact.Equal(about, "s.Current().Start", s.Current().Start, 100)
+		fact.Equal(about, "s.Current().PhysicalStart", s.Current().PhysicalStart, 125)
+		fact.Equal(about, "s.Segments[0].End", s.Segments[0].End, 100)
+		fact.Equal(about, "topic.Published", topic.Published, 1)
 	})
 }
 
@@ -336,9 +340,14 @@ func TestWhatIsLostIsListed(t *testing.T) {
 			t.Errorf("%s, possible loss %+v", m.Phase, m.PossibleLoss)
 		}
 		p := w.lives("orders", "dr", 1).Partition(0)
-		if p.Current().Start != ceiling || ceiling <= 107 || p.Segments[0].End != 100 || p.ToPhysical(99) != 124 || p.ToPhysical(103) != 125 || p.ToPhysical(ceiling) != 125 || p.ToVirtual(125) != ceiling {
-			t.Errorf("ceiling %d, lineage %+v", ceiling, p)
-		}
+		about := fact.Of(t, "ceiling %d, lineage %+v", ceiling, p)
+		fact.Equal(about, "p.Current().Start", p.Current().Start, ceiling)
+		fact.Above(about, "ceiling", ceiling, 107)
+		fact.Equal(about, "p.Segments[0].End", p.Segments[0].End, 100)
+		fact.Equal(about, "p.ToPhysical(99)", p.ToPhysical(99), 124)
+		fact.Equal(about, "p.ToPhysical(103)", p.ToPhysical(103), 125)
+		fact.Equal(about, "p.ToPhysical(ceiling)", p.ToPhysical(ceiling), 125)
+		fact.Equal(about, "p.ToVirtual(125)", p.ToVirtual(125), ceiling)
 	})
 	// What the copy has is not lost, whatever clients know.
 	synctest.Test(t, func(t *testing.T) {
@@ -390,8 +399,12 @@ func TestWhatAnEarlierRunAcknowledgedIsNotForgotten(t *testing.T) {
 		}
 		w.edit("dr", "orders")
 		pass(11 * time.Second)
-		if m := w.last("orders"); m.Phase != Done || len(m.PossibleLoss) != 1 || m.PossibleLoss[0].From != 100 || m.PossibleLoss[0].To < 106 {
-			t.Errorf("%s, possible loss %+v", m.Phase, m.PossibleLoss)
+		m := w.last("orders")
+		about := fact.Of(t, "%s, possible loss %+v", m.Phase, m.PossibleLoss)
+		fact.Equal(about, "m.Phase", m.Phase, Done)
+		if fact.Equal(about, "len(m.PossibleLoss)", len(m.PossibleLoss), 1) {
+			fact.Equal(about, "m.PossibleLoss[0].From", m.PossibleLoss[0].From, 100)
+			fact.AtLeast(about, "m.PossibleLoss[0].To", m.PossibleLoss[0].To, 106)
 		}
 	})
 }

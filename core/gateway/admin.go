@@ -18,8 +18,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
-// httpAPI is what operators use, on an address of its own: version 1 of the API, the routes older than it, and the
-// console.
+// httpAPI is what operators use, on an address of its own: version 1 of the API, the routes older
+// than it, and the console.
 type httpAPI struct {
 	g      *Gateway
 	server *http.Server
@@ -86,14 +86,15 @@ func (l given) Close() error {
 
 func (l given) Addr() net.Addr { return &net.TCPAddr{} }
 
-// adminWait is how long the calls to an API that moves to another address may still take: one of them may have made the
-// edit that moves it.
+// adminWait is how long the calls to an API that moves to another address may still take: one of
+// them may have made the edit that moves it.
 const adminWait = 2 * applyWait
 
 // endAdmin ends an API that is not in force any more.
 func (g *Gateway) endAdmin(a *httpAPI) { g.closing.Go(func() { a.close(adminWait) }) }
 
-// close lets the calls that are being answered end, for a while that is short when the gateway ends.
+// close lets the calls that are being answered end, for a while that is short when the gateway
+// ends.
 func (a *httpAPI) close(wait time.Duration) {
 	if a == nil {
 		return

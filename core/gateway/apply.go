@@ -17,9 +17,9 @@ import (
 // spread is the time over which sessions are closed when the versions that they may use shrink.
 const spread = 30 * time.Second
 
-// apply makes a snapshot live: everything new is built and opened first, then it takes the place of what was in force,
-// then the catalog is moved towards it. On an error nothing has changed. A nil snapshot is the one in force.
-// No error shows a secret.
+// apply makes a snapshot live: everything new is built and opened first, then it takes the place of
+// what was in force, then the catalog is moved towards it. On an error nothing has changed. A nil
+// snapshot is the one in force. No error shows a secret.
 func (g *Gateway) apply(ctx context.Context, snap *config.Snapshot, o failover.Options) (err error) {
 	g.applying.Lock()
 	defer g.applying.Unlock()
@@ -134,8 +134,8 @@ func (g *Gateway) refreshVersions(ctx context.Context) {
 	}
 }
 
-// sweep makes and deletes copies of topics on clusters that were unreachable when their topic was made or
-// deleted.
+// sweep makes and deletes copies of topics on clusters that were unreachable when their topic was
+// made or deleted.
 func (g *Gateway) sweep(ctx context.Context) {
 	for _, v := range g.virtuals() {
 		rt := v.runtime()

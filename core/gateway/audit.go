@@ -66,8 +66,8 @@ func about(ctx context.Context, vc string, topics ...string) {
 	e.VirtualCluster, e.Topics = vc, topics
 }
 
-// inForce records the action that brought next into force. One that changes the log is the last entry of the old log
-// and the first of the new one.
+// inForce records the action that brought next into force. One that changes the log is the last
+// entry of the old log and the first of the new one.
 func inForce(ctx context.Context, old, next *live) {
 	e := audit.Of(ctx)
 	e.Outcome = audit.Done
@@ -127,8 +127,8 @@ func actions() map[string]string {
 	}
 }
 
-// audited records what is asked for and changes something, refused or not, and tells everybody behind it who asks.
-// What nobody knows is recorded as well, as the action "unknown".
+// audited records every call that changes something, refused or not, and tells the handlers behind
+// it who asks. A call that no route knows is recorded as well, as the action "unknown".
 func (a *httpAPI) audited(h http.Handler) http.Handler {
 	access, names, known := a.access(), actions(), http.NewServeMux()
 	for pattern := range names {
@@ -191,7 +191,8 @@ func actor(r *http.Request, u config.User, err error) audit.Actor {
 	return out
 }
 
-// followEdits takes each content of the file that has settled. A newer one ends what is made for an older one.
+// followEdits takes each content of the file that has settled. A newer one ends what is made for an
+// older one.
 func (g *Gateway) followEdits(ctx context.Context, edits <-chan []byte) {
 	var working guard.Group
 	defer working.Wait()
@@ -211,8 +212,9 @@ func (g *Gateway) followEdits(ctx context.Context, edits <-chan []byte) {
 	}
 }
 
-// editedByHand takes a content of the file that has settled, if the file still has it: while it was waited for here, an
-// edit of ours may have come after it, and must not be undone. Its plugins are made before other edits have to wait.
+// editedByHand takes a content of the file that has settled, if the file still has it: while it was
+// waited for here, an edit of ours may have come after it, and must not be undone. Its plugins are
+// made before other edits have to wait.
 func (g *Gateway) editedByHand(ctx context.Context, source []byte) {
 	snap, err := g.Snapshot().Edited(source)
 	if err == nil {

@@ -96,8 +96,8 @@ func TestARedirectIsNoAction(t *testing.T) {
 	}
 }
 
-// TestAnOlderContentDoesNotComeBack: one that was seen before an edit of ours, and is told of after it, is not in the file
-// any more.
+// TestAnOlderContentDoesNotComeBack: one that was seen before an edit of ours, and is told of after
+// it, is not in the file any more.
 func TestAnOlderContentDoesNotComeBack(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "sluice.yaml")
 	port, err := kafkatest.FreePorts(2)

@@ -28,6 +28,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/plugins/wasm"
 	"github.com/sluice-gateway/sluice/testing/eventually"
+	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/handmade"
 )
 
@@ -85,9 +86,11 @@ func (r *reloading) saysBroken(part, why string) {
 		}
 		return
 	}
-	if len(all) != 1 || all[0].Part != part || all[0].VirtualCluster != "a" || !strings.Contains(all[0].Error, why) {
-		r.t.Fatalf("%+v is broken, not %s for %q", all, part, why)
-	}
+	about := fact.Must(r.t, "%+v is broken, not %s for %q", all, part, why)
+	fact.Equal(about, "len(all)", len(all), 1)
+	fact.Equal(about, "all[0].Part", all[0].Part, part)
+	fact.Equal(about, "all[0].VirtualCluster", all[0].VirtualCluster, "a")
+	fact.Has(about, all[0].Error, why)
 	if got := (operator{r.Gateway}).Status().Broken; len(got) != 1 || got[0] != all[0] {
 		r.t.Errorf("the status says %v", got)
 	}
@@ -131,7 +134,8 @@ var broken = map[string]struct {
 	"fails at its start":  {handmade.Guest{Name: "guest", Version: "2", Start: []byte{0}}.Module(), "start"},
 }
 
-// TestABrokenFileKeepsWhatRuns, and every edit that does not concern it is made, before the file is looked at and after.
+// TestABrokenFileKeepsWhatRuns, and every edit that does not concern it is made, before the file is
+// looked at and after.
 func TestABrokenFileKeepsWhatRuns(t *testing.T) {
 	for name, c := range broken {
 		t.Run(name, func(t *testing.T) {
@@ -221,7 +225,8 @@ func TestOnErrorDecidesAtStart(t *testing.T) {
 	}
 }
 
-// TestAnImageThatIsGone: what runs goes on, and at start on_error decides until the image is there again.
+// TestAnImageThatIsGone: what runs goes on, and at start on_error decides until the image is there
+// again.
 func TestAnImageThatIsGone(t *testing.T) {
 	source := strings.Replace(withGuest, "file: guest.wasm", "image: \"oci:images@sha256:"+strings.Repeat("0", 64)+"\", on_error: pass", 1)
 	r := writeReloading(t, source)
@@ -295,8 +300,8 @@ func (r *reloading) accepts() bool {
 	return err == nil
 }
 
-// TestABrokenCertificate stays as it was loaded while its files are broken, through every edit; at start, connections fail
-// until there is one, and the gateway serves.
+// TestABrokenCertificate stays as it was loaded while its files are broken, through every edit; at
+// start, connections fail until there is one, and the gateway serves.
 func TestABrokenCertificate(t *testing.T) {
 	for name, spoil := range map[string]func(file string) error{
 		"gone":   os.Remove,
@@ -367,7 +372,8 @@ func (r *reloading) metadata(topic string) int16 {
 	return resp.Topics[0].ErrorCode
 }
 
-// TestNoEditWaitsForAPlugin: while a new version of one never ends to start, other edits are made, by hand and by the API.
+// TestNoEditWaitsForAPlugin: while a new version of one never ends to start, other edits are made,
+// by hand and by the API.
 func TestNoEditWaitsForAPlugin(t *testing.T) {
 	r := guested(t, withGuest)
 	r.module(handmade.Guest{Name: "guest", Version: "2", SelfTest: handmade.Forever}.Module())
@@ -392,7 +398,8 @@ func TestNoEditWaitsForAPlugin(t *testing.T) {
 	r.saysBroken("", "") // nobody knows
 }
 
-// TestANewerContentDoesNotWaitForAnOlderOne, whose plugin never ends to start; nor does the end of the gateway.
+// TestANewerContentDoesNotWaitForAnOlderOne, whose plugin never ends to start; nor does the end of
+// the gateway.
 func TestANewerContentDoesNotWaitForAnOlderOne(t *testing.T) {
 	r := guested(t, withGuest)
 	if err := os.WriteFile(filepath.Join(filepath.Dir(r.path), "endless.wasm"), handmade.Guest{Name: "endless", Start: handmade.Forever}.Module(), 0o600); err != nil {

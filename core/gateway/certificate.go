@@ -23,8 +23,8 @@ type certificate struct {
 	wrong error           // with what the files hold now
 }
 
-// loadCertificate loads the certificate of a listener; paths are relative to the configuration file. Also with an error
-// there is one, which has nothing to show until its files are well.
+// loadCertificate loads the certificate of a listener; paths are relative to the configuration
+// file. Also with an error there is one, which has nothing to show until its files are well.
 func loadCertificate(path string, t *config.TLS) (*certificate, error) {
 	if t == nil {
 		return nil, nil
@@ -39,8 +39,8 @@ func loadCertificate(path string, t *config.TLS) (*certificate, error) {
 	return c, err
 }
 
-// refresh loads the files if they have changed. On an error, as between the writes of the two, the old
-// certificate stays; the same error is returned once.
+// refresh loads the files if they have changed. On an error, as between the writes of the two, the
+// old certificate stays; the same error is returned once.
 func (c *certificate) refresh() (changed bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

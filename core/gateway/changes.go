@@ -9,7 +9,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/admin"
 )
 
-// changes lists where two trees of values differ: what an edit has changed, with secrets masked and without comments.
+// changes lists where two trees of values differ: what an edit has changed, with secrets masked and
+// without comments.
 func changes(path string, before, after any) (out []admin.Change) {
 	x, y := children(before), children(after)
 	if p, q := byOnlyKey(before), byOnlyKey(after); p != nil && q != nil && sameOrder(before.([]any), after.([]any), p, q) {
@@ -48,8 +49,8 @@ func children(v any) map[string]any {
 	return nil
 }
 
-// byOnlyKey are the elements of a list by their only key, if that tells them apart, as it mostly does the interceptors of a
-// chain: one that is put in between is one change then.
+// byOnlyKey are the elements of a list by their only key, if that tells them apart, as it mostly
+// does the interceptors of a chain: one that is put in between is one change then.
 func byOnlyKey(v any) map[string]any {
 	list, ok := v.([]any)
 	if !ok {

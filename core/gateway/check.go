@@ -39,9 +39,9 @@ func Check(ctx context.Context, path string, specs []plugin.Spec) ([]CheckedChai
 	return c.Chains, err
 }
 
-// Inspect builds everything that a file describes without serving it or asking a cluster. What the state says of topics
-// counts if no gateway runs with it. The error is a config.Errors with all that is wrong, in all parts that could be read,
-// as far as it is the file's, and shows no secret.
+// Inspect builds everything that a file describes without serving it or asking a cluster. What the
+// state says of topics counts if no gateway runs with it. The error is a config.Errors with all
+// that is wrong, in all parts that could be read, as far as it is the file's, and shows no secret.
 func Inspect(ctx context.Context, path string, specs []plugin.Spec) (c Checked, err error) {
 	snap, err := config.Survey(path)
 	if snap == nil {

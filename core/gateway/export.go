@@ -27,8 +27,8 @@ func names(globs []string, name string) bool {
 	return slices.ContainsFunc(globs, func(glob string) bool { return config.MatchGlob(glob, name) })
 }
 
-// watchTopics asks the clusters from time to time how the topics stand that telemetry.metrics.topics names: scrapes and
-// exports must not wait for a cluster.
+// watchTopics asks the clusters from time to time how the topics stand that
+// telemetry.metrics.topics names: scrapes and exports must not wait for a cluster.
 func (g *Gateway) watchTopics(ctx context.Context) {
 	tick := time.NewTicker(standingEvery)
 	defer tick.Stop()

@@ -13,11 +13,12 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// filesEvery is how often files that the configuration names are looked at. A changed one is used when it has
-// stayed the same from one look to the next.
+// filesEvery is how often files that the configuration names are looked at. A changed one is used
+// when it has stayed the same from one look to the next.
 const filesEvery = 500 * time.Millisecond
 
-// What is broken is tried again after retryFirst, and then more and more rarely: not all that mends is a file.
+// A broken part is tried again after retryFirst, and then more and more rarely: it may come back
+// without a change of any file.
 const (
 	retryFirst = 10 * time.Second
 	retryMost  = 5 * time.Minute
@@ -63,8 +64,8 @@ func (g *Gateway) interceptors() (all []plugin.Interceptor) {
 	return all
 }
 
-// changed names a file that is another one than its interceptor was built from, or is gone, has settled, and has not been
-// tried.
+// changed names a file that is another one than its interceptor was built from, or is gone, has
+// settled, and has not been tried.
 func (f *files) changed(interceptors []plugin.Interceptor) (changed string) {
 	for _, i := range interceptors {
 		w, ok := i.(plugin.Watched)
@@ -136,8 +137,8 @@ func (g *Gateway) broken() []admin.Broken {
 	return out
 }
 
-// rebuild makes anew what is made from files, beside what is in force, and applies the snapshot again if there is
-// something better. changed names a file; "" only tries again.
+// rebuild makes anew what is made from files, beside what is in force, and applies the snapshot
+// again if there is something better. changed names a file; "" only tries again.
 func (g *Gateway) rebuild(ctx context.Context, changed string) {
 	e := &audit.Entry{Time: time.Now(), Action: "reload_file", Actor: byHand, File: changed}
 	r, err := g.prepare(ctx, g.Snapshot(), true)

@@ -34,8 +34,11 @@ type Options struct {
 	Path string
 	// Specs are the types of interceptors that chains may name.
 	Specs []plugin.Spec
-	// Log is where the log goes; nil is standard error, in the format that the file says. The levels are those of
-	// the file.
+	// Exporters send traces and metrics: core/telemetry/otlp has them. Without any, a file that
+	// names a receiver is refused.
+	Exporters telemetry.Exporters
+	// Log is where the log goes; nil is standard error, in the format that the file says. The
+	// levels are those of the file.
 	Log *slog.Logger
 	// Release is the version that this build was given; "" for one from a checkout.
 	Release string
@@ -246,8 +249,8 @@ func (g *Gateway) ends() bool {
 	}
 }
 
-// drain lets requests in flight end: clients can't connect any more, and moves that hold requests and are not committed are given up.
-// Operators still can. It returns how many sessions are left.
+// drain lets requests in flight end: clients can't connect any more, and moves that hold requests
+// and are not committed are given up. Operators still can. It returns how many sessions are left.
 func (g *Gateway) drain(l *live) int {
 	if l.snap == nil {
 		return 0
@@ -332,8 +335,8 @@ func (g *Gateway) virtuals() (out []*virtual) {
 // Moves lists running, pending and past moves, oldest first.
 func (g *Gateway) Moves() []failover.Report { return g.runner.Moves() }
 
-// Gate is the gate of a topic, nil for a virtual cluster that is not there: while somebody holds it,
-// produces wait.
+// Gate is the gate of a topic, nil for a virtual cluster that is not there: while somebody holds
+// it, produces wait.
 func (g *Gateway) Gate(virtualCluster, topic string) *plugin.Gate {
 	if v := g.now().virtuals[virtualCluster]; v != nil {
 		return v.value.gates.Gate(topic)

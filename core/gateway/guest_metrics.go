@@ -9,8 +9,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
-// ownKinds are in the names of metrics that guests keep: a scrape in which two of them made a name a counter and a gauge would be refused as
-// a whole.
+// ownKinds are in the names of metrics that guests keep: a scrape in which two of them made a name
+// a counter and a gauge would be refused as a whole.
 var ownKinds = map[telemetry.Kind]string{telemetry.Counter: "counter", telemetry.Gauge: "gauge", telemetry.Values: "histogram"}
 
 // own adds the series that a guest keeps.

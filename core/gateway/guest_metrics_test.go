@@ -13,7 +13,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
-// TestMetricsOfPluginsAreShown with the labels that say whose they are, and those that contradict each other harm no scrape.
+// TestMetricsOfPluginsAreShown with the labels that say whose they are, and those that contradict
+// each other harm no scrape.
 func TestMetricsOfPluginsAreShown(t *testing.T) {
 	series := func(name string, kind telemetry.Kind, value float64, labels ...attribute.KeyValue) plugin.Series {
 		return plugin.Series{Name: name, Kind: kind, Labels: labels, Value: value}

@@ -14,11 +14,13 @@ import (
 	"github.com/sluice-gateway/sluice/core/upstream"
 )
 
-// keptNames is where the catalog has the names under which clusters got known, by those that the file has for them now.
+// keptNames is where the catalog has the names under which clusters got known, by those that the
+// file has for them now.
 const keptNames = "cluster_names"
 
-// adopt gives clusters that the file has renamed the names under which topics live on them. A cluster is renamed if the old
-// name is one of its aliases, or if its brokers say that they are the same cluster.
+// adopt gives clusters that the file has renamed the names under which topics live on them. A
+// cluster is renamed if the old name is one of its aliases, or if its brokers say that they are the
+// same cluster.
 func (g *Gateway) adopt(ctx context.Context, snap *config.Snapshot) (*config.Snapshot, map[string]string, error) {
 	kept := map[string]string{}
 	if _, err := g.catalog.Value(catalog.KindConfig, keptNames, &kept); err != nil {
@@ -62,7 +64,8 @@ func (g *Gateway) adopt(ctx context.Context, snap *config.Snapshot) (*config.Sna
 	return snap, names, nil
 }
 
-// homeless lists the clusters on which topics, or groups without a rule, live and which the snapshot does not name.
+// homeless lists the clusters on which topics, or groups without a rule, live and which the
+// snapshot does not name.
 func (g *Gateway) homeless(snap *config.Snapshot) (lost []string, err error) {
 	var homes []string
 	for _, vc := range snap.VirtualClusters {
@@ -89,7 +92,8 @@ func named(snap *config.Snapshot, name string) bool {
 	return slices.ContainsFunc(snap.Clusters, func(c config.Cluster) bool { return c.Name == name })
 }
 
-// successor finds the cluster of the file that is the lost one under another name; nil if there is none.
+// successor finds the cluster of the file that is the lost one under another name; nil if there is
+// none.
 func (g *Gateway) successor(ctx context.Context, snap *config.Snapshot, lost string, names, kept map[string]string) (*config.Cluster, error) {
 	_, id, _, err := upstream.Known(g.catalog, lost)
 	if err != nil {
@@ -118,7 +122,8 @@ func (g *Gateway) successor(ctx context.Context, snap *config.Snapshot, lost str
 	return nil, nil
 }
 
-// clusterID asks a cluster who it is; "" if it does not answer soon. A gateway that only checks a file asks nobody.
+// clusterID asks a cluster who it is; "" if it does not answer soon. A gateway that only checks a
+// file asks nobody.
 func (g *Gateway) clusterID(ctx context.Context, cfg config.Cluster, frameBytes int) string {
 	if g.store == nil {
 		return ""
@@ -136,7 +141,8 @@ func (g *Gateway) clusterID(ctx context.Context, cfg config.Cluster, frameBytes 
 	return c.Topology().ClusterID
 }
 
-// stranded refuses a snapshot without a cluster that topics or groups live on: topics would wait for it for ever.
+// stranded refuses a snapshot without a cluster that topics or groups live on: topics would wait
+// for it for ever.
 func stranded(snap *config.Snapshot, runtimes map[string]*runtime) (errs config.Errors) {
 	for _, vc := range snap.VirtualClusters {
 		rt := runtimes[vc.Name]

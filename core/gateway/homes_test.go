@@ -28,7 +28,8 @@ virtual_clusters:
 
 var kafkaSpecs = []plugin.Spec{routing.Spec(), topics.Spec(), offsets.Spec()}
 
-// homed is a gateway on whose first cluster topics live. Neither answers; who they are the store knows.
+// homed is a gateway on whose first cluster topics live. Neither answers; who they are the store
+// knows.
 func homed(t *testing.T, source string) *reloading {
 	t.Helper()
 	r := writeReloading(t, source)
@@ -72,8 +73,8 @@ func renamed(more string) string {
 	return strings.NewReplacer("  prod: {", "  production: {"+more, "default: prod", "default: production").Replace(twoHomes)
 }
 
-// TestAClusterThatTopicsLiveOnStays: what takes it away is refused, says where and what to do, and changes nothing; also
-// as a check of the file while no gateway runs, and at start.
+// TestAClusterThatTopicsLiveOnStays: what takes it away is refused, says where and what to do, and
+// changes nothing; also as a check of the file while no gateway runs, and at start.
 func TestAClusterThatTopicsLiveOnStays(t *testing.T) {
 	for name, c := range map[string]struct{ refused, at, says string }{
 		"taken away":                        {without, ":3:3:", `topics of virtual cluster "a" live on it: orders. If it has another name now`},
@@ -118,8 +119,9 @@ func TestAClusterThatTopicsLiveOnStays(t *testing.T) {
 	}
 }
 
-// TestAnAliasIsARename: the cluster is the same one, with the same connections, while the gateway runs and after a
-// restart, also without the alias and once more renamed; edits write the name of the file.
+// TestAnAliasIsARename: the cluster is the same one, with the same connections, while the gateway
+// runs and after a restart, also without the alias and once more renamed; edits write the name of
+// the file.
 func TestAnAliasIsARename(t *testing.T) {
 	r := homed(t, twoHomes)
 	before := r.now().clusters["prod"]
@@ -159,7 +161,8 @@ func TestAnAliasIsARename(t *testing.T) {
 	}
 }
 
-// TestGroupsKeepTheirHome: the cluster that coordinates groups without a rule goes only when rules name their home.
+// TestGroupsKeepTheirHome: the cluster that coordinates groups without a rule goes only when rules
+// name their home.
 func TestGroupsKeepTheirHome(t *testing.T) {
 	r := writeReloading(t, twoHomes)
 	r.start(kafkaSpecs...)
@@ -179,7 +182,8 @@ func TestGroupsKeepTheirHome(t *testing.T) {
 	}
 }
 
-// TestARefusedEditKeepsNothing: where the groups of a virtual cluster live is decided by the edit that comes into force.
+// TestARefusedEditKeepsNothing: where the groups of a virtual cluster live is decided by the edit
+// that comes into force.
 func TestARefusedEditKeepsNothing(t *testing.T) {
 	r := writeReloading(t, twoHomes)
 	r.start(kafkaSpecs...)

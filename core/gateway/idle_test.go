@@ -13,7 +13,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/logging"
 )
 
-// TestIdleConnectionsOfTheAdminListenerEnd, those that have asked for something and those that never do.
+// TestIdleConnectionsOfTheAdminListenerEnd, those that have asked for something and those that
+// never do.
 func TestIdleConnectionsOfTheAdminListenerEnd(t *testing.T) {
 	for name, asks := range map[string]bool{"after a call": true, "without one": false} {
 		t.Run(name, func(t *testing.T) {

@@ -13,8 +13,8 @@ import (
 // lookLimit is how long an edit waits for the clusters to say which topics they have.
 const lookLimit = time.Second
 
-// onClusters are the topics that clusters have and whose home is there by the rules, whether clients have asked for them
-// or not.
+// onClusters are the topics that clusters have and whose home is there by the rules, whether
+// clients have asked for them or not.
 func (rt *runtime) onClusters() (seen []catalog.Seen) {
 	namer := rt.chain.Namer()
 	at := func(virtual, cluster, physical string, t *plugin.Topic) {
@@ -44,8 +44,9 @@ func (rt *runtime) onClusters() (seen []catalog.Seen) {
 	return seen
 }
 
-// learn makes the catalog know the topics that the homes have, so that a later edit of their rules is a move, also if no
-// client has asked for them yet. Names on clusters that are not their home follow the rules.
+// learn makes the catalog know the topics that the homes have, so that a later edit of their rules
+// is a move, also if no client has asked for them yet. Names on clusters that are not their home
+// follow the rules.
 func (g *Gateway) learn(ctx context.Context, rt *runtime) error {
 	if err := rt.env.Catalog.Ensure(ctx, rt.onClusters()...); err != nil {
 		return err
@@ -69,8 +70,9 @@ func (g *Gateway) learn(ctx context.Context, rt *runtime) error {
 	return nil
 }
 
-// learnLast makes the catalog know what the clusters have by the rules that are about to go: what an edit finds unknown
-// follows it without a move. Clusters that don't say in time are taken as they were.
+// learnLast makes the catalog know what the clusters have by the rules that are about to go: what
+// an edit finds unknown follows it without a move. Clusters that don't say in time are taken as
+// they were.
 func (g *Gateway) learnLast(ctx context.Context, old *live) error {
 	looking, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()

@@ -16,8 +16,9 @@ import (
 	"github.com/sluice-gateway/sluice/core/upstream"
 )
 
-// live is everything that a configuration brings into force. It is built whole, put in the place of the one before by
-// one pointer, and released whole; it is never changed. Parts that an edit leaves as they were are shared by count.
+// live is everything that a configuration brings into force. It is built whole, put in the place of
+// the one before by one pointer, and released whole; it is never changed. Parts that an edit leaves
+// as they were are shared by count.
 type live struct {
 	snap     *config.Snapshot
 	names    map[string]string // that clusters got known by, by those in the file; see adopt
@@ -43,8 +44,8 @@ type live struct {
 // now is what is in force. Before the first configuration it is empty.
 func (g *Gateway) now() *live { return g.live.Load() }
 
-// release gives everything back: what nobody else uses ends. Addresses are free at once; what may take longer to end does
-// so beside, and Close of the gateway waits for it.
+// release gives everything back: what nobody else uses ends. Addresses are free at once; what may
+// take longer to end does so beside, and Close of the gateway waits for it.
 func (l *live) release() {
 	for _, s := range l.sockets {
 		_ = s.Close()
@@ -86,8 +87,8 @@ func (g *Gateway) lost(err error) {
 	}
 }
 
-// endLimit is how long the end of the gateway waits for what is not in force any more: a plugin that is compiled in may
-// never return.
+// endLimit is how long the end of the gateway waits for what is not in force any more: a plugin
+// that is compiled in may never return.
 const endLimit = 20 * time.Second
 
 // ended waits for what ends beside.

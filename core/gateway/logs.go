@@ -33,8 +33,8 @@ func logSettings(l config.Log) logging.Settings {
 // Log is the gateway's own logger.
 func (g *Gateway) Log() *slog.Logger { return g.log }
 
-// useLog makes the settings of a file current. Levels that were set by the API stay until the file says others than
-// before, or their component is gone.
+// useLog makes the settings of a file current. Levels that were set by the API stay until the file
+// says others than before, or their component is gone.
 func (g *Gateway) useLog(before, after *config.Snapshot) {
 	s := logSettings(after.Telemetry.Log)
 	if before != nil && s.Equal(logSettings(before.Telemetry.Log).Levels) {
@@ -45,7 +45,8 @@ func (g *Gateway) useLog(before, after *config.Snapshot) {
 	g.logs.Set(s)
 }
 
-// openAccess opens the access log when it is asked for first. It stays, and with it the count of lines that it dropped.
+// openAccess opens the access log when it is asked for first. It stays, and with it the count of
+// lines that it dropped.
 func (g *Gateway) openAccess(_ context.Context, l, old *live) error {
 	l.access = old.access.share()
 	if l.access == nil && l.snap.Telemetry.Log.Access != (config.AccessLog{}) {

@@ -133,7 +133,8 @@ func (o operator) Mappings(vc string) ([]admin.Mapping, error) {
 	return out, nil
 }
 
-// SetMapping puts a topic on a cluster: one edit of the file, and one move if the topic lives elsewhere.
+// SetMapping puts a topic on a cluster: one edit of the file, and one move if the topic lives
+// elsewhere.
 func (o operator) SetMapping(ctx context.Context, vc, topic, cluster, name string) (admin.Moved, error) {
 	v, _, p, err := o.g.placement(vc)
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
-// Labels of metrics. Topics, groups and clients are only those that telemetry.metrics names, so that the number of series is bounded by
-// the configuration and by Kafka's APIs and error codes.
+// Labels of metrics. Topics, groups and clients are only those that telemetry.metrics names, so
+// that the number of series is bounded by the configuration and by Kafka's APIs and error codes.
 const (
 	byVirtualCluster = attribute.Key("virtual_cluster")
 	byAPI            = attribute.Key("api")

@@ -236,7 +236,8 @@ const unblocked failover.Block = "none"
 
 func (c *collector) moves(all []failover.Report, moving []string) {
 	t := c.table
-	// Each kind has a series, as in readiness, so that a move that has ended is seen to have where series don't go stale at once.
+	// Each kind has a series, as in readiness, so that a move that has ended is seen to have where
+	// series don't go stale at once.
 	oldest := map[[2]string]time.Duration{}
 	for _, vc := range moving {
 		for _, by := range append([]failover.Block{unblocked}, failover.Blocks...) {

@@ -14,8 +14,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/upstream"
 )
 
-// build makes a live of a snapshot, from parts of the one before where they are the same. On an error nothing is left
-// open, and nobody was served by it.
+// build makes a live of a snapshot, from parts of the one before where they are the same. On an
+// error nothing is left open, and nobody was served by it.
 func (g *Gateway) build(ctx context.Context, old *live, snap *config.Snapshot) (*live, error) {
 	l := &live{changed: old.changed, changes: old.changes}
 	var err error
@@ -72,7 +72,8 @@ func (g *Gateway) openClusters(ctx context.Context, l, old *live) error {
 	return nil
 }
 
-// await gives new clusters a moment to answer: those that do at once tell their versions before clients ask for them.
+// await gives new clusters a moment to answer: those that do at once tell their versions before
+// clients ask for them.
 func await(ctx context.Context, clusters []*upstream.Cluster) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
@@ -101,9 +102,9 @@ func (g *Gateway) openAudit(_ context.Context, l, old *live) error {
 	return nil
 }
 
-// openCertificates gives runtimes what their listeners accept connections with. One whose files are named as before is
-// the one in force, also while they are broken. Broken ones don't keep the gateway from starting: until they are well,
-// connections to their virtual cluster fail.
+// openCertificates gives runtimes what their listeners accept connections with. One whose files are
+// named as before is the one in force, also while they are broken. Broken ones don't keep the
+// gateway from starting: until they are well, connections to their virtual cluster fail.
 func (g *Gateway) openCertificates(_ context.Context, l, old *live) error {
 	var errs config.Errors
 	for name, rt := range l.runtimes {
@@ -127,8 +128,8 @@ func (g *Gateway) openCertificates(_ context.Context, l, old *live) error {
 	return nil
 }
 
-// openDoors opens every address that is not open yet: what can go wrong with an edit has gone wrong before it is in
-// force.
+// openDoors opens every address that is not open yet: what can go wrong with an edit has gone wrong
+// before it is in force.
 func (g *Gateway) openDoors(_ context.Context, l, old *live) error {
 	l.keys, l.sockets, l.doors = map[string]string{}, map[string]*part[*server.Listener]{}, map[string]func(net.Conn){}
 	if addr := l.snap.Admin.Listen; addr != "" {
@@ -173,8 +174,8 @@ func (g *Gateway) openDoor(l, old *live, who, addr string, door func(net.Conn)) 
 	return nil
 }
 
-// overlaps says that it is the gateway itself that has a port, under another host: the new socket would have to be opened
-// before the old one is closed.
+// overlaps says that it is the gateway itself that has a port, under another host: the new socket
+// would have to be opened before the old one is closed.
 func overlaps(key string, old *live) string {
 	_, port, _ := net.SplitHostPort(key)
 	for other := range old.sockets {
@@ -185,7 +186,8 @@ func overlaps(key string, old *live) string {
 	return ""
 }
 
-// socketKey tells sockets apart: by what is bound, however the file writes it. With port 0 each has one of its own.
+// socketKey tells sockets apart: by what is bound, however the file writes it. With port 0 each has
+// one of its own.
 func socketKey(who, addr string) string {
 	a, err := net.ResolveTCPAddr("tcp", addr)
 	switch {

@@ -425,8 +425,8 @@ func (o operator) edit(ctx context.Context, revision string, edits []config.Edit
 	return &admin.Error{Status: http.StatusConflict, Message: err.Error()}
 }
 
-// resolve checks what is asked, and completes it: the virtual cluster, names for aliases, and the topics that live on
-// From.
+// resolve checks what is asked, and completes it: the virtual cluster, names for aliases, and the
+// topics that live on From.
 func (o operator) resolve(m *admin.Move) (*runtime, error) {
 	if all := o.g.virtuals(); m.VirtualCluster == "" && len(all) == 1 {
 		m.VirtualCluster = all[0].name

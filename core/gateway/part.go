@@ -2,8 +2,8 @@ package gateway
 
 import "sync/atomic"
 
-// part is a part of what is in force. Those that use it are counted, and the last one to close it ends it. A nil part is
-// one that the configuration does not ask for.
+// part is a part of what is in force. Those that use it are counted, and the last one to close it
+// ends it. A nil part is one that the configuration does not ask for.
 type part[T any] struct {
 	value T
 	users atomic.Int32

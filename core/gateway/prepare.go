@@ -28,8 +28,9 @@ func (r *ready) close() {
 	}
 }
 
-// prepare makes what takes long to build of a snapshot: plugins are read, compiled, started and tested. Nobody waits for
-// it, neither requests nor other edits. With again set, what is in force is made again from its files.
+// prepare makes what takes long to build of a snapshot: plugins are read, compiled, started and
+// tested. Nobody waits for it, neither requests nor other edits. With again set, what is in force
+// is made again from its files.
 func (g *Gateway) prepare(ctx context.Context, snap *config.Snapshot, again bool) (*ready, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, prepareLimit, fmt.Errorf("not ready after %s", prepareLimit))
 	defer cancel()
@@ -57,8 +58,8 @@ func (g *Gateway) prepare(ctx context.Context, snap *config.Snapshot, again bool
 	return r, nil
 }
 
-// prepareOne waits for a plugin until ctx ends. One that does not look at ctx goes on alone then, and what it comes to is
-// closed.
+// prepareOne waits for a plugin until ctx ends. One that does not look at ctx goes on alone then,
+// and what it comes to is closed.
 func prepareOne(ctx context.Context, spec plugin.Spec, env plugin.Env, section config.Section, again bool) (plugin.Prepared, error) {
 	type outcome struct {
 		plugin.Prepared

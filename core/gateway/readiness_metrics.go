@@ -8,7 +8,8 @@ const (
 	readyUnplanned = "unplanned"
 )
 
-// reasons are all of them: each has a series, so that one that is over is seen to be so where series don't go stale at once.
+// reasons are all of them: each has a series, so that one that is over is seen to be so where
+// series don't go stale at once.
 var reasons = append([]string{readyNow, readyUnplanned}, func() (out []string) {
 	for _, b := range failover.Judged {
 		out = append(out, string(b))
@@ -26,7 +27,8 @@ func reasonOf(r failover.Readiness) string {
 	return readyUnplanned
 }
 
-// readiness says how many topics of a virtual cluster could move, and of those that globs name, each.
+// readiness says how many topics of a virtual cluster could move, and of those that globs name,
+// each.
 func (c *collector) readiness(v *virtual, all []failover.Readiness, globs []string) {
 	hides := v.runtime().hides
 	counts := map[[2]string]map[string]int{} // by home and cluster

@@ -12,7 +12,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
-// sourceOf is the gateway as where telemetry comes from. No other one has its state, and it has it again after a restart.
+// sourceOf is the gateway as where telemetry comes from. No other one has its state, and it has it
+// again after a restart.
 func sourceOf(b telemetry.Build, state string) telemetry.Source {
 	host, err := os.Hostname()
 	if err != nil {
@@ -73,7 +74,7 @@ func (g *Gateway) openTraces(ctx context.Context, l, old *live) error {
 		l.tracer = old.tracer.share()
 		return nil
 	}
-	tracer, err := telemetry.Open(ctx, to, g.log)
+	tracer, err := telemetry.Open(ctx, to, g.opts.Exporters, g.log)
 	if tracer != nil {
 		l.tracer = newPart(tracer, func(t *telemetry.Tracer) { g.beside("the last traces were not sent", tracesWait, t.Close) })
 	}
@@ -87,16 +88,19 @@ func (g *Gateway) openExport(ctx context.Context, l, old *live) error {
 		l.exporter = old.exporter.share()
 		return nil
 	}
-	e, err := telemetry.OpenExport(ctx, to, g.started, g.collect, g.log)
+	e, err := telemetry.OpenExport(ctx, to, g.opts.Exporters, g.started, g.collect, g.log)
 	if e != nil {
 		l.exporter = newPart(e, func(e *telemetry.Exporter) { g.beside("the last metrics were not sent", tracesWait, e.Close) })
 	}
 	return g.receiverError(l, old, "metrics", err)
 }
 
-// receiverError is where in the file stands what keeps a signal from being sent. A file that can't be used keeps no gateway from
-// starting: the signal is not sent until the next edit.
+// receiverError is where in the file stands what keeps a signal from being sent. A file that can't
+// be used keeps no gateway from starting: the signal is not sent until the next edit.
 func (g *Gateway) receiverError(l, old *live, signal string, err error) error {
+	if errors.Is(err, telemetry.ErrNoExporters) {
+		return l.snap.Errorf([]string{"telemetry", signal, "endpoint"}, "%v", telemetry.ErrNoExporters)
+	}
 	var file *telemetry.FileError
 	if !errors.As(err, &file) {
 		return err

@@ -5,19 +5,26 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/sluice-gateway/sluice/core/telemetry"
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 const sent = "telemetry: {SIGNAL: {endpoint: 127.0.0.1:1, tls: {ca: no.crt}}}\n"
 
-// TestAReceiversFiles that can't be had refuse an edit, with their place, and keep no gateway from starting: the signal is not sent. An
-// edit of something else tries again, and does without it no more.
+// TestAReceiversFiles that can't be had refuse an edit, with their place, and keep no gateway from
+// starting: the signal is not sent. An edit of something else tries again, and does without it no
+// more.
 func TestAReceiversFiles(t *testing.T) {
 	for _, signal := range []string{"traces", "metrics"} {
 		file := strings.Replace(one+sent, "SIGNAL", signal, 1)
 		r := startReloading(t, one)
 		err := r.apply(file)
-		if err == nil || !strings.Contains(err.Error(), "sluice.yaml:6:") || !strings.Contains(err.Error(), "telemetry."+signal+".tls.ca: ") || !strings.Contains(err.Error(), "no.crt") {
-			t.Errorf("%s: %v", signal, err)
+		about := fact.Of(t, "%s: %v", signal, err)
+		if fact.True(about, "err != nil", err != nil) {
+			fact.Has(about, err.Error(), "sluice.yaml:6:")
+			fact.Has(about, err.Error(), "telemetry."+signal+".tls.ca: ")
+			fact.Has(about, err.Error(), "no.crt")
 		}
 		r = startReloading(t, file)
 		if got := r.listens(); len(got) == 0 {
@@ -31,6 +38,27 @@ func TestAReceiversFiles(t *testing.T) {
 		}
 		_, warnings := inspected(t, file)
 		says(t, signal, warnings, []string{"6:" + "|no.crt"})
+	}
+}
+
+// TestAProgramWithoutExporters refuses an edit that names a receiver, with its place, and goes on.
+func TestAProgramWithoutExporters(t *testing.T) {
+	r := startReloading(t, one)
+	r.opts.Exporters = nil
+	for _, signal := range []string{"traces", "metrics"} {
+		err := r.apply(one + "telemetry: {" + signal + ": {endpoint: 127.0.0.1:1}}\n")
+		if err == nil {
+			t.Errorf("%s: an edit that names a receiver is taken", signal)
+			continue
+		}
+		for _, want := range []string{"sluice.yaml:6:", telemetry.ErrNoExporters.Error()} {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, want %q in it", signal, err, want)
+			}
+		}
+	}
+	if got := r.listens(); len(got) == 0 {
+		t.Error("the gateway does not serve")
 	}
 }
 

@@ -16,7 +16,8 @@ virtual_clusters:
   a: {listen: {bootstrap: 127.0.0.1:$1, brokers: {host: 127.0.0.1, ports: $2-$2}}, chain: []}
 `
 
-// TestASecretThatIsGoneKeepsNoEditFromBeingMade: by hand and by the API; that it is gone is told until it is back.
+// TestASecretThatIsGoneKeepsNoEditFromBeingMade: by hand and by the API; that it is gone is told
+// until it is back.
 func TestASecretThatIsGoneKeepsNoEditFromBeingMade(t *testing.T) {
 	r := writeReloading(t, withSecret)
 	secret := filepath.Join(filepath.Dir(r.path), "pw")

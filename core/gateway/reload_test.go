@@ -16,12 +16,13 @@ import (
 	"github.com/sluice-gateway/sluice/core/failover"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/telemetry/otlp"
 	"github.com/sluice-gateway/sluice/testing/eventually"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// reloading is a gateway over a cluster that does not answer, whose file is written from a template: $1, $2 and so on
-// are free ports, $taken is one that somebody else has.
+// reloading is a gateway over a cluster that does not answer, whose file is written from a
+// template: $1, $2 and so on are free ports, $taken is one that somebody else has.
 type reloading struct {
 	*Gateway
 	t       *testing.T
@@ -86,7 +87,7 @@ func (r *reloading) logHandler() slog.Handler {
 func (r *reloading) open() {
 	r.t.Helper()
 	var err error
-	if r.Gateway, err = Start(r.t.Context(), Options{Path: r.path, Specs: r.specs, Log: slog.New(r.logHandler())}); err != nil {
+	if r.Gateway, err = Start(r.t.Context(), Options{Path: r.path, Specs: r.specs, Exporters: otlp.Exporters{}, Log: slog.New(r.logHandler())}); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -138,7 +139,8 @@ func (r *reloading) serves(n int, vc string) {
 	}
 }
 
-// TestARefusedEditChangesNothing: each edit moves what listens, and something else of it can't be had.
+// TestARefusedEditChangesNothing: each edit moves what listens, and something else of it can't be
+// had.
 func TestARefusedEditChangesNothing(t *testing.T) {
 	moved := strings.NewReplacer("$1", "$3", "$2", "$4").Replace(one)
 	for name, c := range map[string]struct{ refused, says string }{
@@ -238,8 +240,8 @@ func (s *stuck) Intercept(_ context.Context, req *plugin.Request, _ plugin.Handl
 	return plugin.Fail(req, 0, "")
 }
 
-// TestAnEditDoesNotWaitForTheOld: a request that does not end holds up neither the edit that takes its virtual cluster
-// away nor the next ones, and the addresses are free at once.
+// TestAnEditDoesNotWaitForTheOld: a request that does not end holds up neither the edit that takes
+// its virtual cluster away nor the next ones, and the addresses are free at once.
 func TestAnEditDoesNotWaitForTheOld(t *testing.T) {
 	const two = one + "  b: {listen: {bootstrap: 127.0.0.1:$3, brokers: {host: 127.0.0.1, ports: $4-$4}}, chain: [{stuck: {}}]}\n"
 	s := &stuck{make(chan struct{}), make(chan struct{})}

@@ -119,7 +119,8 @@ func (g *Gateway) newVirtual(name string, limit time.Duration) *part[*virtual] {
 	})
 }
 
-// openRuntimes builds the runtime of every virtual cluster. It tells all that is wrong with their chains.
+// openRuntimes builds the runtime of every virtual cluster. It tells all that is wrong with their
+// chains.
 func (g *Gateway) openRuntimes(ctx context.Context, l, old *live) error {
 	l.virtuals, l.runtimes = map[string]*part[*virtual]{}, map[string]*runtime{}
 	var errs config.Errors
@@ -235,8 +236,8 @@ func (v *virtual) cost(interceptor string) *plugin.Cost {
 	return v.costs[interceptor]
 }
 
-// addresses are the bootstrap address and one for every node that the clusters may have, also dead and unknown ones: a
-// client whose every known node is gone would rebalance in a loop.
+// addresses are the bootstrap address and one for every node that the clusters may have, also dead
+// and unknown ones: a client whose every known node is gone would rebalance in a loop.
 func (rt *runtime) addresses() map[server.Address]string {
 	out := map[server.Address]string{{Node: plugin.AnyNode}: rt.listen.Bootstrap}
 	for _, c := range rt.clusters {

@@ -7,7 +7,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/upstream"
 )
 
-// self is what clusters know of the gateway that they belong to, so that they don't take it for one of their brokers.
+// self is what clusters know of the gateway that they belong to, so that they don't take it for one
+// of their brokers.
 func (g *Gateway) self() *upstream.Self { return &upstream.Self{ID: g.id, Listens: g.listens} }
 
 // listens reports that the gateway listens at an address of this machine.

@@ -7,9 +7,9 @@ import (
 	"github.com/sluice-gateway/sluice/core/config"
 )
 
-// shared refuses virtual clusters that could show the same topic, group or transactional id of a cluster:
-// one of them would move it, and the other go on where it was. An empty chain is an explicit view of a
-// cluster as it is.
+// shared refuses virtual clusters that could show the same topic, group or transactional id of a
+// cluster: one of them would move it, and the other go on where it was. An empty chain is an
+// explicit view of a cluster as it is.
 func shared(snap *config.Snapshot, built map[string]*runtime) (errs config.Errors) {
 	for i := range snap.VirtualClusters {
 		b := &snap.VirtualClusters[i]

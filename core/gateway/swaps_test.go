@@ -16,7 +16,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/handmade"
 )
 
-// TestASwapIsToldAndAudited with both versions, by the file and by the API; one that is refused is in GET /plugins.
+// TestASwapIsToldAndAudited with both versions, by the file and by the API; one that is refused is
+// in GET /plugins.
 func TestASwapIsToldAndAudited(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "audit.json")
 	var lines bytes.Buffer

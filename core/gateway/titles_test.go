@@ -10,7 +10,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/handmade"
 )
 
-// TestTwoPluginsOfOneNameAreRefused, whatever names them: the file, or what a module says of itself, now or later.
+// TestTwoPluginsOfOneNameAreRefused, whatever names them: the file, or what a module says of
+// itself, now or later.
 func TestTwoPluginsOfOneNameAreRefused(t *testing.T) {
 	r := guested(t, withGuest)
 	other := filepath.Join(filepath.Dir(r.path), "other.wasm")

@@ -10,7 +10,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/upstream"
 )
 
-// doubts are the warnings about a file and the chains that were built of it, in the order of the file.
+// doubts are the warnings about a file and the chains that were built of it, in the order of the
+// file.
 func doubts(snap *config.Snapshot, runtimes map[string]*runtime) config.Errors {
 	all := slices.Clone(snap.Warnings)
 	for i := range snap.VirtualClusters {
@@ -65,8 +66,8 @@ func (rt *runtime) unseen(vc *config.VirtualCluster, p plugin.Placement) (all co
 	return all
 }
 
-// twins refuses an edit by which two names stand for one cluster: their brokers say the same id. At start, and when it
-// comes out later, it is told as broken.
+// twins refuses an edit by which two names stand for one cluster: their brokers say the same id. At
+// start, and when it comes out later, it is told as broken.
 func twins(snap *config.Snapshot, clusters map[string]*upstream.Cluster) (errs config.Errors) {
 	first := map[string]string{}
 	for _, cfg := range snap.Clusters {

@@ -1,5 +1,5 @@
-// Package guard starts goroutines of which none can end the process: a panic ends the goroutine alone, is counted
-// and logged with its stack. Nothing else of ours starts one.
+// Package guard starts goroutines of which none can end the process: a panic ends the goroutine
+// alone, is counted and logged with its stack. Nothing else of ours starts one.
 package guard
 
 import (
@@ -17,8 +17,8 @@ var panics atomic.Int64
 // Panics is the number of panics that were caught since the process started.
 func Panics() int64 { return panics.Load() }
 
-// Group waits for goroutines that can't end the process. Unlike a sync.WaitGroup it may get new ones while somebody waits, who then
-// waits until there is none.
+// Group waits for goroutines that can't end the process. Unlike a sync.WaitGroup it may get new
+// ones while somebody waits, who then waits until there is none.
 type Group struct {
 	mu   sync.Mutex
 	n    int

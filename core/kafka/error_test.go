@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // filled makes a request with one item in every list and a text in every field.
@@ -107,8 +109,11 @@ func TestAnEmptyFetchSuccessHasRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := resp.(*kmsg.FetchResponse)
-	if len(f.Topics) != 1 || f.Topics[0].Topic != "x" || f.Topics[0].Partitions[0].ErrorCode != 0 || f.Topics[0].Partitions[0].RecordBatches == nil {
-		t.Errorf("%+v: null records make librdkafka drop the answer", f)
+	about := fact.Of(t, "%+v: null records make librdkafka drop the answer", f)
+	if fact.Equal(about, "len(f.Topics)", len(f.Topics), 1) {
+		fact.Equal(about, "f.Topics[0].Topic", f.Topics[0].Topic, "x")
+		fact.Equal(about, "f.Topics[0].Partitions[0].ErrorCode", f.Topics[0].Partitions[0].ErrorCode, 0)
+		fact.True(about, "f.Topics[0].Partitions[0].RecordBatches != nil", f.Topics[0].Partitions[0].RecordBatches != nil)
 	}
 }
 
@@ -131,8 +136,12 @@ func TestItemsAreEchoed(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := resp.(*kmsg.OffsetCommitResponse)
-	if len(c.Topics) != 2 || c.Topics[1].Topic != "b" || len(c.Topics[1].Partitions) != 3 || c.Topics[1].Partitions[2].Partition != 2 {
-		t.Errorf("%+v", c)
+	about := fact.Of(t, "%+v", c)
+	if fact.Equal(about, "len(c.Topics)", len(c.Topics), 2) {
+		fact.Equal(about, "c.Topics[1].Topic", c.Topics[1].Topic, "b")
+		if fact.Equal(about, "len(c.Topics[1].Partitions)", len(c.Topics[1].Partitions), 3) {
+			fact.Equal(about, "c.Topics[1].Partitions[2].Partition", c.Topics[1].Partitions[2].Partition, 2)
+		}
 	}
 }
 

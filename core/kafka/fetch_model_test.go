@@ -164,7 +164,12 @@ func randomAnswer(r *rand.Rand, m *fetchModel) *kmsg.FetchResponse {
 	resp.SetVersion(m.version)
 	resp.ThrottleMillis = r.Int32N(10)
 	for _, p := range m.parts {
-		if last := len(resp.Topics) - 1; last < 0 || resp.Topics[last].Topic != p.topic || resp.Topics[last].TopicID != p.id || r.IntN(4) == 0 {
+		last := kmsg.NewFetchResponseTopic()
+		if n := len(resp.Topics); n > 0 {
+			last = resp.Topics[n-1]
+		}
+		other := last.Topic != p.topic || last.TopicID != p.id
+		if len(resp.Topics) == 0 || other || r.IntN(4) == 0 {
 			t := kmsg.NewFetchResponseTopic()
 			t.Topic, t.TopicID = p.topic, p.id
 			resp.Topics = append(resp.Topics, t)

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // headersIn decodes the headers of a batch in the quick way.
@@ -123,8 +125,10 @@ func TestSpan(t *testing.T) {
 		"cut within the first": {at(40)[:50], 0, 0, -1, -1, true},
 	} {
 		n, first, last, known := Span(c.records, c.from)
-		if n != c.n || first != c.first || last != c.last || known != c.known {
-			t.Errorf("%s: %d records, %d to %d, known: %t", name, n, first, last, known)
-		}
+		about := fact.Of(t, "%s: %d records, %d to %d, known: %t", name, n, first, last, known)
+		fact.Equal(about, "n", n, c.n)
+		fact.Equal(about, "first", first, c.first)
+		fact.Equal(about, "last", last, c.last)
+		fact.Equal(about, "known", known, c.known)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 var codecNames = []string{"none", "gzip", "snappy", "lz4", "zstd"}
@@ -113,9 +115,11 @@ func TestWhatFitsIsDecoded(t *testing.T) {
 					grown += n
 					return nil
 				}}.AppendRecords(nil, b)
-				if err != nil || len(list) != 1 || len(list[0].Value) != size || len(list[0].Headers) != 3 {
-					t.Fatalf("%d records: %v", len(list), err)
-				}
+				about := fact.Must(t, "%d records: %v", len(list), err)
+				fact.NoError(about, err)
+				fact.Equal(about, "len(list)", len(list), 1)
+				fact.Equal(about, "len(list[0].Value)", len(list[0].Value), size)
+				fact.Equal(about, "len(list[0].Headers)", len(list[0].Headers), 3)
 				least := recordMemory + 3*headerMemory
 				if codec != "none" {
 					least += int64(len(data))

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // TestMessagesAsJSON come back as they were, in every API and version, with all fields and without those that are the default.
@@ -63,8 +65,11 @@ func TestJSONOfBytes(t *testing.T) {
 	a.MemberAssignment = []byte{0, 255}
 	m.GroupAssignment = append(m.GroupAssignment, a)
 	text, back, err := throughJSON(kmsg.SyncGroup, 0, true, m.AppendTo(nil), false)
-	if err != nil || !bytes.Equal(back, m.AppendTo(nil)) || !strings.Contains(string(text), `"MemberAssignment":{"hex":"00ff"}`) || !strings.Contains(string(text), `"Group":{"hex":"`) {
-		t.Errorf("%s, %v", text, err)
+	about := fact.Of(t, "%s, %v", text, err)
+	if fact.NoError(about, err) {
+		fact.List(about, "back", back, m.AppendTo(nil))
+		fact.Has(about, string(text), `"MemberAssignment":{"hex":"00ff"}`)
+		fact.Has(about, string(text), `"Group":{"hex":"`)
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // produced is a batch as a producer writes it, encoded by kmsg.
@@ -48,8 +50,13 @@ func TestRecordsAreThoseOfKmsg(t *testing.T) {
 		}
 		for _, gaps := range []Gaps{KeepGaps, CloseGaps} {
 			same, err := Rebuild(b, got, gaps)
-			if err != nil || !same.ValidCRC() || same.MaxTimestamp() != 5000 || same.LastOffset() != 43 || same.ProducerID() != 7 || same.Compression() != b.Compression() {
-				t.Errorf("codec %d: %v, %v", codec, err, same[:BatchHeader])
+			about := fact.Of(t, "codec %d: %v, %v", codec, err, same[:BatchHeader])
+			if fact.NoError(about, err) {
+				fact.True(about, "same.ValidCRC()", same.ValidCRC())
+				fact.Equal(about, "same.MaxTimestamp()", same.MaxTimestamp(), 5000)
+				fact.Equal(about, "same.LastOffset()", same.LastOffset(), 43)
+				fact.Equal(about, "same.ProducerID()", same.ProducerID(), 7)
+				fact.Equal(about, "same.Compression()", same.Compression(), b.Compression())
 			}
 			if again, err := Records(same); err != nil || !reflect.DeepEqual(again, some()) {
 				t.Errorf("codec %d: %v, %+v", codec, err, again)
@@ -67,9 +74,12 @@ func TestRecordsLeftOut(t *testing.T) {
 	}{KeepGaps: {[]int64{41, 43}, 43}, CloseGaps: {[]int64{40, 41}, 41}} {
 		all := some()
 		out, err := Rebuild(b, []Record{all[1], all[3]}, gaps)
-		if err != nil || !out.ValidCRC() || out.Count() != 2 || out.LastOffset() != c.last || out.MaxTimestamp() != 1001 {
-			t.Fatalf("%v, %v", err, out[:BatchHeader])
-		}
+		about := fact.Must(t, "%v, %v", err, out[:BatchHeader])
+		fact.NoError(about, err)
+		fact.True(about, "out.ValidCRC()", out.ValidCRC())
+		fact.Equal(about, "out.Count()", out.Count(), 2)
+		fact.Equal(about, "out.LastOffset()", out.LastOffset(), c.last)
+		fact.Equal(about, "out.MaxTimestamp()", out.MaxTimestamp(), 1001)
 		got, err := Records(out)
 		if err != nil || fmt.Sprint(got[0].Offset, got[1].Offset) != fmt.Sprint(c.offsets[0], c.offsets[1]) {
 			t.Errorf("gaps %t: %v, offsets %d and %d", gaps, err, got[0].Offset, got[1].Offset)
@@ -78,8 +88,14 @@ func TestRecordsLeftOut(t *testing.T) {
 	if _, err := Rebuild(b, nil, CloseGaps); !errors.Is(err, ErrNoRecords) {
 		t.Errorf("no record left for a broker: %v", err)
 	}
-	if out, err := Rebuild(b, nil, KeepGaps); err != nil || out.Count() != 0 || out.LastOffset() != 43 || !out.ValidCRC() {
-		t.Errorf("no record left for a client: %v", err)
+	{
+		out, err := Rebuild(b, nil, KeepGaps)
+		about := fact.Of(t, "no record left for a client: %v", err)
+		if fact.NoError(about, err) {
+			fact.Equal(about, "out.Count()", out.Count(), 0)
+			fact.Equal(about, "out.LastOffset()", out.LastOffset(), 43)
+			fact.True(about, "out.ValidCRC()", out.ValidCRC())
+		}
 	}
 }
 
@@ -135,8 +151,15 @@ func BenchmarkRecords(b *testing.B) {
 // TestANewBatch is one that a broker takes, with the records that it was given.
 func TestANewBatch(t *testing.T) {
 	b, err := NewBatch([]Record{{Timestamp: 7, Value: []byte("one")}, {Timestamp: 9, Key: []byte("k")}})
-	if err != nil || !b.ValidCRC() || b.ProducerID() != -1 || b.ProducerEpoch() != -1 || b.LeaderEpoch() != -1 || b.LastOffset() != 1 || b.MaxTimestamp() != 9 || b.Attributes() != 0 {
-		t.Errorf("%v %v", err, b)
+	about := fact.Of(t, "%v %v", err, b)
+	if fact.NoError(about, err) {
+		fact.True(about, "b.ValidCRC()", b.ValidCRC())
+		fact.Equal(about, "b.ProducerID()", b.ProducerID(), -1)
+		fact.Equal(about, "b.ProducerEpoch()", b.ProducerEpoch(), -1)
+		fact.Equal(about, "b.LeaderEpoch()", b.LeaderEpoch(), -1)
+		fact.Equal(about, "b.LastOffset()", b.LastOffset(), 1)
+		fact.Equal(about, "b.MaxTimestamp()", b.MaxTimestamp(), 9)
+		fact.Equal(about, "b.Attributes()", b.Attributes(), 0)
 	}
 	got, err := Records(b)
 	if want := []Record{{Timestamp: 7, Value: []byte("one")}, {Offset: 1, Timestamp: 9, Key: []byte("k")}}; err != nil || !reflect.DeepEqual(got, want) {

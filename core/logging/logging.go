@@ -1,5 +1,5 @@
-// Package logging is the log of the gateway: slog with a level per component that can be changed while it runs,
-// the ids of traces, and repeats that are counted instead of written.
+// Package logging is the log of the gateway: slog with a level per component that can be changed
+// while it runs, the ids of traces, and repeats that are counted instead of written.
 package logging
 
 import (
@@ -19,8 +19,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
-// Component is the attribute that says which part of the gateway a record is of. A logger gets it once, by
-// With; it decides the level.
+// Component is the attribute that says which part of the gateway a record is of. A logger gets it
+// once, by With; it decides the level.
 const Component = "component"
 
 // Levels say from which level on records are written: debug, info, warn or error.
@@ -59,7 +59,8 @@ type Settings struct {
 	// Format is text or json.
 	Format string
 	Levels
-	// Repeats is for how long lines like one that was written are counted instead of written; 0 writes all.
+	// Repeats is for how long lines like one that was written are counted instead of written; 0
+	// writes all.
 	Repeats time.Duration
 }
 
@@ -77,8 +78,8 @@ type settings struct {
 	handler slog.Handler
 }
 
-// NewBehind is New for a writer that may block: lines are written by a goroutine, and those that find no room are
-// counted. Close ends it.
+// NewBehind is New for a writer that may block: lines are written by a goroutine, and those that
+// find no room are counted. Close ends it.
 func NewBehind(w io.Writer, s Settings) *Log {
 	b := newBackground(w)
 	l := New(b, s)

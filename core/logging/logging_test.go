@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"github.com/sluice-gateway/sluice/core/telemetry"
+	"github.com/sluice-gateway/sluice/testing/fact"
 	"log/slog"
 	"strings"
 	"sync"
@@ -97,9 +98,11 @@ func TestFormatAndTraceIDs(t *testing.T) {
 		}
 		v = append(v, m)
 	}
-	if v[0]["component"] != "server" || v[0]["trace_id"] != "01000000000000000000000000000000" || v[0]["span_id"] != "0200000000000000" || v[0]["error"] != "e" {
-		t.Errorf("%v", v[0])
-	}
+	about := fact.Of(t, "%v", v[0])
+	fact.Equal(about, `v[0]["component"]`, v[0]["component"], "server")
+	fact.Equal(about, `v[0]["trace_id"]`, v[0]["trace_id"], "01000000000000000000000000000000")
+	fact.Equal(about, `v[0]["span_id"]`, v[0]["span_id"], "0200000000000000")
+	fact.Equal(about, `v[0]["error"]`, v[0]["error"], "e")
 	if fmt.Sprint(v[1]["g"]) != "map[a:1]" || v[1]["component"] != "server" || v[1]["trace_id"] != nil {
 		t.Errorf("%v", v[1])
 	}

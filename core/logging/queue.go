@@ -10,8 +10,9 @@ import (
 	"github.com/sluice-gateway/sluice/core/guard"
 )
 
-// Queue writes records that must not keep those waiting who make them: a goroutine of its own writes them, all
-// of them whatever their level, and what comes while the queue is full is counted. A nil Queue is empty.
+// Queue writes records that must not keep those waiting who make them: a goroutine of its own
+// writes them, all of them whatever their level, and what comes while the queue is full is counted.
+// A nil Queue is empty.
 type Queue struct {
 	handler *handler
 	records chan slog.Record

@@ -31,9 +31,9 @@ type said struct {
 	writer *handler
 }
 
-// repeats keeps lines out that say what has just been said: the same with the same attributes, or the same
-// message with many different ones. When a window ends, its last such line is written, with their number as
-// "repeated".
+// repeats keeps lines out that say what has just been said: the same with the same attributes, or
+// the same message with many different ones. When a window ends, its last such line is written,
+// with their number as "repeated".
 type repeats struct {
 	mu   sync.Mutex
 	said map[saying]*said

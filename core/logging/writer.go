@@ -11,14 +11,15 @@ import (
 )
 
 const (
-	// mostLines is how many lines wait for a writer that does not take them, such as a pipe that nobody reads.
+	// mostLines is how many lines wait for a writer that does not take them, such as a pipe that
+	// nobody reads.
 	mostLines = 4096
 	// lastLines is how long the end of the log waits for such a writer.
 	lastLines = time.Second
 )
 
-// background writes lines from a goroutine of its own, so that nobody who logs waits. Lines for which there is no
-// room are counted.
+// background writes lines from a goroutine of its own, so that nobody who logs waits. Lines for
+// which there is no room are counted.
 type background struct {
 	w     io.Writer
 	lines chan []byte

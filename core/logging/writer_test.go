@@ -20,7 +20,8 @@ func (p *pipe) Write(b []byte) (int, error) {
 	return p.got.Write(b)
 }
 
-// TestNobodyWaitsForAFullPipe: lines for which there is no room are counted, and told of when there is.
+// TestNobodyWaitsForAFullPipe: lines for which there is no room are counted, and told of when there
+// is.
 func TestNobodyWaitsForAFullPipe(t *testing.T) {
 	p := &pipe{read: make(chan struct{})}
 	l := NewBehind(p, Settings{Format: "text", Levels: Levels{Level: "info"}})

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sluice-gateway/sluice/core/telemetry"
+	"github.com/sluice-gateway/sluice/core/telemetry/otlp"
 )
 
 // spansOf runs a request that is sampled down a chain, and returns its spans, as the names from each to the root, with its error, and the
@@ -31,7 +32,7 @@ func spansOf(t *testing.T, spans telemetry.Spans, run ...func(ctx context.Contex
 		}
 	}))
 	defer s.Close()
-	tracer, err := telemetry.Open(t.Context(), telemetry.Config{Receiver: telemetry.Receiver{Endpoint: strings.TrimPrefix(s.URL, "http://"), Protocol: "http", Insecure: true}, SampleRatio: 1}, slog.Default())
+	tracer, err := telemetry.Open(t.Context(), telemetry.Config{Receiver: telemetry.Receiver{Endpoint: strings.TrimPrefix(s.URL, "http://"), Protocol: "http", Insecure: true}, SampleRatio: 1}, otlp.Exporters{}, slog.Default())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/telemetry"
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // batch is one of n records that begins at an offset.
@@ -146,8 +147,9 @@ func TestSubjectsAreBounded(t *testing.T) {
 	var body kafka.ResponseBody
 	body.Reset(kmsg.Produce, 12, resp.AppendTo(nil))
 	s := SubjectOf(kmsg.Produce, &req, &body, nameOf)
-	if len(s.Topics) != 1 || len(s.Runs) != mostTold || len(s.Failed) != mostTold || s.Records != 1000 {
-		t.Errorf("%d topics, %d runs, %d failures, %d records", len(s.Topics), len(s.Runs), len(s.Failed), s.Records)
+	about := fact.Of(t, "%d topics, %d runs, %d failures, %d records", len(s.Topics), len(s.Runs), len(s.Failed), s.Records)
+	if fact.Equal(about, "len(s.Topics)", len(s.Topics), 1) && fact.Equal(about, "len(s.Runs)", len(s.Runs), mostTold) && fact.Equal(about, "len(s.Failed)", len(s.Failed), mostTold) {
+		fact.Equal(about, "s.Records", s.Records, 1000)
 	}
 }
 
@@ -158,9 +160,11 @@ func TestSubjectsOfShareGroups(t *testing.T) {
 	var resp kafka.ResponseBody
 	resp.Reset(kmsg.ShareFetch, 1, (&kmsg.ShareFetchResponse{Version: 1, Topics: []kmsg.ShareFetchResponseTopic{{TopicID: idOf("b"), Partitions: []kmsg.ShareFetchResponseTopicPartition{{Partition: 3, Records: batch(t, 7, 2)}}}}}).AppendTo(nil))
 	s := SubjectOf(kmsg.ShareFetch, &req, &resp, nameOf)
-	if s.Topic != "b" || s.Partition != 3 || s.Records != 2 || fmt.Sprint(s.Runs) != "[b-3: 7-8]" {
-		t.Errorf("%+v", s)
-	}
+	about := fact.Of(t, "%+v", s)
+	fact.Equal(about, "s.Topic", s.Topic, "b")
+	fact.Equal(about, "s.Partition", s.Partition, 3)
+	fact.Equal(about, "s.Records", s.Records, 2)
+	fact.Equal(about, "fmt.Sprint(s.Runs)", fmt.Sprint(s.Runs), "[b-3: 7-8]")
 }
 
 // TestSubjectsOfOtherRequests: a topic that is the only one, a group, and nothing.

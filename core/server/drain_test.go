@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/internal/turn"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // busy is a server whose requests are answered when they are released, or never.
@@ -100,8 +101,12 @@ func TestWhatWaitsIsAnsweredEarly(t *testing.T) {
 	<-running
 	drained := drain(t, s, time.Minute)
 	_, msg := a.receive(kmsg.Fetch, 12)
-	if f := msg.(*kmsg.FetchResponse); f.ErrorCode != 0 || len(f.Topics) != 1 || f.Topics[0].Partitions[0].ErrorCode != 0 || len(f.Topics[0].Partitions[0].RecordBatches) != 0 {
-		t.Errorf("the fetch is answered with %+v", f)
+	f := msg.(*kmsg.FetchResponse)
+	about := fact.Of(t, "the fetch is answered with %+v", f)
+	fact.Equal(about, "f.ErrorCode", f.ErrorCode, 0)
+	if fact.Equal(about, "len(f.Topics)", len(f.Topics), 1) {
+		fact.Equal(about, "f.Topics[0].Partitions[0].ErrorCode", f.Topics[0].Partitions[0].ErrorCode, 0)
+		fact.Equal(about, "len(f.Topics[0].Partitions[0].RecordBatches)", len(f.Topics[0].Partitions[0].RecordBatches), 0)
 	}
 	_, msg = b.receive(kmsg.JoinGroup, 5)
 	if code := msg.(*kmsg.JoinGroupResponse).ErrorCode; code != 16 {

@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/internal/turn"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/testing/eventually"
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // broker answers full fetches; it is what the chain of these tests ends in.
@@ -348,8 +349,13 @@ func TestFetchSessionLimits(t *testing.T) {
 		t.Error("no session of two")
 	}
 	c.send(fetch(12, id, 1, "a/2@0"))
-	if r, told := c.fetched(12); r.ErrorCode != 0 || r.SessionID != 0 || told != "a/2:0" || b.seen != "a/0@0 a/1@0 a/2@0" {
-		t.Errorf("a session that grows past the limit: id %d, code %d, told %q of %q", r.SessionID, r.ErrorCode, told, b.seen)
+	{
+		r, told := c.fetched(12)
+		about := fact.Of(t, "a session that grows past the limit: id %d, code %d, told %q of %q", r.SessionID, r.ErrorCode, told, b.seen)
+		fact.Equal(about, "r.ErrorCode", r.ErrorCode, 0)
+		fact.Equal(about, "r.SessionID", r.SessionID, 0)
+		fact.Equal(about, "told", told, "a/2:0")
+		fact.Equal(about, "b.seen", b.seen, "a/0@0 a/1@0 a/2@0")
 	}
 	c.send(fetch(12, id, 2, ""))
 	if r, _ := c.fetched(12); r.ErrorCode != 70 {

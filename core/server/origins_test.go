@@ -11,6 +11,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/telemetry"
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // traceparent is the n-th context.
@@ -143,9 +144,11 @@ func TestLinksSayWhichRecord(t *testing.T) {
 		t.Fatalf("%d links, %d left out, %d unread", len(links), leftOut, o.Unread)
 	}
 	c := links[0].SpanContext
-	if c.TraceID().String() != traceparent(8, false)[3:35] || c.IsSampled() || c.TraceState().String() != "vendor=a" || !c.IsRemote() {
-		t.Errorf("the link is %v", c)
-	}
+	about := fact.Of(t, "the link is %v", c)
+	fact.Equal(about, "c.TraceID().String()", c.TraceID().String(), traceparent(8, false)[3:35])
+	fact.False(about, "c.IsSampled()", c.IsSampled())
+	fact.Equal(about, "c.TraceState().String()", c.TraceState().String(), "vendor=a")
+	fact.True(about, "c.IsRemote()", c.IsRemote())
 	var told []string
 	for _, kv := range links[0].Attributes {
 		told = append(told, fmt.Sprintf("%s=%s", kv.Key, kv.Value.String()))

@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/internal/turn"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // TestCountingAllocatesNothing in steady state: a client's name is kept when it changes.
@@ -27,8 +28,12 @@ func TestCountingAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 	a := s.server.Traffic()
-	if len(a) != 1 || a[0].Name != "Produce" || a[0].Requests != 101 || a[0].In != 1010 || a[0].Out != 2020 {
-		t.Errorf("%+v", a)
+	about := fact.Of(t, "%+v", a)
+	if fact.Equal(about, "len(a)", len(a), 1) {
+		fact.Equal(about, "a[0].Name", a[0].Name, "Produce")
+		fact.Equal(about, "a[0].Requests", a[0].Requests, 101)
+		fact.Equal(about, "a[0].In", a[0].In, 1010)
+		fact.Equal(about, "a[0].Out", a[0].Out, 2020)
 	}
 	if n := s.count.requests.Load(); n != 102 {
 		t.Errorf("%d requests of the session", n)
@@ -58,9 +63,12 @@ func TestTheTimeOfARequestIsDivided(t *testing.T) {
 		c.receive(kmsg.Heartbeat, 4)
 		c.receive(kmsg.LeaveGroup, 0)
 		for _, a := range s.Traffic() {
-			if a.Latency.Sum != hold || a.Latency.Histogram.Count() != 1 || a.Gateway.Sum != 0 || a.Gateway.Histogram.Count() != 1 || a.Upstream.Histogram.Count() != 0 {
-				t.Errorf("%+v", a)
-			}
+			about := fact.Of(t, "%+v", a)
+			fact.Equal(about, "a.Latency.Sum", a.Latency.Sum, hold)
+			fact.Equal(about, "a.Latency.Histogram.Count()", a.Latency.Histogram.Count(), 1)
+			fact.Equal(about, "a.Gateway.Sum", a.Gateway.Sum, 0)
+			fact.Equal(about, "a.Gateway.Histogram.Count()", a.Gateway.Histogram.Count(), 1)
+			fact.Equal(about, "a.Upstream.Histogram.Count()", a.Upstream.Histogram.Count(), 0)
 			waits, other := a.Held, a.Queued
 			if a.Key == kmsg.LeaveGroup {
 				waits, other = a.Queued, a.Held

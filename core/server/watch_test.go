@@ -3,6 +3,8 @@ package server
 import (
 	"fmt"
 	"testing"
+
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // TestNamesThatAreCountedAreBounded: what matches a glob is for clients to say.
@@ -21,8 +23,10 @@ func TestNamesThatAreCountedAreBounded(t *testing.T) {
 	}
 	count("app-7")
 	topics, clients := s.Watched()
-	if len(topics) != 0 || len(clients) != mostNames+1 || clients[Others].Requests != 50 || clients["app-7"].Requests != 2 {
-		t.Errorf("%d topics, %d clients, %d others, app-7 %d", len(topics), len(clients), clients[Others].Requests, clients["app-7"].Requests)
+	about := fact.Of(t, "%d topics, %d clients, %d others, app-7 %d", len(topics), len(clients), clients[Others].Requests, clients["app-7"].Requests)
+	if fact.Equal(about, "len(topics)", len(topics), 0) && fact.Equal(about, "len(clients)", len(clients), mostNames+1) {
+		fact.Equal(about, "clients[Others].Requests", clients[Others].Requests, 50)
+		fact.Equal(about, `clients["app-7"].Requests`, clients["app-7"].Requests, 2)
 	}
 	if n := len(w.clients.known); n > mostKnown {
 		t.Errorf("%d names are remembered", n)

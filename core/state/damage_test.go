@@ -15,6 +15,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // written is the file of a store with n entries, some of them changed and deleted, and what is in it.
@@ -210,8 +211,13 @@ func TestOlderStateIsUpgraded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := f.Load(t.Context()); err != nil || len(got) != 1 || string(got[0].Value) != "1" || got[0].Key != "vc\x00a" {
-			t.Errorf("%+v %v", got, err)
+		{
+			got, err := f.Load(t.Context())
+			about := fact.Of(t, "%+v %v", got, err)
+			if fact.NoError(about, err) && fact.Equal(about, "len(got)", len(got), 1) {
+				fact.Equal(about, "string(got[0].Value)", string(got[0].Value), "1")
+				fact.Equal(about, "got[0].Key", got[0].Key, "vc\x00a")
+			}
 		}
 		if f.fence < 8 {
 			t.Errorf("fence %d", f.fence)

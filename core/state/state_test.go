@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 func TestASecondProcessIsRefused(t *testing.T) {
@@ -90,8 +91,11 @@ func TestAppendIsKeptAndDeletes(t *testing.T) {
 	}
 	defer f.Close()
 	got, err := f.Load(t.Context())
-	if err != nil || len(got) != 1 || got[0].Kind != a.Kind || got[0].Key != a.Key || string(got[0].Value) != "1" {
-		t.Errorf("%+v %v", got, err)
+	about := fact.Of(t, "%+v %v", got, err)
+	if fact.NoError(about, err) && fact.Equal(about, "len(got)", len(got), 1) {
+		fact.Equal(about, "got[0].Kind", got[0].Kind, a.Kind)
+		fact.Equal(about, "got[0].Key", got[0].Key, a.Key)
+		fact.Equal(about, "string(got[0].Value)", string(got[0].Value), "1")
 	}
 }
 

@@ -6,8 +6,8 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 )
 
-// SchemaURL names the release of the semantic conventions that spans follow. A test holds it, and Conventions, against the newest
-// one that OpenTelemetry's module has.
+// SchemaURL names the release of the semantic conventions that spans follow. A test holds it, and
+// Conventions, against the newest one that OpenTelemetry's module has.
 const SchemaURL = "https://opentelemetry.io/schemas/1.43.0"
 
 // Attributes of spans, links and events. What the conventions do not name is under sluice.

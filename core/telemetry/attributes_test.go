@@ -24,7 +24,8 @@ var published = []attribute.KeyValue{
 	semconv.NetworkPeerPort(0), semconv.ErrorTypeOther, semconv.ExceptionType(""), semconv.ExceptionMessage(""),
 }
 
-// notSet are the other ones that the conventions have for messaging and for Kafka, and why no span has them.
+// notSet are the other ones that the conventions have for messaging and for Kafka, and why no span
+// has them.
 var notSet = map[string]string{
 	"messaging.destination.anonymous":         "a topic has a name that clients have chosen",
 	"messaging.destination.subscription.name": "Kafka has consumer groups instead",
@@ -91,8 +92,9 @@ func TestConventionsAreDocumented(t *testing.T) {
 	}
 }
 
-// TestConventionsAreThePublishedOnes: keys, types, values and schema are those of the newest release that OpenTelemetry's module has, of
-// which every attribute for messaging and Kafka is set, or there is a reason.
+// TestConventionsAreThePublishedOnes: keys, types, values and schema are those of the newest
+// release that OpenTelemetry's module has, of which every attribute for messaging and Kafka is set,
+// or there is a reason.
 func TestConventionsAreThePublishedOnes(t *testing.T) {
 	known := map[attribute.Key]attribute.KeyValue{}
 	for _, kv := range published {
@@ -125,7 +127,8 @@ func TestConventionsAreThePublishedOnes(t *testing.T) {
 	}
 }
 
-// TestEveryConventionIsDecided reads the published package: what it has for messaging in general and for Kafka is set, or not for a reason.
+// TestEveryConventionIsDecided reads the published package: what it has for messaging in general
+// and for Kafka is set, or not for a reason.
 func TestEveryConventionIsDecided(t *testing.T) {
 	out, err := exec.Command("go", "list", "-f", "{{.Dir}}", "go.opentelemetry.io/otel/semconv/v1.43.0").Output()
 	if err != nil {

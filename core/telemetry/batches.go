@@ -9,18 +9,17 @@ import (
 	"sync"
 	"time"
 
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
-	otlp "go.opentelemetry.io/proto/otlp/trace/v1"
 
 	"github.com/sluice-gateway/sluice/core/guard"
 )
 
-// batches sends ended spans to a receiver, many at a time. The SDK's batch processor has a channel, which wakes a goroutine for
-// each span; where few requests are sampled, that costs several times what the span does. This one wakes it for a full batch,
-// or when the delay is over. It knows the same OTEL_BSP_* variables.
+// batches sends ended spans to a receiver, many at a time. The SDK's batch processor has a channel,
+// which wakes a goroutine for each span; where few requests are sampled, that costs several times
+// what the span does. This one wakes it for a full batch, or when the delay is over. It knows the
+// same OTEL_BSP_* variables.
 type batches struct {
-	client     otlptrace.Client
+	client     Uploader
 	outcome    outcome
 	size, most int // spans in a batch, and waiting; past that, spans are dropped
 	patience   time.Duration
@@ -38,7 +37,7 @@ type batches struct {
 	done    chan struct{}
 }
 
-func newBatches(c otlptrace.Client, log *slog.Logger) *batches {
+func newBatches(c Uploader, log *slog.Logger) *batches {
 	ctx, stop := context.WithCancel(context.Background())
 	b := &batches{
 		client: c, outcome: outcome{signal: "traces", log: log},
@@ -135,7 +134,7 @@ func (b *batches) ForceFlush(ctx context.Context) (err error) {
 			return err
 		}
 		within, cancel := context.WithTimeout(ctx, b.patience)
-		failed := b.client.UploadTraces(within, []*otlp.ResourceSpans{b.encoder.encode(batch)})
+		failed := b.client.Upload(within, b.encoder.encode(batch))
 		cancel()
 		b.outcome.tell(ctx, failed)
 		if failed != nil {

@@ -12,6 +12,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	otlp "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // kept keeps the sizes of batches; it waits for block, if there is one.
@@ -23,7 +25,7 @@ type kept struct {
 
 func (*kept) Start(context.Context) error { return nil }
 
-func (e *kept) UploadTraces(ctx context.Context, list []*otlp.ResourceSpans) error {
+func (e *kept) Upload(ctx context.Context, encoded []byte) error {
 	if e.block != nil {
 		select {
 		case <-e.block:
@@ -31,21 +33,15 @@ func (e *kept) UploadTraces(ctx context.Context, list []*otlp.ResourceSpans) err
 			return ctx.Err()
 		}
 	}
-	for _, r := range list {
-		for _, s := range again(r).ScopeSpans {
-			e.sizes = append(e.sizes, len(s.Spans))
-		}
+	for _, s := range received(encoded).ScopeSpans {
+		e.sizes = append(e.sizes, len(s.Spans))
 	}
 	return nil
 }
 
-// again is a message as it is received.
-func again[M proto.Message](sent M) M {
-	encoded, err := proto.Marshal(sent)
-	if err != nil {
-		panic(err)
-	}
-	m := sent.ProtoReflect().New().Interface().(M)
+// received is what a receiver reads.
+func received(encoded []byte) *otlp.ResourceSpans {
+	m := &otlp.ResourceSpans{}
 	if err := proto.Unmarshal(encoded, m); err != nil {
 		panic(err)
 	}
@@ -84,8 +80,13 @@ func TestBatchesLeaveWhenFullOrDue(t *testing.T) {
 			t.Errorf("when they were due, %v had left", e.sizes)
 		}
 		end(b, 2)
-		if err := b.Shutdown(t.Context()); err != nil || len(e.sizes) != 3 || e.sizes[2] != 2 || !e.down {
-			t.Errorf("at the end, %v had left: %v", e.sizes, err)
+		{
+			err := b.Shutdown(t.Context())
+			about := fact.Of(t, "at the end, %v had left: %v", e.sizes, err)
+			if fact.NoError(about, err) && fact.Equal(about, "len(e.sizes)", len(e.sizes), 3) {
+				fact.Equal(about, "e.sizes[2]", e.sizes[2], 2)
+				fact.True(about, "e.down", e.down)
+			}
 		}
 		end(b, 1)
 		if err := b.ForceFlush(t.Context()); err != nil || len(e.sizes) != 3 {

@@ -14,7 +14,8 @@ type Build struct {
 	Platform string `json:"platform"`
 }
 
-// ThisBuild reads what Go has noted of this program. release is the version that the build was given; "" for one from a checkout.
+// ThisBuild reads what Go has noted of this program. release is the version that the build was
+// given; "" for one from a checkout.
 func ThisBuild(release string) Build {
 	v := Build{Version: release, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()

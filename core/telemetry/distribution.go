@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// Distribution counts values of any unit in classic buckets, whose upper bounds are powers of four from a millionth to a billion.
+// Distribution counts values of any unit in classic buckets, whose upper bounds are powers of four
+// from a millionth to a billion.
 type Distribution struct {
 	counts [len(distributionBounds) + 1]uint64 // the last is of what is above all bounds
 	sum    float64

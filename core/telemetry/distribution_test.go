@@ -10,6 +10,8 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // distribution is one of values.
@@ -50,8 +52,11 @@ func TestDistributions(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := scopes[0].Metrics[0].Data.(metricdata.Histogram[float64])
-	if len(h.DataPoints) != 2 || h.DataPoints[0].Count != 6 || h.DataPoints[0].BucketCounts[0] != 2 || len(h.DataPoints[0].BucketCounts) != len(h.DataPoints[0].Bounds)+1 {
-		t.Errorf("%+v", h)
+	about := fact.Of(t, "%+v", h)
+	if fact.Equal(about, "len(h.DataPoints)", len(h.DataPoints), 2) {
+		fact.Equal(about, "h.DataPoints[0].Count", h.DataPoints[0].Count, 6)
+		fact.Equal(about, "h.DataPoints[0].BucketCounts[0]", h.DataPoints[0].BucketCounts[0], 2)
+		fact.Equal(about, "len(h.DataPoints[0].BucketCounts)", len(h.DataPoints[0].BucketCounts), len(h.DataPoints[0].Bounds)+1)
 	}
 	if own, _ := h.DataPoints[1].Attributes.Value("own"); own.AsString() != "x" {
 		t.Errorf("%v", h.DataPoints[1].Attributes)

@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"encoding/binary"
 	"math"
 	"slices"
 	"strings"
@@ -11,21 +12,26 @@ import (
 	"go.opentelemetry.io/otel/sdk/instrumentation"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
-	otlp "go.opentelemetry.io/proto/otlp/trace/v1"
-	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// encoder writes spans as they travel in OTLP. The SDK makes a message of each span, event, attribute and value, and then the encoding
-// of those, which costs a sampled request as much as everything else. An encoder is used again for the next batch. The field numbers
-// are those of opentelemetry/proto/trace/v1/trace.proto.
+// Values of enumerations in trace.proto.
+const (
+	statusOK, statusError = 1, 2
+
+	knowsRemote, isRemote = uint32(0x100), uint32(0x200)
+)
+
+// encoder writes spans as they travel in OTLP. The SDK makes a message of each span, event,
+// attribute and value, and then the encoding of those, which costs a sampled request as much as
+// everything else. An encoder is used again for the next batch. The field numbers are those of
+// opentelemetry/proto/trace/v1/trace.proto.
 type encoder struct {
 	out   []byte
 	attrs []attribute.KeyValue
 }
 
-// encode makes the message of spans that have one resource. What is in it is encoded already, so that the message holds it as fields
-// that it does not know, which it passes on as they are. It lasts until the next.
-func (e *encoder) encode(spans []sdk.ReadOnlySpan) *otlp.ResourceSpans {
+// encode writes the ResourceSpans of spans that have one resource. It lasts until the next.
+func (e *encoder) encode(spans []sdk.ReadOnlySpan) []byte {
 	e.out = e.out[:0]
 	schema := spans[0].Resource().SchemaURL()
 	e.message(1, func() { e.attributes(1, spans[0].Resource().Attributes()) })
@@ -48,9 +54,7 @@ func (e *encoder) encode(spans []sdk.ReadOnlySpan) *otlp.ResourceSpans {
 		})
 	}
 	e.text(3, schema)
-	m := &otlp.ResourceSpans{}
-	m.ProtoReflect().SetUnknown(e.out)
-	return m
+	return e.out
 }
 
 func (e *encoder) scope(s instrumentation.Scope) {
@@ -101,28 +105,29 @@ func (e *encoder) span(s sdk.ReadOnlySpan) {
 	}
 	e.number(14, uint64(s.DroppedLinks()))
 	if st := s.Status(); st.Code != codes.Unset {
-		code := otlp.Status_STATUS_CODE_OK
+		code := uint64(statusOK)
 		if st.Code == codes.Error {
-			code = otlp.Status_STATUS_CODE_ERROR
+			code = statusError
 		}
 		e.message(15, func() {
 			e.text(2, st.Description)
-			e.number(3, uint64(code))
+			e.number(3, code)
 		})
 	}
 	e.flags(16, c, parent)
 }
 
 // flags are those of a span, and whether its parent is known to be elsewhere.
-func (e *encoder) flags(field protowire.Number, of, parent trace.SpanContext) {
-	flags := uint32(of.TraceFlags()) | uint32(otlp.SpanFlags_SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK)
+func (e *encoder) flags(field uint64, of, parent trace.SpanContext) {
+	flags := uint32(of.TraceFlags()) | knowsRemote
 	if parent.IsRemote() {
-		flags |= uint32(otlp.SpanFlags_SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK)
+		flags |= isRemote
 	}
-	e.out = protowire.AppendFixed32(protowire.AppendTag(e.out, field, protowire.Fixed32Type), flags)
+	e.tag(field, fixed32)
+	e.out = binary.LittleEndian.AppendUint32(e.out, flags)
 }
 
-func (e *encoder) attributes(field protowire.Number, attrs []attribute.KeyValue) {
+func (e *encoder) attributes(field uint64, attrs []attribute.KeyValue) {
 	for _, kv := range attrs {
 		e.message(field, func() {
 			e.text(1, string(kv.Key))
@@ -151,7 +156,7 @@ func (e *encoder) value(v attribute.Value) {
 	case attribute.FLOAT64SLICE:
 		array(e, v.AsFloat64Slice(), e.float)
 	case attribute.BYTESLICE:
-		e.out = protowire.AppendBytes(protowire.AppendTag(e.out, 7, protowire.BytesType), v.AsByteSlice())
+		e.bytes(7, v.AsByteSlice())
 	case attribute.SLICE:
 		array(e, v.AsSlice(), e.value)
 	case attribute.MAP:
@@ -169,20 +174,26 @@ func array[T any](e *encoder, list []T, write func(T)) {
 }
 
 func (e *encoder) bool(v bool) {
-	e.out = protowire.AppendVarint(protowire.AppendTag(e.out, 2, protowire.VarintType), protowire.EncodeBool(v))
+	var n uint64
+	if v {
+		n = 1
+	}
+	e.varint(2, n)
 }
 
 func (e *encoder) int(v int64) {
-	e.out = protowire.AppendVarint(protowire.AppendTag(e.out, 3, protowire.VarintType), uint64(v))
+	e.varint(3, uint64(v))
 }
 
 func (e *encoder) float(v float64) {
-	e.out = protowire.AppendFixed64(protowire.AppendTag(e.out, 4, protowire.Fixed64Type), math.Float64bits(v))
+	e.fixed(4, math.Float64bits(v))
 }
 
-// message writes a message as a field of another. Its length, which comes first, mostly takes one byte.
-func (e *encoder) message(field protowire.Number, write func()) {
-	e.out = append(protowire.AppendTag(e.out, field, protowire.BytesType), 0)
+// message writes a message as a field of another. Its length, which comes first, mostly takes one
+// byte.
+func (e *encoder) message(field uint64, write func()) {
+	e.tag(field, lengthFirst)
+	e.out = append(e.out, 0)
 	begin := len(e.out)
 	write()
 	n := len(e.out) - begin
@@ -190,33 +201,57 @@ func (e *encoder) message(field protowire.Number, write func()) {
 		e.out[begin-1] = byte(n)
 		return
 	}
-	var length [10]byte
-	e.out = slices.Replace(e.out, begin-1, begin, protowire.AppendVarint(length[:0], uint64(n))...)
+	var length [binary.MaxVarintLen64]byte
+	e.out = slices.Replace(e.out, begin-1, begin, binary.AppendUvarint(length[:0], uint64(n))...)
 }
 
-func (e *encoder) bytes(field protowire.Number, v []byte) {
-	e.out = protowire.AppendBytes(protowire.AppendTag(e.out, field, protowire.BytesType), v)
+func (e *encoder) bytes(field uint64, v []byte) {
+	e.tag(field, lengthFirst)
+	e.out = append(binary.AppendUvarint(e.out, uint64(len(v))), v...)
 }
 
-// some writes a text that counts also if it is empty. Receivers refuse a whole batch for one text that is not UTF-8, as what a client
-// calls itself may be.
-func (e *encoder) some(field protowire.Number, v string) {
+// some writes a text that counts also if it is empty. Receivers refuse a whole batch for one text
+// that is not UTF-8, as what a client calls itself may be.
+func (e *encoder) some(field uint64, v string) {
 	v = strings.ToValidUTF8(v, "\uFFFD")
-	e.out = protowire.AppendString(protowire.AppendTag(e.out, field, protowire.BytesType), v)
+	e.tag(field, lengthFirst)
+	e.out = append(binary.AppendUvarint(e.out, uint64(len(v))), v...)
 }
 
-func (e *encoder) text(field protowire.Number, v string) {
+func (e *encoder) text(field uint64, v string) {
 	if v != "" {
 		e.some(field, v)
 	}
 }
 
-func (e *encoder) number(field protowire.Number, v uint64) {
+func (e *encoder) number(field uint64, v uint64) {
 	if v != 0 {
-		e.out = protowire.AppendVarint(protowire.AppendTag(e.out, field, protowire.VarintType), v)
+		e.varint(field, v)
 	}
 }
 
-func (e *encoder) time(field protowire.Number, t time.Time) {
-	e.out = protowire.AppendFixed64(protowire.AppendTag(e.out, field, protowire.Fixed64Type), uint64(max(t.UnixNano(), 0)))
+func (e *encoder) time(field uint64, t time.Time) {
+	e.fixed(field, uint64(max(t.UnixNano(), 0)))
+}
+
+// What a field's tag says of how its value is written.
+const (
+	varint      = 0
+	fixed64     = 1
+	lengthFirst = 2
+	fixed32     = 5
+)
+
+func (e *encoder) tag(field, kind uint64) {
+	e.out = binary.AppendUvarint(e.out, field<<3|kind)
+}
+
+func (e *encoder) varint(field, v uint64) {
+	e.tag(field, varint)
+	e.out = binary.AppendUvarint(e.out, v)
+}
+
+func (e *encoder) fixed(field, v uint64) {
+	e.tag(field, fixed64)
+	e.out = binary.LittleEndian.AppendUint64(e.out, v)
 }

@@ -20,7 +20,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// message keeps what it is given.
+// message keeps what the SDK would send.
 type message struct{ list []*otlp.ResourceSpans }
 
 func (*message) Start(context.Context) error { return nil }
@@ -68,7 +68,7 @@ func sameAsTheSDK(t *testing.T, batch []sdk.ReadOnlySpan) {
 	}
 	var e encoder
 	for range 2 { // the second time in used memory
-		if got := sorted(again(e.encode(batch))); !proto.Equal(got, sorted(want.list[0])) {
+		if got := sorted(received(e.encode(batch))); !proto.Equal(got, sorted(want.list[0])) {
 			t.Errorf("encoded as\n%v\nby the SDK as\n%v", got, want.list[0])
 		}
 	}
@@ -79,7 +79,8 @@ func contextOf(n byte, remote bool) trace.SpanContext {
 	return trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{n}, SpanID: trace.SpanID{n}, TraceFlags: trace.FlagsSampled, TraceState: state, Remote: remote})
 }
 
-// TestSpansAreEncodedAsTheSDKDoes: of all there is in a span, of several scopes, with short and long fields.
+// TestSpansAreEncodedAsTheSDKDoes: of all there is in a span, of several scopes, with short and
+// long fields.
 func TestSpansAreEncodedAsTheSDKDoes(t *testing.T) {
 	long := strings.Repeat("long", 100)
 	attrs := []attribute.KeyValue{

@@ -2,7 +2,6 @@ package telemetry
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"os"
@@ -12,12 +11,9 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetricgrpc"
-	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
 	"go.opentelemetry.io/otel/sdk/instrumentation"
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
-	"google.golang.org/grpc/credentials"
 )
 
 // Export says where metrics are sent.
@@ -42,15 +38,18 @@ func (t *told) Export(ctx context.Context, m *metricdata.ResourceMetrics) error 
 // Exporter sends metrics over OTLP. A nil Exporter sends none.
 type Exporter struct{ provider *metric.MeterProvider }
 
-// OpenExport begins to send what collect gives, and Go's runtime; it does not wait for the receiver. Counters began at began. The
-// OTEL_* variables of the SDK are respected for what Export does not say: endpoint, protocol, interval, time limit,
-// resource attributes, headers, certificates, delta temporality, and classic histograms in place of exponential ones. Without an
+// OpenExport begins to send what collect gives, and Go's runtime; it does not wait for the
+// receiver. Counters began at began. The OTEL_* variables of the SDK are respected for what Export
+// does not say: endpoint, protocol, interval, time limit, resource attributes, headers,
+// certificates, delta temporality, and classic histograms in place of exponential ones. Without an
 // endpoint, the Exporter is nil.
-func OpenExport(ctx context.Context, e Export, began time.Time, collect Collect, log *slog.Logger) (*Exporter, error) {
-	if !e.given("METRICS") {
+func OpenExport(ctx context.Context, e Export, by Exporters, began time.Time, collect Collect, log *slog.Logger) (*Exporter, error) {
+	if ok, err := e.wanted("METRICS", by); err != nil {
+		return nil, fmt.Errorf("telemetry.metrics: %w", err)
+	} else if !ok {
 		return nil, nil
 	}
-	exporter, err := e.openMetrics(ctx)
+	exporter, err := by.Metrics(ctx, e.Receiver)
 	if err != nil {
 		return nil, fmt.Errorf("telemetry.metrics: %w", err)
 	}
@@ -67,23 +66,6 @@ func OpenExport(ctx context.Context, e Export, began time.Time, collect Collect,
 	}
 	reader := metric.NewPeriodicReader(&told{exporter, outcome{signal: "metrics", log: log}}, o...)
 	return &Exporter{metric.NewMeterProvider(metric.WithReader(reader), metric.WithResource(res))}, nil
-}
-
-func (r Receiver) openMetrics(ctx context.Context) (metric.Exporter, error) {
-	if r.overHTTP("METRICS") {
-		o, err := options(r, making[otlpmetrichttp.Option]{otlpmetrichttp.WithEndpoint, otlpmetrichttp.WithInsecure, otlpmetrichttp.WithHeaders, otlpmetrichttp.WithTLSClientConfig})
-		if err != nil {
-			return nil, err
-		}
-		return otlpmetrichttp.New(ctx, o...)
-	}
-	o, err := options(r, making[otlpmetricgrpc.Option]{otlpmetricgrpc.WithEndpoint, otlpmetricgrpc.WithInsecure, otlpmetricgrpc.WithHeaders, func(c *tls.Config) otlpmetricgrpc.Option {
-		return otlpmetricgrpc.WithTLSCredentials(credentials.NewTLS(c))
-	}})
-	if err != nil {
-		return nil, err
-	}
-	return otlpmetricgrpc.New(ctx, o...)
 }
 
 // Close sends the last values.
@@ -126,7 +108,8 @@ func (p *producer) Produce(context.Context) ([]metricdata.ScopeMetrics, error) {
 	return []metricdata.ScopeMetrics{out}, nil
 }
 
-// temporalityOf is what the exporter wants of a kind of metric: a receiver takes all that grows one way.
+// temporalityOf is what the exporter wants of a kind of metric: a receiver takes all that grows one
+// way.
 func (p *producer) temporalityOf(m *Metric) metricdata.Temporality {
 	switch m.Kind {
 	case Counter:
@@ -138,7 +121,8 @@ func (p *producer) temporalityOf(m *Metric) metricdata.Temporality {
 	}
 }
 
-// differences is what has come since the last time, of series where anything has, and remembers samples for the next.
+// differences is what has come since the last time, of series where anything has, and remembers
+// samples for the next.
 func (p *producer) differences(samples []Sample, last map[string]Sample) (out []Sample) {
 	for _, s := range samples {
 		series := s.Metric.Name + "\x00" + strings.Join(s.Values, "\x00")

@@ -22,8 +22,9 @@ func NewError(name, text string) error { return &kind{name, text} }
 func (k *kind) Error() string     { return k.text }
 func (k *kind) ErrorType() string { return k.kind }
 
-// KindOf is the error.type of an error: what it, or one that it wraps, says of itself by a method ErrorType, the name of Kafka's
-// error, a time limit or the end of who waited, or the type of the innermost error that is more than a text. There are few of them.
+// KindOf is the error.type of an error: what it, or one that it wraps, says of itself by a method
+// ErrorType, the name of Kafka's error, a time limit or the end of who waited, or the type of the
+// innermost error that is more than a text. There are few of them.
 func KindOf(err error) string {
 	var named interface{ ErrorType() string }
 	var kafka *kerr.Error

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// The buckets of a Latency are those of a base-2 exponential histogram: scale 2 of OpenTelemetry, schema 2 of
-// Prometheus. Four to each doubling, they reach from 2^finest to 2^coarsest seconds, 60 ns to 8.5 minutes; what is
-// shorter is in the first, what is longer in the last.
+// The buckets of a Latency are those of a base-2 exponential histogram: scale 2 of OpenTelemetry,
+// schema 2 of Prometheus. Four to each doubling, they reach from 2^finest to 2^coarsest seconds, 60
+// ns to 8.5 minutes; what is shorter is in the first, what is longer in the last.
 const (
 	scale          = 2
 	finest         = -24
@@ -26,8 +26,8 @@ var edges = func() (out [latencyBuckets]int64) {
 	return out
 }()
 
-// cells finds a bucket by the position of a duration's highest bit and the three bits below it: a cell is narrower
-// than a bucket, so that it holds the edge of one at most.
+// cells finds a bucket by the position of a duration's highest bit and the three bits below it: a
+// cell is narrower than a bucket, so that it holds the edge of one at most.
 var cells = func() (out [512]uint8) {
 	for i := range out {
 		zeros, eighth := i>>3, uint64(i&7)
@@ -38,8 +38,8 @@ var cells = func() (out [512]uint8) {
 	return out
 }()
 
-// Latency counts durations in buckets that grow with them, so that a quantile is off by a fifth at most.
-// Counting is two atomic additions.
+// Latency counts durations in buckets that grow with them, so that a quantile is off by a fifth at
+// most. Counting is two atomic additions.
 type Latency struct {
 	buckets [latencyBuckets]atomic.Int64
 	sum     atomic.Int64
@@ -124,7 +124,8 @@ func (h Histogram) Add(other Histogram) Histogram {
 	return out
 }
 
-// Quantile is the duration that a share q of all durations does not exceed; 0 for an empty histogram.
+// Quantile is the duration that a share q of all durations does not exceed; 0 for an empty
+// histogram.
 func (h Histogram) Quantile(q float64) time.Duration {
 	total, seen := h.Count(), int64(0)
 	for _, b := range h {

@@ -4,7 +4,8 @@ import "context"
 
 type everyLine struct{}
 
-// EveryLine is for log lines that must not be counted instead of written, however much they are like others.
+// EveryLine is for log lines that must not be counted instead of written, however much they are
+// like others.
 func EveryLine(ctx context.Context) context.Context { return context.WithValue(ctx, everyLine{}, true) }
 
 // IsEveryLine reports a context of EveryLine.

@@ -21,16 +21,16 @@ const (
 	Values    Kind = "values"    // a Distribution
 )
 
-// Metric describes something that is measured. Its name in Prometheus has underscores, the unit and, for a
-// counter, _total.
+// Metric describes something that is measured. Its name in Prometheus has underscores, the unit
+// and, for a counter, _total.
 type Metric struct {
 	Name   string
 	Kind   Kind
 	Unit   string // UCUM: s, By, {request}
 	Help   string
 	Labels []attribute.Key
-	// Fine durations have classic buckets from a microsecond on, in steps of four; others from 61 us to 64 s,
-	// each the double of the one before.
+	// Fine durations have classic buckets from a microsecond on, in steps of four; others from 61
+	// us to 64 s, each the double of the one before.
 	Fine bool
 }
 
@@ -63,8 +63,8 @@ type Sample struct {
 // Collect reads everything that is counted. It costs nothing but when it is asked.
 type Collect func() []Sample
 
-// families divides samples by metric, in the order of their first ones. Values that no label can hold, as a broker may name a topic, are
-// left out: a scrape or an export would fail as a whole.
+// families divides samples by metric, in the order of their first ones. Values that no label can
+// hold, as a broker may name a topic, are left out: a scrape or an export would fail as a whole.
 func families(samples []Sample) [][]Sample {
 	var out [][]Sample
 	at := map[*Metric]int{}
@@ -89,7 +89,8 @@ const (
 	fineFrom, fineTo, fineStep       = -20, 0, 2
 )
 
-// classic is a histogram in classic buckets: the upper bounds in seconds, the counts up to each, and that of all.
+// classic is a histogram in classic buckets: the upper bounds in seconds, the counts up to each,
+// and that of all.
 func (m *Metric) classic(h Histogram) (bounds []float64, upTo []uint64, count uint64) {
 	from, to, step := coarseFrom, coarseTo, coarseStep
 	if m.Fine {
@@ -114,8 +115,8 @@ func pow2(e int) float64 {
 	return float64(int64(1) << e)
 }
 
-// exponential is a histogram as the counts of consecutive buckets of an exponential one; the first ends at
-// 2^(first/4) seconds. It has no counts if it is empty.
+// exponential is a histogram as the counts of consecutive buckets of an exponential one; the first
+// ends at 2^(first/4) seconds. It has no counts if it is empty.
 func exponential(h Histogram) (first int, counts []uint64) {
 	if len(h) == 0 {
 		return 0, nil

@@ -24,9 +24,12 @@ import (
 	collectormetrics "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	otlp "go.opentelemetry.io/proto/otlp/metrics/v1"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
-// example is a metric of each kind: a counter, a gauge, durations, some of which are fine, and one that has none.
+// example is a metric of each kind: a counter, a gauge, durations, some of which are fine, and one
+// that has none.
 func example() []Sample {
 	by := []attribute.Key{"z", "a"}
 	var l, none Latency
@@ -117,14 +120,24 @@ func TestScrapesHaveBothKindsOfBuckets(t *testing.T) {
 		t.Errorf("nothing counted: %v", empty)
 	}
 	c := both["c_c_bytes_total"].GetMetric()
-	if len(c) != 1 || c[0].Counter.GetValue() != 3 || c[0].Counter.CreatedTimestamp.GetSeconds() != 1000 || c[0].Label[0].GetName() != "a" || c[0].Label[0].GetValue() != "2" {
-		t.Errorf("counter: %v", c)
+	about := fact.Of(t, "counter: %v", c)
+	if fact.Equal(about, "len(c)", len(c), 1) {
+		fact.Equal(about, "c[0].Counter.GetValue()", c[0].Counter.GetValue(), 3)
+		fact.Equal(about, "c[0].Counter.CreatedTimestamp.GetSeconds()", c[0].Counter.CreatedTimestamp.GetSeconds(), 1000)
+		fact.Equal(about, "c[0].Label[0].GetName()", c[0].Label[0].GetName(), "a")
+		fact.Equal(about, "c[0].Label[0].GetValue()", c[0].Label[0].GetValue(), "2")
 	}
 	if g := both["g"].GetMetric(); len(g) != 1 || g[0].Gauge.GetValue() != -1 || both["go_goroutines"] == nil {
 		t.Errorf("gauge: %v", g)
 	}
-	if info := both["target_info"].GetMetric(); len(info) != 1 || !labelled(info[0], "service_name", "sluice") || !labelled(info[0], "service_version", "v9") || !labelled(info[0], "service_instance_id", "here") {
-		t.Errorf("the source: %v", info)
+	{
+		info := both["target_info"].GetMetric()
+		about := fact.Of(t, "the source: %v", info)
+		if fact.Equal(about, "len(info)", len(info), 1) {
+			fact.True(about, `labelled(info[0], "service_name", "sluice")`, labelled(info[0], "service_name", "sluice"))
+			fact.True(about, `labelled(info[0], "service_version", "v9")`, labelled(info[0], "service_version", "v9"))
+			fact.True(about, `labelled(info[0], "service_instance_id", "here")`, labelled(info[0], "service_instance_id", "here"))
+		}
 	}
 	open := scrape(t, "application/openmetrics-text").Body.String()
 	if !strings.Contains(open, "# EOF") || !strings.Contains(open, `d_seconds_bucket{a="2",z="1",le="+Inf"} 8`) {
@@ -136,7 +149,8 @@ func labelled(m *dto.Metric, name, value string) bool {
 	return slices.ContainsFunc(m.Label, func(l *dto.LabelPair) bool { return l.GetName() == name && l.GetValue() == value })
 }
 
-// TestAttributesOfTheResourceAreLabels, whatever their names are: what the environment says breaks no scrape.
+// TestAttributesOfTheResourceAreLabels, whatever their names are: what the environment says breaks
+// no scrape.
 func TestAttributesOfTheResourceAreLabels(t *testing.T) {
 	t.Setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=test,service.instance.id=other,__name__=x,1st=y,=z,bytes=%FF")
 	m := read(t, scrape(t, "text/plain"))["target_info"].GetMetric()
@@ -162,7 +176,8 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	b, err := io.ReadAll(body)
 	m := &collectormetrics.ExportMetricsServiceRequest{}
-	if err != nil || proto.Unmarshal(b, m) != nil || req.URL.Path != "/v1/metrics" || req.Header.Get("X-Tenant") != "a" {
+	asked := req.URL.Path == "/v1/metrics" && req.Header.Get("X-Tenant") == "a"
+	if err = errors.Join(err, proto.Unmarshal(b, m)); err != nil || !asked {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
@@ -178,9 +193,10 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// TestMetricsAreExported as the OTEL_* variables say, until the exporter is closed, which sends the last values.
+// TestMetricsAreExported as the OTEL_* variables say, until the exporter is closed, which sends the
+// last values.
 func TestMetricsAreExported(t *testing.T) {
-	if e, err := OpenExport(t.Context(), Export{}, time.Now(), example, slog.Default()); e != nil || err != nil || e.Close(t.Context()) != nil {
+	if e, err := OpenExport(t.Context(), Export{}, direct{}, time.Now(), example, slog.Default()); e != nil || err != nil || e.Close(t.Context()) != nil {
 		t.Fatalf("without an endpoint: %v, %v", e, err)
 	}
 	r := &receiver{}
@@ -194,7 +210,7 @@ func TestMetricsAreExported(t *testing.T) {
 	run := func() map[string]*otlp.Metric {
 		t.Helper()
 		began := time.Unix(1000, 0)
-		e, err := OpenExport(t.Context(), Export{Receiver: Receiver{Source: Source{Version: "v9", Instance: "here"}}}, began, example, slog.Default())
+		e, err := OpenExport(t.Context(), Export{Receiver: Receiver{Source: Source{Version: "v9", Instance: "here"}}}, direct{}, began, example, slog.Default())
 		if e == nil || err != nil {
 			t.Fatalf("%v, %v", e, err)
 		}
@@ -209,15 +225,24 @@ func TestMetricsAreExported(t *testing.T) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.n = 0
-		if r.from["service.name"] != "sluice" || r.from["service.version"] != "v9" || r.from["service.instance.id"] != "here" || r.from["deployment.environment"] != "test" {
-			t.Errorf("resource %v", r.from)
-		}
+		about := fact.Of(t, "resource %v", r.from)
+		fact.Equal(about, `r.from["service.name"]`, r.from["service.name"], "sluice")
+		fact.Equal(about, `r.from["service.version"]`, r.from["service.version"], "v9")
+		fact.Equal(about, `r.from["service.instance.id"]`, r.from["service.instance.id"], "here")
+		fact.Equal(about, `r.from["deployment.environment"]`, r.from["deployment.environment"], "test")
 		return r.last
 	}
 	all := run()
-	if c := all["c.c"].GetSum(); !c.GetIsMonotonic() || c.AggregationTemporality != otlp.AggregationTemporality_AGGREGATION_TEMPORALITY_CUMULATIVE ||
-		c.DataPoints[0].GetAsDouble() != 3 || c.DataPoints[0].StartTimeUnixNano != 1000e9 || len(c.DataPoints[0].Attributes) != 2 || all["c.c"].Unit != "By" {
-		t.Errorf("counter: %v", all["c.c"])
+	{
+		c := all["c.c"].GetSum()
+		about := fact.Of(t, "counter: %v", all["c.c"])
+		fact.True(about, "c.GetIsMonotonic()", c.GetIsMonotonic())
+		fact.Equal(about, "c.AggregationTemporality", c.AggregationTemporality, otlp.AggregationTemporality_AGGREGATION_TEMPORALITY_CUMULATIVE)
+		fact.Equal(about, "c.DataPoints[0].GetAsDouble()", c.DataPoints[0].GetAsDouble(), 3)
+		fact.Equal(about, "c.DataPoints[0].StartTimeUnixNano", c.DataPoints[0].StartTimeUnixNano, 1000e9)
+		if fact.Equal(about, "len(c.DataPoints[0].Attributes)", len(c.DataPoints[0].Attributes), 2) {
+			fact.Equal(about, `all["c.c"].Unit`, all["c.c"].Unit, "By")
+		}
 	}
 	if g := all["g"].GetGauge(); g.GetDataPoints()[0].GetAsDouble() != -1 {
 		t.Errorf("gauge: %v", all["g"])
@@ -235,20 +260,30 @@ func TestMetricsAreExported(t *testing.T) {
 		}
 	}
 	d := all["d"].GetExponentialHistogram().GetDataPoints()
-	if len(d) != 2 || d[0].Count != 8 || d[0].Scale != 2 || d[0].Positive.Offset != 4*finest-1 || d[0].Positive.BucketCounts[-39-4*finest] != 2 || d[1].Count != 0 {
-		t.Errorf("durations: %v", all["d"])
+	about := fact.Of(t, "durations: %v", all["d"])
+	if fact.Equal(about, "len(d)", len(d), 2) {
+		fact.Equal(about, "d[0].Count", d[0].Count, 8)
+		fact.Equal(about, "d[0].Scale", d[0].Scale, 2)
+		fact.Equal(about, "d[0].Positive.Offset", d[0].Positive.Offset, 4*finest-1)
+		fact.Equal(about, "d[0].Positive.BucketCounts[-39-4*finest]", d[0].Positive.BucketCounts[-39-4*finest], 2)
+		fact.Equal(about, "d[1].Count", d[1].Count, 0)
 	}
 	t.Setenv("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "explicit_bucket_histogram")
 	h := run()["d"].GetHistogram().GetDataPoints()
-	if len(h) != 2 || h[0].Count != 8 || len(h[0].BucketCounts) != len(h[0].ExplicitBounds)+1 || h[0].BucketCounts[0] != 2 || h[0].BucketCounts[len(h[0].BucketCounts)-1] != 2 {
-		t.Errorf("classic durations: %v", h)
+	about = fact.Of(t, "classic durations: %v", h)
+	if fact.Equal(about, "len(h)", len(h), 2) {
+		fact.Equal(about, "h[0].Count", h[0].Count, 8)
+		if fact.Equal(about, "len(h[0].BucketCounts)", len(h[0].BucketCounts), len(h[0].ExplicitBounds)+1) {
+			fact.Equal(about, "h[0].BucketCounts[0]", h[0].BucketCounts[0], 2)
+			fact.Equal(about, "h[0].BucketCounts[len(h[0].BucketCounts)-1]", h[0].BucketCounts[len(h[0].BucketCounts)-1], 2)
+		}
 	}
 	t.Setenv("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta")
 	if r := run(); r["c.c"] != nil || r["d"] != nil || r["g"] == nil { // the same as the time before
 		t.Errorf("deltas: %v", r)
 	}
 	t.Setenv("OTEL_METRICS_EXPORTER", "none")
-	if e, err := OpenExport(t.Context(), Export{}, time.Now(), example, slog.Default()); e != nil || err != nil {
+	if e, err := OpenExport(t.Context(), Export{}, direct{}, time.Now(), example, slog.Default()); e != nil || err != nil {
 		t.Errorf("with none: %v, %v", e, err)
 	}
 }
@@ -271,9 +306,13 @@ func TestFailedExportsAreToldOnce(t *testing.T) {
 		t.Error("told twice")
 	}
 	log := b.String()
-	if strings.Count(log, "\n") != 3 || !strings.Contains(log, "one") || strings.Contains(log, "two") || !strings.Contains(log, "again") || !strings.Contains(log, "three") || strings.Contains(log, "four") {
-		t.Error(log)
-	}
+	about := fact.Of(t, "%v", log)
+	fact.Equal(about, `strings.Count(log, "\n")`, strings.Count(log, "\n"), 3)
+	fact.Has(about, log, "one")
+	fact.HasNo(about, log, "two")
+	fact.Has(about, log, "again")
+	fact.Has(about, log, "three")
+	fact.HasNo(about, log, "four")
 }
 
 type failing struct {
@@ -283,7 +322,8 @@ type failing struct {
 
 func (f *failing) Export(context.Context, *metricdata.ResourceMetrics) error { return f.err }
 
-// TestDeltas: a receiver that wants them gets what has come since the last time, of series that have anything new, and gauges as they are.
+// TestDeltas: a receiver that wants them gets what has come since the last time, of series that
+// have anything new, and gauges as they are.
 func TestDeltas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		counter, gauge := &Metric{Name: "c", Kind: Counter, Labels: []attribute.Key{"a"}}, &Metric{Name: "g", Kind: Gauge}

@@ -16,10 +16,12 @@ const (
 	Tracestate  = "tracestate"
 )
 
-// longestHeader bounds what is parsed. A traceparent has 55 bytes; a tracestate of up to 512 must be passed on.
+// longestHeader bounds what is parsed. A traceparent has 55 bytes; a tracestate of up to 512 must
+// be passed on.
 const longestHeader = 512
 
-// Origins are where records come from: the different contexts that they carry, the first of them as links.
+// Origins are where records come from: the different contexts that they carry, the first of them as
+// links.
 type Origins struct {
 	// Unread is how many records were not looked into.
 	Unread int64
@@ -38,7 +40,8 @@ type Record struct {
 	Offset    int64
 }
 
-// Add adds what a record carries: the values of its headers, nil for none. What is no context is left out.
+// Add adds what a record carries: the values of its headers, nil for none. A value that is
+// no context is left out.
 func (o *Origins) Add(traceparent, tracestate []byte, at Record) {
 	if len(traceparent) > longestHeader || bytes.Equal(traceparent, o.last) {
 		return

@@ -12,7 +12,8 @@ const (
 	notSampled = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203332-00"
 )
 
-// TestProducersDecide where the sampler is parent-based: about their own records, and the ratio about others.
+// TestProducersDecide where the sampler is parent-based: about their own records, and the ratio
+// about others.
 func TestProducersDecide(t *testing.T) {
 	for name, c := range map[string]struct {
 		ratio float64
@@ -35,7 +36,8 @@ func TestProducersDecide(t *testing.T) {
 	}
 }
 
-// TestLinksAreCounted: what is past the bound of a request, or of a span, counts as dropped, and what was not looked into is told.
+// TestLinksAreCounted: what is past the bound of a request, or of a span, counts as dropped, and
+// what was not looked into is told.
 func TestLinksAreCounted(t *testing.T) {
 	t.Setenv("OTEL_SPAN_LINK_COUNT_LIMIT", "3")
 	tracer := tracing(t, Config{SampleRatio: 1})

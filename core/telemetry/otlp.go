@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
 )
 
@@ -30,8 +31,8 @@ type Receiver struct {
 	CA, Cert, Key string
 }
 
-// given reports whether there is a receiver of a signal, TRACES or METRICS: one that is configured, or one that the variables
-// name and don't turn off.
+// given reports whether there is a receiver of a signal, TRACES or METRICS: one that is configured,
+// or one that the variables name and don't turn off.
 func (r Receiver) given(signal string) bool {
 	if r.Endpoint != "" {
 		return true
@@ -40,8 +41,8 @@ func (r Receiver) given(signal string) bool {
 	return !off && variable(signal, "ENDPOINT") != ""
 }
 
-// overHTTP chooses between the two protocols.
-func (r Receiver) overHTTP(signal string) bool {
+// OverHTTP chooses between the two protocols for a signal, TRACES or METRICS.
+func (r Receiver) OverHTTP(signal string) bool {
 	return strings.HasPrefix(cmp.Or(r.Protocol, variable(signal, "PROTOCOL")), "http")
 }
 
@@ -50,30 +51,30 @@ func variable(signal, name string) string {
 	return cmp.Or(os.Getenv("OTEL_EXPORTER_OTLP_"+signal+"_"+name), os.Getenv("OTEL_EXPORTER_OTLP_"+name))
 }
 
-// making makes the options of an exporter of the SDK.
-type making[O any] struct {
-	endpoint func(string) O
-	insecure func() O
-	headers  func(map[string]string) O
-	tls      func(*tls.Config) O
+// Exporters make what carries traces and metrics to receivers: core/telemetry/otlp has them.
+type Exporters interface {
+	Traces(r Receiver) (Uploader, error)
+	Metrics(ctx context.Context, r Receiver) (metric.Exporter, error)
 }
 
-// options are those of an exporter of the SDK, which reads the variables by itself.
-func options[O any](r Receiver, m making[O]) (out []O, err error) {
-	if r.Endpoint != "" {
-		out = append(out, m.endpoint(r.Endpoint))
+// Uploader carries spans to a receiver.
+type Uploader interface {
+	Start(ctx context.Context) error
+	// Upload sends a ResourceSpans of OTLP, encoded, which is the callee's until it returns.
+	Upload(ctx context.Context, encoded []byte) error
+	Stop(ctx context.Context) error
+}
+
+// ErrNoExporters says that a program can't send what it is told to.
+var ErrNoExporters = errors.New("this program was built without exporters, and can't send anything to a receiver")
+
+// wanted reports whether a signal is to be sent. A program without exporters sends none, whatever
+// the variables say, and a file that names a receiver is an error.
+func (r Receiver) wanted(signal string, by Exporters) (bool, error) {
+	if by == nil && r.Endpoint != "" {
+		return false, ErrNoExporters
 	}
-	if r.Insecure {
-		out = append(out, m.insecure())
-	}
-	if len(r.Headers) > 0 {
-		out = append(out, m.headers(r.Headers))
-	}
-	c, err := r.tls()
-	if c != nil {
-		out = append(out, m.tls(c))
-	}
-	return out, err
+	return by != nil && r.given(signal), nil
 }
 
 // FileError is a file that can't be used, and the setting that names it.
@@ -89,13 +90,13 @@ func (e *FileError) Unwrap() error { return e.Err }
 
 // Check reports a FileError of a file that can't be used.
 func (r Receiver) Check() error {
-	_, err := r.tls()
+	_, err := r.TLS()
 	return err
 }
 
-// tls is what connections are made with; nil leaves it to the variables. A client certificate is read again for each, so that one that
-// is renewed in its files needs nothing else.
-func (r Receiver) tls() (*tls.Config, error) {
+// TLS is what connections are made with; nil leaves it to the variables. A client certificate is
+// read again for each, so that one that is renewed in its files needs nothing else.
+func (r Receiver) TLS() (*tls.Config, error) {
 	if r.CA == "" && r.Cert == "" {
 		return nil, nil
 	}
@@ -129,14 +130,16 @@ type Source struct {
 	Instance string
 }
 
-// resource is the gateway as the source of traces and metrics. OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME may say otherwise.
+// resource is the gateway as the source of traces and metrics. OTEL_RESOURCE_ATTRIBUTES and
+// OTEL_SERVICE_NAME may say otherwise.
 func (s Source) resource(ctx context.Context) (*resource.Resource, error) {
 	return resource.New(ctx, resource.WithAttributes(
 		attribute.String("service.name", "sluice"), attribute.String("service.version", s.Version), attribute.String("service.instance.id", s.Instance),
 	), resource.WithFromEnv(), resource.WithTelemetrySDK())
 }
 
-// outcome says in the log when exports of a signal begin to fail, and when they work again. They are made one at a time.
+// outcome says in the log when exports of a signal begin to fail, and when they work again. They
+// are made one at a time.
 type outcome struct {
 	signal  string
 	log     *slog.Logger

@@ -1,9 +1,42 @@
 package telemetry
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"testing"
+	"time"
+
+	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
+	"go.opentelemetry.io/otel/sdk/metric"
 )
+
+// direct are exporters that leave all to the variables.
+type direct struct{}
+
+func (direct) Traces(Receiver) (Uploader, error) { return &kept{}, nil }
+
+func (direct) Metrics(ctx context.Context, _ Receiver) (metric.Exporter, error) {
+	return otlpmetrichttp.New(ctx)
+}
+
+// TestProgramsWithoutExporters send nothing, and say so where a file wants it.
+func TestProgramsWithoutExporters(t *testing.T) {
+	named := Receiver{Endpoint: "collector:4317"}
+	if _, err := Open(t.Context(), Config{Receiver: named}, nil, slog.Default()); !errors.Is(err, ErrNoExporters) {
+		t.Errorf("traces: %v", err)
+	}
+	if _, err := OpenExport(t.Context(), Export{Receiver: named}, nil, time.Now(), example, slog.Default()); !errors.Is(err, ErrNoExporters) {
+		t.Errorf("metrics: %v", err)
+	}
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317")
+	if tracer, err := Open(t.Context(), Config{}, nil, slog.Default()); err != nil || tracer != nil {
+		t.Errorf("traces by the variables: %v, %v", tracer, err)
+	}
+	if e, err := OpenExport(t.Context(), Export{}, nil, time.Now(), example, slog.Default()); err != nil || e != nil {
+		t.Errorf("metrics by the variables: %v, %v", e, err)
+	}
+}
 
 // TestVariablesSayWhatTheConfigurationLeavesOpen.
 func TestVariablesSayWhatTheConfigurationLeavesOpen(t *testing.T) {
@@ -33,13 +66,13 @@ func TestVariablesSayWhatTheConfigurationLeavesOpen(t *testing.T) {
 			if got := c.config.given("TRACES"); got == c.off {
 				t.Errorf("there is a receiver: %t", got)
 			}
-			if got := c.config.overHTTP("TRACES"); got != c.http {
+			if got := c.config.OverHTTP("TRACES"); got != c.http {
 				t.Errorf("over HTTP: %t", got)
 			}
 			if ratio, parents := c.config.sampler(); ratio != c.ratio || parents != c.parents {
 				t.Errorf("of the requests %v are traced, producers decide: %t", ratio, parents)
 			}
-			tracer, err := Open(t.Context(), c.config, slog.Default())
+			tracer, err := Open(t.Context(), c.config, direct{}, slog.Default())
 			if err != nil || (tracer == nil) != c.off {
 				t.Errorf("%v, %v", tracer, err)
 			}

@@ -14,17 +14,17 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// Prometheus answers scrapes of what collect gives, with what Go's runtime and the process tell of themselves.
-// Counters began at began. Scrapes in text have classic histograms, those in protobuf the same ones native as well. source is in target_info,
-// as the resource that it is over OTLP.
+// Prometheus answers scrapes of what collect gives, with what Go's runtime and the process tell of
+// themselves. Counters began at began. Scrapes in text have classic histograms, those in protobuf
+// the same ones native as well. source is in target_info, as the resource that it is over OTLP.
 func Prometheus(began time.Time, source Source, collect Collect) http.Handler {
 	r := prometheus.NewRegistry()
 	r.MustRegister(source.target(), &collector{began, collect}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{EnableOpenMetrics: true})
 }
 
-// target is the resource as OpenTelemetry's exporters for Prometheus show it. What is wrong with OTEL_RESOURCE_ATTRIBUTES is for exporters
-// to say.
+// target is the resource as OpenTelemetry's exporters for Prometheus show it. What is wrong with
+// OTEL_RESOURCE_ATTRIBUTES is for exporters to say.
 func (s Source) target() prometheus.Collector {
 	labels := prometheus.Labels{}
 	if res, _ := s.resource(context.Background()); res != nil {

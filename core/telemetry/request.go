@@ -15,8 +15,9 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Trace is what is noted of one client request. A nil Trace notes nothing. It outlives the request, whose forks may still be on
-// their way. Each request that is watched has one, also those that are never traced, so that it is small.
+// Trace is what is noted of one client request. A nil Trace notes nothing. It outlives the request,
+// whose forks may still be on their way. Each request that is watched has one, also those that are
+// never traced, so that it is small.
 type Trace struct {
 	tracer *Tracer
 	span   *span // nil while the request is only watched: it is traced if it fails or is slow
@@ -29,7 +30,8 @@ type Trace struct {
 	notes *notes   // nil until there is something to note
 }
 
-// notes are what few requests have. They are bounded, like those of a span: a request may be tried for long.
+// notes are what few requests have. They are bounded, like those of a span: a request may be tried
+// for long.
 type notes struct {
 	events  []sdk.Event
 	links   []sdk.Link
@@ -39,12 +41,14 @@ type notes struct {
 	took    []attribute.KeyValue // by interceptors
 }
 
-// most of a kind that are noted of a request. The usual limit of a span leaves room for what comes at the end.
+// most of a kind that are noted of a request. The usual limit of a span leaves room for what comes
+// at the end.
 const most = 100
 
-// Request begins the trace of a client's request of an API that arrived at a time, in room, which is zero and lasts as long as the
-// request and its forks, or returns nil. from is where its records come from, nil if that is not known: a parent-based sampler does
-// what their producers have decided. Spans of what is done for it are children of the span in the context returned.
+// Request begins the trace of a client's request of an API that arrived at a time, in room, which
+// is zero and lasts as long as the request and its forks, or returns nil. from is where its records
+// come from, nil if that is not known: a parent-based sampler does what their producers have
+// decided. Spans of what is done for it are children of the span in the context returned.
 func (t *Tracer) Request(ctx context.Context, key kmsg.Key, arrived time.Time, room *Trace, from *Origins) (context.Context, *Trace) {
 	if t == nil {
 		return ctx, nil
@@ -65,10 +69,12 @@ func (t *Tracer) Request(ctx context.Context, key kmsg.Key, arrived time.Time, r
 	return ctx, room
 }
 
-// FollowsParents reports a sampler that is parent-based: requests are sampled if a producer has sampled their records.
+// FollowsParents reports a sampler that is parent-based: requests are sampled if a producer has
+// sampled their records.
 func (t *Tracer) FollowsParents() bool { return t != nil && t.parents }
 
-// Keep notes the trips of a request that arrived at a time whatever becomes of its trace, for Nodes.
+// Keep notes the trips of a request that arrived at a time whatever becomes of its trace, for
+// Nodes.
 func (t *Trace) Keep(arrived time.Time) { t.kept, t.began = true, arrived.UnixNano() }
 
 // Context is that of the request's span, not valid if it has none.
@@ -82,8 +88,8 @@ func (t *Trace) Context() trace.SpanContext {
 // mostNodes bounds what Nodes names.
 const mostNodes = 8
 
-// Nodes names the nodes that were asked, cluster/id or just the cluster where any would do, in the order of their answers, as far as
-// trips are noted.
+// Nodes names the nodes that were asked, cluster/id or just the cluster where any would do, in the
+// order of their answers, as far as trips are noted.
 func (t *Trace) Nodes() (nodes []string) {
 	if t == nil {
 		return nil
@@ -144,7 +150,8 @@ func (t *Trace) SentAgain(cluster, why string) {
 	}
 }
 
-// Held notes that the request waited, from when on and for how long, why, and the span of whoever held it.
+// Held notes that the request waited, from when on and for how long, why, and the span of whoever
+// held it.
 func (t *Trace) Held(began time.Time, d time.Duration, why string, by trace.SpanContext) {
 	if t != nil {
 		t.event(began, "held", Reason.String(why), millis(d))
@@ -173,8 +180,8 @@ func (t *Trace) Linked(from *Origins) {
 	})
 }
 
-// Took notes the time that an interceptor, whose key that is, has taken itself. A request that is divided passes some of them more than
-// once.
+// Took notes the time that an interceptor, whose key that is, has taken itself. A request that is
+// divided passes some of them more than once.
 func (t *Trace) Took(interceptor attribute.Key, d time.Duration) {
 	t.note(func(n *notes) {
 		ms := float64(d.Nanoseconds()) / 1e6
@@ -191,8 +198,8 @@ func (t *Trace) Took(interceptor attribute.Key, d time.Duration) {
 // Sampled reports a trace that is sent whatever comes of its request.
 func (t *Trace) Sampled() bool { return t != nil && t.span != nil }
 
-// Tells reports whether more than the times of a trip is worth to be noted: the trace is sent, or may be because of how the trip ended or
-// of what a fetch has brought.
+// Tells reports whether more than the times of a trip is worth to be noted: the trace is sent, or
+// may be because of how the trip ended or of what a fetch has brought.
 func (t *Trace) Tells(fetch, failed bool, now time.Time) bool {
 	if t.span != nil || t.tracer == nil {
 		return t.span != nil
@@ -200,8 +207,8 @@ func (t *Trace) Tells(fetch, failed bool, now time.Time) bool {
 	return fetch && t.tracer.parents || failed && t.tracer.errors || t.tracer.slower > 0 && now.UnixNano()-t.began > int64(t.tracer.slower)
 }
 
-// Wanted reports whether the trace is sent, given the outcome of the request, when it arrived, and how long it may have taken without
-// being slow.
+// Wanted reports whether the trace is sent, given the outcome of the request, when it arrived, and
+// how long it may have taken without being slow.
 func (t *Trace) Wanted(failed bool, arrived time.Time, patience time.Duration) bool {
 	switch {
 	case t == nil, t.tracer == nil:
@@ -209,13 +216,13 @@ func (t *Trace) Wanted(failed bool, arrived time.Time, patience time.Duration) b
 	case t.span != nil:
 		return true
 	case failed && t.tracer.errors, t.tracer.slower > 0 && patience >= 0 && time.Since(arrived) > t.tracer.slower+patience:
-		return t.tracer.failures.Allow()
+		return t.tracer.failures.allow()
 	}
 	return false
 }
 
-// End sends the trace of a request of an API about something that is Wanted. code is the name of the Kafka error that it was answered
-// with, "" for none.
+// End sends the trace of a request of an API about something that is Wanted. code is the name of
+// the Kafka error that it was answered with, "" for none.
 func (t *Trace) End(key kmsg.Key, about *Subject, err error, code string, f Facts) {
 	s := t.span
 	if s == nil {
@@ -257,15 +264,16 @@ func (s *span) tell(n *notes) {
 	})
 }
 
-// Where is a node of a cluster, or a cluster where any node does, as it is known to trips: one value for all of a connection.
+// Where is a node of a cluster, or a cluster where any node does, as it is known to trips: one
+// value for all of a connection.
 type Where struct {
 	cluster string
 	node    int32
 	attrs   []attribute.KeyValue
 }
 
-// NewWhere names a cluster, Kafka's id of it, a node, negative for any, its address as the cluster tells it, host:port, and the one that
-// it was reached at; what is not known is empty.
+// NewWhere names a cluster, Kafka's id of it, a node, negative for any, its address as the cluster
+// tells it, host:port, and the one that it was reached at; what is not known is empty.
 func NewWhere(cluster, id string, node int32, server string, peer net.Addr) *Where {
 	w := &Where{cluster: cluster, node: node}
 	w.attrs = append(w.attrs, Transport.String("tcp"), Cluster.String(cluster), Node.Int(int(node)))
@@ -301,7 +309,8 @@ type Trip struct {
 	About *Subject
 }
 
-// brief is a Trip that ended well. Its times are in microseconds from the arrival of the request; 0: never.
+// brief is a Trip that ended well. Its times are in microseconds from the arrival of the request;
+// 0: never.
 type brief struct {
 	where                     *Where
 	queued, sent, came, ended uint32

@@ -7,7 +7,8 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 )
 
-// goMetric is a metric of Go's runtime by the semantic conventions, and what it is there: the first less the others.
+// goMetric is a metric of Go's runtime by the semantic conventions, and what it is there: the first
+// less the others.
 type goMetric struct {
 	*Metric
 	values []string

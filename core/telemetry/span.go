@@ -20,14 +20,15 @@ import (
 // scope names the gateway as what makes spans and metrics.
 const scope = "github.com/sluice-gateway/sluice"
 
-// Facts are what a span tells of its subject. They are asked for when the span is exported, long after it has ended.
+// Facts are what a span tells of its subject. They are asked for when the span is exported, long
+// after it has ended.
 type Facts interface {
 	AppendAttributes(dst []attribute.KeyValue) []attribute.KeyValue
 }
 
-// span is a span of a request. Those of the SDK are made to be changed for as long as they last, and cost a request that is one of few
-// several times what they cost in a loop. This one is written once, and what exporters ask for is made when they ask, of many at a
-// time.
+// span is a span of a request. Those of the SDK are made to be changed for as long as they last,
+// and cost a request that is one of few several times what they cost in a loop. This one is written
+// once, and what exporters ask for is made when they ask, of many at a time.
 type span struct {
 	embedded.Span
 	sdk.ReadOnlySpan // of which it has all methods; no other type can be one
@@ -71,7 +72,8 @@ func fill(id []byte) {
 	}
 }
 
-// Child begins a span below the one of ctx. It costs nothing if ctx has none that is recorded. attrs must not be changed.
+// Child begins a span below the one of ctx. It costs nothing if ctx has none that is recorded.
+// attrs must not be changed.
 func Child(ctx context.Context, name string, attrs ...attribute.KeyValue) (context.Context, trace.Span) {
 	parent := trace.SpanFromContext(ctx)
 	if !parent.IsRecording() {
@@ -86,7 +88,8 @@ func Child(ctx context.Context, name string, attrs ...attribute.KeyValue) (conte
 	return trace.ContextWithSpan(ctx, s), s
 }
 
-// Past is a span below the one of ctx of what began at a time and ends now. attrs must not be changed.
+// Past is a span below the one of ctx of what began at a time and ends now. attrs must not be
+// changed.
 func Past(ctx context.Context, name string, began time.Time, err error, attrs ...attribute.KeyValue) {
 	parent := trace.SpanFromContext(ctx)
 	if !parent.IsRecording() {
@@ -280,7 +283,8 @@ func (s *span) Events() []sdk.Event {
 	return events
 }
 
-// first is as much of a list as the limit, which is none if negative, has room for, and how many are left out.
+// first is as much of a list as the limit, which is none if negative, has room for, and how many
+// are left out.
 func first[T any](list []T, limit int) ([]T, int) {
 	if limit < 0 || len(list) <= limit {
 		return list, 0

@@ -20,12 +20,14 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // tracing is a Tracer whose spans stay where they wait to be sent.
 func tracing(t *testing.T, c Config) *Tracer {
 	t.Helper()
-	tracer := newTracer(c, &message{}, resource.NewSchemaless(attribute.String("service.name", "sluice")), slog.Default())
+	tracer := newTracer(c, &kept{}, resource.NewSchemaless(attribute.String("service.name", "sluice")), slog.Default())
 	t.Cleanup(func() { _ = tracer.Close(context.Background()) })
 	return tracer
 }
@@ -93,7 +95,8 @@ func (f facts) AppendAttributes(dst []attribute.KeyValue) []attribute.KeyValue {
 	return append(dst, f...)
 }
 
-// TestTheSpansOfARequest that is sampled: of interceptors, guests, trips, and of interceptors that use the SDK.
+// TestTheSpansOfARequest that is sampled: of interceptors, guests, trips, and of interceptors that
+// use the SDK.
 func TestTheSpansOfARequest(t *testing.T) {
 	tracer, arrived := tracing(t, Config{SampleRatio: 1}), time.Now()
 	ctx, r := tracer.Request(t.Context(), kmsg.Produce, arrived, &Trace{}, nil)
@@ -153,15 +156,18 @@ func TestTheSpansOfARequest(t *testing.T) {
 	sameAsTheSDK(t, tracer.batches.waiting)
 }
 
-// TestARequestThatIsWatched is traced if it fails or is slow, with what was noted of it, and without what would be noted for ever.
+// TestARequestThatIsWatched is traced if it fails or is slow, with what was noted of it, and
+// without what would be noted for ever.
 func TestARequestThatIsWatched(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tracer, arrived := tracing(t, Config{SampleRatio: 0, Errors: true, Slower: time.Second}), time.Now()
 		begun := func() *Trace {
 			ctx, r := tracer.Request(t.Context(), kmsg.Fetch, arrived, &Trace{}, nil)
-			if r == nil || r.Sampled() || r.Context().IsValid() || ctx != t.Context() {
-				t.Fatalf("the trace is %v", r)
-			}
+			about := fact.Must(t, "the trace is %v", r)
+			fact.True(about, "r != nil", r != nil)
+			fact.False(about, "r.Sampled()", r.Sampled())
+			fact.False(about, "r.Context().IsValid()", r.Context().IsValid())
+			fact.Equal(about, "ctx", ctx, t.Context())
 			return r
 		}
 		well, tried := begun(), begun()
@@ -235,7 +241,8 @@ func TestTripsAreNotedInMicroseconds(t *testing.T) {
 	}
 }
 
-// TestAFailedSpanHasAnErrorType, also one of an interceptor that knows nothing of it, and none that said OK in the end.
+// TestAFailedSpanHasAnErrorType, also one of an interceptor that knows nothing of it, and none that
+// said OK in the end.
 func TestAFailedSpanHasAnErrorType(t *testing.T) {
 	tracer := tracing(t, Config{SampleRatio: 1})
 	ctx, _ := tracer.Request(t.Context(), kmsg.Fetch, time.Now(), &Trace{}, nil)
@@ -282,7 +289,7 @@ func TestATextThatIsNoUTF8(t *testing.T) {
 		r.End(kmsg.Fetch, nil, errors.New(id), "", facts{ClientID.String(id), Topics.StringSlice([]string{id})})
 	}
 	var e encoder
-	got := again(e.encode(tracer.batches.waiting)) // as a receiver, which would refuse it
+	got := received(e.encode(tracer.batches.waiting)) // as a receiver, which would refuse it
 	for i, want := range []string{"till \uFFFD", "shop"} {
 		if s := got.ScopeSpans[0].Spans[i]; s.Attributes[0].Value.GetStringValue() != want || s.Status.Message != want {
 			t.Errorf("%s became %v", want, s)

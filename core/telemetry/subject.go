@@ -8,7 +8,8 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 )
 
-// Subject is what a request and its answer are about: where records were sent or came from, how many, and what became of them.
+// Subject is what a request and its answer are about: where records were sent or came from, how
+// many, and what became of them.
 type Subject struct {
 	Key    kmsg.Key
 	Topics []string // that the request names, the first of them
@@ -53,8 +54,8 @@ func operation(key kmsg.Key) (name, kind string) {
 	return kmsg.NameForKey(int16(key)), ""
 }
 
-// SpanName is the name of the span of a request: `{operation} {destination}`, or the operation alone if there are several topics or
-// none.
+// SpanName is the name of the span of a request: `{operation} {destination}`, or the operation
+// alone if there are several topics or none.
 func SpanName(key kmsg.Key, topic string) string {
 	name, _ := operation(key)
 	if topic == "" {

@@ -1,11 +1,10 @@
-// Package telemetry holds the OpenTelemetry providers and the names of spans and attributes. It knows
-// nothing of Sluice; everybody may use it.
+// Package telemetry holds the OpenTelemetry providers and the names of spans and attributes. It
+// knows nothing of Sluice; everybody may use it.
 package telemetry
 
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"os"
@@ -15,33 +14,30 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/sdk/instrumentation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
-	"golang.org/x/time/rate"
-	"google.golang.org/grpc/credentials"
 )
 
 // Config says where traces go, and which requests are traced.
 type Config struct {
 	Receiver
-	// SampleRatio is the share of requests that are traced, 0 to 1; negative leaves it to the OTEL_* variables.
+	// SampleRatio is the share of requests that are traced, 0 to 1; negative leaves it to the
+	// OTEL_* variables.
 	SampleRatio float64
-	// Errors adds those that are answered with an error, Slower those that take longer (0: none). They have
-	// no spans of interceptors: what comes of a request is known at its end only.
+	// Errors adds those that are answered with an error, Slower those that take longer (0: none).
+	// They have no spans of interceptors: what comes of a request is known at its end only.
 	Errors bool
 	Slower time.Duration
-	// ParentBased samples requests whose records' producers have sampled them, and none whose producers have not; the ratio is for the
-	// others. Where SampleRatio is left to the variables, they say so too.
+	// ParentBased samples requests whose records' producers have sampled them, and none whose
+	// producers have not; the ratio is for the others. Where SampleRatio is left to the variables,
+	// they say so too.
 	ParentBased bool
 }
 
-// Spans says which interceptors have spans of their own in a request that is sampled; "" is none, where nothing is traced. Calls of
-// guests always have.
+// Spans says which interceptors have spans of their own in a request that is sampled; "" is none,
+// where nothing is traced. Calls of guests always have.
 type Spans string
 
 // Those that took slowSpan or failed, all, or none.
@@ -66,17 +62,19 @@ type Tracer struct {
 	parents  bool
 	errors   bool
 	slower   time.Duration
-	failures *rate.Limiter
+	failures *allowance
 }
 
-// Open connects to a receiver; it does not wait for it. The OTEL_* variables of the SDK are respected for what
-// Config does not say: endpoint, protocol, sampler, resource attributes, headers, certificates, batching. Without
-// an endpoint the Tracer is nil.
-func Open(ctx context.Context, c Config, log *slog.Logger) (*Tracer, error) {
-	if !c.given("TRACES") {
+// Open connects to a receiver; it does not wait for it. The OTEL_* variables of the SDK are
+// respected for what Config does not say: endpoint, protocol, sampler, resource attributes,
+// headers, certificates, batching. Without an endpoint the Tracer is nil.
+func Open(ctx context.Context, c Config, by Exporters, log *slog.Logger) (*Tracer, error) {
+	if ok, err := c.wanted("TRACES", by); err != nil {
+		return nil, fmt.Errorf("telemetry.traces: %w", err)
+	} else if !ok {
 		return nil, nil
 	}
-	client, err := c.traces()
+	client, err := by.Traces(c.Receiver)
 	if err == nil {
 		err = client.Start(ctx)
 	}
@@ -90,21 +88,23 @@ func Open(ctx context.Context, c Config, log *slog.Logger) (*Tracer, error) {
 	return newTracer(c, client, res, log), nil
 }
 
-func newTracer(c Config, client otlptrace.Client, res *resource.Resource, log *slog.Logger) *Tracer {
+func newTracer(c Config, client Uploader, res *resource.Resource, log *slog.Logger) *Tracer {
 	b := newBatches(client, log)
 	of := instrumentation.Scope{Name: scope, Version: versionOf(res), SchemaURL: SchemaURL}
 	ratio, parents := c.sampler()
-	// Requests have no parent, so that the ratio decides here, before a span is made; children follow.
+	// Requests have no parent, so that the ratio decides here, before a span is made; children
+	// follow.
 	p := sdk.NewTracerProvider(sdk.WithSpanProcessor(b), sdk.WithResource(res), sdk.WithSampler(sdk.AlwaysSample()))
 	return &Tracer{
 		provider: p, tracer: p.Tracer(of.Name, trace.WithInstrumentationVersion(of.Version), trace.WithSchemaURL(of.SchemaURL)),
 		batches: b, resource: res, scope: of, limits: sdk.NewSpanLimits(),
 		sampled: ShareOf(ratio), parents: parents, errors: c.Errors, slower: c.Slower,
-		failures: rate.NewLimiter(failuresPerSecond, failuresPerSecond),
+		failures: newAllowance(failuresPerSecond),
 	}
 }
 
-// versionOf is the version of the gateway, which makes the spans: that of the resource, or of the build.
+// versionOf is the version of the gateway, which makes the spans: that of the resource, or of the
+// build.
 func versionOf(res *resource.Resource) string {
 	if v, ok := res.Set().Value("service.version"); ok {
 		return v.AsString()
@@ -115,19 +115,8 @@ func versionOf(res *resource.Resource) string {
 	return "(devel)"
 }
 
-func (r Receiver) traces() (otlptrace.Client, error) {
-	if r.overHTTP("TRACES") {
-		o, err := options(r, making[otlptracehttp.Option]{otlptracehttp.WithEndpoint, otlptracehttp.WithInsecure, otlptracehttp.WithHeaders, otlptracehttp.WithTLSClientConfig})
-		return otlptracehttp.NewClient(o...), err
-	}
-	o, err := options(r, making[otlptracegrpc.Option]{otlptracegrpc.WithEndpoint, otlptracegrpc.WithInsecure, otlptracegrpc.WithHeaders, func(c *tls.Config) otlptracegrpc.Option {
-		return otlptracegrpc.WithTLSCredentials(credentials.NewTLS(c))
-	}})
-	return otlptracegrpc.NewClient(o...), err
-}
-
-// sampler is the share of requests that are traced, and whether producers' decisions come first, by the configuration or by the
-// variables, whose sampler the SDK would ask for every span.
+// sampler is the share of requests that are traced, and whether producers' decisions come first, by
+// the configuration or by the variables, whose sampler the SDK would ask for every span.
 func (c Config) sampler() (ratio float64, parents bool) {
 	if c.SampleRatio >= 0 {
 		return c.SampleRatio, c.ParentBased
@@ -144,7 +133,8 @@ func (c Config) sampler() (ratio float64, parents bool) {
 	return ratio, parents || c.ParentBased
 }
 
-// Lost is how many spans were dropped, since they came faster than they could be sent, or could not be sent at all.
+// Lost is how many spans were dropped, since they came faster than they could be sent, or could not
+// be sent at all.
 func (t *Tracer) Lost() int {
 	if t == nil {
 		return 0
@@ -162,7 +152,8 @@ func (t *Tracer) Close(ctx context.Context) error {
 	return t.provider.Shutdown(ctx)
 }
 
-// Start begins a span of the gateway's own work, such as a move. A nil Tracer gives a span that is none.
+// Start begins a span of the gateway's own work, such as a move. A nil Tracer gives a span that is
+// none.
 func (t *Tracer) Start(ctx context.Context, name string, at time.Time, attrs ...attribute.KeyValue) (context.Context, trace.Span) {
 	if t == nil {
 		return ctx, trace.SpanFromContext(ctx)

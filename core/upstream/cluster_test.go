@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/wire"
 	"github.com/sluice-gateway/sluice/testing/eventually"
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // waiting starts a request that waits at a node and returns how it ends.
@@ -183,8 +184,14 @@ func TestCloseEndsAllLinks(t *testing.T) {
 		control, _ := c.control(address(0))
 		set := s.Attach(linksKey{}, openLinks).(*links)
 		own := set.m[linkKey{c, 0}]
-		if err := c.Close(); err != nil || !control.broken() || !own.broken() || len(set.m) != 0 {
-			t.Errorf("%v, a link is open, or %v kept", err, set.m)
+		{
+			err := c.Close()
+			about := fact.Of(t, "%v, a link is open, or %v kept", err, set.m)
+			if fact.NoError(about, err) {
+				fact.True(about, "control.broken()", control.broken())
+				fact.True(about, "own.broken()", own.broken())
+				fact.Equal(about, "len(set.m)", len(set.m), 0)
+			}
 		}
 		asked, dials := f.broker(0).asked, f.broker(0).dials
 		time.Sleep(time.Minute)

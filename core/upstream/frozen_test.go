@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // freeze makes brokers accept and never answer.
@@ -190,9 +191,11 @@ func TestAFrozenClusterIsUnreachable(t *testing.T) {
 		f := newFakes(t, 0, 1)
 		c := f.watched()
 		synctest.Wait()
-		if !c.Reachable() || !c.Settled() || time.Since(c.LastAnswer()) != 0 || len(c.Topology().Brokers) != 2 {
-			t.Fatal("not found")
-		}
+		about := fact.Must(t, "not found")
+		fact.True(about, "c.Reachable()", c.Reachable())
+		fact.True(about, "c.Settled()", c.Settled())
+		fact.Equal(about, "time.Since(c.LastAnswer())", time.Since(c.LastAnswer()), 0)
+		fact.Equal(about, "len(c.Topology().Brokers)", len(c.Topology().Brokers), 2)
 		f.freeze(0, 1)
 		e := end(c)
 		s := session(t, plugin.AnyNode)

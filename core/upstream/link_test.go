@@ -19,6 +19,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/wire"
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // ending is how a call ended.
@@ -166,9 +167,11 @@ func (r *rig) broken(sent bool, groups ...string) {
 	r.t.Helper()
 	for i, e := range r.once(groups...) {
 		var b *BrokenError
-		if !errors.As(e.err, &b) || !errors.Is(e.err, plugin.ErrUnreachable) || b.Sent != sent || plugin.MaybeSent(e.err) != sent {
-			r.t.Errorf("%s: %v, want sent=%t", groups[i], e.err, sent)
-		}
+		about := fact.Of(r.t, "%s: %v, want sent=%t", groups[i], e.err, sent)
+		fact.True(about, "errors.As(e.err, &b)", errors.As(e.err, &b))
+		fact.True(about, "errors.Is(e.err, plugin.ErrUnreachable)", errors.Is(e.err, plugin.ErrUnreachable))
+		fact.Equal(about, "b.Sent", b.Sent, sent)
+		fact.Equal(about, "plugin.MaybeSent(e.err)", plugin.MaybeSent(e.err), sent)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/wire"
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // view is a cluster of which only what is said here is known.
@@ -28,9 +29,12 @@ func TestVirtualAndPhysicalAreInverse(t *testing.T) {
 	for _, c := range []*Cluster{prod, dr} {
 		for node := c.cfg.Nodes.First; node <= c.cfg.Nodes.Last; node++ {
 			v := m.Virtual(c.cfg.Name, node)
-			if want := int32(c.cfg.Slot+1)*1<<20 + node; v.ID != want || v.Host != "gateway" || v.Port < 7001 || v.Port > 7030 {
-				t.Errorf("%s %d is %+v", c.cfg.Name, node, v)
-			}
+			want := int32(c.cfg.Slot+1)*1<<20 + node
+			about := fact.Of(t, "%s %d is %+v", c.cfg.Name, node, v)
+			fact.Equal(about, "v.ID", v.ID, want)
+			fact.Equal(about, "v.Host", v.Host, "gateway")
+			fact.AtLeast(about, "v.Port", v.Port, 7001)
+			fact.AtMost(about, "v.Port", v.Port, 7030)
 			if ids[v.ID] || addresses[v.Port] {
 				t.Errorf("%+v is another node as well", v)
 			}

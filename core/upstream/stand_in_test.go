@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // outside is a cluster of node 0, 1 and 70, of which the last is outside of the range and leads partition 2 of orders, and an end.
@@ -111,8 +112,14 @@ func TestTheFirstAnswersForThoseOutside(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d := msg.(*kmsg.DescribeLogDirsResponse).Dirs; len(d) != 1 || d[0].TotalBytes != 140 || d[0].UsableBytes != 1 || len(d[0].Topics) != 2 {
-			t.Errorf("folders %+v", d)
+		{
+			d := msg.(*kmsg.DescribeLogDirsResponse).Dirs
+			about := fact.Of(t, "folders %+v", d)
+			if fact.Equal(about, "len(d)", len(d), 1) {
+				fact.Equal(about, "d[0].TotalBytes", d[0].TotalBytes, 140)
+				fact.Equal(about, "d[0].UsableBytes", d[0].UsableBytes, 1)
+				fact.Equal(about, "len(d[0].Topics)", len(d[0].Topics), 2)
+			}
 		}
 		list := func(ctx context.Context, node int32) (out []string) {
 			t.Helper()

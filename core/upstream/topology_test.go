@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/wire"
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 func brokerIDs(topo *plugin.Topology) (ids []int32) {
@@ -181,8 +182,13 @@ func TestWhatIsNotInForceStoresNothing(t *testing.T) {
 			t.Errorf("stored: %t, %v", ok, err)
 		}
 		c.InForce(t.Context())
-		if slot, id, ok, err := Known(cat, "prod"); !ok || err != nil || slot != 0 || id == "" {
-			t.Errorf("stored: slot %d, id %q, %t, %v", slot, id, ok, err)
+		{
+			slot, id, ok, err := Known(cat, "prod")
+			about := fact.Of(t, "stored: slot %d, id %q, %t, %v", slot, id, ok, err)
+			if fact.True(about, "ok", ok) && fact.NoError(about, err) {
+				fact.Equal(about, "slot", slot, 0)
+				fact.Other(about, "id", id, "")
+			}
 		}
 	})
 }

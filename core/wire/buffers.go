@@ -6,8 +6,8 @@ import (
 	"unsafe"
 )
 
-// Frames up to largestFrame are reused. Their sizes are rounded up to one of four steps between powers of
-// two, so that at most a quarter is unused.
+// Frames up to largestFrame are reused. Their sizes are rounded up to one of four steps between
+// powers of two, so that at most a quarter is unused.
 const (
 	smallestBits = 10 // 1 KiB
 	largestBits  = 23

@@ -16,7 +16,8 @@ import (
 // sized is the size of a frame.
 func sized(n int) []byte { return binary.BigEndian.AppendUint32(nil, uint32(n)) }
 
-// TestAFrameGrowsAsItComes: its size alone claims next to nothing, and a part of it a few times as much.
+// TestAFrameGrowsAsItComes: its size alone claims next to nothing, and a part of it a few times as
+// much.
 func TestAFrameGrowsAsItComes(t *testing.T) {
 	for _, came := range []int{0, 1, 5000, 1 << 20, 5 << 20} {
 		near, far := net.Pipe()
@@ -75,8 +76,8 @@ func TestAGrownFrameIsTheFrame(t *testing.T) {
 	}
 }
 
-// TestAHalfFrameHasItsTime, also one that trickles; a long one that comes has all it needs, and a connection that waits
-// for its next frame has its own.
+// TestAHalfFrameHasItsTime, also one that trickles; a long one that comes has all it needs, and a
+// connection that waits for its next frame has its own.
 func TestAHalfFrameHasItsTime(t *testing.T) {
 	const patience, idle = 30 * time.Second, 5 * time.Minute
 	for name, c := range map[string]struct {

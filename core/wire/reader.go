@@ -26,14 +26,15 @@ func (b *Buffers) get() *[]byte {
 // Reader reads frames from a connection. While it waits for the first byte of a frame it holds no
 // buffer (but for TLS, where the library has its own).
 type Reader struct {
-	// Admit, if not nil, is called with the size of each frame before the rest of it is read. Its error is Frame's;
-	// with ErrSkip the frame is read all the same, and thrown away.
+	// Admit, if not nil, is called with the size of each frame before the rest of it is read. Its
+	// error is Frame's; with ErrSkip the frame is read all the same, and thrown away.
 	Admit func(n int) error
-	// Patience is how long the rest of a frame may take to come once it has begun, or its next MiB; 0: any time. Idle is
-	// the deadline that the connection gets when the frame is there, from then on; 0: none.
+	// Patience is how long the rest of a frame may take to come once it has begun, or its next MiB;
+	// 0: any time. Idle is the deadline that the connection gets when the frame is there, from then
+	// on; 0: none.
 	Patience, Idle time.Duration
-	// Claim, if not nil, is asked before n bytes are taken for a frame that is still to come, and told with -n when the frame
-	// is there or will not come. Its error ends the reading.
+	// Claim, if not nil, is asked before n bytes are taken for a frame that is still to come, and
+	// told with -n when the frame is there or will not come. Its error ends the reading.
 	Claim func(n int64) error
 
 	conn  net.Conn
@@ -145,8 +146,8 @@ func (r *Reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Frame reads the next frame of at most limit bytes. The frame is the caller's, who may give it back
-// with Recycle.
+// Frame reads the next frame of at most limit bytes. The frame is the caller's, who may give it
+// back with Recycle.
 func (r *Reader) Frame(limit int) ([]byte, error) {
 	if r.r == r.w {
 		if err := r.fill(); err != nil {
@@ -222,8 +223,8 @@ func (r *Reader) refuse(n int, err error) error {
 	return err
 }
 
-// A frame of which only the size has come takes firstClaim, and one of which more has come as many times as much as
-// moreClaim says.
+// A frame of which only the size has come takes firstClaim, and one of which more has come as many
+// times as much as moreClaim says.
 const (
 	firstClaim = bufferSize
 	moreClaim  = 8

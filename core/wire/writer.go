@@ -29,8 +29,9 @@ type Writer struct {
 	writing atomic.Int64 // when the write began that goes on, in unix nanoseconds; 0: none does
 }
 
-// NewWriter returns a writer. Append blocks, and Offer refuses, while more than limit bytes wait; a write that takes
-// timeout, or up to a quarter less, fails the writer. conn may be nil until Start. What is large is encoded into frames of the pool.
+// NewWriter returns a writer. Append blocks, and Offer refuses, while more than limit bytes wait; a
+// write that takes timeout, or up to a quarter less, fails the writer. conn may be nil until Start.
+// What is large is encoded into frames of the pool.
 func NewWriter(conn net.Conn, pool *Buffers, limit int, timeout time.Duration) *Writer {
 	w := &Writer{conn: conn, limit: limit, timeout: timeout, pending: kafka.NewOut(pool), spare: kafka.NewOut(pool)}
 	w.space.L = &w.mu
@@ -47,15 +48,15 @@ func (w *Writer) Start(conn net.Conn) error {
 
 // Item is a frame that is to be written.
 type Item interface {
-	// Admit runs under the writer's lock before Encode, so that what it queues elsewhere (the expected
-	// reply) is in the same order; its error ends the call.
+	// Admit runs under the writer's lock before Encode, so that what it queues elsewhere (the
+	// expected reply) is in the same order; its error ends the call.
 	Admit() error
 	// Encode puts the frame out. It must not block.
 	Encode(*kafka.Out)
 }
 
-// Offer is an Append that does not wait: it returns false, and leaves the item alone, while more than limit bytes
-// wait.
+// Offer is an Append that does not wait: it returns false, and leaves the item alone, while more
+// than limit bytes wait.
 func (w *Writer) Offer(item Item) (bool, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -135,7 +136,8 @@ func (w *Writer) flush() {
 	w.flushing = false
 }
 
-// extend gives a write its time. To set a deadline costs 3 % of a small write, so that each lasts for some.
+// extend gives a write its time. To set a deadline costs 3 % of a small write, so that each lasts
+// for some.
 func (w *Writer) extend(conn net.Conn) error {
 	now := time.Now()
 	w.writing.Store(now.UnixNano())

@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 func TestTheDemoIsClean(t *testing.T) {
@@ -29,7 +31,9 @@ func TestTheDemoIsClean(t *testing.T) {
 	if err := d.Decode(&r); err != nil {
 		t.Fatalf("%v in %s", err, b)
 	}
-	if !r.Clean() || r.Acked < 900 || r.Received != r.Acked || len(r.Moves) != 2 {
-		t.Errorf("%s", b)
-	}
+	about := fact.Of(t, "%s", b)
+	fact.True(about, "r.Clean()", r.Clean())
+	fact.AtLeast(about, "r.Acked", r.Acked, 900)
+	fact.Equal(about, "r.Received", r.Received, r.Acked)
+	fact.Equal(about, "len(r.Moves)", len(r.Moves), 2)
 }

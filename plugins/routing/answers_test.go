@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
 
@@ -134,8 +135,14 @@ func TestTopicsWithoutNameOrID(t *testing.T) {
 			t.Error("a cluster is asked for nothing")
 			return kmsg.NewPtrMetadataResponse()
 		})
-		if len(got.Topics) != 1 || got.Topics[0].ErrorCode != -1 || len(got.Brokers) != 0 || version >= 13 && got.ErrorCode != -1 {
-			t.Errorf("version %d: %+v", version, got)
+		about := fact.Of(t, "version %d: %+v", version, got)
+		if fact.Equal(about, "len(got.Topics)", len(got.Topics), 1) {
+			fact.Equal(about, "got.Topics[0].ErrorCode", got.Topics[0].ErrorCode, -1)
+			if fact.Equal(about, "len(got.Brokers)", len(got.Brokers), 0) {
+				if version >= 13 {
+					fact.Equal(about, "code of the answer", got.ErrorCode, -1)
+				}
+			}
 		}
 		m.Topics = []kmsg.MetadataRequestTopic{none, known}
 		got = exchange(t, r, m, func(_ string, sent *kmsg.MetadataRequest) *kmsg.MetadataResponse {

@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
 
@@ -182,8 +183,12 @@ func TestAllLeadersAreThoseOfItsOwnTopics(t *testing.T) {
 	if len(sent) != 1 || sent[0].Topic != "vc.orders" || !slices.Equal(sent[0].Partitions, []int32{0, 1}) {
 		t.Errorf("asked for %+v", sent)
 	}
-	if len(r.Topics) != 1 || r.Topics[0].Topic != "orders" || len(r.Topics[0].Partitions) != 1 || r.Topics[0].Partitions[0].Partition != 1 {
-		t.Errorf("answered %+v", r.Topics)
+	about := fact.Of(t, "answered %+v", r.Topics)
+	if fact.Equal(about, "len(r.Topics)", len(r.Topics), 1) {
+		fact.Equal(about, "r.Topics[0].Topic", r.Topics[0].Topic, "orders")
+		if fact.Equal(about, "len(r.Topics[0].Partitions)", len(r.Topics[0].Partitions), 1) {
+			fact.Equal(about, "r.Topics[0].Partitions[0].Partition", r.Topics[0].Partitions[0].Partition, 1)
+		}
 	}
 }
 

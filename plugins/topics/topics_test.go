@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
 
@@ -52,9 +53,11 @@ func TestMetadataShowsVirtualNamesAndIDs(t *testing.T) {
 		t.Fatalf("topics %+v", first.Topics)
 	}
 	id := first.Topics[0].TopicID
-	if id == plugintest.ID("prod", "vc.orders") || id == [16]byte{} || id != second.Topics[0].TopicID || env.Catalog.Topic("orders").ID != id {
-		t.Errorf("id %x, then %x", id, second.Topics[0].TopicID)
-	}
+	about := fact.Of(t, "id %x, then %x", id, second.Topics[0].TopicID)
+	fact.Other(about, "id", id, plugintest.ID("prod", "vc.orders"))
+	fact.Other(about, "id", id, [16]byte{})
+	fact.Equal(about, "id", id, second.Topics[0].TopicID)
+	fact.Equal(about, `env.Catalog.Topic("orders").ID`, env.Catalog.Topic("orders").ID, id)
 }
 
 // TestHotAPIsTranslateBothWays, by name and by id, and leave the client's request as it came.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
@@ -20,9 +21,12 @@ func TestOnlyRecordsWithoutAContextGetOne(t *testing.T) {
 	first := injected(kafka.Bounds{}, plain, []byte("ours"))
 	for _, b := range kafka.Batches(first) {
 		list, err := kafka.Records(b)
-		if err != nil || len(list) != 1 || len(list[0].Headers) != 1 || list[0].Headers[0].Key != "traceparent" || string(list[0].Headers[0].Value) != "ours" {
-			t.Fatalf("%+v %v", list, err)
-		}
+		about := fact.Must(t, "%+v %v", list, err)
+		fact.NoError(about, err)
+		fact.Equal(about, "len(list)", len(list), 1)
+		fact.Equal(about, "len(list[0].Headers)", len(list[0].Headers), 1)
+		fact.Equal(about, "list[0].Headers[0].Key", list[0].Headers[0].Key, "traceparent")
+		fact.Equal(about, "string(list[0].Headers[0].Value)", string(list[0].Headers[0].Value), "ours")
 		if !b.ValidCRC() || b.ProducerID() != plain.ProducerID() || b.BaseSequence() != plain.BaseSequence() {
 			t.Error("the batch is not the same any more")
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
 
@@ -39,8 +40,11 @@ func TestABombIsRefused(t *testing.T) {
 			t.Errorf("it says %q", *p.ErrorMessage)
 		}
 	}
-	if len(codes) != 3 || codes[0] != invalidRecord || codes[1] != 0 || codes[2] != invalidRecord {
-		t.Errorf("codes %v", codes)
+	about := fact.Of(t, "codes %v", codes)
+	if fact.Equal(about, "len(codes)", len(codes), 3) {
+		fact.Equal(about, "codes[0]", codes[0], invalidRecord)
+		fact.Equal(about, "codes[1]", codes[1], 0)
+		fact.Equal(about, "codes[2]", codes[2], invalidRecord)
 	}
 	if w.guest().Failed.Load() != 0 {
 		t.Error("it counts as a failure of the guest")

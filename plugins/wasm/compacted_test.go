@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/plugin"
 	probed "github.com/sluice-gateway/sluice/plugins/wasm/testdata/probe/probe"
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // cleaning answers what a topic does with old records.
@@ -62,8 +63,13 @@ func TestNoTombstonesOnCompactedTopics(t *testing.T) {
 			values, s = []string{"drop"}, shape{producer: -1}
 		}
 		sent, answer, err := run(t, w, produce("orders", records(t, s, values...)))
-		if err != nil || answer.ErrorCode != c.code || (sent != nil) != (c.code == 0) || c.why != "" && !strings.Contains(*answer.ErrorMessage, c.why) {
-			t.Errorf("%s: %v, %+v", name, err, answer)
+		about := fact.Of(t, "%s: %v, %+v", name, err, answer)
+		if fact.NoError(about, err) {
+			fact.Equal(about, "answer.ErrorCode", answer.ErrorCode, c.code)
+			fact.Equal(about, "sent", sent != nil, c.code == 0)
+			if c.why != "" {
+				fact.Has(about, *answer.ErrorMessage, c.why)
+			}
 		}
 	}
 }

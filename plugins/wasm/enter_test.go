@@ -16,6 +16,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/sdk/abi"
+	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/handmade"
 )
 
@@ -173,7 +174,12 @@ func TestManyHeadersOfOneRecord(t *testing.T) {
 	if made > 20 {
 		t.Errorf("%v allocations", made)
 	}
-	if len(a) != 10_001 || a[10_000].Key != "c" || a[9_999].Key != "a" || len(b) != 1 || b[0].Key != "b" {
-		t.Errorf("%d headers, %v", len(a), b)
+	about := fact.Of(t, "%d headers, %v", len(a), b)
+	if fact.Equal(about, "len(a)", len(a), 10_001) {
+		fact.Equal(about, "a[10_000].Key", a[10_000].Key, "c")
+		fact.Equal(about, "a[9_999].Key", a[9_999].Key, "a")
+		if fact.Equal(about, "len(b)", len(b), 1) {
+			fact.Equal(about, "b[0].Key", b[0].Key, "b")
+		}
 	}
 }

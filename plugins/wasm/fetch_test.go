@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
 
@@ -59,23 +60,35 @@ func TestWhatConsumersSee(t *testing.T) {
 				t.Fatal(err)
 			}
 			parts := resp.Topics[0].Partitions
-			if string(parts[0].RecordBatches) != string(same) || len(parts) != 3 || parts[1].HighWatermark != 99 || parts[1].ErrorCode != 0 {
-				t.Errorf("codec %d: %+v", codec, parts)
+			about := fact.Of(t, "codec %d: %+v", codec, parts)
+			fact.Equal(about, "string(parts[0].RecordBatches)", string(parts[0].RecordBatches), string(same))
+			if fact.Equal(about, "len(parts)", len(parts), 3) {
+				fact.Equal(about, "parts[1].HighWatermark", parts[1].HighWatermark, 99)
+				fact.Equal(about, "parts[1].ErrorCode", parts[1].ErrorCode, 0)
 			}
 			var offsets, last []int64
 			end := 0
 			for i, b := range kafka.Batches(parts[1].RecordBatches) {
 				list, err := kafka.Records(b)
-				if err != nil || !b.ValidCRC() || !b.IsTransactional() || b.ProducerID() != 9 || b.LeaderEpoch() != 3 {
-					t.Fatalf("codec %d: a broken batch: %v, CRC %t", codec, err, b.ValidCRC())
-				}
+				about := fact.Must(t, "codec %d: a broken batch: %v, CRC %t", codec, err, b.ValidCRC())
+				fact.NoError(about, err)
+				fact.True(about, "b.ValidCRC()", b.ValidCRC())
+				fact.True(about, "b.IsTransactional()", b.IsTransactional())
+				fact.Equal(about, "b.ProducerID()", b.ProducerID(), 9)
+				fact.Equal(about, "b.LeaderEpoch()", b.LeaderEpoch(), 3)
 				for _, r := range list {
 					offsets = append(offsets, r.Offset)
 				}
 				last, end = append(last, b.LastOffset()), i+len(b)
 			}
-			if len(offsets) != 2 || offsets[0] != 100 || offsets[1] != 102 || len(last) != 2 || last[0] != 103 || last[1] != 104 {
-				t.Errorf("codec %d: offsets %v, batches end at %v", codec, offsets, last)
+			about = fact.Of(t, "codec %d: offsets %v, batches end at %v", codec, offsets, last)
+			if fact.Equal(about, "len(offsets)", len(offsets), 2) {
+				fact.Equal(about, "offsets[0]", offsets[0], 100)
+				fact.Equal(about, "offsets[1]", offsets[1], 102)
+				if fact.Equal(about, "len(last)", len(last), 2) {
+					fact.Equal(about, "last[0]", last[0], 103)
+					fact.Equal(about, "last[1]", last[1], 104)
+				}
 			}
 			if string(parts[1].RecordBatches[end:]) != string(partial) {
 				t.Errorf("codec %d: the partial batch was changed", codec)
@@ -115,8 +128,11 @@ func TestRefusedToConsumers(t *testing.T) {
 	bothWays(t, func(t *testing.T, probing starter) {
 		w := probing(t, "")
 		resp, err := fetched(t, w, "orders", at(records(t, shape{}, "fine"), 0), at(records(t, shape{}, "reject"), 0))
-		if err != nil || resp.Topics[0].Partitions[0].ErrorCode != 0 || resp.Topics[0].Partitions[1].ErrorCode != authorizationFailed || len(resp.Topics[0].Partitions[1].RecordBatches) != 0 {
-			t.Errorf("%v, %+v", err, resp)
+		about := fact.Of(t, "%v, %+v", err, resp)
+		if fact.NoError(about, err) {
+			fact.Equal(about, "resp.Topics[0].Partitions[0].ErrorCode", resp.Topics[0].Partitions[0].ErrorCode, 0)
+			fact.Equal(about, "resp.Topics[0].Partitions[1].ErrorCode", resp.Topics[0].Partitions[1].ErrorCode, authorizationFailed)
+			fact.Equal(about, "len(resp.Topics[0].Partitions[1].RecordBatches)", len(resp.Topics[0].Partitions[1].RecordBatches), 0)
 		}
 		resp, err = fetched(t, w, "orders", at(records(t, shape{}, "refuse"), 0), at(records(t, shape{}, "fine"), 0))
 		if err != nil || resp.Topics[0].Partitions[0].ErrorCode != authorizationFailed || resp.Topics[0].Partitions[1].ErrorCode != authorizationFailed {

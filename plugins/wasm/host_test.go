@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -20,6 +19,7 @@ import (
 	"github.com/sluice-gateway/sluice/sdk"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 	"github.com/sluice-gateway/sluice/testing/eventually"
+	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
 
@@ -85,8 +85,11 @@ func TestRequestsOfItsOwn(t *testing.T) {
 		}
 		w.SetBelow(func(key kmsg.Key) plugin.Handler {
 			return plugin.HandlerFunc(func(_ context.Context, req *plugin.Request) (*plugin.Response, error) {
-				if key != kmsg.Metadata || req.Version != 7 || req.Session == nil || req.ClientID != "probe" {
-					t.Errorf("request %+v of %d", req, key)
+				about := fact.Of(t, "request %+v of %d", req, key)
+				fact.Equal(about, "key", key, kmsg.Metadata)
+				fact.Equal(about, "req.Version", req.Version, 7)
+				if fact.True(about, "req.Session != nil", req.Session != nil) {
+					fact.Equal(about, "req.ClientID", req.ClientID, "probe")
 				}
 				resp := kmsg.NewPtrMetadataResponse()
 				resp.SetVersion(7)
@@ -264,8 +267,12 @@ func TestSeries(t *testing.T) {
 	h.add(h.define(abi.MetricHistogram, []byte(`{"name":"h","labels":{"b":"2","a":"1"}}`), 100), 5)
 	h.add(h.define(abi.MetricGauge, []byte(`{"name":"g"}`), 100), -1)
 	own := h.own()
-	if d := own[0].Distribution; len(own) != 2 || own[0].Kind != telemetry.Values || d.Count() != 1 || !slices.Equal(own[0].Labels, []attribute.KeyValue{attribute.String("a", "1"), attribute.String("b", "2")}) {
-		t.Errorf("%+v", own)
+	d := own[0].Distribution
+	about := fact.Of(t, "%+v", own)
+	if fact.Equal(about, "len(own)", len(own), 2) {
+		fact.Equal(about, "own[0].Kind", own[0].Kind, telemetry.Values)
+		fact.Equal(about, "d.Count()", d.Count(), 1)
+		fact.List(about, "own[0].Labels", own[0].Labels, []attribute.KeyValue{attribute.String("a", "1"), attribute.String("b", "2")})
 	}
 	if own[1].Kind != telemetry.Gauge || own[1].Value != -1 {
 		t.Errorf("%+v", own[1])

@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/kafka"
 	probed "github.com/sluice-gateway/sluice/plugins/wasm/testdata/probe/probe"
 	"github.com/sluice-gateway/sluice/sdk/abi"
+	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
 
@@ -25,8 +26,14 @@ func TestHostileGuestsCostTheirOwnRequest(t *testing.T) {
 		w := probing(t, ", limits: {timeout: 300ms, memory: 32MiB}, on_error: "+onError)
 		for _, what := range []string{"loop", "recurse", "panic", "memory", "sleep", "exit"} {
 			sent, answer, err := run(t, w, produce("orders", records(t, shape{}, what)))
-			if onError == "reject" && (!refused(err, answer) || sent != nil) || onError == "pass" && (err != nil || answer.ErrorCode != 0 || sent == nil) {
-				t.Errorf("%s, %s: code %d, %v", onError, what, answer.ErrorCode, err)
+			about := fact.Of(t, "%s, %s: code %d, %v", onError, what, answer.ErrorCode, err)
+			if onError == "reject" {
+				fact.True(about, "refused", refused(err, answer))
+				fact.True(about, "nothing is sent", sent == nil)
+			} else {
+				fact.NoError(about, err)
+				fact.Equal(about, "code", answer.ErrorCode, 0)
+				fact.True(about, "it is sent", sent != nil)
 			}
 			if (what == "loop" || what == "sleep") && onError == "reject" && !errors.Is(err, ErrDeadline) {
 				t.Errorf("%s: %v", what, err)

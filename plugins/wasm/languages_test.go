@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/sdk/abi"
+	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
 
@@ -93,8 +94,15 @@ func TestRefusalsInEveryLanguage(t *testing.T) {
 			message string
 		}{"refuse": {44, "not like this"}, "code": {87, "wrong"}, "reject": {87, "no good"}} {
 			sent, answer, err := run(t, w, produce("orders", records(t, shape{}, what)))
-			if err != nil || answer.ErrorCode != want.code || answer.ErrorMessage == nil || *answer.ErrorMessage != want.message || sent != nil && what != "reject" {
-				t.Errorf("%s: %+v, %v", what, answer, err)
+			about := fact.Of(t, "%s: %+v, %v", what, answer, err)
+			if fact.NoError(about, err) {
+				fact.Equal(about, "answer.ErrorCode", answer.ErrorCode, want.code)
+				if fact.True(about, "answer.ErrorMessage != nil", answer.ErrorMessage != nil) {
+					fact.Equal(about, "*answer.ErrorMessage", *answer.ErrorMessage, want.message)
+					if what != "reject" {
+						fact.True(about, "nothing is sent", sent == nil)
+					}
+				}
 			}
 		}
 		if w.guest().Failed.Load() != 0 {
@@ -118,14 +126,25 @@ func TestHostFunctionsInEveryLanguage(t *testing.T) {
 		var at int64
 		var random bool
 		var name string
-		if _, err := fmt.Sscan(answer(t, w, "clock"), &at, &random, &name); err != nil || time.Since(time.Unix(0, at)).Abs() > time.Minute || !random || name != "None" {
-			t.Errorf("clock: %d %t %s, %v", at, random, name, err)
+		{
+			_, err := fmt.Sscan(answer(t, w, "clock"), &at, &random, &name)
+			about := fact.Of(t, "clock: %d %t %s, %v", at, random, name, err)
+			if fact.NoError(about, err) {
+				fact.AtMost(about, "time.Since(time.Unix(0, at)).Abs()", time.Since(time.Unix(0, at)).Abs(), time.Minute)
+				if fact.True(about, "random", random) {
+					fact.Equal(about, "name", name, "None")
+				}
+			}
 		}
 		if got := lines.String(); !strings.Contains(got, `level=WARN msg="0 of 1"`) {
 			t.Errorf("log: %q", got)
 		}
-		if all := w.guest().metrics.All(); len(all) != 1 || all[0].Name != "seen_total" || all[0].Value != 2 || all[0].Labels["language"] != language {
-			t.Errorf("metrics: %+v", all)
+		all := w.guest().metrics.All()
+		about := fact.Of(t, "metrics: %+v", all)
+		if fact.Equal(about, "len(all)", len(all), 1) {
+			fact.Equal(about, "all[0].Name", all[0].Name, "seen_total")
+			fact.Equal(about, "all[0].Value", all[0].Value, 2)
+			fact.Equal(about, `all[0].Labels["language"]`, all[0].Labels["language"], language)
 		}
 		seesTheTrace(t, func(testing.TB, string) *Wasm { return w })
 		w.SetBelow(func(kmsg.Key) plugin.Handler { return throttled(t, 258) })
@@ -147,8 +166,14 @@ func TestMessagesInEveryLanguage(t *testing.T) {
 		if sent, resp, err := create(t, w, "rename"); err != nil || sent != "newone" || resp.ThrottleMillis != '*' {
 			t.Errorf("changed: sent %q, %+v, %v", sent, resp, err)
 		}
-		if sent, resp, err := create(t, w, "refuse"); err != nil || sent != "" || resp.Topics[0].ErrorCode != 44 || *resp.Topics[0].ErrorMessage != "not by that name" {
-			t.Errorf("refused: sent %q, %+v, %v", sent, resp, err)
+		{
+			sent, resp, err := create(t, w, "refuse")
+			about := fact.Of(t, "refused: sent %q, %+v, %v", sent, resp, err)
+			if fact.NoError(about, err) {
+				fact.Equal(about, "sent", sent, "")
+				fact.Equal(about, "resp.Topics[0].ErrorCode", resp.Topics[0].ErrorCode, 44)
+				fact.Equal(about, "*resp.Topics[0].ErrorMessage", *resp.Topics[0].ErrorMessage, "not by that name")
+			}
 		}
 		if sent, _, err := create(t, w, "close"); !plugin.Closes(err) || sent != "" {
 			t.Errorf("closed: sent %q, %v", sent, err)
@@ -188,8 +213,15 @@ func TestMessagesAsJSONInEveryLanguage(t *testing.T) {
 			}
 			return sent, plugintest.Decode[*kmsg.CreatePartitionsResponse](t, out)
 		}
-		if sent, _ := ask("a", "t\"ü"); len(sent) != 2 || sent[0].Count != 3 || sent[1].Count != 6 || sent[1].Topic != "t\"ü" || fmt.Sprint(sent[1].Assignment[0].Replicas) != "[1 2]" {
-			t.Errorf("changed: %+v", sent)
+		{
+			sent, _ := ask("a", "t\"ü")
+			about := fact.Of(t, "changed: %+v", sent)
+			if fact.Equal(about, "len(sent)", len(sent), 2) {
+				fact.Equal(about, "sent[0].Count", sent[0].Count, 3)
+				fact.Equal(about, "sent[1].Count", sent[1].Count, 6)
+				fact.Equal(about, "sent[1].Topic", sent[1].Topic, "t\"ü")
+				fact.Equal(about, "fmt.Sprint(sent[1].Assignment[0].Replicas)", fmt.Sprint(sent[1].Assignment[0].Replicas), "[1 2]")
+			}
 		}
 		if sent, _ := ask("a", "b"); len(sent) != 2 || sent[1].Count != 3 {
 			t.Errorf("untouched: %+v", sent)
@@ -221,8 +253,12 @@ func TestMaskedForConsumers(t *testing.T) {
 		}
 		parts := resp.Topics[0].Partitions
 		list := decoded(t, parts[0].RecordBatches)
-		if len(list) != 3 || string(list[0].Value) != "****" || list[1].Value != nil || string(list[2].Value) != "cvc **" || list[2].Offset != 102 {
-			t.Errorf("codec %d: %+v", codec, list)
+		about := fact.Of(t, "codec %d: %+v", codec, list)
+		if fact.Equal(about, "len(list)", len(list), 3) {
+			fact.Equal(about, "string(list[0].Value)", string(list[0].Value), "****")
+			fact.True(about, "list[1].Value == nil", list[1].Value == nil)
+			fact.Equal(about, "string(list[2].Value)", string(list[2].Value), "cvc **")
+			fact.Equal(about, "list[2].Offset", list[2].Offset, 102)
 		}
 		if string(parts[1].RecordBatches) != string(same) {
 			t.Errorf("codec %d: what has no digits was changed", codec)

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
 
@@ -45,8 +46,14 @@ func TestMessages(t *testing.T) {
 		if sent, resp, err := create(t, w, "respond"); err != nil || sent != "" || resp.ThrottleMillis != 42 {
 			t.Errorf("answered: sent %q, %+v, %v", sent, resp, err)
 		}
-		if sent, resp, err := create(t, w, "refuse"); err != nil || sent != "" || resp.Topics[0].ErrorCode != 44 || *resp.Topics[0].ErrorMessage != "not by that name" {
-			t.Errorf("refused: sent %q, %+v, %v", sent, resp, err)
+		{
+			sent, resp, err := create(t, w, "refuse")
+			about := fact.Of(t, "refused: sent %q, %+v, %v", sent, resp, err)
+			if fact.NoError(about, err) {
+				fact.Equal(about, "sent", sent, "")
+				fact.Equal(about, "resp.Topics[0].ErrorCode", resp.Topics[0].ErrorCode, 44)
+				fact.Equal(about, "*resp.Topics[0].ErrorMessage", *resp.Topics[0].ErrorMessage, "not by that name")
+			}
 		}
 		if sent, _, err := create(t, w, "close"); !plugin.Closes(err) || sent != "" {
 			t.Errorf("closed: sent %q, %v", sent, err)

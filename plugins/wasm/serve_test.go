@@ -18,6 +18,7 @@ import (
 	probed "github.com/sluice-gateway/sluice/plugins/wasm/testdata/probe/probe"
 	"github.com/sluice-gateway/sluice/sdk"
 	"github.com/sluice-gateway/sluice/testing/eventually"
+	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
 
@@ -59,8 +60,14 @@ func TestAPoisonRecordCostsItsPartitionAlone(t *testing.T) {
 	if err != nil || len(sent.Topics[0].Partitions) != 2 {
 		t.Fatalf("%v, sent %+v", err, sent)
 	}
-	if got := codes(resp); len(got) != 3 || got[0] != 0 || got[1] != invalidRecord || got[2] != 0 {
-		t.Errorf("codes %v", got)
+	{
+		got := codes(resp)
+		about := fact.Of(t, "codes %v", got)
+		if fact.Equal(about, "len(got)", len(got), 3) {
+			fact.Equal(about, "got[0]", got[0], 0)
+			fact.Equal(about, "got[1]", got[1], invalidRecord)
+			fact.Equal(about, "got[2]", got[2], 0)
+		}
 	}
 	if got := message(resp, 1); !strings.HasPrefix(got, "guest probe: panic: a poison record") || strings.Contains(got, "\n") {
 		t.Errorf("it says %q", got)
@@ -196,9 +203,12 @@ func TestFailuresAreOneLineOfTheLog(t *testing.T) {
 		}
 		lines := strings.Split(strings.TrimSpace(info.String()), "\n")
 		for _, line := range lines {
-			if !strings.Contains(line, "level=WARN") || !strings.Contains(line, `reason="panic: a poison record`) || !strings.Contains(line, "client_id=shop") || !strings.Contains(line, "api=Produce") || strings.Contains(line, "goroutine") {
-				t.Errorf("it says %s", line)
-			}
+			about := fact.Of(t, "it says %s", line)
+			fact.Has(about, line, "level=WARN")
+			fact.Has(about, line, `reason="panic: a poison record`)
+			fact.Has(about, line, "client_id=shop")
+			fact.Has(about, line, "api=Produce")
+			fact.HasNo(about, line, "goroutine")
 		}
 		if !strings.Contains(debug.String(), "level=DEBUG") || !strings.Contains(debug.String(), "goroutine") {
 			t.Errorf("at debug: %s", &debug)
@@ -248,9 +258,12 @@ func TestConsumersDontAskAgainAtOnce(t *testing.T) {
 func TestClientsAreToldWhatAPanicSays(t *testing.T) {
 	w := probing(t, "")
 	lines := logged(w)
-	if _, answer, err := run(t, w, produce("orders", records(t, shape{}, "poison"))); err != nil || answer.ErrorCode != invalidRecord || !strings.HasPrefix(*answer.ErrorMessage, "guest probe: panic: a poison record that kills") || strings.Contains(*answer.ErrorMessage, "goroutine") {
-		t.Fatalf("%+v, %v", answer, err)
-	}
+	_, answer, err := run(t, w, produce("orders", records(t, shape{}, "poison")))
+	about := fact.Must(t, "%+v, %v", answer, err)
+	fact.NoError(about, err)
+	fact.Equal(about, "answer.ErrorCode", answer.ErrorCode, invalidRecord)
+	fact.True(about, `strings.HasPrefix(*answer.ErrorMessage, "guest probe: panic: a poison record that kills")`, strings.HasPrefix(*answer.ErrorMessage, "guest probe: panic: a poison record that kills"))
+	fact.HasNo(about, *answer.ErrorMessage, "goroutine")
 	if all, failed := strings.Count(lines.String(), "\n"), strings.Count(lines.String(), `msg="the guest failed"`); all != 2 || failed != 2 {
 		t.Errorf("%d lines: %s", all, lines)
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // TestATallyOnlyGrows while one version takes the place of another, whose calls still end.
@@ -19,9 +20,14 @@ func TestATallyOnlyGrows(t *testing.T) {
 	}
 	want := func(now *Guest, m plugin.Measures) {
 		t.Helper()
-		if got := y.measure(now); got.Calls != m.Calls || got.Busy != m.Busy || got.Failures != m.Failures || got.Swaps != m.Swaps || got.FailedSwaps != m.FailedSwaps || got.Name != "g" {
-			t.Errorf("%+v, want %+v", got, m)
-		}
+		got := y.measure(now)
+		about := fact.Of(t, "%+v, want %+v", got, m)
+		fact.Equal(about, "got.Calls", got.Calls, m.Calls)
+		fact.Equal(about, "got.Busy", got.Busy, m.Busy)
+		fact.Equal(about, "got.Failures", got.Failures, m.Failures)
+		fact.Equal(about, "got.Swaps", got.Swaps, m.Swaps)
+		fact.Equal(about, "got.FailedSwaps", got.FailedSwaps, m.FailedSwaps)
+		fact.Equal(about, "got.Name", got.Name, "g")
 	}
 	first := guest(3)
 	want(first, plugin.Measures{Calls: 3})

@@ -10,6 +10,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/sdk/abi"
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // TestHeadersAreAdded in every codec; records that need none and batches without an edit leave as they came, and so
@@ -43,8 +44,12 @@ func headersAreAdded(t *testing.T, w *Wasm, value string) {
 		}
 		for i, want := range []string{value, "its own", value, value} {
 			r := got[i]
-			if r.Offset != int64(i) || r.Timestamp != 1000+int64(i) || string(r.Key) != "k" || len(r.Headers) != 1 || string(r.Headers[0].Value) != want {
-				t.Errorf("codec %d: record %d became %+v", codec, i, r)
+			about := fact.Of(t, "codec %d: record %d became %+v", codec, i, r)
+			fact.Equal(about, "r.Offset", r.Offset, int64(i))
+			fact.Equal(about, "r.Timestamp", r.Timestamp, 1000+int64(i))
+			fact.Equal(about, "string(r.Key)", string(r.Key), "k")
+			if fact.Equal(about, "len(r.Headers)", len(r.Headers), 1) {
+				fact.Equal(about, "string(r.Headers[0].Value)", string(r.Headers[0].Value), want)
 			}
 		}
 		if rest := string(sent.Topics[0].Partitions[0].Records[len(b):]); rest != string(untouched)+string(control)+string(broken) {
@@ -96,8 +101,13 @@ func TestDroppedFromSequences(t *testing.T) {
 	bothWays(t, func(t *testing.T, probing starter) {
 		for name, s := range map[string]shape{"idempotent": {producer: 5}, "transactional": {producer: 5, attrs: 16}} {
 			_, answer, err := run(t, probing(t, ""), produce("orders", records(t, s, "a", "drop")))
-			if err != nil || answer.ErrorCode != invalidRecord || len(answer.ErrorRecords) != 1 || answer.ErrorRecords[0].RelativeOffset != 1 || !strings.Contains(*answer.ErrorMessage, "produce_drop") {
-				t.Errorf("%s: %v, %+v", name, err, answer)
+			about := fact.Of(t, "%s: %v, %+v", name, err, answer)
+			if fact.NoError(about, err) {
+				fact.Equal(about, "answer.ErrorCode", answer.ErrorCode, invalidRecord)
+				if fact.Equal(about, "len(answer.ErrorRecords)", len(answer.ErrorRecords), 1) {
+					fact.Equal(about, "answer.ErrorRecords[0].RelativeOffset", answer.ErrorRecords[0].RelativeOffset, 1)
+					fact.Has(about, *answer.ErrorMessage, "produce_drop")
+				}
 			}
 			w := probing(t, ", produce_drop: tombstone")
 			w.SetBelow((&cleaning{policy: "delete"}).below)
@@ -105,8 +115,13 @@ func TestDroppedFromSequences(t *testing.T) {
 			if err != nil || answer.ErrorCode != 0 {
 				t.Fatalf("%s: %v, %+v", name, err, answer)
 			}
-			if b, got := first(t, sent); b.Count() != 2 || got[1].Value != nil || string(got[1].Key) != "k" || b.ProducerID() != 5 {
-				t.Errorf("%s: %+v", name, got)
+			{
+				b, got := first(t, sent)
+				about := fact.Of(t, "%s: %+v", name, got)
+				fact.Equal(about, "b.Count()", b.Count(), 2)
+				fact.True(about, "got[1].Value == nil", got[1].Value == nil)
+				fact.Equal(about, "string(got[1].Key)", string(got[1].Key), "k")
+				fact.Equal(about, "b.ProducerID()", b.ProducerID(), 5)
 			}
 		}
 		// Nothing would be left.
@@ -137,8 +152,11 @@ func TestARefusedPartitionCostsNoOther(t *testing.T) {
 				t.Errorf("%+v", p)
 			}
 		}
-		if len(codes) != 3 || codes[0] != 0 || codes[1] != invalidRecord || codes[2] != 0 {
-			t.Errorf("codes %v", codes)
+		about := fact.Of(t, "codes %v", codes)
+		if fact.Equal(about, "len(codes)", len(codes), 3) {
+			fact.Equal(about, "codes[0]", codes[0], 0)
+			fact.Equal(about, "codes[1]", codes[1], invalidRecord)
+			fact.Equal(about, "codes[2]", codes[2], 0)
 		}
 	})
 }

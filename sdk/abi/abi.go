@@ -10,7 +10,8 @@ const (
 	Version = Major<<16 | Minor
 )
 
-// Exports of a guest. Memory, ABI, Alloc, Manifest and at least one of the On functions are required.
+// Exports of a guest. Memory, ABI, Alloc, Manifest and at least one of the On functions are
+// required.
 const (
 	ExportMemory     = "memory"
 	ExportABI        = "sluice_abi"
@@ -96,8 +97,8 @@ const (
 	SessionDisconnect    = 3
 )
 
-// The head of every block, byte offsets. All numbers are little endian. A piece is a u32 offset in the
-// block and a u32 length.
+// The head of every block, byte offsets. All numbers are little endian. A piece is a u32 offset in
+// the block and a u32 length.
 const (
 	HeadLen            = 0   // u32: size of the head
 	HeadKind           = 4   // u16
@@ -136,8 +137,8 @@ const (
 	GroupSize          = 64
 )
 
-// A record. Lengths of -1 are null. Headers are a sequence of {u32 key length, i32 value length, key,
-// value}.
+// A record. Lengths of -1 are null. Headers are a sequence of {u32 key length, i32 value length,
+// key, value}.
 const (
 	RecordTimestamp = 0  // i64: milliseconds since 1970
 	RecordOffset    = 8  // i64: on produce relative to the batch
@@ -147,8 +148,8 @@ const (
 	RecordSize      = 40
 )
 
-// The result block. A function returns pointer << 32 | length of it, or 0 for "unchanged". A piece at
-// offset 0 is absent.
+// The result block. A function returns pointer << 32 | length of it, or 0 for "unchanged". A piece
+// at offset 0 is absent.
 const (
 	ResultLen     = 0  // u32: size of the head
 	ResultAction  = 4  // u16
@@ -172,8 +173,8 @@ const (
 	ActionRespondClose = 4 // answer with the body, then close
 )
 
-// An edit is {u32 record, u8 operation, u8 0, u16 argument, u32 n1, u32 n2, n1 bytes, n2 bytes}; edits
-// stand by ascending record.
+// An edit is {u32 record, u8 operation, u8 0, u16 argument, u32 n1, u32 n2, n1 bytes, n2 bytes};
+// edits stand by ascending record.
 const (
 	EditHead = 16
 	// Null as n2 stands for a null value.
@@ -193,11 +194,12 @@ const (
 	OpKeyInPlace    = 9 // the same of the key
 )
 
-// Blocks of send_request: {i16 API key, i16 version, u32 time limit} and the Kafka body; the result is the body of
-// the response. Blocks of http_call and their results: {u32 head length, u32 time limit or status, piece method, piece
-// target (a URL), piece headers, piece body}; headers are {u32 name length, u32 value length, name, value}*. Method and
-// target are empty in a result. Time limits are in milliseconds: past one the function returns ErrTimeout; 0, and whatever
-// is longer, is the deadline of the call that makes it.
+// Blocks of send_request: {i16 API key, i16 version, u32 time limit} and the Kafka body; the result
+// is the body of the response. Blocks of http_call and their results: {u32 head length, u32 time
+// limit or status, piece method, piece target (a URL), piece headers, piece body}; headers are {u32
+// name length, u32 value length, name, value}*. Method and target are empty in a result. Time
+// limits are in milliseconds: past one the function returns ErrTimeout; 0, and whatever is longer,
+// is the deadline of the call that makes it.
 const (
 	SendTimeout = 4
 	SendHead    = 8

@@ -146,7 +146,8 @@ func tables(t *testing.T, all []section) []byte {
 	return b.Bytes()
 }
 
-// TestEverybodySaysTheSame: ABI.md, the C header and the Rust crate have the names and numbers of abi.go.
+// TestEverybodySaysTheSame: ABI.md, the C header and the Rust crate have the names and numbers of
+// abi.go.
 func TestEverybodySaysTheSame(t *testing.T) {
 	all := read(t)
 	for file, want := range map[string][]byte{

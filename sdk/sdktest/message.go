@@ -10,8 +10,8 @@ import (
 
 // Answer is what a plugin made of a message.
 type Answer struct {
-	// Forward is the body that goes on, nil for the one that was shown; Respond is the body that answers a request, nil if it
-	// goes on. Into reads one.
+	// Forward is the body that goes on, nil for the one that was shown; Respond is the body that
+	// answers a request, nil if it goes on. Into reads one.
 	Forward, Respond []byte
 	// State is what the plugin left for the response.
 	State []byte

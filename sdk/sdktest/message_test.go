@@ -18,7 +18,8 @@ func create(version int16, topic string) *kmsg.CreateTopicsRequest {
 	return m
 }
 
-// TestMessages are forwarded, changed, answered, refused, and closed; what a request leaves its response sees.
+// TestMessages are forwarded, changed, answered, refused, and closed; what a request leaves its
+// response sees.
 func TestMessages(t *testing.T) {
 	g := sdk.New("scripted", nil, sdk.OnRequest(func(r *sdk.Request, m *kmsg.CreateTopicsRequest) error {
 		switch m.Topics[0].Topic {
@@ -52,8 +53,15 @@ func TestMessages(t *testing.T) {
 			}
 			return a
 		}
-		if a := ask("plain"); a.Forward != nil || a.Respond != nil || a.Refused != nil || a.Closed {
-			t.Errorf("untouched: %+v", a)
+		switch a := ask("plain"); {
+		case a.Forward != nil:
+			t.Errorf("untouched, but forwarded as %q", a.Forward)
+		case a.Respond != nil:
+			t.Errorf("untouched, but answered with %q", a.Respond)
+		case a.Refused != nil:
+			t.Errorf("untouched, but refused: %v", a.Refused)
+		case a.Closed:
+			t.Error("untouched, but the connection is closed")
 		}
 		a := ask("rename")
 		m, err := sdktest.Into(a.Forward, create(version, ""))

@@ -61,7 +61,8 @@ func run(g *sdk.Guest, kind, key, version uint16, c Client, records []Record) (R
 
 var le = binary.LittleEndian
 
-// Block writes a record block; records of one topic and partition that stand side by side are one batch.
+// Block writes a record block; records of one topic and partition that stand side by side are one
+// batch.
 func Block(kind, key, version uint16, c Client, records []Record) []byte {
 	type span struct{ first, count int }
 	var groups []span

@@ -205,8 +205,8 @@ func (w *world) watch(what string, notes map[string]map[string]*seen, began time
 	w.t.Fatalf("%s: in vain, %v fire", what, last)
 }
 
-// TestIncidents plays them with Prometheus itself, at a sixtieth of the rules' times, once with classic histograms and once with
-// native ones alone, and says which alerts fire and when they end.
+// TestIncidents plays them with Prometheus itself, at a sixtieth of the rules' times, once with
+// classic histograms and once with native ones alone, and says which alerts fire and when they end.
 func TestIncidents(t *testing.T) {
 	kafkatest.Require(t, "prometheus")
 	w := newWorld(t)

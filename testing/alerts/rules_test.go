@@ -11,7 +11,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// example is what Prometheus has scraped once a minute, and the alerts of a rule that fire at a time.
+// example is what Prometheus has scraped once a minute, and the alerts of a rule that fire at a
+// time.
 type example struct {
 	alert, when string
 	series      map[string]string // values by series, in promtool's notation
@@ -19,7 +20,8 @@ type example struct {
 	fires       []map[string]string // labels of each alert, but for its severity
 }
 
-// scraped are labels of a gateway that Prometheus scrapes, sent those of one whose metrics come over OTLP.
+// scraped are labels of a gateway that Prometheus scrapes, sent those of one whose metrics come
+// over OTLP.
 const (
 	scraped = `job="sluice",instance="gw-1:8888"`
 	sent    = `job="sluice",instance="gw-2:/var/lib/sluice"`

@@ -9,8 +9,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/gatewaytest"
 )
 
-// BenchmarkAccessLog is what the access log costs a produce that passes through, off, sampled, and of everything. Lines
-// are written to a file, as standard error is mostly one.
+// BenchmarkAccessLog is what the access log costs a produce that passes through, off, sampled, and
+// of everything. Lines are written to a file, as standard error is mostly one.
 func BenchmarkAccessLog(b *testing.B) {
 	for _, ratio := range []string{"0", "0.01", "1"} {
 		b.Run(ratio, func(b *testing.B) {

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"testing"
 
+	"github.com/sluice-gateway/sluice/core/telemetry/otlp"
 	"github.com/sluice-gateway/sluice/testing/gatewaytest"
 )
 
@@ -29,7 +30,7 @@ func allocations(t *testing.T, chain, session, watched bool, make func(id [16]by
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := gatewaytest.Open(t.Context(), file, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	g, err := gatewaytest.OpenWith(t.Context(), otlp.Exporters{}, file, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,9 +75,9 @@ func allocations(t *testing.T, chain, session, watched bool, make func(id [16]by
 // width is how many partitions a wide request has.
 const width = 5
 
-// TestAllocations asserts what a request costs the garbage collector: nothing, through whatever built-in chain, in the oldest and
-// newest versions that clients speak, with one partition and with several. The rest is timers of the gateway, which don't grow with
-// the load.
+// TestAllocations asserts what a request costs the garbage collector: nothing, through whatever
+// built-in chain, in the oldest and newest versions that clients speak, with one partition and with
+// several. The rest is timers of the gateway, which don't grow with the load.
 func TestAllocations(t *testing.T) {
 	const limit = 0.5
 	for _, c := range []struct {

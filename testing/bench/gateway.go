@@ -17,8 +17,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// File writes a gateway's file for a sink: the chain passes everything through, or is the whole built-in
-// one. It returns the file and the address of the sink's virtual node.
+// File writes a gateway's file for a sink: the chain passes everything through, or is the whole
+// built-in one. It returns the file and the address of the sink's virtual node.
 func File(dir, sink string, chain bool) (file, addr string, err error) {
 	if chain {
 		return ChainFile(dir, sink, "[routing: {default: prod}, topics: {}, offsets: {}]", "")
@@ -26,7 +26,8 @@ func File(dir, sink string, chain bool) (file, addr string, err error) {
 	return ChainFile(dir, sink, "[]", "")
 }
 
-// ChainFile is File with a chain that the caller has written, and with what there is in the section telemetry besides a quiet log.
+// ChainFile is File with a chain that the caller has written, and with what there is in the section
+// telemetry besides a quiet log.
 func ChainFile(dir, sink, chain, telemetry string) (file, addr string, err error) {
 	port, err := kafkatest.FreePorts(4)
 	if err != nil {
@@ -62,8 +63,8 @@ const (
 	responseSession = 4 + 5 + 6   // size, header, throttle time and code
 )
 
-// DialSession connects a client that goes on with a fetch session, which frame begins. In each of its
-// requests it names the partitions of next.
+// DialSession connects a client that goes on with a fetch session, which frame begins. In each of
+// its requests it names the partitions of next.
 func DialSession(addr string, frame, next []byte) (*Client, error) {
 	c, err := Dial(addr, bytes.Clone(frame))
 	if err != nil {

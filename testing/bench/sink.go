@@ -18,8 +18,8 @@ import (
 // Topic is the topic that a sink has.
 const Topic = "bench"
 
-// Sink is a broker that answers at once and keeps nothing. Its loop allocates nothing per request, so
-// that allocations in a process are the gateway's.
+// Sink is a broker that answers at once and keeps nothing. Its loop allocates nothing per request,
+// so that allocations in a process are the gateway's.
 type Sink struct {
 	listener net.Listener
 	produced [][]byte // the bodies of Produce answers, by version
@@ -38,8 +38,8 @@ const (
 // NewSink starts a sink of one partition; a Fetch is answered with recordBytes of records.
 func NewSink(addr string, recordBytes int) (*Sink, error) { return NewWideSink(addr, recordBytes, 1) }
 
-// NewWideSink starts a sink with several partitions. A Fetch is answered as one that names all of them;
-// the first has records.
+// NewWideSink starts a sink with several partitions. A Fetch is answered as one that names all of
+// them; the first has records.
 func NewWideSink(addr string, recordBytes int, width int32) (*Sink, error) {
 	return newSink(addr, kafkatest.Batch(recordBytes), width)
 }
@@ -220,7 +220,8 @@ func FetchFrame() []byte { return WideFetchFrame(1) }
 // WideFetchFrame is a Fetch request of the first width partitions.
 func WideFetchFrame(width int32) []byte { return FetchFrameOf(FetchVersion, [16]byte{}, width) }
 
-// FetchFrameOf is a Fetch request of the first width partitions in a version; id is the topic's, in versions that carry one.
+// FetchFrameOf is a Fetch request of the first width partitions in a version; id is the topic's, in
+// versions that carry one.
 func FetchFrameOf(version int16, id [16]byte, width int32) []byte {
 	m := kmsg.NewPtrFetchRequest()
 	m.SetVersion(version)
@@ -236,8 +237,8 @@ func FetchFrameOf(version int16, id [16]byte, width int32) []byte {
 	return Frame(kmsg.Fetch, version, m.AppendTo)
 }
 
-// ProduceFrameOf is a Produce request of about 200 bytes to each of the first width partitions in a version; id is the topic's, in
-// versions that carry one.
+// ProduceFrameOf is a Produce request of about 200 bytes to each of the first width partitions in a
+// version; id is the topic's, in versions that carry one.
 func ProduceFrameOf(version int16, id [16]byte, width int32) []byte {
 	m := kmsg.NewPtrProduceRequest()
 	m.SetVersion(version)

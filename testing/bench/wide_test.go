@@ -8,9 +8,9 @@ import (
 	"github.com/sluice-gateway/sluice/testing/gatewaytest"
 )
 
-// BenchmarkWideFetch is one consumer of 2,000 partitions of which one has records: what it costs to name
-// and to be told of all of them, and what a fetch session leaves of that. Sink and gateway share the
-// process; between them every fetch is a full one.
+// BenchmarkWideFetch is one consumer of 2,000 partitions of which one has records: what it costs to
+// name and to be told of all of them, and what a fetch session leaves of that. Sink and gateway
+// share the process; between them every fetch is a full one.
 func BenchmarkWideFetch(b *testing.B) {
 	const width = 2000
 	for _, c := range []struct {

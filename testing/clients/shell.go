@@ -26,12 +26,13 @@ type Seen struct {
 // Header is one of a record.
 type Header struct{ Key, Value string }
 
-// Shell is a client of one kind with default settings that does one thing after the other. Its errors are what the
-// client's library shows.
+// Shell is a client of one kind with default settings that does one thing after the other. Its
+// errors are what the client's library shows.
 type Shell interface {
 	// Produce sends a record and waits for its acknowledgement.
 	Produce(ctx context.Context, topic string, value []byte, headers ...Header) error
-	// Read returns the first n records of a topic of one partition, as a member of a group of its own.
+	// Read returns the first n records of a topic of one partition, as a member of a group of its
+	// own.
 	Read(ctx context.Context, topic string, n int) ([]Seen, error)
 	CreateTopic(ctx context.Context, topic string, partitions int) error
 	Close() error

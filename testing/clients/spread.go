@@ -16,7 +16,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/kafka"
 )
 
-// SpreadKinds are the kinds of producers that fill several partitions of several topics in one request.
+// SpreadKinds are the kinds of producers that fill several partitions of several topics in one
+// request.
 var SpreadKinds = []string{
 	"idempotent", // franz-go as it comes: five requests on their way to a broker
 	"batching",   // the same, which waits for more records, so that its requests name many partitions
@@ -24,7 +25,8 @@ var SpreadKinds = []string{
 	"raw",        // a request that names every partition of every topic, whoever leads them
 }
 
-// Spread are topics that a client uses at once, each with its number of partitions and its recorder.
+// Spread are topics that a client uses at once, each with its number of partitions and its
+// recorder.
 type Spread struct {
 	Bootstrap  string
 	Rate       time.Duration // between the records of a producer
@@ -35,8 +37,8 @@ type Spread struct {
 	Took func(time.Duration)
 }
 
-// Produce writes to partitions and topics at random until ctx ends, then waits for what is on its way. The records of a topic have
-// the value "name-counter", the counter rising by one.
+// Produce writes to partitions and topics at random until ctx ends, then waits for what is on its
+// way. The records of a topic have the value "name-counter", the counter rising by one.
 func (s Spread) Produce(ctx context.Context, kind, name string) error {
 	if kind == "raw" {
 		return s.raw(ctx, name)
@@ -79,8 +81,9 @@ func (s Spread) Produce(ctx context.Context, kind, name string) error {
 	return nil
 }
 
-// raw sends one request after the other that holds a batch for every partition of its topics, with sequence numbers, to the bootstrap
-// address: the gateway divides it among the nodes that lead them.
+// raw sends one request after the other that holds a batch for every partition of its topics, with
+// sequence numbers, to the bootstrap address: the gateway divides it among the nodes that lead
+// them.
 func (s Spread) raw(ctx context.Context, name string) error {
 	byName := kversion.Stable()
 	byName.SetMaxKeyVersion(int16(kmsg.Produce), 12)

@@ -19,8 +19,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/hostile"
 )
 
-// allTopics follows cursors through all topics, with a limit: what comes together is the same, page by page it is not, because the
-// lists of some have more.
+// allTopics follows cursors through all topics, with a limit: what comes together is the same, page
+// by page it is not, because the lists of some have more.
 func (w *world) allTopics() {
 	w.Helper()
 	for _, limit := range []int32{1, 2, 3, 7, 2000} {
@@ -113,7 +113,8 @@ func number(name string, otherwise uint64) uint64 {
 	return otherwise
 }
 
-// TestAnswersAreKafkas: what differs from Kafka's own answers is on the list, and what is on the list differs.
+// TestAnswersAreKafkas: what differs from Kafka's own answers is on the list, and what is on the
+// list differs.
 func TestAnswersAreKafkas(t *testing.T) {
 	seed, rounds := number("SLUICE_DIFFERENTIAL_SEED", 1), number("SLUICE_DIFFERENTIAL_ROUNDS", 3)
 	t.Logf("to repeat this: SLUICE_DIFFERENTIAL_SEED=%d SLUICE_DIFFERENTIAL_ROUNDS=%d go test -run '^%s$' ./testing/differential", seed, rounds, t.Name())
@@ -150,7 +151,8 @@ type world struct {
 	found []difference
 }
 
-// ask sends a request through every lane and compares the answers. What brokers have not answered in time they never answer.
+// ask sends a request through every lane and compares the answers. What brokers have not answered
+// in time they never answer.
 func (w *world) ask(request edge, limit time.Duration) {
 	w.Helper()
 	w.asked++
@@ -211,7 +213,8 @@ func (w *world) talk(name string, have talk) {
 	}
 }
 
-// check fails for differences that are not on the list, and for those on the list that there are not.
+// check fails for differences that are not on the list, and for those on the list that there are
+// not.
 func (w *world) check() {
 	w.Helper()
 	t, all := w.T, w.found

@@ -41,7 +41,8 @@ func every(key kmsg.Key, from int16, fill func(l *lane, version int16, msg kmsg.
 	return out
 }
 
-// endsOfLogs ask where logs end and start, for who reads everything and for who reads what is committed.
+// endsOfLogs ask where logs end and start, for who reads everything and for who reads what is
+// committed.
 func endsOfLogs() (out []edge) {
 	for isolation := range int8(2) {
 		for _, timestamp := range []int64{-1, -2, -3, -4, -5, 0, 1007, 1 << 40} {

@@ -1,5 +1,6 @@
-// Package differential sends the same requests to Apache Kafka and through chains of interceptors to clusters with equal topics, and
-// compares the answers. Differences on purpose are the table of COMPATIBILITY.md.
+// Package differential sends the same requests to Apache Kafka and through chains of interceptors
+// to clusters with equal topics, and compares the answers. Differences on purpose are the table of
+// COMPATIBILITY.md.
 package differential
 
 import (
@@ -12,7 +13,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/hostile"
 )
 
-// lane is one way to clusters with equal topics: direct, or through a chain. Topics that requests change are its own.
+// lane is one way to clusters with equal topics: direct, or through a chain. Topics that requests
+// change are its own.
 type lane struct {
 	name   string
 	label  string // of the names of what requests change, as long as other lanes'

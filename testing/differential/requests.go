@@ -17,7 +17,8 @@ import (
 // unknownID is an id that no topic has.
 var unknownID = [16]byte{0xee, 1, 2, 3, 4, 5, 0x46, 7, 0x88, 9, 10, 11, 12, 13, 14, 15}
 
-// hidden is a topic that clients of lanes with an interceptor that hides may not see, and that direct clients don't have.
+// hidden is a topic that clients of lanes with an interceptor that hides may not see, and that
+// direct clients don't have.
 const hidden = "secret"
 
 // shared are the topics that lanes have in common, with their partitions; nothing changes them.
@@ -26,7 +27,8 @@ var shared = map[string]int32{"alpha": 3, "beta": 2, "empty": 1, moved: 2}
 // moved is a topic that has moved, where there are two clusters.
 const moved = "moved"
 
-// changes reports an API that changes what others answer. Its requests name topics, groups and transactions of the lane alone.
+// changes reports an API that changes what others answer. Its requests name topics, groups and
+// transactions of the lane alone.
 func changes(key kmsg.Key) bool {
 	switch key {
 	case kmsg.Produce, kmsg.CreateTopics, kmsg.DeleteTopics, kmsg.CreatePartitions, kmsg.AlterConfigs, kmsg.IncrementalAlterConfigs, kmsg.DeleteRecords,
@@ -86,7 +88,8 @@ func request(r *rand.Rand, l *lane, key kmsg.Key, version int16) kmsg.Request {
 	case *kmsg.OffsetFetchRequest: // a group once
 		m.Groups = slices.CompactFunc(m.Groups, func(a, b kmsg.OffsetFetchRequestGroup) bool { return a.Group == b.Group })
 	case *kmsg.DescribeTopicPartitionsRequest:
-		// Lists of all topics hold those of other lanes, see allTopics; for no name at all Kafka fails by accident.
+		// Lists of all topics hold those of other lanes, see allTopics; for no name at all Kafka
+		// fails by accident.
 		m.Topics = slices.DeleteFunc(m.Topics, func(t kmsg.DescribeTopicPartitionsRequestTopic) bool { return t.Topic == "" })
 		if len(m.Topics) == 0 {
 			m.Topics = []kmsg.DescribeTopicPartitionsRequestTopic{{Topic: alpha}}
@@ -111,7 +114,8 @@ func request(r *rand.Rand, l *lane, key kmsg.Key, version int16) kmsg.Request {
 	return msg
 }
 
-// once leaves each element of a list in it once: brokers take what is named twice in one way or another.
+// once leaves each element of a list in it once: brokers take what is named twice in one way or
+// another.
 func once(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Struct:

@@ -11,7 +11,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// talk is a conversation, in which what is said depends on what was answered. say is nil for a request that is not answered.
+// talk is a conversation, in which what is said depends on what was answered. say is nil for a
+// request that is not answered.
 type talk func(l *lane, say func(kmsg.Request) kmsg.Response)
 
 // talks are all of them.

@@ -29,7 +29,8 @@ var (
 // list is a list of what names itself.
 type list map[string]any
 
-// translate makes a tree of an answer in which everything that may be another one elsewhere has the same name.
+// translate makes a tree of an answer in which everything that may be another one elsewhere has the
+// same name.
 func (l *lane) translate(resp kmsg.Response) any {
 	return l.value("", reflect.ValueOf(resp).Elem())
 }
@@ -188,7 +189,8 @@ func node(id int32) int32 {
 	return id & virtualNode
 }
 
-// longAgo is later than the records that the lanes have in common; markers of transactions have the time of their broker.
+// longAgo is later than the records that the lanes have in common; markers of transactions have the
+// time of their broker.
 const longAgo = 1_000_000_000_000
 
 // chance are numbers that no two clusters have in common.

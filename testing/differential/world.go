@@ -34,7 +34,8 @@ var chains = []struct{ name, clusters, prefix, chain string }{
 	{"two clusters", "dr prod", "", "[routing: {default: dr, topics: {beta: {cluster: prod}, moved: {cluster: prod}, \"*-b\": {cluster: prod}}}, topics: {" + hide + "}, offsets: {}]"},
 }
 
-// build starts two clusters with equal topics and a gateway for each chain. The first lane is direct.
+// build starts two clusters with equal topics and a gateway for each chain. The first lane is
+// direct.
 func build(t *testing.T) []*lane {
 	t.Helper()
 	kafkatest.Require(t, "java", "mvn")

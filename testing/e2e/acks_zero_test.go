@@ -19,8 +19,9 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// TestAcksZeroFindsATopicThatIsMadeAgain: a producer that waits for no answer learns from the end of its connection that the topic it
-// knows is gone, long before it would ask for metadata by itself.
+// TestAcksZeroFindsATopicThatIsMadeAgain: a producer that waits for no answer learns from the end
+// of its connection that the topic it knows is gone, long before it would ask for metadata by
+// itself.
 func TestAcksZeroFindsATopicThatIsMadeAgain(t *testing.T) {
 	p := newClusters(t, kafkatest.Kafka4, kafkatest.Kafka4)
 	port, err := kafkatest.FreePorts(11)
@@ -81,7 +82,8 @@ func TestAcksZeroFindsATopicThatIsMadeAgain(t *testing.T) {
 			})
 			ctx, stop := context.WithCancel(p.ctx)
 			defer stop()
-			// The broker has closed its end long before the next one is sent: nobody who writes sees it.
+			// The broker has closed its end long before the next one is sent: nobody who writes
+			// sees it.
 			go clients.Paced(ctx, 100*time.Millisecond, "record", func(_ int, value string) { _, _ = in.Write([]byte(value + "\n")) })
 			arrived := func() bool {
 				ends, err := adm.ListEndOffsets(p.ctx, topic)

@@ -2,11 +2,11 @@ package e2e
 
 import (
 	"encoding/json"
-	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/sluice-gateway/sluice/core/audit"
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // auditOnKafka: a real cluster makes the topic of the audit log and takes its entries.
@@ -39,7 +39,11 @@ func (p *pair) auditOnKafka() {
 			all = append(all, e)
 		})
 	}
-	if all[0].Action != "edit" || all[0].User != "file" || all[1].Action != "set_mapping" || all[1].User != "none" || all[1].Outcome != audit.Refused || !strings.Contains(all[1].Error, "mars") {
-		p.t.Errorf("%+v", all)
-	}
+	about := fact.Of(p.t, "%+v", all)
+	fact.Equal(about, "all[0].Action", all[0].Action, "edit")
+	fact.Equal(about, "all[0].User", all[0].User, "file")
+	fact.Equal(about, "all[1].Action", all[1].Action, "set_mapping")
+	fact.Equal(about, "all[1].User", all[1].User, "none")
+	fact.Equal(about, "all[1].Outcome", all[1].Outcome, audit.Refused)
+	fact.Has(about, all[1].Error, "mars")
 }

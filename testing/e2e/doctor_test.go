@@ -8,8 +8,8 @@ import (
 	"github.com/sluice-gateway/sluice/plugins"
 )
 
-// examine has the doctor look at real clusters: what they alone tell is known, and records that nobody copies are
-// found.
+// examine has the doctor look at real clusters: what they alone tell is known, and records that
+// nobody copies are found.
 func (p *pair) examine() {
 	p.t.Helper()
 	checked, err := gateway.Check(p.ctx, p.gw.File, plugins.Builtin())

@@ -17,8 +17,10 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/core/telemetry/otlp"
 	"github.com/sluice-gateway/sluice/testing/clients"
 	"github.com/sluice-gateway/sluice/testing/clients/rdkafka"
+	"github.com/sluice-gateway/sluice/testing/clients/sarama"
 	"github.com/sluice-gateway/sluice/testing/eventually"
 	"github.com/sluice-gateway/sluice/testing/gatewaytest"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
@@ -34,7 +36,8 @@ type pair struct {
 	copier   *kafkatest.Copier
 }
 
-// neighbours are topics, with their partitions, that stay at home while the topic of a test moves: requests name both.
+// neighbours are topics, with their partitions, that stay at home while the topic of a test moves:
+// requests name both.
 var neighbours = map[string]int32{"neighbour": 2, "another": 1}
 
 func logger() *slog.Logger {
@@ -82,7 +85,7 @@ func newClusters(t *testing.T, version, drVersion string) *pair {
 		}
 	}
 	var err error
-	if p.gw, err = gatewaytest.Start(ctx, t.TempDir(), map[string]string{p.topic: "prod"}, logger(), p.prod, p.dr); err != nil {
+	if p.gw, err = gatewaytest.StartWith(ctx, otlp.Exporters{}, t.TempDir(), map[string]string{p.topic: "prod"}, logger(), p.prod, p.dr); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = p.gw.Stop() })
@@ -147,8 +150,9 @@ func (p *pair) call(method, path, body string) (int, string) {
 	return resp.StatusCode, string(b)
 }
 
-// spread is a producer that fills all partitions of the topic and of its neighbours, several of them in one request. It is
-// one more client of the topic; what becomes of the neighbours' records is noted in beside.
+// spread is a producer that fills all partitions of the topic and of its neighbours, several of
+// them in one request. It is one more client of the topic; what becomes of the neighbours' records
+// is noted in beside.
 func spread(kind string, beside map[string]*clients.Recorder) clients.Client {
 	return func(ctx context.Context, t clients.Target, name string, r *clients.Recorder) error {
 		s := clients.Spread{Bootstrap: t.Bootstrap, Rate: t.Rate, Topics: []string{t.Topic}, Partitions: map[string][]int32{t.Topic: {0, 1, 2}}, Of: map[string]*clients.Recorder{t.Topic: r}}
@@ -172,7 +176,8 @@ func beside() map[string]*clients.Recorder {
 	return out
 }
 
-// checkBeside reads the neighbours through the gateway: everything is there, once and in order, and no client was shown an error.
+// checkBeside reads the neighbours through the gateway: everything is there, once and in order, and
+// no client was shown an error.
 func (p *pair) checkBeside(of map[string]*clients.Recorder) {
 	p.t.Helper()
 	ctx, cancel := context.WithCancel(p.ctx)
@@ -194,8 +199,8 @@ func (p *pair) checkBeside(of map[string]*clients.Recorder) {
 	}
 }
 
-// load runs clients and returns when all of them work. They run until finish is called, which waits until every consumer has
-// everything and returns the report.
+// load runs clients and returns when all of them work. They run until finish is called, which waits
+// until every consumer has everything and returns the report.
 type load struct {
 	p         *pair
 	rec       *clients.Recorder
@@ -271,12 +276,12 @@ func TestPlannedMovesNobodyNotices(t *testing.T) {
 	l := p.load(map[string]clients.Client{
 		"spread": spread("batching", neighbours), "spread_plain": spread("plain", neighbours), "spread_raw": spread("raw", neighbours),
 		"java": clients.JavaProducer(v), "console": clients.ConsoleProducer(tool(v, "kafka-console-producer")),
-		"franz": clients.FranzProducer, "sarama": clients.SaramaProducer, "python": clients.PythonProducer,
+		"franz": clients.FranzProducer, "sarama": sarama.Producer, "python": clients.PythonProducer,
 		"librdkafka": rdkafka.Producer(false), "librdkafka_idempotent": rdkafka.Producer(true),
 	}, map[string]clients.Client{
 		"java_classic": clients.JavaConsumer(v, "classic"), "java_848": clients.JavaConsumer(v, "consumer"),
 		"console_c": clients.ConsoleConsumer(tool(v, "kafka-console-consumer")), "franz_c": clients.FranzConsumer,
-		"sarama_c": clients.SaramaConsumer, "librdkafka_c": rdkafka.Consumer, "python_c": clients.PythonConsumer,
+		"sarama_c": sarama.Consumer, "librdkafka_c": rdkafka.Consumer, "python_c": clients.PythonConsumer,
 	})
 	l.more(500)
 	t.Log("edit: to dr")

@@ -12,12 +12,13 @@ import (
 
 	"github.com/sluice-gateway/sluice/testing/clients"
 	"github.com/sluice-gateway/sluice/testing/clients/rdkafka"
+	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// TestGuestsUnderEveryClient: values are encrypted on their way to the clusters and decrypted on their way back, and a
-// header is added, under clients of three kinds and through a move. They see what they sent, in order and once; the
-// clusters never do.
+// TestGuestsUnderEveryClient: values are encrypted on their way to the clusters and decrypted on
+// their way back, and a header is added, under clients of three kinds and through a move. They see
+// what they sent, in order and once; the clusters never do.
 func TestGuestsUnderEveryClient(t *testing.T) {
 	p := newPair(t, kafkatest.Kafka4)
 	for _, name := range []string{"encrypt", "header"} {
@@ -72,9 +73,12 @@ func (p *pair) encrypted(c kafkatest.Cluster) {
 			for _, h := range r.Headers {
 				names = append(names, h.Key)
 			}
-			if s := string(r.Value); strings.Contains(s, "java") || strings.Contains(s, "franz") || strings.Contains(s, "librdkafka") || strings.Join(names, " ") != "sluice-enc via" {
-				p.t.Errorf("%s holds %q with headers %v", c.Name(), r.Value, names)
-			}
+			s := string(r.Value)
+			about := fact.Of(p.t, "%s holds %q with headers %v", c.Name(), r.Value, names)
+			fact.HasNo(about, s, "java")
+			fact.HasNo(about, s, "franz")
+			fact.HasNo(about, s, "librdkafka")
+			fact.Equal(about, `strings.Join(names, " ")`, strings.Join(names, " "), "sluice-enc via")
 		})
 	}
 }

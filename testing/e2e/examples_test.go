@@ -15,7 +15,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/sluice-gateway/sluice/plugins/wasm/workbench"
+	"github.com/sluice-gateway/sluice/cmd/gateway/workbench"
 	"github.com/sluice-gateway/sluice/testing/clients"
 	"github.com/sluice-gateway/sluice/testing/clients/rdkafka"
 	"github.com/sluice-gateway/sluice/testing/eventually"
@@ -23,7 +23,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// exampleChain has every example, each on topics of its own; REGISTRY is the address of a schema registry.
+// exampleChain has every example, each on topics of its own; REGISTRY is the address of a schema
+// registry.
 const exampleChain = `
       - wasm: {file: policy.wasm, limits: {timeout: 5m}, config: {partitions: {max: 3}, owners: [{clients: "*", prefixes: [""]}]}}
       - wasm: {file: audit.wasm, limits: {timeout: 5m}, topics: ["read-*"], grant: [kv, send_request], config: {topic: audit.reads, interval: 1h}}
@@ -91,8 +92,9 @@ func buildExamples(ctx context.Context, t *testing.T, dir string) {
 	}
 }
 
-// TestEveryExampleUnderEveryClient runs all examples in one chain in front of a real cluster: Java's producer, classic consumer
-// and admin client, librdkafka and franz-go see what each of them is for.
+// TestEveryExampleUnderEveryClient runs all examples in one chain in front of a real cluster:
+// Java's producer, classic consumer and admin client, librdkafka and franz-go see what each of them
+// is for.
 func TestEveryExampleUnderEveryClient(t *testing.T) {
 	kafkatest.Require(t, "java", "mvn", "javac")
 	ctx := eventually.Context(t)
@@ -261,8 +263,8 @@ func (e *examples) all() {
 	e.read(t, "x")
 }
 
-// triesAgain sends n records, of which some are refused with a code that clients try again after: they arrive all the same, once and in
-// order.
+// triesAgain sends n records, of which some are refused with a code that clients try again after:
+// they arrive all the same, once and in order.
 func (e *examples) triesAgain(kind, metric string, n int) {
 	e.t.Helper()
 	before := e.metric(metric)

@@ -18,8 +18,9 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// TestWrongRequestsAsKafkaTakesThem: what Kafka closes a connection for never gets through the gateway, and what it answers is
-// answered, but for what the gateway refuses on purpose: a number of tags that Kafka takes for one below 0, and for none.
+// TestWrongRequestsAsKafkaTakesThem: what Kafka closes a connection for never gets through the
+// gateway, and what it answers is answered, but for what the gateway refuses on purpose: a number
+// of tags that Kafka takes for one below 0, and for none.
 func TestWrongRequestsAsKafkaTakesThem(t *testing.T) {
 	kafkatest.Require(t, "java", "mvn")
 	ctx := eventually.Context(t)

@@ -120,7 +120,8 @@ func (i *incidents) mirrors(from, to kafkatest.Cluster) (settings string) {
 	return string(b)
 }
 
-// newIncidents starts two clusters, of which one has the topic orders, a gateway, and commands as the document names them.
+// newIncidents starts two clusters, of which one has the topic orders, a gateway, and commands as
+// the document names them.
 func newIncidents(t *testing.T, document string) *incidents {
 	t.Helper()
 	kafkatest.Require(t, "java", "mvn", "curl")
@@ -241,8 +242,8 @@ func (i *incidents) says(out string, code, want int, texts ...string) {
 	}
 }
 
-// TestIncidents plays the document of incidents, in the order in which they would follow from each other, with real Kafka and
-// MirrorMaker 2.
+// TestIncidents plays the document of incidents, in the order in which they would follow from each
+// other, with real Kafka and MirrorMaker 2.
 func TestIncidents(t *testing.T) {
 	b, err := os.ReadFile("../../configs/telemetry/INCIDENTS.md")
 	if err != nil {

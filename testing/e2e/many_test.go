@@ -22,8 +22,9 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// TestManyTopicsMoveTogether: one edit moves 200 topics of 6 partitions under clients that use all of them. Each client waits once, and
-// nothing is lost, repeated or out of order. The times are reported: 2 s for the longest pause and 15 s for all are aimed at.
+// TestManyTopicsMoveTogether: one edit moves 200 topics of 6 partitions under clients that use all
+// of them. Each client waits once, and nothing is lost, repeated or out of order. The times are
+// reported: 2 s for the longest pause and 15 s for all are aimed at.
 func TestManyTopicsMoveTogether(t *testing.T) {
 	kafkatest.Require(t, "java", "mvn")
 	const topics, partitions = 200, 6

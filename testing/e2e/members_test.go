@@ -33,7 +33,8 @@ func (p *pair) requests(api string) (n int64) {
 	return n
 }
 
-// TestMembersOfTheNewProtocol (KIP-848) get the partitions of a topic that was made after they subscribed, and of no hidden one.
+// TestMembersOfTheNewProtocol (KIP-848) get the partitions of a topic that was made after they
+// subscribed, and of no hidden one.
 func TestMembersOfTheNewProtocol(t *testing.T) {
 	p := newClusters(t, kafkatest.Kafka4, kafkatest.Kafka4)
 	client, err := kgo.NewClient(kgo.SeedBrokers(p.gw.Bootstrap))

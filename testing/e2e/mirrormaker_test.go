@@ -8,8 +8,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// TestMirrorMakerIsTheReplicator, from a cluster of 3.9 to one of 4.3: a planned move under load over
-// what people really run. Versions and features are the intersection of both.
+// TestMirrorMakerIsTheReplicator, from a cluster of 3.9 to one of 4.3: a planned move under load
+// over what people really run. Versions and features are the intersection of both.
 func TestMirrorMakerIsTheReplicator(t *testing.T) {
 	p := newClusters(t, kafkatest.Kafka3, kafkatest.Kafka4)
 	const v = kafkatest.Kafka4

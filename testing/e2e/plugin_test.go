@@ -21,8 +21,9 @@ var newcomers = []struct {
 	{"c", "plugin.c", "sluice_add_header(c, i, key, value)", `sluice_add_header(c, i, key, SLUICE_TEXT("sluice, changed"))`, []string{"clang", "wasm-ld"}},
 }
 
-// TestANewcomersPlugin goes the way of somebody who has the gateway's binary and a compiler: a new project in an empty folder, built,
-// tested, measured, named in the file of a running gateway, changed and built again; Kafka's own console tools see what it does.
+// TestANewcomersPlugin goes the way of somebody who has the gateway's binary and a compiler: a new
+// project in an empty folder, built, tested, measured, named in the file of a running gateway,
+// changed and built again; Kafka's own console tools see what it does.
 func TestANewcomersPlugin(t *testing.T) {
 	p := newPair(t, kafkatest.Kafka4)
 	dir := t.TempDir()

@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/gatewaytest"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
@@ -176,9 +177,11 @@ func TestAPrefixIsNoBusinessOfClients(t *testing.T) {
 			one := kmsg.NewPtrDescribeConfigsRequest()
 			one.Resources = []kmsg.DescribeConfigsRequestResource{r}
 			resp, err := one.RequestWith(ctx, client)
-			if err != nil || len(resp.Resources) != 1 || resp.Resources[0].ErrorCode != 0 || len(resp.Resources[0].Configs) == 0 {
-				t.Fatalf("%v: %v, %+v", r, err, resp)
-			}
+			about := fact.Must(t, "%v: %v, %+v", r, err, resp)
+			fact.NoError(about, err)
+			fact.Equal(about, "len(resp.Resources)", len(resp.Resources), 1)
+			fact.Equal(about, "resp.Resources[0].ErrorCode", resp.Resources[0].ErrorCode, 0)
+			fact.Other(about, "len(resp.Resources[0].Configs)", len(resp.Resources[0].Configs), 0)
 			for _, s := range resp.Resources[0].Configs {
 				if sounds.MatchString(s.Name) && !slices.Contains(silent, s.Name) && kafka.ConfigValueOf(r.ResourceType, s.Name) == "" {
 					t.Errorf("nobody says what %s of a resource of type %d names", s.Name, r.ResourceType)

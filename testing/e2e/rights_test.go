@@ -14,8 +14,9 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// TestTheDoctorUnderAnAuthorizer: Kafka's own authorizer refuses this machine a group, a transactional id and a topic
-// that another principal may use; the doctor finds all three, and disturbs none.
+// TestTheDoctorUnderAnAuthorizer: Kafka's own authorizer refuses this machine a group, a
+// transactional id and a topic that another principal may use; the doctor finds all three, and
+// disturbs none.
 func TestTheDoctorUnderAnAuthorizer(t *testing.T) {
 	kafkatest.Require(t, "java", "mvn", "javac")
 	ctx := eventually.Context(t)

@@ -10,13 +10,15 @@ import (
 
 	"github.com/sluice-gateway/sluice/testing/clients"
 	"github.com/sluice-gateway/sluice/testing/clients/rdkafka"
+	"github.com/sluice-gateway/sluice/testing/clients/sarama"
 	"github.com/sluice-gateway/sluice/testing/eventually"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 	"github.com/sluice-gateway/sluice/testing/soak"
 )
 
-// TestSoakOnRealKafka runs random schedules of moves, each on topics of its own, with clients of other families beside: one, or as many
-// as SLUICE_SOAK_SEEDS says, the first of which SLUICE_SOAK_SEED is.
+// TestSoakOnRealKafka runs random schedules of moves, each on topics of its own, with clients of
+// other families beside: one, or as many as SLUICE_SOAK_SEEDS says, the first of which
+// SLUICE_SOAK_SEED is.
 func TestSoakOnRealKafka(t *testing.T) {
 	kafkatest.Require(t, "java", "mvn", "javac")
 	number := func(name string, otherwise uint64) uint64 {
@@ -48,8 +50,8 @@ func TestSoakOnRealKafka(t *testing.T) {
 		t.Log(plan)
 		res, err := soak.Run(ctx, plan, soak.Options{
 			Dir: t.TempDir(), Log: logger(), Every: 10 * time.Millisecond, Patience: eventually.Limit,
-			Producers: map[string]clients.Client{"java": clients.JavaProducer(v), "librdkafka": rdkafka.Producer(true), "librdkafka_plain": rdkafka.Bounded(5), "sarama": clients.SaramaProducer},
-			Consumers: map[string]clients.Client{"java_848": clients.JavaConsumer(v, "consumer"), "java_c": clients.JavaConsumer(v, "classic"), "librdkafka_c": rdkafka.Consumer, "sarama_c": clients.SaramaConsumer},
+			Producers: map[string]clients.Client{"java": clients.JavaProducer(v), "librdkafka": rdkafka.Producer(true), "librdkafka_plain": rdkafka.Bounded(5), "sarama": sarama.Producer},
+			Consumers: map[string]clients.Client{"java_848": clients.JavaConsumer(v, "consumer"), "java_c": clients.JavaConsumer(v, "classic"), "librdkafka_c": rdkafka.Consumer, "sarama_c": sarama.Consumer},
 		}, clusters[0], clusters[1])
 		if err != nil {
 			t.Fatal(err)

@@ -135,8 +135,8 @@ func TestKafkasToolsAcrossClusters(t *testing.T) {
 	c.refused("not present in metadata", "x\n", "kafka-console-producer", "--topic", "nowhere", "--command-property", "max.block.ms=500")
 }
 
-// erased deletes records of two partitions and moves their topic to a copy that has them: to Kafka's tools the log begins where it did,
-// and the copy is cut in the end.
+// erased deletes records of two partitions and moves their topic to a copy that has them: to
+// Kafka's tools the log begins where it did, and the copy is cut in the end.
 func (c *console) erased() {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(c.gw.Bootstrap), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {

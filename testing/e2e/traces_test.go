@@ -13,11 +13,13 @@ import (
 	"testing"
 
 	"github.com/sluice-gateway/sluice/testing/clients"
+	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 	"github.com/sluice-gateway/sluice/testing/spans"
 )
 
-// collector is an OpenTelemetry Collector on configs/telemetry/collector.yaml, which writes what it gets to a file.
+// collector is an OpenTelemetry Collector on configs/telemetry/collector.yaml, which writes what it
+// gets to a file.
 type collector struct {
 	t          *testing.T
 	cmd        *exec.Cmd
@@ -36,7 +38,8 @@ func buildCollector(ctx context.Context, bin string) error {
 	return nil
 }
 
-// startCollector starts it with ports of its own, and files in place of where the kept configuration sends.
+// startCollector starts it with ports of its own, and files in place of where the kept
+// configuration sends.
 func startCollector(t *testing.T, bin string) *collector {
 	t.Helper()
 	port, err := kafkatest.FreePorts(2)
@@ -90,7 +93,8 @@ func (c *collector) stop() []spans.Span {
 	return list
 }
 
-// checkMetrics finds in what the Collector wrote that requests were counted, and how long they took.
+// checkMetrics finds in what the Collector wrote that requests were counted, and how long they
+// took.
 func (c *collector) checkMetrics() {
 	c.t.Helper()
 	b, err := os.ReadFile(c.metrics)
@@ -124,8 +128,9 @@ func names(list []spans.Event) (out []string) {
 	return out
 }
 
-// TestTracesInACollector sends the metrics of a gateway, and the traces of a Java and a franz-go client through a guest and the built-in interceptors to a real
-// Collector, over gRPC and then over HTTP, while their topic moves, and reads what the Collector writes.
+// TestTracesInACollector sends the metrics of a gateway, and the traces of a Java and a franz-go
+// client through a guest and the built-in interceptors to a real Collector, over gRPC and then over
+// HTTP, while their topic moves, and reads what the Collector writes.
 func TestTracesInACollector(t *testing.T) {
 	dir := t.TempDir()
 	bin := filepath.Join(dir, "collector")
@@ -344,8 +349,14 @@ func checkProduce(t *testing.T, topic, client, cluster string, s spans.Span, bel
 		}
 		at = next[len(next)-1]
 	}
-	if got := names(at.Events); !slices.Equal(got, []string{"queued", "sent", "first byte"}) || at.Attributes["sluice.cluster"] != cluster || at.Attributes["sluice.cluster.id"] == "" || at.Attributes["messaging.destination.name"] != topic || at.Attributes["network.peer.port"] == "" {
-		t.Errorf("%s: the way to the broker has the events %q and %v, want %s", client, got, at.Attributes, cluster)
+	{
+		got := names(at.Events)
+		about := fact.Of(t, "%s: the way to the broker has the events %q and %v, want %s", client, got, at.Attributes, cluster)
+		fact.List(about, "got", got, []string{"queued", "sent", "first byte"})
+		fact.Equal(about, `at.Attributes["sluice.cluster"]`, at.Attributes["sluice.cluster"], cluster)
+		fact.Other(about, `at.Attributes["sluice.cluster.id"]`, at.Attributes["sluice.cluster.id"], "")
+		fact.Equal(about, `at.Attributes["messaging.destination.name"]`, at.Attributes["messaging.destination.name"], topic)
+		fact.Other(about, `at.Attributes["network.peer.port"]`, at.Attributes["network.peer.port"], "")
 	}
 	for i := 1; i < len(at.Events); i++ {
 		if at.Events[i].At.Before(at.Events[i-1].At.Time) {

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// Limit is how long a test waits for what must come. It only ends what hangs: no test measures time with it.
+// Limit is how long a test waits for what must come. It only ends what hangs: no test measures time
+// with it.
 const Limit = 5 * time.Minute
 
 // True waits until a condition holds, and is false if it never does.

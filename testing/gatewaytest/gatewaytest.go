@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/gateway"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/telemetry"
 	"github.com/sluice-gateway/sluice/plugins"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
@@ -26,9 +27,10 @@ type Gateway struct {
 	// Specs are of interceptors besides the built-in ones.
 	Specs []plugin.Spec
 
-	log    *slog.Logger
-	cancel context.CancelFunc
-	done   chan error
+	exporters telemetry.Exporters
+	log       *slog.Logger
+	cancel    context.CancelFunc
+	done      chan error
 }
 
 // Config writes the file of a gateway over clusters, with the virtual cluster
@@ -54,8 +56,13 @@ func Config(dir string, port int, homes map[string]string, routing string, clust
 	return file, os.WriteFile(file, []byte(b.String()), 0o644)
 }
 
-// Start starts a gateway with a fresh file; see Config.
+// Start starts a gateway with a fresh file; see Config. It has no exporters: see StartWith.
 func Start(ctx context.Context, dir string, homes map[string]string, log *slog.Logger, clusters ...kafkatest.Cluster) (*Gateway, error) {
+	return StartWith(ctx, nil, dir, homes, log, clusters...)
+}
+
+// StartWith starts a gateway that can send traces and metrics.
+func StartWith(ctx context.Context, exporters telemetry.Exporters, dir string, homes map[string]string, log *slog.Logger, clusters ...kafkatest.Cluster) (*Gateway, error) {
 	port, err := kafkatest.FreePorts(2 + 10*len(clusters))
 	if err != nil {
 		return nil, err
@@ -70,20 +77,26 @@ func Start(ctx context.Context, dir string, homes map[string]string, log *slog.L
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{Dir: dir, File: file, Bootstrap: fmt.Sprintf("127.0.0.1:%d", port), Admin: fmt.Sprintf("http://127.0.0.1:%d", port+1), log: log}
+	g := &Gateway{Dir: dir, File: file, Bootstrap: fmt.Sprintf("127.0.0.1:%d", port), Admin: fmt.Sprintf("http://127.0.0.1:%d", port+1), exporters: exporters, log: log}
 	return g, g.Restart(ctx)
 }
 
 // Open starts a gateway on a file that the caller has written.
 func Open(ctx context.Context, file string, log *slog.Logger, specs ...plugin.Spec) (*Gateway, error) {
-	g := &Gateway{Dir: filepath.Dir(file), File: file, Specs: specs, log: log}
+	return OpenWith(ctx, nil, file, log, specs...)
+}
+
+// OpenWith starts a gateway that can send traces and metrics, on a file that the caller has
+// written.
+func OpenWith(ctx context.Context, exporters telemetry.Exporters, file string, log *slog.Logger, specs ...plugin.Spec) (*Gateway, error) {
+	g := &Gateway{Dir: filepath.Dir(file), File: file, Specs: specs, exporters: exporters, log: log}
 	return g, g.Restart(ctx)
 }
 
 // Restart starts the gateway (again) on its file and state.
 func (g *Gateway) Restart(ctx context.Context) error {
 	var err error
-	if g.Gateway, err = gateway.Start(ctx, gateway.Options{Path: g.File, Specs: append(plugins.Builtin(), g.Specs...), Log: g.log}); err != nil {
+	if g.Gateway, err = gateway.Start(ctx, gateway.Options{Path: g.File, Specs: append(plugins.Builtin(), g.Specs...), Exporters: g.exporters, Log: g.log}); err != nil {
 		return err
 	}
 	run, cancel := context.WithCancel(context.Background())

@@ -1,5 +1,5 @@
-// Package handmade writes WASM guests for tests byte by byte, in no time: guests that do nothing, guests that never end,
-// and modules that are made to be slow to compile.
+// Package handmade writes WASM guests for tests byte by byte, in no time: guests that do nothing,
+// guests that never end, and modules that are made to be slow to compile.
 package handmade
 
 import (
@@ -29,12 +29,15 @@ const (
 // Forever is code that never ends.
 var Forever = []byte{Loop, Empty, Br, 0, End}
 
-// Guest describes a guest that sees records of producers and leaves them as they are. Code is without the last end.
+// Guest describes a guest that sees records of producers and leaves them as they are. Code is
+// without the last end.
 type Guest struct {
 	Name, Version string
-	// Start, Configure, SelfTest and Closing are run before their functions return that all is well.
+	// Start, Configure, SelfTest and Closing are run before their functions return that all is
+	// well.
 	Start, Configure, OnRecords, SelfTest, Idle, Closing []byte
-	// More are the bodies of further functions without parameters and results, locals included; see Body.
+	// More are the bodies of further functions without parameters and results, locals included; see
+	// Body.
 	More [][]byte
 	// The rest adds encoded elements to sections.
 	Types, Tables, Globals, Exports, Elements, Data [][]byte

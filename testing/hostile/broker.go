@@ -1,5 +1,5 @@
-// Package hostile sends a gateway what no client and no broker would: every API and version with counts, lengths, nulls,
-// tags and ends that are wrong.
+// Package hostile sends a gateway what no client and no broker would: every API and version with
+// counts, lengths, nulls, tags and ends that are wrong.
 package hostile
 
 import (
@@ -13,8 +13,9 @@ import (
 	"github.com/sluice-gateway/sluice/core/kafka"
 )
 
-// Broker is a strict broker: it closes a connection on which a request is no message of Kafka, and answers everything else with
-// success, item by item. It is its own cluster and leads every partition.
+// Broker is a strict broker: it closes a connection on which a request is no message of Kafka, and
+// answers everything else with success, item by item. It is its own cluster and leads every
+// partition.
 type Broker struct {
 	l      net.Listener
 	topic  string
@@ -112,7 +113,8 @@ func (b *Broker) serve(c net.Conn) {
 	}
 }
 
-// answer is nil for a request that is none, and a nil *kmsg.ProduceResponse for one that wants no answer.
+// answer is nil for a request that is none, and a nil *kmsg.ProduceResponse for one that wants no
+// answer.
 func (b *Broker) answer(body *kafka.RequestBody) kmsg.Response {
 	if body.Clean() != nil {
 		return nil

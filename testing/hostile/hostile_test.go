@@ -27,7 +27,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// frameMemory is what a frame may take at most, in all of the process, its broker and this test included.
+// frameMemory is what a frame may take at most, in all of the process, its broker and this test
+// included.
 const frameMemory = 16 << 20
 
 // number reads a variable of the environment.
@@ -38,7 +39,8 @@ func number(name string, otherwise uint64) uint64 {
 	return otherwise
 }
 
-// source is the source of chance of a test, which a failing run can be repeated with. SLUICE_HOSTILE_ROUNDS makes it longer.
+// source is the source of chance of a test, which a failing run can be repeated with.
+// SLUICE_HOSTILE_ROUNDS makes it longer.
 func source(t *testing.T) (r *rand.Rand, rounds int) {
 	t.Helper()
 	seed := number("SLUICE_HOSTILE_SEED", rand.Uint64())
@@ -124,8 +126,8 @@ func cost(t *testing.T, what string, sent []byte, f func()) {
 	}
 }
 
-// TestHostileClients: what is no request closes its connection, as a strict broker does, and what is one is Answered; in
-// bounded memory and time, without a panic, and nobody else notices.
+// TestHostileClients: what is no request closes its connection, as a strict broker does, and what
+// is one is Answered; in bounded memory and time, without a panic, and nobody else notices.
 func TestHostileClients(t *testing.T) {
 	for name, chain := range chains {
 		t.Run(name, func(t *testing.T) {
@@ -163,8 +165,8 @@ func TestHostileClients(t *testing.T) {
 	}
 }
 
-// TestHostileBrokers: an answer that is none, or says nonsense, costs its own request; what reaches the client is a message, in
-// bounded memory and time, without a panic.
+// TestHostileBrokers: an answer that is none, or says nonsense, costs its own request; what reaches
+// the client is a message, in bounded memory and time, without a panic.
 func TestHostileBrokers(t *testing.T) {
 	for name, chain := range chains {
 		t.Run(name, func(t *testing.T) {

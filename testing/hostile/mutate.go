@@ -16,8 +16,8 @@ var counts = [][]byte{
 	{0xff, 0xff, 0xff, 0xff, 0x0f}, {0xff, 0xff, 0xff, 0xff, 0x07}, {0x80, 0x80, 0x80, 0x80, 0x10}, {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01},
 }
 
-// Bytes returns a copy of a message of which something is wrong behind its first bytes: a count or a length, its end, what stands behind
-// it, an order, a bit.
+// Bytes returns a copy of a message of which something is wrong behind its first bytes: a count or
+// a length, its end, what stands behind it, an order, a bit.
 func Bytes(r *rand.Rand, message []byte, from int) []byte {
 	from = min(from, len(message))
 	at := from + r.IntN(len(message)-from+1)
@@ -49,12 +49,12 @@ func Bytes(r *rand.Rand, message []byte, from int) []byte {
 // Topic is the name of a topic that there is, to Fill.
 const Topic = "orders"
 
-// Field sets a field of a message, by its name, to what a test wants to have tried there; false leaves it to chance. Elements of a
-// list have the name of the list.
+// Field sets a field of a message, by its name, to what a test wants to have tried there; false
+// leaves it to chance. Elements of a list have the name of the list.
 type Field func(name string, v reflect.Value) bool
 
-// Fill fills a message with what a client, or a broker, might send: names of a topic that there is or is not, small numbers, a few
-// elements. field, unless it is nil, is asked first.
+// Fill fills a message with what a client, or a broker, might send: names of a topic that there is
+// or is not, small numbers, a few elements. field, unless it is nil, is asked first.
 func Fill(r *rand.Rand, msg any, field Field) {
 	f := filler{r, field}
 	v := reflect.ValueOf(msg).Elem()

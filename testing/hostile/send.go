@@ -15,7 +15,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/eventually"
 )
 
-// Outcome is what comes of a request: it is answered, or its connection is closed, or neither, as with acks=0.
+// Outcome is what comes of a request: it is answered, or its connection is closed, or neither, as
+// with acks=0.
 type Outcome string
 
 // The outcomes.
@@ -33,7 +34,8 @@ const (
 // ErrHang is a request of which nothing comes.
 var ErrHang = errors.New("neither answered nor closed")
 
-// Send sends a request and a sound one behind it, and says what comes of the first. An error is a hang, or an answer that is none.
+// Send sends a request and a sound one behind it, and says what comes of the first. An error is a
+// hang, or an answer that is none.
 func Send(addr string, key kmsg.Key, version int16, frame []byte) (Outcome, error) {
 	said, _, err := Ask(addr, key, version, frame, eventually.Limit)
 	return said, err

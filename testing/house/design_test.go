@@ -20,8 +20,8 @@ var (
 	room   = regexp.MustCompile("(?m)^\\| `([\\w/]+)` \\|")
 )
 
-// TestDesignNamesWhatIsThere: DESIGN.md names files by their whole path, and what is declared in them: functions, types, methods with
-// their type, constants, variables.
+// TestDesignNamesWhatIsThere: DESIGN.md names files by their whole path, and what is declared in
+// them: functions, types, methods with their type, constants, variables.
 func TestDesignNamesWhatIsThere(t *testing.T) {
 	known, checked := map[string][]string{}, 0
 	for _, q := range quoted.FindAllString(design(t), -1) {
@@ -58,7 +58,8 @@ func TestDesignNamesWhatIsThere(t *testing.T) {
 	}
 }
 
-// TestDesignHasEveryRoom: each package that may import something has its line in the map, and each line is a package.
+// TestDesignHasEveryRoom: each package that may import something has its line in the map, and each
+// line is a package.
 func TestDesignHasEveryRoom(t *testing.T) {
 	var rooms []string
 	for _, m := range room.FindAllStringSubmatch(design(t), -1) {

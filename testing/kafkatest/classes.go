@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 )
 
-// Classes compiles a Java program against a version's jars, once per cache, and returns the folder of its
-// classes.
+// Classes compiles a Java program against a version's jars, once per cache, and returns the folder
+// of its classes.
 func Classes(ctx context.Context, version, name string, source []byte) (string, error) {
 	cp, err := ClassPath(ctx, version)
 	if err != nil {

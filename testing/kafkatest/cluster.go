@@ -1,5 +1,5 @@
-// Package kafkatest gives tests and the demo clusters to stand behind the gateway: in-process fakes,
-// real Kafka as JVM processes, and a replicator between them.
+// Package kafkatest gives tests and the demo clusters to stand behind the gateway: in-process
+// fakes, real Kafka as JVM processes, and a replicator between them.
 package kafkatest
 
 import "context"

@@ -91,7 +91,8 @@ func StartCopier(ctx context.Context, cfg CopierConfig) (*Copier, error) {
 	return c, nil
 }
 
-// known lists topics when the broker that is asked knows them all: one of another broker may just have been made.
+// known lists topics when the broker that is asked knows them all: one of another broker may just
+// have been made.
 func known(ctx context.Context, source *kadm.Client, topics []string) (kadm.TopicDetails, error) {
 	for tries := 0; ; tries++ {
 		details, err := source.ListTopics(ctx, topics...)

@@ -22,7 +22,8 @@ type FakeCluster struct {
 	conns map[int32]map[net.Conn]struct{}
 }
 
-// Fake starts an in-process cluster with brokers on consecutive free ports, node ids from 0; more are options besides.
+// Fake starts an in-process cluster with brokers on consecutive free ports, node ids from 0; more
+// are options besides.
 func Fake(name string, brokers int, topics map[string]int32, more ...kfake.Opt) (*FakeCluster, error) {
 	first, err := FreePorts(brokers)
 	if err != nil {

@@ -17,8 +17,8 @@ func Engine(ctx context.Context) bool {
 	return exec.CommandContext(ctx, "docker", "version", "--format", "{{.Server.Version}}").Run() == nil
 }
 
-// RequireEngine skips a test where no Docker engine answers; with SLUICE_TEST_REQUIRE_ENGINE the test
-// fails instead.
+// RequireEngine skips a test where no Docker engine answers; with SLUICE_TEST_REQUIRE_ENGINE the
+// test fails instead.
 func RequireEngine(t testing.TB) {
 	t.Helper()
 	if Engine(t.Context()) {
@@ -30,8 +30,9 @@ func RequireEngine(t testing.TB) {
 	leftOut(t, "a Docker engine")
 }
 
-// Image makes an image of a Kafka version that has the shell scripts of the official one: a Java runtime
-// and jars of this machine, imported, so that nothing is pulled. SLUICE_KAFKA_IMAGE names another.
+// Image makes an image of a Kafka version that has the shell scripts of the official one: a Java
+// runtime and jars of this machine, imported, so that nothing is pulled. SLUICE_KAFKA_IMAGE names
+// another.
 func Image(ctx context.Context, version string) (string, error) {
 	if i := os.Getenv("SLUICE_KAFKA_IMAGE"); i != "" {
 		return i, nil
@@ -125,7 +126,8 @@ func fillImage(ctx context.Context, root, version, classPath string) error {
 	return copyPrograms(ctx, root, jre)
 }
 
-// copyPrograms copies a shell, what scripts use, and the libraries of these and of the Java runtime.
+// copyPrograms copies a shell, what scripts use, and the libraries of these and of the Java
+// runtime.
 func copyPrograms(ctx context.Context, root, jre string) error {
 	binaries := []string{}
 	for _, name := range []string{"sh", "cat", "sleep", "mkdir", "grep", "seq"} {

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// MirrorMaker is MirrorMaker 2 in dedicated mode with IdentityReplicationPolicy, from one cluster to
-// another.
+// MirrorMaker is MirrorMaker 2 in dedicated mode with IdentityReplicationPolicy, from one cluster
+// to another.
 type MirrorMaker struct {
 	cmd *exec.Cmd
 	log string

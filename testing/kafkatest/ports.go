@@ -8,15 +8,16 @@ import (
 	"sync"
 )
 
-// Ports are given out in blocks, one per process, so that what one process finds free is not taken by another before it listens there.
-// The blocks lie below the ephemeral range.
+// Ports are given out in blocks, one per process, so that what one process finds free is not taken
+// by another before it listens there. The blocks lie below the ephemeral range.
 const (
 	firstBlock = 20_000
 	blocks     = 24
 	blockSize  = 500
 )
 
-// ports are those of this process: the first of a block is held for as long as the process runs, the others are given out in turn.
+// ports are those of this process: the first of a block is held for as long as the process runs,
+// the others are given out in turn.
 var ports struct {
 	sync.Mutex
 	claim net.Listener

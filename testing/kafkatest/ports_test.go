@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestPortsAreOfOneProcess: what one process is given, before it listens there, no other one gets, however often each asks.
+// TestPortsAreOfOneProcess: what one process is given, before it listens there, no other one gets,
+// however often each asks.
 func TestPortsAreOfOneProcess(t *testing.T) {
 	const asks, n = 30, 26 // more than a block has
 	mine := map[int]bool{}

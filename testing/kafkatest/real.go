@@ -36,10 +36,10 @@ type RealCluster struct {
 
 const controller = 100
 
-// Real starts a cluster of Apache Kafka and waits until every broker is known. more are lines for the properties of all
-// nodes.
+// Real starts a cluster of Apache Kafka and waits until every broker is known. more are lines for
+// the properties of all nodes.
 func Real(ctx context.Context, name, version, dir string, brokers int, more ...string) (*RealCluster, error) {
-	c, ids, err := plan(name, version, dir, brokers, more...)
+	c, ids, err := Plan(name, version, dir, brokers, more...)
 	if err != nil {
 		return nil, err
 	}
@@ -51,14 +51,15 @@ func Real(ctx context.Context, name, version, dir string, brokers int, more ...s
 			return nil, errors.Join(err, c.Close())
 		}
 	}
-	if err := c.ready(ctx, brokers); err != nil {
+	if err := c.Ready(ctx, brokers); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
 }
 
-// plan chooses ports and an id, and writes the nodes' properties.
-func plan(name, version, dir string, brokers int, more ...string) (*RealCluster, []int32, error) {
+// Plan chooses ports and an id, and writes the properties of the nodes, which whoever calls it
+// starts.
+func Plan(name, version, dir string, brokers int, more ...string) (*RealCluster, []int32, error) {
 	base, err := FreePorts(brokers + 1)
 	if err != nil {
 		return nil, nil, err
@@ -76,14 +77,15 @@ func plan(name, version, dir string, brokers int, more ...string) (*RealCluster,
 	}
 	ids := append([]int32{controller}, c.Nodes()...)
 	for _, n := range ids {
-		if err := os.WriteFile(c.props(n), []byte(c.properties(n)), 0o644); err != nil {
+		if err := os.WriteFile(c.Props(n), []byte(c.properties(n)), 0o644); err != nil {
 			return nil, nil, err
 		}
 	}
 	return c, ids, nil
 }
 
-func (c *RealCluster) props(n int32) string {
+// Props is the file of a node's properties.
+func (c *RealCluster) Props(n int32) string {
 	return filepath.Join(c.dir, fmt.Sprintf("node-%d.properties", n))
 }
 func (c *RealCluster) data(n int32) string { return filepath.Join(c.dir, fmt.Sprintf("data-%d", n)) }
@@ -116,7 +118,7 @@ func (c *RealCluster) properties(n int32) string {
 
 // format formats one node's folder and derives the others from it: each format starts a JVM.
 func (c *RealCluster) format(ctx context.Context, ids []int32) error {
-	cmd, err := jvm(ctx, c.version, "128m", "kafka.tools.StorageTool", "format", "-t", c.id, "-c", c.props(ids[0]))
+	cmd, err := jvm(ctx, c.version, "128m", "kafka.tools.StorageTool", "format", "-t", c.id, "-c", c.Props(ids[0]))
 	if err != nil {
 		return err
 	}
@@ -151,7 +153,7 @@ func (c *RealCluster) format(ctx context.Context, ids []int32) error {
 }
 
 func (c *RealCluster) launch(n int32) error {
-	cmd, err := jvm(context.Background(), c.version, "384m", "kafka.Kafka", c.props(n))
+	cmd, err := jvm(context.Background(), c.version, "384m", "kafka.Kafka", c.Props(n))
 	if err != nil {
 		return err
 	}
@@ -175,8 +177,8 @@ func (c *RealCluster) launch(n int32) error {
 	return nil
 }
 
-// ready waits until the metadata lists that many brokers.
-func (c *RealCluster) ready(ctx context.Context, brokers int) error {
+// Ready waits until the metadata lists that many brokers.
+func (c *RealCluster) Ready(ctx context.Context, brokers int) error {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(c.Bootstrap()...), kgo.MetadataMinAge(50*time.Millisecond))
 	if err != nil {
 		return err
@@ -208,6 +210,12 @@ func (c *RealCluster) ready(ctx context.Context, brokers int) error {
 		}
 	}
 }
+
+// ID is the cluster's id.
+func (c *RealCluster) ID() string { return c.id }
+
+// Dir is the folder with the nodes' data.
+func (c *RealCluster) Dir() string { return c.dir }
 
 // Name is the cluster's name.
 func (c *RealCluster) Name() string { return c.name }
@@ -262,7 +270,7 @@ func (c *RealCluster) Restart(ctx context.Context, n int32) error {
 	c.mu.Lock()
 	up := len(c.procs) - 1
 	c.mu.Unlock()
-	return c.ready(ctx, up)
+	return c.Ready(ctx, up)
 }
 
 // Close ends the cluster.

@@ -203,7 +203,8 @@ func (p Physical) node(id int32, at string, out *[]string) {
 	}
 }
 
-// requests are what a scan sends: about the target and, where an API can, about everything there is.
+// requests are what a scan sends: about the target and, where an API can, about everything there
+// is.
 func (t Target) requests(key kmsg.Key, version int16) (out []kmsg.Request) {
 	if r := t.request(key, version); r != nil {
 		out = append(out, r)

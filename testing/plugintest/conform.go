@@ -16,11 +16,12 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// Conform checks what every interceptor owes, whatever it is for, with requests about a topic of the cluster prod: what it is given
-// stays as it was, what leaves it is valid in every version and can be sent again, records keep what brokers and consumers count on,
-// errors from below come up as errors or answers, also where they concern one partition of many, requests that run at once don't
-// meet, and whatever happens to a request, the next one of its session gets its turn. All that holds for an interceptor's two
-// halves, if it has them, as for Intercept.
+// Conform checks what every interceptor owes, whatever it is for, with requests about a topic of
+// the cluster prod: what it is given stays as it was, what leaves it is valid in every version and
+// can be sent again, records keep what brokers and consumers count on, errors from below come up as
+// errors or answers, also where they concern one partition of many, requests that run at once don't
+// meet, and whatever happens to a request, the next one of its session gets its turn. All that
+// holds for an interceptor's two halves, if it has them, as for Intercept.
 func Conform(t *testing.T, i plugin.Interceptor, topic string) {
 	t.Helper()
 	c := newConform(t, i, topic)
@@ -134,7 +135,8 @@ func rechecked(b kafka.Batch) kafka.Batch {
 	return b
 }
 
-// message is a request of a version, about the topic if it is about records: a partition for each batch.
+// message is a request of a version, about the topic if it is about records: a partition for each
+// batch.
 func (c *conform) message(key kmsg.Key, version int16) kmsg.Request {
 	m := kmsg.RequestForKey(int16(key))
 	m.SetVersion(version)

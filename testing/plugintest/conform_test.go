@@ -63,7 +63,8 @@ func without(records []byte, gaps kafka.Gaps) []byte {
 	return records
 }
 
-// TestConformFindsWhatIsWrong: each rule fails for an interceptor that breaks it, and none for one that does nothing.
+// TestConformFindsWhatIsWrong: each rule fails for an interceptor that breaks it, and none for one
+// that does nothing.
 func TestConformFindsWhatIsWrong(t *testing.T) {
 	const uncompressed, idempotent, marker = 0, 1, 10
 	for want, c := range map[string]struct {

@@ -1,5 +1,6 @@
-// Package plugintest runs an interceptor without clusters: a catalog in memory, clusters that are only
-// a topology, and an end of the chain that a test writes. Conform checks what every interceptor owes.
+// Package plugintest runs an interceptor without clusters: a catalog in memory, clusters that are
+// only a topology, and an end of the chain that a test writes. Conform checks what every
+// interceptor owes.
 package plugintest
 
 import (

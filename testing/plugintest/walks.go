@@ -31,7 +31,8 @@ func (end) Again(_ *plugin.Request, resp *plugin.Response, err error) plugin.Out
 	return plugin.Answer(resp, err)
 }
 
-// run lets a request run through the interceptor, in a chain, to below. While somebody may wait, it has its session's turn.
+// run lets a request run through the interceptor, in a chain, to below. While somebody may wait, it
+// has its session's turn.
 func (c *conform) run(ctx context.Context, req *plugin.Request, below plugin.HandlerFunc) (*plugin.Response, error) {
 	ctx = context.WithValue(ctx, belowKey{}, below)
 	var passed atomic.Int32

@@ -60,7 +60,8 @@ func (b refusedBatch) request() *kmsg.ProduceRequest {
 	return m
 }
 
-// TestAcksZeroThatFailsEndsTheConnection, as it does at a broker: what was asked before is answered, what comes behind is not.
+// TestAcksZeroThatFailsEndsTheConnection, as it does at a broker: what was asked before is
+// answered, what comes behind is not.
 func TestAcksZeroThatFailsEndsTheConnection(t *testing.T) {
 	h := build(t, "orders", "nowhere")
 	if err := h.gw.Edit("nowhere: {cluster: prod}", "nowhere: {cluster: none}"); err != nil {
@@ -99,7 +100,8 @@ func TestAcksZeroThatFailsEndsTheConnection(t *testing.T) {
 	}
 }
 
-// TestAcksZeroGoesOn: what worked is not answered, the connection stays, and every record has arrived.
+// TestAcksZeroGoesOn: what worked is not answered, the connection stays, and every record has
+// arrived.
 func TestAcksZeroGoesOn(t *testing.T) {
 	h := build(t, "orders")
 	for chain, addr := range map[string]string{"full": h.gw.Bootstrap, "empty": passing(t, h.prod)} {

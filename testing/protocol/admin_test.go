@@ -41,7 +41,8 @@ func (h *house) commit(topic, group string, at int64) {
 	}
 }
 
-// TestTheAdminAPIMovesToAnotherAddress with an edit of the file, also if it is the API that makes an edit.
+// TestTheAdminAPIMovesToAnotherAddress with an edit of the file, also if it is the API that makes
+// an edit.
 func TestTheAdminAPIMovesToAnotherAddress(t *testing.T) {
 	h := build(t, "orders")
 	port, err := kafkatest.FreePorts(1)
@@ -91,8 +92,8 @@ func TestTheAdminAPIMovesToAnotherAddress(t *testing.T) {
 	})
 }
 
-// TestTheDemosCurlLines runs the calls of the well-known failover demo as they are written there; only
-// the port is the test's.
+// TestTheDemosCurlLines runs the calls of the well-known failover demo as they are written there;
+// only the port is the test's.
 func TestTheDemosCurlLines(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		kafkatest.Require(t, "curl")
@@ -218,7 +219,8 @@ func TestEditsAtOnceAreAllMade(t *testing.T) {
 	}
 }
 
-// TestWhatSomebodyIsEditingStays: a file that is not in force, here because it is wrong, is not written over.
+// TestWhatSomebodyIsEditingStays: a file that is not in force, here because it is wrong, is not
+// written over.
 func TestWhatSomebodyIsEditingStays(t *testing.T) {
 	h := build(t, "orders")
 	if err := h.gw.Edit("orders:", "orders: ["); err != nil {
@@ -231,8 +233,8 @@ func TestWhatSomebodyIsEditingStays(t *testing.T) {
 	}
 }
 
-// TestDeleteHasAGrace: at its end the file says `cluster: none`, clients are told that the topic does
-// not exist, and a later mapping is a move from where the topic was.
+// TestDeleteHasAGrace: at its end the file says `cluster: none`, clients are told that the topic
+// does not exist, and a later mapping is a move from where the topic was.
 func TestDeleteHasAGrace(t *testing.T) {
 	h := build(t, "orders")
 	if err := h.gw.Edit("delete_grace: 30s", "delete_grace: 1s"); err != nil {

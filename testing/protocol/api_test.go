@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/admin"
 	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
@@ -60,8 +61,8 @@ func (h *house) v1(method, path, body string, out any, header ...string) (status
 	return resp.StatusCode, resp.Header
 }
 
-// TestTheDescriptionIsTrue: schemathesis asks everything that the document describes, right and wrong, of a gateway
-// with topics, groups, clients and a move, and checks every answer against it.
+// TestTheDescriptionIsTrue: schemathesis asks everything that the document describes, right and
+// wrong, of a gateway with topics, groups, clients and a move, and checks every answer against it.
 func TestTheDescriptionIsTrue(t *testing.T) {
 	if _, err := exec.LookPath("python3"); err != nil {
 		kafkatest.Require(t, "python3")
@@ -121,8 +122,11 @@ func TestTwoPeopleDontOverwriteEachOther(t *testing.T) {
 	}
 	var c admin.Config
 	_, head = h.v1("GET", "/config", "", &c)
-	if head.Get("ETag") == seen || len(c.Changes) != 1 || c.Changes[0].Path != "admin.users.1" || strings.Contains(string(must(json.Marshal(c))), `"eve","password":"eve"`) {
-		t.Errorf("%s %+v", head.Get("ETag"), c.Changes)
+	about := fact.Of(t, "%s %+v", head.Get("ETag"), c.Changes)
+	fact.Other(about, `head.Get("ETag")`, head.Get("ETag"), seen)
+	if fact.Equal(about, "len(c.Changes)", len(c.Changes), 1) {
+		fact.Equal(about, "c.Changes[0].Path", c.Changes[0].Path, "admin.users.1")
+		fact.HasNo(about, string(must(json.Marshal(c))), `"eve","password":"eve"`)
 	}
 	if code, _ := h.v1("GET", "/config", "", nil, "If-None-Match", head.Get("ETag")); code != 304 {
 		t.Errorf("not modified: %d", code)
@@ -213,8 +217,15 @@ func TestWhatOperatorsSee(t *testing.T) {
 		h.v1("GET", "/topics/"+tenant+"/orders", "", &topic)
 		return len(topic.Copies) == 1 && topic.Copies[0].Partitions[0].ComparedTo == 10 && topic.Copies[0].Lag >= 0 // stored, too
 	})
-	if c := topic.Copies[0]; topic.Home != "prod" || topic.Partitions[0].End != 10 || c.Cluster != "dr" || c.Lag != 0 || c.Partitions[0].ComparedFrom != 0 || c.Partitions[0].End != 10 {
-		t.Errorf("%+v", topic)
+	{
+		c := topic.Copies[0]
+		about := fact.Of(t, "%+v", topic)
+		fact.Equal(about, "topic.Home", topic.Home, "prod")
+		fact.Equal(about, "topic.Partitions[0].End", topic.Partitions[0].End, 10)
+		fact.Equal(about, "c.Cluster", c.Cluster, "dr")
+		fact.Equal(about, "c.Lag", c.Lag, 0)
+		fact.Equal(about, "c.Partitions[0].ComparedFrom", c.Partitions[0].ComparedFrom, 0)
+		fact.Equal(about, "c.Partitions[0].End", c.Partitions[0].End, 10)
 	}
 	copier.Stop()
 	h.produce(p, "orders", "y", 5)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/admin"
 	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // audited waits for entries of the audit log, in a file or a topic, and returns them all.
@@ -117,25 +118,49 @@ func TestAuditLog(t *testing.T) {
 		return found[0]
 	}
 	api := one("action", "start_moves", "via", "api", "outcome", "done")
-	if before, after := changed(api, "routing.topics.orders.cluster"); before != "prod" || after != "dr" || api["user"] != "none" || api["role"] != "admin" || api["before"] != first ||
-		api["after"] == first || fmt.Sprint(api["topics"]) != "[orders]" || api["virtual_cluster"] != tenant || api["request"] != "POST /api/v1/moves" || !strings.HasPrefix(api["address"].(string), "127.0.0.1:") {
-		t.Errorf("%v", api)
+	{
+		before, after := changed(api, "routing.topics.orders.cluster")
+		about := fact.Of(t, "%v", api)
+		fact.Equal(about, "before", before, "prod")
+		fact.Equal(about, "after", after, "dr")
+		fact.Equal(about, `api["user"]`, api["user"], "none")
+		fact.Equal(about, `api["role"]`, api["role"], "admin")
+		fact.Equal[any](about, `api["before"]`, api["before"], first)
+		fact.Other[any](about, `api["after"]`, api["after"], first)
+		fact.Equal(about, `fmt.Sprint(api["topics"])`, fmt.Sprint(api["topics"]), "[orders]")
+		fact.Equal(about, `api["virtual_cluster"]`, api["virtual_cluster"], tenant)
+		fact.Equal(about, `api["request"]`, api["request"], "POST /api/v1/moves")
+		fact.True(about, `strings.HasPrefix(api["address"].(string), "127.0.0.1:")`, strings.HasPrefix(api["address"].(string), "127.0.0.1:"))
 	}
 	if stale := one("action", "start_moves", "status", "412"); stale["before"] != api["after"] || !strings.Contains(stale["error"].(string), "meanwhile") || fmt.Sprint(stale["topics"]) != "[other]" {
 		t.Errorf("%v", stale)
 	}
 	console := one("action", "start_moves", "via", "console", "outcome", "done")
-	if before, after := changed(console, "routing.topics.other.cluster"); before != "prod" || after != "dr" || console["agent"] != "browser" || console["user"] != "none" {
-		t.Errorf("%v", console)
+	{
+		before, after := changed(console, "routing.topics.other.cluster")
+		about := fact.Of(t, "%v", console)
+		fact.Equal(about, "before", before, "prod")
+		fact.Equal(about, "after", after, "dr")
+		fact.Equal(about, `console["agent"]`, console["agent"], "browser")
+		fact.Equal(about, `console["user"]`, console["user"], "none")
 	}
-	if eve := one("user", "eve"); eve["status"] != 403.0 || eve["role"] != "reader" || eve["via"] != "console" || eve["outcome"] != "refused" || !strings.Contains(eve["error"].(string), "role reader") {
-		t.Errorf("%v", eve)
-	}
+	eve := one("user", "eve")
+	about := fact.Of(t, "%v", eve)
+	fact.Equal(about, `eve["status"]`, eve["status"], 403.0)
+	fact.Equal(about, `eve["role"]`, eve["role"], "reader")
+	fact.Equal(about, `eve["via"]`, eve["via"], "console")
+	fact.Equal(about, `eve["outcome"]`, eve["outcome"], "refused")
+	fact.Has(about, eve["error"].(string), "role reader")
 	if other := one("user", "none", "status", "403"); !strings.Contains(other["error"].(string), "another site") {
 		t.Errorf("%v", other)
 	}
-	if mallory := one("user", "mallory"); mallory["status"] != 401.0 || mallory["role"] != nil || mallory["via"] != "http" || mallory["action"] != "start_moves" {
-		t.Errorf("%v", mallory)
+	{
+		mallory := one("user", "mallory")
+		about := fact.Of(t, "%v", mallory)
+		fact.Equal(about, `mallory["status"]`, mallory["status"], 401.0)
+		fact.True(about, `mallory["role"] == nil`, mallory["role"] == nil)
+		fact.Equal(about, `mallory["via"]`, mallory["via"], "http")
+		fact.Equal(about, `mallory["action"]`, mallory["action"], "start_moves")
 	}
 	if mars := one("action", "set_mapping"); mars["status"] != 400.0 || !strings.Contains(mars["error"].(string), "mars") {
 		t.Errorf("%v", mars)
@@ -182,7 +207,7 @@ func TestAuditLog(t *testing.T) {
 	if len(ids) != len(all) {
 		t.Errorf("%d ids of %d entries", len(ids), len(all))
 	}
-	// Whoever turns it off is the last to be seen in it, and a restart is seen, too.
+	// The last entry says who turned it off; a restart has an entry, too.
 	if err := h.gw.Edit("passwort: eve", "password: eve"); err != nil {
 		t.Fatal(err)
 	}

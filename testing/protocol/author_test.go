@@ -34,8 +34,8 @@ func (s *screen) String() string {
 	return s.b.String()
 }
 
-// TestAnAuthorsDay: gateway dev serves a plugin, shows what it does to each record, and builds it again when it changes;
-// records of a cluster are captured and shown to two versions of it.
+// TestAnAuthorsDay: gateway dev serves a plugin, shows what it does to each record, and builds it
+// again when it changes; records of a cluster are captured and shown to two versions of it.
 func TestAnAuthorsDay(t *testing.T) {
 	c := fake(t, "main", map[string]int32{"orders": 1})
 	dir := t.TempDir()

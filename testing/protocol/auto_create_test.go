@@ -25,8 +25,9 @@ func setting(c *kafkatest.FakeCluster, value string) {
 	})
 }
 
-// TestTopicsAreCreatedAsTheirHomeDoes: unless the file says otherwise, the home's brokers decide whether a
-// producer's topic is made, and it is made on every cluster, or the next move would be refused.
+// TestTopicsAreCreatedAsTheirHomeDoes: unless the file says otherwise, the home's brokers decide
+// whether a producer's topic is made, and it is made on every cluster, or the next move would be
+// refused.
 func TestTopicsAreCreatedAsTheirHomeDoes(t *testing.T) {
 	for value, created := range map[string]bool{"true": true, "false": false} {
 		t.Run(value, func(t *testing.T) {

@@ -12,12 +12,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/sluice-gateway/sluice/cmd/gateway/workbench"
 	"github.com/sluice-gateway/sluice/core/admin"
-	"github.com/sluice-gateway/sluice/plugins/wasm/workbench"
 	"github.com/sluice-gateway/sluice/testing/eventually"
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
-// TestCapture: what clients send and get is captured while they do, written as cases, and shown to a plugin.
+// TestCapture: what clients send and get is captured while they do, written as cases, and shown to
+// a plugin.
 func TestCapture(t *testing.T) {
 	h := build(t, "orders")
 	h.reader()
@@ -86,8 +88,13 @@ func TestCapture(t *testing.T) {
 		}
 		switch c.Kind {
 		case "produce", "fetch":
-			if r := c.Records[0]; r.Topic != "orders" || string(r.Key.Bytes) != "k" || string(r.Value.Bytes) != "v" || len(r.Headers) != 1 || string(r.Headers[0].Value.Bytes) != "\xff" {
-				t.Errorf("%s of %+v", c.Kind, r)
+			r := c.Records[0]
+			about := fact.Of(t, "%s of %+v", c.Kind, r)
+			fact.Equal(about, "r.Topic", r.Topic, "orders")
+			fact.Equal(about, "string(r.Key.Bytes)", string(r.Key.Bytes), "k")
+			fact.Equal(about, "string(r.Value.Bytes)", string(r.Value.Bytes), "v")
+			if fact.Equal(about, "len(r.Headers)", len(r.Headers), 1) {
+				fact.Equal(about, "string(r.Headers[0].Value.Bytes)", string(r.Headers[0].Value.Bytes), "\xff")
 			}
 		case "request":
 			if c.API != "CreateTopics" || !bytes.Contains(c.Body.Bytes, []byte("captured")) {
@@ -113,7 +120,8 @@ func TestCapture(t *testing.T) {
 	}
 }
 
-// TestCaptureSaysWhatIsWrong: which flags go together, and that there was nothing to capture; no file is left then.
+// TestCaptureSaysWhatIsWrong: which flags go together, and that there was nothing to capture; no
+// file is left then.
 func TestCaptureSaysWhatIsWrong(t *testing.T) {
 	h := build(t, "orders")
 	gateway := commandLine(t)

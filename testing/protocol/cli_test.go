@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/admin"
 	"github.com/sluice-gateway/sluice/core/doctor"
 	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
@@ -93,9 +94,11 @@ func TestCommandsForPeople(t *testing.T) {
 	if a := top.APIs[0]; a.API != "Produce" || a.Rate <= 0 || a.P99 <= 0 {
 		t.Errorf("%+v", top)
 	}
-	if top.Topics[0].Topic != "orders" || top.Topics[0].Rate <= 0 || top.Clients[0].ClientID != "till" || top.Clients[0].Rate <= 0 {
-		t.Errorf("%+v", top)
-	}
+	about := fact.Of(t, "%+v", top)
+	fact.Equal(about, "top.Topics[0].Topic", top.Topics[0].Topic, "orders")
+	fact.Above(about, "top.Topics[0].Rate", top.Topics[0].Rate, 0)
+	fact.Equal(about, "top.Clients[0].ClientID", top.Clients[0].ClientID, "till")
+	fact.Above(about, "top.Clients[0].Rate", top.Clients[0].Rate, 0)
 
 	if out, code := gateway("routes", "-c", h.gw.File); code != 0 || !strings.Contains(out, "orders") || !strings.Contains(out, "dr: ") {
 		t.Errorf("routes: %d\n%s", code, out)
@@ -106,8 +109,14 @@ func TestCommandsForPeople(t *testing.T) {
 	}
 
 	out, code = gateway("failover", "plan", "-c", h.gw.File, "--to", "dr", "other", "--output", "json")
-	if plans := decoded[failover.Plans](t, out); code != 0 || plans.Ready != 1 || len(plans.Topics) != 1 || len(plans.Topics[0].Partitions) != 3 {
-		t.Errorf("plan: %d %s", code, out)
+	{
+		plans := decoded[failover.Plans](t, out)
+		about := fact.Of(t, "plan: %d %s", code, out)
+		fact.Equal(about, "code", code, 0)
+		fact.Equal(about, "plans.Ready", plans.Ready, 1)
+		if fact.Equal(about, "len(plans.Topics)", len(plans.Topics), 1) {
+			fact.Equal(about, "len(plans.Topics[0].Partitions)", len(plans.Topics[0].Partitions), 3)
+		}
 	}
 	if out, code := gateway("failover", "plan", "-c", h.gw.File, "--to", "prod", "other"); code != 1 || !strings.Contains(out, "lives there already") {
 		t.Errorf("a blocked plan: %d\n%s", code, out)
@@ -116,8 +125,14 @@ func TestCommandsForPeople(t *testing.T) {
 		t.Errorf("a plan of nothing: %d\n%s", code, out)
 	}
 	out, code = gateway("failover", "run", "-c", h.gw.File, "--to", "main", "other", "orders", "--output", "json")
-	if moves := decoded[[]failover.Report](t, out); code != 0 || len(moves) != 2 || moves[0].Phase != failover.Done || moves[1].Phase != failover.Done {
-		t.Errorf("run: %d %s", code, out)
+	{
+		moves := decoded[[]failover.Report](t, out)
+		about := fact.Of(t, "run: %d %s", code, out)
+		fact.Equal(about, "code", code, 0)
+		if fact.Equal(about, "len(moves)", len(moves), 2) {
+			fact.Equal(about, "moves[0].Phase", moves[0].Phase, failover.Done)
+			fact.Equal(about, "moves[1].Phase", moves[1].Phase, failover.Done)
+		}
 	}
 }
 
@@ -143,7 +158,8 @@ func TestWhichBuild(t *testing.T) {
 	}
 }
 
-// TestCommandsWithoutAGateway: output as JSON, completion, manual, and what a wrong command line says.
+// TestCommandsWithoutAGateway: output as JSON, completion, manual, and what a wrong command line
+// says.
 func TestCommandsWithoutAGateway(t *testing.T) {
 	gateway := commandLine(t)
 	file := "../../configs/failover.yaml"
@@ -240,8 +256,8 @@ func TestTheDoctorFindsWhatIsWrong(t *testing.T) {
 	expect(found, "virtual cluster "+tenant+", ports", doctor.OK, "somebody listens")
 	expect(found, "virtual cluster "+tenant+", advertised name", doctor.Warn, "127.0.0.1")
 
-	// Records that nobody copies, a topic under another name, a topic with other partitions, and addresses that lead
-	// nowhere.
+	// Records that nobody copies, a topic under another name, a topic with other partitions, and
+	// addresses that lead nowhere.
 	copier.Stop()
 	h.produce(h.client(h.dr.Bootstrap()[0]), "orders", "stranger", 3)
 	for topic, n := range map[string][2]int32{"renamed": {2, 0}, "prod.renamed": {0, 2}, "narrow": {3, 1}} {

@@ -32,8 +32,8 @@ func program(t *testing.T) string {
 	return bin
 }
 
-// TestEveryCommand has help, a manual page and its place in the completion, and those that end write JSON and nothing else
-// when they are asked to.
+// TestEveryCommand has help, a manual page and its place in the completion, and those that end
+// write JSON and nothing else when they are asked to.
 func TestEveryCommand(t *testing.T) {
 	bin, dir := program(t), t.TempDir()
 	run := func(args ...string) (stdout, stderr string, code int) {
@@ -267,7 +267,8 @@ func TestRatesOfAKnownLoad(t *testing.T) {
 		quiet = quiet && !some
 	}
 	<-sending
-	// Top looks at one thing after the other, so the time between two looks at the same one is only about its seconds.
+	// Top looks at one thing after the other, so the time between two looks at the same one is only
+	// about its seconds.
 	for what, want := range map[string]float64{"requests": requests, "client": requests, "records": requests} {
 		if math.Abs(sum[what]-want) > want/10 {
 			t.Errorf("%s: top says %.1f, sent were %.0f", what, sum[what], want)

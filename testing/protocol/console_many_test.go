@@ -14,8 +14,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// shop is 300 topics of three partitions each, of which every tenth has records that only its home has. One has the longest name that Kafka
-// allows.
+// shop is 300 topics of three partitions each, of which every tenth has records that only its home
+// has. One has the longest name that Kafka allows.
 func shop(t *testing.T) (h *house, topics []string) {
 	for _, team := range []string{"billing", "checkout", "logistics", "payments", "search"} {
 		for i := range 60 {
@@ -60,7 +60,8 @@ func shop(t *testing.T) (h *house, topics []string) {
 	return h, topics
 }
 
-// TestTheConsoleOfHundredsOfTopics: found, sorted and moved off a cluster that has died; by keyboard, and on a phone.
+// TestTheConsoleOfHundredsOfTopics: found, sorted and moved off a cluster that has died; by
+// keyboard, and on a phone.
 func TestTheConsoleOfHundredsOfTopics(t *testing.T) {
 	h, topics := shop(t)
 	ctx := h.browser()

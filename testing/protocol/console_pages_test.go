@@ -17,6 +17,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
@@ -43,8 +44,9 @@ func (h *house) cells(ctx context.Context, row string) map[string]string {
 	return ask[map[string]string](h, ctx, fmt.Sprintf(`Object.fromEntries([...document.querySelectorAll(%q)].map(td => [td.dataset.label, td.innerText.trim()]))`, row+" td[data-label]"))
 }
 
-// plight is what the console is to show at once: a topic that moved from a home that died and left records behind, one that moved
-// with a copy, one that can't, one that has a long name; a guest that fails at times; a reader; and a file with mistakes.
+// plight is what the console is to show at once: a topic that moved from a home that died and left
+// records behind, one that moved with a copy, one that can't, one that has a long name; a guest
+// that fails at times; a reader; and a file with mistakes.
 func plight(t *testing.T) (h *house, lost []int64) {
 	h = build(t, "orders", "waits", strings.Repeat("a.long-name_", 12))
 	guest := exec.CommandContext(t.Context(), "go", "build", "-buildmode=c-shared", "-o", filepath.Join(h.gw.Dir, "probe.wasm"), "../../plugins/wasm/testdata/probe")
@@ -91,8 +93,8 @@ func (h *house) bury(topic string) {
 	h.moved(1)
 }
 
-// TestTheConsoleShowsWhatIsWrong: failing guests, mistakes in the file, lost records, a dead cluster; to a reader, by keyboard, on a
-// phone, and in the dark.
+// TestTheConsoleShowsWhatIsWrong: failing guests, mistakes in the file, lost records, a dead
+// cluster; to a reader, by keyboard, on a phone, and in the dark.
 func TestTheConsoleShowsWhatIsWrong(t *testing.T) {
 	h, lost := plight(t)
 	ctx := h.browser()
@@ -162,8 +164,13 @@ func TestTheConsoleShowsWhatIsWrong(t *testing.T) {
 		}
 		h.do(ctx, chromedp.Click("tr[id^=past-] a"), chromedp.WaitVisible("#loss"))
 		h.shot(ctx, "loss")
-		if row := h.cells(ctx, "#loss tbody tr"); row["Partition"] != "0" || row["From offset"] != fmt.Sprint(lost[0]) || row["To offset"] != fmt.Sprint(lost[6]) || row["Records, at most"] != "7" {
-			t.Errorf("%q, lost are %d to %d", row, lost[0], lost[6])
+		{
+			row := h.cells(ctx, "#loss tbody tr")
+			about := fact.Of(t, "%q, lost are %d to %d", row, lost[0], lost[6])
+			fact.Equal(about, `row["Partition"]`, row["Partition"], "0")
+			fact.Equal(about, `row["From offset"]`, row["From offset"], fmt.Sprint(lost[0]))
+			fact.Equal(about, `row["To offset"]`, row["To offset"], fmt.Sprint(lost[6]))
+			fact.Equal(about, `row["Records, at most"]`, row["Records, at most"], "7")
 		}
 		if text := ask[string](h, ctx, `document.querySelector("main").innerText`); !strings.Contains(text, "asked for by none") {
 			t.Errorf("it does not say by whom:\n%s", text)

@@ -27,10 +27,12 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/failover"
 	"github.com/sluice-gateway/sluice/testing/eventually"
+	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// browser opens headless Chromium; what a page complains of, also of a breach of its policy, fails the test.
+// browser opens headless Chromium; what a page complains of, also of a breach of its policy, fails
+// the test.
 func (h *house) browser() context.Context {
 	h.t.Helper()
 	path, err := exec.LookPath("chromium")
@@ -99,7 +101,8 @@ func scheme(name string) chromedp.Action[chromedp.Void] {
 	})
 }
 
-// TestAFailoverInTheConsole: from plan to report in a browser, while a producer and a consumer go on.
+// TestAFailoverInTheConsole: from plan to report in a browser, while a producer and a consumer go
+// on.
 func TestAFailoverInTheConsole(t *testing.T) {
 	h := build(t, "orders", "payments")
 	ctx := h.browser()
@@ -184,9 +187,11 @@ func TestAFailoverInTheConsole(t *testing.T) {
 	h.wait("the rest", func() bool { return seen.Load() == sent.Load() })
 	done()
 	reader.Wait()
-	if m.Topic != "orders" || m.To != "dr" || h.gw.Topic(tenant, "orders").Home != "dr" || len(m.PossibleLoss) > 0 {
-		t.Errorf("%+v", m)
-	}
+	about := fact.Of(t, "%+v", m)
+	fact.Equal(about, "m.Topic", m.Topic, "orders")
+	fact.Equal(about, "m.To", m.To, "dr")
+	fact.Equal(about, `h.gw.Topic(tenant, "orders").Home`, h.gw.Topic(tenant, "orders").Home, "dr")
+	fact.AtMost(about, "len(m.PossibleLoss)", len(m.PossibleLoss), 0)
 	if !strings.Contains(h.file(), "orders: {cluster: dr}") {
 		t.Errorf("the file says otherwise:\n%s", h.file())
 	}
@@ -205,11 +210,16 @@ func TestAMoveIsFollowedAndAbortedInTheConsole(t *testing.T) {
 	h.shot(ctx, "waiting")
 	h.do(ctx, shows(`document.querySelector(".move .facts").innerText.includes("asked for by none")`))
 	h.do(ctx, chromedp.Click("form.inline button"), chromedp.WaitVisible(".facts .tag"), shows(`document.querySelector("h1").innerText.includes("orders") && document.body.innerText.includes("dropped")`))
-	// Who did it is in the audit log, and that it was here.
+	// The audit log says who did it, and that it was done in the console.
 	all := h.audited(file(filepath.Join(h.gw.Dir, "audit.json")), "the end of the move", func(all []line) bool { return len(having(all, "action", "move_ended")) == 1 })
 	for _, action := range []string{"start_moves", "abort_move"} {
-		if l := having(all, "action", action); len(l) != 1 || l[0]["user"] != "none" || l[0]["via"] != "console" || l[0]["outcome"] != "done" || fmt.Sprint(l[0]["topics"]) != "[orders]" {
-			t.Errorf("%s: %v", action, l)
+		l := having(all, "action", action)
+		about := fact.Of(t, "%s: %v", action, l)
+		if fact.Equal(about, "len(l)", len(l), 1) {
+			fact.Equal(about, `l[0]["user"]`, l[0]["user"], "none")
+			fact.Equal(about, `l[0]["via"]`, l[0]["via"], "console")
+			fact.Equal(about, `l[0]["outcome"]`, l[0]["outcome"], "done")
+			fact.Equal(about, `fmt.Sprint(l[0]["topics"])`, fmt.Sprint(l[0]["topics"]), "[orders]")
 		}
 	}
 	h.do(ctx, chromedp.Navigate(h.gw.Admin+"/console/moves"), chromedp.WaitVisible("tr[id^=past-]"))
@@ -240,8 +250,8 @@ func (h *house) submit(method, path, user, form string, header ...string) (statu
 	return resp.StatusCode, resp.Header, string(must(io.ReadAll(resp.Body)))
 }
 
-// TestTheConsoleIsForUsersAlone: readers look, other sites can't make a browser edit, and pages load nothing from
-// elsewhere.
+// TestTheConsoleIsForUsersAlone: readers look, other sites can't make a browser edit, and pages
+// load nothing from elsewhere.
 func TestTheConsoleIsForUsersAlone(t *testing.T) {
 	h := build(t, "orders")
 	h.reader()

@@ -11,9 +11,9 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// TestACopyIsMadeWhenItsClusterIsBack: a topic made while dr is dead gets its copy there later, with as many
-// partitions and the same settings, or its next move would be refused. Neither a reload nor a restart
-// forgets it.
+// TestACopyIsMadeWhenItsClusterIsBack: a topic made while dr is dead gets its copy there later,
+// with as many partitions and the same settings, or its next move would be refused. Neither a
+// reload nor a restart forgets it.
 func TestACopyIsMadeWhenItsClusterIsBack(t *testing.T) {
 	restart := func(h *house) {
 		if err := h.gw.Stop(); err != nil {

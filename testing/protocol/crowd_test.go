@@ -9,9 +9,10 @@ import (
 	"github.com/sluice-gateway/sluice/testing/clients"
 )
 
-// crowd runs producers of every kind beside a test until it ends. They fill partitions 1 and 2 of the topics, several of them in one
-// request, each over connections of its own; partition 0 is the test's. At the end, everything that was acknowledged must have arrived,
-// once and in order, and nobody may have seen an error.
+// crowd runs producers of every kind beside a test until it ends. They fill partitions 1 and 2 of
+// the topics, several of them in one request, each over connections of its own; partition 0 is the
+// test's. At the end, everything that was acknowledged must have arrived, once and in order, and
+// nobody may have seen an error.
 func (h *house) crowd(topics ...string) {
 	h.t.Helper()
 	s := clients.Spread{Bootstrap: h.gw.Bootstrap, Rate: 5 * time.Millisecond, Topics: topics, Partitions: map[string][]int32{}, Of: map[string]*clients.Recorder{}}

@@ -64,7 +64,8 @@ func acl(kind kmsg.ACLResourceType, name string, op kmsg.ACLOperation) kfake.ACL
 	return a
 }
 
-// TestTheDoctorKnowsRights of the cluster, its topics, its groups and its transactional ids, and those that only others have.
+// TestTheDoctorKnowsRights of the cluster, its topics, its groups and its transactional ids, and
+// those that only others have.
 func TestTheDoctorKnowsRights(t *testing.T) {
 	const (
 		all           = kmsg.ACLOperationAll
@@ -106,7 +107,7 @@ func TestTheDoctorKnowsRights(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			// Who does not say who he is, is ANONYMOUS.
+			// A client that does not log in is ANONYMOUS.
 			cluster, err := kafkatest.Fake("prod", 2, map[string]int32{"orders": 1, "secret": 1}, kfake.EnableACLs(),
 				kfake.User("PLAIN", "ANONYMOUS", "-", c.mine...), kfake.User("PLAIN", "alice", "-", alice...))
 			if err != nil {
@@ -159,8 +160,9 @@ func TestTheDoctorSaysThatItCouldNotLook(t *testing.T) {
 	}
 }
 
-// inUse lets a group and a transactional id exist, whatever the ACLs say of who asks here. A broker looks at the rights of
-// a heartbeat before it looks for its group; the fake does so the other way round.
+// inUse lets a group and a transactional id exist, whatever the ACLs say of who asks here. A broker
+// looks at the rights of a heartbeat before it looks for its group; the fake does so the other way
+// round.
 func inUse(c *kafkatest.FakeCluster, mine []kfake.ACL) {
 	c.ControlKey(int16(kmsg.Heartbeat), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		c.KeepControl()
@@ -217,7 +219,8 @@ func TestTheDoctorWarnsOfAClock(t *testing.T) {
 	}
 }
 
-// tellsTheTime has a fake answer DescribeQuorum, which it does not know, as a controller with that clock.
+// tellsTheTime has a fake answer DescribeQuorum, which it does not know, as a controller with that
+// clock.
 func tellsTheTime(t *testing.T, c *kafkatest.FakeCluster, now func() time.Time) {
 	t.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(c.Bootstrap()...))

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestTheAdminAPIIsCalledByItsOwnNames alone, on every path: a page of another site may have its name lead here.
+// TestTheAdminAPIIsCalledByItsOwnNames alone, on every path: a page of another site may have its
+// name lead here.
 func TestTheAdminAPIIsCalledByItsOwnNames(t *testing.T) {
 	h := build(t, "orders")
 	call := func(host, path string) int {

@@ -19,8 +19,9 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// TestTheEndOfAGatewayCutsNothing: produces that are on their way to slow brokers, and one that waits in a gate, are
-// answered; a consumer's long poll does not keep the gateway, which is not ready meanwhile.
+// TestTheEndOfAGatewayCutsNothing: produces that are on their way to slow brokers, and one that
+// waits in a gate, are answered; a consumer's long poll does not keep the gateway, which is not
+// ready meanwhile.
 func TestTheEndOfAGatewayCutsNothing(t *testing.T) {
 	h := build(t, "orders", "held")
 	release, arrived := make(chan struct{}), make(chan struct{}, 100)
@@ -128,8 +129,8 @@ func TestASecondSignalEndsAGatewayAtOnce(t *testing.T) {
 	}
 }
 
-// TestAVirtualClusterThatLeavesTheFileCutsNothing: the produce that is on its way is answered, nobody new is accepted, and the edit does not
-// wait for it.
+// TestAVirtualClusterThatLeavesTheFileCutsNothing: the produce that is on its way is answered,
+// nobody new is accepted, and the edit does not wait for it.
 func TestAVirtualClusterThatLeavesTheFileCutsNothing(t *testing.T) {
 	prod := fake(t, "prod", map[string]int32{"orders": 1})
 	release, arrived := make(chan struct{}), make(chan struct{}, 100)

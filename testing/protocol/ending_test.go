@@ -13,8 +13,9 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// TestASignalIsLogged: when the end begins, for how long it may take, and when it is over, with who was cut. A folder for the state that
-// can't be used is told with its place in the file, and what to do.
+// TestASignalIsLogged: when the end begins, for how long it may take, and when it is over, with who
+// was cut. A folder for the state that can't be used is told with its place in the file, and what
+// to do.
 func TestASignalIsLogged(t *testing.T) {
 	bin, dir := program(t), t.TempDir()
 	prod := fake(t, "prod", map[string]int32{"orders": 1})

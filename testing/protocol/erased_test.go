@@ -31,9 +31,9 @@ func (h *house) starts(bootstrap string, topics ...string) map[string]map[int32]
 	return out
 }
 
-// TestErasedRecordsDoNotComeBack: clients delete different ranges of several partitions and topics, and the topics move. The logs
-// begin where they did, to who lists offsets, who fetches before that, and who begins at the start. A copy is cut too, unless it
-// refuses.
+// TestErasedRecordsDoNotComeBack: clients delete different ranges of several partitions and topics,
+// and the topics move. The logs begin where they did, to who lists offsets, who fetches before
+// that, and who begins at the start. A copy is cut too, unless it refuses.
 func TestErasedRecordsDoNotComeBack(t *testing.T) {
 	for name, keeps := range map[string]bool{"cut": false, "hidden": true} {
 		t.Run(name, func(t *testing.T) {

@@ -94,8 +94,8 @@ func TestGatewaysOfAFleetAreToldApart(t *testing.T) {
 	}
 }
 
-// TestMetricsGoOutOverOTLP from the edit on that says where to, to another receiver from the next edit on, and not any more
-// after the last. A gateway that stops sends its last values.
+// TestMetricsGoOutOverOTLP from the edit on that says where to, to another receiver from the next
+// edit on, and not any more after the last. A gateway that stops sends its last values.
 func TestMetricsGoOutOverOTLP(t *testing.T) {
 	h := build(t, "orders")
 	first, a := receiveMetrics(t)

@@ -12,7 +12,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// TestARunEndsWhenNothingChangesAnyMore: what can move has moved, what waits is told by what it waits for, and can be given up as it says.
+// TestARunEndsWhenNothingChangesAnyMore: what can move has moved, what waits is told by what it
+// waits for, and can be given up as it says.
 func TestARunEndsWhenNothingChangesAnyMore(t *testing.T) {
 	h := build(t, "copied", "empty", "stuck", "stays")
 	gateway := commandLine(t)

@@ -19,8 +19,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// TestFetchesOfASessionNameWhatChanged: a consumer of 300 partitions names them once. Passed through and
-// through the whole chain, by topic id and by name.
+// TestFetchesOfASessionNameWhatChanged: a consumer of 300 partitions names them once. Passed
+// through and through the whole chain, by topic id and by name.
 func TestFetchesOfASessionNameWhatChanged(t *testing.T) {
 	const width = 300
 	for _, chain := range []string{"[]", "[routing: {default: prod}, topics: {}, offsets: {}]"} {
@@ -204,8 +204,9 @@ func TestAMoveInTheMiddleOfFetchSessions(t *testing.T) {
 	}
 }
 
-// TestAFetchSessionOverAMove: a session is of a connection to one virtual node. Partitions that have moved
-// away repeat their error until they are forgotten, the others go on, and the new node has a session too.
+// TestAFetchSessionOverAMove: a session is of a connection to one virtual node. Partitions that
+// have moved away repeat their error until they are forgotten, the others go on, and the new node
+// has a session too.
 func TestAFetchSessionOverAMove(t *testing.T) {
 	h := build(t, "orders", "stays")
 	for _, move := range []error{h.prod.MoveTopicPartition("orders", 0, 0), h.prod.MoveTopicPartition("stays", 0, 0), h.dr.MoveTopicPartition("orders", 0, 0)} {

@@ -13,8 +13,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// fetch asks for the given partitions from offset 0, on the bootstrap address: a client whose metadata says
-// that one node leads them all.
+// fetch asks for the given partitions from offset 0, on the bootstrap address: a client whose
+// metadata says that one node leads them all.
 func (h *house) fetch(wait time.Duration, partitions map[string][]int32) *kmsg.FetchResponse {
 	h.t.Helper()
 	req := kmsg.NewPtrFetchRequest()
@@ -36,8 +36,8 @@ func (h *house) fetch(wait time.Duration, partitions map[string][]int32) *kmsg.F
 	return resp.(*kmsg.FetchResponse)
 }
 
-// TestRecordsDontWaitForAnEmptyPartition of another cluster, or another node: what a forked fetch finds is
-// answered long before the client's time is up.
+// TestRecordsDontWaitForAnEmptyPartition of another cluster, or another node: what a forked fetch
+// finds is answered long before the client's time is up.
 func TestRecordsDontWaitForAnEmptyPartition(t *testing.T) {
 	h := build(t, "full", "empty")
 	if err := h.gw.Edit("empty: {cluster: prod}", "empty: {cluster: dr}"); err != nil {
@@ -65,8 +65,9 @@ func TestRecordsDontWaitForAnEmptyPartition(t *testing.T) {
 	}
 }
 
-// TestADeadHomeKeepsItsWatermarks: a fetch that nobody can answer, of one partition or of several, whose leaders are all dead or one of
-// them, by a client with and without records to read, says where the partition ended and started.
+// TestADeadHomeKeepsItsWatermarks: a fetch that nobody can answer, of one partition or of several,
+// whose leaders are all dead or one of them, by a client with and without records to read, says
+// where the partition ended and started.
 func TestADeadHomeKeepsItsWatermarks(t *testing.T) {
 	h := build(t, "orders", "empty")
 	h.produce(h.client(h.gw.Bootstrap), "orders", "x", 5)

@@ -31,9 +31,9 @@ func (h *house) sequenced(producer int64, sequence int32) *kmsg.ProduceRequest {
 	return req
 }
 
-// TestTheFirstBatchOnANewHomeGoesAlone: a broker takes any sequence for the first batch of a producer that it
-// does not know. A successor that overtakes the first, because that one is refused once or its connection is
-// slower, makes a gap that nothing can close.
+// TestTheFirstBatchOnANewHomeGoesAlone: a broker takes any sequence for the first batch of a
+// producer that it does not know. A successor that overtakes the first, because that one is refused
+// once or its connection is slower, makes a gap that nothing can close.
 func TestTheFirstBatchOnANewHomeGoesAlone(t *testing.T) {
 	for _, name := range []string{"refused", "slower", "late"} {
 		t.Run(name, func(t *testing.T) {
@@ -134,8 +134,8 @@ func TestTheFirstBatchOnANewHomeGoesAlone(t *testing.T) {
 	}
 }
 
-// TestABatchThatOvertakesAnother over a client's two connections waits for it: a broker's 45 would be the end of
-// some clients.
+// TestABatchThatOvertakesAnother over a client's two connections waits for it: a broker's 45 would
+// be the end of some clients.
 func TestABatchThatOvertakesAnother(t *testing.T) {
 	h := build(t, "orders")
 	one, two := h.client(h.gw.Bootstrap), h.client(h.gw.Bootstrap)

@@ -52,8 +52,9 @@ func says(t *testing.T, s *traces.Span, want map[string]string) {
 	}
 }
 
-// TestARecordIsFollowed from its producer through both requests: each links to the different contexts of the records that it sends or
-// delivers, with state and flags, and the request to the cluster says which records.
+// TestARecordIsFollowed from its producer through both requests: each links to the different
+// contexts of the records that it sends or delivers, with state and flags, and the request to the
+// cluster says which records.
 func TestARecordIsFollowed(t *testing.T) {
 	for name, codec := range map[string]kgo.CompressionCodec{"plain": kgo.NoCompression(), "zstd": kgo.ZstdCompression()} {
 		t.Run(name, func(t *testing.T) {
@@ -92,7 +93,8 @@ func TestARecordIsFollowed(t *testing.T) {
 	}
 }
 
-// TestProducersDecideWhatIsTraced where the sampler is parent-based, also of the fetches that deliver their records.
+// TestProducersDecideWhatIsTraced where the sampler is parent-based, also of the fetches that
+// deliver their records.
 func TestProducersDecideWhatIsTraced(t *testing.T) {
 	for flags, settings := range map[string]string{"01": ", sample_ratio: 0, errors: false, parent_based: true", "00": ", sample_ratio: 1, parent_based: true"} {
 		h, rec := traced(t, settings)
@@ -139,8 +141,8 @@ func (h *house) produceOf(partitions map[string][]int32) *kmsg.ProduceRequest {
 	return m
 }
 
-// TestRequestsOfSeveralTopics have the operation for a name, and lists in place of a destination. A request has failed if one of its
-// partitions has.
+// TestRequestsOfSeveralTopics have the operation for a name, and lists in place of a destination. A
+// request has failed if one of its partitions has.
 func TestRequestsOfSeveralTopics(t *testing.T) {
 	h, rec := traced(t, "", "payments")
 	c := h.client(h.gw.Bootstrap)
@@ -181,7 +183,8 @@ func TestRequestsOfSeveralTopics(t *testing.T) {
 	})
 }
 
-// TestSizesAreOfWhatWasSent: an answer that the gateway has made itself has its size, and none has none.
+// TestSizesAreOfWhatWasSent: an answer that the gateway has made itself has its size, and none has
+// none.
 func TestSizesAreOfWhatWasSent(t *testing.T) {
 	h, rec := traced(t, "")
 	c := rawDial(t, h.gw.Bootstrap)

@@ -14,7 +14,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// partitionOf lists requests that name partition 0 of a topic, by its name and, where the version has it, its id.
+// partitionOf lists requests that name partition 0 of a topic, by its name and, where the version
+// has it, its id.
 func partitionOf(topic string, id [16]byte) []kmsg.Request {
 	produce, fetch := kmsg.NewPtrProduceRequest(), kmsg.NewPtrFetchRequest()
 	pt, pp := kmsg.NewProduceRequestTopic(), kmsg.NewProduceRequestTopicPartition()
@@ -83,8 +84,8 @@ func byID(req kmsg.Request) bool {
 	return false
 }
 
-// TestATopicThatIsTakenAwayIsUnknown: from the reload on, clients that know it, on the connections that they
-// have, get the answer for a topic that does not exist. Given back, it is the same topic.
+// TestATopicThatIsTakenAwayIsUnknown: from the reload on, clients that know it, on the connections
+// that they have, get the answer for a topic that does not exist. Given back, it is the same topic.
 func TestATopicThatIsTakenAwayIsUnknown(t *testing.T) {
 	for edit, back := range map[string]string{`hide: ["orders", `: `hide: [`, "orders: {cluster: none}": "orders: {cluster: prod}"} {
 		t.Run(edit, func(t *testing.T) {

@@ -43,9 +43,9 @@ func (m *member) state() (generations, got int) {
 	return len(m.generations), m.got
 }
 
-// TestOneConnectionThroughALongHold: one sarama client is producer and group member on one connection,
-// with a session of 8 s, through a hold of 10 s that begins just before a heartbeat. It keeps its
-// membership, and neither loses nor repeats a record.
+// TestOneConnectionThroughALongHold: one sarama client is producer and group member on one
+// connection, with a session of 8 s, through a hold of 10 s that begins just before a heartbeat. It
+// keeps its membership, and neither loses nor repeats a record.
 func TestOneConnectionThroughALongHold(t *testing.T) {
 	const session, hold = 8 * time.Second, 10 * time.Second
 	ctx := eventually.Context(t)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/gateway"
 	"github.com/sluice-gateway/sluice/plugins"
+	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/gatewaytest"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 	"github.com/sluice-gateway/sluice/testing/leak"
@@ -124,9 +125,12 @@ func TestARestartChangesNothingThatClientsSee(t *testing.T) {
 	}
 	h.moved(1)
 	moved := h.identity("orders")
-	if moved.cluster != first.cluster || moved.topic != first.topic || moved.nodes != first.nodes || moved.end != first.end || moved.epoch <= first.epoch {
-		t.Errorf("a move made %+v of %+v", moved, first)
-	}
+	about := fact.Of(t, "a move made %+v of %+v", moved, first)
+	fact.Equal(about, "moved.cluster", moved.cluster, first.cluster)
+	fact.Equal(about, "moved.topic", moved.topic, first.topic)
+	fact.Equal(about, "moved.nodes", moved.nodes, first.nodes)
+	fact.Equal(about, "moved.end", moved.end, first.end)
+	fact.Above(about, "moved.epoch", moved.epoch, first.epoch)
 	restart()
 	if got := h.identity("orders"); got != moved {
 		t.Errorf("after a move and a restart %+v, before %+v", got, moved)
@@ -139,8 +143,13 @@ func TestARestartChangesNothingThatClientsSee(t *testing.T) {
 	}
 	restart()
 	moved.end += 3
-	if got := h.identity("orders"); got.nodes != moved.nodes || got.topic != moved.topic || got.end != moved.end || got.epoch != moved.epoch {
-		t.Errorf("with a dead cluster %+v, before %+v", got, moved)
+	{
+		got := h.identity("orders")
+		about := fact.Of(t, "with a dead cluster %+v, before %+v", got, moved)
+		fact.Equal(about, "got.nodes", got.nodes, moved.nodes)
+		fact.Equal(about, "got.topic", got.topic, moved.topic)
+		fact.Equal(about, "got.end", got.end, moved.end)
+		fact.Equal(about, "got.epoch", got.epoch, moved.epoch)
 	}
 	if code, body := h.call("GET", "/readyz", ""); code != 200 || !strings.Contains(body, `"reachable": false`) {
 		t.Errorf("readyz %d %s", code, body)
@@ -160,8 +169,8 @@ func TestASecondGatewayOnTheSameStoreIsRefused(t *testing.T) {
 	}
 }
 
-// TestADeadClusterCostsOnlyItsTopics: topics of the other go on, listings too, and what is held goes on
-// when the cluster is back.
+// TestADeadClusterCostsOnlyItsTopics: topics of the other go on, listings too, and what is held
+// goes on when the cluster is back.
 func TestADeadClusterCostsOnlyItsTopics(t *testing.T) {
 	h := build(t, "orders", "other")
 	if err := h.gw.Edit("other: {cluster: prod}", "other: {cluster: dr}"); err != nil {

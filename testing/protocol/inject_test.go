@@ -9,8 +9,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// TestAHeaderMakesNoBatchTooLong: records whose batches are as long as their topic allows stay as they are, also beside
-// others in one request that get a header, and the limit is that of each topic.
+// TestAHeaderMakesNoBatchTooLong: records whose batches are as long as their topic allows stay as
+// they are, also beside others in one request that get a header, and the limit is that of each
+// topic.
 func TestAHeaderMakesNoBatchTooLong(t *testing.T) {
 	const limit, overhead = 1000, 61 + 10 // of a batch and of its one record
 	h, _ := traced(t, "", "payments")

@@ -20,8 +20,9 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// TestLargeRecordsThroughAGuest: batches that a guest changes are built and written in memory that is used again, by several producers
-// and consumers at once, while links break and the topic moves. Every record arrives as it was sent, with one header.
+// TestLargeRecordsThroughAGuest: batches that a guest changes are built and written in memory that
+// is used again, by several producers and consumers at once, while links break and the topic moves.
+// Every record arrives as it was sent, with one header.
 func TestLargeRecordsThroughAGuest(t *testing.T) {
 	h := build(t, "orders")
 	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", filepath.Join(h.gw.Dir, "header.wasm"), "../../sdk/examples/header")

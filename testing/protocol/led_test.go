@@ -11,8 +11,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// TestWhatIsSentAgainGoesToWhoLeads: a batch that a broker does not know the topic of is sent again, and by then another node may lead
-// than the one that its client has dialled.
+// TestWhatIsSentAgainGoesToWhoLeads: a batch that a broker does not know the topic of is sent
+// again, and by then another node may lead than the one that its client has dialled.
 func TestWhatIsSentAgainGoesToWhoLeads(t *testing.T) {
 	h := build(t, "orders")
 	meta, err := kmsg.NewPtrMetadataRequest().RequestWith(h.ctx, h.client(h.gw.Bootstrap))

@@ -11,8 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// TestREADMEShowsRealLogs: each line that the document of logs shows has the fields, and the words that don't depend on the day, of
-// one that a gateway writes.
+// TestREADMEShowsRealLogs: each line that the document of logs shows has the fields, and the words
+// that don't depend on the day, of one that a gateway writes.
 func TestREADMEShowsRealLogs(t *testing.T) {
 	h, log := logged(t, "access: {sample_ratio: 1}, audit: {file: audit.json}", "orders")
 	h.produce(h.client(h.gw.Bootstrap, kgo.ClientID("shop"), kgo.SoftwareNameAndVersion("apache-kafka-java", "4.1.0")), "orders", "x", 1)

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/sluice-gateway/sluice/core/admin"
+	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/gatewaytest"
 )
 
@@ -86,7 +87,8 @@ func (h *house) edit(from, to string) {
 	h.wait("the edit", func() bool { return h.gw.Snapshot().Revision != before })
 }
 
-// TestLevelsAtRunTime: of one component, by the API, for readers to see, until the file says something else.
+// TestLevelsAtRunTime: of one component, by the API, for readers to see, until the file says
+// something else.
 func TestLevelsAtRunTime(t *testing.T) {
 	h, log := logged(t, "levels: {server: error}", "orders")
 	h.edit("users: [{name: none, password: none}]", "users: [{name: none, password: none}, {name: eve, password: eve, role: reader}]")
@@ -109,8 +111,13 @@ func TestLevelsAtRunTime(t *testing.T) {
 	}
 	var s admin.LogState
 	first := noise()
-	if code, _ := h.v1("PUT", "/log/levels", `{"level": "error", "levels": {"server": "info"}}`, &s); code != 200 || s.From != admin.FromAPI || s.Components["server"] != "info" || s.Components["upstream"] != "error" {
-		t.Errorf("%d %+v", code, s)
+	{
+		code, _ := h.v1("PUT", "/log/levels", `{"level": "error", "levels": {"server": "info"}}`, &s)
+		about := fact.Of(t, "%d %+v", code, s)
+		fact.Equal(about, "code", code, 200)
+		fact.Equal(about, "s.From", s.From, admin.FromAPI)
+		fact.Equal(about, `s.Components["server"]`, s.Components["server"], "info")
+		fact.Equal(about, `s.Components["upstream"]`, s.Components["upstream"], "error")
 	}
 	second := noise()
 	h.wait("the line", func() bool { return told(second) })
@@ -194,17 +201,27 @@ func TestAccessLog(t *testing.T) {
 	for i, l := range produces {
 		held, _ := l["held_ms"].(float64)
 		duration := l["duration_ms"].(float64)
-		if fmt.Sprint(l["topics"]) != "[orders]" || l["client_id"] != "shop" || l["software"] != "till 1.2.3" || l["virtual_cluster"] != tenant || l["version"].(float64) < 9 ||
-			!strings.HasPrefix(l["peer"].(string), "127.0.0.1:") || l["request_size"].(float64) < 50 || l["response_size"].(float64) < 10 || duration <= 0 ||
-			!strings.HasPrefix(fmt.Sprint(l["upstream"]), "[prod/") || l["upstream_ms"].(float64) > duration || l["error_code"] != nil || l["trace_id"] != nil {
-			t.Errorf("%v", l)
-		}
+		about := fact.Of(t, "%v", l)
+		fact.Equal(about, `fmt.Sprint(l["topics"])`, fmt.Sprint(l["topics"]), "[orders]")
+		fact.Equal(about, `l["client_id"]`, l["client_id"], "shop")
+		fact.Equal(about, `l["software"]`, l["software"], "till 1.2.3")
+		fact.Equal(about, `l["virtual_cluster"]`, l["virtual_cluster"], tenant)
+		fact.AtLeast(about, `l["version"].(float64)`, l["version"].(float64), 9)
+		fact.True(about, `strings.HasPrefix(l["peer"].(string), "127.0.0.1:")`, strings.HasPrefix(l["peer"].(string), "127.0.0.1:"))
+		fact.AtLeast(about, `l["request_size"].(float64)`, l["request_size"].(float64), 50)
+		fact.AtLeast(about, `l["response_size"].(float64)`, l["response_size"].(float64), 10)
+		fact.Above(about, "duration", duration, 0)
+		fact.True(about, `strings.HasPrefix(fmt.Sprint(l["upstream"]), "[prod/")`, strings.HasPrefix(fmt.Sprint(l["upstream"]), "[prod/"))
+		fact.AtMost(about, `l["upstream_ms"].(float64)`, l["upstream_ms"].(float64), duration)
+		fact.True(about, `l["error_code"] == nil`, l["error_code"] == nil)
+		fact.True(about, `l["trace_id"] == nil`, l["trace_id"] == nil)
 		if held > duration || held > 0 != (i == 3) {
 			t.Errorf("produce %d of %.3f ms was held for %.3f ms", i, duration, held)
 		}
 	}
-	if len(produces) != 4 || len(having(all, "api", "Fetch", "topics", "[orders]")) == 0 || len(having(all, "api", "ApiVersions")) == 0 || len(having(all, "api", "OffsetCommit", "group", "readers")) == 0 {
-		t.Errorf("%d produces; %v", len(produces), all)
+	about := fact.Of(t, "%d produces; %v", len(produces), all)
+	if fact.Equal(about, "len(produces)", len(produces), 4) && fact.Other(about, `len(having(all, "api", "Fetch", "topics", "[orders]"))`, len(having(all, "api", "Fetch", "topics", "[orders]")), 0) && fact.Other(about, `len(having(all, "api", "ApiVersions"))`, len(having(all, "api", "ApiVersions")), 0) {
+		fact.Other(about, `len(having(all, "api", "OffsetCommit", "group", "readers"))`, len(having(all, "api", "OffsetCommit", "group", "readers")), 0)
 	}
 	// Errors alone.
 	h.edit("sample_ratio: 1", "sample_ratio: 0, errors: true")
@@ -234,7 +251,8 @@ func traffic(h *house) (out []admin.Traffic, err error) {
 	return out, nil
 }
 
-// TestATracedRequestSaysSo: its line in the access log has the ids of its span, and so does the log of a move.
+// TestATracedRequestSaysSo: its line in the access log has the ids of its span, and so does the log
+// of a move.
 func TestATracedRequestSaysSo(t *testing.T) {
 	h, log := logged(t, "access: {sample_ratio: 1}", "orders")
 	l, err := net.Listen("tcp", "127.0.0.1:0")

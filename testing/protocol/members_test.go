@@ -11,8 +11,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/kafka"
 )
 
-// TestATopicThatIsMadeLaterReachesTheGroupsCluster: members of the new protocol (KIP-848) say once what they subscribe to, and the
-// coordinator assigns what its cluster knows.
+// TestATopicThatIsMadeLaterReachesTheGroupsCluster: members of the new protocol (KIP-848) say once
+// what they subscribe to, and the coordinator assigns what its cluster knows.
 func TestATopicThatIsMadeLaterReachesTheGroupsCluster(t *testing.T) {
 	for name, subscribe := range map[string]func(*kmsg.ConsumerGroupHeartbeatRequest){
 		"by name": func(m *kmsg.ConsumerGroupHeartbeatRequest) { m.SubscribedTopicNames = []string{"later"} },

@@ -60,8 +60,8 @@ func (h *house) produceHeld(p *kgo.Client, topic string) {
 	}
 }
 
-// TestMetrics of a gateway under traffic, through a move and a refused edit, as Prometheus reads them. Each family is
-// in the table that documents them, and follows Prometheus' conventions.
+// TestMetrics of a gateway under traffic, through a move and a refused edit, as Prometheus reads
+// them. Each family is in the table that documents them, and follows Prometheus' conventions.
 func TestMetrics(t *testing.T) {
 	h := build(t, "orders")
 	p := h.client(h.gw.Bootstrap)

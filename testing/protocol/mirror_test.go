@@ -11,8 +11,9 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// TestAReadOnlyMirrorIsFoundOutBeforeTheCommit: the new home names all rights and takes no produces. Topics with several
-// partitions stay where they are, nobody is held or sees an error, and they move once the mirror is made writable.
+// TestAReadOnlyMirrorIsFoundOutBeforeTheCommit: the new home names all rights and takes no
+// produces. Topics with several partitions stay where they are, nobody is held or sees an error,
+// and they move once the mirror is made writable.
 func TestAReadOnlyMirrorIsFoundOutBeforeTheCommit(t *testing.T) {
 	h := build(t, "orders", "payments")
 	p := h.client(h.gw.Bootstrap)

@@ -16,8 +16,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// TestInexactCopiesAreRefused: a replicator that dropped, repeated or swapped records must not become
-// a home, nobody is held meanwhile, and the reason is said.
+// TestInexactCopiesAreRefused: a replicator that dropped, repeated or swapped records must not
+// become a home, nobody is held meanwhile, and the reason is said.
 func TestInexactCopiesAreRefused(t *testing.T) {
 	for name, f := range map[string]kafkatest.Faults{"drops": {Drop: 7}, "repeats": {Duplicate: 7}, "swaps": {Swap: true}} {
 		t.Run(name, func(t *testing.T) {
@@ -120,7 +120,8 @@ func TestAGlobAndTheDefaultMoveTogether(t *testing.T) {
 	}
 }
 
-// TestAtomicFailover: one topic without a copy keeps the other at home too; once it has one, both move.
+// TestAtomicFailover: one topic without a copy keeps the other at home too; once it has one, both
+// move.
 func TestAtomicFailover(t *testing.T) {
 	h := build(t, "orders", "payments")
 	p := h.client(h.gw.Bootstrap)
@@ -154,8 +155,8 @@ func TestAtomicFailover(t *testing.T) {
 	}
 }
 
-// TestUnplannedMove: the old home is gone with records that the copy lacks. The log goes on above the
-// ceiling, no offset names two records, and the report lists what may be lost.
+// TestUnplannedMove: the old home is gone with records that the copy lacks. The log goes on above
+// the ceiling, no offset names two records, and the report lists what may be lost.
 func TestUnplannedMove(t *testing.T) {
 	h := build(t, "orders")
 	p := h.client(h.gw.Bootstrap)
@@ -210,8 +211,9 @@ func TestUnplannedMove(t *testing.T) {
 	}
 }
 
-// TestNobodyLagsByAHole: after an unplanned move, a group that has read everything that is left lags by nothing, as tools compute it,
-// before the first record and after it; also by a gateway that was started since.
+// TestNobodyLagsByAHole: after an unplanned move, a group that has read everything that is left
+// lags by nothing, as tools compute it, before the first record and after it; also by a gateway
+// that was started since.
 func TestNobodyLagsByAHole(t *testing.T) {
 	h := build(t, "orders")
 	if err := h.gw.Edit("          default: prod\n", "          default: prod\n          groups: {\"*\": dr}\n"); err != nil {
@@ -286,8 +288,9 @@ func TestNobodyLagsByAHole(t *testing.T) {
 	}
 }
 
-// TestABatchThatWasCopiedBeforeItsHomeDied: prod appends a batch of two records, its copy reaches dr, and prod
-// dies before it acknowledges it. It is sent again; dr must not hold it twice, and gets what comes after it.
+// TestABatchThatWasCopiedBeforeItsHomeDied: prod appends a batch of two records, its copy reaches
+// dr, and prod dies before it acknowledges it. It is sent again; dr must not hold it twice, and
+// gets what comes after it.
 func TestABatchThatWasCopiedBeforeItsHomeDied(t *testing.T) {
 	h := build(t, "orders")
 	p := h.client(h.gw.Bootstrap, kgo.ProducerLinger(50*time.Millisecond))

@@ -9,7 +9,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/failover"
 )
 
-// TestAMoveIsSeenWhileItRuns: a first span at once, each phase as it ends, with the move's id, and those that were refused as failed.
+// TestAMoveIsSeenWhileItRuns: a first span at once, each phase as it ends, with the move's id, and
+// those that were refused as failed.
 func TestAMoveIsSeenWhileItRuns(t *testing.T) {
 	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
 	h, rec := traced(t, "")

@@ -10,8 +10,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// TestAFreshProjectInEveryLanguage is built, tested, measured, and gets another SDK, with what `gateway plugin new` has written and
-// nothing else: no network, no edit.
+// TestAFreshProjectInEveryLanguage is built, tested, measured, and gets another SDK, with what
+// `gateway plugin new` has written and nothing else: no network, no edit.
 func TestAFreshProjectInEveryLanguage(t *testing.T) {
 	dir := t.TempDir()
 	gateway := filepath.Join(dir, "gateway")

@@ -13,8 +13,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// TestNodesOutsideTheRangeAreUsed: clients know them as the first node of the range, produce to what they lead, read it, and are members
-// of the groups that they coordinate.
+// TestNodesOutsideTheRangeAreUsed: clients know them as the first node of the range, produce to
+// what they lead, read it, and are members of the groups that they coordinate.
 func TestNodesOutsideTheRangeAreUsed(t *testing.T) {
 	for _, chain := range []string{"[]", "[routing: {default: prod}, topics: {}, offsets: {}]"} {
 		t.Run(chain, func(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// TestWhatReplicatorsKeepForThemselves stays where it is: an edit of `default` moves the topics of clients alone, --from and --atomic
-// are not held up, and neither clients nor operators see it.
+// TestWhatReplicatorsKeepForThemselves stays where it is: an edit of `default` moves the topics of
+// clients alone, --from and --atomic are not held up, and neither clients nor operators see it.
 func TestWhatReplicatorsKeepForThemselves(t *testing.T) {
 	own := []string{"heartbeats", "prod.heartbeats", "mm2-offset-syncs.dr.internal", "prod.checkpoints.internal", "__consumer_offsets", "__transaction_state"}
 	h := build(t, "orders", "payments")

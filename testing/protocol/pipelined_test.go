@@ -15,8 +15,9 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// TestDividedProducesKeepTheirOrder where nobody stands in the row: produces to the bootstrap address name partitions of two nodes, and
-// many of them are on their way at once. Each is written behind the one before it.
+// TestDividedProducesKeepTheirOrder where nobody stands in the row: produces to the bootstrap
+// address name partitions of two nodes, and many of them are on their way at once. Each is written
+// behind the one before it.
 func TestDividedProducesKeepTheirOrder(t *testing.T) {
 	prod := fake(t, "prod", map[string]int32{"orders": 4})
 	port, err := kafkatest.FreePorts(3)

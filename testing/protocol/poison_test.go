@@ -18,8 +18,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// TestAPoisonousRequestHurtsItsClientAlone: a request for which brokers close the connection is given up
-// after a few links, and the topic goes on for everybody else.
+// TestAPoisonousRequestHurtsItsClientAlone: a request for which brokers close the connection is
+// given up after a few links, and the topic goes on for everybody else.
 func TestAPoisonousRequestHurtsItsClientAlone(t *testing.T) {
 	h := build(t, "orders")
 	refused := make(chan struct{}, 100)
@@ -84,8 +84,8 @@ func TestAPoisonousRequestHurtsItsClientAlone(t *testing.T) {
 	}
 }
 
-// TestAGapHurtsItsClientAlone: a batch whose predecessor never comes is sent again a few times after a hold,
-// then its client gets the broker's answer, and the topic goes on for everybody else.
+// TestAGapHurtsItsClientAlone: a batch whose predecessor never comes is sent again a few times
+// after a hold, then its client gets the broker's answer, and the topic goes on for everybody else.
 func TestAGapHurtsItsClientAlone(t *testing.T) {
 	h := build(t, "orders")
 	gate := h.gw.Gate(tenant, "orders")
@@ -122,8 +122,8 @@ func TestAGapHurtsItsClientAlone(t *testing.T) {
 	}
 }
 
-// TestABrokerThatLagsIsAskedAgain: a leader that does not know a topic yet, which its cluster has, is not
-// shown to clients.
+// TestABrokerThatLagsIsAskedAgain: a leader that does not know a topic yet, which its cluster has,
+// is not shown to clients.
 func TestABrokerThatLagsIsAskedAgain(t *testing.T) {
 	h := build(t, "orders")
 	var mu sync.Mutex
@@ -153,8 +153,8 @@ func TestABrokerThatLagsIsAskedAgain(t *testing.T) {
 	}
 }
 
-// TestPartitionsThatThereAreNot are refused at once, beside those that there are, and hold nobody: a produce of which a partition has
-// no leader waits, and this is none of them.
+// TestPartitionsThatThereAreNot are refused at once, beside those that there are, and hold nobody:
+// a produce of which a partition has no leader waits, and this is none of them.
 func TestPartitionsThatThereAreNot(t *testing.T) {
 	for name, file := range map[string]string{
 		"empty": "[]", "full": "[routing: {default: prod}, topics: {}, offsets: {}]",

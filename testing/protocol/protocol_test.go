@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/core/telemetry/otlp"
 	"github.com/sluice-gateway/sluice/testing/eventually"
 	"github.com/sluice-gateway/sluice/testing/gatewaytest"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
@@ -63,7 +64,7 @@ func buildLogging(t *testing.T, log *slog.Logger, topics ...string) *house {
 	}
 	h := &house{t: t, ctx: ctx, prod: fake(t, "prod", seed), dr: fake(t, "dr", seed)}
 	var err error
-	if h.gw, err = gatewaytest.Start(ctx, t.TempDir(), homes, log, h.prod, h.dr); err != nil {
+	if h.gw, err = gatewaytest.StartWith(ctx, otlp.Exporters{}, t.TempDir(), homes, log, h.prod, h.dr); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = h.gw.Stop() })

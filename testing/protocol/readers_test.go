@@ -10,8 +10,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/failover"
 )
 
-// TestWhatAConsumerWithoutAGroupReadsIsCompared: an old record of the copy differs. That matters to a
-// consumer that is there, and to nobody once it has gone.
+// TestWhatAConsumerWithoutAGroupReadsIsCompared: an old record of the copy differs. That matters to
+// a consumer that is there, and to nobody once it has gone.
 func TestWhatAConsumerWithoutAGroupReadsIsCompared(t *testing.T) {
 	h := build(t, "orders")
 	prod, dr := h.client(h.prod.Bootstrap()[0]), h.client(h.dr.Bootstrap()[0])

@@ -6,8 +6,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// TestCouldItFailOverNow is answered by one metric, for all topics that clients see by their number, and for those that the file names
-// each.
+// TestCouldItFailOverNow is answered by one metric, for all topics that clients see by their
+// number, and for those that the file names each.
 func TestCouldItFailOverNow(t *testing.T) {
 	h := build(t, "orders", "stray", "mm2-own")
 	if err := h.gw.Edit("state: {dir: ./state}", "state: {dir: ./state}\ntelemetry: {metrics: {topics: [orders]}}"); err != nil {

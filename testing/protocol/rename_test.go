@@ -8,8 +8,9 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// TestAClusterGetsAnotherName, by an alias or since its brokers say that they are the same: clients notice nothing, groups
-// keep their positions, and topics move under the new name, also after a restart.
+// TestAClusterGetsAnotherName, by an alias or since its brokers say that they are the same: clients
+// notice nothing, groups keep their positions, and topics move under the new name, also after a
+// restart.
 func TestAClusterGetsAnotherName(t *testing.T) {
 	for name, section := range map[string]string{"by an alias": "production: {aliases: [prod], ", "by its id": "production: {"} {
 		t.Run(name, func(t *testing.T) {

@@ -23,8 +23,8 @@ func (w *writes) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, _ int, _, _ time
 
 var _ kgo.HookBrokerWrite = (*writes)(nil)
 
-// TestAHeldRequestOutlivesAnEditOfItsCluster: an operator corrects the address of a cluster that is down. What
-// waits for it meanwhile, under the rules of before, is sent when it is back.
+// TestAHeldRequestOutlivesAnEditOfItsCluster: an operator corrects the address of a cluster that is
+// down. What waits for it meanwhile, under the rules of before, is sent when it is back.
 func TestAHeldRequestOutlivesAnEditOfItsCluster(t *testing.T) {
 	h := build(t, "orders")
 	w := &writes{}

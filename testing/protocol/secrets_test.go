@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestValuesFromOutsideAreNotReferences: nobody who may edit by HTTP reads files or the environment of the gateway by it,
-// now or when the file is read the next time.
+// TestValuesFromOutsideAreNotReferences: nobody who may edit by HTTP reads files or the environment
+// of the gateway by it, now or when the file is read the next time.
 func TestValuesFromOutsideAreNotReferences(t *testing.T) {
 	h := build(t, "orders")
 	secret := filepath.Join(h.gw.Dir, "secret")

@@ -11,7 +11,8 @@ import (
 	"github.com/sluice-gateway/sluice/plugins"
 )
 
-// TestOnePhysicalTopicHasOneHome: a topic that two virtual clusters show could be moved by one of them.
+// TestOnePhysicalTopicHasOneHome: a topic that two virtual clusters show could be moved by one of
+// them.
 func TestOnePhysicalTopicHasOneHome(t *testing.T) {
 	for _, c := range []struct {
 		name, a, b, clusters string

@@ -74,7 +74,8 @@ func (s *sniffer) named() (n int) {
 	return n
 }
 
-// find returns the first fetch, from the n-th on, that a condition holds for, and the number behind it.
+// find returns the first fetch, from the n-th on, that a condition holds for, and the number behind
+// it.
 func (s *sniffer) find(n int, cond func(f *kmsg.FetchRequest) bool) (*kmsg.FetchRequest, int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

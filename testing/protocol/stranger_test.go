@@ -13,8 +13,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// TestAPluginsFailuresAreOfThoseWhoCauseThem: records that it panics at are refused for good, with its reason, and neither another topic,
-// nor another client, nor the client's other partitions notice.
+// TestAPluginsFailuresAreOfThoseWhoCauseThem: records that it panics at are refused for good, with
+// its reason, and neither another topic, nor another client, nor the client's other partitions
+// notice.
 func TestAPluginsFailuresAreOfThoseWhoCauseThem(t *testing.T) {
 	h := build(t, "orders", "other")
 	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", filepath.Join(h.gw.Dir, "probe.wasm"), "../../plugins/wasm/testdata/probe")

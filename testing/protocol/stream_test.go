@@ -23,7 +23,8 @@ func (h *house) stream(path string) *bufio.Scanner {
 	return bufio.NewScanner(resp.Body)
 }
 
-// TestAStreamCarriesWhatClientsCallThemselves: a client's id can't end the event that shows it, nor begin another.
+// TestAStreamCarriesWhatClientsCallThemselves: a client's id can't end the event that shows it, nor
+// begin another.
 func TestAStreamCarriesWhatClientsCallThemselves(t *testing.T) {
 	h := build(t, "orders")
 	const id = "\r\rretry: 9\r\n\r\nevent: x\rdata: <b>"

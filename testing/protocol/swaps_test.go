@@ -45,8 +45,8 @@ func resident(t *testing.T) int {
 	return pages * os.Getpagesize()
 }
 
-// TestSwapsUnderLoad swaps a guest again and again under a producer: no record fails, each has the header of one version
-// or the other, and no version stays in memory.
+// TestSwapsUnderLoad swaps a guest again and again under a producer: no record fails, each has the
+// header of one version or the other, and no version stays in memory.
 func TestSwapsUnderLoad(t *testing.T) {
 	h := build(t, "orders")
 	n := swaps(t)

@@ -134,7 +134,7 @@ virtual_clusters:
 	if leader == now {
 		t.Errorf("the leader is still %d", now)
 	}
-	// Whoever speaks no TLS harms nobody.
+	// A client that does not speak TLS harms nobody.
 	plain, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
 		t.Fatal(err)

@@ -6,7 +6,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// lookAgain makes an edit of the file, after which the gateway asks at once what it asks every 10 s.
+// lookAgain makes an edit of the file, after which the gateway asks at once what it asks every 10
+// s.
 func (h *house) lookAgain() {
 	h.t.Helper()
 	if err := h.gw.Edit("state: {dir: ./state}", "# again\nstate: {dir: ./state}"); err != nil {
@@ -14,8 +15,8 @@ func (h *house) lookAgain() {
 	}
 }
 
-// TestTopicsThatTheFileNames have lag, distance and compared range of their copies, and the holes that an unplanned
-// move left, by partition; others have no series.
+// TestTopicsThatTheFileNames have lag, distance and compared range of their copies, and the holes
+// that an unplanned move left, by partition; others have no series.
 func TestTopicsThatTheFileNames(t *testing.T) {
 	h := build(t, "orders", "secret")
 	p := h.client(h.gw.Bootstrap)

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/sluice-gateway/sluice/core/telemetry"
+	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
@@ -94,8 +95,8 @@ func (h *house) spans(rec *receiver) map[string][]*traces.Span {
 	return out
 }
 
-// conventional holds a span against the table of conventions: it has attributes of the table alone, of their types, and an error.type if
-// it failed, and then alone.
+// conventional holds a span against the table of conventions: it has attributes of the table alone,
+// of their types, and an error.type if it failed, and then alone.
 func conventional(t *testing.T, s *traces.Span) {
 	t.Helper()
 	lists := [][]*common.KeyValue{s.Attributes}
@@ -162,9 +163,9 @@ func server(spans []*traces.Span) (out []*traces.Span) {
 	return slices.DeleteFunc(slices.Clone(spans), func(s *traces.Span) bool { return s.Kind != traces.Span_SPAN_KIND_SERVER })
 }
 
-// TestRequestsAreTraced over OTLP: one server span per request, with spans: all a child per interceptor, each inside the
-// one above it, and a client span per upstream request below the last. Contexts in records become links, and
-// records without one get one.
+// TestRequestsAreTraced over OTLP: one server span per request, with spans: all a child per
+// interceptor, each inside the one above it, and a client span per upstream request below the last.
+// Contexts in records become links, and records without one get one.
 func TestRequestsAreTraced(t *testing.T) {
 	h, rec := traced(t, ", spans: all")
 	if err := h.gw.Edit("- offsets: {}", "- traces: {inject: missing}\n      - offsets: {}"); err != nil {
@@ -218,13 +219,20 @@ func TestRequestsAreTraced(t *testing.T) {
 				t.Errorf("%s is %q, want %q", k, a[k], want)
 			}
 		}
-		if a["sluice.request.size"] == "0" || a["sluice.response.size"] == "0" || a["network.peer.port"] == "0" || a["server.port"] == "" || a["sluice.interceptor.duration_ms.routing"] == "" {
-			t.Errorf("attributes %v", a)
-		}
+		about := fact.Of(t, "attributes %v", a)
+		fact.Other(about, `a["sluice.request.size"]`, a["sluice.request.size"], "0")
+		fact.Other(about, `a["sluice.response.size"]`, a["sluice.response.size"], "0")
+		fact.Other(about, `a["network.peer.port"]`, a["network.peer.port"], "0")
+		fact.Other(about, `a["server.port"]`, a["server.port"], "")
+		fact.Other(about, `a["sluice.interceptor.duration_ms.routing"]`, a["sluice.interceptor.duration_ms.routing"], "")
 		header := string(got[i].Headers[0].Value)
 		if i == 2 {
-			if len(s.Links) != 1 || hex.EncodeToString(s.Links[0].TraceId) != theirs[3:35] || len(got[i].Headers) != 1 || header != theirs {
-				t.Errorf("links %v, headers %v", s.Links, got[i].Headers)
+			about := fact.Of(t, "links %v, headers %v", s.Links, got[i].Headers)
+			if fact.Equal(about, "len(s.Links)", len(s.Links), 1) {
+				fact.Equal(about, "hex.EncodeToString(s.Links[0].TraceId)", hex.EncodeToString(s.Links[0].TraceId), theirs[3:35])
+				if fact.Equal(about, "len(got[i].Headers)", len(got[i].Headers), 1) {
+					fact.Equal(about, "header", header, theirs)
+				}
 			}
 		} else if len(s.Links) != 0 || !strings.Contains(header, hex.EncodeToString(s.TraceId)) {
 			t.Errorf("record %d carries %q, links %v", i, header, s.Links)
@@ -232,7 +240,8 @@ func TestRequestsAreTraced(t *testing.T) {
 	}
 }
 
-// TestMovesAreTraced: a move is one trace over its phases, and what it held links to it and says for how long.
+// TestMovesAreTraced: a move is one trace over its phases, and what it held links to it and says
+// for how long.
 func TestMovesAreTraced(t *testing.T) {
 	h, rec := traced(t, "")
 	p := h.client(h.gw.Bootstrap)
@@ -258,9 +267,12 @@ func TestMovesAreTraced(t *testing.T) {
 		t.Fatalf("%d moves", len(all["move"]))
 	}
 	move := all["move"][0]
-	if a := attributes(move); a["messaging.destination.name"] != "orders" || a["sluice.move.from"] != "prod" || a["sluice.move.to"] != "dr" || a["sluice.move"] == "" {
-		t.Errorf("attributes %v", a)
-	}
+	a := attributes(move)
+	about := fact.Of(t, "attributes %v", a)
+	fact.Equal(about, `a["messaging.destination.name"]`, a["messaging.destination.name"], "orders")
+	fact.Equal(about, `a["sluice.move.from"]`, a["sluice.move.from"], "prod")
+	fact.Equal(about, `a["sluice.move.to"]`, a["sluice.move.to"], "dr")
+	fact.Other(about, `a["sluice.move"]`, a["sluice.move"], "")
 	for _, phase := range []string{"pending", "pre-check", "hold", "prepare", "commit", "drain", "publish"} {
 		if len(all[phase]) == 0 || string(all[phase][0].ParentSpanId) != string(move.SpanId) {
 			t.Errorf("no span of %s below the move", phase)
@@ -281,8 +293,8 @@ func TestMovesAreTraced(t *testing.T) {
 	}
 }
 
-// TestFailuresAreTracedWithoutSampling: at a ratio of 0, requests that are answered with an error have their server
-// span with its links and their upstream requests, and others have none.
+// TestFailuresAreTracedWithoutSampling: at a ratio of 0, requests that are answered with an error
+// have their server span with its links and their upstream requests, and others have none.
 func TestFailuresAreTracedWithoutSampling(t *testing.T) {
 	h, rec := traced(t, ", sample_ratio: 0")
 	h.prod.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {

@@ -10,9 +10,10 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// TestSmallPartitionsTurnAgainAndAgain: a replicator that is turned round goes on where it had stopped in that direction,
-// as MirrorMaker does, so that a copy has once more what was copied before. However few records came since the last
-// turn, the copy is exact from its own start, and clients read everything once and in order.
+// TestSmallPartitionsTurnAgainAndAgain: a replicator that is turned round goes on where it had
+// stopped in that direction, as MirrorMaker does, so that a copy has once more what was copied
+// before. However few records came since the last turn, the copy is exact from its own start, and
+// clients read everything once and in order.
 func TestSmallPartitionsTurnAgainAndAgain(t *testing.T) {
 	sizes := map[string][3]int{"small": {0, 1, 9}, "middle": {40, 63, 64}, "large": {80, 8, 17}}
 	h := build(t, "small", "middle", "large")

@@ -80,8 +80,8 @@ func heap() uint64 {
 	return s[0].Value.Uint64()
 }
 
-// TestClientsThatDoNotRead send many requests whose answers are large. The gateway takes no more of them
-// than the limits say, other clients go on, and when they read they get everything in order.
+// TestClientsThatDoNotRead send many requests whose answers are large. The gateway takes no more of
+// them than the limits say, other clients go on, and when they read they get everything in order.
 func TestClientsThatDoNotRead(t *testing.T) {
 	metadata := func(*unread) kmsg.Request {
 		m := kmsg.NewPtrMetadataRequest()

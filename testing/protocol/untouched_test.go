@@ -12,9 +12,9 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// TestTopicsThatNobodyAskedForMoveToo: topics that a glob covers were made behind the gateway's back, an edit later the glob
-// names another home, and no client has ever asked for them. What has an exact copy moves, what has none stays where its
-// records are, and both are in the plan before.
+// TestTopicsThatNobodyAskedForMoveToo: topics that a glob covers were made behind the gateway's
+// back, an edit later the glob names another home, and no client has ever asked for them. What has
+// an exact copy moves, what has none stays where its records are, and both are in the plan before.
 func TestTopicsThatNobodyAskedForMoveToo(t *testing.T) {
 	h := build(t, "orders")
 	if err := h.gw.Edit("orders: {cluster: prod}", "orders: {cluster: prod}\n            \"legacy-*\": {cluster: prod}"); err != nil {

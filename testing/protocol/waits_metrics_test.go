@@ -75,7 +75,8 @@ func TestRefusedConnections(t *testing.T) {
 	h.shows("sluice_connections_limit", nil, func(v float64) bool { return v > 2 })
 }
 
-// TestWhatBrokersAnswer is counted by cluster, API and error, with the time for which they have clients wait.
+// TestWhatBrokersAnswer is counted by cluster, API and error, with the time for which they have
+// clients wait.
 func TestWhatBrokersAnswer(t *testing.T) {
 	h := build(t, "orders")
 	p := h.client(h.gw.Bootstrap)

@@ -9,10 +9,12 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 
+	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// TestWarningsAreTold by validate, which does not fail for them, and by a gateway that runs with them.
+// TestWarningsAreTold by validate, which does not fail for them, and by a gateway that runs with
+// them.
 func TestWarningsAreTold(t *testing.T) {
 	h := build(t, "orders")
 	gateway := commandLine(t)
@@ -28,15 +30,19 @@ func TestWarningsAreTold(t *testing.T) {
 		Level string
 		Line  int
 	}](t, out)
-	if code != 0 || len(all) != 1 || all[0].Level != "warning" || all[0].Line == 0 {
-		t.Errorf("validate: %d %s", code, out)
+	about := fact.Of(t, "validate: %d %s", code, out)
+	fact.Equal(about, "code", code, 0)
+	if fact.Equal(about, "len(all)", len(all), 1) {
+		fact.Equal(about, "all[0].Level", all[0].Level, "warning")
+		fact.Other(about, "all[0].Line", all[0].Line, 0)
 	}
 	if _, body := h.call("GET", "/config", ""); !strings.Contains(body, `"warnings"`) || !strings.Contains(body, "ac*") {
 		t.Errorf("/config: %s", body)
 	}
 }
 
-// TestOneClusterUnderTwoNames: the brokers of both say the same id. Such an edit is refused with its place, and what runs goes on.
+// TestOneClusterUnderTwoNames: the brokers of both say the same id. Such an edit is refused with
+// its place, and what runs goes on.
 func TestOneClusterUnderTwoNames(t *testing.T) {
 	prod := fake(t, "prod", map[string]int32{"orders": 1})
 	twin, err := kafkatest.Fake("twin", 1, nil, kfake.ClusterID("fake-prod"))

@@ -54,8 +54,8 @@ func TestAGuestNamedInTheFile(t *testing.T) {
 	h.swaps(p)
 }
 
-// swaps changes the module's file while a producer goes on: another build of the same plugin, one that is none, and one
-// of its configuration.
+// swaps changes the module's file while a producer goes on: another build of the same plugin, one
+// that is none, and one of its configuration.
 func (h *house) swaps(p *kgo.Client) {
 	h.t.Helper()
 	digest := func() string {

@@ -1,6 +1,7 @@
-// Package soak runs random schedules of moves: several topics of several partitions, producers that fill many of them in one
-// request, over several connections, consumers of all of them, and edits of every form, one after the other. Nothing may be lost,
-// delivered twice or in another order, shown to a client as an error, or hang. A seed makes the same schedule again.
+// Package soak runs random schedules of moves: several topics of several partitions, producers that
+// fill many of them in one request, over several connections, consumers of all of them, and edits
+// of every form, one after the other. Nothing may be lost, delivered twice or in another order,
+// shown to a client as an error, or hang. A seed makes the same schedule again.
 package soak
 
 import (
@@ -10,7 +11,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/clients"
 )
 
-// Topic is a topic of a schedule. The copy of its partition p stands Ahead[p] offsets higher on dr than on prod.
+// Topic is a topic of a schedule. The copy of its partition p stands Ahead[p] offsets higher on dr
+// than on prod.
 type Topic struct {
 	Name  string
 	Ahead []int64

@@ -27,8 +27,8 @@ func number(t *testing.T, name string, otherwise uint64) uint64 {
 	return n
 }
 
-// TestSoak runs random schedules for half a minute, or as many as SLUICE_SOAK_SEEDS says; SLUICE_SOAK_SEED is the first one, and one
-// after the other follows.
+// TestSoak runs random schedules for half a minute, or as many as SLUICE_SOAK_SEEDS says;
+// SLUICE_SOAK_SEED is the first one, and one after the other follows.
 func TestSoak(t *testing.T) {
 	seeds, first := number(t, "SLUICE_SOAK_SEEDS", 0), number(t, "SLUICE_SOAK_SEED", 0)
 	if first == 0 {

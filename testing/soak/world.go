@@ -51,8 +51,8 @@ type world struct {
 	moves    int
 }
 
-// Run runs a schedule over two clusters, prod and dr, that have none of its topics. An error is of what the clients and the gateway stand
-// on; what they did wrong is in the result.
+// Run runs a schedule over two clusters, prod and dr, that have none of its topics. An error is of
+// what the clients and the gateway stand on; what they did wrong is in the result.
 func Run(ctx context.Context, plan Plan, o Options, prod, dr kafkatest.Cluster) (res Result, err error) {
 	w := &world{
 		plan: plan, opts: o, clusters: map[string]kafkatest.Cluster{"prod": prod, "dr": dr},

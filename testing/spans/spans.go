@@ -1,5 +1,5 @@
-// Package spans reads what the OpenTelemetry Collector's file exporter writes (OTLP in JSON, a batch per line), and
-// shows a trace as text.
+// Package spans reads what the OpenTelemetry Collector's file exporter writes (OTLP in JSON, a
+// batch per line), and shows a trace as text.
 package spans
 
 import (

@@ -5,6 +5,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // one is a batch as the Collector writes it; the child comes first, as children end first.
@@ -23,8 +25,11 @@ func TestReadAndWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(list) != 3 || list[0].Resource["service.name"] != "sluice" || list[1].Status.Code != Failed || list[2].Kind != Internal {
-		t.Errorf("%+v", list)
+	about := fact.Of(t, "%+v", list)
+	if fact.Equal(about, "len(list)", len(list), 3) {
+		fact.Equal(about, `list[0].Resource["service.name"]`, list[0].Resource["service.name"], "sluice")
+		fact.Equal(about, "list[1].Status.Code", list[1].Status.Code, Failed)
+		fact.Equal(about, "list[2].Kind", list[2].Kind, Internal)
 	}
 	var b strings.Builder
 	if err := Write(&b, list, "0a"); err != nil {
@@ -99,9 +104,16 @@ func TestZipkin(t *testing.T) {
 	for i, z := range got {
 		s := list[i]
 		kinds[z.Kind]++
-		if z.Trace != s.Trace || z.ID != s.ID || z.Parent != s.Parent || z.Name != s.Name || z.Timestamp != s.Start.UnixMicro() || z.Duration < 1 ||
-			z.Service["serviceName"] != "sluice" || len(z.Tags) != len(s.Attributes) || len(z.Annotations) != len(s.Events) {
-			t.Errorf("%+v became %+v", s, z)
+		about := fact.Of(t, "%+v became %+v", s, z)
+		fact.Equal(about, "z.Trace", z.Trace, s.Trace)
+		fact.Equal(about, "z.ID", z.ID, s.ID)
+		fact.Equal(about, "z.Parent", z.Parent, s.Parent)
+		fact.Equal(about, "z.Name", z.Name, s.Name)
+		fact.Equal(about, "z.Timestamp", z.Timestamp, s.Start.UnixMicro())
+		fact.AtLeast(about, "z.Duration", z.Duration, 1)
+		fact.Equal(about, `z.Service["serviceName"]`, z.Service["serviceName"], "sluice")
+		if fact.Equal(about, "len(z.Tags)", len(z.Tags), len(s.Attributes)) {
+			fact.Equal(about, "len(z.Annotations)", len(z.Annotations), len(s.Events))
 		}
 	}
 	if len(got) != len(list) || kinds["SERVER"] != 1 || kinds["CLIENT"] != 1 {

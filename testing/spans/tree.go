@@ -10,7 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// Children are the spans below each id, in the order in which they began; those without a parent in the list stand below "".
+// Children are the spans below each id, in the order in which they began; those without a parent in
+// the list stand below "".
 func Children(list []Span) map[string][]Span {
 	known, out := map[string]bool{}, map[string][]Span{}
 	for _, s := range list {
@@ -30,11 +31,13 @@ func Children(list []Span) map[string][]Span {
 
 var kinds = map[int]string{Server: "SERVER ", Client: "CLIENT "}
 
-// row is a line of a tree: a span, an event without a length, or an attribute or link, without times.
+// row is a line of a tree: a span, an event without a length, or an attribute or link, without
+// times.
 type row struct{ text, at, lasted string }
 
-// Write shows a trace as a tree: when each span and event began, in milliseconds since the trace did, and how long each span
-// lasted. The attributes shown are those of the root and of requests to clusters; others say what the names say.
+// Write shows a trace as a tree: when each span and event began, in milliseconds since the trace
+// did, and how long each span lasted. The attributes shown are those of the root and of requests to
+// clusters; others say what the names say.
 func Write(w io.Writer, list []Span, trace string) error {
 	list = slices.DeleteFunc(slices.Clone(list), func(s Span) bool { return s.Trace != trace })
 	if len(list) == 0 {

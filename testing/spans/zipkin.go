@@ -24,7 +24,8 @@ type annotation struct {
 	Value     string `json:"value"`
 }
 
-// Zipkin writes spans of some traces as Zipkin takes them (POST /api/v2/spans), to look at them there. Zipkin has no links.
+// Zipkin writes spans of some traces as Zipkin takes them (POST /api/v2/spans), to look at them
+// there. Zipkin has no links.
 func Zipkin(w io.Writer, list []Span, traces []string) error {
 	out := []zipkin{}
 	for _, s := range list {

@@ -10,7 +10,8 @@ import (
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 )
 
-// TestGrafanaTakesTheDashboard: it is read strictly with Grafana's own types, its panels and queries included.
+// TestGrafanaTakesTheDashboard: it is read strictly with Grafana's own types, its panels and
+// queries included.
 func TestGrafanaTakesTheDashboard(t *testing.T) {
 	plugins.RegisterDefaultPlugins()
 	load := func(text string) (d dashboard.Dashboard, err error) {

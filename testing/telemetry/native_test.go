@@ -16,8 +16,8 @@ import (
 	"github.com/prometheus/prometheus/storage"
 )
 
-// kept are histograms as Prometheus keeps them: as it finds them in text, native ones alone, which is what it does by itself when they
-// are turned on, or both.
+// kept are histograms as Prometheus keeps them: as it finds them in text, native ones alone, which
+// is what it does by itself when they are turned on, or both.
 var kept = map[string]struct{ classic, native bool }{"classic": {classic: true}, "native": {native: true}, "both": {true, true}}
 
 // shown are the histograms of METRICS.md.
@@ -35,7 +35,8 @@ func shown(t *testing.T) (names map[string]string) {
 	return names
 }
 
-// load is what Prometheus has of a gateway after ten minutes: histograms of 60 durations of 3 s a minute, and all else growing by one.
+// load is what Prometheus has of a gateway after ten minutes: histograms of 60 durations of 3 s a
+// minute, and all else growing by one.
 func load(t *testing.T, classic, native bool) string {
 	t.Helper()
 	var b strings.Builder
@@ -143,7 +144,8 @@ func histogramExpressions(t *testing.T) (all []string) {
 	return all
 }
 
-// TestHistogramsMayBeClassicOrNative: alerts and panels say the same of both, as nearly as their buckets allow.
+// TestHistogramsMayBeClassicOrNative: alerts and panels say the same of both, as nearly as their
+// buckets allow.
 func TestHistogramsMayBeClassicOrNative(t *testing.T) {
 	e := promqltest.NewTestEngine(t, false, 0, 1_000_000)
 	exprs := histogramExpressions(t)

@@ -19,8 +19,8 @@ import (
 	"github.com/prometheus/prometheus/model/textparse"
 )
 
-// start builds the gateway and runs it in front of a cluster that is not there. It returns the addresses of the admin
-// listener and of the virtual cluster.
+// start builds the gateway and runs it in front of a cluster that is not there. It returns the
+// addresses of the admin listener and of the virtual cluster.
 func start(t *testing.T) (admin, bootstrap string) {
 	t.Helper()
 	var listeners []net.Listener
@@ -90,7 +90,8 @@ func ask(t *testing.T, addr string) {
 	}
 }
 
-// scrape reads the metrics as Prometheus does: the samples and the native histograms by their series.
+// scrape reads the metrics as Prometheus does: the samples and the native histograms by their
+// series.
 func scrape(t *testing.T, admin, accept string) (map[string]float64, map[string]*histogram.Histogram) {
 	t.Helper()
 	req, err := http.NewRequest(http.MethodGet, admin+"/metrics", nil)
@@ -136,8 +137,8 @@ func scrape(t *testing.T, admin, accept string) (map[string]float64, map[string]
 	}
 }
 
-// TestPrometheusReadsBothKindsOfHistograms from one endpoint: classic ones in its text formats, and native ones with
-// the same counts beside them in protobuf.
+// TestPrometheusReadsBothKindsOfHistograms from one endpoint: classic ones in its text formats, and
+// native ones with the same counts beside them in protobuf.
 func TestPrometheusReadsBothKindsOfHistograms(t *testing.T) {
 	admin, bootstrap := start(t)
 	for range 3 {
@@ -170,8 +171,15 @@ func TestPrometheusReadsBothKindsOfHistograms(t *testing.T) {
 			continue
 		}
 		h := native[name]
-		if h == nil || h.Schema != 2 || h.Count != 3 || h.Sum <= 0 {
-			t.Fatalf("native: %v of %v", h, native)
+		switch {
+		case h == nil:
+			t.Fatalf("no native histogram %s in %v", name, native)
+		case h.Schema != 2:
+			t.Fatalf("schema %d, want 2: %v", h.Schema, h)
+		case h.Count != 3:
+			t.Fatalf("count %v, want 3: %v", h.Count, h)
+		case h.Sum <= 0:
+			t.Fatalf("sum %v, want more than 0: %v", h.Sum, h)
 		}
 		var upTo uint64
 		for it := h.CumulativeBucketIterator(); it.Next(); {

@@ -1,5 +1,5 @@
-// Package telemetry checks the dashboard and the alert rules of configs/telemetry against the table of metrics.
-// It is a module of its own, so that Sluice does not depend on Prometheus' server.
+// Package telemetry checks the dashboard and the alert rules of configs/telemetry against the table
+// of metrics. It is a module of its own, so that Sluice does not depend on Prometheus' server.
 package telemetry
 
 import (
@@ -48,7 +48,8 @@ func read(t *testing.T, path string) string {
 	return string(b)
 }
 
-// problems says what is wrong with an expression: its syntax, or a metric or label that Sluice does not show.
+// problems says what is wrong with an expression: its syntax, or a metric or label that Sluice does
+// not show.
 func problems(expr string, known map[string][]string) (found []string) {
 	root, err := parser.ParseExpr(strings.ReplaceAll(expr, "$__rate_interval", "5m"))
 	if err != nil {

@@ -27,7 +27,8 @@ func fileFlag(cmd *cobra.Command, file *string) {
 	cmd.Flags().StringVarP(file, "config", "c", "sluice.yaml", "the YAML file of the running gateway; its admin API is asked")
 }
 
-// located is err, and how to name another file if this is not there: the name of -c may have been nobody's choice.
+// located is err, and how to name another file if this is not there: the name of -c may have been
+// nobody's choice.
 func located(file string, err error) error {
 	var at *fs.PathError
 	if errors.As(err, &at) && at.Path == file && errors.Is(err, fs.ErrNotExist) {

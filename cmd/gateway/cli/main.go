@@ -15,7 +15,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
-// Exit codes: 0 done, 1 it failed, 2 the command line is wrong; of `failover run`: 3 moves still wait, 4 moves were given up.
+// Exit codes: 0 done, 1 it failed, 2 the command line is wrong; of `failover run`: 3 moves still
+// wait, 4 moves were given up.
 const (
 	exitFailed  = 1
 	exitUsage   = 2
@@ -31,8 +32,8 @@ type exitError struct {
 	error
 }
 
-// Main runs the command that the process was called with. specs are the types of interceptors that chains may name: those of
-// plugins.Builtin, and what is compiled in besides.
+// Main runs the command that the process was called with. specs are the types of interceptors that
+// chains may name: those of plugins.Builtin, and what is compiled in besides.
 func Main(specs ...plugin.Spec) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

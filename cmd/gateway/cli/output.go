@@ -61,8 +61,8 @@ func encode(cmd *cobra.Command, v any) error {
 	return e.Encode(v)
 }
 
-// plain is what others called themselves or their things, for a terminal: without what would move its cursor, change its
-// title or break a table.
+// plain is what others called themselves or their things, for a terminal: without what would move
+// its cursor, change its title or break a table.
 func plain(s string) string {
 	if !strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
 		return s

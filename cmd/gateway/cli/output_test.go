@@ -8,7 +8,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/admin"
 )
 
-// TestTablesAreOfPlainText: what clients call themselves neither steers the terminal nor breaks the table.
+// TestTablesAreOfPlainText: what clients call themselves neither steers the terminal nor breaks the
+// table.
 func TestTablesAreOfPlainText(t *testing.T) {
 	r := rates{
 		APIs: []apiRate{{VirtualCluster: "shop", API: "Produce", P50: 410593 * time.Nanosecond}},

@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sluice-gateway/sluice/plugins/wasm/workbench"
+	"github.com/sluice-gateway/sluice/cmd/gateway/workbench"
 )
 
 func pluginCommand() *cobra.Command {

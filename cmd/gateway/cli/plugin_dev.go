@@ -7,10 +7,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluice-gateway/sluice/cmd/gateway/workbench"
 	"github.com/sluice-gateway/sluice/core/gateway"
 	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/plugin"
-	"github.com/sluice-gateway/sluice/plugins/wasm/workbench"
+	"github.com/sluice-gateway/sluice/core/telemetry/otlp"
 )
 
 func devCommand(specs []plugin.Spec) *cobra.Command {
@@ -41,7 +42,7 @@ func devCommand(specs []plugin.Spec) *cobra.Command {
 			case <-cmd.Context().Done():
 				return nil
 			}
-			g, err := gateway.Start(cmd.Context(), gateway.Options{Path: file, Specs: workbench.Traced(specs, out), Release: release})
+			g, err := gateway.Start(cmd.Context(), gateway.Options{Path: file, Specs: workbench.Traced(specs, out), Exporters: otlp.Exporters{}, Release: release})
 			if err != nil {
 				return located(file, err)
 			}

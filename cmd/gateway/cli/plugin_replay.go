@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sluice-gateway/sluice/plugins/wasm/workbench"
+	"github.com/sluice-gateway/sluice/cmd/gateway/workbench"
 )
 
 func pluginReplay() *cobra.Command {

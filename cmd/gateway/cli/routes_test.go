@@ -11,7 +11,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/admin"
 )
 
-// TestTopicsAreVisitedPageByPage, each once and in their order, also where the last page is a full one.
+// TestTopicsAreVisitedPageByPage, each once and in their order, also where the last page is a full
+// one.
 func TestTopicsAreVisitedPageByPage(t *testing.T) {
 	for _, topics := range []int{0, 1, admin.PageSize - 1, admin.PageSize, 3*admin.PageSize + 7} {
 		asked := 0

@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/gateway"
 	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/telemetry/otlp"
 )
 
 func runCommand(specs []plugin.Spec) *cobra.Command {
@@ -23,7 +24,7 @@ func runCommand(specs []plugin.Spec) *cobra.Command {
 
 SIGHUP looks at the file at once; otherwise a change is noticed by itself.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			g, err := gateway.Start(cmd.Context(), gateway.Options{Path: file, Specs: specs, Release: release})
+			g, err := gateway.Start(cmd.Context(), gateway.Options{Path: file, Specs: specs, Exporters: otlp.Exporters{}, Release: release})
 			if err != nil {
 				return located(file, err)
 			}

@@ -7,7 +7,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// usageError is a wrong command line that a command notices while it runs; what is noticed before is one anyway.
+// usageError is a wrong command line that a command notices while it runs; what is noticed before
+// is one anyway.
 type usageError struct{ error }
 
 func exactArgs(n int, want string) cobra.PositionalArgs {

@@ -9,7 +9,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
-// release is the version that a build was given with -ldflags "-X ...cli.release=v1.2.3"; "" for one from a checkout.
+// release is the version that a build was given with -ldflags "-X ...cli.release=v1.2.3"; "" for
+// one from a checkout.
 var release string
 
 func versionCommand() *cobra.Command {

@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	// refusals are how often a move is refused for the same reason before it counts as one that only waits.
+	// refusals are how often a move is refused for the same reason before it counts as one that
+	// only waits.
 	refusals = 3
 	// told is how many topics are told of one by one.
 	told = 20
@@ -88,7 +89,8 @@ func (w *watch) note(moves []failover.Report, homes map[string]string, now time.
 	}
 }
 
-// differs reports that a move is not where it was. One that is refused again for the same reason is, unless its copy has come nearer.
+// differs reports that a move is not where it was. One that is refused again for the same reason
+// is, unless its copy has come nearer.
 func (w *watch) differs(topic string, m failover.Report) bool {
 	now := refusal{m.Phase, withoutNumbers(m.Error), m.Lag, m.Attempts}
 	if waits(m) {
@@ -125,7 +127,8 @@ func withoutNumbers(s string) string {
 	}, s)
 }
 
-// news are the lines that were not printed yet: of many topics how many are where, and what was lost.
+// news are the lines that were not printed yet: of many topics how many are where, and what was
+// lost.
 func (w *watch) news() (out []string) {
 	for _, t := range w.started.Topics {
 		m, line := w.last[t], w.stays[t]
@@ -176,7 +179,8 @@ func (w *watch) numbers() string {
 	return strings.Join(out, ", ")
 }
 
-// summary says what has become of the moves: by state, and of those that wait by what they wait for.
+// summary says what has become of the moves: by state, and of those that wait by what they wait
+// for.
 func (w *watch) summary(file string) (out []string) {
 	staying := map[string]int{}
 	for _, why := range w.stays {

@@ -17,7 +17,8 @@ func refusedFor(reason string, lag int64, attempts int) failover.Report {
 	return failover.Report{Topic: "a", Phase: failover.Pending, Error: reason, BlockedBy: failover.ByLag, Lag: lag, Attempts: attempts}
 }
 
-// TestARunSettles when all that is open is refused for the same reasons, often enough and for long enough, and not before.
+// TestARunSettles when all that is open is refused for the same reasons, often enough and for long
+// enough, and not before.
 func TestARunSettles(t *testing.T) {
 	const quiet = 10 * time.Second
 	for name, c := range map[string]struct {

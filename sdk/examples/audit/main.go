@@ -116,7 +116,8 @@ func (a *audit) due(gw *sdk.Gateway, who reader) bool {
 	return !errors.Is(err, sdk.ErrChanged)
 }
 
-// tell writes the line and the record. Consumers don't wait for an audit topic that can't be written.
+// tell writes the line and the record. Consumers don't wait for an audit topic that can't be
+// written.
 func (a *audit) tell(r *sdk.Records, who reader) {
 	gw := r.Gateway()
 	if a.Log {

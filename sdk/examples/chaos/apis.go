@@ -32,7 +32,8 @@ func (c *chaos) options() []sdk.Option {
 	}
 }
 
-// message strikes the requests of an API that has no records. Those of faults with topics are not theirs.
+// message strikes the requests of an API that has no records. Those of faults with topics are not
+// theirs.
 func message[T sdk.Message](c *chaos, api string) func(*sdk.Request, T) error {
 	return func(r *sdk.Request, _ T) error {
 		return c.strike(api, &r.Context, func(f *fault) bool { return len(f.Topics) == 0 })

@@ -112,7 +112,8 @@ func (c *chaos) strike(api string, ctx *sdk.Context, concerns func(*fault) bool)
 	return nil
 }
 
-// margin is left of a call's time: past its deadline a call is a failure of the plugin, not a late request.
+// margin is left of a call's time: past its deadline a call is a failure of the plugin, not a late
+// request.
 const margin = 50 * time.Millisecond
 
 func (c *chaos) delay(f *fault, deadline time.Time) {

@@ -180,7 +180,8 @@ func TestRotation(t *testing.T) {
 // golden is "hello" as another implementation of HKDF and AES-GCM encrypted it.
 const golden = "000102030405060708090a0b0c0d0e0f6465666768696a6b6c6d6e6f2bea05529ed3597e93935222e875382cc94906dde4"
 
-// TestFormat reads a record that was not written by this code: the format must not change by accident.
+// TestFormat reads a record that was not written by this code: the format must not change by
+// accident.
 func TestFormat(t *testing.T) {
 	value, err := hex.DecodeString(golden)
 	if err != nil {

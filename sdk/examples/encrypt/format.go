@@ -10,8 +10,9 @@ import (
 	"github.com/sluice-gateway/sluice/sdk/examples/internal/jsonspan"
 )
 
-// headerName is the record header that says how a record was encrypted: "1;id=KEY", then ";bind=key" if the record's
-// key is bound, then ";fields=a,b.c" if not the whole value is encrypted.
+// headerName is the record header that says how a record was encrypted: "1;id=KEY", then
+// ";bind=key" if the record's key is bound, then ";fields=a,b.c" if not the whole value is
+// encrypted.
 const headerName = "sluice-enc"
 
 const formatVersion = "1"
@@ -83,8 +84,8 @@ func (e *encrypt) format(header []byte) (*format, error) {
 	return f, nil
 }
 
-// bind is the additional data of a value (path -1) or a field: a ciphertext decrypts only where it was
-// written, under the header it was written with. The result is valid until the next call.
+// bind is the additional data of a value (path -1) or a field: a ciphertext decrypts only where it
+// was written, under the header it was written with. The result is valid until the next call.
 func (f *format) bind(topic string, key []byte, path int) []byte {
 	add := func(s string) {
 		f.aad = binary.AppendUvarint(f.aad, uint64(len(s)))

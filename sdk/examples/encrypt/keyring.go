@@ -18,8 +18,9 @@ const (
 	keySize   = 32
 	saltSize  = 16
 	nonceSize = 12
-	// perSalt is how many values are sealed under one derived key. Random nonces of 96 bits may be used for 2^32
-	// of them (NIST SP 800-38D); with 2^20, two that are equal have a chance of 2^-57.
+	// perSalt is how many values are sealed under one derived key. Random nonces of 96 bits may be
+	// used for 2^32 of them (NIST SP 800-38D); with 2^20, two that are equal have a chance of
+	// 2^-57.
 	perSalt = 1 << 20
 	// maxOpeners is how many derived keys are kept for decryption.
 	maxOpeners = 256
@@ -30,8 +31,8 @@ var (
 	errTampered = errors.New("the value can't be decrypted: changed, cut, moved from another place, or sealed with another key")
 )
 
-// keyring seals with its active key and opens with all. Its keys encrypt nothing themselves: what does is derived
-// from them and a random salt, which stands before each value.
+// keyring seals with its active key and opens with all. Its keys encrypt nothing themselves: what
+// does is derived from them and a random salt, which stands before each value.
 type keyring struct {
 	keys   map[string][]byte
 	active string

@@ -1,5 +1,5 @@
-// Command encrypt is a plugin that encrypts values, or fields of JSON values, on their way to the log, and
-// decrypts them on their way to consumers.
+// Command encrypt is a plugin that encrypts values, or fields of JSON values, on their way to the
+// log, and decrypts them on their way to consumers.
 package main
 
 import (

@@ -22,7 +22,8 @@ func (p *policy) Configure(b []byte) error {
 	return err
 }
 
-// refusal is a topic that is not forwarded, and why. It waits in the request's state for the others' answer.
+// refusal is a topic that is not forwarded, and why. It waits in the request's state for the
+// others' answer.
 type refusal struct {
 	Topic   string `json:"t"`
 	Message string `json:"m"`
@@ -59,7 +60,8 @@ func (p *policy) request(r *sdk.Request, m *kmsg.CreateTopicsRequest) error {
 		return err
 	}
 	if len(state) > stateMax {
-		// What can't be remembered can't be answered later: then nothing is created.
+		// The answer is built from what is remembered here. If that is too much, nothing is
+		// created.
 		for _, t := range allowed {
 			refused = append(refused, refusal{t.Topic, "not tried: too many topics beside it violate the policy; create it alone"})
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-gateway/sluice/sdk"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 	"github.com/sluice-gateway/sluice/sdk/sdktest"
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 func TestConfigure(t *testing.T) {
@@ -185,8 +186,11 @@ func TestEveryVersion(t *testing.T) {
 		if err := sent.ReadFrom(body); err != nil {
 			t.Fatal(err)
 		}
-		if action != abi.ActionForward || len(sent.Topics) != 1 || sent.Topics[0].Topic != "ok" || sent.ValidateOnly != validate {
-			t.Errorf("v%d: action %d, sent %+v", version, action, sent)
+		about := fact.Of(t, "v%d: action %d, sent %+v", version, action, sent)
+		fact.Equal(about, "action", action, abi.ActionForward)
+		if fact.Equal(about, "len(sent.Topics)", len(sent.Topics), 1) {
+			fact.Equal(about, "sent.Topics[0].Topic", sent.Topics[0].Topic, "ok")
+			fact.Equal(about, "sent.ValidateOnly", sent.ValidateOnly, validate)
 		}
 		resp := kmsg.NewCreateTopicsResponse()
 		resp.Version = version

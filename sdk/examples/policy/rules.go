@@ -146,7 +146,8 @@ func (r *rules) configs(configs []kmsg.CreateTopicsRequestTopicConfig) string {
 	return ""
 }
 
-// prefixes are those of the first owner that a client is; known is false if there are owners and it is none.
+// prefixes are those of the first owner that a client is; known is false if there are owners and it
+// is none.
 func (r *rules) prefixes(client, principal string) (prefixes []string, known bool) {
 	for _, o := range r.Owners {
 		if o.Clients.Match(client) && o.Principals.Match(principal) {

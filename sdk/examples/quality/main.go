@@ -50,7 +50,8 @@ func (q *quality) Configure(b []byte) error {
 	return nil
 }
 
-// OnProduce judges all records before it edits one: what is dropped must have reached its dead letter topic.
+// OnProduce judges all records before it edits one: what is dropped must have reached its dead
+// letter topic.
 func (q *quality) OnProduce(r *sdk.Records) error {
 	if q.rules == nil {
 		return sdk.Errorf(sdk.PolicyViolation, "quality has no config: say which rules")

@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-gateway/sluice/sdk"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 	"github.com/sluice-gateway/sluice/sdk/sdktest"
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 func guest(t testing.TB, h sdk.Host, rules string) *sdk.Guest {
@@ -76,8 +77,13 @@ func TestExpressions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if e := got.Rejected[0]; (e == nil) != (want == "") || e != nil && (e.Code != sdk.InvalidRecord || !strings.Contains(e.Message, want) || strings.Contains(e.Message, "\n")) {
-			t.Errorf("%s: %v, want %q", in, e, want)
+		e := got.Rejected[0]
+		about := fact.Of(t, "%s: %v, want %q", in, e, want)
+		fact.Equal(about, "rejected", e != nil, want != "")
+		if e != nil {
+			fact.Equal(about, "code", e.Code, sdk.InvalidRecord)
+			fact.Has(about, e.Message, want)
+			fact.HasNo(about, e.Message, "\n")
 		}
 	}
 }
@@ -151,9 +157,11 @@ func TestDeadLetters(t *testing.T) {
 	good := bad
 	good.Value = []byte(`{"n":1}`)
 	got, err := sdktest.Produce(guest(t, m, letters), sdktest.Client{}, good, bad, good, bad)
-	if err != nil || got.Refused != nil || !slices.Equal(got.Dropped, []int{1, 3}) || len(got.Records) != 2 {
-		t.Fatalf("%+v, %v", got, err)
-	}
+	about := fact.Must(t, "%+v, %v", got, err)
+	fact.NoError(about, err)
+	fact.True(about, "got.Refused == nil", got.Refused == nil)
+	fact.List(about, "got.Dropped", got.Dropped, []int{1, 3})
+	fact.Equal(about, "len(got.Records)", len(got.Records), 2)
 	if len(sent) != 1 || sent[0].Topic != "dead" {
 		t.Fatalf("sent %+v", sent)
 	}
@@ -171,17 +179,22 @@ func TestDeadLetters(t *testing.T) {
 		hs = append(hs, h.Key+"="+string(h.Value))
 	}
 	want := "a=b null= sluice-rule=positive sluice-reason=not true: value.n > 0 sluice-topic=orders sluice-partition=2"
-	if batch.NumRecords != 2 || batch.FirstTimestamp != 1234 || string(r.Key) != "k" || string(r.Value) != `{"n":0}` || strings.Join(hs, " ") != want {
-		t.Errorf("%d records, key %s, value %s, headers %v", batch.NumRecords, r.Key, r.Value, hs)
-	}
+	about = fact.Of(t, "%d records, key %s, value %s, headers %v", batch.NumRecords, r.Key, r.Value, hs)
+	fact.Equal(about, "batch.NumRecords", batch.NumRecords, 2)
+	fact.Equal(about, "batch.FirstTimestamp", batch.FirstTimestamp, 1234)
+	fact.Equal(about, "string(r.Key)", string(r.Key), "k")
+	fact.Equal(about, "string(r.Value)", string(r.Value), `{"n":0}`)
+	fact.Equal(about, `strings.Join(hs, " ")`, strings.Join(hs, " "), want)
 }
 
 func TestDeadLettersThatCannotBeSent(t *testing.T) {
 	var sent []kmsg.ProduceRequestTopic
 	m := cluster(t, 3, &sent)
 	got, err := sdktest.Produce(guest(t, m, letters), sdktest.Client{}, value(`{"n":0}`))
-	if err != nil || got.Refused == nil || got.Refused.Code != requestTimedOut || !strings.Contains(got.Refused.Message, "dead: error 3") {
-		t.Errorf("%+v, %v: a record is lost", got, err)
+	about := fact.Of(t, "%+v, %v: a record is lost", got, err)
+	if fact.NoError(about, err) && fact.True(about, "got.Refused != nil", got.Refused != nil) {
+		fact.Equal(about, "got.Refused.Code", got.Refused.Code, requestTimedOut)
+		fact.Has(about, got.Refused.Message, "dead: error 3")
 	}
 }
 
@@ -190,8 +203,9 @@ func TestRejectedBatchesSendNoDeadLetters(t *testing.T) {
 	m := cluster(t, 0, &sent)
 	g := guest(t, m, `{"name": "known", "action": "reject", "expr": "value.kind == 1"}, `+letters)
 	got, err := sdktest.Produce(g, sdktest.Client{}, value(`{"n":0,"kind":1}`), value(`{"n":0,"kind":2}`))
-	if err != nil || got.Rejected[1] == nil || len(got.Dropped) != 0 || len(sent) != 0 {
-		t.Errorf("%+v, %v, sent %v", got, err, sent)
+	about := fact.Of(t, "%+v, %v, sent %v", got, err, sent)
+	if fact.NoError(about, err) && fact.True(about, "got.Rejected[1] != nil", got.Rejected[1] != nil) && fact.Equal(about, "len(got.Dropped)", len(got.Dropped), 0) {
+		fact.Equal(about, "len(sent)", len(sent), 0)
 	}
 }
 

@@ -117,8 +117,8 @@ func size(args ...any) (any, error) {
 	return nil, fmt.Errorf("%T has no size", args[0])
 }
 
-// check says how a record breaks the rule, "" if it does not. A value that the expression can't be asked about,
-// because it is not JSON or a field is missing, breaks it.
+// check says how a record breaks the rule, "" if it does not. A value that the expression can't be
+// asked about, because it is not JSON or a field is missing, breaks it.
 func (r *rule) check(gw *sdk.Gateway, e *env) string {
 	why := r.run(e)
 	if why != "" {

@@ -8,10 +8,10 @@ import (
 	"github.com/sluice-gateway/sluice/sdk"
 )
 
-// bucket is the budget of one client, shared by all instances. It is kept as two times at which what was sent so
-// far is paid for, one for records and one for bytes. They may lie up to burst in the future; then
-// the client must wait. So a request that is larger than the burst passes too, once what came before is paid,
-// and the rate holds in the long run.
+// bucket is the budget of one client, shared by all instances. It is kept as two times at which
+// what was sent so far is paid for, one for records and one for bytes. They may lie up to burst in
+// the future; then the client must wait. So a request that is larger than the burst passes too,
+// once what came before is paid, and the rate holds in the long run.
 type bucket struct {
 	key   string
 	now   time.Time

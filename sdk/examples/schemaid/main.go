@@ -1,4 +1,5 @@
-// Command schemaid is a plugin that lets producers write only values with a schema id that is known.
+// Command schemaid is a plugin that lets producers write only values with a schema id that is
+// known.
 package main
 
 import (
@@ -15,7 +16,8 @@ type config struct {
 	Registry *registry `json:"registry"`
 }
 
-// rule says which ids the values of some topics may have: those listed, or those that the registry knows.
+// rule says which ids the values of some topics may have: those listed, or those that the registry
+// knows.
 type rule struct {
 	Topics   conf.Globs `json:"topics"`
 	IDs      []span     `json:"ids"`

@@ -15,8 +15,8 @@ import (
 // requestTimedOut is what producers try again after.
 const requestTimedOut int16 = 7
 
-// maxLookups is how often one call asks the registry. Each answer is kept, so a request that needs more is done
-// when it is tried again.
+// maxLookups is how often one call asks the registry. Each answer is kept, so a request that needs
+// more is done when it is tried again.
 const maxLookups = 8
 
 // span is an id, or a range of them: 7 or "100-199".

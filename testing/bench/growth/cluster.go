@@ -17,7 +17,8 @@ import (
 // partitions is how many each topic has.
 const partitions = 12
 
-// cluster is a broker with many topics that are empty. Its metadata of all topics is made once for each version.
+// cluster is a broker with many topics that are empty. Its metadata of all topics is made once for
+// each version.
 type cluster struct {
 	net.Listener
 	id     string

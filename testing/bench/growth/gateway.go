@@ -75,8 +75,9 @@ type cost struct {
 	mallocs, memory uint64
 }
 
-// measure asks for metadata many times, and returns what one answer costs in the best of some rounds: what else goes on in the
-// process is left out. Memory that an answer needs once alone is not counted.
+// measure asks for metadata many times, and returns what one answer costs in the best of some
+// rounds: what else goes on in the process is left out. Memory that an answer needs once alone is
+// not counted.
 func (g *gateway) measure(request []byte, rounds, times int) (best cost, err error) {
 	c, err := bench.Dial(g.addr, request)
 	if err != nil {
@@ -106,7 +107,8 @@ func (g *gateway) measure(request []byte, rounds, times int) (best cost, err err
 	return best, nil
 }
 
-// listed asks for the first page of the topics, as operators do, and returns what it costs and how many bytes it has.
+// listed asks for the first page of the topics, as operators do, and returns what it costs and how
+// many bytes it has.
 func (g *gateway) listed(rounds int) (best cost, page int, err error) {
 	for round := range rounds + 1 {
 		began, was := time.Now(), used()

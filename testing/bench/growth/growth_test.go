@@ -13,7 +13,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/kafka"
 )
 
-// over starts a gateway over two clusters in this process, whose answers about all topics are made before they are asked for.
+// over starts a gateway over two clusters in this process, whose answers about all topics are made
+// before they are asked for.
 func over(t *testing.T, topics int) *gateway {
 	t.Helper()
 	var addrs []string
@@ -33,8 +34,8 @@ func over(t *testing.T, topics int) *gateway {
 	return g
 }
 
-// TestMetadataGrowsWithWhatItShows: with eight times as many topics an answer with all of them allocates eight times as much, and
-// one with one of them no more than before.
+// TestMetadataGrowsWithWhatItShows: with eight times as many topics an answer with all of them
+// allocates eight times as much, and one with one of them no more than before.
 func TestMetadataGrowsWithWhatItShows(t *testing.T) {
 	few, many := &row{topics: 100}, &row{topics: 800}
 	small, large := over(t, few.topics), over(t, many.topics)

@@ -1,5 +1,6 @@
-// Command growth measures what answers cost while a gateway over two clusters has more and more topics, and prints a table. It
-// fails where something that must be linear is not. The numbers of topics are its arguments.
+// Command growth measures what answers cost while a gateway over two clusters has more and more
+// topics, and prints a table. It fails where something that must be linear is not. The numbers of
+// topics are its arguments.
 package main
 
 import (
@@ -76,8 +77,9 @@ func (r *row) String() string {
 		ms(r.moved.wall), ms(r.moved.each()), ms(r.moved.pause))
 }
 
-// linear compares with a row of fewer topics: an answer with all of them grows as their number does, and one with one of them does
-// not grow. Processor time is compared where it is asked for, with room for a busy machine.
+// linear compares with a row of fewer topics: an answer with all of them grows as their number
+// does, and one with one of them does not grow. Processor time is compared where it is asked for,
+// with room for a busy machine.
 func (r *row) linear(fewer *row, cpu bool) error {
 	times := float64(r.topics) / float64(fewer.topics)
 	var errs []error

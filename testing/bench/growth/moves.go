@@ -80,7 +80,8 @@ func (g *gateway) failOver() (out failedOver, err error) {
 	return out, err
 }
 
-// moved waits until no topic lives elsewhere than it should. What it asks for while there are moves costs little.
+// moved waits until no topic lives elsewhere than it should. What it asks for while there are
+// moves costs little.
 func (g *gateway) moved(out *failedOver) error {
 	for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		var s admin.Status

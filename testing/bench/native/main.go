@@ -1,5 +1,5 @@
-// Command native is a gateway with what guests are compared with: an interceptor in Go that does what the guest upper does, and
-// the example mask, compiled in.
+// Command native is a gateway with what guests are compared with: an interceptor in Go that does
+// what the guest upper does, and the example mask, compiled in.
 package main
 
 import (

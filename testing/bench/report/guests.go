@@ -26,8 +26,8 @@ func buildGuest(dir, name, pkg string) (string, error) {
 	return build(dir, name, []string{"GOOS=wasip1", "GOARCH=wasm"}, "-buildmode=c-shared", "-ldflags=-s -w", pkg)
 }
 
-// buildRust builds the guest in Rust, with the first cargo whose rustc has the library of the target. It is "" if
-// there is none.
+// buildRust builds the guest in Rust, with the first cargo whose rustc has the library of the
+// target. It is "" if there is none.
 func buildRust(dir string) (string, error) {
 	const target = "wasm32-unknown-unknown"
 	for _, bin := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/bin") {
@@ -104,7 +104,8 @@ func guests(dir, bin string) error {
 	return besides(dir, bin, sink.Addr())
 }
 
-// throughput prints CPU per GB of values and MB per second, against the first process in the middle.
+// throughput prints CPU per GB of values and MB per second, against the first process in the
+// middle.
 func throughput(what string, bytes float64, list []*middle, frame []byte, n int) error {
 	type cost struct{ cpu, rate []float64 }
 	costs := map[*middle]*cost{}

@@ -11,11 +11,12 @@ import (
 	"github.com/sluice-gateway/sluice/testing/bench"
 )
 
-// hostile is what a guest does that breaks it; each has a guest and a topic of its own, because one that fails again
-// and again is left alone.
+// hostile is what a guest does that breaks it; each has a guest and a topic of its own, because one
+// that fails again and again is left alone.
 var hostile = []string{"loop", "recurse", "panic", "memory", "sleep", "log"}
 
-// besides measures a session beside another one whose requests break guests, one after the other, and without it.
+// besides measures a session beside another one whose requests break guests, one after the other,
+// and without it.
 func besides(dir, bin, sink string) error {
 	probe, err := buildGuest(dir, "probe.wasm", "./plugins/wasm/testdata/probe")
 	if err != nil {
@@ -50,7 +51,8 @@ func besides(dir, bin, sink string) error {
 	return nil
 }
 
-// besideOnce starts a gateway, and measures the session without the hostile one, with it, and without it again.
+// besideOnce starts a gateway, and measures the session without the hostile one, with it, and
+// without it again.
 func besideOnce(bin, file, addr string, frames [][]byte, quiet, beside []time.Duration) (_, _ []time.Duration, err error) {
 	m, err := start("gateway", addr, bin, "run", "-c", file)
 	if err != nil {

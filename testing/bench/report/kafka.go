@@ -14,8 +14,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// overKafka compares one broker of Apache Kafka with the same broker through the gateway, if Java and
-// Maven are there.
+// overKafka compares one broker of Apache Kafka with the same broker through the gateway, if Java
+// and Maven are there.
 func overKafka(dir, bin string) error {
 	for _, p := range []string{"java", "mvn"} {
 		if _, err := exec.LookPath(p); err != nil {
@@ -79,7 +79,8 @@ func compareKafka(ctx context.Context, list []*middle) error {
 	return nil
 }
 
-// roundTrip produces records, reads as many, and produces some one at a time: MB/s, MB/s, microseconds.
+// roundTrip produces records, reads as many, and produces some one at a time: MB/s, MB/s,
+// microseconds.
 func roundTrip(ctx context.Context, addr string) (produce, consume, sync float64, err error) {
 	p, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.DefaultProduceTopic(bench.Topic), kgo.MaxBufferedRecords(50_000), kgo.ProducerBatchCompression(kgo.NoCompression()))
 	if err != nil {

@@ -1,6 +1,6 @@
-// Command report measures the gateway against a plain two-way byte copy and direct connections, all in one
-// run and interleaved, and prints tables: all of them, or those of the parts that are named. Only the CPU of the process in the
-// middle is counted.
+// Command report measures the gateway against a plain two-way byte copy and direct connections, all
+// in one run and interleaved, and prints tables: all of them, or those of the parts that are named.
+// Only the CPU of the process in the middle is counted.
 package main
 
 import (

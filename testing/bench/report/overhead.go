@@ -8,8 +8,9 @@ import (
 // turns is how often each process has its slice of a workload.
 const turns = 45
 
-// overhead runs slices of a workload on every process, in an order that changes, and prints what each costs more than the first: the
-// median of the ratios within a round, in which little else changes.
+// overhead runs slices of a workload on every process, in an order that changes, and prints what
+// each costs more than the first: the median of the ratios within a round, in which little else
+// changes.
 func overhead(what, unit string, units float64, list []*middle, work func(addr string) error) error {
 	cost, ratio := map[*middle][]float64{}, map[*middle][]float64{}
 	for round := range turns + 1 {

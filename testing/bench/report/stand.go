@@ -19,7 +19,8 @@ func newStand(dir string, sink *bench.Sink) *stand {
 	return &stand{dir, sink, []*middle{{name: "direct", addr: sink.Addr()}}}
 }
 
-// gateway starts one with a chain and a section telemetry, "" for the usual one, and makes it know its clients.
+// gateway starts one with a chain and a section telemetry, "" for the usual one, and makes it know
+// its clients.
 func (s *stand) gateway(name, bin, chain, telemetry string) error {
 	dir, err := os.MkdirTemp(s.dir, "gateway")
 	if err != nil {

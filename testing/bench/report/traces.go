@@ -27,7 +27,8 @@ func (s *spanSink) Export(_ context.Context, req *collector.ExportTraceServiceRe
 	return &collector.ExportTraceServiceResponse{}, nil
 }
 
-// traces measures what tracing costs the gateway that does it, through the whole built-in chain; the receiver is in this process.
+// traces measures what tracing costs the gateway that does it, through the whole built-in chain;
+// the receiver is in this process.
 func traces(dir, bin string) error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

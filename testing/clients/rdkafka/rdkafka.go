@@ -1,5 +1,5 @@
-// Package rdkafka drives librdkafka. It stands apart because it needs cgo: the demo must run with Go
-// alone.
+// Package rdkafka drives librdkafka. It stands apart because it needs cgo: the demo must run with
+// Go alone.
 package rdkafka
 
 import (
@@ -16,9 +16,10 @@ func Producer(idempotent bool) clients.Client {
 	return producer(kafka.ConfigMap{"enable.idempotence": idempotent})
 }
 
-// Bounded is librdkafka that is not idempotent and keeps no more than n requests on their way. By default it has no bound: a broker takes the
-// requests of a connection one after the other, and on a machine that is so busy that they come in faster, the last ones are not answered
-// within the 30 s after which the client sends them again.
+// Bounded is librdkafka that is not idempotent and keeps no more than n requests on their way. By
+// default it has no bound: a broker takes the requests of a connection one after the other, and on
+// a machine that is so busy that they come in faster, the last ones are not answered within the 30
+// s after which the client sends them again.
 func Bounded(n int) clients.Client {
 	return producer(kafka.ConfigMap{"max.in.flight.requests.per.connection": n})
 }

@@ -1,5 +1,5 @@
-// Command show prints traces of a file that the OpenTelemetry Collector's file exporter wrote: the one whose id is given, or
-// those of an operation or of a client, or all.
+// Command show prints traces of a file that the OpenTelemetry Collector's file exporter wrote: the
+// one whose id is given, or those of an operation or of a client, or all.
 package main
 
 import (

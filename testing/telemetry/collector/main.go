@@ -1,5 +1,6 @@
-// Command collector is an OpenTelemetry Collector with the parts that configs/telemetry names, and an exporter to a file, which
-// tests read. It is a module of its own, so that Sluice does not depend on it.
+// Command collector is an OpenTelemetry Collector with the parts that configs/telemetry names, and
+// an exporter to a file, which tests read. It is a module of its own, so that Sluice does not
+// depend on it.
 package main
 
 import (

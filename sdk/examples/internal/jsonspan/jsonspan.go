@@ -1,5 +1,5 @@
-// Package jsonspan finds where the values of some fields stand in the text of a JSON document, so that they
-// can be replaced and all other bytes stay as they are.
+// Package jsonspan finds where the values of some fields stand in the text of a JSON document, so
+// that they can be replaced and all other bytes stay as they are.
 package jsonspan
 
 import (
@@ -19,8 +19,8 @@ type node struct {
 	path     int // -1 for a part of longer paths
 }
 
-// Compile reads paths such as "card" or "customer.email". Arrays on the way are looked through: "items.card" is
-// the card of every item.
+// Compile reads paths such as "card" or "customer.email". Arrays on the way are looked through:
+// "items.card" is the card of every item.
 func Compile(paths []string) (*Paths, error) {
 	p := &Paths{root: node{path: -1}}
 	for i, path := range paths {
@@ -48,12 +48,13 @@ func Compile(paths []string) (*Paths, error) {
 	return p, nil
 }
 
-// ErrNotJSON says that a text is not one JSON object or array. The rules are strict, so that no reader finds a
-// field where this package finds none: nothing that only some parsers accept is JSON here.
+// ErrNotJSON says that a text is not one JSON object or array. The rules are strict, so that no
+// reader finds a field where this package finds none: nothing that only some parsers accept is JSON
+// here.
 var ErrNotJSON = errors.New("not a JSON object or array")
 
-// Find appends the spans of the fields to dst, in the order of the text. Every field that is there twice is found
-// twice; of a field that holds an array, the elements are found.
+// Find appends the spans of the fields to dst, in the order of the text. Every field that is there
+// twice is found twice; of a field that holds an array, the elements are found.
 func (p *Paths) Find(doc []byte, dst []Span) ([]Span, error) {
 	s := scanner{b: doc, spans: dst}
 	s.space()

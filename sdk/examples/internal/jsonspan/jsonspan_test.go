@@ -69,8 +69,8 @@ func TestCompile(t *testing.T) {
 	}
 }
 
-// FuzzFind compares with encoding/json: the same texts are JSON, and with all found values replaced, no field is
-// left that a reader would see.
+// FuzzFind compares with encoding/json: the same texts are JSON, and with all found values
+// replaced, no field is left that a reader would see.
 func FuzzFind(f *testing.F) {
 	for _, s := range []string{`{"a":{"b":[1,"x"]}}`, `[{"a":{"b":null}}]`, `{"a":"\u0041\n","a":{"b":1.5E-7}}`, `{"\u0061":{"b":[[true]]}} `, `{"a":01}`} {
 		f.Add([]byte(s))

@@ -142,14 +142,15 @@ const (
 	high = 0x80 * each
 )
 
-// special has high bits if one of eight bytes ends a string, begins an escape, or is not printable ASCII.
+// special has high bits if one of eight bytes ends a string, begins an escape, or is not printable
+// ASCII.
 func special(w uint64) uint64 {
 	quote, slash := w^'"'*each, w^'\\'*each
 	return (w | (w - ' '*each) | ((quote - each) &^ quote) | ((slash - each) &^ slash)) & high
 }
 
-// plain is how many bytes at the front, of 8 and 32, are nothing special. Branches are dear in a guest, more than what is
-// between them.
+// plain is how many bytes at the front, of 8 and 32, are nothing special. Branches are dear in a
+// guest, more than what is between them.
 func plain(b []byte) int {
 	rest := b
 	le := binary.LittleEndian

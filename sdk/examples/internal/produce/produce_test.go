@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/sdk"
 	"github.com/sluice-gateway/sluice/sdk/abi"
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 var records = []Record{
@@ -30,9 +31,12 @@ func TestBatch(t *testing.T) {
 	if err := batch.ReadFrom(b); err != nil {
 		t.Fatal(err)
 	}
-	if batch.NumRecords != 2 || batch.LastOffsetDelta != 1 || batch.FirstTimestamp != 4000 || batch.MaxTimestamp != 5000 || batch.ProducerID != -1 {
-		t.Errorf("batch %+v", batch)
-	}
+	about := fact.Of(t, "batch %+v", batch)
+	fact.Equal(about, "batch.NumRecords", batch.NumRecords, 2)
+	fact.Equal(about, "batch.LastOffsetDelta", batch.LastOffsetDelta, 1)
+	fact.Equal(about, "batch.FirstTimestamp", batch.FirstTimestamp, 4000)
+	fact.Equal(about, "batch.MaxTimestamp", batch.MaxTimestamp, 5000)
+	fact.Equal(about, "batch.ProducerID", batch.ProducerID, -1)
 	at := batch.Records
 	for i, want := range records {
 		n, skip := binary.Varint(at)
@@ -41,9 +45,12 @@ func TestBatch(t *testing.T) {
 			t.Fatal(err)
 		}
 		at = at[skip+int(n):]
-		if string(r.Key) != string(want.Key) || string(r.Value) != string(want.Value) || len(r.Headers) != len(want.Headers) ||
-			r.OffsetDelta != int32(i) || batch.FirstTimestamp+r.TimestampDelta64 != want.Timestamp.UnixMilli() {
-			t.Errorf("record %d: %+v", i, r)
+		about := fact.Of(t, "record %d: %+v", i, r)
+		fact.Equal(about, "string(r.Key)", string(r.Key), string(want.Key))
+		fact.Equal(about, "string(r.Value)", string(r.Value), string(want.Value))
+		if fact.Equal(about, "len(r.Headers)", len(r.Headers), len(want.Headers)) {
+			fact.Equal(about, "r.OffsetDelta", r.OffsetDelta, int32(i))
+			fact.Equal(about, "batch.FirstTimestamp+r.TimestampDelta64", batch.FirstTimestamp+r.TimestampDelta64, want.Timestamp.UnixMilli())
 		}
 	}
 	if len(at) != 0 {
@@ -71,9 +78,11 @@ func TestSend(t *testing.T) {
 				if err := req.ReadFrom(block[abi.SendHead:]); err != nil {
 					t.Fatal(err)
 				}
-				if req.Acks != -1 || req.TimeoutMillis != 1000 || req.Topics[0].Topic != "dead" || req.Topics[0].Partitions[0].Partition != 3 {
-					t.Errorf("request %+v", req)
-				}
+				about := fact.Of(t, "request %+v", req)
+				fact.Equal(about, "req.Acks", req.Acks, -1)
+				fact.Equal(about, "req.TimeoutMillis", req.TimeoutMillis, 1000)
+				fact.Equal(about, "req.Topics[0].Topic", req.Topics[0].Topic, "dead")
+				fact.Equal(about, "req.Topics[0].Partitions[0].Partition", req.Topics[0].Partitions[0].Partition, 3)
 				resp := req.ResponseKind().(*kmsg.ProduceResponse)
 				topic := kmsg.NewProduceResponseTopic()
 				topic.Partitions = append(topic.Partitions, kmsg.NewProduceResponseTopicPartition())

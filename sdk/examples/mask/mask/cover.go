@@ -11,8 +11,8 @@ import (
 	"github.com/sluice-gateway/sluice/sdk/examples/internal/jsonspan"
 )
 
-// cover hides a JSON value. It changes the bytes where they stand if it can; otherwise it returns what to put in
-// their place.
+// cover hides a JSON value. It changes the bytes where they stand if it can; otherwise it returns
+// what to put in their place.
 type cover func(value []byte) (text []byte, changed bool)
 
 const minKey = 16
@@ -44,7 +44,7 @@ func stars(v []byte, show int) ([]byte, bool) {
 		return null(v)
 	}
 	inside := v[1 : len(v)-1]
-	// Whoever has no more than twice of what is shown would be known by it. Escapes are not cut.
+	// A short text would be recognised by what is shown of it. Escapes are not cut.
 	if show > 0 && (utf8.RuneCount(inside) <= 2*show || bytes.IndexByte(inside, '\\') >= 0) {
 		show = 0
 	}
@@ -73,7 +73,8 @@ func null(v []byte) ([]byte, bool) {
 	return nil, true
 }
 
-// hasher makes strings of hashes of strings and numbers: the same for the same, so that joins still work.
+// hasher makes strings of hashes of strings and numbers: the same for the same, so that joins still
+// work.
 func hasher(c config) cover {
 	h := hmac.New(sha256.New, []byte(c.Key))
 	var sum, digits []byte

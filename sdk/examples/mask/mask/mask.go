@@ -121,7 +121,8 @@ func (m *mask) record(rec sdk.Record) {
 	}
 }
 
-// frame is the length of what schema registries' serializers put before the JSON: 0 and the schema's id.
+// frame is the length of what schema registries' serializers put before the JSON: 0 and the
+// schema's id.
 func frame(value []byte) int {
 	if len(value) > 5 && value[0] == 0 {
 		return 5

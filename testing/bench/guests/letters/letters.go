@@ -5,7 +5,8 @@ import "encoding/binary"
 
 const each = 0x0101010101010101 // a byte in each place
 
-// Upper makes letters from a to z upper case where they stand, eight bytes at a time: in WASM it is steps that cost, not their width.
+// Upper makes letters from a to z upper case where they stand, eight bytes at a time: in WASM it is
+// steps that cost, not their width.
 func Upper(b []byte) {
 	for ; len(b) >= 8; b = b[8:] {
 		w := binary.LittleEndian.Uint64(b)

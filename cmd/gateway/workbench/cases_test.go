@@ -289,7 +289,8 @@ cases:
 	}
 }
 
-// stateful is a project that counts its calls, in its store, and tells a response what its request left.
+// stateful is a project that counts its calls, in its store, and tells a response what its request
+// left.
 func stateful(t *testing.T) (dir, module string) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "stateful")

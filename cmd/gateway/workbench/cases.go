@@ -1,5 +1,5 @@
-// Package workbench has the tools for authors of plugins: projects, cases, measurements. They run guests with the
-// host that gateways run them with.
+// Package workbench has the tools for authors of plugins: projects, cases, measurements. They run
+// guests with the host that gateways run them with.
 package workbench
 
 import (
@@ -29,14 +29,16 @@ type Case struct {
 	Kind    string   `yaml:"kind,omitempty"` // produce, fetch, request or response
 	Client  Client   `yaml:"client,omitempty"`
 	Records []Record `yaml:"records,omitempty"`
-	// Of messages: the API by Kafka's name, the version, the body, and what the request left for the response.
+	// Of messages: the API by Kafka's name, the version, the body, and what the request left for
+	// the response.
 	API     string `yaml:"api,omitempty"`
 	Version int16  `yaml:"version,omitempty"`
 	Body    *Body  `yaml:"body,omitempty"`
 	State   *Text  `yaml:"state,omitempty"`
 	Expect  Expect `yaml:"expect,omitempty"`
-	// Steps are calls of the same guest, one after the other, in place of all of the above but the name: its store and its variables
-	// stay, and what a request left comes to the next response. They have no names and no steps themselves.
+	// Steps are calls of the same guest, one after the other, in place of all of the above but the
+	// name: its store and its variables stay, and what a request left comes to the next response.
+	// They have no names and no steps themselves.
 	Steps []Case `yaml:"steps,omitempty"`
 }
 
@@ -46,7 +48,8 @@ type Client struct {
 	Principal string `yaml:"principal,omitempty"`
 }
 
-// Record is a record. Partitions are told apart by Topic and Partition; in what is expected both may be left out.
+// Record is a record. Partitions are told apart by Topic and Partition; in what is expected both
+// may be left out.
 type Record struct {
 	Topic     string  `yaml:"topic,omitempty"`
 	Partition int32   `yaml:"partition,omitempty"`

@@ -14,8 +14,8 @@ type Difference struct {
 	Diff string `json:"diff"`
 }
 
-// Replay runs cases, as those of a capture, on two versions of a plugin, each case by case on one guest of its own, and
-// returns where the second differs from the first.
+// Replay runs cases, as those of a capture, on two versions of a plugin, each case by case on one
+// guest of its own, and returns where the second differs from the first.
 func Replay(ctx context.Context, before, after string, cases *Cases, log *slog.Logger) (out []Difference, err error) {
 	out = []Difference{}
 	var guests [2]*Bench

@@ -1,4 +1,6 @@
-package clients
+// Package sarama drives sarama. It stands apart because of its libraries: the demo must not need
+// them.
+package sarama
 
 import (
 	"context"
@@ -6,10 +8,12 @@ import (
 	"sync"
 
 	"github.com/IBM/sarama"
+
+	"github.com/sluice-gateway/sluice/testing/clients"
 )
 
-// SaramaProducer is sarama with default settings: not idempotent, three retries.
-func SaramaProducer(ctx context.Context, t Target, name string, r *Recorder) error {
+// Producer is sarama with default settings: not idempotent, three retries.
+func Producer(ctx context.Context, t clients.Target, name string, r *clients.Recorder) error {
 	cfg := sarama.NewConfig()
 	cfg.ClientID = name
 	cfg.Producer.Return.Successes = true
@@ -20,7 +24,7 @@ func SaramaProducer(ctx context.Context, t Target, name string, r *Recorder) err
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for m := range p.Successes() {
-			r.Acked(name, m.Metadata.(string), Place{m.Partition, m.Offset})
+			r.Acked(name, m.Metadata.(string), clients.Place{Partition: m.Partition, Offset: m.Offset})
 		}
 	})
 	wg.Go(func() {
@@ -28,7 +32,7 @@ func SaramaProducer(ctx context.Context, t Target, name string, r *Recorder) err
 			r.Error(name, "%v: %v", e.Msg.Metadata, e.Err)
 		}
 	})
-	Paced(ctx, t.Rate, name, func(_ int, id string) {
+	clients.Paced(ctx, t.Rate, name, func(_ int, id string) {
 		p.Input() <- &sarama.ProducerMessage{Topic: t.Topic, Value: sarama.StringEncoder(id), Metadata: id}
 	})
 	p.AsyncClose()
@@ -36,21 +40,21 @@ func SaramaProducer(ctx context.Context, t Target, name string, r *Recorder) err
 	return nil
 }
 
-type saramaHandler struct {
+type handler struct {
 	name string
-	r    *Recorder
+	r    *clients.Recorder
 }
 
-func (saramaHandler) Setup(sarama.ConsumerGroupSession) error   { return nil }
-func (saramaHandler) Cleanup(sarama.ConsumerGroupSession) error { return nil }
-func (h saramaHandler) ConsumeClaim(s sarama.ConsumerGroupSession, c sarama.ConsumerGroupClaim) error {
+func (handler) Setup(sarama.ConsumerGroupSession) error   { return nil }
+func (handler) Cleanup(sarama.ConsumerGroupSession) error { return nil }
+func (h handler) ConsumeClaim(s sarama.ConsumerGroupSession, c sarama.ConsumerGroupClaim) error {
 	for {
 		select {
 		case m, ok := <-c.Messages():
 			if !ok {
 				return nil
 			}
-			h.r.Received(h.name, string(m.Value), Place{m.Partition, m.Offset})
+			h.r.Received(h.name, string(m.Value), clients.Place{Partition: m.Partition, Offset: m.Offset})
 			s.MarkMessage(m, "")
 		case <-s.Context().Done():
 			return nil
@@ -58,8 +62,8 @@ func (h saramaHandler) ConsumeClaim(s sarama.ConsumerGroupSession, c sarama.Cons
 	}
 }
 
-// SaramaConsumer is a sarama consumer group of one member.
-func SaramaConsumer(ctx context.Context, t Target, name string, r *Recorder) error {
+// Consumer is a sarama consumer group of one member.
+func Consumer(ctx context.Context, t clients.Target, name string, r *clients.Recorder) error {
 	cfg := sarama.NewConfig()
 	cfg.ClientID = name
 	cfg.Consumer.Return.Errors = true
@@ -76,7 +80,7 @@ func SaramaConsumer(ctx context.Context, t Target, name string, r *Recorder) err
 		}
 	}()
 	for ctx.Err() == nil {
-		if err := g.Consume(ctx, []string{t.Topic}, saramaHandler{name, r}); err != nil && ctx.Err() == nil && !errors.Is(err, sarama.ErrClosedConsumerGroup) {
+		if err := g.Consume(ctx, []string{t.Topic}, handler{name, r}); err != nil && ctx.Err() == nil && !errors.Is(err, sarama.ErrClosedConsumerGroup) {
 			r.Error(name, "%v", err)
 		}
 	}

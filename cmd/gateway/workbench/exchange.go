@@ -10,8 +10,9 @@ import (
 	"github.com/sluice-gateway/sluice/core/kafka"
 )
 
-// CasesOf are what plugins see of an exchange: the records of a Produce or of the answer to a Fetch, and the request and the response
-// of other APIs. There may be none: a Fetch without records.
+// CasesOf are what plugins see of an exchange: the records of a Produce or of the answer to a
+// Fetch, and the request and the response of other APIs. There may be none: a Fetch without
+// records.
 func CasesOf(x admin.Exchange) ([]Case, error) {
 	key, ok := kafka.KeyOf(x.API)
 	if !ok {

@@ -10,7 +10,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/kafka"
 )
 
-// Body is the body of a message: a Text, or {fields: {...}} with Kafka's fields as kmsg names them. What is left out has Kafka's default.
+// Body is the body of a message: a Text, or {fields: {...}} with Kafka's fields as kmsg names them.
+// What is left out has Kafka's default.
 type Body struct {
 	Text
 	fields *yaml.Node

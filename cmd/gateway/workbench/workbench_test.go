@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/sluice-gateway/sluice/plugins/wasm"
+	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
@@ -30,8 +31,8 @@ func project(t *testing.T, language string) (dir, file string) {
 	return dir, file
 }
 
-// TestFromNothingToAPlugin: a new project builds without a network, passes its own tests and cases, says what it is, and
-// stays within a budget.
+// TestFromNothingToAPlugin: a new project builds without a network, passes its own tests and cases,
+// says what it is, and stays within a budget.
 func TestFromNothingToAPlugin(t *testing.T) {
 	dir, file := project(t, "go")
 	cmd := exec.Command("go", "test", "./...")
@@ -53,16 +54,27 @@ func TestFromNothingToAPlugin(t *testing.T) {
 		}
 	}
 	i, err := Inspect(t.Context(), file)
-	if err != nil || i.Manifest.Name != "my-plugin" || !i.Manifest.Has("produce") || i.Instance == 0 || i.Bytes == 0 {
-		t.Errorf("%v, %+v", err, i)
+	about := fact.Of(t, "%v, %+v", err, i)
+	if fact.NoError(about, err) {
+		fact.Equal(about, "i.Manifest.Name", i.Manifest.Name, "my-plugin")
+		fact.True(about, `i.Manifest.Has("produce")`, i.Manifest.Has("produce"))
+		fact.Other(about, "i.Instance", i.Instance, 0)
+		fact.Other(about, "i.Bytes", i.Bytes, 0)
 	}
 	b, err := Open(t.Context(), file, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	m, err := b.Measure(t.Context(), Load{Topic: "t", Records: 100, Size: 200, Total: 10_000})
-	if err != nil || m.Records != 10_000 || m.PerRecord <= 0 || m.Guest <= 0 || m.Guest > m.PerRecord || m.P99 < m.P50 || m.Memory > 16<<20 || m.Failures != 0 {
-		t.Errorf("%v, %+v", err, m)
+	about = fact.Of(t, "%v, %+v", err, m)
+	if fact.NoError(about, err) {
+		fact.Equal(about, "m.Records", m.Records, 10_000)
+		fact.Above(about, "m.PerRecord", m.PerRecord, 0)
+		fact.Above(about, "m.Guest", m.Guest, 0)
+		fact.AtMost(about, "m.Guest", m.Guest, m.PerRecord)
+		fact.AtLeast(about, "m.P99", m.P99, m.P50)
+		fact.AtMost(about, "m.Memory", m.Memory, 16<<20)
+		fact.Equal(about, "m.Failures", m.Failures, 0)
 	}
 	if err := b.Close(); err != nil {
 		t.Error(err)
@@ -197,8 +209,8 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// TestExamples runs the cases of every example against it, as a module in the production host, and sees it owe nothing that every
-// interceptor owes.
+// TestExamples runs the cases of every example against it, as a module in the production host, and
+// sees it owe nothing that every interceptor owes.
 func TestExamples(t *testing.T) {
 	all, err := filepath.Glob("../../../sdk/examples/*/cases.yaml")
 	if err != nil || len(all) < 9 {

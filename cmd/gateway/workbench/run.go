@@ -56,7 +56,8 @@ func start(ctx context.Context, m *wasm.Module, config any, log *slog.Logger) (*
 	return &Bench{g, m}, nil
 }
 
-// Open compiles a module and starts a guest of it; config is any value that JSON can hold, nil for none.
+// Open compiles a module and starts a guest of it; config is any value that JSON can hold, nil for
+// none.
 func Open(ctx context.Context, file string, config any, log *slog.Logger) (*Bench, error) {
 	m, err := compile(ctx, file)
 	if err != nil {
@@ -75,8 +76,8 @@ func (b *Bench) Close() error {
 	return b.module.Close()
 }
 
-// Play runs a case, with its steps. With update, what became of it is written into it as expected; else the difference is returned, "" for
-// none.
+// Play runs a case, with its steps. With update, what became of it is written into it as expected;
+// else the difference is returned, "" for none.
 func (b *Bench) Play(ctx context.Context, c *Case, update bool) (diff string) {
 	steps, name := c.Steps, "step %d: %s"
 	if len(steps) == 0 {
@@ -198,8 +199,8 @@ func record(r kafka.Record) Record {
 	return out
 }
 
-// partitions makes batches of the records of a case: those of one partition that stand side by side are one. first is
-// the index of each one's first record.
+// partitions makes batches of the records of a case: those of one partition that stand side by side
+// are one. first is the index of each one's first record.
 func partitions(c Case) (parts []*wasm.Partition, first []int, err error) {
 	var list []kafka.Record
 	flush := func() error {
@@ -243,7 +244,8 @@ type Outcome struct {
 	Diff string
 }
 
-// Test runs each case on a fresh guest of the module. With update, what became of it is written into it as expected.
+// Test runs each case on a fresh guest of the module. With update, what became of it is written
+// into it as expected.
 func Test(ctx context.Context, file string, cases *Cases, update bool, log *slog.Logger) (out []Outcome, err error) {
 	m, err := compile(ctx, file)
 	if err != nil {

@@ -1,4 +1,4 @@
-package telemetry
+package otlp
 
 import (
 	"context"
@@ -26,6 +26,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
+
+	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
 // identity writes a certificate that signs itself, and its key, and returns where they are.
@@ -98,7 +100,8 @@ func (c *careful) open(t *testing.T, config *tls.Config) map[string]string {
 	return map[string]string{"grpc": l.Addr().String(), "http": strings.TrimPrefix(h.URL, "https://")}
 }
 
-// TestReceiversThatAskForMore: over both protocols, traces and metrics come with headers, from a certificate, to one that is known.
+// TestReceiversThatAskForMore: over both protocols, traces and metrics come with headers, from a
+// certificate, to one that is known.
 func TestReceiversThatAskForMore(t *testing.T) {
 	dir := t.TempDir()
 	serverCert, serverKey := identity(t, dir, "server")
@@ -114,12 +117,12 @@ func TestReceiversThatAskForMore(t *testing.T) {
 	}
 	c := &careful{seen: make(chan string, 10)}
 	for protocol, addr := range c.open(t, &tls.Config{Certificates: []tls.Certificate{pair}, ClientCAs: known, ClientAuth: tls.RequireAndVerifyClientCert}) {
-		to := Receiver{Endpoint: addr, Protocol: protocol, Headers: map[string]string{"authorization": "Bearer secret"}, CA: serverCert, Cert: cert, Key: key}
-		tracer, err := Open(t.Context(), Config{Receiver: to, SampleRatio: 1}, slog.Default())
+		to := telemetry.Receiver{Endpoint: addr, Protocol: protocol, Headers: map[string]string{"authorization": "Bearer secret"}, CA: serverCert, Cert: cert, Key: key}
+		tracer, err := telemetry.Open(t.Context(), telemetry.Config{Receiver: to, SampleRatio: 1}, Exporters{}, slog.Default())
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, r := tracer.Request(t.Context(), kmsg.Fetch, time.Now(), &Trace{}, nil)
+		_, r := tracer.Request(t.Context(), kmsg.Fetch, time.Now(), &telemetry.Trace{}, nil)
 		r.End(kmsg.Fetch, nil, nil, "", nil)
 		if err := tracer.Close(t.Context()); err != nil {
 			t.Errorf("%s: %v", protocol, err)
@@ -127,7 +130,7 @@ func TestReceiversThatAskForMore(t *testing.T) {
 		if got := <-c.seen; got != "Bearer secret" {
 			t.Errorf("%s: traces came with %q", protocol, got)
 		}
-		e, err := OpenExport(t.Context(), Export{Receiver: to}, time.Now(), func() []Sample { return nil }, slog.Default())
+		e, err := telemetry.OpenExport(t.Context(), telemetry.Export{Receiver: to}, Exporters{}, time.Now(), func() []telemetry.Sample { return nil }, slog.Default())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -150,21 +153,21 @@ func TestFilesOfReceivers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct {
-		to      Receiver
+		to      telemetry.Receiver
 		setting string
 	}{
-		"all well":             {Receiver{CA: cert, Cert: cert, Key: key}, ""},
-		"none":                 {Receiver{}, ""},
-		"no such CA":           {Receiver{CA: filepath.Join(dir, "none")}, "ca"},
-		"a CA that is none":    {Receiver{CA: empty}, "ca"},
-		"no such key":          {Receiver{Cert: cert, Key: filepath.Join(dir, "none")}, "cert"},
-		"the key of another":   {Receiver{Cert: other, Key: key}, "cert"},
-		"a certificate as key": {Receiver{Cert: cert, Key: cert}, "cert"},
+		"all well":             {telemetry.Receiver{CA: cert, Cert: cert, Key: key}, ""},
+		"none":                 {telemetry.Receiver{}, ""},
+		"no such CA":           {telemetry.Receiver{CA: filepath.Join(dir, "none")}, "ca"},
+		"a CA that is none":    {telemetry.Receiver{CA: empty}, "ca"},
+		"no such key":          {telemetry.Receiver{Cert: cert, Key: filepath.Join(dir, "none")}, "cert"},
+		"the key of another":   {telemetry.Receiver{Cert: other, Key: key}, "cert"},
+		"a certificate as key": {telemetry.Receiver{Cert: cert, Key: cert}, "cert"},
 	} {
 		for _, protocol := range []string{"grpc", "http"} {
 			c.to.Endpoint, c.to.Protocol = "127.0.0.1:1", protocol
-			tracer, err := Open(t.Context(), Config{Receiver: c.to}, slog.Default())
-			var file *FileError
+			tracer, err := telemetry.Open(t.Context(), telemetry.Config{Receiver: c.to}, Exporters{}, slog.Default())
+			var file *telemetry.FileError
 			if errors.As(err, &file) != (c.setting != "") || file != nil && file.Setting != c.setting {
 				t.Errorf("%s: %v", name, err)
 			}

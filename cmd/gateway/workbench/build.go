@@ -57,7 +57,8 @@ func command(ctx context.Context, dir string, env []string, name string, args ..
 
 const rustTarget = "wasm32-unknown-unknown"
 
-// buildRust builds with the first cargo whose rustc has the library of the target: many machines have several.
+// buildRust builds with the first cargo whose rustc has the library of the target: many machines
+// have several.
 func buildRust(ctx context.Context, dir, out string) error {
 	path := os.Getenv("PATH")
 	for _, bin := range append(filepath.SplitList(path), "/usr/bin") {

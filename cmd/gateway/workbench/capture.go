@@ -14,8 +14,9 @@ import (
 // perCase is how many records of a capture are shown in one call.
 const perCase = 100
 
-// Capture reads records of a topic from a cluster, from the newest n on, as cases of one kind, to be replayed. It ends when
-// it has n, or after a while without another. progress is told how many there are.
+// Capture reads records of a topic from a cluster, from the newest n on, as cases of one kind, to
+// be replayed. It ends when it has n, or after a while without another. progress is told how many
+// there are.
 func Capture(ctx context.Context, bootstrap []string, topic, kind string, n int, progress func(records int)) (*Cases, error) {
 	client, err := kgo.NewClient(kgo.SeedBrokers(bootstrap...), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd().Relative(int64(-n))))
 	if err != nil {
@@ -55,13 +56,15 @@ func Capture(ctx context.Context, bootstrap []string, topic, kind string, n int,
 	return out, nil
 }
 
-// quiet is how long a topic may have no more records; reach is how long a cluster may take to answer at all.
+// quiet is how long a topic may have no more records; reach is how long a cluster may take to
+// answer at all.
 const (
 	quiet = 3 * time.Second
 	reach = 10 * time.Second
 )
 
-// exists refuses what a client would wait for in silence: a cluster that does not answer, a topic that is not there.
+// exists refuses what a client would wait for in silence: a cluster that does not answer, a topic
+// that is not there.
 func exists(ctx context.Context, client *kgo.Client, topic string) error {
 	within, cancel := context.WithTimeout(ctx, reach)
 	defer cancel()

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Watch builds the project in a folder whenever its source has changed and come to rest, and tells of each build, until
-// ctx ends. The first build is at once.
+// Watch builds the project in a folder whenever its source has changed and come to rest, and tells
+// of each build, until ctx ends. The first build is at once.
 func Watch(ctx context.Context, dir string, built func(file string, took time.Duration, err error)) {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()

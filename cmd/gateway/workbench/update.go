@@ -9,8 +9,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Update writes what became of the cases into the file that they are from, as expected. What is the same as before stays as it stands
-// there, with its comments.
+// Update writes what became of the cases into the file that they are from, as expected. What is the
+// same as before stays as it stands there, with its comments.
 func (c *Cases) Update(path string) error {
 	before, err := LoadCases(path)
 	if err != nil {

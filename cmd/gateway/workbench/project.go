@@ -24,8 +24,8 @@ var Languages = []string{"go", "rust", "c"}
 
 var projectName = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
 
-// New writes a project: a plugin that works, its cases, a configuration to run it with, and the SDK, so that it builds
-// without a network.
+// New writes a project: a plugin that works, its cases, a configuration to run it with, and the
+// SDK, so that it builds without a network.
 func New(dir, language, name string) error {
 	if !projectName.MatchString(name) {
 		return fmt.Errorf("%q: a name begins with a lower-case letter, and has lower-case letters, digits, - and _", name)
@@ -46,7 +46,8 @@ func New(dir, language, name string) error {
 	return copySDK(language, filepath.Join(dir, "sluice"))
 }
 
-// expand writes templates; a name that ends in .tmpl loses that, so that they are no Go files here, and dot- is a dot.
+// expand writes templates; a name that ends in .tmpl loses that, so that they are no Go files here,
+// and dot- is a dot.
 func expand(from, dir string, data map[string]string) error {
 	return fs.WalkDir(templates, from, func(p string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
