@@ -31,7 +31,8 @@ type Rewrite struct {
 	count    int
 	highest  int64 // timestamp
 	sum      uint32
-	summed   int // the checksum of the records up to there is sum
+	summed   int  // the checksum of the records up to there is sum
+	altered  bool // the bytes of from are no longer what they were
 }
 
 // Rewrite begins one. buf is used if it is large enough; more is by how many bytes the records may grow, or about so.
@@ -45,8 +46,8 @@ func (w *Rewrite) Count() int { return w.count }
 
 // Keep takes a record as it stands.
 func (w *Rewrite) Keep(r *RawRecord) {
-	switch renumbered := w.gaps == CloseGaps && r.Offset-w.from.BaseOffset() != int64(w.count); {
-	case renumbered:
+	switch {
+	case w.renumbers(r):
 		w.flush()
 		w.head(r, len(w.from.Bytes[r.rest:r.end]))
 		w.out = append(w.out, w.from.Bytes[r.rest:r.end]...)
@@ -57,6 +58,11 @@ func (w *Rewrite) Keep(r *RawRecord) {
 		w.run, w.end = r.start, r.end
 	}
 	w.taken(r)
+}
+
+// renumbers reports that a record is kept under another offset.
+func (w *Rewrite) renumbers(r *RawRecord) bool {
+	return w.gaps == CloseGaps && r.Offset-w.from.BaseOffset() != int64(w.count)
 }
 
 // Put takes a record with what has been changed in r.
@@ -117,7 +123,7 @@ func (w *Rewrite) Batch() (Batch, error) {
 		w.add()
 	case w.count == 0: // as brokers leave a batch that compaction has emptied
 		binary.BigEndian.PutUint16(out[21:], uint16(b.Attributes()&^7))
-	case bytes.Equal(w.out[BatchHeader:], w.from.Bytes):
+	case !w.altered && bytes.Equal(w.out[BatchHeader:], w.from.Bytes):
 		out = append(out[:BatchHeader], b[BatchHeader:]...)
 	default:
 		var err error
