@@ -41,7 +41,8 @@ func (o Bounds) Edit(buf []byte, b Batch, gaps Gaps, edit func(r *RawRecord) Ver
 	w := Rewrite{from: &p, gaps: gaps, highest: -1}
 	var moved *[]byte // what w writes into, once a record does not stay where it is
 	most := Unchanged
-	for r := (RawRecord{}); p.Next(&r); {
+	var r RawRecord // one for all: each that edit is shown in a loop's own would be allocated
+	for p.Next(&r) {
 		verdict := edit(&r)
 		most = max(most, verdict)
 		w.altered = most > Unchanged

@@ -246,3 +246,23 @@ func TestOpenUsesItsMemory(t *testing.T) {
 		}
 	}
 }
+
+// TestEditAllocatesNothingPerRecord in memory that is used again.
+func TestEditAllocatesNothingPerRecord(t *testing.T) {
+	list := slices.Repeat([]Record{{Timestamp: 1000, Value: []byte("value")}}, 1000)
+	for i := range list {
+		list[i].Offset = 40 + int64(i)
+	}
+	b := produced(0, list...)
+	buf := make([]byte, 2*len(b))
+	for _, verdict := range []Verdict{Unchanged, ChangedInPlace, Changed} {
+		made := testing.AllocsPerRun(10, func() {
+			if _, err := (Bounds{}).Edit(buf, b, CloseGaps, func(*RawRecord) Verdict { return verdict }); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if made > 20 { // the race detector's pool forgets memory
+			t.Errorf("verdict %d: %v allocations", verdict, made)
+		}
+	}
+}

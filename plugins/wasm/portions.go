@@ -39,8 +39,9 @@ func (g *Guest) portions(batches []*batch) (out []portion) {
 		if p.Headers == 0 {
 			step = p.Skip
 		}
-		part, size, headers, i := group{batch: b}, 0, 0, 0
-		for r := (kafka.RawRecord{}); step(&r); i++ {
+		part, size, headers := group{batch: b}, 0, 0
+		var r kafka.RawRecord // one for all: a loop's own would be allocated for each
+		for i := 0; step(&r); i++ {
 			from, to := r.Span()
 			n := abi.RecordSize - kafka.SmallestRecord + to - from + 6*r.Headers.Count // whose lengths take 8 bytes in place of 2
 			if all := call.records + part.last - part.first; all > 0 && (call.size+size+n > g.limits.CallBytes || all >= g.limits.CallRecords) {
