@@ -98,9 +98,11 @@ func (b Batch) Count() int32 { return int32(binary.BigEndian.Uint32(b[57:])) }
 // AddSequence adds to a sequence number with Kafka's wrap-around.
 func AddSequence(seq, n int32) int32 { return int32((int64(seq) + int64(n)) & 0x7fffffff) }
 
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
 // ValidCRC reports whether the checksum is right.
 func (b Batch) ValidCRC() bool {
-	return crc32.Checksum(b[21:], crc32.MakeTable(crc32.Castagnoli)) == b.CRC()
+	return crc32.Checksum(b[21:], castagnoli) == b.CRC()
 }
 
 // crcShort is the size up to which computing a CRC anew is cheaper than patching it.
@@ -116,7 +118,7 @@ func (b Batch) SetProducerID(id int64) {
 
 // crcLinear is the CRC-32C of b without initial and final inversion.
 func crcLinear(b []byte) uint32 {
-	return ^crc32.Update(^uint32(0), crc32.MakeTable(crc32.Castagnoli), b)
+	return ^crc32.Update(^uint32(0), castagnoli, b)
 }
 
 // crcShift appends n zero bytes to the data of a linear CRC: a multiplication by x^(8n).

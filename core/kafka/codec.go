@@ -20,11 +20,25 @@ var codecs = sync.OnceValue(func() (c [5]kgo.Compressor) {
 	return c
 })
 
-// pack compresses b and returns the codec that it chose, which may be none.
-func pack(codec int8, b []byte) ([]byte, int8, error) {
+// packs are what is compressed into; larger ones are not kept.
+var packs = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+const keepPack = 2 << 20
+
+// packTo appends b, compressed; b may be what stands behind dst in its memory.
+func packTo(dst []byte, codec int8, b []byte) ([]byte, error) {
 	if int(codec) >= len(codecs()) || codec < 1 {
-		return nil, 0, fmt.Errorf("unknown codec %d", codec)
+		return nil, fmt.Errorf("unknown codec %d", codec)
 	}
-	out, used := codecs()[codec].Compress(new(bytes.Buffer), b)
-	return out, int8(used), nil
+	buf := packs.Get().(*bytes.Buffer)
+	buf.Reset()
+	packed, used := codecs()[codec].Compress(buf, b)
+	if int8(used) != codec {
+		return nil, fmt.Errorf("codec %d does not compress", codec)
+	}
+	dst = append(dst, packed...)
+	if buf.Cap() <= keepPack {
+		packs.Put(buf)
+	}
+	return dst, nil
 }

@@ -1,27 +1,72 @@
 package kafka
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
 	"iter"
 )
 
 // Headers are those of a record, as they stand in its batch.
-type Headers []byte
+type Headers struct {
+	Count int
+	Bytes []byte
+}
 
 // All shows the headers, keys and values, until one does not fit. Nothing is allocated; the bytes are the batch's.
 func (h Headers) All() iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, value []byte) bool) {
-		n, b, ok := varint(h)
-		for ; ok && n > 0; n-- {
+		for n, at := h.Count, 0; n > 0; n-- {
 			var key, value []byte
-			if key, b, ok = varbytes(b); !ok {
-				return
-			}
-			if value, b, ok = varbytes(b); !ok || !yield(key, value) {
+			if key, value, at = h.next(at); at == 0 || !yield(key, value) {
 				return
 			}
 		}
 	}
+}
+
+// next is the header that begins at a byte, and where it ends; 0 if it does not fit.
+func (h Headers) next(at int) (key, value []byte, end int) {
+	if key, at = varbytesAt(h.Bytes, at); at == 0 {
+		return nil, nil, 0
+	}
+	value, at = varbytesAt(h.Bytes, at)
+	return key, value, at
+}
+
+// fit reports that there are as many as they say, each with a key, and nothing behind them.
+func (h Headers) fit() bool {
+	at := 0
+	for range h.Count {
+		var key []byte
+		if key, _, at = h.next(at); at == 0 || key == nil {
+			return false
+		}
+	}
+	return at == len(h.Bytes)
+}
+
+// Add adds a header; a nil value is null. If there is room behind the bytes it is written there.
+func (h *Headers) Add(key, value []byte) {
+	h.Count++
+	h.Bytes = appendBytes(append(binary.AppendVarint(h.Bytes, int64(len(key))), key...), value)
+}
+
+// Remove removes the headers with a key, in the memory of the bytes.
+func (h *Headers) Remove(key []byte) {
+	kept := Headers{Bytes: h.Bytes[:0]}
+	for n, at := h.Count, 0; n > 0; n-- {
+		k, _, end := h.next(at)
+		if end == 0 {
+			break
+		}
+		if !bytes.Equal(k, key) {
+			kept.Bytes = append(kept.Bytes, h.Bytes[at:end]...)
+			kept.Count++
+		}
+		at = end
+	}
+	*h = kept
 }
 
 // RecordHeaders shows the offset and headers of each record of a batch, of any codec, until visit returns false. It decodes nothing
@@ -29,40 +74,18 @@ func (h Headers) All() iter.Seq2[[]byte, []byte] {
 func (o Bounds) RecordHeaders(b Batch, visit func(offset int64, h Headers) bool) (err error) {
 	data, left := []byte(b[BatchHeader:]), o.room(b)
 	if codec := b.Compression(); codec != 0 {
-		if data, err = left.inflate(codec, data); err != nil {
+		if data, err = left.inflate(nil, codec, data); err != nil {
 			return fmt.Errorf("batch at %d: %w", b.BaseOffset(), err)
 		}
 	}
+	var r RawRecord
 	for i := b.Count(); i > 0; i-- {
-		offset, headers, rest, ok := headersOf(data)
-		if !ok {
+		if !r.read(data, r.end) {
 			return fmt.Errorf("batch at %d: %w", b.BaseOffset(), errMisfit)
 		}
-		if !visit(b.BaseOffset()+offset, headers) {
+		if !visit(b.BaseOffset()+r.Offset, r.Headers) {
 			return nil
 		}
-		data = rest
 	}
 	return nil
-}
-
-// headersOf finds the headers of the first of some records, its offset from that of its batch, and the records behind it.
-func headersOf(b []byte) (offset int64, h Headers, rest []byte, ok bool) {
-	size, b, ok := varint(b)
-	if !ok || size < 1 || size > int64(len(b)) {
-		return 0, nil, nil, false
-	}
-	b, rest = b[1:size], b[size:] // without attributes
-	if _, b, ok = varint(b); !ok {
-		return 0, nil, nil, false
-	}
-	if offset, b, ok = varint(b); !ok {
-		return 0, nil, nil, false
-	}
-	for range 2 { // key and value
-		if _, b, ok = varbytes(b); !ok {
-			return 0, nil, nil, false
-		}
-	}
-	return offset, Headers(b), rest, true
 }

@@ -61,21 +61,22 @@ func (r *room) take(n int64) error {
 	return nil
 }
 
-// inflate decompresses the records of a batch. The bounds are looked at before memory is taken, not when it is full.
-func (r *room) inflate(codec int8, src []byte) ([]byte, error) {
+// inflate decompresses the records of a batch, into buf if it is large enough. The bounds are looked at before memory is taken, not
+// when it is full; memory of buf counts as what it takes the place of.
+func (r *room) inflate(buf []byte, codec int8, src []byte) ([]byte, error) {
 	switch codec {
 	case 1:
-		return r.gzip(src)
+		return r.gzip(buf, src)
 	case 2:
-		return r.snappy(src)
+		return r.snappy(buf, src)
 	case 3:
 		z := lz4s.Get().(*lz4Reader)
 		defer lz4s.Put(z)
 		z.src.Reset(src)
 		z.Reset(&z.src)
-		return r.readAll(z, len(src))
+		return r.readAll(buf, z, len(src))
 	case 4:
-		return r.zstd(src)
+		return r.zstd(buf, src)
 	}
 	return nil, fmt.Errorf("unknown codec %d", codec)
 }
@@ -97,23 +98,31 @@ type lz4Reader struct {
 	src bytes.Reader
 }
 
-func (r *room) gzip(src []byte) ([]byte, error) {
+func (r *room) gzip(buf, src []byte) ([]byte, error) {
 	z := gzips.Get().(*gzipReader)
 	defer gzips.Put(z)
 	z.src.Reset(src)
 	if err := z.Reset(&z.src); err != nil {
 		return nil, err
 	}
-	return r.readAll(z, len(src))
+	return r.readAll(buf, z, len(src))
+}
+
+// grown is out with room for size bytes, in buf if they fit. What is in buf already stays there.
+func grown(buf, out []byte, size int64) []byte {
+	if size <= int64(cap(buf)) {
+		return buf[:len(out):size]
+	}
+	return append(make([]byte, 0, size), out...)
 }
 
 // readAll reads to the end of what n bytes were before.
-func (r *room) readAll(from io.Reader, n int) ([]byte, error) {
+func (r *room) readAll(buf []byte, from io.Reader, n int) ([]byte, error) {
 	size := min(max(4*int64(n), 512), r.left)
 	if err := r.take(size); err != nil {
 		return nil, err
 	}
-	out := make([]byte, 0, size)
+	out := grown(buf, nil, size)
 	for {
 		if len(out) == cap(out) {
 			more := min(int64(cap(out)), r.left)
@@ -123,7 +132,7 @@ func (r *room) readAll(from io.Reader, n int) ([]byte, error) {
 				}
 				return nil, err
 			}
-			out = append(make([]byte, 0, int64(cap(out))+more), out...)
+			out = grown(buf, out, int64(cap(out))+more)
 		}
 		n, err := from.Read(out[len(out):cap(out)])
 		if out = out[:len(out)+n]; errors.Is(err, io.EOF) {
@@ -139,9 +148,9 @@ var xerial = []byte{130, 'S', 'N', 'A', 'P', 'P', 'Y', 0}
 
 var errXerial = errors.New("snappy blocks are not as long as they say")
 
-func (r *room) snappy(src []byte) (out []byte, err error) {
+func (r *room) snappy(buf, src []byte) (out []byte, err error) {
 	if len(src) < 16 || !bytes.HasPrefix(src, xerial) {
-		return r.block(nil, src)
+		return r.block(buf, nil, src)
 	}
 	for src = src[16:]; len(src) > 0; {
 		if len(src) < 4 {
@@ -151,7 +160,7 @@ func (r *room) snappy(src []byte) (out []byte, err error) {
 		if n > int64(len(src)-4) {
 			return nil, errXerial
 		}
-		if out, err = r.block(out, src[4:4+n]); err != nil {
+		if out, err = r.block(buf, out, src[4:4+n]); err != nil {
 			return nil, err
 		}
 		src = src[4+n:]
@@ -160,7 +169,7 @@ func (r *room) snappy(src []byte) (out []byte, err error) {
 }
 
 // block appends one block of snappy, which begins with its length.
-func (r *room) block(out, src []byte) ([]byte, error) {
+func (r *room) block(buf, out, src []byte) ([]byte, error) {
 	n, err := s2.DecodedLen(src)
 	if err != nil {
 		return nil, err
@@ -173,7 +182,7 @@ func (r *room) block(out, src []byte) ([]byte, error) {
 		if err := r.take(int64(size - cap(out))); err != nil {
 			return nil, err
 		}
-		out = append(make([]byte, 0, size), out...)
+		out = grown(buf, out, int64(size))
 	}
 	if _, err := s2.Decode(out[len(out):len(out)+n], src); err != nil {
 		return nil, err
@@ -186,14 +195,14 @@ const zstdFirst = 1 << 20
 
 // zstd decodes in steps of memory: the decoder is told beforehand how much it may take. A batch that takes more is decoded
 // anew with eight times as much.
-func (r *room) zstd(src []byte) ([]byte, error) {
+func (r *room) zstd(buf, src []byte) ([]byte, error) {
 	for size, has := int64(zstdFirst), int64(0); ; size *= 8 {
 		size = min(size, has+r.left)
 		if err := r.take(size - has); err != nil {
 			return nil, err
 		}
 		has = size
-		out, err := unzstd(src, size)
+		out, err := unzstd(buf, src, size)
 		switch exceeded := errors.Is(err, zstd.ErrDecoderSizeExceeded) || errors.Is(err, zstd.ErrWindowSizeExceeded); {
 		case exceeded && r.left == 0, err == nil && int64(len(out)) > size:
 			return nil, ErrTooLarge
@@ -204,7 +213,7 @@ func (r *room) zstd(src []byte) ([]byte, error) {
 }
 
 // unzstd decodes at most size bytes, rounded up to a power of two.
-func unzstd(src []byte, size int64) ([]byte, error) {
+func unzstd(buf, src []byte, size int64) ([]byte, error) {
 	log := bits.Len64(uint64(max(size, zstdFirst) - 1))
 	d, ok := zstds[log].Get().(*zstd.Decoder)
 	if !ok {
@@ -214,5 +223,5 @@ func unzstd(src []byte, size int64) ([]byte, error) {
 		}
 	}
 	defer zstds[log].Put(d)
-	return d.DecodeAll(src, nil)
+	return d.DecodeAll(src, buf[:0])
 }

@@ -24,7 +24,7 @@ func produced(codec int8, records ...Record) Batch {
 		b.MaxTimestamp = max(b.MaxTimestamp, r.Timestamp)
 	}
 	if codec != 0 {
-		raw, codec, _ = pack(codec, raw)
+		raw, _ = packTo(nil, codec, raw)
 	}
 	b.Attributes, b.Records = int16(codec), raw
 	b.Length = int32(len(b.AppendTo(nil)) - 12)

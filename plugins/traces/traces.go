@@ -4,7 +4,6 @@ package traces
 
 import (
 	"context"
-	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.opentelemetry.io/otel/propagation"
@@ -105,24 +104,22 @@ func injected(within kafka.Bounds, records, value []byte) []byte {
 	read := 0
 	for _, b := range kafka.Batches(records) {
 		read += len(b)
-		list, err := within.Records(b)
-		if err != nil || b.IsControl() {
+		if b.IsControl() {
 			return records
 		}
-		changed := false
-		for i := range list {
-			r := &list[i]
-			if !slices.ContainsFunc(r.Headers, func(h kmsg.Header) bool { return h.Key == header }) {
-				r.Headers = append(slices.Clip(r.Headers), kmsg.Header{Key: header, Value: value})
-				changed = true
+		next, err := within.Edit(nil, b, kafka.CloseGaps, func(r *kafka.RawRecord) kafka.Verdict {
+			for key := range r.Headers.All() {
+				if string(key) == header {
+					return kafka.Unchanged
+				}
 			}
+			r.Headers.Add([]byte(header), value)
+			return kafka.Changed
+		})
+		if err != nil {
+			return records
 		}
-		if changed {
-			if b, err = kafka.Rebuild(b, list, kafka.CloseGaps); err != nil {
-				return records
-			}
-		}
-		out = append(out, b...)
+		out = append(out, next...)
 	}
 	if read != len(records) {
 		return records

@@ -4,118 +4,183 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
-	"github.com/twmb/franz-go/pkg/kmsg"
-
+	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
 // perHeader is what a header counts that an edit looks at.
 const perHeader = 64
 
-// change checks all edits of a call, and then applies them, in its time. The records alias edits and input then.
-func change(spend spender, call []shown, records int, edits, input []byte, kind uint16) error {
-	last := 0
-	for b := edits; len(b) > 0; {
-		e, rest, err := nextEdit(b, records, last)
-		if err != nil {
-			return err
-		}
-		b, last = rest, e.record
+// change checks all edits of a call, and then writes the records up to the last one that they change, in its time.
+func (g *Guest) change(spend spender, call portion, edits, input []byte, kind uint16) error {
+	if err := check(spend, call, edits, kind); err != nil {
+		return err
 	}
-	var notes notes
-	group, first := 0, 0 // the group that the record is in, and its first record
-	for b := edits; len(b) > 0; {
-		var e edit
-		e, b, _ = nextEdit(b, records, 0)
-		for n := call[group].last - call[group].first; e.record >= first+n; n = call[group].last - call[group].first {
-			first += n
-			group++
+	w := writer{spend: spend, input: input, desc: descriptor(len(call.groups), 0), kind: kind}
+	before := 0 // records of the groups so far
+	for i := range call.groups {
+		s := &call.groups[i]
+		n := s.last - s.first
+		for len(edits) > 0 {
+			record := int(le.Uint32(edits))
+			if record >= before+n {
+				break
+			}
+			if b := s.batch; b.part.Refused != nil {
+				_, edits, _ = nextEdit(edits, call.records, 0)
+				continue
+			} else if !b.touched {
+				b.begin(&g.buffers, kind, len(edits))
+			}
+			var err error
+			if edits, err = w.record(s.batch, s.first+record-before, record, edits); err != nil {
+				return err
+			}
 		}
-		s := call[group]
-		if err := spend.spend(abi.EditHead + perHeader*s.batch.headers(s.first+e.record-first, e.op)); err != nil {
-			return err
-		}
-		if err := s.batch.change(s.first+e.record-first, e, descriptor(len(call), e.record), input, kind, &notes); err != nil {
-			return err
-		}
+		before += n
 	}
 	return nil
 }
 
-// notes make many edits of one kind cheap: one header added to each of 500 records.
-type notes struct {
-	last    string
-	headers []kmsg.Header
-}
-
-// text is b as a string, the last one if it is the same.
-func (n *notes) text(b []byte) string {
-	if n.last != string(b) {
-		n.last = string(b)
-	}
-	return n.last
-}
-
-// with is list with one more, in memory that many records share.
-func (n *notes) with(list []kmsg.Header, h kmsg.Header) []kmsg.Header {
-	need, at := len(list)+1, len(n.headers)
-	if last := at - len(list); len(list) > 0 && last >= 0 && at < cap(n.headers) && &n.headers[last : last+1][0] == &list[0] {
-		n.headers = append(n.headers, h) // list is what was added last
-		return n.headers[last : last+need : last+need]
-	}
-	if cap(n.headers)-at < need {
-		n.headers, at = make([]kmsg.Header, 0, max(256, 2*need)), 0
-	}
-	n.headers = append(append(n.headers, list...), h)
-	return n.headers[at : at+need : at+need]
-}
-
-// headers is how many headers of record i an edit goes through.
-func (b *batch) headers(i int, op byte) int {
-	if op == abi.OpRemoveHeaders {
-		return len(b.records[i].Headers)
-	}
-	return 0
-}
-
-// descriptor is where record i is described in a block of so many groups: the guest may have changed what its copy of
-// the head says.
-func descriptor(groups, i int) int { return abi.HeadSize + groups*abi.GroupSize + i*abi.RecordSize }
-
-// change applies one edit to a record.
-func (b *batch) change(i int, e edit, desc int, input []byte, kind uint16, n *notes) error {
-	r := &b.records[i]
-	b.touched = true
-	switch e.op {
-	case abi.OpAddHeader:
-		r.Headers = n.with(r.Headers, kmsg.Header{Key: n.text(e.name), Value: e.value})
-	case abi.OpRemoveHeaders:
-		r.Headers = slices.DeleteFunc(r.Headers, func(h kmsg.Header) bool { return h.Key == string(e.name) })
-	case abi.OpSetValue:
-		r.Value = e.value
-	case abi.OpSetKey:
-		r.Key = e.value
-	case abi.OpSetTimestamp:
-		r.Timestamp = int64(le.Uint64(e.value))
-	case abi.OpValueInPlace:
-		return inPlace(&r.Value, desc+abi.RecordValue, input)
-	case abi.OpKeyInPlace:
-		return inPlace(&r.Key, desc+abi.RecordKey, input)
-	case abi.OpDrop:
-		if b.gone == nil {
-			b.gone = make([]bool, len(b.records))
+// check goes through all edits of a call, and refuses the partitions of records that they reject.
+func check(spend spender, call portion, edits []byte, kind uint16) error {
+	last, rejected := 0, false
+	for b := edits; len(b) > 0; {
+		e, rest, err := nextEdit(b, call.records, last)
+		if err == nil {
+			err = spend.spend(abi.EditHead)
 		}
-		b.gone[i] = true
-	case abi.OpReject:
+		if err != nil {
+			return err
+		}
+		b, last, rejected = rest, e.record, rejected || e.op == abi.OpReject
+	}
+	if !rejected {
+		return nil
+	}
+	at, before := 0, 0 // the group that the record is in, and the records before it
+	for b := edits; len(b) > 0; {
+		var e edit
+		e, b, _ = nextEdit(b, call.records, 0)
+		if e.op != abi.OpReject {
+			continue
+		}
+		for n := call.groups[at].last - call.groups[at].first; e.record >= before+n; n = call.groups[at].last - call.groups[at].first {
+			before += n
+			at++
+		}
 		code := e.arg
 		if kind == abi.KindFetch {
 			code = authorizationFailed
 		}
-		b.part.reject(RefusalError{Code: code, Message: string(e.name), Index: i})
+		call.groups[at].batch.part.reject(RefusalError{Code: code, Message: string(e.name), Index: call.groups[at].first + e.record - before})
 	}
 	return nil
+}
+
+// begin begins to write a batch anew.
+func (b *batch) begin(buffers *buffers, kind uint16, more int) {
+	gaps := kafka.CloseGaps
+	if kind == abi.KindFetch {
+		gaps = kafka.KeepGaps
+	}
+	b.touched, b.buffer = true, buffers.get()
+	b.out = b.plain.Rewrite(*b.buffer, gaps, more)
+}
+
+// keep takes the records before record i as they are.
+func (b *batch) keep(i int) {
+	for ; b.written < i && b.plain.Next(&b.last); b.written++ {
+		b.out.Keep(&b.last)
+	}
+}
+
+// writer writes records that the guest has changed.
+type writer struct {
+	spend   spender
+	input   []byte // the block, as the guest has left it
+	desc    int    // where the first record is described in it
+	kind    uint16
+	headers []byte // that are put together
+}
+
+// record writes record i of a batch as the first of the edits make it, which are of the record with that number in the call. It returns
+// the other edits.
+func (w *writer) record(b *batch, i, number int, edits []byte) (rest []byte, err error) {
+	b.keep(i)
+	r := &b.last
+	if !b.plain.Next(r) {
+		return nil, errBadResult
+	}
+	b.written++
+	drop, own := false, false
+	for len(edits) > 0 && int(le.Uint32(edits)) == number {
+		var e edit
+		e, edits, _ = nextEdit(edits, number+1, 0)
+		switch desc := w.desc + number*abi.RecordSize; e.op {
+		case abi.OpValueInPlace:
+			err = inPlace(&r.Value, desc+abi.RecordValue, w.input)
+		case abi.OpKeyInPlace:
+			err = inPlace(&r.Key, desc+abi.RecordKey, w.input)
+		case abi.OpSetValue:
+			r.Value = e.value
+		case abi.OpSetKey:
+			r.Key = e.value
+		case abi.OpSetTimestamp:
+			r.Timestamp = int64(le.Uint64(e.value))
+		case abi.OpAddHeader, abi.OpRemoveHeaders:
+			if !own {
+				r.Headers.Bytes, own = append(w.headers[:0], r.Headers.Bytes...), true
+			}
+			err = w.header(&r.Headers, e)
+		case abi.OpDrop:
+			drop = true
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if drop {
+		b.drop(r, w.kind)
+	} else {
+		b.out.Put(r)
+	}
+	return edits, nil
+}
+
+// header adds a header or removes some, in memory for the headers of one record.
+func (w *writer) header(h *kafka.Headers, e edit) error {
+	if e.op == abi.OpAddHeader {
+		h.Add(e.name, e.value)
+		w.headers = h.Bytes
+		return nil
+	}
+	if err := w.spend.spend(perHeader * h.Count); err != nil {
+		return err
+	}
+	h.Remove(e.name)
+	return nil
+}
+
+// drop leaves a record out. Of an idempotent producer it becomes a tombstone, and so it does for now as long as no other record is left:
+// see settle.
+func (b *batch) drop(r *kafka.RawRecord, kind uint16) {
+	b.gone = append(b.gone, b.written-1)
+	if kind != abi.KindProduce {
+		return
+	}
+	r.Value = nil
+	switch {
+	case b.plain.ProducerID() >= 0:
+		b.out.Put(r)
+	case b.out.Count() == 0:
+		if b.allGone == nil {
+			w := b.plain.Rewrite(nil, kafka.CloseGaps, 0)
+			b.allGone = &w
+		}
+		b.allGone.Put(r)
+	}
 }
 
 // inPlace takes a field from where the guest has changed it. Its length is the host's, and its place is in the input: a
@@ -129,27 +194,13 @@ func inPlace(field *[]byte, at int, input []byte) error {
 	return nil
 }
 
-// inputOf is a copy of the input if an edit says that something in it was changed where it stands: one for all of them.
-func inputOf(edits, input []byte, slab func(int) []byte) []byte {
-	for b := edits; len(b) > 0; {
-		e, rest, err := nextEdit(b, 1<<31-1, 0)
-		if err != nil {
-			return nil // change says so
-		}
-		if b = rest; e.op == abi.OpValueInPlace || e.op == abi.OpKeyInPlace {
-			return append(slab(len(input)), input...)
-		}
-	}
-	return nil
-}
-
 // settle decides what becomes of records that were dropped on produce; see Kafka's rules in sdk/ABI.md.
 func (g *Guest) settle(ctx context.Context, h *Head, b *batch) {
-	if b.gone == nil || h.Kind != abi.KindProduce {
+	if len(b.gone) == 0 || h.Kind != abi.KindProduce {
 		return
 	}
-	all := !slices.Contains(b.gone, false)
-	if b.raw.ProducerID() < 0 && !all {
+	all := len(b.gone) == int(b.plain.Count())
+	if b.plain.ProducerID() < 0 && !all {
 		return
 	}
 	var why error // is not nil if they can't be tombstones
@@ -166,14 +217,12 @@ func (g *Guest) settle(ctx context.Context, h *Head, b *batch) {
 			why = errCompacted
 		}
 	}
-	for i, gone := range b.gone {
-		switch {
-		case !gone:
-		case why == nil:
-			b.records[i].Value = nil
-		default:
+	if why != nil {
+		for _, i := range b.gone {
 			b.part.reject(RefusalError{Code: code, Message: why.Error(), Index: i})
 		}
+	} else if b.plain.ProducerID() < 0 {
+		b.out = *b.allGone
 	}
 	b.gone = nil // all of them stay, in one way or another
 }

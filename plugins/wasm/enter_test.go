@@ -131,19 +131,36 @@ func TestEditsAreInTheCallsTime(t *testing.T) {
 	for range 1000 {
 		edits = append(edits, 0, 0, 0, 0, abi.OpRemoveHeaders, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 'x')
 	}
-	b := &batch{records: make([]kafka.Record, 1)}
-	call := []shown{{b, 0, 1}}
-	var n notes
-	for range 1000 {
-		b.records[0].Headers = n.with(b.records[0].Headers, kmsg.Header{Key: "k"})
+	g := &Guest{limits: DefaultLimits()}
+	raw := oneRecord(t, make([]kmsg.Header, 1000))
+	edit := func(s spender) (*batch, error) {
+		batches := g.collect(kafka.Bounds{}, abi.KindProduce, []*Partition{{Records: raw}})
+		return batches[0], g.change(s, g.portions(batches)[0], edits, nil, abi.KindProduce)
 	}
-	block := make([]byte, abi.HeadSize+abi.GroupSize+abi.RecordSize)
-	if err := change(within(-time.Second), call, 1, edits, block, abi.KindProduce); !errors.Is(err, ErrDeadline) {
+	if _, err := edit(within(-time.Second)); !errors.Is(err, ErrDeadline) {
 		t.Errorf("%v", err)
 	}
-	if err := change(patience{}, call, 1, edits, block, abi.KindProduce); err != nil || len(b.records[0].Headers) != 1000 {
-		t.Errorf("%v, %d headers", err, len(b.records[0].Headers))
+	b, err := edit(patience{})
+	if err != nil {
+		t.Fatal(err)
 	}
+	out, err := b.finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(decoded(t, out)[0].Headers); n != 1000 {
+		t.Errorf("%d headers", n)
+	}
+}
+
+// oneRecord is a batch of a record with headers.
+func oneRecord(t testing.TB, headers []kmsg.Header) kafka.Batch {
+	t.Helper()
+	b, err := kafka.Rebuild(records(t, shape{}, "x"), []kafka.Record{{Timestamp: 1000, Headers: headers}}, kafka.CloseGaps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // TestAnEndlessRestCostsNoRequest: it ends in the time of a call, and with it the instance alone.
@@ -159,27 +176,41 @@ func TestAnEndlessRestCostsNoRequest(t *testing.T) {
 	replaced(t, w, 1)
 }
 
-// TestManyHeadersOfOneRecord are added where the others stand, and those of another record are its own.
+// TestManyHeadersOfOneRecord are added in memory that is used again, and those of another record are its own.
 func TestManyHeadersOfOneRecord(t *testing.T) {
-	var n notes
-	var a, b []kmsg.Header
+	var edits []byte
+	add := func(record, name byte) {
+		edits = append(edits, record, 0, 0, 0, abi.OpAddHeader, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, name)
+	}
+	for range 10_000 {
+		add(0, 'a')
+	}
+	add(1, 'b')
+	g := &Guest{limits: DefaultLimits()}
+	raw := records(t, shape{}, "has headers", "none")
+	var out kafka.Batch
 	made := testing.AllocsPerRun(1, func() {
-		n, a, b = notes{}, nil, nil
-		for range 10_000 {
-			a = n.with(a, kmsg.Header{Key: "a"})
+		batches := g.collect(kafka.Bounds{}, abi.KindProduce, []*Partition{{Records: raw}})
+		if err := g.change(patience{}, g.portions(batches)[0], edits, nil, abi.KindProduce); err != nil {
+			t.Fatal(err)
 		}
-		b = n.with(nil, kmsg.Header{Key: "b"})
-		a = n.with(a, kmsg.Header{Key: "c"})
+		var err error
+		if out, err = batches[0].finish(); err != nil {
+			t.Fatal(err)
+		}
 	})
-	if made > 20 {
+	if made > 40 {
 		t.Errorf("%v allocations", made)
 	}
-	about := fact.Of(t, "%d headers, %v", len(a), b)
-	if fact.Equal(about, "len(a)", len(a), 10_001) {
-		fact.Equal(about, "a[10_000].Key", a[10_000].Key, "c")
-		fact.Equal(about, "a[9_999].Key", a[9_999].Key, "a")
-		if fact.Equal(about, "len(b)", len(b), 1) {
-			fact.Equal(about, "b[0].Key", b[0].Key, "b")
-		}
+	list := decoded(t, out)
+	first, second := list[0].Headers, list[1].Headers
+	about := fact.Of(t, "%d headers, %v", len(first), second)
+	if fact.Equal(about, "headers of the first record", len(first), 10_001) {
+		fact.Equal(about, "the first", first[0].Key, "via")
+		fact.Equal(about, "the second", first[1].Key, "a")
+		fact.Equal(about, "the last", first[10_000].Key, "a")
+	}
+	if fact.Equal(about, "headers of the second record", len(second), 1) {
+		fact.Equal(about, "its first", second[0].Key, "b")
 	}
 }

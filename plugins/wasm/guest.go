@@ -82,7 +82,6 @@ type Guest struct {
 	breakers breakers
 	lines    lines
 	buffers  buffers
-	lists    lists
 
 	free  chan runner
 	slots chan struct{} // room for instances that don't exist yet

@@ -201,24 +201,27 @@ func FuzzResult(f *testing.F) {
 			return
 		}
 		g := &Guest{limits: DefaultLimits(), Options: Options{Tombstones: true}}
-		batches := g.collect(kafka.Bounds{}, 1, []*Partition{{Records: three}})
+		p := &Partition{Records: three}
+		batches := g.collect(kafka.Bounds{}, abi.KindProduce, []*Partition{p})
 		call := g.portions(batches)[0]
-		size, n := blockSize(call)
-		b := block{head: &Head{Kind: 1}, call: call, records: n}
+		b := block{head: &Head{Kind: abi.KindProduce}, call: call}
 		block := b.encode(nil)
-		if len(block) > size {
-			t.Fatalf("a block of %d bytes, not %d", len(block), size)
+		if most := headRoom + call.block + len(call.groups)*abi.GroupSize; len(block) > most {
+			t.Fatalf("a block of %d bytes, not %d", len(block), most)
 		}
-		_ = inputOf(r.changes, block, func(n int) []byte { return make([]byte, 0, n) })
-		if change(patience{}, call, n, r.changes, block, 1) == nil && batches[0].touched {
-			g.settle(t.Context(), &Head{Kind: abi.KindProduce}, batches[0])
-			p := batches[0].part
-			if err := assemble([]*Partition{p}, batches, 1, &g.buffers); err == nil && p.Out != nil {
-				again := &Partition{Records: p.Out}
-				if g.collect(kafka.Bounds{}, 1, []*Partition{again}); again.Refused != nil {
-					t.Error(again.Refused)
-				}
-			}
+		if g.change(patience{}, call, r.changes, block, abi.KindProduce) != nil || !batches[0].touched || p.Refused != nil {
+			return
+		}
+		g.settle(t.Context(), &Head{Kind: abi.KindProduce}, batches[0])
+		if err := g.assemble([]*Partition{p}, batches); err != nil {
+			t.Fatal(err)
+		}
+		if p.Out == nil {
+			return
+		}
+		again := &Partition{Records: p.Out}
+		if g.collect(kafka.Bounds{}, abi.KindProduce, []*Partition{again}); again.Refused != nil {
+			t.Error(again.Refused)
 		}
 	})
 }

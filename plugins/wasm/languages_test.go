@@ -383,8 +383,7 @@ func BenchmarkGuests(b *testing.B) {
 		})
 		batches := g.collect(kafka.Bounds{}, 1, parts)
 		call := g.portions(batches)[0]
-		size, n := blockSize(call)
-		shown := block{size: size, head: h, call: call, records: n}
+		shown := block{size: headRoom + abi.GroupSize + call.block, head: h, call: call}
 		b.Run(name+"/guest", func(b *testing.B) {
 			for b.Loop() {
 				if err := g.invoke(b.Context(), abi.ExportOnRecords, h, shown, func(_ spender, _, _ []byte) error { return nil }); err != nil {

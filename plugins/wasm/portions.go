@@ -5,36 +5,63 @@ import (
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
+// portion is the records of one call.
+type portion struct {
+	groups  []group
+	records int
+	size    int // as limits.call_bytes counts: about what keys, values, headers and descriptors take
+	block   int // that the records take in the block
+}
+
+// group is a part of a batch in one call: its records, counted in the batch, and where their bytes begin and end.
+type group struct {
+	batch       *batch
+	first, last int
+	from, to    int
+}
+
 // portions divides batches into calls within the limits; a record too large for one has a call of its own.
-func (g *Guest) portions(batches []*batch) (out [][]shown) {
-	var call []shown
-	size, count := 0, 0
-	for _, b := range batches {
-		first := 0
-		for i := range b.records {
-			n := recordSize(&b.records[i])
-			if count > 0 && (size+n > g.limits.CallBytes || count >= g.limits.CallRecords) {
-				if i > first {
-					call = append(call, shown{b, first, i})
-				}
-				out, call = append(out, call), nil
-				first, size, count = i, 0, 0
-			}
-			size += n
-			count++
+func (g *Guest) portions(batches []*batch) (out []portion) {
+	var call portion
+	next := func() {
+		if len(call.groups) > 0 {
+			out, call = append(out, call), portion{}
 		}
-		call = append(call, shown{b, first, len(b.records)})
 	}
-	if len(call) > 0 {
-		out = append(out, call)
+	for _, b := range batches {
+		p, n := &b.plain, int(b.plain.Count())
+		most := (abi.RecordSize-kafka.SmallestRecord)*n + len(p.Bytes)
+		if p.Headers == 0 && call.size+most <= g.limits.CallBytes && call.records+n <= g.limits.CallRecords {
+			call.add(group{b, 0, n, 0, len(p.Bytes)}, most, 0)
+			continue
+		}
+		step := p.Next
+		if p.Headers == 0 {
+			step = p.Skip
+		}
+		part, size, headers := group{batch: b}, 0, 0
+		var r kafka.RawRecord // one for all: a loop's own would be allocated for each
+		for i := 0; step(&r); i++ {
+			from, to := r.Span()
+			n := abi.RecordSize - kafka.SmallestRecord + to - from + 6*r.Headers.Count // whose lengths take 8 bytes in place of 2
+			if all := call.records + part.last - part.first; all > 0 && (call.size+size+n > g.limits.CallBytes || all >= g.limits.CallRecords) {
+				call.add(part, size, headers)
+				next()
+				part, size, headers = group{b, i, i, part.to, part.to}, 0, 0
+			}
+			part.last, part.to = i+1, to
+			size, headers = size+n, headers+8*r.Headers.Count+len(r.Headers.Bytes)
+		}
+		call.add(part, size, headers)
 	}
+	next()
 	return out
 }
 
-func recordSize(r *kafka.Record) int {
-	n := abi.RecordSize + len(r.Key) + len(r.Value)
-	for i := range r.Headers {
-		n += 8 + len(r.Headers[i].Key) + len(r.Headers[i].Value)
+// add adds a group that has records, whose bytes stand in the block as they do in the batch, and then the headers once more.
+func (p *portion) add(g group, size, headers int) {
+	if n := g.last - g.first; n > 0 {
+		p.groups, p.records, p.size = append(p.groups, g), p.records+n, p.size+size
+		p.block += n*abi.RecordSize + g.to - g.from + headers
 	}
-	return n
 }

@@ -1,11 +1,9 @@
 package wasm
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/sdk/abi"
@@ -59,21 +57,21 @@ func (r *RefusalError) Error() string {
 	return fmt.Sprintf("refused by a guest: %s (%d)", r.Message, r.Code)
 }
 
-// batch is a batch that the guest is shown.
+// batch is a batch that the guest is shown, and what it makes of it: one that it changes is written record by record.
 type batch struct {
-	part    *Partition
-	at      int // its position in the partition's records
-	first   int // how many records of the partition stand before it
-	raw     kafka.Batch
-	records []kafka.Record
-	touched bool
-	gone    []bool // records dropped; nil for none
-}
+	part   *Partition
+	at     int // its position in the partition's records
+	first  int // how many records of the partition stand before it
+	plain  kafka.Plain
+	memory *[]byte // that plain is in, nil if it is the request's
 
-// shown is a part of a batch in one call: a group.
-type shown struct {
-	batch       *batch
-	first, last int
+	touched bool
+	out     kafka.Rewrite
+	buffer  *[]byte         // that out is in
+	last    kafka.RawRecord // that was written, or left out
+	written int             // how many were
+	gone    []int           // records that the guest has dropped
+	allGone *kafka.Rewrite  // them as tombstones, as long as no other is left
 }
 
 // Records shows records to the guest and fills in what it makes of them. The error is a *RefusalError if the guest refused
@@ -82,8 +80,18 @@ func (g *Guest) Records(ctx context.Context, h *Head, parts []*Partition) error 
 	within, done := h.Client.Decode()
 	defer done()
 	batches := g.collect(within, h.Kind, parts)
-	defer g.lists.release(batches)
-	if err := g.showAll(ctx, h, parts, batches); err != nil {
+	defer g.release(batches)
+	for _, call := range g.portions(batches) {
+		if err := g.show(ctx, h, call); err != nil {
+			return err
+		}
+	}
+	for _, b := range batches {
+		if b.touched && b.part.Refused == nil {
+			g.settle(ctx, h, b)
+		}
+	}
+	if err := g.assemble(parts, batches); err != nil {
 		return err
 	}
 	if g.Trace != nil {
@@ -94,59 +102,31 @@ func (g *Guest) Records(ctx context.Context, h *Head, parts []*Partition) error 
 	return nil
 }
 
-// showAll makes the calls, and puts together what comes of them. If it is a single call, that is done while the plugin's copy is
-// still the call's: what it has changed is read where it stands.
-func (g *Guest) showAll(ctx context.Context, h *Head, parts []*Partition, batches []*batch) error {
-	finish := func() error {
-		for _, b := range batches {
-			if b.part.Refused == nil && b.touched {
-				g.settle(ctx, h, b)
+// release takes the memory of batches back.
+func (g *Guest) release(batches []*batch) {
+	for _, b := range batches {
+		for _, p := range [...]*[]byte{b.memory, b.buffer} {
+			if p != nil {
+				g.buffers.put(p)
 			}
 		}
-		return assemble(parts, batches, h.Kind, &g.buffers)
+		b.memory, b.buffer = nil, nil
 	}
-	calls := g.portions(batches)
-	if len(calls) == 1 {
-		var finished error // is no failure of the guest
-		err := g.show(ctx, h, calls[0], func(s spender, records int, edits, input []byte) error {
-			err := change(s, calls[0], records, edits, input, h.Kind)
-			if err == nil {
-				finished = finish()
-			}
-			return err
-		})
-		if err == nil {
-			err = finished
-		}
-		return err
-	}
-	var slabs slabs
-	defer slabs.release(&g.buffers)
-	for _, call := range calls {
-		err := g.show(ctx, h, call, func(s spender, records int, edits, input []byte) error {
-			input = inputOf(edits, input, func(n int) []byte { return slabs.take(&g.buffers, n) })
-			return change(s, call, records, bytes.Clone(edits), input, h.Kind)
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return finish()
 }
 
 var errOldFormat = errors.New("record formats before 2 can't be shown to a guest, and this one must not be passed by")
 
-// collect decodes what guests are shown: no control batches, no broken ones, and no formats before 2. A partition with a batch that
+// collect opens what guests are shown: no control batches, no broken ones, and no formats before 2. A partition with a batch that
 // can't be decoded, or is too large then, is refused where it is produced; one that a broker has is a failure, of which on_error
 // decides what becomes.
 func (g *Guest) collect(within kafka.Bounds, kind uint16, parts []*Partition) (out []*batch) {
 	for _, p := range parts {
 		first := len(out)
 		var err error
-		if out, err = g.decode(within, p, out); err == nil {
+		if out, err = g.openAll(within, p, out); err == nil {
 			continue
 		}
-		g.lists.release(out[first:])
+		g.release(out[first:])
 		if out = out[:first]; kind == abi.KindProduce {
 			p.reject(RefusalError{Code: invalidRecord, Message: err.Error(), Index: -1})
 		} else {
@@ -156,20 +136,29 @@ func (g *Guest) collect(within kafka.Bounds, kind uint16, parts []*Partition) (o
 	return out
 }
 
-// decode adds the batches of a partition.
-func (g *Guest) decode(within kafka.Bounds, p *Partition, out []*batch) ([]*batch, error) {
+// openAll adds the batches of a partition.
+func (g *Guest) openAll(within kafka.Bounds, p *Partition, out []*batch) ([]*batch, error) {
 	end := 0 // of the batches that were seen
 	for at, raw := range kafka.Batches(p.Records) {
 		end = at + len(raw)
 		if raw.IsControl() || raw.Count() == 0 || !raw.ValidCRC() { // who checks a broken one next must find it so
 			continue
 		}
-		records, err := g.lists.decode(within, raw)
-		if err != nil {
-			return out, err
+		b := &batch{part: p, at: at, first: p.shown}
+		var buf []byte
+		if raw.Compression() != 0 {
+			b.memory = g.buffers.get()
+			buf = *b.memory
 		}
-		out = append(out, &batch{part: p, at: at, first: p.shown, raw: raw, records: records})
-		p.shown += len(records)
+		var err error
+		if b.plain, err = within.Open(buf, raw); err != nil {
+			return append(out, b), err
+		}
+		if cap(b.plain.Bytes) > cap(buf) && b.memory != nil { // it was too small
+			*b.memory = b.plain.Bytes
+		}
+		out = append(out, b)
+		p.shown += int(raw.Count())
 	}
 	if g.Manifest.FailClosedOnly && kafka.HasOldMagic(p.Records[end:]) {
 		return out, errOldFormat
@@ -177,11 +166,10 @@ func (g *Guest) decode(within kafka.Bounds, p *Partition, out []*batch) ([]*batc
 	return out, nil
 }
 
-// show makes one call. apply gets the edits, and what the input has become.
-func (g *Guest) show(ctx context.Context, h *Head, call []shown, apply func(s spender, records int, edits, input []byte) error) error {
-	size, records := blockSize(call)
+// show makes one call, and writes what it changes while the plugin's copy is still the call's: it is read where it stands.
+func (g *Guest) show(ctx context.Context, h *Head, call portion) error {
 	var refusal error // is no failure of the guest
-	b := block{size: size, head: h, call: call, records: records}
+	b := block{size: headRoom + len(call.groups)*(abi.GroupSize+256) + call.block, head: h, call: call}
 	err := g.invoke(ctx, abi.ExportOnRecords, h, b, func(s spender, out, input []byte) error {
 		r, err := parseResult(out)
 		switch {
@@ -196,7 +184,7 @@ func (g *Guest) show(ctx context.Context, h *Head, call []shown, apply func(s sp
 		case r.action != abi.ActionForward || r.body != nil:
 			return errBadResult
 		}
-		return apply(s, records, r.changes, input)
+		return g.change(s, call, r.changes, input, h.Kind)
 	})
 	if err != nil {
 		return err
@@ -204,92 +192,8 @@ func (g *Guest) show(ctx context.Context, h *Head, call []shown, apply func(s sp
 	return refusal
 }
 
-// blockSize is how many bytes the block of a call has, or some more, and how many records.
-func blockSize(call []shown) (size, records int) {
-	size = headRoom + len(call)*(abi.GroupSize+256)
-	for _, s := range call {
-		records += s.last - s.first
-		for i := s.first; i < s.last; i++ {
-			size += recordSize(&s.batch.records[i])
-		}
-	}
-	return size, records
-}
-
-// block is what a function is called with.
-type block struct {
-	size     int // about, and mostly not less than it has
-	head     *Head
-	deadline time.Time
-	body     []byte  // of a message
-	call     []shown // or records
-	records  int
-	plain    []byte // or, without a head, the configuration
-}
-
-// encode appends the block.
-func (b *block) encode(out []byte) []byte {
-	if b.head == nil {
-		return append(out, b.plain...)
-	}
-	call := b.call
-	out = b.head.append(out, b.deadline, len(call), b.records, b.body)
-	n := 0
-	for i, s := range call {
-		at, raw := abi.HeadSize+i*abi.GroupSize, s.batch.raw
-		le.PutUint32(out[at+abi.GroupTopic:], uint32(len(out)))
-		le.PutUint32(out[at+abi.GroupTopic+4:], uint32(len(s.batch.part.Topic)))
-		out = append(out, s.batch.part.Topic...)
-		copy(out[at+abi.GroupID:], s.batch.part.ID[:])
-		le.PutUint32(out[at+abi.GroupPartition:], uint32(s.batch.part.Number))
-		le.PutUint32(out[at+abi.GroupFirst:], uint32(n))
-		le.PutUint32(out[at+abi.GroupCount:], uint32(s.last-s.first))
-		le.PutUint16(out[at+abi.GroupAttributes:], uint16(raw.Attributes()))
-		le.PutUint16(out[at+abi.GroupProducerEpoch:], uint16(raw.ProducerEpoch()))
-		le.PutUint64(out[at+abi.GroupProducerID:], uint64(raw.ProducerID()))
-		le.PutUint64(out[at+abi.GroupBaseOffset:], uint64(raw.BaseOffset()))
-		le.PutUint32(out[at+abi.GroupBaseSequence:], uint32(raw.BaseSequence()))
-		for j := s.first; j < s.last; j++ {
-			out = appendRecord(out, abi.HeadSize+len(call)*abi.GroupSize+n*abi.RecordSize, &s.batch.records[j])
-			n++
-		}
-	}
-	return out
-}
-
-// appendRecord fills in the descriptor of a record and adds its bytes.
-func appendRecord(out []byte, at int, r *kafka.Record) []byte {
-	le.PutUint64(out[at+abi.RecordTimestamp:], uint64(r.Timestamp))
-	le.PutUint64(out[at+abi.RecordOffset:], uint64(r.Offset))
-	le.PutUint32(out[at+abi.RecordKey:], uint32(len(out)))
-	le.PutUint32(out[at+abi.RecordKey+4:], length(r.Key))
-	out = append(out, r.Key...)
-	le.PutUint32(out[at+abi.RecordValue:], uint32(len(out)))
-	le.PutUint32(out[at+abi.RecordValue+4:], length(r.Value))
-	out = append(out, r.Value...)
-	le.PutUint32(out[at+abi.RecordHeaders:], uint32(len(out)))
-	le.PutUint32(out[at+abi.RecordHeaders+4:], uint32(len(r.Headers)))
-	for i := range r.Headers {
-		out = le.AppendUint32(out, uint32(len(r.Headers[i].Key)))
-		out = le.AppendUint32(out, length(r.Headers[i].Value))
-		out = append(append(out, r.Headers[i].Key...), r.Headers[i].Value...)
-	}
-	return out
-}
-
-func length(b []byte) uint32 {
-	if b == nil {
-		return abi.Null
-	}
-	return uint32(len(b))
-}
-
 // assemble puts the batches that were changed into their partitions; the others stay the bytes that they were.
-func assemble(parts []*Partition, batches []*batch, kind uint16, buffers *buffers) error {
-	gaps := kafka.CloseGaps
-	if kind == abi.KindFetch {
-		gaps = kafka.KeepGaps
-	}
+func (g *Guest) assemble(parts []*Partition, batches []*batch) error {
 	next := 0
 	for _, p := range parts {
 		var out []byte
@@ -299,32 +203,18 @@ func assemble(parts []*Partition, batches []*batch, kind uint16, buffers *buffer
 			if !b.touched || p.Refused != nil {
 				continue
 			}
-			kept := b.records
-			if b.gone != nil {
-				kept = nil
-				for i := range b.records {
-					if !b.gone[i] {
-						kept = append(kept, b.records[i])
-					} else {
-						p.Dropped = append(p.Dropped, b.first+i)
-					}
-				}
-			}
-			buffer := buffers.get()
-			raw, err := kafka.RebuildIn(*buffer, b.raw, kept, gaps)
+			raw, err := b.finish()
 			if err != nil {
 				return err
 			}
-			*buffer = raw
-			if last = b.at + len(b.raw); b.at == 0 && last == len(p.Records) {
-				out, p.buffer = raw, buffer // there is nothing else
+			if last = b.at + len(b.plain.Batch); b.at == 0 && last == len(p.Records) {
+				out, p.buffer, b.buffer = raw, b.buffer, nil // there is nothing else
 				continue
 			}
 			if out == nil {
 				out = make([]byte, 0, len(p.Records)+len(raw))
 			}
 			out = append(append(out, p.Records[from:b.at]...), raw...)
-			buffers.put(buffer)
 			from = last
 		}
 		if out != nil {
@@ -332,6 +222,19 @@ func assemble(parts []*Partition, batches []*batch, kind uint16, buffers *buffer
 		}
 	}
 	return nil
+}
+
+// finish writes the records behind the last one that was changed.
+func (b *batch) finish() (kafka.Batch, error) {
+	b.keep(int(b.plain.Count()))
+	raw, err := b.out.Batch()
+	if err == nil {
+		*b.buffer = raw
+	}
+	for _, i := range b.gone {
+		b.part.Dropped = append(b.part.Dropped, b.first+i)
+	}
+	return raw, err
 }
 
 // reclaim takes the memory of what was made of partitions back: nobody reads it any more.

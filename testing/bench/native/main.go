@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"sync"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -30,15 +31,20 @@ type upper struct{}
 func (upper) Keys() plugin.KeySet { return kafka.NewKeySet(kmsg.Produce, kmsg.Fetch) }
 
 func (upper) Intercept(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
+	var made buffers
 	if req.Key == kmsg.Produce {
 		f, m, err := plugin.Edit[*kmsg.ProduceRequest](req)
 		if err != nil {
 			return nil, err
 		}
-		if err := change(m, kafka.CloseGaps); err != nil {
+		if err := made.change(m, kafka.CloseGaps); err != nil {
 			return nil, err
 		}
-		return next.Handle(ctx, f)
+		resp, err := next.Handle(ctx, f)
+		if err == nil && resp != nil && resp.Release != nil {
+			made.release() // a broker's answer: all of it has been read
+		}
+		return resp, err
 	}
 	resp, err := next.Handle(ctx, req)
 	if err != nil || resp == nil {
@@ -48,35 +54,49 @@ func (upper) Intercept(ctx context.Context, req *plugin.Request, next plugin.Han
 	if err != nil {
 		return nil, err
 	}
-	return resp, change(m, kafka.KeepGaps)
-}
-
-func change(m any, gaps kafka.Gaps) error {
-	return kafka.EachRecords(m, func(records *[]byte) (err error) {
-		*records, err = changed(*records, gaps)
-		return err
-	})
-}
-
-func changed(in []byte, gaps kafka.Gaps) ([]byte, error) {
-	var out []byte
-	for _, b := range kafka.Batches(in) {
-		list, err := kafka.Records(b)
-		if err != nil {
-			return nil, err
-		}
-		for i := range list {
-			letters.Upper(list[i].Value)
-		}
-		next, err := kafka.Rebuild(b, list, gaps)
-		if err != nil {
-			return nil, err
-		}
-		if out == nil {
-			out = next // mostly there is one
-			continue
-		}
-		out = append(out, next...)
+	if err := made.change(m, kafka.KeepGaps); err != nil || resp.Release == nil {
+		return resp, err
 	}
-	return out, nil
+	release := resp.Release
+	return &plugin.Response{Body: resp.Body, Close: resp.Close, Early: resp.Early, Release: func() { // when it is written
+		made.release()
+		release()
+	}}, nil
+}
+
+// buffers are the memory of changed batches, which is used again.
+type buffers []*[]byte
+
+var memory = sync.Pool{New: func() any { return new([]byte) }}
+
+func (b *buffers) release() {
+	for _, p := range *b {
+		memory.Put(p)
+	}
+}
+
+// change makes the letters of all values of a message upper case.
+func (b *buffers) change(m any, gaps kafka.Gaps) error {
+	return kafka.EachRecords(m, func(records *[]byte) error {
+		var out []byte
+		for _, batch := range kafka.Batches(*records) {
+			p := memory.Get().(*[]byte)
+			next, err := kafka.Bounds{}.Edit(*p, batch, gaps, func(r *kafka.RawRecord) kafka.Verdict {
+				letters.Upper(r.Value)
+				return kafka.ChangedInPlace
+			})
+			if err != nil {
+				return err
+			}
+			*p = next
+			*b = append(*b, p)
+			if out == nil {
+				out = next // mostly there is one
+				continue
+			}
+			out = append(out[:len(out):len(out)], next...)
+		}
+		*records = out
+		return nil
+	})
 }
