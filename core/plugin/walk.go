@@ -41,14 +41,19 @@ type Walk struct {
 	steps  []Step
 	waited bool
 
-	waker Waker        // of the request that is on its way
-	phase atomic.Int32 // of the answer
+	waker Waker         // of the request that is on its way
+	uses  uint64        // of the memory
+	phase atomic.Uint64 // of the request, beside which of the uses it is in
 }
 
-// Phases of an answer to Start: whoever takes the request out of flight goes on with it.
+// Phases of a request: whoever grounds it goes on with it. One that is given up while it is being started is grounded by whoever
+// starts it: until then its memory is being read.
 const (
-	grounded int32 = iota
+	grounded uint64 = iota
+	starting
 	flying
+	givenUp
+	phases = 3 // their bits
 )
 
 // Walk returns a walk for a request of an API; the caller fills Req in.
@@ -105,14 +110,23 @@ func (w *Walk) Begin(ctx context.Context, done func(*Response, error)) bool {
 	if w.row.end == nil {
 		return w.waits(nil)
 	}
-	w.waker = w.Req.Waker
-	w.phase.Store(flying)
-	// What was outdated before it could be seen in flight has not been woken.
-	if w.waker != nil && w.waker.Outdated() || !w.start() {
+	w.uses++
+	waker, use := w.Req.Waker, w.uses<<2
+	w.waker = waker
+	w.phase.Store(use | starting)
+	// What was outdated before it could be seen here has not been given up.
+	if waker != nil && waker.Outdated() || !w.start() {
 		return !w.Take() || w.waits(nil)
 	}
-	return true
+	// From here on it may be answered, and its memory be in another use.
+	if waker == nil || w.phase.CompareAndSwap(use|starting, use|flying) || !w.phase.CompareAndSwap(use|givenUp, use|grounded) {
+		return true
+	}
+	return w.waits(moved)
 }
+
+// moved is the answer to what is given up.
+func moved(context.Context, Handler) (*Response, error) { return nil, ErrMoved }
 
 // start starts the request, and reports that it is on its way or answered.
 func (w *Walk) start() (started bool) {
@@ -140,7 +154,17 @@ func (w *Walk) Run() {
 }
 
 // Take claims the answer of a request that was started: whoever tells it, or gives it up, goes on alone.
-func (w *Walk) Take() bool { return w.phase.CompareAndSwap(flying, grounded) }
+func (w *Walk) Take() bool {
+	for {
+		p := w.phase.Load()
+		if p&phases == grounded {
+			return false
+		}
+		if w.phase.CompareAndSwap(p, p&^phases) {
+			return true
+		}
+	}
+}
 
 // Answered goes on with a request that was started and taken.
 func (w *Walk) Answered(resp *Response, err error) {
@@ -157,10 +181,17 @@ func (w *Walk) Answered(resp *Response, err error) {
 // GivesUp ends the wait for the answer to a request that its Waker gives up: the caller calls Run, which answers it. The caller
 // makes sure that the walk is not done meanwhile.
 func (w *Walk) GivesUp() bool {
-	if w.phase.Load() != flying || w.waker == nil || !w.waker.GiveUp() || !w.Take() {
+	p := w.phase.Load()
+	if p&phases == grounded || w.waker == nil || !w.waker.GiveUp() {
 		return false
 	}
-	w.waits(func(context.Context, Handler) (*Response, error) { return nil, ErrMoved })
+	if p&phases == starting && w.phase.CompareAndSwap(p, p|givenUp) {
+		return false // whoever starts it finds out
+	}
+	if p = w.phase.Load(); p&phases != flying || !w.phase.CompareAndSwap(p, p&^phases) {
+		return false
+	}
+	w.waits(moved)
 	return true
 }
 

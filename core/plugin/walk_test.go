@@ -70,8 +70,10 @@ type farEnd struct {
 	log     *notes
 	indoors bool // it has to be waited for
 	panics  bool
-	flying  []*Walk
-	again   error // is asked again
+	// meanwhile happens while a request is being started.
+	meanwhile func(*Walk)
+	flying    []*Walk
+	again     error // is asked again
 }
 
 func (e *farEnd) Handle(context.Context, *Request) (*Response, error) {
@@ -86,6 +88,9 @@ func (e *farEnd) Start(_ context.Context, _ *Request, w *Walk) bool {
 	e.log.add("started")
 	if e.panics {
 		panic("start")
+	}
+	if e.meanwhile != nil {
+		e.meanwhile(w)
 	}
 	e.flying = append(e.flying, w)
 	return true
@@ -377,6 +382,36 @@ func TestAWalkThatIsWoken(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAWalkThatIsGivenUpWhileItStarts is answered by whoever starts it: until then its memory is being read.
+func TestAWalkThatIsGivenUpWhileItStarts(t *testing.T) {
+	if alwaysWaits {
+		t.Skip("every request waits")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		a := &walker{name: "a"}
+		w := newWalk(t, a)
+		a.down = func(req *Request, _ *Step) Outcome {
+			req.Waker = giveUp{yes: true}
+			return GoOn()
+		}
+		w.end.meanwhile = func(started *Walk) {
+			if started.GivesUp() {
+				t.Error("it is taken from whoever starts it")
+			}
+		}
+		if waited := w.begin(t); !waited {
+			t.Error("it is not answered by whoever starts it")
+		}
+		w.saw(t, "av started a^ done")
+		if !errors.Is(w.err, ErrMoved) {
+			t.Errorf("ended with %v", w.err)
+		}
+		if w.end.land(&Response{}, nil) {
+			t.Error("the answer that comes later is taken")
+		}
+	})
 }
 
 // TestMemoryOfAWalkThatWaitedIsLeftAlone: whoever waited may have kept parts of it.
