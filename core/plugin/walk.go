@@ -49,7 +49,7 @@ type Walk struct {
 // Phases of a request: whoever grounds it goes on with it. One that is given up while it is being started is grounded by whoever
 // starts it: until then its memory is being read.
 const (
-	grounded uint64 = iota
+	grounded uint64 = iota // the use alone
 	starting
 	flying
 	givenUp
@@ -119,7 +119,7 @@ func (w *Walk) Begin(ctx context.Context, done func(*Response, error)) bool {
 		return !w.Take() || w.waits(nil)
 	}
 	// From here on it may be answered, and its memory be in another use.
-	if waker == nil || w.phase.CompareAndSwap(use|starting, use|flying) || !w.phase.CompareAndSwap(use|givenUp, use|grounded) {
+	if waker == nil || w.phase.CompareAndSwap(use|starting, use|flying) || !w.phase.CompareAndSwap(use|givenUp, use) {
 		return true
 	}
 	return w.waits(moved)
