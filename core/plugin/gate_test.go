@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -335,44 +334,5 @@ func TestTheLimitIsThatOfWhoWaits(t *testing.T) {
 				<-errs
 			}
 		})
-	})
-}
-
-// TestAClientsNewestFetchIsAnsweredFirst when its topic has moved: others of it may be cut short by that.
-func TestAClientsNewestFetchIsAnsweredFirst(t *testing.T) {
-	if alwaysWaits {
-		t.Skip("every request waits")
-	}
-	synctest.Test(t, func(t *testing.T) {
-		gates := NewGates(time.Minute)
-		began := time.Now()
-		var answered []string
-		for _, name := range []string{"old", "new", "middle"} {
-			a := &walker{name: name, down: func(req *Request, _ *Step) Outcome {
-				req.Waker = giveUp{yes: true}
-				return GoOn()
-			}}
-			w := newWalk(t, a)
-			s := w.Req.Session
-			s.Remote = &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: len(answered) + 1000}
-			w.Req.ClientID, w.Req.Arrived = "client", began.Add(map[string]time.Duration{"old": 1, "middle": 2, "new": 3}[name])
-			a.up = func(_ *Request, resp *Response, err error) Outcome {
-				answered = append(answered, name)
-				return Answer(resp, err)
-			}
-			w.begin(t)
-			gates.Readers.Note(s, "orders", 0, 0, began)
-			s.GiveUp = func() []*Walk {
-				if w.GivesUp() {
-					return []*Walk{w.Walk}
-				}
-				return nil
-			}
-		}
-		gates.Announce()
-		synctest.Wait()
-		if want := []string{"new", "middle", "old"}; !slices.Equal(answered, want) {
-			t.Errorf("answered %v, want %v", answered, want)
-		}
 	})
 }

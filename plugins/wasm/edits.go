@@ -163,8 +163,9 @@ func (w *writer) header(h *kafka.Headers, e edit) error {
 	return nil
 }
 
-// drop leaves a record out. Of an idempotent producer it becomes a tombstone, and so it does for now as long as no other record is left:
-// see settle.
+// drop leaves a record out. Of an idempotent producer it becomes a tombstone. Of any other producer
+// it does too as long as no record before it is kept: whether the batch may go without it is known
+// when all of it is.
 func (b *batch) drop(r *kafka.RawRecord, kind uint16) {
 	b.gone = append(b.gone, b.written-1)
 	if kind != abi.KindProduce {
