@@ -13,18 +13,19 @@ type RequestBody struct {
 	version               int16
 	edited, viewed, hotOK bool
 	checked               bool // raw has been found to be a message
-	raw                   []byte
-	msg                   kmsg.Request
-	hot                   HotRequest
-	patches               patches
+	part                  bool // only the partitions that the view shows are left
+	source
+	msg kmsg.Request
+	hot *HotRequest // once it is viewed, and memory for another time
 }
 
 // Reset makes b a body of other bytes. Views of what it was are not valid any more: their memory is used again.
 func (b *RequestBody) Reset(key kmsg.Key, version int16, raw []byte) {
 	b.patches.reset()
-	kept, list, texts := usedAgain(b.hot.Partitions), b.patches.list, b.patches.texts
-	*b = RequestBody{key: key, version: version, raw: raw}
-	b.hot.Partitions, b.patches.list, b.patches.texts = kept, list, texts
+	*b = RequestBody{key: key, version: version, source: source{raw, b.patches}, hot: b.hot}
+	if b.hot != nil {
+		b.hot.reset()
+	}
 }
 
 // mostKept is how many partitions a view has whose memory is used again.
@@ -41,7 +42,7 @@ func usedAgain[T any](list []T) []T {
 
 // NewRequestBody wraps the bytes of a body; they must not change.
 func NewRequestBody(key kmsg.Key, version int16, raw []byte) *RequestBody {
-	return &RequestBody{key: key, version: version, raw: raw}
+	return &RequestBody{key: key, version: version, source: source{raw: raw}}
 }
 
 // RequestBodyOf wraps a message; its version is msg's.
@@ -130,50 +131,55 @@ func (b *RequestBody) AppendTo(o *Out) {
 // AppendAcknowledged writes the body of a Produce out with acks=1 in place of acks=0: whoever sends it learns what comes of it.
 func (b *RequestBody) AppendAcknowledged(o *Out) {
 	const one = 1
-	if b.edited {
-		m := *b.msg.(*kmsg.ProduceRequest)
-		m.Acks = one
-		o.message(&m, len(b.raw))
-		return
-	}
-	c := cursor{b: b.raw, flexible: b.flexible()}
-	if b.version >= 3 {
-		c.text() // the transactional id
-	}
-	o.Append(b.raw[:c.at])
+	acks := b.Hot().acks
+	b.appendRange(o, 0, acks)
 	o.Append([]byte{0, one})
-	b.appendFrom(o, int32(c.at)+2)
+	b.appendFrom(o, acks+2)
 }
 
-// appendFrom writes out what stands at a place of raw and behind, as it is changed.
+// appendFrom writes out what stands at a place of raw, before any topic, and behind it, as it is changed.
 func (b *RequestBody) appendFrom(o *Out, at int32) {
-	b.patches.appendRange(o, b.raw, at, int32(len(b.raw)))
+	if b.part {
+		appendOnly(o, &b.source, b.flexible(), at, b.hot.topics, b.hot.rest, b.hot.Partitions)
+		return
+	}
+	b.appendRange(o, at, int32(len(b.raw)))
+}
+
+// flat is the body in one piece.
+func (b *RequestBody) flat() []byte {
+	if !b.part {
+		return b.source.flat()
+	}
+	var o Out
+	b.appendFrom(&o, 0)
+	return o.Bytes()
 }
 
 // ResponseBody is the body of a response, decoded when somebody asks.
 type ResponseBody struct {
 	key     kmsg.Key
 	version int16
-	raw     []byte
 	msg     kmsg.Response
 	edited  bool
-	checked bool // raw has been found to be a message
+	checked bool // the bytes have been found to be a message
 
 	viewed, hotOK bool
-	hot           HotResponse
+	part          bool        // only the partitions that the view shows are left
+	hot           HotResponse // the bytes, and once it is viewed their view
 }
 
 // Reset makes b a body of other bytes.
 func (b *ResponseBody) Reset(key kmsg.Key, version int16, raw []byte) {
 	b.hot.patches.reset()
-	kept, list, texts := usedAgain(b.hot.Partitions), b.hot.patches.list, b.hot.patches.texts
-	*b = ResponseBody{key: key, version: version, raw: raw}
-	b.hot.Partitions, b.hot.patches.list, b.hot.patches.texts = kept, list, texts
+	kept := b.hot.Partitions
+	*b = ResponseBody{key: key, version: version, hot: HotResponse{source: source{raw, b.hot.patches}}}
+	b.hot.Partitions = usedAgain(kept)
 }
 
 // NewResponseBody wraps the bytes of a body; it owns them.
 func NewResponseBody(key kmsg.Key, version int16, raw []byte) *ResponseBody {
-	return &ResponseBody{key: key, version: version, raw: raw}
+	return &ResponseBody{key: key, version: version, hot: HotResponse{source: source{raw: raw}}}
 }
 
 // ResponseBodyOf wraps a message; its version is msg's.
@@ -199,7 +205,7 @@ func (b *ResponseBody) Peek() (kmsg.Response, error) {
 			return nil, &UnsupportedError{Key: b.key, Version: b.version}
 		}
 		msg.SetVersion(b.version)
-		if err := decode(b.key, b.version, false, b.hot.patches.flat(b.raw), b.checked, msg.ReadFrom); err != nil {
+		if err := decode(b.key, b.version, false, b.flat(), b.checked, msg.ReadFrom); err != nil {
 			return nil, err
 		}
 		b.msg = msg
@@ -219,7 +225,7 @@ func (b *ResponseBody) Edit() (kmsg.Response, error) {
 // Bytes is the body, encoded. It must not be changed.
 func (b *ResponseBody) Bytes() []byte {
 	if !b.edited {
-		return b.hot.patches.flat(b.raw)
+		return b.flat()
 	}
 	if f, ok := b.msg.(*kmsg.FetchResponse); ok {
 		neverNull(f)
@@ -251,19 +257,34 @@ func peekResponse[T kmsg.Response](b *ResponseBody) (t T, err error) {
 
 // AppendTo writes the body out.
 func (b *ResponseBody) AppendTo(o *Out) {
-	if !b.edited && b.hot.cut {
-		api, _ := Lookup(b.key)
-		b.hot.appendKept(o, api.flexible(b.version))
-		return
-	}
 	if !b.edited {
-		b.hot.patches.appendRange(o, b.raw, 0, int32(len(b.raw)))
+		b.appendBytes(o)
 		return
 	}
 	if f, ok := b.msg.(*kmsg.FetchResponse); ok {
 		neverNull(f)
 	}
-	o.message(b.msg, len(b.raw))
+	o.message(b.msg, len(b.hot.raw))
+}
+
+// appendBytes writes the bytes of the body out, as they are changed.
+func (b *ResponseBody) appendBytes(o *Out) {
+	h := &b.hot
+	if b.part {
+		appendOnly(o, &h.source, h.flexible, 0, h.topics, h.rest, h.Partitions)
+		return
+	}
+	h.appendRange(o, 0, int32(len(h.raw)))
+}
+
+// flat is the body in one piece.
+func (b *ResponseBody) flat() []byte {
+	if !b.part && len(b.hot.patches.list) == 0 {
+		return b.hot.raw
+	}
+	var o Out
+	b.appendBytes(&o)
+	return o.Bytes()
 }
 
 // neverNull makes missing records empty: librdkafka drops a response that has null ones.

@@ -14,10 +14,14 @@ func (a API) passesTags() bool { return a.Carries == 0 }
 // Clean checks that the body is a message, and drops the tagged fields that nobody here knows. It belongs before
 // anything else that is done with the body. An error is a *MalformedError or an *UnsupportedError.
 func (b *RequestBody) Clean() error {
-	if b.Hot(); b.edited || b.checked {
+	h := b.Hot()
+	if b.edited || b.checked {
 		return nil
 	}
 	_, unknown, err := check(b.key, b.version, true, b.raw)
+	if err == nil && h != nil && !b.hotOK {
+		err = &MalformedError{Key: b.key, Version: b.version, Err: errShort}
+	}
 	if err != nil {
 		return err
 	}
@@ -36,17 +40,22 @@ func (b *RequestBody) Clean() error {
 // the message. It belongs before anything else that is done with the body. An error is a *MalformedError or an
 // *UnsupportedError.
 func (b *ResponseBody) Clean() error {
-	if h := b.Hot(); b.edited || h != nil && !h.Names {
-		if h != nil {
-			b.raw, h.raw = b.raw[:h.end], h.raw[:h.end]
-		}
+	h := b.Hot()
+	if b.edited {
 		return nil
 	}
-	end, unknown, err := check(b.key, b.version, false, b.raw)
+	if h != nil && b.hotOK && !h.Names {
+		h.raw = h.raw[:h.end]
+		return nil
+	}
+	end, unknown, err := check(b.key, b.version, false, b.hot.raw)
+	if err == nil && h != nil && !b.hotOK {
+		err = &MalformedError{Key: b.key, Version: b.version, Response: true, Err: errShort}
+	}
 	if err != nil {
 		return err
 	}
-	b.raw, b.checked = b.raw[:end], true
+	b.hot.raw, b.checked = b.hot.raw[:end], true
 	if api, _ := Lookup(b.key); !unknown || api.passesTags() {
 		return nil
 	}

@@ -151,8 +151,8 @@ func (t *FetchTable) compact() {
 
 // Answer gives the response of a request of the session its id and notes what the client is told. From
 // an incremental one it leaves out what the client knows already.
-func (t *FetchTable) Answer(resp *ResponseBody, id int32, incremental bool) error {
-	return resp.retain(id, func(a *HotAnswer) bool { return t.tell(a) || !incremental })
+func (t *FetchTable) Answer(resp *ResponseBody, id int32, incremental bool) {
+	resp.retain(id, func(a *HotAnswer) bool { return t.tell(a) || !incremental })
 }
 
 // tell reports whether an answer says something new about its partition.

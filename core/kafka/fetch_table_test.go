@@ -57,9 +57,7 @@ func sessionHistory(t *testing.T, version int16, seed uint64) {
 				t.Fatal(err)
 			}
 		}
-		if err := table.Answer(body, id, incremental); err != nil {
-			t.Fatal(err)
-		}
+		table.Answer(body, id, incremental)
 		var o Out
 		body.AppendTo(&o)
 		if got, want := o.Bytes(), m.answer(*resp, id, incremental); !bytes.Equal(got, want) || o.Len() != len(want) {

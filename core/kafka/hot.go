@@ -3,8 +3,6 @@ package kafka
 import (
 	"encoding/binary"
 	"slices"
-
-	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // HotRequest is a view of a Produce or Fetch request as it was received: nothing is copied and, for one
@@ -13,14 +11,25 @@ type HotRequest struct {
 	// Of Produce.
 	Acks          int16
 	Transactional bool
+	TransactionID []byte // of one that is Transactional
 	// Of Fetch.
-	Forgets       bool // it forgets topics of its session
+	Forgets       bool   // it forgets topics of its session
+	Rack          []byte // "" before version 11
 	MaxWaitMillis int32
 	SessionID     int32
 	SessionEpoch  int32 // -1 before version 7
 
+	// Bare says that topics are listed without partitions, which no broker answers; a changed body leaves them out.
+	Bare bool
+
 	Partitions []HotPartition
 	one        [1]HotPartition
+
+	acks, wait      int32 // where the fields stand
+	idEnd           int32
+	topics, rest    int32 // where the topics begin, and what stands behind them
+	forgotten, rack int32 // where the forgotten topics of a Fetch begin, and its rack
+	rackEnd         int32
 }
 
 // HotPartition is one partition of a HotRequest. Topic or, in versions that carry ids, ID is set.
@@ -34,31 +43,57 @@ type HotPartition struct {
 	// Of Produce.
 	Records []byte
 
-	id, epoch, offset, last, records int32 // where the fields stand
-	name, nameEnd                    int32
+	place
+	epoch, offset, last int32 // where the fields stand
+	records             bytesAt
+	replaced            bool // its records are others than those that it came with
+}
+
+// place is where a partition stands in a body.
+type place struct {
+	topic, list int32   // where its topic, and the topic's partitions begin
+	at, end     int32   // where it itself begins and ends
+	src         *source // that it stands in; nil: the body's own
+}
+
+func (p *place) where() *place { return p }
+
+// source is bytes, and what is changed in them.
+type source struct {
+	raw     []byte
+	patches patches
+}
+
+func (p *HotPartition) named() ([]byte, [16]byte) { return p.Topic, p.ID }
+func (p *HotAnswer) named() ([]byte, [16]byte)    { return p.Topic, p.ID }
+
+// bytesAt is where bytes stand in a body.
+type bytesAt struct {
+	length, from, to int32 // where their length and they themselves begin, and where they end
 }
 
 // HotResponse is a view of a Produce or Fetch response as it came.
 type HotResponse struct {
-	ErrorCode int16 // of Fetch
-	SessionID int32 // of Fetch
-	// ThrottleMillis is of Produce.
+	ErrorCode      int16 // of Fetch
+	SessionID      int32 // of Fetch
 	ThrottleMillis int32
 	// Names says that there may be names of nodes, which the view does not show: leaders and endpoints
 	// (KIP-951), preferred replicas.
 	Names bool
+	// Bare says that topics are listed without partitions, which no broker does.
+	Bare bool
 
 	Partitions []HotAnswer
 	one        [1]HotAnswer
-	raw        []byte
-	session    int
-	topics     int  // where the topics of a Fetch begin
-	rest       int  // and what stands behind them
-	end        int  // where the response ends
-	cut        bool // partitions are dropped
-	changed    bool // in its bytes or patches
-	flexible   bool
-	patches    patches // of names
+	source
+	session   int32
+	topics    int32 // where the topics begin
+	rest      int32 // and what stands behind them
+	end       int   // where the response ends
+	changed   bool  // in its bytes or patches
+	flexible  bool
+	throttle  int32 // where the throttle time stands; -1: nowhere
+	endpoints bool  // it names nodes for all partitions
 }
 
 // HotAnswer is one partition of a HotResponse. Offsets are -1 where the version has none.
@@ -76,107 +111,13 @@ type HotAnswer struct {
 	// Hints says that it names a leader, a replica or a diverging epoch (of Fetch), which the view does
 	// not show.
 	Hints bool
+	// LeaderEpoch is that of the leader which it names (KIP-951); -1: none.
+	LeaderEpoch int32
 
-	id, base, high, stable, start, records int // where the fields stand
-	topic, list                            int // where its topic, and the topic's partitions begin
-	at, end                                int // of Fetch: where it itself begins and ends
-	dropped                                bool
-}
-
-// SetID changes the topic id of partition i, in the bytes.
-func (r *HotResponse) SetID(i int, id [16]byte) {
-	copy(r.raw[r.Partitions[i].id:], id[:])
-	r.Partitions[i].ID, r.changed = id, true
-}
-
-// SetTopic changes the name of partition i's topic, in versions that carry names, and of the others that stand under it.
-func (r *HotResponse) SetTopic(i int, name []byte) {
-	at, end := r.Partitions[i].topic, r.Partitions[i].list
-	now := putName(&r.patches, int32(at), int32(end), name, r.flexible)
-	for j := range r.Partitions {
-		if p := &r.Partitions[j]; p.topic == at {
-			p.Topic = now
-		}
-	}
-	r.changed = true
-}
-
-// SetBaseOffset changes the offset of partition i's batch, in the bytes.
-func (r *HotResponse) SetBaseOffset(i int, offset int64) {
-	binary.BigEndian.PutUint64(r.raw[r.Partitions[i].base:], uint64(offset))
-	r.Partitions[i].BaseOffset, r.changed = offset, true
-}
-
-// SetMarks changes the watermarks and log start of partition i, in the bytes. What its version has none
-// of is left out.
-func (r *HotResponse) SetMarks(i int, high, stable, start int64) {
-	p := &r.Partitions[i]
-	for _, f := range []struct {
-		at  int
-		now *int64
-		to  int64
-	}{{p.high, &p.HighWatermark, high}, {p.stable, &p.LastStableOffset, stable}, {p.start, &p.LogStartOffset, start}} {
-		if f.at > 0 {
-			binary.BigEndian.PutUint64(r.raw[f.at:], uint64(f.to))
-			*f.now, r.changed = f.to, true
-		}
-	}
-}
-
-// Hot returns a view of the body; nil for other APIs, a body that was edited, and one that does not
-// parse.
-func (b *RequestBody) Hot() *HotRequest {
-	if b.edited || (b.key != kmsg.Produce && b.key != kmsg.Fetch) {
-		return nil
-	}
-	if !b.viewed {
-		b.viewed = true
-		c := cursor{b: b.raw, flexible: b.flexible(), request: true}
-		if cap(b.hot.Partitions) == 0 {
-			b.hot.Partitions = b.hot.one[:0]
-		}
-		if b.key == kmsg.Produce {
-			c.produceRequest(&b.hot, b.version)
-		} else {
-			c.fetchRequest(&b.hot, b.version)
-		}
-		b.hotOK, b.checked = !c.bad, !c.bad && !c.tagged
-	}
-	if !b.hotOK {
-		return nil
-	}
-	return &b.hot
-}
-
-func (b *RequestBody) flexible() bool {
-	api, ok := Lookup(b.key)
-	return ok && api.flexible(b.version)
-}
-
-// Hot returns a view of the body; nil for other APIs, a body that was edited, and one that does not
-// parse.
-func (b *ResponseBody) Hot() *HotResponse {
-	if b.edited || (b.key != kmsg.Produce && b.key != kmsg.Fetch) {
-		return nil
-	}
-	if !b.viewed {
-		b.viewed = true
-		api, _ := Lookup(b.key)
-		c := cursor{b: b.raw, flexible: api.flexible(b.version)}
-		if b.hot.raw, b.hot.flexible = b.raw, c.flexible; cap(b.hot.Partitions) == 0 {
-			b.hot.Partitions = b.hot.one[:0]
-		}
-		if b.key == kmsg.Produce {
-			c.produceResponse(&b.hot, b.version)
-		} else {
-			c.fetchResponse(&b.hot, b.version)
-		}
-		b.hotOK, b.hot.end = !c.bad, c.at
-	}
-	if !b.hotOK {
-		return nil
-	}
-	return &b.hot
+	place
+	base, high, stable, start int32 // where the fields stand
+	aborted, leaderEpoch      int32
+	records                   bytesAt
 }
 
 // cursor reads Kafka's encoding; after the first thing that does not fit it is bad and reads zeros.
@@ -233,6 +174,9 @@ func (c *cursor) uvarint() int {
 	return int(v)
 }
 
+// pos is where it reads.
+func (c *cursor) pos() int32 { return int32(c.at) }
+
 // length reads the length of a string (of i16), of bytes or of an array (of i32); -1 is null, and nothing is below.
 func (c *cursor) length(short bool) (n int) {
 	switch {
@@ -255,17 +199,28 @@ func (c *cursor) text() { c.take(max(c.length(true), 0)) }
 // name reads a string that is never null.
 func (c *cursor) name() []byte { return c.take(c.length(true)) }
 
-func (c *cursor) bytes() []byte {
+func (c *cursor) bytes() (b []byte, at bytesAt) {
+	at.length = c.pos()
 	n := c.length(false)
-	if n < 0 {
-		return nil
+	at.from = c.pos()
+	if n >= 0 {
+		b = c.take(n)
 	}
-	return c.take(n)
+	at.to = c.pos()
+	return b, at
 }
 
 func (c *cursor) id() (id [16]byte) {
 	copy(id[:], c.take(16))
 	return id
+}
+
+// topic reads a topic: its name, or in versions that carry ids its id.
+func (c *cursor) topic(version int16) (name []byte, id [16]byte) {
+	if version >= 13 {
+		return nil, c.id()
+	}
+	return c.name(), id
 }
 
 // array reads an array's length; a null one is empty. Each element has at least one byte.
@@ -295,33 +250,57 @@ func (c *cursor) tags() {
 	}
 }
 
+// The tags of the leader that a partition's answer names (KIP-951).
+const (
+	producedLeader = 0
+	fetchedLeader  = 1
+)
+
+// leader is tags of a partition's answer, of which one names a leader: it returns where its epoch stands, 0 for nowhere.
+func (c *cursor) leader(tag int) (at, epoch int32) {
+	epoch = -1
+	if !c.flexible {
+		return 0, epoch
+	}
+	for n := c.uvarint(); n > 0 && !c.bad; n-- {
+		c.tagged = true
+		is := c.uvarint() == tag
+		b := c.take(c.uvarint())
+		if is && len(b) >= 8 && int32(binary.BigEndian.Uint32(b)) >= 0 {
+			at, epoch = c.pos()-int32(len(b))+4, int32(binary.BigEndian.Uint32(b[4:]))
+		}
+	}
+	return at, epoch
+}
+
 func (c *cursor) produceRequest(r *HotRequest, version int16) {
 	if version >= 3 {
 		n := c.length(true)
 		r.Transactional = n >= 0
-		c.take(max(n, 0))
+		r.TransactionID = c.take(max(n, 0))
+		r.idEnd = c.pos()
 	}
+	r.acks = c.pos()
 	r.Acks = c.i16()
 	c.i32()
+	r.topics = c.pos()
 	for n := c.array(); n > 0 && !c.bad; n-- {
-		var p HotPartition
-		p.CurrentLeaderEpoch = -1
-		if version >= 13 {
-			p.id = int32(c.at)
-			p.ID = c.id()
-		} else {
-			p.name = int32(c.at)
-			p.Topic = c.name()
-			p.nameEnd = int32(c.at)
-		}
-		for m := c.array(); m > 0 && !c.bad; m-- {
-			p.Partition, p.Records = c.i32(), c.bytes()
-			p.records = int32(c.at - len(p.Records))
+		p := HotPartition{CurrentLeaderEpoch: -1, place: place{topic: c.pos()}}
+		p.Topic, p.ID = c.topic(version)
+		p.list = c.pos()
+		m := c.array()
+		r.Bare = r.Bare || m == 0
+		for ; m > 0 && !c.bad; m-- {
+			p.at = c.pos()
+			p.Partition = c.i32()
+			p.Records, p.records = c.bytes()
 			c.tags()
+			p.end = c.pos()
 			r.Partitions = append(r.Partitions, p)
 		}
 		c.tags()
 	}
+	r.rest = c.pos()
 	c.tags()
 }
 
@@ -329,6 +308,7 @@ func (c *cursor) fetchRequest(r *HotRequest, version int16) {
 	if version < 15 {
 		c.i32()
 	}
+	r.wait = c.pos()
 	r.MaxWaitMillis, r.SessionEpoch = c.i32(), -1
 	c.i32()
 	if version >= 3 {
@@ -341,28 +321,25 @@ func (c *cursor) fetchRequest(r *HotRequest, version int16) {
 		r.SessionID = c.i32()
 		r.SessionEpoch = c.i32()
 	}
+	r.topics = c.pos()
 	for n := c.array(); n > 0 && !c.bad; n-- {
-		var p HotPartition
-		if version >= 13 {
-			p.id = int32(c.at)
-			p.ID = c.id()
-		} else {
-			p.name = int32(c.at)
-			p.Topic = c.name()
-			p.nameEnd = int32(c.at)
-		}
+		p := HotPartition{place: place{topic: c.pos()}}
+		p.Topic, p.ID = c.topic(version)
+		p.list = c.pos()
 		m := c.array()
+		r.Bare = r.Bare || m == 0
 		r.Partitions = slices.Grow(r.Partitions, c.fit(m))
 		for ; m > 0 && !c.bad; m-- {
+			p.at = c.pos()
 			p.Partition, p.CurrentLeaderEpoch = c.i32(), -1
 			if version >= 9 {
-				p.epoch = int32(c.at)
+				p.epoch = c.pos()
 				p.CurrentLeaderEpoch = c.i32()
 			}
-			p.offset = int32(c.at)
+			p.offset = c.pos()
 			p.Offset = c.i64()
 			if version >= 12 {
-				p.last = int32(c.at)
+				p.last = c.pos()
 				c.i32()
 			}
 			if version >= 5 {
@@ -370,11 +347,14 @@ func (c *cursor) fetchRequest(r *HotRequest, version int16) {
 			}
 			c.i32()
 			c.tags()
+			p.end = c.pos()
 			r.Partitions = append(r.Partitions, p)
 		}
 		c.tags()
 	}
+	r.rest = c.pos()
 	if version >= 7 {
+		r.forgotten = c.pos()
 		n := c.array()
 		r.Forgets = n > 0
 		for ; n > 0 && !c.bad; n-- {
@@ -386,32 +366,32 @@ func (c *cursor) fetchRequest(r *HotRequest, version int16) {
 			c.take(4 * c.array())
 			c.tags()
 		}
+		r.rack = c.pos()
 	}
 	if version >= 11 {
-		c.name()
+		r.Rack = c.name()
+		r.rackEnd = c.pos()
 	}
 	c.tags()
 }
 
 func (c *cursor) produceResponse(r *HotResponse, version int16) {
 	for n := c.array(); n > 0 && !c.bad; n-- {
-		p := HotAnswer{HighWatermark: -1, LastStableOffset: -1, LogStartOffset: -1, topic: c.at}
-		if version >= 13 {
-			p.id = c.at
-			p.ID = c.id()
-		} else {
-			p.Topic = c.name()
-		}
-		p.list = c.at
-		for m := c.array(); m > 0 && !c.bad; m-- {
+		p := HotAnswer{HighWatermark: -1, LastStableOffset: -1, LogStartOffset: -1, place: place{topic: c.pos()}}
+		p.Topic, p.ID = c.topic(version)
+		p.list = c.pos()
+		m := c.array()
+		r.Bare = r.Bare || m == 0
+		for ; m > 0 && !c.bad; m-- {
+			p.at = c.pos()
 			p.Partition, p.ErrorCode = c.i32(), c.i16()
-			p.base = c.at
+			p.base = c.pos()
 			p.BaseOffset = c.i64()
 			if version >= 2 {
 				c.i64()
 			}
 			if version >= 5 {
-				p.start = c.at
+				p.start = c.pos()
 				p.LogStartOffset = c.i64()
 			}
 			if version >= 8 {
@@ -422,54 +402,58 @@ func (c *cursor) produceResponse(r *HotResponse, version int16) {
 				}
 				c.text()
 			}
-			c.tags()
+			p.leaderEpoch, p.LeaderEpoch = c.leader(producedLeader)
+			p.end = c.pos()
 			r.Partitions = append(r.Partitions, p)
 		}
 		c.tags()
 	}
+	r.rest, r.throttle = c.pos(), -1
 	if version >= 1 {
+		r.throttle = c.pos()
 		r.ThrottleMillis = c.i32()
 	}
+	r.Names, c.tagged = c.tagged, false
 	c.tags()
-	r.Names = c.tagged
+	r.endpoints = c.tagged
+	r.Names = r.Names || r.endpoints
 }
 
 func (c *cursor) fetchResponse(r *HotResponse, version int16) {
+	r.throttle = -1
 	if version >= 1 {
-		c.i32()
+		r.throttle = c.pos()
+		r.ThrottleMillis = c.i32()
 	}
 	if version >= 7 {
 		r.ErrorCode = c.i16()
-		r.session = c.at
+		r.session = c.pos()
 		r.SessionID = c.i32()
 	}
-	r.topics = c.at
+	r.topics = c.pos()
 	for n := c.array(); n > 0 && !c.bad; n-- {
-		p := HotAnswer{BaseOffset: -1, topic: c.at}
-		if version >= 13 {
-			p.id = c.at
-			p.ID = c.id()
-		} else {
-			p.Topic = c.name()
-		}
-		p.list = c.at
+		p := HotAnswer{BaseOffset: -1, place: place{topic: c.pos()}}
+		p.Topic, p.ID = c.topic(version)
+		p.list = c.pos()
 		m := c.array()
+		r.Bare = r.Bare || m == 0
 		r.Partitions = slices.Grow(r.Partitions, c.fit(m))
 		for ; m > 0 && !c.bad; m-- {
-			c.tagged, p.at = false, c.at
+			c.tagged, p.at = false, c.pos()
 			p.LastStableOffset, p.LogStartOffset = -1, -1
 			p.Partition, p.ErrorCode = c.i32(), c.i16()
-			p.high = c.at
+			p.high = c.pos()
 			p.HighWatermark = c.i64()
 			if version >= 4 {
-				p.stable = c.at
+				p.stable = c.pos()
 				p.LastStableOffset = c.i64()
 			}
 			if version >= 5 {
-				p.start = c.at
+				p.start = c.pos()
 				p.LogStartOffset = c.i64()
 			}
 			if version >= 4 {
+				p.aborted = c.pos()
 				p.Aborted = c.array()
 				for k := p.Aborted; k > 0 && !c.bad; k-- {
 					c.take(16)
@@ -479,17 +463,17 @@ func (c *cursor) fetchResponse(r *HotResponse, version int16) {
 			if version >= 11 && c.i32() >= 0 {
 				c.tagged = true
 			}
-			p.Records = c.bytes()
-			p.records = c.at - len(p.Records)
-			c.tags()
-			p.end, p.Hints = c.at, c.tagged
+			p.Records, p.records = c.bytes()
+			p.leaderEpoch, p.LeaderEpoch = c.leader(fetchedLeader)
+			p.end, p.Hints = c.pos(), c.tagged
 			r.Names = r.Names || c.tagged
 			r.Partitions = append(r.Partitions, p)
 		}
 		c.tags()
 		r.Names = r.Names || c.tagged
 	}
-	r.rest, c.tagged = c.at, false
+	r.rest, c.tagged = c.pos(), false
 	c.tags()
+	r.endpoints = c.tagged
 	r.Names = r.Names || c.tagged
 }

@@ -204,7 +204,13 @@ func FuzzHot(f *testing.F) {
 		a, b := NewRequestBody(key, version, raw), NewResponseBody(key, version, raw)
 		h := a.Hot()
 		b.Hot()
-		if msg, err := a.Peek(); h != nil && err == nil {
+		if _, _, err := check(key, version, true, raw); err == nil && !a.hotOK {
+			t.Fatal("a request has no view")
+		}
+		if _, _, err := check(key, version, false, raw); err == nil && !b.hotOK {
+			t.Fatal("an answer has no view")
+		}
+		if msg, err := a.Peek(); a.hotOK && err == nil {
 			if got, want := fmt.Sprint(flatHot(h)), fmt.Sprint(flatRequest(msg)); got != want {
 				t.Fatalf("%s\n%s", got, want)
 			}
@@ -388,9 +394,7 @@ func TestNamesOfOtherWidthsInAnswers(t *testing.T) {
 			if version < 7 {
 				continue
 			}
-			if err := f.retain(0, func(a *HotAnswer) bool { return a.Partition == 0 }); err != nil {
-				t.Fatal(err)
-			}
+			f.retain(0, func(a *HotAnswer) bool { return a.Partition == 0 })
 			if got, want := out(f.AppendTo), fetched(n[1], "2", 1).AppendTo(nil); !bytes.Equal(got, want) {
 				t.Errorf("version %d: with partitions left out it is not what kmsg encodes", version)
 			}

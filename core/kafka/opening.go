@@ -77,22 +77,18 @@ func (b *ResponseBody) opening() opening {
 func (b *ResponseBody) Throttled() time.Duration {
 	var millis int32
 	switch o := b.opening(); {
-	case o.throttle >= 0 && len(b.raw) >= o.throttle+4:
-		millis = int32(binary.BigEndian.Uint32(b.raw[o.throttle:]))
+	case o.throttle >= 0 && len(b.hot.raw) >= o.throttle+4:
+		millis = int32(binary.BigEndian.Uint32(b.hot.raw[o.throttle:]))
 	case b.key == kmsg.Produce:
-		if h := b.Hot(); h != nil {
-			millis = h.ThrottleMillis
-		} else if p, ok := b.msg.(*kmsg.ProduceResponse); ok {
-			millis = p.ThrottleMillis
-		}
+		millis = b.Hot().ThrottleMillis
 	}
 	return time.Duration(millis) * time.Millisecond
 }
 
 // Outcome is ErrorCode of a body as it came in: most responses say how a request has ended where they begin.
 func (b *ResponseBody) Outcome() int16 {
-	if o := b.opening(); o.code >= 0 && len(b.raw) >= o.code+2 {
-		if code := int16(binary.BigEndian.Uint16(b.raw[o.code:])); code != 0 || o.whole {
+	if o := b.opening(); o.code >= 0 && len(b.hot.raw) >= o.code+2 {
+		if code := int16(binary.BigEndian.Uint16(b.hot.raw[o.code:])); code != 0 || o.whole {
 			return code
 		}
 	}

@@ -26,7 +26,7 @@ func (b *ResponseBody) ErrorCode() int16 {
 		}
 		return c.first
 	}
-	if b.msg == nil && len(b.raw) > outcomeLimit {
+	if b.msg == nil && len(b.hot.raw) > outcomeLimit {
 		return 0
 	}
 	msg, err := b.Peek()
@@ -82,7 +82,7 @@ func (b *ResponseBody) KnownErrorCode() int16 {
 }
 
 // Size is the number of bytes that the body was received with, 0 for one that was made here.
-func (b *ResponseBody) Size() int { return len(b.raw) }
+func (b *ResponseBody) Size() int { return len(b.hot.raw) }
 
 // ErrorName is the name of an error code, such as NOT_LEADER_OR_FOLLOWER; "" for 0.
 func ErrorName(code int16) string {

@@ -8,90 +8,45 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Partitions shows the partitions of a Produce or Fetch, as it came or decoded; other APIs have none.
+// Partitions shows the partitions of a Produce or Fetch; other APIs have none.
 func (b *RequestBody) Partitions() iter.Seq[*HotPartition] {
 	return func(yield func(*HotPartition) bool) {
-		if h := b.Hot(); h != nil {
-			for i := range h.Partitions {
-				if !yield(&h.Partitions[i]) {
-					return
-				}
-			}
-			return
-		}
-		switch b.key {
-		case kmsg.Produce:
-			m, err := b.Produce()
-			if err != nil {
+		h := b.Hot()
+		for i := 0; h != nil && i < len(h.Partitions); i++ {
+			if !yield(&h.Partitions[i]) {
 				return
-			}
-			for _, t := range m.Topics {
-				for _, p := range t.Partitions {
-					if !yield(&HotPartition{Topic: []byte(t.Topic), ID: t.TopicID, Partition: p.Partition, Records: p.Records}) {
-						return
-					}
-				}
-			}
-		case kmsg.Fetch:
-			m, err := b.Fetch()
-			if err != nil {
-				return
-			}
-			for _, t := range m.Topics {
-				for _, p := range t.Partitions {
-					if !yield(&HotPartition{Topic: []byte(t.Topic), ID: t.TopicID, Partition: p.Partition, Offset: p.FetchOffset}) {
-						return
-					}
-				}
 			}
 		}
 	}
 }
 
-// Partitions shows the partitions of the answer of a Produce, Fetch or ShareFetch, as it came or decoded; other APIs have none.
+// Partitions shows the partitions of the answer of a Produce, Fetch or ShareFetch; other APIs have none.
 func (b *ResponseBody) Partitions() iter.Seq[*HotAnswer] {
 	return func(yield func(*HotAnswer) bool) {
-		if h := b.Hot(); h != nil {
-			for i := range h.Partitions {
-				if !h.Partitions[i].dropped && !yield(&h.Partitions[i]) {
-					return
-				}
-			}
+		if b.key == kmsg.ShareFetch {
+			b.shared(yield)
 			return
 		}
-		switch b.key {
-		case kmsg.Produce, kmsg.Fetch, kmsg.ShareFetch:
-			if m, err := b.Peek(); err == nil {
-				decodedPartitions(m, yield)
+		h := b.Hot()
+		for i := 0; h != nil && i < len(h.Partitions); i++ {
+			if !yield(&h.Partitions[i]) {
+				return
 			}
 		}
 	}
 }
 
-func decodedPartitions(m kmsg.Response, yield func(*HotAnswer) bool) {
-	switch m := m.(type) {
-	case *kmsg.ProduceResponse:
-		for _, t := range m.Topics {
-			for _, p := range t.Partitions {
-				if !yield(&HotAnswer{Topic: []byte(t.Topic), ID: t.TopicID, Partition: p.Partition, ErrorCode: p.ErrorCode, BaseOffset: p.BaseOffset}) {
-					return
-				}
-			}
-		}
-	case *kmsg.FetchResponse:
-		for _, t := range m.Topics {
-			for _, p := range t.Partitions {
-				if !yield(&HotAnswer{Topic: []byte(t.Topic), ID: t.TopicID, Partition: p.Partition, ErrorCode: p.ErrorCode, Records: p.RecordBatches}) {
-					return
-				}
-			}
-		}
-	case *kmsg.ShareFetchResponse:
-		for _, t := range m.Topics {
-			for _, p := range t.Partitions {
-				if !yield(&HotAnswer{ID: t.TopicID, Partition: p.Partition, ErrorCode: p.ErrorCode, Records: p.Records}) {
-					return
-				}
+// shared shows the partitions of a ShareFetch's answer.
+func (b *ResponseBody) shared(yield func(*HotAnswer) bool) {
+	msg, err := b.Peek()
+	m, ok := msg.(*kmsg.ShareFetchResponse)
+	if err != nil || !ok {
+		return
+	}
+	for _, t := range m.Topics {
+		for _, p := range t.Partitions {
+			if !yield(&HotAnswer{ID: t.TopicID, Partition: p.Partition, ErrorCode: p.ErrorCode, Records: p.Records}) {
+				return
 			}
 		}
 	}

@@ -2,16 +2,16 @@ package kafka
 
 import (
 	"encoding/binary"
-	"hash/crc32"
 	"slices"
 )
 
-// patch replaces bytes of a body by others while it is written; the bytes as received stay, so that a request can be sent again or
-// elsewhere.
+// patch replaces bytes of a body by others while it is written; the bytes as received stay, so that
+// a request can be sent again or elsewhere.
 type patch struct {
-	at, n int32
-	with  [16]byte // as many bytes, if there is no text
-	text  []byte   // in place of a name with its length
+	at, n   int32
+	with    [16]byte // as many bytes, if there is no text
+	text    []byte   // in place of a name or records, with its length
+	records []byte   // behind text
 }
 
 func (p *patch) bytes() []byte {
@@ -45,156 +45,118 @@ func (p *patches) put(x patch) {
 		i--
 	}
 	if i < len(p.list) && p.list[i].at == x.at {
-		p.list[i].with, p.list[i].text = x.with, x.text
+		p.list[i] = x
 		return
 	}
 	p.list = slices.Insert(p.list, i, x)
 }
 
-// putName puts a name in the place of one that stands between from and to, and returns it in memory that stays.
-func putName[N string | []byte](p *patches, from, to int32, name N, flexible bool) []byte {
+// drop removes the patches between two places.
+func (p *patches) drop(from, to int32) {
+	p.list = slices.DeleteFunc(p.list, func(x patch) bool { return x.at >= from && x.at < to })
+}
+
+// putText puts a string in the place of one that stands between from and to, and returns it in
+// memory that stays.
+func putText[N string | []byte](p *patches, from, to int32, text N, flexible bool) []byte {
 	at := len(p.texts)
 	if flexible {
-		p.texts = binary.AppendUvarint(p.texts, uint64(len(name)+1))
+		p.texts = binary.AppendUvarint(p.texts, uint64(len(text)+1))
 	} else {
-		p.texts = binary.BigEndian.AppendUint16(p.texts, uint16(len(name)))
+		p.texts = binary.BigEndian.AppendUint16(p.texts, uint16(len(text)))
 	}
 	behind := len(p.texts)
-	p.texts = append(p.texts, name...)
+	p.texts = append(p.texts, text...)
 	p.put(patch{at: from, n: to - from, text: p.texts[at:len(p.texts):len(p.texts)]})
 	return p.texts[behind:len(p.texts):len(p.texts)]
 }
 
-// appendRange writes out what stands between two places of raw, as it is changed.
-func (p *patches) appendRange(o *Out, raw []byte, from, to int32) {
-	for i := range p.list {
-		x := &p.list[i]
-		if x.at < from || x.at >= to {
-			continue
-		}
-		o.Span(raw[from:x.at])
+// putRecords puts records in the place of those that stand, with their length, between from and to.
+// They are referenced, and never null: librdkafka drops an answer that has null ones.
+func (p *patches) putRecords(from, to int32, records []byte, flexible bool) {
+	p.drop(from, to)
+	p.put(patch{at: from, n: to - from, text: appendLength(nil, len(records), flexible), records: records})
+}
+
+// appendRange writes out what stands between two places, as it is changed.
+func (s *source) appendRange(o *Out, from, to int32) {
+	list := s.patches.list
+	first, _ := slices.BinarySearchFunc(list, from, func(x patch, at int32) int { return int(x.at) - int(at) })
+	for i := first; i < len(list) && list[i].at < to; i++ {
+		x := &list[i]
+		o.Span(s.raw[from:x.at])
 		o.Append(x.bytes())
+		o.Span(x.records)
 		from = x.at + x.n
 	}
-	o.Span(raw[from:to])
+	o.Span(s.raw[from:to])
 }
 
-// flat is raw with its changes, in one piece.
-func (p *patches) flat(raw []byte) []byte {
-	if len(p.list) == 0 {
-		return raw
+// flat is everything in one piece.
+func (s *source) flat() []byte {
+	if len(s.patches.list) == 0 {
+		return s.raw
 	}
-	out := make([]byte, 0, len(raw)+len(p.texts))
-	from := int32(0)
-	for i := range p.list {
-		x := &p.list[i]
-		out = append(append(out, raw[from:x.at]...), x.bytes()...)
-		from = x.at + x.n
+	var o Out
+	s.appendRange(&o, 0, int32(len(s.raw)))
+	return o.Bytes()
+}
+
+// located is a partition of a view.
+type located[P any] interface {
+	*P
+	where() *place
+	named() (topic []byte, id [16]byte)
+}
+
+// appendOnly writes out a body of which only the partitions of a list are left. Records are not
+// copied. The topics begin at a place of the body's own bytes, and rest stands behind them; what
+// stands before from is left out.
+func appendOnly[P any, L located[P]](o *Out, own *source, flexible bool, from, topics, rest int32, list []P) {
+	n := 0
+	for at := 0; at < len(list); at = topicEnd[P, L](list, at) {
+		n++
 	}
-	return append(out, raw[from:]...)
-}
-
-// Change returns a body with the same bytes whose fixed-width fields can be changed by the methods
-// below; b stays as it is. Hot must have returned a view of b.
-func (b *RequestBody) Change() *RequestBody {
-	c := &ChangedBody{}
-	b.ChangeInto(c)
-	return &c.RequestBody
-}
-
-// ChangedBody is a body that can be changed.
-type ChangedBody struct{ RequestBody }
-
-// ChangeInto is Change into storage of the caller's.
-func (b *RequestBody) ChangeInto(c *ChangedBody) {
-	list := usedAgain(c.hot.Partitions)
-	c.patches.reset()
-	kept := c.patches
-	c.RequestBody = RequestBody{key: b.key, version: b.version, raw: b.raw, viewed: true, hotOK: true, hot: b.hot}
-	if cap(list) == 0 {
-		list = c.hot.one[:0]
-	}
-	c.hot.Partitions = append(list, b.hot.Partitions...)
-	c.patches.list, c.patches.texts = kept.list, kept.texts
-	for i := range b.patches.list {
-		c.patches.put(b.patches.list[i])
-	}
-}
-
-// put adds a patch of fixed width.
-func (b *RequestBody) put(at int32, with []byte) {
-	if at == 0 {
-		return // the version has no such field
-	}
-	p := patch{at: at, n: int32(len(with))}
-	copy(p.with[:], with)
-	b.patches.put(p)
-}
-
-func (b *RequestBody) put32(at int32, v int32) {
-	var w [4]byte
-	binary.BigEndian.PutUint32(w[:], uint32(v))
-	b.put(at, w[:])
-}
-
-func (b *RequestBody) put64(at int32, v int64) {
-	var w [8]byte
-	binary.BigEndian.PutUint64(w[:], uint64(v))
-	b.put(at, w[:])
-}
-
-// SetID changes the topic id of partition i and of the others of its topic.
-func (b *RequestBody) SetID(i int, id [16]byte) {
-	b.put(b.hot.Partitions[i].id, id[:])
-	b.hot.Partitions[i].ID = id
-}
-
-// SetTopic changes the name of partition i's topic, in versions that carry names, and of the others that stand under it.
-func (b *RequestBody) SetTopic(i int, name string) {
-	at, end := b.hot.Partitions[i].name, b.hot.Partitions[i].nameEnd
-	now := putName(&b.patches, at, end, name, b.flexible())
-	for j := range b.hot.Partitions {
-		if p := &b.hot.Partitions[j]; p.name == at {
-			p.Topic = now
+	own.appendRange(o, from, topics)
+	o.length(n, flexible)
+	for at := 0; at < len(list); {
+		end := topicEnd[P, L](list, at)
+		first := L(&list[at]).where()
+		first.in(own).appendRange(o, first.topic, first.list)
+		o.length(end-at, flexible)
+		for ; at < end; at++ {
+			one := L(&list[at]).where()
+			one.in(own).appendRange(o, one.at, one.end)
+		}
+		if flexible {
+			o.Append([]byte{0}) // no tagged fields
 		}
 	}
+	own.appendRange(o, rest, int32(len(own.raw)))
 }
 
-// SetPosition changes a Fetch: offset, current leader epoch, and the last fetched epoch to -1.
-func (b *RequestBody) SetPosition(i int, offset int64, epoch int32) {
-	p := &b.hot.Partitions[i]
-	b.put64(p.offset, offset)
-	b.put32(p.epoch, epoch)
-	b.put32(p.last, -1)
-	p.Offset, p.CurrentLeaderEpoch = offset, epoch
-}
-
-// SetProducers changes the producer ids in the batches of partition i, with their CRC. to returns the
-// new id of a batch.
-func (b *RequestBody) SetProducers(i int, to func(Batch) int64) {
-	p := &b.hot.Partitions[i]
-	for at, batch := range Batches(p.Records) {
-		if id := to(batch); id != batch.ProducerID() {
-			var crc [4]byte
-			binary.BigEndian.PutUint32(crc[:], batch.crcWith(id))
-			b.put(p.records+int32(at)+17, crc[:])
-			b.put64(p.records+int32(at)+43, id)
+// topicEnd is where the partitions end that are of the same topic as the one at a place of a list.
+func topicEnd[P any, L located[P]](list []P, from int) int {
+	first := L(&list[from])
+	name, id := first.named()
+	to := from + 1
+	for ; to < len(list); to++ {
+		next := L(&list[to])
+		if a, b := first.where(), next.where(); a.src == b.src {
+			if a.topic != b.topic {
+				break
+			}
+		} else if other, otherID := next.named(); id != otherID || string(name) != string(other) {
+			break
 		}
 	}
+	return to
 }
 
-// crcWith is the checksum that the batch has with another producer id.
-func (b Batch) crcWith(id int64) uint32 {
-	var now [8]byte
-	binary.BigEndian.PutUint64(now[:], uint64(id))
-	if len(b) <= crcShort {
-		table := crc32.MakeTable(crc32.Castagnoli)
-		crc := crc32.Update(crc32.Checksum(b[21:43], table), table, now[:])
-		return crc32.Update(crc, table, b[51:])
+// in is what a partition stands in.
+func (p *place) in(own *source) *source {
+	if p.src != nil {
+		return p.src
 	}
-	binary.BigEndian.PutUint64(now[:], uint64(id)^uint64(b.ProducerID()))
-	return b.CRC() ^ crcShift(crcLinear(now[:]), len(b)-51)
+	return own
 }
-
-// flat is the body in one piece.
-func (b *RequestBody) flat() []byte { return b.patches.flat(b.raw) }

@@ -125,13 +125,13 @@ func recordsAt(m message, encoded []byte, flexible bool) (at []int) {
 		var view HotRequest
 		c.produceRequest(&view, m.GetVersion())
 		for i := range view.Partitions {
-			at = append(at, int(view.Partitions[i].records))
+			at = append(at, int(view.Partitions[i].records.from))
 		}
 	case *kmsg.FetchResponse:
 		var view HotResponse
 		c.fetchResponse(&view, m.GetVersion())
 		for i := range view.Partitions {
-			at = append(at, view.Partitions[i].records)
+			at = append(at, int(view.Partitions[i].records.from))
 		}
 	}
 	if c.bad {

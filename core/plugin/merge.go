@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"reflect"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/sluice-gateway/sluice/core/kafka"
 )
 
@@ -47,10 +49,23 @@ func Gather(forks []*Request, results []Result) (*Response, error) {
 	return merged, nil
 }
 
+// Merge adds answers to one, which it returns.
+func Merge(a *Response, others ...*Response) (*Response, error) {
+	bodies := make([]*kafka.ResponseBody, len(others))
+	for i, o := range others {
+		bodies[i] = o.Body
+		a.Close = a.Close || o.Close
+	}
+	return a, merge(a.Body, bodies)
+}
+
 // merge adds the items of others to a. The slices that a response lists its items in are appended,
 // topics of the same name are joined, throttle times are the longest. It takes time in proportion to the items.
 func merge(a *kafka.ResponseBody, others []*kafka.ResponseBody) error {
 	if len(others) == 0 {
+		return nil
+	}
+	if k := a.Key(); (k == kmsg.Produce || k == kmsg.Fetch) && a.Merge(others) {
 		return nil
 	}
 	am, err := a.Edit()

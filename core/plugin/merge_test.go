@@ -30,27 +30,27 @@ func gather(t *testing.T, answers ...kmsg.Response) kmsg.Response {
 	return msg
 }
 
-// fetched is the answer to a Fetch.
-func fetched(topics ...kmsg.FetchResponseTopic) *kmsg.FetchResponse {
-	m := kmsg.NewPtrFetchResponse()
-	m.SetVersion(13)
+// committed is the answer to an OffsetCommit.
+func committed(topics ...kmsg.OffsetCommitResponseTopic) *kmsg.OffsetCommitResponse {
+	m := kmsg.NewPtrOffsetCommitResponse()
+	m.SetVersion(10)
 	m.Topics = topics
 	return m
 }
 
-func fetchedTopic(name string, id byte, partitions ...int32) kmsg.FetchResponseTopic {
-	t := kmsg.NewFetchResponseTopic()
+func committedTopic(name string, id byte, partitions ...int32) kmsg.OffsetCommitResponseTopic {
+	t := kmsg.NewOffsetCommitResponseTopic()
 	t.Topic, t.TopicID = name, [16]byte{id}
 	for _, p := range partitions {
-		fp := kmsg.NewFetchResponseTopicPartition()
+		fp := kmsg.NewOffsetCommitResponseTopicPartition()
 		fp.Partition = p
 		t.Partitions = append(t.Partitions, fp)
 	}
 	return t
 }
 
-// fetchedText writes topics as "name/id:partitions".
-func fetchedText(m *kmsg.FetchResponse) (out []string) {
+// committedText writes topics as "name/id:partitions".
+func committedText(m *kmsg.OffsetCommitResponse) (out []string) {
 	for _, t := range m.Topics {
 		text := fmt.Sprintf("%s/%d:", t.Topic, t.TopicID[0])
 		for _, p := range t.Partitions {
@@ -68,15 +68,15 @@ func TestTopicsAreJoined(t *testing.T) {
 		answers []kmsg.Response
 		want    []string
 	}{
-		{"by name", []kmsg.Response{fetched(fetchedTopic("a", 0, 0), fetchedTopic("b", 0, 1)), fetched(fetchedTopic("b", 0, 2), fetchedTopic("c", 0, 3)), fetched(fetchedTopic("c", 0, 4), fetchedTopic("a", 0, 5))}, []string{"a/0:05", "b/0:12", "c/0:34"}},
-		{"by name, whatever the id", []kmsg.Response{fetched(fetchedTopic("a", 1, 0)), fetched(fetchedTopic("a", 2, 1))}, []string{"a/1:01"}},
-		{"by id", []kmsg.Response{fetched(fetchedTopic("", 1, 0), fetchedTopic("", 2, 1)), fetched(fetchedTopic("", 2, 2), fetchedTopic("", 3, 3))}, []string{"/1:0", "/2:12", "/3:3"}},
-		{"a name and no name", []kmsg.Response{fetched(fetchedTopic("a", 1, 0)), fetched(fetchedTopic("", 1, 1))}, []string{"a/1:0", "/1:1"}},
-		{"neither", []kmsg.Response{fetched(fetchedTopic("", 0, 0)), fetched(fetchedTopic("", 0, 1))}, []string{"/0:0", "/0:1"}},
-		{"with the first of two", []kmsg.Response{fetched(fetchedTopic("a", 0, 0), fetchedTopic("a", 0, 1)), fetched(fetchedTopic("a", 0, 2))}, []string{"a/0:02", "a/0:1"}},
-		{"within an answer", []kmsg.Response{fetched(), fetched(fetchedTopic("a", 0, 0), fetchedTopic("a", 0, 1))}, []string{"a/0:01"}},
+		{"by name", []kmsg.Response{committed(committedTopic("a", 0, 0), committedTopic("b", 0, 1)), committed(committedTopic("b", 0, 2), committedTopic("c", 0, 3)), committed(committedTopic("c", 0, 4), committedTopic("a", 0, 5))}, []string{"a/0:05", "b/0:12", "c/0:34"}},
+		{"by name, whatever the id", []kmsg.Response{committed(committedTopic("a", 1, 0)), committed(committedTopic("a", 2, 1))}, []string{"a/1:01"}},
+		{"by id", []kmsg.Response{committed(committedTopic("", 1, 0), committedTopic("", 2, 1)), committed(committedTopic("", 2, 2), committedTopic("", 3, 3))}, []string{"/1:0", "/2:12", "/3:3"}},
+		{"a name and no name", []kmsg.Response{committed(committedTopic("a", 1, 0)), committed(committedTopic("", 1, 1))}, []string{"a/1:0", "/1:1"}},
+		{"neither", []kmsg.Response{committed(committedTopic("", 0, 0)), committed(committedTopic("", 0, 1))}, []string{"/0:0", "/0:1"}},
+		{"with the first of two", []kmsg.Response{committed(committedTopic("a", 0, 0), committedTopic("a", 0, 1)), committed(committedTopic("a", 0, 2))}, []string{"a/0:02", "a/0:1"}},
+		{"within an answer", []kmsg.Response{committed(), committed(committedTopic("a", 0, 0), committedTopic("a", 0, 1))}, []string{"a/0:01"}},
 	} {
-		if got := fetchedText(gather(t, c.answers...).(*kmsg.FetchResponse)); !slices.Equal(got, c.want) {
+		if got := committedText(gather(t, c.answers...).(*kmsg.OffsetCommitResponse)); !slices.Equal(got, c.want) {
 			t.Errorf("%s: got %v, want %v", c.what, got, c.want)
 		}
 	}
@@ -84,10 +84,10 @@ func TestTopicsAreJoined(t *testing.T) {
 
 // TestAJoinLeavesTheMemoryBehindAnAnswer alone: an answer's partitions may be a part of a longer list.
 func TestAJoinLeavesTheMemoryBehindAnAnswer(t *testing.T) {
-	all := fetchedTopic("a", 0, 0, 1)
+	all := committedTopic("a", 0, 0, 1)
 	first := all
 	first.Partitions = all.Partitions[:1]
-	gather(t, fetched(first), fetched(fetchedTopic("a", 0, 7)), fetched(fetchedTopic("a", 0, 8)))
+	gather(t, committed(first), committed(committedTopic("a", 0, 7)), committed(committedTopic("a", 0, 8)))
 	if got := all.Partitions[1].Partition; got != 1 {
 		t.Errorf("the partition behind it is %d, want 1", got)
 	}
@@ -147,11 +147,11 @@ func TestMergingAllocatesByTheItem(t *testing.T) {
 		return testing.AllocsPerRun(1, func() {
 			answers := make([]kmsg.Response, forks)
 			for i := range answers {
-				var list []kmsg.FetchResponseTopic
+				var list []kmsg.OffsetCommitResponseTopic
 				for j := range topics {
-					list = append(list, fetchedTopic(fmt.Sprint("topic-", j), 0, int32(i)))
+					list = append(list, committedTopic(fmt.Sprint("topic-", j), 0, int32(i)))
 				}
-				answers[i] = fetched(list...)
+				answers[i] = committed(list...)
 			}
 			gather(t, answers...)
 		})

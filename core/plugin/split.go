@@ -24,6 +24,10 @@ const branchWait = 100
 // with a single key keeps its body. A request without partitions has no keys. The parts of a Fetch wait
 // for records for a moment only.
 func Split[K comparable](body *kafka.RequestBody, key func(Part) K) ([]K, []*kafka.RequestBody, error) {
+	if body.Key() == kmsg.Produce || body.Key() == kmsg.Fetch {
+		keys, bodies := splitView(body, key)
+		return keys, bodies, nil
+	}
 	msg, err := body.Peek()
 	if err != nil {
 		return nil, nil, err
@@ -31,20 +35,6 @@ func Split[K comparable](body *kafka.RequestBody, key func(Part) K) ([]K, []*kaf
 	var keys []K
 	var parts []kmsg.Request
 	switch m := msg.(type) {
-	case *kmsg.ProduceRequest:
-		keys, parts = each(m, m.Topics, key,
-			func(t *kmsg.ProduceRequestTopic) (Part, *[]kmsg.ProduceRequestTopicPartition) {
-				return Part{Topic: t.Topic, ID: t.TopicID}, &t.Partitions
-			}, func(p *kmsg.ProduceRequestTopicPartition) int32 { return p.Partition },
-			func(c *kmsg.ProduceRequest, t []kmsg.ProduceRequestTopic) { c.Topics = t })
-	case *kmsg.FetchRequest:
-		keys, parts = each(m, m.Topics, key,
-			func(t *kmsg.FetchRequestTopic) (Part, *[]kmsg.FetchRequestTopicPartition) {
-				return Part{Topic: t.Topic, ID: t.TopicID}, &t.Partitions
-			}, func(p *kmsg.FetchRequestTopicPartition) int32 { return p.Partition },
-			func(c *kmsg.FetchRequest, t []kmsg.FetchRequestTopic) {
-				c.Topics, c.MaxWaitMillis = t, min(c.MaxWaitMillis, branchWait)
-			})
 	case *kmsg.ListOffsetsRequest:
 		keys, parts = each(m, m.Topics, key,
 			func(t *kmsg.ListOffsetsRequestTopic) (Part, *[]kmsg.ListOffsetsRequestTopicPartition) {
@@ -80,6 +70,42 @@ func Split[K comparable](body *kafka.RequestBody, key func(Part) K) ([]K, []*kaf
 		bodies[i] = kafka.RequestBodyOf(p)
 	}
 	return keys, bodies, nil
+}
+
+// PartsOf are the partitions of a Produce or Fetch.
+func PartsOf(body *kafka.RequestBody) (out []Part) {
+	var name string
+	for p := range body.Partitions() {
+		if name != string(p.Topic) {
+			name = string(p.Topic)
+		}
+		out = append(out, Part{Topic: name, ID: p.ID, Partition: p.Partition})
+	}
+	return out
+}
+
+// splitView is Split for a Produce or Fetch: the bodies share its bytes.
+func splitView[K comparable](body *kafka.RequestBody, key func(Part) K) (keys []K, bodies []*kafka.RequestBody) {
+	parts := PartsOf(body)
+	of := map[K][]int{}
+	for i, p := range parts {
+		k := key(p)
+		if of[k] == nil {
+			keys = append(keys, k)
+		}
+		of[k] = append(of[k], i)
+	}
+	if len(keys) == 1 {
+		return keys, []*kafka.RequestBody{body}
+	}
+	for _, k := range keys {
+		b := body.Only(of[k])
+		if body.Key() == kmsg.Fetch {
+			b.SetMaxWait(min(body.Hot().MaxWaitMillis, branchWait))
+		}
+		bodies = append(bodies, b)
+	}
+	return keys, bodies
 }
 
 // each divides the topics of one kind of message.

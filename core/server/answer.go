@@ -47,11 +47,9 @@ func (s *session) queue(now time.Time) (due bool) {
 			// Once it is queued, another goroutine may write it and release it.
 			ends = resp.Close
 			answered = resp.Release != nil
-			taken, err := false, head.fetch.settle(resp)
+			head.fetch.settle(resp)
 			head.fetch = fetchAnswer{} // once
-			if err == nil {
-				taken, err = s.writer.Offer(head)
-			}
+			taken, err := s.writer.Offer(head)
 			switch {
 			case err != nil:
 				s.ends, alive = true, false // what comes behind it can't leave either

@@ -152,9 +152,8 @@ func refuseFetch(version, code int16) *plugin.Response {
 
 // settle makes a response one of its session. It is called in the order in which answers leave, because
 // what is left out depends on what the client was told before.
-func (f *fetchAnswer) settle(resp *plugin.Response) error {
-	if f.table == nil {
-		return nil
+func (f *fetchAnswer) settle(resp *plugin.Response) {
+	if f.table != nil {
+		f.table.Answer(resp.Body, f.id, f.incremental)
 	}
-	return f.table.Answer(resp.Body, f.id, f.incremental)
 }

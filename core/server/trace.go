@@ -128,12 +128,7 @@ func patience(req *plugin.Request) time.Duration {
 			return time.Duration(msg.(*kmsg.ShareFetchRequest).MaxWaitMillis) * time.Millisecond
 		}
 	case kmsg.Fetch:
-		if h := req.Body.Hot(); h != nil {
-			return time.Duration(h.MaxWaitMillis) * time.Millisecond
-		}
-		if f, err := req.Body.Fetch(); err == nil {
-			return time.Duration(f.MaxWaitMillis) * time.Millisecond
-		}
+		return time.Duration(req.Body.Hot().MaxWaitMillis) * time.Millisecond
 	}
 	return 0
 }

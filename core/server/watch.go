@@ -154,30 +154,12 @@ func (s *session) watchRecords(req *plugin.Request, sl *slot, resp *plugin.Respo
 	case resp == nil:
 	case req.Key == kmsg.Produce && resp.Body.ErrorCode() != 0: // of topics that there are not, for one, which would take the places of others
 	case req.Key == kmsg.Produce:
-		if h := req.Body.Hot(); h != nil {
-			for i := range h.Partitions {
-				p := &h.Partitions[i]
-				add(p.Topic, p.ID, len(p.Records), 0)
-			}
-		} else if m, err := req.Body.Produce(); err == nil {
-			for _, t := range m.Topics {
-				for _, p := range t.Partitions {
-					add([]byte(t.Topic), t.TopicID, len(p.Records), 0)
-				}
-			}
+		for p := range req.Body.Partitions() {
+			add(p.Topic, p.ID, len(p.Records), 0)
 		}
 	case req.Key == kmsg.Fetch:
-		if h := resp.Body.Hot(); h != nil {
-			for i := range h.Partitions {
-				p := &h.Partitions[i]
-				add(p.Topic, p.ID, 0, len(p.Records))
-			}
-		} else if m, err := resp.Body.Fetch(); err == nil {
-			for _, t := range m.Topics {
-				for _, p := range t.Partitions {
-					add([]byte(t.Topic), t.TopicID, 0, len(p.RecordBatches))
-				}
-			}
+		for p := range resp.Body.Partitions() {
+			add(p.Topic, p.ID, 0, len(p.Records))
 		}
 	}
 }

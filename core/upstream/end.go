@@ -230,12 +230,7 @@ func deadline(req *plugin.Request, queued time.Time) time.Time {
 	case kmsg.JoinGroup, kmsg.SyncGroup:
 		return time.Time{}
 	case kmsg.Fetch:
-		if h := req.Body.Hot(); h != nil {
-			return queued.Add(time.Duration(h.MaxWaitMillis)*time.Millisecond + 15*time.Second)
-		}
-		if f, err := req.Body.Fetch(); err == nil {
-			return queued.Add(time.Duration(f.MaxWaitMillis)*time.Millisecond + 15*time.Second)
-		}
+		return queued.Add(time.Duration(req.Body.Hot().MaxWaitMillis)*time.Millisecond + 15*time.Second)
 	case kmsg.Produce:
 		return queued.Add(40 * time.Second)
 	}
@@ -263,9 +258,7 @@ func (e *End) Handle(ctx context.Context, req *plugin.Request) (*plugin.Response
 		}
 		until := req.Arrived.Add(e.limit)
 		if req.Key == kmsg.Fetch {
-			if f, ferr := req.Body.Fetch(); ferr == nil {
-				until = req.Arrived.Add(time.Duration(f.MaxWaitMillis) * time.Millisecond)
-			}
+			until = req.Arrived.Add(time.Duration(req.Body.Hot().MaxWaitMillis) * time.Millisecond)
 		}
 		left := time.Until(until)
 		if left <= 0 {
@@ -333,9 +326,7 @@ func (e *End) once(ctx context.Context, req *plugin.Request, api kafka.API, own 
 		if c.ofMany(req) {
 			return e.ofAll(ctx, req, c)
 		}
-		if req, err = c.anyRack(req); err != nil {
-			return nil, err
-		}
+		req = c.anyRack(req)
 		switch api.GoesTo {
 		case kafka.Leader:
 			return e.byLeader(ctx, req, c)

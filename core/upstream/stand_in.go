@@ -89,18 +89,14 @@ func oneNode(dirs []kmsg.DescribeLogDirsResponseDir) (out []kmsg.DescribeLogDirs
 
 // anyRack leaves the client's rack out of a Fetch. A leader that knows it names the replica to ask instead (KIP-392), which may be
 // the one that the client has come to, and answers with records only who asks from nowhere.
-func (c *Cluster) anyRack(req *plugin.Request) (*plugin.Request, error) {
+func (c *Cluster) anyRack(req *plugin.Request) *plugin.Request {
 	if req.Key != kmsg.Fetch || req.Version < 11 || !c.toMany(req) {
-		return req, nil
+		return req
 	}
-	m, err := req.Body.Fetch()
-	if err != nil || m.Rack == "" {
-		return req, err
+	if len(req.Body.Hot().Rack) == 0 {
+		return req
 	}
-	f, m, err := plugin.Edit[*kmsg.FetchRequest](req)
-	if err != nil {
-		return nil, err
-	}
-	m.Rack = ""
-	return f, nil
+	f := req.Change()
+	f.Body.SetRack("")
+	return f
 }

@@ -18,7 +18,7 @@ func (o *Offsets) deleteRecords(ctx context.Context, req *plugin.Request, next p
 		return nil, err
 	}
 	for i := range m.Topics {
-		t := o.lineage(c, m.Topics[i].Topic, [16]byte{})
+		t := o.lineage(c, m.Topics[i].Topic)
 		for j := range m.Topics[i].Partitions {
 			if p := &m.Topics[i].Partitions[j]; t != nil && p.Offset >= 0 {
 				p.Offset = t.Partition(p.Partition).ToPhysical(p.Offset)
@@ -35,7 +35,7 @@ func (o *Offsets) deleteRecords(ctx context.Context, req *plugin.Request, next p
 	}
 	r := out.(*kmsg.DeleteRecordsResponse)
 	for i := range r.Topics {
-		t := o.lineage(c, r.Topics[i].Topic, [16]byte{})
+		t := o.lineage(c, r.Topics[i].Topic)
 		if t == nil {
 			continue
 		}

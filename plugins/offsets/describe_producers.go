@@ -22,7 +22,7 @@ func (o *Offsets) describeProducers(ctx context.Context, req *plugin.Request, ne
 	}
 	r := out.(*kmsg.DescribeProducersResponse)
 	for i := range r.Topics {
-		t := o.lineage(c, r.Topics[i].Topic, [16]byte{})
+		t := o.lineage(c, r.Topics[i].Topic)
 		for j := range r.Topics[i].Partitions {
 			p := &r.Topics[i].Partitions[j]
 			for k := range p.ActiveProducers {

@@ -2,10 +2,7 @@ package offsets
 
 import (
 	"context"
-	"errors"
 	"math"
-
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/kafka"
@@ -22,14 +19,11 @@ type fetching struct {
 
 // fetchDown translates positions, in place.
 func (o *Offsets) fetchDown(req *plugin.Request, s *plugin.Step) plugin.Outcome {
-	if err := viewed(req); err != nil {
-		return plugin.Answer(nil, err)
-	}
 	c, h := o.cluster(req), req.Body.Hot()
 	k := plugin.Keep[fetching](s)
 	k.h, k.topics = h, k.few[:0]
 	for i := range h.Partitions {
-		k.topics = append(k.topics, o.lineageHot(c, h.Partitions[i].Topic, h.Partitions[i].ID))
+		k.topics = append(k.topics, o.lineageOf(c, h.Partitions[i].Topic, h.Partitions[i].ID))
 	}
 	changed := false
 	for i, t := range k.topics {
@@ -57,52 +51,14 @@ func (o *Offsets) fetchUp(ctx context.Context, s *plugin.Step, resp *plugin.Resp
 		return plugin.Answer(resp, err)
 	}
 	k := plugin.Kept[fetching](s)
-	if r := resp.Body.Hot(); r != nil && o.inPlace(r, k.h, k.topics) {
-		if o.reserved(r, k.h, k.topics) {
-			return plugin.Answer(resp, o.fetchedInPlace(ctx, r, k.h, k.topics))
-		}
-		return plugin.Wait(func(ctx context.Context, _ plugin.Handler) (*plugin.Response, error) {
-			return resp, o.fetchedInPlace(ctx, r, k.h, k.topics)
-		})
+	r := resp.Body.Hot()
+	if o.reserved(r, k.h, k.topics) {
+		return plugin.Answer(resp, o.fetched(ctx, r, k.h, k.topics))
 	}
 	return plugin.Wait(func(ctx context.Context, _ plugin.Handler) (*plugin.Response, error) {
-		return o.fetchedDecoded(ctx, resp, k.h, k.topics)
+		return resp, o.fetched(ctx, r, k.h, k.topics)
 	})
 }
-
-// fetchedDecoded translates an answer whose lengths change.
-func (o *Offsets) fetchedDecoded(ctx context.Context, resp *plugin.Response, h *kafka.HotRequest, topics []*catalog.Topic) (*plugin.Response, error) {
-	msg, err := resp.Body.Edit()
-	if err != nil {
-		return nil, err
-	}
-	r := msg.(*kmsg.FetchResponse)
-	a := asked{h: h, topics: topics}
-	for i := range r.Topics {
-		rt := &r.Topics[i]
-		for j := range rt.Partitions {
-			if t := a.sentTo([]byte(rt.Topic), rt.TopicID, rt.Partitions[j].Partition); t != nil {
-				if err := o.fetched(ctx, t, &rt.Partitions[j], r.Version); err != nil {
-					return nil, err
-				}
-			}
-		}
-	}
-	return resp, nil
-}
-
-// viewed makes sure that a request's body can be viewed: one that was edited above is encoded.
-func viewed(req *plugin.Request) error {
-	if req.Body.Hot() != nil {
-		return nil
-	}
-	if req.Body = req.Body.Clone(); req.Body.Hot() == nil {
-		return &kafka.MalformedError{Key: req.Key, Version: req.Version, Err: errNoView}
-	}
-	return nil
-}
-
-var errNoView = errors.New("not enough data")
 
 // asked finds the lineages under which the partitions of an answer were asked for. Answers keep the order
 // of their request: it looks on from where it found the last one.
@@ -124,24 +80,6 @@ func (a *asked) sentTo(topic []byte, id [16]byte, partition int32) *catalog.Topi
 		}
 	}
 	return nil
-}
-
-// inPlace reports that an answer can be translated without another length: no batch is to be cut off,
-// no list of aborted transactions stands in the way, and the records are not null, for which librdkafka
-// drops an answer.
-func (o *Offsets) inPlace(r *kafka.HotResponse, h *kafka.HotRequest, topics []*catalog.Topic) bool {
-	a := asked{h: h, topics: topics}
-	for i := range r.Partitions {
-		rp := &r.Partitions[i]
-		t := a.sentTo(rp.Topic, rp.ID, rp.Partition)
-		if t == nil {
-			continue
-		}
-		if _, ended := o.end(t, rp.Partition); ended || rp.Records == nil || t.Generation > 0 && rp.Aborted > 0 {
-			return false
-		}
-	}
-	return true
 }
 
 // shows are the watermarks that an answer to a partition shows.
@@ -169,25 +107,45 @@ func (o *Offsets) reserved(r *kafka.HotResponse, h *kafka.HotRequest, topics []*
 	return true
 }
 
-// fetchedInPlace translates an answer in its bytes. What it shows is reserved first.
-func (o *Offsets) fetchedInPlace(ctx context.Context, r *kafka.HotResponse, h *kafka.HotRequest, topics []*catalog.Topic) error {
+// fetched translates an answer. What it shows is reserved first.
+func (o *Offsets) fetched(ctx context.Context, r *kafka.HotResponse, h *kafka.HotRequest, topics []*catalog.Topic) error {
 	a := asked{h: h, topics: topics}
 	for i := range r.Partitions {
 		rp := &r.Partitions[i]
+		if rp.Records == nil { // librdkafka drops an answer that has null ones
+			r.SetRecords(i, []byte{})
+		}
 		t := a.sentTo(rp.Topic, rp.ID, rp.Partition)
 		if t == nil {
 			continue
 		}
-		w, err := o.show(ctx, t, rp.Partition, rp.ErrorCode, shows(t, rp))
+		w := shows(t, rp)
+		if t.Generation > 0 {
+			translate(r, i, t.Partition(rp.Partition))
+		}
+		if end, ended := o.end(t, rp.Partition); ended {
+			w.High, w.Stable = min(w.High, end), min(w.Stable, end)
+			r.SetRecords(i, before(rp.Records, end))
+		}
+		w, err := o.show(ctx, t, rp.Partition, rp.ErrorCode, w)
 		if err != nil {
 			return err
-		}
-		if t.Generation > 0 {
-			translateBatches(t.Partition(rp.Partition), rp.Records)
 		}
 		r.SetMarks(i, w.High, w.Stable, w.Start)
 	}
 	return nil
+}
+
+// translate makes what an answer says of a partition, but for its watermarks, what the virtual log says.
+func translate(r *kafka.HotResponse, i int, part *catalog.Partition) {
+	rp := &r.Partitions[i]
+	if rp.Aborted > 0 {
+		r.SetAborted(i, part.ToVirtual)
+	}
+	if rp.LeaderEpoch >= 0 {
+		r.SetLeaderEpoch(i, part.VirtualEpoch(rp.LeaderEpoch))
+	}
+	translateBatches(part, rp.Records)
 }
 
 func translateBatches(part *catalog.Partition, records []byte) {
@@ -211,29 +169,6 @@ func (o *Offsets) show(ctx context.Context, t *catalog.Topic, partition int32, c
 		return w, err
 	}
 	return t.Show(partition, w), nil
-}
-
-// fetched translates one partition of a decoded answer.
-func (o *Offsets) fetched(ctx context.Context, t *catalog.Topic, rp *kmsg.FetchResponseTopicPartition, version int16) (err error) {
-	part := t.Partition(rp.Partition)
-	w := catalog.Watermarks{High: rp.HighWatermark, Stable: rp.LastStableOffset, Start: rp.LogStartOffset}
-	if t.Generation > 0 {
-		w = part.ToVirtualMarks(w, false)
-		for k := range rp.AbortedTransactions {
-			rp.AbortedTransactions[k].FirstOffset = part.ToVirtual(rp.AbortedTransactions[k].FirstOffset)
-		}
-		if version >= 12 && rp.CurrentLeader.LeaderID >= 0 {
-			rp.CurrentLeader.LeaderEpoch = part.VirtualEpoch(rp.CurrentLeader.LeaderEpoch)
-		}
-		translateBatches(part, rp.RecordBatches)
-	}
-	if end, ok := o.end(t, rp.Partition); ok {
-		rp.RecordBatches = before(rp.RecordBatches, end)
-		w.High, w.Stable = min(w.High, end), min(w.Stable, end)
-	}
-	w, err = o.show(ctx, t, rp.Partition, rp.ErrorCode, w)
-	rp.HighWatermark, rp.LastStableOffset, rp.LogStartOffset = w.High, w.Stable, w.Start
-	return err
 }
 
 // virtualOf maps an offset; -1 stays.

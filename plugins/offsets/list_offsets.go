@@ -39,7 +39,7 @@ func (o *Offsets) listOffsets(ctx context.Context, req *plugin.Request, next plu
 	}
 	asked := map[key]listed{}
 	for i := range m.Topics {
-		t := o.lineage(c, m.Topics[i].Topic, [16]byte{})
+		t := o.lineage(c, m.Topics[i].Topic)
 		if t == nil {
 			continue
 		}

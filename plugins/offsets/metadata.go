@@ -24,7 +24,7 @@ func (o *Offsets) metadata(ctx context.Context, req *plugin.Request, next plugin
 		if m.Topics[i].Topic == nil {
 			continue
 		}
-		t := o.lineage(c, *m.Topics[i].Topic, [16]byte{})
+		t := o.lineage(c, *m.Topics[i].Topic)
 		if t == nil || t.Generation == 0 {
 			continue
 		}
@@ -52,7 +52,7 @@ func (o *Offsets) describeTopicPartitions(ctx context.Context, req *plugin.Reque
 		if m.Topics[i].Topic == nil {
 			continue
 		}
-		t := o.lineage(c, *m.Topics[i].Topic, [16]byte{})
+		t := o.lineage(c, *m.Topics[i].Topic)
 		if t == nil || t.Generation == 0 {
 			continue
 		}

@@ -21,7 +21,7 @@ func (o *Offsets) offsetForLeaderEpoch(ctx context.Context, req *plugin.Request,
 	var local []kmsg.OffsetForLeaderEpochResponseTopic
 	kept := m.Topics[:0]
 	for _, mt := range m.Topics {
-		t := o.lineage(c, mt.Topic, [16]byte{})
+		t := o.lineage(c, mt.Topic)
 		if t == nil || t.Generation == 0 {
 			kept = append(kept, mt)
 			continue
@@ -77,7 +77,7 @@ func (o *Offsets) offsetForLeaderEpoch(ctx context.Context, req *plugin.Request,
 	}
 	r := out.(*kmsg.OffsetForLeaderEpochResponse)
 	for i := range r.Topics {
-		t := o.lineage(c, r.Topics[i].Topic, [16]byte{})
+		t := o.lineage(c, r.Topics[i].Topic)
 		if t == nil || t.Generation == 0 {
 			continue
 		}

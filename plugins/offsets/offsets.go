@@ -40,7 +40,6 @@ var _ plugin.Stepper = (*Offsets)(nil)
 func New(env plugin.Env) *Offsets {
 	o := &Offsets{env: env, log: env.Log}
 	o.rows = map[kmsg.Key]row{
-		kmsg.Produce:                 o.produceDecoded,
 		kmsg.ListOffsets:             o.listOffsets,
 		kmsg.OffsetForLeaderEpoch:    o.offsetForLeaderEpoch,
 		kmsg.DeleteRecords:           o.deleteRecords,
@@ -55,7 +54,7 @@ func New(env plugin.Env) *Offsets {
 // Keys returns the APIs that carry offsets of a log, epochs or producer ids. Offsets of groups are
 // virtual at their coordinator too: OffsetCommit passes.
 func (o *Offsets) Keys() plugin.KeySet {
-	keys := []kmsg.Key{kmsg.Fetch}
+	keys := []kmsg.Key{kmsg.Produce, kmsg.Fetch}
 	for k := range o.rows {
 		keys = append(keys, k)
 	}
@@ -72,8 +71,8 @@ func (o *Offsets) Down(_ context.Context, req *plugin.Request, s *plugin.Step) p
 	switch {
 	case req.Key == kmsg.Fetch:
 		return o.fetchDown(req, s)
-	case req.Key == kmsg.Produce && o.produceDown(req, s):
-		return plugin.GoOn()
+	case req.Key == kmsg.Produce:
+		return o.produceDown(req, s)
 	}
 	return plugin.Wait(func(ctx context.Context, next plugin.Handler) (*plugin.Response, error) {
 		return o.rows[req.Key](ctx, req, next)
@@ -100,22 +99,38 @@ func (o *Offsets) cluster(req *plugin.Request) plugin.Cluster {
 	return o.env.Clusters[0]
 }
 
-// lineage finds the topic behind a name or id of the target cluster, as it is (or, until a move is
+// lineage finds the topic behind a name of the target cluster, as it is (or, until a move is
 // published, was) when the cluster is its home; nil where nothing is to be translated. It works
 // above and below the interceptor that turns names.
-func (o *Offsets) lineage(c plugin.Cluster, name string, id [16]byte) *catalog.Topic {
-	if name == "" {
-		if t := c.Topology().IDs[id]; t != nil {
-			name = t.Name
-		} else if t := o.env.Catalog.ByID(id); t != nil {
-			name = t.Physical(c.Name())
+func (o *Offsets) lineage(c plugin.Cluster, name string) *catalog.Topic {
+	return o.lineageOf(c, []byte(name), [16]byte{})
+}
+
+// lineageOf is lineage for a topic as requests name it, by name or id.
+func (o *Offsets) lineageOf(c plugin.Cluster, name []byte, id [16]byte) *catalog.Topic {
+	if len(name) > 0 {
+		if t := o.env.Catalog.FindPhysical(c.Name(), name); t != nil {
+			return at(t, c)
 		}
+		return at(o.env.Catalog.Find(name, id), c)
 	}
-	t := o.env.Catalog.ByPhysical(c.Name(), name)
-	if t == nil {
-		t = o.env.Catalog.Topic(name)
+	if t := c.Topology().IDs[id]; t != nil {
+		return o.lineage(c, t.Name)
 	}
-	return at(t, c)
+	return at(o.env.Catalog.ByID(id), c)
+}
+
+// at is the topic as it is, or until a move is published was, when the cluster is its home.
+func at(t *catalog.Topic, c plugin.Cluster) *catalog.Topic {
+	switch {
+	case t == nil:
+		return nil
+	case t.Home == c.Name():
+		return t
+	case t.Before != nil && t.Before.Home == c.Name():
+		return t.Before
+	}
+	return nil
 }
 
 // reserve makes sure that an offset may be shown.

@@ -2,7 +2,7 @@ package offsets
 
 import (
 	"context"
-	"slices"
+	"iter"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -17,107 +17,113 @@ const (
 	duplicateSequence  = 46
 )
 
-// answered is a partition that is answered without the home.
-type answered struct {
-	topic     int
-	partition kmsg.ProduceResponseTopicPartition
-}
-
-// produceDecoded stamps producer ids with the partition's generation and translates the offsets of the
-// answer. What a producer sends again across a move is answered from memory. Generation 0 edits no
-// batch.
-func (o *Offsets) produceDecoded(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
-	c := o.cluster(req)
-	p, err := req.Body.Produce()
-	if err != nil {
-		return nil, err
-	}
-	topics := make([]*catalog.Topic, len(p.Topics))
-	stamp := false
-	for i := range p.Topics {
-		topics[i] = o.lineage(c, p.Topics[i].Topic, p.Topics[i].TopicID)
-		stamp = stamp || (topics[i] != nil && topics[i].Generation > 0)
-	}
-	f, local := req, []answered(nil)
-	if stamp {
-		var m *kmsg.ProduceRequest
-		if f, m, err = plugin.Edit[*kmsg.ProduceRequest](req); err != nil {
-			return nil, err
-		}
-		local = o.stamp(m, topics)
-		if !slices.ContainsFunc(m.Topics, func(t kmsg.ProduceRequestTopic) bool { return len(t.Partitions) > 0 }) {
-			resp := m.ResponseKind().(*kmsg.ProduceResponse)
-			resp.SetVersion(req.Version)
-			early := o.addLocal(resp, p, local)
-			r := plugin.Respond(resp)
-			r.Early = early
-			return r, nil
-		}
-		m.Topics = slices.DeleteFunc(m.Topics, func(t kmsg.ProduceRequestTopic) bool { return len(t.Partitions) == 0 })
-	}
-	resp, err := next.Handle(ctx, f)
-	if err != nil || resp == nil {
-		if stamp {
-			o.failed(p, topics)
-		}
-		return resp, err
-	}
-	return resp, o.producedEdit(ctx, c, req, resp, local)
-}
-
-// producedEdit translates a decoded answer.
-func (o *Offsets) producedEdit(ctx context.Context, c plugin.Cluster, req *plugin.Request, resp *plugin.Response, local []answered) error {
-	p, err := req.Body.Produce()
-	if err != nil {
-		return err
-	}
-	r, err := resp.Body.Produce()
-	if err != nil {
-		return err
-	}
-	topics := make([]*catalog.Topic, len(p.Topics))
-	for i := range p.Topics {
-		topics[i] = o.lineage(c, p.Topics[i].Topic, p.Topics[i].TopicID)
-	}
-	edited, err := o.produced(ctx, r, p, topics)
-	if err != nil {
-		return err
-	}
-	if len(local) > 0 {
-		resp.Early = o.addLocal(r, p, local)
-		edited = true
-	}
-	if edited {
-		_, err = resp.Body.Edit()
-	}
-	return err
-}
-
-// stamp puts generations into the producer ids of a request that is ours to change. Partitions that
-// memory answers are taken out.
-func (o *Offsets) stamp(m *kmsg.ProduceRequest, topics []*catalog.Topic) (local []answered) {
-	for i := range m.Topics {
-		t := topics[i]
+// produceDown puts generations into the producer ids of a request: the home takes what is sent again across a move for what it is.
+// Generation 0 edits no batch.
+func (o *Offsets) produceDown(req *plugin.Request, s *plugin.Step) plugin.Outcome {
+	c, h := o.cluster(req), req.Body.Hot()
+	changed := false
+	for i := range h.Partitions {
+		p := &h.Partitions[i]
+		t := o.lineageOf(c, p.Topic, p.ID)
 		if t == nil || t.Generation == 0 {
 			continue
 		}
-		kept := m.Topics[i].Partitions[:0]
-		for _, part := range m.Topics[i].Partitions {
-			if a, ok := o.fromMemory(t, part); ok {
-				local = append(local, answered{i, a})
+		if !passes(t, p) {
+			return plugin.Wait(func(ctx context.Context, next plugin.Handler) (*plugin.Response, error) {
+				return o.produceAgain(ctx, req, next)
+			})
+		}
+		if !changed {
+			s.Change(req)
+			changed = true
+		}
+		stamp(req.Body, i, t.Generation)
+	}
+	return plugin.GoOn()
+}
+
+// passes reports that the home is to answer all batches of a partition.
+func passes(t *catalog.Topic, p *kafka.HotPartition) bool {
+	for _, b := range kafka.Batches(p.Records) {
+		if b.ProducerID() < 0 || b.IsTransactional() {
+			continue
+		}
+		if v, _ := t.Memory().Judge(p.Partition, b.ProducerID(), remember(b, -1)); v != catalog.Pass {
+			return false
+		}
+	}
+	return true
+}
+
+// stamp puts a generation into the producer ids of a partition. Transactional batches are never stamped.
+func stamp(body *kafka.RequestBody, i int, generation int32) {
+	body.SetProducers(i, func(b kafka.Batch) int64 {
+		if id := b.ProducerID(); catalog.IsGatewayProducer(id) && !b.IsTransactional() {
+			return catalog.StampProducer(id, generation)
+		}
+		return b.ProducerID()
+	})
+}
+
+// produceAgain sends a request of which batches are answered without the home: what a producer sends again across a move is
+// answered from memory.
+func (o *Offsets) produceAgain(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
+	c, h := o.cluster(req), req.Body.Hot()
+	local := kmsg.NewPtrProduceResponse()
+	local.Version = req.Version
+	early := false
+	var rest []int
+	for i := range h.Partitions {
+		p := &h.Partitions[i]
+		if t := o.lineageOf(c, p.Topic, p.ID); t != nil && t.Generation > 0 {
+			if a, ok := o.fromMemory(t, p); ok {
+				early = early || a.ErrorCode != 0
+				if n := len(local.Topics); n == 0 || local.Topics[n-1].Topic != string(p.Topic) || local.Topics[n-1].TopicID != p.ID {
+					local.Topics = append(local.Topics, kmsg.ProduceResponseTopic{Topic: string(p.Topic), TopicID: p.ID})
+				}
+				rt := &local.Topics[len(local.Topics)-1]
+				rt.Partitions = append(rt.Partitions, a)
 				continue
 			}
-			part.Records = stamped(part.Records, t.Generation)
-			kept = append(kept, part)
 		}
-		m.Topics[i].Partitions = kept
+		rest = append(rest, i)
 	}
-	return local
+	answer := plugin.Respond(local)
+	if len(rest) == 0 {
+		answer.Early = early
+		return answer, nil
+	}
+	f := req.With(req.Body.Only(rest))
+	left := f.Body.Hot()
+	for i := range left.Partitions {
+		p := &left.Partitions[i]
+		if t := o.lineageOf(c, p.Topic, p.ID); t != nil && t.Generation > 0 {
+			stamp(f.Body, i, t.Generation)
+		}
+	}
+	resp, err := next.Handle(ctx, f)
+	if err != nil || resp == nil {
+		o.failed(c, h)
+		return resp, err
+	}
+	if r := resp.Body.Hot(); !o.produced(c, r, h) {
+		if err := o.reserveProduced(ctx, c, r, h); err != nil {
+			return nil, err
+		}
+	}
+	if len(local.Topics) == 0 {
+		return resp, nil
+	}
+	merged, err := plugin.Merge(resp, answer)
+	if err == nil {
+		merged.Early = early
+	}
+	return merged, err
 }
 
 // fromMemory answers a batch that was acknowledged in an earlier generation, or that does not
 // continue it.
-func (o *Offsets) fromMemory(t *catalog.Topic, part kmsg.ProduceRequestTopicPartition) (a kmsg.ProduceResponseTopicPartition, ok bool) {
+func (o *Offsets) fromMemory(t *catalog.Topic, part *kafka.HotPartition) (a kmsg.ProduceResponseTopicPartition, ok bool) {
 	for _, b := range kafka.Batches(part.Records) {
 		if b.ProducerID() < 0 || b.IsTransactional() {
 			continue
@@ -149,107 +155,107 @@ func remember(b kafka.Batch, base int64) catalog.Remembered {
 	return catalog.Remembered{Epoch: b.ProducerEpoch(), First: b.BaseSequence(), Last: b.LastSequence(), Base: base}
 }
 
-// stamped returns a copy of records whose idempotent batches carry the generation; transactional
-// ones are never stamped.
-func stamped(records []byte, generation int32) []byte {
-	var out []byte
-	for at, b := range kafka.Batches(records) {
-		if !catalog.IsGatewayProducer(b.ProducerID()) || b.IsTransactional() {
-			continue
-		}
-		if out == nil {
-			out = slices.Clone(records)
-		}
-		kafka.Batch(out[at : at+len(b)]).SetProducerID(catalog.StampProducer(b.ProducerID(), generation))
+// produceUp translates the answer to what produceDown has sent.
+func (o *Offsets) produceUp(req *plugin.Request, resp *plugin.Response, err error) plugin.Outcome {
+	c, h := o.cluster(req), req.Body.Hot()
+	if err != nil || resp == nil {
+		o.failed(c, h)
+		return plugin.Answer(resp, err)
 	}
-	if out == nil {
-		return records
+	r := resp.Body.Hot()
+	if o.produced(c, r, h) {
+		return plugin.Answer(resp, nil)
 	}
-	return out
-}
-
-// produced translates an answer and remembers what it acknowledges.
-func (o *Offsets) produced(ctx context.Context, r *kmsg.ProduceResponse, p *kmsg.ProduceRequest, topics []*catalog.Topic) (edited bool, err error) {
-	for i := range r.Topics {
-		rt := &r.Topics[i]
-		at := slices.IndexFunc(p.Topics, func(t kmsg.ProduceRequestTopic) bool { return t.Topic == rt.Topic && t.TopicID == rt.TopicID })
-		if at < 0 || topics[at] == nil {
-			continue
-		}
-		t := topics[at]
-		for j := range rt.Partitions {
-			rp := &rt.Partitions[j]
-			part := t.Partition(rp.Partition)
-			if t.Generation > 0 && r.Version >= 10 && rp.CurrentLeader.LeaderID >= 0 {
-				rp.CurrentLeader.LeaderEpoch = part.VirtualEpoch(rp.CurrentLeader.LeaderEpoch)
-				edited = true
-			}
-			if !part.Identity() || len(part.Segments) > 1 {
-				edited = true
-				if rp.BaseOffset >= 0 {
-					rp.BaseOffset = part.ToVirtual(rp.BaseOffset)
-				}
-				if rp.LogStartOffset >= 0 {
-					rp.LogStartOffset = max(part.ToVirtual(rp.LogStartOffset), part.LogStart)
-				}
-			}
-			if rp.ErrorCode != 0 {
-				for _, part := range p.Topics[at].Partitions {
-					if part.Partition == rp.Partition {
-						refused(t, rp.Partition, part.Records, rp.ErrorCode)
-					}
-				}
-			} else if rp.BaseOffset >= 0 {
-				end := o.acknowledged(t, p.Topics[at], rp) + 1
-				t.Acknowledge(rp.Partition, catalog.Span{From: rp.BaseOffset, To: end})
-				if err := o.reserve(ctx, t, rp.Partition, end); err != nil {
-					return edited, err
-				}
-			}
-		}
-	}
-	return edited, nil
-}
-
-// acknowledged remembers the batches of a partition and returns the last offset.
-func (o *Offsets) acknowledged(t *catalog.Topic, req kmsg.ProduceRequestTopic, rp *kmsg.ProduceResponseTopicPartition) int64 {
-	base := rp.BaseOffset
-	for _, part := range req.Partitions {
-		if part.Partition != rp.Partition {
-			continue
-		}
-		for _, b := range kafka.Batches(part.Records) {
-			if b.ProducerID() >= 0 && !b.IsTransactional() {
-				t.Memory().Remember(part.Partition, b.ProducerID(), remember(b, base))
-			}
-			base += int64(b.Count())
-		}
-	}
-	return max(base-1, rp.BaseOffset)
-}
-
-// addLocal adds what is answered without the home, and reports that some of it came early.
-func (o *Offsets) addLocal(r *kmsg.ProduceResponse, p *kmsg.ProduceRequest, local []answered) (early bool) {
-	for _, a := range local {
-		early = early || a.partition.ErrorCode != 0
-		want := p.Topics[a.topic]
-		at := slices.IndexFunc(r.Topics, func(t kmsg.ProduceResponseTopic) bool { return t.Topic == want.Topic && t.TopicID == want.TopicID })
-		if at < 0 {
-			t := kmsg.NewProduceResponseTopic()
-			t.Topic, t.TopicID = want.Topic, want.TopicID
-			r.Topics = append(r.Topics, t)
-			at = len(r.Topics) - 1
-		}
-		r.Topics[at].Partitions = append(r.Topics[at].Partitions, a.partition)
-	}
-	return early
+	return plugin.Wait(func(ctx context.Context, _ plugin.Handler) (*plugin.Response, error) {
+		return resp, o.reserveProduced(ctx, c, r, h)
+	})
 }
 
 // failed notes the batches of a request that was not answered.
-func (o *Offsets) failed(p *kmsg.ProduceRequest, topics []*catalog.Topic) {
-	for i, t := range topics {
-		for _, part := range p.Topics[i].Partitions {
-			refused(t, part.Partition, part.Records, -1)
+func (o *Offsets) failed(c plugin.Cluster, h *kafka.HotRequest) {
+	for i := range h.Partitions {
+		p := &h.Partitions[i]
+		refused(o.lineageOf(c, p.Topic, p.ID), p.Partition, p.Records, -1)
+	}
+}
+
+// produced translates an answer in place and remembers what it acknowledges. reserved is false if offsets are to be reserved
+// before the answer may be shown.
+func (o *Offsets) produced(c plugin.Cluster, r *kafka.HotResponse, h *kafka.HotRequest) (reserved bool) {
+	reserved = true
+	for i := range r.Partitions {
+		rp := &r.Partitions[i]
+		t := o.lineageOf(c, rp.Topic, rp.ID)
+		if t == nil {
+			continue
+		}
+		part := t.Partition(rp.Partition)
+		if t.Generation > 0 && rp.LeaderEpoch >= 0 {
+			r.SetLeaderEpoch(i, part.VirtualEpoch(rp.LeaderEpoch))
+		}
+		if !part.Identity() || len(part.Segments) > 1 {
+			start := rp.LogStartOffset
+			if start >= 0 {
+				start = max(part.ToVirtual(start), part.LogStart)
+			}
+			r.SetMarks(i, -1, -1, start)
+			r.SetBaseOffset(i, virtualOf(part, rp.BaseOffset))
+		}
+		if rp.ErrorCode == 0 && rp.BaseOffset < 0 {
+			continue
+		}
+		end := rp.BaseOffset
+		for p := range sentTo(h, rp) {
+			if rp.ErrorCode != 0 {
+				refused(t, p.Partition, p.Records, rp.ErrorCode)
+				continue
+			}
+			for _, b := range kafka.Batches(p.Records) {
+				if b.ProducerID() >= 0 && !b.IsTransactional() {
+					t.Memory().Remember(p.Partition, b.ProducerID(), remember(b, end))
+				}
+				end += int64(b.Count())
+			}
+		}
+		if rp.ErrorCode != 0 {
+			continue
+		}
+		end = max(end, rp.BaseOffset+1)
+		t.Acknowledge(rp.Partition, catalog.Span{From: rp.BaseOffset, To: end})
+		reserved = o.env.Catalog.Reserved(t.Name, rp.Partition, end) && reserved
+	}
+	return reserved
+}
+
+// reserveProduced reserves what an answer shows that is translated.
+func (o *Offsets) reserveProduced(ctx context.Context, c plugin.Cluster, r *kafka.HotResponse, h *kafka.HotRequest) error {
+	for i := range r.Partitions {
+		rp := &r.Partitions[i]
+		t := o.lineageOf(c, rp.Topic, rp.ID)
+		if t == nil || rp.ErrorCode != 0 || rp.BaseOffset < 0 {
+			continue
+		}
+		end := rp.BaseOffset
+		for p := range sentTo(h, rp) {
+			for _, b := range kafka.Batches(p.Records) {
+				end += int64(b.Count())
+			}
+		}
+		if err := o.reserve(ctx, t, rp.Partition, max(end, rp.BaseOffset+1)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sentTo are the partitions of a request that a partition of its answer is about; a hostile client may name one twice.
+func sentTo(h *kafka.HotRequest, rp *kafka.HotAnswer) iter.Seq[*kafka.HotPartition] {
+	return func(yield func(*kafka.HotPartition) bool) {
+		for j := range h.Partitions {
+			p := &h.Partitions[j]
+			if p.Partition == rp.Partition && p.ID == rp.ID && string(p.Topic) == string(rp.Topic) && !yield(p) {
+				return
+			}
 		}
 	}
 }

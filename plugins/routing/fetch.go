@@ -59,15 +59,9 @@ func (r *Routing) fetchUp(ctx context.Context, req *plugin.Request, resp *plugin
 
 // fetchDivided asks the homes of the partitions side by side.
 func (r *Routing) fetchDivided(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
-	f, err := req.Body.Fetch()
-	if err != nil {
-		return nil, err
-	}
-	for _, ft := range f.Topics {
-		if t := r.topic(ft.Topic, ft.TopicID); t != nil {
-			for _, p := range ft.Partitions {
-				r.env.Gates.Readers.Note(req.Session, t.Name, p.Partition, p.FetchOffset, req.Arrived)
-			}
+	for p := range req.Body.Partitions() {
+		if t := r.env.Catalog.Find(p.Topic, p.ID); t != nil {
+			r.env.Gates.Readers.Note(req.Session, t.Name, p.Partition, p.Offset, req.Arrived)
 		}
 	}
 	keys, bodies, err := plugin.Split(req.Body, func(p plugin.Part) verdict { return r.fetchVerdict(req.Session, p) })
@@ -111,7 +105,7 @@ func (r *Routing) fetchDivided(ctx context.Context, req *plugin.Request, next pl
 // servedByOne reports that one cluster serves every partition of a fetch.
 func (r *Routing) servedByOne(req *plugin.Request) (home string, ok bool) {
 	h := req.Body.Hot()
-	if h == nil || len(h.Partitions) == 0 {
+	if len(h.Partitions) == 0 {
 		return "", false
 	}
 	var t *catalog.Topic
@@ -151,33 +145,12 @@ func (w *watch) Outdated() bool { return w.r.env.Gates.Moves() != w.judged }
 func (w *watch) Changed() <-chan struct{} { return w.r.env.Gates.Moved() }
 
 func (w *watch) GiveUp() bool {
-	for _, p := range partitions(w.body) {
+	for _, p := range plugin.PartsOf(w.body) {
 		if w.r.fetchVerdict(w.session, p).kind == elsewhere {
 			return true
 		}
 	}
 	return false
-}
-
-// partitions lists what a fetch asks for.
-func partitions(body *kafka.RequestBody) (out []plugin.Part) {
-	if h := body.Hot(); h != nil {
-		for i := range h.Partitions {
-			p := &h.Partitions[i]
-			out = append(out, plugin.Part{Topic: string(p.Topic), ID: p.ID, Partition: p.Partition})
-		}
-		return out
-	}
-	f, err := body.Fetch()
-	if err != nil {
-		return nil
-	}
-	for _, t := range f.Topics {
-		for _, p := range t.Partitions {
-			out = append(out, plugin.Part{Topic: t.Topic, ID: t.TopicID, Partition: p.Partition})
-		}
-	}
-	return out
 }
 
 // moved answers a fetch of which a topic has moved: it with the new leader, the others with nothing yet.
@@ -201,14 +174,7 @@ func (r *Routing) moved(req *plugin.Request) (*plugin.Response, error) {
 
 // maxWait is how long a fetch may wait for records.
 func maxWait(req *plugin.Request) time.Duration {
-	if h := req.Body.Hot(); h != nil {
-		return time.Duration(h.MaxWaitMillis) * time.Millisecond
-	}
-	f, err := req.Body.Fetch()
-	if err != nil {
-		return 0
-	}
-	return time.Duration(f.MaxWaitMillis) * time.Millisecond
+	return time.Duration(req.Body.Hot().MaxWaitMillis) * time.Millisecond
 }
 
 // noRecords answers success without records when a fetch has waited for so long; why says what for.

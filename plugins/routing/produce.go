@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kmsg"
-
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -34,7 +32,7 @@ const mostTopics = 64
 func (r *Routing) produceDown(req *plugin.Request, s *plugin.Step) plugin.Outcome {
 	k := plugin.Keep[sendings](s)
 	k.list = k.few[:0]
-	if h := req.Body.Hot(); h == nil || h.Transactional || len(h.Partitions) == 0 || !r.passes(req, h.Partitions, k) {
+	if h := req.Body.Hot(); h.Transactional || len(h.Partitions) == 0 || !r.passes(req, h.Partitions, k) {
 		for i := range k.list {
 			k.list[i].pass.Leave()
 		}
@@ -108,51 +106,34 @@ func (k *sendings) overtaken() bool {
 	return false
 }
 
-// produceDivided passes the gates of several topics, or of what has no view; the answers are merged.
+// produceDivided passes the gates of several topics, or of one that has to wait; the answers are merged.
 func (r *Routing) produceDivided(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
-	p, err := req.Body.Produce()
+	if h := req.Body.Hot(); h.Transactional && !r.atHome(h) {
+		code := int16(invalidProducerEpoch)
+		if req.Version >= 12 {
+			code = transactionAbortable
+		}
+		return plugin.Fail(req, code, "")
+	}
+	topics, bodies, err := plugin.Split(req.Body, func(part plugin.Part) string { return r.name(part.Topic, part.ID) })
 	if err != nil {
 		return nil, err
 	}
-	if p.TransactionID != nil {
-		return r.produceTransactional(ctx, req, next, p)
-	}
-	return r.produceByTopic(ctx, req, next, p)
-}
-
-// produceByTopic sends each topic through its gate.
-func (r *Routing) produceByTopic(ctx context.Context, req *plugin.Request, next plugin.Handler, p *kmsg.ProduceRequest) (*plugin.Response, error) {
-	keys, bodies, err := plugin.Split(req.Body, func(part plugin.Part) string { return r.name(part.Topic, part.ID) })
-	if err != nil {
-		return nil, err
-	}
-	switch len(keys) {
+	switch len(topics) {
 	case 0: // no partitions
 		return r.to(ctx, req, next, r.first().Name())
 	case 1:
-		return r.produceTopic(ctx, req, next, r.written(p))
+		return r.produceTopic(ctx, req, next, topics[0])
 	}
-	forks := req.Fork(len(keys), "topic")
-	for i := range forks {
-		forks[i].Body = bodies[i]
+	forks := req.Fork(len(topics), "topic")
+	of := map[*plugin.Request]string{}
+	for i, f := range forks {
+		f.Body = bodies[i]
+		of[f] = topics[i]
 	}
 	return plugin.Gather(forks, plugin.Parallel(ctx, forks, plugin.HandlerFunc(func(ctx context.Context, f *plugin.Request) (*plugin.Response, error) {
-		p, err := f.Body.Produce()
-		if err != nil {
-			return nil, err
-		}
-		return r.produceTopic(ctx, f, next, r.written(p))
+		return r.produceTopic(ctx, f, next, of[f])
 	})))
-}
-
-// written names the topic of a produce that has partitions of one; it may list others without any.
-func (r *Routing) written(p *kmsg.ProduceRequest) string {
-	for i := range p.Topics {
-		if t := &p.Topics[i]; len(t.Partitions) > 0 {
-			return r.name(t.Topic, t.TopicID)
-		}
-	}
-	return ""
 }
 
 // name is the virtual name of a topic given by name or id; "" if nobody knows the id.
@@ -267,60 +248,33 @@ func refusesBatches(resp *plugin.Response) bool { return isGap(resp) || len(unkn
 
 // isGap reports an answer for a batch whose predecessor the broker has not got.
 func isGap(resp *plugin.Response) bool {
-	if resp == nil {
-		return false
-	}
-	if h := resp.Body.Hot(); h != nil {
-		return slices.ContainsFunc(h.Partitions, func(p kafka.HotAnswer) bool { return p.ErrorCode == outOfOrderSequence })
-	}
-	p, err := resp.Body.Produce()
-	return err == nil && slices.ContainsFunc(p.Topics, func(t kmsg.ProduceResponseTopic) bool {
-		return slices.ContainsFunc(t.Partitions, func(p kmsg.ProduceResponseTopicPartition) bool { return p.ErrorCode == outOfOrderSequence })
-	})
+	return resp != nil && slices.ContainsFunc(resp.Body.Hot().Partitions, func(p kafka.HotAnswer) bool { return p.ErrorCode == outOfOrderSequence })
 }
 
 // hasRecords reports that no partition of a produce is empty: a broker never answers one that is.
 func hasRecords(req *plugin.Request) bool {
-	if h := req.Body.Hot(); h != nil {
-		return !slices.ContainsFunc(h.Partitions, func(p kafka.HotPartition) bool { return len(p.Records) == 0 })
-	}
-	p, err := req.Body.Produce()
-	if err != nil {
-		return true // the next to decode it says so
-	}
-	for _, t := range p.Topics {
-		if slices.ContainsFunc(t.Partitions, func(p kmsg.ProduceRequestTopicPartition) bool { return len(p.Records) == 0 }) {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(req.Body.Hot().Partitions, func(p kafka.HotPartition) bool { return len(p.Records) == 0 })
 }
 
 // again reports whether a produce that failed, or was answered after its gate was held, is to be sent
 // again: nothing of it reached the broker, or the broker recognises what it has already. A plain batch
 // that may have been appended is answered, with a code that lets its client decide.
 func (r *Routing) again(req *plugin.Request, resp *plugin.Response, sendErr error, lags bool) bool {
-	p, err := req.Body.Produce()
-	switch {
-	case err != nil:
-		return false
-	case sendErr != nil:
-		return errors.Is(sendErr, plugin.ErrUnreachable) && (!plugin.MaybeSent(sendErr) || idempotent(p))
+	if sendErr != nil {
+		return errors.Is(sendErr, plugin.ErrUnreachable) && (!plugin.MaybeSent(sendErr) || idempotent(req))
 	}
-	return refusedForNow(resp, idempotent(p), lags)
+	return refusedForNow(resp, idempotent(req), lags)
 }
 
 // idempotent reports that there are batches, and that every one has a sequence number.
-func idempotent(p *kmsg.ProduceRequest) bool {
+func idempotent(req *plugin.Request) bool {
 	any := false
-	for _, t := range p.Topics {
-		for _, part := range t.Partitions {
-			for _, b := range kafka.Batches(part.Records) {
-				if b.ProducerID() < 0 {
-					return false
-				}
-				any = true
+	for p := range req.Body.Partitions() {
+		for _, b := range kafka.Batches(p.Records) {
+			if b.ProducerID() < 0 {
+				return false
 			}
+			any = true
 		}
 	}
 	return any
@@ -331,24 +285,9 @@ func unknownTo(resp *plugin.Response) (out []int32) {
 	if resp == nil {
 		return nil
 	}
-	is := func(code int16) bool { return code == unknownTopic || code == unknownTopicID }
-	if h := resp.Body.Hot(); h != nil {
-		for i := range h.Partitions {
-			if is(h.Partitions[i].ErrorCode) {
-				out = append(out, h.Partitions[i].Partition)
-			}
-		}
-		return out
-	}
-	p, err := resp.Body.Produce()
-	if err != nil {
-		return nil
-	}
-	for _, t := range p.Topics {
-		for i := range t.Partitions {
-			if is(t.Partitions[i].ErrorCode) {
-				out = append(out, t.Partitions[i].Partition)
-			}
+	for p := range resp.Body.Partitions() {
+		if p.ErrorCode == unknownTopic || p.ErrorCode == unknownTopicID {
+			out = append(out, p.Partition)
 		}
 	}
 	return out
@@ -375,19 +314,13 @@ func (r *Routing) lags(ctx context.Context, topic string, resp *plugin.Response)
 // refusedForNow reports an answer that is due to a change of leaders, to a broker that lags behind its
 // cluster, or to a batch before this one that is still to be sent again. Of a plain producer's request no part may have been appended.
 func refusedForNow(resp *plugin.Response, idempotent, lags bool) bool {
-	r, err := resp.Body.Produce()
-	if err != nil {
-		return false
-	}
 	refused, others := 0, 0
-	for _, t := range r.Topics {
-		for _, p := range t.Partitions {
-			switch code := p.ErrorCode; {
-			case code == leaderNotAvailable, code == notLeader, code == outOfOrderSequence, lags && (code == unknownTopic || code == unknownTopicID):
-				refused++
-			default:
-				others++
-			}
+	for p := range resp.Body.Partitions() {
+		switch code := p.ErrorCode; {
+		case code == leaderNotAvailable, code == notLeader, code == outOfOrderSequence, lags && (code == unknownTopic || code == unknownTopicID):
+			refused++
+		default:
+			others++
 		}
 	}
 	return refused > 0 && (idempotent || others == 0)

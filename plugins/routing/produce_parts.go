@@ -6,8 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/twmb/franz-go/pkg/kmsg"
-
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
@@ -29,9 +27,7 @@ func (r *Routing) eachUntilAnswered(ctx context.Context, req *plugin.Request, ne
 	}
 	answers := make([]*plugin.Response, len(list))
 	if sendErr == nil {
-		if answers, err = answersOf(resp, len(list), of); err != nil {
-			return leave(err)
-		}
+		answers = answersOf(resp, len(list), of)
 	}
 	settles := &sharedError{err: sendErr}
 	settles.open.Store(int32(len(parts)))
@@ -52,27 +48,18 @@ func (r *Routing) eachUntilAnswered(ctx context.Context, req *plugin.Request, ne
 }
 
 // answersOf divides an answer by topic; of says which one a name or an id is.
-func answersOf(resp *plugin.Response, topics int, of func(name string, id [16]byte) int) ([]*plugin.Response, error) {
-	all, err := resp.Body.Produce()
-	if err != nil {
-		return nil, err
-	}
-	out := make([]*plugin.Response, topics)
-	parts := make([]kmsg.ProduceResponse, topics)
-	for i := range parts {
-		parts[i] = *all
-		parts[i].Topics = nil
-	}
-	for _, t := range all.Topics {
-		if i := of(t.Topic, t.TopicID); i >= 0 {
-			parts[i].Topics = append(parts[i].Topics, t)
+func answersOf(resp *plugin.Response, topics int, of func(name string, id [16]byte) int) []*plugin.Response {
+	parts := make([][]int, topics)
+	for i, p := range resp.Body.Hot().Partitions {
+		if at := of(string(p.Topic), p.ID); at >= 0 {
+			parts[at] = append(parts[at], i)
 		}
 	}
+	out := make([]*plugin.Response, topics)
 	for i := range out {
-		out[i] = plugin.Respond(&parts[i])
-		out[i].Early = resp.Early
+		out[i] = &plugin.Response{Body: resp.Body.Only(parts[i]), Early: resp.Early}
 	}
-	return out, nil
+	return out
 }
 
 // sharedError is why a request was not sent of which each part goes back into its place by itself: it is settled when all are.

@@ -77,21 +77,16 @@ func (r *Routing) addPartitionsToTxn(ctx context.Context, req *plugin.Request, n
 	return resp, nil
 }
 
-// produceTransactional sends a batch of a transaction if every topic lives at the transaction's
-// home; else the producer is told to abort. A move waits for open transactions, so the gates hold
-// these batches like others.
-func (r *Routing) produceTransactional(ctx context.Context, req *plugin.Request, next plugin.Handler, p *kmsg.ProduceRequest) (*plugin.Response, error) {
-	home := r.rules.transaction(*p.TransactionID)
-	for _, t := range p.Topics {
-		if h, shown := r.homeOf(t.Topic, t.TopicID); shown && h != home && len(t.Partitions) > 0 {
-			code := int16(invalidProducerEpoch)
-			if req.Version >= 12 {
-				code = transactionAbortable
-			}
-			return plugin.Fail(req, code, "")
+// atHome reports that the topics of a produce that belongs to a transaction live at the transaction's home; else its producer is
+// told to abort. A move waits for open transactions, so the gates hold these batches like others.
+func (r *Routing) atHome(p *kafka.HotRequest) bool {
+	home := r.rules.transaction(string(p.TransactionID))
+	for i := range p.Partitions {
+		if h, shown := r.homeOf(string(p.Partitions[i].Topic), p.Partitions[i].ID); shown && h != home {
+			return false
 		}
 	}
-	return r.produceByTopic(ctx, req, next, p)
+	return true
 }
 
 // txnOffsetCommit commits at the transaction's home: a group that lives elsewhere can't take part.

@@ -18,6 +18,7 @@ import (
 // What a text, or bytes, of the protocol hold.
 const (
 	aTopic    = "a topic"
+	nothing   = "nothing: it is left out"
 	aName     = "a group or a transactional id"
 	aPattern  = "a pattern of names" // see patterns_test.go
 	aMember   = "a member's topics"  // see members_test.go
@@ -38,7 +39,7 @@ var harmlessNames = []string{
 // textFields are the others, of every request and answer that clients may send or get.
 var textFields = map[string]string{
 	"ProduceRequest.TransactionID": aName, "FetchRequest.ClusterID": harmless, "ApiVersionsRequest.ClusterID": upstream,
-	"FetchRequest.Topics.Topic": aTopic, "FetchRequest.ForgottenTopics.Topic": aTopic, "ProduceRequest.Topics.Topic": aTopic, "ProduceResponse.Topics.Topic": aTopic, "FetchResponse.Topics.Topic": aTopic,
+	"FetchRequest.Topics.Topic": aTopic, "FetchRequest.ForgottenTopics.Topic": nothing, "ProduceRequest.Topics.Topic": aTopic, "ProduceResponse.Topics.Topic": aTopic, "FetchResponse.Topics.Topic": aTopic,
 	"MetadataResponse.ClusterID": upstream, "DescribeClusterResponse.ClusterID": upstream,
 	"FindCoordinatorRequest.CoordinatorKey": aName, "FindCoordinatorRequest.CoordinatorKeys": aName, "FindCoordinatorResponse.Coordinators.Key": aName,
 	"OffsetCommitRequest.Topics.Partitions.Metadata": harmless, "OffsetFetchResponse.Topics.Partitions.Metadata": harmless,
@@ -143,6 +144,12 @@ func fill(v reflect.Value, path []string, text string, kind kmsg.ConfigResourceT
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 		fill(v.Index(0), path, text, kind)
+		if v = v.Index(0); v.Kind() != reflect.Struct {
+			return
+		}
+		if p := v.FieldByName("Partitions"); p.IsValid() && p.Len() == 0 { // a topic without any is left out
+			p.Set(reflect.MakeSlice(p.Type(), 1, 1))
+		}
 	case reflect.Struct:
 		for _, name := range []string{"ResourceType", "Type"} {
 			if f := v.FieldByName(name); f.IsValid() && f.CanInt() {
@@ -207,7 +214,7 @@ func TestNamesHaveThePrefixOnTheClusterAlone(t *testing.T) {
 	eachText(func(api kafka.API, request bool, row string) {
 		kinds := []kmsg.ConfigResourceType{kmsg.ConfigResourceTypeTopic}
 		switch kindOf(api, row) {
-		case aTopic, aName:
+		case aTopic, aName, nothing:
 		case aResource:
 			kinds = append(kinds, kmsg.ConfigResourceTypeGroupConfig)
 		default:
@@ -240,8 +247,12 @@ func TestNamesHaveThePrefixOnTheClusterAlone(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if request && sent != "vc.x" {
-					t.Errorf("sent %q", sent)
+				want := "vc.x"
+				if kindOf(api, row) == nothing {
+					want = ""
+				}
+				if request && sent != want {
+					t.Errorf("sent %q, want %q", sent, want)
 				}
 				if request {
 					return
@@ -333,6 +344,9 @@ func saysWhatClientsSay(t *testing.T, api kafka.API, name, message []string, quo
 	resp, err := n.Intercept(t.Context(), plugintest.Request(t, m, "prod"), plugin.HandlerFunc(func(_ context.Context, f *plugin.Request) (*plugin.Response, error) {
 		out := plugintest.Sent[kmsg.Request](t, f).ResponseKind()
 		beside(reflect.ValueOf(out), name, message, quoted)
+		if p, ok := out.(*kmsg.ProduceResponse); ok {
+			p.Topics[0].Partitions[0].ErrorCode = invalidRequest
+		}
 		return plugintest.Encode(out), nil
 	}))
 	if err != nil {

@@ -20,9 +20,11 @@ import (
 // How the ids of a field are told from a client's, or a cluster's.
 const (
 	alone = "alone" // nothing else names the topic
-	named = "named" // its name stands beside it
-	asked = "asked" // it repeats the request's
-	other = "of something else than a topic"
+	// dropped is what is left out: there are no sessions below
+	dropped = "dropped"
+	named   = "named" // its name stands beside it
+	asked   = "asked" // it repeats the request's
+	other   = "of something else than a topic"
 )
 
 // idFields are all fields of requests and answers that clients may send or get and that hold ids.
@@ -31,7 +33,7 @@ var idFields = map[string]string{
 	"ProduceResponse.Topics.TopicID":                                                        asked,
 	"FetchRequest.Topics.TopicID":                                                           alone,
 	"FetchRequest.Topics.Partitions.ReplicaDirectoryID":                                     other,
-	"FetchRequest.ForgottenTopics.TopicID":                                                  alone,
+	"FetchRequest.ForgottenTopics.TopicID":                                                  dropped,
 	"FetchResponse.Topics.TopicID":                                                          asked,
 	"MetadataRequest.Topics.TopicID":                                                        alone,
 	"MetadataResponse.Topics.TopicID":                                                       named,

@@ -90,23 +90,22 @@ func (t *Topics) Intercept(ctx context.Context, req *plugin.Request, next plugin
 
 // Down translates a request.
 func (t *Topics) Down(_ context.Context, req *plugin.Request, s *plugin.Step) plugin.Outcome {
-	if (req.Key == kmsg.Produce || req.Key == kmsg.Fetch) && t.inPlace(req, s) {
-		return plugin.GoOn()
+	if req.Key == kmsg.Produce || req.Key == kmsg.Fetch {
+		return t.partitionsDown(req, s)
 	}
 	return plugin.Wait(func(ctx context.Context, next plugin.Handler) (*plugin.Response, error) {
 		return t.decoded(ctx, req, next)
 	})
 }
 
+// Up translates the answer to a Produce or Fetch.
+func (t *Topics) Up(_ context.Context, req *plugin.Request, s *plugin.Step, resp *plugin.Response, err error) plugin.Outcome {
+	return plugin.Answer(plugin.Kept[translated](s).back(req.Key, resp, err))
+}
+
 // decoded translates a request that is decoded, and its response.
 func (t *Topics) decoded(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 	n := t.names(ctx, req)
-	switch req.Key {
-	case kmsg.Produce:
-		return n.produce(ctx, req, next)
-	case kmsg.Fetch:
-		return n.fetch(ctx, req, next)
-	}
 	if api, _ := kafka.Lookup(req.Key); t.confines(api) {
 		return plugin.Fail(req, clusterAuthorizationFailed, everybodys)
 	} else if api.Scope == kafka.Whole {
@@ -190,17 +189,19 @@ func (t *Topics) cluster(req *plugin.Request) plugin.Cluster {
 
 // physical is the name of a virtual topic on the cluster. A name that no topic can have stays what it is, so that the broker
 // says what is wrong with it.
-func (n *names) physical(topic string) string {
+func (n *names) physical(topic string) string { return n.physicalOn(n.cluster, topic) }
+
+func (t *Topics) physicalOn(cluster plugin.Cluster, topic string) string {
 	if !kafka.LegalTopic(topic) {
 		return topic
 	}
-	if known := n.env.Catalog.Topic(topic); known != nil {
-		return known.Physical(n.cluster.Name())
+	if known := t.env.Catalog.Topic(topic); known != nil {
+		return known.Physical(cluster.Name())
 	}
-	if _, names, ok := n.env.Catalog.Place(topic); ok && names[n.cluster.Name()] != "" {
-		return names[n.cluster.Name()]
+	if _, names, ok := t.env.Catalog.Place(topic); ok && names[cluster.Name()] != "" {
+		return names[cluster.Name()]
 	}
-	return n.PhysicalName(topic)
+	return t.PhysicalName(topic)
 }
 
 // virtual finds the virtual topic behind a physical name: its catalog entry, if there is one, and

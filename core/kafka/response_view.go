@@ -1,0 +1,226 @@
+package kafka
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Hot returns the view of a Produce's or Fetch's answer; it is never nil for them, and always for other
+// APIs. A body that was edited is encoded first: the message that Edit has returned is not to be
+// changed any more. The view of a body that is no message, which Clean says, shows no partitions.
+func (b *ResponseBody) Hot() *HotResponse {
+	if b.key != kmsg.Produce && b.key != kmsg.Fetch {
+		return nil
+	}
+	b.settle()
+	if !b.viewed {
+		b.viewed = true
+		api, _ := Lookup(b.key)
+		c := cursor{b: b.hot.raw, flexible: api.flexible(b.version)}
+		if b.hot.flexible = c.flexible; cap(b.hot.Partitions) == 0 {
+			b.hot.Partitions = b.hot.one[:0]
+		}
+		if b.key == kmsg.Produce {
+			c.produceResponse(&b.hot, b.version)
+		} else {
+			c.fetchResponse(&b.hot, b.version)
+		}
+		if b.hotOK, b.hot.end = !c.bad, c.at; c.bad {
+			b.hot = HotResponse{source: b.hot.source, end: len(b.hot.raw), throttle: -1}
+		}
+	}
+	return &b.hot
+}
+
+// settle makes the bytes of an edited body what it says.
+func (b *ResponseBody) settle() {
+	if !b.edited {
+		return
+	}
+	var o Out
+	b.AppendTo(&o)
+	b.Reset(b.key, b.version, o.Bytes())
+}
+
+// SetID changes the topic id of partition i, in the bytes; the others that stand under it are to be
+// changed as well.
+func (r *HotResponse) SetID(i int, id [16]byte) {
+	p := &r.Partitions[i]
+	if p.list-p.topic != int32(len(id)) {
+		return // the version has names
+	}
+	copy(p.in(&r.source).raw[p.topic:], id[:])
+	p.ID, r.changed = id, true
+}
+
+// SetTopic changes the name of partition i's topic, in versions that carry names, and of the others that stand under it.
+func (r *HotResponse) SetTopic(i int, name []byte) {
+	first := r.Partitions[i].place
+	now := putText(&first.in(&r.source).patches, first.topic, first.list, name, r.flexible)
+	for j := range r.Partitions {
+		if p := &r.Partitions[j]; p.topic == first.topic && p.src == first.src {
+			p.Topic = now
+		}
+	}
+	r.changed = true
+}
+
+// SetBaseOffset changes the offset of partition i's batch, in the bytes.
+func (r *HotResponse) SetBaseOffset(i int, offset int64) {
+	p := &r.Partitions[i]
+	r.put64(p, p.base, offset)
+	p.BaseOffset = offset
+}
+
+// SetMarks changes the watermarks and log start of partition i, in the bytes. What its version has none
+// of is left out.
+func (r *HotResponse) SetMarks(i int, high, stable, start int64) {
+	p := &r.Partitions[i]
+	for _, f := range []struct {
+		at  int32
+		now *int64
+		to  int64
+	}{{p.high, &p.HighWatermark, high}, {p.stable, &p.LastStableOffset, stable}, {p.start, &p.LogStartOffset, start}} {
+		if f.at > 0 {
+			r.put64(p, f.at, f.to)
+			*f.now = f.to
+		}
+	}
+}
+
+// SetLeaderEpoch changes the epoch of the leader that partition i names, in the bytes.
+func (r *HotResponse) SetLeaderEpoch(i int, epoch int32) {
+	p := &r.Partitions[i]
+	binary.BigEndian.PutUint32(p.in(&r.source).raw[p.leaderEpoch:], uint32(epoch))
+	p.LeaderEpoch, r.changed = epoch, true
+}
+
+// SetAborted changes the first offsets of the aborted transactions of partition i, in the bytes.
+func (r *HotResponse) SetAborted(i int, to func(first int64) int64) {
+	p := &r.Partitions[i]
+	if p.Aborted == 0 {
+		return
+	}
+	c := cursor{b: p.in(&r.source).raw, at: int(p.aborted), flexible: r.flexible}
+	for n := c.array(); n > 0 && !c.bad; n-- {
+		c.i64() // the producer
+		at := c.pos()
+		r.put64(p, at, to(c.i64()))
+		c.tags()
+	}
+}
+
+// SetRecords changes the records of partition i of a Fetch's answer. They are referenced, not copied.
+func (r *HotResponse) SetRecords(i int, records []byte) {
+	p := &r.Partitions[i]
+	p.in(&r.source).patches.putRecords(p.records.length, p.records.to, records, r.flexible)
+	p.Records, r.changed = records, true
+}
+
+func (r *HotResponse) put64(p *HotAnswer, at int32, v int64) {
+	binary.BigEndian.PutUint64(p.in(&r.source).raw[at:], uint64(v))
+	r.changed = true
+}
+
+// Only is an answer with those partitions of b that are listed, by their index in the view. The bytes are
+// shared: a partition is to be in one of such answers.
+func (b *ResponseBody) Only(indices []int) *ResponseBody {
+	h := b.Hot()
+	c := &ResponseBody{key: b.key, version: b.version, viewed: true, hotOK: b.hotOK, checked: b.checked, part: true, hot: *h}
+	c.hot.patches = patches{list: slices.Clone(h.patches.list)}
+	c.hot.Partitions = make([]HotAnswer, 0, len(indices))
+	others := map[*source]*source{nil: nil}
+	for _, i := range indices {
+		p := h.Partitions[i]
+		if _, ok := others[p.src]; !ok {
+			others[p.src] = &source{raw: p.src.raw, patches: patches{list: slices.Clone(p.src.patches.list)}}
+		}
+		p.src = others[p.src]
+		c.hot.Partitions = append(c.hot.Partitions, p)
+	}
+	return c
+}
+
+// DropBare leaves out the topics that are listed without partitions.
+func (b *ResponseBody) DropBare() {
+	if h := b.Hot(); h.Bare {
+		b.part, h.changed = true, true
+	}
+}
+
+// Merge adds the partitions of other answers to those of b, under their topics; throttle times are the
+// longest. The bytes are shared. False: they name nodes for all partitions (KIP-951), which are to be
+// merged as well.
+func (b *ResponseBody) Merge(others []*ResponseBody) bool {
+	h := b.Hot()
+	if h.endpoints || slices.ContainsFunc(others, func(o *ResponseBody) bool { return o.Hot().endpoints }) {
+		return false
+	}
+	for _, o := range others {
+		v := o.Hot()
+		if h.throttle >= 0 && v.ThrottleMillis > h.ThrottleMillis {
+			h.ThrottleMillis = v.ThrottleMillis
+			binary.BigEndian.PutUint32(h.raw[h.throttle:], uint32(v.ThrottleMillis))
+		}
+		if h.ErrorCode == 0 && v.ErrorCode != 0 {
+			h.ErrorCode = v.ErrorCode
+			binary.BigEndian.PutUint16(h.raw[h.session-2:], uint16(v.ErrorCode))
+		}
+		for _, p := range v.Partitions {
+			p.src = p.in(&v.source)
+			h.Partitions = append(h.Partitions, p)
+		}
+	}
+	h.Partitions = byTopic(h.Partitions)
+	b.part, h.changed = true, true
+	return true
+}
+
+// byTopic puts partitions of the same topic beside each other, in the order of the first ones.
+func byTopic(list []HotAnswer) []HotAnswer {
+	type topic struct {
+		name string
+		id   [16]byte
+	}
+	at := map[topic]int{}
+	var groups [][]HotAnswer
+	for _, p := range list {
+		t := topic{string(p.Topic), p.ID}
+		i, ok := at[t]
+		if !ok {
+			i = len(groups)
+			at[t] = i
+			groups = append(groups, nil)
+		}
+		groups[i] = append(groups[i], p)
+	}
+	return slices.Concat(groups...)
+}
+
+// keep leaves out the partitions of an answer that keep refuses.
+func (b *ResponseBody) keep(keep func(*HotAnswer) bool) {
+	h := b.Hot()
+	n := 0
+	for i := range h.Partitions {
+		if keep(&h.Partitions[i]) {
+			h.Partitions[n] = h.Partitions[i]
+			n++
+		}
+	}
+	b.part = b.part || n < len(h.Partitions)
+	h.Partitions, h.changed = h.Partitions[:n], h.changed || b.part
+}
+
+// retain gives a Fetch's answer a session id and leaves out the partitions that keep refuses. One that
+// failed as a whole stays as it is.
+func (b *ResponseBody) retain(session int32, keep func(*HotAnswer) bool) {
+	h := b.Hot()
+	if h.ErrorCode != 0 {
+		return
+	}
+	binary.BigEndian.PutUint32(h.raw[h.session:], uint32(session))
+	h.SessionID, h.changed = session, true
+	b.keep(keep)
+}

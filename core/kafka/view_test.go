@@ -1,0 +1,312 @@
+package kafka
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// randomRequest is a Produce or Fetch with random content, without topics that have no partitions.
+func randomRequest(r *rand.Rand, key kmsg.Key, version int16) kmsg.Request {
+	m := kmsg.RequestForKey(int16(key))
+	random(r, reflect.ValueOf(m).Elem(), 0)
+	m.SetVersion(version)
+	switch m := m.(type) {
+	case *kmsg.ProduceRequest:
+		m.Topics = slices.DeleteFunc(m.Topics, func(t kmsg.ProduceRequestTopic) bool { return len(t.Partitions) == 0 })
+	case *kmsg.FetchRequest:
+		m.Topics = slices.DeleteFunc(m.Topics, func(t kmsg.FetchRequestTopic) bool { return len(t.Partitions) == 0 })
+	}
+	return m
+}
+
+// randomResponse is the answer to a Produce or Fetch with random content, and without nodes that it names for all partitions.
+func randomResponse(r *rand.Rand, key kmsg.Key, version int16) kmsg.Response {
+	m := kmsg.ResponseForKey(int16(key))
+	random(r, reflect.ValueOf(m).Elem(), 0)
+	m.SetVersion(version)
+	switch m := m.(type) {
+	case *kmsg.ProduceResponse:
+		m.Brokers = nil
+		m.Topics = slices.DeleteFunc(m.Topics, func(t kmsg.ProduceResponseTopic) bool { return len(t.Partitions) == 0 })
+	case *kmsg.FetchResponse:
+		m.Brokers = nil
+		m.Topics = slices.DeleteFunc(m.Topics, func(t kmsg.FetchResponseTopic) bool { return len(t.Partitions) == 0 })
+		neverNull(m)
+	}
+	return m
+}
+
+// eachVersion runs a test for all versions of Produce and Fetch, several times.
+func eachVersion(t *testing.T, run func(t *testing.T, r *rand.Rand, key kmsg.Key, version int16)) {
+	r := rand.New(rand.NewPCG(3, 5))
+	for _, key := range []kmsg.Key{kmsg.Produce, kmsg.Fetch} {
+		api, _ := Lookup(key)
+		for version := range api.MaxVersion + 1 {
+			t.Run(fmt.Sprintf("%s %d", api.Name, version), func(t *testing.T) {
+				for range 50 {
+					run(t, r, key, version)
+				}
+			})
+		}
+	}
+}
+
+// written is a body as it is sent; it is the same in one piece, and decoded.
+func written(t *testing.T, b interface {
+	AppendTo(*Out)
+	Bytes() []byte
+}) []byte {
+	t.Helper()
+	got := out(b.AppendTo)
+	if !bytes.Equal(b.Bytes(), got) {
+		t.Errorf("in one piece it is\n%x, want\n%x", b.Bytes(), got)
+	}
+	return got
+}
+
+// TestAnEditedBodyHasAView, which says what the message says.
+func TestAnEditedBodyHasAView(t *testing.T) {
+	eachVersion(t, func(t *testing.T, r *rand.Rand, key kmsg.Key, version int16) {
+		req, resp := randomRequest(r, key, version), randomResponse(r, key, version)
+		a, b := RequestBodyOf(req), ResponseBodyOf(resp)
+		if got, want := fmt.Sprint(flatHot(a.Hot())), fmt.Sprint(flatHot(NewRequestBody(key, version, req.AppendTo(nil)).Hot())); got != want {
+			t.Errorf("request: got %s, want %s", got, want)
+		}
+		if got, want := fmt.Sprint(flatHotResponse(b.Hot())), fmt.Sprint(flatHotResponse(NewResponseBody(key, version, resp.AppendTo(nil)).Hot())); got != want {
+			t.Errorf("response: got %s, want %s", got, want)
+		}
+		if got, want := written(t, a), req.AppendTo(nil); !bytes.Equal(got, want) {
+			t.Errorf("request: got %x, want %x", got, want)
+		}
+		if got, want := written(t, b), resp.AppendTo(nil); !bytes.Equal(got, want) {
+			t.Errorf("response: got %x, want %x", got, want)
+		}
+	})
+}
+
+// TestPartsOfARequest: they have the partitions that are asked for, each as it was, with what was changed before and after.
+func TestPartsOfARequest(t *testing.T) {
+	eachVersion(t, func(t *testing.T, r *rand.Rand, key kmsg.Key, version int16) {
+		m := randomRequest(r, key, version)
+		b := NewRequestBody(key, version, m.AppendTo(nil))
+		if len(b.Hot().Partitions) == 0 {
+			return
+		}
+		b = b.Change()
+		whole := func(i int) int { return (i * 7) % 3 }
+		last := len(b.Hot().Partitions) - 1
+		if key == kmsg.Fetch {
+			b.SetPosition(last, 77, 6)
+		} else if b.Hot().Partitions[last].Records != nil {
+			b.SetRecords(last, []byte("others"))
+		}
+		for part := range 3 {
+			var indices []int
+			for i := range b.Hot().Partitions {
+				if whole(i) == part {
+					indices = append(indices, i)
+				}
+			}
+			c := b.Only(indices)
+			if version < 13 && len(indices) > 0 {
+				c.SetTopic(0, "renamed")
+			}
+			if key == kmsg.Fetch {
+				c.SetMaxWait(5)
+			}
+			want := only(m, indices, last, version < 13)
+			if got := written(t, c); !bytes.Equal(got, want.AppendTo(nil)) {
+				t.Errorf("part %d:\n%x, want\n%x", part, got, want.AppendTo(nil))
+			}
+			if got, want := fmt.Sprint(flatHot(c.Hot())), fmt.Sprint(flatHot(RequestBodyOf(want).Hot())); got != want {
+				t.Errorf("part %d: its view is %s, want %s", part, got, want)
+			}
+		}
+	})
+}
+
+// only is TestPartsOfARequest's model.
+func only(m kmsg.Request, indices []int, last int, rename bool) kmsg.Request {
+	n, first := 0, true
+	switch m := m.(type) {
+	case *kmsg.ProduceRequest:
+		c := *m
+		c.Topics = nil
+		for _, rt := range m.Topics {
+			x := rt
+			x.Partitions = nil
+			for _, p := range rt.Partitions {
+				if n == last && p.Records != nil {
+					p.Records = []byte("others")
+				}
+				if slices.Contains(indices, n) {
+					x.Partitions = append(x.Partitions, p)
+				}
+				n++
+			}
+			if len(x.Partitions) > 0 {
+				if first && rename {
+					x.Topic = "renamed"
+				}
+				first = false
+				c.Topics = append(c.Topics, x)
+			}
+		}
+		return &c
+	case *kmsg.FetchRequest:
+		c := *m
+		c.Topics, c.MaxWaitMillis = nil, 5
+		for _, rt := range m.Topics {
+			x := rt
+			x.Partitions = nil
+			for _, p := range rt.Partitions {
+				if n == last {
+					p.FetchOffset, p.CurrentLeaderEpoch, p.LastFetchedEpoch = 77, 6, -1
+				}
+				if slices.Contains(indices, n) {
+					x.Partitions = append(x.Partitions, p)
+				}
+				n++
+			}
+			if len(x.Partitions) > 0 {
+				if first && rename {
+					x.Topic = "renamed"
+				}
+				first = false
+				c.Topics = append(c.Topics, x)
+			}
+		}
+		return &c
+	}
+	return nil
+}
+
+// TestFieldsOfARequest are changed as kmsg would.
+func TestFieldsOfARequest(t *testing.T) {
+	eachVersion(t, func(t *testing.T, r *rand.Rand, key kmsg.Key, version int16) {
+		m := randomRequest(r, key, version)
+		b := NewRequestBody(key, version, m.AppendTo(nil)).Change()
+		switch m := m.(type) {
+		case *kmsg.ProduceRequest:
+			if b.Hot().Transactional {
+				b.SetTransactionID("team.tx")
+				id := "team.tx"
+				m.TransactionID = &id
+			}
+		case *kmsg.FetchRequest:
+			b.SetMaxWait(5)
+			m.MaxWaitMillis = 5
+			b.ForgetNothing()
+			m.ForgottenTopics = nil
+			if version >= 11 {
+				b.SetRack("far")
+				m.Rack = "far"
+			}
+		}
+		if got, want := written(t, b), m.AppendTo(nil); !bytes.Equal(got, want) {
+			t.Errorf("got\n%x, want\n%x", got, want)
+		}
+	})
+}
+
+// TestFieldsOfAnAnswer are changed as kmsg would.
+func TestFieldsOfAnAnswer(t *testing.T) {
+	eachVersion(t, func(t *testing.T, r *rand.Rand, key kmsg.Key, version int16) {
+		m := randomResponse(r, key, version)
+		b := NewResponseBody(key, version, m.AppendTo(nil))
+		h := b.Hot()
+		n := 0
+		switch m := m.(type) {
+		case *kmsg.ProduceResponse:
+			for i := range m.Topics {
+				for j := range m.Topics[i].Partitions {
+					if p := &m.Topics[i].Partitions[j]; h.Partitions[n].LeaderEpoch >= 0 {
+						h.SetLeaderEpoch(n, 1234)
+						p.CurrentLeader.LeaderEpoch = 1234
+					}
+					n++
+				}
+			}
+		case *kmsg.FetchResponse:
+			for i := range m.Topics {
+				for j := range m.Topics[i].Partitions {
+					p := &m.Topics[i].Partitions[j]
+					if h.Partitions[n].LeaderEpoch >= 0 {
+						h.SetLeaderEpoch(n, 1234)
+						p.CurrentLeader.LeaderEpoch = 1234
+					}
+					h.SetAborted(n, func(first int64) int64 { return first + 1000 })
+					for k := range p.AbortedTransactions {
+						p.AbortedTransactions[k].FirstOffset += 1000
+					}
+					if n%2 == 1 {
+						h.SetRecords(n, []byte("other records"))
+						p.RecordBatches = []byte("other records")
+					}
+					n++
+				}
+			}
+		}
+		if got, want := written(t, b), m.AppendTo(nil); !bytes.Equal(got, want) {
+			t.Errorf("got\n%x, want\n%x", got, want)
+		}
+	})
+}
+
+// TestAnswersAreMerged: a topic of several stands once, and what was changed in each before is in all.
+func TestAnswersAreMerged(t *testing.T) {
+	eachVersion(t, func(t *testing.T, r *rand.Rand, key kmsg.Key, version int16) {
+		bodies := make([]*ResponseBody, 3)
+		var want []string
+		throttle := int32(0)
+		for i := range bodies {
+			m := randomResponse(r, key, version)
+			bodies[i] = NewResponseBody(key, version, m.AppendTo(nil))
+			h := bodies[i].Hot()
+			if len(h.Partitions) > 0 && version < 13 {
+				h.SetTopic(0, []byte("renamed"))
+			}
+			throttle = max(throttle, h.ThrottleMillis)
+			for _, p := range h.Partitions {
+				want = append(want, answerText(&p))
+			}
+		}
+		if !bodies[0].Merge(bodies[1:]) {
+			t.Fatal("they are not merged")
+		}
+		merged := NewResponseBody(key, version, written(t, bodies[0]))
+		if err := merged.Clean(); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for p := range merged.Partitions() {
+			got = append(got, answerText(p))
+		}
+		slices.Sort(got)
+		slices.Sort(want)
+		if !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		if got := merged.Hot().ThrottleMillis; got != throttle {
+			t.Errorf("throttled for %d, want %d", got, throttle)
+		}
+		seen := map[string]int32{}
+		for _, p := range merged.Hot().Partitions {
+			topic := fmt.Sprint(string(p.Topic), p.ID)
+			if at, twice := seen[topic]; twice && at != p.topic {
+				t.Errorf("topic %s stands twice", topic)
+			}
+			seen[topic] = p.topic
+		}
+	})
+}
+
+func answerText(p *HotAnswer) string {
+	return fmt.Sprint(string(p.Topic), p.ID, p.Partition, p.ErrorCode, p.BaseOffset, p.HighWatermark, p.LogStartOffset, string(p.Records))
+}
