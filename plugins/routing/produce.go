@@ -27,73 +27,102 @@ type sendings struct {
 // mostTopics is how many topics a produce goes out with in one piece.
 const mostTopics = 64
 
+// oneHome reports that all live on one cluster.
+func (k *sendings) oneHome() bool {
+	return !slices.ContainsFunc(k.list, func(s sending) bool { return s.home != k.list[0].home })
+}
+
 // produceDown passes the gates of a produce's topics and sends it to their home. One of which a part has to wait in a gate, is
 // refused, or has another home, is divided.
 func (r *Routing) produceDown(req *plugin.Request, s *plugin.Step) plugin.Outcome {
+	h := req.Body.Hot()
+	if h.Transactional && !r.atHome(h) {
+		code := int16(invalidProducerEpoch)
+		if req.Version >= 12 {
+			code = transactionAbortable
+		}
+		return plugin.Answer(plugin.Fail(req, code, ""))
+	}
 	k := plugin.Keep[sendings](s)
 	k.list = k.few[:0]
-	if h := req.Body.Hot(); h.Transactional || len(h.Partitions) == 0 || !r.passes(req, h.Partitions, k) {
-		for i := range k.list {
-			k.list[i].pass.Leave()
-		}
-		return plugin.Wait(func(ctx context.Context, next plugin.Handler) (*plugin.Response, error) {
-			return r.produceDivided(ctx, req, next)
-		})
+	if r.passes(req, h.Partitions, k) && len(k.list) > 0 && k.oneHome() {
+		req.Target = plugin.Target{Cluster: k.list[0].home, Node: plugin.AnyNode}
+		return plugin.GoOn()
 	}
-	req.Target = plugin.Target{Cluster: k.list[0].home, Node: plugin.AnyNode}
-	return plugin.GoOn()
+	list := slices.Clone(k.list)
+	return plugin.Wait(func(ctx context.Context, next plugin.Handler) (*plugin.Response, error) {
+		return r.produceDivided(ctx, req, next, list)
+	})
 }
 
-// passes passes the gates of all topics, and reports that it could, and that they have one home. Else it has passed those that k
-// lists.
-func (r *Routing) passes(req *plugin.Request, list []kafka.HotPartition, k *sendings) bool {
+// passes passes the gates of the topics that k lists then, and reports that these are all.
+func (r *Routing) passes(req *plugin.Request, list []kafka.HotPartition, k *sendings) (all bool) {
+	all = true
 	for i := range list {
 		p := &list[i]
 		if len(p.Records) == 0 { // a broker never answers one that has none
+			leave(k.list)
+			k.list = k.list[:0]
 			return false
 		}
 		if i > 0 && p.ID == list[i-1].ID && string(p.Topic) == string(list[i-1].Topic) {
 			continue
 		}
-		known := r.env.Catalog.Find(p.Topic, p.ID)
-		if known == nil {
-			return false
-		}
-		if slices.ContainsFunc(k.list, func(s sending) bool { return s.topic == known.Name }) {
-			continue
-		}
-		home, shown := r.homeOfKnown(known)
-		if !shown || len(k.list) > 0 && home != k.list[0].home || len(k.list) == mostTopics {
-			return false
-		}
-		pass, open := r.env.Gates.Gate(known.Name).TryEnter(req)
-		if !open {
-			return false
-		}
-		k.list = append(k.list, sending{topic: known.Name, id: p.ID, home: home, pass: pass})
-		if r.env.Catalog.Topic(known.Name) != known { // it may live elsewhere since
-			return false
-		}
+		all = r.passesTopic(req, p, k) && all
 	}
+	return all
+}
+
+// passesTopic passes the gate of a topic, if it is known and nobody has to wait.
+func (r *Routing) passesTopic(req *plugin.Request, p *kafka.HotPartition, k *sendings) bool {
+	known := r.env.Catalog.Find(p.Topic, p.ID)
+	if known == nil {
+		return false
+	}
+	if slices.ContainsFunc(k.list, func(s sending) bool { return s.topic == known.Name }) {
+		return true
+	}
+	home, shown := r.homeOfKnown(known)
+	if !shown || len(k.list) == mostTopics {
+		return false
+	}
+	pass, open := r.env.Gates.Gate(known.Name).TryEnter(req)
+	if !open {
+		return false
+	}
+	if r.env.Catalog.Topic(known.Name) != known { // it may live elsewhere since
+		pass.Leave()
+		return false
+	}
+	k.list = append(k.list, sending{topic: known.Name, id: p.ID, home: home, pass: pass})
 	return true
+}
+
+func leave(list []sending) {
+	for i := range list {
+		list[i].pass.Leave()
+	}
 }
 
 // produceUp ends a produce, or begins to send again what may go better.
 func (r *Routing) produceUp(req *plugin.Request, s *plugin.Step, resp *plugin.Response, err error) plugin.Outcome {
 	k := plugin.Kept[sendings](s)
-	if err == nil && resp != nil && !resp.Early && !k.overtaken() && !refusesBatches(resp) {
-		for i := range k.list {
-			k.list[i].pass.Leave()
-		}
+	if k.ends(resp, err) {
 		return plugin.Answer(resp, nil)
 	}
 	list := slices.Clone(k.list)
 	return plugin.Wait(func(ctx context.Context, next plugin.Handler) (*plugin.Response, error) {
-		if len(list) == 1 {
-			return r.untilAnswered(ctx, req, next, list[0], resp, err)
-		}
 		return r.eachUntilAnswered(ctx, req, next, list, resp, err)
 	})
+}
+
+// ends reports that what came of a produce is its answer, and lets those behind it pass.
+func (k *sendings) ends(resp *plugin.Response, err error) bool {
+	if err != nil || resp == nil || resp.Early || k.overtaken() || refusesBatches(resp) {
+		return false
+	}
+	leave(k.list)
+	return true
 }
 
 // overtaken reports that a gate was held since the request passed it.
@@ -106,33 +135,49 @@ func (k *sendings) overtaken() bool {
 	return false
 }
 
-// produceDivided passes the gates of several topics, or of one that has to wait; the answers are merged.
-func (r *Routing) produceDivided(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
-	if h := req.Body.Hot(); h.Transactional && !r.atHome(h) {
-		code := int16(invalidProducerEpoch)
-		if req.Version >= 12 {
-			code = transactionAbortable
+// share is what of a produce goes out by itself: what has passed its gates and lives on a cluster, or one topic that is to pass its
+// gate.
+type share struct{ home, topic string }
+
+// produceDivided sends what has passed its gates to each home in one piece, and each other topic through its gate. The answers are
+// merged.
+func (r *Routing) produceDivided(ctx context.Context, req *plugin.Request, next plugin.Handler, passed []sending) (*plugin.Response, error) {
+	shares, bodies, err := plugin.Split(req.Body, func(p plugin.Part) share {
+		name := r.name(p.Topic, p.ID)
+		if i := slices.IndexFunc(passed, func(s sending) bool { return s.topic == name }); i >= 0 {
+			return share{home: passed[i].home}
 		}
-		return plugin.Fail(req, code, "")
-	}
-	topics, bodies, err := plugin.Split(req.Body, func(part plugin.Part) string { return r.name(part.Topic, part.ID) })
+		return share{topic: name}
+	})
 	if err != nil {
+		leave(passed)
 		return nil, err
 	}
-	switch len(topics) {
-	case 0: // no partitions
+	if len(shares) == 0 { // no partitions
 		return r.to(ctx, req, next, r.first().Name())
-	case 1:
-		return r.produceTopic(ctx, req, next, topics[0])
 	}
-	forks := req.Fork(len(topics), "topic")
-	of := map[*plugin.Request]string{}
+	forks := req.Fork(len(shares), "topic")
+	of := map[*plugin.Request]share{}
 	for i, f := range forks {
 		f.Body = bodies[i]
-		of[f] = topics[i]
+		of[f] = shares[i]
 	}
 	return plugin.Gather(forks, plugin.Parallel(ctx, forks, plugin.HandlerFunc(func(ctx context.Context, f *plugin.Request) (*plugin.Response, error) {
-		return r.produceTopic(ctx, f, next, of[f])
+		s := of[f]
+		if s.home == "" {
+			return r.produceTopic(ctx, f, next, s.topic)
+		}
+		k := sendings{}
+		for _, p := range passed {
+			if p.home == s.home {
+				k.list = append(k.list, p)
+			}
+		}
+		resp, err := send(ctx, f, next, s.home, false)
+		if k.ends(resp, err) {
+			return resp, nil
+		}
+		return r.eachUntilAnswered(ctx, f, next, k.list, resp, err)
 	})))
 }
 
@@ -314,6 +359,9 @@ func (r *Routing) lags(ctx context.Context, topic string, resp *plugin.Response)
 // refusedForNow reports an answer that is due to a change of leaders, to a broker that lags behind its
 // cluster, or to a batch before this one that is still to be sent again. Of a plain producer's request no part may have been appended.
 func refusedForNow(resp *plugin.Response, idempotent, lags bool) bool {
+	if resp == nil {
+		return false
+	}
 	refused, others := 0, 0
 	for p := range resp.Body.Partitions() {
 		switch code := p.ErrorCode; {

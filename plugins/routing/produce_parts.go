@@ -12,21 +12,19 @@ import (
 // eachUntilAnswered ends a produce of several topics with what came of it: each part has its own answer, and is sent again by
 // itself.
 func (r *Routing) eachUntilAnswered(ctx context.Context, req *plugin.Request, next plugin.Handler, list []sending, resp *plugin.Response, sendErr error) (*plugin.Response, error) {
-	leave := func(err error) (*plugin.Response, error) {
-		for i := range list {
-			list[i].pass.Leave()
-		}
-		return nil, err
+	if len(list) == 1 {
+		return r.untilAnswered(ctx, req, next, list[0], resp, sendErr)
 	}
 	of := func(name string, id [16]byte) int {
 		return slices.IndexFunc(list, func(s sending) bool { return s.id == id && (id != [16]byte{} || s.topic == name) })
 	}
 	parts, bodies, err := plugin.Split(req.Body, func(p plugin.Part) int { return of(p.Topic, p.ID) })
 	if err != nil {
-		return leave(err)
+		leave(list)
+		return nil, err
 	}
 	answers := make([]*plugin.Response, len(list))
-	if sendErr == nil {
+	if sendErr == nil && resp != nil {
 		answers = answersOf(resp, len(list), of)
 	}
 	settles := &sharedError{err: sendErr}

@@ -36,10 +36,16 @@ func (r *refused) Settle() {
 // twoTopics is a produce to orders and both, of a producer with sequence numbers.
 func twoTopics(t *testing.T, version int16) *plugin.Request {
 	t.Helper()
+	return producing(t, version, "orders", "both")
+}
+
+// producing is a produce of a producer with sequence numbers.
+func producing(t *testing.T, version int16, topics ...string) *plugin.Request {
+	t.Helper()
 	m := kmsg.NewPtrProduceRequest()
 	m.SetVersion(version)
 	m.Acks = -1
-	for _, name := range []string{"orders", "both"} {
+	for _, name := range topics {
 		rt, p := kmsg.NewProduceRequestTopic(), kmsg.NewProduceRequestTopicPartition()
 		batch := kafka.Batch(kafkatest.Batch(200))
 		batch.SetProducerID(7)
@@ -176,6 +182,53 @@ func TestAProduceOfSeveralTopics(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestAProduceOverTwoHomes goes to each home in one piece, but for the topic that has to wait in its gate, and the one that nobody
+// knows.
+func TestAProduceOverTwoHomes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, env := build(t, `{default: prod, topics: {"logs-*": {cluster: dr}, gone: {cluster: none}}}`)
+		prod, dr := env.Clusters[0].(*plugintest.Cluster), env.Clusters[1].(*plugintest.Cluster)
+		for _, c := range []*plugintest.Cluster{prod, dr} {
+			c.Answer = func(int32, kmsg.Request) (kmsg.Response, error) { return kmsg.NewPtrMetadataResponse(), nil }
+		}
+		prod.Late("held")
+		dr.Late("logs-b")
+		for _, c := range []*plugintest.Cluster{prod, dr} {
+			if _, err := c.Refresh(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		plugintest.Ensure(t, env, prod, "both")
+		plugintest.Ensure(t, env, prod, "held")
+		plugintest.Ensure(t, env, dr, "logs-b")
+		env.Gates.Gate("held").Hold("test")
+		h := &home{}
+		go func() {
+			synctest.Wait()
+			env.Gates.Gate("held").Release("test")
+		}()
+		resp, err := r.Intercept(t.Context(), producing(t, 9, "orders", "logs-a", "held", "both", "gone", "logs-b"), h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(h.sent[:2])
+		if want := []string{"logs-a+logs-b", "orders+both", "held"}; !slices.Equal(h.sent, want) {
+			t.Errorf("sent %v, want %v", h.sent, want)
+		}
+		got := answers(t, resp)
+		for _, want := range []string{"orders:0", "both:0", "logs-a:0", "logs-b:0", "held:0", "gone:3"} {
+			if !strings.Contains(got, want) {
+				t.Errorf("answered %q, want %s in it", got, want)
+			}
+		}
+		for _, topic := range []string{"orders", "both", "logs-a", "logs-b", "held"} {
+			if n, _, _ := env.Gates.Gate(topic).InFlight(); n != 0 {
+				t.Errorf("%d produces to %s are still in flight", n, topic)
+			}
+		}
+	})
 }
 
 // TestSeveralTopicsThatAreNotSent: later produces of the session may go when every part is back in its gate, and not before.
