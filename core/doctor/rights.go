@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/upstream"
 )
@@ -197,14 +198,14 @@ func (r *rights) may(ctx context.Context, kind, name string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	var code int16
+	var code kafka.Code
 	switch m := resp.(type) {
 	case *kmsg.HeartbeatResponse:
-		code = m.ErrorCode
+		code = kafka.Code(m.ErrorCode)
 	case *kmsg.EndTxnResponse:
-		code = m.ErrorCode
+		code = kafka.Code(m.ErrorCode)
 	}
-	ok := code != kerr.GroupAuthorizationFailed.Code && code != kerr.TransactionalIDAuthorizationFailed.Code
+	ok := code != kafka.GroupAuthorizationFailed && code != kafka.TransactionalIDAuthorizationFailed
 	r.asked[kind+name] = ok
 	return ok, nil
 }
@@ -229,7 +230,7 @@ func (r *rights) others(ctx context.Context) (list []allowed, authorizer bool, e
 		return nil, true, err
 	}
 	acls := resp.(*kmsg.DescribeACLsResponse)
-	if acls.ErrorCode == kerr.SecurityDisabled.Code {
+	if kafka.Code(acls.ErrorCode) == kafka.SecurityDisabled {
 		return nil, false, nil
 	}
 	if err := kerr.ErrorForCode(acls.ErrorCode); err != nil {
@@ -299,7 +300,7 @@ func (r *rights) topic(ctx context.Context, o allowed, topics map[string]int32) 
 		return ""
 	}
 	for _, t := range resp.(*kmsg.MetadataResponse).Topics {
-		if t.ErrorCode == kerr.TopicAuthorizationFailed.Code {
+		if kafka.Code(t.ErrorCode) == kafka.TopicAuthorizationFailed {
 			return "Describe on topic " + o.name
 		}
 	}

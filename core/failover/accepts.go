@@ -6,6 +6,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
 )
 
 // noRecords is a batch that no broker appends: it has no records, and a checksum that is not its own. What a broker
@@ -45,8 +47,8 @@ func (s *side) accepts(ctx context.Context, gone bool) error {
 
 func (s *side) refuses(rp kmsg.ProduceResponseTopicPartition, gone bool) error {
 	err := kerr.ErrorForCode(rp.ErrorCode)
-	switch rp.ErrorCode {
-	case 0, kerr.CorruptMessage.Code, kerr.InvalidRecord.Code:
+	switch kafka.Code(rp.ErrorCode) {
+	case kafka.None, kafka.CorruptMessage, kafka.InvalidRecord:
 		return nil
 	}
 	if gone && kerr.IsRetriable(err) {

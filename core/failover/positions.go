@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
@@ -127,7 +128,7 @@ func gaveUp(ctx context.Context, c plugin.Cluster, silent []int32) error {
 func atOnce(c plugin.Cluster) int {
 	if v := c.Topology().Versions; v != nil {
 		for _, k := range v.ApiKeys {
-			if k.ApiKey == int16(kmsg.OffsetFetch) && k.MaxVersion >= 8 {
+			if k.ApiKey == int16(kmsg.OffsetFetch) && kafka.Has(kmsg.OffsetFetch, k.MaxVersion, kafka.Batched) {
 				return groupsAtOnce
 			}
 		}
@@ -182,7 +183,13 @@ func positions(ctx context.Context, c plugin.Cluster, node int32, groups []kmsg.
 
 // unready reports a coordinator that is loading, not there, or somewhere else now: it would look as if
 // nobody had committed anything.
-func unready(code int16) bool { return code == 14 || code == 15 || code == 16 }
+func unready(code int16) bool {
+	switch kafka.Code(code) {
+	case kafka.CoordinatorLoadInProgress, kafka.CoordinatorNotAvailable, kafka.NotCoordinator:
+		return true
+	}
+	return false
+}
 
 // atMost limits the version of a request that Sluice makes itself: later ones name topics by id.
 type atMost struct {

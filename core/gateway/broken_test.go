@@ -209,7 +209,7 @@ func TestOnErrorDecidesAtStart(t *testing.T) {
 				}
 				if onError == "reject" {
 					if code := r.metadata("orders"); code != 5 { // LEADER_NOT_AVAILABLE: try again
-						t.Errorf("clients get %s", kafka.ErrorName(code))
+						t.Errorf("clients get %s", kafka.Code(code).Name())
 					}
 				}
 				r.edits(strings.Replace(source, "10s", "11s", 1))

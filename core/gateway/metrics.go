@@ -160,7 +160,7 @@ func (c *collector) upstream(cluster string, all []upstream.Answers) {
 	for _, a := range all {
 		api := kmsg.NameForKey(int16(a.Key))
 		for code, n := range a.Codes {
-			c.add(&t.answers, float64(n), cluster, api, cmp.Or(kafka.ErrorName(code), "NONE"))
+			c.add(&t.answers, float64(n), cluster, api, cmp.Or(code.Name(), "NONE"))
 		}
 		c.add(&t.unanswered, float64(a.None), cluster, api)
 		c.add(&t.throttled, a.Throttled.Seconds(), cluster, api)
@@ -185,7 +185,7 @@ func (c *collector) traffic(vc string, a server.APITraffic) {
 		if kafka.Ordinary(a.Key, code) {
 			into = &t.redirects
 		}
-		c.add(into, float64(n), vc, a.Name, kafka.ErrorName(code))
+		c.add(into, float64(n), vc, a.Name, code.Name())
 	}
 	c.durations(&t.duration, a.Latency, vc, a.Name)
 	c.durations(&t.ownTime, a.Gateway, vc, a.Name)

@@ -484,7 +484,7 @@ func (o operator) Capture(ctx context.Context, vc string, c admin.Capture) ([]ad
 	var out []admin.Exchange
 	for _, x := range v.server.Capture(ctx, keys, c.Exchanges) {
 		e := admin.Exchange{API: kmsg.NameForKey(int16(x.Key)), Version: x.Version, ClientID: x.ClientID, Request: x.Request, Response: x.Response, Topics: map[string]string{}}
-		for _, id := range kafka.TopicIDs(x.Key, x.Version, x.Request, x.Response) {
+		for _, id := range kafka.TopicIDsOf(x.Key, x.Version, x.Request, x.Response) {
 			if t := v.runtime().env.Catalog.ByID(id); t != nil {
 				e.Topics[hex.EncodeToString(id[:])] = t.Name
 			}

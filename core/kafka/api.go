@@ -56,7 +56,7 @@ type API struct {
 	Scope    Scope
 	// OnFailure is the code that clients get when the gateway can't carry the request out. No
 	// client takes it for fatal. For Fetch it is 0: an empty success.
-	OnFailure int16
+	OnFailure Code
 	// Repeatable says that carrying the request out twice does no harm.
 	Repeatable bool
 
@@ -87,7 +87,7 @@ func build() []API {
 		r := kmsg.RequestForKey(int16(k))
 		row, ok := rows[kmsg.Key(k)]
 		if !ok { // a key that kmsg has no message for, or a new one: TestTableIsComplete fails on it
-			row = API{GoesTo: Refused, OnFailure: unknownServerError}
+			row = API{GoesTo: Refused, OnFailure: UnknownServerError}
 		}
 		row.Key, row.Name = kmsg.Key(k), kmsg.NameForKey(int16(k))
 		if r != nil {
@@ -107,21 +107,12 @@ func build() []API {
 	return out
 }
 
-const (
-	leaderNotAvailable = 5
-	notLeader          = 6
-	requestTimedOut    = 7
-	notCoordinator     = 16
-	illegalSASLState   = 34
-	unknownServerError = -1
-)
-
 // rows is the hand-written part of the table: where an API goes, what it carries, what clients get
 // when we fail, and whether it may be repeated. A key without a row is refused.
 func rows() map[kmsg.Key]API {
 	out := offered()
 	for _, k := range refused() {
-		out[k] = API{GoesTo: Refused, OnFailure: unknownServerError}
+		out[k] = API{GoesTo: Refused, OnFailure: UnknownServerError}
 	}
 	return out
 }
@@ -152,64 +143,64 @@ func refused() []kmsg.Key {
 
 func offered() map[kmsg.Key]API {
 	return map[kmsg.Key]API{
-		kmsg.Produce:              {Reviewed: 13, GoesTo: Leader, Carries: Topics | Offsets | Brokers, OnFailure: requestTimedOut, Scope: Named},
+		kmsg.Produce:              {Reviewed: 13, GoesTo: Leader, Carries: Topics | Offsets | Brokers, OnFailure: RequestTimedOut, Scope: Named},
 		kmsg.Fetch:                {Reviewed: 18, GoesTo: Leader, Carries: Topics | Offsets | Brokers, OnFailure: 0, Repeatable: true, Scope: Named},
-		kmsg.ListOffsets:          {Reviewed: 11, GoesTo: Leader, Carries: Topics | Offsets, OnFailure: notLeader, Repeatable: true, Scope: Named},
-		kmsg.OffsetForLeaderEpoch: {Reviewed: 4, GoesTo: Leader, Carries: Topics | Offsets, OnFailure: notLeader, Repeatable: true, Scope: Named},
-		kmsg.DeleteRecords:        {Reviewed: 2, GoesTo: Leader, Carries: Topics | Offsets, OnFailure: notLeader, Repeatable: true, Scope: Named},
-		kmsg.DescribeProducers:    {Reviewed: 0, GoesTo: Leader, Carries: Topics, OnFailure: notLeader, Repeatable: true, Scope: Named},
+		kmsg.ListOffsets:          {Reviewed: 11, GoesTo: Leader, Carries: Topics | Offsets, OnFailure: NotLeaderOrFollower, Repeatable: true, Scope: Named},
+		kmsg.OffsetForLeaderEpoch: {Reviewed: 4, GoesTo: Leader, Carries: Topics | Offsets, OnFailure: NotLeaderOrFollower, Repeatable: true, Scope: Named},
+		kmsg.DeleteRecords:        {Reviewed: 2, GoesTo: Leader, Carries: Topics | Offsets, OnFailure: NotLeaderOrFollower, Repeatable: true, Scope: Named},
+		kmsg.DescribeProducers:    {Reviewed: 0, GoesTo: Leader, Carries: Topics, OnFailure: NotLeaderOrFollower, Repeatable: true, Scope: Named},
 
-		kmsg.Metadata:                {Reviewed: 13, GoesTo: Any, Carries: Topics | Offsets | Brokers, OnFailure: leaderNotAvailable, Repeatable: true, Scope: Named},
-		kmsg.DescribeTopicPartitions: {Reviewed: 0, GoesTo: Any, Carries: Topics | Offsets | Brokers, OnFailure: leaderNotAvailable, Repeatable: true, Scope: Named},
-		kmsg.DescribeCluster:         {Reviewed: 2, GoesTo: Any, Carries: Brokers, OnFailure: unknownServerError, Repeatable: true, Scope: Harmless},
-		kmsg.DescribeConfigs:         {Reviewed: 4, GoesTo: Any, Carries: Topics | Brokers, OnFailure: unknownServerError, Repeatable: true, Scope: Mixed},
-		kmsg.ListConfigResources:     {Reviewed: 1, GoesTo: Any, Carries: Topics | Groups | Brokers, OnFailure: unknownServerError, Repeatable: true, Scope: Mixed},
-		kmsg.CreateTopics:            {Reviewed: 7, GoesTo: Controller, Carries: Topics | Brokers, OnFailure: unknownServerError, Scope: Named},
-		kmsg.DeleteTopics:            {Reviewed: 6, GoesTo: Controller, Carries: Topics, OnFailure: unknownServerError, Scope: Named},
-		kmsg.CreatePartitions:        {Reviewed: 3, GoesTo: Controller, Carries: Topics, OnFailure: unknownServerError, Scope: Named},
-		kmsg.AlterConfigs:            {Reviewed: 2, GoesTo: Any, Carries: Topics | Brokers, OnFailure: unknownServerError, Repeatable: true, Scope: Mixed},
-		kmsg.IncrementalAlterConfigs: {Reviewed: 1, GoesTo: Any, Carries: Topics | Brokers, OnFailure: unknownServerError, Scope: Mixed},
+		kmsg.Metadata:                {Reviewed: 13, GoesTo: Any, Carries: Topics | Offsets | Brokers, OnFailure: LeaderNotAvailable, Repeatable: true, Scope: Named},
+		kmsg.DescribeTopicPartitions: {Reviewed: 0, GoesTo: Any, Carries: Topics | Offsets | Brokers, OnFailure: LeaderNotAvailable, Repeatable: true, Scope: Named},
+		kmsg.DescribeCluster:         {Reviewed: 2, GoesTo: Any, Carries: Brokers, OnFailure: UnknownServerError, Repeatable: true, Scope: Harmless},
+		kmsg.DescribeConfigs:         {Reviewed: 4, GoesTo: Any, Carries: Topics | Brokers, OnFailure: UnknownServerError, Repeatable: true, Scope: Mixed},
+		kmsg.ListConfigResources:     {Reviewed: 1, GoesTo: Any, Carries: Topics | Groups | Brokers, OnFailure: UnknownServerError, Repeatable: true, Scope: Mixed},
+		kmsg.CreateTopics:            {Reviewed: 7, GoesTo: Controller, Carries: Topics | Brokers, OnFailure: UnknownServerError, Scope: Named},
+		kmsg.DeleteTopics:            {Reviewed: 6, GoesTo: Controller, Carries: Topics, OnFailure: UnknownServerError, Scope: Named},
+		kmsg.CreatePartitions:        {Reviewed: 3, GoesTo: Controller, Carries: Topics, OnFailure: UnknownServerError, Scope: Named},
+		kmsg.AlterConfigs:            {Reviewed: 2, GoesTo: Any, Carries: Topics | Brokers, OnFailure: UnknownServerError, Repeatable: true, Scope: Mixed},
+		kmsg.IncrementalAlterConfigs: {Reviewed: 1, GoesTo: Any, Carries: Topics | Brokers, OnFailure: UnknownServerError, Scope: Mixed},
 
 		kmsg.FindCoordinator:        {Reviewed: 6, GoesTo: Any, Carries: Groups | Transactions | Brokers, OnFailure: 15, Repeatable: true, Scope: Named},
-		kmsg.JoinGroup:              {Reviewed: 9, GoesTo: Coordinator, Carries: Groups, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
-		kmsg.SyncGroup:              {Reviewed: 5, GoesTo: Coordinator, Carries: Groups, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
-		kmsg.Heartbeat:              {Reviewed: 4, GoesTo: Coordinator, Carries: Groups, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
-		kmsg.LeaveGroup:             {Reviewed: 5, GoesTo: Coordinator, Carries: Groups, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
-		kmsg.OffsetCommit:           {Reviewed: 10, GoesTo: Coordinator, Carries: Groups | Topics | Offsets, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
-		kmsg.OffsetFetch:            {Reviewed: 10, GoesTo: Coordinator, Carries: Groups | Topics | Offsets, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
-		kmsg.OffsetDelete:           {Reviewed: 0, GoesTo: Coordinator, Carries: Groups | Topics, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
-		kmsg.DescribeGroups:         {Reviewed: 6, GoesTo: Coordinator, Carries: Groups, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
-		kmsg.DeleteGroups:           {Reviewed: 3, GoesTo: Coordinator, Carries: Groups, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
-		kmsg.ListGroups:             {Reviewed: 5, GoesTo: Any, Carries: Groups, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
-		kmsg.ConsumerGroupHeartbeat: {Reviewed: 1, GoesTo: Coordinator, Carries: Groups | Topics, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
-		kmsg.ConsumerGroupDescribe:  {Reviewed: 1, GoesTo: Coordinator, Carries: Groups | Topics, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.JoinGroup:              {Reviewed: 9, GoesTo: Coordinator, Carries: Groups, OnFailure: NotCoordinator, Repeatable: true, Scope: Named},
+		kmsg.SyncGroup:              {Reviewed: 5, GoesTo: Coordinator, Carries: Groups, OnFailure: NotCoordinator, Repeatable: true, Scope: Named},
+		kmsg.Heartbeat:              {Reviewed: 4, GoesTo: Coordinator, Carries: Groups, OnFailure: NotCoordinator, Repeatable: true, Scope: Named},
+		kmsg.LeaveGroup:             {Reviewed: 5, GoesTo: Coordinator, Carries: Groups, OnFailure: NotCoordinator, Repeatable: true, Scope: Named},
+		kmsg.OffsetCommit:           {Reviewed: 10, GoesTo: Coordinator, Carries: Groups | Topics | Offsets, OnFailure: NotCoordinator, Repeatable: true, Scope: Named},
+		kmsg.OffsetFetch:            {Reviewed: 10, GoesTo: Coordinator, Carries: Groups | Topics | Offsets, OnFailure: NotCoordinator, Repeatable: true, Scope: Named},
+		kmsg.OffsetDelete:           {Reviewed: 0, GoesTo: Coordinator, Carries: Groups | Topics, OnFailure: NotCoordinator, Repeatable: true, Scope: Named},
+		kmsg.DescribeGroups:         {Reviewed: 6, GoesTo: Coordinator, Carries: Groups, OnFailure: NotCoordinator, Repeatable: true, Scope: Named},
+		kmsg.DeleteGroups:           {Reviewed: 3, GoesTo: Coordinator, Carries: Groups, OnFailure: NotCoordinator, Repeatable: true, Scope: Named},
+		kmsg.ListGroups:             {Reviewed: 5, GoesTo: Any, Carries: Groups, OnFailure: NotCoordinator, Repeatable: true, Scope: Named},
+		kmsg.ConsumerGroupHeartbeat: {Reviewed: 1, GoesTo: Coordinator, Carries: Groups | Topics, OnFailure: NotCoordinator, Repeatable: true, Scope: Named},
+		kmsg.ConsumerGroupDescribe:  {Reviewed: 1, GoesTo: Coordinator, Carries: Groups | Topics, OnFailure: NotCoordinator, Repeatable: true, Scope: Named},
 
-		kmsg.InitProducerID:       {Reviewed: 5, GoesTo: Coordinator, Carries: Transactions, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
-		kmsg.AddPartitionsToTxn:   {Reviewed: 5, GoesTo: Coordinator, Carries: Transactions | Topics, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
-		kmsg.AddOffsetsToTxn:      {Reviewed: 4, GoesTo: Coordinator, Carries: Transactions | Groups, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
-		kmsg.EndTxn:               {Reviewed: 5, GoesTo: Coordinator, Carries: Transactions, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
-		kmsg.TxnOffsetCommit:      {Reviewed: 6, GoesTo: Coordinator, Carries: Transactions | Groups | Topics | Offsets, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
-		kmsg.DescribeTransactions: {Reviewed: 0, GoesTo: Coordinator, Carries: Transactions | Topics, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
-		kmsg.ListTransactions:     {Reviewed: 2, GoesTo: Any, Carries: Transactions, OnFailure: notCoordinator, Repeatable: true, Scope: Named},
+		kmsg.InitProducerID:       {Reviewed: 5, GoesTo: Coordinator, Carries: Transactions, OnFailure: NotCoordinator, Repeatable: true, Scope: Named},
+		kmsg.AddPartitionsToTxn:   {Reviewed: 5, GoesTo: Coordinator, Carries: Transactions | Topics, OnFailure: NotCoordinator, Repeatable: true, Scope: Named},
+		kmsg.AddOffsetsToTxn:      {Reviewed: 4, GoesTo: Coordinator, Carries: Transactions | Groups, OnFailure: NotCoordinator, Repeatable: true, Scope: Named},
+		kmsg.EndTxn:               {Reviewed: 5, GoesTo: Coordinator, Carries: Transactions, OnFailure: NotCoordinator, Repeatable: true, Scope: Named},
+		kmsg.TxnOffsetCommit:      {Reviewed: 6, GoesTo: Coordinator, Carries: Transactions | Groups | Topics | Offsets, OnFailure: NotCoordinator, Repeatable: true, Scope: Named},
+		kmsg.DescribeTransactions: {Reviewed: 0, GoesTo: Coordinator, Carries: Transactions | Topics, OnFailure: NotCoordinator, Repeatable: true, Scope: Named},
+		kmsg.ListTransactions:     {Reviewed: 2, GoesTo: Any, Carries: Transactions, OnFailure: NotCoordinator, Repeatable: true, Scope: Named},
 
-		kmsg.DescribeACLs:                 {Reviewed: 3, GoesTo: Any, Carries: Topics | Groups, OnFailure: unknownServerError, Repeatable: true, Scope: Whole},
-		kmsg.CreateACLs:                   {Reviewed: 3, GoesTo: Any, Carries: Topics | Groups, OnFailure: unknownServerError, Repeatable: true, Scope: Whole},
-		kmsg.DeleteACLs:                   {Reviewed: 3, GoesTo: Any, Carries: Topics | Groups, OnFailure: unknownServerError, Repeatable: true, Scope: Whole},
-		kmsg.DescribeClientQuotas:         {Reviewed: 1, GoesTo: Any, OnFailure: unknownServerError, Repeatable: true, Scope: Whole},
-		kmsg.AlterClientQuotas:            {Reviewed: 1, GoesTo: Any, OnFailure: unknownServerError, Repeatable: true, Scope: Whole},
-		kmsg.DescribeUserSCRAMCredentials: {Reviewed: 0, GoesTo: Any, OnFailure: unknownServerError, Repeatable: true, Scope: Whole},
-		kmsg.AlterUserSCRAMCredentials:    {Reviewed: 0, GoesTo: Any, OnFailure: unknownServerError, Repeatable: true, Scope: Whole},
+		kmsg.DescribeACLs:                 {Reviewed: 3, GoesTo: Any, Carries: Topics | Groups, OnFailure: UnknownServerError, Repeatable: true, Scope: Whole},
+		kmsg.CreateACLs:                   {Reviewed: 3, GoesTo: Any, Carries: Topics | Groups, OnFailure: UnknownServerError, Repeatable: true, Scope: Whole},
+		kmsg.DeleteACLs:                   {Reviewed: 3, GoesTo: Any, Carries: Topics | Groups, OnFailure: UnknownServerError, Repeatable: true, Scope: Whole},
+		kmsg.DescribeClientQuotas:         {Reviewed: 1, GoesTo: Any, OnFailure: UnknownServerError, Repeatable: true, Scope: Whole},
+		kmsg.AlterClientQuotas:            {Reviewed: 1, GoesTo: Any, OnFailure: UnknownServerError, Repeatable: true, Scope: Whole},
+		kmsg.DescribeUserSCRAMCredentials: {Reviewed: 0, GoesTo: Any, OnFailure: UnknownServerError, Repeatable: true, Scope: Whole},
+		kmsg.AlterUserSCRAMCredentials:    {Reviewed: 0, GoesTo: Any, OnFailure: UnknownServerError, Repeatable: true, Scope: Whole},
 
-		kmsg.DescribeLogDirs:            {Reviewed: 5, GoesTo: Any, Carries: Topics, OnFailure: unknownServerError, Repeatable: true, Scope: Named},
-		kmsg.ElectLeaders:               {Reviewed: 2, GoesTo: Controller, Carries: Topics, OnFailure: unknownServerError, Repeatable: true, Scope: Mixed},
-		kmsg.AlterPartitionAssignments:  {Reviewed: 1, GoesTo: Controller, Carries: Topics, OnFailure: unknownServerError, Repeatable: true, Scope: Named},
-		kmsg.ListPartitionReassignments: {Reviewed: 0, GoesTo: Controller, Carries: Topics | Brokers, OnFailure: unknownServerError, Repeatable: true, Scope: Named},
+		kmsg.DescribeLogDirs:            {Reviewed: 5, GoesTo: Any, Carries: Topics, OnFailure: UnknownServerError, Repeatable: true, Scope: Named},
+		kmsg.ElectLeaders:               {Reviewed: 2, GoesTo: Controller, Carries: Topics, OnFailure: UnknownServerError, Repeatable: true, Scope: Mixed},
+		kmsg.AlterPartitionAssignments:  {Reviewed: 1, GoesTo: Controller, Carries: Topics, OnFailure: UnknownServerError, Repeatable: true, Scope: Named},
+		kmsg.ListPartitionReassignments: {Reviewed: 0, GoesTo: Controller, Carries: Topics | Brokers, OnFailure: UnknownServerError, Repeatable: true, Scope: Named},
 
-		kmsg.ApiVersions: {Reviewed: 5, GoesTo: Gateway, Carries: Brokers, OnFailure: unknownServerError, Repeatable: true, Scope: Harmless},
+		kmsg.ApiVersions: {Reviewed: 5, GoesTo: Gateway, Carries: Brokers, OnFailure: UnknownServerError, Repeatable: true, Scope: Harmless},
 
 		// Authentication ends at the gateway, which asks for none yet and says so.
-		kmsg.SASLHandshake:    {Reviewed: 1, GoesTo: Gateway, OnFailure: illegalSASLState, Scope: Harmless},
-		kmsg.SASLAuthenticate: {Reviewed: 2, GoesTo: Gateway, OnFailure: illegalSASLState, Scope: Harmless},
+		kmsg.SASLHandshake:    {Reviewed: 1, GoesTo: Gateway, OnFailure: IllegalSASLState, Scope: Harmless},
+		kmsg.SASLAuthenticate: {Reviewed: 2, GoesTo: Gateway, OnFailure: IllegalSASLState, Scope: Harmless},
 	}
 }
 

@@ -9,14 +9,14 @@ import (
 // ErrorResponse answers a request with code in every place where its response has one: the items of
 // the request are echoed, each with the code. For Fetch and code 0 that is an empty success.
 // message goes where a response has an error message.
-func ErrorResponse(req *RequestBody, code int16, message string) (kmsg.Response, error) {
+func ErrorResponse(req *RequestBody, code Code, message string) (kmsg.Response, error) {
 	msg, err := req.Peek()
 	if err != nil {
 		return nil, err
 	}
 	resp := msg.ResponseKind()
 	resp.SetVersion(req.Version())
-	e := echo{code: code}
+	e := echo{code: int16(code)}
 	if message != "" {
 		e.message = &message
 	}
@@ -32,39 +32,39 @@ func ErrorResponse(req *RequestBody, code int16, message string) (kmsg.Response,
 	case *kmsg.CreateACLsRequest:
 		r := resp.(*kmsg.CreateACLsResponse)
 		for range m.Creations {
-			r.Results = append(r.Results, kmsg.CreateACLsResponseResult{ErrorCode: code, ErrorMessage: e.message})
+			r.Results = append(r.Results, kmsg.CreateACLsResponseResult{ErrorCode: e.code, ErrorMessage: e.message})
 		}
 	case *kmsg.DeleteACLsRequest:
 		r := resp.(*kmsg.DeleteACLsResponse)
 		for range m.Filters {
-			r.Results = append(r.Results, kmsg.DeleteACLsResponseResult{ErrorCode: code, ErrorMessage: e.message})
+			r.Results = append(r.Results, kmsg.DeleteACLsResponseResult{ErrorCode: e.code, ErrorMessage: e.message})
 		}
 	case *kmsg.AlterUserSCRAMCredentialsRequest:
 		r := resp.(*kmsg.AlterUserSCRAMCredentialsResponse)
 		for _, d := range m.Deletions {
-			r.Results = append(r.Results, kmsg.AlterUserSCRAMCredentialsResponseResult{User: d.Name, ErrorCode: code, ErrorMessage: e.message})
+			r.Results = append(r.Results, kmsg.AlterUserSCRAMCredentialsResponseResult{User: d.Name, ErrorCode: e.code, ErrorMessage: e.message})
 		}
 		for _, u := range m.Upsertions {
-			r.Results = append(r.Results, kmsg.AlterUserSCRAMCredentialsResponseResult{User: u.Name, ErrorCode: code, ErrorMessage: e.message})
+			r.Results = append(r.Results, kmsg.AlterUserSCRAMCredentialsResponseResult{User: u.Name, ErrorCode: e.code, ErrorMessage: e.message})
 		}
 	case *kmsg.DescribeTransactionsRequest:
 		r := resp.(*kmsg.DescribeTransactionsResponse)
 		for _, id := range m.TransactionalIDs {
 			s := kmsg.NewDescribeTransactionsResponseTransactionState()
-			s.TransactionalID, s.ErrorCode, s.ProducerID = id, code, -1
+			s.TransactionalID, s.ErrorCode, s.ProducerID = id, e.code, -1
 			r.TransactionStates = append(r.TransactionStates, s)
 		}
 	case *kmsg.DescribeLogDirsRequest:
 		r := resp.(*kmsg.DescribeLogDirsResponse)
-		r.ErrorCode = code
-		if m.Version < 3 && code != 0 { // only folders have a code
+		r.ErrorCode = e.code
+		if !Has(kmsg.DescribeLogDirs, m.Version, WholeCodes) && code != 0 { // only folders have a code
 			d := kmsg.NewDescribeLogDirsResponseDir()
-			d.ErrorCode = code
+			d.ErrorCode = e.code
 			r.Dirs = append(r.Dirs, d)
 		}
 	case *kmsg.InitProducerIDRequest:
 		r := resp.(*kmsg.InitProducerIDResponse)
-		r.ErrorCode, r.ProducerID, r.ProducerEpoch = code, -1, -1
+		r.ErrorCode, r.ProducerID, r.ProducerEpoch = e.code, -1, -1
 	default:
 		switch msg.(type) {
 		case *kmsg.OffsetCommitRequest, *kmsg.TxnOffsetCommitRequest, *kmsg.OffsetDeleteRequest:
@@ -77,7 +77,7 @@ func ErrorResponse(req *RequestBody, code int16, message string) (kmsg.Response,
 
 // ErrorOfItems is ErrorResponse for items of a request whose others are answered: the code stands at each item alone, where items
 // have one. At the top it would be that of all.
-func ErrorOfItems(req *RequestBody, code int16, message string) (kmsg.Response, error) {
+func ErrorOfItems(req *RequestBody, code Code, message string) (kmsg.Response, error) {
 	resp, err := ErrorResponse(req, code, message)
 	switch r := resp.(type) {
 	case *kmsg.ElectLeadersResponse:
@@ -194,7 +194,7 @@ func (e echo) set(v reflect.Value) {
 
 // fetch puts codes of the fetch session at the top and others at the partitions.
 func (e echo) fetch(resp *kmsg.FetchResponse, req *kmsg.FetchRequest) {
-	if e.code == 70 || e.code == 71 {
+	if c := Code(e.code); c == FetchSessionIDNotFound || c == InvalidFetchSessionEpoch {
 		resp.ErrorCode = e.code
 		return
 	}
@@ -216,7 +216,7 @@ func (e echo) fetch(resp *kmsg.FetchResponse, req *kmsg.FetchRequest) {
 
 // offsetFetch answers at the level of the group: a code of a partition makes Java clients throw.
 func (e echo) offsetFetch(resp *kmsg.OffsetFetchResponse, req *kmsg.OffsetFetchRequest) {
-	if req.Version >= 2 {
+	if Has(kmsg.OffsetFetch, req.Version, WholeCodes) {
 		resp.ErrorCode = e.code
 	}
 	for _, g := range req.Groups {
@@ -224,7 +224,7 @@ func (e echo) offsetFetch(resp *kmsg.OffsetFetchResponse, req *kmsg.OffsetFetchR
 		rg.Group, rg.ErrorCode = g.Group, e.code
 		resp.Groups = append(resp.Groups, rg)
 	}
-	if req.Version < 2 {
+	if !Has(kmsg.OffsetFetch, req.Version, WholeCodes) {
 		for _, t := range req.Topics {
 			rt := kmsg.NewOffsetFetchResponseTopic()
 			rt.Topic = t.Topic
@@ -240,7 +240,7 @@ func (e echo) offsetFetch(resp *kmsg.OffsetFetchResponse, req *kmsg.OffsetFetchR
 
 func (e echo) findCoordinator(resp *kmsg.FindCoordinatorResponse, req *kmsg.FindCoordinatorRequest) {
 	resp.ErrorCode, resp.ErrorMessage, resp.NodeID, resp.Port = e.code, e.message, -1, -1
-	if req.Version < 4 {
+	if !Has(kmsg.FindCoordinator, req.Version, Batched) {
 		return
 	}
 	for _, k := range req.CoordinatorKeys {

@@ -1,6 +1,10 @@
 package kafka
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
 
 // RequestSize is the most that AppendRequest appends.
 func (t *FetchTable) RequestSize(rest []byte) int {
@@ -17,7 +21,7 @@ func (t *FetchTable) RequestSize(rest []byte) int {
 // AppendRequest appends a request without a session that names every partition; everything else in it
 // is body's. rest is what Update returned of body.
 func (t *FetchTable) AppendRequest(dst, body, rest []byte) []byte {
-	flexible, fixed := t.version >= 12, fixedFetchItem(t.version)
+	flexible, fixed := flexibleFetch(t.version), fixedFetchItem(t.version)
 	at := fetchSessionAt(t.version)
 	dst = append(dst, body[:at]...)
 	dst = append(dst, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff)
@@ -28,7 +32,7 @@ func (t *FetchTable) AppendRequest(dst, body, rest []byte) []byte {
 	dst = appendLength(dst, topics, flexible)
 	for list := range t.byTopic {
 		switch key := list[0].topic.key; {
-		case t.version >= 13:
+		case Has(kmsg.Fetch, t.version, TopicIDs):
 			dst = append(dst, key...)
 		case flexible:
 			dst = append(appendLength(dst, len(key), true), key...)

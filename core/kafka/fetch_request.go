@@ -8,7 +8,7 @@ import (
 
 // fetchSessionAt is where the session id stands in a Fetch request, and behind it the epoch (KIP-227).
 func fetchSessionAt(version int16) int {
-	if version >= 15 { // without the replica id
+	if Has(kmsg.Fetch, version, NoReplicaID) {
 		return 13
 	}
 	return 17
@@ -18,7 +18,7 @@ func fetchSessionAt(version int16) int {
 // version 7, which has none, and for a body that is too short.
 func FetchSession(version int16, body []byte) (id, epoch int32, ok bool) {
 	at := fetchSessionAt(version)
-	if version < 7 || len(body) < at+8 {
+	if !Has(kmsg.Fetch, version, FetchSessions) || len(body) < at+8 {
 		return 0, -1, false
 	}
 	return int32(binary.BigEndian.Uint32(body[at:])), int32(binary.BigEndian.Uint32(body[at+4:])), true
@@ -29,6 +29,11 @@ func LeaveFetchSession(version int16, body []byte) {
 	at := fetchSessionAt(version)
 	binary.BigEndian.PutUint32(body[at:], 0)
 	binary.BigEndian.PutUint32(body[at+4:], 0xffffffff)
+}
+
+func flexibleFetch(version int16) bool {
+	api, _ := Lookup(kmsg.Fetch)
+	return api.flexible(version)
 }
 
 // fetchItem is a partition that a Fetch request names or forgets, as bytes.
@@ -44,9 +49,9 @@ type fetchItem struct {
 // the epoch fetched last (12+), the log's start and the limit of bytes.
 func fixedFetchItem(version int16) int {
 	switch {
-	case version >= 12:
+	case Has(kmsg.Fetch, version, LastFetchedEpochs):
 		return 32
-	case version >= 9:
+	case Has(kmsg.Fetch, version, LeaderEpochs):
 		return 28
 	}
 	return 24
@@ -55,10 +60,10 @@ func fixedFetchItem(version int16) int {
 // walkFetch shows what a Fetch request of version 7 or later names and then what it forgets. It returns
 // what stands behind that.
 func walkFetch(version int16, body []byte, visit func(fetchItem)) (rest []byte, err error) {
-	c := cursor{b: body, flexible: version >= 12, request: true}
+	c := cursor{b: body, flexible: flexibleFetch(version), request: true}
 	c.take(fetchSessionAt(version) + 8)
 	topic := func() []byte {
-		if version >= 13 {
+		if Has(kmsg.Fetch, version, TopicIDs) {
 			return c.take(16)
 		}
 		return c.name()

@@ -1,6 +1,10 @@
 package kafka
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
 
 // FetchTable is what a fetch session keeps (KIP-227): the partitions that its client has named, as the
 // bytes in which they were named, and what it was told of each last. It is not safe for concurrent use.
@@ -158,7 +162,7 @@ func (t *FetchTable) Answer(resp *ResponseBody, id int32, incremental bool) {
 // tell reports whether an answer says something new about its partition.
 func (t *FetchTable) tell(a *HotAnswer) bool {
 	topic := t.topics[string(a.Topic)]
-	if t.version >= 13 {
+	if Has(kmsg.Fetch, t.version, TopicIDs) {
 		topic = t.topics[string(a.ID[:])]
 	}
 	p := t.parts[fetchKey{topic, a.Partition}]

@@ -3,6 +3,8 @@ package kafka
 import (
 	"encoding/binary"
 	"slices"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // HotRequest is a view of a Produce or Fetch request as it was received: nothing is copied and, for one
@@ -14,10 +16,10 @@ type HotRequest struct {
 	TransactionID []byte // of one that is Transactional
 	// Of Fetch.
 	Forgets       bool   // it forgets topics of its session
-	Rack          []byte // "" before version 11
+	Rack          []byte // "" before Racks
 	MaxWaitMillis int32
 	SessionID     int32
-	SessionEpoch  int32 // -1 before version 7
+	SessionEpoch  int32 // -1 before FetchSessions
 
 	// Bare says that topics are listed without partitions, which no broker answers; a changed body leaves them out.
 	Bare bool
@@ -38,7 +40,7 @@ type HotPartition struct {
 	ID        [16]byte
 	Partition int32
 	// Of Fetch.
-	CurrentLeaderEpoch int32 // -1 before version 9
+	CurrentLeaderEpoch int32 // -1 before LeaderEpochs
 	Offset             int64
 	// Of Produce.
 	Records []byte
@@ -74,7 +76,7 @@ type bytesAt struct {
 
 // HotResponse is a view of a Produce or Fetch response as it came.
 type HotResponse struct {
-	ErrorCode      int16 // of Fetch
+	ErrorCode      Code  // of Fetch
 	SessionID      int32 // of Fetch
 	ThrottleMillis int32
 	// Names says that there may be names of nodes, which the view does not show: leaders and endpoints
@@ -101,7 +103,7 @@ type HotAnswer struct {
 	Topic            []byte
 	ID               [16]byte
 	Partition        int32
-	ErrorCode        int16
+	ErrorCode        Code
 	BaseOffset       int64 // of Produce
 	HighWatermark    int64 // of Fetch, like those below but LogStartOffset
 	LastStableOffset int64
@@ -216,8 +218,8 @@ func (c *cursor) id() (id [16]byte) {
 }
 
 // topic reads a topic: its name, or in versions that carry ids its id.
-func (c *cursor) topic(version int16) (name []byte, id [16]byte) {
-	if version >= 13 {
+func (c *cursor) topic(key kmsg.Key, version int16) (name []byte, id [16]byte) {
+	if Has(key, version, TopicIDs) {
 		return nil, c.id()
 	}
 	return c.name(), id
@@ -274,7 +276,7 @@ func (c *cursor) leader(tag int) (at, epoch int32) {
 }
 
 func (c *cursor) produceRequest(r *HotRequest, version int16) {
-	if version >= 3 {
+	if Has(kmsg.Produce, version, TransactionsAndMarks) {
 		n := c.length(true)
 		r.Transactional = n >= 0
 		r.TransactionID = c.take(max(n, 0))
@@ -286,7 +288,7 @@ func (c *cursor) produceRequest(r *HotRequest, version int16) {
 	r.topics = c.pos()
 	for n := c.array(); n > 0 && !c.bad; n-- {
 		p := HotPartition{CurrentLeaderEpoch: -1, place: place{topic: c.pos()}}
-		p.Topic, p.ID = c.topic(version)
+		p.Topic, p.ID = c.topic(kmsg.Produce, version)
 		p.list = c.pos()
 		m := c.array()
 		r.Bare = r.Bare || m == 0
@@ -305,26 +307,26 @@ func (c *cursor) produceRequest(r *HotRequest, version int16) {
 }
 
 func (c *cursor) fetchRequest(r *HotRequest, version int16) {
-	if version < 15 {
+	if !Has(kmsg.Fetch, version, NoReplicaID) {
 		c.i32()
 	}
 	r.wait = c.pos()
 	r.MaxWaitMillis, r.SessionEpoch = c.i32(), -1
 	c.i32()
-	if version >= 3 {
+	if Has(kmsg.Fetch, version, MaxBytes) {
 		c.i32()
 	}
-	if version >= 4 {
+	if Has(kmsg.Fetch, version, TransactionsAndMarks) {
 		c.take(1)
 	}
-	if version >= 7 {
+	if Has(kmsg.Fetch, version, FetchSessions) {
 		r.SessionID = c.i32()
 		r.SessionEpoch = c.i32()
 	}
 	r.topics = c.pos()
 	for n := c.array(); n > 0 && !c.bad; n-- {
 		p := HotPartition{place: place{topic: c.pos()}}
-		p.Topic, p.ID = c.topic(version)
+		p.Topic, p.ID = c.topic(kmsg.Fetch, version)
 		p.list = c.pos()
 		m := c.array()
 		r.Bare = r.Bare || m == 0
@@ -332,17 +334,17 @@ func (c *cursor) fetchRequest(r *HotRequest, version int16) {
 		for ; m > 0 && !c.bad; m-- {
 			p.at = c.pos()
 			p.Partition, p.CurrentLeaderEpoch = c.i32(), -1
-			if version >= 9 {
+			if Has(kmsg.Fetch, version, LeaderEpochs) {
 				p.epoch = c.pos()
 				p.CurrentLeaderEpoch = c.i32()
 			}
 			p.offset = c.pos()
 			p.Offset = c.i64()
-			if version >= 12 {
+			if Has(kmsg.Fetch, version, LastFetchedEpochs) {
 				p.last = c.pos()
 				c.i32()
 			}
-			if version >= 5 {
+			if Has(kmsg.Fetch, version, LogStarts) {
 				c.i64()
 			}
 			c.i32()
@@ -353,12 +355,12 @@ func (c *cursor) fetchRequest(r *HotRequest, version int16) {
 		c.tags()
 	}
 	r.rest = c.pos()
-	if version >= 7 {
+	if Has(kmsg.Fetch, version, FetchSessions) {
 		r.forgotten = c.pos()
 		n := c.array()
 		r.Forgets = n > 0
 		for ; n > 0 && !c.bad; n-- {
-			if version >= 13 {
+			if Has(kmsg.Fetch, version, TopicIDs) {
 				c.id()
 			} else {
 				c.name()
@@ -368,7 +370,7 @@ func (c *cursor) fetchRequest(r *HotRequest, version int16) {
 		}
 		r.rack = c.pos()
 	}
-	if version >= 11 {
+	if Has(kmsg.Fetch, version, Racks) {
 		r.Rack = c.name()
 		r.rackEnd = c.pos()
 	}
@@ -378,23 +380,23 @@ func (c *cursor) fetchRequest(r *HotRequest, version int16) {
 func (c *cursor) produceResponse(r *HotResponse, version int16) {
 	for n := c.array(); n > 0 && !c.bad; n-- {
 		p := HotAnswer{HighWatermark: -1, LastStableOffset: -1, LogStartOffset: -1, place: place{topic: c.pos()}}
-		p.Topic, p.ID = c.topic(version)
+		p.Topic, p.ID = c.topic(kmsg.Produce, version)
 		p.list = c.pos()
 		m := c.array()
 		r.Bare = r.Bare || m == 0
 		for ; m > 0 && !c.bad; m-- {
 			p.at = c.pos()
-			p.Partition, p.ErrorCode = c.i32(), c.i16()
+			p.Partition, p.ErrorCode = c.i32(), Code(c.i16())
 			p.base = c.pos()
 			p.BaseOffset = c.i64()
-			if version >= 2 {
+			if Has(kmsg.Produce, version, AppendTimes) {
 				c.i64()
 			}
-			if version >= 5 {
+			if Has(kmsg.Produce, version, LogStarts) {
 				p.start = c.pos()
 				p.LogStartOffset = c.i64()
 			}
-			if version >= 8 {
+			if Has(kmsg.Produce, version, RecordErrors) {
 				for k := c.array(); k > 0 && !c.bad; k-- {
 					c.i32()
 					c.text()
@@ -409,7 +411,7 @@ func (c *cursor) produceResponse(r *HotResponse, version int16) {
 		c.tags()
 	}
 	r.rest, r.throttle = c.pos(), -1
-	if version >= 1 {
+	if Has(kmsg.Produce, version, ThrottleTimes) {
 		r.throttle = c.pos()
 		r.ThrottleMillis = c.i32()
 	}
@@ -421,19 +423,19 @@ func (c *cursor) produceResponse(r *HotResponse, version int16) {
 
 func (c *cursor) fetchResponse(r *HotResponse, version int16) {
 	r.throttle = -1
-	if version >= 1 {
+	if Has(kmsg.Fetch, version, ThrottleTimes) {
 		r.throttle = c.pos()
 		r.ThrottleMillis = c.i32()
 	}
-	if version >= 7 {
-		r.ErrorCode = c.i16()
+	if Has(kmsg.Fetch, version, FetchSessions) {
+		r.ErrorCode = Code(c.i16())
 		r.session = c.pos()
 		r.SessionID = c.i32()
 	}
 	r.topics = c.pos()
 	for n := c.array(); n > 0 && !c.bad; n-- {
 		p := HotAnswer{BaseOffset: -1, place: place{topic: c.pos()}}
-		p.Topic, p.ID = c.topic(version)
+		p.Topic, p.ID = c.topic(kmsg.Fetch, version)
 		p.list = c.pos()
 		m := c.array()
 		r.Bare = r.Bare || m == 0
@@ -441,18 +443,18 @@ func (c *cursor) fetchResponse(r *HotResponse, version int16) {
 		for ; m > 0 && !c.bad; m-- {
 			c.tagged, p.at = false, c.pos()
 			p.LastStableOffset, p.LogStartOffset = -1, -1
-			p.Partition, p.ErrorCode = c.i32(), c.i16()
+			p.Partition, p.ErrorCode = c.i32(), Code(c.i16())
 			p.high = c.pos()
 			p.HighWatermark = c.i64()
-			if version >= 4 {
+			if Has(kmsg.Fetch, version, TransactionsAndMarks) {
 				p.stable = c.pos()
 				p.LastStableOffset = c.i64()
 			}
-			if version >= 5 {
+			if Has(kmsg.Fetch, version, LogStarts) {
 				p.start = c.pos()
 				p.LogStartOffset = c.i64()
 			}
-			if version >= 4 {
+			if Has(kmsg.Fetch, version, TransactionsAndMarks) {
 				p.aborted = c.pos()
 				p.Aborted = c.array()
 				for k := p.Aborted; k > 0 && !c.bad; k-- {
@@ -460,7 +462,7 @@ func (c *cursor) fetchResponse(r *HotResponse, version int16) {
 					c.tags()
 				}
 			}
-			if version >= 11 && c.i32() >= 0 {
+			if Has(kmsg.Fetch, version, Racks) && c.i32() >= 0 {
 				c.tagged = true
 			}
 			p.Records, p.records = c.bytes()

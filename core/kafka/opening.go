@@ -86,9 +86,9 @@ func (b *ResponseBody) Throttled() time.Duration {
 }
 
 // Outcome is ErrorCode of a body as it came in: most responses say how a request has ended where they begin.
-func (b *ResponseBody) Outcome() int16 {
+func (b *ResponseBody) Outcome() Code {
 	if o := b.opening(); o.code >= 0 && len(b.hot.raw) >= o.code+2 {
-		if code := int16(binary.BigEndian.Uint16(b.hot.raw[o.code:])); code != 0 || o.whole {
+		if code := Code(binary.BigEndian.Uint16(b.hot.raw[o.code:])); code != 0 || o.whole {
 			return code
 		}
 	}

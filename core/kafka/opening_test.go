@@ -44,7 +44,7 @@ func TestWhatResponsesBeginWith(t *testing.T) {
 			if got, want := b.Throttled(), time.Duration(read("ThrottleMillis"))*time.Millisecond; got != want && passed(a) {
 				t.Errorf("%s v%d: throttled for %s, want %s", a.Name, v, got, want)
 			}
-			if got, want := b.Outcome(), int16(read("ErrorCode")); got != want {
+			if got, want := b.Outcome(), int16(read("ErrorCode")); got != Code(want) {
 				t.Errorf("%s v%d: code %d, want %d", a.Name, v, got, want)
 			}
 		}
@@ -66,7 +66,7 @@ func TestOutcomesOfParts(t *testing.T) {
 	leave.Members = []kmsg.LeaveGroupResponseMember{{ErrorCode: 25}}
 	for want, msg := range map[int16]kmsg.Response{3: fetch, 12: commit, 25: leave} {
 		b := NewResponseBody(kmsg.Key(msg.Key()), msg.GetVersion(), msg.AppendTo(nil))
-		if got := b.Outcome(); got != want {
+		if got := b.Outcome(); got != Code(want) {
 			t.Errorf("%T: %d", msg, got)
 		}
 	}

@@ -32,7 +32,7 @@ func TestTheNormalRunOfTheProtocolIsNoError(t *testing.T) {
 		"moved coordinator":  {[]int16{16, 16}, 16, false},
 	} {
 		got := commit(c.codes...).ErrorCode()
-		if got != c.want || got != 0 && Ordinary(kmsg.OffsetCommit, got) == c.error {
+		if got != Code(c.want) || got != 0 && Ordinary(kmsg.OffsetCommit, got) == c.error {
 			t.Errorf("%s: code %d, an error %t", name, got, !Ordinary(kmsg.OffsetCommit, got))
 		}
 	}

@@ -1,10 +1,8 @@
 package kafka
 
 import (
-	"errors"
 	"reflect"
 
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -13,7 +11,7 @@ const outcomeLimit = 16 << 10
 
 // ErrorCode is the first error code of a response, 0 if it says none; an Ordinary one only if it says no other. Those of Produce
 // and Fetch are read from the view; a larger response of another API that nobody has decoded counts as a success.
-func (b *ResponseBody) ErrorCode() int16 {
+func (b *ResponseBody) ErrorCode() Code {
 	c := outcomes{key: b.key}
 	if h := b.Hot(); h != nil {
 		if c.see(h.ErrorCode) {
@@ -40,11 +38,11 @@ func (b *ResponseBody) ErrorCode() int16 {
 // outcomes looks for the first code that is not Ordinary.
 type outcomes struct {
 	key   kmsg.Key
-	first int16
+	first Code
 }
 
 // see notes a code, and reports that the search is over.
-func (c *outcomes) see(code int16) bool {
+func (c *outcomes) see(code Code) bool {
 	if code == 0 {
 		return false
 	}
@@ -56,7 +54,7 @@ func (c *outcomes) see(code int16) bool {
 }
 
 func (c *outcomes) seeAll(v reflect.Value) bool {
-	if f := v.FieldByName("ErrorCode"); f.IsValid() && f.Kind() == reflect.Int16 && c.see(int16(f.Int())) {
+	if f := v.FieldByName("ErrorCode"); f.IsValid() && f.Kind() == reflect.Int16 && c.see(Code(f.Int())) {
 		return true
 	}
 	for i := range v.NumField() {
@@ -74,7 +72,7 @@ func (c *outcomes) seeAll(v reflect.Value) bool {
 }
 
 // KnownErrorCode is ErrorCode for a body that somebody has looked into already, and 0 for others.
-func (b *ResponseBody) KnownErrorCode() int16 {
+func (b *ResponseBody) KnownErrorCode() Code {
 	if b.msg == nil && !b.viewed {
 		return 0
 	}
@@ -83,18 +81,6 @@ func (b *ResponseBody) KnownErrorCode() int16 {
 
 // Size is the number of bytes that the body was received with, 0 for one that was made here.
 func (b *ResponseBody) Size() int { return len(b.hot.raw) }
-
-// ErrorName is the name of an error code, such as NOT_LEADER_OR_FOLLOWER; "" for 0.
-func ErrorName(code int16) string {
-	if code == 0 {
-		return ""
-	}
-	var e *kerr.Error
-	if errors.As(kerr.ErrorForCode(code), &e) {
-		return e.Message
-	}
-	return "UNKNOWN_SERVER_ERROR"
-}
 
 // Subjects is what a request is about: the first topics that it names, and its group. byID names topics that
 // are given by id.

@@ -45,7 +45,7 @@ func (b *ResponseBody) shared(yield func(*HotAnswer) bool) {
 	}
 	for _, t := range m.Topics {
 		for _, p := range t.Partitions {
-			if !yield(&HotAnswer{ID: t.TopicID, Partition: p.Partition, ErrorCode: p.ErrorCode, Records: p.Records}) {
+			if !yield(&HotAnswer{ID: t.TopicID, Partition: p.Partition, ErrorCode: Code(p.ErrorCode), Records: p.Records}) {
 				return
 			}
 		}

@@ -177,7 +177,7 @@ type Response struct {
 func Respond(msg kmsg.Response) *Response { return &Response{Body: kafka.ResponseBodyOf(msg)} }
 
 // Fail answers req with code in every place where its response has one.
-func Fail(req *Request, code int16, message string) (*Response, error) {
+func Fail(req *Request, code kafka.Code, message string) (*Response, error) {
 	msg, err := kafka.ErrorResponse(req.Body, code, message)
 	if err != nil {
 		return nil, err

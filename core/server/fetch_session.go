@@ -11,12 +11,6 @@ import (
 )
 
 // Codes of fetch sessions.
-const (
-	fetchSessionNotFound = 70
-	invalidFetchEpoch    = 71
-	fetchTopicIDError    = 106 // ids in a session of names, or the other way round
-)
-
 // fetchSession is the fetch session of a connection (KIP-227): clients name only what has changed, and
 // are told only what is new. It ends here: the chain sees full requests without a session.
 type fetchSession struct {
@@ -83,13 +77,13 @@ func (s *session) incremental(sl *slot, id, epoch int32, body []byte) ([]byte, *
 	f := s.fetches
 	switch {
 	case f == nil || f.id != id:
-		return nil, refuseFetch(sl.version, fetchSessionNotFound), nil
+		return nil, refuseFetch(sl.version, int16(kafka.FetchSessionIDNotFound)), nil
 	case f.epoch != epoch:
-		return nil, refuseFetch(sl.version, invalidFetchEpoch), nil
-	case (f.table.Version() >= 13) != (sl.version >= 13):
-		return nil, refuseFetch(sl.version, fetchTopicIDError), nil
+		return nil, refuseFetch(sl.version, int16(kafka.InvalidFetchSessionEpoch)), nil
+	case kafka.Has(kmsg.Fetch, f.table.Version(), kafka.TopicIDs) != kafka.Has(kmsg.Fetch, sl.version, kafka.TopicIDs):
+		return nil, refuseFetch(sl.version, int16(kafka.FetchSessionTopicIDError)), nil
 	case f.table.Version() != sl.version: // the table holds bytes of one version, to which clients keep
-		return nil, refuseFetch(sl.version, fetchSessionNotFound), nil
+		return nil, refuseFetch(sl.version, int16(kafka.FetchSessionIDNotFound)), nil
 	}
 	if f.epoch++; f.epoch < 0 {
 		f.epoch = 1

@@ -370,12 +370,12 @@ func (s *session) finish(req *plugin.Request, sl *slot, resp *plugin.Response, e
 // unanswered ends a produce with acks=0. One that failed ends the connection, as a broker ends it:
 // what was asked before is answered, and nothing that comes behind is looked at.
 func (s *session) unanswered(req *plugin.Request, sl *slot, resp *plugin.Response, err error) {
-	code := int16(0)
+	code := kafka.None
 	if resp != nil {
 		code = resp.Body.ErrorCode()
 	}
 	if code != 0 || err != nil {
-		s.server.log.Debug("session ends: a produce with acks=0 failed", "client", s.conn.RemoteAddr().String(), "client_id", req.ClientID, "code", kafka.ErrorName(code), "error", err)
+		s.server.log.Debug("session ends: a produce with acks=0 failed", "client", s.conn.RemoteAddr().String(), "client_id", req.ClientID, "code", code.Name(), "error", err)
 		s.mu.Lock()
 		sl.ends = true
 		s.mu.Unlock()

@@ -27,7 +27,7 @@ type slot struct {
 	// From the arrival to the answer, which may wait for those before it, and the parts of it that are not the gateway's.
 	ready, held, upstream time.Duration
 
-	code   int16        // the first error code of the answer, if it is known
+	code   kafka.Code   // the first error code of the answer, if it is known
 	logged bool         // the access log shows it, whatever comes of it
 	line   *slog.Record // of the access log; nil: none
 	facts  *facts       // of the trace; nil: none

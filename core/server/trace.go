@@ -40,14 +40,14 @@ type facts struct {
 	kafka.Header
 	peer, local    net.Addr
 	virtualCluster string
-	code           int16
+	code           kafka.Code
 	in             int          // bytes
 	out            atomic.Int64 // 0: nothing is written yet
 	about          *telemetry.Subject
 	software       string
 }
 
-func (s *session) facts(req *plugin.Request, sl *slot, resp *plugin.Response, code int16) *facts {
+func (s *session) facts(req *plugin.Request, sl *slot, resp *plugin.Response, code kafka.Code) *facts {
 	f := &facts{Header: req.Header, peer: s.conn.RemoteAddr(), local: s.conn.LocalAddr(), virtualCluster: s.shared.VirtualCluster, code: code, in: sl.size}
 	var answer *kafka.ResponseBody
 	if resp != nil {
@@ -70,12 +70,12 @@ func (s *session) told(req *plugin.Request, sl *slot, resp *plugin.Response, err
 	if t == nil && !sl.logged && !a.errors {
 		return
 	}
-	var code int16
+	var code kafka.Code
 	if resp != nil {
 		code = resp.Body.ErrorCode()
 	}
 	left := s.ctx.Err() != nil || errors.Is(err, plugin.ErrClientGone)
-	failed := code != 0 && !kafka.Ordinary(req.Key, code) || err != nil && !left
+	failed := code != 0 && !kafka.Ordinary(req.Key, kafka.Code(code)) || err != nil && !left
 	traced, logged := t.Wanted(failed, req.Arrived, patience(req)), a.wants(sl.logged, failed)
 	from := s.delivers(req, sl, resp, traced)
 	traced = traced || from.Sampled()
@@ -97,11 +97,11 @@ func (s *session) told(req *plugin.Request, sl *slot, resp *plugin.Response, err
 }
 
 // errorName names the code of an answer that says an error.
-func errorName(key kmsg.Key, code int16) string {
-	if kafka.Ordinary(key, code) {
+func errorName(key kmsg.Key, code kafka.Code) string {
+	if kafka.Ordinary(key, kafka.Code(code)) {
 		return ""
 	}
-	return kafka.ErrorName(code)
+	return code.Name()
 }
 
 // AppendAttributes is for telemetry.Facts.

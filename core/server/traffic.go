@@ -19,7 +19,7 @@ type traffic [kmsg.MaxKey + 1]atomic.Pointer[apiTraffic]
 type apiTraffic struct {
 	requests, in, out                        atomic.Int64
 	latency, gateway, held, upstream, queued telemetry.Latency
-	errors                                   sync.Map // int16 code -> *atomic.Int64
+	errors                                   sync.Map // kafka.Code -> *atomic.Int64
 }
 
 // of makes the counters of an API when it is first asked for.
@@ -43,7 +43,7 @@ type APITraffic struct {
 	// at clusters, and ready while an answer before it was not.
 	Gateway, Held, Upstream, Queued telemetry.Reading
 	// Errors counts answers by their first error code. Answers that no interceptor looks into are not counted.
-	Errors map[int16]int64
+	Errors map[kafka.Code]int64
 }
 
 // Client is a session as operators see it.
@@ -123,10 +123,10 @@ func (s *Server) Traffic() []APITraffic {
 			a := APITraffic{
 				Key: kmsg.Key(k), Name: kmsg.NameForKey(int16(k)), Requests: n, In: t.in.Load(), Out: t.out.Load(),
 				Latency: t.latency.Read(), Gateway: t.gateway.Read(), Held: t.held.Read(), Upstream: t.upstream.Read(), Queued: t.queued.Read(),
-				Errors: map[int16]int64{},
+				Errors: map[kafka.Code]int64{},
 			}
 			t.errors.Range(func(code, n any) bool {
-				a.Errors[code.(int16)] = n.(*atomic.Int64).Load()
+				a.Errors[code.(kafka.Code)] = n.(*atomic.Int64).Load()
 				return true
 			})
 			out = append(out, a)

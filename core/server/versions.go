@@ -10,13 +10,6 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-const (
-	illegalSASLState   = 34
-	unsupportedVersion = 35
-	invalidRequest     = 42
-	rebootstrapNeeded  = 129
-)
-
 // Versions are the APIs, versions and features that clients of a virtual cluster may use. It is
 // immutable.
 type Versions struct {
@@ -152,10 +145,10 @@ func (v *Versions) Answer(s *plugin.Session, version int16, body []byte) (*plugi
 		return nil, err
 	}
 	req, resp := msg.(*kmsg.ApiVersionsRequest), v.response(version)
-	if version >= 3 {
+	if kafka.Has(kmsg.ApiVersions, version, kafka.ClientSoftware) {
 		if !isSoftware(req.ClientSoftwareName) || !isSoftware(req.ClientSoftwareVersion) {
 			refused := kmsg.NewPtrApiVersionsResponse()
-			refused.Version, refused.ErrorCode = version, invalidRequest
+			refused.Version, refused.ErrorCode = version, int16(kafka.InvalidRequest)
 			return plugin.Respond(refused), nil
 		}
 		software := req.ClientSoftwareName + " " + req.ClientSoftwareVersion
@@ -168,8 +161,8 @@ func (v *Versions) Answer(s *plugin.Session, version int16, body []byte) (*plugi
 			plugin.TellGateways(resp, here)
 		}
 	}
-	if version >= 5 && !v.believes(s, req) {
-		resp.ErrorCode = rebootstrapNeeded
+	if kafka.Has(kmsg.ApiVersions, version, kafka.WrongCluster) && !v.believes(s, req) {
+		resp.ErrorCode = int16(kafka.RebootstrapRequired)
 	}
 	return plugin.Respond(resp), nil
 }
@@ -193,7 +186,7 @@ func refuseSASL(h kafka.Header, body []byte) (*plugin.Response, error) {
 	if h.Key == kmsg.SASLAuthenticate {
 		message = "SaslAuthenticate request received after successful authentication"
 	}
-	return plugin.Fail(&plugin.Request{Header: h, Body: kafka.NewRequestBody(h.Key, h.Version, body)}, illegalSASLState, message)
+	return plugin.Fail(&plugin.Request{Header: h, Body: kafka.NewRequestBody(h.Key, h.Version, body)}, kafka.IllegalSASLState, message)
 }
 
 func (v *Versions) believes(s *plugin.Session, req *kmsg.ApiVersionsRequest) bool {
@@ -207,7 +200,7 @@ func (v *Versions) believes(s *plugin.Session, req *kmsg.ApiVersionsRequest) boo
 // with error 35 and the list, from which the client picks again.
 func (v *Versions) Unsupported() *plugin.Response {
 	resp := v.response(0)
-	resp.ErrorCode = unsupportedVersion
+	resp.ErrorCode = int16(kafka.UnsupportedVersion)
 	return plugin.Respond(resp)
 }
 
@@ -223,7 +216,7 @@ func (v *Versions) response(version int16) *kmsg.ApiVersionsResponse {
 		k.ApiKey, k.MinVersion, k.MaxVersion = int16(api.Key), r[0], r[1]
 		resp.ApiKeys = append(resp.ApiKeys, k)
 	}
-	if version >= 3 {
+	if kafka.Has(kmsg.ApiVersions, version, kafka.ClientSoftware) {
 		resp.SupportedFeatures, resp.FinalizedFeatures = v.supported, v.finalized
 		if len(v.finalized) > 0 {
 			resp.FinalizedFeaturesEpoch = 1

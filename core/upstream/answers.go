@@ -17,14 +17,14 @@ type apiAnswers struct {
 	good      atomic.Int64
 	none      atomic.Int64
 	throttled atomic.Int64 // time.Duration
-	codes     sync.Map     // int16 -> *atomic.Int64
+	codes     sync.Map     // kafka.Code -> *atomic.Int64
 }
 
 // Answers is what the brokers of a cluster answered to sessions' requests of one API.
 type Answers struct {
 	Key kmsg.Key
 	// Codes counts the answers by their first error code, 0 for those without one.
-	Codes map[int16]int64
+	Codes map[kafka.Code]int64
 	// None are requests that got no answer: the link broke, or what came was refused.
 	None int64
 	// Throttled is for how long brokers have had clients wait, since they are over a quota.
@@ -64,12 +64,12 @@ func (c *Cluster) Answers() (out []Answers) {
 		if p == nil {
 			continue
 		}
-		a := Answers{Key: kmsg.Key(k), Codes: map[int16]int64{}, None: p.none.Load(), Throttled: time.Duration(p.throttled.Load())}
+		a := Answers{Key: kmsg.Key(k), Codes: map[kafka.Code]int64{}, None: p.none.Load(), Throttled: time.Duration(p.throttled.Load())}
 		if n := p.good.Load(); n > 0 {
 			a.Codes[0] = n
 		}
 		p.codes.Range(func(code, n any) bool {
-			a.Codes[code.(int16)] = n.(*atomic.Int64).Load()
+			a.Codes[code.(kafka.Code)] = n.(*atomic.Int64).Load()
 			return true
 		})
 		out = append(out, a)

@@ -9,8 +9,6 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-const leaderNotAvailable = 5
-
 // lastKnown answers Metadata for a cluster that is unreachable: clients keep the view they had and
 // their requests are held, not refused.
 func (e *End) lastKnown(req *plugin.Request, c *Cluster) (*plugin.Response, error) {
@@ -27,7 +25,7 @@ func (e *End) lastKnown(req *plugin.Request, c *Cluster) (*plugin.Response, erro
 		rt := kmsg.NewMetadataResponseTopic()
 		rt.Topic = kmsg.StringPtr(name)
 		if t == nil {
-			rt.ErrorCode = leaderNotAvailable
+			rt.ErrorCode = int16(kafka.LeaderNotAvailable)
 			resp.Topics = append(resp.Topics, rt)
 			return
 		}

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"cmp"
+	"github.com/sluice-gateway/sluice/core/kafka"
 	"maps"
 	"slices"
 
@@ -36,7 +37,7 @@ func (l *lesson) learn(m *kmsg.MetadataResponse) {
 	if m.ClusterID != nil && *m.ClusterID != l.after.ClusterID {
 		l.after.ClusterID, l.news = *m.ClusterID, true
 	}
-	if m.Version >= 1 && m.ControllerID != l.after.Controller {
+	if kafka.Has(kmsg.Metadata, m.Version, kafka.ControllerAndInternal) && m.ControllerID != l.after.Controller {
 		l.after.Controller, l.news = m.ControllerID, true
 	}
 	l.brokers(m)
@@ -46,7 +47,7 @@ func (l *lesson) learn(m *kmsg.MetadataResponse) {
 		case t.Topic == nil:
 		case t.ErrorCode == 0 || len(t.Partitions) > 0:
 			l.topic(t, m.Version)
-		case t.ErrorCode == unknownTopic || t.ErrorCode == unknownTopicID:
+		case kafka.Code(t.ErrorCode) == kafka.UnknownTopicOrPartition || kafka.Code(t.ErrorCode) == kafka.UnknownTopicID:
 			l.forget(*t.Topic)
 		}
 	}
@@ -57,7 +58,7 @@ func (l *lesson) brokers(m *kmsg.MetadataResponse) {
 	now := make([]plugin.Broker, len(m.Brokers))
 	for i, b := range m.Brokers {
 		now[i] = plugin.Broker{ID: b.NodeID, Host: b.Host, Port: b.Port, Rack: b.Rack}
-		if m.Version < withRacks {
+		if !kafka.Has(kmsg.Metadata, m.Version, kafka.Racks) {
 			k, known := slices.BinarySearchFunc(l.before.Brokers, b.NodeID, func(o plugin.Broker, id int32) int { return cmp.Compare(o.ID, id) })
 			if known {
 				now[i].Rack = l.before.Brokers[k].Rack
@@ -109,23 +110,9 @@ func (l *lesson) own() {
 }
 
 // Kafka's codes for a topic that is not there.
-const (
-	unknownTopic   = 3
-	unknownTopicID = 100
-)
-
-// Versions of Metadata from which on a response carries these.
-const (
-	withRacks    = 1
-	withInternal = 1
-	withOffline  = 5
-	withEpochs   = 7
-	withIDs      = 10
-)
-
 // says reports whether a response says of a topic what is known of it.
 func says(known *plugin.Topic, t *kmsg.MetadataResponseTopic, version int16) bool {
-	if version >= withIDs && known.ID != t.TopicID || version >= withInternal && known.Internal != t.IsInternal || len(known.Partitions) != len(t.Partitions) {
+	if kafka.Has(kmsg.Metadata, version, kafka.TopicIDs) && known.ID != t.TopicID || kafka.Has(kmsg.Metadata, version, kafka.ControllerAndInternal) && known.Internal != t.IsInternal || len(known.Partitions) != len(t.Partitions) {
 		return false
 	}
 	for i := range t.Partitions {
@@ -134,8 +121,8 @@ func says(known *plugin.Topic, t *kmsg.MetadataResponseTopic, version int16) boo
 			return false
 		}
 		k := &known.Partitions[p.Partition]
-		if k.Leader != p.Leader || version >= withEpochs && k.Epoch != p.LeaderEpoch || !slices.Equal(k.Replicas, p.Replicas) || !slices.Equal(k.ISR, p.ISR) ||
-			version >= withOffline && !slices.Equal(k.Offline, p.OfflineReplicas) {
+		if k.Leader != p.Leader || kafka.Has(kmsg.Metadata, version, kafka.LeaderEpochs) && k.Epoch != p.LeaderEpoch || !slices.Equal(k.Replicas, p.Replicas) || !slices.Equal(k.ISR, p.ISR) ||
+			kafka.Has(kmsg.Metadata, version, kafka.OfflineReplicas) && !slices.Equal(k.Offline, p.OfflineReplicas) {
 			return false
 		}
 	}
@@ -145,10 +132,10 @@ func says(known *plugin.Topic, t *kmsg.MetadataResponseTopic, version int16) boo
 // topicOf is a topic as a response shows it. It shares no memory with the response.
 func topicOf(before *plugin.Topic, t *kmsg.MetadataResponseTopic, version int16) *plugin.Topic {
 	out := &plugin.Topic{Name: *t.Topic, ID: t.TopicID, Internal: t.IsInternal}
-	if before != nil && version < withIDs {
+	if before != nil && !kafka.Has(kmsg.Metadata, version, kafka.TopicIDs) {
 		out.ID = before.ID
 	}
-	if before != nil && version < withInternal {
+	if before != nil && !kafka.Has(kmsg.Metadata, version, kafka.ControllerAndInternal) {
 		out.Internal = before.Internal
 	}
 	nodes := 0
@@ -171,10 +158,10 @@ func topicOf(before *plugin.Topic, t *kmsg.MetadataResponseTopic, version int16)
 		}
 		now := plugin.Partition{Leader: p.Leader, Epoch: p.LeaderEpoch, Replicas: keep(p.Replicas), ISR: keep(p.ISR), Offline: keep(p.OfflineReplicas)}
 		if before != nil && int(p.Partition) < len(before.Partitions) {
-			if version < withEpochs {
+			if !kafka.Has(kmsg.Metadata, version, kafka.LeaderEpochs) {
 				now.Epoch = before.Partitions[p.Partition].Epoch
 			}
-			if version < withOffline {
+			if !kafka.Has(kmsg.Metadata, version, kafka.OfflineReplicas) {
 				now.Offline = before.Partitions[p.Partition].Offline
 			}
 		}

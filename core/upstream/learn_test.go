@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"fmt"
+	"github.com/sluice-gateway/sluice/core/kafka"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -25,17 +26,17 @@ func told(version int16, first, topics int) *kmsg.MetadataResponse {
 	}
 	for i := first; i < first+topics; i++ {
 		t := kmsg.NewMetadataResponseTopic()
-		t.Topic, t.IsInternal = kmsg.StringPtr(fmt.Sprint("topic-", i)), version >= withInternal
-		if version >= withIDs {
+		t.Topic, t.IsInternal = kmsg.StringPtr(fmt.Sprint("topic-", i)), kafka.Has(kmsg.Metadata, version, kafka.ControllerAndInternal)
+		if kafka.Has(kmsg.Metadata, version, kafka.TopicIDs) {
 			t.TopicID = [16]byte{1, byte(i >> 8), byte(i)}
 		}
 		for n := range int32(2) {
 			p := kmsg.NewMetadataResponseTopicPartition()
 			p.Partition, p.Leader, p.Replicas, p.ISR = n, 1, []int32{1, 2}, []int32{1}
-			if version >= withEpochs {
+			if kafka.Has(kmsg.Metadata, version, kafka.LeaderEpochs) {
 				p.LeaderEpoch = 4
 			}
-			if version >= withOffline {
+			if kafka.Has(kmsg.Metadata, version, kafka.OfflineReplicas) {
 				p.OfflineReplicas = []int32{2}
 			}
 			t.Partitions = append(t.Partitions, p)
@@ -91,7 +92,7 @@ func TestAnyChangeIsNews(t *testing.T) {
 			t.Partitions = t.Partitions[:1]
 		},
 		"deletion": func(_ *kmsg.MetadataResponse, t *kmsg.MetadataResponseTopic, _ *kmsg.MetadataResponseTopicPartition) {
-			t.ErrorCode, t.Partitions = unknownTopic, nil
+			t.ErrorCode, t.Partitions = int16(kafka.UnknownTopicOrPartition), nil
 		},
 	} {
 		c := taught(2)

@@ -100,7 +100,7 @@ func (e *End) virtualAll(c *Cluster, lists ...[]int32) {
 
 // refusesAll reports an answer with which a broker refuses a request as a whole: it knows of no cluster, no nodes and no partitions.
 func refusesAll(m *kmsg.MetadataResponse) bool {
-	return m.Version >= 2 && m.ClusterID == nil && len(m.Brokers) == 0 && m.ControllerID < 0 &&
+	return kafka.Has(kmsg.Metadata, m.Version, kafka.ClusterIDs) && m.ClusterID == nil && len(m.Brokers) == 0 && m.ControllerID < 0 &&
 		!slices.ContainsFunc(m.Topics, func(t kmsg.MetadataResponseTopic) bool { return t.ErrorCode == 0 || len(t.Partitions) > 0 })
 }
 
@@ -133,7 +133,7 @@ func (e *End) presentCoordinators(c *Cluster, m *kmsg.FindCoordinatorResponse) {
 		}
 		*node, *host, *port = v.ID, v.Host, v.Port
 	}
-	if m.Version < 4 {
+	if !kafka.Has(kmsg.FindCoordinator, m.Version, kafka.Batched) {
 		present(m.ErrorCode, &m.NodeID, &m.Host, &m.Port)
 	}
 	for i := range m.Coordinators {
@@ -159,7 +159,7 @@ func (e *End) presentCluster(c *Cluster, m *kmsg.DescribeClusterResponse) {
 
 // presentProduce rewrites KIP-951 leaders and endpoints, together: clients trust the id.
 func (e *End) presentProduce(version int16, c *Cluster, body *kafka.ResponseBody) error {
-	if h := body.Hot(); version < 10 || !h.Names {
+	if h := body.Hot(); !kafka.Has(kmsg.Produce, version, kafka.LeaderHints) || !h.Names {
 		return nil
 	}
 	p, err := body.Produce()
@@ -201,7 +201,7 @@ func once[B any](list []B, id func(B) int32) []B {
 }
 
 func (e *End) presentFetch(version int16, c *Cluster, body *kafka.ResponseBody) error {
-	if h := body.Hot(); version < 11 || !h.Names {
+	if h := body.Hot(); !kafka.Has(kmsg.Fetch, version, kafka.Racks) || !h.Names {
 		return nil
 	}
 	f, err := body.Fetch()
@@ -221,7 +221,7 @@ func (e *End) presentFetch(version int16, c *Cluster, body *kafka.ResponseBody) 
 	for i := range f.Topics {
 		for j := range f.Topics[i].Partitions {
 			p := &f.Topics[i].Partitions[j]
-			if version >= 12 && p.CurrentLeader.LeaderID >= 0 {
+			if kafka.Has(kmsg.Fetch, version, kafka.LeaderHints) && p.CurrentLeader.LeaderID >= 0 {
 				p.CurrentLeader.LeaderID = e.virtual(c, p.CurrentLeader.LeaderID)
 				changed = true
 			}

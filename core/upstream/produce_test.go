@@ -179,7 +179,7 @@ func TestAcksZeroOverADeadNode(t *testing.T) {
 
 // refuse answers a produce with a code.
 func (a *arrived) refuse(code int16) bool {
-	msg, err := kafka.ErrorResponse(kafka.RequestBodyOf(a.msg), code, "")
+	msg, err := kafka.ErrorResponse(kafka.RequestBodyOf(a.msg), kafka.Code(code), "")
 	if err == nil {
 		a.answer(msg)
 	}

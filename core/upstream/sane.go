@@ -183,7 +183,7 @@ func saneMetadata(m *kmsg.MetadataResponse) error {
 			return err
 		}
 	}
-	if m.Version >= 1 && m.ControllerID < -1 {
+	if kafka.Has(kmsg.Metadata, m.Version, kafka.ControllerAndInternal) && m.ControllerID < -1 {
 		return fmt.Errorf("the controller is %d", m.ControllerID)
 	}
 	names, ids := seen[string]{}, seen[[16]byte]{}
@@ -265,7 +265,7 @@ func saneCluster(m *kmsg.DescribeClusterResponse) error {
 }
 
 func saneCoordinators(m *kmsg.FindCoordinatorResponse) error {
-	if m.Version < 4 {
+	if !kafka.Has(kmsg.FindCoordinator, m.Version, kafka.Batched) {
 		if m.ErrorCode == 0 {
 			return saneCoordinator(m.NodeID)
 		}

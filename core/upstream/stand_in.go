@@ -6,6 +6,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
@@ -90,7 +91,7 @@ func oneNode(dirs []kmsg.DescribeLogDirsResponseDir) (out []kmsg.DescribeLogDirs
 // anyRack leaves the client's rack out of a Fetch. A leader that knows it names the replica to ask instead (KIP-392), which may be
 // the one that the client has come to, and answers with records only who asks from nowhere.
 func (c *Cluster) anyRack(req *plugin.Request) *plugin.Request {
-	if req.Key != kmsg.Fetch || req.Version < 11 || !c.toMany(req) {
+	if !kafka.Has(req.Key, req.Version, kafka.Racks) || req.Key != kmsg.Fetch || !c.toMany(req) {
 		return req
 	}
 	if len(req.Body.Hot().Rack) == 0 {

@@ -264,7 +264,7 @@ func (c *Cluster) learnVersions(ctx context.Context) error {
 	}
 	v := resp.(*kmsg.ApiVersionsResponse)
 	if v.ErrorCode != 0 {
-		return fmt.Errorf("%w: ApiVersions: %s", plugin.ErrNotKafka, kafka.ErrorName(v.ErrorCode))
+		return fmt.Errorf("%w: ApiVersions: %s", plugin.ErrNotKafka, kafka.Code(v.ErrorCode).Name())
 	}
 	if err := c.stacked(v); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"github.com/sluice-gateway/sluice/core/kafka"
 	"maps"
 	"slices"
 	"strings"
@@ -260,7 +261,7 @@ func TestLastKnownMetadata(t *testing.T) {
 			equal(t, []any{got.ControllerID, *got.ClusterID, len(got.Brokers), got.Brokers[1].NodeID}, []any{1 << 20, VirtualClusterID("vc"), 2, 1<<20 + 1})
 			o, u := got.Topics[0], got.Topics[1]
 			equal(t, []any{*o.Topic, o.TopicID, o.ErrorCode, o.Partitions[0].Leader, o.Partitions[0].LeaderEpoch, o.Partitions[1].Leader}, []any{"orders", topicID("orders"), 0, 1 << 20, 5, -1})
-			equal(t, []any{*u.Topic, u.ErrorCode, len(u.Partitions)}, []any{"unknown", leaderNotAvailable, 0})
+			equal(t, []any{*u.Topic, u.ErrorCode, len(u.Partitions)}, []any{"unknown", kafka.LeaderNotAvailable, 0})
 			if n := len(ask().Topics); (n > 0) != (v == 0) {
 				t.Errorf("version %d: %d topics for an empty list, which stands for all in version 0 alone", v, n)
 			}

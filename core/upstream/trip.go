@@ -145,7 +145,7 @@ func (t *trip) told(resp *plugin.Response, now time.Time, err error) {
 	if resp != nil {
 		answer = resp.Body
 		if code := answer.ErrorCode(); !kafka.Ordinary(p.Key, code) {
-			p.Code = kafka.ErrorName(code)
+			p.Code = code.Name()
 		}
 	}
 	if t.req.Trace.Tells(p.Key == kmsg.Fetch || p.Key == kmsg.ShareFetch, err != nil || p.Code != "", now) {

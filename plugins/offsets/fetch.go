@@ -127,7 +127,7 @@ func (o *Offsets) fetched(ctx context.Context, r *kafka.HotResponse, h *kafka.Ho
 			w.High, w.Stable = min(w.High, end), min(w.Stable, end)
 			r.SetRecords(i, before(rp.Records, end))
 		}
-		w, err := o.show(ctx, t, rp.Partition, rp.ErrorCode, w)
+		w, err := o.show(ctx, t, rp.Partition, int16(rp.ErrorCode), w)
 		if err != nil {
 			return err
 		}

@@ -2,13 +2,12 @@ package offsets
 
 import (
 	"context"
+	"github.com/sluice-gateway/sluice/core/kafka"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
-
-const unknownLeaderEpoch = 75
 
 // offsetForLeaderEpoch answers epochs of earlier generations from the lineage: the home has never
 // seen them, and every modern client would reset its position (KIP-320).
@@ -47,7 +46,7 @@ func (o *Offsets) offsetForLeaderEpoch(ctx context.Context, req *plugin.Request,
 				continue
 			}
 			if part.PhysicalEpoch(p.LeaderEpoch) < 0 {
-				rp.ErrorCode = unknownLeaderEpoch
+				rp.ErrorCode = int16(kafka.UnknownLeaderEpoch)
 				lt.Partitions = append(lt.Partitions, rp)
 				continue
 			}

@@ -135,7 +135,7 @@ func TestResendsAcrossAMoveAreAnsweredFromMemory(t *testing.T) {
 	if rp := produce(t, o, "dr", batch(0, -1, producer, 0, 3), nobody); rp.ErrorCode != 0 || rp.BaseOffset != 97 {
 		t.Errorf("a resend is answered with %d at %d", rp.ErrorCode, rp.BaseOffset)
 	}
-	if rp := produce(t, o, "dr", batch(0, -1, producer, 9, 3), nobody); rp.ErrorCode != outOfOrderSequence {
+	if rp := produce(t, o, "dr", batch(0, -1, producer, 9, 3), nobody); kafka.Code(rp.ErrorCode) != kafka.OutOfOrderSequenceNumber {
 		t.Errorf("a gap is answered with %d", rp.ErrorCode)
 	}
 	if rp := produce(t, o, "dr", batch(0, -1, producer, 3, 3), func(kafka.Batch) (int64, int16) { return 70, 0 }); rp.BaseOffset != 100 {

@@ -11,12 +11,6 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-const (
-	notLeader          = 6
-	outOfOrderSequence = 45
-	duplicateSequence  = 46
-)
-
 // produceDown puts generations into the producer ids of a request: the home takes what is sent again across a move for what it is.
 // Generation 0 edits no batch.
 func (o *Offsets) produceDown(req *plugin.Request, s *plugin.Step) plugin.Outcome {
@@ -142,9 +136,9 @@ func (o *Offsets) fromMemory(t *catalog.Topic, part *kafka.HotPartition) (a kmsg
 		a.Partition, a.BaseOffset, a.LogAppendTime, a.LogStartOffset = part.Partition, base, -1, -1
 		switch v {
 		case catalog.OutOfOrder:
-			a.ErrorCode = outOfOrderSequence
+			a.ErrorCode = int16(kafka.OutOfOrderSequenceNumber)
 		case catalog.Early:
-			a.ErrorCode = notLeader
+			a.ErrorCode = int16(kafka.NotLeaderOrFollower)
 		}
 		return a, true
 	}
@@ -207,7 +201,7 @@ func (o *Offsets) produced(c plugin.Cluster, r *kafka.HotResponse, h *kafka.HotR
 		end := rp.BaseOffset
 		for p := range sentTo(h, rp) {
 			if rp.ErrorCode != 0 {
-				refused(t, p.Partition, p.Records, rp.ErrorCode)
+				refused(t, p.Partition, p.Records, int16(rp.ErrorCode))
 				continue
 			}
 			for _, b := range kafka.Batches(p.Records) {
@@ -267,7 +261,7 @@ func refused(t *catalog.Topic, partition int32, records []byte, code int16) {
 	}
 	for _, b := range kafka.Batches(records) {
 		if b.ProducerID() >= 0 && !b.IsTransactional() {
-			t.Memory().Failed(partition, b.ProducerID(), remember(b, -1), code == duplicateSequence)
+			t.Memory().Failed(partition, b.ProducerID(), remember(b, -1), kafka.Code(code) == kafka.DuplicateSequenceNumber)
 		}
 	}
 }

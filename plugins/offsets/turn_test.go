@@ -3,6 +3,7 @@ package offsets
 import (
 	"context"
 	"fmt"
+	"github.com/sluice-gateway/sluice/core/kafka"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -22,12 +23,12 @@ func TestAnswersFromMemoryGiveTheTurnOn(t *testing.T) {
 		code    int16
 	}{
 		"duplicate": {func(m *catalog.Memory, p int32) { m.Remember(p, producer, remembered); m.Turn() }, 0, 0},
-		"gap":       {func(m *catalog.Memory, p int32) { m.Remember(p, producer, remembered); m.Turn() }, 9, outOfOrderSequence},
+		"gap":       {func(m *catalog.Memory, p int32) { m.Remember(p, producer, remembered); m.Turn() }, 9, int16(kafka.OutOfOrderSequenceNumber)},
 		"early": {func(m *catalog.Memory, p int32) {
 			m.Remember(p, producer, remembered)
 			m.Turn()
 			m.Judge(p, producer, catalog.Remembered{First: 3, Last: 5, Base: -1})
-		}, 6, notLeader},
+		}, 6, int16(kafka.NotLeaderOrFollower)},
 	} {
 		for version := int16(9); version <= 13; version++ {
 			for local := range int32(2) {

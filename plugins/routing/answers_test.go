@@ -3,6 +3,7 @@ package routing
 import (
 	"context"
 	"fmt"
+	"github.com/sluice-gateway/sluice/core/kafka"
 	"slices"
 	"testing"
 
@@ -182,7 +183,7 @@ func TestNamesThatNoTopicHas(t *testing.T) {
 // TestAnIDWithoutAnEpoch, or the other way round, is no producer's.
 func TestAnIDWithoutAnEpoch(t *testing.T) {
 	r, _ := build(t, rulesYAML)
-	for of, want := range map[[2]int64]int16{{-1, -1}: 0, {5, 0}: 0, {5, -1}: invalidRequest, {-1, 0}: invalidRequest} {
+	for of, want := range map[[2]int64]int16{{-1, -1}: 0, {5, 0}: 0, {5, -1}: int16(kafka.InvalidRequest), {-1, 0}: int16(kafka.InvalidRequest)} {
 		m := kmsg.NewPtrInitProducerIDRequest()
 		m.SetVersion(4)
 		m.ProducerID, m.ProducerEpoch = of[0], int16(of[1])
@@ -213,7 +214,7 @@ func TestOneTopicIsRefused(t *testing.T) {
 	for _, topic := range got.Topics {
 		codes[topic.Topic] = topic.Partitions[0].ErrorCode
 	}
-	if got.ErrorCode != 0 || codes["gone"] != unknownTopic || codes["orders"] != 84 {
+	if got.ErrorCode != 0 || kafka.Code(codes["gone"]) != kafka.UnknownTopicOrPartition || codes["orders"] != 84 {
 		t.Errorf("code %d, of topics %v", got.ErrorCode, codes)
 	}
 
@@ -233,7 +234,7 @@ func TestOneTopicIsRefused(t *testing.T) {
 	if got := exchange(t, r, both, func(string, *kmsg.DeleteTopicsRequest) *kmsg.DeleteTopicsResponse {
 		t.Error("a cluster was asked to delete what is named twice")
 		return kmsg.NewPtrDeleteTopicsResponse()
-	}); len(got.Topics) != 1 || got.Topics[0].ErrorCode != invalidRequest {
+	}); len(got.Topics) != 1 || kafka.Code(got.Topics[0].ErrorCode) != kafka.InvalidRequest {
 		t.Errorf("deleted: %+v", got.Topics)
 	}
 }

@@ -2,6 +2,7 @@ package routing
 
 import (
 	"context"
+	"github.com/sluice-gateway/sluice/core/kafka"
 	"strconv"
 	"sync"
 	"time"
@@ -15,7 +16,7 @@ import (
 // a broker's does: clients ask again, and it is there.
 func (r *Routing) autoCreate(ctx context.Context, m *kmsg.MetadataResponse) {
 	for _, t := range m.Topics {
-		if t.ErrorCode != unknownTopic || t.Topic == nil {
+		if kafka.Code(t.ErrorCode) != kafka.UnknownTopicOrPartition || t.Topic == nil {
 			continue
 		}
 		home, _ := r.homeOf(*t.Topic, [16]byte{})

@@ -54,7 +54,7 @@ func named(msg kmsg.Response, cluster string) {
 		if code == 0 {
 			return
 		}
-		said := kafka.ErrorName(code)
+		said := kafka.Code(code).Name()
 		if *message != nil && **message != "" {
 			said = **message
 		}

@@ -3,6 +3,7 @@ package routing
 import (
 	"context"
 	"fmt"
+	"github.com/sluice-gateway/sluice/core/kafka"
 	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -40,7 +41,7 @@ func (r *Routing) describeConfigs(ctx context.Context, req *plugin.Request, next
 		switch x.ResourceType {
 		case kmsg.ConfigResourceTypeTopic, kmsg.ConfigResourceTypeBroker, kmsg.ConfigResourceTypeBrokerLogger, kmsg.ConfigResourceTypeClientMetrics, kmsg.ConfigResourceTypeGroupConfig:
 		default:
-			return plugin.Fail(req, invalidRequest, fmt.Sprintf("Unexpected resource type %v for resource %s", x.ResourceType, x.ResourceName))
+			return plugin.Fail(req, kafka.InvalidRequest, fmt.Sprintf("Unexpected resource type %v for resource %s", x.ResourceType, x.ResourceName))
 		}
 	}
 	return forkItems(ctx, r, req, next,

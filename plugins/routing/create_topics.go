@@ -39,7 +39,7 @@ func (r *Routing) createTopics(ctx context.Context, req *plugin.Request, next pl
 	}
 	create := plugin.HandlerFunc(func(ctx context.Context, f *plugin.Request) (*plugin.Response, error) {
 		if f.Target.Cluster == "" {
-			return plugin.Fail(f, policyViolation, "no rule gives this topic a home: add it to `routing: topics:` or set a default")
+			return plugin.Fail(f, kafka.PolicyViolation, "no rule gives this topic a home: add it to `routing: topics:` or set a default")
 		}
 		resp, err := next.Handle(ctx, f)
 		if err == nil && !m.ValidateOnly {
@@ -85,7 +85,7 @@ func createOn(ctx context.Context, c plugin.Cluster, t kmsg.CreateTopicsRequestT
 		return err
 	}
 	for _, rt := range resp.(*kmsg.CreateTopicsResponse).Topics {
-		if rt.ErrorCode != 0 && rt.ErrorCode != topicExists {
+		if rt.ErrorCode != 0 && kafka.Code(rt.ErrorCode) != kafka.TopicAlreadyExists {
 			return fmt.Errorf("error %d", rt.ErrorCode)
 		}
 	}

@@ -83,9 +83,9 @@ func failDelete(req *plugin.Request) (*plugin.Response, error) {
 	for i := range m.Topics {
 		switch t := &m.Topics[i]; {
 		case t.Topic == nil:
-			t.ErrorCode = unknownTopicID
+			t.ErrorCode = int16(kafka.UnknownTopicID)
 		case t.TopicID != ([16]byte{}):
-			t.ErrorCode, t.ErrorMessage = invalidRequest, kmsg.StringPtr("You may not specify both topic name and topic id.")
+			t.ErrorCode, t.ErrorMessage = int16(kafka.InvalidRequest), kmsg.StringPtr("You may not specify both topic name and topic id.")
 		}
 	}
 	return resp, nil
@@ -137,7 +137,7 @@ func (r *Routing) deleteCopy(ctx context.Context, c plugin.Cluster, t *catalog.T
 		return err
 	}
 	for _, rt := range resp.(*kmsg.DeleteTopicsResponse).Topics {
-		if rt.ErrorCode != 0 && rt.ErrorCode != unknownTopic {
+		if rt.ErrorCode != 0 && kafka.Code(rt.ErrorCode) != kafka.UnknownTopicOrPartition {
 			return fmt.Errorf("delete of %s on %s: error %d", name, c.Name(), rt.ErrorCode)
 		}
 	}

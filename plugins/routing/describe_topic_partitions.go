@@ -25,7 +25,7 @@ func (r *Routing) describeTopicPartitions(ctx context.Context, req *plugin.Reque
 	m := msg.(*kmsg.DescribeTopicPartitionsRequest)
 	names := r.described(m)
 	if c := m.Cursor; c != nil && (c.Partition < 0 || len(m.Topics) > 0 && !slices.Contains(names, c.Topic)) {
-		return plugin.Fail(req, invalidRequest, "")
+		return plugin.Fail(req, kafka.InvalidRequest, "")
 	}
 	pages := map[string]*homePages{}
 	for _, n := range names {
@@ -51,7 +51,7 @@ func (r *Routing) describeTopicPartitions(ctx context.Context, req *plugin.Reque
 		if failed++; failed == len(clusters) {
 			return nil, results[i].Err
 		}
-		pages[c].fail(leaderNotAvailable)
+		pages[c].fail(int16(kafka.LeaderNotAvailable))
 	}
 	out := m.ResponseKind().(*kmsg.DescribeTopicPartitionsResponse)
 	fillPage(out, m, names, pages)
@@ -108,7 +108,7 @@ var errNoPage = errors.New("the answer does not go on behind the cursor of the o
 // read follows the cursors of a home until clients can be given what they asked for.
 func (p *homePages) read(ctx context.Context, f *plugin.Request, next plugin.Handler) error {
 	if f.Target.Cluster == "" {
-		p.fail(unknownTopic)
+		p.fail(int16(kafka.UnknownTopicOrPartition))
 		return nil
 	}
 	for {
@@ -209,7 +209,7 @@ func fillPage(out *kmsg.DescribeTopicPartitionsResponse, m *kmsg.DescribeTopicPa
 		case left == 0:
 			next(n, 0)
 			return
-		case t == nil || t.ErrorCode == unknownTopic && len(m.Topics) == 0:
+		case t == nil || kafka.Code(t.ErrorCode) == kafka.UnknownTopicOrPartition && len(m.Topics) == 0:
 			continue
 		}
 		slices.SortFunc(t.Partitions, func(a, b kmsg.DescribeTopicPartitionsResponseTopicPartition) int {

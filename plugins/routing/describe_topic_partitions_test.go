@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"github.com/sluice-gateway/sluice/core/kafka"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -43,7 +44,7 @@ func describeAs(topics []pageable, m *kmsg.DescribeTopicPartitionsRequest, most 
 		rt := kmsg.NewDescribeTopicPartitionsResponseTopic()
 		rt.Topic = &t.name
 		if t.gone {
-			if rt.ErrorCode = unknownTopic; len(m.Topics) > 0 {
+			if rt.ErrorCode = int16(kafka.UnknownTopicOrPartition); len(m.Topics) > 0 {
 				out.Topics = append(out.Topics, rt)
 			}
 			continue
@@ -180,7 +181,7 @@ func TestPagesThatAreWrong(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if code := got.Topics[0].ErrorCode; code != invalidRequest {
+		if code := got.Topics[0].ErrorCode; kafka.Code(code) != kafka.InvalidRequest {
 			t.Errorf("%+v: code %d", cursor, code)
 		}
 	}

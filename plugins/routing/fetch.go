@@ -251,8 +251,8 @@ func (r *Routing) verdictOf(s *plugin.Session, name string, t *catalog.Topic) ve
 
 // hint answers 6 for every partition and says who leads it now.
 func (r *Routing) hint(req *plugin.Request) (*plugin.Response, error) {
-	resp, err := plugin.Fail(req, notLeader, "")
-	if err != nil || req.Version < 12 {
+	resp, err := plugin.Fail(req, kafka.NotLeaderOrFollower, "")
+	if err != nil || !kafka.Has(req.Key, req.Version, kafka.LeaderHints) {
 		return resp, err
 	}
 	f, err := resp.Body.Fetch()
@@ -268,7 +268,7 @@ func (r *Routing) hint(req *plugin.Request) (*plugin.Response, error) {
 				continue
 			}
 			p.CurrentLeader.LeaderID, p.CurrentLeader.LeaderEpoch = node.ID, epoch
-			if req.Version >= 16 {
+			if kafka.Has(req.Key, req.Version, kafka.NodeEndpoints) {
 				f.Brokers = addEndpoint(f.Brokers, node)
 			}
 		}

@@ -26,7 +26,7 @@ func (r *Routing) findCoordinator(ctx context.Context, req *plugin.Request, next
 	if m.CoordinatorType == kafka.TransactionCoordinator {
 		home = r.rules.transaction
 	}
-	if req.Version < 4 {
+	if !kafka.Has(req.Key, req.Version, kafka.Batched) {
 		return r.to(ctx, req, next, home(m.CoordinatorKey))
 	}
 	return forkItems(ctx, r, req, next,

@@ -2,6 +2,7 @@ package routing
 
 import (
 	"context"
+	"github.com/sluice-gateway/sluice/core/kafka"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -18,7 +19,7 @@ func (r *Routing) initProducerID(ctx context.Context, req *plugin.Request, next 
 	}
 	m := msg.(*kmsg.InitProducerIDRequest)
 	if (m.ProducerID < 0) != (m.ProducerEpoch < 0) {
-		return plugin.Fail(req, invalidRequest, "")
+		return plugin.Fail(req, kafka.InvalidRequest, "")
 	}
 	if m.TransactionalID != nil {
 		return r.to(ctx, req, next, r.rules.transaction(*m.TransactionalID))

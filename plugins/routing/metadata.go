@@ -46,9 +46,9 @@ func (r *Routing) metadata(ctx context.Context, req *plugin.Request, next plugin
 		home, ok := r.viewHome(name, t.TopicID)
 		if !ok {
 			rt := kmsg.NewMetadataResponseTopic()
-			rt.Topic, rt.TopicID, rt.ErrorCode = t.Topic, t.TopicID, unknownTopic
+			rt.Topic, rt.TopicID, rt.ErrorCode = t.Topic, t.TopicID, int16(kafka.UnknownTopicOrPartition)
 			if t.TopicID != ([16]byte{}) {
-				rt.ErrorCode = unknownTopicID
+				rt.ErrorCode = int16(kafka.UnknownTopicID)
 			}
 			refused = append(refused, rt)
 			continue
@@ -63,7 +63,7 @@ func (r *Routing) metadata(ctx context.Context, req *plugin.Request, next plugin
 
 // refuseMetadata refuses a request that names a topic neither by name nor by id, as brokers do: with nodes and topics of nobody.
 func refuseMetadata(req *plugin.Request) (*plugin.Response, error) {
-	resp, err := plugin.Fail(req, unknownServerError, "")
+	resp, err := plugin.Fail(req, kafka.UnknownServerError, "")
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +137,7 @@ func (r *Routing) metadataFork(ctx context.Context, req *plugin.Request, next pl
 	}
 	merged := out.(*kmsg.MetadataResponse)
 	merged.Topics = append(merged.Topics, refused...)
-	if m.AllowAutoTopicCreation || req.Version < 4 { // before version 4 every client asks for it
+	if m.AllowAutoTopicCreation || !kafka.Has(req.Key, req.Version, kafka.AutoCreation) { // before version 4 every client asks for it
 		r.autoCreate(ctx, merged)
 	}
 	return resp, nil
@@ -170,7 +170,7 @@ func (r *Routing) keepOwn(cluster string, resp *plugin.Response, all bool) error
 
 // complete gives a topic that its home has no leaders for the partitions that the catalog knows.
 func (r *Routing) complete(t *kmsg.MetadataResponseTopic) {
-	if t.ErrorCode != leaderNotAvailable || len(t.Partitions) > 0 {
+	if kafka.Code(t.ErrorCode) != kafka.LeaderNotAvailable || len(t.Partitions) > 0 {
 		return
 	}
 	name := ""

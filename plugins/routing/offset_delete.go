@@ -2,6 +2,7 @@ package routing
 
 import (
 	"context"
+	"github.com/sluice-gateway/sluice/core/kafka"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -24,7 +25,7 @@ func (r *Routing) offsetDelete(ctx context.Context, req *plugin.Request, next pl
 		}
 		answer := kmsg.OffsetDeleteResponseTopic{Topic: t.Topic}
 		for _, p := range t.Partitions {
-			answer.Partitions = append(answer.Partitions, kmsg.OffsetDeleteResponseTopicPartition{Partition: p.Partition, ErrorCode: unknownTopic})
+			answer.Partitions = append(answer.Partitions, kmsg.OffsetDeleteResponseTopicPartition{Partition: p.Partition, ErrorCode: int16(kafka.UnknownTopicOrPartition)})
 		}
 		unseen = append(unseen, answer)
 		return true

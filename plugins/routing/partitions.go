@@ -40,10 +40,10 @@ func (r *Routing) forkKnown(ctx context.Context, req *plugin.Request, next plugi
 // failUnknown answers a request whose topics clients may not see as brokers do when there are none: 3 by name,
 // 100 by id.
 func failUnknown(req *plugin.Request) (*plugin.Response, error) {
-	code, message := int16(unknownTopic), "This server does not host this topic-partition."
+	code, message := int16(kafka.UnknownTopicOrPartition), "This server does not host this topic-partition."
 	since := map[kmsg.Key]int16{kmsg.Produce: 13, kmsg.Fetch: 13, kmsg.OffsetCommit: 10}
 	if v, ok := since[req.Key]; ok && req.Version >= v {
-		code, message = unknownTopicID, "This server does not host this topic ID."
+		code, message = int16(kafka.UnknownTopicID), "This server does not host this topic ID."
 	}
 	switch m, err := req.Body.Peek(); {
 	case err != nil:
@@ -53,7 +53,7 @@ func failUnknown(req *plugin.Request) (*plugin.Response, error) {
 	case req.Key == kmsg.ListPartitionReassignments: // lists what there is
 		return plugin.Respond(m.ResponseKind()), nil
 	}
-	msg, err := kafka.ErrorOfItems(req.Body, code, message)
+	msg, err := kafka.ErrorOfItems(req.Body, kafka.Code(code), message)
 	if err != nil {
 		return nil, err
 	}

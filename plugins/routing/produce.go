@@ -37,11 +37,11 @@ func (k *sendings) oneHome() bool {
 func (r *Routing) produceDown(req *plugin.Request, s *plugin.Step) plugin.Outcome {
 	h := req.Body.Hot()
 	if h.Transactional && !r.atHome(h) {
-		code := int16(invalidProducerEpoch)
-		if req.Version >= 12 {
-			code = transactionAbortable
+		code := int16(kafka.InvalidProducerEpoch)
+		if kafka.Has(req.Key, req.Version, kafka.Abortable) {
+			code = int16(kafka.TransactionAbortable)
 		}
-		return plugin.Answer(plugin.Fail(req, code, ""))
+		return plugin.Answer(plugin.Fail(req, kafka.Code(code), ""))
 	}
 	k := plugin.Keep[sendings](s)
 	k.list = k.few[:0]
@@ -198,7 +198,7 @@ func (r *Routing) produceTopic(ctx context.Context, req *plugin.Request, next pl
 		return failUnknown(req)
 	}
 	if !hasRecords(req) {
-		return plugin.Fail(req, invalidRecord, "no records")
+		return plugin.Fail(req, kafka.InvalidRecord, "no records")
 	}
 	pass, err := r.env.Gates.Gate(topic).Enter(ctx, req)
 	if err != nil {
@@ -285,7 +285,7 @@ func reason(resp *plugin.Response, err error) string {
 	if err != nil {
 		return err.Error()
 	}
-	return kafka.ErrorName(resp.Body.ErrorCode())
+	return resp.Body.ErrorCode().Name()
 }
 
 // refusesBatches reports an answer that may be due to a batch before, or to a broker that lags behind its cluster.
@@ -293,7 +293,7 @@ func refusesBatches(resp *plugin.Response) bool { return isGap(resp) || len(unkn
 
 // isGap reports an answer for a batch whose predecessor the broker has not got.
 func isGap(resp *plugin.Response) bool {
-	return resp != nil && slices.ContainsFunc(resp.Body.Hot().Partitions, func(p kafka.HotAnswer) bool { return p.ErrorCode == outOfOrderSequence })
+	return resp != nil && slices.ContainsFunc(resp.Body.Hot().Partitions, func(p kafka.HotAnswer) bool { return p.ErrorCode == kafka.OutOfOrderSequenceNumber })
 }
 
 // hasRecords reports that no partition of a produce is empty: a broker never answers one that is.
@@ -331,7 +331,7 @@ func unknownTo(resp *plugin.Response) (out []int32) {
 		return nil
 	}
 	for p := range resp.Body.Partitions() {
-		if p.ErrorCode == unknownTopic || p.ErrorCode == unknownTopicID {
+		if p.ErrorCode == kafka.UnknownTopicOrPartition || p.ErrorCode == kafka.UnknownTopicID {
 			out = append(out, p.Partition)
 		}
 	}
@@ -365,7 +365,7 @@ func refusedForNow(resp *plugin.Response, idempotent, lags bool) bool {
 	refused, others := 0, 0
 	for p := range resp.Body.Partitions() {
 		switch code := p.ErrorCode; {
-		case code == leaderNotAvailable, code == notLeader, code == outOfOrderSequence, lags && (code == unknownTopic || code == unknownTopicID):
+		case code == kafka.LeaderNotAvailable, code == kafka.NotLeaderOrFollower, code == kafka.OutOfOrderSequenceNumber, lags && (code == kafka.UnknownTopicOrPartition || code == kafka.UnknownTopicID):
 			refused++
 		default:
 			others++

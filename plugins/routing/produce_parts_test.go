@@ -141,7 +141,7 @@ func TestAProduceOfSeveralTopics(t *testing.T) {
 		},
 		"one is refused by its old leader, and its gate was held meanwhile": {
 			before: func(env plugin.Env, h *home) {
-				h.codes = map[string]int16{"orders": notLeader}
+				h.codes = map[string]int16{"orders": int16(kafka.NotLeaderOrFollower)}
 				h.while = func() { env.Gates.Gate("orders").Hold("test"); env.Gates.Gate("orders").Release("test") }
 			},
 			sent: []string{"orders+both", "orders"}, answers: "both:0@1 orders:0@2",
@@ -151,7 +151,7 @@ func TestAProduceOfSeveralTopics(t *testing.T) {
 			sent:   []string{"orders+both"}, answers: "both:0@1 orders:10@1",
 		},
 		"one comes before the batch that it follows": {
-			before: func(_ plugin.Env, h *home) { h.codes = map[string]int16{"both": outOfOrderSequence} },
+			before: func(_ plugin.Env, h *home) { h.codes = map[string]int16{"both": int16(kafka.OutOfOrderSequenceNumber)} },
 			sent:   []string{"orders+both", "both"}, answers: "both:0@2 orders:0@1",
 		},
 	} {

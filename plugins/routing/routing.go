@@ -17,23 +17,6 @@ import (
 )
 
 // Kafka error codes that routing answers with.
-const (
-	unknownServerError    = -1
-	unknownTopic          = 3
-	leaderNotAvailable    = 5
-	notLeader             = 6
-	topicExists           = 36
-	policyViolation       = 44
-	outOfOrderSequence    = 45
-	operationNotAttempted = 55
-	invalidProducerEpoch  = 47
-	unknownProducerID     = 59
-	unknownTopicID        = 100
-	invalidRequest        = 42
-	invalidRecord         = 87
-	transactionAbortable  = 120
-)
-
 // Spec describes the interceptor to the chain's builder.
 func Spec() plugin.Spec {
 	return plugin.Spec{Type: "routing", Stage: plugin.Routing, New: func(ctx context.Context, env plugin.Env, cfg config.Section) (plugin.Interceptor, error) {

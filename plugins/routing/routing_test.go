@@ -145,7 +145,7 @@ func TestTransactionsStayAtTheirHome(t *testing.T) {
 				codes[x.Topic] = x.Partitions[0].ErrorCode
 			}
 		}
-		if codes["orders"] != operationNotAttempted || codes["logs-a"] != want {
+		if kafka.Code(codes["orders"]) != kafka.OperationNotAttempted || codes["logs-a"] != want {
 			t.Errorf("version %d: %v", version, codes)
 		}
 	}
@@ -211,7 +211,7 @@ func TestATopicThatIsTakenAwayWhileAProduceWaits(t *testing.T) {
 		synctest.Wait()
 		env.Catalog.SetHidden(func(topic string) bool { return topic == "orders" })
 		gate.Release(t)
-		if out := plugintest.Decode[*kmsg.ProduceResponse](t, <-answered); out.Topics[0].Partitions[0].ErrorCode != unknownTopic {
+		if out := plugintest.Decode[*kmsg.ProduceResponse](t, <-answered); kafka.Code(out.Topics[0].Partitions[0].ErrorCode) != kafka.UnknownTopicOrPartition {
 			t.Errorf("%+v", out)
 		}
 		select {

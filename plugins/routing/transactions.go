@@ -25,14 +25,14 @@ func (r *Routing) addPartitionsToTxn(ctx context.Context, req *plugin.Request, n
 	m := msg.(*kmsg.AddPartitionsToTxnRequest)
 	_, id, _ := kafka.CoordinatorKey(req.Body)
 	home := r.rules.transaction(id)
-	code := int16(unknownProducerID)
-	if req.Version >= 5 {
-		code = transactionAbortable
+	code := int16(kafka.UnknownProducerID)
+	if kafka.Has(req.Key, req.Version, kafka.Abortable) {
+		code = int16(kafka.TransactionAbortable)
 	}
 	away := map[string]int16{}
 	check := func(topic string) {
 		if h, shown := r.homeOf(topic, [16]byte{}); !shown {
-			away[topic] = unknownTopic
+			away[topic] = int16(kafka.UnknownTopicOrPartition)
 		} else if h != home {
 			away[topic] = code
 		}
@@ -48,7 +48,7 @@ func (r *Routing) addPartitionsToTxn(ctx context.Context, req *plugin.Request, n
 	if len(away) == 0 {
 		return r.to(ctx, req, next, home)
 	}
-	resp, err := plugin.Fail(req, operationNotAttempted, "")
+	resp, err := plugin.Fail(req, kafka.OperationNotAttempted, "")
 	if err != nil {
 		return nil, err
 	}
@@ -98,11 +98,11 @@ func (r *Routing) txnOffsetCommit(ctx context.Context, req *plugin.Request, next
 	m := msg.(*kmsg.TxnOffsetCommitRequest)
 	home := r.rules.transaction(m.TransactionalID)
 	if r.rules.group(m.Group) != home {
-		code := int16(unknownProducerID)
-		if req.Version >= 4 {
-			code = transactionAbortable
+		code := int16(kafka.UnknownProducerID)
+		if kafka.Has(req.Key, req.Version, kafka.Abortable) {
+			code = int16(kafka.TransactionAbortable)
 		}
-		return plugin.Fail(req, code, "")
+		return plugin.Fail(req, kafka.Code(code), "")
 	}
 	if len(m.Topics) == 0 {
 		return r.to(ctx, req, next, home)

@@ -345,7 +345,7 @@ func saysWhatClientsSay(t *testing.T, api kafka.API, name, message []string, quo
 		out := plugintest.Sent[kmsg.Request](t, f).ResponseKind()
 		beside(reflect.ValueOf(out), name, message, quoted)
 		if p, ok := out.(*kmsg.ProduceResponse); ok {
-			p.Topics[0].Partitions[0].ErrorCode = invalidRequest
+			p.Topics[0].Partitions[0].ErrorCode = int16(kafka.InvalidRequest)
 		}
 		return plugintest.Encode(out), nil
 	}))

@@ -190,7 +190,7 @@ func TestNoIDIsSentOnAsZero(t *testing.T) {
 		resp, err := n.Intercept(t.Context(), plugintest.Request(t, m, "prod"), plugin.HandlerFunc(func(_ context.Context, f *plugin.Request) (*plugin.Response, error) {
 			in := plugintest.Sent[kmsg.Request](t, f)
 			sent = got(reflect.ValueOf(in), path)
-			msg, err := kafka.ErrorResponse(kafka.RequestBodyOf(in), unknownTopicID, "")
+			msg, err := kafka.ErrorResponse(kafka.RequestBodyOf(in), kafka.UnknownTopicID, "")
 			if err != nil {
 				return nil, err
 			}
@@ -288,7 +288,7 @@ func TestAMemberIsToldOfWhatItIsToHave(t *testing.T) {
 			}
 			return plugintest.Decode[*kmsg.ConsumerGroupHeartbeatResponse](t, resp)
 		}
-		if r := beat("orders", "gone"); r.ErrorCode != notCoordinator {
+		if r := beat("orders", "gone"); kafka.Code(r.ErrorCode) != kafka.NotCoordinator {
 			t.Errorf("code %d", r.ErrorCode)
 		}
 		prod.Late("gone")

@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
 )
 
 // unseen are the topics of an OffsetFetch that clients may not see, by group. They are answered as brokers answer for
@@ -52,7 +54,7 @@ func (u unseen) answer(msg kmsg.Response) {
 	if !ok {
 		return
 	}
-	if m.Version < 8 && m.ErrorCode == 0 {
+	if !kafka.Has(kmsg.OffsetFetch, m.Version, kafka.Batched) && m.ErrorCode == 0 {
 		for _, list := range u { // of the one group
 			for _, t := range list {
 				topic := kmsg.NewOffsetFetchResponseTopic()

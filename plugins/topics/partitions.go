@@ -52,7 +52,7 @@ func (k *translated) translate() bool {
 	if h.Bare {
 		k.change()
 	}
-	byID := k.req.Version >= 13
+	byID := kafka.Has(k.req.Key, k.req.Version, kafka.TopicIDs)
 	var name string
 	var id topicID
 	for i := range h.Partitions {

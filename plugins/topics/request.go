@@ -90,7 +90,7 @@ func (n *names) metadataByName(m *kmsg.MetadataRequest) {
 			return false
 		}
 		rt := kmsg.NewMetadataResponseTopic()
-		rt.TopicID, rt.ErrorCode = t.TopicID, unknownTopicID
+		rt.TopicID, rt.ErrorCode = t.TopicID, int16(kafka.UnknownTopicID)
 		n.unknown = append(n.unknown, rt)
 		return true
 	})

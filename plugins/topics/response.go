@@ -2,6 +2,7 @@ package topics
 
 import (
 	"context"
+	"github.com/sluice-gateway/sluice/core/kafka"
 	"reflect"
 	"slices"
 	"strings"
@@ -116,7 +117,7 @@ func (n *names) assignment(m *kmsg.ConsumerGroupHeartbeatResponse) {
 	for _, t := range m.Assignment.Topics {
 		id, found := n.virtualID(t.TopicID, resolveWait)
 		if !found {
-			m.ErrorCode, m.Assignment = notCoordinator, nil
+			m.ErrorCode, m.Assignment = int16(kafka.NotCoordinator), nil
 			return
 		}
 		if id != (topicID{}) {

@@ -70,23 +70,27 @@ func (n *names) refuses(kind kmsg.ConfigResourceType, name string, read bool) bo
 	case kmsg.ConfigResourceTypeTopic, kmsg.ConfigResourceTypeGroupConfig:
 		return false
 	default: // what a newer cluster knows by it may be everybody's
-		n.others.configs = append(n.others.configs, resource{kind, name, invalidRequest})
+		n.others.configs = append(n.others.configs, resource{kind, name, int16(kafka.InvalidRequest)})
 		return true
 	}
-	n.others.configs = append(n.others.configs, resource{kind, name, clusterAuthorizationFailed})
+	n.others.configs = append(n.others.configs, resource{kind, name, int16(kafka.ClusterAuthorizationFailed)})
 	return true
 }
 
 // refusesElection reports an answer that refuses the request as a whole, which names no topic where the client has named none.
 func refusesElection(m *kmsg.ElectLeadersResponse) bool {
 	return m.ErrorCode != 0 || slices.ContainsFunc(m.Topics, func(t kmsg.ElectLeadersResponseTopic) bool {
-		return slices.ContainsFunc(t.Partitions, func(p kmsg.ElectLeadersResponseTopicPartition) bool { return p.ErrorCode == invalidRequest })
+		return slices.ContainsFunc(t.Partitions, func(p kmsg.ElectLeadersResponseTopicPartition) bool {
+			return kafka.Code(p.ErrorCode) == kafka.InvalidRequest
+		})
 	})
 }
 
 // gone reports a topic that the cluster does not have any more, which nobody has asked for.
 func gone(t kmsg.ElectLeadersResponseTopic) bool {
-	return len(t.Partitions) > 0 && !slices.ContainsFunc(t.Partitions, func(p kmsg.ElectLeadersResponseTopicPartition) bool { return p.ErrorCode != unknownTopic })
+	return len(t.Partitions) > 0 && !slices.ContainsFunc(t.Partitions, func(p kmsg.ElectLeadersResponseTopicPartition) bool {
+		return kafka.Code(p.ErrorCode) != kafka.UnknownTopicOrPartition
+	})
 }
 
 // own lists the partitions of the topics that clients see and that live on the cluster.
@@ -141,7 +145,7 @@ func (n *names) complete(msg kmsg.Response) {
 		m.Topics = slices.DeleteFunc(m.Topics, gone)
 		for i := range m.Topics {
 			m.Topics[i].Partitions = slices.DeleteFunc(m.Topics[i].Partitions, func(p kmsg.ElectLeadersResponseTopicPartition) bool {
-				return p.ErrorCode == electionNotNeeded || p.ErrorCode == unknownTopic
+				return kafka.Code(p.ErrorCode) == kafka.ElectionNotNeeded || kafka.Code(p.ErrorCode) == kafka.UnknownTopicOrPartition
 			})
 		}
 	}

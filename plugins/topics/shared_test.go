@@ -164,7 +164,7 @@ func TestAllLeadersAreThoseOfItsOwnTopics(t *testing.T) {
 			out := in.ResponseKind().(*kmsg.ElectLeadersResponse)
 			out.SetVersion(in.Version)
 			for _, x := range in.Topics {
-				out.Topics = append(out.Topics, kmsg.ElectLeadersResponseTopic{Topic: x.Topic, Partitions: []kmsg.ElectLeadersResponseTopicPartition{{Partition: 0, ErrorCode: electionNotNeeded}, {Partition: 1}}})
+				out.Topics = append(out.Topics, kmsg.ElectLeadersResponseTopic{Topic: x.Topic, Partitions: []kmsg.ElectLeadersResponseTopicPartition{{Partition: 0, ErrorCode: int16(kafka.ElectionNotNeeded)}, {Partition: 1}}})
 			}
 			return plugintest.Encode(out), nil
 		}))
@@ -227,9 +227,9 @@ func TestAnElectionNamesNoTopicThatIsGone(t *testing.T) {
 		for _, x := range plugintest.Sent[*kmsg.ElectLeadersRequest](t, f).Topics {
 			topic := kmsg.ElectLeadersResponseTopic{Topic: x.Topic}
 			for _, p := range x.Partitions {
-				code := int16(electionNotNeeded)
+				code := int16(kafka.ElectionNotNeeded)
 				if x.Topic == "vc.deleted" {
-					code = unknownTopic
+					code = int16(kafka.UnknownTopicOrPartition)
 				}
 				topic.Partitions = append(topic.Partitions, kmsg.ElectLeadersResponseTopicPartition{Partition: p, ErrorCode: code})
 			}

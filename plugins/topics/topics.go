@@ -15,15 +15,6 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-const (
-	notCoordinator             = 16
-	clusterAuthorizationFailed = 31
-	invalidRequest             = 42
-	unknownTopic               = 3
-	electionNotNeeded          = 84
-	unknownTopicID             = 100
-)
-
 // Spec describes the interceptor to the chain's builder.
 func Spec() plugin.Spec {
 	return plugin.Spec{Type: "topics", Stage: plugin.Physical, New: func(_ context.Context, env plugin.Env, cfg config.Section) (plugin.Interceptor, error) {
@@ -107,7 +98,7 @@ func (t *Topics) Up(_ context.Context, req *plugin.Request, s *plugin.Step, resp
 func (t *Topics) decoded(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 	n := t.names(ctx, req)
 	if api, _ := kafka.Lookup(req.Key); t.confines(api) {
-		return plugin.Fail(req, clusterAuthorizationFailed, everybodys)
+		return plugin.Fail(req, kafka.ClusterAuthorizationFailed, everybodys)
 	} else if api.Scope == kafka.Whole {
 		return next.Handle(ctx, req)
 	}

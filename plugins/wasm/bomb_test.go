@@ -42,9 +42,9 @@ func TestABombIsRefused(t *testing.T) {
 	}
 	about := fact.Of(t, "codes %v", codes)
 	if fact.Equal(about, "len(codes)", len(codes), 3) {
-		fact.Equal(about, "codes[0]", codes[0], invalidRecord)
+		fact.Equal(about, "codes[0]", kafka.Code(codes[0]), kafka.InvalidRecord)
 		fact.Equal(about, "codes[1]", codes[1], 0)
-		fact.Equal(about, "codes[2]", codes[2], invalidRecord)
+		fact.Equal(about, "codes[2]", kafka.Code(codes[2]), kafka.InvalidRecord)
 	}
 	if w.guest().Failed.Load() != 0 {
 		t.Error("it counts as a failure of the guest")

@@ -90,7 +90,7 @@ func (w *Wasm) askCompacted(ctx context.Context, cluster, topic string) (bool, e
 	}
 	for _, r := range answer.(*kmsg.DescribeConfigsResponse).Resources {
 		if r.ErrorCode != 0 {
-			return false, errors.New(kafka.ErrorName(r.ErrorCode))
+			return false, errors.New(kafka.Code(r.ErrorCode).Name())
 		}
 		for _, c := range r.Configs {
 			if c.Name == policy && c.Value != nil {

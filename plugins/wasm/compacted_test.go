@@ -3,6 +3,7 @@ package wasm
 import (
 	"context"
 	"errors"
+	"github.com/sluice-gateway/sluice/core/kafka"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -50,11 +51,11 @@ func TestNoTombstonesOnCompactedTopics(t *testing.T) {
 		why  string
 	}{
 		"deleted":         {cleaning{policy: "delete"}, 0, ""},
-		"compacted":       {cleaning{policy: "compact"}, invalidRecord, "compacted topic"},
-		"both":            {cleaning{policy: "delete,compact"}, invalidRecord, "compacted topic"},
-		"denied":          {cleaning{code: 29}, requestTimedOut, "TOPIC_AUTHORIZATION_FAILED"},
-		"out of reach":    {cleaning{gone: true}, requestTimedOut, "not known"},
-		"all are dropped": {cleaning{policy: "compact"}, invalidRecord, "compacted topic"},
+		"compacted":       {cleaning{policy: "compact"}, int16(kafka.InvalidRecord), "compacted topic"},
+		"both":            {cleaning{policy: "delete,compact"}, int16(kafka.InvalidRecord), "compacted topic"},
+		"denied":          {cleaning{code: 29}, int16(kafka.RequestTimedOut), "TOPIC_AUTHORIZATION_FAILED"},
+		"out of reach":    {cleaning{gone: true}, int16(kafka.RequestTimedOut), "not known"},
+		"all are dropped": {cleaning{policy: "compact"}, int16(kafka.InvalidRecord), "compacted topic"},
 	} {
 		w := compiled(t, ", produce_drop: tombstone")
 		w.SetBelow(c.below)

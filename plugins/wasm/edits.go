@@ -205,7 +205,7 @@ func (g *Guest) settle(ctx context.Context, h *Head, b *batch) {
 		return
 	}
 	var why error // is not nil if they can't be tombstones
-	code := int16(invalidRecord)
+	code := int16(kafka.InvalidRecord)
 	switch {
 	case !g.Tombstones:
 		why = errDropped
@@ -213,7 +213,7 @@ func (g *Guest) settle(ctx context.Context, h *Head, b *batch) {
 	default:
 		switch yes, err := h.Compacted(ctx, h.Cluster, b.part.Topic); {
 		case err != nil:
-			why, code = fmt.Errorf("dropped by a guest, and whether the topic is compacted is not known: %w", err), requestTimedOut
+			why, code = fmt.Errorf("dropped by a guest, and whether the topic is compacted is not known: %w", err), int16(kafka.RequestTimedOut)
 		case yes:
 			why = errCompacted
 		}

@@ -229,7 +229,7 @@ func TestMessagesAsJSONInEveryLanguage(t *testing.T) {
 		if sent, resp := ask("a"); sent != nil || resp.Topics[0].ErrorCode != 42 || *resp.Topics[0].ErrorMessage != "not two topics" {
 			t.Errorf("refused: %+v, %+v", sent, resp)
 		}
-		if sent, resp := ask("a", "bad json"); sent != nil || resp.Topics[0].ErrorCode != policyViolation {
+		if sent, resp := ask("a", "bad json"); sent != nil || kafka.Code(resp.Topics[0].ErrorCode) != kafka.PolicyViolation {
 			t.Errorf("broken: %+v, %+v", sent, resp)
 		}
 	})

@@ -228,7 +228,7 @@ func whole(t testing.TB, w *Wasm, m *kmsg.ProduceRequest) (out *kmsg.ProduceResp
 // refused reports how a request that the guest has failed with is answered: an error, which clients are told to try again, or
 // the code of one that would fail again.
 func refused(err error, answer kmsg.ProduceResponseTopicPartition) bool {
-	return err != nil || answer.ErrorCode == invalidRecord
+	return err != nil || kafka.Code(answer.ErrorCode) == kafka.InvalidRecord
 }
 
 // served sends requests that do not break a guest until it answers one in its time: on a busy machine that may be a later one.

@@ -118,9 +118,9 @@ func (w *Wasm) unseen(ctx context.Context, req *plugin.Request, failure error) (
 	switch {
 	case !lasting(failure):
 	case req.Key == kmsg.Produce:
-		return w.refuse(req, &RefusalError{Code: invalidRecord, Message: fail.Error(), Index: -1})
-	case api.OnFailure == unknownServerError:
-		return w.refuse(req, &RefusalError{Code: policyViolation, Message: fail.Error(), Index: -1})
+		return w.refuse(req, &RefusalError{Code: int16(kafka.InvalidRecord), Message: fail.Error(), Index: -1})
+	case api.OnFailure == kafka.UnknownServerError:
+		return w.refuse(req, &RefusalError{Code: int16(kafka.PolicyViolation), Message: fail.Error(), Index: -1})
 	}
 	return nil, fail
 }

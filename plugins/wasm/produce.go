@@ -55,9 +55,9 @@ func (w *Wasm) failures(ctx context.Context, parts []*Partition) (err error) {
 			continue
 		}
 		err = fail
-		code := int16(requestTimedOut)
+		code := int16(kafka.RequestTimedOut)
 		if lasting(p.Failed) {
-			code, all = invalidRecord, false
+			code, all = int16(kafka.InvalidRecord), false
 		}
 		p.reject(RefusalError{Code: code, Message: fail.Error(), Index: -1})
 	}

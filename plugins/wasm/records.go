@@ -11,11 +11,7 @@ import (
 
 // Error codes of Kafka that the host gives.
 const (
-	unknownServerError  = -1
-	requestTimedOut     = 7
 	authorizationFailed = 29
-	policyViolation     = 44
-	invalidRecord       = 87
 )
 
 // Partition is the records of one partition, before and after a guest.
@@ -128,7 +124,7 @@ func (g *Guest) collect(within kafka.Bounds, kind uint16, parts []*Partition) (o
 		}
 		g.release(out[first:])
 		if out = out[:first]; kind == abi.KindProduce {
-			p.reject(RefusalError{Code: invalidRecord, Message: err.Error(), Index: -1})
+			p.reject(RefusalError{Code: int16(kafka.InvalidRecord), Message: err.Error(), Index: -1})
 		} else {
 			p.Failed = err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/sluice-gateway/sluice/core/kafka"
 	"log/slog"
 	"net"
 	"path/filepath"
@@ -65,7 +66,7 @@ func TestAPoisonRecordCostsItsPartitionAlone(t *testing.T) {
 		about := fact.Of(t, "codes %v", got)
 		if fact.Equal(about, "len(got)", len(got), 3) {
 			fact.Equal(about, "got[0]", got[0], 0)
-			fact.Equal(about, "got[1]", got[1], invalidRecord)
+			fact.Equal(about, "kafka.Code(got[1])", kafka.Code(got[1]), kafka.InvalidRecord)
 			fact.Equal(about, "got[2]", got[2], 0)
 		}
 	}
@@ -131,7 +132,7 @@ func TestAGuestIsLeftAloneWithOneClientsPartition(t *testing.T) {
 		w := compiledFrom(t, "probe", probed.New, "{grant: [kv, http, send_request], limits: {timeout: 5m}}")
 		lines := logged(w)
 		for range breakAfter {
-			if code, err := from(t, w, "strange", "orders", "poison"); err != nil || code != invalidRecord {
+			if code, err := from(t, w, "strange", "orders", "poison"); err != nil || kafka.Code(code) != kafka.InvalidRecord {
 				t.Errorf("code %d, %v", code, err)
 			}
 		}
@@ -219,7 +220,7 @@ func TestFailuresAreOneLineOfTheLog(t *testing.T) {
 // TestFailuresWithMessages: clients that take an error for one are told why, for good.
 func TestFailuresWithMessages(t *testing.T) {
 	_, resp, err := create(t, compiled(t, ""), "panic")
-	if err != nil || resp.Topics[0].ErrorCode != policyViolation || !strings.HasPrefix(*resp.Topics[0].ErrorMessage, "guest probe: panic: boom") {
+	if err != nil || kafka.Code(resp.Topics[0].ErrorCode) != kafka.PolicyViolation || !strings.HasPrefix(*resp.Topics[0].ErrorMessage, "guest probe: panic: boom") {
 		t.Errorf("%+v, %v", resp, err)
 	}
 }
@@ -261,7 +262,7 @@ func TestClientsAreToldWhatAPanicSays(t *testing.T) {
 	_, answer, err := run(t, w, produce("orders", records(t, shape{}, "poison")))
 	about := fact.Must(t, "%+v, %v", answer, err)
 	fact.NoError(about, err)
-	fact.Equal(about, "answer.ErrorCode", answer.ErrorCode, invalidRecord)
+	fact.Equal(about, "answer.ErrorCode", kafka.Code(answer.ErrorCode), kafka.InvalidRecord)
 	fact.True(about, `strings.HasPrefix(*answer.ErrorMessage, "guest probe: panic: a poison record that kills")`, strings.HasPrefix(*answer.ErrorMessage, "guest probe: panic: a poison record that kills"))
 	fact.HasNo(about, *answer.ErrorMessage, "goroutine")
 	if all, failed := strings.Count(lines.String(), "\n"), strings.Count(lines.String(), `msg="the guest failed"`); all != 2 || failed != 2 {
@@ -298,7 +299,7 @@ func TestWhatProtectsIsNeverPassedBy(t *testing.T) {
 
 	w := compiledFrom(t, "guard", protecting, "{topics: [orders], limits: {timeout: 5m}}")
 	old := make([]byte, 100)
-	if _, answer, err := run(t, w, produce("orders", old)); err != nil || answer.ErrorCode != invalidRecord || !strings.Contains(*answer.ErrorMessage, "formats before 2") {
+	if _, answer, err := run(t, w, produce("orders", old)); err != nil || kafka.Code(answer.ErrorCode) != kafka.InvalidRecord || !strings.Contains(*answer.ErrorMessage, "formats before 2") {
 		t.Errorf("records in an old format: %+v, %v", answer, err)
 	}
 	if _, err := fetched(t, w, "orders", old); !errors.Is(err, errOldFormat) {

@@ -182,5 +182,5 @@ func (w *Wasm) refuse(req *plugin.Request, r *RefusalError) (*plugin.Response, e
 	if r.Close {
 		return nil, plugin.CloseSession(r)
 	}
-	return plugin.Fail(req, r.Code, r.Message)
+	return plugin.Fail(req, kafka.Code(r.Code), r.Message)
 }

@@ -97,7 +97,7 @@ func (s Spread) raw(ctx context.Context, name string) error {
 		return err
 	}
 	if got.ErrorCode != 0 {
-		return fmt.Errorf("InitProducerID: %s", kafka.ErrorName(got.ErrorCode))
+		return fmt.Errorf("InitProducerID: %s", kafka.Code(got.ErrorCode).Name())
 	}
 	next, seq := map[string]int{}, map[string]int32{} // by topic; by topic and partition
 	Paced(ctx, 4*s.Rate, name, func(n int, _ string) {
@@ -128,7 +128,7 @@ func (s Spread) raw(ctx context.Context, name string) error {
 			for _, part := range t.Partitions {
 				id := sent[t.Topic][part.Partition]
 				if part.ErrorCode != 0 {
-					s.Of[t.Topic].Error(name, "%s: %s", id, kafka.ErrorName(part.ErrorCode))
+					s.Of[t.Topic].Error(name, "%s: %s", id, kafka.Code(part.ErrorCode).Name())
 					continue
 				}
 				s.Of[t.Topic].Acked(name, id, Place{part.Partition, part.BaseOffset})

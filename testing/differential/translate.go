@@ -206,7 +206,7 @@ func (l *lane) number(name string, n int64) any {
 	case chance[name] && n >= 0, name == "Timestamp" && n > longAgo:
 		return "some"
 	case name == "ErrorCode" || name == "ConfigErrorCode":
-		return fmt.Sprintf("%d %s", n, kafka.ErrorName(int16(n)))
+		return fmt.Sprintf("%d %s", n, kafka.Code(n).Name())
 	}
 	return fmt.Sprint(n)
 }

@@ -84,7 +84,7 @@ func TestAcksZeroThatFailsEndsTheConnection(t *testing.T) {
 			t.Run(name+", chain "+chain, func(t *testing.T) {
 				if b.code != 0 {
 					h.prod.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
-						resp, err := kafka.ErrorResponse(kafka.RequestBodyOf(req), b.code, "")
+						resp, err := kafka.ErrorResponse(kafka.RequestBodyOf(req), kafka.Code(b.code), "")
 						return resp, err, true
 					})
 				}
