@@ -11,20 +11,20 @@ import (
 type RequestBody struct {
 	key                   kmsg.Key
 	version               int16
-	edited, viewed, hotOK bool
+	edited, viewed, sound bool
 	checked               bool // raw has been found to be a message
 	part                  bool // only the partitions that the view shows are left
 	source
-	msg kmsg.Request
-	hot *HotRequest // once it is viewed, and memory for another time
+	msg  kmsg.Request
+	seen *RequestView // once it is viewed, and memory for another time
 }
 
 // Reset makes b a body of other bytes. Views of what it was are not valid any more: their memory is used again.
 func (b *RequestBody) Reset(key kmsg.Key, version int16, raw []byte) {
 	b.patches.reset()
-	*b = RequestBody{key: key, version: version, source: source{raw, b.patches}, hot: b.hot}
-	if b.hot != nil {
-		b.hot.reset()
+	*b = RequestBody{key: key, version: version, source: source{raw, b.patches}, seen: b.seen}
+	if b.seen != nil {
+		b.seen.reset()
 	}
 }
 
@@ -131,7 +131,7 @@ func (b *RequestBody) AppendTo(o *Out) {
 // AppendAcknowledged writes the body of a Produce out with acks=1 in place of acks=0: whoever sends it learns what comes of it.
 func (b *RequestBody) AppendAcknowledged(o *Out) {
 	const one = 1
-	acks := b.Hot().acks
+	acks := b.View().acks
 	b.appendRange(o, 0, acks)
 	o.Append([]byte{0, one})
 	b.appendFrom(o, acks+2)
@@ -140,7 +140,7 @@ func (b *RequestBody) AppendAcknowledged(o *Out) {
 // appendFrom writes out what stands at a place of raw, before any topic, and behind it, as it is changed.
 func (b *RequestBody) appendFrom(o *Out, at int32) {
 	if b.part {
-		appendOnly(o, &b.source, b.flexible(), at, b.hot.topics, b.hot.rest, b.hot.Partitions)
+		appendOnly(o, &b.source, b.flexible(), at, b.seen.topics, b.seen.rest, b.seen.Partitions)
 		return
 	}
 	b.appendRange(o, at, int32(len(b.raw)))
@@ -164,22 +164,22 @@ type ResponseBody struct {
 	edited  bool
 	checked bool // the bytes have been found to be a message
 
-	viewed, hotOK bool
-	part          bool        // only the partitions that the view shows are left
-	hot           HotResponse // the bytes, and once it is viewed their view
+	viewed, sound bool
+	part          bool         // only the partitions that the view shows are left
+	seen          ResponseView // the bytes, and once it is viewed their view
 }
 
 // Reset makes b a body of other bytes.
 func (b *ResponseBody) Reset(key kmsg.Key, version int16, raw []byte) {
-	b.hot.patches.reset()
-	kept := b.hot.Partitions
-	*b = ResponseBody{key: key, version: version, hot: HotResponse{source: source{raw, b.hot.patches}}}
-	b.hot.Partitions = usedAgain(kept)
+	b.seen.patches.reset()
+	kept := b.seen.Partitions
+	*b = ResponseBody{key: key, version: version, seen: ResponseView{source: source{raw, b.seen.patches}}}
+	b.seen.Partitions = usedAgain(kept)
 }
 
 // NewResponseBody wraps the bytes of a body; it owns them.
 func NewResponseBody(key kmsg.Key, version int16, raw []byte) *ResponseBody {
-	return &ResponseBody{key: key, version: version, hot: HotResponse{source: source{raw: raw}}}
+	return &ResponseBody{key: key, version: version, seen: ResponseView{source: source{raw: raw}}}
 }
 
 // ResponseBodyOf wraps a message; its version is msg's.
@@ -196,8 +196,8 @@ func (b *ResponseBody) Version() int16 { return b.version }
 // Peek decodes the body, once as long as it is not changed in place. The message must not be changed. An error is a
 // *MalformedError.
 func (b *ResponseBody) Peek() (kmsg.Response, error) {
-	if b.hot.changed && !b.edited { // since it was decoded
-		b.msg, b.hot.changed = nil, false
+	if b.seen.changed && !b.edited { // since it was decoded
+		b.msg, b.seen.changed = nil, false
 	}
 	if b.msg == nil {
 		msg := kmsg.ResponseForKey(int16(b.key))
@@ -264,12 +264,12 @@ func (b *ResponseBody) AppendTo(o *Out) {
 	if f, ok := b.msg.(*kmsg.FetchResponse); ok {
 		neverNull(f)
 	}
-	o.message(b.msg, len(b.hot.raw))
+	o.message(b.msg, len(b.seen.raw))
 }
 
 // appendBytes writes the bytes of the body out, as they are changed.
 func (b *ResponseBody) appendBytes(o *Out) {
-	h := &b.hot
+	h := &b.seen
 	if b.part {
 		appendOnly(o, &h.source, h.flexible, 0, h.topics, h.rest, h.Partitions)
 		return
@@ -279,8 +279,8 @@ func (b *ResponseBody) appendBytes(o *Out) {
 
 // flat is the body in one piece.
 func (b *ResponseBody) flat() []byte {
-	if !b.part && len(b.hot.patches.list) == 0 {
-		return b.hot.raw
+	if !b.part && len(b.seen.patches.list) == 0 {
+		return b.seen.raw
 	}
 	var o Out
 	b.appendBytes(&o)

@@ -14,12 +14,12 @@ func (a API) passesTags() bool { return a.Carries == 0 }
 // Clean checks that the body is a message, and drops the tagged fields that nobody here knows. It belongs before
 // anything else that is done with the body. An error is a *MalformedError or an *UnsupportedError.
 func (b *RequestBody) Clean() error {
-	h := b.Hot()
+	h := b.View()
 	if b.edited || b.checked {
 		return nil
 	}
 	_, unknown, err := check(b.key, b.version, true, b.raw)
-	if err == nil && h != nil && !b.hotOK {
+	if err == nil && h != nil && !b.sound {
 		err = &MalformedError{Key: b.key, Version: b.version, Err: errShort}
 	}
 	if err != nil {
@@ -40,22 +40,22 @@ func (b *RequestBody) Clean() error {
 // the message. It belongs before anything else that is done with the body. An error is a *MalformedError or an
 // *UnsupportedError.
 func (b *ResponseBody) Clean() error {
-	h := b.Hot()
+	h := b.View()
 	if b.edited {
 		return nil
 	}
-	if h != nil && b.hotOK && !h.Names {
+	if h != nil && b.sound && !h.Names {
 		h.raw = h.raw[:h.end]
 		return nil
 	}
-	end, unknown, err := check(b.key, b.version, false, b.hot.raw)
-	if err == nil && h != nil && !b.hotOK {
+	end, unknown, err := check(b.key, b.version, false, b.seen.raw)
+	if err == nil && h != nil && !b.sound {
 		err = &MalformedError{Key: b.key, Version: b.version, Response: true, Err: errShort}
 	}
 	if err != nil {
 		return err
 	}
-	b.hot.raw, b.checked = b.hot.raw[:end], true
+	b.seen.raw, b.checked = b.seen.raw[:end], true
 	if api, _ := Lookup(b.key); !unknown || api.passesTags() {
 		return nil
 	}

@@ -156,11 +156,11 @@ func (t *FetchTable) compact() {
 // Answer gives the response of a request of the session its id and notes what the client is told. From
 // an incremental one it leaves out what the client knows already.
 func (t *FetchTable) Answer(resp *ResponseBody, id int32, incremental bool) {
-	resp.retain(id, func(a *HotAnswer) bool { return t.tell(a) || !incremental })
+	resp.retain(id, func(a *ResponsePartition) bool { return t.tell(a) || !incremental })
 }
 
 // tell reports whether an answer says something new about its partition.
-func (t *FetchTable) tell(a *HotAnswer) bool {
+func (t *FetchTable) tell(a *ResponsePartition) bool {
 	topic := t.topics[string(a.Topic)]
 	if Has(kmsg.Fetch, t.version, TopicIDs) {
 		topic = t.topics[string(a.ID[:])]

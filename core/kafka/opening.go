@@ -77,18 +77,18 @@ func (b *ResponseBody) opening() opening {
 func (b *ResponseBody) Throttled() time.Duration {
 	var millis int32
 	switch o := b.opening(); {
-	case o.throttle >= 0 && len(b.hot.raw) >= o.throttle+4:
-		millis = int32(binary.BigEndian.Uint32(b.hot.raw[o.throttle:]))
+	case o.throttle >= 0 && len(b.seen.raw) >= o.throttle+4:
+		millis = int32(binary.BigEndian.Uint32(b.seen.raw[o.throttle:]))
 	case b.key == kmsg.Produce:
-		millis = b.Hot().ThrottleMillis
+		millis = b.View().ThrottleMillis
 	}
 	return time.Duration(millis) * time.Millisecond
 }
 
 // Outcome is ErrorCode of a body as it came in: most responses say how a request has ended where they begin.
 func (b *ResponseBody) Outcome() Code {
-	if o := b.opening(); o.code >= 0 && len(b.hot.raw) >= o.code+2 {
-		if code := Code(binary.BigEndian.Uint16(b.hot.raw[o.code:])); code != 0 || o.whole {
+	if o := b.opening(); o.code >= 0 && len(b.seen.raw) >= o.code+2 {
+		if code := Code(binary.BigEndian.Uint16(b.seen.raw[o.code:])); code != 0 || o.whole {
 			return code
 		}
 	}

@@ -13,7 +13,7 @@ const outcomeLimit = 16 << 10
 // and Fetch are read from the view; a larger response of another API that nobody has decoded counts as a success.
 func (b *ResponseBody) ErrorCode() Code {
 	c := outcomes{key: b.key}
-	if h := b.Hot(); h != nil {
+	if h := b.View(); h != nil {
 		if c.see(h.ErrorCode) {
 			return c.first
 		}
@@ -24,7 +24,7 @@ func (b *ResponseBody) ErrorCode() Code {
 		}
 		return c.first
 	}
-	if b.msg == nil && len(b.hot.raw) > outcomeLimit {
+	if b.msg == nil && len(b.seen.raw) > outcomeLimit {
 		return 0
 	}
 	msg, err := b.Peek()
@@ -80,7 +80,7 @@ func (b *ResponseBody) KnownErrorCode() Code {
 }
 
 // Size is the number of bytes that the body was received with, 0 for one that was made here.
-func (b *ResponseBody) Size() int { return len(b.hot.raw) }
+func (b *ResponseBody) Size() int { return len(b.seen.raw) }
 
 // Subjects is what a request is about: the first topics that it names, and its group. byID names topics that
 // are given by id.
@@ -94,7 +94,7 @@ func (b *RequestBody) Subjects(most int, byID func([16]byte) string) (topics []s
 		}
 		return len(topics) < most
 	}
-	if h := b.Hot(); h != nil {
+	if h := b.View(); h != nil {
 		for i := range h.Partitions {
 			if !add(string(h.Partitions[i].Topic), h.Partitions[i].ID) {
 				break

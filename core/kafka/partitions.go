@@ -9,9 +9,9 @@ import (
 )
 
 // Partitions shows the partitions of a Produce or Fetch; other APIs have none.
-func (b *RequestBody) Partitions() iter.Seq[*HotPartition] {
-	return func(yield func(*HotPartition) bool) {
-		h := b.Hot()
+func (b *RequestBody) Partitions() iter.Seq[*RequestPartition] {
+	return func(yield func(*RequestPartition) bool) {
+		h := b.View()
 		for i := 0; h != nil && i < len(h.Partitions); i++ {
 			if !yield(&h.Partitions[i]) {
 				return
@@ -21,13 +21,13 @@ func (b *RequestBody) Partitions() iter.Seq[*HotPartition] {
 }
 
 // Partitions shows the partitions of the answer of a Produce, Fetch or ShareFetch; other APIs have none.
-func (b *ResponseBody) Partitions() iter.Seq[*HotAnswer] {
-	return func(yield func(*HotAnswer) bool) {
+func (b *ResponseBody) Partitions() iter.Seq[*ResponsePartition] {
+	return func(yield func(*ResponsePartition) bool) {
 		if b.key == kmsg.ShareFetch {
 			b.shared(yield)
 			return
 		}
-		h := b.Hot()
+		h := b.View()
 		for i := 0; h != nil && i < len(h.Partitions); i++ {
 			if !yield(&h.Partitions[i]) {
 				return
@@ -37,7 +37,7 @@ func (b *ResponseBody) Partitions() iter.Seq[*HotAnswer] {
 }
 
 // shared shows the partitions of a ShareFetch's answer.
-func (b *ResponseBody) shared(yield func(*HotAnswer) bool) {
+func (b *ResponseBody) shared(yield func(*ResponsePartition) bool) {
 	msg, err := b.Peek()
 	m, ok := msg.(*kmsg.ShareFetchResponse)
 	if err != nil || !ok {
@@ -45,7 +45,7 @@ func (b *ResponseBody) shared(yield func(*HotAnswer) bool) {
 	}
 	for _, t := range m.Topics {
 		for _, p := range t.Partitions {
-			if !yield(&HotAnswer{ID: t.TopicID, Partition: p.Partition, ErrorCode: Code(p.ErrorCode), Records: p.Records}) {
+			if !yield(&ResponsePartition{ID: t.TopicID, Partition: p.Partition, ErrorCode: Code(p.ErrorCode), Records: p.Records}) {
 				return
 			}
 		}
@@ -54,7 +54,7 @@ func (b *ResponseBody) shared(yield func(*HotAnswer) bool) {
 
 // Asked are the partitions of a request, to find those of its answer among.
 type Asked struct {
-	list []*HotPartition
+	list []*RequestPartition
 	next int // where the next is looked for: answers mostly stand in the same order
 }
 
@@ -62,10 +62,10 @@ type Asked struct {
 func (b *RequestBody) Asked() Asked { return Asked{list: slices.Collect(b.Partitions())} }
 
 // All are all of them.
-func (a *Asked) All() []*HotPartition { return a.list }
+func (a *Asked) All() []*RequestPartition { return a.list }
 
 // Find is the partition of the request that an answer is to; nil if there is none.
-func (a *Asked) Find(p *HotAnswer) *HotPartition {
+func (a *Asked) Find(p *ResponsePartition) *RequestPartition {
 	for range a.list {
 		asked := a.list[a.next]
 		a.next = (a.next + 1) % len(a.list)

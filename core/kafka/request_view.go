@@ -8,10 +8,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Hot returns the view of a Produce or Fetch; it is never nil for them, and always for other APIs.
+// View returns the view of a Produce or Fetch; it is never nil for them, and always for other APIs.
 // A body that was edited is encoded first: the message that Edit has returned is not to be changed any
 // more. The view of a body that is no message, which Clean says, shows no partitions.
-func (b *RequestBody) Hot() *HotRequest {
+func (b *RequestBody) View() *RequestView {
 	if b.key != kmsg.Produce && b.key != kmsg.Fetch {
 		return nil
 	}
@@ -19,30 +19,30 @@ func (b *RequestBody) Hot() *HotRequest {
 	if !b.viewed {
 		b.view()
 	}
-	return b.hot
+	return b.seen
 }
 
 func (b *RequestBody) view() {
 	b.viewed = true
-	if b.hot == nil {
-		b.hot = &HotRequest{}
-		b.hot.reset()
+	if b.seen == nil {
+		b.seen = &RequestView{}
+		b.seen.reset()
 	}
 	c := cursor{b: b.raw, flexible: b.flexible(), request: true}
 	if b.key == kmsg.Produce {
-		c.produceRequest(b.hot, b.version)
+		c.produceRequest(b.seen, b.version)
 	} else {
-		c.fetchRequest(b.hot, b.version)
+		c.fetchRequest(b.seen, b.version)
 	}
-	if b.hotOK, b.checked = !c.bad, !c.bad && !c.tagged; c.bad {
-		b.hot.reset()
+	if b.sound, b.checked = !c.bad, !c.bad && !c.tagged; c.bad {
+		b.seen.reset()
 	}
 }
 
 // reset makes it the view of nothing; its memory is used again.
-func (r *HotRequest) reset() {
+func (r *RequestView) reset() {
 	kept := usedAgain(r.Partitions)
-	if *r = (HotRequest{}); cap(kept) == 0 {
+	if *r = (RequestView{}); cap(kept) == 0 {
 		kept = r.one[:0]
 	}
 	r.Partitions = kept
@@ -75,27 +75,27 @@ type ChangedBody struct{ RequestBody }
 // ChangeInto is Change into storage of the caller's.
 func (b *RequestBody) ChangeInto(c *ChangedBody) {
 	b.copyTo(c)
-	if b.hot != nil {
-		c.hot.Partitions = append(c.hot.Partitions, b.hot.Partitions...)
+	if b.seen != nil {
+		c.seen.Partitions = append(c.seen.Partitions, b.seen.Partitions...)
 	}
 }
 
 // copyTo makes c a copy of a body, but for the partitions of its view.
 func (b *RequestBody) copyTo(c *ChangedBody) {
-	b.Hot()
+	b.View()
 	c.Reset(b.key, b.version, b.raw)
-	c.viewed, c.hotOK, c.checked, c.part = b.viewed, b.hotOK, b.checked, b.part
+	c.viewed, c.sound, c.checked, c.part = b.viewed, b.sound, b.checked, b.part
 	c.patches.list = append(c.patches.list, b.patches.list...)
-	if b.hot == nil {
+	if b.seen == nil {
 		return
 	}
-	if c.hot == nil {
-		c.hot = &HotRequest{}
-		c.hot.reset()
+	if c.seen == nil {
+		c.seen = &RequestView{}
+		c.seen.reset()
 	}
-	list := c.hot.Partitions
-	*c.hot = *b.hot
-	c.hot.Partitions, c.part = list, c.part || c.hot.Bare
+	list := c.seen.Partitions
+	*c.seen = *b.seen
+	c.seen.Partitions, c.part = list, c.part || c.seen.Bare
 }
 
 // Only is a body with those partitions of b that are listed, by their index in the view; the bytes are
@@ -103,9 +103,9 @@ func (b *RequestBody) copyTo(c *ChangedBody) {
 func (b *RequestBody) Only(indices []int) *RequestBody {
 	c := &ChangedBody{}
 	b.copyTo(c)
-	c.part, c.hot.Partitions = true, make([]HotPartition, 0, len(indices))
+	c.part, c.seen.Partitions = true, make([]RequestPartition, 0, len(indices))
 	for _, i := range indices {
-		c.hot.Partitions = append(c.hot.Partitions, b.hot.Partitions[i])
+		c.seen.Partitions = append(c.seen.Partitions, b.seen.Partitions[i])
 	}
 	return &c.RequestBody
 }
@@ -138,7 +138,7 @@ func (b *RequestBody) put64(at int32, v int64) {
 
 // SetID changes the topic id of partition i; the others that stand under it are to be changed as well.
 func (b *RequestBody) SetID(i int, id [16]byte) {
-	p := &b.hot.Partitions[i]
+	p := &b.seen.Partitions[i]
 	if p.list-p.topic != int32(len(id)) {
 		return // the version has names
 	}
@@ -148,10 +148,10 @@ func (b *RequestBody) SetID(i int, id [16]byte) {
 
 // SetTopic changes the name of partition i's topic, in versions that carry names, and of the others that stand under it.
 func (b *RequestBody) SetTopic(i int, name string) {
-	at, end := b.hot.Partitions[i].topic, b.hot.Partitions[i].list
+	at, end := b.seen.Partitions[i].topic, b.seen.Partitions[i].list
 	now := putText(&b.patches, at, end, name, b.flexible())
-	for j := range b.hot.Partitions {
-		if p := &b.hot.Partitions[j]; p.topic == at {
+	for j := range b.seen.Partitions {
+		if p := &b.seen.Partitions[j]; p.topic == at {
 			p.Topic = now
 		}
 	}
@@ -159,34 +159,34 @@ func (b *RequestBody) SetTopic(i int, name string) {
 
 // SetTransactionID changes the transactional id of a Produce that has one.
 func (b *RequestBody) SetTransactionID(id string) {
-	b.hot.TransactionID = putText(&b.patches, 0, b.hot.idEnd, id, b.flexible())
+	b.seen.TransactionID = putText(&b.patches, 0, b.seen.idEnd, id, b.flexible())
 }
 
 // SetMaxWait changes how many milliseconds a Fetch waits for records.
 func (b *RequestBody) SetMaxWait(millis int32) {
 	var w [4]byte
 	binary.BigEndian.PutUint32(w[:], uint32(millis))
-	b.putAt(b.hot.wait, w[:])
-	b.hot.MaxWaitMillis = millis
+	b.putAt(b.seen.wait, w[:])
+	b.seen.MaxWaitMillis = millis
 }
 
 // ForgetNothing takes the topics of its session which a Fetch forgets out of it.
 func (b *RequestBody) ForgetNothing() {
-	if !b.hot.Forgets {
+	if !b.seen.Forgets {
 		return
 	}
-	b.patches.put(patch{at: b.hot.forgotten, n: b.hot.rack - b.hot.forgotten, text: appendLength(nil, 0, b.flexible())})
-	b.hot.Forgets = false
+	b.patches.put(patch{at: b.seen.forgotten, n: b.seen.rack - b.seen.forgotten, text: appendLength(nil, 0, b.flexible())})
+	b.seen.Forgets = false
 }
 
 // SetRack changes the rack of a Fetch that has one.
 func (b *RequestBody) SetRack(rack string) {
-	b.hot.Rack = putText(&b.patches, b.hot.rack, b.hot.rackEnd, rack, b.flexible())
+	b.seen.Rack = putText(&b.patches, b.seen.rack, b.seen.rackEnd, rack, b.flexible())
 }
 
 // SetPosition changes a Fetch: offset, current leader epoch, and the last fetched epoch to -1.
 func (b *RequestBody) SetPosition(i int, offset int64, epoch int32) {
-	p := &b.hot.Partitions[i]
+	p := &b.seen.Partitions[i]
 	b.put64(p.offset, offset)
 	b.put32(p.last, -1)
 	if p.Offset = offset; p.epoch > 0 {
@@ -197,7 +197,7 @@ func (b *RequestBody) SetPosition(i int, offset int64, epoch int32) {
 
 // SetRecords changes the records of partition i of a Produce. They are referenced, not copied.
 func (b *RequestBody) SetRecords(i int, records []byte) {
-	p := &b.hot.Partitions[i]
+	p := &b.seen.Partitions[i]
 	b.patches.putRecords(p.records.length, p.records.to, records, b.flexible())
 	p.Records, p.replaced = records, true
 }
@@ -205,7 +205,7 @@ func (b *RequestBody) SetRecords(i int, records []byte) {
 // SetProducers changes the producer ids in the batches of partition i, with their CRC. to returns the
 // new id of a batch.
 func (b *RequestBody) SetProducers(i int, to func(Batch) int64) {
-	p := &b.hot.Partitions[i]
+	p := &b.seen.Partitions[i]
 	if p.replaced {
 		b.SetRecords(i, withProducers(p.Records, to))
 		return

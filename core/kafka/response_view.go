@@ -7,10 +7,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Hot returns the view of a Produce's or Fetch's answer; it is never nil for them, and always for other
+// View returns the view of a Produce's or Fetch's answer; it is never nil for them, and always for other
 // APIs. A body that was edited is encoded first: the message that Edit has returned is not to be
 // changed any more. The view of a body that is no message, which Clean says, shows no partitions.
-func (b *ResponseBody) Hot() *HotResponse {
+func (b *ResponseBody) View() *ResponseView {
 	if b.key != kmsg.Produce && b.key != kmsg.Fetch {
 		return nil
 	}
@@ -18,20 +18,20 @@ func (b *ResponseBody) Hot() *HotResponse {
 	if !b.viewed {
 		b.viewed = true
 		api, _ := Lookup(b.key)
-		c := cursor{b: b.hot.raw, flexible: api.flexible(b.version)}
-		if b.hot.flexible = c.flexible; cap(b.hot.Partitions) == 0 {
-			b.hot.Partitions = b.hot.one[:0]
+		c := cursor{b: b.seen.raw, flexible: api.flexible(b.version)}
+		if b.seen.flexible = c.flexible; cap(b.seen.Partitions) == 0 {
+			b.seen.Partitions = b.seen.one[:0]
 		}
 		if b.key == kmsg.Produce {
-			c.produceResponse(&b.hot, b.version)
+			c.produceResponse(&b.seen, b.version)
 		} else {
-			c.fetchResponse(&b.hot, b.version)
+			c.fetchResponse(&b.seen, b.version)
 		}
-		if b.hotOK, b.hot.end = !c.bad, c.at; c.bad {
-			b.hot = HotResponse{source: b.hot.source, end: len(b.hot.raw), throttle: -1}
+		if b.sound, b.seen.end = !c.bad, c.at; c.bad {
+			b.seen = ResponseView{source: b.seen.source, end: len(b.seen.raw), throttle: -1}
 		}
 	}
-	return &b.hot
+	return &b.seen
 }
 
 // settle makes the bytes of an edited body what it says.
@@ -46,7 +46,7 @@ func (b *ResponseBody) settle() {
 
 // SetID changes the topic id of partition i, in the bytes; the others that stand under it are to be
 // changed as well.
-func (r *HotResponse) SetID(i int, id [16]byte) {
+func (r *ResponseView) SetID(i int, id [16]byte) {
 	p := &r.Partitions[i]
 	if p.list-p.topic != int32(len(id)) {
 		return // the version has names
@@ -56,7 +56,7 @@ func (r *HotResponse) SetID(i int, id [16]byte) {
 }
 
 // SetTopic changes the name of partition i's topic, in versions that carry names, and of the others that stand under it.
-func (r *HotResponse) SetTopic(i int, name []byte) {
+func (r *ResponseView) SetTopic(i int, name []byte) {
 	first := r.Partitions[i].place
 	now := putText(&first.in(&r.source).patches, first.topic, first.list, name, r.flexible)
 	for j := range r.Partitions {
@@ -68,7 +68,7 @@ func (r *HotResponse) SetTopic(i int, name []byte) {
 }
 
 // SetBaseOffset changes the offset of partition i's batch, in the bytes.
-func (r *HotResponse) SetBaseOffset(i int, offset int64) {
+func (r *ResponseView) SetBaseOffset(i int, offset int64) {
 	p := &r.Partitions[i]
 	r.put64(p, p.base, offset)
 	p.BaseOffset = offset
@@ -76,7 +76,7 @@ func (r *HotResponse) SetBaseOffset(i int, offset int64) {
 
 // SetMarks changes the watermarks and log start of partition i, in the bytes. What its version has none
 // of is left out.
-func (r *HotResponse) SetMarks(i int, high, stable, start int64) {
+func (r *ResponseView) SetMarks(i int, high, stable, start int64) {
 	p := &r.Partitions[i]
 	for _, f := range []struct {
 		at  int32
@@ -91,14 +91,14 @@ func (r *HotResponse) SetMarks(i int, high, stable, start int64) {
 }
 
 // SetLeaderEpoch changes the epoch of the leader that partition i names, in the bytes.
-func (r *HotResponse) SetLeaderEpoch(i int, epoch int32) {
+func (r *ResponseView) SetLeaderEpoch(i int, epoch int32) {
 	p := &r.Partitions[i]
 	binary.BigEndian.PutUint32(p.in(&r.source).raw[p.leaderEpoch:], uint32(epoch))
 	p.LeaderEpoch, r.changed = epoch, true
 }
 
 // SetAborted changes the first offsets of the aborted transactions of partition i, in the bytes.
-func (r *HotResponse) SetAborted(i int, to func(first int64) int64) {
+func (r *ResponseView) SetAborted(i int, to func(first int64) int64) {
 	p := &r.Partitions[i]
 	if p.Aborted == 0 {
 		return
@@ -113,13 +113,13 @@ func (r *HotResponse) SetAborted(i int, to func(first int64) int64) {
 }
 
 // SetRecords changes the records of partition i of a Fetch's answer. They are referenced, not copied.
-func (r *HotResponse) SetRecords(i int, records []byte) {
+func (r *ResponseView) SetRecords(i int, records []byte) {
 	p := &r.Partitions[i]
 	p.in(&r.source).patches.putRecords(p.records.length, p.records.to, records, r.flexible)
 	p.Records, r.changed = records, true
 }
 
-func (r *HotResponse) put64(p *HotAnswer, at int32, v int64) {
+func (r *ResponseView) put64(p *ResponsePartition, at int32, v int64) {
 	binary.BigEndian.PutUint64(p.in(&r.source).raw[at:], uint64(v))
 	r.changed = true
 }
@@ -127,10 +127,10 @@ func (r *HotResponse) put64(p *HotAnswer, at int32, v int64) {
 // Only is an answer with those partitions of b that are listed, by their index in the view. The bytes are
 // shared: a partition is to be in one of such answers.
 func (b *ResponseBody) Only(indices []int) *ResponseBody {
-	h := b.Hot()
-	c := &ResponseBody{key: b.key, version: b.version, viewed: true, hotOK: b.hotOK, checked: b.checked, part: true, hot: *h}
-	c.hot.patches = patches{list: slices.Clone(h.patches.list)}
-	c.hot.Partitions = make([]HotAnswer, 0, len(indices))
+	h := b.View()
+	c := &ResponseBody{key: b.key, version: b.version, viewed: true, sound: b.sound, checked: b.checked, part: true, seen: *h}
+	c.seen.patches = patches{list: slices.Clone(h.patches.list)}
+	c.seen.Partitions = make([]ResponsePartition, 0, len(indices))
 	others := map[*source]*source{nil: nil}
 	for _, i := range indices {
 		p := h.Partitions[i]
@@ -138,14 +138,14 @@ func (b *ResponseBody) Only(indices []int) *ResponseBody {
 			others[p.src] = &source{raw: p.src.raw, patches: patches{list: slices.Clone(p.src.patches.list)}}
 		}
 		p.src = others[p.src]
-		c.hot.Partitions = append(c.hot.Partitions, p)
+		c.seen.Partitions = append(c.seen.Partitions, p)
 	}
 	return c
 }
 
 // DropBare leaves out the topics that are listed without partitions.
 func (b *ResponseBody) DropBare() {
-	if h := b.Hot(); h.Bare {
+	if h := b.View(); h.Bare {
 		b.part, h.changed = true, true
 	}
 }
@@ -154,12 +154,12 @@ func (b *ResponseBody) DropBare() {
 // longest. The bytes are shared. False: they name nodes for all partitions (KIP-951), which are to be
 // merged as well.
 func (b *ResponseBody) Merge(others []*ResponseBody) bool {
-	h := b.Hot()
-	if h.endpoints || slices.ContainsFunc(others, func(o *ResponseBody) bool { return o.Hot().endpoints }) {
+	h := b.View()
+	if h.endpoints || slices.ContainsFunc(others, func(o *ResponseBody) bool { return o.View().endpoints }) {
 		return false
 	}
 	for _, o := range others {
-		v := o.Hot()
+		v := o.View()
 		if h.throttle >= 0 && v.ThrottleMillis > h.ThrottleMillis {
 			h.ThrottleMillis = v.ThrottleMillis
 			binary.BigEndian.PutUint32(h.raw[h.throttle:], uint32(v.ThrottleMillis))
@@ -179,13 +179,13 @@ func (b *ResponseBody) Merge(others []*ResponseBody) bool {
 }
 
 // byTopic puts partitions of the same topic beside each other, in the order of the first ones.
-func byTopic(list []HotAnswer) []HotAnswer {
+func byTopic(list []ResponsePartition) []ResponsePartition {
 	type topic struct {
 		name string
 		id   [16]byte
 	}
 	at := map[topic]int{}
-	var groups [][]HotAnswer
+	var groups [][]ResponsePartition
 	for _, p := range list {
 		t := topic{string(p.Topic), p.ID}
 		i, ok := at[t]
@@ -200,8 +200,8 @@ func byTopic(list []HotAnswer) []HotAnswer {
 }
 
 // keep leaves out the partitions of an answer that keep refuses.
-func (b *ResponseBody) keep(keep func(*HotAnswer) bool) {
-	h := b.Hot()
+func (b *ResponseBody) keep(keep func(*ResponsePartition) bool) {
+	h := b.View()
 	n := 0
 	for i := range h.Partitions {
 		if keep(&h.Partitions[i]) {
@@ -215,8 +215,8 @@ func (b *ResponseBody) keep(keep func(*HotAnswer) bool) {
 
 // retain gives a Fetch's answer a session id and leaves out the partitions that keep refuses. One that
 // failed as a whole stays as it is.
-func (b *ResponseBody) retain(session int32, keep func(*HotAnswer) bool) {
-	h := b.Hot()
+func (b *ResponseBody) retain(session int32, keep func(*ResponsePartition) bool) {
+	h := b.View()
 	if h.ErrorCode != 0 {
 		return
 	}

@@ -122,13 +122,13 @@ func recordsAt(m message, encoded []byte, flexible bool) (at []int) {
 	c := cursor{b: encoded, flexible: flexible}
 	switch m.(type) {
 	case *kmsg.ProduceRequest:
-		var view HotRequest
+		var view RequestView
 		c.produceRequest(&view, m.GetVersion())
 		for i := range view.Partitions {
 			at = append(at, int(view.Partitions[i].records.from))
 		}
 	case *kmsg.FetchResponse:
-		var view HotResponse
+		var view ResponseView
 		c.fetchResponse(&view, m.GetVersion())
 		for i := range view.Partitions {
 			at = append(at, int(view.Partitions[i].records.from))

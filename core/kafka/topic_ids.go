@@ -9,7 +9,7 @@ func TopicIDsOf(key kmsg.Key, version int16, request, response []byte) (ids [][1
 			ids = append(ids, id)
 		}
 	}
-	if h := NewRequestBody(key, version, request).Hot(); h != nil {
+	if h := NewRequestBody(key, version, request).View(); h != nil {
 		for i := range h.Partitions {
 			add(h.Partitions[i].ID)
 		}
@@ -17,7 +17,7 @@ func TopicIDsOf(key kmsg.Key, version int16, request, response []byte) (ids [][1
 	if response == nil {
 		return ids
 	}
-	if h := NewResponseBody(key, version, response).Hot(); h != nil {
+	if h := NewResponseBody(key, version, response).View(); h != nil {
 		for i := range h.Partitions {
 			add(h.Partitions[i].ID)
 		}

@@ -75,10 +75,10 @@ func TestAnEditedBodyHasAView(t *testing.T) {
 	eachVersion(t, func(t *testing.T, r *rand.Rand, key kmsg.Key, version int16) {
 		req, resp := randomRequest(r, key, version), randomResponse(r, key, version)
 		a, b := RequestBodyOf(req), ResponseBodyOf(resp)
-		if got, want := fmt.Sprint(flatHot(a.Hot())), fmt.Sprint(flatHot(NewRequestBody(key, version, req.AppendTo(nil)).Hot())); got != want {
+		if got, want := fmt.Sprint(flatView(a.View())), fmt.Sprint(flatView(NewRequestBody(key, version, req.AppendTo(nil)).View())); got != want {
 			t.Errorf("request: got %s, want %s", got, want)
 		}
-		if got, want := fmt.Sprint(flatHotResponse(b.Hot())), fmt.Sprint(flatHotResponse(NewResponseBody(key, version, resp.AppendTo(nil)).Hot())); got != want {
+		if got, want := fmt.Sprint(flatResponseView(b.View())), fmt.Sprint(flatResponseView(NewResponseBody(key, version, resp.AppendTo(nil)).View())); got != want {
 			t.Errorf("response: got %s, want %s", got, want)
 		}
 		if got, want := written(t, a), req.AppendTo(nil); !bytes.Equal(got, want) {
@@ -95,20 +95,20 @@ func TestPartsOfARequest(t *testing.T) {
 	eachVersion(t, func(t *testing.T, r *rand.Rand, key kmsg.Key, version int16) {
 		m := randomRequest(r, key, version)
 		b := NewRequestBody(key, version, m.AppendTo(nil))
-		if len(b.Hot().Partitions) == 0 {
+		if len(b.View().Partitions) == 0 {
 			return
 		}
 		b = b.Change()
 		whole := func(i int) int { return (i * 7) % 3 }
-		last := len(b.Hot().Partitions) - 1
+		last := len(b.View().Partitions) - 1
 		if key == kmsg.Fetch {
 			b.SetPosition(last, 77, 6)
-		} else if b.Hot().Partitions[last].Records != nil {
+		} else if b.View().Partitions[last].Records != nil {
 			b.SetRecords(last, []byte("others"))
 		}
 		for part := range 3 {
 			var indices []int
-			for i := range b.Hot().Partitions {
+			for i := range b.View().Partitions {
 				if whole(i) == part {
 					indices = append(indices, i)
 				}
@@ -124,7 +124,7 @@ func TestPartsOfARequest(t *testing.T) {
 			if got := written(t, c); !bytes.Equal(got, want.AppendTo(nil)) {
 				t.Errorf("part %d:\n%x, want\n%x", part, got, want.AppendTo(nil))
 			}
-			if got, want := fmt.Sprint(flatHot(c.Hot())), fmt.Sprint(flatHot(RequestBodyOf(want).Hot())); got != want {
+			if got, want := fmt.Sprint(flatView(c.View())), fmt.Sprint(flatView(RequestBodyOf(want).View())); got != want {
 				t.Errorf("part %d: its view is %s, want %s", part, got, want)
 			}
 		}
@@ -194,7 +194,7 @@ func TestFieldsOfARequest(t *testing.T) {
 		b := NewRequestBody(key, version, m.AppendTo(nil)).Change()
 		switch m := m.(type) {
 		case *kmsg.ProduceRequest:
-			if b.Hot().Transactional {
+			if b.View().Transactional {
 				b.SetTransactionID("team.tx")
 				id := "team.tx"
 				m.TransactionID = &id
@@ -220,7 +220,7 @@ func TestFieldsOfAnAnswer(t *testing.T) {
 	eachVersion(t, func(t *testing.T, r *rand.Rand, key kmsg.Key, version int16) {
 		m := randomResponse(r, key, version)
 		b := NewResponseBody(key, version, m.AppendTo(nil))
-		h := b.Hot()
+		h := b.View()
 		n := 0
 		switch m := m.(type) {
 		case *kmsg.ProduceResponse:
@@ -268,7 +268,7 @@ func TestAnswersAreMerged(t *testing.T) {
 		for i := range bodies {
 			m := randomResponse(r, key, version)
 			bodies[i] = NewResponseBody(key, version, m.AppendTo(nil))
-			h := bodies[i].Hot()
+			h := bodies[i].View()
 			if len(h.Partitions) > 0 && version < 13 {
 				h.SetTopic(0, []byte("renamed"))
 			}
@@ -293,11 +293,11 @@ func TestAnswersAreMerged(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("got %q, want %q", got, want)
 		}
-		if got := merged.Hot().ThrottleMillis; got != throttle {
+		if got := merged.View().ThrottleMillis; got != throttle {
 			t.Errorf("throttled for %d, want %d", got, throttle)
 		}
 		seen := map[string]int32{}
-		for _, p := range merged.Hot().Partitions {
+		for _, p := range merged.View().Partitions {
 			topic := fmt.Sprint(string(p.Topic), p.ID)
 			if at, twice := seen[topic]; twice && at != p.topic {
 				t.Errorf("topic %s stands twice", topic)
@@ -307,6 +307,6 @@ func TestAnswersAreMerged(t *testing.T) {
 	})
 }
 
-func answerText(p *HotAnswer) string {
+func answerText(p *ResponsePartition) string {
 	return fmt.Sprint(string(p.Topic), p.ID, p.Partition, p.ErrorCode, p.BaseOffset, p.HighWatermark, p.LogStartOffset, string(p.Records))
 }

@@ -55,7 +55,7 @@ type Request struct {
 // Unanswered reports a Produce with acks=0. What comes of it goes up the chain as for any other; its client is told of an
 // error by the end of its connection, and of nothing else.
 func (r *Request) Unanswered() bool {
-	return r.Key == kmsg.Produce && r.Body.Hot().Acks == 0
+	return r.Key == kmsg.Produce && r.Body.View().Acks == 0
 }
 
 // Waker ends waits for answers that have become pointless. Its methods may be called at once.

@@ -101,7 +101,7 @@ func splitView[K comparable](body *kafka.RequestBody, key func(Part) K) (keys []
 	for _, k := range keys {
 		b := body.Only(of[k])
 		if body.Key() == kmsg.Fetch {
-			b.SetMaxWait(min(body.Hot().MaxWaitMillis, branchWait))
+			b.SetMaxWait(min(body.View().MaxWaitMillis, branchWait))
 		}
 		bodies = append(bodies, b)
 	}

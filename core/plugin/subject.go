@@ -115,7 +115,7 @@ func (s *subject) count(records []byte, from int64) (n, first, last int64) {
 }
 
 // fails notes a partition that was answered with an error.
-func (s *subject) fails(p *kafka.HotAnswer) bool {
+func (s *subject) fails(p *kafka.ResponsePartition) bool {
 	if p.ErrorCode == 0 {
 		return false
 	}

@@ -232,7 +232,7 @@ func TestEachSeesTheRequestAsItFoundIt(t *testing.T) {
 		if err := w.SetBody(kmsg.NewPtrHeartbeatRequest().AppendTo(nil)); err != nil {
 			t.Fatal(err)
 		}
-		w.Req.Body.Hot()
+		w.Req.Body.View()
 		w.begin(t)
 		if len(w.end.flying) > 0 {
 			w.end.land(&Response{}, nil)

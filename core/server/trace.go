@@ -128,7 +128,7 @@ func patience(req *plugin.Request) time.Duration {
 			return time.Duration(msg.(*kmsg.ShareFetchRequest).MaxWaitMillis) * time.Millisecond
 		}
 	case kmsg.Fetch:
-		return time.Duration(req.Body.Hot().MaxWaitMillis) * time.Millisecond
+		return time.Duration(req.Body.View().MaxWaitMillis) * time.Millisecond
 	}
 	return 0
 }

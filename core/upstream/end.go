@@ -230,7 +230,7 @@ func deadline(req *plugin.Request, queued time.Time) time.Time {
 	case kmsg.JoinGroup, kmsg.SyncGroup:
 		return time.Time{}
 	case kmsg.Fetch:
-		return queued.Add(time.Duration(req.Body.Hot().MaxWaitMillis)*time.Millisecond + 15*time.Second)
+		return queued.Add(time.Duration(req.Body.View().MaxWaitMillis)*time.Millisecond + 15*time.Second)
 	case kmsg.Produce:
 		return queued.Add(40 * time.Second)
 	}
@@ -258,7 +258,7 @@ func (e *End) Handle(ctx context.Context, req *plugin.Request) (*plugin.Response
 		}
 		until := req.Arrived.Add(e.limit)
 		if req.Key == kmsg.Fetch {
-			until = req.Arrived.Add(time.Duration(req.Body.Hot().MaxWaitMillis) * time.Millisecond)
+			until = req.Arrived.Add(time.Duration(req.Body.View().MaxWaitMillis) * time.Millisecond)
 		}
 		left := time.Until(until)
 		if left <= 0 {

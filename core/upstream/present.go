@@ -159,7 +159,7 @@ func (e *End) presentCluster(c *Cluster, m *kmsg.DescribeClusterResponse) {
 
 // presentProduce rewrites KIP-951 leaders and endpoints, together: clients trust the id.
 func (e *End) presentProduce(version int16, c *Cluster, body *kafka.ResponseBody) error {
-	if h := body.Hot(); !kafka.Has(kmsg.Produce, version, kafka.LeaderHints) || !h.Names {
+	if h := body.View(); !kafka.Has(kmsg.Produce, version, kafka.LeaderHints) || !h.Names {
 		return nil
 	}
 	p, err := body.Produce()
@@ -201,7 +201,7 @@ func once[B any](list []B, id func(B) int32) []B {
 }
 
 func (e *End) presentFetch(version int16, c *Cluster, body *kafka.ResponseBody) error {
-	if h := body.Hot(); !kafka.Has(kmsg.Fetch, version, kafka.Racks) || !h.Names {
+	if h := body.View(); !kafka.Has(kmsg.Fetch, version, kafka.Racks) || !h.Names {
 		return nil
 	}
 	f, err := body.Fetch()

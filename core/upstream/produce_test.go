@@ -197,7 +197,7 @@ func TestAcksZeroIsSentWithAcksOne(t *testing.T) {
 			return f
 		},
 		"changed in place": func(r *plugin.Request) *plugin.Request {
-			r.Body.Hot()
+			r.Body.View()
 			f := r.Change()
 			f.Body.SetID(0, topicID("other"))
 			return f

@@ -94,7 +94,7 @@ func (c *Cluster) anyRack(req *plugin.Request) *plugin.Request {
 	if !kafka.Has(req.Key, req.Version, kafka.Racks) || req.Key != kmsg.Fetch || !c.toMany(req) {
 		return req
 	}
-	if len(req.Body.Hot().Rack) == 0 {
+	if len(req.Body.View().Rack) == 0 {
 		return req
 	}
 	f := req.Change()

@@ -12,14 +12,14 @@ import (
 // fetching is what a fetch asks for, and the lineages under which it does. The answer is translated by the generation under
 // which the request was sent and cut at that generation's end: what the old home appends after a move is not of the virtual log.
 type fetching struct {
-	h      *kafka.HotRequest
+	h      *kafka.RequestView
 	topics []*catalog.Topic
 	few    [8]*catalog.Topic
 }
 
 // fetchDown translates positions, in place.
 func (o *Offsets) fetchDown(req *plugin.Request, s *plugin.Step) plugin.Outcome {
-	c, h := o.cluster(req), req.Body.Hot()
+	c, h := o.cluster(req), req.Body.View()
 	k := plugin.Keep[fetching](s)
 	k.h, k.topics = h, k.few[:0]
 	for i := range h.Partitions {
@@ -51,7 +51,7 @@ func (o *Offsets) fetchUp(ctx context.Context, s *plugin.Step, resp *plugin.Resp
 		return plugin.Answer(resp, err)
 	}
 	k := plugin.Kept[fetching](s)
-	r := resp.Body.Hot()
+	r := resp.Body.View()
 	if o.reserved(r, k.h, k.topics) {
 		return plugin.Answer(resp, o.fetched(ctx, r, k.h, k.topics))
 	}
@@ -63,7 +63,7 @@ func (o *Offsets) fetchUp(ctx context.Context, s *plugin.Step, resp *plugin.Resp
 // asked finds the lineages under which the partitions of an answer were asked for. Answers keep the order
 // of their request: it looks on from where it found the last one.
 type asked struct {
-	h      *kafka.HotRequest
+	h      *kafka.RequestView
 	topics []*catalog.Topic
 	next   int
 }
@@ -83,7 +83,7 @@ func (a *asked) sentTo(topic []byte, id [16]byte, partition int32) *catalog.Topi
 }
 
 // shows are the watermarks that an answer to a partition shows.
-func shows(t *catalog.Topic, rp *kafka.HotAnswer) catalog.Watermarks {
+func shows(t *catalog.Topic, rp *kafka.ResponsePartition) catalog.Watermarks {
 	w := catalog.Watermarks{High: rp.HighWatermark, Stable: rp.LastStableOffset, Start: rp.LogStartOffset}
 	if t.Generation > 0 {
 		w = t.Partition(rp.Partition).ToVirtualMarks(w, false)
@@ -92,7 +92,7 @@ func shows(t *catalog.Topic, rp *kafka.HotAnswer) catalog.Watermarks {
 }
 
 // reserved reports that nothing need be stored before an answer is shown.
-func (o *Offsets) reserved(r *kafka.HotResponse, h *kafka.HotRequest, topics []*catalog.Topic) bool {
+func (o *Offsets) reserved(r *kafka.ResponseView, h *kafka.RequestView, topics []*catalog.Topic) bool {
 	a := asked{h: h, topics: topics}
 	for i := range r.Partitions {
 		rp := &r.Partitions[i]
@@ -108,7 +108,7 @@ func (o *Offsets) reserved(r *kafka.HotResponse, h *kafka.HotRequest, topics []*
 }
 
 // fetched translates an answer. What it shows is reserved first.
-func (o *Offsets) fetched(ctx context.Context, r *kafka.HotResponse, h *kafka.HotRequest, topics []*catalog.Topic) error {
+func (o *Offsets) fetched(ctx context.Context, r *kafka.ResponseView, h *kafka.RequestView, topics []*catalog.Topic) error {
 	a := asked{h: h, topics: topics}
 	for i := range r.Partitions {
 		rp := &r.Partitions[i]
@@ -137,7 +137,7 @@ func (o *Offsets) fetched(ctx context.Context, r *kafka.HotResponse, h *kafka.Ho
 }
 
 // translate makes what an answer says of a partition, but for its watermarks, what the virtual log says.
-func translate(r *kafka.HotResponse, i int, part *catalog.Partition) {
+func translate(r *kafka.ResponseView, i int, part *catalog.Partition) {
 	rp := &r.Partitions[i]
 	if rp.Aborted > 0 {
 		r.SetAborted(i, part.ToVirtual)

@@ -9,10 +9,10 @@ import (
 
 // TestAnswersInAnyOrder: an answer finds the lineage of its partition, whatever was looked for before.
 func TestAnswersInAnyOrder(t *testing.T) {
-	h := &kafka.HotRequest{}
+	h := &kafka.RequestView{}
 	a := asked{h: h}
 	for i, topic := range []string{"a", "a", "b", "b"} {
-		h.Partitions = append(h.Partitions, kafka.HotPartition{Topic: []byte(topic), Partition: int32(i % 2)})
+		h.Partitions = append(h.Partitions, kafka.RequestPartition{Topic: []byte(topic), Partition: int32(i % 2)})
 		a.topics = append(a.topics, &catalog.Topic{Name: topic, Generation: int32(i)})
 	}
 	for _, want := range []int{0, 1, 2, 3, 1, 1, 3, 0, 2} {

@@ -14,7 +14,7 @@ import (
 // produceDown puts generations into the producer ids of a request: the home takes what is sent again across a move for what it is.
 // Generation 0 edits no batch.
 func (o *Offsets) produceDown(req *plugin.Request, s *plugin.Step) plugin.Outcome {
-	c, h := o.cluster(req), req.Body.Hot()
+	c, h := o.cluster(req), req.Body.View()
 	changed := false
 	for i := range h.Partitions {
 		p := &h.Partitions[i]
@@ -37,7 +37,7 @@ func (o *Offsets) produceDown(req *plugin.Request, s *plugin.Step) plugin.Outcom
 }
 
 // passes reports that the home is to answer all batches of a partition.
-func passes(t *catalog.Topic, p *kafka.HotPartition) bool {
+func passes(t *catalog.Topic, p *kafka.RequestPartition) bool {
 	for _, b := range kafka.Batches(p.Records) {
 		if b.ProducerID() < 0 || b.IsTransactional() {
 			continue
@@ -62,7 +62,7 @@ func stamp(body *kafka.RequestBody, i int, generation int32) {
 // produceAgain sends a request of which batches are answered without the home: what a producer sends again across a move is
 // answered from memory.
 func (o *Offsets) produceAgain(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
-	c, h := o.cluster(req), req.Body.Hot()
+	c, h := o.cluster(req), req.Body.View()
 	local := kmsg.NewPtrProduceResponse()
 	local.Version = req.Version
 	early := false
@@ -88,7 +88,7 @@ func (o *Offsets) produceAgain(ctx context.Context, req *plugin.Request, next pl
 		return answer, nil
 	}
 	f := req.With(req.Body.Only(rest))
-	left := f.Body.Hot()
+	left := f.Body.View()
 	for i := range left.Partitions {
 		p := &left.Partitions[i]
 		if t := o.lineageOf(c, p.Topic, p.ID); t != nil && t.Generation > 0 {
@@ -100,7 +100,7 @@ func (o *Offsets) produceAgain(ctx context.Context, req *plugin.Request, next pl
 		o.failed(c, h)
 		return resp, err
 	}
-	if r := resp.Body.Hot(); !o.produced(c, r, h) {
+	if r := resp.Body.View(); !o.produced(c, r, h) {
 		if err := o.reserveProduced(ctx, c, r, h); err != nil {
 			return nil, err
 		}
@@ -117,7 +117,7 @@ func (o *Offsets) produceAgain(ctx context.Context, req *plugin.Request, next pl
 
 // fromMemory answers a batch that was acknowledged in an earlier generation, or that does not
 // continue it.
-func (o *Offsets) fromMemory(t *catalog.Topic, part *kafka.HotPartition) (a kmsg.ProduceResponseTopicPartition, ok bool) {
+func (o *Offsets) fromMemory(t *catalog.Topic, part *kafka.RequestPartition) (a kmsg.ProduceResponseTopicPartition, ok bool) {
 	for _, b := range kafka.Batches(part.Records) {
 		if b.ProducerID() < 0 || b.IsTransactional() {
 			continue
@@ -151,12 +151,12 @@ func remember(b kafka.Batch, base int64) catalog.Remembered {
 
 // produceUp translates the answer to what produceDown has sent.
 func (o *Offsets) produceUp(req *plugin.Request, resp *plugin.Response, err error) plugin.Outcome {
-	c, h := o.cluster(req), req.Body.Hot()
+	c, h := o.cluster(req), req.Body.View()
 	if err != nil || resp == nil {
 		o.failed(c, h)
 		return plugin.Answer(resp, err)
 	}
-	r := resp.Body.Hot()
+	r := resp.Body.View()
 	if o.produced(c, r, h) {
 		return plugin.Answer(resp, nil)
 	}
@@ -166,7 +166,7 @@ func (o *Offsets) produceUp(req *plugin.Request, resp *plugin.Response, err erro
 }
 
 // failed notes the batches of a request that was not answered.
-func (o *Offsets) failed(c plugin.Cluster, h *kafka.HotRequest) {
+func (o *Offsets) failed(c plugin.Cluster, h *kafka.RequestView) {
 	for i := range h.Partitions {
 		p := &h.Partitions[i]
 		refused(o.lineageOf(c, p.Topic, p.ID), p.Partition, p.Records, -1)
@@ -175,7 +175,7 @@ func (o *Offsets) failed(c plugin.Cluster, h *kafka.HotRequest) {
 
 // produced translates an answer in place and remembers what it acknowledges. reserved is false if offsets are to be reserved
 // before the answer may be shown.
-func (o *Offsets) produced(c plugin.Cluster, r *kafka.HotResponse, h *kafka.HotRequest) (reserved bool) {
+func (o *Offsets) produced(c plugin.Cluster, r *kafka.ResponseView, h *kafka.RequestView) (reserved bool) {
 	reserved = true
 	for i := range r.Partitions {
 		rp := &r.Partitions[i]
@@ -222,7 +222,7 @@ func (o *Offsets) produced(c plugin.Cluster, r *kafka.HotResponse, h *kafka.HotR
 }
 
 // reserveProduced reserves what an answer shows that is translated.
-func (o *Offsets) reserveProduced(ctx context.Context, c plugin.Cluster, r *kafka.HotResponse, h *kafka.HotRequest) error {
+func (o *Offsets) reserveProduced(ctx context.Context, c plugin.Cluster, r *kafka.ResponseView, h *kafka.RequestView) error {
 	for i := range r.Partitions {
 		rp := &r.Partitions[i]
 		t := o.lineageOf(c, rp.Topic, rp.ID)
@@ -243,8 +243,8 @@ func (o *Offsets) reserveProduced(ctx context.Context, c plugin.Cluster, r *kafk
 }
 
 // sentTo are the partitions of a request that a partition of its answer is about; a hostile client may name one twice.
-func sentTo(h *kafka.HotRequest, rp *kafka.HotAnswer) iter.Seq[*kafka.HotPartition] {
-	return func(yield func(*kafka.HotPartition) bool) {
+func sentTo(h *kafka.RequestView, rp *kafka.ResponsePartition) iter.Seq[*kafka.RequestPartition] {
+	return func(yield func(*kafka.RequestPartition) bool) {
 		for j := range h.Partitions {
 			p := &h.Partitions[j]
 			if p.Partition == rp.Partition && p.ID == rp.ID && string(p.Topic) == string(rp.Topic) && !yield(p) {

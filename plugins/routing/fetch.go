@@ -104,7 +104,7 @@ func (r *Routing) fetchDivided(ctx context.Context, req *plugin.Request, next pl
 
 // servedByOne reports that one cluster serves every partition of a fetch.
 func (r *Routing) servedByOne(req *plugin.Request) (home string, ok bool) {
-	h := req.Body.Hot()
+	h := req.Body.View()
 	if len(h.Partitions) == 0 {
 		return "", false
 	}
@@ -174,7 +174,7 @@ func (r *Routing) moved(req *plugin.Request) (*plugin.Response, error) {
 
 // maxWait is how long a fetch may wait for records.
 func maxWait(req *plugin.Request) time.Duration {
-	return time.Duration(req.Body.Hot().MaxWaitMillis) * time.Millisecond
+	return time.Duration(req.Body.View().MaxWaitMillis) * time.Millisecond
 }
 
 // noRecords answers success without records when a fetch has waited for so long; why says what for.

@@ -35,7 +35,7 @@ func (k *sendings) oneHome() bool {
 // produceDown passes the gates of a produce's topics and sends it to their home. One of which a part has to wait in a gate, is
 // refused, or has another home, is divided.
 func (r *Routing) produceDown(req *plugin.Request, s *plugin.Step) plugin.Outcome {
-	h := req.Body.Hot()
+	h := req.Body.View()
 	if h.Transactional && !r.atHome(h) {
 		code := int16(kafka.InvalidProducerEpoch)
 		if kafka.Has(req.Key, req.Version, kafka.Abortable) {
@@ -56,7 +56,7 @@ func (r *Routing) produceDown(req *plugin.Request, s *plugin.Step) plugin.Outcom
 }
 
 // passes passes the gates of the topics that k lists then, and reports that these are all.
-func (r *Routing) passes(req *plugin.Request, list []kafka.HotPartition, k *sendings) (all bool) {
+func (r *Routing) passes(req *plugin.Request, list []kafka.RequestPartition, k *sendings) (all bool) {
 	all = true
 	for i := range list {
 		p := &list[i]
@@ -74,7 +74,7 @@ func (r *Routing) passes(req *plugin.Request, list []kafka.HotPartition, k *send
 }
 
 // passesTopic passes the gate of a topic, if it is known and nobody has to wait.
-func (r *Routing) passesTopic(req *plugin.Request, p *kafka.HotPartition, k *sendings) bool {
+func (r *Routing) passesTopic(req *plugin.Request, p *kafka.RequestPartition, k *sendings) bool {
 	known := r.env.Catalog.Find(p.Topic, p.ID)
 	if known == nil {
 		return false
@@ -293,12 +293,12 @@ func refusesBatches(resp *plugin.Response) bool { return isGap(resp) || len(unkn
 
 // isGap reports an answer for a batch whose predecessor the broker has not got.
 func isGap(resp *plugin.Response) bool {
-	return resp != nil && slices.ContainsFunc(resp.Body.Hot().Partitions, func(p kafka.HotAnswer) bool { return p.ErrorCode == kafka.OutOfOrderSequenceNumber })
+	return resp != nil && slices.ContainsFunc(resp.Body.View().Partitions, func(p kafka.ResponsePartition) bool { return p.ErrorCode == kafka.OutOfOrderSequenceNumber })
 }
 
 // hasRecords reports that no partition of a produce is empty: a broker never answers one that is.
 func hasRecords(req *plugin.Request) bool {
-	return !slices.ContainsFunc(req.Body.Hot().Partitions, func(p kafka.HotPartition) bool { return len(p.Records) == 0 })
+	return !slices.ContainsFunc(req.Body.View().Partitions, func(p kafka.RequestPartition) bool { return len(p.Records) == 0 })
 }
 
 // again reports whether a produce that failed, or was answered after its gate was held, is to be sent

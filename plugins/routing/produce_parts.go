@@ -48,7 +48,7 @@ func (r *Routing) eachUntilAnswered(ctx context.Context, req *plugin.Request, ne
 // answersOf divides an answer by topic; of says which one a name or an id is.
 func answersOf(resp *plugin.Response, topics int, of func(name string, id [16]byte) int) []*plugin.Response {
 	parts := make([][]int, topics)
-	for i, p := range resp.Body.Hot().Partitions {
+	for i, p := range resp.Body.View().Partitions {
 		if at := of(string(p.Topic), p.ID); at >= 0 {
 			parts[at] = append(parts[at], i)
 		}

@@ -79,7 +79,7 @@ func (r *Routing) addPartitionsToTxn(ctx context.Context, req *plugin.Request, n
 
 // atHome reports that the topics of a produce that belongs to a transaction live at the transaction's home; else its producer is
 // told to abort. A move waits for open transactions, so the gates hold these batches like others.
-func (r *Routing) atHome(p *kafka.HotRequest) bool {
+func (r *Routing) atHome(p *kafka.RequestView) bool {
 	home := r.rules.transaction(string(p.TransactionID))
 	for i := range p.Partitions {
 		if h, shown := r.homeOf(string(p.Partitions[i].Topic), p.Partitions[i].ID); shown && h != home {

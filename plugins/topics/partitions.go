@@ -13,8 +13,8 @@ import (
 // translated is what becomes of the topics of a Produce or Fetch.
 type translated struct {
 	*Topics
-	asked   *kafka.HotRequest // the client's view
-	sent    *kafka.HotRequest // the cluster's; nil where both are the same
+	asked   *kafka.RequestView // the client's view
+	sent    *kafka.RequestView // the cluster's; nil where both are the same
 	cluster plugin.Cluster
 	renamed bool   // a topic has another name there, which messages of brokers may quote
 	at      int    // in sent, of the last topic that was found
@@ -41,7 +41,7 @@ func (t *Topics) partitionsDown(req *plugin.Request, s *plugin.Step) plugin.Outc
 
 // translate gives the topics of the request the cluster's names and ids. False: the cluster has to be asked.
 func (k *translated) translate() bool {
-	k.asked = k.req.Body.Hot()
+	k.asked = k.req.Body.View()
 	h := k.asked
 	if h.Transactional && k.cfg.Prefix != "" {
 		k.change().SetTransactionID(k.cfg.Prefix + string(h.TransactionID))
@@ -86,7 +86,7 @@ func (k *translated) change() *kafka.RequestBody {
 		} else {
 			k.req.Body = k.req.Body.Change()
 		}
-		k.sent = k.req.Body.Hot()
+		k.sent = k.req.Body.View()
 	}
 	return k.req.Body
 }
@@ -124,14 +124,14 @@ func (k *translated) back(key kmsg.Key, resp *plugin.Response, err error) (*plug
 		return resp, err
 	}
 	resp.Body.DropBare()
-	if refused := k.virtualize(resp.Body.Hot()); refused && k.renamed && key == kmsg.Produce {
+	if refused := k.virtualize(resp.Body.View()); refused && k.renamed && key == kmsg.Produce {
 		err = k.quoteProduced(resp)
 	}
 	return resp, err
 }
 
 // virtualize gives the topics of an answer the client's names and ids, in its bytes, and reports that some partition is refused.
-func (k *translated) virtualize(r *kafka.HotResponse) (refused bool) {
+func (k *translated) virtualize(r *kafka.ResponseView) (refused bool) {
 	for i := range r.Partitions {
 		p := &r.Partitions[i]
 		refused = refused || p.ErrorCode != 0
@@ -148,7 +148,7 @@ func (k *translated) virtualize(r *kafka.HotResponse) (refused bool) {
 
 // find is what the client has asked for under a name or id on the cluster; nil is something else. Answers keep the order of their
 // request: the next topic is not far.
-func (k *translated) find(name []byte, id topicID) *kafka.HotPartition {
+func (k *translated) find(name []byte, id topicID) *kafka.RequestPartition {
 	for range k.sent.Partitions {
 		if p := &k.sent.Partitions[k.at]; p.ID == id && string(p.Topic) == string(name) {
 			return &k.asked.Partitions[k.at]

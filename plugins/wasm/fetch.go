@@ -14,7 +14,7 @@ import (
 
 // fetch shows the records of a Fetch response to the guest.
 func (w *Wasm) fetch(ctx context.Context, req *plugin.Request, resp *plugin.Response, state []byte) (*plugin.Response, error) {
-	if h := resp.Body.Hot(); h != nil && !w.showsAny(h.Partitions, req.Target.Cluster) {
+	if h := resp.Body.View(); h != nil && !w.showsAny(h.Partitions, req.Target.Cluster) {
 		return resp, nil
 	}
 	f, err := resp.Body.Fetch()
@@ -107,7 +107,7 @@ func pause(ctx context.Context, req *plugin.Request) {
 }
 
 // showsAny reports whether there are records that the guest sees.
-func (w *Wasm) showsAny(list []kafka.HotAnswer, cluster string) bool {
+func (w *Wasm) showsAny(list []kafka.ResponsePartition, cluster string) bool {
 	for i := range list {
 		if p := &list[i]; len(p.Records) > 0 && (len(p.Topic) > 0 && w.covers(p.Topic) || len(p.Topic) == 0 && w.coversID(p.ID, cluster)) {
 			return true

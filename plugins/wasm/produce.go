@@ -13,7 +13,7 @@ import (
 
 // produce shows the records of a Produce to the guest and forwards what it makes of them.
 func (w *Wasm) produce(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
-	if h := req.Body.Hot(); h != nil && !w.coversAny(h.Partitions, req.Target.Cluster) {
+	if h := req.Body.View(); h != nil && !w.coversAny(h.Partitions, req.Target.Cluster) {
 		return next.Handle(ctx, req)
 	}
 	p, err := req.Body.Produce()
@@ -67,7 +67,7 @@ func (w *Wasm) failures(ctx context.Context, parts []*Partition) (err error) {
 	return err
 }
 
-func (w *Wasm) coversAny(list []kafka.HotPartition, cluster string) bool {
+func (w *Wasm) coversAny(list []kafka.RequestPartition, cluster string) bool {
 	for i := range list {
 		if p := &list[i]; len(p.Topic) > 0 && w.covers(p.Topic) || len(p.Topic) == 0 && w.coversID(p.ID, cluster) {
 			return true

@@ -75,7 +75,7 @@ func (w *Wasm) Intercept(ctx context.Context, req *plugin.Request, next plugin.H
 // Down passes on a request of which the guest is shown nothing before its answer.
 func (w *Wasm) Down(_ context.Context, req *plugin.Request, _ *plugin.Step) plugin.Outcome {
 	m := &w.guest().Manifest
-	h := req.Body.Hot()
+	h := req.Body.View()
 	produces := req.Key == kmsg.Produce && m.Has("produce") && (h == nil || w.coversAny(h.Partitions, req.Target.Cluster))
 	if !produces && !sees(m.Requests, req.Key) {
 		return plugin.GoOn()
@@ -126,7 +126,7 @@ func (w *Wasm) answers(req *plugin.Request, resp *plugin.Response) bool {
 	if req.Key != kmsg.Fetch || !m.Has("fetch") {
 		return false
 	}
-	h := resp.Body.Hot()
+	h := resp.Body.View()
 	return h == nil || w.showsAny(h.Partitions, req.Target.Cluster)
 }
 

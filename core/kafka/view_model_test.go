@@ -52,8 +52,8 @@ func random(r *rand.Rand, v reflect.Value, depth int) {
 	}
 }
 
-// TestHotViewsSayWhatKmsgSays for every version of Produce and Fetch, requests and responses.
-func TestHotViewsSayWhatKmsgSays(t *testing.T) {
+// TestViewsSayWhatKmsgSays for every version of Produce and Fetch, requests and responses.
+func TestViewsSayWhatKmsgSays(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 7))
 	for _, key := range []kmsg.Key{kmsg.Produce, kmsg.Fetch} {
 		api, _ := Lookup(key)
@@ -66,7 +66,7 @@ func TestHotViewsSayWhatKmsgSays(t *testing.T) {
 				resp.SetVersion(version)
 				a := NewRequestBody(key, version, req.AppendTo(nil))
 				b := NewResponseBody(key, version, resp.AppendTo(nil))
-				ha, hb := a.Hot(), b.Hot()
+				ha, hb := a.View(), b.View()
 				if ha == nil || hb == nil {
 					t.Fatalf("%s version %d: no view", api.Name, version)
 				}
@@ -78,10 +78,10 @@ func TestHotViewsSayWhatKmsgSays(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if got, want := fmt.Sprint(flatHot(ha)), fmt.Sprint(flatRequest(qa)); got != want {
+				if got, want := fmt.Sprint(flatView(ha)), fmt.Sprint(flatRequest(qa)); got != want {
 					t.Fatalf("%s request version %d:\n%s\n%s", api.Name, version, got, want)
 				}
-				if got, want := fmt.Sprint(flatHotResponse(hb)), fmt.Sprint(flatResponse(qb)); got != want {
+				if got, want := fmt.Sprint(flatResponseView(hb)), fmt.Sprint(flatResponse(qb)); got != want {
 					t.Fatalf("%s response version %d:\n%s\n%s", api.Name, version, got, want)
 				}
 			}
@@ -89,7 +89,7 @@ func TestHotViewsSayWhatKmsgSays(t *testing.T) {
 	}
 }
 
-func flatHot(h *HotRequest) (out []any) {
+func flatView(h *RequestView) (out []any) {
 	out = append(out, h.Acks, h.Transactional, h.MaxWaitMillis, h.SessionID, h.SessionEpoch, h.Forgets)
 	for _, p := range h.Partitions {
 		out = append(out, string(p.Topic), p.ID, p.Partition, p.CurrentLeaderEpoch, p.Offset, string(p.Records))
@@ -121,7 +121,7 @@ func flatRequest(m kmsg.Request) (out []any) {
 	return out
 }
 
-func flatHotResponse(h *HotResponse) (out []any) {
+func flatResponseView(h *ResponseView) (out []any) {
 	out = append(out, h.ErrorCode, h.SessionID)
 	for _, p := range h.Partitions {
 		out = append(out, string(p.Topic), p.ID, p.Partition, p.ErrorCode, p.BaseOffset, p.HighWatermark, p.LastStableOffset, p.LogStartOffset, string(p.Records))
@@ -163,7 +163,7 @@ func TestMarksArePatchedInPlace(t *testing.T) {
 		}
 		m.Topics = append(m.Topics, rt)
 		b := NewResponseBody(kmsg.Fetch, version, m.AppendTo(nil))
-		b.Hot().SetMarks(1, 70, 60, 50)
+		b.View().SetMarks(1, 70, 60, 50)
 		p := &m.Topics[0].Partitions[1]
 		p.HighWatermark, p.LastStableOffset, p.LogStartOffset = 70, 60, 50
 		if got, want := out(b.AppendTo), m.AppendTo(nil); !bytes.Equal(got, want) {
@@ -177,7 +177,7 @@ func TestOnePartitionIsViewedWithoutAllocations(t *testing.T) {
 	var b RequestBody
 	if n := testing.AllocsPerRun(100, func() {
 		b.Reset(kmsg.Produce, 9, raw)
-		if h := b.Hot(); h == nil || len(h.Partitions) != 1 {
+		if h := b.View(); h == nil || len(h.Partitions) != 1 {
 			t.Fatal("no view")
 		}
 	}); n != 0 {
@@ -185,8 +185,8 @@ func TestOnePartitionIsViewedWithoutAllocations(t *testing.T) {
 	}
 }
 
-// FuzzHot: views of any bytes never panic, and agree with kmsg on how many partitions there are.
-func FuzzHot(f *testing.F) {
+// FuzzViews: views of any bytes never panic, and agree with kmsg on how many partitions there are.
+func FuzzViews(f *testing.F) {
 	for _, key := range []kmsg.Key{kmsg.Produce, kmsg.Fetch} {
 		api, _ := Lookup(key)
 		for v := range api.MaxVersion + 1 {
@@ -202,16 +202,16 @@ func FuzzHot(f *testing.F) {
 			return
 		}
 		a, b := NewRequestBody(key, version, raw), NewResponseBody(key, version, raw)
-		h := a.Hot()
-		b.Hot()
-		if _, _, err := check(key, version, true, raw); err == nil && !a.hotOK {
+		h := a.View()
+		b.View()
+		if _, _, err := check(key, version, true, raw); err == nil && !a.sound {
 			t.Fatal("a request has no view")
 		}
-		if _, _, err := check(key, version, false, raw); err == nil && !b.hotOK {
+		if _, _, err := check(key, version, false, raw); err == nil && !b.sound {
 			t.Fatal("an answer has no view")
 		}
-		if msg, err := a.Peek(); a.hotOK && err == nil {
-			if got, want := fmt.Sprint(flatHot(h)), fmt.Sprint(flatRequest(msg)); got != want {
+		if msg, err := a.Peek(); a.sound && err == nil {
+			if got, want := fmt.Sprint(flatView(h)), fmt.Sprint(flatRequest(msg)); got != want {
 				t.Fatalf("%s\n%s", got, want)
 			}
 		}
@@ -230,7 +230,7 @@ func TestPatchesEqualAnEdit(t *testing.T) {
 		m.Topics = append(m.Topics, rt)
 		raw := m.AppendTo(nil)
 		b := NewRequestBody(kmsg.Fetch, version, raw)
-		b.Hot()
+		b.View()
 		first := b.Change()
 		first.SetPosition(1, 77, 6)
 		c := first.Change()
@@ -261,7 +261,7 @@ func TestPatchesEqualAnEdit(t *testing.T) {
 			rt.Partitions = append(rt.Partitions, rp)
 			m.Topics = append(m.Topics, rt)
 			b := NewRequestBody(kmsg.Produce, version, m.AppendTo(nil))
-			b.Hot()
+			b.View()
 			c := b.Change()
 			c.SetID(0, id)
 			c.SetProducers(0, func(Batch) int64 { return 1 << 62 })
@@ -321,7 +321,7 @@ func TestNamesOfOtherWidths(t *testing.T) {
 				}
 				raw := message(n[0], "second", 0)
 				b := NewRequestBody(key, version, raw)
-				if b.Hot() == nil {
+				if b.View() == nil {
 					t.Fatalf("%d version %d has no view", key, version)
 				}
 				first := b.Change()
@@ -339,7 +339,7 @@ func TestNamesOfOtherWidths(t *testing.T) {
 				if got := c.Bytes(); !bytes.Equal(got, want) {
 					t.Errorf("%d version %d, %s for %s: in one piece it is something else", key, version, n[1], n[0])
 				}
-				if got := string(c.Hot().Partitions[1].Topic); got != n[1] {
+				if got := string(c.View().Partitions[1].Topic); got != n[1] {
 					t.Errorf("%d version %d: the view says %q, want %q", key, version, got, n[1])
 				}
 				if !bytes.Equal(out(b.AppendTo), raw) {
@@ -384,17 +384,17 @@ func TestNamesOfOtherWidthsInAnswers(t *testing.T) {
 			if _, err := b.Peek(); err != nil { // somebody has looked at it before
 				t.Fatal(err)
 			}
-			b.Hot().SetTopic(1, []byte(n[1]))
-			b.Hot().SetTopic(2, []byte("2"))
+			b.View().SetTopic(1, []byte(n[1]))
+			b.View().SetTopic(2, []byte("2"))
 			same(t, version, b, produced(n[1], "2").AppendTo(nil))
 			f := NewResponseBody(kmsg.Fetch, version, fetched(n[0], "second", 2).AppendTo(nil))
-			f.Hot().SetTopic(0, []byte(n[1]))
-			f.Hot().SetTopic(3, []byte("2"))
+			f.View().SetTopic(0, []byte(n[1]))
+			f.View().SetTopic(3, []byte("2"))
 			same(t, version, f, fetched(n[1], "2", 2).AppendTo(nil))
 			if version < 7 {
 				continue
 			}
-			f.retain(0, func(a *HotAnswer) bool { return a.Partition == 0 })
+			f.retain(0, func(a *ResponsePartition) bool { return a.Partition == 0 })
 			if got, want := out(f.AppendTo), fetched(n[1], "2", 1).AppendTo(nil); !bytes.Equal(got, want) {
 				t.Errorf("version %d: with partitions left out it is not what kmsg encodes", version)
 			}

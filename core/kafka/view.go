@@ -7,9 +7,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// HotRequest is a view of a Produce or Fetch request as it was received: nothing is copied and, for one
+// RequestView is a view of a Produce or Fetch request as it was received: nothing is copied and, for one
 // partition, nothing allocated. Its slices alias the body.
-type HotRequest struct {
+type RequestView struct {
 	// Of Produce.
 	Acks          int16
 	Transactional bool
@@ -24,8 +24,8 @@ type HotRequest struct {
 	// Bare says that topics are listed without partitions, which no broker answers; a changed body leaves them out.
 	Bare bool
 
-	Partitions []HotPartition
-	one        [1]HotPartition
+	Partitions []RequestPartition
+	one        [1]RequestPartition
 
 	acks, wait      int32 // where the fields stand
 	idEnd           int32
@@ -34,8 +34,8 @@ type HotRequest struct {
 	rackEnd         int32
 }
 
-// HotPartition is one partition of a HotRequest. Topic or, in versions that carry ids, ID is set.
-type HotPartition struct {
+// RequestPartition is one partition of a RequestView. Topic or, in versions that carry ids, ID is set.
+type RequestPartition struct {
 	Topic     []byte
 	ID        [16]byte
 	Partition int32
@@ -66,16 +66,16 @@ type source struct {
 	patches patches
 }
 
-func (p *HotPartition) named() ([]byte, [16]byte) { return p.Topic, p.ID }
-func (p *HotAnswer) named() ([]byte, [16]byte)    { return p.Topic, p.ID }
+func (p *RequestPartition) named() ([]byte, [16]byte)  { return p.Topic, p.ID }
+func (p *ResponsePartition) named() ([]byte, [16]byte) { return p.Topic, p.ID }
 
 // bytesAt is where bytes stand in a body.
 type bytesAt struct {
 	length, from, to int32 // where their length and they themselves begin, and where they end
 }
 
-// HotResponse is a view of a Produce or Fetch response as it came.
-type HotResponse struct {
+// ResponseView is a view of a Produce or Fetch response as it came.
+type ResponseView struct {
 	ErrorCode      Code  // of Fetch
 	SessionID      int32 // of Fetch
 	ThrottleMillis int32
@@ -85,8 +85,8 @@ type HotResponse struct {
 	// Bare says that topics are listed without partitions, which no broker does.
 	Bare bool
 
-	Partitions []HotAnswer
-	one        [1]HotAnswer
+	Partitions []ResponsePartition
+	one        [1]ResponsePartition
 	source
 	session   int32
 	topics    int32 // where the topics begin
@@ -98,8 +98,8 @@ type HotResponse struct {
 	endpoints bool  // it names nodes for all partitions
 }
 
-// HotAnswer is one partition of a HotResponse. Offsets are -1 where the version has none.
-type HotAnswer struct {
+// ResponsePartition is one partition of a ResponseView. Offsets are -1 where the version has none.
+type ResponsePartition struct {
 	Topic            []byte
 	ID               [16]byte
 	Partition        int32
@@ -275,7 +275,7 @@ func (c *cursor) leader(tag int) (at, epoch int32) {
 	return at, epoch
 }
 
-func (c *cursor) produceRequest(r *HotRequest, version int16) {
+func (c *cursor) produceRequest(r *RequestView, version int16) {
 	if Has(kmsg.Produce, version, TransactionsAndMarks) {
 		n := c.length(true)
 		r.Transactional = n >= 0
@@ -287,7 +287,7 @@ func (c *cursor) produceRequest(r *HotRequest, version int16) {
 	c.i32()
 	r.topics = c.pos()
 	for n := c.array(); n > 0 && !c.bad; n-- {
-		p := HotPartition{CurrentLeaderEpoch: -1, place: place{topic: c.pos()}}
+		p := RequestPartition{CurrentLeaderEpoch: -1, place: place{topic: c.pos()}}
 		p.Topic, p.ID = c.topic(kmsg.Produce, version)
 		p.list = c.pos()
 		m := c.array()
@@ -306,7 +306,7 @@ func (c *cursor) produceRequest(r *HotRequest, version int16) {
 	c.tags()
 }
 
-func (c *cursor) fetchRequest(r *HotRequest, version int16) {
+func (c *cursor) fetchRequest(r *RequestView, version int16) {
 	if !Has(kmsg.Fetch, version, NoReplicaID) {
 		c.i32()
 	}
@@ -325,7 +325,7 @@ func (c *cursor) fetchRequest(r *HotRequest, version int16) {
 	}
 	r.topics = c.pos()
 	for n := c.array(); n > 0 && !c.bad; n-- {
-		p := HotPartition{place: place{topic: c.pos()}}
+		p := RequestPartition{place: place{topic: c.pos()}}
 		p.Topic, p.ID = c.topic(kmsg.Fetch, version)
 		p.list = c.pos()
 		m := c.array()
@@ -377,9 +377,9 @@ func (c *cursor) fetchRequest(r *HotRequest, version int16) {
 	c.tags()
 }
 
-func (c *cursor) produceResponse(r *HotResponse, version int16) {
+func (c *cursor) produceResponse(r *ResponseView, version int16) {
 	for n := c.array(); n > 0 && !c.bad; n-- {
-		p := HotAnswer{HighWatermark: -1, LastStableOffset: -1, LogStartOffset: -1, place: place{topic: c.pos()}}
+		p := ResponsePartition{HighWatermark: -1, LastStableOffset: -1, LogStartOffset: -1, place: place{topic: c.pos()}}
 		p.Topic, p.ID = c.topic(kmsg.Produce, version)
 		p.list = c.pos()
 		m := c.array()
@@ -421,7 +421,7 @@ func (c *cursor) produceResponse(r *HotResponse, version int16) {
 	r.Names = r.Names || r.endpoints
 }
 
-func (c *cursor) fetchResponse(r *HotResponse, version int16) {
+func (c *cursor) fetchResponse(r *ResponseView, version int16) {
 	r.throttle = -1
 	if Has(kmsg.Fetch, version, ThrottleTimes) {
 		r.throttle = c.pos()
@@ -434,7 +434,7 @@ func (c *cursor) fetchResponse(r *HotResponse, version int16) {
 	}
 	r.topics = c.pos()
 	for n := c.array(); n > 0 && !c.bad; n-- {
-		p := HotAnswer{BaseOffset: -1, place: place{topic: c.pos()}}
+		p := ResponsePartition{BaseOffset: -1, place: place{topic: c.pos()}}
 		p.Topic, p.ID = c.topic(kmsg.Fetch, version)
 		p.list = c.pos()
 		m := c.array()
