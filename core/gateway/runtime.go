@@ -166,7 +166,7 @@ func (g *Gateway) openRuntime(ctx context.Context, l *live, vc *config.VirtualCl
 	rt.nodes = upstream.NewNodeMap(vc.Listen, list)
 	rt.env.Nodes = rt.nodes
 	members, errs := g.openInterceptors(ctx, rt, vc)
-	end := upstream.NewEnd(vc.Name, list, rt.nodes, l.snap.Failover.Request)
+	end := upstream.NewDispatcher(vc.Name, list, rt.nodes, l.snap.Failover.Request)
 	if len(errs) == 0 {
 		var err error
 		if rt.chain, err = plugin.NewChain(members, end, spansOf(l)); err != nil {

@@ -12,7 +12,7 @@ import (
 )
 
 // admitRequest waits until a request of n bytes fits into the limits of the session and the process.
-func (s *session) admitRequest(n int64, pending *server) error {
+func (s *session) admitRequest(n int64, pending *unflushed) error {
 	if s.full(n) {
 		pending.flush(s)
 		look := time.NewTicker(lookAgain)

@@ -23,8 +23,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/wire"
 )
 
-// End is the end of a chain as sessions use it.
-type End interface {
+// Dispatcher is the end of a chain as sessions use it.
+type Dispatcher interface {
 	plugin.End
 	// Flush sends what was started for the session.
 	Flush(s *plugin.Session)
@@ -33,7 +33,7 @@ type End interface {
 // Runtime is what a session needs of the current configuration of its virtual cluster.
 type Runtime struct {
 	Chain    *plugin.Chain
-	End      End
+	End      Dispatcher
 	Versions atomic.Pointer[Versions]
 	Limits   config.Limits
 	// Tracer traces requests; nil traces none.

@@ -73,7 +73,7 @@ func serve(t *testing.T, l config.Limits, f run) (*Server, string) {
 	return serveEnd(t, l, noEnd{}, f)
 }
 
-func serveEnd(t *testing.T, l config.Limits, end End, f run) (*Server, string) {
+func serveEnd(t *testing.T, l config.Limits, end Dispatcher, f run) (*Server, string) {
 	t.Helper()
 	s := running(t, l, end, f)
 	return s, listen(t, s).Addr().String()
@@ -92,7 +92,7 @@ func listen(t *testing.T, s *Server) *Listener {
 }
 
 // running is a server that does not listen yet.
-func running(t *testing.T, l config.Limits, end End, f run) *Server {
+func running(t *testing.T, l config.Limits, end Dispatcher, f run) *Server {
 	t.Helper()
 	chain, err := plugin.NewChain([]plugin.Named{{Name: "test", Stage: plugin.Logical, Interceptor: &everything{f}}}, end, "")
 	if err != nil {

@@ -162,7 +162,7 @@ func (s *session) drop() {
 
 // read reads requests until the connection ends.
 func (s *session) read(r *wire.Reader) error {
-	var pending server // what must be flushed before the loop may block
+	var pending unflushed // what must be flushed before the loop may block
 	for {
 		if !r.Buffered() {
 			pending.flush(s)
@@ -193,10 +193,10 @@ func timedOut(err error) bool {
 	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// server remembers the end of the chain that has unflushed requests.
-type server struct{ end End }
+// unflushed remembers the dispatcher that has requests which were not flushed.
+type unflushed struct{ end Dispatcher }
 
-func (p *server) flush(s *session) {
+func (p *unflushed) flush(s *session) {
 	if p.end != nil {
 		p.end.Flush(s.shared)
 		p.end = nil
@@ -204,7 +204,7 @@ func (p *server) flush(s *session) {
 }
 
 // start parses one request and runs it. It returns when the request has given its turn on.
-func (s *session) start(frame []byte, more bool, pending *server) error {
+func (s *session) start(frame []byte, more bool, pending *unflushed) error {
 	h, body, err := kafka.ParseHeader(frame, s.clientID)
 	if err != nil && (h.Key != kmsg.ApiVersions || !isUnsupported(err)) {
 		s.server.memory.Done(int64(len(frame)))

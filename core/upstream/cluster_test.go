@@ -20,7 +20,7 @@ import (
 )
 
 // waiting starts a request that waits at a node and returns how it ends.
-func waiting(t *testing.T, e *End, req *plugin.Request, node int32) <-chan error {
+func waiting(t *testing.T, e *Dispatcher, req *plugin.Request, node int32) <-chan error {
 	t.Helper()
 	out := make(chan error, 1)
 	req.Target.Node = node

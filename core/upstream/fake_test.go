@@ -342,8 +342,8 @@ func listen() config.Listen {
 }
 
 // end returns the end of a chain over clusters, whose limit is 15 s.
-func end(clusters ...*Cluster) *End {
-	return NewEnd("vc", clusters, NewNodeMap(listen(), clusters), 15*time.Second)
+func end(clusters ...*Cluster) *Dispatcher {
+	return NewDispatcher("vc", clusters, NewNodeMap(listen(), clusters), 15*time.Second)
 }
 
 // session returns a session that dialled a node's address.

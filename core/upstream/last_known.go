@@ -11,7 +11,7 @@ import (
 
 // lastKnown answers Metadata for a cluster that is unreachable: clients keep the view they had and
 // their requests are held, not refused.
-func (e *End) lastKnown(req *plugin.Request, c *Cluster) (*plugin.Response, error) {
+func (e *Dispatcher) lastKnown(req *plugin.Request, c *Cluster) (*plugin.Response, error) {
 	msg, err := req.Body.Peek()
 	if err != nil {
 		return nil, err
@@ -53,7 +53,7 @@ func (e *End) lastKnown(req *plugin.Request, c *Cluster) (*plugin.Response, erro
 		}
 	}
 	body := kafka.ResponseBodyOf(resp)
-	if err := e.present(req.Key, req.Version, c, body); err != nil {
+	if err := e.virtualize(req.Key, req.Version, c, body); err != nil {
 		return nil, err
 	}
 	return &plugin.Response{Body: body}, nil

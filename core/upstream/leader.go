@@ -12,7 +12,7 @@ import (
 
 // byLeader splits a request by the leaders of its partitions and merges the answers. Partitions
 // without a known leader make it fail as unreachable, so that it is repeated.
-func (e *End) byLeader(ctx context.Context, req *plugin.Request, c *Cluster) (*plugin.Response, error) {
+func (e *Dispatcher) byLeader(ctx context.Context, req *plugin.Request, c *Cluster) (*plugin.Response, error) {
 	topo := c.Topology()
 	if req.Key == kmsg.Produce && !c.knowsLeaders(ctx, req, &topo) {
 		return nil, &BrokenError{Cause: fmt.Errorf("%s: no leader", c.cfg.Name)}
@@ -82,12 +82,12 @@ func (c *Cluster) knowsLeaders(ctx context.Context, req *plugin.Request, topo **
 }
 
 // anyNode asks some node of the cluster, preferring those that answer.
-func (e *End) anyNode(ctx context.Context, req *plugin.Request, c *Cluster) (*plugin.Response, error) {
+func (e *Dispatcher) anyNode(ctx context.Context, req *plugin.Request, c *Cluster) (*plugin.Response, error) {
 	return e.exchange(ctx, req, c, plugin.AnyNode)
 }
 
 // coordinator looks up who coordinates the group or transaction that the request names.
-func (e *End) coordinator(ctx context.Context, req *plugin.Request, c *Cluster) (int32, error) {
+func (e *Dispatcher) coordinator(ctx context.Context, req *plugin.Request, c *Cluster) (int32, error) {
 	kind, key, ok := kafka.CoordinatorKey(req.Body)
 	if !ok {
 		return plugin.AnyNode, nil

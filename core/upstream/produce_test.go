@@ -29,7 +29,7 @@ func produce(s *plugin.Session, node int32, acks int16) *plugin.Request {
 }
 
 // house is two brokers that lead a partition of orders each, and the end of a chain above them.
-func house(t *testing.T) (*fakes, *End) {
+func house(t *testing.T) (*fakes, *Dispatcher) {
 	f := newFakes(t, 0, 1)
 	f.topics["orders"] = []int32{0, 1}
 	return f, end(f.known())
@@ -40,7 +40,7 @@ func (f *fakes) cut(keys ...kmsg.Key) func(*arrived) bool {
 }
 
 // passes reports whether a produce of the session reaches a node and is answered.
-func passes(t *testing.T, f *fakes, e *End, s *plugin.Session, node int32) bool {
+func passes(t *testing.T, f *fakes, e *Dispatcher, s *plugin.Session, node int32) bool {
 	t.Helper()
 	before := len(f.broker(node).keys())
 	resp, err := e.Handle(t.Context(), produce(s, node, -1))

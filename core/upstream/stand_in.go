@@ -33,7 +33,7 @@ func (c *Cluster) ofMany(req *plugin.Request) bool {
 }
 
 // ofAll asks the first node of the range, and all for which it stands, what each has, and answers with everything.
-func (e *End) ofAll(ctx context.Context, req *plugin.Request, c *Cluster) (*plugin.Response, error) {
+func (e *Dispatcher) ofAll(ctx context.Context, req *plugin.Request, c *Cluster) (*plugin.Response, error) {
 	if _, err := req.Body.Peek(); err != nil { // the forks share it
 		return nil, err
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 // outside is a cluster of node 0, 1 and 70, of which the last is outside of the range and leads partition 2 of orders, and an end.
-func outside(t *testing.T) (*fakes, *End) {
+func outside(t *testing.T) (*fakes, *Dispatcher) {
 	t.Helper()
 	f := newFakes(t, 0, 1, 70)
 	f.topics["orders"] = []int32{0, 1, 70}

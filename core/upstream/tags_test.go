@@ -65,7 +65,7 @@ func TestUnknownTagsStayHere(t *testing.T) {
 			raw := msg.AppendTo(nil)
 			e, c := hiding()
 			body := kafka.NewResponseBody(api.Key, version, raw)
-			if err := e.present(api.Key, version, c, body); err != nil {
+			if err := e.virtualize(api.Key, version, c, body); err != nil {
 				t.Errorf("%s version %d: %v", api.Name, version, err)
 				continue
 			}

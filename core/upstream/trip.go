@@ -17,7 +17,7 @@ import (
 // allocates nothing here.
 type trip struct {
 	call
-	end     *End
+	end     *Dispatcher
 	req     *plugin.Request
 	cluster *Cluster
 	node    int32
@@ -45,7 +45,7 @@ type outcome struct {
 	err  error
 }
 
-func (e *End) trip(req *plugin.Request, c *Cluster, node int32) *trip {
+func (e *Dispatcher) trip(req *plugin.Request, c *Cluster, node int32) *trip {
 	t, ok := e.trips.Get().(*trip)
 	if !ok {
 		t = &trip{end: e, out: make(chan outcome, 1)}
@@ -88,7 +88,7 @@ func (t *trip) replied(frame, body []byte, err error) {
 	t.frame = frame
 	t.body.Reset(t.key, t.version, body)
 	t.resp.Body = &t.body
-	if err = t.presented(); err == nil {
+	if err = t.virtualized(); err == nil {
 		t.cluster.answers.count(t.key, &t.body)
 		t.finish(&t.resp, nil)
 		return
@@ -104,10 +104,10 @@ func (t *trip) replied(frame, body []byte, err error) {
 	t.finish(nil, err)
 }
 
-// presented makes the reply one for clients. A panic is one of this reply alone: others wait behind it.
-func (t *trip) presented() (err error) {
+// virtualized makes the reply one for clients. A panic is one of this reply alone: others wait behind it.
+func (t *trip) virtualized() (err error) {
 	defer guard.Caught(&err)
-	return t.end.present(t.key, t.version, t.cluster, &t.body)
+	return t.end.virtualize(t.key, t.version, t.cluster, &t.body)
 }
 
 // finish answers. A trip that was given up (its session has ended, its topic has moved) is answered to nobody.

@@ -19,9 +19,9 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// End is the end of a virtual cluster's chain: it puts requests on the session's links, splits what
+// Dispatcher is the end of a virtual cluster's chain: it puts requests on the session's links, splits what
 // several nodes must answer, repeats what a broken link lost, and presents virtual nodes.
-type End struct {
+type Dispatcher struct {
 	clusters []*Cluster
 	nodes    *NodeMap
 	id       string
@@ -29,13 +29,13 @@ type End struct {
 	trips    sync.Pool
 }
 
-// NewEnd returns the end of the chain of a virtual cluster; the first cluster is the default one.
+// NewDispatcher returns the end of the chain of a virtual cluster; the first cluster is the default one.
 // Requests that find no broker are repeated until they are limit old.
-func NewEnd(virtualCluster string, clusters []*Cluster, nodes *NodeMap, limit time.Duration) *End {
-	return &End{clusters: clusters, nodes: nodes, id: VirtualClusterID(virtualCluster), limit: limit}
+func NewDispatcher(virtualCluster string, clusters []*Cluster, nodes *NodeMap, limit time.Duration) *Dispatcher {
+	return &Dispatcher{clusters: clusters, nodes: nodes, id: VirtualClusterID(virtualCluster), limit: limit}
 }
 
-func (e *End) cluster(name string) *Cluster {
+func (e *Dispatcher) cluster(name string) *Cluster {
 	if name == "" {
 		return e.clusters[0]
 	}
@@ -48,7 +48,7 @@ func (e *End) cluster(name string) *Cluster {
 }
 
 // target fills in what no interceptor has decided: the session's own node, or the default cluster.
-func (e *End) target(req *plugin.Request) (*Cluster, int32, error) {
+func (e *Dispatcher) target(req *plugin.Request) (*Cluster, int32, error) {
 	name, node := req.Target.Cluster, req.Target.Node
 	if name == "" {
 		name = req.Session.Cluster
@@ -111,7 +111,7 @@ type linksKey struct{}
 
 func openLinks() io.Closer { return &links{m: map[linkKey]*link{}} }
 
-func (e *End) link(s *plugin.Session, key kmsg.Key, c *Cluster, node int32) (*link, error) {
+func (e *Dispatcher) link(s *plugin.Session, key kmsg.Key, c *Cluster, node int32) (*link, error) {
 	set, _ := s.Attach(linksKey{}, openLinks).(*links)
 	if set == nil {
 		return nil, plugin.ErrClientGone
@@ -156,14 +156,14 @@ func (e *End) link(s *plugin.Session, key kmsg.Key, c *Cluster, node int32) (*li
 }
 
 // direct reports that one node answers the request as it is.
-func (e *End) direct(req *plugin.Request, c *Cluster, node int32) bool {
+func (e *Dispatcher) direct(req *plugin.Request, c *Cluster, node int32) bool {
 	api, _ := kafka.Lookup(req.Key)
-	return (node != plugin.AnyNode || api.GoesTo == kafka.Any && !c.ofMany(req)) && !e.special(req.Key)
+	return (node != plugin.AnyNode || api.GoesTo == kafka.Any && !c.ofMany(req)) && !e.namesBrokers(req.Key)
 }
 
 // Start puts a request that one node answers as it is on its link, without waiting, in the order of the calls; its bytes leave with
 // Flush. False is any other request: Handle does what it takes.
-func (e *End) Start(ctx context.Context, req *plugin.Request, w *plugin.Walk) bool {
+func (e *Dispatcher) Start(ctx context.Context, req *plugin.Request, w *plugin.Walk) bool {
 	c, node, err := e.target(req)
 	if err != nil || !e.direct(req, c, node) {
 		return false
@@ -175,7 +175,7 @@ func (e *End) Start(ctx context.Context, req *plugin.Request, w *plugin.Walk) bo
 }
 
 // Again says what an answer to Start comes to. What a link lost is asked again.
-func (e *End) Again(req *plugin.Request, resp *plugin.Response, err error) plugin.Outcome {
+func (e *Dispatcher) Again(req *plugin.Request, resp *plugin.Response, err error) plugin.Outcome {
 	if errors.Is(err, plugin.ErrNoRoom) {
 		return plugin.Wait(func(ctx context.Context, _ plugin.Handler) (*plugin.Response, error) {
 			if err := req.Session.AwaitFirst(ctx, req.Seq); err != nil {
@@ -191,7 +191,7 @@ func (e *End) Again(req *plugin.Request, resp *plugin.Response, err error) plugi
 }
 
 // Flush sends what Start has queued for the session.
-func (e *End) Flush(s *plugin.Session) {
+func (e *Dispatcher) Flush(s *plugin.Session) {
 	set, _ := s.Attach(linksKey{}, openLinks).(*links)
 	if set == nil {
 		return
@@ -208,7 +208,7 @@ func (e *End) Flush(s *plugin.Session) {
 }
 
 // start puts a trip's request on its link.
-func (e *End) start(ctx context.Context, t *trip, flush bool) {
+func (e *Dispatcher) start(ctx context.Context, t *trip, flush bool) {
 	req := t.req
 	if req.Trace != nil {
 		t.ctx, t.sets = ctx, t.note
@@ -238,7 +238,7 @@ func deadline(req *plugin.Request, queued time.Time) time.Time {
 }
 
 // Handle sends req and waits for its answer.
-func (e *End) Handle(ctx context.Context, req *plugin.Request) (*plugin.Response, error) {
+func (e *Dispatcher) Handle(ctx context.Context, req *plugin.Request) (*plugin.Response, error) {
 	api, _ := kafka.Lookup(req.Key)
 	wait := 20 * time.Millisecond
 	breaks := 0
@@ -283,7 +283,7 @@ func (e *End) Handle(ctx context.Context, req *plugin.Request) (*plugin.Response
 const mostBreaks = 5
 
 // answers asks the cluster that a request goes to whether it answers others.
-func (e *End) answers(ctx context.Context, req *plugin.Request) bool {
+func (e *Dispatcher) answers(ctx context.Context, req *plugin.Request) bool {
 	c, node, err := e.target(req)
 	if err != nil {
 		return false
@@ -299,7 +299,7 @@ func (e *End) answers(ctx context.Context, req *plugin.Request) bool {
 // repeats reports whether a request that a link lost may be sent again from here. Produces may not:
 // their order is their gate's matter. What may have been carried out already is repeated only if
 // doing it twice changes nothing.
-func (e *End) repeats(req *plugin.Request, api kafka.API, err error) bool {
+func (e *Dispatcher) repeats(req *plugin.Request, api kafka.API, err error) bool {
 	if !errors.Is(err, plugin.ErrUnreachable) || req.Key == kmsg.Produce || req.Session.Context().Err() != nil {
 		return false
 	}
@@ -311,7 +311,7 @@ func (e *End) repeats(req *plugin.Request, api kafka.API, err error) bool {
 }
 
 // once makes one attempt. own prefers the node that the client dialled.
-func (e *End) once(ctx context.Context, req *plugin.Request, api kafka.API, own bool) (*plugin.Response, error) {
+func (e *Dispatcher) once(ctx context.Context, req *plugin.Request, api kafka.API, own bool) (*plugin.Response, error) {
 	c, node, err := e.target(req)
 	if err != nil {
 		return nil, err
@@ -319,8 +319,8 @@ func (e *End) once(ctx context.Context, req *plugin.Request, api kafka.API, own 
 	if !own && req.Target.Node == plugin.AnyNode {
 		node = plugin.AnyNode
 	}
-	if e.special(req.Key) {
-		return e.answerSpecial(ctx, req, c, node)
+	if e.namesBrokers(req.Key) {
+		return e.askBrokers(ctx, req, c, node)
 	}
 	if node == plugin.AnyNode {
 		if c.ofMany(req) {
@@ -346,7 +346,7 @@ func (e *End) once(ctx context.Context, req *plugin.Request, api kafka.API, own 
 }
 
 // exchange sends req to one node and waits.
-func (e *End) exchange(ctx context.Context, req *plugin.Request, c *Cluster, node int32) (*plugin.Response, error) {
+func (e *Dispatcher) exchange(ctx context.Context, req *plugin.Request, c *Cluster, node int32) (*plugin.Response, error) {
 	t := e.trip(req, c, node)
 	e.start(ctx, t, true)
 	var wake <-chan struct{}

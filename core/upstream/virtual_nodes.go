@@ -10,17 +10,71 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// present makes a response of cluster c show virtual nodes alone. The fields are those of every
-// response that carries a node id, an address or the cluster id.
-func (e *End) present(key kmsg.Key, version int16, c *Cluster, body *kafka.ResponseBody) error {
+// virtualizers say, for each API whose responses carry a node id, an address or the cluster id, where
+// these stand; a row that is missing fails a test. Produce and Fetch, which name leaders now and then
+// (KIP-951), are read in their views.
+var virtualizers = map[kmsg.Key]func(e *Dispatcher, c *Cluster, msg kmsg.Response){
+	kmsg.Metadata: with(func(e *Dispatcher, c *Cluster, m *kmsg.MetadataResponse) {
+		if !refusesAll(m) {
+			e.virtualizeMetadata(c, m)
+		}
+	}),
+	kmsg.FindCoordinator: with((*Dispatcher).virtualizeCoordinators),
+	kmsg.DescribeCluster: with((*Dispatcher).virtualizeCluster),
+	kmsg.DescribeTopicPartitions: with(func(e *Dispatcher, c *Cluster, m *kmsg.DescribeTopicPartitionsResponse) {
+		for i := range m.Topics {
+			for j := range m.Topics[i].Partitions {
+				p := &m.Topics[i].Partitions[j]
+				p.LeaderID = e.virtual(c, p.LeaderID)
+				e.virtualAll(c, p.Replicas, p.ISR, p.EligibleLeaderReplicas, p.LastKnownELR, p.OfflineReplicas)
+			}
+		}
+	}),
+	kmsg.ListPartitionReassignments: with(func(e *Dispatcher, c *Cluster, m *kmsg.ListPartitionReassignmentsResponse) {
+		for i := range m.Topics {
+			for j := range m.Topics[i].Partitions {
+				p := &m.Topics[i].Partitions[j]
+				e.virtualAll(c, p.Replicas, p.AddingReplicas, p.RemovingReplicas)
+			}
+		}
+	}),
+	kmsg.DescribeConfigs: with((*Dispatcher).virtualizeConfigs),
+	kmsg.CreateTopics: with(func(e *Dispatcher, c *Cluster, m *kmsg.CreateTopicsResponse) {
+		for i := range m.Topics {
+			for j := range m.Topics[i].Configs {
+				f := &m.Topics[i].Configs[j]
+				e.virtualizeConfig(c, kmsg.ConfigResourceTypeTopic, f.Name, &f.Value)
+			}
+		}
+	}),
+	kmsg.ListConfigResources: with((*Dispatcher).virtualizeConfigResources),
+	kmsg.IncrementalAlterConfigs: with(func(e *Dispatcher, c *Cluster, m *kmsg.IncrementalAlterConfigsResponse) {
+		for i := range m.Resources {
+			e.virtualizeResource(c, m.Resources[i].ResourceType, &m.Resources[i].ResourceName, &m.Resources[i].ErrorMessage)
+		}
+	}),
+	kmsg.AlterConfigs: with(func(e *Dispatcher, c *Cluster, m *kmsg.AlterConfigsResponse) {
+		for i := range m.Resources {
+			e.virtualizeResource(c, m.Resources[i].ResourceType, &m.Resources[i].ResourceName, &m.Resources[i].ErrorMessage)
+		}
+	}),
+}
+
+// with makes a row of a function over its own response.
+func with[T kmsg.Response](f func(e *Dispatcher, c *Cluster, m T)) func(*Dispatcher, *Cluster, kmsg.Response) {
+	return func(e *Dispatcher, c *Cluster, msg kmsg.Response) { f(e, c, msg.(T)) }
+}
+
+// virtualize makes a response of cluster c show virtual nodes alone.
+func (e *Dispatcher) virtualize(key kmsg.Key, version int16, c *Cluster, body *kafka.ResponseBody) error {
 	if err := body.Clean(); err != nil {
 		return err
 	}
 	switch key {
 	case kmsg.Produce:
-		return e.presentProduce(version, c, body)
+		return e.virtualizeProduce(version, c, body)
 	case kmsg.Fetch:
-		return e.presentFetch(version, c, body)
+		return e.virtualizeFetch(version, c, body)
 	}
 	api, _ := kafka.Lookup(key)
 	if api.Carries&kafka.Brokers == 0 {
@@ -33,64 +87,23 @@ func (e *End) present(key kmsg.Key, version int16, c *Cluster, body *kafka.Respo
 	if err != nil {
 		return err
 	}
-	switch m := msg.(type) {
-	case *kmsg.MetadataResponse:
-		if !refusesAll(m) {
-			e.presentMetadata(c, m)
-		}
-	case *kmsg.FindCoordinatorResponse:
-		e.presentCoordinators(c, m)
-	case *kmsg.DescribeClusterResponse:
-		e.presentCluster(c, m)
-	case *kmsg.DescribeTopicPartitionsResponse:
-		for i := range m.Topics {
-			for j := range m.Topics[i].Partitions {
-				p := &m.Topics[i].Partitions[j]
-				p.LeaderID = e.virtual(c, p.LeaderID)
-				e.virtualAll(c, p.Replicas, p.ISR, p.EligibleLeaderReplicas, p.LastKnownELR, p.OfflineReplicas)
-			}
-		}
-	case *kmsg.ListPartitionReassignmentsResponse:
-		for i := range m.Topics {
-			for j := range m.Topics[i].Partitions {
-				p := &m.Topics[i].Partitions[j]
-				e.virtualAll(c, p.Replicas, p.AddingReplicas, p.RemovingReplicas)
-			}
-		}
-	case *kmsg.DescribeConfigsResponse:
-		e.presentConfigs(c, m)
-	case *kmsg.CreateTopicsResponse:
-		for i := range m.Topics {
-			for j := range m.Topics[i].Configs {
-				f := &m.Topics[i].Configs[j]
-				e.presentConfig(c, kmsg.ConfigResourceTypeTopic, f.Name, &f.Value)
-			}
-		}
-	case *kmsg.ListConfigResourcesResponse:
-		e.presentConfigResources(c, m)
-	case *kmsg.IncrementalAlterConfigsResponse:
-		for i := range m.Resources {
-			e.presentResource(c, m.Resources[i].ResourceType, &m.Resources[i].ResourceName, &m.Resources[i].ErrorMessage)
-		}
-	case *kmsg.AlterConfigsResponse:
-		for i := range m.Resources {
-			e.presentResource(c, m.Resources[i].ResourceType, &m.Resources[i].ResourceName, &m.Resources[i].ErrorMessage)
-		}
-	default:
-		return fmt.Errorf("%s carries brokers, but nobody presents them", api.Name)
+	row := virtualizers[key]
+	if row == nil {
+		return fmt.Errorf("%s carries brokers, but nobody makes them virtual", api.Name)
 	}
+	row(e, c, msg)
 	return nil
 }
 
 // virtual maps a node id; -1 (none) stays.
-func (e *End) virtual(c *Cluster, node int32) int32 {
+func (e *Dispatcher) virtual(c *Cluster, node int32) int32 {
 	if node < 0 {
 		return node
 	}
 	return c.virtual(node)
 }
 
-func (e *End) virtualAll(c *Cluster, lists ...[]int32) {
+func (e *Dispatcher) virtualAll(c *Cluster, lists ...[]int32) {
 	for _, l := range lists {
 		for i := range l {
 			l[i] = e.virtual(c, l[i])
@@ -104,7 +117,7 @@ func refusesAll(m *kmsg.MetadataResponse) bool {
 		!slices.ContainsFunc(m.Topics, func(t kmsg.MetadataResponseTopic) bool { return t.ErrorCode == 0 || len(t.Partitions) > 0 })
 }
 
-func (e *End) presentMetadata(c *Cluster, m *kmsg.MetadataResponse) {
+func (e *Dispatcher) virtualizeMetadata(c *Cluster, m *kmsg.MetadataResponse) {
 	if len(m.Brokers) > 0 {
 		c.Learn(m) // before it shows virtual nodes
 	}
@@ -125,7 +138,7 @@ func (e *End) presentMetadata(c *Cluster, m *kmsg.MetadataResponse) {
 	}
 }
 
-func (e *End) presentCoordinators(c *Cluster, m *kmsg.FindCoordinatorResponse) {
+func (e *Dispatcher) virtualizeCoordinators(c *Cluster, m *kmsg.FindCoordinatorResponse) {
 	present := func(code int16, node *int32, host *string, port *int32) {
 		v := plugin.VirtualNode{ID: -1, Port: -1} // an error names nobody
 		if code == 0 {
@@ -142,7 +155,7 @@ func (e *End) presentCoordinators(c *Cluster, m *kmsg.FindCoordinatorResponse) {
 	}
 }
 
-func (e *End) presentCluster(c *Cluster, m *kmsg.DescribeClusterResponse) {
+func (e *Dispatcher) virtualizeCluster(c *Cluster, m *kmsg.DescribeClusterResponse) {
 	m.Brokers = nil
 	if m.ErrorCode != 0 {
 		m.ClusterID, m.ControllerID = "", -1
@@ -157,8 +170,8 @@ func (e *End) presentCluster(c *Cluster, m *kmsg.DescribeClusterResponse) {
 	}
 }
 
-// presentProduce rewrites KIP-951 leaders and endpoints, together: clients trust the id.
-func (e *End) presentProduce(version int16, c *Cluster, body *kafka.ResponseBody) error {
+// virtualizeProduce rewrites KIP-951 leaders and endpoints, together: clients trust the id.
+func (e *Dispatcher) virtualizeProduce(version int16, c *Cluster, body *kafka.ResponseBody) error {
 	if h := body.View(); !kafka.Has(kmsg.Produce, version, kafka.LeaderHints) || !h.Names {
 		return nil
 	}
@@ -175,7 +188,7 @@ func (e *End) presentProduce(version int16, c *Cluster, body *kafka.ResponseBody
 		v := e.nodes.Virtual(c.cfg.Name, b.NodeID)
 		b.NodeID, b.Host, b.Port, b.Rack = v.ID, v.Host, v.Port, v.Rack
 	}
-	p.Brokers = once(p.Brokers, func(b kmsg.ProduceResponseBroker) int32 { return b.NodeID })
+	p.Brokers = dedupe(p.Brokers, func(b kmsg.ProduceResponseBroker) int32 { return b.NodeID })
 	for i := range p.Topics {
 		for j := range p.Topics[i].Partitions {
 			if l := &p.Topics[i].Partitions[j].CurrentLeader; l.LeaderID >= 0 {
@@ -190,8 +203,8 @@ func (e *End) presentProduce(version int16, c *Cluster, body *kafka.ResponseBody
 	return err
 }
 
-// once drops nodes that are listed before: those outside of the range are all presented as its first.
-func once[B any](list []B, id func(B) int32) []B {
+// dedupe drops nodes that are listed before: those outside of the range are all presented as its first.
+func dedupe[B any](list []B, id func(B) int32) []B {
 	seen := map[int32]bool{}
 	return slices.DeleteFunc(list, func(b B) bool {
 		twice := seen[id(b)]
@@ -200,7 +213,7 @@ func once[B any](list []B, id func(B) int32) []B {
 	})
 }
 
-func (e *End) presentFetch(version int16, c *Cluster, body *kafka.ResponseBody) error {
+func (e *Dispatcher) virtualizeFetch(version int16, c *Cluster, body *kafka.ResponseBody) error {
 	if h := body.View(); !kafka.Has(kmsg.Fetch, version, kafka.Racks) || !h.Names {
 		return nil
 	}
@@ -217,7 +230,7 @@ func (e *End) presentFetch(version int16, c *Cluster, body *kafka.ResponseBody) 
 		v := e.nodes.Virtual(c.cfg.Name, b.NodeID)
 		b.NodeID, b.Host, b.Port, b.Rack = v.ID, v.Host, v.Port, v.Rack
 	}
-	f.Brokers = once(f.Brokers, func(b kmsg.FetchResponseBroker) int32 { return b.NodeID })
+	f.Brokers = dedupe(f.Brokers, func(b kmsg.FetchResponseBroker) int32 { return b.NodeID })
 	for i := range f.Topics {
 		for j := range f.Topics[i].Partitions {
 			p := &f.Topics[i].Partitions[j]

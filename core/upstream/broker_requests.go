@@ -22,9 +22,9 @@ func ofBroker(kind kmsg.ConfigResourceType) bool {
 	return kind == brokerResource || kind == kmsg.ConfigResourceTypeBrokerLogger
 }
 
-// special reports APIs whose requests name nodes: they are turned into physical ones, and
+// namesBrokers reports APIs whose requests name nodes: they are turned into physical ones, and
 // resources of a broker are asked from that broker.
-func (e *End) special(key kmsg.Key) bool {
+func (e *Dispatcher) namesBrokers(key kmsg.Key) bool {
 	switch key {
 	case kmsg.DescribeConfigs, kmsg.IncrementalAlterConfigs, kmsg.AlterConfigs,
 		kmsg.CreateTopics, kmsg.CreatePartitions, kmsg.AlterPartitionAssignments:
@@ -33,9 +33,9 @@ func (e *End) special(key kmsg.Key) bool {
 	return false
 }
 
-// answerSpecial sends a copy of the request that names physical nodes. A node that is not of this
+// askBrokers sends a copy of the request that names physical nodes. A node that is not of this
 // cluster becomes -2, which brokers refuse by name.
-func (e *End) answerSpecial(ctx context.Context, req *plugin.Request, c *Cluster, node int32) (*plugin.Response, error) {
+func (e *Dispatcher) askBrokers(ctx context.Context, req *plugin.Request, c *Cluster, node int32) (*plugin.Response, error) {
 	req, msg, err := plugin.Edit[kmsg.Request](req)
 	if err != nil {
 		return nil, err
@@ -112,7 +112,7 @@ func (e *End) answerSpecial(ctx context.Context, req *plugin.Request, c *Cluster
 	return e.exchange(ctx, req, c, node)
 }
 
-func (e *End) physical(c *Cluster, virtual int32) int32 {
+func (e *Dispatcher) physical(c *Cluster, virtual int32) int32 {
 	cluster, node, ok := e.nodes.Physical(virtual)
 	if !ok || cluster != c.cfg.Name {
 		return -2
@@ -120,15 +120,15 @@ func (e *End) physical(c *Cluster, virtual int32) int32 {
 	return node
 }
 
-func (e *End) physicalAll(c *Cluster, list []int32) {
+func (e *Dispatcher) physicalAll(c *Cluster, list []int32) {
 	for i := range list {
 		list[i] = e.physical(c, list[i])
 	}
 }
 
-// presentResource turns the name of a broker resource back and drops messages that quote physical
+// virtualizeResource turns the name of a broker resource back and drops messages that quote physical
 // node ids.
-func (e *End) presentResource(c *Cluster, kind kmsg.ConfigResourceType, name *string, message **string) {
+func (e *Dispatcher) virtualizeResource(c *Cluster, kind kmsg.ConfigResourceType, name *string, message **string) {
 	if !ofBroker(kind) || *name == "" {
 		return
 	}
@@ -143,14 +143,14 @@ func (e *End) presentResource(c *Cluster, kind kmsg.ConfigResourceType, name *st
 	}
 }
 
-func (e *End) presentConfigs(c *Cluster, m *kmsg.DescribeConfigsResponse) {
+func (e *Dispatcher) virtualizeConfigs(c *Cluster, m *kmsg.DescribeConfigsResponse) {
 	for i := range m.Resources {
 		r := &m.Resources[i]
 		if !ofBroker(r.ResourceType) {
 			for j := range r.Configs {
-				e.presentConfig(c, r.ResourceType, r.Configs[j].Name, &r.Configs[j].Value)
+				e.virtualizeConfig(c, r.ResourceType, r.Configs[j].Name, &r.Configs[j].Value)
 				for k := range r.Configs[j].ConfigSynonyms {
-					e.presentConfig(c, r.ResourceType, r.Configs[j].ConfigSynonyms[k].Name, &r.Configs[j].ConfigSynonyms[k].Value)
+					e.virtualizeConfig(c, r.ResourceType, r.Configs[j].ConfigSynonyms[k].Name, &r.Configs[j].ConfigSynonyms[k].Value)
 				}
 			}
 			continue
@@ -159,7 +159,7 @@ func (e *End) presentConfigs(c *Cluster, m *kmsg.DescribeConfigsResponse) {
 		if id, err := strconv.Atoi(r.ResourceName); err == nil {
 			node = int32(id)
 		}
-		e.presentResource(c, r.ResourceType, &r.ResourceName, &r.ErrorMessage)
+		e.virtualizeResource(c, r.ResourceType, &r.ResourceName, &r.ErrorMessage)
 		for j := range r.Configs {
 			if r.ResourceType != brokerResource {
 				break // levels of loggers
@@ -181,13 +181,13 @@ func (e *End) presentConfigs(c *Cluster, m *kmsg.DescribeConfigsResponse) {
 	}
 }
 
-// presentConfig turns the nodes in the value of a setting back.
-func (e *End) presentConfig(c *Cluster, kind kmsg.ConfigResourceType, name string, value **string) {
+// virtualizeConfig turns the nodes in the value of a setting back.
+func (e *Dispatcher) virtualizeConfig(c *Cluster, kind kmsg.ConfigResourceType, name string, value **string) {
 	*value = rewriteConfig(kind, name, *value, func(id int32) int32 { return e.virtual(c, id) })
 }
 
 // brokerConfig says what clients see of a broker setting that names nodes or addresses.
-func (e *End) brokerConfig(c *Cluster, node int32, name string) (*string, bool) {
+func (e *Dispatcher) brokerConfig(c *Cluster, node int32, name string) (*string, bool) {
 	v := e.nodes.Virtual(c.cfg.Name, node)
 	switch kafka.ConfigValueOf(brokerResource, name) {
 	case kafka.NodeID:
@@ -200,7 +200,7 @@ func (e *End) brokerConfig(c *Cluster, node int32, name string) (*string, bool) 
 	return nil, false
 }
 
-func (e *End) presentConfigResources(c *Cluster, m *kmsg.ListConfigResourcesResponse) {
+func (e *Dispatcher) virtualizeConfigResources(c *Cluster, m *kmsg.ListConfigResourcesResponse) {
 	for i := range m.ConfigResources {
 		r := &m.ConfigResources[i]
 		if !ofBroker(kmsg.ConfigResourceType(r.Type)) {

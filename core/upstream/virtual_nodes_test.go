@@ -21,7 +21,7 @@ const (
 	virtualA, virtualB = 1<<20 + nodeA, 1<<20 + nodeB
 )
 
-func hiding() (*End, *Cluster) {
+func hiding() (*Dispatcher, *Cluster) {
 	c := view("prod", 0, config.Nodes{First: 700, Last: 799}, nodeA, nodeB)
 	return end(c), c
 }
@@ -66,7 +66,7 @@ func shown[T kmsg.Response](t *testing.T, msg kmsg.Response, edited bool) T {
 			t.Fatal(err)
 		}
 	}
-	if err := e.present(key, version, c, body); err != nil {
+	if err := e.virtualize(key, version, c, body); err != nil {
 		t.Fatal(err)
 	}
 	var o kafka.Out
@@ -154,7 +154,7 @@ func TestPresentingIsNotLearned(t *testing.T) {
 	m.Brokers = []kmsg.MetadataResponseBroker{{NodeID: nodeA, Host: "elsewhere", Port: 1}}
 	p := kmsg.MetadataResponseTopicPartition{Leader: nodeA, Replicas: []int32{nodeA}, ISR: []int32{nodeA}, OfflineReplicas: []int32{nodeB}}
 	m.Topics = []kmsg.MetadataResponseTopic{{Topic: kmsg.StringPtr("orders"), Partitions: []kmsg.MetadataResponseTopicPartition{p}}}
-	if err := e.present(kmsg.Metadata, 13, c, kafka.ResponseBodyOf(m)); err != nil {
+	if err := e.virtualize(kmsg.Metadata, 13, c, kafka.ResponseBodyOf(m)); err != nil {
 		t.Fatal(err)
 	}
 	topo := c.Topology()
@@ -291,7 +291,7 @@ func TestHotAnswersAreNotDecoded(t *testing.T) {
 		msg.SetVersion(msg.MaxVersion())
 		raw := msg.AppendTo(nil)
 		body := kafka.NewResponseBody(kmsg.Key(msg.Key()), msg.GetVersion(), raw)
-		if err := e.present(body.Key(), body.Version(), c, body); err != nil {
+		if err := e.virtualize(body.Key(), body.Version(), c, body); err != nil {
 			t.Fatal(err)
 		}
 		var o kafka.Out
@@ -310,11 +310,11 @@ func TestEverythingThatCarriesBrokersIsPresented(t *testing.T) {
 		}
 		msg := kmsg.ResponseForKey(int16(api.Key))
 		msg.SetVersion(api.MaxVersion)
-		if err := e.present(api.Key, api.MaxVersion, c, kafka.NewResponseBody(api.Key, api.MaxVersion, msg.AppendTo(nil))); err != nil {
+		if err := e.virtualize(api.Key, api.MaxVersion, c, kafka.NewResponseBody(api.Key, api.MaxVersion, msg.AppendTo(nil))); err != nil {
 			t.Error(err)
 		}
 	}
-	if err := e.present(kmsg.Metadata, 9, c, kafka.NewResponseBody(kmsg.Metadata, 9, []byte{1})); err == nil {
+	if err := e.virtualize(kmsg.Metadata, 9, c, kafka.NewResponseBody(kmsg.Metadata, 9, []byte{1})); err == nil {
 		t.Error("an answer that does not parse is passed on")
 	}
 	if !slices.Equal(leaks(reflect.ValueOf(e.nodes.All()), ""), nil) {

@@ -388,7 +388,7 @@ func TestDeadlines(t *testing.T) {
 }
 
 // start takes a request to an end that nobody stands above, as sessions do.
-func start(t *testing.T, e *End, req *plugin.Request, flush bool, done func(*plugin.Response, error)) {
+func start(t *testing.T, e *Dispatcher, req *plugin.Request, flush bool, done func(*plugin.Response, error)) {
 	t.Helper()
 	chain, err := plugin.NewChain(nil, e, "")
 	if err != nil {
