@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/gate"
 	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -166,7 +167,7 @@ func (t *task) switchOver(ctx context.Context, c *checked, from, to plugin.Clust
 
 // answers waits for the answers of what is on its way to the old home. A client whose produce gets none keeps everybody
 // waiting in vain: it is waited for only a little at first, and twice as long in each later attempt.
-func (t *task) answers(ctx context.Context, gate *plugin.Gate, from string) error {
+func (t *task) answers(ctx context.Context, gate *gate.Gate, from string) error {
 	limit := time.NewTimer(answersFirst << t.unanswered)
 	defer limit.Stop()
 	select {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/gate"
 	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
@@ -23,7 +24,7 @@ import (
 type Env struct {
 	VirtualCluster string
 	Catalog        *catalog.Virtual
-	Gates          *plugin.Gates
+	Gates          *gate.Gates
 	Clusters       []plugin.Cluster
 	Placement      plugin.Placement
 	// Tracer traces moves; nil traces none.

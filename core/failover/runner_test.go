@@ -12,7 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
-	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/gate"
 	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
@@ -270,7 +270,7 @@ func TestHeldProducesAreRefusedTogether(t *testing.T) {
 			t.Error("refused before the time")
 		}
 		pass(200 * time.Millisecond)
-		if !errors.Is(second.err, plugin.ErrHeldTooLong) || !errors.Is(third.err, plugin.ErrHeldTooLong) {
+		if !errors.Is(second.err, gate.ErrHeldTooLong) || !errors.Is(third.err, gate.ErrHeldTooLong) {
 			t.Errorf("refused with %v and %v", second.err, third.err)
 		}
 		if m := w.last("orders"); m.Phase != Done || m.PauseMS != 15_000 || w.lives("orders", "dr", 1).Published != 1 {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/gate"
 	"github.com/sluice-gateway/sluice/core/internal/turn"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -119,7 +120,7 @@ func (w *world) open(stored []catalog.Entry) {
 		w.t.Fatal(err)
 	}
 	w.env = Env{
-		VirtualCluster: "vc", Catalog: w.cat.Virtual("vc"), Gates: plugin.NewGates(limit),
+		VirtualCluster: "vc", Catalog: w.cat.Virtual("vc"), Gates: gate.New(limit),
 		Clusters: []plugin.Cluster{w.prod, w.dr}, Placement: w.rules,
 	}
 	w.env.Catalog.SetPlace(func(topic string) (string, map[string]string, bool) {
@@ -208,7 +209,7 @@ func (w *world) lives(topic, home string, generation int32) *catalog.Topic {
 func (w *world) reads(topic string) bool {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	cancel()
-	return w.env.Gates.Gate(topic).AwaitReads(ctx, w.request(0)) == nil
+	return w.env.Gates.Gate(topic).AwaitReads(ctx, w.request(0).AtGate()) == nil
 }
 
 func (w *world) request(seq uint64) *plugin.Request {
@@ -218,7 +219,7 @@ func (w *world) request(seq uint64) *plugin.Request {
 // produced is a client's produce in or behind a gate.
 type produced struct {
 	req  *plugin.Request
-	pass plugin.Pass
+	pass gate.Pass
 	err  error
 	over atomic.Bool
 }
@@ -230,7 +231,7 @@ func (p *produced) in() bool { return p.over.Load() }
 func (w *world) produce(topic string) *produced {
 	p := &produced{req: w.request(0)}
 	go func() {
-		p.pass, p.err = w.env.Gates.Gate(topic).Enter(w.t.Context(), p.req)
+		p.pass, p.err = w.env.Gates.Gate(topic).Enter(w.t.Context(), p.req.AtGate())
 		p.over.Store(true)
 	}()
 	synctest.Wait()

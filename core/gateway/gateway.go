@@ -19,6 +19,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/core/gate"
 	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/logging"
 	"github.com/sluice-gateway/sluice/core/plugin"
@@ -337,7 +338,7 @@ func (g *Gateway) Moves() []failover.Report { return g.runner.Moves() }
 
 // Gate is the gate of a topic, nil for a virtual cluster that is not there: while somebody holds
 // it, produces wait.
-func (g *Gateway) Gate(virtualCluster, topic string) *plugin.Gate {
+func (g *Gateway) Gate(virtualCluster, topic string) *gate.Gate {
 	if v := g.now().virtuals[virtualCluster]; v != nil {
 		return v.value.gates.Gate(topic)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/gate"
 	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/server"
@@ -21,7 +22,7 @@ import (
 // virtual is a virtual cluster over all its runtimes. Gates, catalog and connections outlive them.
 type virtual struct {
 	name    string
-	gates   *plugin.Gates
+	gates   *gate.Gates
 	server  *server.Server
 	costs   map[string]*plugin.Cost // by interceptor; under applying
 	closing *guard.Group            // of runtimes that nobody uses any more
@@ -98,7 +99,7 @@ func (v *virtual) setVersions(s *server.Versions) { v.runtime().server.Versions.
 
 // newVirtual makes a virtual cluster that the configuration before did not have.
 func (g *Gateway) newVirtual(name string, limit time.Duration) *part[*virtual] {
-	v := &virtual{name: name, gates: plugin.NewGates(limit), costs: map[string]*plugin.Cost{}, closing: &g.closing}
+	v := &virtual{name: name, gates: gate.New(limit), costs: map[string]*plugin.Cost{}, closing: &g.closing}
 	v.gates.Log = g.log.With("virtual_cluster", name)
 	v.server = server.New(v, server.Options{
 		Pool: g.pool, Memory: g.memory, Descriptors: g.files, Log: g.logs.Logger("server"), TLS: func() *tls.Config { return v.runtime().tls },

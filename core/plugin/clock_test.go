@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/sluice-gateway/sluice/core/gate"
 	"github.com/sluice-gateway/sluice/core/internal/turn"
 	"github.com/sluice-gateway/sluice/core/kafka"
 )
@@ -81,18 +82,18 @@ func TestTimesThatAreToldLate(t *testing.T) {
 // TestAGateHolds what waits in it, and reads.
 func TestAGateHolds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := NewGates(time.Minute).Gate("t")
+		g := gate.New(time.Minute).Gate("t")
 		r, read := clocked(t, false), clocked(t, false)
 		g.Hold("move")
 		g.HoldReads()
 		done := make(chan error, 2)
 		go func() {
-			p, err := g.Enter(t.Context(), r)
+			p, err := g.Enter(t.Context(), r.AtGate())
 			turn.Give(r.Turn())
 			p.Leave()
 			done <- err
 		}()
-		go func() { done <- g.AwaitReads(t.Context(), read) }()
+		go func() { done <- g.AwaitReads(t.Context(), read.AtGate()) }()
 		time.Sleep(3 * time.Second)
 		g.Release("move")
 		g.OpenReads()

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sluice-gateway/sluice/core/gate"
 	"github.com/sluice-gateway/sluice/core/internal/turn"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
@@ -26,7 +27,7 @@ type Cost struct {
 
 // failed counts an error of a client's request, unless it is one from below, and reports that.
 func (c *Cost) failed(req *Request, err error) bool {
-	if !req.Clock.fails(err) || errors.Is(err, ErrClientGone) || Closes(err) || req.Session.Context().Err() != nil {
+	if !req.Clock.fails(err) || errors.Is(err, gate.ErrClientGone) || Closes(err) || req.Session.Context().Err() != nil {
 		return false
 	}
 	c.Failures.Add(1)

@@ -3,6 +3,7 @@ package plugin
 import (
 	"context"
 	"errors"
+	"github.com/sluice-gateway/sluice/core/gate"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -120,7 +121,7 @@ func TestFailuresAreCountedOnce(t *testing.T) {
 		"the end":              {end: broken},
 		"an interceptor":       {middle: own, want: [3]int64{0, 1, 0}},
 		"its panic":            {panics: true, want: [3]int64{0, 1, 0}},
-		"a client that left":   {middle: ErrClientGone},
+		"a client that left":   {middle: gate.ErrClientGone},
 		"a session it closes":  {middle: CloseSession(own)},
 		"nobody":               {},
 		"one after the other":  {end: broken, middle: own, want: [3]int64{0, 1, 0}},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/gate"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
@@ -31,7 +32,7 @@ type Env struct {
 	// Configs are their sections in the file; aliases may change while a cluster stays open.
 	Configs []config.Cluster
 	Catalog *catalog.Virtual
-	Gates   *Gates
+	Gates   *gate.Gates
 	Nodes   Nodes
 	// ProducerIDs hands out gateway producer ids.
 	ProducerIDs ProducerIDs

@@ -55,16 +55,3 @@ func (h *Holds) Now() map[kmsg.Key]Held {
 	}
 	return out
 }
-
-// Waiting counts the produces that wait in gates, by topic.
-func (g *Gates) Waiting() map[string]int {
-	g.mu.RLock()
-	defer g.mu.RUnlock()
-	out := map[string]int{}
-	for topic, gate := range g.gates {
-		if n := gate.Waiting(); n > 0 {
-			out[topic] = n
-		}
-	}
-	return out
-}

@@ -124,8 +124,8 @@ func (s *Session) Attach(key any, open func() io.Closer) io.Closer {
 	return c
 }
 
-// attachedAs returns what is attached under key, nil if there is nothing yet.
-func (s *Session) attachedAs(key any) io.Closer {
+// Attached returns what is attached under key, nil if there is nothing yet.
+func (s *Session) Attached(key any) io.Closer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.attached[key]

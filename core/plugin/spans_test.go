@@ -17,6 +17,7 @@ import (
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/sluice-gateway/sluice/core/gate"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 	"github.com/sluice-gateway/sluice/core/telemetry/otlp"
 )
@@ -99,7 +100,7 @@ func TestSpansOfInterceptors(t *testing.T) {
 		_, _ = next.Handle(ctx, req)
 		return nil, errors.New("broken")
 	}
-	gone := func(context.Context, *Request, Handler) (*Response, error) { return nil, ErrClientGone }
+	gone := func(context.Context, *Request, Handler) (*Response, error) { return nil, gate.ErrClientGone }
 	panics := func(context.Context, *Request, Handler) (*Response, error) { panic("test") }
 	type chain = []func(ctx context.Context, req *Request, next Handler) (*Response, error)
 	for name, c := range map[string]struct {

@@ -5,6 +5,7 @@ package plugin
 import (
 	"context"
 	"errors"
+	"github.com/sluice-gateway/sluice/core/gate"
 	"net"
 	"slices"
 	"testing"
@@ -166,7 +167,7 @@ func TestAWalkThatIsGivenUpWhileItStarts(t *testing.T) {
 // TestAClientsNewestFetchIsAnsweredFirst when its topic has moved: others of it may be cut short by that.
 func TestAClientsNewestFetchIsAnsweredFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		gates := NewGates(time.Minute)
+		gates := gate.New(time.Minute)
 		began := time.Now()
 		var answered []string
 		for _, name := range []string{"old", "new", "middle"} {

@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/gate"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/wire"
@@ -342,7 +343,7 @@ func (s *session) finish(req *plugin.Request, sl *slot, resp *plugin.Response, e
 	silent := req.Unanswered()
 	if err != nil {
 		defer plugin.Settle(err)
-		if s.ctx.Err() != nil || errors.Is(err, plugin.ErrClientGone) || plugin.Closes(err) {
+		if s.ctx.Err() != nil || errors.Is(err, gate.ErrClientGone) || plugin.Closes(err) {
 			s.told(req, sl, nil, err)
 			s.close(err)
 			s.answer(sl, nil)

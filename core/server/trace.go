@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.opentelemetry.io/otel/attribute"
 
+	"github.com/sluice-gateway/sluice/core/gate"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/telemetry"
@@ -74,7 +75,7 @@ func (s *session) told(req *plugin.Request, sl *slot, resp *plugin.Response, err
 	if resp != nil {
 		code = resp.Body.ErrorCode()
 	}
-	left := s.ctx.Err() != nil || errors.Is(err, plugin.ErrClientGone)
+	left := s.ctx.Err() != nil || errors.Is(err, gate.ErrClientGone)
 	failed := code != 0 && !kafka.Ordinary(req.Key, kafka.Code(code)) || err != nil && !left
 	traced, logged := t.Wanted(failed, req.Arrived, patience(req)), a.wants(sl.logged, failed)
 	from := s.delivers(req, sl, resp, traced)

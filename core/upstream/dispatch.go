@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/sluice-gateway/sluice/core/gate"
 	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/internal/turn"
 	"github.com/sluice-gateway/sluice/core/kafka"
@@ -114,12 +115,12 @@ func openLinks() io.Closer { return &links{m: map[linkKey]*link{}} }
 func (e *Dispatcher) link(s *plugin.Session, key kmsg.Key, c *Cluster, node int32) (*link, error) {
 	set, _ := s.Attach(linksKey{}, openLinks).(*links)
 	if set == nil {
-		return nil, plugin.ErrClientGone
+		return nil, gate.ErrClientGone
 	}
 	set.mu.Lock()
 	defer set.mu.Unlock()
 	if set.closed {
-		return nil, plugin.ErrClientGone
+		return nil, gate.ErrClientGone
 	}
 	if key == kmsg.Produce && set.unsettled.Load() > 0 {
 		return nil, set.refusal(key, errors.New("an earlier produce of the session waits to be sent again"))

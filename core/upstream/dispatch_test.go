@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/gate"
 	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
@@ -160,11 +161,11 @@ func TestHandleEndsWithItsContext(t *testing.T) {
 				t.Errorf("%v after %s", err, time.Since(began))
 			}
 			_ = s.Attach(linksKey{}, nil).Close() // a request that is at its link while the session closes
-			if _, err := e.Handle(t.Context(), request(s, newest(kmsg.ListGroups))); !errors.Is(err, plugin.ErrClientGone) {
+			if _, err := e.Handle(t.Context(), request(s, newest(kmsg.ListGroups))); !errors.Is(err, gate.ErrClientGone) {
 				t.Errorf("on closed links: %v", err)
 			}
 			_ = s.Close()
-			if _, err := e.Handle(t.Context(), request(s, newest(kmsg.ListGroups))); !errors.Is(err, plugin.ErrClientGone) {
+			if _, err := e.Handle(t.Context(), request(s, newest(kmsg.ListGroups))); !errors.Is(err, gate.ErrClientGone) {
 				t.Errorf("on a closed session: %v", err)
 			}
 		})
@@ -306,7 +307,7 @@ func TestStartWithoutANode(t *testing.T) {
 			t.Error(err)
 		}
 		_ = s.Close()
-		if _, err := start(request(s, newest(kmsg.ListGroups))); !errors.Is(err, plugin.ErrClientGone) {
+		if _, err := start(request(s, newest(kmsg.ListGroups))); !errors.Is(err, gate.ErrClientGone) {
 			t.Errorf("on a closed session: %v", err)
 		}
 		e.Flush(s)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/gate"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -62,7 +63,7 @@ func failUnknown(req *plugin.Request) (*plugin.Response, error) {
 
 // awaitReads waits while a move holds the positions of a topic that the request names.
 func (r *Routing) awaitReads(ctx context.Context, req *plugin.Request) error {
-	gates := map[*plugin.Gate]bool{}
+	gates := map[*gate.Gate]bool{}
 	if _, _, err := plugin.Split(req.Body, func(p plugin.Part) bool {
 		gates[r.env.Gates.Gate(p.Topic)] = true
 		return true
@@ -70,7 +71,7 @@ func (r *Routing) awaitReads(ctx context.Context, req *plugin.Request) error {
 		return err
 	}
 	for g := range gates {
-		if err := g.AwaitReads(ctx, req); err != nil {
+		if err := g.AwaitReads(ctx, req.AtGate()); err != nil {
 			return err
 		}
 	}

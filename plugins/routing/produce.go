@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sluice-gateway/sluice/core/gate"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -14,7 +15,7 @@ import (
 type sending struct {
 	topic, home  string
 	id           [16]byte // that the client calls the topic by; zero where it does so by name
-	pass         plugin.Pass
+	pass         gate.Pass
 	breaks, gaps int
 }
 
@@ -86,7 +87,7 @@ func (r *Routing) passesTopic(req *plugin.Request, p *kafka.RequestPartition, k 
 	if !shown || len(k.list) == mostTopics {
 		return false
 	}
-	pass, open := r.env.Gates.Gate(known.Name).TryEnter(req)
+	pass, open := r.env.Gates.Gate(known.Name).TryEnter(req.AtGate())
 	if !open {
 		return false
 	}
@@ -200,7 +201,7 @@ func (r *Routing) produceTopic(ctx context.Context, req *plugin.Request, next pl
 	if !hasRecords(req) {
 		return plugin.Fail(req, kafka.InvalidRecord, "no records")
 	}
-	pass, err := r.env.Gates.Gate(topic).Enter(ctx, req)
+	pass, err := r.env.Gates.Gate(topic).Enter(ctx, req.AtGate())
 	if err != nil {
 		return nil, err
 	}
@@ -240,7 +241,7 @@ func (r *Routing) untilAnswered(ctx context.Context, req *plugin.Request, next p
 			r.stall.hold(s.topic)
 		}
 		var err error
-		if s.pass, err = s.pass.Return(ctx, req, func() { plugin.Settle(sendErr) }); err != nil {
+		if s.pass, err = s.pass.Return(ctx, req.AtGate(), func() { plugin.Settle(sendErr) }); err != nil {
 			return nil, err
 		}
 		if !r.place(&s) {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/gate"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -171,7 +172,7 @@ func Env(t testing.TB, clusters ...*Cluster) plugin.Env {
 		t.Fatal(err)
 	}
 	env := plugin.Env{
-		VirtualCluster: "vc", Catalog: cat.Virtual("vc"), Gates: plugin.NewGates(15 * time.Second), Nodes: nodes{clusters},
+		VirtualCluster: "vc", Catalog: cat.Virtual("vc"), Gates: gate.New(15 * time.Second), Nodes: nodes{clusters},
 		ProducerIDs: &ids{}, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
 	for _, c := range clusters {

@@ -1,4 +1,4 @@
-package plugin
+package gate_test
 
 import (
 	"bytes"
@@ -12,8 +12,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sluice-gateway/sluice/core/gate"
 	"github.com/sluice-gateway/sluice/core/internal/turn"
 	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
 // sent records in which order requests got through a gate.
@@ -34,18 +36,18 @@ func (s *sent) all() []int {
 	return slices.Clone(s.list)
 }
 
-func request(s *Session, seq uint64) *Request {
-	return &Request{Session: s, Seq: seq, Arrived: time.Now(), Header: kafka.Header{}}
+func request(s *plugin.Session, seq uint64) *plugin.Request {
+	return &plugin.Request{Session: s, Seq: seq, Arrived: time.Now(), Header: kafka.Header{}}
 }
 
-func testSession(t *testing.T, gone func() bool) *Session {
-	return NewSession(t.Context(), 1, nil, gone)
+func testSession(t *testing.T, gone func() bool) *plugin.Session {
+	return plugin.NewSession(t.Context(), 1, nil, gone)
 }
 
 // produce enters the gate in a goroutine and is answered at once.
-func produce(t *testing.T, g *Gate, r *Request, n int, s *sent, errs chan<- error) {
+func produce(t *testing.T, g *gate.Gate, r *plugin.Request, n int, s *sent, errs chan<- error) {
 	go func() {
-		p, err := g.Enter(t.Context(), r)
+		p, err := g.Enter(t.Context(), r.AtGate())
 		if err == nil {
 			s.add(n)
 			turn.Give(r.Turn())
@@ -58,7 +60,7 @@ func produce(t *testing.T, g *Gate, r *Request, n int, s *sent, errs chan<- erro
 
 func TestAGateKeepsTheOrderOfArrival(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := NewGates(15 * time.Second).Gate("t")
+		g := gate.New(15 * time.Second).Gate("t")
 		s, out, errs := testSession(t, nil), &sent{}, make(chan error, 200)
 		produce(t, g, request(s, 0), 0, out, errs)
 		g.Hold("move")
@@ -89,7 +91,7 @@ func TestAGateKeepsTheOrderOfArrival(t *testing.T) {
 
 func TestAGateIsHeldByAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := NewGates(15 * time.Second).Gate("t")
+		g := gate.New(15 * time.Second).Gate("t")
 		s, out, errs := testSession(t, nil), &sent{}, make(chan error, 2)
 		if !g.Hold("move") || !g.Hold("stall") || g.Hold("move") {
 			t.Error("holders")
@@ -112,7 +114,7 @@ func TestAGateIsHeldByAll(t *testing.T) {
 // TestAllOrNoneAreRefused: one refused batch whose successors reach the new home would be lost.
 func TestAllOrNoneAreRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := NewGates(15 * time.Second).Gate("t")
+		g := gate.New(15 * time.Second).Gate("t")
 		s, out, errs := testSession(t, nil), &sent{}, make(chan error, 10)
 		g.Hold("move")
 		for n := range 5 {
@@ -120,7 +122,7 @@ func TestAllOrNoneAreRefused(t *testing.T) {
 			time.Sleep(3 * time.Second)
 		}
 		for range 5 { // the first has waited for 15 s, the last for 3 s
-			if err := <-errs; !errors.Is(err, ErrHeldTooLong) {
+			if err := <-errs; !errors.Is(err, gate.ErrHeldTooLong) {
 				t.Errorf("answered with %v", err)
 			}
 		}
@@ -134,24 +136,24 @@ func TestAllOrNoneAreRefused(t *testing.T) {
 
 func TestAHeldRequestOfAClientThatIsGoneIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := NewGates(15 * time.Second).Gate("t")
+		g := gate.New(15 * time.Second).Gate("t")
 		gone := false
 		s, out, errs := testSession(t, func() bool { return gone }), &sent{}, make(chan error, 2)
 		alive := testSession(t, nil)
 		ctx, cancel := context.WithCancel(t.Context())
-		left := NewSession(ctx, 3, nil, nil)
+		left := plugin.NewSession(ctx, 3, nil, nil)
 		g.Hold("move")
 		produce(t, g, request(s, 1), 1, out, errs)
 		produce(t, g, request(left, 1), 2, out, errs)
 		produce(t, g, request(alive, 1), 3, out, errs)
 		cancel() // its session has ended while it waits
-		if err := <-errs; !errors.Is(err, ErrClientGone) {
+		if err := <-errs; !errors.Is(err, gate.ErrClientGone) {
 			t.Errorf("a closed session: %v", err)
 		}
 		gone = true // the kernel says so at the release
 		g.Release("move")
 		synctest.Wait()
-		if err := errors.Join(<-errs, <-errs); !errors.Is(err, ErrClientGone) {
+		if err := errors.Join(<-errs, <-errs); !errors.Is(err, gate.ErrClientGone) {
 			t.Errorf("a client that is gone: %v", err)
 		}
 		if got := out.all(); !slices.Equal(got, []int{3}) {
@@ -165,21 +167,21 @@ func TestAHeldRequestOfAClientThatIsGoneIsDropped(t *testing.T) {
 // breaks; the first two come back in any order.
 func TestReturnedRequestsGoBackBeforeTheirSuccessors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := NewGates(15 * time.Second).Gate("t")
-		s, other := testSession(t, nil), NewSession(t.Context(), 2, nil, nil)
+		g := gate.New(15 * time.Second).Gate("t")
+		s, other := testSession(t, nil), plugin.NewSession(t.Context(), 2, nil, nil)
 		out, errs := &sent{}, make(chan error, 10)
 		r1, r2 := request(s, 1), request(s, 2)
-		p1, err1 := g.Enter(t.Context(), r1)
-		p2, err2 := g.Enter(t.Context(), r2)
+		p1, err1 := g.Enter(t.Context(), r1.AtGate())
+		p2, err2 := g.Enter(t.Context(), r2.AtGate())
 		if err := errors.Join(err1, err2); err != nil {
 			t.Fatal(err)
 		}
 		g.Hold("stall")
 		produce(t, g, request(other, 1), 10, out, errs)
 		produce(t, g, request(s, 3), 3, out, errs)
-		back := func(p Pass, r *Request, n int) {
+		back := func(p gate.Pass, r *plugin.Request, n int) {
 			go func() {
-				again, err := p.Return(t.Context(), r, func() {})
+				again, err := p.Return(t.Context(), r.AtGate(), func() {})
 				if err == nil {
 					out.add(n)
 					turn.Give(r.Turn())
@@ -216,15 +218,15 @@ func TestReturnedRequestsGoBackBeforeTheirSuccessors(t *testing.T) {
 func TestAGateThatIsStuckRefusesLoudly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said bytes.Buffer
-		gates := NewGates(15 * time.Second)
+		gates := gate.New(15 * time.Second)
 		gates.Log = slog.New(slog.NewTextHandler(&said, nil))
 		g := gates.Gate("orders")
 		s, out, errs := testSession(t, nil), &sent{}, make(chan error, 10)
 		g.Hold("move")
 		first := request(s, 1)
-		pass := make(chan Pass, 1)
+		pass := make(chan gate.Pass, 1)
 		go func() {
-			p, err := g.Enter(t.Context(), first)
+			p, err := g.Enter(t.Context(), first.AtGate())
 			if err != nil {
 				t.Error(err)
 			}
@@ -236,7 +238,7 @@ func TestAGateThatIsStuckRefusesLoudly(t *testing.T) {
 		p := <-pass // and does not give its turn on
 		time.Sleep(15 * time.Second)
 		synctest.Wait()
-		if err := <-errs; !errors.Is(err, ErrHeldTooLong) {
+		if err := <-errs; !errors.Is(err, gate.ErrHeldTooLong) {
 			t.Errorf("what waits behind it gets %v", err)
 		}
 		if !strings.Contains(said.String(), "level=ERROR") || !strings.Contains(said.String(), "topic=orders") {
@@ -253,15 +255,15 @@ func TestAGateThatIsStuckRefusesLoudly(t *testing.T) {
 
 func TestReadsWaitForThePublish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		gates := NewGates(15 * time.Second)
+		gates := gate.New(15 * time.Second)
 		g := gates.Gate("t")
 		s := testSession(t, nil)
-		if err := g.AwaitReads(t.Context(), request(s, 1)); err != nil {
+		if err := g.AwaitReads(t.Context(), request(s, 1).AtGate()); err != nil {
 			t.Error(err)
 		}
 		g.HoldReads()
 		done := make(chan error, 1)
-		go func() { done <- g.AwaitReads(t.Context(), request(s, 2)) }()
+		go func() { done <- g.AwaitReads(t.Context(), request(s, 2).AtGate()) }()
 		synctest.Wait()
 		select {
 		case err := <-done:
@@ -273,7 +275,7 @@ func TestReadsWaitForThePublish(t *testing.T) {
 			t.Error(err)
 		}
 		g.HoldReads()
-		if err := g.AwaitReads(t.Context(), request(s, 3)); !errors.Is(err, ErrHeldTooLong) {
+		if err := g.AwaitReads(t.Context(), request(s, 3).AtGate()); !errors.Is(err, gate.ErrHeldTooLong) {
 			t.Errorf("after 15 s: %v", err)
 		}
 		moved := gates.Moved()
@@ -286,31 +288,31 @@ func TestReadsWaitForThePublish(t *testing.T) {
 func TestTheLimitIsThatOfWhoWaits(t *testing.T) {
 	t.Run("the oldest gave up", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			g := NewGates(15 * time.Second).Gate("t")
+			g := gate.New(15 * time.Second).Gate("t")
 			out, errs, late := &sent{}, make(chan error, 1), make(chan error, 1)
 			ctx, cancel := context.WithCancel(t.Context())
 			g.Hold("move")
-			produce(t, g, request(NewSession(ctx, 1, nil, nil), 1), 1, out, errs)
+			produce(t, g, request(plugin.NewSession(ctx, 1, nil, nil), 1), 1, out, errs)
 			time.Sleep(10 * time.Second)
 			produce(t, g, request(testSession(t, nil), 1), 2, out, late)
 			cancel()
 			<-errs
 			began := time.Now()
-			if err := <-late; !errors.Is(err, ErrHeldTooLong) || time.Since(began) != 15*time.Second {
+			if err := <-late; !errors.Is(err, gate.ErrHeldTooLong) || time.Since(began) != 15*time.Second {
 				t.Errorf("refused after %s: %v", time.Since(began), err)
 			}
 		})
 	})
 	t.Run("the time ends while requests leave, and the gate is held again", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			g := NewGates(15 * time.Second).Gate("t")
+			g := gate.New(15 * time.Second).Gate("t")
 			out, errs := &sent{}, make(chan error, 1)
 			s := testSession(t, nil)
 			first := request(s, 1)
-			passed := make(chan Pass, 1)
+			passed := make(chan gate.Pass, 1)
 			g.Hold("move")
 			go func() {
-				p, _ := g.Enter(t.Context(), first)
+				p, _ := g.Enter(t.Context(), first.AtGate())
 				passed <- p
 			}()
 			synctest.Wait()
@@ -325,7 +327,7 @@ func TestTheLimitIsThatOfWhoWaits(t *testing.T) {
 			synctest.Wait()
 			select {
 			case err := <-errs:
-				if !errors.Is(err, ErrHeldTooLong) {
+				if !errors.Is(err, gate.ErrHeldTooLong) {
 					t.Error(err)
 				}
 			case <-time.After(time.Minute):

@@ -1,8 +1,7 @@
-package plugin
+package gate
 
 import (
 	"io"
-	"net"
 	"slices"
 	"sync"
 	"time"
@@ -29,17 +28,35 @@ type position struct {
 	at     time.Time
 }
 
+// Session is a client's connection, as far as it reads.
+type Session interface {
+	// Attach keeps what open returns until the session ends; nil if it has.
+	Attach(key any, open func() io.Closer) io.Closer
+	// Attached is what is kept under a key; nil if nothing is.
+	Attached(key any) io.Closer
+	// GivenUp takes the requests out of flight that wait for what has moved.
+	GivenUp() []GivenUp
+}
+
+// GivenUp is a request that waits no longer, and is answered by Run.
+type GivenUp interface {
+	Run()
+	// Client is the id and host of its client, and Arrival when it was read.
+	Client() (id, host string)
+	Arrival() time.Time
+}
+
 // reader is what one session reads.
 type reader struct {
 	all     *Readers
-	session *Session
+	session Session
 	mu      sync.Mutex
 	at      map[topicPartition]position
 }
 
 // Note says that a session fetches from a virtual offset now.
-func (r *Readers) Note(s *Session, topic string, partition int32, offset int64, now time.Time) {
-	own, _ := s.attachedAs(readerKey{}).(*reader)
+func (r *Readers) Note(s Session, topic string, partition int32, offset int64, now time.Time) {
+	own, _ := s.Attached(readerKey{}).(*reader)
 	if own == nil {
 		own, _ = s.Attach(readerKey{}, func() io.Closer { return r.open(s) }).(*reader)
 	}
@@ -51,7 +68,7 @@ func (r *Readers) Note(s *Session, topic string, partition int32, offset int64, 
 	own.mu.Unlock()
 }
 
-func (r *Readers) open(s *Session) io.Closer {
+func (r *Readers) open(s Session) io.Closer {
 	own := &reader{all: r, session: s, at: map[topicPartition]position{}}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -67,39 +84,27 @@ func (r *Readers) open(s *Session) io.Closer {
 // waits for records at the new leader that has some, not one that keeps the others waiting there.
 func (r *Readers) wake() {
 	r.mu.Lock()
-	all := make([]*Session, 0, len(r.sessions))
+	all := make([]Session, 0, len(r.sessions))
 	for own := range r.sessions {
 		all = append(all, own.session)
 	}
 	r.mu.Unlock()
 	type client struct{ id, host string }
-	woken := map[client][]*Walk{}
+	woken := map[client][]GivenUp{}
 	for _, s := range all {
-		if s.GiveUp == nil {
-			continue
-		}
-		for _, w := range s.GiveUp() {
-			c := client{w.Req.ClientID, host(s.Remote)}
-			woken[c] = append(woken[c], w)
+		for _, w := range s.GivenUp() {
+			id, host := w.Client()
+			woken[client{id, host}] = append(woken[client{id, host}], w)
 		}
 	}
 	for _, list := range woken {
-		slices.SortStableFunc(list, func(a, b *Walk) int { return b.Req.Arrived.Compare(a.Req.Arrived) })
+		slices.SortStableFunc(list, func(a, b GivenUp) int { return b.Arrival().Compare(a.Arrival()) })
 		guard.Go(func() {
 			for _, w := range list {
 				w.Run()
 			}
 		})
 	}
-}
-
-// host is the address of a client without its port.
-func host(a net.Addr) string {
-	if a == nil {
-		return ""
-	}
-	h, _, _ := net.SplitHostPort(a.String())
-	return h
 }
 
 // Close forgets the session.

@@ -1,4 +1,6 @@
-package plugin
+// Package gate has the gates of topics, where produces wait while somebody holds them: a move, or
+// routing while a home has no leaders. It knows requests and sessions only as far as they wait.
+package gate
 
 import (
 	"cmp"
@@ -12,7 +14,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-gateway/sluice/core/guard"
-	"github.com/sluice-gateway/sluice/core/internal/turn"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
@@ -25,67 +26,20 @@ var ErrHeldTooLong = telemetry.NewError("held_too_long", "held too long")
 // forwarding it later would duplicate it.
 var ErrClientGone = telemetry.NewError("client_gone", "client gone")
 
-// Gates are the gates of a virtual cluster's topics. They outlive a runtime, so that requests of
-// an old and a new one queue in one gate.
-type Gates struct {
-	// Readers knows where consumers read.
-	Readers Readers
-	// Log is told what should not happen; nil: nobody is.
-	Log *slog.Logger
-
-	limit atomic.Int64 // time.Duration
-	mu    sync.RWMutex
-	gates map[string]*Gate
-	moved chan struct{}
-	moves atomic.Uint64
-}
-
-// NewGates returns gates that refuse what has waited for limit since its arrival.
-func NewGates(limit time.Duration) *Gates {
-	g := &Gates{gates: map[string]*Gate{}, moved: make(chan struct{})}
-	g.SetLimit(limit)
-	return g
-}
-
-// SetLimit changes the time limit of what begins to wait from now on.
-func (g *Gates) SetLimit(limit time.Duration) { g.limit.Store(int64(limit)) }
-
-// Gate returns the gate of a virtual topic.
-func (g *Gates) Gate(topic string) *Gate {
-	g.mu.RLock()
-	gate := g.gates[topic]
-	g.mu.RUnlock()
-	if gate != nil {
-		return gate
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if gate = g.gates[topic]; gate == nil {
-		gate = &Gate{topic: topic, log: g.Log, limit: &g.limit, holders: map[any]struct{}{}}
-		g.gates[topic] = gate
-	}
-	return gate
-}
-
-// Moved returns a channel that is closed when the next move is published: fetches that wait at an
-// old home are answered then.
-func (g *Gates) Moved() <-chan struct{} {
-	g.mu.RLock()
-	defer g.mu.RUnlock()
-	return g.moved
-}
-
-// Moves counts calls of Announce.
-func (g *Gates) Moves() uint64 { return g.moves.Load() }
-
-// Announce closes the channel of Moved, and wakes the requests that wait for something that has moved.
-func (g *Gates) Announce() {
-	g.moves.Add(1)
-	g.mu.Lock()
-	close(g.moved)
-	g.moved = make(chan struct{})
-	g.mu.Unlock()
-	g.Readers.wake()
+// Request is a request as a gate sees it.
+type Request interface {
+	// Client is the client's id, and Arrival when the request was read.
+	Client() string
+	Arrival() time.Time
+	// Pause says that the request waits, for what, and because of which span, until resume is called.
+	Pause(why string, by trace.SpanContext) (resume func())
+	// Queued says that the request has its place in a queue.
+	Queued()
+	// Passes gives a request that has waited a turn; onward is called when it has given it on.
+	Passes(onward func())
+	// Gone reports that its client has closed the connection, and Ended is closed when its session ends.
+	Gone() bool
+	Ended() <-chan struct{}
 }
 
 // Gate lets the produces of one virtual topic pass, or queues them in the order of their arrival
@@ -112,7 +66,7 @@ type Gate struct {
 }
 
 type waiter struct {
-	req    *Request
+	req    Request
 	ticket uint64
 	done   chan error // nil: pass
 	onward func()     // given with the pass: lets the next one go, when this one is queued
@@ -163,7 +117,7 @@ func (g *Gate) Held() bool {
 // Enter passes the gate at once when it is open, else waits for its release in the order of
 // arrival. Leave must be called on the Pass when the request is answered. An error is
 // ErrHeldTooLong, ErrClientGone or that of ctx.
-func (g *Gate) Enter(ctx context.Context, req *Request) (Pass, error) {
+func (g *Gate) Enter(ctx context.Context, req Request) (Pass, error) {
 	g.mu.Lock()
 	if g.open() {
 		p := g.pass(req, g.ticket())
@@ -179,13 +133,13 @@ func (g *Gate) ticket() uint64 {
 }
 
 // pass lets a request go; g.mu is held.
-func (g *Gate) pass(req *Request, ticket uint64) Pass {
+func (g *Gate) pass(req Request, ticket uint64) Pass {
 	if g.cohort == nil {
 		g.cohort = &cohort{}
 	}
 	g.cohort.open++
 	at, _ := slices.BinarySearchFunc(g.flying, ticket, flight.after)
-	g.flying = slices.Insert(g.flying, at, flight{ticket, req.ClientID, req.Arrived})
+	g.flying = slices.Insert(g.flying, at, flight{ticket, req.Client(), req.Arrival()})
 	return Pass{gate: g, cohort: g.cohort, ticket: ticket, hold: g.holds}
 }
 
@@ -193,7 +147,7 @@ func (g *Gate) pass(req *Request, ticket uint64) Pass {
 // before whatever came after it, of whichever session. If what is in flight must come back before it passes again,
 // the caller must have held the gate.
 // queued is called when the request has its place.
-func (p Pass) Return(ctx context.Context, req *Request, queued func()) (Pass, error) {
+func (p Pass) Return(ctx context.Context, req Request, queued func()) (Pass, error) {
 	p.gate.mu.Lock()
 	return p.gate.wait(ctx, req, &p, queued)
 }
@@ -240,8 +194,8 @@ func (p Pass) leave() {
 
 // wait is called with g.mu held and releases it. back is the pass that a request had already, queued is
 // called when it has its place.
-func (g *Gate) wait(ctx context.Context, req *Request, back *Pass, queued func()) (Pass, error) {
-	w := &waiter{req: req, done: make(chan error, 1), deadline: req.Arrived.Add(time.Duration(g.limit.Load()))}
+func (g *Gate) wait(ctx context.Context, req Request, back *Pass, queued func()) (Pass, error) {
+	w := &waiter{req: req, done: make(chan error, 1), deadline: req.Arrival().Add(time.Duration(g.limit.Load()))}
 	at := len(g.queue)
 	if back == nil {
 		w.ticket = g.ticket()
@@ -263,23 +217,17 @@ func (g *Gate) wait(ctx context.Context, req *Request, back *Pass, queued func()
 	if queued != nil {
 		queued()
 	}
-	if req.Session.Held != nil {
-		req.Session.Held()
-	}
+	req.Queued()
 	select {
 	case err := <-w.done:
 		if err != nil {
 			return Pass{}, err
 		}
-		if req.turn == nil {
-			req.turn = &req.own
-		}
-		turn.Begin(req.turn, w.onward)
-		req.More = false
+		req.Passes(w.onward)
 		return w.pass, nil
 	case <-ctx.Done():
 		return Pass{}, g.drop(w, ctx.Err())
-	case <-req.Session.Context().Done():
+	case <-req.Ended():
 		return Pass{}, g.drop(w, ErrClientGone)
 	}
 }
@@ -463,7 +411,7 @@ func (g *Gate) release() {
 	for len(g.queue) > 0 && len(g.holders) == 0 {
 		w := g.queue[0]
 		g.queue = g.queue[1:]
-		if w.req.Session.Gone() {
+		if w.req.Gone() {
 			w.done <- ErrClientGone
 			if w.late {
 				g.drainOne()

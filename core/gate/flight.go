@@ -1,4 +1,4 @@
-package plugin
+package gate
 
 import (
 	"cmp"
@@ -25,7 +25,7 @@ func (g *Gate) InFlight() (n int, client string, since time.Duration) {
 }
 
 // TryEnter passes the gate if it is open.
-func (g *Gate) TryEnter(req *Request) (p Pass, ok bool) {
+func (g *Gate) TryEnter(req Request) (p Pass, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.open() {

@@ -1,4 +1,4 @@
-package plugin
+package gate
 
 import (
 	"context"
@@ -26,7 +26,7 @@ func (g *Gate) OpenReads() {
 
 // AwaitReads waits while a move holds positions of the topic (ListOffsets, OffsetForLeaderEpoch):
 // their answers would be of the old home.
-func (g *Gate) AwaitReads(ctx context.Context, req *Request) error {
+func (g *Gate) AwaitReads(ctx context.Context, req Request) error {
 	g.mu.Lock()
 	c := g.reads
 	if c == nil {
@@ -36,7 +36,7 @@ func (g *Gate) AwaitReads(ctx context.Context, req *Request) error {
 	why, by := g.why()
 	g.mu.Unlock()
 	defer req.Pause(why, by)()
-	t := time.NewTimer(time.Until(req.Arrived.Add(time.Duration(g.limit.Load()))))
+	t := time.NewTimer(time.Until(req.Arrival().Add(time.Duration(g.limit.Load()))))
 	defer t.Stop()
 	select {
 	case <-c:
