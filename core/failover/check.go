@@ -88,10 +88,12 @@ func (t *task) compareAll(ctx context.Context, c *checked, ends [4][]int64, lowe
 		return err
 	}
 	defer t.reads.give()
-	for p := range ends[1] {
-		if err := t.compare(ctx, c, p, stretch{c.oldStart[p], ends[1][p]}, stretch{ends[2][p], ends[3][p]}, lowest); err != nil {
-			return because(ByCopy, err)
-		}
+	c.deltas, c.compared = make([]int64, len(ends[1])), make([]int64, len(ends[1]))
+	err := parallel(len(ends[1]), partitionsAtOnce, func(p int) error {
+		return t.compare(ctx, c, p, stretch{c.oldStart[p], ends[1][p]}, stretch{ends[2][p], ends[3][p]}, lowest)
+	})
+	if err != nil {
+		return because(ByCopy, err)
 	}
 	return t.tails(ctx, c, c.topic)
 }
@@ -128,8 +130,7 @@ func (t *task) compare(ctx context.Context, c *checked, p int, ours, theirs stre
 		return err
 	}
 	t.count(begin, end)
-	c.deltas = append(c.deltas, d)
-	c.compared = append(c.compared, end)
+	c.deltas[p], c.compared[p] = d, end
 	return nil
 }
 

@@ -112,11 +112,16 @@ func compare(ctx context.Context, f *kafka.Fingerprints, old, copied *side, part
 	var total int64
 	for ; from < to; from += piece {
 		end := min(from+piece, to)
-		ours, n, err := old.marks(ctx, f, partition, from, end)
-		if err != nil {
+		var ours, theirs []mark
+		var n, m int64
+		err := parallel(2, 2, func(side int) (err error) {
+			if side == 0 {
+				ours, n, err = old.marks(ctx, f, partition, from, end)
+			} else {
+				theirs, m, err = copied.marks(ctx, f, partition, from+delta, end+delta)
+			}
 			return err
-		}
-		theirs, m, err := copied.marks(ctx, f, partition, from+delta, end+delta)
+		})
 		if err != nil {
 			return err
 		}

@@ -115,14 +115,14 @@ func (r *Runner) next(ctx context.Context, env Env, p Position) time.Time {
 	if err != nil || int(p.Partition) >= len(s.topo.Partitions) {
 		return time.Time{}
 	}
-	records, err := s.fetch(ctx, p.Partition, p.home, 1) // one batch
-	if err != nil {
-		return time.Time{}
-	}
-	for _, b := range kafka.Batches(records) {
-		if b.LastOffset() >= p.home && !b.IsControl() {
-			return time.UnixMilli(b.FirstTimestamp())
+	var first time.Time
+	_ = s.fetch(ctx, p.Partition, p.home, 1, func(records []byte) error { // one batch
+		for _, b := range kafka.Batches(records) {
+			if first.IsZero() && b.LastOffset() >= p.home && !b.IsControl() {
+				first = time.UnixMilli(b.FirstTimestamp())
+			}
 		}
-	}
-	return time.Time{}
+		return nil
+	})
+	return first
 }

@@ -75,6 +75,7 @@ type Runner struct {
 	reports   joint[struct{}, Report, struct{}]
 	distances joint[*catalog.Virtual, distance, struct{}]
 	readings  readings
+	rounds    copyRounds
 	compared  comparisons
 	ready     readiness
 
@@ -95,6 +96,7 @@ func NewRunner(cat *catalog.Catalog, cfg config.Failover, log *slog.Logger) *Run
 		log: log, catalog: cat, ctx: ctx, stop: stop, cfg: cfg,
 		slots: newSlots(cfg.Concurrent), checks: newSlots(checksAtOnce), envs: map[string]Env{}, current: map[[2]string]*move{}, open: map[*move]struct{}{},
 	}
+	r.bulk.ctx, r.bulk.wg = ctx, &r.wg
 	for _, k := range cat.Keys(catalog.KindMove) {
 		var old Report
 		if ok, err := cat.Value(catalog.KindMove, k, &old); !ok || err != nil {
