@@ -106,7 +106,7 @@ func (t *task) compare(ctx context.Context, c *checked, p int, ours, theirs stre
 	if d, ok := part.Deltas[to]; ok {
 		guesses = []int64{d, 0}
 	}
-	d, err := findDelta(ctx, c.prints, c.old, c.copied, int32(p), ours.from, ours.to, theirs.from, theirs.to, guesses...)
+	d, same, err := findDelta(ctx, c.prints, c.old, c.copied, int32(p), ours.from, ours.to, theirs.from, theirs.to, guesses...)
 	if err != nil {
 		return err
 	}
@@ -122,12 +122,14 @@ func (t *task) compare(ctx context.Context, c *checked, p int, ours, theirs stre
 		}
 	}
 	begin = max(begin, theirs.from-d)
-	err = compare(ctx, c.prints, c.old, c.copied, int32(p), begin, end, d, t.runner.timing().CompareLimit)
-	if errors.Is(err, errLimit) {
-		err = fmt.Errorf("%w: furthest behind is %s; let it catch up, delete it, or raise the limit", err, reader)
-	}
-	if err != nil {
-		return err
+	for _, left := range (stretch{begin, end}).without(same) {
+		err = compare(ctx, c.prints, c.old, c.copied, int32(p), left.from, left.to, d, t.runner.timing().CompareLimit)
+		if errors.Is(err, errLimit) {
+			err = fmt.Errorf("%w: furthest behind is %s; let it catch up, delete it, or raise the limit", err, reader)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	t.count(begin, end)
 	c.deltas[p], c.compared[p] = d, end

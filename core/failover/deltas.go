@@ -195,7 +195,7 @@ func tails(ctx context.Context, f *kafka.Fingerprints, t *catalog.Topic, old, co
 		// Nothing is left to compare: what was verified before is better than the ends, of which the copy may never get
 		// to the same.
 		if id, ok := t.Copies[copied.cluster.Name()]; !stored || !ok || id != copied.topo.ID || oldStart < oldEnd || newEnd-d > oldEnd {
-			if d, err = findDelta(ctx, f, old, copied, int32(p), oldStart, oldEnd, newStart, newEnd, guesses...); err != nil {
+			if d, _, err = findDelta(ctx, f, old, copied, int32(p), oldStart, oldEnd, newStart, newEnd, guesses...); err != nil {
 				return err
 			}
 		}

@@ -10,12 +10,14 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/admin"
 	"github.com/sluice-gateway/sluice/testing/bench"
 	"github.com/sluice-gateway/sluice/testing/gatewaytest"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
@@ -127,6 +129,48 @@ func (g *gateway) listed(rounds int) (best cost, page int, err error) {
 		page = int(n)
 	}
 	return best, page, nil
+}
+
+// routes asks for all topics page by page, as the command of that name does, and returns how long that takes.
+func (g *gateway) routes(topics int) (time.Duration, error) {
+	began, n := time.Now(), 0
+	for page := 1; ; page++ {
+		var list []admin.Topic
+		if err := g.get(fmt.Sprintf("topics/vc?sort=name&page=%d", page), &list); err != nil {
+			return 0, err
+		}
+		if n += len(list); len(list) < admin.PageSize {
+			break
+		}
+	}
+	if n != topics {
+		return 0, fmt.Errorf("%d topics are listed, want %d", n, topics)
+	}
+	return time.Since(began), nil
+}
+
+// metric is the sum of the series whose lines begin with a name and hold some labels.
+func (g *gateway) metric(name string, labels ...string) (sum float64, err error) {
+	resp, err := http.Get("http://" + g.admin + "/metrics")
+	if err != nil {
+		return 0, err
+	}
+	text, err := io.ReadAll(resp.Body)
+	if err = errors.Join(err, resp.Body.Close()); err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if !strings.HasPrefix(line, name) || slices.ContainsFunc(labels, func(l string) bool { return !strings.Contains(line, l) }) {
+			continue
+		}
+		_, value, _ := strings.Cut(line, "} ")
+		v, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+		if err != nil {
+			return 0, err
+		}
+		sum += v
+	}
+	return sum, nil
 }
 
 // or is the best of two costs.

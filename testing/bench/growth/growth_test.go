@@ -17,16 +17,14 @@ import (
 // before they are asked for.
 func over(t *testing.T, topics int) *gateway {
 	t.Helper()
-	var addrs []string
-	for _, id := range []string{"prod", "dr"} {
-		c, err := newCluster("127.0.0.1:0", id, topics)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = c.Close() })
-		addrs = append(addrs, c.Addr().String())
+	pair, err := newPair([2]string{"127.0.0.1:0", "127.0.0.1:0"}, topics, 0, 0)
+	if err != nil {
+		t.Fatal(err)
 	}
-	g, err := openGateway(t.Context(), t.TempDir(), addrs[0], addrs[1])
+	for _, c := range pair {
+		t.Cleanup(func() { _ = c.Close() })
+	}
+	g, err := openGateway(t.Context(), t.TempDir(), pair[0].Addr().String(), pair[1].Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
