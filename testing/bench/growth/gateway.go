@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -17,7 +19,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/sluice-gateway/sluice/core/admin"
 	"github.com/sluice-gateway/sluice/testing/bench"
 	"github.com/sluice-gateway/sluice/testing/gatewaytest"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
@@ -131,22 +132,15 @@ func (g *gateway) listed(rounds int) (best cost, page int, err error) {
 	return best, page, nil
 }
 
-// routes asks for all topics page by page, as the command of that name does, and returns how long that takes.
-func (g *gateway) routes(topics int) (time.Duration, error) {
-	began, n := time.Now(), 0
-	for page := 1; ; page++ {
-		var list []admin.Topic
-		if err := g.get(fmt.Sprintf("topics/vc?sort=name&page=%d", page), &list); err != nil {
-			return 0, err
-		}
-		if n += len(list); len(list) < admin.PageSize {
-			break
-		}
+// routes runs the command of that name, and returns how long it takes.
+func (g *gateway) routes(ctx context.Context, bin string, topics int) (time.Duration, error) {
+	began := time.Now()
+	out, err := exec.CommandContext(ctx, bin, "routes", "-c", g.file).Output()
+	took := time.Since(began)
+	if n := bytes.Count(out, []byte("\n")); err == nil && n != topics+1 {
+		err = fmt.Errorf("%d lines for %d topics", n, topics)
 	}
-	if n != topics {
-		return 0, fmt.Errorf("%d topics are listed, want %d", n, topics)
-	}
-	return time.Since(began), nil
+	return took, err
 }
 
 // metric is the sum of the series whose lines begin with a name and hold some labels.

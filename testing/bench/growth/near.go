@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os/exec"
+	"path/filepath"
 	"time"
 )
 
-const nearHead = "| topics | metadata of all: CPU | allocations | MB | metadata of one: CPU | allocations | KB | CPU of a core: the first 30 s | idle behind them | a page of topics: CPU | wall | KB | all pages: wall | `default` moved over the half of them: wall | CPU per topic | longest hold | longest wait of a client | written to disk, KB |\n" +
+const nearHead = "| topics | metadata of all: CPU | allocations | MB | metadata of one: CPU | allocations | KB | CPU of a core: the first 30 s | idle behind them | a page of topics: CPU | wall | KB | `gateway routes`: wall | `default` moved over the half of them: wall | CPU per topic | longest hold | longest wait of a client | written to disk, KB |\n" +
 	"|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|"
 
 // row is what a gateway needs with a number of topics that are empty.
@@ -56,6 +58,7 @@ func (r *row) linear(fewer *row, timed bool) error {
 	if timed {
 		check("ns of CPU for metadata of all", float64(fewer.all.cpu), float64(r.all.cpu), 2*times)
 		check("ns of CPU for the move of a topic", float64(fewer.moved.each()), float64(r.moved.each()), 2)
+		check("ns for gateway routes", float64(fewer.routes), float64(r.routes), 2*times)
 		check("ns for all moves", float64(fewer.moved.wall), float64(r.moved.wall), 2*times)
 		check("ns of CPU for metadata of one", float64(fewer.one.cpu), float64(r.one.cpu), 2)
 	}
@@ -79,13 +82,27 @@ func near(topics int) (measured, error) {
 		if r.list, r.page, err = g.listed(rounds); err != nil {
 			return err
 		}
-		if r.routes, err = g.routes(topics); err != nil {
+		bin, err := command(ctx, filepath.Dir(g.file))
+		if err != nil {
+			return err
+		}
+		if r.routes, err = g.routes(ctx, bin, topics); err != nil {
 			return err
 		}
 		r.idle = idle()
 		r.moved, err = g.failOver(ctx, topics)
 		return err
 	})
+}
+
+// command builds the gateway's command line.
+func command(ctx context.Context, dir string) (string, error) {
+	bin := filepath.Join(dir, "gateway")
+	out, err := exec.CommandContext(ctx, "go", "build", "-o", bin, "github.com/sluice-gateway/sluice/cmd/gateway").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return bin, nil
 }
 
 // ofAll measures metadata of all topics. The catalog knows them from the first answer on.
