@@ -80,15 +80,22 @@ func newFake(name string) *fake {
 
 // topic makes a topic of n partitions and returns their logs.
 func (f *fake) topic(name string, n int) []*fakeLog {
+	f.fill(n, name)
+	return f.topics[name].logs
+}
+
+// fill makes topics of n partitions.
+func (f *fake) fill(n int, names ...string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	t := &fakeTopic{configs: map[string]string{"max.message.bytes": "1048588", "message.timestamp.type": "CreateTime"}}
-	for range n {
-		t.logs = append(t.logs, &fakeLog{epoch: 7})
+	for _, name := range names {
+		t := &fakeTopic{configs: map[string]string{"max.message.bytes": "1048588", "message.timestamp.type": "CreateTime"}}
+		for range n {
+			t.logs = append(t.logs, &fakeLog{epoch: 7})
+		}
+		f.topics[name] = t
 	}
-	f.topics[name] = t
 	f.topo = f.view()
-	return t.logs
 }
 
 func (f *fake) view() *plugin.Topology {

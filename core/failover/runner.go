@@ -54,7 +54,7 @@ const (
 	retryMost    = 5 * time.Second
 	keepMoves    = 10_000 // that have ended
 	deltaEvery   = 10 * time.Second
-	checksAtOnce = 32 // moves, which read up to 4 MiB at a time
+	checksAtOnce = 128 // moves; what they have in memory is bounded by readsAtOnce
 )
 
 // Runner moves the catalog of every virtual cluster towards its rules.

@@ -63,7 +63,7 @@ func written() (n int64) {
 // moved waits until no topic lives elsewhere than it should. What it asks for while there are
 // moves costs little.
 func (g *gateway) moved(out *failedOver) error {
-	for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		var s admin.Status
 		var elsewhere []admin.Topic
 		var past []failover.Report
