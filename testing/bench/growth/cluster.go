@@ -66,7 +66,7 @@ func (c *cluster) accept() {
 		}
 		go func() {
 			defer func() { _ = conn.Close() }()
-			answers := make(chan onItsWay, 1000)
+			answers := make(chan onItsWay, 200)
 			defer close(answers)
 			go deliver(conn, answers)
 			_ = c.serve(bufio.NewReader(conn), answers)
