@@ -132,12 +132,18 @@ func (g *gateway) listed(rounds int) (best cost, page int, err error) {
 	return best, page, nil
 }
 
-// routes runs the command of that name, and returns how long it takes.
-func (g *gateway) routes(ctx context.Context, bin string, topics int) (time.Duration, error) {
-	began := time.Now()
-	out, err := exec.CommandContext(ctx, bin, "routes", "-c", g.file).Output()
-	took := time.Since(began)
-	if n := bytes.Count(out, []byte("\n")); err == nil && n != topics+1 {
+// routes runs the command of that name, and returns how long it takes, and the processor time of
+// the command and the gateway.
+func (g *gateway) routes(ctx context.Context, bin string, topics int) (took cost, err error) {
+	cmd := exec.CommandContext(ctx, bin, "routes", "-c", g.file)
+	began, was := time.Now(), used()
+	out, err := cmd.Output()
+	took.wall, took.cpu = time.Since(began), used()-was
+	if err != nil {
+		return took, err
+	}
+	took.cpu += cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	if n := bytes.Count(out, []byte("\n")); n != topics+1 {
 		err = fmt.Errorf("%d lines for %d topics", n, topics)
 	}
 	return took, err

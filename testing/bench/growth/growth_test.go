@@ -112,12 +112,12 @@ func ask(t *testing.T, addr string, request []byte) *kmsg.MetadataResponse {
 func TestWhatIsNotLinear(t *testing.T) {
 	few := &row{
 		topics: 100, all: cost{mallocs: 1000, memory: 1000, cpu: 1000}, one: cost{mallocs: 50, memory: 5000, cpu: 10},
-		routes: 1000, moved: failedOver{topics: 50, wall: 5000, cpu: 5000, pause: mostPause},
+		routes: cost{cpu: 1000}, moved: failedOver{topics: 50, wall: 5000, cpu: 5000, pause: mostPause},
 	}
 	grown := func(change func(*row)) *row {
 		r := &row{
 			topics: 1000, all: cost{mallocs: 10_000, memory: 10_000, cpu: 10_000}, one: few.one,
-			routes: 10_000, moved: failedOver{topics: 500, wall: 50_000, cpu: 50_000, pause: mostPause},
+			routes: cost{cpu: 10_000}, moved: failedOver{topics: 500, wall: 50_000, cpu: 50_000, pause: mostPause},
 		}
 		change(r)
 		return r
@@ -132,7 +132,7 @@ func TestWhatIsNotLinear(t *testing.T) {
 		"allocations of one": func(r *row) { r.one.mallocs *= 2 },
 		"bytes of one":       func(r *row) { r.one.memory *= 2 },
 		"CPU of one":         func(r *row) { r.one.cpu *= 3 },
-		"routes":             func(r *row) { r.routes *= 3 },
+		"routes":             func(r *row) { r.routes.cpu *= 3 },
 		"all moves":          func(r *row) { r.moved.wall *= 3 },
 		"CPU of a move":      func(r *row) { r.moved.cpu *= 3 },
 		"a client's wait":    func(r *row) { r.moved.pause++ },
