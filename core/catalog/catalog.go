@@ -43,7 +43,8 @@ type Catalog struct {
 	values  map[[2]string][]byte
 }
 
-// New returns the catalog that the entries of a log describe, of which the last one with a key counts.
+// New returns the catalog that the entries of a log describe, of which the last one with a key
+// counts.
 func New(log Log, entries []Entry) (*Catalog, error) {
 	c := &Catalog{log: log, virtual: map[string]*Virtual{}, values: map[[2]string][]byte{}}
 	topics, partitions := map[string][]byte{}, map[string][]byte{}

@@ -8,9 +8,10 @@ import (
 	"strings"
 )
 
-// A topic is stored as a header, which says how many partitions it has, and an entry for each of them, so that only what changes is
-// written. The key of a partition names the generation that it is of: while a move is published, those of both generations are there, and
-// those of a move that was not committed count for nothing, because no header names them.
+// A topic is stored as a header, which says how many partitions it has, and an entry for each of
+// them, so that only what changes is written. The key of a partition names the generation that it
+// is of: while a move is published, those of both generations are there, and those of a move that
+// was not committed count for nothing, because no header names them.
 
 // header is a topic as it is stored, without its partitions.
 type header struct {
@@ -40,7 +41,8 @@ func (p *Partition) equal(o *Partition) bool {
 		p.Ceiling == o.Ceiling && p.LogStart == o.LogStart && p.Erased == o.Erased && p.Shown == o.Shown
 }
 
-// views are the generations of a topic that have partitions in the store: of nil, which is no topic, none.
+// views are the generations of a topic that have partitions in the store: of nil, which is no
+// topic, none.
 func (t *Topic) views() (out []*Topic) {
 	for ; t != nil; t = t.Before {
 		out = append(out, t)
@@ -58,7 +60,8 @@ func (t *Topic) in(generation int32) []Partition {
 	return nil
 }
 
-// changes are the entries that make what is stored as old into what now is; each of them may be nil, which is no topic.
+// changes are the entries that make what is stored as old into what now is; each of them may be
+// nil, which is no topic.
 func changes(vc string, old, now *Topic) (out []Entry, err error) {
 	for _, t := range now.views() {
 		was := old.in(t.Generation)
@@ -131,7 +134,8 @@ func (h *header) topic(vc string, partitions map[string][]byte) (t *Topic, err e
 	return t, err
 }
 
-// Divide makes of topics as older versions stored them, each with its partitions as one entry, what this one stores.
+// Divide makes of topics as older versions stored them, each with its partitions as one entry, what
+// this one stores.
 func Divide(entries []Entry) (out []Entry, err error) {
 	for _, e := range entries {
 		if e.Kind != KindTopic {

@@ -70,7 +70,8 @@ func topicOf(t *testing.T, partitions int) (*memoryLog, *Virtual) {
 	return log, v
 }
 
-// TestWhatAMoveWrites is an entry for each partition, once, and one for the topic, which is no larger for having more of them.
+// TestWhatAMoveWrites is an entry for each partition, once, and one for the topic, which is no
+// larger for having more of them.
 func TestWhatAMoveWrites(t *testing.T) {
 	const perPartition, perTopic = 600, 1200 // bytes
 	for _, n := range []int{1, 12, 100} {
@@ -158,8 +159,9 @@ var steps = map[string]func(*testing.T, *Virtual) error{
 	},
 }
 
-// TestWhatIsStoredIsTheTopic after any changes: it is read as it was, and nothing else is left in the store. A store that ends within a
-// write has the topic's homes as they were before it, or as they are after it.
+// TestWhatIsStoredIsTheTopic after any changes: it is read as it was, and nothing else is left in
+// the store. A store that ends within a write has the topic's homes as they were before it, or as
+// they are after it.
 func TestWhatIsStoredIsTheTopic(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

@@ -25,8 +25,9 @@ var (
 )
 
 // findDelta finds the constant distance of a partition's copy: the offset on the new side minus the
-// offset on the old side of the same record, verified on the last records that the copy has. If a guess was right, those have the old
-// offsets in same. Where retention has left none on the old side, there is nothing to compare and the ends decide.
+// offset on the old side of the same record, verified on the last records that the copy has. If a
+// guess was right, those have the old offsets in same. Where retention has left none on the old
+// side, there is nothing to compare and the ends decide.
 func findDelta(ctx context.Context, f *kafka.Fingerprints, old, copied *side, partition int32, oldStart, oldEnd, newStart, newEnd int64, guesses ...int64) (delta int64, same stretch, err error) {
 	if oldStart == oldEnd && (oldEnd > 0 || newStart == newEnd) {
 		return newEnd - oldEnd, same, nil

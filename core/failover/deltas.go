@@ -48,7 +48,8 @@ func (r *Runner) keepShown(e Env, topics []*catalog.Topic) {
 	}
 }
 
-// copiesAtOnce is how many copies are compared at once. What they have in memory is bounded by readsAtOnce.
+// copiesAtOnce is how many copies are compared at once. What they have in memory is bounded by
+// readsAtOnce.
 const copiesAtOnce = 64
 
 // copyNow is a copy of a topic on another cluster, and how far both reach now.

@@ -13,15 +13,17 @@ import (
 )
 
 const (
-	// readsAtOnce bounds the fetches from a cluster that are on their way, or whose records are in use, of readBytes each.
+	// readsAtOnce bounds the fetches from a cluster that are on their way, or whose records are in
+	// use, of readBytes each.
 	readsAtOnce = 8
 	readBytes   = 4 << 20
 	// mostReads is how many partitions a joint fetch names.
 	mostReads = 200
 )
 
-// fetches joins what is read from a cluster at the same time: many partitions in a fetch, and several fetches on their way to a broker, so
-// that a cluster far away takes little longer. While all may be on their way, who comes waits, and goes with the next one.
+// fetches joins what is read from a cluster at the same time: many partitions in a fetch, and
+// several fetches on their way to a broker, so that a cluster far away takes little longer. While
+// all may be on their way, who comes waits, and goes with the next one.
 type fetches struct {
 	ctx     context.Context // ends what is on its way
 	wg      *guard.Group
@@ -37,7 +39,8 @@ func newFetches(ctx context.Context, wg *guard.Group, c plugin.Cluster) *fetches
 	return &fetches{ctx: ctx, wg: wg, cluster: c, slots: make(chan struct{}, readsAtOnce), waiting: map[int32][]*fetch{}, serving: map[int32]int{}}
 }
 
-// wanted is what is asked for: batches of a partition from an offset on, of so many bytes, but one at least.
+// wanted is what is asked for: batches of a partition from an offset on, of so many bytes, but one
+// at least.
 type wanted struct {
 	topic     string
 	id        [16]byte
@@ -107,7 +110,8 @@ func (f *fetch) give(use func(records []byte)) error {
 	return f.err
 }
 
-// readAlone is read from a cluster of which few fetches are asked that there is nothing to join with.
+// readAlone is read from a cluster of which few fetches are asked that there is nothing to join
+// with.
 func readAlone(ctx context.Context, c plugin.Cluster, node int32, w wanted, use func(records []byte)) error {
 	f := newFetch(w)
 	resp, err := c.Do(ctx, node, request([]*fetch{f}))
@@ -133,7 +137,8 @@ func (r *fetches) serve(node int32) {
 	}
 }
 
-// take are those who wait for a node, as many as fit into a fetch, which names no partition twice. If there are none, serve ends.
+// take are those who wait for a node, as many as fit into a fetch, which names no partition twice.
+// If there are none, serve ends.
 func (r *fetches) take(node int32) (list []*fetch) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -220,8 +225,9 @@ func request(list []*fetch) *kmsg.FetchRequest {
 	return req
 }
 
-// answer gives each its part of a joint answer. A broker that has given as many bytes as it may leaves the partitions behind them empty:
-// those have no answer yet. One that is empty in front of all others has nothing to give.
+// answer gives each its part of a joint answer. A broker that has given as many bytes as it may
+// leaves the partitions behind them empty: those have no answer yet. One that is empty in front of
+// all others has nothing to give.
 func answer(list []*fetch, resp *kmsg.FetchResponse) {
 	if resp.ErrorCode != 0 {
 		for _, f := range list {

@@ -19,8 +19,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// far is a world of topics with so many partitions, all with records, on clusters that are so far away. All partitions of a cluster are one
-// log.
+// far is a world of topics with so many partitions, all with records, on clusters that are so far
+// away. All partitions of a cluster are one log.
 func far(t *testing.T, topics, partitions int, trip time.Duration) *world {
 	t.Helper()
 	w := wideWorld(t, topics, partitions)
@@ -38,7 +38,8 @@ func far(t *testing.T, topics, partitions int, trip time.Duration) *world {
 	return w
 }
 
-// TestAllCopiesFarAwayAreComparedInTime: a fetch for each partition took two minutes, and one after the other an hour.
+// TestAllCopiesFarAwayAreComparedInTime: a fetch for each partition took two minutes, and one after
+// the other an hour.
 func TestAllCopiesFarAwayAreComparedInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const topics, partitions = 500, 12
@@ -155,8 +156,9 @@ func readAll(ctx context.Context, t *testing.T, f *fake, pieces ...wanted) (give
 	return given, errs
 }
 
-// TestJointFetches: each gets what it would get alone, whatever it is asked with: also what a broker leaves empty since others have
-// filled its answer, the same partition several times, and errors.
+// TestJointFetches: each gets what it would get alone, whatever it is asked with: also what a
+// broker leaves empty since others have filled its answer, the same partition several times, and
+// errors.
 func TestJointFetches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake("prod")

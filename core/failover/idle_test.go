@@ -8,10 +8,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// idleWide is how many partitions a topic has, so that 4,000 topics have more than are asked for in a round.
+// idleWide is how many partitions a topic has, so that 4,000 topics have more than are asked for in
+// a round.
 const idleWide = 6
 
-// idle is what a minute of rounds asks a cluster of so many topics for, in which nothing happens to them.
+// idle is what a minute of rounds asks a cluster of so many topics for, in which nothing happens to
+// them.
 func idle(t *testing.T, topics int) (asked map[kmsg.Key]int, partitions int) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -41,8 +43,8 @@ func idle(t *testing.T, topics int) (asked map[kmsg.Key]int, partitions int) {
 	return asked, partitions
 }
 
-// TestIdleDoesNotGrowWithTopics: what has not changed is not read, and where it ends is asked for in as few requests as there are leaders,
-// of a bounded number of partitions in a round.
+// TestIdleDoesNotGrowWithTopics: what has not changed is not read, and where it ends is asked for
+// in as few requests as there are leaders, of a bounded number of partitions in a round.
 func TestIdleDoesNotGrowWithTopics(t *testing.T) {
 	const rounds, leaders, starts = 6, 2, 2 // starts and ends are asked for
 	few, ofFew := idle(t, 1000)

@@ -41,7 +41,8 @@ func (s *side) byLeader() map[int32][]int32 {
 	return out
 }
 
-// partitionsAtOnce is how many partitions of a topic are read side by side. What they have in memory is bounded by readsAtOnce.
+// partitionsAtOnce is how many partitions of a topic are read side by side. What they have in
+// memory is bounded by readsAtOnce.
 const partitionsAtOnce = 16
 
 // eachLeader does something with the partitions of each leader, side by side.
@@ -119,7 +120,8 @@ func (s *side) read(ctx context.Context, partition int32, from, to int64, visit 
 	return bytes, nil
 }
 
-// walk visits the batches with offsets in [from, to), and returns the offset behind them: to if there are some beyond it.
+// walk visits the batches with offsets in [from, to), and returns the offset behind them: to if
+// there are some beyond it.
 func walk(records []byte, from, to int64, visit func(kafka.Batch) error) (next int64, err error) {
 	next = from
 	for _, b := range kafka.Batches(records) {
@@ -137,7 +139,8 @@ func walk(records []byte, from, to int64, visit func(kafka.Batch) error) (next i
 	return next, nil
 }
 
-// fetch gives use batches from an offset on, of so many bytes, but one at least. It may not keep them.
+// fetch gives use batches from an offset on, of so many bytes, but one at least. It may not keep
+// them.
 func (s *side) fetch(ctx context.Context, partition int32, from int64, most int32, use func(records []byte) error) error {
 	w, leader := wanted{s.topic, s.topo.ID, partition, from, most}, s.topo.Partitions[partition].Leader
 	var err, told error

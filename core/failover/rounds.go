@@ -9,7 +9,8 @@ import (
 
 // Round is how the rounds over the copies of a virtual cluster go.
 type Round struct {
-	// Period is how long after the one before the last round has ended, or, once that is longer, for how long none has ended.
+	// Period is how long after the one before the last round has ended, or, once that is longer,
+	// for how long none has ended.
 	Period time.Duration
 	// Waiting is how many copies the round that is on its way has still to compare.
 	Waiting int
@@ -84,8 +85,8 @@ func (s *copyRounds) forget(envs map[string]Env) {
 }
 
 // watchCopies stores from time to time all that an unplanned move can go by: which partitions hold
-// records that clients know, and, verified while both homes live, how far each one's copies are from it. No virtual cluster waits for the
-// clusters of another one.
+// records that clients know, and, verified while both homes live, how far each one's copies are
+// from it. No virtual cluster waits for the clusters of another one.
 func (r *Runner) watchCopies() {
 	tick := time.NewTicker(deltaEvery)
 	defer tick.Stop()
@@ -121,8 +122,8 @@ func (r *Runner) environments() map[string]Env {
 	return maps.Clone(r.envs)
 }
 
-// makeRounds makes a round over the copies of a virtual cluster, unless one is on its way, and the next one at once if that has taken longer
-// than to when it was due.
+// makeRounds makes a round over the copies of a virtual cluster, unless one is on its way, and the
+// next one at once if that has taken longer than to when it was due.
 func (r *Runner) makeRounds(vc string) {
 	for began := time.Now(); ; began = time.Now() {
 		e, ok := r.environments()[vc]

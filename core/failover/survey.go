@@ -243,8 +243,8 @@ func endsOf(t *catalog.Topic, p int, start, end int64) Ends {
 // asksAtOnce is how many requests a cluster is asked side by side about many topics.
 const asksAtOnce = 8
 
-// allOffsets asks for the start (timestamp -2) or end (-1) of all partitions of topics: in as few requests as there are leaders, unless
-// those have very many. What is not answered is -1.
+// allOffsets asks for the start (timestamp -2) or end (-1) of all partitions of topics: in as few
+// requests as there are leaders, unless those have very many. What is not answered is -1.
 func allOffsets(ctx context.Context, c plugin.Cluster, topics []string, timestamp int64) map[string][]int64 {
 	out := make(map[string][]int64, len(topics))
 	requests := offsetRequests(c.Topology(), topics, timestamp, out)
@@ -276,7 +276,8 @@ type ofLeader struct {
 	*kmsg.ListOffsetsRequest
 }
 
-// offsetRequests are the requests for offsets of topics, of which unknown is made what holds while they are not answered.
+// offsetRequests are the requests for offsets of topics, of which unknown is made what holds while
+// they are not answered.
 func offsetRequests(topo *plugin.Topology, topics []string, timestamp int64, unknown map[string][]int64) (requests []*ofLeader) {
 	last := map[int32]*ofLeader{}
 	for _, name := range topics {

@@ -294,7 +294,8 @@ func (rt *runtime) owns(topic string) bool {
 	return rt.env.Timing.Own(topic)
 }
 
-// wanted is the home that the rules give a topic. It is found once: every page of topics asks for it, of all of them.
+// wanted is the home that the rules give a topic. It is found once: every page of topics asks for
+// it, of all of them.
 func (rt *runtime) wanted(topic string) string {
 	if home, known := rt.wants.Load(topic); known {
 		return home.(string)

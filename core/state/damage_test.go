@@ -227,8 +227,8 @@ func TestOlderStateIsUpgraded(t *testing.T) {
 	}
 }
 
-// stored2 is a topic as the second format had it: one entry with its partitions, and those that it had before a move that is being
-// published.
+// stored2 is a topic as the second format had it: one entry with its partitions, and those that it
+// had before a move that is being published.
 const stored2 = `{"name":"a","id":[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16],"home":"dr","names":{"prod":"p.a"},"generation":1,"published":0,
 "before":{"name":"a","id":[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16],"home":"prod","names":{"prod":"p.a"},"generation":0,"published":0,
 "partitions":[{"segments":[{"generation":0,"cluster":"prod"}],"runs":[{"v":0,"p":0}],"ceiling":2097152},{"segments":[{"generation":0,"cluster":"prod"}],"runs":[{"v":0,"p":0}]}]},

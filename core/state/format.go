@@ -9,7 +9,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/catalog"
 )
 
-// Formats. The first had no checksums, and no head; up to the second one a topic was one entry with all its partitions.
+// Formats. The first had no checksums, and no head; up to the second one a topic was one entry with
+// all its partitions.
 const (
 	sealed = 2
 	format = 3

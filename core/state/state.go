@@ -281,8 +281,8 @@ func (f *File) Append(ctx context.Context, list ...catalog.Entry) error {
 	})
 }
 
-// inOrder sorts entries as the file keeps them: many that are new cost the square of their number where each is put in front of others. Of
-// several with one key the last one counts.
+// inOrder sorts entries as the file keeps them: many that are new cost the square of their number
+// where each is put in front of others. Of several with one key the last one counts.
 func inOrder(list []catalog.Entry) []catalog.Entry {
 	list = slices.Clone(list)
 	slices.SortStableFunc(list, func(a, b catalog.Entry) int {

@@ -12,8 +12,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/gatewaytest"
 )
 
-// held is how many bytes of heap and stacks this process needs for each of many connections to an address that have sent frame a few
-// times, and are idle since.
+// held is how many bytes of heap and stacks this process needs for each of many connections to an
+// address that have sent frame a few times, and are idle since.
 func held(t *testing.T, addr string, frame []byte) float64 {
 	t.Helper()
 	const conns = 200
@@ -45,7 +45,8 @@ func held(t *testing.T, addr string, frame []byte) float64 {
 	return float64(memory()-before) / conns
 }
 
-// TestAnIdleConnectionAndItsLinkAreSmall: what a client and a broker need themselves does not count.
+// TestAnIdleConnectionAndItsLinkAreSmall: what a client and a broker need themselves does not
+// count.
 func TestAnIdleConnectionAndItsLinkAreSmall(t *testing.T) {
 	const most = 24_000
 	for _, size := range []int{200, 100_000} {

@@ -6,11 +6,11 @@ import (
 	"io"
 	"net/url"
 	"strings"
-	"sync"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-gateway/sluice/core/admin"
+	"github.com/sluice-gateway/sluice/core/guard"
 )
 
 func routesCommand() *cobra.Command {
@@ -55,15 +55,17 @@ func routesCommand() *cobra.Command {
 	return cmd
 }
 
-// pagesAtOnce is how many pages are asked for side by side: for each the gateway asks the clusters, which may be far away.
+// pagesAtOnce is how many pages are asked for side by side: for each the gateway asks the clusters,
+// which may be far away.
 const pagesAtOnce = 8
 
-// topics visits the topics of a virtual cluster, of which there were so many, page by page: a gateway may have many.
+// topics visits the topics of a virtual cluster, of which there were so many, page by page: a
+// gateway may have many.
 func (c *client) topics(ctx context.Context, virtualCluster string, were int, visit func(page []admin.Topic) error) error {
 	for next, n := 1, 0; ; next += n {
 		n = max(min(were/admin.PageSize+2-next, pagesAtOnce), 1)
 		pages, errs := make([][]admin.Topic, n), make([]error, n)
-		var wg sync.WaitGroup
+		var wg guard.Group
 		for i := range n {
 			wg.Go(func() {
 				errs[i] = c.get(ctx, fmt.Sprintf("topics/%s?sort=name&page=%d", url.PathEscape(virtualCluster), next+i), &pages[i])

@@ -14,8 +14,8 @@ import (
 // perBatch is how many records a batch has.
 const perBatch = 64
 
-// logs are the topics of both clusters, as if a replicator copied at once. Of what is produced only the number of records is kept: those
-// that are read are made up, others at each place of a batch.
+// logs are the topics of both clusters, as if a replicator copied at once. Of what is produced only
+// the number of records is kept: those that are read are made up, others at each place of a batch.
 type logs struct {
 	names   []string
 	number  map[string]int

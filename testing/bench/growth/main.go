@@ -1,6 +1,6 @@
 // Command growth measures what answers, rounds over copies and moves cost while a gateway over two
-// clusters has more and more topics, and prints tables. It fails where something that must be linear
-// is not. The numbers of topics are its arguments.
+// clusters has more and more topics, and prints tables. It fails where something that must be
+// linear is not. The numbers of topics are its arguments.
 package main
 
 import (
@@ -77,7 +77,8 @@ func tables(sizes []string) error {
 	return errors.Join(errs...)
 }
 
-// measured is a row of a table. grown says what has grown more than it may since a row of fewer topics.
+// measured is a row of a table. grown says what has grown more than it may since a row of fewer
+// topics.
 type measured interface {
 	fmt.Stringer
 	grown(since measured) error

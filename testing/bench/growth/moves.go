@@ -24,7 +24,8 @@ type failedOver struct {
 	pause     time.Duration // the longest that a client waits for an answer
 }
 
-// failOver edits the file and waits until everything that lived on prod lives on dr, while clients write.
+// failOver edits the file and waits until everything that lived on prod lives on dr, while clients
+// write.
 func (g *gateway) failOver(ctx context.Context, topics int) (out failedOver, err error) {
 	text, err := os.ReadFile(g.file)
 	if err != nil {

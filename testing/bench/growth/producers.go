@@ -23,11 +23,13 @@ type producers struct {
 const (
 	// handful is how many topics are written to.
 	handful = 8
-	// writeEvery is how long each waits between two records, so that the machine has time for the moves.
+	// writeEvery is how long each waits between two records, so that the machine has time for the
+	// moves.
 	writeEvery = 10 * time.Millisecond
 )
 
-// produceTo starts a client that writes to a handful of the topics that move, spread over all of them.
+// produceTo starts a client that writes to a handful of the topics that move, spread over all of
+// them.
 func (g *gateway) produceTo(ctx context.Context, topics int) (*producers, error) {
 	client, err := kgo.NewClient(kgo.SeedBrokers(g.addr), kgo.ProducerLinger(0), kgo.RecordPartitioner(kgo.RoundRobinPartitioner()), kgo.ClientID("growth"))
 	if err != nil {
