@@ -294,8 +294,10 @@ func (v *Virtual) persist(ctx context.Context, topics []*Topic, more []Entry) er
 			entries = append(entries, Entry{Kind: KindMemory, Key: topicKey(v.name, t.Name)})
 		}
 	}
-	if err := v.log.Append(ctx, append(entries, more...)...); err != nil {
-		return err
+	if entries = append(entries, more...); len(entries) > 0 {
+		if err := v.log.Append(ctx, entries...); err != nil {
+			return err
+		}
 	}
 	for _, t := range topics {
 		v.put(t)

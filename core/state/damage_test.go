@@ -188,7 +188,7 @@ func TestAMissingHeadIsNoticed(t *testing.T) {
 func TestStateOfANewerVersionIsRefused(t *testing.T) {
 	file, _ := written(t, 3)
 	dir := dirWith(t, file)
-	edit(t, dir, func(m, _ *bbolt.Bucket) error { return m.Put(headKey, head{format: format + 1}.append(nil)) })
+	edit(t, dir, func(m, _ *bbolt.Bucket) error { return m.Put(headKey, head{format: format + 1}.bytes()) })
 	if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), "newer version") {
 		t.Errorf("%v", err)
 	}
@@ -247,7 +247,7 @@ func TestTopicsOfTheSecondFormatAreRead(t *testing.T) {
 		key, h := []byte("topic\x00vc\x00a"), head{format: 2}
 		value := seal(key, []byte(stored2))
 		h.add(key, value)
-		return errors.Join(e.Put(key, value), m.Put(headKey, h.append(nil)))
+		return errors.Join(e.Put(key, value), m.Put(headKey, h.bytes()))
 	})
 	var want catalog.Topic
 	if err := json.Unmarshal([]byte(stored2), &want); err != nil {
@@ -294,7 +294,7 @@ func TestADamagedTopicOfTheSecondFormatIsRefused(t *testing.T) {
 		key, h := []byte("topic\x00vc\x00a"), head{format: 2}
 		value := seal(key, []byte(`{"partitions": 2}`))
 		h.add(key, value)
-		return errors.Join(e.Put(key, value), m.Put(headKey, h.append(nil)))
+		return errors.Join(e.Put(key, value), m.Put(headKey, h.bytes()))
 	})
 	if _, err := Open(dir); !errors.Is(err, ErrDamaged) {
 		t.Errorf("%v", err)

@@ -34,8 +34,8 @@ type head struct {
 
 const headSize = 4 + 8 + 8 + 4
 
-func (h head) append(b []byte) []byte {
-	b = binary.BigEndian.AppendUint32(b, h.format)
+func (h head) bytes() []byte {
+	b := binary.BigEndian.AppendUint32(nil, h.format)
 	b = binary.BigEndian.AppendUint64(b, h.count)
 	b = binary.BigEndian.AppendUint64(b, h.sum)
 	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))

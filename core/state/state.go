@@ -189,7 +189,7 @@ func replace(path string, c content, place func(from, to string) error) (*File, 
 		if err != nil {
 			return err
 		}
-		return errors.Join(m.Put(fenceKey, binary.BigEndian.AppendUint64(nil, f.fence)), m.Put(headKey, head{format: format}.append(nil)))
+		return errors.Join(m.Put(fenceKey, binary.BigEndian.AppendUint64(nil, f.fence)), m.Put(headKey, head{format: format}.bytes()))
 	})
 	if err == nil {
 		err = f.Append(context.Background(), c.entries...)
@@ -277,7 +277,7 @@ func (f *File) Append(ctx context.Context, list ...catalog.Entry) error {
 				return fmt.Errorf("state: %s %q: %w", e.Kind, e.Key, err)
 			}
 		}
-		return m.Put(headKey, h.append(nil))
+		return m.Put(headKey, h.bytes())
 	})
 }
 

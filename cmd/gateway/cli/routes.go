@@ -62,8 +62,8 @@ const pagesAtOnce = 8
 // topics visits the topics of a virtual cluster, of which there were so many, page by page: a
 // gateway may have many.
 func (c *client) topics(ctx context.Context, virtualCluster string, were int, visit func(page []admin.Topic) error) error {
-	for next, n := 1, 0; ; next += n {
-		n = max(min(were/admin.PageSize+2-next, pagesAtOnce), 1)
+	for next := 1; ; {
+		n := max(min(were/admin.PageSize+2-next, pagesAtOnce), 1)
 		pages, errs := make([][]admin.Topic, n), make([]error, n)
 		var wg guard.Group
 		for i := range n {
@@ -80,6 +80,7 @@ func (c *client) topics(ctx context.Context, virtualCluster string, were int, vi
 				return err
 			}
 		}
+		next += n
 	}
 }
 
