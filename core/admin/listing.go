@@ -97,13 +97,14 @@ func (l Listing[T]) Select(list []T, q Query) (Selection[T], error) {
 		return out, &Error{http.StatusBadRequest, fmt.Sprintf("search has more than %d characters", MostSearch)}
 	}
 	find := strings.ToLower(q.Search)
+	out.Items = make([]T, 0, len(list))
 	for _, x := range list {
 		if (is == nil || is(x)) && (find == "" || slices.ContainsFunc(l.Text(x), func(s string) bool { return strings.Contains(strings.ToLower(s), find) })) &&
 			(q.Since.IsZero() || l.Began == nil || !l.Began(x).Before(q.Since)) {
 			out.Items = append(out.Items, x)
 		}
 	}
-	if by != nil {
+	if by != nil && !slices.IsSortedFunc(out.Items, by) { // topics come by name
 		slices.SortStableFunc(out.Items, by)
 	}
 	out.Total = len(out.Items)

@@ -6,8 +6,8 @@ package catalog
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -21,12 +21,13 @@ type Entry struct {
 
 // Kinds of entries.
 const (
-	KindTopic    = "topic"    // key virtual cluster NUL topic
-	KindCluster  = "cluster"  // key cluster
-	KindProducer = "producer" // key "" : the producer id counter
-	KindConfig   = "config"   // key "revision": the last file that was applied; others: see Keep
-	KindMove     = "move"     // key move id: moves that were committed
-	KindMemory   = "memory"   // key virtual cluster NUL topic: remembered batches
+	KindTopic     = "topic"     // key virtual cluster NUL topic
+	KindPartition = "partition" // key virtual cluster NUL topic NUL generation NUL number
+	KindCluster   = "cluster"   // key cluster
+	KindProducer  = "producer"  // key "" : the producer id counter
+	KindConfig    = "config"    // key "revision": the last file that was applied; others: see Keep
+	KindMove      = "move"      // key move id: moves that were committed
+	KindMemory    = "memory"    // key virtual cluster NUL topic: remembered batches
 )
 
 // Log is where entries become durable: all of one call or none, in order.
@@ -42,23 +43,40 @@ type Catalog struct {
 	values  map[[2]string][]byte
 }
 
-// New returns the catalog that the entries of a log describe.
+// New returns the catalog that the entries of a log describe, of which the last one with a key
+// counts.
 func New(log Log, entries []Entry) (*Catalog, error) {
 	c := &Catalog{log: log, virtual: map[string]*Virtual{}, values: map[[2]string][]byte{}}
+	topics, partitions := map[string][]byte{}, map[string][]byte{}
 	for _, e := range entries {
-		if e.Kind != KindTopic {
-			c.values[[2]string{e.Kind, e.Key}] = e.Value
-			continue
+		switch e.Kind {
+		case KindTopic:
+			set(topics, e.Key, e.Value)
+		case KindPartition:
+			set(partitions, e.Key, e.Value)
+		default:
+			set(c.values, [2]string{e.Kind, e.Key}, e.Value)
 		}
-		var t Topic
-		if err := json.Unmarshal(e.Value, &t); err != nil {
-			return nil, fmt.Errorf("state: topic %q: %w", e.Key, err)
+	}
+	for _, key := range slices.Sorted(maps.Keys(topics)) {
+		vc, _, _ := strings.Cut(key, "\x00")
+		t, err := assemble(vc, topics[key], partitions)
+		if err != nil {
+			return nil, fmt.Errorf("state: topic %q: %w", key, err)
 		}
-		vc, _, _ := strings.Cut(e.Key, "\x00")
-		c.Virtual(vc).put(&t)
+		c.Virtual(vc).put(t)
 		t.marks.inherit(t.Partitions)
 	}
 	return c, c.restore()
+}
+
+// set notes the value of a key, of which nil is none.
+func set[K comparable](m map[K][]byte, key K, value []byte) {
+	if value == nil {
+		delete(m, key)
+	} else {
+		m[key] = value
+	}
 }
 
 // restore gives topics the batches that were stored with their last move.
@@ -66,7 +84,7 @@ func (c *Catalog) restore() error {
 	for vc, v := range c.virtual {
 		for _, t := range v.Topics() {
 			var m map[int32]map[int64]Producer
-			if ok, err := c.Value(KindMemory, vc+"\x00"+t.Name, &m); err != nil {
+			if ok, err := c.Value(KindMemory, topicKey(vc, t.Name), &m); err != nil {
 				return fmt.Errorf("state: producers of %q: %w", t.Name, err)
 			} else if ok {
 				t.Memory().Restore(m)
@@ -266,17 +284,20 @@ func (v *Virtual) persist(ctx context.Context, topics []*Topic, more []Entry) er
 	}
 	entries := make([]Entry, 0, len(topics)+len(more))
 	for _, t := range topics {
-		b, err := json.Marshal(t)
+		old := v.any(t.Name)
+		now, err := changes(v.name, old, t)
 		if err != nil {
 			return err
 		}
-		entries = append(entries, Entry{Kind: KindTopic, Key: v.name + "\x00" + t.Name, Value: b})
-		if old := v.any(t.Name); old != nil && old.ID != t.ID { // another topic: its producers are unknown
-			entries = append(entries, Entry{Kind: KindMemory, Key: v.name + "\x00" + t.Name})
+		entries = append(entries, now...)
+		if old != nil && old.ID != t.ID { // another topic: its producers are unknown
+			entries = append(entries, Entry{Kind: KindMemory, Key: topicKey(v.name, t.Name)})
 		}
 	}
-	if err := v.log.Append(ctx, append(entries, more...)...); err != nil {
-		return err
+	if entries = append(entries, more...); len(entries) > 0 {
+		if err := v.log.Append(ctx, entries...); err != nil {
+			return err
+		}
 	}
 	for _, t := range topics {
 		v.put(t)
@@ -312,11 +333,15 @@ func (v *Virtual) UpdateAll(ctx context.Context, names []string, change func([]*
 func (v *Virtual) Forget(ctx context.Context, name string) error {
 	v.write.Lock()
 	defer v.write.Unlock()
-	if t := v.any(name); t == nil || t.Deleted == nil { // it was made again
+	old := v.any(name)
+	if old == nil || old.Deleted == nil { // it was made again
 		return nil
 	}
-	key := v.name + "\x00" + name
-	if err := v.log.Append(ctx, Entry{Kind: KindTopic, Key: key}, Entry{Kind: KindMemory, Key: key}); err != nil {
+	entries, err := changes(v.name, old, nil)
+	if err != nil {
+		return err
+	}
+	if err := v.log.Append(ctx, append(entries, Entry{Kind: KindMemory, Key: topicKey(v.name, name)})...); err != nil {
 		return err
 	}
 	v.mu.Lock()

@@ -10,9 +10,10 @@ import (
 
 // memoryLog is a log that a test can break and read.
 type memoryLog struct {
-	entries map[[2]string][]byte
-	fail    error
-	writes  int
+	entries  map[[2]string][]byte
+	appended []Entry // in order
+	fail     error
+	writes   int
 }
 
 func (l *memoryLog) Append(_ context.Context, list ...Entry) error {
@@ -20,6 +21,7 @@ func (l *memoryLog) Append(_ context.Context, list ...Entry) error {
 		return l.fail
 	}
 	l.writes++
+	l.appended = append(l.appended, list...)
 	for _, e := range list {
 		if l.entries == nil {
 			l.entries = map[[2]string][]byte{}

@@ -6,11 +6,14 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
 // bulk makes of what moves ask a cluster at once few requests: one per broker for the offsets, or the producers, of all their topics.
 type bulk struct {
+	ctx     context.Context
+	wg      *guard.Group
 	mu      sync.Mutex
 	joiners map[plugin.Cluster]*joiner
 }
@@ -28,7 +31,7 @@ func (b *bulk) over(clusters []plugin.Cluster) (out []plugin.Cluster) {
 	for _, c := range clusters {
 		if kept[c] == nil {
 			if kept[c] = b.joiners[c]; kept[c] == nil {
-				kept[c] = &joiner{Cluster: c, reading: make(chan struct{}, readsAtOnce)}
+				kept[c] = &joiner{Cluster: c, reads: newFetches(b.ctx, b.wg, c)}
 			}
 		}
 		out = append(out, kept[c])
@@ -36,9 +39,6 @@ func (b *bulk) over(clusters []plugin.Cluster) (out []plugin.Cluster) {
 	b.joiners = kept
 	return out
 }
-
-// readsAtOnce bounds what moves read from a cluster at once, 4 MiB a time.
-const readsAtOnce = 32
 
 const (
 	// mostPartitions is how many partitions a joint request names.
@@ -56,7 +56,7 @@ type joiner struct {
 	configs   joint[int32, *kmsg.DescribeConfigsRequest, kmsg.Response]
 	rights    joint[int32, *kmsg.MetadataRequest, kmsg.Response]
 	views     joint[int32, *kmsg.MetadataRequest, kmsg.Response]
-	reading   chan struct{}
+	reads     *fetches
 }
 
 // BreakLinks breaks the links of sessions to the cluster, if it can.
@@ -80,13 +80,6 @@ func (j *joiner) Do(ctx context.Context, node int32, req kmsg.Request) (kmsg.Res
 	case *kmsg.MetadataRequest:
 		if len(req.Topics) > 0 { // of all is another question
 			return together(ctx, j.Cluster, &j.rights, node, req, listsRights)
-		}
-	case *kmsg.FetchRequest:
-		select {
-		case j.reading <- struct{}{}:
-			defer func() { <-j.reading }()
-		case <-ctx.Done():
-			return nil, ctx.Err()
 		}
 	}
 	return j.Cluster.Do(ctx, node, req)

@@ -88,10 +88,12 @@ func (t *task) compareAll(ctx context.Context, c *checked, ends [4][]int64, lowe
 		return err
 	}
 	defer t.reads.give()
-	for p := range ends[1] {
-		if err := t.compare(ctx, c, p, stretch{c.oldStart[p], ends[1][p]}, stretch{ends[2][p], ends[3][p]}, lowest); err != nil {
-			return because(ByCopy, err)
-		}
+	c.deltas, c.compared = make([]int64, len(ends[1])), make([]int64, len(ends[1]))
+	err := parallel(len(ends[1]), partitionsAtOnce, func(p int) error {
+		return t.compare(ctx, c, p, stretch{c.oldStart[p], ends[1][p]}, stretch{ends[2][p], ends[3][p]}, lowest)
+	})
+	if err != nil {
+		return because(ByCopy, err)
 	}
 	return t.tails(ctx, c, c.topic)
 }
@@ -104,7 +106,7 @@ func (t *task) compare(ctx context.Context, c *checked, p int, ours, theirs stre
 	if d, ok := part.Deltas[to]; ok {
 		guesses = []int64{d, 0}
 	}
-	d, err := findDelta(ctx, c.prints, c.old, c.copied, int32(p), ours.from, ours.to, theirs.from, theirs.to, guesses...)
+	d, same, err := findDelta(ctx, c.prints, c.old, c.copied, int32(p), ours.from, ours.to, theirs.from, theirs.to, guesses...)
 	if err != nil {
 		return err
 	}
@@ -120,16 +122,17 @@ func (t *task) compare(ctx context.Context, c *checked, p int, ours, theirs stre
 		}
 	}
 	begin = max(begin, theirs.from-d)
-	err = compare(ctx, c.prints, c.old, c.copied, int32(p), begin, end, d, t.runner.timing().CompareLimit)
-	if errors.Is(err, errLimit) {
-		err = fmt.Errorf("%w: furthest behind is %s; let it catch up, delete it, or raise the limit", err, reader)
-	}
-	if err != nil {
-		return err
+	for _, left := range (stretch{begin, end}).without(same) {
+		err = compare(ctx, c.prints, c.old, c.copied, int32(p), left.from, left.to, d, t.runner.timing().CompareLimit)
+		if errors.Is(err, errLimit) {
+			err = fmt.Errorf("%w: furthest behind is %s; let it catch up, delete it, or raise the limit", err, reader)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	t.count(begin, end)
-	c.deltas = append(c.deltas, d)
-	c.compared = append(c.compared, end)
+	c.deltas[p], c.compared[p] = d, end
 	return nil
 }
 

@@ -25,40 +25,42 @@ var (
 )
 
 // findDelta finds the constant distance of a partition's copy: the offset on the new side minus the
-// offset on the old side of the same record, verified on the last records that the copy has. Where
-// retention has left none on the old side, there is nothing to compare and the ends decide.
-func findDelta(ctx context.Context, f *kafka.Fingerprints, old, copied *side, partition int32, oldStart, oldEnd, newStart, newEnd int64, guesses ...int64) (int64, error) {
+// offset on the old side of the same record, verified on the last records that the copy has. If a
+// guess was right, those have the old offsets in same. Where retention has left none on the old
+// side, there is nothing to compare and the ends decide.
+func findDelta(ctx context.Context, f *kafka.Fingerprints, old, copied *side, partition int32, oldStart, oldEnd, newStart, newEnd int64, guesses ...int64) (delta int64, same stretch, err error) {
 	if oldStart == oldEnd && (oldEnd > 0 || newStart == newEnd) {
-		return newEnd - oldEnd, nil
+		return newEnd - oldEnd, same, nil
 	}
 	theirs, err := copied.last(ctx, f, partition, newStart, newEnd)
 	if err != nil {
-		return 0, err
+		return 0, same, err
 	}
 	if len(theirs) == 0 {
 		ours, _ := old.contents(ctx, f.Within, partition, stretch{max(oldStart, oldEnd-searchBack), oldEnd})
 		if ours.markers == oldEnd-oldStart {
-			return 0, fmt.Errorf("%w: partition %d has nothing but %d markers of transactions on %s, which the replicator has left out: %s", errLag, partition, ours.markers, old.cluster.Name(), offsetByOffset)
+			return 0, same, fmt.Errorf("%w: partition %d has nothing but %d markers of transactions on %s, which the replicator has left out: %s", errLag, partition, ours.markers, old.cluster.Name(), offsetByOffset)
 		}
-		return 0, fmt.Errorf("%w: partition %d has %d records on %s and none on %s", errLag, partition, oldEnd-oldStart-ours.markers, old.cluster.Name(), copied.cluster.Name())
+		return 0, same, fmt.Errorf("%w: partition %d has %d records on %s and none on %s", errLag, partition, oldEnd-oldStart-ours.markers, old.cluster.Name(), copied.cluster.Name())
 	}
 	last := theirs[len(theirs)-1].offset
 	for _, d := range guesses {
 		if last-d < oldStart || last-d >= oldEnd {
 			continue
 		}
-		ours, _, err := old.marks(ctx, f, partition, max(oldStart, theirs[0].offset-d), last-d+1)
+		at := stretch{max(oldStart, theirs[0].offset-d), last - d + 1}
+		ours, _, err := old.marks(ctx, f, partition, at.from, at.to)
 		if err != nil {
-			return 0, err
+			return 0, same, err
 		}
 		if kept := since(theirs, oldStart+d); aligned(ours, kept, d) {
-			return d, nil
+			return d, at, nil
 		}
 	}
 	back := max(oldStart, oldEnd-searchBack)
 	ours, _, err := old.marks(ctx, f, partition, back, oldEnd)
 	if err != nil {
-		return 0, err
+		return 0, same, err
 	}
 	for i := len(ours) - 1; i >= 0; i-- {
 		kept, d := theirs, last-ours[i].offset
@@ -66,12 +68,12 @@ func findDelta(ctx context.Context, f *kafka.Fingerprints, old, copied *side, pa
 			kept = since(theirs, oldStart+d)
 		}
 		if n := len(kept); n <= i+1 && aligned(ours[i+1-n:i+1], kept, d) {
-			return d, nil
+			return d, same, nil
 		}
 	}
 	n := min(oldEnd-back, newEnd-newStart)
 	why := difference(ctx, f.Within, partition, old, copied, stretch{oldEnd - n, oldEnd}, stretch{newEnd - n, newEnd}, false)
-	return 0, fmt.Errorf("partition %d: the last %d records on %s are not found, in this order and without gaps, on %s: %s", partition, len(theirs), copied.cluster.Name(), old.cluster.Name(), why)
+	return 0, same, fmt.Errorf("partition %d: the last %d records on %s are not found, in this order and without gaps, on %s: %s", partition, len(theirs), copied.cluster.Name(), old.cluster.Name(), why)
 }
 
 // last reads the last records of a partition. Markers of transactions and what compaction has removed are no records: where the
@@ -105,6 +107,14 @@ func aligned(ours, theirs []mark, delta int64) bool {
 	return true
 }
 
+// without are the parts of a stretch that are in front of and behind another one.
+func (s stretch) without(o stretch) []stretch {
+	if o.from >= o.to {
+		return []stretch{s}
+	}
+	return []stretch{{s.from, min(s.to, o.from)}, {max(s.from, o.to), s.to}}
+}
+
 // compare verifies that every record of [from, to) on the old side stands at the same distance on
 // the new side. It reads in pieces and stops at limit bytes.
 func compare(ctx context.Context, f *kafka.Fingerprints, old, copied *side, partition int32, from, to, delta, limit int64) error {
@@ -112,11 +122,16 @@ func compare(ctx context.Context, f *kafka.Fingerprints, old, copied *side, part
 	var total int64
 	for ; from < to; from += piece {
 		end := min(from+piece, to)
-		ours, n, err := old.marks(ctx, f, partition, from, end)
-		if err != nil {
+		var ours, theirs []mark
+		var n, m int64
+		err := parallel(2, 2, func(side int) (err error) {
+			if side == 0 {
+				ours, n, err = old.marks(ctx, f, partition, from, end)
+			} else {
+				theirs, m, err = copied.marks(ctx, f, partition, from+delta, end+delta)
+			}
 			return err
-		}
-		theirs, m, err := copied.marks(ctx, f, partition, from+delta, end+delta)
+		})
 		if err != nil {
 			return err
 		}

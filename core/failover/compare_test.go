@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -150,7 +152,7 @@ func TestCompareOfCompactedLogs(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "the record at 5 on prod is not at 5 on dr") {
 		t.Errorf("closed gaps: %v", err)
 	}
-	if d, err := findDelta(t.Context(), kafka.NewFingerprints(true, nil), old, copied, 0, 0, 10, 0, 4, 0); err == nil {
+	if d, _, err := findDelta(t.Context(), kafka.NewFingerprints(true, nil), old, copied, 0, 0, 10, 0, 4, 0); err == nil {
 		t.Errorf("closed gaps: a distance of %d", d)
 	}
 	// A record that only the copy has, behind everything that is left at home.
@@ -222,7 +224,7 @@ func TestARefusalNamesItsCause(t *testing.T) {
 		c.write(a, b)
 		old, copied := sides(t, prod, dr)
 		f := kafka.NewFingerprints(true, nil)
-		_, err := findDelta(t.Context(), f, old, copied, 0, 0, a.end, 0, b.end, 0)
+		_, _, err := findDelta(t.Context(), f, old, copied, 0, 0, a.end, 0, b.end, 0)
 		if err == nil {
 			err = compare(t.Context(), f, old, copied, 0, 0, min(a.end, b.end), 0, 1<<30)
 		}
@@ -243,7 +245,7 @@ func TestATailWithoutRecords(t *testing.T) {
 		}
 	}
 	old, copied := sides(t, prod, dr)
-	if d, err := findDelta(t.Context(), kafka.NewFingerprints(true, nil), old, copied, 0, 0, a.end, 25, b.end, 0); err != nil || d != 25 {
+	if d, _, err := findDelta(t.Context(), kafka.NewFingerprints(true, nil), old, copied, 0, 0, a.end, 25, b.end, 0); err != nil || d != 25 {
 		t.Errorf("a distance of %d, %v", d, err)
 	}
 }
@@ -328,7 +330,7 @@ func TestFindDelta(t *testing.T) {
 		a.add(c.ours...)
 		b.add(c.theirs...)
 		old, copied := sides(t, prod, dr)
-		d, err := findDelta(t.Context(), kafka.NewFingerprints(true, nil), old, copied, 0, a.start, a.end, b.start, b.end, c.guesses...)
+		d, _, err := findDelta(t.Context(), kafka.NewFingerprints(true, nil), old, copied, 0, a.start, a.end, b.start, b.end, c.guesses...)
 		switch {
 		case c.err != "":
 			if err == nil || !strings.Contains(err.Error(), c.err) || errors.Is(err, errLag) != c.lag {
@@ -347,10 +349,55 @@ func TestAKnownDistanceIsCheap(t *testing.T) {
 	a.add(records(0, 5000)...)
 	b.add(records(0, 5000)...)
 	old, copied := sides(t, prod, dr)
-	if _, err := findDelta(t.Context(), kafka.NewFingerprints(true, nil), old, copied, 0, 0, a.end, 25, b.end, 25, 0); err != nil {
+	if _, _, err := findDelta(t.Context(), kafka.NewFingerprints(true, nil), old, copied, 0, 0, a.end, 25, b.end, 25, 0); err != nil {
 		t.Fatal(err)
 	}
 	if n := prod.count(kmsg.Fetch); n > tail/15+2 {
 		t.Errorf("%d fetches from prod for %d records", n, tail)
 	}
+}
+
+func TestWhatIsLeftToCompare(t *testing.T) {
+	for _, c := range []struct {
+		all, same stretch
+		want      string
+	}{
+		{stretch{10, 90}, stretch{}, "[10 90]"},
+		{stretch{10, 90}, stretch{30, 90}, "[10 30] []"},
+		{stretch{10, 90}, stretch{30, 80}, "[10 30] [80 90]"},
+		{stretch{30, 90}, stretch{10, 90}, "[] []"},
+		{stretch{30, 90}, stretch{10, 80}, "[] [80 90]"},
+		{stretch{30, 90}, stretch{10, 100}, "[] []"},
+	} {
+		var got []string
+		for _, s := range c.all.without(c.same) {
+			if s.from < s.to {
+				got = append(got, fmt.Sprint([]int64{s.from, s.to}))
+			} else {
+				got = append(got, "[]")
+			}
+		}
+		if s := strings.Join(got, " "); s != c.want {
+			t.Errorf("%v without %v: %s, want %s", c.all, c.same, s, c.want)
+		}
+	}
+}
+
+// TestAMoveReadsTailsOnce: what its distance was found by is compared already.
+func TestAMoveReadsTailsOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		for _, f := range []*fake{w.prod, w.dr} {
+			f.topic("orders", 1)[0].batch(shape{}, records(0, 100)...)
+		}
+		w.edit("dr", "orders")
+		pass(time.Second)
+		w.lives("orders", "dr", 1)
+		if n := w.dr.count(kmsg.Fetch); n != 1 {
+			t.Errorf("the copy was read %d times", n)
+		}
+		if n := w.prod.count(kmsg.Fetch); n != 3 { // for the distance, and twice for the producers of the last batches
+			t.Errorf("the home was read %d times", n)
+		}
+	})
 }

@@ -12,45 +12,12 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// watchCopies stores from time to time all that an unplanned move can go by: which partitions hold
-// records that clients know, and, verified while both homes live, how far each one's copies are from it.
-func (r *Runner) watchCopies() {
-	tick := time.NewTicker(deltaEvery)
-	defer tick.Stop()
-	first := time.NewTimer(2 * time.Second)
-	defer first.Stop()
-	for {
-		select {
-		case <-r.ctx.Done():
-		case <-tick.C:
-		case <-first.C:
-		}
-		r.mu.Lock()
-		envs := maps.Clone(r.envs)
-		r.mu.Unlock()
-		r.compared.forget(func(vc, topic string) bool {
-			e, ok := envs[vc]
-			return !ok || e.Catalog.Topic(topic) == nil
-		})
-		r.ready.forget(envs)
-		r.readings.forget(envs)
-		for _, e := range envs {
-			r.compareCopies(e)
-		}
-		if r.ctx.Err() != nil {
-			return
-		}
-	}
-}
-
 // compareCopies makes a round over the topics of a virtual cluster.
 func (r *Runner) compareCopies(e Env) {
 	topics, at := e.Catalog.Topics(), time.Now()
 	now, asked := r.readings.get(e.VirtualCluster).next(r.ctx, e, topics)
 	r.readings.set(e.VirtualCluster, now)
-	if err := e.Catalog.KeepShown(context.WithoutCancel(r.ctx), topics...); err != nil {
-		r.log.Warn("not stored which partitions hold records", "error", err)
-	}
+	r.keepShown(e, topics)
 	var changed []copyNow
 	for _, t := range asked {
 		r.eraseHome(e, t, now.extents[t.Home].starts[t.Physical(t.Home)])
@@ -63,16 +30,26 @@ func (r *Runner) compareCopies(e Env) {
 			}
 		}
 	}
+	r.rounds.wait(e.VirtualCluster, len(changed))
 	_ = parallel(len(changed), copiesAtOnce, func(i int) error {
 		if r.ctx.Err() == nil {
 			r.storeDelta(e, changed[i])
+			r.rounds.wait(e.VirtualCluster, -1)
 		}
 		return r.ctx.Err()
 	})
 	r.judge(e, e.Catalog.Topics(), now.extents, at)
 }
 
-// copiesAtOnce is how many copies are compared at once. What they read is bounded by readsAtOnce.
+// keepShown stores which partitions hold records that clients know.
+func (r *Runner) keepShown(e Env, topics []*catalog.Topic) {
+	if err := e.Catalog.KeepShown(context.WithoutCancel(r.ctx), topics...); err != nil {
+		r.log.Warn("not stored which partitions hold records", "error", err)
+	}
+}
+
+// copiesAtOnce is how many copies are compared at once. What they have in memory is bounded by
+// readsAtOnce.
 const copiesAtOnce = 64
 
 // copyNow is a copy of a topic on another cluster, and how far both reach now.
@@ -91,9 +68,7 @@ type distance struct {
 
 // storeDelta compares the tails of one copy; what can't be compared now keeps what is stored.
 func (r *Runner) storeDelta(e Env, c copyNow) {
-	t, other := c.Topic, c.other
-	ctx, cancel := context.WithTimeout(r.ctx, 5*time.Second)
-	defer cancel()
+	t, other, ctx := c.Topic, c.other, r.ctx // each request has its time, and how many there are depends on the topic
 	from, to := e.cluster(t.Home), e.cluster(other)
 	if from == nil || to == nil || !from.Reachable() || !to.Reachable() {
 		return
@@ -221,7 +196,7 @@ func tails(ctx context.Context, f *kafka.Fingerprints, t *catalog.Topic, old, co
 		// Nothing is left to compare: what was verified before is better than the ends, of which the copy may never get
 		// to the same.
 		if id, ok := t.Copies[copied.cluster.Name()]; !stored || !ok || id != copied.topo.ID || oldStart < oldEnd || newEnd-d > oldEnd {
-			if d, err = findDelta(ctx, f, old, copied, int32(p), oldStart, oldEnd, newStart, newEnd, guesses...); err != nil {
+			if d, _, err = findDelta(ctx, f, old, copied, int32(p), oldStart, oldEnd, newStart, newEnd, guesses...); err != nil {
 				return err
 			}
 		}

@@ -80,15 +80,22 @@ func newFake(name string) *fake {
 
 // topic makes a topic of n partitions and returns their logs.
 func (f *fake) topic(name string, n int) []*fakeLog {
+	f.fill(n, name)
+	return f.topics[name].logs
+}
+
+// fill makes topics of n partitions.
+func (f *fake) fill(n int, names ...string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	t := &fakeTopic{configs: map[string]string{"max.message.bytes": "1048588", "message.timestamp.type": "CreateTime"}}
-	for range n {
-		t.logs = append(t.logs, &fakeLog{epoch: 7})
+	for _, name := range names {
+		t := &fakeTopic{configs: map[string]string{"max.message.bytes": "1048588", "message.timestamp.type": "CreateTime"}}
+		for range n {
+			t.logs = append(t.logs, &fakeLog{epoch: 7})
+		}
+		f.topics[name] = t
 	}
-	f.topics[name] = t
 	f.topo = f.view()
-	return t.logs
 }
 
 func (f *fake) view() *plugin.Topology {
@@ -347,33 +354,6 @@ func (f *fake) listOffsets(node int32, r *kmsg.ListOffsetsRequest) kmsg.Response
 		}
 		resp.Topics = append(resp.Topics, rt)
 	}
-	return resp
-}
-
-// fetch answers at most three batches and the beginning of a fourth, as a size limit would.
-func (f *fake) fetch(node int32, r *kmsg.FetchRequest) kmsg.Response {
-	resp := kmsg.NewPtrFetchResponse()
-	t, p := kmsg.NewFetchResponseTopic(), kmsg.NewFetchResponseTopicPartition()
-	at := r.Topics[0].Partitions[0].FetchOffset
-	var l *fakeLog
-	if l, p.ErrorCode = f.find(node, r.Topics[0].Topic, r.Topics[0].Partitions[0].Partition); l != nil {
-		if at < l.start || at > l.end {
-			p.ErrorCode = outOfRange
-		}
-		n := 0
-		for _, b := range l.batches {
-			if b.last < at || p.ErrorCode != 0 {
-				continue
-			}
-			if n++; n > 3 {
-				p.RecordBatches = append(p.RecordBatches, b.raw[:70]...)
-				break
-			}
-			p.RecordBatches = append(p.RecordBatches, b.raw...)
-		}
-	}
-	t.Partitions = append(t.Partitions, p)
-	resp.Topics = append(resp.Topics, t)
 	return resp
 }
 

@@ -105,6 +105,10 @@ func (l *Lag) add(p Position, s Standing) bool {
 	return end >= 0 && lag > 0
 }
 
+// oneBatch is as many bytes as most batches have. In a fetch of many partitions a broker leaves out a
+// batch that is larger than what is asked for, unless it is the first, so that it is asked for again.
+const oneBatch = 16 << 10
+
 // next is the timestamp of the batch that a group reads next; zero if it can't be told.
 func (r *Runner) next(ctx context.Context, env Env, p Position) time.Time {
 	c := env.cluster(p.Topic.Home)
@@ -115,14 +119,14 @@ func (r *Runner) next(ctx context.Context, env Env, p Position) time.Time {
 	if err != nil || int(p.Partition) >= len(s.topo.Partitions) {
 		return time.Time{}
 	}
-	records, err := s.fetch(ctx, p.Partition, p.home, 1) // one batch
-	if err != nil {
-		return time.Time{}
-	}
-	for _, b := range kafka.Batches(records) {
-		if b.LastOffset() >= p.home && !b.IsControl() {
-			return time.UnixMilli(b.FirstTimestamp())
+	var first time.Time
+	_ = s.fetch(ctx, p.Partition, p.home, oneBatch, func(records []byte) error {
+		for _, b := range kafka.Batches(records) {
+			if first.IsZero() && b.LastOffset() >= p.home && !b.IsControl() {
+				first = time.UnixMilli(b.FirstTimestamp())
+			}
 		}
-	}
-	return time.Time{}
+		return nil
+	})
+	return first
 }

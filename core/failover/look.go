@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -60,31 +62,10 @@ func (r *Runner) look(e Env, topics []*catalog.Topic) *look {
 	ctx, cancel := context.WithTimeout(r.ctx, lookLimit)
 	defer cancel()
 	now := &look{at: time.Now(), blocked: map[copyOf]error{}, known: map[string]bool{}, open: map[openTransaction]bool{}, stuck: map[string]bool{}}
-	homes := map[string]map[string]settings{}
 	for _, t := range topics {
 		now.known[t.Name] = true
 	}
-	for _, c := range e.Clusters {
-		if c.Reachable() {
-			homes[c.Name()] = everySetting(ctx, alone(c), there(topics, c))
-		}
-	}
-	for _, c := range e.Clusters {
-		if !c.Reachable() {
-			continue
-		}
-		away := slices.DeleteFunc(slices.Clone(topics), func(t *catalog.Topic) bool { return t.Home == c.Name() })
-		locked := unwritable(ctx, alone(c), there(away, c))
-		for _, t := range away {
-			name := t.Physical(c.Name())
-			a, b := homes[t.Home][t.Physical(t.Home)], homes[c.Name()][name]
-			if err := a.differ(b, t.Home, c.Name()); err != nil {
-				now.blocked[copyOf{t.Name, c.Name()}] = because(BySettings, err)
-			} else if locked[name] {
-				now.blocked[copyOf{t.Name, c.Name()}] = because(ByRights, noWrite(c.Name(), name))
-			}
-		}
-	}
+	now.settings(ctx, e, topics)
 	if due {
 		now.transactions(ctx, e, topics, last)
 	} else { // what was open may be closed by the time that a minute is over
@@ -94,6 +75,35 @@ func (r *Runner) look(e Env, topics []*catalog.Topic) *look {
 	defer r.ready.mu.Unlock()
 	r.ready.looks[e.VirtualCluster] = now
 	return now
+}
+
+// settings notes which copies have other settings than their homes, or may not be written to.
+func (l *look) settings(ctx context.Context, e Env, topics []*catalog.Topic) {
+	n := len(e.Clusters)
+	has, locked, away := make([]map[string]settings, n), make([]map[string]bool, n), make([][]*catalog.Topic, n)
+	_ = parallel(n, n, func(i int) error {
+		c := e.Clusters[i]
+		if c.Reachable() {
+			away[i] = slices.DeleteFunc(slices.Clone(topics), func(t *catalog.Topic) bool { return t.Home == c.Name() })
+			has[i], locked[i] = everySetting(ctx, alone(c), there(topics, c)), unwritable(ctx, alone(c), there(away[i], c))
+		}
+		return nil
+	})
+	of := map[string]map[string]settings{}
+	for i, c := range e.Clusters {
+		of[c.Name()] = has[i]
+	}
+	for i, c := range e.Clusters {
+		for _, t := range away[i] {
+			name := t.Physical(c.Name())
+			a, b := of[t.Home][t.Physical(t.Home)], has[i][name]
+			if err := a.differ(b, t.Home, c.Name()); err != nil {
+				l.blocked[copyOf{t.Name, c.Name()}] = because(BySettings, err)
+			} else if locked[i][name] {
+				l.blocked[copyOf{t.Name, c.Name()}] = because(ByRights, noWrite(c.Name(), name))
+			}
+		}
+	}
 }
 
 // there are the names of the topics that a cluster has.
@@ -129,19 +139,33 @@ func (l *look) transactions(ctx context.Context, e Env, topics []*catalog.Topic,
 			}
 		}
 	}
+	type asked struct {
+		home   plugin.Cluster
+		leader int32
+		places []place
+	}
+	var all []asked
 	for home, leaders := range byLeader {
 		for leader, places := range leaders {
 			for some := range slices.Chunk(places, mostPartitions) {
-				openOn(ctx, alone(home), leader, some, func(topic string, p int32, a kmsg.DescribeProducersResponseTopicPartitionActiveProducer) {
-					tx := openTransaction{virtual[home.Name()][topic], p, a.ProducerID, a.CurrentTxnStartOffset}
-					l.open[tx] = true
-					if last != nil && last.open[tx] {
-						l.stuck[tx.topic] = true
-					}
-				})
+				all = append(all, asked{home, leader, some})
 			}
 		}
 	}
+	var mu sync.Mutex
+	_ = parallel(len(all), asksAtOnce, func(i int) error {
+		home := all[i].home
+		openOn(ctx, alone(home), all[i].leader, all[i].places, func(topic string, p int32, a kmsg.DescribeProducersResponseTopicPartitionActiveProducer) {
+			tx := openTransaction{virtual[home.Name()][topic], p, a.ProducerID, a.CurrentTxnStartOffset}
+			mu.Lock()
+			defer mu.Unlock()
+			l.open[tx] = true
+			if last != nil && last.open[tx] {
+				l.stuck[tx.topic] = true
+			}
+		})
+		return nil
+	})
 }
 
 // openOn visits the open transactions on partitions, as far as their leader tells.
@@ -190,16 +214,22 @@ func (s settings) differ(copied settings, home, other string) error {
 // everySetting asks for the settings of topics, as far as the cluster tells.
 func everySetting(ctx context.Context, c plugin.Cluster, topics []string) map[string]settings {
 	out := map[string]settings{}
-	for some := range slices.Chunk(topics, lookAtOnce) {
+	var mu sync.Mutex
+	inChunks(topics, func(some []string) {
 		all, err := settingsOf(ctx, c, some)
-		if err != nil {
-			continue
+		mu.Lock()
+		defer mu.Unlock()
+		if err == nil {
+			maps.Copy(out, all)
 		}
-		for name, s := range all {
-			out[name] = s
-		}
-	}
+	})
 	return out
+}
+
+// inChunks does something for so many topics at a time as a request names, some side by side.
+func inChunks(topics []string, do func(some []string)) {
+	chunks := slices.Collect(slices.Chunk(topics, lookAtOnce))
+	_ = parallel(len(chunks), asksAtOnce, func(i int) error { do(chunks[i]); return nil })
 }
 
 func settingsOf(ctx context.Context, c plugin.Cluster, topics []string) (map[string]settings, error) {
@@ -236,9 +266,14 @@ func noWrite(cluster, topic string) error {
 // unwritable are the topics that the cluster does not let the gateway, and so clients, write to, as far as it tells.
 func unwritable(ctx context.Context, c plugin.Cluster, topics []string) map[string]bool {
 	out := map[string]bool{}
-	for some := range slices.Chunk(topics, lookAtOnce) {
-		_ = denied(ctx, c, some, func(topic string) { out[topic] = true })
-	}
+	var mu sync.Mutex
+	inChunks(topics, func(some []string) {
+		_ = denied(ctx, c, some, func(topic string) {
+			mu.Lock()
+			defer mu.Unlock()
+			out[topic] = true
+		})
+	})
 	return out
 }
 

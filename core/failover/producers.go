@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -16,17 +17,14 @@ const tailBytes = 16 << 20
 
 // tails reads, while nobody is held, which producers wrote the end of the old home's log.
 func (t *task) tails(ctx context.Context, c *checked, topic *catalog.Topic) error {
-	for p, end := range c.compared {
-		from, err := t.tailFrom(ctx, c, int32(p), end)
+	c.seen = c.compared
+	return parallel(len(c.compared), partitionsAtOnce, func(p int) error {
+		from, err := t.tailFrom(ctx, c, int32(p), c.compared[p])
 		if err != nil {
 			return err
 		}
-		if err := c.batches(ctx, topic.Partition(int32(p)), int32(p), from, end); err != nil {
-			return err
-		}
-		c.seen = append(c.seen, end)
-	}
-	return nil
+		return c.batches(ctx, topic.Partition(int32(p)), int32(p), from, c.compared[p])
+	})
 }
 
 // batches notes the producers of the batches in a range of the old home's log.
@@ -81,26 +79,27 @@ func (t *task) unacknowledged(ctx context.Context, c *checked, topic *catalog.To
 		}
 		return prints, err
 	}}
-	for i, end := range newEnd {
-		p := int32(i)
+	var mu sync.Mutex
+	err := parallel(len(newEnd), partitionsAtOnce, func(i int) error {
+		p, end := int32(i), newEnd[i]
 		part, delta := topic.Partition(p), c.deltas[i]
 		spans := topic.Unacknowledged(p, part.ToVirtual(end-delta))
 		if len(spans) == 0 {
-			continue
+			return nil
 		}
 		from := max(part.ToPhysical(spans[0].From)+delta, end-mostCopies)
 		marks, _, err := c.copied.marks(ctx, f, p, from, end)
-		if err != nil {
-			return nil, err
-		}
+		mu.Lock()
+		defer mu.Unlock()
 		for _, m := range marks {
 			v := part.ToVirtual(m.offset - delta)
 			if slices.ContainsFunc(spans, func(s catalog.Span) bool { return v >= s.From && v < s.To }) {
 				out.Records[p] = append(out.Records[p], catalog.Copy{Offset: v, Print: m.print})
 			}
 		}
-	}
-	return out, nil
+		return err
+	})
+	return out, err
 }
 
 // tailFrom is where the tail begins that is read for batches: the last records, as many as fit.
@@ -124,9 +123,10 @@ func openTransactions(ctx context.Context, s *side) error {
 	})
 }
 
-// producers asks the leaders which producers they know.
+// producers asks the leaders which producers they know. They are visited one after the other.
 func (s *side) producers(ctx context.Context, visit func(partition int32, a kmsg.DescribeProducersResponseTopicPartitionActiveProducer) error) error {
-	for leader, parts := range s.byLeader() {
+	var mu sync.Mutex
+	return s.eachLeader(func(leader int32, parts []int32) error {
 		req := kmsg.NewPtrDescribeProducersRequest()
 		t := kmsg.NewDescribeProducersRequestTopic()
 		t.Topic, t.Partitions = s.topic, parts
@@ -135,6 +135,8 @@ func (s *side) producers(ctx context.Context, visit func(partition int32, a kmsg
 		if err != nil {
 			return err
 		}
+		mu.Lock()
+		defer mu.Unlock()
 		for _, rt := range resp.(*kmsg.DescribeProducersResponse).Topics {
 			for _, rp := range rt.Partitions {
 				if rp.ErrorCode != 0 {
@@ -147,6 +149,6 @@ func (s *side) producers(ctx context.Context, visit func(partition int32, a kmsg
 				}
 			}
 		}
-	}
-	return nil
+		return nil
+	})
 }

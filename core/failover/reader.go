@@ -3,6 +3,8 @@ package failover
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -39,19 +41,29 @@ func (s *side) byLeader() map[int32][]int32 {
 	return out
 }
 
-// partitionsAtOnce is how many partitions of a topic are read side by side while clients are held: what is read is in
-// memory, 4 MiB each at most, and so it is for every topic that moves at the same time.
-const partitionsAtOnce = 4
+// partitionsAtOnce is how many partitions of a topic are read side by side. What they have in
+// memory is bounded by readsAtOnce.
+const partitionsAtOnce = 16
+
+// eachLeader does something with the partitions of each leader, side by side.
+func (s *side) eachLeader(do func(leader int32, parts []int32) error) error {
+	of := s.byLeader()
+	leaders := slices.Collect(maps.Keys(of))
+	return parallel(len(leaders), len(leaders), func(i int) error { return do(leaders[i], of[leaders[i]]) })
+}
 
 // offsets asks for the start (timestamp -2) or end (-1) of every partition.
 func (s *side) offsets(ctx context.Context, timestamp int64) ([]int64, error) {
-	out := make([]int64, len(s.topo.Partitions))
-	for leader, parts := range s.byLeader() {
+	const unknown = -1
+	out := slices.Repeat([]int64{unknown}, len(s.topo.Partitions))
+	err := s.eachLeader(func(leader int32, parts []int32) error {
 		req := kmsg.NewPtrListOffsetsRequest()
 		req.ReplicaID = -1
 		t := kmsg.NewListOffsetsRequestTopic()
 		t.Topic = s.topic
+		asked := make(map[int32]bool, len(parts)) // others may have asked for more in the same request
 		for _, p := range parts {
+			asked[p] = true
 			rp := kmsg.NewListOffsetsRequestTopicPartition()
 			rp.Partition, rp.Timestamp, rp.CurrentLeaderEpoch = p, timestamp, -1
 			t.Partitions = append(t.Partitions, rp)
@@ -59,78 +71,89 @@ func (s *side) offsets(ctx context.Context, timestamp int64) ([]int64, error) {
 		req.Topics = []kmsg.ListOffsetsRequestTopic{t}
 		resp, err := s.cluster.Do(ctx, leader, req)
 		if err != nil {
-			return nil, fmt.Errorf("offsets of %q on %s: %w", s.topic, s.cluster.Name(), err)
+			return fmt.Errorf("offsets of %q on %s: %w", s.topic, s.cluster.Name(), err)
 		}
 		for _, rt := range resp.(*kmsg.ListOffsetsResponse).Topics {
 			for _, rp := range rt.Partitions {
-				if rp.ErrorCode != 0 {
-					return nil, fmt.Errorf("offsets of %q/%d on %s: error %d", s.topic, rp.Partition, s.cluster.Name(), rp.ErrorCode)
+				switch {
+				case rp.Partition < 0 || int(rp.Partition) >= len(out):
+					return fmt.Errorf("offsets of %q on %s: partition %d was not asked for", s.topic, s.cluster.Name(), rp.Partition)
+				case !asked[rp.Partition]:
+				case rp.ErrorCode != 0:
+					return fmt.Errorf("offsets of %q/%d on %s: error %d", s.topic, rp.Partition, s.cluster.Name(), rp.ErrorCode)
+				default:
+					out[rp.Partition] = rp.Offset
 				}
-				if rp.Partition < 0 || int(rp.Partition) >= len(out) {
-					return nil, fmt.Errorf("offsets of %q on %s: partition %d was not asked for", s.topic, s.cluster.Name(), rp.Partition)
-				}
-				out[rp.Partition] = rp.Offset
 			}
 		}
+		return nil
+	})
+	if p := slices.Index(out, unknown); err == nil && p >= 0 {
+		err = fmt.Errorf("offsets of %q on %s: partition %d is not in the answer", s.topic, s.cluster.Name(), p)
+	}
+	if err != nil {
+		return nil, &unread{err}
 	}
 	return out, nil
 }
+
+// unread is the error of a read that failed: it says nothing of the records.
+type unread struct{ error }
+
+func (u *unread) Unwrap() error { return u.error }
 
 // read walks the batches of a partition in [from, to) and returns how many bytes it read. visit
 // gets whole batches, which may begin before from.
 func (s *side) read(ctx context.Context, partition int32, from, to int64, visit func(kafka.Batch) error) (bytes int64, err error) {
 	for from < to {
-		records, err := s.fetch(ctx, partition, from, 4<<20)
-		if err != nil {
-			return bytes, err
-		}
-		bytes += int64(len(records))
 		next := from
-		for _, b := range kafka.Batches(records) {
-			if b.LastOffset() < from {
-				continue
-			}
-			if b.BaseOffset() >= to {
-				return bytes, nil
-			}
-			if err := visit(b); err != nil {
-				return bytes, err
-			}
-			next = b.LastOffset() + 1
-		}
-		if next == from {
-			// The rest was compacted or deleted.
-			return bytes, nil
+		err := s.fetch(ctx, partition, from, readBytes, func(records []byte) (err error) {
+			bytes += int64(len(records))
+			next, err = walk(records, from, to, visit)
+			return err
+		})
+		if err != nil || next == from { // the rest was compacted or deleted
+			return bytes, err
 		}
 		from = next
 	}
 	return bytes, nil
 }
 
-// fetch reads batches from an offset on, of so many bytes, but one at least.
-func (s *side) fetch(ctx context.Context, partition int32, from int64, most int32) ([]byte, error) {
-	req := kmsg.NewPtrFetchRequest()
-	req.ReplicaID, req.MaxWaitMillis, req.MinBytes, req.MaxBytes = -1, 100, 1, 16<<20
-	req.SessionEpoch = -1
-	t := kmsg.NewFetchRequestTopic()
-	t.Topic, t.TopicID = s.topic, s.topo.ID
-	p := kmsg.NewFetchRequestTopicPartition()
-	p.Partition, p.FetchOffset, p.CurrentLeaderEpoch, p.LastFetchedEpoch, p.LogStartOffset, p.PartitionMaxBytes = partition, from, -1, -1, -1, most
-	t.Partitions = []kmsg.FetchRequestTopicPartition{p}
-	req.Topics = []kmsg.FetchRequestTopic{t}
-	resp, err := s.cluster.Do(ctx, s.topo.Partitions[partition].Leader, req)
-	if err != nil {
-		return nil, fmt.Errorf("read of %q/%d on %s: %w", s.topic, partition, s.cluster.Name(), err)
-	}
-	f := resp.(*kmsg.FetchResponse)
-	if f.ErrorCode != 0 || len(f.Topics) != 1 || len(f.Topics[0].Partitions) != 1 || f.Topics[0].Partitions[0].ErrorCode != 0 {
-		code := f.ErrorCode
-		if len(f.Topics) == 1 && len(f.Topics[0].Partitions) == 1 {
-			code = f.Topics[0].Partitions[0].ErrorCode
+// walk visits the batches with offsets in [from, to), and returns the offset behind them: to if
+// there are some beyond it.
+func walk(records []byte, from, to int64, visit func(kafka.Batch) error) (next int64, err error) {
+	next = from
+	for _, b := range kafka.Batches(records) {
+		if b.LastOffset() < from {
+			continue
 		}
-		return nil, fmt.Errorf("read of %q/%d on %s at %d: error %d", s.topic, partition, s.cluster.Name(), from, code)
+		if b.BaseOffset() >= to {
+			return to, nil
+		}
+		if err := visit(b); err != nil {
+			return next, err
+		}
+		next = b.LastOffset() + 1
 	}
-	return f.Topics[0].Partitions[0].RecordBatches, nil
+	return next, nil
+}
+
+// fetch gives use batches from an offset on, of so many bytes, but one at least. It may not keep
+// them.
+func (s *side) fetch(ctx context.Context, partition int32, from int64, most int32, use func(records []byte) error) error {
+	w, leader := wanted{s.topic, s.topo.ID, partition, from, most}, s.topo.Partitions[partition].Leader
+	var err, told error
+	tell := func(records []byte) { told = use(records) }
+	if j, ok := s.cluster.(*joiner); ok {
+		err = j.reads.read(ctx, leader, w, tell)
+	} else {
+		err = readAlone(ctx, s.cluster, leader, w, tell)
+	}
+	if err != nil {
+		return &unread{fmt.Errorf("read of %q/%d on %s at %d: %w", s.topic, partition, s.cluster.Name(), from, err)}
+	}
+	return told
 }
 
 // mark is the place and fingerprint of a data record.

@@ -16,14 +16,19 @@ func wideWorld(t *testing.T, topics, partitions int) *world {
 	t.Helper()
 	w := &world{t: t, prod: newFake("prod"), dr: newFake("dr"), rules: &rules{homes: map[string]plugin.Home{}}, store: &store{}, cfg: config.Failover{Concurrent: 1}}
 	w.open(nil)
+	var names []string
 	for i := range topics {
-		name := fmt.Sprintf("topic-%02d", i)
-		w.prod.topic(name, partitions)
-		w.dr.topic(name, partitions)
+		names = append(names, fmt.Sprintf("topic-%02d", i))
+	}
+	w.prod.fill(partitions, names...)
+	w.dr.fill(partitions, names...)
+	var seen []catalog.Seen
+	for _, name := range names {
 		w.rules.homes[name] = plugin.Home{Cluster: "prod", Shown: true}
-		if err := w.env.Catalog.Ensure(t.Context(), catalog.Seen{Name: name, Cluster: "prod", ID: w.prod.Topology().Topics[name].ID, Partitions: partitions}); err != nil {
-			t.Fatal(err)
-		}
+		seen = append(seen, catalog.Seen{Name: name, Cluster: "prod", ID: w.prod.Topology().Topics[name].ID, Partitions: partitions})
+	}
+	if err := w.env.Catalog.Ensure(t.Context(), seen...); err != nil {
+		t.Fatal(err)
 	}
 	return w
 }

@@ -55,7 +55,7 @@ const (
 	retryMost    = 5 * time.Second
 	keepMoves    = 10_000 // that have ended
 	deltaEvery   = 10 * time.Second
-	checksAtOnce = 32 // moves, which read up to 4 MiB at a time
+	checksAtOnce = 128 // moves; what they have in memory is bounded by readsAtOnce
 )
 
 // Runner moves the catalog of every virtual cluster towards its rules.
@@ -76,6 +76,7 @@ type Runner struct {
 	reports   joint[struct{}, Report, struct{}]
 	distances joint[*catalog.Virtual, distance, struct{}]
 	readings  readings
+	rounds    copyRounds
 	compared  comparisons
 	ready     readiness
 
@@ -96,6 +97,7 @@ func NewRunner(cat *catalog.Catalog, cfg config.Failover, log *slog.Logger) *Run
 		log: log, catalog: cat, ctx: ctx, stop: stop, cfg: cfg,
 		slots: newSlots(cfg.Concurrent), checks: newSlots(checksAtOnce), envs: map[string]Env{}, current: map[[2]string]*move{}, open: map[*move]struct{}{},
 	}
+	r.bulk.ctx, r.bulk.wg = ctx, &r.wg
 	for _, k := range cat.Keys(catalog.KindMove) {
 		var old Report
 		if ok, err := cat.Value(catalog.KindMove, k, &old); !ok || err != nil {

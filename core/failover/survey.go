@@ -52,6 +52,10 @@ func (c *comparisons) still(vc string, t *catalog.Topic, cluster string, at exte
 
 func (c *comparisons) note(vc string, t *catalog.Topic, cluster string, compared []stretch, at extent, err error) {
 	now := comparison{at: time.Now(), generation: t.Generation, extent: at}
+	var failed *unread
+	if errors.As(err, &failed) {
+		now.extent = extent{} // it is compared again, though nothing may have changed
+	}
 	if err != nil {
 		now.err, now.by = err.Error(), blockOf(because(ByCopy, err))
 	}
@@ -236,28 +240,63 @@ func endsOf(t *catalog.Topic, p int, start, end int64) Ends {
 	return Ends{w.Start, w.High, t.Partitions[p].HolesBefore(w.High)}
 }
 
-// allOffsets asks for the start (timestamp -2) or end (-1) of all partitions of topics: one request per leader. What
-// is not answered is -1.
+// asksAtOnce is how many requests a cluster is asked side by side about many topics.
+const asksAtOnce = 8
+
+// allOffsets asks for the start (timestamp -2) or end (-1) of all partitions of topics: in as few
+// requests as there are leaders, unless those have very many. What is not answered is -1.
 func allOffsets(ctx context.Context, c plugin.Cluster, topics []string, timestamp int64) map[string][]int64 {
 	out := make(map[string][]int64, len(topics))
-	byLeader := map[int32]*kmsg.ListOffsetsRequest{}
-	topo := c.Topology()
+	requests := offsetRequests(c.Topology(), topics, timestamp, out)
+	var mu sync.Mutex
+	_ = parallel(len(requests), asksAtOnce, func(i int) error {
+		resp, err := c.Do(ctx, requests[i].leader, requests[i].ListOffsetsRequest)
+		if err != nil {
+			return nil
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for _, rt := range resp.(*kmsg.ListOffsetsResponse).Topics {
+			l := out[rt.Topic]
+			for _, rp := range rt.Partitions {
+				if rp.ErrorCode == 0 && rp.Partition >= 0 && int(rp.Partition) < len(l) {
+					l[rp.Partition] = rp.Offset
+				}
+			}
+		}
+		return nil
+	})
+	return out
+}
+
+// ofLeader is a request for partitions of one leader.
+type ofLeader struct {
+	leader     int32
+	partitions int
+	*kmsg.ListOffsetsRequest
+}
+
+// offsetRequests are the requests for offsets of topics, of which unknown is made what holds while
+// they are not answered.
+func offsetRequests(topo *plugin.Topology, topics []string, timestamp int64, unknown map[string][]int64) (requests []*ofLeader) {
+	last := map[int32]*ofLeader{}
 	for _, name := range topics {
 		t := topo.Topics[name]
-		if t == nil || out[name] != nil {
+		if t == nil || unknown[name] != nil {
 			continue
 		}
-		out[name] = slices.Repeat([]int64{-1}, len(t.Partitions))
+		unknown[name] = slices.Repeat([]int64{-1}, len(t.Partitions))
 		for p, x := range t.Partitions {
 			if x.Leader < 0 {
 				continue
 			}
-			req := byLeader[x.Leader]
-			if req == nil {
-				req = kmsg.NewPtrListOffsetsRequest()
+			req := last[x.Leader]
+			if req == nil || req.partitions == mostPartitions {
+				req = &ofLeader{leader: x.Leader, ListOffsetsRequest: kmsg.NewPtrListOffsetsRequest()}
 				req.ReplicaID = -1
-				byLeader[x.Leader] = req
+				last[x.Leader], requests = req, append(requests, req)
 			}
+			req.partitions++
 			if n := len(req.Topics); n == 0 || req.Topics[n-1].Topic != name {
 				rt := kmsg.NewListOffsetsRequestTopic()
 				rt.Topic = name
@@ -269,21 +308,7 @@ func allOffsets(ctx context.Context, c plugin.Cluster, topics []string, timestam
 			at.Partitions = append(at.Partitions, rp)
 		}
 	}
-	for leader, req := range byLeader {
-		resp, err := c.Do(ctx, leader, req)
-		if err != nil {
-			continue
-		}
-		for _, rt := range resp.(*kmsg.ListOffsetsResponse).Topics {
-			l := out[rt.Topic]
-			for _, rp := range rt.Partitions {
-				if rp.ErrorCode == 0 && rp.Partition >= 0 && int(rp.Partition) < len(l) {
-					l[rp.Partition] = rp.Offset
-				}
-			}
-		}
-	}
-	return out
+	return requests
 }
 
 // Group is a consumer group at its home.

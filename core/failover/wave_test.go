@@ -98,9 +98,13 @@ func TestSlowPreChecksAreWaitedFor(t *testing.T) {
 func TestASlowPreCheckHoldsUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, topics := many(t, 20)
+		for _, f := range []*fake{w.prod, w.dr} {
+			f.topics["topic-7"].logs[0].add(records(100, 3000)...)
+		}
+		w.reader("topic-7", 0)
 		w.prod.before = func(req kmsg.Request) {
-			if m, ok := req.(*kmsg.FetchRequest); ok && m.Topics[0].Topic == "topic-7" {
-				time.Sleep(3 * time.Second)
+			if _, ok := req.(*kmsg.FetchRequest); ok {
+				time.Sleep(20 * time.Millisecond)
 			}
 		}
 		w.edit("dr", topics...)

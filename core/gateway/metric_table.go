@@ -44,7 +44,7 @@ type metricTable struct {
 	moves, moved, paused, lost, waits                                    telemetry.Metric
 	topicIn, topicOut, topicWaiting, clientRequests, clientIn, clientOut telemetry.Metric
 	groupLag, groupAge, groupCopyLag                                     telemetry.Metric
-	readyTopics, ready, copiesUnasked                                    telemetry.Metric
+	readyTopics, ready, copiesUnasked, copiesPeriod, copiesWaiting       telemetry.Metric
 	lag, delta, comparedFrom, comparedTo, comparedAt, holes              telemetry.Metric
 	guestCalls, guestFailures, guestReplaced, guestBusy, guestLeft       telemetry.Metric
 	guestOpened, guestClosed, guestSwaps, guestFailedSwaps               telemetry.Metric
@@ -99,7 +99,7 @@ func newMetricTable() *metricTable {
 		refused:        counter("cluster.refused.responses", "", "Responses of brokers that were refused since they were no messages of Kafka, or said nonsense of their cluster.", byCluster),
 		panics:         counter("panics", "", "Panics that were caught outside of interceptors. Each is in the log with its stack; please report it."),
 		moves:          gauge("moves", "", "Moves that have not ended, by phase; pending ones wait for what GET /moves says.", byVirtualCluster, byPhase),
-		moved:          gauge("moves.ended", "", "Moves that have ended, of the last 1,000 of all runs of the gateway, by their last phase: done, or dropped for a newer edit.", byVirtualCluster, byPhase, byPlanned),
+		moved:          gauge("moves.ended", "", "Moves that have ended, of the last 10,000 of all runs of the gateway, by their last phase: done, or dropped for a newer edit.", byVirtualCluster, byPhase, byPlanned),
 		paused:         gauge("move.pause", "s", "How long the last move that was done held produces.", vc...),
 		waits:          gauge("move.open.age", "s", "How long the oldest move that has not ended is open, by the kind of what blocks it; none: nothing has refused it; 0 where there is no such move.", byVirtualCluster, byBlock),
 		lost:           gauge("move.possible_loss", "", "Records that unplanned moves may have lost and that nobody has acknowledged.", vc...),
@@ -114,6 +114,8 @@ func newMetricTable() *metricTable {
 		groupCopyLag:   gauge("group.copy.lag", "", "Records that it would have to read on a copy, from the same place on: fewer than at home are such as the copy lacks.", byVirtualCluster, byGroup, byTopic, byCluster),
 		readyTopics:    gauge("failover.topics", "", "Topics that live on home and could fail over to cluster now: ready, or unplanned, which loses what the copy lacks, while the home does not answer; or not, by the kind of what would refuse the move, as in blocked_by. Looked at in the rounds of copies.unasked.age, settings, rights and transactions that hang every minute; of the records that a move compares, the last ones were compared.", byVirtualCluster, byHome, byCluster, byReason),
 		copiesUnasked:  gauge("copies.unasked.age", "s", "How long ago clusters were last asked for the topic that waits longest, which is how old what is known of copies may be: 10 s, or longer where comparing what has changed takes longer; up to a minute or so, for topics to which nothing seems to happen, where there are more than 20,000 partitions. Absent before the first round.", vc...),
+		copiesPeriod:   gauge("copies.round.period", "s", "How long after the one before the last round over copies has ended, or, once that is longer, for how long none has ended: 10 s, unless comparing takes longer. Absent before the first round.", vc...),
+		copiesWaiting:  gauge("copies.waiting", "", "Copies of topics that the round on its way has still to compare, since something in them is new; all of them in the first round.", vc...),
 		ready:          gauge("failover.ready", "", "1 if a topic could fail over to cluster now, else 0, with the reason as in failover.topics, of the topics that telemetry.metrics.topics names.", byVirtualCluster, byTopic, byCluster, byReason),
 		lag:            gauge("copy.lag", "", "Records that a copy on another cluster lacks, of the topics that telemetry.metrics.topics names. As of the last round of copies.unasked.age, like all of copy; absent while it is not known.", copies...),
 		delta:          gauge("copy.delta", "", "Offsets of a copy minus those at home of the same records, as last verified.", copies...),

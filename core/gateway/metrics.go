@@ -98,6 +98,10 @@ func (g *Gateway) collect() []telemetry.Sample {
 		if age := g.runner.LongestUnasked(v.name); age > 0 {
 			c.add(&t.copiesUnasked, age.Seconds(), v.name)
 		}
+		if round, ok := g.runner.Round(v.name); ok {
+			c.add(&t.copiesPeriod, round.Period.Seconds(), v.name)
+			c.add(&t.copiesWaiting, float64(round.Waiting), v.name)
+		}
 		c.readiness(v, g.runner.Readiness(v.name), snap.Telemetry.Metrics.Topics)
 	}
 	for _, b := range g.broken() {

@@ -118,16 +118,17 @@ func (o operator) Topics(ctx context.Context, vc string, pick func([]admin.Topic
 		most = max(most, len(t.Partitions))
 	}
 	unknown := slices.Repeat([]admin.Partition{{Start: admin.Unknown, End: admin.Unknown}}, most)
-	var all []admin.Topic
-	at := map[string]*catalog.Topic{}
+	all := make([]admin.Topic, 0, len(topics))
 	for _, t := range topics {
 		k := outline(v, rt, t)
 		k.Partitions = unknown[:len(t.Partitions)]
-		all, at[t.Name] = append(all, k), t
+		all = append(all, k)
 	}
 	var picked []*catalog.Topic
 	for _, k := range pick(all) {
-		picked = append(picked, at[k.Name])
+		if t := rt.env.Catalog.Topic(k.Name); t != nil {
+			picked = append(picked, t)
+		}
 	}
 	return o.survey(ctx, v, rt, picked), nil
 }
@@ -193,9 +194,8 @@ func (o operator) survey(ctx context.Context, v *virtual, rt *runtime, topics []
 
 // outline is what the gateway knows of a topic by itself.
 func outline(v *virtual, rt *runtime, t *catalog.Topic) admin.Topic {
-	wanted, _, _ := rt.place(t.Name)
 	k := admin.Topic{
-		VirtualCluster: v.name, Name: t.Name, ID: uuid(t.ID), Home: t.Home, Wanted: wanted, Names: t.Names, Generation: t.Generation,
+		VirtualCluster: v.name, Name: t.Name, ID: uuid(t.ID), Home: t.Home, Wanted: rt.wanted(t.Name), Names: t.Names, Generation: t.Generation,
 		Partitions: []admin.Partition{}, Copies: []admin.Copy{}, Missing: t.Missing,
 	}
 	if c := rt.env.Cluster(t.Home); c != nil {

@@ -45,7 +45,8 @@ type runtime struct {
 	certificate *certificate
 	tls         *tls.Config
 
-	refs    int // under virtual.mu: the live that it is of, and requests
+	wants   sync.Map // where the rules put topics: strings, by name
+	refs    int      // under virtual.mu: the live that it is of, and requests
 	closers []io.Closer
 }
 
@@ -292,6 +293,17 @@ func (rt *runtime) owns(topic string) bool {
 		topic = namer.PhysicalName(topic)
 	}
 	return rt.env.Timing.Own(topic)
+}
+
+// wanted is the home that the rules give a topic. It is found once: every page of topics asks for
+// it, of all of them.
+func (rt *runtime) wanted(topic string) string {
+	if home, known := rt.wants.Load(topic); known {
+		return home.(string)
+	}
+	home, _, _ := rt.place(topic)
+	rt.wants.Store(topic, home)
+	return home
 }
 
 // place is where the rules put a topic; a chain without routing has one home.

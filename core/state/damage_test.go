@@ -2,6 +2,7 @@ package state
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -187,7 +188,7 @@ func TestAMissingHeadIsNoticed(t *testing.T) {
 func TestStateOfANewerVersionIsRefused(t *testing.T) {
 	file, _ := written(t, 3)
 	dir := dirWith(t, file)
-	edit(t, dir, func(m, _ *bbolt.Bucket) error { return m.Put(headKey, head{format: format + 1}.append(nil)) })
+	edit(t, dir, func(m, _ *bbolt.Bucket) error { return m.Put(headKey, head{format: format + 1}.bytes()) })
 	if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), "newer version") {
 		t.Errorf("%v", err)
 	}
@@ -203,7 +204,7 @@ func TestOlderStateIsUpgraded(t *testing.T) {
 	_ = db.Update(func(tx *bbolt.Tx) error {
 		m, _ := tx.CreateBucket(meta)
 		e, _ := tx.CreateBucket(entries)
-		return errors.Join(m.Put(fenceKey, binary.BigEndian.AppendUint64(nil, 7)), e.Put([]byte("topic\x00vc\x00a"), []byte("1")))
+		return errors.Join(m.Put(fenceKey, binary.BigEndian.AppendUint64(nil, 7)), e.Put([]byte("cluster\x00a"), []byte("1")))
 	})
 	_ = db.Close()
 	for range 2 {
@@ -216,7 +217,7 @@ func TestOlderStateIsUpgraded(t *testing.T) {
 			about := fact.Of(t, "%+v %v", got, err)
 			if fact.NoError(about, err) && fact.Equal(about, "len(got)", len(got), 1) {
 				fact.Equal(about, "string(got[0].Value)", string(got[0].Value), "1")
-				fact.Equal(about, "got[0].Key", got[0].Key, "vc\x00a")
+				fact.Equal(about, "got[0].Key", got[0].Key, "a")
 			}
 		}
 		if f.fence < 8 {
@@ -224,4 +225,88 @@ func TestOlderStateIsUpgraded(t *testing.T) {
 		}
 		_ = f.Close()
 	}
+}
+
+// stored2 is a topic as the second format had it: one entry with its partitions, and those that it
+// had before a move that is being published.
+const stored2 = `{"name":"a","id":[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16],"home":"dr","names":{"prod":"p.a"},"generation":1,"published":0,
+"before":{"name":"a","id":[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16],"home":"prod","names":{"prod":"p.a"},"generation":0,"published":0,
+"partitions":[{"segments":[{"generation":0,"cluster":"prod"}],"runs":[{"v":0,"p":0}],"ceiling":2097152},{"segments":[{"generation":0,"cluster":"prod"}],"runs":[{"v":0,"p":0}]}]},
+"partitions":[{"segments":[{"generation":0,"cluster":"prod","end":7},{"generation":1,"start":7,"physical_start":9,"cluster":"dr"}],"runs":[{"v":0,"p":2}],"deltas":{"prod":-2},"ceiling":2097152},
+{"segments":[{"generation":0,"cluster":"prod"},{"generation":1,"cluster":"dr"}],"runs":[{"v":0,"p":0}],"shown":true}]}`
+
+// TestTopicsOfTheSecondFormatAreRead, once and for all: what is then in the file is of this format.
+func TestTopicsOfTheSecondFormatAreRead(t *testing.T) {
+	dir := t.TempDir()
+	f, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = f.Close()
+	edit(t, dir, func(m, e *bbolt.Bucket) error {
+		key, h := []byte("topic\x00vc\x00a"), head{format: 2}
+		value := seal(key, []byte(stored2))
+		h.add(key, value)
+		return errors.Join(e.Put(key, value), m.Put(headKey, h.bytes()))
+	})
+	var want catalog.Topic
+	if err := json.Unmarshal([]byte(stored2), &want); err != nil {
+		t.Fatal(err)
+	}
+	for _, load := range []func() ([]catalog.Entry, error){
+		func() ([]catalog.Entry, error) { return Read(dir) },
+		func() ([]catalog.Entry, error) { return reopened(t, dir) },
+		func() ([]catalog.Entry, error) { return reopened(t, dir) },
+	} {
+		entries, err := load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(entries) != 5 {
+			t.Errorf("%d entries, want the topic's and those of its two partitions in two generations", len(entries))
+		}
+		c, err := catalog.New(nil, entries)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := c.Virtual("vc").Topic("a")
+		if !reflect.DeepEqual(got.Partitions, want.Partitions) {
+			t.Errorf("partitions %+v, want %+v", got.Partitions, want.Partitions)
+		}
+		if !reflect.DeepEqual(got.Before.Partitions, want.Before.Partitions) {
+			t.Errorf("partitions before %+v, want %+v", got.Before.Partitions, want.Before.Partitions)
+		}
+		if got.Home != "dr" || got.Before.Home != "prod" || got.ID != want.ID {
+			t.Errorf("%+v before %+v", got, got.Before)
+		}
+	}
+}
+
+// TestADamagedTopicOfTheSecondFormatIsRefused.
+func TestADamagedTopicOfTheSecondFormatIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	f, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = f.Close()
+	edit(t, dir, func(m, e *bbolt.Bucket) error {
+		key, h := []byte("topic\x00vc\x00a"), head{format: 2}
+		value := seal(key, []byte(`{"partitions": 2}`))
+		h.add(key, value)
+		return errors.Join(e.Put(key, value), m.Put(headKey, h.bytes()))
+	})
+	if _, err := Open(dir); !errors.Is(err, ErrDamaged) {
+		t.Errorf("%v", err)
+	}
+}
+
+func reopened(t *testing.T, dir string) ([]catalog.Entry, error) {
+	t.Helper()
+	f, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	return f.Load(t.Context())
 }

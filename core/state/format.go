@@ -9,8 +9,12 @@ import (
 	"github.com/sluice-gateway/sluice/core/catalog"
 )
 
-// format is how this version writes: 1 had no checksums, and no head.
-const format = 2
+// Formats. The first had no checksums, and no head; up to the second one a topic was one entry with
+// all its partitions.
+const (
+	sealed = 2
+	format = 3
+)
 
 var (
 	entries  = []byte("entries")
@@ -30,8 +34,8 @@ type head struct {
 
 const headSize = 4 + 8 + 8 + 4
 
-func (h head) append(b []byte) []byte {
-	b = binary.BigEndian.AppendUint32(b, h.format)
+func (h head) bytes() []byte {
+	b := binary.BigEndian.AppendUint32(nil, h.format)
 	b = binary.BigEndian.AppendUint64(b, h.count)
 	b = binary.BigEndian.AppendUint64(b, h.sum)
 	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
@@ -114,19 +118,24 @@ func read(file []byte) (c content, err error) {
 	for _, p := range list {
 		found.add(p.key, p.value)
 		value, err := unseal(p.key, p.value)
-		switch sealed := err == nil; {
-		case h.format == format && !sealed:
+		switch ok := err == nil; {
+		case h.format >= sealed && !ok:
 			return c, err
-		case h.format != format && sealed:
+		case h.format < sealed && ok:
 			return c, damaged("its head is missing")
-		case sealed:
+		case ok:
 			p.value = value
 		}
 		kind, key, _ := strings.Cut(string(p.key), "\x00")
 		c.entries = append(c.entries, catalog.Entry{Kind: kind, Key: key, Value: p.value})
 	}
-	if found.format = h.format; h.format == format && found != h {
+	if found.format = h.format; h.format >= sealed && found != h {
 		return c, damaged("it has %d entries that are not the %d that were written", found.count, h.count)
+	}
+	if h.format < format {
+		if c.entries, err = catalog.Divide(c.entries); err != nil {
+			return c, damaged("%v", err)
+		}
 	}
 	return c, nil
 }

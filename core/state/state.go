@@ -3,6 +3,7 @@
 package state
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -187,7 +189,7 @@ func replace(path string, c content, place func(from, to string) error) (*File, 
 		if err != nil {
 			return err
 		}
-		return errors.Join(m.Put(fenceKey, binary.BigEndian.AppendUint64(nil, f.fence)), m.Put(headKey, head{format: format}.append(nil)))
+		return errors.Join(m.Put(fenceKey, binary.BigEndian.AppendUint64(nil, f.fence)), m.Put(headKey, head{format: format}.bytes()))
 	})
 	if err == nil {
 		err = f.Append(context.Background(), c.entries...)
@@ -270,13 +272,23 @@ func (f *File) Append(ctx context.Context, list ...catalog.Entry) error {
 			return refusal(f.path, err)
 		}
 		b := tx.Bucket(entries)
-		for _, e := range list {
+		for _, e := range inOrder(list) {
 			if err := put(b, &h, e); err != nil {
 				return fmt.Errorf("state: %s %q: %w", e.Kind, e.Key, err)
 			}
 		}
-		return m.Put(headKey, h.append(nil))
+		return m.Put(headKey, h.bytes())
 	})
+}
+
+// inOrder sorts entries as the file keeps them: many that are new cost the square of their number
+// where each is put in front of others. Of several with one key the last one counts.
+func inOrder(list []catalog.Entry) []catalog.Entry {
+	list = slices.Clone(list)
+	slices.SortStableFunc(list, func(a, b catalog.Entry) int {
+		return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.Key, b.Key))
+	})
+	return list
 }
 
 func put(b *bbolt.Bucket, h *head, e catalog.Entry) error {

@@ -3,6 +3,7 @@ package state
 import (
 	"errors"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 
@@ -26,6 +27,32 @@ func TestASecondProcessIsRefused(t *testing.T) {
 		t.Fatalf("after the first has closed: %v", err)
 	}
 	_ = f.Close()
+}
+
+// TestTheLastEntryOfAKeyCounts, whatever else is written with it.
+func TestTheLastEntryOfAKeyCounts(t *testing.T) {
+	f, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	entry := func(key, value string) catalog.Entry {
+		return catalog.Entry{Kind: "k", Key: key, Value: []byte(value)}
+	}
+	if err := f.Append(t.Context(), entry("b", "first"), entry("c", "x"), entry("a", "x"), entry("b", "last"), catalog.Entry{Kind: "k", Key: "c"}); err != nil {
+		t.Fatal(err)
+	}
+	list, err := f.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range list {
+		got = append(got, e.Key+"="+string(e.Value))
+	}
+	if want := []string{"a=x", "b=last"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
 }
 
 // TestOneOfManyGetsAStore, also a new one, and leaves nothing but it.

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-gateway/sluice/core/admin"
+	"github.com/sluice-gateway/sluice/core/guard"
 )
 
 func routesCommand() *cobra.Command {
@@ -27,7 +28,7 @@ func routesCommand() *cobra.Command {
 			}
 			all, header := []admin.Topic{}, "VIRTUAL CLUSTER\tTOPIC\tHOME\tWANTED\tPARTITIONS\tOFFSETS IN USE\tCOPIES\n"
 			for _, v := range s.VirtualClusters {
-				err := c.topics(cmd.Context(), v.Name, func(page []admin.Topic) error {
+				err := c.topics(cmd.Context(), v.Name, v.Topics, func(page []admin.Topic) error {
 					if wantsJSON(cmd) {
 						all = append(all, page...)
 						return nil
@@ -54,16 +55,32 @@ func routesCommand() *cobra.Command {
 	return cmd
 }
 
-// topics visits the topics of a virtual cluster page by page: a gateway may have many.
-func (c *client) topics(ctx context.Context, virtualCluster string, visit func(page []admin.Topic) error) error {
-	for n := 1; ; n++ {
-		var page []admin.Topic
-		if err := c.get(ctx, fmt.Sprintf("topics/%s?sort=name&page=%d", url.PathEscape(virtualCluster), n), &page); err != nil {
-			return err
+// pagesAtOnce is how many pages are asked for side by side: for each the gateway asks the clusters,
+// which may be far away.
+const pagesAtOnce = 8
+
+// topics visits the topics of a virtual cluster, of which there were so many, page by page: a
+// gateway may have many.
+func (c *client) topics(ctx context.Context, virtualCluster string, were int, visit func(page []admin.Topic) error) error {
+	for next := 1; ; {
+		n := max(min(were/admin.PageSize+2-next, pagesAtOnce), 1)
+		pages, errs := make([][]admin.Topic, n), make([]error, n)
+		var wg guard.Group
+		for i := range n {
+			wg.Go(func() {
+				errs[i] = c.get(ctx, fmt.Sprintf("topics/%s?sort=name&page=%d", url.PathEscape(virtualCluster), next+i), &pages[i])
+			})
 		}
-		if err := visit(page); err != nil || len(page) < admin.PageSize {
-			return err
+		wg.Wait()
+		for i, page := range pages {
+			if errs[i] != nil {
+				return errs[i]
+			}
+			if err := visit(page); err != nil || len(page) < admin.PageSize {
+				return err
+			}
 		}
+		next += n
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -17,31 +18,41 @@ import (
 // partitions is how many each topic has.
 const partitions = 12
 
-// cluster is a broker with many topics that are empty. Its metadata of all topics is made once for
-// each version.
+// cluster is a broker with many topics. Its metadata of all topics is made once for each version.
 type cluster struct {
 	net.Listener
-	id     string
-	port   int32
-	topics []string
-	number map[string]int
+	id       string
+	port     int32
+	distance time.Duration // that each answer takes on its way, beside others
+	logs     *logs
 
-	mu  sync.Mutex
-	all map[int16][]byte
+	mu    sync.Mutex
+	all   map[int16][]byte
+	asked map[kmsg.Key]int
 }
 
 // topicName names topics so that every second one lives on the second cluster.
 func topicName(i int) string { return fmt.Sprintf("%c-%05d", 'a'+i%2, i) }
 
-func newCluster(addr, id string, topics int) (*cluster, error) {
+// newPair starts a cluster at each address. They have the same topics and records.
+func newPair(addrs [2]string, topics, records int, distance time.Duration) (pair [2]*cluster, err error) {
+	logs, err := newLogs(topics, records)
+	for i, id := range []string{"prod", "dr"} {
+		if err == nil {
+			pair[i], err = newCluster(addrs[i], id, logs, distance)
+		}
+	}
+	return pair, err
+}
+
+func newCluster(addr, id string, logs *logs, distance time.Duration) (*cluster, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	c := &cluster{Listener: l, id: id, port: int32(l.Addr().(*net.TCPAddr).Port), number: map[string]int{}, all: map[int16][]byte{}}
-	for i := range topics {
-		c.topics = append(c.topics, topicName(i))
-		c.number[topicName(i)] = i
+	c := &cluster{
+		Listener: l, id: id, port: int32(l.Addr().(*net.TCPAddr).Port), distance: distance, logs: logs,
+		all: map[int16][]byte{}, asked: map[kmsg.Key]int{},
 	}
 	go c.accept()
 	return c, nil
@@ -55,13 +66,32 @@ func (c *cluster) accept() {
 		}
 		go func() {
 			defer func() { _ = conn.Close() }()
-			_ = c.serve(bufio.NewReader(conn), conn)
+			answers := make(chan onItsWay, 200)
+			defer close(answers)
+			go deliver(conn, answers)
+			_ = c.serve(bufio.NewReader(conn), answers)
 		}()
 	}
 }
 
+// onItsWay is an answer, and when it comes in.
+type onItsWay struct {
+	parts net.Buffers
+	at    time.Time
+}
+
+// deliver writes answers when they come in.
+func deliver(w net.Conn, answers <-chan onItsWay) {
+	for a := range answers {
+		time.Sleep(time.Until(a.at))
+		if _, err := a.parts.WriteTo(w); err != nil {
+			_ = w.Close() // serve ends
+		}
+	}
+}
+
 // serve answers requests one after the other.
-func (c *cluster) serve(r io.Reader, w io.Writer) error {
+func (c *cluster) serve(r io.Reader, answers chan<- onItsWay) error {
 	var frame []byte
 	for {
 		var size [4]byte
@@ -83,14 +113,22 @@ func (c *cluster) serve(r io.Reader, w io.Writer) error {
 		}
 		head := kafka.AppendResponseHeader(make([]byte, 4), h.Key, h.Version, h.CorrelationID)
 		binary.BigEndian.PutUint32(head, uint32(len(head)-4+len(body)))
-		if _, err := (&net.Buffers{head, body}).WriteTo(w); err != nil {
-			return err
-		}
+		answers <- onItsWay{net.Buffers{head, body}, time.Now().Add(c.distance)}
 	}
+}
+
+// count is how often a kind of request was answered.
+func (c *cluster) count(key kmsg.Key) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.asked[key]
 }
 
 // answer is the body of an answer.
 func (c *cluster) answer(h kafka.Header, body []byte) ([]byte, error) {
+	c.mu.Lock()
+	c.asked[h.Key]++
+	c.mu.Unlock()
 	if h.Key == kmsg.ApiVersions {
 		return bench.Versions(h.Version), nil
 	}
@@ -98,35 +136,31 @@ func (c *cluster) answer(h kafka.Header, body []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch m := msg.(type) {
-	case *kmsg.MetadataRequest:
+	if m, ok := msg.(*kmsg.MetadataRequest); ok {
 		if m.Topics == nil {
 			return c.ofAll(h.Version), nil
 		}
 		var list []int
 		for _, t := range m.Topics {
-			if t.Topic != nil {
-				if i, ok := c.number[*t.Topic]; ok {
-					list = append(list, i)
-				}
+			if i, known := c.logs.find(t.Topic, t.TopicID); known {
+				list = append(list, i)
 			}
 		}
 		return c.metadata(h.Version, list), nil
-	case *kmsg.ListOffsetsRequest:
-		return offsets(m).AppendTo(nil), nil
 	}
-	if out := ofMoves(msg); out != nil {
-		out.SetVersion(h.Version)
-		return out.AppendTo(nil), nil
+	out := c.logs.answer(msg)
+	if out == nil {
+		return nil, fmt.Errorf("nobody asks for %s", h.Key.Name())
 	}
-	return nil, fmt.Errorf("nobody asks for %s", h.Key.Name())
+	out.SetVersion(h.Version)
+	return out.AppendTo(nil), nil
 }
 
 func (c *cluster) ofAll(version int16) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.all[version] == nil {
-		list := make([]int, len(c.topics))
+		list := make([]int, len(c.logs.names))
 		for i := range list {
 			list[i] = i
 		}
@@ -144,8 +178,7 @@ func (c *cluster) metadata(version int16, list []int) []byte {
 	m.ClusterID, m.ControllerID = &c.id, 0
 	for _, i := range list {
 		t := kmsg.NewMetadataResponseTopic()
-		t.Topic = &c.topics[i]
-		copy(t.TopicID[:], fmt.Sprintf("%8.8s%8d", c.id, i))
+		t.Topic, t.TopicID = &c.logs.names[i], topicID(i)
 		for p := range int32(partitions) {
 			mp := kmsg.NewMetadataResponseTopicPartition()
 			mp.Partition, mp.LeaderEpoch, mp.Replicas, mp.ISR = p, 0, []int32{0}, []int32{0}
@@ -154,21 +187,4 @@ func (c *cluster) metadata(version int16, list []int) []byte {
 		m.Topics = append(m.Topics, t)
 	}
 	return m.AppendTo(nil)
-}
-
-// offsets says that every partition is empty.
-func offsets(m *kmsg.ListOffsetsRequest) kmsg.Response {
-	out := kmsg.NewPtrListOffsetsResponse()
-	out.SetVersion(m.Version)
-	for _, t := range m.Topics {
-		rt := kmsg.NewListOffsetsResponseTopic()
-		rt.Topic = t.Topic
-		for _, p := range t.Partitions {
-			rp := kmsg.NewListOffsetsResponseTopicPartition()
-			rp.Partition, rp.Offset = p.Partition, 0
-			rt.Partitions = append(rt.Partitions, rp)
-		}
-		out.Topics = append(out.Topics, rt)
-	}
-	return out
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,8 +9,10 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -127,6 +130,47 @@ func (g *gateway) listed(rounds int) (best cost, page int, err error) {
 		page = int(n)
 	}
 	return best, page, nil
+}
+
+// routes runs the command of that name, and returns how long it takes, and the processor time of
+// the command and the gateway.
+func (g *gateway) routes(ctx context.Context, bin string, topics int) (took cost, err error) {
+	cmd := exec.CommandContext(ctx, bin, "routes", "-c", g.file)
+	began, was := time.Now(), used()
+	out, err := cmd.Output()
+	took.wall, took.cpu = time.Since(began), used()-was
+	if err != nil {
+		return took, err
+	}
+	took.cpu += cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	if n := bytes.Count(out, []byte("\n")); n != topics+1 {
+		err = fmt.Errorf("%d lines for %d topics", n, topics)
+	}
+	return took, err
+}
+
+// metric is the sum of the series whose lines begin with a name and hold some labels.
+func (g *gateway) metric(name string, labels ...string) (sum float64, err error) {
+	resp, err := http.Get("http://" + g.admin + "/metrics")
+	if err != nil {
+		return 0, err
+	}
+	text, err := io.ReadAll(resp.Body)
+	if err = errors.Join(err, resp.Body.Close()); err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if !strings.HasPrefix(line, name) || slices.ContainsFunc(labels, func(l string) bool { return !strings.Contains(line, l) }) {
+			continue
+		}
+		_, value, _ := strings.Cut(line, "} ")
+		v, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+		if err != nil {
+			return 0, err
+		}
+		sum += v
+	}
+	return sum, nil
 }
 
 // or is the best of two costs.

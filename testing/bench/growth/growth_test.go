@@ -7,26 +7,26 @@ import (
 	"io"
 	"net"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // over starts a gateway over two clusters in this process, whose answers about all topics are made
 // before they are asked for.
 func over(t *testing.T, topics int) *gateway {
 	t.Helper()
-	var addrs []string
-	for _, id := range []string{"prod", "dr"} {
-		c, err := newCluster("127.0.0.1:0", id, topics)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = c.Close() })
-		addrs = append(addrs, c.Addr().String())
+	pair, err := newPair([2]string{"127.0.0.1:0", "127.0.0.1:0"}, topics, 0, 0)
+	if err != nil {
+		t.Fatal(err)
 	}
-	g, err := openGateway(t.Context(), t.TempDir(), addrs[0], addrs[1])
+	for _, c := range pair {
+		t.Cleanup(func() { _ = c.Close() })
+	}
+	g, err := openGateway(t.Context(), t.TempDir(), pair[0].Addr().String(), pair[1].Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,13 +110,19 @@ func ask(t *testing.T, addr string, request []byte) *kmsg.MetadataResponse {
 
 // TestWhatIsNotLinear is told.
 func TestWhatIsNotLinear(t *testing.T) {
-	few := &row{topics: 100, all: cost{mallocs: 1000, memory: 1000, cpu: 1000}, one: cost{mallocs: 50, memory: 5000, cpu: 10}}
+	few := &row{
+		topics: 100, all: cost{mallocs: 1000, memory: 1000, cpu: 1000}, one: cost{mallocs: 50, memory: 5000, cpu: 10},
+		routes: cost{cpu: 1000}, moved: failedOver{topics: 50, wall: 5000, cpu: 5000, pause: mostPause},
+	}
 	grown := func(change func(*row)) *row {
-		r := &row{topics: 1000, all: cost{mallocs: 10_000, memory: 10_000, cpu: 10_000}, one: few.one}
+		r := &row{
+			topics: 1000, all: cost{mallocs: 10_000, memory: 10_000, cpu: 10_000}, one: few.one,
+			routes: cost{cpu: 10_000}, moved: failedOver{topics: 500, wall: 50_000, cpu: 50_000, pause: mostPause},
+		}
 		change(r)
 		return r
 	}
-	if err := grown(func(*row) {}).linear(few, true); err != nil {
+	if err := grown(func(*row) {}).grown(few); err != nil {
 		t.Errorf("linear: %v", err)
 	}
 	for what, change := range map[string]func(*row){
@@ -126,12 +132,65 @@ func TestWhatIsNotLinear(t *testing.T) {
 		"allocations of one": func(r *row) { r.one.mallocs *= 2 },
 		"bytes of one":       func(r *row) { r.one.memory *= 2 },
 		"CPU of one":         func(r *row) { r.one.cpu *= 3 },
+		"routes":             func(r *row) { r.routes.cpu *= 3 },
+		"all moves":          func(r *row) { r.moved.wall *= 3 },
+		"CPU of a move":      func(r *row) { r.moved.cpu *= 3 },
+		"a client's wait":    func(r *row) { r.moved.pause++ },
 	} {
-		if grown(change).linear(few, true) == nil {
+		if grown(change).grown(few) == nil {
 			t.Errorf("%s: not told", what)
 		}
 	}
 	if grown(func(r *row) { r.all.cpu *= 3 }).linear(few, false) != nil {
 		t.Error("CPU is compared though nobody asks for it")
+	}
+	near := &farRow{topics: 100, cpu: 1000, period: mostPeriod, moved: failedOver{topics: 50, cpu: 5000}}
+	away := func(change func(*farRow)) *farRow {
+		r := &farRow{topics: 1000, cpu: 10_000, period: mostPeriod, moved: failedOver{topics: 500, cpu: 50_000}}
+		change(r)
+		return r
+	}
+	if err := away(func(*farRow) {}).grown(near); err != nil {
+		t.Errorf("linear, far away: %v", err)
+	}
+	for what, change := range map[string]func(*farRow){
+		"CPU of the first comparison": func(r *farRow) { r.cpu *= 3 },
+		"period of rounds":            func(r *farRow) { r.period++ },
+		"CPU of a move":               func(r *farRow) { r.moved.cpu *= 3 },
+	} {
+		if away(change).grown(near) == nil {
+			t.Errorf("%s, far away: not told", what)
+		}
+	}
+}
+
+// TestClientsWriteWhileTopicsMove: no record fails, on clusters that are far away, and full.
+func TestClientsWriteWhileTopicsMove(t *testing.T) {
+	const topics = 40
+	pair, err := newPair([2]string{"127.0.0.1:0", "127.0.0.1:0"}, topics, recordsThere, time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range pair {
+		t.Cleanup(func() { _ = c.Close() })
+	}
+	g, err := openGateway(t.Context(), t.TempDir(), pair[0].Addr().String(), pair[1].Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = g.Stop() })
+	if len(ask(t, g.addr, metadata()).Topics) != topics {
+		t.Fatal("not all topics are there")
+	}
+	moved, err := g.failOver(t.Context(), topics)
+	about := fact.Of(t, "%+v", moved)
+	if fact.NoError(about, err) {
+		fact.Equal(about, "topics", moved.topics, topics/2)
+		fact.True(about, "clients have waited", moved.pause > 0)
+	}
+	for i, c := range pair {
+		if c.count(kmsg.Produce) == 0 {
+			t.Errorf("cluster %d was not written to", i)
+		}
 	}
 }

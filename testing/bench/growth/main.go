@@ -1,6 +1,6 @@
-// Command growth measures what answers cost while a gateway over two clusters has more and more
-// topics, and prints a table. It fails where something that must be linear is not. The numbers of
-// topics are its arguments.
+// Command growth measures what answers, rounds over copies and moves cost while a gateway over two
+// clusters has more and more topics, and prints tables. It fails where something that must be
+// linear is not. The numbers of topics are its arguments.
 package main
 
 import (
@@ -18,140 +18,104 @@ import (
 
 func main() {
 	args := os.Args[1:]
-	if len(args) == 4 && args[0] == "cluster" {
-		topics, _ := strconv.Atoi(args[3])
-		if _, err := newCluster(args[1], args[2], topics); err != nil {
-			fmt.Fprintln(os.Stderr, "growth:", err)
-			os.Exit(1)
-		}
-		select {}
+	err := errors.New("clusters wants two addresses, topics, records in a partition, and a distance in ms")
+	switch {
+	case len(args) == 0:
+		err = tables([]string{"100", "1000", "3000", "10000"})
+	case args[0] != "clusters":
+		err = tables(args)
+	case len(args) == 6:
+		err = serve(args[1:])
 	}
-	if len(args) == 0 {
-		args = []string{"100", "1000", "3000", "10000"}
-	}
-	if err := table(args); err != nil {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "growth:", err)
 		os.Exit(1)
 	}
 }
 
-// table measures each number of topics and compares it with the one before.
-func table(sizes []string) error {
-	fmt.Println("| topics | metadata of all: CPU | allocations | MB | metadata of one: CPU | allocations | KB | CPU of a core: the first 30 s | idle behind them | a page of topics: CPU | wall | KB | `default` moved over the half of them: wall | CPU per topic | longest pause |")
-	fmt.Println("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
-	var was *row
-	var errs []error
-	for _, size := range sizes {
-		n, err := strconv.Atoi(size)
-		if err != nil {
+// serve is two clusters, in a process of their own.
+func serve(args []string) error {
+	var n [3]int
+	for i := range n {
+		var err error
+		if n[i], err = strconv.Atoi(args[2+i]); err != nil {
 			return err
 		}
-		r, err := measured(n)
-		if err != nil {
-			return fmt.Errorf("%d topics: %w", n, err)
-		}
-		fmt.Println(r)
-		if was != nil {
-			errs = append(errs, r.linear(was, true))
-		}
-		was = r
 	}
-	return errors.Join(errs...)
+	if _, err := newPair([2]string{args[0], args[1]}, n[0], n[1], time.Duration(n[2])*time.Millisecond); err != nil {
+		return err
+	}
+	select {}
 }
 
-// row is what a gateway needs with a number of topics.
-type row struct {
-	topics   int
-	all, one cost
-	first    float64 // of a core, while all copies are compared for the first time
-	idle     float64 // of a core, behind that
-	list     cost    // a page of the topics for operators
-	page     int     // bytes of it
-	moved    failedOver
-}
-
-func (r *row) String() string {
-	ms := func(d time.Duration) string { return fmt.Sprintf("%.2f ms", float64(d.Microseconds())/1000) }
-	return fmt.Sprintf("| %d | %s | %d | %.1f | %s | %d | %.1f | %.1f %% | %.1f %% | %s | %s | %d | %s | %s | %s |", r.topics, ms(r.all.cpu), r.all.mallocs, float64(r.all.memory)/1e6,
-		ms(r.one.cpu), r.one.mallocs, float64(r.one.memory)/1e3, 100*r.first, 100*r.idle, ms(r.list.cpu), ms(r.list.wall), r.page/1000,
-		ms(r.moved.wall), ms(r.moved.each()), ms(r.moved.pause))
-}
-
-// linear compares with a row of fewer topics: an answer with all of them grows as their number
-// does, and one with one of them does not grow. Processor time is compared where it is asked for,
-// with room for a busy machine.
-func (r *row) linear(fewer *row, cpu bool) error {
-	times := float64(r.topics) / float64(fewer.topics)
+// tables measures each number of topics and compares it with the one before.
+func tables(sizes []string) error {
 	var errs []error
-	atMost := func(what string, was, now, most float64) {
-		if now > was*most {
-			errs = append(errs, fmt.Errorf("%s: %.0f with %d topics, %.0f with %d: at most %.1f times as many", what, was, fewer.topics, now, r.topics, most))
+	for _, t := range []struct {
+		head string
+		row  func(topics int) (measured, error)
+	}{{nearHead, near}, {farHead, far}} {
+		fmt.Println(t.head)
+		var was measured
+		for _, size := range sizes {
+			n, err := strconv.Atoi(size)
+			if err != nil {
+				return err
+			}
+			r, err := t.row(n)
+			if err != nil {
+				return fmt.Errorf("%d topics: %w", n, err)
+			}
+			fmt.Println(r)
+			if was != nil {
+				errs = append(errs, r.grown(was))
+			}
+			was = r
 		}
-	}
-	atMost("allocations for metadata of all", float64(fewer.all.mallocs), float64(r.all.mallocs), 1.2*times)
-	atMost("bytes for metadata of all", float64(fewer.all.memory), float64(r.all.memory), 1.5*times)
-	atMost("allocations for metadata of one", float64(fewer.one.mallocs), float64(r.one.mallocs), 1.1)
-	atMost("bytes for metadata of one", float64(fewer.one.memory), float64(r.one.memory), 1.2)
-	if cpu {
-		atMost("ns of CPU for metadata of all", float64(fewer.all.cpu), float64(r.all.cpu), 2*times)
-		atMost("ns of CPU for the move of a topic", float64(fewer.moved.each()), float64(r.moved.each()), 2)
-		atMost("ns of CPU for metadata of one", float64(fewer.one.cpu), float64(r.one.cpu), 2)
+		fmt.Println()
 	}
 	return errors.Join(errs...)
 }
 
-// rounds is how often each answer is measured.
-const rounds = 5
+// measured is a row of a table. grown says what has grown more than it may since a row of fewer
+// topics.
+type measured interface {
+	fmt.Stringer
+	grown(since measured) error
+}
 
-// measured starts clusters in processes of their own, and a gateway in this one.
-func measured(topics int) (*row, error) {
+// stand starts clusters in a process of their own, and a gateway in this one.
+func stand(topics, records int, distance time.Duration, use func(context.Context, *gateway) error) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	port, err := kafkatest.FreePorts(2)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var addrs []string
-	for i, id := range []string{"prod", "dr"} {
-		addr := fmt.Sprintf("127.0.0.1:%d", port+i)
-		cmd := exec.CommandContext(ctx, os.Args[0], "cluster", addr, id, strconv.Itoa(topics))
-		cmd.Stderr, cmd.SysProcAttr = os.Stderr, kafkatest.EndsWithParent()
-		if err := cmd.Start(); err != nil {
-			return nil, err
-		}
-		defer func() { _ = cmd.Wait() }()
-		defer cancel()
+	addrs := []string{fmt.Sprintf("127.0.0.1:%d", port), fmt.Sprintf("127.0.0.1:%d", port+1)}
+	cmd := exec.CommandContext(ctx, os.Args[0], "clusters", addrs[0], addrs[1], strconv.Itoa(topics), strconv.Itoa(records), strconv.Itoa(int(distance.Milliseconds())))
+	cmd.Stderr, cmd.SysProcAttr = os.Stderr, kafkatest.EndsWithParent()
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	defer func() { _ = cmd.Wait() }()
+	defer cancel()
+	for _, addr := range addrs {
 		if err := listening(addr); err != nil {
-			return nil, err
+			return err
 		}
-		addrs = append(addrs, addr)
 	}
 	dir, err := os.MkdirTemp("", "growth")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	g, err := openGateway(ctx, dir, addrs[0], addrs[1])
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { _ = g.Stop() }()
-	r := &row{topics: topics}
-	if err := r.ofAll(g, rounds, 3); err != nil {
-		return nil, err
-	}
-	r.first = idle()
-	if err := r.ofOne(g, rounds, 200); err != nil {
-		return nil, err
-	}
-	if r.list, r.page, err = g.listed(rounds); err != nil {
-		return nil, err
-	}
-	r.idle = idle()
-	if r.moved, err = g.failOver(); err != nil {
-		return nil, err
-	}
-	return r, nil
+	return use(ctx, g)
 }
 
 // idle is the share of a core that the process uses while nobody asks for anything.
@@ -164,18 +128,6 @@ func idle() float64 {
 // idleFor is some rounds in which the gateway compares copies.
 const idleFor = 30 * time.Second
 
-// ofAll measures metadata of all topics. The catalog knows them from the first answer on.
-func (r *row) ofAll(g *gateway, rounds, times int) (err error) {
-	r.all, err = g.measure(metadata(), rounds, times)
-	return err
-}
-
-// ofOne measures metadata of one topic beside all others.
-func (r *row) ofOne(g *gateway, rounds, times int) (err error) {
-	r.one, err = g.measure(metadata(topicName(r.topics/2)), rounds, times)
-	return err
-}
-
 func listening(addr string) error {
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if c, err := net.Dial("tcp", addr); err == nil {
@@ -183,4 +135,15 @@ func listening(addr string) error {
 		}
 	}
 	return fmt.Errorf("nobody listens on %s", addr)
+}
+
+// ms is a duration in a table.
+func ms(d time.Duration) string { return fmt.Sprintf("%.2f ms", float64(d.Microseconds())/1000) }
+
+// atMost is an error if a value has grown more than so many times.
+func atMost(what string, fewer, was, topics, now, most float64) error {
+	if now <= was*most {
+		return nil
+	}
+	return fmt.Errorf("%s: %.0f with %.0f topics, %.0f with %.0f: at most %.1f times as many", what, was, fewer, now, topics, most)
 }

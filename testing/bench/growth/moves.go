@@ -1,89 +1,70 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/admin"
 	"github.com/sluice-gateway/sluice/core/failover"
 )
 
-// ofMoves answers what moves ask a cluster whose partitions are empty: nil to other requests.
-func ofMoves(msg kmsg.Request) kmsg.Response {
-	switch m := msg.(type) {
-	case *kmsg.DescribeConfigsRequest:
-		out := kmsg.NewPtrDescribeConfigsResponse()
-		for _, r := range m.Resources {
-			x := kmsg.NewDescribeConfigsResponseResource()
-			x.ResourceType, x.ResourceName = r.ResourceType, r.ResourceName
-			out.Resources = append(out.Resources, x)
-		}
-		return out
-	case *kmsg.DescribeProducersRequest:
-		out := kmsg.NewPtrDescribeProducersResponse()
-		for _, t := range m.Topics {
-			x := kmsg.NewDescribeProducersResponseTopic()
-			x.Topic = t.Topic
-			for _, p := range t.Partitions {
-				y := kmsg.NewDescribeProducersResponseTopicPartition()
-				y.Partition = p
-				x.Partitions = append(x.Partitions, y)
-			}
-			out.Topics = append(out.Topics, x)
-		}
-		return out
-	case *kmsg.ProduceRequest:
-		out := kmsg.NewPtrProduceResponse()
-		for _, t := range m.Topics {
-			x := kmsg.NewProduceResponseTopic()
-			x.Topic, x.TopicID = t.Topic, t.TopicID
-			for _, p := range t.Partitions {
-				y := kmsg.NewProduceResponseTopicPartition()
-				y.Partition = p.Partition
-				x.Partitions = append(x.Partitions, y)
-			}
-			out.Topics = append(out.Topics, x)
-		}
-		return out
-	case *kmsg.ListGroupsRequest:
-		return kmsg.NewPtrListGroupsResponse()
-	}
-	return nil
-}
-
 // failedOver is what it takes to move `default`: the half of the topics that live where it says.
 type failedOver struct {
 	topics    int
 	wall, cpu time.Duration
-	pause     time.Duration // the longest that clients of a topic are held
+	state     int64         // bytes written to disk
+	hold      time.Duration // the longest that clients of a topic are held, by the moves
+	pause     time.Duration // the longest that a client waits for an answer
 }
 
-// failOver edits the file and waits until everything that lived on prod lives on dr.
-func (g *gateway) failOver() (out failedOver, err error) {
+// failOver edits the file and waits until everything that lived on prod lives on dr, while clients
+// write.
+func (g *gateway) failOver(ctx context.Context, topics int) (out failedOver, err error) {
 	text, err := os.ReadFile(g.file)
 	if err != nil {
 		return out, err
 	}
+	clients, err := g.produceTo(ctx, topics)
+	if err != nil {
+		return out, err
+	}
+	defer func() {
+		pause, cerr := clients.end()
+		out.pause, err = pause, errors.Join(err, cerr)
+	}()
+	stored := written()
 	began, was := time.Now(), used()
 	if err := os.WriteFile(g.file, []byte(strings.Replace(string(text), "default: prod", "default: dr", 1)), 0o600); err != nil {
 		return out, err
 	}
 	err = g.moved(&out)
 	out.wall, out.cpu = time.Since(began), used()-was
+	out.state = written() - stored
 	return out, err
+}
+
+// written is how many bytes the process has written to disks. It is known on Linux alone.
+func written() (n int64) {
+	text, _ := os.ReadFile("/proc/self/io")
+	for line := range strings.Lines(string(text)) {
+		if v, found := strings.CutPrefix(line, "write_bytes: "); found {
+			n, _ = strconv.ParseInt(strings.TrimSpace(v), 10, 64)
+		}
+	}
+	return n
 }
 
 // moved waits until no topic lives elsewhere than it should. What it asks for while there are
 // moves costs little.
 func (g *gateway) moved(out *failedOver) error {
-	for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		var s admin.Status
 		var elsewhere []admin.Topic
 		var past []failover.Report
@@ -104,7 +85,7 @@ func (g *gateway) moved(out *failedOver) error {
 		}
 		out.topics = len(past)
 		for _, m := range past {
-			out.pause = max(out.pause, time.Duration(m.PauseMS)*time.Millisecond)
+			out.hold = max(out.hold, time.Duration(m.PauseMS)*time.Millisecond)
 		}
 		return nil
 	}

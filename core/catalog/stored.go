@@ -1,0 +1,157 @@
+package catalog
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// A topic is stored as a header, which says how many partitions it has, and an entry for each of
+// them, so that only what changes is written. The key of a partition names the generation that it
+// is of: while a move is published, those of both generations are there, and those of a move that
+// was not committed count for nothing, because no header names them.
+
+// header is a topic as it is stored, without its partitions.
+type header struct {
+	*Topic
+	Partitions int     `json:"partitions"`
+	Before     *header `json:"before,omitempty"`
+}
+
+func headerOf(t *Topic) *header {
+	h := &header{Topic: t, Partitions: len(t.Partitions)}
+	if t.Before != nil {
+		h.Before = headerOf(t.Before)
+	}
+	return h
+}
+
+func topicKey(vc, topic string) string { return vc + "\x00" + topic }
+
+// partitionKey is the key of the entry of a partition.
+func partitionKey(vc, topic string, generation int32, p int) string {
+	return fmt.Sprintf("%s\x00%s\x00%d\x00%d", vc, topic, generation, p)
+}
+
+// equal reports that two partitions are stored the same.
+func (p *Partition) equal(o *Partition) bool {
+	return slices.Equal(p.Segments, o.Segments) && slices.Equal(p.Runs, o.Runs) && maps.Equal(p.Deltas, o.Deltas) &&
+		p.Ceiling == o.Ceiling && p.LogStart == o.LogStart && p.Erased == o.Erased && p.Shown == o.Shown
+}
+
+// views are the generations of a topic that have partitions in the store: of nil, which is no
+// topic, none.
+func (t *Topic) views() (out []*Topic) {
+	for ; t != nil; t = t.Before {
+		out = append(out, t)
+	}
+	return out
+}
+
+// in are the partitions of a generation, if the topic has them.
+func (t *Topic) in(generation int32) []Partition {
+	for _, g := range t.views() {
+		if g.Generation == generation {
+			return g.Partitions
+		}
+	}
+	return nil
+}
+
+// changes are the entries that make what is stored as old into what now is; each of them may be
+// nil, which is no topic.
+func changes(vc string, old, now *Topic) (out []Entry, err error) {
+	for _, t := range now.views() {
+		was := old.in(t.Generation)
+		for p := range t.Partitions {
+			if p < len(was) && was[p].equal(&t.Partitions[p]) {
+				continue
+			}
+			b, err := json.Marshal(&t.Partitions[p])
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, Entry{Kind: KindPartition, Key: partitionKey(vc, t.Name, t.Generation, p), Value: b})
+		}
+	}
+	if out, err = headerChange(out, vc, old, now); err != nil {
+		return nil, err
+	}
+	for _, t := range old.views() {
+		for p := len(now.in(t.Generation)); p < len(t.Partitions); p++ {
+			out = append(out, Entry{Kind: KindPartition, Key: partitionKey(vc, t.Name, t.Generation, p)})
+		}
+	}
+	return out, nil
+}
+
+// headerChange adds the entry of the header, if it is another one.
+func headerChange(out []Entry, vc string, old, now *Topic) ([]Entry, error) {
+	if now == nil {
+		return append(out, Entry{Kind: KindTopic, Key: topicKey(vc, old.Name)}), nil
+	}
+	b, err := json.Marshal(headerOf(now))
+	if err != nil {
+		return nil, err
+	}
+	if old != nil {
+		if was, err := json.Marshal(headerOf(old)); err != nil || string(was) == string(b) {
+			return out, err
+		}
+	}
+	return append(out, Entry{Kind: KindTopic, Key: topicKey(vc, now.Name), Value: b}), nil
+}
+
+// assemble makes a topic of its header and the entries of partitions, by key.
+func assemble(vc string, stored []byte, partitions map[string][]byte) (*Topic, error) {
+	var h header
+	if err := json.Unmarshal(stored, &h); err != nil {
+		return nil, err
+	}
+	return h.topic(vc, partitions)
+}
+
+func (h *header) topic(vc string, partitions map[string][]byte) (t *Topic, err error) {
+	t = h.Topic
+	if t == nil || h.Partitions < 0 || h.Partitions > MostPartitions {
+		return nil, fmt.Errorf("it has %d partitions", h.Partitions)
+	}
+	t.Partitions = make([]Partition, h.Partitions)
+	for p := range t.Partitions {
+		b, ok := partitions[partitionKey(vc, t.Name, t.Generation, p)]
+		if !ok {
+			return nil, fmt.Errorf("partition %d of its generation %d is missing", p, t.Generation)
+		}
+		if err := json.Unmarshal(b, &t.Partitions[p]); err != nil {
+			return nil, fmt.Errorf("partition %d: %w", p, err)
+		}
+	}
+	if h.Before != nil {
+		t.Before, err = h.Before.topic(vc, partitions)
+	}
+	return t, err
+}
+
+// Divide makes of topics as older versions stored them, each with its partitions as one entry, what
+// this one stores.
+func Divide(entries []Entry) (out []Entry, err error) {
+	for _, e := range entries {
+		if e.Kind != KindTopic {
+			out = append(out, e)
+			continue
+		}
+		var t Topic
+		if err := json.Unmarshal(e.Value, &t); err != nil {
+			return nil, fmt.Errorf("the topic %q: %w", e.Key, err)
+		}
+		vc, _, _ := strings.Cut(e.Key, "\x00")
+		now, err := changes(vc, nil, &t)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, now...)
+	}
+	return out, nil
+}
