@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"github.com/sluice-gateway/sluice/core/gate"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,7 +47,11 @@ func TestOwnTimesOfInterceptors(t *testing.T) {
 			resume()
 			forks := req.Fork(2, "test")
 			forks[0].Target.Node, forks[1].Target.Node = 1, 2
-			Parallel(ctx, forks, next)
+			var parts sync.WaitGroup
+			for _, f := range forks {
+				parts.Go(func() { _, _ = Protect(ctx, f, next) })
+			}
+			parts.Wait()
 			ms(80)
 			return nil, nil
 		}, func(ctx context.Context, f *Request, next Handler) (*Response, error) {

@@ -1,12 +1,10 @@
 package plugin
 
 import (
-	"context"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/internal/turn"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/telemetry"
@@ -132,31 +130,6 @@ func (r *Request) Change() *Request {
 func (r *Request) copyTo(f *Request) {
 	f.Header, f.Body, f.Session, f.Target, f.Seq, f.Arrived, f.Waker, f.Trace, f.Clock = r.Header, r.Body, r.Session, r.Target, r.Seq, r.Arrived, r.Waker, r.Trace, r.Clock
 	f.More, f.Led, f.Sampled, f.watch, f.turn = r.More, r.Led, r.Sampled, r.watch, r.turn
-}
-
-// Result is the outcome of one fork.
-type Result struct {
-	Response *Response
-	Err      error
-}
-
-// Parallel runs the forks through next and returns their results in order. A fork's share of the turn is given on at the
-// latest when it is answered; see Protect.
-func Parallel(ctx context.Context, forks []*Request, next Handler) []Result {
-	out := make([]Result, len(forks))
-	run := func(i int) {
-		out[i].Response, out[i].Err = Protect(ctx, forks[i], next)
-	}
-	if len(forks) == 1 {
-		run(0)
-		return out
-	}
-	var wg guard.Group
-	for i := range forks {
-		wg.Go(func() { run(i) })
-	}
-	wg.Wait()
-	return out
 }
 
 // Response is the answer to a request on its way up the chain.

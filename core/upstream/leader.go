@@ -6,6 +6,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/fork"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -17,7 +18,7 @@ func (e *Dispatcher) byLeader(ctx context.Context, req *plugin.Request, c *Clust
 	if req.Key == kmsg.Produce && !c.knowsLeaders(ctx, req, &topo) {
 		return nil, &BrokenError{Cause: fmt.Errorf("%s: no leader", c.cfg.Name)}
 	}
-	keys, bodies, err := plugin.Split(req.Body, func(p plugin.Part) int32 {
+	keys, bodies, err := fork.Split(req.Body, func(p fork.Part) int32 {
 		name := p.Topic
 		if t := topo.IDs[p.ID]; t != nil {
 			name = t.Name
@@ -36,7 +37,7 @@ func (e *Dispatcher) byLeader(ctx context.Context, req *plugin.Request, c *Clust
 		forks[i].Body = bodies[i]
 		forks[i].Target = plugin.Target{Cluster: c.cfg.Name, Node: node}
 	}
-	return plugin.Gather(forks, plugin.Parallel(ctx, forks, plugin.HandlerFunc(func(ctx context.Context, f *plugin.Request) (*plugin.Response, error) {
+	return fork.Gather(forks, fork.Parallel(ctx, forks, plugin.HandlerFunc(func(ctx context.Context, f *plugin.Request) (*plugin.Response, error) {
 		if f.Target.Node < 0 {
 			// Nobody knows these partitions or they have no leader: the first node says which.
 			if c.Reachable() {
@@ -55,7 +56,7 @@ func (c *Cluster) knowsLeaders(ctx context.Context, req *plugin.Request, topo **
 	for attempt := 0; ; attempt++ {
 		missing := false
 		t := *topo
-		_, _, err := plugin.Split(req.Body, func(p plugin.Part) bool {
+		_, _, err := fork.Split(req.Body, func(p fork.Part) bool {
 			name := p.Topic
 			if x := t.IDs[p.ID]; x != nil {
 				name = x.Name

@@ -6,6 +6,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/fork"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -50,7 +51,7 @@ func (e *Dispatcher) ofAll(ctx context.Context, req *plugin.Request, c *Cluster)
 	for i, node := range nodes {
 		forks[i].Target = plugin.Target{Cluster: c.cfg.Name, Node: node}
 	}
-	resp, err := plugin.Gather(forks, plugin.Parallel(ctx, forks, plugin.HandlerFunc(func(ctx context.Context, f *plugin.Request) (*plugin.Response, error) {
+	resp, err := fork.Gather(forks, fork.Parallel(ctx, forks, plugin.HandlerFunc(func(ctx context.Context, f *plugin.Request) (*plugin.Response, error) {
 		return e.exchange(ctx, f, c, f.Target.Node)
 	})))
 	if err != nil || req.Key != kmsg.DescribeLogDirs {

@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/fork"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -108,7 +109,7 @@ func (o *Offsets) produceAgain(ctx context.Context, req *plugin.Request, next pl
 	if len(local.Topics) == 0 {
 		return resp, nil
 	}
-	merged, err := plugin.Merge(resp, answer)
+	merged, err := fork.Merge(resp, answer)
 	if err == nil {
 		merged.Early = early
 	}

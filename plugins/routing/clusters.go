@@ -6,6 +6,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/fork"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -62,5 +63,5 @@ func (r *Routing) each(ctx context.Context, req *plugin.Request, next plugin.Han
 			results[i].Err = keep(clusters[i], results[i].Response)
 		}
 	}
-	return plugin.Gather(forks, results)
+	return fork.Gather(forks, results)
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/fork"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -90,5 +91,5 @@ func forkItems[M any, PM interface {
 		}
 		return next.Handle(ctx, f)
 	}), clusters, bodies)
-	return plugin.Gather(forks, results)
+	return fork.Gather(forks, results)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/fork"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -48,7 +49,7 @@ func (r *Routing) createTopics(ctx context.Context, req *plugin.Request, next pl
 		return resp, err
 	})
 	forks, results := r.fork(ctx, req, create, clusters, bodies)
-	return plugin.Gather(forks, results)
+	return fork.Gather(forks, results)
 }
 
 // partitionsAt asks the home how many partitions it chose; older versions don't say.

@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/fork"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -66,7 +67,7 @@ func (r *Routing) deleteTopics(ctx context.Context, req *plugin.Request, next pl
 		return resp, err
 	})
 	forks, results := r.fork(ctx, req, remove, clusters, bodies)
-	return plugin.Gather(forks, results)
+	return fork.Gather(forks, results)
 }
 
 // failDelete is failUnknown for topics of which some are given by name and some by id, or by both.

@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/fork"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -64,7 +65,7 @@ func (r *Routing) fetchDivided(ctx context.Context, req *plugin.Request, next pl
 			r.env.Gates.Readers.Note(req.Session, t.Name, p.Partition, p.Offset, req.Arrived)
 		}
 	}
-	keys, bodies, err := plugin.Split(req.Body, func(p plugin.Part) verdict { return r.fetchVerdict(req.Session, p) })
+	keys, bodies, err := fork.Split(req.Body, func(p fork.Part) verdict { return r.fetchVerdict(req.Session, p) })
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +79,7 @@ func (r *Routing) fetchDivided(ctx context.Context, req *plugin.Request, next pl
 		forks[i].Target = plugin.Target{Cluster: k.cluster, Node: plugin.AnyNode}
 		verdicts[forks[i]] = k
 	}
-	results := plugin.Parallel(ctx, forks, plugin.HandlerFunc(func(ctx context.Context, q *plugin.Request) (*plugin.Response, error) {
+	results := fork.Parallel(ctx, forks, plugin.HandlerFunc(func(ctx context.Context, q *plugin.Request) (*plugin.Response, error) {
 		switch v := verdicts[q]; v.kind {
 		case unknown:
 			return failUnknown(q)
@@ -99,7 +100,7 @@ func (r *Routing) fetchDivided(ctx context.Context, req *plugin.Request, next pl
 		}
 		return r.noRecords(ctx, q, maxWait(q), err.Error()) // its home is unreachable
 	}))
-	return plugin.Gather(forks, results)
+	return fork.Gather(forks, results)
 }
 
 // servedByOne reports that one cluster serves every partition of a fetch.
@@ -145,7 +146,7 @@ func (w *watch) Outdated() bool { return w.r.env.Gates.Moves() != w.judged }
 func (w *watch) Changed() <-chan struct{} { return w.r.env.Gates.Moved() }
 
 func (w *watch) GiveUp() bool {
-	for _, p := range plugin.PartsOf(w.body) {
+	for _, p := range fork.PartsOf(w.body) {
 		if w.r.fetchVerdict(w.session, p).kind == elsewhere {
 			return true
 		}
@@ -155,11 +156,11 @@ func (w *watch) GiveUp() bool {
 
 // moved answers a fetch of which a topic has moved: it with the new leader, the others with nothing yet.
 func (r *Routing) moved(req *plugin.Request) (*plugin.Response, error) {
-	keys, bodies, err := plugin.Split(req.Body, func(p plugin.Part) bool { return r.fetchVerdict(req.Session, p).kind == elsewhere })
+	keys, bodies, err := fork.Split(req.Body, func(p fork.Part) bool { return r.fetchVerdict(req.Session, p).kind == elsewhere })
 	if err != nil {
 		return nil, err
 	}
-	parts := make([]plugin.Result, len(keys))
+	parts := make([]fork.Result, len(keys))
 	forks := make([]*plugin.Request, len(keys))
 	for i, moved := range keys {
 		forks[i] = &plugin.Request{Header: req.Header, Body: bodies[i], Session: req.Session}
@@ -169,7 +170,7 @@ func (r *Routing) moved(req *plugin.Request) (*plugin.Response, error) {
 			parts[i].Response, parts[i].Err = r.empty(forks[i])
 		}
 	}
-	return plugin.Gather(forks, parts)
+	return fork.Gather(forks, parts)
 }
 
 // maxWait is how long a fetch may wait for records.
@@ -221,7 +222,7 @@ func pause(ctx context.Context, req *plugin.Request, d time.Duration, why string
 	}
 }
 
-func (r *Routing) fetchVerdict(s *plugin.Session, p plugin.Part) verdict {
+func (r *Routing) fetchVerdict(s *plugin.Session, p fork.Part) verdict {
 	t := r.topic(p.Topic, p.ID)
 	name := p.Topic
 	if t != nil {

@@ -6,6 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/fork"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -127,7 +128,7 @@ func (r *Routing) metadataFork(ctx context.Context, req *plugin.Request, next pl
 		return resp, r.keepOwn(f.Target.Cluster, resp, all)
 	})
 	forks, results := r.fork(ctx, req, ask, clusters, bodies)
-	resp, err := plugin.Gather(forks, results)
+	resp, err := fork.Gather(forks, results)
 	if err != nil {
 		return nil, err
 	}

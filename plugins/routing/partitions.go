@@ -5,6 +5,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/fork"
 	"github.com/sluice-gateway/sluice/core/gate"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
@@ -13,7 +14,7 @@ import (
 // byHome forks a request that lists partitions by the homes of their topics. What clients may not
 // see is answered as unknown, without asking anybody.
 func (r *Routing) byHome(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
-	clusters, bodies, err := plugin.Split(req.Body, func(p plugin.Part) string {
+	clusters, bodies, err := fork.Split(req.Body, func(p fork.Part) string {
 		home, _ := r.homeOf(p.Topic, p.ID)
 		return home
 	})
@@ -35,7 +36,7 @@ func (r *Routing) forkKnown(ctx context.Context, req *plugin.Request, next plugi
 		return next.Handle(ctx, f)
 	})
 	forks, results := r.fork(ctx, req, h, clusters, bodies)
-	return plugin.Gather(forks, results)
+	return fork.Gather(forks, results)
 }
 
 // failUnknown answers a request whose topics clients may not see as brokers do when there are none: 3 by name,
@@ -64,7 +65,7 @@ func failUnknown(req *plugin.Request) (*plugin.Response, error) {
 // awaitReads waits while a move holds the positions of a topic that the request names.
 func (r *Routing) awaitReads(ctx context.Context, req *plugin.Request) error {
 	gates := map[*gate.Gate]bool{}
-	if _, _, err := plugin.Split(req.Body, func(p plugin.Part) bool {
+	if _, _, err := fork.Split(req.Body, func(p fork.Part) bool {
 		gates[r.env.Gates.Gate(p.Topic)] = true
 		return true
 	}); err != nil {

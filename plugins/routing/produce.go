@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sluice-gateway/sluice/core/fork"
 	"github.com/sluice-gateway/sluice/core/gate"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
@@ -143,7 +144,7 @@ type share struct{ home, topic string }
 // produceDivided sends what has passed its gates to each home in one piece, and each other topic through its gate. The answers are
 // merged.
 func (r *Routing) produceDivided(ctx context.Context, req *plugin.Request, next plugin.Handler, passed []sending) (*plugin.Response, error) {
-	shares, bodies, err := plugin.Split(req.Body, func(p plugin.Part) share {
+	shares, bodies, err := fork.Split(req.Body, func(p fork.Part) share {
 		name := r.name(p.Topic, p.ID)
 		if i := slices.IndexFunc(passed, func(s sending) bool { return s.topic == name }); i >= 0 {
 			return share{home: passed[i].home}
@@ -163,7 +164,7 @@ func (r *Routing) produceDivided(ctx context.Context, req *plugin.Request, next 
 		f.Body = bodies[i]
 		of[f] = shares[i]
 	}
-	return plugin.Gather(forks, plugin.Parallel(ctx, forks, plugin.HandlerFunc(func(ctx context.Context, f *plugin.Request) (*plugin.Response, error) {
+	return fork.Gather(forks, fork.Parallel(ctx, forks, plugin.HandlerFunc(func(ctx context.Context, f *plugin.Request) (*plugin.Response, error) {
 		s := of[f]
 		if s.home == "" {
 			return r.produceTopic(ctx, f, next, s.topic)

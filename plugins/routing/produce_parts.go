@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/sluice-gateway/sluice/core/fork"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
@@ -18,7 +19,7 @@ func (r *Routing) eachUntilAnswered(ctx context.Context, req *plugin.Request, ne
 	of := func(name string, id [16]byte) int {
 		return slices.IndexFunc(list, func(s sending) bool { return s.id == id && (id != [16]byte{} || s.topic == name) })
 	}
-	parts, bodies, err := plugin.Split(req.Body, func(p plugin.Part) int { return of(p.Topic, p.ID) })
+	parts, bodies, err := fork.Split(req.Body, func(p fork.Part) int { return of(p.Topic, p.ID) })
 	if err != nil {
 		leave(list)
 		return nil, err
@@ -35,7 +36,7 @@ func (r *Routing) eachUntilAnswered(ctx context.Context, req *plugin.Request, ne
 		forks[i].Body = bodies[i]
 		at[forks[i]] = parts[i]
 	}
-	return plugin.Gather(forks, plugin.Parallel(ctx, forks, plugin.HandlerFunc(func(ctx context.Context, f *plugin.Request) (*plugin.Response, error) {
+	return fork.Gather(forks, fork.Parallel(ctx, forks, plugin.HandlerFunc(func(ctx context.Context, f *plugin.Request) (*plugin.Response, error) {
 		s := list[at[f]]
 		var err error
 		if sendErr != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/fork"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -266,7 +267,7 @@ func (r *Routing) to(ctx context.Context, req *plugin.Request, next plugin.Handl
 }
 
 // fork runs one sub-request per cluster.
-func (r *Routing) fork(ctx context.Context, req *plugin.Request, next plugin.Handler, clusters []string, bodies []*kafka.RequestBody) ([]*plugin.Request, []plugin.Result) {
+func (r *Routing) fork(ctx context.Context, req *plugin.Request, next plugin.Handler, clusters []string, bodies []*kafka.RequestBody) ([]*plugin.Request, []fork.Result) {
 	for _, b := range bodies {
 		_, _ = b.Peek() // bodies may be shared by forks, which decode them at the same time
 	}
@@ -275,5 +276,5 @@ func (r *Routing) fork(ctx context.Context, req *plugin.Request, next plugin.Han
 		forks[i].Body = bodies[i]
 		forks[i].Target = plugin.Target{Cluster: clusters[i], Node: plugin.AnyNode}
 	}
-	return forks, plugin.Parallel(ctx, forks, next)
+	return forks, fork.Parallel(ctx, forks, next)
 }

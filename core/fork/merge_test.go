@@ -1,4 +1,4 @@
-package plugin
+package fork
 
 import (
 	"fmt"
@@ -8,16 +8,17 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
 // gather merges answers as those of forks.
 func gather(t *testing.T, answers ...kmsg.Response) kmsg.Response {
 	t.Helper()
-	var forks []*Request
+	var forks []*plugin.Request
 	var results []Result
 	for _, a := range answers {
-		forks = append(forks, &Request{Header: kafka.Header{Key: kmsg.Key(a.Key()), Version: a.GetVersion()}})
-		results = append(results, Result{Response: Respond(a)})
+		forks = append(forks, &plugin.Request{Header: kafka.Header{Key: kmsg.Key(a.Key()), Version: a.GetVersion()}})
+		results = append(results, Result{Response: plugin.Respond(a)})
 	}
 	resp, err := Gather(forks, results)
 	if err != nil {

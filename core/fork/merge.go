@@ -1,4 +1,4 @@
-package plugin
+package fork
 
 import (
 	"fmt"
@@ -7,16 +7,17 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
 // Gather merges the answers of forks into one response. A fork that failed is answered, for its
 // part alone, with the code that the api table names: one dead cluster costs only what lives on it.
 // It fails if every fork failed.
-func Gather(forks []*Request, results []Result) (*Response, error) {
+func Gather(forks []*plugin.Request, results []Result) (*plugin.Response, error) {
 	if len(results) == 0 {
 		return nil, fmt.Errorf("nothing to gather")
 	}
-	var merged *Response
+	var merged *plugin.Response
 	var others []*kafka.ResponseBody
 	failed := 0
 	for i, r := range results {
@@ -25,13 +26,13 @@ func Gather(forks []*Request, results []Result) (*Response, error) {
 			if failed == len(results) {
 				return nil, r.Err
 			}
-			Settle(r.Err)
+			plugin.Settle(r.Err)
 			api, _ := kafka.Lookup(forks[i].Key)
 			msg, err := kafka.ErrorOfItems(forks[i].Body, api.OnFailure, "")
 			if err != nil {
 				return nil, err
 			}
-			r.Response = Respond(msg)
+			r.Response = plugin.Respond(msg)
 		}
 		if merged == nil {
 			merged = r.Response
@@ -50,7 +51,7 @@ func Gather(forks []*Request, results []Result) (*Response, error) {
 }
 
 // Merge adds answers to one, which it returns.
-func Merge(a *Response, others ...*Response) (*Response, error) {
+func Merge(a *plugin.Response, others ...*plugin.Response) (*plugin.Response, error) {
 	bodies := make([]*kafka.ResponseBody, len(others))
 	for i, o := range others {
 		bodies[i] = o.Body
