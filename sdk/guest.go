@@ -124,7 +124,7 @@ func (g *Guest) refuse(err error) []byte {
 
 func (g *Guest) onRecords(block []byte, produce bool) []byte {
 	r := &g.records
-	r.gateway, r.block, r.edits, r.state, r.last, r.mixed = g.gateway, block, r.edits[:0], r.state[:0], 0, false
+	r.begin(g.gateway, block)
 	var err error
 	if p, ok := g.plugin.(Producer); ok && produce {
 		err = p.OnProduce(r)
@@ -134,11 +134,7 @@ func (g *Guest) onRecords(block []byte, produce bool) []byte {
 	if err != nil {
 		return g.refuse(err)
 	}
-	if len(r.edits) == 0 {
-		return nil
-	}
-	r.sort()
-	return g.answer(abi.ActionForward, 0, "", nil, nil, r.edits)
+	return r.result()
 }
 
 // some is nil for nothing: the piece is absent.
