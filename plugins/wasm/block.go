@@ -131,21 +131,21 @@ type edit struct {
 	value  []byte // nil is null
 }
 
-// nextEdit takes an edit off the front; records is how many there are.
-func nextEdit(b []byte, records, last int) (e edit, rest []byte, err error) {
+// take reads an edit off the front; records is how many there are. It fills one in, since there are as many as records.
+func (e *edit) take(b []byte, records, last int) (rest []byte, err error) {
 	if len(b) < abi.EditHead {
-		return e, nil, errBadResult
+		return nil, errBadResult
 	}
 	index, n1, n2 := le.Uint32(b), uint64(le.Uint32(b[8:])), uint64(le.Uint32(b[12:]))
-	e.op, e.arg = b[4], int16(le.Uint16(b[6:]))
+	e.record, e.op, e.arg = int(index), b[4], int16(le.Uint16(b[6:]))
 	null := n2 == abi.Null
 	if null {
 		n2 = 0
 	}
 	if b = b[abi.EditHead:]; n1+n2 > uint64(len(b)) || uint64(index) >= uint64(records) || int(index) < last {
-		return e, nil, errBadResult
+		return nil, errBadResult
 	}
-	e.record, e.name = int(index), b[:n1]
+	e.name, e.value = b[:n1], nil
 	if !null {
 		e.value = b[n1 : n1+n2 : n1+n2]
 	}
@@ -153,12 +153,12 @@ func nextEdit(b []byte, records, last int) (e edit, rest []byte, err error) {
 	case abi.OpAddHeader, abi.OpSetValue, abi.OpSetKey, abi.OpDrop, abi.OpRemoveHeaders, abi.OpReject, abi.OpValueInPlace, abi.OpKeyInPlace:
 	case abi.OpSetTimestamp:
 		if len(e.value) != 8 {
-			return e, nil, errBadResult
+			return nil, errBadResult
 		}
 	default:
-		return e, nil, errBadResult
+		return nil, errBadResult
 	}
-	return e, b[n1+n2:], nil
+	return b[n1+n2:], nil
 }
 
 // block is what a function is called with.
