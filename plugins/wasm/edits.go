@@ -214,9 +214,9 @@ func (g *Guest) settle(ctx context.Context, h *Head, b *batch) {
 	switch {
 	case !g.Tombstones:
 		why = errDropped
-	case h.Compacted == nil:
+	case h.Topics == nil:
 	default:
-		switch yes, err := h.Compacted(ctx, h.Cluster, b.part.Topic); {
+		switch yes, err := h.Topics.Compacted(ctx, h.Cluster, b.part.Topic); {
 		case err != nil:
 			why, code = fmt.Errorf("dropped by a guest, and whether the topic is compacted is not known: %w", err), requestTimedOut
 		case yes:
