@@ -5,8 +5,8 @@ import (
 	"strconv"
 )
 
-// What the SDK itself writes as JSON is written here, and not by encoding/json: that is a third of a small module, with what it
-// needs, and modules take time and memory where they are loaded.
+// What the SDK itself writes as JSON is written here, and not by encoding/json: that is a quarter
+// of a small module, with what it needs, and modules take time and memory where they are loaded.
 
 // object is a JSON object in the making. Fields without a value are left out.
 type object []byte

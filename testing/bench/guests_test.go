@@ -15,8 +15,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/gatewaytest"
 )
 
-// BenchmarkGuests produces a record of 200 bytes through chains of guests that change it: what each further one costs. A gateway,
-// its client and the sink run in this process.
+// BenchmarkGuests produces a record of 200 bytes through chains of guests that change it: what each
+// further one costs. A gateway, its client and the sink run in this process.
 func BenchmarkGuests(b *testing.B) {
 	guest := filepath.Join(b.TempDir(), "upper.wasm")
 	build := exec.Command("go", "build", "-buildmode=c-shared", "-o", guest, "./guests/upper")
