@@ -110,7 +110,7 @@ func (g *Guest) Call(block []byte) []byte {
 			return nil
 		}
 		if err := w.OnSession(&Session{g.context(block)}); err != nil {
-			return g.answer(abi.ActionClose, 0, err.Error(), nil, nil, nil)
+			return g.answer(abi.ActionClose, 0, err.Error(), nil, nil)
 		}
 	}
 	return nil
@@ -118,14 +118,14 @@ func (g *Guest) Call(block []byte) []byte {
 
 func (g *Guest) context(block []byte) Context { return Context{gateway: g.gateway, block: block} }
 
-func (g *Guest) answer(action uint16, code int16, message string, state, body, edits []byte) []byte {
-	g.out = result(g.out, action, code, message, state, body, edits)
+func (g *Guest) answer(action uint16, code int16, message string, state, body []byte) []byte {
+	g.out = result(g.out, action, code, message, state, body)
 	return g.out
 }
 
 func (g *Guest) refuse(err error) []byte {
 	code, message := refusal(err)
-	return g.answer(abi.ActionError, code, message, nil, nil, nil)
+	return g.answer(abi.ActionError, code, message, nil, nil)
 }
 
 func (g *Guest) onRecords(block []byte, produce bool) []byte {
@@ -167,13 +167,13 @@ func (g *Guest) onRequest(block []byte) []byte {
 		if r.close {
 			action = abi.ActionRespondClose
 		}
-		return g.answer(action, 0, "", nil, g.encode(r.respond), nil)
+		return g.answer(action, 0, "", nil, g.encode(r.respond))
 	case r.close:
-		return g.answer(abi.ActionClose, 0, "", nil, nil, nil)
+		return g.answer(abi.ActionClose, 0, "", nil, nil)
 	case r.forward != nil:
-		return g.answer(abi.ActionForward, 0, "", some(r.state), g.encode(r.forward), nil)
+		return g.answer(abi.ActionForward, 0, "", some(r.state), g.encode(r.forward))
 	case len(r.state) > 0:
-		return g.answer(abi.ActionForward, 0, "", r.state, nil, nil)
+		return g.answer(abi.ActionForward, 0, "", r.state, nil)
 	}
 	return nil
 }
@@ -190,11 +190,11 @@ func (g *Guest) onResponse(block []byte) []byte {
 	}
 	switch {
 	case r.close && r.forward != nil:
-		return g.answer(abi.ActionRespondClose, 0, "", nil, g.encode(r.forward), nil)
+		return g.answer(abi.ActionRespondClose, 0, "", nil, g.encode(r.forward))
 	case r.close:
-		return g.answer(abi.ActionRespondClose, 0, "", nil, nil, nil)
+		return g.answer(abi.ActionRespondClose, 0, "", nil, nil)
 	case r.forward != nil:
-		return g.answer(abi.ActionForward, 0, "", nil, g.encode(r.forward), nil)
+		return g.answer(abi.ActionForward, 0, "", nil, g.encode(r.forward))
 	}
 	return nil
 }

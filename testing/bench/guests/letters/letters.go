@@ -6,8 +6,8 @@ import "encoding/binary"
 const each = 0x0101010101010101 // a byte in each place
 
 // Upper makes letters from a to z upper case where they stand, eight bytes at a time, and four
-// times that in a turn: in WASM it is steps that cost, not their width, and turns of a loop more than
-// others.
+// times that in a turn. In WASM it is steps that cost, not their width, and turns of a loop more
+// than others.
 func Upper(b []byte) {
 	for ; len(b) >= 32; b = b[32:] {
 		p := (*[32]byte)(b)
