@@ -72,8 +72,8 @@ func (c *Context) State() []byte { return piece(c.block, abi.HeadState) }
 // nothing.
 func (c *Context) SetState(b []byte) { c.state = append(c.state[:0], b...) }
 
-// result writes a result block into out.
-func result(out []byte, action uint16, code int16, message string, state, body, edits []byte) []byte {
+// result writes a result block into out, but for one with edits: see Records.result.
+func result(out []byte, action uint16, code int16, message string, state, body []byte) []byte {
 	le := binary.LittleEndian
 	out = out[:0]
 	for range abi.ResultSize {
@@ -95,6 +95,5 @@ func result(out []byte, action uint16, code int16, message string, state, body, 
 	}
 	add(abi.ResultState, state)
 	add(abi.ResultBody, body)
-	add(abi.ResultEdits, edits)
 	return out
 }

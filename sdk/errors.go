@@ -3,6 +3,7 @@ package sdk
 import (
 	"errors"
 	"fmt"
+	"strconv"
 )
 
 // Kafka error codes that plugins answer with. Any other may be used; think of what clients do with
@@ -22,7 +23,7 @@ type Error struct {
 	Message string
 }
 
-func (e *Error) Error() string { return fmt.Sprintf("%s (%d)", e.Message, e.Code) }
+func (e *Error) Error() string { return e.Message + " (" + strconv.Itoa(int(e.Code)) + ")" }
 
 // Errorf returns an *Error: a plugin that returns it refuses the request.
 func Errorf(code int16, format string, args ...any) error {

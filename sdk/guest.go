@@ -4,8 +4,8 @@
 package sdk
 
 import (
-	"encoding/json"
-	"fmt"
+	"errors"
+	"strconv"
 	"time"
 
 	"github.com/sluice-gateway/sluice/sdk/abi"
@@ -24,20 +24,20 @@ type Guest struct {
 
 // manifest is what a guest says of itself; see ABI.md.
 type manifest struct {
-	Name           string         `json:"name"`
-	Version        string         `json:"version,omitempty"`
-	Records        []string       `json:"records,omitempty"`
-	Requests       []subscription `json:"requests,omitempty"`
-	Responses      []subscription `json:"responses,omitempty"`
-	Session        bool           `json:"session,omitempty"`
-	TickMS         int64          `json:"tick_ms,omitempty"`
-	Host           []string       `json:"host,omitempty"`
-	FailClosedOnly bool           `json:"fail_closed_only,omitempty"`
+	Name           string
+	Version        string
+	Records        []string
+	Requests       []subscription
+	Responses      []subscription
+	Session        bool
+	TickMS         int64
+	Host           []string
+	FailClosedOnly bool
 }
 
 type subscription struct {
-	API int16 `json:"api"`
-	Max int16 `json:"max"`
+	API int16
+	Max int16
 }
 
 // New makes a guest of a plugin, which implements any of Producer, Fetcher, Configurer, Watcher,
@@ -69,11 +69,17 @@ func (g *Guest) SetHost(h Host) { g.gateway = NewGateway(h) }
 
 // Manifest is the guest's manifest, JSON.
 func (g *Guest) Manifest() []byte {
-	b, err := json.Marshal(g.manifest)
-	if err != nil {
-		panic(err) // of strings and numbers
-	}
-	return b
+	m := &g.manifest
+	return object{}.text("name", m.Name).text("version", m.Version).texts("records", m.Records).
+		list("requests", len(m.Requests), func(out object, i int) object { return m.Requests[i].append(out) }).
+		list("responses", len(m.Responses), func(out object, i int) object { return m.Responses[i].append(out) }).
+		yes("session", m.Session).number("tick_ms", m.TickMS).texts("host", m.Host).yes("fail_closed_only", m.FailClosedOnly).closed()
+}
+
+// append appends it; that of the API with the number 0 says so.
+func (s subscription) append(out object) object {
+	in := strconv.AppendInt(object{}.field("api"), int64(s.API), 10)
+	return append(out, object(strconv.AppendInt(object(in).field("max"), int64(s.Max), 10)).closed()...)
 }
 
 // Configure gives the plugin its configuration, {} if there is none.
@@ -85,7 +91,7 @@ func (g *Guest) Configure(b []byte) error {
 	case string(b) == "{}":
 		return nil
 	}
-	return fmt.Errorf("%s has no configuration", g.manifest.Name)
+	return errors.New(g.manifest.Name + " has no configuration")
 }
 
 // Call handles a block and returns the result block, nil for "unchanged". The result is valid until
@@ -104,7 +110,7 @@ func (g *Guest) Call(block []byte) []byte {
 			return nil
 		}
 		if err := w.OnSession(&Session{g.context(block)}); err != nil {
-			return g.answer(abi.ActionClose, 0, err.Error(), nil, nil, nil)
+			return g.answer(abi.ActionClose, 0, err.Error(), nil, nil)
 		}
 	}
 	return nil
@@ -112,19 +118,19 @@ func (g *Guest) Call(block []byte) []byte {
 
 func (g *Guest) context(block []byte) Context { return Context{gateway: g.gateway, block: block} }
 
-func (g *Guest) answer(action uint16, code int16, message string, state, body, edits []byte) []byte {
-	g.out = result(g.out, action, code, message, state, body, edits)
+func (g *Guest) answer(action uint16, code int16, message string, state, body []byte) []byte {
+	g.out = result(g.out, action, code, message, state, body)
 	return g.out
 }
 
 func (g *Guest) refuse(err error) []byte {
 	code, message := refusal(err)
-	return g.answer(abi.ActionError, code, message, nil, nil, nil)
+	return g.answer(abi.ActionError, code, message, nil, nil)
 }
 
 func (g *Guest) onRecords(block []byte, produce bool) []byte {
 	r := &g.records
-	r.gateway, r.block, r.edits, r.state, r.last, r.mixed = g.gateway, block, r.edits[:0], r.state[:0], 0, false
+	r.begin(g.gateway, block)
 	var err error
 	if p, ok := g.plugin.(Producer); ok && produce {
 		err = p.OnProduce(r)
@@ -134,11 +140,7 @@ func (g *Guest) onRecords(block []byte, produce bool) []byte {
 	if err != nil {
 		return g.refuse(err)
 	}
-	if len(r.edits) == 0 {
-		return nil
-	}
-	r.sort()
-	return g.answer(abi.ActionForward, 0, "", nil, nil, r.edits)
+	return r.result()
 }
 
 // some is nil for nothing: the piece is absent.
@@ -165,13 +167,13 @@ func (g *Guest) onRequest(block []byte) []byte {
 		if r.close {
 			action = abi.ActionRespondClose
 		}
-		return g.answer(action, 0, "", nil, g.encode(r.respond), nil)
+		return g.answer(action, 0, "", nil, g.encode(r.respond))
 	case r.close:
-		return g.answer(abi.ActionClose, 0, "", nil, nil, nil)
+		return g.answer(abi.ActionClose, 0, "", nil, nil)
 	case r.forward != nil:
-		return g.answer(abi.ActionForward, 0, "", some(r.state), g.encode(r.forward), nil)
+		return g.answer(abi.ActionForward, 0, "", some(r.state), g.encode(r.forward))
 	case len(r.state) > 0:
-		return g.answer(abi.ActionForward, 0, "", r.state, nil, nil)
+		return g.answer(abi.ActionForward, 0, "", r.state, nil)
 	}
 	return nil
 }
@@ -188,11 +190,11 @@ func (g *Guest) onResponse(block []byte) []byte {
 	}
 	switch {
 	case r.close && r.forward != nil:
-		return g.answer(abi.ActionRespondClose, 0, "", nil, g.encode(r.forward), nil)
+		return g.answer(abi.ActionRespondClose, 0, "", nil, g.encode(r.forward))
 	case r.close:
-		return g.answer(abi.ActionRespondClose, 0, "", nil, nil, nil)
+		return g.answer(abi.ActionRespondClose, 0, "", nil, nil)
 	case r.forward != nil:
-		return g.answer(abi.ActionForward, 0, "", nil, g.encode(r.forward), nil)
+		return g.answer(abi.ActionForward, 0, "", nil, g.encode(r.forward))
 	}
 	return nil
 }

@@ -1,10 +1,6 @@
 package sdk
 
-import (
-	"encoding/json"
-
-	"github.com/sluice-gateway/sluice/sdk/abi"
-)
+import "github.com/sluice-gateway/sluice/sdk/abi"
 
 // Metric is a series. It is defined when it is first used.
 type Metric struct {
@@ -13,14 +9,7 @@ type Metric struct {
 }
 
 func newMetric(kind int32, name string, labels map[string]string) *Metric {
-	b, err := json.Marshal(struct {
-		Name   string            `json:"name"`
-		Labels map[string]string `json:"labels,omitempty"`
-	}{name, labels})
-	if err != nil {
-		panic(err) // of strings
-	}
-	return &Metric{kind: kind, series: string(b)}
+	return &Metric{kind: kind, series: string(object{}.text("name", name).pairs("labels", labels).closed())}
 }
 
 // NewCounter is a counter; Add counts.

@@ -3,6 +3,7 @@ package sdk
 import (
 	"encoding/binary"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/sluice-gateway/sluice/sdk/abi"
@@ -81,10 +82,10 @@ func (r Record) SetKey(key []byte) { r.edit(abi.OpSetKey, 0, "", key) }
 
 // SetValueInPlace says that the bytes of Value were changed where they stand: the cheapest edit
 // there is.
-func (r Record) SetValueInPlace() { r.edit(abi.OpValueInPlace, 0, "", none) }
+func (r Record) SetValueInPlace() { r.all.edit(r.index, abi.OpValueInPlace, 0, 0, 0, 0) }
 
 // SetKeyInPlace says that the bytes of Key were changed where they stand.
-func (r Record) SetKeyInPlace() { r.edit(abi.OpKeyInPlace, 0, "", none) }
+func (r Record) SetKeyInPlace() { r.all.edit(r.index, abi.OpKeyInPlace, 0, 0, 0, 0) }
 
 var none = []byte{}
 
@@ -107,13 +108,21 @@ func (r Record) edit(op byte, argument int16, name string, value []byte) {
 	if value == nil {
 		n = abi.Null
 	}
-	le := binary.LittleEndian
-	r.all.mixed = r.all.mixed || r.index < r.all.last
-	r.all.last = r.index
-	e := le.AppendUint32(r.all.edits, r.index)
-	e = le.AppendUint16(append(e, op, 0), uint16(argument))
-	e = le.AppendUint32(e, uint32(len(name)))
-	e = le.AppendUint32(e, n)
-	e = append(e, name...)
-	r.all.edits = append(e, value...)
+	to := r.all.edit(r.index, op, argument, uint32(len(name)), n, len(name)+len(value))
+	copy(to[copy(to, name):], value)
+}
+
+// edit adds the head of an edit, and returns the room behind it.
+func (r *Records) edit(index uint32, op byte, argument int16, name, value uint32, size int) []byte {
+	r.mixed = r.mixed || index < r.last
+	r.last = index
+	at := len(r.edits)
+	if size += abi.EditHead; cap(r.edits)-at < size {
+		r.edits = slices.Grow(r.edits, size)
+	}
+	r.edits = r.edits[:at+size]
+	e := r.edits[at:]
+	binary.LittleEndian.PutUint64(e, uint64(index)|uint64(op)<<32|uint64(uint16(argument))<<48)
+	binary.LittleEndian.PutUint64(e[8:], uint64(name)|uint64(value)<<32)
+	return e[abi.EditHead:]
 }

@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"cmp"
+	"encoding/binary"
 	"iter"
 	"slices"
 
@@ -12,18 +13,39 @@ import (
 // the call.
 type Records struct {
 	Context
-	edits []byte
+	edits []byte // the result block in the making: room for its head, and the edits
 	last  uint32 // record of the last edit
 	mixed bool   // edits don't stand by ascending record
 }
 
+// begin makes them those of a block.
+func (r *Records) begin(g *Gateway, block []byte) {
+	if r.edits == nil {
+		r.edits = make([]byte, abi.ResultSize)
+	}
+	r.gateway, r.block, r.edits, r.state, r.last, r.mixed = g, block, r.edits[:abi.ResultSize], r.state[:0], 0, false
+}
+
+// result is the result block with the edits, nil without any.
+func (r *Records) result() []byte {
+	n := len(r.edits) - abi.ResultSize
+	if n == 0 {
+		return nil
+	}
+	if r.mixed {
+		r.sort()
+	}
+	le := binary.LittleEndian
+	le.PutUint32(r.edits[abi.ResultLen:], abi.ResultSize)
+	le.PutUint32(r.edits[abi.ResultEdits:], abi.ResultSize)
+	le.PutUint32(r.edits[abi.ResultEdits+4:], uint32(n))
+	return r.edits
+}
+
 // sort brings the edits into the order that the contract wants; those of one record keep theirs.
 func (r *Records) sort() {
-	if !r.mixed {
-		return
-	}
 	var list [][]byte
-	for b := r.edits; len(b) > 0; {
+	for b := r.edits[abi.ResultSize:]; len(b) > 0; {
 		n := abi.EditHead + u32(b, 8)
 		if value := u32(b, 12); value != abi.Null {
 			n += value
@@ -32,7 +54,7 @@ func (r *Records) sort() {
 		b = b[n:]
 	}
 	slices.SortStableFunc(list, func(a, b []byte) int { return cmp.Compare(u32(a, 0), u32(b, 0)) })
-	r.edits = slices.Concat(list...)
+	copy(r.edits[abi.ResultSize:], slices.Concat(list...))
 }
 
 // Len is the number of records.
@@ -47,10 +69,12 @@ func (r *Records) At(i int) Record {
 // All walks the records.
 func (r *Records) All() iter.Seq2[int, Record] {
 	return func(yield func(int, Record) bool) {
-		for i := range r.Len() {
-			if !yield(i, r.At(i)) {
+		size, n, at := int(u32(r.block, abi.HeadRecords)), r.Len(), int(u32(r.block, abi.HeadRecords+8))
+		for i := range n {
+			if !yield(i, Record{r, uint32(i), r.block[at : at+abi.RecordSize]}) {
 				return
 			}
+			at += size
 		}
 	}
 }

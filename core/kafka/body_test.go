@@ -135,3 +135,46 @@ func FuzzResponse(f *testing.F) {
 		}
 	})
 }
+
+// TestACloneSharesRecordsAlone of a Produce that was decoded, edited or not: what changes in one of them does not in the other.
+func TestACloneSharesRecordsAlone(t *testing.T) {
+	for _, edited := range []bool{false, true} {
+		m := kmsg.NewPtrProduceRequest()
+		m.SetVersion(9)
+		p := kmsg.NewProduceRequestTopicPartition()
+		p.Records = bytes.Repeat([]byte("r"), 1000)
+		rt := kmsg.NewProduceRequestTopic()
+		rt.Topic, rt.Partitions = "orders", []kmsg.ProduceRequestTopicPartition{p}
+		m.Topics = []kmsg.ProduceRequestTopic{rt}
+		before := m.AppendTo(nil)
+		b := NewRequestBody(kmsg.Produce, 9, bytes.Clone(before))
+		if edited {
+			b = RequestBodyOf(m)
+		}
+		of, err := b.Produce()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := b.Clone()
+		if !bytes.Equal(c.Bytes(), before) {
+			t.Errorf("edited %t: another clone", edited)
+		}
+		e, err := c.Edit()
+		if err != nil {
+			t.Fatal(err)
+		}
+		mine := e.(*kmsg.ProduceRequest)
+		if &mine.Topics[0].Partitions[0].Records[0] != &of.Topics[0].Partitions[0].Records[0] {
+			t.Errorf("edited %t: the records were copied", edited)
+		}
+		mine.Acks, mine.Topics[0].Topic = 1, "another"
+		mine.Topics[0].Partitions[0].Records = []byte("other")
+		mine.Topics = append(mine.Topics, kmsg.NewProduceRequestTopic())
+		if !bytes.Equal(b.Bytes(), before) || !bytes.Equal(of.AppendTo(nil), before) {
+			t.Errorf("edited %t: the original has changed with its clone", edited)
+		}
+		if bytes.Equal(c.Bytes(), before) {
+			t.Errorf("edited %t: the clone has not changed", edited)
+		}
+	}
+}

@@ -53,7 +53,8 @@ func (left *room) open(buf []byte, b Batch) (p Plain, err error) {
 		return p, err
 	}
 	at := 0
-	for r := (RawRecord{}); count > 0; count-- {
+	var r RawRecord // one for all: a loop's own would be copied for each
+	for ; count > 0; count-- {
 		if !r.read(p.Bytes, at) || !r.Headers.fit() {
 			return p, errMisfit
 		}
@@ -106,13 +107,22 @@ func (r *RawRecord) read(b []byte, start int) bool {
 	}
 	r.start, r.end = start, at+int(size)
 	b = b[:r.end:r.end]
-	if r.Timestamp, at = varintAt(b, at+1); at == 0 { // behind the attributes
+	// A number of one byte, as most are, is read here: this is done three times for each record that a guest changes.
+	at++ // the attributes
+	if at < len(b) && b[at] < 0x80 {
+		r.Timestamp, at = zigzag(b[at]), at+1
+	} else if r.Timestamp, at = varintAt(b, at); at == 0 {
 		return false
 	}
-	if r.Offset, r.rest = varintAt(b, at); r.rest == 0 {
+	if at < len(b) && b[at] < 0x80 {
+		r.Offset, at = zigzag(b[at]), at+1
+	} else if r.Offset, at = varintAt(b, at); at == 0 {
 		return false
 	}
-	if r.Key, at = varbytesAt(b, r.rest); at == 0 {
+	r.rest = at
+	if at < len(b) && b[at] == 1 { // null
+		r.Key, at = nil, at+1
+	} else if r.Key, at = varbytesAt(b, at); at == 0 {
 		return false
 	}
 	r.key = at - len(r.Key)
@@ -120,6 +130,10 @@ func (r *RawRecord) read(b []byte, start int) bool {
 		return false
 	}
 	r.value = at - len(r.Value)
+	if at < len(b) && b[at] == 0 {
+		r.Headers = Headers{0, b[at+1:]}
+		return true
+	}
 	n, at := varintAt(b, at)
 	if at == 0 || n < 0 || n > int64(len(b)-at)/2 { // each has two lengths
 		return false
@@ -128,19 +142,22 @@ func (r *RawRecord) read(b []byte, start int) bool {
 	return true
 }
 
+func zigzag(b byte) int64 { return int64(b>>1) ^ -int64(b&1) }
+
 // varintAt reads a number and returns where the next byte stands; 0 if it does not fit.
 func varintAt(b []byte, at int) (v int64, next int) {
-	if at < len(b) && b[at] < 0x80 { // most of them
-		return int64(b[at]>>1) ^ -int64(b[at]&1), at + 1
-	}
-	if at+1 < len(b) && b[at+1] < 0x80 {
-		u := uint64(b[at]&0x7f) | uint64(b[at+1])<<7
-		return int64(u>>1) ^ -int64(u&1), at + 2
-	}
-	if at > len(b) {
+	if uint(at) >= uint(len(b)) {
 		return 0, 0
 	}
-	v, n := binary.Varint(b[at:])
+	b = b[at:]
+	if b[0] < 0x80 { // most of them
+		return zigzag(b[0]), at + 1
+	}
+	if len(b) > 1 && b[1] < 0x80 {
+		u := uint64(b[0]&0x7f) | uint64(b[1])<<7
+		return int64(u>>1) ^ -int64(u&1), at + 2
+	}
+	v, n := binary.Varint(b)
 	if n <= 0 {
 		return 0, 0
 	}

@@ -60,6 +60,22 @@ func (w *Rewrite) Keep(r *RawRecord) {
 	w.taken(r)
 }
 
+// KeepWith takes a record as it stands, but for the bytes of its key and value: those of r, which are as many as they were.
+func (w *Rewrite) KeepWith(r *RawRecord) {
+	if w.renumbers(r) {
+		w.Put(r)
+		return
+	}
+	if r.start != w.end {
+		w.flush()
+		w.run = r.start
+	}
+	w.out = append(append(w.out, w.from.Bytes[w.run:r.key]...), r.Key...)
+	w.out = append(append(w.out, w.from.Bytes[r.key+len(r.Key):r.value]...), r.Value...)
+	w.run, w.end = r.value+len(r.Value), r.end
+	w.taken(r)
+}
+
 // renumbers reports that a record is kept under another offset.
 func (w *Rewrite) renumbers(r *RawRecord) bool {
 	return w.gaps == CloseGaps && r.Offset-w.from.BaseOffset() != int64(w.count)

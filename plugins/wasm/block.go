@@ -3,6 +3,8 @@ package wasm
 import (
 	"context"
 	"encoding/binary"
+	"net"
+	"net/netip"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -22,20 +24,26 @@ type Head struct {
 	ClientID       string
 	Principal      string
 	VirtualCluster string
-	Address        string
+	Remote         net.Addr // nil: nobody knows
 	ServerName     string
 	Cluster        string
 	State          []byte
 
-	// Below is the chain below the guest, by API key, for requests of its own; nil denies them. TopicName finds
-	// the name of a topic id.
-	Below     func(key kmsg.Key) plugin.Handler
-	TopicName func(id [16]byte) string
-	Own       *plugin.Session
-	// Compacted reports whether a topic is compacted on a cluster; nil: nobody knows of any.
-	Compacted func(ctx context.Context, cluster, topic string) (bool, error)
+	// Below is the chain below the guest, by API key, for requests of its own; nil denies them.
+	Below func(key kmsg.Key) plugin.Handler
+	Own   *plugin.Session
+	// Topics is asked about topics; nil: nobody knows of any.
+	Topics Topics
 	// Client is the session that asks; what is decoded for it is within its bounds.
 	Client *plugin.Session
+}
+
+// Topics is what is known of topics.
+type Topics interface {
+	// TopicName finds the name of a topic id, "" if nobody knows it.
+	TopicName(id [16]byte) string
+	// Compacted reports whether a topic is compacted on a cluster.
+	Compacted(ctx context.Context, cluster, topic string) (bool, error)
 }
 
 // headRoom is more than most heads need.
@@ -65,15 +73,33 @@ func (h *Head) append(out []byte, deadline time.Time, groups, records int, body 
 		at int
 		s  string
 	}{
-		{abi.HeadClient, h.ClientID}, {abi.HeadPrincipal, h.Principal}, {abi.HeadVirtualCluster, h.VirtualCluster}, {abi.HeadAddress, h.Address},
+		{abi.HeadClient, h.ClientID}, {abi.HeadPrincipal, h.Principal}, {abi.HeadVirtualCluster, h.VirtualCluster},
 		{abi.HeadServerName, h.ServerName}, {abi.HeadCluster, h.Cluster},
 	} {
 		le.PutUint32(out[at+p.at:], uint32(len(out)-at))
 		le.PutUint32(out[at+p.at+4:], uint32(len(p.s)))
 		out = append(out, p.s...)
 	}
+	var room [64]byte
+	out = appendPiece(out, at, at+abi.HeadAddress, h.appendAddress(room[:0]))
 	out = appendPiece(out, at, at+abi.HeadState, h.State)
 	return appendPiece(out, at, at+abi.HeadBody, body)
+}
+
+// address is the client's, host:port; "" if nobody knows it.
+func (h *Head) address() string { return string(h.appendAddress(nil)) }
+
+// appendAddress writes it, for each call: that of TCP without a text in between.
+func (h *Head) appendAddress(out []byte) []byte {
+	switch a := h.Remote.(type) {
+	case nil:
+		return out
+	case *net.TCPAddr:
+		ap := a.AddrPort()
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()).AppendTo(out)
+	default:
+		return append(out, a.String()...)
+	}
 }
 
 // appendPiece adds bytes to the block that begins at start, and says at field where they stand.
@@ -131,21 +157,21 @@ type edit struct {
 	value  []byte // nil is null
 }
 
-// nextEdit takes an edit off the front; records is how many there are.
-func nextEdit(b []byte, records, last int) (e edit, rest []byte, err error) {
+// take reads an edit off the front; records is how many there are. It fills one in, since there are as many as records.
+func (e *edit) take(b []byte, records, last int) (rest []byte, err error) {
 	if len(b) < abi.EditHead {
-		return e, nil, errBadResult
+		return nil, errBadResult
 	}
 	index, n1, n2 := le.Uint32(b), uint64(le.Uint32(b[8:])), uint64(le.Uint32(b[12:]))
-	e.op, e.arg = b[4], int16(le.Uint16(b[6:]))
+	e.record, e.op, e.arg = int(index), b[4], int16(le.Uint16(b[6:]))
 	null := n2 == abi.Null
 	if null {
 		n2 = 0
 	}
 	if b = b[abi.EditHead:]; n1+n2 > uint64(len(b)) || uint64(index) >= uint64(records) || int(index) < last {
-		return e, nil, errBadResult
+		return nil, errBadResult
 	}
-	e.record, e.name = int(index), b[:n1]
+	e.name, e.value = b[:n1], nil
 	if !null {
 		e.value = b[n1 : n1+n2 : n1+n2]
 	}
@@ -153,12 +179,12 @@ func nextEdit(b []byte, records, last int) (e edit, rest []byte, err error) {
 	case abi.OpAddHeader, abi.OpSetValue, abi.OpSetKey, abi.OpDrop, abi.OpRemoveHeaders, abi.OpReject, abi.OpValueInPlace, abi.OpKeyInPlace:
 	case abi.OpSetTimestamp:
 		if len(e.value) != 8 {
-			return e, nil, errBadResult
+			return nil, errBadResult
 		}
 	default:
-		return e, nil, errBadResult
+		return nil, errBadResult
 	}
-	return e, b[n1+n2:], nil
+	return b[n1+n2:], nil
 }
 
 // block is what a function is called with.

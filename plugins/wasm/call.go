@@ -32,9 +32,10 @@ type call struct {
 
 var _ sdk.Host = (*call)(nil)
 
-func (c *call) begin(ctx context.Context, h *Head, limit time.Duration) {
+func (c *call) begin(ctx context.Context, h *Head, limit time.Duration) time.Time {
 	c.within(ctx, limit)
 	c.head = h
+	return c.deadline
 }
 
 // within begins a call that is about nothing in particular.
@@ -123,10 +124,10 @@ func (c *call) TraceParent() string {
 
 // TopicName finds the topic of an id.
 func (c *call) TopicName(id [16]byte) (string, int32) {
-	if c.head == nil || c.head.TopicName == nil {
+	if c.head == nil || c.head.Topics == nil {
 		return "", abi.ErrNone
 	}
-	name := c.head.TopicName(id)
+	name := c.head.Topics.TopicName(id)
 	if name == "" {
 		return "", abi.ErrNone
 	}

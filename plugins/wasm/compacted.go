@@ -56,8 +56,8 @@ func (c *compactions) of(key string, ask func() (bool, error)) (bool, error) {
 	return yes, nil
 }
 
-// compacted reports whether a topic is compacted where a request goes to.
-func (w *Wasm) compacted(ctx context.Context, cluster, topic string) (bool, error) {
+// Compacted reports whether a topic is compacted where a request goes to.
+func (w *Wasm) Compacted(ctx context.Context, cluster, topic string) (bool, error) {
 	return w.compactions.of(cluster+"\x00"+topic, func() (bool, error) {
 		if w.below == nil {
 			return false, errNobodyToAsk

@@ -28,7 +28,7 @@ func (g *Guest) change(spend spender, call portion, edits, input []byte, kind ui
 				break
 			}
 			if b := s.batch; b.part.Refused != nil {
-				_, edits, _ = nextEdit(edits, call.records, 0)
+				edits, _ = new(edit).take(edits, call.records, 0)
 				continue
 			} else if !b.touched {
 				b.begin(&g.buffers, kind, len(edits))
@@ -46,8 +46,9 @@ func (g *Guest) change(spend spender, call portion, edits, input []byte, kind ui
 // check goes through all edits of a call, and refuses the partitions of records that they reject.
 func check(spend spender, call portion, edits []byte, kind uint16) error {
 	last, rejected := 0, false
+	var e edit
 	for b := edits; len(b) > 0; {
-		e, rest, err := nextEdit(b, call.records, last)
+		rest, err := e.take(b, call.records, last)
 		if err == nil {
 			err = spend.spend(abi.EditHead)
 		}
@@ -61,8 +62,7 @@ func check(spend spender, call portion, edits []byte, kind uint16) error {
 	}
 	at, before := 0, 0 // the group that the record is in, and the records before it
 	for b := edits; len(b) > 0; {
-		var e edit
-		e, b, _ = nextEdit(b, call.records, 0)
+		b, _ = e.take(b, call.records, 0)
 		if e.op != abi.OpReject {
 			continue
 		}
@@ -103,6 +103,7 @@ type writer struct {
 	desc    int    // where the first record is described in it
 	kind    uint16
 	headers []byte // that are put together
+	edit    edit   // that is at hand
 }
 
 // record writes record i of a batch as the first of the edits make it, which are of the record with that number in the call. It returns
@@ -114,10 +115,11 @@ func (w *writer) record(b *batch, i, number int, edits []byte) (rest []byte, err
 		return nil, errBadResult
 	}
 	b.written++
-	drop, own := false, false
+	drop, own, framed := false, false, true
 	for len(edits) > 0 && int(le.Uint32(edits)) == number {
-		var e edit
-		e, edits, _ = nextEdit(edits, number+1, 0)
+		e := &w.edit
+		edits, _ = e.take(edits, number+1, 0)
+		framed = framed && (e.op == abi.OpValueInPlace || e.op == abi.OpKeyInPlace)
 		switch desc := w.desc + number*abi.RecordSize; e.op {
 		case abi.OpValueInPlace:
 			err = inPlace(&r.Value, desc+abi.RecordValue, w.input)
@@ -141,16 +143,19 @@ func (w *writer) record(b *batch, i, number int, edits []byte) (rest []byte, err
 			return nil, err
 		}
 	}
-	if drop {
+	switch {
+	case drop:
 		b.drop(r, w.kind)
-	} else {
+	case framed:
+		b.out.KeepWith(r)
+	default:
 		b.out.Put(r)
 	}
 	return edits, nil
 }
 
 // header adds a header or removes some, in memory for the headers of one record.
-func (w *writer) header(h *kafka.Headers, e edit) error {
+func (w *writer) header(h *kafka.Headers, e *edit) error {
 	if e.op == abi.OpAddHeader {
 		h.Add(e.name, e.value)
 		w.headers = h.Bytes
@@ -209,9 +214,9 @@ func (g *Guest) settle(ctx context.Context, h *Head, b *batch) {
 	switch {
 	case !g.Tombstones:
 		why = errDropped
-	case h.Compacted == nil:
+	case h.Topics == nil:
 	default:
-		switch yes, err := h.Compacted(ctx, h.Cluster, b.part.Topic); {
+		switch yes, err := h.Topics.Compacted(ctx, h.Cluster, b.part.Topic); {
 		case err != nil:
 			why, code = fmt.Errorf("dropped by a guest, and whether the topic is compacted is not known: %w", err), int16(kafka.RequestTimedOut)
 		case yes:

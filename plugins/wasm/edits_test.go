@@ -43,6 +43,9 @@ func editAll(r *sdk.Records) error {
 			case 'u':
 				upperAll(rec.Value())
 				rec.SetValueInPlace()
+			case 'i':
+				upperAll(rec.Key())
+				rec.SetKeyInPlace()
 			}
 		}
 	}
@@ -79,6 +82,8 @@ func expected(list []kafka.Record) (out []kafka.Record, kept []int) {
 			case 'u':
 				upperAll(shown) // what is shown, and of it what the record had
 				r.Value = shown
+			case 'i':
+				r.Key = bytes.ToUpper(r.Key)
 			}
 		}
 		if len(r.Headers) == 0 {
@@ -94,7 +99,7 @@ func expected(list []kafka.Record) (out []kafka.Record, kept []int) {
 
 // ops are edits of one record. A value that was replaced has another length, and can't be one that was changed in place.
 func ops(r *rand.Rand) string {
-	all := []string{"", "", "", "", "u", "u", "k", "t", "a", "r", "ra", "aar", "ut", "n", "v", "va", "tk", "d", "kd", "vd"}
+	all := []string{"", "", "", "", "u", "u", "k", "t", "a", "r", "ra", "aar", "ut", "i", "i", "ui", "it", "n", "v", "va", "tk", "d", "kd", "vd"}
 	return all[r.IntN(len(all))]
 }
 

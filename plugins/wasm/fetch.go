@@ -21,7 +21,7 @@ func (w *Wasm) fetch(ctx context.Context, req *plugin.Request, resp *plugin.Resp
 	if err != nil {
 		return nil, err
 	}
-	parts, places := w.fetched(req, f)
+	parts := w.fetched(req, f)
 	if len(parts) == 0 {
 		return resp, nil
 	}
@@ -37,8 +37,8 @@ func (w *Wasm) fetch(ctx context.Context, req *plugin.Request, resp *plugin.Resp
 		return nil, plugin.CloseSession(refusal)
 	}
 	changed, failures := false, 0
-	for i, p := range parts {
-		t := &f.Topics[places[i].topic].Partitions[places[i].partition]
+	for _, p := range parts {
+		t := &f.Topics[p.place.topic].Partitions[p.place.partition]
 		if p.Failed != nil {
 			pass, fail := w.failed(ctx, p.Failed)
 			if err = fail; !pass { // consumers know no code for this: they are given nothing yet
@@ -116,7 +116,7 @@ func (w *Wasm) showsAny(list []kafka.ResponsePartition, cluster string) bool {
 	return false
 }
 
-func (w *Wasm) fetched(req *plugin.Request, f *kmsg.FetchResponse) (parts []*Partition, places []place) {
+func (w *Wasm) fetched(req *plugin.Request, f *kmsg.FetchResponse) (parts []*Partition) {
 	for i := range f.Topics {
 		t := &f.Topics[i]
 		name := w.nameOf(t.Topic, t.TopicID, req.Target.Cluster)
@@ -125,10 +125,9 @@ func (w *Wasm) fetched(req *plugin.Request, f *kmsg.FetchResponse) (parts []*Par
 		}
 		for j := range t.Partitions {
 			if p := &t.Partitions[j]; len(p.RecordBatches) > 0 && p.ErrorCode == 0 {
-				parts = append(parts, &Partition{Topic: name, ID: t.TopicID, Number: p.Partition, Records: p.RecordBatches})
-				places = append(places, place{i, j})
+				parts = append(parts, &Partition{Topic: name, ID: t.TopicID, Number: p.Partition, Records: p.RecordBatches, place: place{i, j}})
 			}
 		}
 	}
-	return parts, places
+	return parts
 }

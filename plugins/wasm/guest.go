@@ -44,8 +44,8 @@ type Code interface {
 // runner is one running copy of a plugin. It serves one call at a time, and is thrown away after an error: what state
 // it is in then, nobody knows.
 type runner interface {
-	// begin says what the next function is called for, and end that it has been.
-	begin(ctx context.Context, h *Head, limit time.Duration)
+	// begin says what the next function is called for, and returns when it is ended at the latest; end says that it has been.
+	begin(ctx context.Context, h *Head, limit time.Duration) time.Time
 	end()
 	configure(ctx context.Context, settings []byte) error
 	selfTest(ctx context.Context) error
@@ -238,8 +238,7 @@ func (g *Guest) invoke(ctx context.Context, function string, h *Head, b block, v
 }
 
 func (g *Guest) exchange(ctx context.Context, i runner, function string, h *Head, b block, visit visitor) error {
-	i.begin(ctx, h, g.limits.Timeout)
-	b.deadline = time.Now().Add(g.limits.Timeout)
+	b.deadline = i.begin(ctx, h, g.limits.Timeout)
 	result, input, inside, err := i.show(function, b)
 	g.InGuest.Add(int64(inside))
 	if err == nil {
@@ -269,7 +268,7 @@ func (g *Guest) logFailure(ctx context.Context, function string, h *Head, err er
 	}
 	log := g.Log.With("function", function)
 	if h != nil {
-		log = log.With("client_id", h.ClientID, "address", h.Address, "api", kmsg.NameForKey(h.Key))
+		log = log.With("client_id", h.ClientID, "address", h.address(), "api", kmsg.NameForKey(h.Key))
 	}
 	log.WarnContext(ctx, "the guest failed", "reason", err)
 }

@@ -20,7 +20,7 @@ func (w *Wasm) produce(ctx context.Context, req *plugin.Request, next plugin.Han
 	if err != nil {
 		return nil, err
 	}
-	parts, places := w.produced(req, p)
+	parts := w.produced(req, p)
 	if len(parts) == 0 {
 		return next.Handle(ctx, req)
 	}
@@ -38,7 +38,7 @@ func (w *Wasm) produce(ctx context.Context, req *plugin.Request, next plugin.Han
 	if err := w.failures(ctx, parts); err != nil {
 		return nil, err
 	}
-	return w.forward(ctx, req, next, parts, places)
+	return w.forward(ctx, req, next, parts)
 }
 
 // failures refuses, unless on_error lets them pass, the partitions that the guest has failed with: for good where it would fail
@@ -79,7 +79,7 @@ func (w *Wasm) coversAny(list []kafka.RequestPartition, cluster string) bool {
 // place is where a partition stands in a request or response.
 type place struct{ topic, partition int }
 
-func (w *Wasm) produced(req *plugin.Request, p *kmsg.ProduceRequest) (parts []*Partition, places []place) {
+func (w *Wasm) produced(req *plugin.Request, p *kmsg.ProduceRequest) (parts []*Partition) {
 	for i := range p.Topics {
 		t := &p.Topics[i]
 		name := w.nameOf(t.Topic, t.TopicID, req.Target.Cluster)
@@ -87,15 +87,14 @@ func (w *Wasm) produced(req *plugin.Request, p *kmsg.ProduceRequest) (parts []*P
 			continue
 		}
 		for j := range t.Partitions {
-			parts = append(parts, &Partition{Topic: name, ID: t.TopicID, Number: t.Partitions[j].Partition, Records: t.Partitions[j].Records})
-			places = append(places, place{i, j})
+			parts = append(parts, &Partition{Topic: name, ID: t.TopicID, Number: t.Partitions[j].Partition, Records: t.Partitions[j].Records, place: place{i, j}})
 		}
 	}
-	return parts, places
+	return parts
 }
 
 // forward sends the partitions on that the guest did not refuse, and answers for the others.
-func (w *Wasm) forward(ctx context.Context, req *plugin.Request, next plugin.Handler, parts []*Partition, places []place) (*plugin.Response, error) {
+func (w *Wasm) forward(ctx context.Context, req *plugin.Request, next plugin.Handler, parts []*Partition) (*plugin.Response, error) {
 	changed, refused := false, 0
 	for _, p := range parts {
 		changed = changed || p.Out != nil
@@ -110,15 +109,18 @@ func (w *Wasm) forward(ctx context.Context, req *plugin.Request, next plugin.Han
 	if err != nil {
 		return nil, err
 	}
-	answers := m.ResponseKind().(*kmsg.ProduceResponse)
+	var answers *kmsg.ProduceResponse // nil: all are sent
 	left := 0
 	for i := range m.Topics {
 		left += len(m.Topics[i].Partitions)
 	}
 	for i := len(parts) - 1; i >= 0; i-- { // from behind: places stay what they are
-		p, at := parts[i], places[i]
+		p, at := parts[i], parts[i].place
 		t := &m.Topics[at.topic]
 		if p.Refused != nil {
+			if answers == nil {
+				answers = m.ResponseKind().(*kmsg.ProduceResponse)
+			}
 			addAnswer(answers, t.Topic, t.TopicID, p)
 			t.Partitions = append(t.Partitions[:at.partition], t.Partitions[at.partition+1:]...)
 			left--

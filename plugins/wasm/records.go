@@ -30,6 +30,7 @@ type Partition struct {
 	// Failed is why the guest was not shown them, or could not be: see Serve.
 	Failed error
 
+	place     place // in its request or response
 	shown     int
 	admission admission
 	buffer    *[]byte // what Out is in, nil for memory of its own

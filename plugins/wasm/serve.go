@@ -57,9 +57,9 @@ func isRefusal(err error) bool {
 
 // about is what the failures of a call are counted by, and p the partition, if there is one.
 func (h *Head) about(function string, p *Partition) about {
-	a := about{client: h.ClientID, address: h.Address, function: function, api: kmsg.Key(h.Key)}
-	if port := strings.LastIndexByte(h.Address, ':'); port >= 0 {
-		a.address = h.Address[:port]
+	a := about{client: h.ClientID, address: h.address(), function: function, api: kmsg.Key(h.Key)}
+	if port := strings.LastIndexByte(a.address, ':'); port >= 0 {
+		a.address = a.address[:port]
 	}
 	if p != nil {
 		a.topic, a.id, a.partition = p.Topic, p.ID, p.Number
@@ -167,7 +167,7 @@ func (g *Guest) alone(ctx context.Context, h *Head, parts []*Partition, err erro
 
 // again makes a partition what it was before it was shown.
 func (p *Partition) again(err error) {
-	*p = Partition{Topic: p.Topic, ID: p.ID, Number: p.Number, Records: p.Records, admission: p.admission, Failed: err}
+	*p = Partition{Topic: p.Topic, ID: p.ID, Number: p.Number, Records: p.Records, place: p.place, admission: p.admission, Failed: err}
 }
 
 // ended tells the breaker how a call has ended, and the log what the breaker makes of it.

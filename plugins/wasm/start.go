@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
 
 	"github.com/sluice-gateway/sluice/core/plugin"
@@ -46,6 +47,9 @@ func (g *guests) use(ctx context.Context, a asked, from loaded) (*use, error) {
 		u.guest.Close()
 		g.drop(u.identity)
 		return other, g.forget(code)
+	}
+	if u.guest.Digest != "" { // compiling takes far more memory than what is left of it, and gateways that wait don't collect garbage
+		debug.FreeOSMemory()
 	}
 	return u, nil
 }

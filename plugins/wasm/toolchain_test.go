@@ -78,7 +78,7 @@ func cGuest(t testing.TB, file string, libc bool) string {
 	kafkatest.Require(t, "clang", "wasm-ld")
 	return once(file, func(out string) {
 		object := out + ".o"
-		compile := []string{"clang", "--target=wasm32", "-O2", "-mbulk-memory", "-Wall", "-Wextra", "-Werror", "-I", "../../sdk/c", "-c", file, "-o", object}
+		compile := []string{"clang", "--target=wasm32", "-O2", "-mbulk-memory", "-msimd128", "-Wall", "-Wextra", "-Werror", "-I", "../../sdk/c", "-c", file, "-o", object}
 		link := []string{"wasm-ld", "--no-entry", "-o", out, object}
 		if libc {
 			compile[1] = "--target=wasm32-wasi"

@@ -65,7 +65,8 @@ func (w *Wasm) nameOf(name string, id [16]byte, cluster string) string {
 	return ""
 }
 
-func (w *Wasm) topicName(id [16]byte) string {
+// TopicName finds the name of a topic id on any cluster.
+func (w *Wasm) TopicName(id [16]byte) string {
 	for _, c := range append([]string{""}, clusterNames(w.env)...) {
 		if n := w.nameOf("", id, c); n != "" {
 			return n

@@ -43,6 +43,7 @@ var (
 	_ plugin.Stepper         = (*Wasm)(nil)
 	_ plugin.Coded           = (*Wasm)(nil)
 	_ plugin.Titled          = (*Wasm)(nil)
+	_ Topics                 = (*Wasm)(nil)
 )
 
 // Keys are the rows that the manifest asks for.
@@ -156,11 +157,8 @@ func (w *Wasm) head(kind uint16, req *plugin.Request, state []byte) *Head {
 }
 
 func (w *Wasm) session(h *Head, s *plugin.Session) {
-	h.Session, h.VirtualCluster, h.ServerName = s.ID, w.env.VirtualCluster, s.ServerName
-	if s.Remote != nil {
-		h.Address = s.Remote.String()
-	}
-	h.Below, h.Own, h.TopicName, h.Client, h.Compacted = w.below, w.own, w.topicName, s, w.compacted
+	h.Session, h.VirtualCluster, h.ServerName, h.Remote = s.ID, w.env.VirtualCluster, s.ServerName, s.Remote
+	h.Below, h.Own, h.Client, h.Topics = w.below, w.own, s, w
 }
 
 // failed is what on_error says of a call that did not work: go on as if there were no guest, or give up.

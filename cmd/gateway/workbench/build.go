@@ -32,7 +32,7 @@ func Build(ctx context.Context, dir string) (string, error) {
 	case "c":
 		object := part + ".o"
 		defer func() { _ = os.Remove(object) }()
-		if err = command(ctx, dir, nil, "clang", "--target=wasm32", "-O2", "-mbulk-memory", "-Wall", "-Isluice", "-c", "plugin.c", "-o", object); err == nil {
+		if err = command(ctx, dir, nil, "clang", "--target=wasm32", "-O2", "-mbulk-memory", "-msimd128", "-Wall", "-Isluice", "-c", "plugin.c", "-o", object); err == nil {
 			err = command(ctx, dir, nil, "wasm-ld", "--no-entry", "-o", part, object)
 		}
 	}

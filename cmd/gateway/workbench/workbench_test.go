@@ -108,6 +108,18 @@ func TestOtherLanguages(t *testing.T) {
 	}
 }
 
+// TestRustMayUseSIMD: the compiler does not by itself.
+func TestRustMayUseSIMD(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "fast")
+	if err := New(dir, "rust", "fast"); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, ".cargo", "config.toml"))
+	if want := "target-feature=+simd128"; err != nil || !strings.Contains(string(b), want) {
+		t.Errorf("%v: %q, want %s in it", err, b, want)
+	}
+}
+
 // TestCasesThatFail say what is different, and -update makes them pass.
 func TestCasesThatFail(t *testing.T) {
 	_, file := project(t, "go")

@@ -28,8 +28,8 @@ const (
 	f64 = 0x7c
 
 	// more opcodes
-	unreachable, elseOp, ret, drop, localSet, localTee = 0x00, 0x05, 0x0f, 0x1a, 0x21, 0x22
-	i32Load, i32Store, memoryGrow, i64Const, i32Add    = 0x28, 0x36, 0x40, 0x42, 0x6a
+	drop, localTee                                  = 0x1a, 0x22
+	i32Load, i32Store, memoryGrow, i64Const, i32Add = 0x28, 0x36, 0x40, 0x42, 0x6a
 )
 
 func (p program) bytes() []byte {

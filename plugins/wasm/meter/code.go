@@ -2,16 +2,20 @@ package meter
 
 // The opcodes that are looked at or written.
 const (
+	unreachable  = 0x00
 	block        = 0x02
 	loop         = 0x03
 	ifElse       = 0x04
+	elseOp       = 0x05
 	end          = 0x0b
 	br           = 0x0c
 	brIf         = 0x0d
 	brTable      = 0x0e
+	returnOp     = 0x0f
 	call         = 0x10
 	callIndirect = 0x11
 	localGet     = 0x20
+	localSet     = 0x21
 	globalGet    = 0x23
 	globalSet    = 0x24
 	i32Const     = 0x41
@@ -90,21 +94,35 @@ func (w *walker) body(results int) (e effort) {
 		w.valueType()
 	}
 	w.insert(w.pos, w.tick)
-	counted := w.pos
-	for around := (labels{results}); len(around) > 0 && w.err == nil; {
+	for f := (ways{labels: []label{{values: results}}}); len(f.labels) > 0 && w.err == nil; {
 		at := w.pos
-		if at-counted > stretch {
-			w.insert(at, w.tick)
-			counted = at
-			e.blocks++
+		if f.since > stretch {
+			w.one(at, &f, &e)
 		}
-		e.note(w, &around)
-		if w.instruction() == loop {
-			w.insert(w.pos, w.tick)
-			counted = w.pos
+		if e.note(w, &f) {
+			w.one(at, &f, &e)
+		}
+		switch w.instruction() {
+		case block:
+		case loop:
+			if f.top().jumps == nil {
+				w.insert(w.pos, w.tick)
+				f.since = 0
+			}
+		case br, brTable, returnOp, unreachable: // what follows is reached from elsewhere
+			f.since = 0
+		default:
+			f.since += w.pos - at
 		}
 	}
 	return e
+}
+
+// one counts one before the offset.
+func (w *walker) one(at int, f *ways, e *effort) {
+	w.insert(at, w.tick)
+	f.since = 0
+	e.blocks++
 }
 
 // instruction walks one instruction with its immediates.

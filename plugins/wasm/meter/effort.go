@@ -49,43 +49,48 @@ func (w *walker) elements() uint32 {
 	return n
 }
 
-// labels are the blocks around an instruction: what a branch to each of them carries.
-type labels []int
-
-// note counts what an instruction, which comes next, adds to the effort of its function. It reads ahead, and leaves errors to
-// those who read on.
-func (e *effort) note(w *walker, around *labels) {
+// note counts what an instruction, which comes next, adds to the effort of its function, and follows its ways. It reads ahead, and
+// leaves errors to those who read on. It reports whether a count must stand before the instruction.
+func (e *effort) note(w *walker, f *ways) (count bool) {
 	r := w.reader
-	switch r.byte() {
+	at := r.pos
+	switch op := r.byte(); op {
 	case block, ifElse:
 		_, results := w.arity(&r)
 		e.blocks++
-		*around = append(*around, results)
 		e.values += results
+		f.enter(results, op == ifElse)
 	case loop:
+		j := findJumps(r, len(f.labels))
 		params, results := w.arity(&r)
 		e.loops++
-		*around = append(*around, params)
 		e.values += results
+		f.repeat(params, j)
+	case elseOp:
+		f.otherwise()
 	case end:
-		*around = (*around)[:len(*around)-1]
+		f.leave()
 	case br, brIf:
-		e.values += around.at(r.u32())
+		to := r.u32()
+		e.values += f.values(to)
+		count = f.branch(to, at)
 	case call, callIndirect:
 		e.calls++
 	case brTable:
 		n := int(r.count())
 		e.entries += n
 		e.squares += n * n
-		e.values += n * around.at(r.u32())
+		e.values += n * f.values(r.u32())
+		count = f.branches(w.reader)
+	case i32Const:
+		value := uint32(r.signed(32))
+		f.known = constant{at: r.pos, value: value}
+	case localSet:
+		if local := r.u32(); f.known.at == at {
+			f.known = constant{at: r.pos, value: f.known.value, set: true, local: local}
+		}
 	}
-}
-
-func (l labels) at(depth uint32) int {
-	if int64(depth) >= int64(len(l)) {
-		return 0
-	}
-	return l[len(l)-1-int(depth)]
+	return count
 }
 
 // arity reads the type of a block.

@@ -168,7 +168,7 @@ func (g *random) statement() {
 		g.i32()
 		g.emit(ifElse, emptyBlock)
 		g.inside(true, g.i32)
-		g.emit(ret, end)
+		g.emit(returnOp, end)
 	case 15:
 		g.i32()
 		g.emit(drop)

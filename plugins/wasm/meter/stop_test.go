@@ -31,7 +31,20 @@ func endless() map[string]program {
 		p.elements = [][]byte{concat([]byte{0}, constI32(0), []byte{end}, vec([]byte{0}, []byte{1}, []byte{2}))}
 	}
 	memory := func(p *program) { p.memories = [][]byte{{0, 64}} }
+	jumps := func(f fn) program {
+		return with(func(p *program) { p.funcs = []fn{{locals: []byte{i32, i32}, code: f.code}} })
+	}
 	return map[string]program{
+		"a jump to where it stands": jumps(jumping([][]byte{jump(2, 0, 0, 1), jump(2, 1, 0, 1)})),
+		"a jump back":               jumps(jumping([][]byte{jump(3, 0, 0, 1), jump(3, 1, 0, 2), jump(3, 2, 0, 1)})),
+		"a jump back with an if":    jumps(jumping([][]byte{jump(2, 0, 0, 1), concat([]byte{i32Const, 1, ifElse, emptyBlock}, jump(2, 1, 1, 0), []byte{end})})),
+		"a jump to the last place, by a number past the table": jumps(jumping([][]byte{{}, jump(2, 1, 0, 63)})),
+		"a jump by a number that is known to another local":    jumps(jumping([][]byte{{i32Const, 1, localSet, 0, br, 1}, {}})),
+		"a jump by a number that was set before":               jumps(jumping([][]byte{{i32Const, 1, localSet, 1, i32Const, 0, localSet, 1, br, 1}, {}})),
+		"a jump that is set on another way": jumps(jumping([][]byte{
+			{block, emptyBlock, i32Const, 0, i32Eqz, brIf, 0, i32Const, 1, localSet, 1, end, br, 1}, {}})),
+		"a jump from where blocks have ended": jumps(jumping([][]byte{{}, {}, concat([]byte{block, emptyBlock, block, emptyBlock}, jump(3, 2, 2, 1), []byte{end, end})})),
+		"a head that jumps to itself":         jumps(fn{code: []byte{loop, emptyBlock, block, emptyBlock, localGet, 1, brTable, 1, 1, 1, end, end}}),
 		"a loop": with(func(p *program) {
 			p.funcs = []fn{{code: []byte{loop, emptyBlock, br, 0, end}}}
 		}),
