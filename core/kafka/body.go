@@ -85,11 +85,6 @@ func (b *RequestBody) Edit() (kmsg.Request, error) {
 // Clone returns a body of its own with the same content, to be changed for a target while the
 // original stays as received. Byte slices stay shared.
 func (b *RequestBody) Clone() *RequestBody {
-	if m, ok := b.msg.(*kmsg.ProduceRequest); ok && len(b.patches.list) == 0 {
-		// It is decoded, and what is changed of it are topics, partitions and what stands in them: to encode and decode it anew
-		// would cost each guest of a chain as much again.
-		return &RequestBody{key: b.key, version: b.version, source: source{raw: b.raw}, edited: b.edited, checked: b.checked, msg: withOwnPartitions(m).(*kmsg.ProduceRequest)}
-	}
 	if !b.edited {
 		return NewRequestBody(b.key, b.version, b.flat())
 	}

@@ -67,6 +67,13 @@ func (r *ResponseView) SetTopic(i int, name []byte) {
 	r.changed = true
 }
 
+// SetErrorCode changes the error code of partition i, in the bytes.
+func (r *ResponseView) SetErrorCode(i int, code Code) {
+	p := &r.Partitions[i]
+	binary.BigEndian.PutUint16(p.in(&r.source).raw[p.at+4:], uint16(code)) // behind its number
+	p.ErrorCode, r.changed = code, true
+}
+
 // SetBaseOffset changes the offset of partition i's batch, in the bytes.
 func (r *ResponseView) SetBaseOffset(i int, offset int64) {
 	p := &r.Partitions[i]

@@ -72,7 +72,7 @@ func check(spend spender, call portion, edits []byte, kind uint16) error {
 		}
 		code := e.arg
 		if kind == abi.KindFetch {
-			code = authorizationFailed
+			code = int16(kafka.TopicAuthorizationFailed)
 		}
 		call.groups[at].batch.part.reject(RefusalError{Code: code, Message: string(e.name), Index: call.groups[at].first + e.record - before})
 	}

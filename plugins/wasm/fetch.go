@@ -3,9 +3,8 @@ package wasm
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
@@ -14,18 +13,12 @@ import (
 
 // fetch shows the records of a Fetch response to the guest.
 func (w *Wasm) fetch(ctx context.Context, req *plugin.Request, resp *plugin.Response, state []byte) (*plugin.Response, error) {
-	if h := resp.Body.View(); h != nil && !w.showsAny(h.Partitions, req.Target.Cluster) {
-		return resp, nil
-	}
-	f, err := resp.Body.Fetch()
-	if err != nil {
-		return nil, err
-	}
-	parts := w.fetched(req, f)
+	view := resp.Body.View()
+	parts := w.fetched(req, view)
 	if len(parts) == 0 {
 		return resp, nil
 	}
-	err = w.guest().Serve(ctx, w.head(abi.KindFetch, req, state), parts)
+	err := w.guest().Serve(ctx, w.head(abi.KindFetch, req, state), parts)
 	var refusal *RefusalError
 	if err != nil && !errors.As(err, &refusal) {
 		if pass, fail := w.failed(ctx, err); !pass {
@@ -38,11 +31,11 @@ func (w *Wasm) fetch(ctx context.Context, req *plugin.Request, resp *plugin.Resp
 	}
 	changed, failures := false, 0
 	for _, p := range parts {
-		t := &f.Topics[p.place.topic].Partitions[p.place.partition]
 		if p.Failed != nil {
 			pass, fail := w.failed(ctx, p.Failed)
 			if err = fail; !pass { // consumers know no code for this: they are given nothing yet
-				t.RecordBatches, changed = []byte{}, true
+				view.SetRecords(p.index, []byte{})
+				changed = true
 				failures++
 			}
 			continue
@@ -50,19 +43,19 @@ func (w *Wasm) fetch(ctx context.Context, req *plugin.Request, resp *plugin.Resp
 		switch {
 		case refusal != nil || p.Refused != nil:
 			// No other code is one that consumers take for a refusal.
-			t.ErrorCode, t.RecordBatches, changed = authorizationFailed, []byte{}, true
+			view.SetErrorCode(p.index, kafka.TopicAuthorizationFailed)
+			view.SetRecords(p.index, []byte{})
+			changed = true
 		case p.Out != nil:
-			t.RecordBatches, changed = p.Out, true
+			view.SetRecords(p.index, p.Out)
+			changed = true
 		}
 	}
 	if !changed {
 		return resp, nil
 	}
-	if failures > 0 && withRecords(f) == 0 { // nor does anybody else have any
+	if failures > 0 && !withRecords(view) { // nor does anybody else have any
 		pause(ctx, req)
-		return nil, err
-	}
-	if _, err = resp.Body.Edit(); err != nil {
 		return nil, err
 	}
 	release := resp.Release
@@ -77,16 +70,9 @@ func (w *Wasm) fetch(ctx context.Context, req *plugin.Request, resp *plugin.Resp
 	}}, nil
 }
 
-// withRecords is how many partitions have records.
-func withRecords(f *kmsg.FetchResponse) (n int) {
-	for i := range f.Topics {
-		for j := range f.Topics[i].Partitions {
-			if len(f.Topics[i].Partitions[j].RecordBatches) > 0 {
-				n++
-			}
-		}
-	}
-	return n
+// withRecords reports that a partition has records.
+func withRecords(view *kafka.ResponseView) bool {
+	return slices.ContainsFunc(view.Partitions, func(p kafka.ResponsePartition) bool { return len(p.Records) > 0 })
 }
 
 // mostPause bounds a pause.
@@ -94,11 +80,7 @@ const mostPause = 500 * time.Millisecond
 
 // pause waits as a broker does that has no records yet: a consumer that is given none asks again at once.
 func pause(ctx context.Context, req *plugin.Request) {
-	f, err := req.Body.Fetch()
-	if err != nil {
-		return
-	}
-	t := time.NewTimer(min(time.Duration(f.MaxWaitMillis)*time.Millisecond, mostPause))
+	t := time.NewTimer(min(time.Duration(req.Body.View().MaxWaitMillis)*time.Millisecond, mostPause))
 	defer t.Stop()
 	select {
 	case <-t.C:
@@ -116,17 +98,16 @@ func (w *Wasm) showsAny(list []kafka.ResponsePartition, cluster string) bool {
 	return false
 }
 
-func (w *Wasm) fetched(req *plugin.Request, f *kmsg.FetchResponse) (parts []*Partition) {
-	for i := range f.Topics {
-		t := &f.Topics[i]
-		name := w.nameOf(t.Topic, t.TopicID, req.Target.Cluster)
-		if !w.coversName(name) {
-			continue
+// fetched are the partitions of an answer that the guest is shown.
+func (w *Wasm) fetched(req *plugin.Request, view *kafka.ResponseView) (parts []*Partition) {
+	list, name := view.Partitions, ""
+	for i := range list {
+		p := &list[i]
+		if i == 0 || p.ID != list[i-1].ID || string(p.Topic) != string(list[i-1].Topic) {
+			name = w.nameOf(string(p.Topic), p.ID, req.Target.Cluster)
 		}
-		for j := range t.Partitions {
-			if p := &t.Partitions[j]; len(p.RecordBatches) > 0 && p.ErrorCode == 0 {
-				parts = append(parts, &Partition{Topic: name, ID: t.TopicID, Number: p.Partition, Records: p.RecordBatches, place: place{i, j}})
-			}
+		if len(p.Records) > 0 && p.ErrorCode == kafka.None && w.coversName(name) {
+			parts = append(parts, &Partition{Topic: name, ID: p.ID, Number: p.Partition, Records: p.Records, index: i})
 		}
 	}
 	return parts

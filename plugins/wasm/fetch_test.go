@@ -131,11 +131,11 @@ func TestRefusedToConsumers(t *testing.T) {
 		about := fact.Of(t, "%v, %+v", err, resp)
 		if fact.NoError(about, err) {
 			fact.Equal(about, "resp.Topics[0].Partitions[0].ErrorCode", resp.Topics[0].Partitions[0].ErrorCode, 0)
-			fact.Equal(about, "resp.Topics[0].Partitions[1].ErrorCode", resp.Topics[0].Partitions[1].ErrorCode, authorizationFailed)
+			fact.Equal(about, "resp.Topics[0].Partitions[1].ErrorCode", resp.Topics[0].Partitions[1].ErrorCode, int16(kafka.TopicAuthorizationFailed))
 			fact.Equal(about, "len(resp.Topics[0].Partitions[1].RecordBatches)", len(resp.Topics[0].Partitions[1].RecordBatches), 0)
 		}
 		resp, err = fetched(t, w, "orders", at(records(t, shape{}, "refuse"), 0), at(records(t, shape{}, "fine"), 0))
-		if err != nil || resp.Topics[0].Partitions[0].ErrorCode != authorizationFailed || resp.Topics[0].Partitions[1].ErrorCode != authorizationFailed {
+		if err != nil || resp.Topics[0].Partitions[0].ErrorCode != int16(kafka.TopicAuthorizationFailed) || resp.Topics[0].Partitions[1].ErrorCode != int16(kafka.TopicAuthorizationFailed) {
 			t.Errorf("%v, %+v", err, resp)
 		}
 	})

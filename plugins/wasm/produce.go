@@ -6,6 +6,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/fork"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/sdk/abi"
@@ -13,18 +14,11 @@ import (
 
 // produce shows the records of a Produce to the guest and forwards what it makes of them.
 func (w *Wasm) produce(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
-	if h := req.Body.View(); h != nil && !w.coversAny(h.Partitions, req.Target.Cluster) {
-		return next.Handle(ctx, req)
-	}
-	p, err := req.Body.Produce()
-	if err != nil {
-		return nil, err
-	}
-	parts := w.produced(req, p)
+	parts := w.produced(req)
 	if len(parts) == 0 {
 		return next.Handle(ctx, req)
 	}
-	err = w.guest().Serve(ctx, w.head(abi.KindProduce, req, nil), parts)
+	err := w.guest().Serve(ctx, w.head(abi.KindProduce, req, nil), parts)
 	var refusal *RefusalError
 	switch {
 	case errors.As(err, &refusal):
@@ -76,18 +70,16 @@ func (w *Wasm) coversAny(list []kafka.RequestPartition, cluster string) bool {
 	return false
 }
 
-// place is where a partition stands in a request or response.
-type place struct{ topic, partition int }
-
-func (w *Wasm) produced(req *plugin.Request, p *kmsg.ProduceRequest) (parts []*Partition) {
-	for i := range p.Topics {
-		t := &p.Topics[i]
-		name := w.nameOf(t.Topic, t.TopicID, req.Target.Cluster)
-		if !w.coversName(name) {
-			continue
+// produced are the partitions of a request that the guest is shown.
+func (w *Wasm) produced(req *plugin.Request) (parts []*Partition) {
+	list, name := req.Body.View().Partitions, ""
+	for i := range list {
+		p := &list[i]
+		if i == 0 || p.ID != list[i-1].ID || string(p.Topic) != string(list[i-1].Topic) {
+			name = w.nameOf(string(p.Topic), p.ID, req.Target.Cluster)
 		}
-		for j := range t.Partitions {
-			parts = append(parts, &Partition{Topic: name, ID: t.TopicID, Number: t.Partitions[j].Partition, Records: t.Partitions[j].Records, place: place{i, j}})
+		if w.coversName(name) {
+			parts = append(parts, &Partition{Topic: name, ID: p.ID, Number: p.Partition, Records: p.Records, index: i})
 		}
 	}
 	return parts
@@ -95,64 +87,46 @@ func (w *Wasm) produced(req *plugin.Request, p *kmsg.ProduceRequest) (parts []*P
 
 // forward sends the partitions on that the guest did not refuse, and answers for the others.
 func (w *Wasm) forward(ctx context.Context, req *plugin.Request, next plugin.Handler, parts []*Partition) (*plugin.Response, error) {
-	changed, refused := false, 0
+	list := req.Body.View().Partitions
+	refused := make(map[int]bool)
+	answers := kmsg.NewPtrProduceResponse()
+	answers.Version = req.Version
+	changed := false
 	for _, p := range parts {
 		changed = changed || p.Out != nil
 		if p.Refused != nil {
-			refused++
+			refused[p.index] = true
+			addAnswer(answers, string(list[p.index].Topic), list[p.index].ID, p)
 		}
 	}
-	if !changed && refused == 0 {
+	switch {
+	case len(refused) == len(list) && len(list) > 0:
+		return plugin.Respond(answers), nil
+	case !changed && len(refused) == 0:
 		return next.Handle(ctx, req)
 	}
-	f, m, err := plugin.Edit[*kmsg.ProduceRequest](req)
-	if err != nil {
-		return nil, err
-	}
-	var answers *kmsg.ProduceResponse // nil: all are sent
-	left := 0
-	for i := range m.Topics {
-		left += len(m.Topics[i].Partitions)
-	}
-	for i := len(parts) - 1; i >= 0; i-- { // from behind: places stay what they are
-		p, at := parts[i], parts[i].place
-		t := &m.Topics[at.topic]
-		if p.Refused != nil {
-			if answers == nil {
-				answers = m.ResponseKind().(*kmsg.ProduceResponse)
-			}
-			addAnswer(answers, t.Topic, t.TopicID, p)
-			t.Partitions = append(t.Partitions[:at.partition], t.Partitions[at.partition+1:]...)
-			left--
-		} else if p.Out != nil {
-			t.Partitions[at.partition].Records = p.Out
+	left := make([]int, 0, len(list)) // of list
+	at := make([]int, len(list))      // where each of those stands then
+	for i := range list {
+		if !refused[i] {
+			at[i] = len(left)
+			left = append(left, i)
 		}
 	}
-	if left == 0 {
-		answers.SetVersion(req.Version)
-		return plugin.Respond(answers), nil
-	}
-	if refused > 0 {
-		m.Topics = compact(m.Topics)
+	f := req.With(req.Body.Only(left))
+	for _, p := range parts {
+		if p.Refused == nil && p.Out != nil {
+			f.Body.SetRecords(at[p.index], p.Out)
+		}
 	}
 	resp, err := next.Handle(ctx, f)
 	if err == nil && resp != nil && resp.Release != nil {
 		w.guest().reclaim(parts) // a broker's answer: all of it has been read
 	}
-	if err != nil || resp == nil || refused == 0 {
+	if err != nil || resp == nil || len(refused) == 0 {
 		return resp, err
 	}
-	return resp, merge(resp, answers)
-}
-
-// compact leaves out topics without partitions.
-func compact(topics []kmsg.ProduceRequestTopic) (out []kmsg.ProduceRequestTopic) {
-	for _, t := range topics {
-		if len(t.Partitions) > 0 {
-			out = append(out, t)
-		}
-	}
-	return out
+	return fork.Merge(resp, plugin.Respond(answers))
 }
 
 func addAnswer(r *kmsg.ProduceResponse, topic string, id [16]byte, p *Partition) {
@@ -177,26 +151,4 @@ func addAnswer(r *kmsg.ProduceResponse, topic string, id [16]byte, p *Partition)
 	t.Topic, t.TopicID = topic, id
 	t.Partitions = append(t.Partitions, a)
 	r.Topics = append(r.Topics, t)
-}
-
-// merge adds the answers for refused partitions to a response.
-func merge(resp *plugin.Response, answers *kmsg.ProduceResponse) error {
-	m, err := resp.Body.Edit()
-	if err != nil {
-		return err
-	}
-	r := m.(*kmsg.ProduceResponse)
-	for _, t := range answers.Topics {
-		found := false
-		for i := range r.Topics {
-			if r.Topics[i].Topic == t.Topic && r.Topics[i].TopicID == t.TopicID {
-				r.Topics[i].Partitions = append(r.Topics[i].Partitions, t.Partitions...)
-				found = true
-			}
-		}
-		if !found {
-			r.Topics = append(r.Topics, t)
-		}
-	}
-	return nil
 }

@@ -10,9 +10,7 @@ import (
 )
 
 // Error codes of Kafka that the host gives.
-const (
-	authorizationFailed = 29
-)
+const ()
 
 // Partition is the records of one partition, before and after a guest.
 type Partition struct {
@@ -30,7 +28,7 @@ type Partition struct {
 	// Failed is why the guest was not shown them, or could not be: see Serve.
 	Failed error
 
-	place     place // in its request or response
+	index     int // in the view of its request or response
 	shown     int
 	admission admission
 	buffer    *[]byte // what Out is in, nil for memory of its own

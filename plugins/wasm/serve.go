@@ -167,7 +167,7 @@ func (g *Guest) alone(ctx context.Context, h *Head, parts []*Partition, err erro
 
 // again makes a partition what it was before it was shown.
 func (p *Partition) again(err error) {
-	*p = Partition{Topic: p.Topic, ID: p.ID, Number: p.Number, Records: p.Records, place: p.place, admission: p.admission, Failed: err}
+	*p = Partition{Topic: p.Topic, ID: p.ID, Number: p.Number, Records: p.Records, index: p.index, admission: p.admission, Failed: err}
 }
 
 // ended tells the breaker how a call has ended, and the log what the breaker makes of it.

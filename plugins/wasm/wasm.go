@@ -76,8 +76,7 @@ func (w *Wasm) Intercept(ctx context.Context, req *plugin.Request, next plugin.H
 // Down passes on a request of which the guest is shown nothing before its answer.
 func (w *Wasm) Down(_ context.Context, req *plugin.Request, _ *plugin.Step) plugin.Outcome {
 	m := &w.guest().Manifest
-	h := req.Body.View()
-	produces := req.Key == kmsg.Produce && m.Has("produce") && (h == nil || w.coversAny(h.Partitions, req.Target.Cluster))
+	produces := req.Key == kmsg.Produce && m.Has("produce") && w.coversAny(req.Body.View().Partitions, req.Target.Cluster)
 	if !produces && !sees(m.Requests, req.Key) {
 		return plugin.GoOn()
 	}
@@ -127,8 +126,7 @@ func (w *Wasm) answers(req *plugin.Request, resp *plugin.Response) bool {
 	if req.Key != kmsg.Fetch || !m.Has("fetch") {
 		return false
 	}
-	h := resp.Body.View()
-	return h == nil || w.showsAny(h.Partitions, req.Target.Cluster)
+	return w.showsAny(resp.Body.View().Partitions, req.Target.Cluster)
 }
 
 // answered shows an answer to the guest.

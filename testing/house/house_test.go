@@ -51,7 +51,7 @@ var may = map[string][]string{
 	"core/gateway":          {"core/"},
 	"plugins":               {"core/plugin", "plugins/"},
 	"plugins/":              {"core/fork", "core/gate", "core/plugin", "core/kafka", "core/config", "core/catalog", "core/telemetry"},
-	"plugins/wasm":          {"core/plugin", "core/kafka", "core/config", "core/catalog", "core/telemetry", "sdk", "sdk/abi", "plugins/wasm/meter"},
+	"plugins/wasm":          {"core/fork", "core/plugin", "core/kafka", "core/config", "core/catalog", "core/telemetry", "sdk", "sdk/abi", "plugins/wasm/meter"},
 	"plugins/wasm/meter":    {},
 	"sdk":                   {"sdk/abi"},
 	"sdk/abi":               {},

@@ -33,12 +33,13 @@ func (upper) Keys() plugin.KeySet { return kafka.NewKeySet(kmsg.Produce, kmsg.Fe
 func (upper) Intercept(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 	var made buffers
 	if req.Key == kmsg.Produce {
-		f, m, err := plugin.Edit[*kmsg.ProduceRequest](req)
-		if err != nil {
-			return nil, err
-		}
-		if err := made.change(m, kafka.CloseGaps); err != nil {
-			return nil, err
+		f := req.Change()
+		for i, p := range f.Body.View().Partitions {
+			records, err := made.change(p.Records, kafka.CloseGaps)
+			if err != nil {
+				return nil, err
+			}
+			f.Body.SetRecords(i, records)
 		}
 		resp, err := next.Handle(ctx, f)
 		if err == nil && resp != nil && resp.Release != nil {
@@ -50,12 +51,16 @@ func (upper) Intercept(ctx context.Context, req *plugin.Request, next plugin.Han
 	if err != nil || resp == nil {
 		return resp, err
 	}
-	m, err := resp.Body.Edit()
-	if err != nil {
-		return nil, err
+	view := resp.Body.View()
+	for i, p := range view.Partitions {
+		records, err := made.change(p.Records, kafka.KeepGaps)
+		if err != nil {
+			return nil, err
+		}
+		view.SetRecords(i, records)
 	}
-	if err := made.change(m, kafka.KeepGaps); err != nil || resp.Release == nil {
-		return resp, err
+	if resp.Release == nil {
+		return resp, nil
 	}
 	release := resp.Release
 	return &plugin.Response{Body: resp.Body, Close: resp.Close, Early: resp.Early, Release: func() { // when it is written
@@ -75,28 +80,24 @@ func (b *buffers) release() {
 	}
 }
 
-// change makes the letters of all values of a message upper case.
-func (b *buffers) change(m any, gaps kafka.Gaps) error {
-	return kafka.EachRecords(m, func(records *[]byte) error {
-		var out []byte
-		for _, batch := range kafka.Batches(*records) {
-			p := memory.Get().(*[]byte)
-			next, err := kafka.Bounds{}.Edit(*p, batch, gaps, func(r *kafka.RawRecord) kafka.Verdict {
-				letters.Upper(r.Value)
-				return kafka.ChangedInPlace
-			})
-			if err != nil {
-				return err
-			}
-			*p = next
-			*b = append(*b, p)
-			if out == nil {
-				out = next // mostly there is one
-				continue
-			}
-			out = append(out[:len(out):len(out)], next...)
+// change makes the letters of all values upper case.
+func (b *buffers) change(records []byte, gaps kafka.Gaps) (out []byte, err error) {
+	for _, batch := range kafka.Batches(records) {
+		p := memory.Get().(*[]byte)
+		next, err := kafka.Bounds{}.Edit(*p, batch, gaps, func(r *kafka.RawRecord) kafka.Verdict {
+			letters.Upper(r.Value)
+			return kafka.ChangedInPlace
+		})
+		if err != nil {
+			return nil, err
 		}
-		*records = out
-		return nil
-	})
+		*p = next
+		*b = append(*b, p)
+		if out == nil {
+			out = next // mostly there is one
+			continue
+		}
+		out = append(out[:len(out):len(out)], next...)
+	}
+	return out, nil
 }
