@@ -6,11 +6,12 @@ import (
 	"unsafe"
 )
 
-// Frames up to largestFrame are reused. Their sizes are rounded up to one of four steps between
-// powers of two, so that at most a quarter is unused.
+// Frames up to largestFrame are reused. A consumer that asks for as much as Kafka's do gets answers
+// of up to 50 MiB, and memory that is new each time costs the kernel more than its bytes do. Sizes
+// are rounded up to one of four steps between powers of two: at most a quarter is unused.
 const (
 	smallestBits = 10 // 1 KiB
-	largestBits  = 23
+	largestBits  = 26
 	largestFrame = 1 << largestBits
 )
 
@@ -33,14 +34,26 @@ func class(n int) (pool, size int) {
 
 // Frame returns a slice of n bytes whose content is arbitrary.
 func (b *Buffers) Frame(n int) []byte {
+	if f := b.idle(n); f != nil {
+		return f
+	}
 	if n > largestFrame {
 		return make([]byte, n)
+	}
+	_, size := class(n)
+	return make([]byte, n, size)
+}
+
+// idle is Frame out of memory that is there already; nil if none is.
+func (b *Buffers) idle(n int) []byte {
+	if n > largestFrame {
+		return nil
 	}
 	i, size := class(n)
 	if p, ok := b.frames[i].Get().(*byte); ok {
 		return unsafe.Slice(p, size)[:n]
 	}
-	return make([]byte, n, size)
+	return nil
 }
 
 // Recycle gives a frame back that Frame returned. Nobody may use it any more.

@@ -51,11 +51,13 @@ func TestAFrameGrowsAsItComes(t *testing.T) {
 	}
 }
 
-// TestAGrownFrameIsTheFrame, whatever its size and pieces.
+// TestAGrownFrameIsTheFrame, whatever its size and pieces, and whatever has been in its memory.
 func TestAGrownFrameIsTheFrame(t *testing.T) {
-	for _, size := range []int{1, firstClaim - 1, firstClaim, firstClaim + 1, 2 * firstClaim, 2*firstClaim + 1, 3 << 20, 9<<20 + 7} {
+	pool := &Buffers{}
+	sizes := []int{1, firstClaim - 1, firstClaim, firstClaim + 1, 2 * firstClaim, 2*firstClaim + 1, 3 << 20, 9<<20 + 7}
+	for _, size := range append(sizes, sizes...) {
 		near, far := pair(t)
-		r := NewReader(far, &Buffers{})
+		r := NewReader(far, pool)
 		want := make([]byte, size)
 		for i := range want {
 			want[i] = byte(i * 31 >> 3)
@@ -69,10 +71,34 @@ func TestAGrownFrameIsTheFrame(t *testing.T) {
 			}
 		}()
 		for _, w := range [][]byte{want, {8, 9}} {
-			if got, err := r.Frame(100 << 20); err != nil || !bytes.Equal(got, w) {
+			got, err := r.Frame(100 << 20)
+			if err != nil || !bytes.Equal(got, w) {
 				t.Errorf("a frame of %d bytes came as %d, %v", len(w), len(got), err)
 			}
+			for i := range got {
+				got[i] = 0xee
+			}
+			pool.Recycle(got)
 		}
+	}
+}
+
+// TestAHalfFrameLeavesNothingInTheNext: a broker that dies in the middle of a large answer is no
+// answer, and what came of it is in none.
+func TestAHalfFrameLeavesNothingInTheNext(t *testing.T) {
+	const size = 3 << 20
+	pool := &Buffers{}
+	pool.Recycle(pool.Frame(size))
+	near, far := pair(t)
+	go func() {
+		_, _ = near.Write(append(sized(size), bytes.Repeat([]byte{7}, size-1)...))
+		_ = near.Close()
+	}()
+	if frame, err := NewReader(far, pool).Frame(size); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("half a frame came as one of %d bytes, %v", len(frame), err)
+	}
+	if n := bytes.Count(readOne(t, pool, make([]byte, 1<<20), size), []byte{7}); n != 0 {
+		t.Errorf("%d bytes of half a frame are in the next one", n)
 	}
 }
 

@@ -232,6 +232,7 @@ const (
 )
 
 // grown reads a frame into memory that grows as it comes: what it says of its size is not believed.
+// A reader that claims nothing takes memory of that size if it is there already: none is added.
 func (r *Reader) grown(n int) (frame []byte, err error) {
 	claimed := 0
 	defer func() {
@@ -239,6 +240,9 @@ func (r *Reader) grown(n int) (frame []byte, err error) {
 			_ = r.Claim(int64(-claimed))
 		}
 	}()
+	if r.Claim == nil {
+		frame = r.pool.idle(n) // to grow into it would be to copy what has come
+	}
 	for have, waited := 0, 0; have < n; {
 		if have == len(frame) {
 			size := min(max(moreClaim*have, firstClaim), n)
