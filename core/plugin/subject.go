@@ -120,7 +120,7 @@ func (s *subject) fails(p *kafka.ResponsePartition) bool {
 		return false
 	}
 	if !kafka.Ordinary(s.Key, p.ErrorCode) && len(s.Failed) < mostTold {
-		s.Failed = append(s.Failed, telemetry.Failed{Topic: s.topic(p.Topic, p.ID), Partition: p.Partition, Error: kafka.Code(p.ErrorCode).Name()})
+		s.Failed = append(s.Failed, telemetry.Failed{Topic: s.topic(p.Topic, p.ID), Partition: p.Partition, Error: p.ErrorCode.Name()})
 	}
 	return true
 }

@@ -76,7 +76,7 @@ func (s *session) told(req *plugin.Request, sl *slot, resp *plugin.Response, err
 		code = resp.Body.ErrorCode()
 	}
 	left := s.ctx.Err() != nil || errors.Is(err, gate.ErrClientGone)
-	failed := code != 0 && !kafka.Ordinary(req.Key, kafka.Code(code)) || err != nil && !left
+	failed := code != 0 && !kafka.Ordinary(req.Key, code) || err != nil && !left
 	traced, logged := t.Wanted(failed, req.Arrived, patience(req)), a.wants(sl.logged, failed)
 	from := s.delivers(req, sl, resp, traced)
 	traced = traced || from.Sampled()
@@ -99,7 +99,7 @@ func (s *session) told(req *plugin.Request, sl *slot, resp *plugin.Response, err
 
 // errorName names the code of an answer that says an error.
 func errorName(key kmsg.Key, code kafka.Code) string {
-	if kafka.Ordinary(key, kafka.Code(code)) {
+	if kafka.Ordinary(key, code) {
 		return ""
 	}
 	return code.Name()

@@ -109,7 +109,6 @@ func (l *lesson) own() {
 	}
 }
 
-// Kafka's codes for a topic that is not there.
 // says reports whether a response says of a topic what is known of it.
 func says(known *plugin.Topic, t *kmsg.MetadataResponseTopic, version int16) bool {
 	if kafka.Has(kmsg.Metadata, version, kafka.TopicIDs) && known.ID != t.TopicID || kafka.Has(kmsg.Metadata, version, kafka.ControllerAndInternal) && known.Internal != t.IsInternal || len(known.Partitions) != len(t.Partitions) {

@@ -68,10 +68,10 @@ func (o *Offsets) Intercept(ctx context.Context, req *plugin.Request, next plugi
 
 // Down translates a request.
 func (o *Offsets) Down(_ context.Context, req *plugin.Request, s *plugin.Step) plugin.Outcome {
-	switch {
-	case req.Key == kmsg.Fetch:
+	switch req.Key {
+	case kmsg.Fetch:
 		return o.fetchDown(req, s)
-	case req.Key == kmsg.Produce:
+	case kmsg.Produce:
 		return o.produceDown(req, s)
 	}
 	return plugin.Wait(func(ctx context.Context, next plugin.Handler) (*plugin.Response, error) {

@@ -17,7 +17,6 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// Kafka error codes that routing answers with.
 // Spec describes the interceptor to the chain's builder.
 func Spec() plugin.Spec {
 	return plugin.Spec{Type: "routing", Stage: plugin.Routing, New: func(ctx context.Context, env plugin.Env, cfg config.Section) (plugin.Interceptor, error) {
