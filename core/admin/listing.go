@@ -34,8 +34,8 @@ type Listing[T any] struct {
 	States []State[T]
 	Sorts  []Sort[T]
 	Began  func(T) time.Time // nil: nothing begins
-	// Known names the states and sorts that take only what the gateway knows by itself: nobody has to be asked for what is not on the
-	// page.
+	// Known names the states and sorts that take only what the gateway knows by itself: nobody has
+	// to be asked for what is not on the page.
 	Known []string
 }
 
@@ -204,8 +204,8 @@ func whole[T any](get func() ([]T, error)) func(func([]T) []T) ([]T, error) {
 	}
 }
 
-// selected is the part of a list that a call asks for. get makes a list of what pick chooses, if that is not nil. Links to other
-// pages are in the header Link, the number of all things in
+// selected is the part of a list that a call asks for. get makes a list of what pick chooses, if
+// that is not nil. Links to other pages are in the header Link, the number of all things in
 // Total-Count.
 func selected[T any](w http.ResponseWriter, r *http.Request, l Listing[T], get func(pick func([]T) []T) ([]T, error)) ([]T, error) {
 	q, err := l.query(r.URL.Query())

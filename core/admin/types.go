@@ -19,11 +19,11 @@ const Unknown = -1
 type Gateway interface {
 	Status() Status
 	Config() Config
-	// Topics lists topics. pick, if not nil, chooses those that clusters are asked about from all, of which each says then what the
-	// gateway knows by itself: see TopicListing.
+	// Topics lists topics. pick, if not nil, chooses those that clusters are asked about from all,
+	// of which each says then what the gateway knows by itself: see TopicListing.
 	Topics(ctx context.Context, virtualCluster string, pick func([]Topic) []Topic) ([]Topic, error)
-	// Counts counts the records of all topics, as of the last time that clusters were asked, at most 10 s ago unless nothing seems to
-	// happen to a topic.
+	// Counts counts the records of all topics, as of the last time that clusters were asked, at
+	// most 10 s ago unless nothing seems to happen to a topic.
 	Counts(ctx context.Context, virtualCluster string) ([]Count, error)
 	// Topic is one topic, with its partitions.
 	Topic(ctx context.Context, virtualCluster, topic string) (Topic, error)

@@ -197,14 +197,16 @@ func live(t *Topic) *Topic {
 	return t
 }
 
-// SetOwn sets which topics clusters and replicators keep for themselves: nobody lists, moves or compares them.
+// SetOwn sets which topics clusters and replicators keep for themselves: nobody lists, moves or
+// compares them.
 func (v *Virtual) SetOwn(own func(topic string) bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.own, v.sorted = own, nil
 }
 
-// Topics lists the topics by name, without those that were deleted and those that clusters and replicators keep for themselves.
+// Topics lists the topics by name, without those that were deleted and those that clusters and
+// replicators keep for themselves.
 func (v *Virtual) Topics() []*Topic {
 	v.mu.RLock()
 	sorted := v.sorted
@@ -232,8 +234,8 @@ func (v *Virtual) Topics() []*Topic {
 	return out
 }
 
-// Unfinished lists the topics of which clusters lack a copy and those that were deleted and may have
-// copies left.
+// Unfinished lists the topics of which clusters lack a copy and those that were deleted and may
+// have copies left.
 func (v *Virtual) Unfinished() []*Topic {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
@@ -440,7 +442,8 @@ func newID() (id [16]byte) {
 	return id
 }
 
-// Kept is what Keep has stored under key. It keeps decisions that a later edit must not change in passing.
+// Kept is what Keep has stored under key. It keeps decisions that a later edit must not change in
+// passing.
 func (v *Virtual) Kept(key string) (value string, ok bool, err error) {
 	ok, err = v.catalog.Value(KindConfig, v.name+"\x00"+key, &value)
 	return value, ok, err

@@ -151,8 +151,8 @@ func TestTombstonesHideTopics(t *testing.T) {
 	}
 }
 
-// TestCeilingsAreWrittenAhead: an offset is shown only when the store has a ceiling above it, so that
-// an unplanned move after a restart begins above everything shown.
+// TestCeilingsAreWrittenAhead: an offset is shown only when the store has a ceiling above it, so
+// that an unplanned move after a restart begins above everything shown.
 func TestCeilingsAreWrittenAhead(t *testing.T) {
 	log := &memoryLog{}
 	v := fresh(t, log)
@@ -227,7 +227,8 @@ func TestClonesShareNothing(t *testing.T) {
 	fact.Equal(about, "p.Runs[0].Virtual", p.Runs[0].Virtual, 0)
 }
 
-// TestOnlyTombstonesAreForgotten: a topic may be made again while the last copy of the old one is deleted.
+// TestOnlyTombstonesAreForgotten: a topic may be made again while the last copy of the old one is
+// deleted.
 func TestOnlyTombstonesAreForgotten(t *testing.T) {
 	log := &memoryLog{}
 	v := fresh(t, log)

@@ -5,14 +5,15 @@ import (
 	"sync"
 )
 
-// mostHoles bounds what is remembered of offsets that no producer was told; the lowest are forgotten.
+// mostHoles bounds what is remembered of offsets that no producer was told; the lowest are
+// forgotten.
 const mostHoles = 64
 
 // Span is a range of virtual offsets without its end.
 type Span struct{ From, To int64 }
 
-// answered knows which offsets of a partition were acknowledged to producers in this run of the process:
-// all below end but for the holes. What came before the first one counts as acknowledged.
+// answered knows which offsets of a partition were acknowledged to producers in this run of the
+// process: all below end but for the holes. What came before the first one counts as acknowledged.
 type answered struct {
 	mu    sync.Mutex
 	known bool
@@ -59,7 +60,8 @@ func (t *Topic) Acknowledge(partition int32, s Span) {
 	t.marks.at(partition, t.Partitions).answered.add(s)
 }
 
-// Unacknowledged are the spans of virtual offsets below end that no producer was told, in ascending order.
+// Unacknowledged are the spans of virtual offsets below end that no producer was told, in ascending
+// order.
 func (t *Topic) Unacknowledged(partition int32, end int64) []Span {
 	a := &t.marks.at(partition, t.Partitions).answered
 	a.mu.Lock()
@@ -77,8 +79,8 @@ type Copy struct {
 	Print  uint64
 }
 
-// Copies are the copies of a topic, by partition. A batch that was on its way when the old home died may be
-// among them; it is known by its records, because replicators keep no sequence numbers.
+// Copies are the copies of a topic, by partition. A batch that was on its way when the old home
+// died may be among them; it is known by its records, because replicators keep no sequence numbers.
 type Copies struct {
 	Records map[int32][]Copy
 	// Prints returns the fingerprints of a batch's records.
@@ -92,8 +94,9 @@ func (m *Memory) Copied(c *Copies) {
 	m.copies = c
 }
 
-// Claim looks for a batch that Judge wants compared among the copies. If it is there the batch counts as
-// acknowledged at the offset returned, and nobody else's is found in that place; if not it counts as sent.
+// Claim looks for a batch that Judge wants compared among the copies. If it is there the batch
+// counts as acknowledged at the offset returned, and nobody else's is found in that place; if not
+// it counts as sent.
 func (m *Memory) Claim(partition int32, id int64, b Remembered, batch []byte) (base int64, ok bool) {
 	m.mu.Lock()
 	c := m.copies

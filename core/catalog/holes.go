@@ -2,7 +2,8 @@ package catalog
 
 import "slices"
 
-// Holes is the number of virtual offsets without records that unplanned moves have left between segments.
+// Holes is the number of virtual offsets without records that unplanned moves have left between
+// segments.
 func (p *Partition) Holes() int64 { return p.HolesBefore(p.Current().Start) }
 
 // HolesBefore is how many of them are below a virtual offset; none below -1, which is unknown.
@@ -34,8 +35,8 @@ func (p *Partition) Recorded(from, to int64) (out []Offsets) {
 	return out
 }
 
-// Tail is the virtual offset behind the last record while nothing is written to the current segment: in front of the hole that an
-// unplanned move has left, if there is one.
+// Tail is the virtual offset behind the last record while nothing is written to the current
+// segment: in front of the hole that an unplanned move has left, if there is one.
 func (p *Partition) Tail() int64 {
 	end := p.Current().Start
 	for i := len(p.Segments) - 2; i >= 0; i-- {
@@ -48,9 +49,10 @@ func (p *Partition) Tail() int64 {
 	return max(end, p.LogStart)
 }
 
-// ToVirtualMarks maps what the home says of the ends of its log, of which -1 is unknown and stays so. Nobody writes into a hole, so
-// until the first record behind it the log ends in front of it: who has read everything there lags by nothing. written says that
-// there is such a record, which an answer without the high watermark can't tell.
+// ToVirtualMarks maps what the home says of the ends of its log, of which -1 is unknown and stays
+// so. Nobody writes into a hole, so until the first record behind it the log ends in front of it:
+// who has read everything there lags by nothing. written says that there is such a record, which an
+// answer without the high watermark can't tell.
 func (p *Partition) ToVirtualMarks(w Watermarks, written bool) Watermarks {
 	s := p.Current()
 	empty := !written && w.High <= s.PhysicalStart
@@ -66,7 +68,8 @@ func (p *Partition) ToVirtualMarks(w Watermarks, written bool) Watermarks {
 	return Watermarks{High: to(w.High), Stable: to(w.Stable), Start: to(w.Start)}
 }
 
-// Written reports a partition of which a record is known, in this run of the process, that was written to the current segment.
+// Written reports a partition of which a record is known, in this run of the process, that was
+// written to the current segment.
 func (t *Topic) Written(partition int32) bool {
 	s := t.Partition(partition).Current()
 	if s.Generation == 0 || t.marks == nil {
@@ -76,15 +79,16 @@ func (t *Topic) Written(partition int32) bool {
 	return max(m.high.Load(), m.seen.Load(), m.end.Load()) > s.Start
 }
 
-// InHole reports a position that has read all that is in front of a hole behind which no record is known: where it stands depends on
-// whether there is one. See Settle.
+// InHole reports a position that has read all that is in front of a hole behind which no record is
+// known: where it stands depends on whether there is one. See Settle.
 func (t *Topic) InHole(partition int32, v int64) bool {
 	p := t.Partition(partition)
 	return p.pastHoles(v) == p.Current().Start && p.Tail() < p.Current().Start && !t.Written(partition)
 }
 
-// Settle moves a committed position that stands in a hole to where the hole ends, or, while no record is known behind it, to where
-// the log is shown to end: from there on the same records are read, and its lag counts records. Other positions stay.
+// Settle moves a committed position that stands in a hole to where the hole ends, or, while no
+// record is known behind it, to where the log is shown to end: from there on the same records are
+// read, and its lag counts records. Other positions stay.
 func (t *Topic) Settle(partition int32, v int64) int64 {
 	if t.InHole(partition, v) {
 		return max(t.Partition(partition).Tail(), t.High(partition))

@@ -54,8 +54,8 @@ func TestAnUnwrittenLogEndsInFrontOfItsHole(t *testing.T) {
 	}
 }
 
-// TestASettledPositionReadsTheSame: from there on the same records are read as from where it was committed, and none is in front of
-// it that is not in front of that.
+// TestASettledPositionReadsTheSame: from there on the same records are read as from where it was
+// committed, and none is in front of it that is not in front of that.
 func TestASettledPositionReadsTheSame(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for range 2000 {
@@ -86,7 +86,8 @@ func TestASettledPositionReadsTheSame(t *testing.T) {
 	}
 }
 
-// TestHolesBefore counts the offsets that never had a record, so that what is left grows by one with each: also across the hole.
+// TestHolesBefore counts the offsets that never had a record, so that what is left grows by one
+// with each: also across the hole.
 func TestHolesBefore(t *testing.T) {
 	tp := Topic{Home: "a"}
 	tp.Grow(1)

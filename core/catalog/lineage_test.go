@@ -124,13 +124,15 @@ func TestDeltasFollowTheHome(t *testing.T) {
 	p := tp.Partitions[0]
 	p.Deltas = map[string]int64{"b": 5, "c": -3}
 	n := p.Advance(Segment{Generation: 1, Start: 10, PhysicalStart: 15, Cluster: "b"}, 5, 10, 0)
-	// c - a = -3 and b - a = 5, so a - b = -5 and c - b = -8. The old home has no name in this test.
+	// c - a = -3 and b - a = 5, so a - b = -5 and c - b = -8. The old home has no name in this
+	// test.
 	if n.Deltas["a"] != -5 || n.Deltas["c"] != -8 {
 		t.Errorf("deltas %v", n.Deltas)
 	}
 }
 
-// TestAMoveKeepsWhatClientsKnow: a restart forgets watermarks, a move must not forget what the store says of them.
+// TestAMoveKeepsWhatClientsKnow: a restart forgets watermarks, a move must not forget what the
+// store says of them.
 func TestAMoveKeepsWhatClientsKnow(t *testing.T) {
 	tp := Topic{Home: "a"}
 	tp.Grow(1)

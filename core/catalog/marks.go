@@ -5,7 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// MostPartitions is how many partitions a topic may have. Numbers beyond it come from brokers that can't be believed.
+// MostPartitions is how many partitions a topic may have. Numbers beyond it come from brokers that
+// can't be believed.
 const MostPartitions = 100_000
 
 func (m *Marks) at(partition int32, ceilings []Partition) *mark {
@@ -67,14 +68,14 @@ func raise(a *atomic.Int64, v int64) int64 {
 	}
 }
 
-// Watermarks are the offsets of a partition that answers carry: its high watermark, its last stable offset and where its log
-// starts. -1 is unknown.
+// Watermarks are the offsets of a partition that answers carry: its high watermark, its last stable
+// offset and where its log starts. -1 is unknown.
 type Watermarks struct {
 	High, Stable, Start int64
 }
 
-// Show notes that clients are shown virtual offsets and returns the highest ones that they were shown so far. Those that are
-// unknown stay so.
+// Show notes that clients are shown virtual offsets and returns the highest ones that they were
+// shown so far. Those that are unknown stay so.
 func (t *Topic) Show(partition int32, w Watermarks) Watermarks {
 	m := t.marks.at(partition, t.Partitions)
 	if w.Start >= 0 {
@@ -132,8 +133,8 @@ func (t *Topic) Shown(partition int32) bool {
 	return t.marks.at(partition, t.Partitions).seen.Load() > 0 || t.Partition(partition).Shown
 }
 
-// NoteEnd notes the virtual offset at which the log of the home ends, or has ended: what stood before it is not lost
-// sight of, though clients may not have seen it here.
+// NoteEnd notes the virtual offset at which the log of the home ends, or has ended: what stood
+// before it is not lost sight of, though clients may not have seen it here.
 func (t *Topic) NoteEnd(partition int32, end int64) {
 	if t.marks == nil {
 		return
@@ -143,15 +144,17 @@ func (t *Topic) NoteEnd(partition int32, end int64) {
 	m.noted.Store(true)
 }
 
-// NoteStart notes the virtual offset at which the log of the home begins: what stood before it is deleted.
+// NoteStart notes the virtual offset at which the log of the home begins: what stood before it is
+// deleted.
 func (t *Topic) NoteStart(partition int32, start int64) {
 	if t.marks != nil {
 		raise(&t.marks.at(partition, t.Partitions).start, start)
 	}
 }
 
-// MayBeKnown is the virtual offset below which the home may have acknowledged records: what clients have seen and where
-// its log was found to end, in this run of the process. Until it was found, what an earlier run had reserved counts.
+// MayBeKnown is the virtual offset below which the home may have acknowledged records: what clients
+// have seen and where its log was found to end, in this run of the process. Until it was found,
+// what an earlier run had reserved counts.
 func (t *Topic) MayBeKnown(partition int32) int64 {
 	m := t.marks.at(partition, t.Partitions)
 	known := max(m.seen.Load(), m.end.Load())
@@ -161,8 +164,8 @@ func (t *Topic) MayBeKnown(partition int32) int64 {
 	return known
 }
 
-// KeepShown stores which partitions of topics clients know records of, in one write. The ceiling doesn't tell: the
-// first one is reserved for all partitions.
+// KeepShown stores which partitions of topics clients know records of, in one write. The ceiling
+// doesn't tell: the first one is reserved for all partitions.
 func (v *Virtual) KeepShown(ctx context.Context, topics ...*Topic) error {
 	var names []string
 	ids := map[string][16]byte{}

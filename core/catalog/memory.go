@@ -29,13 +29,13 @@ type Producer struct {
 	Batches []Remembered `json:"batches"` // in the order of their sequence numbers
 	Used    int64        `json:"used"`    // unix seconds
 
-	// Sent is the batch on its way to the home of the current generation, of which it has acknowledged
-	// none yet; nil if there is none. Acked says that it has acknowledged one: from then on the broker
-	// judges.
+	// Sent is the batch on its way to the home of the current generation, of which it has
+	// acknowledged none yet; nil if there is none. Acked says that it has acknowledged one: from
+	// then on the broker judges.
 	Sent  *Remembered `json:"-"`
 	Acked bool        `json:"-"`
-	// restored says that nothing was heard of the producer since the gateway restarted: batches may have been
-	// acknowledged that are not remembered.
+	// restored says that nothing was heard of the producer since the gateway restarted: batches may
+	// have been acknowledged that are not remembered.
 	restored bool
 }
 
@@ -72,9 +72,9 @@ const (
 	Duplicate
 	// OutOfOrder means that it neither continues what is remembered nor repeats it.
 	OutOfOrder
-	// Early means that the first batch of its producer in this generation is on its way. A broker takes
-	// any sequence number for the first one: were this one there before, maybe over another connection,
-	// the first could never be appended.
+	// Early means that the first batch of its producer in this generation is on its way. A broker
+	// takes any sequence number for the first one: were this one there before, maybe over another
+	// connection, the first could never be appended.
 	Early
 	// Compare means send it unless Claim finds it among the copies.
 	Compare
@@ -152,8 +152,8 @@ func (m *Memory) Judge(partition int32, id int64, b Remembered) (Verdict, int64)
 	return pass, -1
 }
 
-// Failed notes that a batch was not acknowledged, so that it is not taken for one on its way. known says
-// that the home has its producer all the same.
+// Failed notes that a batch was not acknowledged, so that it is not taken for one on its way. known
+// says that the home has its producer all the same.
 func (m *Memory) Failed(partition int32, id int64, b Remembered, known bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -184,8 +184,8 @@ func (m *Memory) remember(partition int32, id int64, b Remembered) *Producer {
 	return p
 }
 
-// insert puts a batch into its place: acknowledgements of batches that were on their way together are noted in any
-// order.
+// insert puts a batch into its place: acknowledgements of batches that were on their way together
+// are noted in any order.
 func (p *Producer) insert(b Remembered) {
 	at := len(p.Batches)
 	for at > 0 && b.before(p.Batches[at-1]) {
@@ -206,8 +206,8 @@ func (r Remembered) before(other Remembered) bool {
 	return ahead > 0 && ahead < 1<<30
 }
 
-// Complete adds what the old home itself says of a producer: batches it holds, each in its place before
-// those that are known and lie behind it.
+// Complete adds what the old home itself says of a producer: batches it holds, each in its place
+// before those that are known and lie behind it.
 func (m *Memory) Complete(partition int32, id int64, batches []Remembered) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -153,7 +153,8 @@ func TestAMoveAfterARestartForgives(t *testing.T) {
 	}
 }
 
-// TestARecreatedTopicRemembersNoProducers, also after a restart; nor does a forgotten one leave anything.
+// TestARecreatedTopicRemembersNoProducers, also after a restart; nor does a forgotten one leave
+// anything.
 func TestARecreatedTopicRemembersNoProducers(t *testing.T) {
 	log := &memoryLog{}
 	stored := Entry{Kind: KindMemory, Key: "vc\x00a", Value: []byte(`{"0":{"7":{"batches":[{"e":0,"f":0,"l":4,"b":100}],"used":1}}}`)}

@@ -25,12 +25,13 @@ type Topic struct {
 	// HomeID is the physical topic id at the home when it was last seen; another one means that
 	// the topic was recreated.
 	HomeID [16]byte `json:"home_id"`
-	// Copies holds the physical topic ids of the copies that the partitions' Deltas are of: one that was made again
-	// since has another distance.
+	// Copies holds the physical topic ids of the copies that the partitions' Deltas are of: one
+	// that was made again since has another distance.
 	Copies map[string][16]byte `json:"copies,omitempty"`
 	// Stubs names the clusters where Sluice made a hidden topic so that groups can commit there.
 	Stubs map[string]bool `json:"stubs,omitempty"`
-	// Missing names the clusters that could not be reached when the topic was made, and lack its copy.
+	// Missing names the clusters that could not be reached when the topic was made, and lack its
+	// copy.
 	Missing []string `json:"missing,omitempty"`
 	// Deleted marks a tombstone: the topic is gone for clients, copies may be left on these.
 	Deleted []string `json:"deleted,omitempty"`
@@ -49,9 +50,11 @@ type Partition struct {
 	Deltas map[string]int64 `json:"deltas,omitempty"`
 	// Ceiling bounds what may be shown; the virtual start of an unplanned generation.
 	Ceiling int64 `json:"ceiling,omitempty"`
-	// LogStart is where the virtual log begins, at least: what stood before it is never shown again, whatever a home has of it.
+	// LogStart is where the virtual log begins, at least: what stood before it is never shown
+	// again, whatever a home has of it.
 	LogStart int64 `json:"log_start,omitempty"`
-	// Erased is the offset up to which clients have deleted records (DeleteRecords): no copy should keep them.
+	// Erased is the offset up to which clients have deleted records (DeleteRecords): no copy should
+	// keep them.
 	Erased int64 `json:"erased,omitempty"`
 	// Shown says that clients have got to know records; see KeepShown.
 	Shown bool `json:"shown,omitempty"`

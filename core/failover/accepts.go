@@ -10,14 +10,15 @@ import (
 	"github.com/sluice-gateway/sluice/core/kafka"
 )
 
-// noRecords is a batch that no broker appends: it has no records, and a checksum that is not its own. What a broker
-// says of it tells whether the broker would take a batch that is sound.
+// noRecords is a batch that no broker appends: it has no records, and a checksum that is not its
+// own. What a broker says of it tells whether the broker would take a batch that is sound.
 var noRecords = (&kmsg.RecordBatch{
 	PartitionLeaderEpoch: -1, Magic: 2, Length: 49, LastOffsetDelta: -1, ProducerID: -1, ProducerEpoch: -1, FirstSequence: -1,
 }).AppendTo(nil)
 
-// accepts refuses a copy whose leaders take no produces, whatever they say of rights: a mirror that a replicator keeps
-// read-only, or a partition with too few replicas in sync. When the old home is gone, refusals that pass don't count.
+// accepts refuses a copy whose leaders take no produces, whatever they say of rights: a mirror that
+// a replicator keeps read-only, or a partition with too few replicas in sync. When the old home is
+// gone, refusals that pass don't count.
 func (s *side) accepts(ctx context.Context, gone bool) error {
 	for leader, parts := range s.byLeader() {
 		req := kmsg.NewPtrProduceRequest()

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// TestWhatBlocksAMoveIsKept: the kind and the reason stay while the next attempt looks again, and are logged when they change,
-// not with every number.
+// TestWhatBlocksAMoveIsKept: the kind and the reason stay while the next attempt looks again, and
+// are logged when they change, not with every number.
 func TestWhatBlocksAMoveIsKept(t *testing.T) {
 	for name, c := range map[string]struct {
 		hurt func(w *world)

@@ -121,8 +121,8 @@ func TestALoadingCoordinatorIsNotACoordinatorWithoutGroups(t *testing.T) {
 	}
 }
 
-// TestAMemoryThatIsBehindIsCompleted by the old home: a producer went on between a move and a restart, and has been quiet
-// for longer than the tail that is read.
+// TestAMemoryThatIsBehindIsCompleted by the old home: a producer went on between a move and a
+// restart, and has been quiet for longer than the tail that is read.
 func TestAMemoryThatIsBehindIsCompleted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "orders")
@@ -157,7 +157,8 @@ func (h *half) Do(ctx context.Context, n int32, req kmsg.Request) (kmsg.Response
 	return h.fake.Do(ctx, n, req)
 }
 
-// TestGroupsOfABrokerThatDoesNotAnswer are not known to have moved while their cluster still names it.
+// TestGroupsOfABrokerThatDoesNotAnswer are not known to have moved while their cluster still names
+// it.
 func TestGroupsOfABrokerThatDoesNotAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "orders")

@@ -10,7 +10,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// bulk makes of what moves ask a cluster at once few requests: one per broker for the offsets, or the producers, of all their topics.
+// bulk makes of what moves ask a cluster at once few requests: one per broker for the offsets, or
+// the producers, of all their topics.
 type bulk struct {
 	ctx     context.Context
 	wg      *guard.Group
@@ -85,8 +86,8 @@ func (j *joiner) Do(ctx context.Context, node int32, req kmsg.Request) (kmsg.Res
 	return j.Cluster.Do(ctx, node, req)
 }
 
-// refresh asks a cluster what it has of a topic now. Those who ask at the same time ask together: with many topics on it, its whole metadata
-// for each move would cost the square of their number.
+// refresh asks a cluster what it has of a topic now. Those who ask at the same time ask together:
+// with many topics on it, its whole metadata for each move would cost the square of their number.
 func refresh(ctx context.Context, c plugin.Cluster, topic string) error {
 	j, ok := c.(*joiner)
 	if !ok {
@@ -130,7 +131,8 @@ type kind[Q kmsg.Request] struct {
 	part   func(all kmsg.Response, q Q) kmsg.Response // what answers one of them
 }
 
-// rounds asks for all in as few requests as they can be joined to: one may not name a partition twice.
+// rounds asks for all in as few requests as they can be joined to: one may not name a partition
+// twice.
 func rounds[Q kmsg.Request](open []*ask[Q, kmsg.Response], k kind[Q], send func(Q) (kmsg.Response, error)) {
 	for len(open) > 0 {
 		var now, later []*ask[Q, kmsg.Response]

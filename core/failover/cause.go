@@ -40,9 +40,9 @@ func (s *side) contents(ctx context.Context, within kafka.Bounds, partition int3
 	return c, err
 }
 
-// difference says why the records of two ranges are not the same, where that is nobody's mistake: transactions and
-// compaction do something to one side alone. Otherwise it says what else it is. Ranges that need not be of the same
-// records may differ a little in what they hold.
+// difference says why the records of two ranges are not the same, where that is nobody's mistake:
+// transactions and compaction do something to one side alone. Otherwise it says what else it is.
+// Ranges that need not be of the same records may differ a little in what they hold.
 func difference(ctx context.Context, within kafka.Bounds, partition int32, old, copied *side, our, their stretch, alike bool) string {
 	const otherwise = "this is no exact copy (records were duplicated, dropped, reordered or written there)"
 	ours, err := old.contents(ctx, within, partition, our)
@@ -73,8 +73,8 @@ func difference(ctx context.Context, within kafka.Bounds, partition int32, old, 
 
 const offsetByOffset = "only a replicator that copies offset by offset, markers included, makes an exact copy of a topic with transactions"
 
-// lagging says by how much a copy is behind, and why it may stay so: ends are where it ends. What is missing is looked at if it is
-// little: markers alone are.
+// lagging says by how much a copy is behind, and why it may stay so: ends are where it ends. What
+// is missing is looked at if it is little: markers alone are.
 func (c *checked) lagging(ctx context.Context, oldEnd, ends []int64) (lag int64, why string) {
 	var markers int64
 	for p := range oldEnd {

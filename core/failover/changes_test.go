@@ -10,7 +10,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/catalog"
 )
 
-// during calls change once, when the old home is asked for its producers: in the pre-check, or while clients are held.
+// during calls change once, when the old home is asked for its producers: in the pre-check, or
+// while clients are held.
 func (w *world) during(p Phase, change func()) {
 	done := false
 	w.prod.set(func() {
@@ -28,7 +29,8 @@ func (w *world) during(p Phase, change func()) {
 	})
 }
 
-// TestACommitKeepsWhatIsWrittenMeanwhile: consumers go on reading at the old home, and raise ceilings.
+// TestACommitKeepsWhatIsWrittenMeanwhile: consumers go on reading at the old home, and raise
+// ceilings.
 func TestACommitKeepsWhatIsWrittenMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "orders")
@@ -138,8 +140,8 @@ func TestAMoveOfATopicThatIsDeletedIsNotDone(t *testing.T) {
 	})
 }
 
-// TestAMoveBackPublishesWhatWasNot: the store fails behind the commit, and the edit back is refused for long. Clients must
-// be told meanwhile where the topic lives.
+// TestAMoveBackPublishesWhatWasNot: the store fails behind the commit, and the edit back is refused
+// for long. Clients must be told meanwhile where the topic lives.
 func TestAMoveBackPublishesWhatWasNot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "orders")

@@ -24,7 +24,8 @@ type checked struct {
 	deltas   []int64
 	unknown  []bool  // when the old home is gone: the distance is a guess
 	compared []int64 // old offsets up to which everything is compared
-	// producers are those whose batches the pre-check has found at the end of the old home's log, up to the offsets in seen.
+	// producers are those whose batches the pre-check has found at the end of the old home's log,
+	// up to the offsets in seen.
 	producers catalog.Memory
 	seen      []int64
 }
@@ -82,7 +83,8 @@ func (t *task) check(ctx context.Context) (*checked, error) {
 	return c, t.drains(ctx, c, oldEnd, ends[3])
 }
 
-// compareAll finds the distance of every partition's copy, and compares what somebody may still read. Few topics at a time read.
+// compareAll finds the distance of every partition's copy, and compares what somebody may still
+// read. Few topics at a time read.
 func (t *task) compareAll(ctx context.Context, c *checked, ends [4][]int64, lowest map[int32]position) error {
 	if err := t.reads.take(ctx); err != nil {
 		return err
@@ -98,8 +100,9 @@ func (t *task) compareAll(ctx context.Context, c *checked, ends [4][]int64, lowe
 	return t.tails(ctx, c, c.topic)
 }
 
-// compare finds the distance of a partition's copy. Everything that somebody may still read must be at this distance. The copy's end is
-// what can be compared now; the rest is compared when it is there.
+// compare finds the distance of a partition's copy. Everything that somebody may still read must be
+// at this distance. The copy's end is what can be compared now; the rest is compared when it is
+// there.
 func (t *task) compare(ctx context.Context, c *checked, p int, ours, theirs stretch, lowest map[int32]position) error {
 	part, from, to := c.topic.Partition(int32(p)), c.old.cluster.Name(), c.copied.cluster.Name()
 	guesses := []int64{0}
@@ -139,8 +142,8 @@ func (t *task) compare(ctx context.Context, c *checked, p int, ours, theirs stre
 // calmly is how soon the home answers a produce for a hold to begin.
 const calmly = 100 * time.Millisecond
 
-// calm puts a hold off while the home takes long to answer, since clients would be held for as long:
-// failover.calm at most, because a home that ails is a reason to leave it.
+// calm puts a hold off while the home takes long to answer, since clients would be held for as
+// long: failover.calm at most, because a home that ails is a reason to leave it.
 func (t *task) calm(ctx context.Context) error {
 	gate, most := t.env.Gates.Gate(t.report.Topic), t.runner.timing().Calm
 	if most <= 0 {
@@ -162,8 +165,9 @@ func (t *task) calm(ctx context.Context) error {
 	}
 }
 
-// begins says where the virtual log begins at its home, whose partitions begin at starts. What stands before it was there
-// before the home was a copy, and a replicator that was turned round has not brought it, or has brought it twice; or it is deleted.
+// begins says where the virtual log begins at its home, whose partitions begin at starts. What
+// stands before it was there before the home was a copy, and a replicator that was turned round has
+// not brought it, or has brought it twice; or it is deleted.
 func begins(t *catalog.Topic, starts []int64) []int64 {
 	out := make([]int64, len(starts))
 	for p, s := range starts {
@@ -257,8 +261,8 @@ func sameConfigs(ctx context.Context, old, copied *side) (timestamps bool, err e
 	return err == nil && a[old.topic]["message.timestamp.type"] != "LogAppendTime", err
 }
 
-// writable refuses a copy that clients may not write to: links reach the cluster as the gateway's own
-// requests do.
+// writable refuses a copy that clients may not write to: links reach the cluster as the gateway's
+// own requests do.
 func (s *side) writable(ctx context.Context) (err error) {
 	asked := denied(ctx, s.cluster, []string{s.topic}, func(topic string) { err = noWrite(s.cluster.Name(), topic) })
 	return cmp.Or(asked, err)

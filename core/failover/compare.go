@@ -76,8 +76,8 @@ func findDelta(ctx context.Context, f *kafka.Fingerprints, old, copied *side, pa
 	return 0, same, fmt.Errorf("partition %d: the last %d records on %s are not found, in this order and without gaps, on %s: %s", partition, len(theirs), copied.cluster.Name(), old.cluster.Name(), why)
 }
 
-// last reads the last records of a partition. Markers of transactions and what compaction has removed are no records: where the
-// last offsets hold nothing else, those before them are read.
+// last reads the last records of a partition. Markers of transactions and what compaction has
+// removed are no records: where the last offsets hold nothing else, those before them are read.
 func (s *side) last(ctx context.Context, f *kafka.Fingerprints, partition int32, start, end int64) ([]mark, error) {
 	for n := int64(tail); ; n *= 16 {
 		from := max(start, end-n)

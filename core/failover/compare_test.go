@@ -90,8 +90,8 @@ func TestCompareAcceptsCopies(t *testing.T) {
 	}
 }
 
-// TestLogAppendTime: a broker's timestamps differ between the sides, which only a comparison without
-// timestamps may overlook; what the producer said differs nowhere.
+// TestLogAppendTime: a broker's timestamps differ between the sides, which only a comparison
+// without timestamps may overlook; what the producer said differs nowhere.
 func TestLogAppendTime(t *testing.T) {
 	prod, dr, ours, theirs := pair()
 	ours.batch(shape{appendTime: 1000}, records(0, 10)...)
@@ -178,8 +178,8 @@ func marker(l *fakeLog) {
 	l.batch(shape{control: true}, kafka.Record{Key: []byte{0, 0, 0, 1}, Value: []byte{0}})
 }
 
-// TestARefusalNamesItsCause: transactions and compaction make copies differ that no replicator has spoiled, and nothing else is
-// taken for them.
+// TestARefusalNamesItsCause: transactions and compaction make copies differ that no replicator has
+// spoiled, and nothing else is taken for them.
 func TestARefusalNamesItsCause(t *testing.T) {
 	const markers, compacted, spoiled = "transactions have put", "compaction has removed", "records were duplicated, dropped, reordered or written there"
 	transactions := func(l *fakeLog, from, to int) {

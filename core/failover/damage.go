@@ -18,8 +18,8 @@ type copied struct {
 	unknown bool  // the distance is a guess: what the copy has may be of any place
 }
 
-// missing is the range of virtual offsets that an unplanned move may lose: what the old home may have acknowledged, and a copy that ends
-// at a physical offset does not have.
+// missing is the range of virtual offsets that an unplanned move may lose: what the old home may
+// have acknowledged, and a copy that ends at a physical offset does not have.
 func (c *checked) missing(t *catalog.Topic, p int, copyEnd int64) stretch {
 	part := t.Partition(int32(p))
 	from := part.ToVirtual(copyEnd - c.deltas[p])
@@ -59,7 +59,8 @@ func (c copied) skipped(at int64) int64 {
 	return c.part.Records(at, min(c.has.from, c.known)) + c.part.Records(max(at, c.has.to), c.known)
 }
 
-// damage says what unplanned moves would do to groups, as far as the clusters that live can tell where those are.
+// damage says what unplanned moves would do to groups, as far as the clusters that live can tell
+// where those are.
 func (p *Plans) damage(ctx context.Context, env Env) {
 	plans := map[string]*Plan{}
 	for i := range p.Topics {

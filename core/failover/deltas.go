@@ -152,7 +152,8 @@ func (d distance) keep(n *catalog.Topic) {
 	}
 }
 
-// storeDistances stores what comparisons have found that ended at about the same time, in one write. A topic may have several copies.
+// storeDistances stores what comparisons have found that ended at about the same time, in one
+// write. A topic may have several copies.
 func storeDistances(ctx context.Context, cat *catalog.Virtual, round []*ask[distance, struct{}]) {
 	of := map[string][]*ask[distance, struct{}]{}
 	for _, a := range round {
@@ -177,8 +178,8 @@ func storeDistances(ctx context.Context, cat *catalog.Virtual, round []*ask[dist
 	}
 }
 
-// tails finds the distance of each partition's copy, and between which offsets of the old side the records were
-// compared for it. ends are where both sides begin and end.
+// tails finds the distance of each partition's copy, and between which offsets of the old side the
+// records were compared for it. ends are where both sides begin and end.
 func tails(ctx context.Context, f *kafka.Fingerprints, t *catalog.Topic, old, copied *side, ends [4][]int64) ([]int64, []stretch, error) {
 	noteEnds(t, ends[1])
 	begin := begins(t, ends[0])
@@ -193,8 +194,8 @@ func tails(ctx context.Context, f *kafka.Fingerprints, t *catalog.Topic, old, co
 		if stored {
 			guesses = []int64{d, 0}
 		}
-		// Nothing is left to compare: what was verified before is better than the ends, of which the copy may never get
-		// to the same.
+		// Nothing is left to compare: what was verified before is better than the ends, of which
+		// the copy may never get to the same.
 		if id, ok := t.Copies[copied.cluster.Name()]; !stored || !ok || id != copied.topo.ID || oldStart < oldEnd || newEnd-d > oldEnd {
 			if d, _, err = findDelta(ctx, f, old, copied, int32(p), oldStart, oldEnd, newStart, newEnd, guesses...); err != nil {
 				return err
@@ -210,8 +211,9 @@ func tails(ctx context.Context, f *kafka.Fingerprints, t *catalog.Topic, old, co
 	return out, compared, nil
 }
 
-// CompareTails compares the last records of a topic with those of its copy; the error says why a planned move to the
-// copy would be refused. Records before the last ones are compared when there is a move.
+// CompareTails compares the last records of a topic with those of its copy; the error says why a
+// planned move to the copy would be refused. Records before the last ones are compared when there
+// is a move.
 func CompareTails(ctx context.Context, from, to plugin.Cluster, topic, copied string, ignoreHeaders []string) error {
 	a, err := newSide(from, topic)
 	if err != nil {

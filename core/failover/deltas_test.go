@@ -15,8 +15,8 @@ import (
 // deltas are the stored distances of a topic's only partition.
 func (w *world) deltas() map[string]int64 { return w.env.Catalog.Topic("orders").Partition(0).Deltas }
 
-// TestDistancesAreStoredWhileBothLive: soon after the start and every 10 s from then on; what is the
-// same is not written again.
+// TestDistancesAreStoredWhileBothLive: soon after the start and every 10 s from then on; what is
+// the same is not written again.
 func TestDistancesAreStoredWhileBothLive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "orders")
@@ -136,8 +136,8 @@ func remembered(t *testing.T, w *world, deltas map[string]int64) {
 	}
 }
 
-// TestDistancesOfAMoveBelongToIt: a comparison that began before a move must not be stored after it,
-// when the homes have changed places.
+// TestDistancesOfAMoveBelongToIt: a comparison that began before a move must not be stored after
+// it, when the homes have changed places.
 func TestDistancesOfAMoveBelongToIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "orders")
@@ -184,8 +184,8 @@ func TestComparisonsOfDeletedTopicsAreForgotten(t *testing.T) {
 	})
 }
 
-// TestRetentionLeavesADistanceAlone: once the home has no record left there is nothing to compare, and the copy lacks what it
-// had not got by then for ever.
+// TestRetentionLeavesADistanceAlone: once the home has no record left there is nothing to compare,
+// and the copy lacks what it had not got by then for ever.
 func TestRetentionLeavesADistanceAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "orders")
@@ -203,8 +203,8 @@ func TestRetentionLeavesADistanceAlone(t *testing.T) {
 	})
 }
 
-// TestCopiesThatHaveNotChangedAreNotRead: many topics cost a cluster two requests per node and round, and count as compared; what
-// has changed is compared again.
+// TestCopiesThatHaveNotChangedAreNotRead: many topics cost a cluster two requests per node and
+// round, and count as compared; what has changed is compared again.
 func TestCopiesThatHaveNotChangedAreNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, topics := many(t, 50)
@@ -235,7 +235,8 @@ func TestCopiesThatHaveNotChangedAreNotRead(t *testing.T) {
 	})
 }
 
-// TestDistancesAreStoredTogether: a gateway that sees many topics for the first time does not write for each.
+// TestDistancesAreStoredTogether: a gateway that sees many topics for the first time does not write
+// for each.
 func TestDistancesAreStoredTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const topics = 300

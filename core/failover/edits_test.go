@@ -74,8 +74,8 @@ func TestANewerEditAbortsAMoveBeforeItsCommit(t *testing.T) {
 	}
 }
 
-// TestANewerEditQueuesBehindACommittedMove: the first one is published before the second begins, and
-// only the last of several edits counts.
+// TestANewerEditQueuesBehindACommittedMove: the first one is published before the second begins,
+// and only the last of several edits counts.
 func TestANewerEditQueuesBehindACommittedMove(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "orders")
@@ -123,8 +123,8 @@ func TestANewerEditQueuesBehindACommittedMove(t *testing.T) {
 	})
 }
 
-// TestAnEditDuringTheCommit finds a catalog that does not say yet where the topic will live, and must
-// not take that for its answer.
+// TestAnEditDuringTheCommit finds a catalog that does not say yet where the topic will live, and
+// must not take that for its answer.
 func TestAnEditDuringTheCommit(t *testing.T) {
 	for to, generation := range map[string]int32{"prod": 2, "dr": 1} {
 		synctest.Test(t, func(t *testing.T) {
@@ -146,8 +146,8 @@ func TestAnEditDuringTheCommit(t *testing.T) {
 	}
 }
 
-// TestAnEditBehindTheCommitCutsNothingShort: held produces are answered before clients are told, also if
-// the topic is to live nowhere next.
+// TestAnEditBehindTheCommitCutsNothingShort: held produces are answered before clients are told,
+// also if the topic is to live nowhere next.
 func TestAnEditBehindTheCommitCutsNothingShort(t *testing.T) {
 	for _, to := range []string{"", "prod", "dr"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -324,8 +324,8 @@ func TestWait(t *testing.T) {
 	})
 }
 
-// TestAMoveRemembersProducers: batches that only the old home has seen are recognised afterwards when
-// they are sent again, and the sequence goes on where it was.
+// TestAMoveRemembersProducers: batches that only the old home has seen are recognised afterwards
+// when they are sent again, and the sequence goes on where it was.
 func TestAMoveRemembersProducers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "orders")
@@ -406,8 +406,8 @@ func TestTheMoveAndItsMemoryAreOneWrite(t *testing.T) {
 	})
 }
 
-// TestAnEditThatHasSeenTheTopicBeforeAMoveEnded: the move ends between the list of topics and the decision about this
-// one. The edit asks for the way back.
+// TestAnEditThatHasSeenTheTopicBeforeAMoveEnded: the move ends between the list of topics and the
+// decision about this one. The edit asks for the way back.
 func TestAnEditThatHasSeenTheTopicBeforeAMoveEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "orders")

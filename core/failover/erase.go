@@ -11,8 +11,9 @@ import (
 	"github.com/sluice-gateway/sluice/core/catalog"
 )
 
-// eraseCopy deletes on a copy what clients have deleted, at the distances that were just verified: replicators don't copy
-// DeleteRecords. Where it is refused, as by mirrors and compacted topics, the records stay hidden.
+// eraseCopy deletes on a copy what clients have deleted, at the distances that were just verified:
+// replicators don't copy DeleteRecords. Where it is refused, as by mirrors and compacted topics,
+// the records stay hidden.
 func (r *Runner) eraseCopy(ctx context.Context, t *catalog.Topic, copied *side, deltas []int64) {
 	before := make([]int64, len(copied.topo.Partitions))
 	for p := range before {
@@ -23,7 +24,8 @@ func (r *Runner) eraseCopy(ctx context.Context, t *catalog.Topic, copied *side, 
 	r.erase(ctx, t, copied, before)
 }
 
-// eraseHome deletes on a home what it did not delete while it was a copy. starts are where it begins, as far as is known.
+// eraseHome deletes on a home what it did not delete while it was a copy. starts are where it
+// begins, as far as is known.
 func (r *Runner) eraseHome(e Env, t *catalog.Topic, starts []int64) {
 	home := e.cluster(t.Home)
 	if t.Generation == 0 || home == nil || !home.Reachable() {

@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// TestWhatIsDeletedStaysDeleted: clients have deleted up to 50. The copy, whose records stand 25 later, is cut as well, or what
-// it keeps is hidden once it is the home; retention at home hides what a copy keeps longer, and cuts nothing there.
+// TestWhatIsDeletedStaysDeleted: clients have deleted up to 50. The copy, whose records stand 25
+// later, is cut as well, or what it keeps is hidden once it is the home; retention at home hides
+// what a copy keeps longer, and cuts nothing there.
 func TestWhatIsDeletedStaysDeleted(t *testing.T) {
 	for name, c := range map[string]struct {
 		erased, retained int64 // what home begins with, by DeleteRecords and by retention

@@ -2,8 +2,9 @@ package failover
 
 import "github.com/twmb/franz-go/pkg/kmsg"
 
-// fetch answers at most three batches of a partition and the beginning of a fourth, as a size limit would, and partitions behind as many
-// bytes as the request allows are empty, as brokers leave them.
+// fetch answers at most three batches of a partition and the beginning of a fourth, as a size limit
+// would, and partitions behind as many bytes as the request allows are empty, as brokers leave
+// them.
 func (f *fake) fetch(node int32, r *kmsg.FetchRequest) kmsg.Response {
 	resp := kmsg.NewPtrFetchResponse()
 	size := 0

@@ -287,7 +287,8 @@ func (f *fake) find(node int32, topic string, p int32) (*fakeLog, int16) {
 	return t.logs[p], 0
 }
 
-// produce refuses a batch whose checksum is not its own, as a broker does, after what refuses produces to a partition.
+// produce refuses a batch whose checksum is not its own, as a broker does, after what refuses
+// produces to a partition.
 func (f *fake) produce(node int32, r *kmsg.ProduceRequest) kmsg.Response {
 	resp := kmsg.NewPtrProduceResponse()
 	for _, t := range r.Topics {

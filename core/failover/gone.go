@@ -13,8 +13,8 @@ import (
 // askLimit is how long the old home has to say that it lives.
 const askLimit = 2 * time.Second
 
-// gone decides whether the old home is gone, so that the move is an unplanned one: no broker of it has
-// answered for a time that began with the edit. A home that has answered since is waited for.
+// gone decides whether the old home is gone, so that the move is an unplanned one: no broker of it
+// has answered for a time that began with the edit. A home that has answered since is waited for.
 func (t *task) gone(ctx context.Context, from plugin.Cluster) (bool, error) {
 	if from.Reachable() {
 		return false, t.ask(ctx, from)
@@ -47,8 +47,8 @@ func (t *task) gone(ctx context.Context, from plugin.Cluster) (bool, error) {
 	return false, because(ByCluster, fmt.Errorf("%s is unreachable, but has answered since the edit: to give it up, edit the topic's rule again, repeat the call, or use `failover run --unplanned`", from.Name()))
 }
 
-// signs is an error while the old home can't be asked and gives signs of life all the same, or may live for all that
-// this machine can tell. Only who says so for this move gives up such a home.
+// signs is an error while the old home can't be asked and gives signs of life all the same, or may
+// live for all that this machine can tell. Only who says so for this move gives up such a home.
 func (t *task) signs(from plugin.Cluster) error {
 	trouble := from.Trouble()
 	if t.force || !errors.Is(trouble, plugin.ErrNotKafka) && !errors.Is(trouble, plugin.ErrUnable) {

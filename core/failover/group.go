@@ -55,8 +55,8 @@ func (g *group) alone() bool {
 	return len(g.members) == 1
 }
 
-// begin lets a member take part in the attempt behind the last one that failed for all: others may have made several
-// while it made one.
+// begin lets a member take part in the attempt behind the last one that failed for all: others may
+// have made several while it made one.
 func (g *group) begin(m *move) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -93,8 +93,8 @@ func (g *group) end(attempt int, reason error) {
 	}
 }
 
-// meet waits for all members to come to a point. What the last one brings as do is then done once, for
-// all, and its error is everybody's.
+// meet waits for all members to come to a point. What the last one brings as do is then done once,
+// for all, and its error is everybody's.
 func (g *group) meet(ctx context.Context, t *task, at point, do func([]*task) error) error {
 	g.mu.Lock()
 	k := roundKey{g.members[t.move], at}
@@ -153,7 +153,8 @@ type prepared struct {
 	*task
 }
 
-// commitAlone lets a move commit in one write with those that are prepared at the same time; each of them commits, or fails, alone.
+// commitAlone lets a move commit in one write with those that are prepared at the same time; each
+// of them commits, or fails, alone.
 func (r *Runner) commitAlone(ctx context.Context, t *task) error {
 	_, err := r.commits.do(context.WithoutCancel(ctx), t.env.Catalog, &prepared{ctx, t}, func(round []*ask[*prepared, struct{}]) {
 		var ready []*ask[*prepared, struct{}]
@@ -176,8 +177,8 @@ func (r *Runner) commitAlone(ctx context.Context, t *task) error {
 	return err
 }
 
-// writeAll writes the new generations, their lineage, the memory of producers and the reports of moves in one
-// fenced write.
+// writeAll writes the new generations, their lineage, the memory of producers and the reports of
+// moves in one fenced write.
 func writeAll(ctx context.Context, all []*task) error {
 	var names []string
 	for _, t := range all {

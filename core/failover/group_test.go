@@ -72,8 +72,8 @@ func TestAllCommitInOneWrite(t *testing.T) {
 	}
 }
 
-// TestOneRefusedAllRefused: whatever hinders one of them hinders all, in every phase before the commit,
-// and nobody stays held. When it is over, all move.
+// TestOneRefusedAllRefused: whatever hinders one of them hinders all, in every phase before the
+// commit, and nobody stays held. When it is over, all move.
 func TestOneRefusedAllRefused(t *testing.T) {
 	for name, c := range map[string]struct {
 		hinder func(w *world) (end func())
@@ -225,8 +225,8 @@ func TestASlotGoesToWhoWaitsLongest(t *testing.T) {
 	})
 }
 
-// TestAHoldWaitsForACalmMoment: while produces in flight are answered slowly nobody is held, but not for
-// ever, since a home that ails is a reason to leave it.
+// TestAHoldWaitsForACalmMoment: while produces in flight are answered slowly nobody is held, but
+// not for ever, since a home that ails is a reason to leave it.
 func TestAHoldWaitsForACalmMoment(t *testing.T) {
 	for name, c := range map[string]struct {
 		answers time.Duration
@@ -255,7 +255,8 @@ func TestAHoldWaitsForACalmMoment(t *testing.T) {
 	}
 }
 
-// TestASlowMemberOfAGroupKeepsUp: one is refused often while the pre-check of the other takes a minute.
+// TestASlowMemberOfAGroupKeepsUp: one is refused often while the pre-check of the other takes a
+// minute.
 func TestASlowMemberOfAGroupKeepsUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "a", "b")

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// TestTheHistoryOutlivesTheGateway: what was done, and what was given up; what the end of the gateway cuts short begins anew.
+// TestTheHistoryOutlivesTheGateway: what was done, and what was given up; what the end of the
+// gateway cuts short begins anew.
 func TestTheHistoryOutlivesTheGateway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "done", "given-up", "waits")

@@ -7,8 +7,9 @@ import (
 	"github.com/sluice-gateway/sluice/core/guard"
 )
 
-// joint does things of one kind together: what is asked for while one round is on its way makes up the next one. So many moves at
-// once cost few requests and few writes, and one alone does not wait.
+// joint does things of one kind together: what is asked for while one round is on its way makes up
+// the next one. So many moves at once cost few requests and few writes, and one alone does not
+// wait.
 type joint[K comparable, Q, A any] struct {
 	mu     sync.Mutex
 	queues map[K][]*ask[Q, A] // an entry, maybe empty, while rounds are made for the key
@@ -21,8 +22,8 @@ type ask[Q, A any] struct {
 	done     chan struct{}
 }
 
-// do answers a question in a round, which all makes for everybody who asks with the same key: it sets the answer or the error of each. A
-// ctx that ends gives up the wait, not the round.
+// do answers a question in a round, which all makes for everybody who asks with the same key: it
+// sets the answer or the error of each. A ctx that ends gives up the wait, not the round.
 func (j *joint[K, Q, A]) do(ctx context.Context, key K, question Q, all func([]*ask[Q, A])) (A, error) {
 	a := &ask[Q, A]{question: question, done: make(chan struct{})}
 	j.mu.Lock()

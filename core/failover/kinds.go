@@ -54,7 +54,8 @@ func joining[Q, T any](of func(*Q) *[]T) func([]*Q) *Q {
 	}
 }
 
-// only keeps the topics of a list that a request names. Who asks for some partitions of a topic gets what others asked of it, too.
+// only keeps the topics of a list that a request names. Who asks for some partitions of a topic
+// gets what others asked of it, too.
 func only[T any](list []T, name func(T) string, asked []place) (out []T) {
 	names := map[string]bool{}
 	for _, p := range asked {

@@ -28,7 +28,8 @@ const (
 	agesAtOnce = 8
 )
 
-// Lags tells how far behind the groups are that are wanted. Clusters that don't answer leave theirs out.
+// Lags tells how far behind the groups are that are wanted. Clusters that don't answer leave theirs
+// out.
 func (r *Runner) Lags(ctx context.Context, env Env, wanted func(group string) bool) []Lag {
 	groups, _ := Groups(ctx, env)
 	groups = slices.DeleteFunc(groups, func(g Group) bool { return !wanted(g.Name) })
@@ -105,8 +106,9 @@ func (l *Lag) add(p Position, s Standing) bool {
 	return end >= 0 && lag > 0
 }
 
-// oneBatch is as many bytes as most batches have. In a fetch of many partitions a broker leaves out a
-// batch that is larger than what is asked for, unless it is the first, so that it is asked for again.
+// oneBatch is as many bytes as most batches have. In a fetch of many partitions a broker leaves out
+// a batch that is larger than what is asked for, unless it is the first, so that it is asked for
+// again.
 const oneBatch = 16 << 10
 
 // next is the timestamp of the batch that a group reads next; zero if it can't be told.

@@ -22,12 +22,14 @@ const (
 	lookAtOnce = 200 // topics in a request
 )
 
-// look is what topics and their copies are asked for once a minute: settings, rights, and transactions.
+// look is what topics and their copies are asked for once a minute: settings, rights, and
+// transactions.
 type look struct {
 	at      time.Time
 	blocked map[copyOf]error
 	known   map[string]bool // topics that it is of
-	// open are the transactions that were open, and stuck the topics on which one was so the time before as well.
+	// open are the transactions that were open, and stuck the topics on which one was so the time
+	// before as well.
 	open  map[openTransaction]bool
 	stuck map[string]bool
 }
@@ -117,7 +119,8 @@ func there(topics []*catalog.Topic, c plugin.Cluster) (names []string) {
 	return names
 }
 
-// transactions notes which are open. One that was open a minute ago is none that a move just waits for.
+// transactions notes which are open. One that was open a minute ago is none that a move just waits
+// for.
 func (l *look) transactions(ctx context.Context, e Env, topics []*catalog.Topic, last *look) {
 	virtual, byLeader := map[string]map[string]string{}, map[plugin.Cluster]map[int32][]place{}
 	for _, t := range topics {
@@ -263,7 +266,8 @@ func noWrite(cluster, topic string) error {
 	return fmt.Errorf("%s does not let the gateway write to %q: allow it the operation Write there", cluster, topic)
 }
 
-// unwritable are the topics that the cluster does not let the gateway, and so clients, write to, as far as it tells.
+// unwritable are the topics that the cluster does not let the gateway, and so clients, write to, as
+// far as it tells.
 func unwritable(ctx context.Context, c plugin.Cluster, topics []string) map[string]bool {
 	out := map[string]bool{}
 	var mu sync.Mutex

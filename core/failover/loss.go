@@ -43,8 +43,8 @@ func (r *Runner) Losses() (moves int, records int64) {
 // ErrNoLoss says that there is nothing to acknowledge.
 var ErrNoLoss = errors.New("there is no possible loss that is not acknowledged")
 
-// Acknowledge notes that what moves may have lost is dealt with, and returns their reports. It takes all of them, or on an
-// error none.
+// Acknowledge notes that what moves may have lost is dealt with, and returns their reports. It
+// takes all of them, or on an error none.
 func (r *Runner) Acknowledge(ctx context.Context, by string, ids ...string) ([]Report, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -69,7 +69,8 @@ func (r *Runner) Acknowledge(ctx context.Context, by string, ids ...string) ([]R
 	return out, nil
 }
 
-// old takes out of the past what need not be kept: the oldest moves, but for losses that nobody has acknowledged.
+// old takes out of the past what need not be kept: the oldest moves, but for losses that nobody has
+// acknowledged.
 func (r *Runner) old() (forget []Report) {
 	n := len(r.past) - keepMoves
 	r.past = slices.DeleteFunc(slices.Clone(r.past), func(m Report) bool {

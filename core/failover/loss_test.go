@@ -12,7 +12,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
-// TestLossesStandUntilTheyAreAcknowledged: also when other moves have ended since, and after a restart.
+// TestLossesStandUntilTheyAreAcknowledged: also when other moves have ended since, and after a
+// restart.
 func TestLossesStandUntilTheyAreAcknowledged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "a", "b", "c")
@@ -70,7 +71,8 @@ func TestLossesStandUntilTheyAreAcknowledged(t *testing.T) {
 	})
 }
 
-// TestOldMovesAreForgottenButForTheirLosses: what nobody has acknowledged is not pushed out by later moves.
+// TestOldMovesAreForgottenButForTheirLosses: what nobody has acknowledged is not pushed out by
+// later moves.
 func TestOldMovesAreForgottenButForTheirLosses(t *testing.T) {
 	r := &Runner{}
 	for i := range keepMoves + 3 {

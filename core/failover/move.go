@@ -31,7 +31,8 @@ const (
 	Dropped Phase = "dropped" // a newer edit took its place
 )
 
-// mostSteps bounds what a report says of a move that is refused again and again: its first phase, and the last ones.
+// mostSteps bounds what a report says of a move that is refused again and again: its first phase,
+// and the last ones.
 const mostSteps = 50
 
 // Step is when a phase began.
@@ -69,7 +70,8 @@ type Report struct {
 	Lag      int64 `json:"lag,omitempty"`
 	Attempts int   `json:"attempts"`
 	PauseMS  int64 `json:"pause_ms"`
-	// Compared is how many offsets of the old home were compared with the copy in the last attempt, over all partitions.
+	// Compared is how many offsets of the old home were compared with the copy in the last attempt,
+	// over all partitions.
 	Compared     int64     `json:"records_compared"`
 	Since        time.Time `json:"since"`
 	Ended        time.Time `json:"ended,omitzero"`
@@ -86,14 +88,16 @@ type move struct {
 	edited time.Time // when the file asked for it; zero if it did so before the gateway started
 	cancel func()
 	done   chan struct{}
-	// answered says that the old home has lived since the edit: the move stays a planned one, however
-	// long it waits.
+	// answered says that the old home has lived since the edit: the move stays a planned one,
+	// however long it waits.
 	answered bool
 	alive    time.Time // when the old home last gave a sign of life that is no answer
-	// unanswered is how often the move has held clients in vain, for produces that were not answered.
+	// unanswered is how often the move has held clients in vain, for produces that were not
+	// answered.
 	unanswered int
 
-	// trace is all that the move does, span the root of it, phase the one of the phase that it is in.
+	// trace is all that the move does, span the root of it, phase the one of the phase that it is
+	// in.
 	tracer *telemetry.Tracer
 	trace  context.Context
 	span   trace.Span
@@ -153,7 +157,8 @@ func (m *move) step(p Phase) {
 	}
 }
 
-// tells are the attributes of all spans of the move: the one over all of them is not there before it ends.
+// tells are the attributes of all spans of the move: the one over all of them is not there before
+// it ends.
 func (m *move) tells() []attribute.KeyValue {
 	r := &m.report
 	return []attribute.KeyValue{
@@ -162,7 +167,8 @@ func (m *move) tells() []attribute.KeyValue {
 	}
 }
 
-// begin opens the move's trace, and shows it with a first span, as each phase does when it ends; end closes it.
+// begin opens the move's trace, and shows it with a first span, as each phase does when it ends;
+// end closes it.
 func (m *move) begin(t *telemetry.Tracer) {
 	r := &m.report
 	m.tracer = t

@@ -12,7 +12,8 @@ import (
 // State says what would become of a move that is planned now.
 type State string
 
-// The states of plans. A blocked move waits, a ready one is exact, an unplanned one goes by what is stored of the copy.
+// The states of plans. A blocked move waits, a ready one is exact, an unplanned one goes by what is
+// stored of the copy.
 const (
 	StateReady     State = "ready"
 	StateBlocked   State = "blocked"
@@ -96,7 +97,8 @@ func (r *Runner) plan(ctx context.Context, env Env, topic, to string, g *goals) 
 	return p
 }
 
-// foresee makes the pre-check of a move as it would be made now. It reports whether the move would be a planned one.
+// foresee makes the pre-check of a move as it would be made now. It reports whether the move would
+// be a planned one.
 func (t *task) foresee(ctx context.Context, from, to plugin.Cluster) (c *checked, planned bool, err error) {
 	if err := t.signs(from); err != nil {
 		return nil, true, err

@@ -168,7 +168,8 @@ func (w *world) reader(topic string, offset int64) {
 }
 
 // TestWhatIsStillReadIsCompared: a difference that lies before the last 64 records counts from the
-// lowest offset that a group has committed at its home, or that a consumer reads from, and not before.
+// lowest offset that a group has committed at its home, or that a consumer reads from, and not
+// before.
 func TestWhatIsStillReadIsCompared(t *testing.T) {
 	for name, c := range map[string]struct {
 		groups  func(w *world)
@@ -223,8 +224,9 @@ func TestALagThatDrainsIsNone(t *testing.T) {
 	})
 }
 
-// TestPlansAreMadeSideBySide: of clusters that take long to answer, those of many topics take about as long as that of one; what is asked
-// for all of them together may wait for a round that is on its way.
+// TestPlansAreMadeSideBySide: of clusters that take long to answer, those of many topics take about
+// as long as that of one; what is asked for all of them together may wait for a round that is on
+// its way.
 func TestPlansAreMadeSideBySide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var topics []string
@@ -252,8 +254,8 @@ func TestPlansAreMadeSideBySide(t *testing.T) {
 	})
 }
 
-// TestAPlanOfManyTopicsWaitsOnceForLag: it takes as long as one that lags, whatever their number, and a copy that has what its home
-// had when the plan began is not behind.
+// TestAPlanOfManyTopicsWaitsOnceForLag: it takes as long as one that lags, whatever their number,
+// and a copy that has what its home had when the plan began is not behind.
 func TestAPlanOfManyTopicsWaitsOnceForLag(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, topics := many(t, 300)

@@ -11,7 +11,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/catalog"
 )
 
-// Plans is what the moves of several topics would do now. What needs somebody's attention comes first.
+// Plans is what the moves of several topics would do now. What needs somebody's attention comes
+// first.
 type Plans struct {
 	// Summary says the numbers in words.
 	Summary   string `json:"summary"`
@@ -19,7 +20,8 @@ type Plans struct {
 	Blocked   int    `json:"blocked"`
 	Unplanned int    `json:"unplanned"`
 	Lost      int64  `json:"lost"` // records, at most
-	// Groups are the consumer groups that would not read on where they are; Problem says whose are not known.
+	// Groups are the consumer groups that would not read on where they are; Problem says whose are
+	// not known.
 	Groups  []Damage `json:"groups"`
 	Problem string   `json:"problem,omitempty"`
 	Topics  []Plan   `json:"topics"` // blocked ones first, then unplanned ones, by name
@@ -33,18 +35,21 @@ type Damage struct {
 	Topics []string `json:"topics"`
 	// Skipped is how many records it has not read and would never get.
 	Skipped int64 `json:"skipped"`
-	// Repeated is how many records it would get again. It is not known where the distance of a copy is not, and 0 elsewhere.
+	// Repeated is how many records it would get again. It is not known where the distance of a copy
+	// is not, and 0 elsewhere.
 	Repeated int64 `json:"repeated"`
 }
 
 const (
-	// plansAtOnce is how many topics are looked at side by side: what they ask brokers for is asked together, and lag is waited for once.
+	// plansAtOnce is how many topics are looked at side by side: what they ask brokers for is asked
+	// together, and lag is waited for once.
 	plansAtOnce = 1000
 	// mostTopics is how many topics a Damage names.
 	mostTopics = 20
 )
 
-// Plans is Plan for several topics, and all together. unplanned plans as if the homes that don't answer were gone for good.
+// Plans is Plan for several topics, and all together. unplanned plans as if the homes that don't
+// answer were gone for good.
 func (r *Runner) Plans(ctx context.Context, env Env, topics []string, to string, unplanned bool) (Plans, error) {
 	env.Clusters = r.bulk.over(env.Clusters)
 	out := Plans{Groups: []Damage{}, Topics: make([]Plan, len(topics))}
@@ -87,7 +92,8 @@ func (p *Plans) count() {
 	p.Summary = fmt.Sprintf("%d ready, %d blocked, %d unplanned, %d %s would be lost", p.Ready, p.Blocked, p.Unplanned, p.Lost, records)
 }
 
-// goals is what copies have to get to, and until when, not to lag. It is the same time for all: topics that lag wait together.
+// goals is what copies have to get to, and until when, not to lag. It is the same time for all:
+// topics that lag wait together.
 type goals struct {
 	until     time.Time
 	ends      map[string][]int64 // where homes ended when the time began

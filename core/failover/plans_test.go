@@ -13,8 +13,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// TestAPlanOfManyTopicsAsksBrokersTogether: of 300 topics that lag, with brokers that take a while. What is asked is counted, not the time that
-// this machine takes. Records are read topic by topic.
+// TestAPlanOfManyTopicsAsksBrokersTogether: of 300 topics that lag, with brokers that take a while.
+// What is asked is counted, not the time that this machine takes. Records are read topic by topic.
 func TestAPlanOfManyTopicsAsksBrokersTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, topics := many(t, 300)
@@ -43,7 +43,8 @@ func TestAPlanOfManyTopicsAsksBrokersTogether(t *testing.T) {
 			f.set(func() {
 				delete(f.asked, kmsg.Fetch)
 				for _, key := range slices.Sorted(maps.Keys(f.asked)) {
-					// The ends of copies are asked for again while lag is waited for, ten times a second.
+					// The ends of copies are asked for again while lag is waited for, ten times a
+					// second.
 					if n := f.asked[key]; n > 200 { // 60 or so, more where the scheduler parts who asks together
 						t.Errorf("%s was asked %d times for %s", f.name, n, kmsg.NameForKey(int16(key)))
 					}
@@ -102,7 +103,8 @@ type onDR struct{ *rules }
 
 func (onDR) GroupHome(string) string { return "dr" }
 
-// bereft is a world whose home is gone with 3 records more than the copy has, and groups on the cluster that lives.
+// bereft is a world whose home is gone with 3 records more than the copy has, and groups on the
+// cluster that lives.
 func bereft(t *testing.T) *world {
 	t.Helper()
 	w := newWorld(t, "orders")
@@ -117,7 +119,8 @@ func bereft(t *testing.T) *world {
 	return w
 }
 
-// TestAPlanSaysWhatAnUnplannedMoveLoses: as many records as the move then reports, and who misses them.
+// TestAPlanSaysWhatAnUnplannedMoveLoses: as many records as the move then reports, and who misses
+// them.
 func TestAPlanSaysWhatAnUnplannedMoveLoses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := bereft(t)
@@ -170,7 +173,8 @@ func TestAPlanOfACopyThatBeginsLater(t *testing.T) {
 	})
 }
 
-// TestAPlanOfAGuess: a copy that was never compared is taken if somebody says so, and nobody knows what groups get then.
+// TestAPlanOfAGuess: a copy that was never compared is taken if somebody says so, and nobody knows
+// what groups get then.
 func TestAPlanOfAGuess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := bereft(t)

@@ -23,8 +23,8 @@ type position struct {
 	who    string
 }
 
-// lowest is, per partition, the lowest offset that a group has committed, as far as the clusters that
-// live can tell, or that a consumer reads from.
+// lowest is, per partition, the lowest offset that a group has committed, as far as the clusters
+// that live can tell, or that a consumer reads from.
 func (t *task) lowest(ctx context.Context, topic *catalog.Topic) (map[int32]position, error) {
 	out := map[int32]position{}
 	for p, o := range t.env.Gates.Readers.Lowest(topic.Name, time.Now().Add(-readFor)) {
@@ -57,7 +57,8 @@ type commitment struct {
 	offset    int64
 }
 
-// committed lists what groups have committed for a topic; the groups are asked once for all moves that ask at the same time.
+// committed lists what groups have committed for a topic; the groups are asked once for all moves
+// that ask at the same time.
 func (r *Runner) committed(ctx context.Context, c plugin.Cluster, topic string) ([]commitment, error) {
 	return r.groups.do(ctx, c, topic, func(round []*ask[string, []commitment]) {
 		of := map[string][]commitment{}
@@ -73,8 +74,8 @@ func (r *Runner) committed(ctx context.Context, c plugin.Cluster, topic string) 
 // groupsAtOnce is how many groups one request asks for, where it may ask for several.
 const groupsAtOnce = 200
 
-// everyGroup visits what the groups of a cluster have committed; a group without positions is visited once,
-// with no topic.
+// everyGroup visits what the groups of a cluster have committed; a group without positions is
+// visited once, with no topic.
 func everyGroup(ctx context.Context, c plugin.Cluster, visit func(g kmsg.ListGroupsResponseGroup, topic string, partition int32, offset int64)) error {
 	seen := map[string]bool{}
 	var silent []int32
@@ -105,7 +106,8 @@ func everyGroup(ctx context.Context, c plugin.Cluster, visit func(g kmsg.ListGro
 	return gaveUp(ctx, c, silent)
 }
 
-// gaveUp makes sure that a cluster does not list brokers that do not answer: until then they may be coordinators.
+// gaveUp makes sure that a cluster does not list brokers that do not answer: until then they may be
+// coordinators.
 func gaveUp(ctx context.Context, c plugin.Cluster, silent []int32) error {
 	if len(silent) == 0 {
 		return nil
@@ -181,8 +183,8 @@ func positions(ctx context.Context, c plugin.Cluster, node int32, groups []kmsg.
 	return nil
 }
 
-// unready reports a coordinator that is loading, not there, or somewhere else now: it would look as if
-// nobody had committed anything.
+// unready reports a coordinator that is loading, not there, or somewhere else now: it would look as
+// if nobody had committed anything.
 func unready(code int16) bool {
 	switch kafka.Code(code) {
 	case kafka.CoordinatorLoadInProgress, kafka.CoordinatorNotAvailable, kafka.NotCoordinator:

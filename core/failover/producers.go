@@ -68,8 +68,8 @@ func (t *task) remember(ctx context.Context, c *checked, oldEnd []int64, topic *
 // mostCopies is how many records at the end of a copy are read for batches that were on their way.
 const mostCopies = 5000
 
-// unacknowledged reads what the copy has of batches that the old home appended and did not acknowledge before
-// it died: their producers send them again.
+// unacknowledged reads what the copy has of batches that the old home appended and did not
+// acknowledge before it died: their producers send them again.
 func (t *task) unacknowledged(ctx context.Context, c *checked, topic *catalog.Topic, newEnd []int64) (*catalog.Copies, error) {
 	f := t.runner.prints(true)
 	out := &catalog.Copies{Records: map[int32][]catalog.Copy{}, Prints: func(batch []byte) (prints []uint64, err error) {

@@ -11,12 +11,12 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// mostQuiet is how many partitions are asked for in a round of which nothing was new when they were last asked for. 10,000 topics of 12
-// partitions have their turn within a minute.
+// mostQuiet is how many partitions are asked for in a round of which nothing was new when they were
+// last asked for. 10,000 topics of 12 partitions have their turn within a minute.
 const mostQuiet = 20_000
 
-// reading is where the topics of a virtual cluster begin and end, as clusters last said: one for all who need to know. It is not
-// changed once it is there.
+// reading is where the topics of a virtual cluster begin and end, as clusters last said: one for
+// all who need to know. It is not changed once it is there.
 type reading struct {
 	extents
 	topics map[string]quiet // by virtual name
@@ -62,8 +62,8 @@ func (r *readings) forget(envs map[string]Env) {
 	}
 }
 
-// LongestUnasked is how long ago the topic of a virtual cluster was last asked for that waits longest: how old what is known of copies
-// may be. It is 0 while none was asked for.
+// LongestUnasked is how long ago the topic of a virtual cluster was last asked for that waits
+// longest: how old what is known of copies may be. It is 0 while none was asked for.
 func (r *Runner) LongestUnasked(virtualCluster string) (most time.Duration) {
 	last := r.readings.get(virtualCluster)
 	if last == nil {
@@ -77,7 +77,8 @@ func (r *Runner) LongestUnasked(virtualCluster string) (most time.Duration) {
 	return most
 }
 
-// due are the topics to ask for: those of which something may be new, and of the others those that have waited longest.
+// due are the topics to ask for: those of which something may be new, and of the others those that
+// have waited longest.
 func (l *reading) due(e Env, topics []*catalog.Topic) (out []*catalog.Topic) {
 	var calm []*catalog.Topic
 	for _, t := range topics {
@@ -95,7 +96,8 @@ func (l *reading) due(e Env, topics []*catalog.Topic) (out []*catalog.Topic) {
 	return out
 }
 
-// sees reports that a topic is on the clusters what it was: one that is made, grows, or gets another leader is another one in a topology.
+// sees reports that a topic is on the clusters what it was: one that is made, grows, or gets
+// another leader is another one in a topology.
 func (l *reading) sees(e Env, t *catalog.Topic) bool {
 	for _, c := range e.Clusters {
 		name := t.Physical(c.Name())
@@ -106,8 +108,9 @@ func (l *reading) sees(e Env, t *catalog.Topic) bool {
 	return true
 }
 
-// next asks the clusters that live for topics, in as few requests as there are brokers, and returns what is known then of all, and
-// which topics were asked for. What a cluster that does not live has said counts no longer.
+// next asks the clusters that live for topics, in as few requests as there are brokers, and returns
+// what is known then of all, and which topics were asked for. What a cluster that does not live has
+// said counts no longer.
 func (l *reading) next(ctx context.Context, e Env, topics []*catalog.Topic) (*reading, []*catalog.Topic) {
 	now := &reading{extents: extents{}, topics: make(map[string]quiet, len(topics))}
 	if l == nil {
@@ -169,8 +172,8 @@ func (e extents) calm(before extents, t *catalog.Topic) bool {
 // readingLimit is how long clusters may take to say where topics begin and end.
 const readingLimit = 5 * time.Second
 
-// askAll asks the clusters that live for topics, all at once: first for those that are copies there, so that a home has by then at least
-// what its copies have.
+// askAll asks the clusters that live for topics, all at once: first for those that are copies
+// there, so that a home has by then at least what its copies have.
 func askAll(ctx context.Context, e Env, topics []*catalog.Topic) extents {
 	ctx, cancel := context.WithTimeout(ctx, readingLimit)
 	defer cancel()

@@ -47,7 +47,8 @@ func (w *world) rounds(last *reading, n int) (*reading, []map[string]bool) {
 	return last, out
 }
 
-// TestQuietTopicsTakeTurns: where there are more partitions than a round asks for, those of which nothing is new wait for their turn.
+// TestQuietTopicsTakeTurns: where there are more partitions than a round asks for, those of which
+// nothing is new wait for their turn.
 func TestQuietTopicsTakeTurns(t *testing.T) {
 	const topics, wide = 50, 2000
 	w := wideWorld(t, topics, wide)
@@ -135,7 +136,8 @@ func TestWhatARoundFindsNewIsAskedForInTheNext(t *testing.T) {
 	}
 }
 
-// TestAClusterThatComesBackIsAskedForAll: what was known of it is forgotten when it does not answer.
+// TestAClusterThatComesBackIsAskedForAll: what was known of it is forgotten when it does not
+// answer.
 func TestAClusterThatComesBackIsAskedForAll(t *testing.T) {
 	const topics = 30
 	w := wideWorld(t, topics, 2000)

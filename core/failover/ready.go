@@ -13,8 +13,9 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// Readiness says whether a topic could move to another cluster now, as far as can be told without a move: of the records that a
-// move compares, the last ones were compared, and a mirror that takes no produces is found out by a move alone.
+// Readiness says whether a topic could move to another cluster now, as far as can be told without a
+// move: of the records that a move compares, the last ones were compared, and a mirror that takes
+// no produces is found out by a move alone.
 type Readiness struct {
 	Topic, From, To string
 	// Planned is false while the home does not answer: what the copy lacks would be lost.
@@ -32,8 +33,9 @@ type readiness struct {
 	looks map[string]*look // for what seldom changes
 }
 
-// Readiness is how the topics of a virtual cluster stand, each towards each other cluster, as of the last round: rounds are made every
-// 10 s, and end when copies that lag have had failover.max_drain to catch up.
+// Readiness is how the topics of a virtual cluster stand, each towards each other cluster, as of
+// the last round: rounds are made every 10 s, and end when copies that lag have had
+// failover.max_drain to catch up.
 func (r *Runner) Readiness(virtualCluster string) []Readiness {
 	r.ready.mu.Lock()
 	defer r.ready.mu.Unlock()
@@ -75,7 +77,8 @@ func (s *readiness) end(vc string, found []Readiness) {
 	}
 }
 
-// judge begins a round, from what the clusters said of their topics' ends at a time. It does not wait.
+// judge begins a round, from what the clusters said of their topics' ends at a time. It does not
+// wait.
 func (r *Runner) judge(e Env, topics []*catalog.Topic, all extents, at time.Time) {
 	if e.Placement == nil || len(e.Clusters) < 2 || !r.ready.begin(e.VirtualCluster) {
 		return
@@ -159,7 +162,8 @@ func (r *Runner) towards(e Env, t *catalog.Topic, to plugin.Cluster, all extents
 	return out
 }
 
-// untrusted says why a copy can't be gone by when the home does not answer; nil if it can. ends are where it ends.
+// untrusted says why a copy can't be gone by when the home does not answer; nil if it can. ends are
+// where it ends.
 func untrusted(t *catalog.Topic, copied *side, ends []int64) error {
 	to := copied.cluster.Name()
 	if t.Stubs[to] {
@@ -182,8 +186,8 @@ func untrusted(t *catalog.Topic, copied *side, ends []int64) error {
 // copyOf is a topic and the cluster of a copy of it.
 type copyOf struct{ topic, cluster string }
 
-// late are the copies that did not get within failover.max_drain to where their home ended at a time, and how many records they lacked
-// then: a move waits as long.
+// late are the copies that did not get within failover.max_drain to where their home ended at a
+// time, and how many records they lacked then: a move waits as long.
 func (r *Runner) late(e Env, topics []*catalog.Topic, all extents, at time.Time) map[copyOf]int64 {
 	lag := func(t *catalog.Topic, cluster string, ends []int64) (n int64) {
 		for p, home := range all[t.Home].ends[t.Physical(t.Home)] {

@@ -133,8 +133,8 @@ func (w *world) written(topic string) int {
 	return int(w.prod.log(topic).end)
 }
 
-// TestReadinessOfManyCostsFewRequests: each round asks each broker for the ends of all topics at once, and once a minute for what
-// seldom changes.
+// TestReadinessOfManyCostsFewRequests: each round asks each broker for the ends of all topics at
+// once, and once a minute for what seldom changes.
 func TestReadinessOfManyCostsFewRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var topics []string

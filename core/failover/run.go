@@ -23,8 +23,8 @@ type task struct {
 	runner *Runner
 	env    Env
 	*move
-	// advance makes the topic what it will be, once prepared. It is called with the commit, on the topic as it is then:
-	// ceilings, for one, rise while clients are held.
+	// advance makes the topic what it will be, once prepared. It is called with the commit, on the
+	// topic as it is then: ceilings, for one, rise while clients are held.
 	advance func(*catalog.Topic) error
 	goals   *goals          // of a plan
 	reads   *slots          // of pre-checks that read records
@@ -165,8 +165,9 @@ func (t *task) switchOver(ctx context.Context, c *checked, from, to plugin.Clust
 	return err
 }
 
-// answers waits for the answers of what is on its way to the old home. A client whose produce gets none keeps everybody
-// waiting in vain: it is waited for only a little at first, and twice as long in each later attempt.
+// answers waits for the answers of what is on its way to the old home. A client whose produce gets
+// none keeps everybody waiting in vain: it is waited for only a little at first, and twice as long
+// in each later attempt.
 func (t *task) answers(ctx context.Context, gate *gate.Gate, from string) error {
 	limit := time.NewTimer(answersFirst << t.unanswered)
 	defer limit.Stop()
@@ -270,8 +271,8 @@ func (t *task) moveTo(next *catalog.Topic, c *checked, from, to plugin.Cluster, 
 		next.Partitions[p] = part.Advance(seg, c.deltas[p], end, last)
 		next.Partitions[p].LogStart = max(part.LogStart, min(start, seg.Start))
 		if c.old == nil {
-			// What the old home has not handed on stands where its copy of what comes now would, and so may another's:
-			// distances are verified again before anything goes by them.
+			// What the old home has not handed on stands where its copy of what comes now would,
+			// and so may another's: distances are verified again before anything goes by them.
 			next.Partitions[p].Deltas = nil
 		}
 	}

@@ -29,8 +29,8 @@ type Env struct {
 	Placement      plugin.Placement
 	// Tracer traces moves; nil traces none.
 	Tracer *telemetry.Tracer
-	// Notify, if not nil, is told when a move has begun, is committed, and has ended, with who asked for it, or for
-	// its end.
+	// Notify, if not nil, is told when a move has begun, is committed, and has ended, with who
+	// asked for it, or for its end.
 	Notify func(r Report, by string)
 }
 
@@ -382,8 +382,8 @@ func (r *Runner) Wait(ctx context.Context, vc, topic string) (Report, bool, erro
 // byID compares moves by when they began.
 func byID(a, b Report) int { return strings.Compare(a.ID, b.ID) }
 
-// Moves lists running, pending and past moves, oldest first. Of those that have ended the last 10,000 are kept, and every one with a loss
-// that nobody has acknowledged.
+// Moves lists running, pending and past moves, oldest first. Of those that have ended the last
+// 10,000 are kept, and every one with a loss that nobody has acknowledged.
 func (r *Runner) Moves() []Report {
 	r.mu.Lock()
 	out, now := slices.Clone(r.past), slices.Collect(maps.Keys(r.open))

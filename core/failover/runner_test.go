@@ -216,8 +216,9 @@ func TestTheCopyMayArriveDuringTheHold(t *testing.T) {
 	})
 }
 
-// TestWhoGetsNoAnswerHoldsOthersForALittle: a produce that is never answered makes a move hold the others in vain, for
-// a few seconds at first and longer each time, failover.hold at most; one that is answered late is waited for in the end.
+// TestWhoGetsNoAnswerHoldsOthersForALittle: a produce that is never answered makes a move hold the
+// others in vain, for a few seconds at first and longer each time, failover.hold at most; one that
+// is answered late is waited for in the end.
 func TestWhoGetsNoAnswerHoldsOthersForALittle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "orders")
@@ -280,8 +281,8 @@ func TestHeldProducesAreRefusedTogether(t *testing.T) {
 	})
 }
 
-// TestARefusedMoveIsTriedAgain: at growing distances, without holding anybody, until what blocked it
-// is gone.
+// TestARefusedMoveIsTriedAgain: at growing distances, without holding anybody, until what blocked
+// it is gone.
 func TestARefusedMoveIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "orders")
@@ -342,8 +343,8 @@ func TestRetryForEndsAMove(t *testing.T) {
 	})
 }
 
-// TestAtMostSixteenAreHeld: one edit moves 20 topics, of which 16 are held at once; each one that is
-// done lets the next one in.
+// TestAtMostSixteenAreHeld: one edit moves 20 topics, of which 16 are held at once; each one that
+// is done lets the next one in.
 func TestAtMostSixteenAreHeld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var topics []string

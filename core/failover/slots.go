@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// slots bound how many moves hold clients at once. The bound may change while moves wait. They get in in the order in which they came, and
-// each is woken when it does.
+// slots bound how many moves hold clients at once. The bound may change while moves wait. They get
+// in in the order in which they came, and each is woken when it does.
 type slots struct {
 	mu      sync.Mutex
 	limit   int

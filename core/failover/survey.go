@@ -35,8 +35,8 @@ type comparisons struct {
 	last map[[3]string]comparison // by virtual cluster, topic, cluster
 }
 
-// still reports that nothing has been written or deleted on either side since a copy was last compared, which is as good as
-// comparing it now.
+// still reports that nothing has been written or deleted on either side since a copy was last
+// compared, which is as good as comparing it now.
 func (c *comparisons) still(vc string, t *catalog.Topic, cluster string, at extent) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -94,15 +94,16 @@ type Standing struct {
 	Copies     []Copy // on the other clusters, in the order of the file
 }
 
-// Ends are the first offset and the one behind the last record, -1 where unknown, and how many offsets before the end are in holes.
+// Ends are the first offset and the one behind the last record, -1 where unknown, and how many
+// offsets before the end are in holes.
 type Ends struct{ Start, End, Holes int64 }
 
 // Copy is what a cluster has of a topic that lives on another one.
 type Copy struct {
 	Cluster    string
 	Partitions []CopyPartition
-	// Compared is when records were last compared, or found not to have changed, while both clusters live; Problem is why they
-	// could not be, or did not match.
+	// Compared is when records were last compared, or found not to have changed, while both
+	// clusters live; Problem is why they could not be, or did not match.
 	Compared time.Time
 	Problem  string
 }
@@ -119,8 +120,8 @@ type CopyPartition struct {
 	ComparedFrom, ComparedTo int64
 }
 
-// Holds reports whether the copy has what a reader at a physical offset of the home needs; ok is false if that
-// can't be told.
+// Holds reports whether the copy has what a reader at a physical offset of the home needs; ok is
+// false if that can't be told.
 func (p CopyPartition) Holds(home int64) (holds, ok bool) {
 	if !p.Known || p.Start < 0 || p.End < 0 {
 		return false, false
@@ -129,13 +130,14 @@ func (p CopyPartition) Holds(home int64) (holds, ok bool) {
 	return at >= p.Start && at <= p.End, true
 }
 
-// Survey tells how topics stand, asking every cluster that lives for all of them at once; a cluster that does not
-// answer leaves its numbers unknown.
+// Survey tells how topics stand, asking every cluster that lives for all of them at once; a cluster
+// that does not answer leaves its numbers unknown.
 func (r *Runner) Survey(ctx context.Context, env Env, topics []*catalog.Topic) []Standing {
 	return r.standing(env, topics, askAll(ctx, env, topics))
 }
 
-// Last tells how topics stood when clusters were last asked, in the round of every 10 s. Those that no round has been over are asked for.
+// Last tells how topics stood when clusters were last asked, in the round of every 10 s. Those that
+// no round has been over are asked for.
 func (r *Runner) Last(ctx context.Context, env Env, topics []*catalog.Topic) []Standing {
 	return r.standing(env, topics, r.lastOf(ctx, env, topics))
 }
@@ -319,7 +321,8 @@ type Group struct {
 	Positions []Position // by topic and partition
 }
 
-// Position is what a group has committed, as clients are told: the next virtual offset that it would read.
+// Position is what a group has committed, as clients are told: the next virtual offset that it
+// would read.
 type Position struct {
 	Topic     *catalog.Topic
 	Partition int32
@@ -330,7 +333,8 @@ type Position struct {
 // Held says what a copy has of what the group would read from here.
 func (p Position) Held(c CopyPartition) (holds, ok bool) { return c.Holds(p.home) }
 
-// Groups lists the groups of the clusters that live. Clusters that fail are in the error; the others are listed.
+// Groups lists the groups of the clusters that live. Clusters that fail are in the error; the
+// others are listed.
 func Groups(ctx context.Context, env Env) ([]Group, error) {
 	var out []Group
 	var errs []error

@@ -73,8 +73,8 @@ func TestAHomeThatComesBackInTimeMakesItPlanned(t *testing.T) {
 	})
 }
 
-// TestAMoveThatWaitsStaysPlanned: it waits for something else while its home lives, and then the home
-// dies. Only a new edit gives the home up.
+// TestAMoveThatWaitsStaysPlanned: it waits for something else while its home lives, and then the
+// home dies. Only a new edit gives the home up.
 func TestAMoveThatWaitsStaysPlanned(t *testing.T) {
 	again := map[string]func(w *world){
 		"edit":        func(w *world) { w.edit("dr", "orders") },
@@ -115,8 +115,8 @@ func TestAMoveThatWaitsStaysPlanned(t *testing.T) {
 	}
 }
 
-// TestAnEmptyCopyAfterARestart: what an earlier run of the gateway has shown counts, but a partition that
-// never held a record may be empty on both sides.
+// TestAnEmptyCopyAfterARestart: what an earlier run of the gateway has shown counts, but a
+// partition that never held a record may be empty on both sides.
 func TestAnEmptyCopyAfterARestart(t *testing.T) {
 	for shown, want := range map[int64]Phase{0: Done, 60: Pending} {
 		synctest.Test(t, func(t *testing.T) {
@@ -230,8 +230,8 @@ func TestAlwaysDoesNotWait(t *testing.T) {
 	})
 }
 
-// TestAHomeThatGivesSignsOfLifeIsNotGivenUp, whatever the policy, unless an operator says so; and if it falls silent, the
-// time begins anew.
+// TestAHomeThatGivesSignsOfLifeIsNotGivenUp, whatever the policy, unless an operator says so; and
+// if it falls silent, the time begins anew.
 func TestAHomeThatGivesSignsOfLifeIsNotGivenUp(t *testing.T) {
 	for _, trouble := range []error{plugin.ErrNotKafka, plugin.ErrUnable} {
 		for _, policy := range []string{"if-unreachable", "always"} {
@@ -363,7 +363,8 @@ func TestWhatIsLostIsListed(t *testing.T) {
 	})
 }
 
-// TestTheLagOfTheLastComparisonIsLost, also of records that no client has seen through this gateway.
+// TestTheLagOfTheLastComparisonIsLost, also of records that no client has seen through this
+// gateway.
 func TestTheLagOfTheLastComparisonIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "orders")
@@ -429,8 +430,8 @@ func TestAReplicatorThatStillWritesIsWaitedFor(t *testing.T) {
 	})
 }
 
-// TestDistancesAreOfNoUseAfterAnUnplannedMove until they are verified: what the old home had not handed on stands where its
-// copy of what is written now would.
+// TestDistancesAreOfNoUseAfterAnUnplannedMove until they are verified: what the old home had not
+// handed on stands where its copy of what is written now would.
 func TestDistancesAreOfNoUseAfterAnUnplannedMove(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := dead(t, "if-unreachable")
@@ -468,8 +469,8 @@ func TestDistancesAreOfNoUseAfterAnUnplannedMove(t *testing.T) {
 	})
 }
 
-// TestACopyThatWasMadeAgainHasNoDistance: it lags too far behind to be compared when the home dies, and what is stored is
-// of the copy before it.
+// TestACopyThatWasMadeAgainHasNoDistance: it lags too far behind to be compared when the home dies,
+// and what is stored is of the copy before it.
 func TestACopyThatWasMadeAgainHasNoDistance(t *testing.T) {
 	for _, again := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {

@@ -8,12 +8,14 @@ import (
 	"github.com/sluice-gateway/sluice/core/guard"
 )
 
-// straggle is how long the moves that have passed their pre-check wait at least for the next one to do so. Where pre-checks take longer,
-// they wait for twice as long as the longest of theirs took: whatever takes much longer has much to compare.
+// straggle is how long the moves that have passed their pre-check wait at least for the next one to
+// do so. Where pre-checks take longer, they wait for twice as long as the longest of theirs took:
+// whatever takes much longer has much to compare.
 const straggle = time.Second
 
-// waves let moves that begin together hold their clients together: answers leave a connection in order, so that a client that uses many
-// topics would wait behind each in turn. Each move still commits, or is refused, alone.
+// waves let moves that begin together hold their clients together: answers leave a connection in
+// order, so that a client that uses many topics would wait behind each in turn. Each move still
+// commits, or is refused, alone.
 type waves struct {
 	mu sync.Mutex
 	of map[string]*wave // by virtual cluster: the one that gathers
@@ -55,7 +57,8 @@ func (w *waves) miss(vc string, m *move) {
 	}
 }
 
-// arrive waits until the moves that began with m have passed their pre-checks, as m has after so long, or take too long.
+// arrive waits until the moves that began with m have passed their pre-checks, as m has after so
+// long, or take too long.
 func (w *waves) arrive(ctx context.Context, vc string, m *move, took time.Duration) error {
 	w.mu.Lock()
 	g := w.gathering(vc)
@@ -83,7 +86,8 @@ func (w *waves) arrive(ctx context.Context, vc string, m *move, took time.Durati
 	}
 }
 
-// leave lets a wave hold if all have come, or now; those that are still to come make up the next one. w.mu is held.
+// leave lets a wave hold if all have come, or now; those that are still to come make up the next
+// one. w.mu is held.
 func (w *waves) leave(vc string, g *wave, now bool) {
 	if w.of[vc] != g || !now && len(g.coming) > 0 {
 		return

@@ -63,7 +63,8 @@ func (w *world) heldOnce(topics []string) {
 	}
 }
 
-// TestTopicsOfOneEditAreHeldOnce: pre-checks take longer for some than for others, and clients wait once, for all of them together.
+// TestTopicsOfOneEditAreHeldOnce: pre-checks take longer for some than for others, and clients wait
+// once, for all of them together.
 func TestTopicsOfOneEditAreHeldOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, topics := many(t, 200)
@@ -78,8 +79,8 @@ func TestTopicsOfOneEditAreHeldOnce(t *testing.T) {
 	})
 }
 
-// TestSlowPreChecksAreWaitedFor: on a machine or a cluster that is slow, the pre-checks of many topics come in seconds apart, and clients
-// wait once all the same.
+// TestSlowPreChecksAreWaitedFor: on a machine or a cluster that is slow, the pre-checks of many
+// topics come in seconds apart, and clients wait once all the same.
 func TestSlowPreChecksAreWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, topics := many(t, 200)
@@ -94,7 +95,8 @@ func TestSlowPreChecksAreWaitedFor(t *testing.T) {
 	})
 }
 
-// TestASlowPreCheckHoldsUpNobody: one topic has much to compare. The others don't wait for it for long, and it moves later.
+// TestASlowPreCheckHoldsUpNobody: one topic has much to compare. The others don't wait for it for
+// long, and it moves later.
 func TestASlowPreCheckHoldsUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, topics := many(t, 20)
@@ -143,7 +145,8 @@ func TestARefusedTopicHoldsUpNobody(t *testing.T) {
 	})
 }
 
-// TestManyMovesAskInFewRequests: while clients are held, brokers are asked for all topics at once, and one write commits them.
+// TestManyMovesAskInFewRequests: while clients are held, brokers are asked for all topics at once,
+// and one write commits them.
 func TestManyMovesAskInFewRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, topics := many(t, 200)
@@ -174,7 +177,8 @@ func TestManyMovesAskInFewRequests(t *testing.T) {
 	})
 }
 
-// TestMovesAskForTheirTopicsAlone: all metadata for each of many moves would cost the square of their number.
+// TestMovesAskForTheirTopicsAlone: all metadata for each of many moves would cost the square of
+// their number.
 func TestMovesAskForTheirTopicsAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const most = 100
@@ -206,7 +210,8 @@ func TestMovesAskForTheirTopicsAlone(t *testing.T) {
 	})
 }
 
-// TestJointQuestionsAreAnsweredOneByOne: who asks at the same time gets what it has asked for, or its own error.
+// TestJointQuestionsAreAnsweredOneByOne: who asks at the same time gets what it has asked for, or
+// its own error.
 func TestJointQuestionsAreAnsweredOneByOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, topics := many(t, 50)

@@ -86,8 +86,8 @@ func (w *warnings) WithGroup(string) slog.Handler                { return w }
 // limit is how long the gates of a world hold a request; longer than a move takes.
 const limit = time.Minute
 
-// newWorld makes topics of one partition on both clusters, with 100 records that stand 25 later on dr,
-// behind something that it had before, and starts a runner.
+// newWorld makes topics of one partition on both clusters, with 100 records that stand 25 later on
+// dr, behind something that it had before, and starts a runner.
 func newWorld(t *testing.T, topics ...string) *world {
 	t.Helper()
 	w := &world{t: t, prod: newFake("prod"), dr: newFake("dr"), rules: &rules{homes: map[string]plugin.Home{}}, store: &store{}}

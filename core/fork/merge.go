@@ -61,7 +61,8 @@ func Merge(a *plugin.Response, others ...*plugin.Response) (*plugin.Response, er
 }
 
 // merge adds the items of others to a. The slices that a response lists its items in are appended,
-// topics of the same name are joined, throttle times are the longest. It takes time in proportion to the items.
+// topics of the same name are joined, throttle times are the longest. It takes time in proportion
+// to the items.
 func merge(a *kafka.ResponseBody, others []*kafka.ResponseBody) error {
 	if len(others) == 0 {
 		return nil
@@ -109,8 +110,9 @@ func mergeStruct(a reflect.Value, parts []reflect.Value) {
 	}
 }
 
-// merger appends lists of items to one, and knows by a key where each stands: nodes stand once (the Java client refuses a
-// node that is listed twice), and the partitions of a topic stand under it once.
+// merger appends lists of items to one, and knows by a key where each stands: nodes stand once (the
+// Java client refuses a node that is listed twice), and the partitions of a topic stand under it
+// once.
 type merger struct {
 	list             reflect.Value
 	name, id         int // fields of an item, -1: it has none
@@ -118,7 +120,8 @@ type merger struct {
 	at               map[itemKey]standing
 }
 
-// itemKey names an item: a node by its number, a topic by its name or, where it has none, by its id.
+// itemKey names an item: a node by its number, a topic by its name or, where it has none, by its
+// id.
 type itemKey struct {
 	node  int64
 	named bool // it has a name, which a client may have left empty

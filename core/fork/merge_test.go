@@ -62,7 +62,8 @@ func committedText(m *kmsg.OffsetCommitResponse) (out []string) {
 	return out
 }
 
-// TestTopicsAreJoined by their name, or by their id where they have none; in the order in which they came.
+// TestTopicsAreJoined by their name, or by their id where they have none; in the order in which
+// they came.
 func TestTopicsAreJoined(t *testing.T) {
 	for _, c := range []struct {
 		what    string
@@ -83,7 +84,8 @@ func TestTopicsAreJoined(t *testing.T) {
 	}
 }
 
-// TestAJoinLeavesTheMemoryBehindAnAnswer alone: an answer's partitions may be a part of a longer list.
+// TestAJoinLeavesTheMemoryBehindAnAnswer alone: an answer's partitions may be a part of a longer
+// list.
 func TestAJoinLeavesTheMemoryBehindAnAnswer(t *testing.T) {
 	all := committedTopic("a", 0, 0, 1)
 	first := all
@@ -142,7 +144,8 @@ func TestWhatAnAnswerSaysOfItself(t *testing.T) {
 	}
 }
 
-// TestMergingAllocatesByTheItem, and not by pairs of them: ten times as many topics, of as many forks, cost ten times as much.
+// TestMergingAllocatesByTheItem, and not by pairs of them: ten times as many topics, of as many
+// forks, cost ten times as much.
 func TestMergingAllocatesByTheItem(t *testing.T) {
 	allocs := func(topics, forks int) float64 {
 		return testing.AllocsPerRun(1, func() {

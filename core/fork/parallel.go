@@ -14,8 +14,8 @@ type Result struct {
 	Err      error
 }
 
-// Parallel runs the forks through next and returns their results in order. A fork's share of the turn is given on at the
-// latest when it is answered; see plugin.Protect.
+// Parallel runs the forks through next and returns their results in order. A fork's share of the
+// turn is given on at the latest when it is answered; see plugin.Protect.
 func Parallel(ctx context.Context, forks []*plugin.Request, next plugin.Handler) []Result {
 	out := make([]Result, len(forks))
 	run := func(i int) {

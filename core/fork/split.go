@@ -15,14 +15,14 @@ type Part struct {
 	Partition int32
 }
 
-// branchWait is how long, in milliseconds, a part of a divided Fetch waits for records: what one part has
-// must not wait for another that has none.
+// branchWait is how long, in milliseconds, a part of a divided Fetch waits for records: what one
+// part has must not wait for another that has none.
 const branchWait = 100
 
 // Split divides a request that lists partitions by what key says of each. It returns the keys in
 // the order of their first partition, each with a body that holds its partitions alone; a request
-// with a single key keeps its body. A request without partitions has no keys. The parts of a Fetch wait
-// for records for a moment only.
+// with a single key keeps its body. A request without partitions has no keys. The parts of a Fetch
+// wait for records for a moment only.
 func Split[K comparable](body *kafka.RequestBody, key func(Part) K) ([]K, []*kafka.RequestBody, error) {
 	if body.Key() == kmsg.Produce || body.Key() == kmsg.Fetch {
 		keys, bodies := splitView(body, key)

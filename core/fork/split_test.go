@@ -51,7 +51,8 @@ func TestSplitKeepsEveryPartitionOnce(t *testing.T) {
 	}
 }
 
-// TestAFailedForkKeepsTheMemory of its request from being used again: it may still be on its way out.
+// TestAFailedForkKeepsTheMemory of its request from being used again: it may still be on its way
+// out.
 func TestAFailedForkKeepsTheMemory(t *testing.T) {
 	for _, broken := range []error{nil, errors.New("broken")} {
 		var forks []*plugin.Request

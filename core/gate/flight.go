@@ -14,7 +14,8 @@ type flight struct {
 
 func (f flight) after(ticket uint64) int { return cmp.Compare(f.ticket, ticket) }
 
-// InFlight says how many produces are in flight, and of which client and how long ago the oldest came.
+// InFlight says how many produces are in flight, and of which client and how long ago the oldest
+// came.
 func (g *Gate) InFlight() (n int, client string, since time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -31,13 +31,15 @@ type Request interface {
 	// Client is the client's id, and Arrival when the request was read.
 	Client() string
 	Arrival() time.Time
-	// Pause says that the request waits, for what, and because of which span, until resume is called.
+	// Pause says that the request waits, for what, and because of which span, until resume is
+	// called.
 	Pause(why string, by trace.SpanContext) (resume func())
 	// Queued says that the request has its place in a queue.
 	Queued()
 	// Passes gives a request that has waited a turn; onward is called when it has given it on.
 	Passes(onward func())
-	// Gone reports that its client has closed the connection, and Ended is closed when its session ends.
+	// Gone reports that its client has closed the connection, and Ended is closed when its session
+	// ends.
 	Gone() bool
 	Ended() <-chan struct{}
 }
@@ -99,8 +101,8 @@ func (p Pass) Overtaken() bool {
 	return p.late || p.gate.holds != p.hold
 }
 
-// Oldest reports that everything that came to the gate before it is answered: what it is told is not due to a
-// request before it that is still to be sent again.
+// Oldest reports that everything that came to the gate before it is answered: what it is told is
+// not due to a request before it that is still to be sent again.
 func (p Pass) Oldest() bool {
 	p.gate.mu.Lock()
 	defer p.gate.mu.Unlock()
@@ -144,9 +146,9 @@ func (g *Gate) pass(req Request, ticket uint64) Pass {
 }
 
 // Return puts a request that had passed, but could not be sent, back into its place in the queue:
-// before whatever came after it, of whichever session. If what is in flight must come back before it passes again,
-// the caller must have held the gate.
-// queued is called when the request has its place.
+// before whatever came after it, of whichever session. If what is in flight must come back before
+// it passes again, the caller must have held the gate. queued is called when the request has its
+// place.
 func (p Pass) Return(ctx context.Context, req Request, queued func()) (Pass, error) {
 	p.gate.mu.Lock()
 	return p.gate.wait(ctx, req, &p, queued)
@@ -192,8 +194,8 @@ func (p Pass) leave() {
 	}
 }
 
-// wait is called with g.mu held and releases it. back is the pass that a request had already, queued is
-// called when it has its place.
+// wait is called with g.mu held and releases it. back is the pass that a request had already,
+// queued is called when it has its place.
 func (g *Gate) wait(ctx context.Context, req Request, back *Pass, queued func()) (Pass, error) {
 	w := &waiter{req: req, done: make(chan error, 1), deadline: req.Arrival().Add(time.Duration(g.limit.Load()))}
 	at := len(g.queue)
@@ -260,8 +262,8 @@ func (g *Gate) arm() {
 	}
 }
 
-// expire refuses all that wait once the oldest has waited for the limit. Who was the oldest when it was armed may
-// have left since.
+// expire refuses all that wait once the oldest has waited for the limit. Who was the oldest when it
+// was armed may have left since.
 func (g *Gate) expire() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -324,8 +326,8 @@ func (g *Gate) why() (reason string, by trace.SpanContext) {
 	return reason, by
 }
 
-// Hold makes produces wait until holder, a Holder if it wants to say why, releases the gate. It returns false
-// if holder holds it already.
+// Hold makes produces wait until holder, a Holder if it wants to say why, releases the gate. It
+// returns false if holder holds it already.
 func (g *Gate) Hold(holder any) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -351,8 +353,8 @@ func (g *Gate) Idle() <-chan struct{} {
 	return c
 }
 
-// Answered returns a channel that is closed when the produces in flight that passed since the last call
-// are answered: how long that takes says how long a hold would wait for them.
+// Answered returns a channel that is closed when the produces in flight that passed since the last
+// call are answered: how long that takes says how long a hold would wait for them.
 func (g *Gate) Answered() <-chan struct{} {
 	g.mu.Lock()
 	defer g.mu.Unlock()

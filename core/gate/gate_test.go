@@ -163,8 +163,8 @@ func TestAHeldRequestOfAClientThatIsGoneIsDropped(t *testing.T) {
 	})
 }
 
-// TestReturnedRequestsGoBackBeforeTheirSuccessors: two batches are in flight, a third waits, the link
-// breaks; the first two come back in any order.
+// TestReturnedRequestsGoBackBeforeTheirSuccessors: two batches are in flight, a third waits, the
+// link breaks; the first two come back in any order.
 func TestReturnedRequestsGoBackBeforeTheirSuccessors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := gate.New(15 * time.Second).Gate("t")
@@ -213,8 +213,8 @@ func TestReturnedRequestsGoBackBeforeTheirSuccessors(t *testing.T) {
 	})
 }
 
-// TestAGateThatIsStuckRefusesLoudly: a request has left the gate and is not sent. What waits behind it is refused at its limit, the log
-// says why, and the gate goes on when the request does.
+// TestAGateThatIsStuckRefusesLoudly: a request has left the gate and is not sent. What waits behind
+// it is refused at its limit, the log says why, and the gate goes on when the request does.
 func TestAGateThatIsStuckRefusesLoudly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said bytes.Buffer

@@ -60,7 +60,8 @@ func (g *Gates) Moved() <-chan struct{} {
 // Moves counts calls of Announce.
 func (g *Gates) Moves() uint64 { return g.moves.Load() }
 
-// Announce closes the channel of Moved, and wakes the requests that wait for something that has moved.
+// Announce closes the channel of Moved, and wakes the requests that wait for something that has
+// moved.
 func (g *Gates) Announce() {
 	g.moves.Add(1)
 	g.mu.Lock()

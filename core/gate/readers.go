@@ -79,9 +79,10 @@ func (r *Readers) open(s Session) io.Closer {
 	return own
 }
 
-// wake answers the requests that wait for what has moved. Of those of a client, the one that it asked last is answered first: a
-// client may cut its other fetches short when it is told of a new leader (franz-go does), and then it should be the fetch that
-// waits for records at the new leader that has some, not one that keeps the others waiting there.
+// wake answers the requests that wait for what has moved. Of those of a client, the one that it
+// asked last is answered first: a client may cut its other fetches short when it is told of a new
+// leader (franz-go does), and then it should be the fetch that waits for records at the new leader
+// that has some, not one that keeps the others waiting there.
 func (r *Readers) wake() {
 	r.mu.Lock()
 	all := make([]Session, 0, len(r.sessions))
@@ -115,8 +116,8 @@ func (r *reader) Close() error {
 	return nil
 }
 
-// Lowest is the lowest virtual offset, per partition, that a session has fetched from since a time. What
-// is older belongs to a consumer that reads other partitions now, and is forgotten.
+// Lowest is the lowest virtual offset, per partition, that a session has fetched from since a time.
+// What is older belongs to a consumer that reads other partitions now, and is forgotten.
 func (r *Readers) Lowest(topic string, since time.Time) map[int32]int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()

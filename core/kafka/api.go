@@ -48,8 +48,9 @@ type API struct {
 	Name       string
 	MinVersion int16
 	MaxVersion int16 // the highest version that is offered
-	// Reviewed is the highest version that somebody has looked at: its fields that name topics, groups, nodes, offsets and epochs are
-	// translated, and its views read it. A newer kmsg offers no version beyond it.
+	// Reviewed is the highest version that somebody has looked at: its fields that name topics,
+	// groups, nodes, offsets and epochs are translated, and its views read it. A newer kmsg offers
+	// no version beyond it.
 	Reviewed int16
 	GoesTo   Destination
 	Carries  Carries
@@ -134,7 +135,8 @@ func refused() []kmsg.Key {
 		kmsg.ExpireDelegationToken, kmsg.DescribeDelegationToken,
 		// Client metrics would be spread over clusters at random (KIP-714).
 		kmsg.GetTelemetrySubscriptions, kmsg.PushTelemetry,
-		// Their positions are kept by the broker of one cluster alone and can't be moved (KIP-932, KIP-1071).
+		// Their positions are kept by the broker of one cluster alone and can't be moved (KIP-932,
+		// KIP-1071).
 		kmsg.ShareGroupHeartbeat, kmsg.ShareGroupDescribe, kmsg.ShareFetch, kmsg.ShareAcknowledge,
 		kmsg.DescribeShareGroupOffsets, kmsg.AlterShareGroupOffsets, kmsg.DeleteShareGroupOffsets,
 		kmsg.StreamsGroupHeartbeat, kmsg.StreamsGroupDescribe, kmsg.StreamsGroupTopologyDescriptionUpdate,

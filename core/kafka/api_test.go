@@ -29,7 +29,8 @@ func TestTableIsComplete(t *testing.T) {
 	}
 }
 
-// TestNoVersionIsOfferedUnseen: a newer kmsg may know versions that nobody has looked at, which is not to be overlooked either.
+// TestNoVersionIsOfferedUnseen: a newer kmsg may know versions that nobody has looked at, which is
+// not to be overlooked either.
 func TestNoVersionIsOfferedUnseen(t *testing.T) {
 	for _, api := range APIs() {
 		r := kmsg.RequestForKey(int16(api.Key))

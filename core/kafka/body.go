@@ -19,7 +19,8 @@ type RequestBody struct {
 	seen *RequestView // once it is viewed, and memory for another time
 }
 
-// Reset makes b a body of other bytes. Views of what it was are not valid any more: their memory is used again.
+// Reset makes b a body of other bytes. Views of what it was are not valid any more: their memory is
+// used again.
 func (b *RequestBody) Reset(key kmsg.Key, version int16, raw []byte) {
 	b.patches.reset()
 	*b = RequestBody{key: key, version: version, source: source{raw, b.patches}, seen: b.seen}
@@ -128,7 +129,8 @@ func (b *RequestBody) AppendTo(o *Out) {
 	b.appendFrom(o, 0)
 }
 
-// AppendAcknowledged writes the body of a Produce out with acks=1 in place of acks=0: whoever sends it learns what comes of it.
+// AppendAcknowledged writes the body of a Produce out with acks=1 in place of acks=0: whoever sends
+// it learns what comes of it.
 func (b *RequestBody) AppendAcknowledged(o *Out) {
 	const one = 1
 	acks := b.View().acks
@@ -137,7 +139,8 @@ func (b *RequestBody) AppendAcknowledged(o *Out) {
 	b.appendFrom(o, acks+2)
 }
 
-// appendFrom writes out what stands at a place of raw, before any topic, and behind it, as it is changed.
+// appendFrom writes out what stands at a place of raw, before any topic, and behind it, as it is
+// changed.
 func (b *RequestBody) appendFrom(o *Out, at int32) {
 	if b.part {
 		appendOnly(o, &b.source, b.flexible(), at, b.seen.topics, b.seen.rest, b.seen.Partitions)
@@ -193,8 +196,8 @@ func (b *ResponseBody) Key() kmsg.Key { return b.key }
 // Version is the version that the body is encoded in.
 func (b *ResponseBody) Version() int16 { return b.version }
 
-// Peek decodes the body, once as long as it is not changed in place. The message must not be changed. An error is a
-// *MalformedError.
+// Peek decodes the body, once as long as it is not changed in place. The message must not be
+// changed. An error is a *MalformedError.
 func (b *ResponseBody) Peek() (kmsg.Response, error) {
 	if b.seen.changed && !b.edited { // since it was decoded
 		b.msg, b.seen.changed = nil, false
@@ -297,8 +300,8 @@ func neverNull(f *kmsg.FetchResponse) {
 	})
 }
 
-// decode is the one place where kmsg reads: from bytes that a walk has found to be a message. It guards against
-// versions above the table and against panics of kmsg.
+// decode is the one place where kmsg reads: from bytes that a walk has found to be a message. It
+// guards against versions above the table and against panics of kmsg.
 func decode(key kmsg.Key, version int16, request bool, body []byte, checked bool, read func([]byte) error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {

@@ -94,8 +94,8 @@ func TestReadFrameBounds(t *testing.T) {
 	}
 }
 
-// FuzzRequest: a header and body of any bytes never panic, and a body that was looked at leaves as it
-// came.
+// FuzzRequest: a header and body of any bytes never panic, and a body that was looked at leaves as
+// it came.
 func FuzzRequest(f *testing.F) {
 	for _, api := range APIs() {
 		if r := kmsg.RequestForKey(int16(api.Key)); r != nil {

@@ -15,16 +15,17 @@ var (
 	errLarge = errors.New("too large when it is decoded")
 )
 
-// Decoding makes a few bytes into a struct. What a message may take beyond its own size, at most: no message
-// that means something comes near it.
+// Decoding makes a few bytes into a struct. What a message may take beyond its own size, at most:
+// no message that means something comes near it.
 const (
 	decodedFactor = 16
 	decodedFree   = 1 << 20
 	decodedMost   = 256 << 20
 )
 
-// walk goes over an encoded message and believes no count or length before it is compared with the bytes
-// that are left. kmsg, which would loop and allocate for what a count says, sees only what a walk has passed.
+// walk goes over an encoded message and believes no count or length before it is compared with the
+// bytes that are left. kmsg, which would loop and allocate for what a count says, sees only what a
+// walk has passed.
 type walk struct {
 	b        []byte
 	at       int
@@ -35,14 +36,16 @@ type walk struct {
 	err      error
 }
 
-// Check walks the body of a request, and takes no memory. An error is a *MalformedError or an *UnsupportedError.
+// Check walks the body of a request, and takes no memory. An error is a *MalformedError or an
+// *UnsupportedError.
 func Check(key kmsg.Key, version int16, body []byte) error {
 	_, _, err := check(key, version, true, body)
 	return err
 }
 
-// check walks a body. It returns where the message ends and whether it has tagged fields that kmsg does not
-// know. An error is a *MalformedError or, for a version that the table does not have, an *UnsupportedError.
+// check walks a body. It returns where the message ends and whether it has tagged fields that kmsg
+// does not know. An error is a *MalformedError or, for a version that the table does not have, an
+// *UnsupportedError.
 func check(key kmsg.Key, version int16, request bool, body []byte) (end int, unknown bool, err error) {
 	api, ok := Lookup(key)
 	if !ok || api.layouts == nil || version < 0 || version > api.MaxVersion {
@@ -86,8 +89,8 @@ func (w *walk) uvarint() int {
 	return int(v)
 }
 
-// length reads the length, of width bytes or compact, of a value of which each part takes at least least bytes;
-// null is -1.
+// length reads the length, of width bytes or compact, of a value of which each part takes at least
+// least bytes; null is -1.
 func (w *walk) length(width, least int) int {
 	n := -1
 	switch at := w.at; {

@@ -38,7 +38,8 @@ func eachMessage(t *testing.T, f func(t *testing.T, api API, version int16, requ
 	}
 }
 
-// scramble fills a value of a message; tags are how likely a struct gets a tagged field that kmsg does not know.
+// scramble fills a value of a message; tags are how likely a struct gets a tagged field that kmsg
+// does not know.
 func scramble(r *rand.Rand, v reflect.Value, tags float64, top bool) {
 	switch v.Kind() {
 	case reflect.Struct:
@@ -80,8 +81,8 @@ func scramble(r *rand.Rand, v reflect.Value, tags float64, top bool) {
 	}
 }
 
-// TestWhatKmsgEncodesPasses: a walk ends where kmsg's encoding does, in every API and version, and knows whether
-// there are tags that kmsg does not know.
+// TestWhatKmsgEncodesPasses: a walk ends where kmsg's encoding does, in every API and version, and
+// knows whether there are tags that kmsg does not know.
 func TestWhatKmsgEncodesPasses(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	eachMessage(t, func(t *testing.T, api API, version int16, request bool, fresh func() decoded) {
@@ -121,8 +122,9 @@ func lies(left int) [][]byte {
 	return out
 }
 
-// TestLiesAreCheap puts counts that lie over every offset of every message. What a walk lets through, kmsg decodes in
-// an amount of memory that the size of the message bounds; there is no other way to kmsg.
+// TestLiesAreCheap puts counts that lie over every offset of every message. What a walk lets
+// through, kmsg decodes in an amount of memory that the size of the message bounds; there is no
+// other way to kmsg.
 func TestLiesAreCheap(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	var before, after runtime.MemStats
@@ -218,8 +220,8 @@ func TestBombsAreRefused(t *testing.T) {
 	}
 }
 
-// TestViewsBelieveNoMoreThanAWalk: what passes because a view of Produce or Fetch could be made would pass a walk, and the other way
-// round.
+// TestViewsBelieveNoMoreThanAWalk: what passes because a view of Produce or Fetch could be made
+// would pass a walk, and the other way round.
 func TestViewsBelieveNoMoreThanAWalk(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 10))
 	eachMessage(t, func(t *testing.T, api API, version int16, request bool, fresh func() decoded) {

@@ -6,13 +6,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// passesTags reports that tagged fields (KIP-482) that kmsg does not know may pass. A message about topics, groups,
-// offsets or brokers may have more of them in a field of the future, which nobody here could translate: a
-// client would see an address of a cluster, or a broker a name that only clients know.
+// passesTags reports that tagged fields (KIP-482) that kmsg does not know may pass. A message about
+// topics, groups, offsets or brokers may have more of them in a field of the future, which nobody
+// here could translate: a client would see an address of a cluster, or a broker a name that only
+// clients know.
 func (a API) passesTags() bool { return a.Carries == 0 }
 
-// Clean checks that the body is a message, and drops the tagged fields that nobody here knows. It belongs before
-// anything else that is done with the body. An error is a *MalformedError or an *UnsupportedError.
+// Clean checks that the body is a message, and drops the tagged fields that nobody here knows. It
+// belongs before anything else that is done with the body. An error is a *MalformedError or an
+// *UnsupportedError.
 func (b *RequestBody) Clean() error {
 	h := b.View()
 	if b.edited || b.checked {
@@ -36,9 +38,9 @@ func (b *RequestBody) Clean() error {
 	return err
 }
 
-// Clean checks that the body is a message, and drops the tagged fields that nobody here knows and what stands behind
-// the message. It belongs before anything else that is done with the body. An error is a *MalformedError or an
-// *UnsupportedError.
+// Clean checks that the body is a message, and drops the tagged fields that nobody here knows and
+// what stands behind the message. It belongs before anything else that is done with the body. An
+// error is a *MalformedError or an *UnsupportedError.
 func (b *ResponseBody) Clean() error {
 	h := b.View()
 	if b.edited {

@@ -26,8 +26,8 @@ func cleaned(t *testing.T, key kmsg.Key, version int16, request bool, raw []byte
 	return b.Bytes()
 }
 
-// TestUnknownTagsAreDropped at every place of every message, requests and responses of every API and version, where the rule
-// says so; everything else leaves as it came.
+// TestUnknownTagsAreDropped at every place of every message, requests and responses of every API
+// and version, where the rule says so; everything else leaves as it came.
 func TestUnknownTagsAreDropped(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	eachMessage(t, func(t *testing.T, api API, version int16, request bool, fresh func() decoded) {

@@ -287,8 +287,8 @@ var codeNames = [...]string{
 	"CONTROLLER_ID_NOT_REGISTERED",
 }
 
-// Name is Kafka's name of the code, such as NOT_LEADER_OR_FOLLOWER; "" for None. One that is not listed
-// is called UNKNOWN_SERVER_ERROR, for which clients take it.
+// Name is Kafka's name of the code, such as NOT_LEADER_OR_FOLLOWER; "" for None. One that is not
+// listed is called UNKNOWN_SERVER_ERROR, for which clients take it.
 func (c Code) Name() string {
 	switch i := int(c) + 1; {
 	case c == None:

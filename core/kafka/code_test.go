@@ -11,8 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// TestCodesHaveKafkasNames: each constant is called what its code is called, and the library that clients here use says the same,
-// but for the one code that it calls by an old name.
+// TestCodesHaveKafkasNames: each constant is called what its code is called, and the library that
+// clients here use says the same, but for the one code that it calls by an old name.
 func TestCodesHaveKafkasNames(t *testing.T) {
 	f, err := parser.ParseFile(token.NewFileSet(), "code.go", nil, 0)
 	if err != nil {

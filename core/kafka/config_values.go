@@ -14,8 +14,8 @@ const (
 	TopicName   ConfigValue = "a topic"
 )
 
-// configValues are Kafka's settings whose values name nodes, addresses or topics. A test with a real broker fails for one that is
-// missing.
+// configValues are Kafka's settings whose values name nodes, addresses or topics. A test with a
+// real broker fails for one that is missing.
 var configValues = map[kmsg.ConfigResourceType]map[string]ConfigValue{
 	kmsg.ConfigResourceTypeTopic: {
 		"leader.replication.throttled.replicas":   NodeList,

@@ -21,8 +21,9 @@ var scratch = sync.Pool{New: func() any { return new([]byte) }}
 
 const keepScratch = 2 << 20
 
-// Edit shows every record of a batch to edit, in their order, and returns the batch with what has become of them: b itself if nothing
-// has changed. What is shown is a copy, so that keys and values may be changed where they stand. buf is used if it is large enough.
+// Edit shows every record of a batch to edit, in their order, and returns the batch with what has
+// become of them: b itself if nothing has changed. What is shown is a copy, so that keys and values
+// may be changed where they stand. buf is used if it is large enough.
 func (o Bounds) Edit(buf []byte, b Batch, gaps Gaps, edit func(r *RawRecord) Verdict) (Batch, error) {
 	if b.IsControl() {
 		return b, nil

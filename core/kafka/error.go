@@ -75,8 +75,8 @@ func ErrorResponse(req *RequestBody, code Code, message string) (kmsg.Response, 
 	return resp, nil
 }
 
-// ErrorOfItems is ErrorResponse for items of a request whose others are answered: the code stands at each item alone, where items
-// have one. At the top it would be that of all.
+// ErrorOfItems is ErrorResponse for items of a request whose others are answered: the code stands
+// at each item alone, where items have one. At the top it would be that of all.
 func ErrorOfItems(req *RequestBody, code Code, message string) (kmsg.Response, error) {
 	resp, err := ErrorResponse(req, code, message)
 	switch r := resp.(type) {

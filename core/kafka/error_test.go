@@ -70,8 +70,8 @@ func codes(v reflect.Value, out *[]int16) {
 	}
 }
 
-// TestEveryAPIHasAnErrorResponse: for each API and version that clients are offered, the error answer
-// encodes, decodes, and carries the code in that version.
+// TestEveryAPIHasAnErrorResponse: for each API and version that clients are offered, the error
+// answer encodes, decodes, and carries the code in that version.
 func TestEveryAPIHasAnErrorResponse(t *testing.T) {
 	for _, api := range APIs() {
 		if api.GoesTo == Refused || api.Key == kmsg.ApiVersions {

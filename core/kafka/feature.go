@@ -17,8 +17,8 @@ const (
 	LeaderHints
 	// NodeEndpoints give the addresses of the leaders that are named (KIP-951).
 	NodeEndpoints
-	// Racks of clients, and the replica that a consumer had better read from (KIP-392); in Metadata those of
-	// brokers (KIP-36).
+	// Racks of clients, and the replica that a consumer had better read from (KIP-392); in Metadata
+	// those of brokers (KIP-36).
 	Racks
 	// FetchSessions are KIP-227's.
 	FetchSessions
@@ -26,10 +26,11 @@ const (
 	LeaderEpochs
 	// LastFetchedEpochs find out where logs diverge (KIP-595).
 	LastFetchedEpochs
-	// NoReplicaID is a Fetch without the number of the replica, which consumers do not have (KIP-903).
+	// NoReplicaID is a Fetch without the number of the replica, which consumers do not have
+	// (KIP-903).
 	NoReplicaID
-	// TransactionsAndMarks are transactional ids and isolation levels, with the last stable offset and aborted
-	// transactions (KIP-98).
+	// TransactionsAndMarks are transactional ids and isolation levels, with the last stable offset
+	// and aborted transactions (KIP-98).
 	TransactionsAndMarks
 	// LogStarts are offsets that logs begin at (KIP-107).
 	LogStarts
@@ -55,9 +56,11 @@ const (
 	ClusterIDs
 	// OfflineReplicas are KIP-112's.
 	OfflineReplicas
-	// ClientSoftware is the name and version of a client's library, and the features of a cluster (KIP-511, KIP-584).
+	// ClientSoftware is the name and version of a client's library, and the features of a cluster
+	// (KIP-511, KIP-584).
 	ClientSoftware
-	// WrongCluster is what a client believes to talk to, and that it is told when it does not (KIP-1242).
+	// WrongCluster is what a client believes to talk to, and that it is told when it does not
+	// (KIP-1242).
 	WrongCluster
 
 	features

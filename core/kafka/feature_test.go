@@ -8,7 +8,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// TestFeaturesBeginWhereTheirFieldsDo: in that version of an API, and not in the one before, kmsg writes a field of the feature.
+// TestFeaturesBeginWhereTheirFieldsDo: in that version of an API, and not in the one before, kmsg
+// writes a field of the feature.
 func TestFeaturesBeginWhereTheirFieldsDo(t *testing.T) {
 	type field struct {
 		request bool

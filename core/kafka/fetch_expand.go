@@ -18,8 +18,8 @@ func (t *FetchTable) RequestSize(rest []byte) int {
 	return n
 }
 
-// AppendRequest appends a request without a session that names every partition; everything else in it
-// is body's. rest is what Update returned of body.
+// AppendRequest appends a request without a session that names every partition; everything else in
+// it is body's. rest is what Update returned of body.
 func (t *FetchTable) AppendRequest(dst, body, rest []byte) []byte {
 	flexible, fixed := flexibleFetch(t.version), fixedFetchItem(t.version)
 	at := fetchSessionAt(t.version)
@@ -51,7 +51,8 @@ func (t *FetchTable) AppendRequest(dst, body, rest []byte) []byte {
 	return append(dst, rest...)
 }
 
-// byTopic shows the partitions in their order, those of one topic together where they follow each other.
+// byTopic shows the partitions in their order, those of one topic together where they follow each
+// other.
 func (t *FetchTable) byTopic(yield func([]*fetchPart) bool) {
 	t.compact()
 	for from := 0; from < len(t.order); {

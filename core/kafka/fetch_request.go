@@ -6,7 +6,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// fetchSessionAt is where the session id stands in a Fetch request, and behind it the epoch (KIP-227).
+// fetchSessionAt is where the session id stands in a Fetch request, and behind it the epoch
+// (KIP-227).
 func fetchSessionAt(version int16) int {
 	if Has(kmsg.Fetch, version, NoReplicaID) {
 		return 13
@@ -45,8 +46,8 @@ type fetchItem struct {
 	forgotten bool
 }
 
-// fixedFetchItem is the length of fetchItem.fixed: the partition, its leader's epoch (9+), the offset,
-// the epoch fetched last (12+), the log's start and the limit of bytes.
+// fixedFetchItem is the length of fetchItem.fixed: the partition, its leader's epoch (9+), the
+// offset, the epoch fetched last (12+), the log's start and the limit of bytes.
 func fixedFetchItem(version int16) int {
 	switch {
 	case Has(kmsg.Fetch, version, LastFetchedEpochs):
@@ -57,8 +58,8 @@ func fixedFetchItem(version int16) int {
 	return 24
 }
 
-// walkFetch shows what a Fetch request of version 7 or later names and then what it forgets. It returns
-// what stands behind that.
+// walkFetch shows what a Fetch request of version 7 or later names and then what it forgets. It
+// returns what stands behind that.
 func walkFetch(version int16, body []byte, visit func(fetchItem)) (rest []byte, err error) {
 	c := cursor{b: body, flexible: flexibleFetch(version), request: true}
 	c.take(fetchSessionAt(version) + 8)

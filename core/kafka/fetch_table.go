@@ -6,14 +6,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// FetchTable is what a fetch session keeps (KIP-227): the partitions that its client has named, as the
-// bytes in which they were named, and what it was told of each last. It is not safe for concurrent use.
+// FetchTable is what a fetch session keeps (KIP-227): the partitions that its client has named, as
+// the bytes in which they were named, and what it was told of each last. It is not safe for
+// concurrent use.
 type FetchTable struct {
 	version int16
 	topics  map[string]*fetchTopic
 	parts   map[fetchKey]*fetchPart
-	// order is that of the next request. Partitions that returned records go to the end, as brokers do
-	// it, so that one with much data does not starve the others. It has holes.
+	// order is that of the next request. Partitions that returned records go to the end, as brokers
+	// do it, so that one with much data does not starve the others. It has holes.
 	order []*fetchPart
 	names int // bytes of the topics' names
 }
@@ -36,7 +37,8 @@ type fetchPart struct {
 	told  marks
 }
 
-// marks are what a client was told of a partition; high is -1 for one that it must be told of again.
+// marks are what a client was told of a partition; high is -1 for one that it must be told of
+// again.
 type marks struct{ high, stable, start int64 }
 
 // What an entry takes in memory, about: a partition with its places in order and map, a topic.
@@ -45,8 +47,8 @@ const (
 	fetchTopicBytes = 96
 )
 
-// NewFetchTable returns the table of a session that begins with a full request, which body is. n is the
-// number of partitions that it names.
+// NewFetchTable returns the table of a session that begins with a full request, which body is. n is
+// the number of partitions that it names.
 func NewFetchTable(version int16, body []byte, n int) (*FetchTable, error) {
 	t := &FetchTable{version: version, topics: map[string]*fetchTopic{}, parts: make(map[fetchKey]*fetchPart, n), order: make([]*fetchPart, 0, n)}
 	all := make([]fetchPart, n)
@@ -153,8 +155,8 @@ func (t *FetchTable) compact() {
 	}
 }
 
-// Answer gives the response of a request of the session its id and notes what the client is told. From
-// an incremental one it leaves out what the client knows already.
+// Answer gives the response of a request of the session its id and notes what the client is told.
+// From an incremental one it leaves out what the client knows already.
 func (t *FetchTable) Answer(resp *ResponseBody, id int32, incremental bool) {
 	resp.retain(id, func(a *ResponsePartition) bool { return t.tell(a) || !incremental })
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// sessionHistory runs a random fetch session and compares every request that leaves the table, and every
-// answer that it leaves over, with the model's.
+// sessionHistory runs a random fetch session and compares every request that leaves the table, and
+// every answer that it leaves over, with the model's.
 func sessionHistory(t *testing.T, version int16, seed uint64) {
 	t.Helper()
 	r := rand.New(rand.NewPCG(seed, uint64(version)))

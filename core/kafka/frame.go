@@ -1,5 +1,5 @@
-// Package kafka turns bytes into messages and back: frames, headers, the table of APIs, lazy bodies,
-// record batches and error responses. It knows nothing of Sluice.
+// Package kafka turns bytes into messages and back: frames, headers, the table of APIs, lazy
+// bodies, record batches and error responses. It knows nothing of Sluice.
 package kafka
 
 import (

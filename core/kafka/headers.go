@@ -13,7 +13,8 @@ type Headers struct {
 	Bytes []byte
 }
 
-// All shows the headers, keys and values, until one does not fit. Nothing is allocated; the bytes are the batch's.
+// All shows the headers, keys and values, until one does not fit. Nothing is allocated; the bytes
+// are the batch's.
 func (h Headers) All() iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, value []byte) bool) {
 		for n, at := h.Count, 0; n > 0; n-- {
@@ -69,8 +70,8 @@ func (h *Headers) Remove(key []byte) {
 	*h = kept
 }
 
-// RecordHeaders shows the offset and headers of each record of a batch, of any codec, until visit returns false. It decodes nothing
-// else of them.
+// RecordHeaders shows the offset and headers of each record of a batch, of any codec, until visit
+// returns false. It decodes nothing else of them.
 func (o Bounds) RecordHeaders(b Batch, visit func(offset int64, h Headers) bool) (err error) {
 	data, left := []byte(b[BatchHeader:]), o.room(b)
 	if codec := b.Compression(); codec != 0 {

@@ -40,7 +40,8 @@ func TestHeadersAreThoseOfTheRecords(t *testing.T) {
 	}
 }
 
-// TestBrokenRecordsHaveNoHeaders: bytes that are cut or changed end the walk, and what was shown before is what decoding shows.
+// TestBrokenRecordsHaveNoHeaders: bytes that are cut or changed end the walk, and what was shown
+// before is what decoding shows.
 func TestBrokenRecordsHaveNoHeaders(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	whole := produced(0, some()[:3]...)
@@ -91,7 +92,8 @@ func TestReadingHeadersAllocatesNothing(t *testing.T) {
 	}
 }
 
-// TestSpan counts records from an offset on, without markers, and not those of formats that don't say.
+// TestSpan counts records from an offset on, without markers, and not those of formats that don't
+// say.
 func TestSpan(t *testing.T) {
 	at := func(base int64) Batch {
 		b := produced(0, some()...)

@@ -18,13 +18,13 @@ import (
 // ErrTooLarge says that a batch takes more than it may when it is decoded.
 var ErrTooLarge = errors.New("decoded, the batch takes more than limits.batch_bytes")
 
-// Bounds say how much memory a batch may take when it is decoded: its bytes without compression, its records and their
-// headers. The zero value is the default.
+// Bounds say how much memory a batch may take when it is decoded: its bytes without compression,
+// its records and their headers. The zero value is the default.
 type Bounds struct {
 	// Most is the limit in bytes; 0 is the larger of 64 MiB and 16 times the batch as it came.
 	Most int64
-	// Grow, if not nil, is asked before n bytes more are taken, and told with a negative n of some that are not needed. Its error
-	// ends the decoding.
+	// Grow, if not nil, is asked before n bytes more are taken, and told with a negative n of some
+	// that are not needed. Its error ends the decoding.
 	Grow func(n int64) error
 }
 
@@ -61,8 +61,9 @@ func (r *room) take(n int64) error {
 	return nil
 }
 
-// inflate decompresses the records of a batch, into buf if it is large enough. The bounds are looked at before memory is taken, not
-// when it is full; memory of buf counts as what it takes the place of.
+// inflate decompresses the records of a batch, into buf if it is large enough. The bounds are
+// looked at before memory is taken, not when it is full; memory of buf counts as what it takes the
+// place of.
 func (r *room) inflate(buf []byte, codec int8, src []byte) ([]byte, error) {
 	switch codec {
 	case 1:
@@ -143,7 +144,8 @@ func (r *room) readAll(buf []byte, from io.Reader, n int) ([]byte, error) {
 	}
 }
 
-// xerial begins snappy in the framing of Java clients: the rest of a header of 16 bytes, and blocks behind their lengths.
+// xerial begins snappy in the framing of Java clients: the rest of a header of 16 bytes, and blocks
+// behind their lengths.
 var xerial = []byte{130, 'S', 'N', 'A', 'P', 'P', 'Y', 0}
 
 var errXerial = errors.New("snappy blocks are not as long as they say")
@@ -193,8 +195,8 @@ func (r *room) block(buf, out, src []byte) ([]byte, error) {
 // zstdFirst is what most batches fit into.
 const zstdFirst = 1 << 20
 
-// zstd decodes in steps of memory: the decoder is told beforehand how much it may take. A batch that takes more is decoded
-// anew with eight times as much.
+// zstd decodes in steps of memory: the decoder is told beforehand how much it may take. A batch
+// that takes more is decoded anew with eight times as much.
 func (r *room) zstd(buf, src []byte) ([]byte, error) {
 	for size, has := int64(zstdFirst), int64(0); ; size *= 8 {
 		size = min(size, has+r.left)

@@ -71,7 +71,8 @@ func recordOf(value, headers int) []byte {
 	return b[BatchHeader:]
 }
 
-// TestBombsStayCompressed: whatever a few bytes become, no more is taken than the bounds say, in every codec.
+// TestBombsStayCompressed: whatever a few bytes become, no more is taken than the bounds say, in
+// every codec.
 func TestBombsStayCompressed(t *testing.T) {
 	const most = 4 << 20
 	for name, bomb := range map[string]struct {
@@ -108,7 +109,8 @@ func TestBombsStayCompressed(t *testing.T) {
 	}
 }
 
-// TestWhatFitsIsDecoded, up to the last byte of the bounds, and what is counted is about what it takes.
+// TestWhatFitsIsDecoded, up to the last byte of the bounds, and what is counted is about what it
+// takes.
 func TestWhatFitsIsDecoded(t *testing.T) {
 	for _, size := range []int{0, 100, 5000, 300_000, 3 << 20} {
 		data := recordOf(size, 3)

@@ -16,9 +16,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Messages as JSON, for those who have no code for Kafka's protocol: an object with the fields that kmsg has, in every version the same.
-// Bytes and texts are strings or, if they are no UTF-8, {"hex": "..."}; ids are 32 digits in hex. Tagged fields that
-// kmsg does not know are left out.
+// Messages as JSON, for those who have no code for Kafka's protocol: an object with the fields that
+// kmsg has, in every version the same. Bytes and texts are strings or, if they are no UTF-8,
+// {"hex": "..."}; ids are 32 digits in hex. Tagged fields that kmsg does not know are left out.
 
 // JSON is the request as JSON; with all set, fields with Kafka's default stand in it too.
 func (b *RequestBody) JSON(all bool) ([]byte, error) {

@@ -13,7 +13,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
-// TestMessagesAsJSON come back as they were, in every API and version, with all fields and without those that are the default.
+// TestMessagesAsJSON come back as they were, in every API and version, with all fields and without
+// those that are the default.
 func TestMessagesAsJSON(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	eachMessage(t, func(t *testing.T, api API, version int16, request bool, fresh func() decoded) {

@@ -91,9 +91,9 @@ type kmsgMessage interface {
 	AppendTo(dst []byte) []byte
 }
 
-// prober finds out how kmsg encodes a message by changing one field after the other and looking at what
-// becomes of its bytes. kmsg has no description of its messages that could be read, and one written by
-// hand would have to follow it.
+// prober finds out how kmsg encodes a message by changing one field after the other and looking at
+// what becomes of its bytes. kmsg has no description of its messages that could be read, and one
+// written by hand would have to follow it.
 type prober struct {
 	msg      kmsgMessage
 	flexible bool
@@ -159,8 +159,8 @@ func (p *prober) field(v reflect.Value) (f field, tagged, ok bool) {
 	return f, tagged, true
 }
 
-// three encodes the message with a field that is absent or has its default, with another value or one
-// element, and with one more. The last stays.
+// three encodes the message with a field that is absent or has its default, with another value or
+// one element, and with one more. The last stays.
 func (p *prober) three(v reflect.Value) (none, one, two []byte) {
 	if v.Kind() == reflect.Struct {
 		return p.threeOf(v)
@@ -175,8 +175,8 @@ func (p *prober) three(v reflect.Value) (none, one, two []byte) {
 	return none, one, p.encoded()
 }
 
-// threeOf changes the first field of a struct that the version has, so that a tagged struct is there while
-// its fields are looked at.
+// threeOf changes the first field of a struct that the version has, so that a tagged struct is
+// there while its fields are looked at.
 func (p *prober) threeOf(v reflect.Value) (none, one, two []byte) {
 	for i := range v.NumField() {
 		f := v.Field(i)
@@ -220,8 +220,9 @@ func grow(v reflect.Value) {
 	}
 }
 
-// never reports that the version has no null for a field that has one in others, or elsewhere: it is encoded as an empty one. Of a
-// tagged field, which is left out in both cases, that can't be said.
+// never reports that the version has no null for a field that has one in others, or elsewhere: it
+// is encoded as an empty one. Of a tagged field, which is left out in both cases, that can't be
+// said.
 func (p *prober) never(v reflect.Value) bool {
 	defer v.Set(reflect.ValueOf(v.Interface()))
 	switch {
@@ -246,8 +247,8 @@ func fresh(t reflect.Type) reflect.Value {
 	return p.Elem()
 }
 
-// tagOf reads the number of a tag that one has and none has not: the first byte that differs is the number of
-// tagged fields.
+// tagOf reads the number of a tag that one has and none has not: the first byte that differs is the
+// number of tagged fields.
 func tagOf(none, one []byte) uint32 {
 	i := 0
 	for none[i] == one[i] {

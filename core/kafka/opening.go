@@ -17,7 +17,8 @@ type opening struct {
 	whole    bool // there are no others
 }
 
-// openings are those of each API and version, found out like layouts: by looking at what becomes of a field.
+// openings are those of each API and version, found out like layouts: by looking at what becomes of
+// a field.
 var openings = sync.OnceValue(func() *[kmsg.MaxKey + 1][]opening {
 	out := &[kmsg.MaxKey + 1][]opening{}
 	for _, a := range table {
@@ -85,7 +86,8 @@ func (b *ResponseBody) Throttled() time.Duration {
 	return time.Duration(millis) * time.Millisecond
 }
 
-// Outcome is ErrorCode of a body as it came in: most responses say how a request has ended where they begin.
+// Outcome is ErrorCode of a body as it came in: most responses say how a request has ended where
+// they begin.
 func (b *ResponseBody) Outcome() Code {
 	if o := b.opening(); o.code >= 0 && len(b.seen.raw) >= o.code+2 {
 		if code := Code(binary.BigEndian.Uint16(b.seen.raw[o.code:])); code != 0 || o.whole {

@@ -8,8 +8,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// TestWhatResponsesBeginWith is what kmsg makes of them, in every version of every API that is passed on: of ApiVersions, which is
-// answered here, and delegation tokens, which are not offered, the time stands at the end.
+// TestWhatResponsesBeginWith is what kmsg makes of them, in every version of every API that is
+// passed on: of ApiVersions, which is answered here, and delegation tokens, which are not offered,
+// the time stands at the end.
 func TestWhatResponsesBeginWith(t *testing.T) {
 	passed := func(a API) bool {
 		switch a.Key {
@@ -51,7 +52,8 @@ func TestWhatResponsesBeginWith(t *testing.T) {
 	}
 }
 
-// TestOutcomesOfParts are found where the whole has none, and nothing is decoded where a code of the whole says all.
+// TestOutcomesOfParts are found where the whole has none, and nothing is decoded where a code of
+// the whole says all.
 func TestOutcomesOfParts(t *testing.T) {
 	fetch := kmsg.NewPtrFetchResponse()
 	fetch.SetVersion(12)

@@ -27,7 +27,8 @@ var ordinary = map[kmsg.Key][]Code{
 	kmsg.Produce:            {ConcurrentTransactions}, // KIP-890: it begins one
 }
 
-// Ordinary reports a code that an API answers in the normal run of the protocol: the client does what it says and goes on.
+// Ordinary reports a code that an API answers in the normal run of the protocol: the client does
+// what it says and goes on.
 func Ordinary(key kmsg.Key, code Code) bool {
 	return slices.Contains(anywhere, code) || slices.Contains(ordinary[key], code)
 }

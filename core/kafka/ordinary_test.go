@@ -6,7 +6,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// TestTheNormalRunOfTheProtocolIsNoError: an ordinary code is shown only where an answer says no other, wherever the other stands.
+// TestTheNormalRunOfTheProtocolIsNoError: an ordinary code is shown only where an answer says no
+// other, wherever the other stands.
 func TestTheNormalRunOfTheProtocolIsNoError(t *testing.T) {
 	commit := func(codes ...int16) *ResponseBody {
 		m := kmsg.NewPtrOffsetCommitResponse()

@@ -25,13 +25,15 @@ type Out struct {
 	base   int // size when the frame was opened
 }
 
-// Frames lends slices of n bytes with any content, which are given back when nobody uses them any more.
+// Frames lends slices of n bytes with any content, which are given back when nobody uses them any
+// more.
 type Frames interface {
 	Frame(n int) []byte
 	Recycle(frame []byte)
 }
 
-// NewOut returns an Out that encodes large messages into frames that are lent; nil for memory of its own.
+// NewOut returns an Out that encodes large messages into frames that are lent; nil for memory of
+// its own.
 func NewOut(frames Frames) *Out { return &Out{frames: frames} }
 
 // span is a piece that goes between buf[:at] and buf[at:].
@@ -46,8 +48,8 @@ func (o *Out) Append(p []byte) {
 	o.size += len(p)
 }
 
-// AppendHeader appends what stands behind the correlation id in a request's header: the client id, and
-// in flexible versions no tagged fields.
+// AppendHeader appends what stands behind the correlation id in a request's header: the client id,
+// and in flexible versions no tagged fields.
 func (o *Out) AppendHeader(h Header) {
 	n := len(o.buf)
 	o.buf = appendClientID(o.buf, h)

@@ -9,8 +9,9 @@ import (
 // outcomeLimit is the size up to which a response is decoded to find out whether it says an error.
 const outcomeLimit = 16 << 10
 
-// ErrorCode is the first error code of a response, 0 if it says none; an Ordinary one only if it says no other. Those of Produce
-// and Fetch are read from the view; a larger response of another API that nobody has decoded counts as a success.
+// ErrorCode is the first error code of a response, 0 if it says none; an Ordinary one only if it
+// says no other. Those of Produce and Fetch are read from the view; a larger response of another
+// API that nobody has decoded counts as a success.
 func (b *ResponseBody) ErrorCode() Code {
 	c := outcomes{key: b.key}
 	if h := b.View(); h != nil {
@@ -82,8 +83,8 @@ func (b *ResponseBody) KnownErrorCode() Code {
 // Size is the number of bytes that the body was received with, 0 for one that was made here.
 func (b *ResponseBody) Size() int { return len(b.seen.raw) }
 
-// Subjects is what a request is about: the first topics that it names, and its group. byID names topics that
-// are given by id.
+// Subjects is what a request is about: the first topics that it names, and its group. byID names
+// topics that are given by id.
 func (b *RequestBody) Subjects(most int, byID func([16]byte) string) (topics []string, group string) {
 	add := func(name string, id [16]byte) bool {
 		if name == "" && id != [16]byte{} {

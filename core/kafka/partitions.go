@@ -20,7 +20,8 @@ func (b *RequestBody) Partitions() iter.Seq[*RequestPartition] {
 	}
 }
 
-// Partitions shows the partitions of the answer of a Produce, Fetch or ShareFetch; other APIs have none.
+// Partitions shows the partitions of the answer of a Produce, Fetch or ShareFetch; other APIs have
+// none.
 func (b *ResponseBody) Partitions() iter.Seq[*ResponsePartition] {
 	return func(yield func(*ResponsePartition) bool) {
 		if b.key == kmsg.ShareFetch {
@@ -76,8 +77,9 @@ func (a *Asked) Find(p *ResponsePartition) *RequestPartition {
 	return nil
 }
 
-// Span is how many records lie in a records field from an offset on, without markers of transactions, and the first and last offset
-// of them; known is false if some are of format 0 or 1, in which that takes decoding.
+// Span is how many records lie in a records field from an offset on, without markers of
+// transactions, and the first and last offset of them; known is false if some are of format 0 or 1,
+// in which that takes decoding.
 func Span(records []byte, from int64) (n, first, last int64, known bool) {
 	first, last = -1, -1
 	read := 0

@@ -6,15 +6,16 @@ import (
 	"fmt"
 )
 
-// Plain is a batch whose records are read where they stand: without compression, and each of them is checked.
+// Plain is a batch whose records are read where they stand: without compression, and each of them
+// is checked.
 type Plain struct {
 	Batch
 	Bytes   []byte // of the records
 	Headers int    // that all of them have
 }
 
-// RawRecord is a record where it stands: its key, value and headers are the bytes of its batch. The zero value stands before the
-// first one.
+// RawRecord is a record where it stands: its key, value and headers are the bytes of its batch. The
+// zero value stands before the first one.
 type RawRecord struct {
 	Offset    int64
 	Timestamp int64
@@ -28,11 +29,13 @@ type RawRecord struct {
 // Span is where the record begins and ends in the bytes of its batch, as it came.
 func (r *RawRecord) Span() (from, to int) { return r.start, r.end }
 
-// Places are where key and value stand in the bytes of its batch, as they came; those of null mean nothing.
+// Places are where key and value stand in the bytes of its batch, as they came; those of null mean
+// nothing.
 func (r *RawRecord) Places() (key, value int) { return r.key, r.value }
 
-// Open decompresses a batch and checks its records, without decoding them. buf is used if it is large enough. An error of a batch
-// that takes too much is ErrTooLarge; it counts what its records and headers would take if they were decoded.
+// Open decompresses a batch and checks its records, without decoding them. buf is used if it is
+// large enough. An error of a batch that takes too much is ErrTooLarge; it counts what its records
+// and headers would take if they were decoded.
 func (o Bounds) Open(buf []byte, b Batch) (p Plain, err error) {
 	left := o.room(b)
 	if p, err = left.open(buf, b); err != nil {
@@ -84,7 +87,8 @@ func (p *Plain) Next(r *RawRecord) bool {
 	return true
 }
 
-// Skip goes on to the record behind r, of which nothing but the span is known then, and reports whether there is one.
+// Skip goes on to the record behind r, of which nothing but the span is known then, and reports
+// whether there is one.
 func (p *Plain) Skip(r *RawRecord) bool {
 	size, at := varintAt(p.Bytes, r.end)
 	if at == 0 {
@@ -99,7 +103,8 @@ func (b Batch) baseTimestamp() int64 { return int64(binary.BigEndian.Uint64(b[27
 
 var errMisfit = errors.New("a record does not fit")
 
-// read finds the record that begins at a byte of b, up to its headers; its offset and timestamp are counted from those of its batch.
+// read finds the record that begins at a byte of b, up to its headers; its offset and timestamp are
+// counted from those of its batch.
 func (r *RawRecord) read(b []byte, start int) bool {
 	size, at := varintAt(b, start)
 	if at == 0 || size < 1 || size > int64(len(b)-at) {
@@ -107,7 +112,8 @@ func (r *RawRecord) read(b []byte, start int) bool {
 	}
 	r.start, r.end = start, at+int(size)
 	b = b[:r.end:r.end]
-	// A number of one byte, as most are, is read here: this is done three times for each record that a guest changes.
+	// A number of one byte, as most are, is read here: this is done three times for each record
+	// that a guest changes.
 	at++ // the attributes
 	if at < len(b) && b[at] < 0x80 {
 		r.Timestamp, at = zigzag(b[at]), at+1
@@ -164,7 +170,8 @@ func varintAt(b []byte, at int) (v int64, next int) {
 	return v, at + n
 }
 
-// varbytesAt reads bytes behind their length, of which -1 is nil, and returns where the next byte stands; 0 if they don't fit.
+// varbytesAt reads bytes behind their length, of which -1 is nil, and returns where the next byte
+// stands; 0 if they don't fit.
 func varbytesAt(b []byte, at int) (out []byte, next int) {
 	n, at := varintAt(b, at)
 	switch {

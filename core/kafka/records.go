@@ -23,7 +23,8 @@ func Records(b Batch) ([]Record, error) { return Bounds{}.Records(b) }
 // AppendRecords is Records into a slice that is used again.
 func AppendRecords(out []Record, b Batch) ([]Record, error) { return Bounds{}.AppendRecords(out, b) }
 
-// Records decodes the records of a batch, of any codec. An error of one that takes too much is ErrTooLarge.
+// Records decodes the records of a batch, of any codec. An error of one that takes too much is
+// ErrTooLarge.
 func (o Bounds) Records(b Batch) ([]Record, error) {
 	// What a batch says is its sender's word; what it has uncompressed bounds it, mostly.
 	return o.AppendRecords(make([]Record, 0, min(max(int(b.Count()), 0), 8+len(b)/SmallestRecord)), b)

@@ -9,8 +9,8 @@ import (
 )
 
 // View returns the view of a Produce or Fetch; it is never nil for them, and always for other APIs.
-// A body that was edited is encoded first: the message that Edit has returned is not to be changed any
-// more. The view of a body that is no message, which Clean says, shows no partitions.
+// A body that was edited is encoded first: the message that Edit has returned is not to be changed
+// any more. The view of a body that is no message, which Clean says, shows no partitions.
 func (b *RequestBody) View() *RequestView {
 	if b.key != kmsg.Produce && b.key != kmsg.Fetch {
 		return nil
@@ -98,8 +98,8 @@ func (b *RequestBody) copyTo(c *ChangedBody) {
 	c.seen.Partitions, c.part = list, c.part || c.seen.Bare
 }
 
-// Only is a body with those partitions of b that are listed, by their index in the view; the bytes are
-// shared.
+// Only is a body with those partitions of b that are listed, by their index in the view; the bytes
+// are shared.
 func (b *RequestBody) Only(indices []int) *RequestBody {
 	c := &ChangedBody{}
 	b.copyTo(c)
@@ -136,7 +136,8 @@ func (b *RequestBody) put64(at int32, v int64) {
 	b.put(at, w[:])
 }
 
-// SetID changes the topic id of partition i; the others that stand under it are to be changed as well.
+// SetID changes the topic id of partition i; the others that stand under it are to be changed as
+// well.
 func (b *RequestBody) SetID(i int, id [16]byte) {
 	p := &b.seen.Partitions[i]
 	if p.list-p.topic != int32(len(id)) {
@@ -146,7 +147,8 @@ func (b *RequestBody) SetID(i int, id [16]byte) {
 	p.ID = id
 }
 
-// SetTopic changes the name of partition i's topic, in versions that carry names, and of the others that stand under it.
+// SetTopic changes the name of partition i's topic, in versions that carry names, and of the others
+// that stand under it.
 func (b *RequestBody) SetTopic(i int, name string) {
 	at, end := b.seen.Partitions[i].topic, b.seen.Partitions[i].list
 	now := putText(&b.patches, at, end, name, b.flexible())
@@ -202,8 +204,8 @@ func (b *RequestBody) SetRecords(i int, records []byte) {
 	p.Records, p.replaced = records, true
 }
 
-// SetProducers changes the producer ids in the batches of partition i, with their CRC. to returns the
-// new id of a batch.
+// SetProducers changes the producer ids in the batches of partition i, with their CRC. to returns
+// the new id of a batch.
 func (b *RequestBody) SetProducers(i int, to func(Batch) int64) {
 	p := &b.seen.Partitions[i]
 	if p.replaced {

@@ -7,9 +7,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// View returns the view of a Produce's or Fetch's answer; it is never nil for them, and always for other
-// APIs. A body that was edited is encoded first: the message that Edit has returned is not to be
-// changed any more. The view of a body that is no message, which Clean says, shows no partitions.
+// View returns the view of a Produce's or Fetch's answer; it is never nil for them, and always for
+// other APIs. A body that was edited is encoded first: the message that Edit has returned is not to
+// be changed any more. The view of a body that is no message, which Clean says, shows no
+// partitions.
 func (b *ResponseBody) View() *ResponseView {
 	if b.key != kmsg.Produce && b.key != kmsg.Fetch {
 		return nil
@@ -55,7 +56,8 @@ func (r *ResponseView) SetID(i int, id [16]byte) {
 	p.ID, r.changed = id, true
 }
 
-// SetTopic changes the name of partition i's topic, in versions that carry names, and of the others that stand under it.
+// SetTopic changes the name of partition i's topic, in versions that carry names, and of the others
+// that stand under it.
 func (r *ResponseView) SetTopic(i int, name []byte) {
 	first := r.Partitions[i].place
 	now := putText(&first.in(&r.source).patches, first.topic, first.list, name, r.flexible)
@@ -81,8 +83,8 @@ func (r *ResponseView) SetBaseOffset(i int, offset int64) {
 	p.BaseOffset = offset
 }
 
-// SetMarks changes the watermarks and log start of partition i, in the bytes. What its version has none
-// of is left out.
+// SetMarks changes the watermarks and log start of partition i, in the bytes. What its version has
+// none of is left out.
 func (r *ResponseView) SetMarks(i int, high, stable, start int64) {
 	p := &r.Partitions[i]
 	for _, f := range []struct {
@@ -119,7 +121,8 @@ func (r *ResponseView) SetAborted(i int, to func(first int64) int64) {
 	}
 }
 
-// SetRecords changes the records of partition i of a Fetch's answer. They are referenced, not copied.
+// SetRecords changes the records of partition i of a Fetch's answer. They are referenced, not
+// copied.
 func (r *ResponseView) SetRecords(i int, records []byte) {
 	p := &r.Partitions[i]
 	p.in(&r.source).patches.putRecords(p.records.length, p.records.to, records, r.flexible)
@@ -131,8 +134,8 @@ func (r *ResponseView) put64(p *ResponsePartition, at int32, v int64) {
 	r.changed = true
 }
 
-// Only is an answer with those partitions of b that are listed, by their index in the view. The bytes are
-// shared: a partition is to be in one of such answers.
+// Only is an answer with those partitions of b that are listed, by their index in the view. The
+// bytes are shared: a partition is to be in one of such answers.
 func (b *ResponseBody) Only(indices []int) *ResponseBody {
 	h := b.View()
 	c := &ResponseBody{key: b.key, version: b.version, viewed: true, sound: b.sound, checked: b.checked, part: true, seen: *h}
@@ -157,9 +160,9 @@ func (b *ResponseBody) DropBare() {
 	}
 }
 
-// Merge adds the partitions of other answers to those of b, under their topics; throttle times are the
-// longest. The bytes are shared. False: they name nodes for all partitions (KIP-951), which are to be
-// merged as well.
+// Merge adds the partitions of other answers to those of b, under their topics; throttle times are
+// the longest. The bytes are shared. False: they name nodes for all partitions (KIP-951), which are
+// to be merged as well.
 func (b *ResponseBody) Merge(others []*ResponseBody) bool {
 	h := b.View()
 	if h.endpoints || slices.ContainsFunc(others, func(o *ResponseBody) bool { return o.View().endpoints }) {
@@ -220,8 +223,8 @@ func (b *ResponseBody) keep(keep func(*ResponsePartition) bool) {
 	h.Partitions, h.changed = h.Partitions[:n], h.changed || b.part
 }
 
-// retain gives a Fetch's answer a session id and leaves out the partitions that keep refuses. One that
-// failed as a whole stays as it is.
+// retain gives a Fetch's answer a session id and leaves out the partitions that keep refuses. One
+// that failed as a whole stays as it is.
 func (b *ResponseBody) retain(session int32, keep func(*ResponsePartition) bool) {
 	h := b.View()
 	if h.ErrorCode != 0 {

@@ -8,7 +8,8 @@ import (
 	"slices"
 )
 
-// ErrNoRecords says that a batch would be left without records, which only a Fetch response may hold.
+// ErrNoRecords says that a batch would be left without records, which only a Fetch response may
+// hold.
 var ErrNoRecords = errors.New("no record is left in the batch")
 
 // Gaps says what becomes of the offsets of records that a rewritten batch leaves out.
@@ -21,8 +22,9 @@ const (
 	CloseGaps Gaps = false
 )
 
-// Rewrite writes a batch like another one, with the same codec, producer and sequence, record by record in their order. What is kept
-// is copied as it stands, in runs; records that are passed over are left out.
+// Rewrite writes a batch like another one, with the same codec, producer and sequence, record by
+// record in their order. What is kept is copied as it stands, in runs; records that are passed over
+// are left out.
 type Rewrite struct {
 	from     *Plain
 	gaps     Gaps
@@ -35,7 +37,8 @@ type Rewrite struct {
 	altered  bool // the bytes of from are no longer what they were
 }
 
-// Rewrite begins one. buf is used if it is large enough; more is by how many bytes the records may grow, or about so.
+// Rewrite begins one. buf is used if it is large enough; more is by how many bytes the records may
+// grow, or about so.
 func (p *Plain) Rewrite(buf []byte, gaps Gaps, more int) Rewrite {
 	out := slices.Grow(buf[:0], BatchHeader+len(p.Bytes)+more)
 	return Rewrite{from: p, gaps: gaps, out: append(out, p.Batch[:BatchHeader]...), highest: -1, summed: BatchHeader}
@@ -60,7 +63,8 @@ func (w *Rewrite) Keep(r *RawRecord) {
 	w.taken(r)
 }
 
-// KeepWith takes a record as it stands, but for the bytes of its key and value: those of r, which are as many as they were.
+// KeepWith takes a record as it stands, but for the bytes of its key and value: those of r, which
+// are as many as they were.
 func (w *Rewrite) KeepWith(r *RawRecord) {
 	if w.renumbers(r) {
 		w.Put(r)
@@ -117,7 +121,8 @@ func (w *Rewrite) flush() {
 	w.run = w.end
 }
 
-// sumStep is how many bytes are added to the checksum at once, while they are still near the processor.
+// sumStep is how many bytes are added to the checksum at once, while they are still near the
+// processor.
 const sumStep = 32 << 10
 
 func (w *Rewrite) add() {
@@ -127,7 +132,8 @@ func (w *Rewrite) add() {
 	}
 }
 
-// Batch ends it. If it turns out to have the same records byte by byte, it has the same compressed bytes too.
+// Batch ends it. If it turns out to have the same records byte by byte, it has the same compressed
+// bytes too.
 func (w *Rewrite) Batch() (Batch, error) {
 	if w.count == 0 && w.gaps == CloseGaps {
 		return nil, ErrNoRecords
@@ -170,8 +176,8 @@ func (w *Rewrite) seal(out Batch) {
 	binary.BigEndian.PutUint32(out[17:], sum)
 }
 
-// Rebuild returns a batch like b with other records: the same ones in the same order with other content, or
-// fewer of them. Codec, producer and sequence stay.
+// Rebuild returns a batch like b with other records: the same ones in the same order with other
+// content, or fewer of them. Codec, producer and sequence stay.
 func Rebuild(b Batch, records []Record, gaps Gaps) (Batch, error) {
 	size := 0
 	for i := range records {

@@ -36,7 +36,8 @@ func randomRecords(r *rand.Rand) (out []Record) {
 	return out
 }
 
-// editedBy is a batch after random edits by Edit, and the records that a plain list of them has after the same.
+// editedBy is a batch after random edits by Edit, and the records that a plain list of them has
+// after the same.
 func editedBy(t *testing.T, r *rand.Rand, b Batch, gaps Gaps, some int) (out Batch, want []Record, err error) {
 	list, err := Records(b)
 	if err != nil {
@@ -75,7 +76,8 @@ func editedBy(t *testing.T, r *rand.Rand, b Batch, gaps Gaps, some int) (out Bat
 	return out, want, err
 }
 
-// edited is a batch after random edits by Rewrite, and the records that a plain list of them has after the same.
+// edited is a batch after random edits by Rewrite, and the records that a plain list of them has
+// after the same.
 func edited(t *testing.T, r *rand.Rand, b Batch, gaps Gaps, some int) (out Batch, want []Record, err error) {
 	p, err := Bounds{}.Open(nil, b)
 	if err != nil {

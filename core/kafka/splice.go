@@ -6,8 +6,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// EachRecords shows the records of every partition of a Produce request, or of the answer to a Fetch, in their order; f may
-// replace them. Other messages have none. It ends with the first error.
+// EachRecords shows the records of every partition of a Produce request, or of the answer to a
+// Fetch, in their order; f may replace them. Other messages have none. It ends with the first
+// error.
 func EachRecords(msg any, f func(records *[]byte) error) error {
 	switch m := msg.(type) {
 	case *kmsg.ProduceRequest:
@@ -37,8 +38,8 @@ type message interface {
 	GetVersion() int16
 }
 
-// message writes one that was edited. Records that are large are referenced, as Span does, not copied. received is how long the
-// message was before it was edited.
+// message writes one that was edited. Records that are large are referenced, as Span does, not
+// copied. received is how long the message was before it was edited.
 func (o *Out) message(m message, received int) {
 	var large [][]byte // by partition; nil for those that are not
 	found, size := false, 0
@@ -117,7 +118,8 @@ func cloned[T, P any](topics []T, partitions func(*T) *[]P) []T {
 	return topics
 }
 
-// recordsAt is where the records of each partition stand in an encoded message; nil if it can't be read.
+// recordsAt is where the records of each partition stand in an encoded message; nil if it can't be
+// read.
 func recordsAt(m message, encoded []byte, flexible bool) (at []int) {
 	c := cursor{b: encoded, flexible: flexible}
 	switch m.(type) {

@@ -7,7 +7,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// TestSplicedIsEncoded: in every version the bytes are those that the message encodes to, whichever records are large.
+// TestSplicedIsEncoded: in every version the bytes are those that the message encodes to, whichever
+// records are large.
 func TestSplicedIsEncoded(t *testing.T) {
 	sizes := []int{0, 10, SpanMin, 3, SpanMin + 7, -1, 2 * SpanMin}
 	records := func(n int) []byte {

@@ -7,8 +7,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// RequestView is a view of a Produce or Fetch request as it was received: nothing is copied and, for one
-// partition, nothing allocated. Its slices alias the body.
+// RequestView is a view of a Produce or Fetch request as it was received: nothing is copied and,
+// for one partition, nothing allocated. Its slices alias the body.
 type RequestView struct {
 	// Of Produce.
 	Acks          int16
@@ -21,7 +21,8 @@ type RequestView struct {
 	SessionID     int32
 	SessionEpoch  int32 // -1 before FetchSessions
 
-	// Bare says that topics are listed without partitions, which no broker answers; a changed body leaves them out.
+	// Bare says that topics are listed without partitions, which no broker answers; a changed body
+	// leaves them out.
 	Bare bool
 
 	Partitions []RequestPartition
@@ -34,7 +35,8 @@ type RequestView struct {
 	rackEnd         int32
 }
 
-// RequestPartition is one partition of a RequestView. Topic or, in versions that carry ids, ID is set.
+// RequestPartition is one partition of a RequestView. Topic or, in versions that carry ids, ID is
+// set.
 type RequestPartition struct {
 	Topic     []byte
 	ID        [16]byte
@@ -79,8 +81,8 @@ type ResponseView struct {
 	ErrorCode      Code  // of Fetch
 	SessionID      int32 // of Fetch
 	ThrottleMillis int32
-	// Names says that there may be names of nodes, which the view does not show: leaders and endpoints
-	// (KIP-951), preferred replicas.
+	// Names says that there may be names of nodes, which the view does not show: leaders and
+	// endpoints (KIP-951), preferred replicas.
 	Names bool
 	// Bare says that topics are listed without partitions, which no broker does.
 	Bare bool
@@ -110,8 +112,8 @@ type ResponsePartition struct {
 	LogStartOffset   int64
 	Records          []byte
 	Aborted          int // transactions listed, of Fetch
-	// Hints says that it names a leader, a replica or a diverging epoch (of Fetch), which the view does
-	// not show.
+	// Hints says that it names a leader, a replica or a diverging epoch (of Fetch), which the view
+	// does not show.
 	Hints bool
 	// LeaderEpoch is that of the leader which it names (KIP-951); -1: none.
 	LeaderEpoch int32
@@ -179,7 +181,8 @@ func (c *cursor) uvarint() int {
 // pos is where it reads.
 func (c *cursor) pos() int32 { return int32(c.at) }
 
-// length reads the length of a string (of i16), of bytes or of an array (of i32); -1 is null, and nothing is below.
+// length reads the length of a string (of i16), of bytes or of an array (of i32); -1 is null, and
+// nothing is below.
 func (c *cursor) length(short bool) (n int) {
 	switch {
 	case c.flexible:
@@ -258,7 +261,8 @@ const (
 	fetchedLeader  = 1
 )
 
-// leader is tags of a partition's answer, of which one names a leader: it returns where its epoch stands, 0 for nowhere.
+// leader is tags of a partition's answer, of which one names a leader: it returns where its epoch
+// stands, 0 for nowhere.
 func (c *cursor) leader(tag int) (at, epoch int32) {
 	epoch = -1
 	if !c.flexible {

@@ -281,11 +281,12 @@ func TestPatchesEqualAnEdit(t *testing.T) {
 	}
 }
 
-// names are topics' names of which the second is in place of the first: shorter, longer, and long enough for another prefix.
+// names are topics' names of which the second is in place of the first: shorter, longer, and long
+// enough for another prefix.
 var names = [][2]string{{"orders", "o"}, {"o", "team.orders"}, {"orders", strings.Repeat("x", 200)}, {"same", "same"}}
 
-// TestNamesOfOtherWidths: a request with other names is what kmsg encodes, in every version that has names, beside other changes; the
-// original stays, and may be changed again.
+// TestNamesOfOtherWidths: a request with other names is what kmsg encodes, in every version that
+// has names, beside other changes; the original stays, and may be changed again.
 func TestNamesOfOtherWidths(t *testing.T) {
 	for _, key := range []kmsg.Key{kmsg.Produce, kmsg.Fetch} {
 		for version := range int16(13) {
@@ -350,7 +351,8 @@ func TestNamesOfOtherWidths(t *testing.T) {
 	}
 }
 
-// TestNamesOfOtherWidthsInAnswers is the same for answers, also of those of which partitions are left out.
+// TestNamesOfOtherWidthsInAnswers is the same for answers, also of those of which partitions are
+// left out.
 func TestNamesOfOtherWidthsInAnswers(t *testing.T) {
 	for version := range int16(13) {
 		for _, n := range names {

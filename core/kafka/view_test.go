@@ -25,7 +25,8 @@ func randomRequest(r *rand.Rand, key kmsg.Key, version int16) kmsg.Request {
 	return m
 }
 
-// randomResponse is the answer to a Produce or Fetch with random content, and without nodes that it names for all partitions.
+// randomResponse is the answer to a Produce or Fetch with random content, and without nodes that it
+// names for all partitions.
 func randomResponse(r *rand.Rand, key kmsg.Key, version int16) kmsg.Response {
 	m := kmsg.ResponseForKey(int16(key))
 	random(r, reflect.ValueOf(m).Elem(), 0)
@@ -90,7 +91,8 @@ func TestAnEditedBodyHasAView(t *testing.T) {
 	})
 }
 
-// TestPartsOfARequest: they have the partitions that are asked for, each as it was, with what was changed before and after.
+// TestPartsOfARequest: they have the partitions that are asked for, each as it was, with what was
+// changed before and after.
 func TestPartsOfARequest(t *testing.T) {
 	eachVersion(t, func(t *testing.T, r *rand.Rand, key kmsg.Key, version int16) {
 		m := randomRequest(r, key, version)
@@ -259,7 +261,8 @@ func TestFieldsOfAnAnswer(t *testing.T) {
 	})
 }
 
-// TestAnswersAreMerged: a topic of several stands once, and what was changed in each before is in all.
+// TestAnswersAreMerged: a topic of several stands once, and what was changed in each before is in
+// all.
 func TestAnswersAreMerged(t *testing.T) {
 	eachVersion(t, func(t *testing.T, r *rand.Rand, key kmsg.Key, version int16) {
 		bodies := make([]*ResponseBody, 3)

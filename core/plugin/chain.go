@@ -34,8 +34,8 @@ type Chain struct {
 	observers []SessionObserver
 }
 
-// NewChain compiles interceptors, in the order of the file, above end. spans says which calls of them are spans, for a request that is
-// sampled.
+// NewChain compiles interceptors, in the order of the file, above end. spans says which calls of
+// them are spans, for a request that is sampled.
 func NewChain(members []Named, end Handler, spans telemetry.Spans) (*Chain, error) {
 	starts, _ := end.(End)
 	c := &Chain{members: members, rows: map[kmsg.Key]*row{}, empty: &row{spans: spans, bottom: bottom{end, nil}, end: starts}}
@@ -230,8 +230,9 @@ type seen struct {
 // slowSpan is how long an interceptor takes itself that is slow.
 const slowSpan = time.Millisecond
 
-// traced is handle for a request whose trace tells of each interceptor. What is below an interceptor that may turn out to be slow hangs
-// on the span above it: a span that is not sent can't be a parent.
+// traced is handle for a request whose trace tells of each interceptor. What is below an
+// interceptor that may turn out to be slow hangs on the span above it: a span that is not sent
+// can't be a parent.
 func (p *place) traced(ctx context.Context, req *Request) (*Response, error) {
 	var seen seen
 	if p.spans == telemetry.AllSpans {
@@ -261,8 +262,8 @@ func (*PanicError) ErrorType() string { return "panic" }
 
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.Value, e.Stack) }
 
-// Protect runs a handler and turns a panic into a PanicError. Whatever the handler has done with it, the request's turn, if it is not
-// given on yet, is.
+// Protect runs a handler and turns a panic into a PanicError. Whatever the handler has done with
+// it, the request's turn, if it is not given on yet, is.
 func Protect(ctx context.Context, req *Request, h Handler) (resp *Response, err error) {
 	defer func() {
 		turn.Give(req.turn)

@@ -103,7 +103,8 @@ func TestForksShareOneTurn(t *testing.T) {
 	}
 }
 
-// TestAStepGivesTheTurnOn however the interceptor returns, and whatever copies of the request it has made.
+// TestAStepGivesTheTurnOn however the interceptor returns, and whatever copies of the request it
+// has made.
 func TestAStepGivesTheTurnOn(t *testing.T) {
 	body := kafka.NewRequestBody(kmsg.Heartbeat, 4, nil) // does not parse
 	for name, run := range map[string]func(ctx context.Context, req *Request, next Handler) (*Response, error){

@@ -11,13 +11,13 @@ import (
 	"github.com/sluice-gateway/sluice/core/internal/turn"
 )
 
-// leastHold is how long a request must have waited to have been held: gates that are being opened let it pass in
-// less.
+// leastHold is how long a request must have waited to have been held: gates that are being opened
+// let it pass in less.
 const leastHold = time.Millisecond
 
-// Clock divides the time of a client's request, over all its forks, and knows its errors. At a moment the request is
-// upstream while a part of it is at a cluster, else held while a part waits, else the gateway's. A nil Clock measures
-// nothing.
+// Clock divides the time of a client's request, over all its forks, and knows its errors. At a
+// moment the request is upstream while a part of it is at a cluster, else held while a part waits,
+// else the gateway's. A nil Clock measures nothing.
 type Clock struct {
 	mu             sync.Mutex
 	trips, waits   int32
@@ -77,8 +77,8 @@ func (c *Clock) count(at time.Duration, trips, waits int32) {
 	c.mu.Unlock()
 }
 
-// Split is how long the request was held and upstream until so long after its arrival; the rest is the gateway's own. A
-// wait that took next to no time is no hold.
+// Split is how long the request was held and upstream until so long after its arrival; the rest is
+// the gateway's own. A wait that took next to no time is no hold.
 func (c *Clock) Split(at time.Duration) (held, upstream time.Duration) {
 	if c == nil {
 		return 0, 0
@@ -92,15 +92,17 @@ func (c *Clock) Split(at time.Duration) (held, upstream time.Duration) {
 	return held, c.upstream
 }
 
-// Sent says that the request, or this part of it, was queued for a cluster so long after its arrival.
+// Sent says that the request, or this part of it, was queued for a cluster so long after its
+// arrival.
 func (r *Request) Sent(at time.Duration) { r.Clock.count(at, 1, 0) }
 
 // Answered ends Sent.
 func (r *Request) Answered(at time.Duration) { r.Clock.count(at, -1, 0) }
 
-// Pause says that the request, or this part of it, waits from now on, and why: for a move, a leader or a cluster. by is the span of
-// whoever holds it, if there is one. It is no time of the interceptor in which it waits, and the session's next request need not
-// wait with it: its turn is given on. resume ends the wait.
+// Pause says that the request, or this part of it, waits from now on, and why: for a move, a leader
+// or a cluster. by is the span of whoever holds it, if there is one. It is no time of the
+// interceptor in which it waits, and the session's next request need not wait with it: its turn is
+// given on. resume ends the wait.
 func (r *Request) Pause(why string, by trace.SpanContext) (resume func()) {
 	turn.Give(r.turn)
 	began, w := time.Since(r.Arrived), r.watch

@@ -17,11 +17,11 @@ const SampledOf = 32
 
 // Cost is what an interceptor costs, over its runtimes.
 type Cost struct {
-	// Own is the time in the interceptor itself, without what is below it and without waits, of the requests that it
-	// handled. One in SampledOf is measured and counts for all of them.
+	// Own is the time in the interceptor itself, without what is below it and without waits, of the
+	// requests that it handled. One in SampledOf is measured and counts for all of them.
 	Own telemetry.Latency
-	// Failures counts the errors that came from the interceptor and not from below, panics included; not those of
-	// clients that had gone, nor sessions that it closed on purpose.
+	// Failures counts the errors that came from the interceptor and not from below, panics
+	// included; not those of clients that had gone, nor sessions that it closed on purpose.
 	Failures atomic.Int64
 }
 
@@ -34,7 +34,8 @@ func (c *Cost) failed(req *Request, err error) bool {
 	return true
 }
 
-// bottom is the end of a chain: what fails there is no interceptor's failure, and what it has handled has its turn no more.
+// bottom is the end of a chain: what fails there is no interceptor's failure, and what it has
+// handled has its turn no more.
 type bottom struct {
 	end  Handler
 	rest Waiting // of what the end has to do; nil: all
@@ -53,8 +54,9 @@ func (b bottom) Handle(ctx context.Context, req *Request) (resp *Response, err e
 	return resp, err
 }
 
-// watch measures the own time of an interceptor for one request. It stands below it in the chain. Each step has its
-// own, which are used again, so that one that is called too late still calls the right handler. A nil watch measures nothing.
+// watch measures the own time of an interceptor for one request. It stands below it in the chain.
+// Each step has its own, which are used again, so that one that is called too late still calls the
+// right handler. A nil watch measures nothing.
 type watch struct {
 	next Handler
 
@@ -71,7 +73,8 @@ func (w *watch) begin(at time.Duration) {
 	w.mu.Unlock()
 }
 
-// end is the own time, and whether no part is below any more: what comes back later would be counted to another request.
+// end is the own time, and whether no part is below any more: what comes back later would be
+// counted to another request.
 func (w *watch) end(at time.Duration) (own time.Duration, alone bool) {
 	w.leave(at)
 	w.mu.Lock()

@@ -166,8 +166,8 @@ func TestFailuresAreCountedOnce(t *testing.T) {
 	}
 }
 
-// BenchmarkChain is what three interceptors that do nothing cost a request, for one whose own times are measured and one
-// whose are not.
+// BenchmarkChain is what three interceptors that do nothing cost a request, for one whose own times
+// are measured and one whose are not.
 func BenchmarkChain(b *testing.B) {
 	pass := func(ctx context.Context, req *Request, next Handler) (*Response, error) { return next.Handle(ctx, req) }
 	var members []Named

@@ -18,7 +18,8 @@ var ErrUnreachable = telemetry.NewError("unreachable", "cluster unreachable")
 
 // Errors of Cluster.Trouble that don't say that a cluster is dead.
 var (
-	// ErrNotKafka says that somebody lives at its addresses: it may want TLS or SASL, or stand behind a proxy.
+	// ErrNotKafka says that somebody lives at its addresses: it may want TLS or SASL, or stand
+	// behind a proxy.
 	ErrNotKafka = errors.New("it answers, but not Kafka in plain text")
 	// ErrUnable says that the gateway's own machine is in no state to find out.
 	ErrUnable = errors.New("this machine can't connect to anybody")
@@ -38,8 +39,8 @@ type Env struct {
 	ProducerIDs ProducerIDs
 	Timing      config.Failover
 	Log         *slog.Logger
-	// Starting says that the gateway starts: what an interceptor is made from may have broken while it was down, which must
-	// not keep it from serving.
+	// Starting says that the gateway starts: what an interceptor is made from may have broken while
+	// it was down, which must not keep it from serving.
 	Starting bool
 	// Hide returns an error that shows none of the file's secrets; nil hides nothing.
 	Hide func(error) error
@@ -66,8 +67,8 @@ type Cluster interface {
 	Name() string
 	// Slot is the cluster's number in virtual node ids.
 	Slot() int
-	// Do sends a request to a node, or for AnyNode to the one the api table asks for: any broker
-	// or the controller. Errors that mean the cluster or node can't be reached match ErrUnreachable.
+	// Do sends a request to a node, or for AnyNode to the one the api table asks for: any broker or
+	// the controller. Errors that mean the cluster or node can't be reached match ErrUnreachable.
 	Do(ctx context.Context, node int32, req kmsg.Request) (kmsg.Response, error)
 	// Coordinator finds a coordinator: kind 0 group, 1 transaction, 2 share.
 	Coordinator(ctx context.Context, kind int8, key string) (int32, error)
@@ -80,7 +81,8 @@ type Cluster interface {
 	Learn(*kmsg.MetadataResponse)
 	// Reachable is what the last health check found.
 	Reachable() bool
-	// Trouble is what it failed with, nil if it did not. With ErrNotKafka and ErrUnable the cluster may live.
+	// Trouble is what it failed with, nil if it did not. With ErrNotKafka and ErrUnable the cluster
+	// may live.
 	Trouble() error
 }
 

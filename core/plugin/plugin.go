@@ -67,9 +67,9 @@ type Spec struct {
 	// New builds an interceptor from its section. It must not block on a cluster: an unreachable
 	// cluster is never an error of start or reload.
 	New func(ctx context.Context, env Env, cfg config.Section) (Interceptor, error)
-	// Prepare, if there is one, does beforehand what takes long in New, while other edits of the file go on. For a section
-	// that is in force already there is nothing to do, unless it is to be made again: of what it is made from, something
-	// has changed.
+	// Prepare, if there is one, does beforehand what takes long in New, while other edits of the
+	// file go on. For a section that is in force already there is nothing to do, unless it is to be
+	// made again: of what it is made from, something has changed.
 	Prepare func(ctx context.Context, env Env, cfg config.Section, again bool) (Prepared, error)
 }
 
@@ -94,7 +94,8 @@ type Home struct {
 	Cluster string
 	// Names holds the physical name per cluster where it differs from the virtual one.
 	Names map[string]string
-	// Unplanned is the policy for moves whose old home is gone: "if-unreachable", "never", "always".
+	// Unplanned is the policy for moves whose old home is gone: "if-unreachable", "never",
+	// "always".
 	Unplanned string
 	// Shown is false for a topic that no rule shows.
 	Shown bool
@@ -116,11 +117,13 @@ type Placement interface {
 
 // Creator is implemented by a Placement that creates topics at their homes.
 type Creator interface {
-	// Create creates a topic as CreateTopics does, with the brokers' defaults. One that exists is no error.
+	// Create creates a topic as CreateTopics does, with the brokers' defaults. One that exists is
+	// no error.
 	Create(ctx context.Context, topic string) error
 }
 
-// Sweeper is implemented by a Placement that can finish what was begun with topics while a cluster was unreachable.
+// Sweeper is implemented by a Placement that can finish what was begun with topics while a cluster
+// was unreachable.
 type Sweeper interface {
 	// Sweep does for a topic what clusters that could not be reached before still lack.
 	Sweep(ctx context.Context, t *catalog.Topic)
@@ -128,19 +131,23 @@ type Sweeper interface {
 
 // Leaver is implemented by a Placement that can move everything from a cluster.
 type Leaver interface {
-	// LeaveCluster returns the edits of the file that move all that lives on a cluster by its rules.
+	// LeaveCluster returns the edits of the file that move all that lives on a cluster by its
+	// rules.
 	LeaveCluster(from, to string) []config.Edit
 }
 
 // Keeper is implemented by interceptors that keep decisions which later edits must not change.
 type Keeper interface {
-	// Lost says why the interceptor can't come into force: it would contradict what is stored. nil: it can.
+	// Lost says why the interceptor can't come into force: it would contradict what is stored. nil:
+	// it can.
 	Lost() error
-	// Keep stores what is not stored yet. It is called once the interceptor is in force: an edit that is refused keeps nothing.
+	// Keep stores what is not stored yet. It is called once the interceptor is in force: an edit
+	// that is refused keeps nothing.
 	Keep(ctx context.Context) error
 }
 
-// Doubtful is implemented by interceptors whose section may say something that is probably not meant.
+// Doubtful is implemented by interceptors whose section may say something that is probably not
+// meant.
 type Doubtful interface {
 	// Warnings are positioned in the file; what they are about is in force all the same.
 	Warnings() config.Errors
@@ -156,8 +163,8 @@ type Namer interface {
 	Hides(topic string) bool
 }
 
-// Sender is implemented by interceptors that send requests of their own. The chain gives it, once, the handler
-// below it by API key.
+// Sender is implemented by interceptors that send requests of their own. The chain gives it, once,
+// the handler below it by API key.
 type Sender interface {
 	SetBelow(below func(key kmsg.Key) Handler)
 }
@@ -171,8 +178,8 @@ type SessionObserver interface {
 	SessionClosed(ctx context.Context, s *Session)
 }
 
-// Titled is implemented by interceptors of which a chain may have several: the title tells them apart, in traces, in
-// GET /plugins and in `gateway chain`.
+// Titled is implemented by interceptors of which a chain may have several: the title tells them
+// apart, in traces, in GET /plugins and in `gateway chain`.
 type Titled interface {
 	Title() string
 }
@@ -191,8 +198,8 @@ type Measures struct {
 	Busy                    time.Duration
 	Instances, DroppedLines int
 	InstanceBytes           uint32
-	// LeftAlone is with how many clients' partitions and APIs the guest is left alone since it failed; Opened and Closed count
-	// how often that has begun and ended.
+	// LeftAlone is with how many clients' partitions and APIs the guest is left alone since it
+	// failed; Opened and Closed count how often that has begun and ended.
 	LeftAlone      int
 	Opened, Closed int64
 	// Own are those that the guest itself keeps.
@@ -228,13 +235,15 @@ type Measured interface {
 	Measure() Measures
 }
 
-// Watched is implemented by interceptors that are built from files: when one changes, they are built anew.
+// Watched is implemented by interceptors that are built from files: when one changes, they are
+// built anew.
 type Watched interface {
 	// Files are the files, as they were when they were read; one that was not there has no stamp.
 	Files() map[string]Stamp
 }
 
-// Breakable is implemented by interceptors that go on while what they are made from is broken or gone.
+// Breakable is implemented by interceptors that go on while what they are made from is broken or
+// gone.
 type Breakable interface {
 	// Broken says what is wrong; nil is nothing.
 	Broken() error

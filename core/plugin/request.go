@@ -37,10 +37,11 @@ type Request struct {
 	Trace *telemetry.Trace
 	// Waker, if not nil, may end the wait for an answer with ErrMoved.
 	Waker Waker
-	// More says that the session has read more requests, after which it flushes its links: this one need
-	// not be flushed if it is queued at its turn.
+	// More says that the session has read more requests, after which it flushes its links: this one
+	// need not be flushed if it is queued at its turn.
 	More bool
-	// Led says that the request goes to who leads, also if the client has dialled another node: that one has had it.
+	// Led says that the request goes to who leads, also if the client has dialled another node:
+	// that one has had it.
 	Led bool
 	// Sampled says that the own times of interceptors are measured; see Cost.
 	Sampled bool
@@ -50,8 +51,8 @@ type Request struct {
 	watch *watch // of the interceptor that has the request, if it is sampled
 }
 
-// Unanswered reports a Produce with acks=0. What comes of it goes up the chain as for any other; its client is told of an
-// error by the end of its connection, and of nothing else.
+// Unanswered reports a Produce with acks=0. What comes of it goes up the chain as for any other;
+// its client is told of an error by the end of its connection, and of nothing else.
 func (r *Request) Unanswered() bool {
 	return r.Key == kmsg.Produce && r.Body.View().Acks == 0
 }
@@ -69,8 +70,8 @@ type Waker interface {
 // ErrMoved is the end of a wait by a Waker.
 var ErrMoved = telemetry.NewError("moved", "what was asked for has moved")
 
-// SetTurn gives the request a turn; pass is called once, when the request with all its forks is queued, waits or is
-// answered. Only sessions and tests call it.
+// SetTurn gives the request a turn; pass is called once, when the request with all its forks is
+// queued, waits or is answered. Only sessions and tests call it.
 func (r *Request) SetTurn(pass func()) {
 	if turn.Held(r.turn) {
 		panic("the request has a turn")
@@ -82,8 +83,8 @@ func (r *Request) SetTurn(pass func()) {
 // Turn is the request's turn, for code of core alone, which can use it.
 func (r *Request) Turn() *turn.Turn { return r.turn }
 
-// Fork returns n sub-requests with the same session and the same place in the send order; by says what
-// divides them. The caller gives each a Body and Target and runs them with Parallel.
+// Fork returns n sub-requests with the same session and the same place in the send order; by says
+// what divides them. The caller gives each a Body and Target and runs them with Parallel.
 func (r *Request) Fork(n int, by string) []*Request {
 	if n > 1 {
 		r.Trace.Forked(n, by)
@@ -102,8 +103,8 @@ func (r *Request) Fork(n int, by string) []*Request {
 	return out
 }
 
-// With returns a copy of the request with another body. It has the same place in the send order: one of the two is
-// sent.
+// With returns a copy of the request with another body. It has the same place in the send order:
+// one of the two is sent.
 func (r *Request) With(body *kafka.RequestBody) *Request {
 	f := &Request{}
 	r.copyTo(f)
@@ -137,12 +138,12 @@ type Response struct {
 	Body *kafka.ResponseBody
 	// Close ends the session after the response is written.
 	Close bool
-	// Early says that a Produce was not sent because what its producer sent before is still on its way, or
-	// seems to be: it goes back into its place before its client gets this answer.
+	// Early says that a Produce was not sent because what its producer sent before is still on its
+	// way, or seems to be: it goes back into its place before its client gets this answer.
 	Early bool
-	// Release, if not nil, is called when the response is written: its memory is used again, the response's own included, and so is
-	// that of the request. Who takes parts of a response into another one leaves it alone; who adds to it does so in another
-	// Response.
+	// Release, if not nil, is called when the response is written: its memory is used again, the
+	// response's own included, and so is that of the request. Who takes parts of a response into
+	// another one leaves it alone; who adds to it does so in another Response.
 	Release func()
 }
 

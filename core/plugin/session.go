@@ -29,15 +29,16 @@ type Session struct {
 	Holds *Holds
 	// Held, if not nil, is told when a request begins to wait in a gate.
 	Held func()
-	// Decoding, if not nil, returns the bounds of batches that are decoded for one request. What they take is counted until done
-	// is called, when nobody uses it any more.
+	// Decoding, if not nil, returns the bounds of batches that are decoded for one request. What
+	// they take is counted until done is called, when nobody uses it any more.
 	Decoding func() (within kafka.Bounds, done func())
 	// Flush, if not nil, writes answers that were held back while the session was corked.
 	Flush func()
-	// AdmitAnswer, if not nil, waits until an answer that has begun to come in on a link fits into memory. It fails
-	// when ctx, the link's, or the session ends, and with ErrNoRoom.
+	// AdmitAnswer, if not nil, waits until an answer that has begun to come in on a link fits into
+	// memory. It fails when ctx, the link's, or the session ends, and with ErrNoRoom.
 	AdmitAnswer func(ctx context.Context, a Incoming, from AnswerSource) error
-	// GiveUp, if not nil, takes the requests that their Wakers give up out of flight; see Walk.GivesUp.
+	// GiveUp, if not nil, takes the requests that their Wakers give up out of flight; see
+	// Walk.GivesUp.
 	GiveUp func() []*Walk
 	// AwaitFirst, if not nil, waits until no request before seq is left to be answered.
 	AwaitFirst func(ctx context.Context, seq uint64) error
@@ -59,7 +60,8 @@ type Incoming struct {
 	Repeatable bool
 }
 
-// ErrNoRoom says that an answer does not fit into memory, and keeps the one from coming in that its client gets next.
+// ErrNoRoom says that an answer does not fit into memory, and keeps the one from coming in that its
+// client gets next.
 var ErrNoRoom = errors.New("no room for the answer")
 
 // AnswerSource is a link with an answer that may have to wait.
@@ -68,7 +70,8 @@ type AnswerSource interface {
 	Waits()
 	// Queued is signalled when another request is queued while it waits.
 	Queued() <-chan struct{}
-	// Earliest is the lowest sequence number of the session's requests that the link has not answered.
+	// Earliest is the lowest sequence number of the session's requests that the link has not
+	// answered.
 	Earliest() uint64
 }
 
@@ -82,7 +85,8 @@ func NewSession(ctx context.Context, id uint64, remote net.Addr, gone func() boo
 // Context ends with the session.
 func (s *Session) Context() context.Context { return s.ctx }
 
-// Decode returns the bounds of batches that are decoded for one request; done is called when nobody uses them any more.
+// Decode returns the bounds of batches that are decoded for one request; done is called when nobody
+// uses them any more.
 func (s *Session) Decode() (within kafka.Bounds, done func()) {
 	if s == nil || s.Decoding == nil {
 		return kafka.Bounds{}, func() {}

@@ -22,8 +22,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/telemetry/otlp"
 )
 
-// spansOf runs a request that is sampled down a chain, and returns its spans, as the names from each to the root, with its error, and the
-// attributes of the root.
+// spansOf runs a request that is sampled down a chain, and returns its spans, as the names from
+// each to the root, with its error, and the attributes of the root.
 func spansOf(t *testing.T, spans telemetry.Spans, run ...func(ctx context.Context, req *Request, next Handler) (*Response, error)) (paths []string, root map[string]float64) {
 	t.Helper()
 	var sent collector.ExportTraceServiceRequest
@@ -89,7 +89,8 @@ func read(sent *collector.ExportTraceServiceRequest) (paths []string, root map[s
 	return paths, root
 }
 
-// TestSpansOfInterceptors: with slow, those that took long themselves or failed themselves; in any case the time of each is told.
+// TestSpansOfInterceptors: with slow, those that took long themselves or failed themselves; in any
+// case the time of each is told.
 func TestSpansOfInterceptors(t *testing.T) {
 	pass := func(ctx context.Context, req *Request, next Handler) (*Response, error) { return next.Handle(ctx, req) }
 	busy := func(ctx context.Context, req *Request, next Handler) (*Response, error) {

@@ -7,18 +7,20 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Software is what a gateway calls itself in ApiVersions (KIP-511). Its version is a path: the ids of the gateways that the
-// connection leads through, with dots between, so that one that leads in a circle is found.
+// Software is what a gateway calls itself in ApiVersions (KIP-511). Its version is a path: the ids
+// of the gateways that the connection leads through, with dots between, so that one that leads in a
+// circle is found.
 const Software = "sluice"
 
-// gatewaysTag is the tagged field of an ApiVersions response in which a gateway tells another one which gateways are behind it. No other
-// client is sent it.
+// gatewaysTag is the tagged field of an ApiVersions response in which a gateway tells another one
+// which gateways are behind it. No other client is sent it.
 const gatewaysTag = 20_000
 
 // mostGateways bounds what is believed of a path.
 const mostGateways = 64
 
-// Path lists the gateways that a client leads through, by what it says of its software; none for other clients.
+// Path lists the gateways that a client leads through, by what it says of its software; none for
+// other clients.
 func Path(software, version string) []string {
 	if software != Software {
 		return nil

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// Stamp tells whether a file is the one that was read. It follows links, as mounted secrets and ConfigMaps are.
+// Stamp tells whether a file is the one that was read. It follows links, as mounted secrets and
+// ConfigMaps are.
 type Stamp struct {
 	Changed time.Time
 	Size    int64

@@ -7,25 +7,27 @@ import (
 	"github.com/sluice-gateway/sluice/core/kafka"
 )
 
-// Stepper is an interceptor that handles a request in two halves, neither of which waits: Down, before the request is sent,
-// and Up, when its answer is there. A request that nobody in its row has to wait for costs no goroutine: it goes down on the
-// one that reads the session, and up on the one that reads the link.
+// Stepper is an interceptor that handles a request in two halves, neither of which waits: Down,
+// before the request is sent, and Up, when its answer is there. A request that nobody in its row
+// has to wait for costs no goroutine: it goes down on the one that reads the session, and up on the
+// one that reads the link.
 //
-// A half that finds that it has to wait (for a gate, another broker, the store) returns Wait with the rest of the work, which
-// the chain runs on a goroutine. So what waits is an exception inside of a half, and no second way to do the same.
+// A half that finds that it has to wait (for a gate, another broker, the store) returns Wait with
+// the rest of the work, which the chain runs on a goroutine. So what waits is an exception inside
+// of a half, and no second way to do the same.
 type Stepper interface {
 	// Interceptor's Intercept is InSteps: the two halves around next, for a caller that waits.
 	Interceptor
-	// Down sees a request on its way to a cluster. It may set the request's Target and Waker, and give it a body of its own
-	// (Step.Change). What it returns says how the request goes on.
+	// Down sees a request on its way to a cluster. It may set the request's Target and Waker, and
+	// give it a body of its own (Step.Change). What it returns says how the request goes on.
 	Down(ctx context.Context, req *Request, s *Step) Outcome
-	// Up sees what came of a request that went on from Down: a response, which it may change in place, or an error. The
-	// request is again as Down found it.
+	// Up sees what came of a request that went on from Down: a response, which it may change in
+	// place, or an error. The request is again as Down found it.
 	Up(ctx context.Context, req *Request, s *Step, resp *Response, err error) Outcome
 }
 
-// Waiting is the rest of an interceptor's work with a request, where that may wait: until the request is answered. next is
-// the rest of the row.
+// Waiting is the rest of an interceptor's work with a request, where that may wait: until the
+// request is answered. next is the rest of the row.
 type Waiting func(ctx context.Context, next Handler) (*Response, error)
 
 // Outcome is what a half of a Stepper comes to: one of GoOn, Answer and Wait.
@@ -47,11 +49,12 @@ const (
 // GoOn sends a request on down the row. Only Down returns it.
 func GoOn() Outcome { return Outcome{} }
 
-// Answer ends what the interceptor has to do with a request: from Down without asking those below, from Up with what those
-// above get.
+// Answer ends what the interceptor has to do with a request: from Down without asking those below,
+// from Up with what those above get.
 func Answer(resp *Response, err error) Outcome { return Outcome{kind: answers, resp: resp, err: err} }
 
-// Wait says that the rest may wait. It finds the request as Down found it; Up is not called any more.
+// Wait says that the rest may wait. It finds the request as Down found it; Up is not called any
+// more.
 func Wait(rest Waiting) Outcome { return Outcome{kind: waits, rest: rest} }
 
 // Waits reports that there is more to do, which may wait.
@@ -70,7 +73,8 @@ type Step struct {
 	kept    any
 }
 
-// Change gives the request a body with the same bytes, whose fixed-width fields can be changed; see kafka.RequestBody.Change.
+// Change gives the request a body with the same bytes, whose fixed-width fields can be changed; see
+// kafka.RequestBody.Change.
 func (s *Step) Change(req *Request) {
 	if s.changed == nil {
 		s.changed = &kafka.ChangedBody{}
@@ -79,7 +83,8 @@ func (s *Step) Change(req *Request) {
 	req.Body = &s.changed.RequestBody
 }
 
-// Keep returns memory for what Down keeps for Up, zeroed. The Steps of a row are used again, and their memory with them.
+// Keep returns memory for what Down keeps for Up, zeroed. The Steps of a row are used again, and
+// their memory with them.
 func Keep[T any](s *Step) *T {
 	t, ok := s.kept.(*T)
 	if !ok {

@@ -12,8 +12,8 @@ import (
 // mostTold bounds the topics and partitions that are told of a request.
 const mostTold = 10
 
-// SubjectOf is what a request of an API, and its answer, which may be nil, are about. name is the name of a topic that is given by id,
-// "" if nobody knows it.
+// SubjectOf is what a request of an API, and its answer, which may be nil, are about. name is the
+// name of a topic that is given by id, "" if nobody knows it.
 func SubjectOf(key kmsg.Key, req *kafka.RequestBody, resp *kafka.ResponseBody, name func(id [16]byte) string) *telemetry.Subject {
 	s := subject{Subject: telemetry.Subject{Key: key, Partition: -1, Records: -1}, name: name}
 	s.Topics, s.Group = req.Subjects(mostTold, name)

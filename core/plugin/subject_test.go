@@ -62,7 +62,8 @@ func fetchOf(version int16, places []told, answers []told) (kmsg.Request, kmsg.R
 	return req, resp
 }
 
-// TestSubjects of produces and fetches, in versions that name topics and such that give ids, as they came and decoded.
+// TestSubjects of produces and fetches, in versions that name topics and such that give ids, as
+// they came and decoded.
 func TestSubjects(t *testing.T) {
 	old := make([]byte, 100) // of format 0
 	for name, c := range map[string]struct {

@@ -2,5 +2,6 @@
 
 package plugin
 
-// alwaysWaits makes every request go the way of those that wait; with the build tag waits, for tests.
+// alwaysWaits makes every request go the way of those that wait; with the build tag waits, for
+// tests.
 const alwaysWaits = false

@@ -13,19 +13,22 @@ import (
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
-// End is the last handler of a chain, which asks clusters. It is to a walk what a Stepper is, but that its answer comes later.
+// End is the last handler of a chain, which asks clusters. It is to a walk what a Stepper is, but
+// that its answer comes later.
 type End interface {
 	Handler
-	// Start sends a request without waiting, in the order of the calls, and reports that; what comes of it is told to w, maybe
-	// before Start returns. False is a request that has to be handled: several must be asked, or it is not known who.
+	// Start sends a request without waiting, in the order of the calls, and reports that; what
+	// comes of it is told to w, maybe before Start returns. False is a request that has to be
+	// handled: several must be asked, or it is not known who.
 	Start(ctx context.Context, req *Request, w *Walk) bool
 	// Again says what an answer to Start comes to: it, or a Wait that asks again.
 	Again(req *Request, resp *Response, err error) Outcome
 }
 
-// Walk is the way of a client's request down the row of its API and up again, with the memory of the request. While nobody has to
-// wait it needs no goroutine, and its memory is used again. One whose request has waited is left to the garbage collector:
-// whoever waited may have kept parts of it.
+// Walk is the way of a client's request down the row of its API and up again, with the memory of
+// the request. While nobody has to wait it needs no goroutine, and its memory is used again. One
+// whose request has waited is left to the garbage collector: whoever waited may have kept parts of
+// it.
 type Walk struct {
 	// Req is the request; at the beginning and in the end it is as its client sent it.
 	Req   Request
@@ -46,8 +49,8 @@ type Walk struct {
 	phase atomic.Uint64 // of the request, beside which of the uses it is in
 }
 
-// Phases of a request: whoever grounds it goes on with it. One that is given up while it is being started is grounded by whoever
-// starts it: until then its memory is being read.
+// Phases of a request: whoever grounds it goes on with it. One that is given up while it is being
+// started is grounded by whoever starts it: until then its memory is being read.
 const (
 	grounded uint64 = iota // the use alone
 	starting
@@ -65,8 +68,8 @@ func (c *Chain) Walk(key kmsg.Key) *Walk {
 	return &Walk{row: r}
 }
 
-// SetBody makes bytes as they were received the body of the request. An error is a body that is no request of its API and
-// version.
+// SetBody makes bytes as they were received the body of the request. An error is a body that is no
+// request of its API and version.
 func (w *Walk) SetBody(raw []byte) error {
 	w.body.Reset(w.Req.Key, w.Req.Version, raw)
 	w.Req.Body = &w.body
@@ -91,8 +94,9 @@ func (w *Walk) Free() {
 	w.row.walks.Put(w)
 }
 
-// Begin takes the request down the row as far as nobody has to wait. True: it was sent, or is answered already; done is called
-// once, and the walk may be used again. False: Run has to be called, on a goroutine that may wait.
+// Begin takes the request down the row as far as nobody has to wait. True: it was sent, or is
+// answered already; done is called once, and the walk may be used again. False: Run has to be
+// called, on a goroutine that may wait.
 func (w *Walk) Begin(ctx context.Context, done func(*Response, error)) bool {
 	w.ctx, w.done = ctx, done
 	if alwaysWaits || w.row.traced(&w.Req) {
@@ -153,7 +157,8 @@ func (w *Walk) Run() {
 	w.up(resp, err, true)
 }
 
-// Take claims the answer of a request that was started: whoever tells it, or gives it up, goes on alone.
+// Take claims the answer of a request that was started: whoever tells it, or gives it up, goes on
+// alone.
 func (w *Walk) Take() bool {
 	for {
 		p := w.phase.Load()
@@ -178,8 +183,8 @@ func (w *Walk) Answered(resp *Response, err error) {
 	w.up(resp, err, false)
 }
 
-// GivesUp ends the wait for the answer to a request that its Waker gives up: the caller calls Run, which answers it. The caller
-// makes sure that the walk is not done meanwhile.
+// GivesUp ends the wait for the answer to a request that its Waker gives up: the caller calls Run,
+// which answers it. The caller makes sure that the walk is not done meanwhile.
 func (w *Walk) GivesUp() bool {
 	p := w.phase.Load()
 	if p&phases == grounded || w.waker == nil || !w.waker.GiveUp() {
@@ -227,7 +232,8 @@ func (w *Walk) back() {
 	}
 }
 
-// handle does what the place that has the request has to do with it, or the rest of that, and waits.
+// handle does what the place that has the request has to do with it, or the rest of that, and
+// waits.
 func (w *Walk) handle(rest Waiting) (*Response, error) {
 	switch {
 	case w.at == len(w.row.places) && rest == nil:

@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// TestAWalk goes down and up in order, and whoever has to wait continues from its place: with the request as it has found it.
+// TestAWalk goes down and up in order, and whoever has to wait continues from its place: with the
+// request as it has found it.
 func TestAWalk(t *testing.T) {
 	oops := errors.New("oops")
 	wait := func(log *notes, what string, resp *Response, err error) Outcome {
@@ -99,7 +100,8 @@ func TestAWalk(t *testing.T) {
 	}
 }
 
-// TestAWalkThatIsWoken ends at once, with one answer; what comes later is nobody's. One that goes on waiting is answered.
+// TestAWalkThatIsWoken ends at once, with one answer; what comes later is nobody's. One that goes
+// on waiting is answered.
 func TestAWalkThatIsWoken(t *testing.T) {
 	for name, c := range map[string]struct {
 		waker  giveUp
@@ -137,7 +139,8 @@ func TestAWalkThatIsWoken(t *testing.T) {
 	}
 }
 
-// TestAWalkThatIsGivenUpWhileItStarts is answered by whoever starts it: until then its memory is being read.
+// TestAWalkThatIsGivenUpWhileItStarts is answered by whoever starts it: until then its memory is
+// being read.
 func TestAWalkThatIsGivenUpWhileItStarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &walker{name: "a"}
@@ -164,7 +167,8 @@ func TestAWalkThatIsGivenUpWhileItStarts(t *testing.T) {
 	})
 }
 
-// TestAClientsNewestFetchIsAnsweredFirst when its topic has moved: others of it may be cut short by that.
+// TestAClientsNewestFetchIsAnsweredFirst when its topic has moved: others of it may be cut short by
+// that.
 func TestAClientsNewestFetchIsAnsweredFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gates := gate.New(time.Minute)

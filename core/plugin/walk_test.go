@@ -197,7 +197,8 @@ func TestAHalfThatPanics(t *testing.T) {
 	}
 }
 
-// TestEachSeesTheRequestAsItFoundIt: on the way up, and where it waits, whatever those below have made of it.
+// TestEachSeesTheRequestAsItFoundIt: on the way up, and where it waits, whatever those below have
+// made of it.
 func TestEachSeesTheRequestAsItFoundIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var found []string
@@ -272,14 +273,16 @@ func TestMemoryOfAWalkThatWaitedIsLeftAlone(t *testing.T) {
 	})
 }
 
-// TestARequestsMemoryIsSmall: what each that has to wait allocates is most of what a flood of small ones costs.
+// TestARequestsMemoryIsSmall: what each that has to wait allocates is most of what a flood of small
+// ones costs.
 func TestARequestsMemoryIsSmall(t *testing.T) {
 	if n := unsafe.Sizeof(Walk{}); n > 704 {
 		t.Errorf("a request takes %d bytes", n)
 	}
 }
 
-// TestAWalkIsMeasured: the own time of an interceptor is what both its halves take, and what it does where it waits.
+// TestAWalkIsMeasured: the own time of an interceptor is what both its halves take, and what it
+// does where it waits.
 func TestAWalkIsMeasured(t *testing.T) {
 	ms := func(n int) { time.Sleep(time.Duration(n) * time.Millisecond) }
 	synctest.Test(t, func(t *testing.T) {

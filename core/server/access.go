@@ -17,8 +17,8 @@ type Access struct {
 	add     func(slog.Record)
 }
 
-// NewAccess logs a share of the requests, 0 to 1, and with errors also those that are answered with an error. add must
-// not wait.
+// NewAccess logs a share of the requests, 0 to 1, and with errors also those that are answered with
+// an error. add must not wait.
 func NewAccess(ratio float64, errors bool, add func(slog.Record)) *Access {
 	return &Access{sampled: telemetry.ShareOf(ratio), errors: errors, add: add}
 }
@@ -29,8 +29,8 @@ func (a *Access) samples() bool { return a != nil && a.sampled.Picks() }
 // wants reports whether a request is logged, given that it was sampled, and how it ended.
 func (a *Access) wants(sampled, failed bool) bool { return sampled || a != nil && a.errors && failed }
 
-// line is the line of a request, but for what is known when its answer is due to be written. Who was asked is known of sampled ones
-// alone.
+// line is the line of a request, but for what is known when its answer is due to be written. Who
+// was asked is known of sampled ones alone.
 func (s *session) line(req *plugin.Request, f *facts, err error) *slog.Record {
 	r := slog.NewRecord(time.Time{}, slog.LevelInfo, "request", 0)
 	r.AddAttrs(slog.String("virtual_cluster", s.shared.VirtualCluster), slog.String("api", kmsg.NameForKey(int16(req.Key))), slog.Int("version", int(req.Version)),

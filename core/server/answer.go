@@ -34,8 +34,8 @@ func (s *session) answer(sl *slot, resp *plugin.Response) {
 	s.flush()
 }
 
-// queue gives the writer the answers that are due, as long as it takes them, and reports whether there is something
-// to flush. It is called with s.mu held, and does not wait.
+// queue gives the writer the answers that are due, as long as it takes them, and reports whether
+// there is something to flush. It is called with s.mu held, and does not wait.
 func (s *session) queue(now time.Time) (due bool) {
 	alive := s.ctx.Err() == nil && !s.ends
 	s.crowded = false
@@ -71,7 +71,8 @@ func (s *session) queue(now time.Time) (due bool) {
 	return due
 }
 
-// left ends a slot that has left the queue; one whose answer is queued is used again when it is written.
+// left ends a slot that has left the queue; one whose answer is queued is used again when it is
+// written.
 func (s *session) left(sl *slot, queued, answered, alive bool, now time.Time) {
 	sl.log()
 	if alive {
@@ -91,8 +92,8 @@ func (s *session) left(sl *slot, queued, answered, alive bool, now time.Time) {
 	}
 }
 
-// flush writes what is queued, and what is due and waits for that. Nothing is locked while it writes. Who finds
-// another one writing leaves it to that one, who looks again.
+// flush writes what is queued, and what is due and waits for that. Nothing is locked while it
+// writes. Who finds another one writing leaves it to that one, who looks again.
 func (s *session) flush() {
 	for {
 		wrote, err := s.writer.TryFlush()

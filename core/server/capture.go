@@ -34,8 +34,8 @@ type capture struct {
 	full chan struct{} // closed when there is no more to come
 }
 
-// Capture collects exchanges of some APIs as they are answered, until there are most of them, or 32 MiB, or ctx ends. It costs
-// requests nothing while there is none.
+// Capture collects exchanges of some APIs as they are answered, until there are most of them, or 32
+// MiB, or ctx ends. It costs requests nothing while there is none.
 func (s *Server) Capture(ctx context.Context, keys kafka.KeySet, most int) []Exchange {
 	c := &capture{keys: keys, most: most, full: make(chan struct{})}
 	s.setCaptures(func(list []*capture) []*capture { return append(list, c) })
@@ -66,8 +66,8 @@ func (s *Server) setCaptures(edit func([]*capture) []*capture) {
 	s.captures.Store(&list)
 }
 
-// captured shows an exchange to those who collect them, before its answer is queued: from then on the memory of both may be
-// used again.
+// captured shows an exchange to those who collect them, before its answer is queued: from then on
+// the memory of both may be used again.
 func (s *session) captured(req *plugin.Request, resp *plugin.Response) {
 	list := s.server.captures.Load()
 	if list == nil {

@@ -2,14 +2,16 @@ package server
 
 import "sync/atomic"
 
-// Descriptors bounds the connections of clients in the whole process, so that their own and those to brokers leave
-// enough file descriptors to the rest: the admin API, control links, the state. A nil one bounds nothing.
+// Descriptors bounds the connections of clients in the whole process, so that their own and those
+// to brokers leave enough file descriptors to the rest: the admin API, control links, the state. A
+// nil one bounds nothing.
 type Descriptors struct {
 	most  int64
 	taken atomic.Int64
 }
 
-// reserved is how many descriptors are not for clients, as long as that is no more than a quarter of them.
+// reserved is how many descriptors are not for clients, as long as that is no more than a quarter
+// of them.
 const reserved = 256
 
 // NewDescriptors bounds the connections in a process that may open so many files; 0 is no bound.

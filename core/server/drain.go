@@ -23,9 +23,10 @@ var errDrained = errors.New("the gateway ends")
 // goodbye is how long a client has to take its last answers and close its side.
 const goodbye = time.Second
 
-// Drain lets the server end without cutting requests: it accepts nobody, reads no more requests, and ends each session
-// when those that were read are answered. Requests that wait for something to happen are answered at once. It returns
-// when no session is left, or ctx ends, with how many are left. Close has to follow.
+// Drain lets the server end without cutting requests: it accepts nobody, reads no more requests,
+// and ends each session when those that were read are answered. Requests that wait for something to
+// happen are answered at once. It returns when no session is left, or ctx ends, with how many are
+// left. Close has to follow.
 func (s *Server) Drain(ctx context.Context) (left int) {
 	s.draining.Store(true)
 	s.mu.Lock()
@@ -45,8 +46,8 @@ func (s *Server) Drain(ctx context.Context) (left int) {
 	return 0
 }
 
-// endWaits answers the requests that wait for something to happen, such as records: a Fetch with none, a JoinGroup as if
-// the coordinator had moved. What comes for them later is dropped.
+// endWaits answers the requests that wait for something to happen, such as records: a Fetch with
+// none, a JoinGroup as if the coordinator had moved. What comes for them later is dropped.
 func (s *session) endWaits() {
 	s.mu.Lock()
 	var waiting []*slot
@@ -70,8 +71,9 @@ func (s *session) endWaits() {
 	}
 }
 
-// farewell waits until everything that was read is answered and written, and says so to the client: to close a
-// connection with requests that were not read would take answers away that the client has not read yet.
+// farewell waits until everything that was read is answered and written, and says so to the client:
+// to close a connection with requests that were not read would take answers away that the client
+// has not read yet.
 func (s *session) farewell() error {
 	for {
 		changed := s.changes()
@@ -101,8 +103,8 @@ func (s *session) closeWrite() bool {
 	return ok && c.CloseWrite() == nil
 }
 
-// part ends a session of which everything is written: the client reads its last answers, and what it sends meanwhile is read
-// and thrown away.
+// part ends a session of which everything is written: the client reads its last answers, and what
+// it sends meanwhile is read and thrown away.
 func (s *session) part() {
 	s.parts.Do(func() {
 		s.parting.Store(true)

@@ -51,7 +51,8 @@ func (c *client) ends() {
 	}
 }
 
-// TestWhatWasReadIsAnswered before the server ends, to the last of sixteen pipelined requests of several clients.
+// TestWhatWasReadIsAnswered before the server ends, to the last of sixteen pipelined requests of
+// several clients.
 func TestWhatWasReadIsAnswered(t *testing.T) {
 	s, addr, running, release := busy(t)
 	idle := dial(t, addr)

@@ -10,9 +10,9 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// Codes of fetch sessions.
-// fetchSession is the fetch session of a connection (KIP-227): clients name only what has changed, and
-// are told only what is new. It ends here: the chain sees full requests without a session.
+// Codes of fetch sessions. fetchSession is the fetch session of a connection (KIP-227): clients
+// name only what has changed, and are told only what is new. It ends here: the chain sees full
+// requests without a session.
 type fetchSession struct {
 	id    int32
 	epoch int32 // of the next request
@@ -20,15 +20,16 @@ type fetchSession struct {
 	kept  int64 // bytes counted in Memory
 }
 
-// fetchAnswer is what has to be done to the answer of a Fetch before it leaves; none without a table.
+// fetchAnswer is what has to be done to the answer of a Fetch before it leaves; none without a
+// table.
 type fetchAnswer struct {
 	table       *kafka.FetchTable
 	id          int32 // 0: the session has ended
 	incremental bool
 }
 
-// endFetchSession turns a Fetch into one without a session, which names every partition. It returns the
-// body to send, or a response instead. An error is a *kafka.MalformedError.
+// endFetchSession turns a Fetch into one without a session, which names every partition. It returns
+// the body to send, or a response instead. An error is a *kafka.MalformedError.
 func (s *session) endFetchSession(sl *slot, body []byte) ([]byte, *plugin.Response, error) {
 	id, epoch, ok := kafka.FetchSession(sl.version, body)
 	if !ok || id == 0 && epoch == -1 {
@@ -144,8 +145,8 @@ func refuseFetch(version, code int16) *plugin.Response {
 	return plugin.Respond(resp)
 }
 
-// settle makes a response one of its session. It is called in the order in which answers leave, because
-// what is left out depends on what the client was told before.
+// settle makes a response one of its session. It is called in the order in which answers leave,
+// because what is left out depends on what the client was told before.
 func (f *fetchAnswer) settle(resp *plugin.Response) {
 	if f.table != nil {
 		f.table.Answer(resp.Body, f.id, f.incremental)

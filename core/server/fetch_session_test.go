@@ -256,8 +256,8 @@ func TestFetchSessionEpochWraps(t *testing.T) {
 	}
 }
 
-// TestFetchSessionsOfAnotherVersion: names and ids don't mix, and the bytes of one version are not those
-// of another.
+// TestFetchSessionsOfAnotherVersion: names and ids don't mix, and the bytes of one version are not
+// those of another.
 func TestFetchSessionsOfAnotherVersion(t *testing.T) {
 	l := limits()
 	l.FetchPartitions = 100
@@ -281,8 +281,8 @@ func TestFetchSessionsOfAnotherVersion(t *testing.T) {
 	}
 }
 
-// TestPipelinedFetchesOfASession: requests change the table in the order in which they are read, and
-// answers leave out what was sent before them, whichever is ready first.
+// TestPipelinedFetchesOfASession: requests change the table in the order in which they are read,
+// and answers leave out what was sent before them, whichever is ready first.
 func TestPipelinedFetchesOfASession(t *testing.T) {
 	b := newBroker(t)
 	l := limits()

@@ -48,8 +48,8 @@ func (c *client) sendTogether(requests ...kmsg.Request) {
 	}
 }
 
-// TestASlowRequestIsFlushed: requests that were read together leave together, also when the first of them
-// takes a while until it is queued and the last one leaves on a link of its own.
+// TestASlowRequestIsFlushed: requests that were read together leave together, also when the first
+// of them takes a while until it is queued and the last one leaves on a link of its own.
 func TestASlowRequestIsFlushed(t *testing.T) {
 	end := &flushes{}
 	release := make(chan struct{})
@@ -76,7 +76,8 @@ func TestASlowRequestIsFlushed(t *testing.T) {
 	c.receive(kmsg.Heartbeat, 4)
 }
 
-// TestASessionThatWaitsForMemoryFlushes what it has queued: the memory that it waits for may be its own.
+// TestASessionThatWaitsForMemoryFlushes what it has queued: the memory that it waits for may be its
+// own.
 func TestASessionThatWaitsForMemoryFlushes(t *testing.T) {
 	end := &flushes{}
 	release := make(chan struct{})

@@ -27,8 +27,8 @@ func piped(t *testing.T, s *Server) net.Conn {
 	return near
 }
 
-// TestHalfRequestsEndInTime, whether the session waits for an answer or not, and what they claim is little, is counted, and
-// is given back.
+// TestHalfRequestsEndInTime, whether the session waits for an answer or not, and what they claim is
+// little, is counted, and is given back.
 func TestHalfRequestsEndInTime(t *testing.T) {
 	for name, busy := range map[string]bool{"idle": false, "with a request in flight": true} {
 		t.Run(name, func(t *testing.T) {
@@ -67,7 +67,8 @@ func TestHalfRequestsEndInTime(t *testing.T) {
 	}
 }
 
-// TestLargeRequestsWaitForMemory before they are read, one goes on past the limit, and small ones never wait.
+// TestLargeRequestsWaitForMemory before they are read, one goes on past the limit, and small ones
+// never wait.
 func TestLargeRequestsWaitForMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := limits()

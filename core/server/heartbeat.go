@@ -23,9 +23,9 @@ func (s *session) remember(h kafka.Header, body []byte) {
 	s.beat = &beat{h, bytes.Clone(body)}
 }
 
-// held is called when a request of the session begins to wait in a gate. Answers leave in order, so that
-// a client with one connection, which waits for a fetch behind the held produce, can't send heartbeats:
-// its last one is repeated until answers leave again.
+// held is called when a request of the session begins to wait in a gate. Answers leave in order, so
+// that a client with one connection, which waits for a fetch behind the held produce, can't send
+// heartbeats: its last one is repeated until answers leave again.
 func (s *session) held() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

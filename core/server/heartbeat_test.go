@@ -12,7 +12,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/eventually"
 )
 
-// TestHeartbeatsAreRepeatedInAHold: a client that waits for an answer behind a held one can't send them.
+// TestHeartbeatsAreRepeatedInAHold: a client that waits for an answer behind a held one can't send
+// them.
 func TestHeartbeatsAreRepeatedInAHold(t *testing.T) {
 	release := make(chan struct{})
 	beats := make(chan string, 100)

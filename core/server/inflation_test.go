@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// TestInflationsWaitForEachOther past the limit, but for one, so that what all take together is the limit and one batch, and
-// nobody waits for ever.
+// TestInflationsWaitForEachOther past the limit, but for one, so that what all take together is the
+// limit and one batch, and nobody waits for ever.
 func TestInflationsWaitForEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := NewMemory(100)

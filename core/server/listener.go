@@ -14,8 +14,9 @@ import (
 	"github.com/sluice-gateway/sluice/core/guard"
 )
 
-// Listener is an address that is listened on. Its connections go to whoever uses it at the time, so that an address
-// passes from one user to another without being closed in between. Before the first Use it accepts nobody.
+// Listener is an address that is listened on. Its connections go to whoever uses it at the time, so
+// that an address passes from one user to another without being closed in between. Before the first
+// Use it accepts nobody.
 type Listener struct {
 	net.Listener
 	log  *slog.Logger

@@ -7,15 +7,17 @@ import (
 )
 
 const (
-	// smallAnswer is the size up to which an answer that is the next of its client does not wait for the process:
-	// heartbeats and commits go on while clients that do not read have filled the memory.
+	// smallAnswer is the size up to which an answer that is the next of its client does not wait
+	// for the process: heartbeats and commits go on while clients that do not read have filled the
+	// memory.
 	smallAnswer = 64 << 10
-	// tinyAnswer is the size up to which no answer waits: a link that stops for one holds up the requests behind it.
+	// tinyAnswer is the size up to which no answer waits: a link that stops for one holds up the
+	// requests behind it.
 	tinyAnswer = 1 << 10
 )
 
-// Memory bounds the bytes of requests and answers in the whole process. Past the limit sessions stop
-// reading, from their clients and from brokers, until others are answered.
+// Memory bounds the bytes of requests and answers in the whole process. Past the limit sessions
+// stop reading, from their clients and from brokers, until others are answered.
 type Memory struct {
 	mu      sync.Mutex
 	limit   int64
@@ -24,11 +26,12 @@ type Memory struct {
 	beyond  any // the client whose answer is let in though there is no room; nil: none
 	kept    int64
 	waiting chan struct{}
-	// sessions may hold answers. One whose client reads nothing for the time of patience is closed for another
-	// one that has waited for as long.
+	// sessions may hold answers. One whose client reads nothing for the time of patience is closed
+	// for another one that has waited for as long.
 	sessions map[*session]struct{}
 	patience time.Duration
-	// over is the one among those who inflate that goes on past the limit, so that not all wait for each other.
+	// over is the one among those who inflate that goes on past the limit, so that not all wait for
+	// each other.
 	over *Inflation
 	pressure
 }
@@ -102,10 +105,10 @@ func (m *Memory) wake() {
 	}
 }
 
-// Begin counts n bytes of an answer to a client, unless there is no room for them. Answers may take three quarters of the
-// limit, which leaves the rest to requests; those that are not the first of their client, and so can't leave yet,
-// may take half of it. So that no first answer waits for ever for bytes of answers that themselves wait for it,
-// one at a time may go beyond.
+// Begin counts n bytes of an answer to a client, unless there is no room for them. Answers may take
+// three quarters of the limit, which leaves the rest to requests; those that are not the first of
+// their client, and so can't leave yet, may take half of it. So that no first answer waits for ever
+// for bytes of answers that themselves wait for it, one at a time may go beyond.
 func (m *Memory) Begin(client any, n int64, first bool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -157,8 +160,8 @@ func (m *Memory) Changed() <-chan struct{} {
 	return m.waiting
 }
 
-// Inflation counts what grows while it is looked at: the batches that are decoded for one request, or a request that is
-// still to come.
+// Inflation counts what grows while it is looked at: the batches that are decoded for one request,
+// or a request that is still to come.
 type Inflation struct {
 	m    *Memory
 	ctx  context.Context
@@ -169,7 +172,8 @@ type Inflation struct {
 // Inflate begins to count what is decoded, until ctx ends.
 func (m *Memory) Inflate(ctx context.Context) *Inflation { return &Inflation{m: m, ctx: ctx} }
 
-// Grow counts n bytes more, or takes -n off. Past the limit one goes on, and the others wait until it has none any more.
+// Grow counts n bytes more, or takes -n off. Past the limit one goes on, and the others wait until
+// it has none any more.
 func (i *Inflation) Grow(n int64) error {
 	m := i.m
 	m.mu.Lock()
@@ -235,8 +239,8 @@ func (m *Memory) wait(ctx context.Context) error {
 	}
 }
 
-// Keep changes by n the bytes that stay between requests. It refuses more when they would take a quarter
-// of the limit: who has them would never give way to requests.
+// Keep changes by n the bytes that stay between requests. It refuses more when they would take a
+// quarter of the limit: who has them would never give way to requests.
 func (m *Memory) Keep(n int64) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -261,8 +265,9 @@ func (m *Memory) Limit() int64 {
 	return m.limit
 }
 
-// Wait returns when the bytes counted are within the limit; it calls blocks before it waits. A session
-// with nothing in flight is not to wait: its next request may be what others wait for (a heartbeat, a fetch).
+// Wait returns when the bytes counted are within the limit; it calls blocks before it waits. A
+// session with nothing in flight is not to wait: its next request may be what others wait for (a
+// heartbeat, a fetch).
 func (m *Memory) Wait(ctx context.Context, blocks func()) error {
 	for first := true; ; first = false {
 		c := m.Changed()
@@ -281,7 +286,8 @@ func (m *Memory) Wait(ctx context.Context, blocks func()) error {
 	}
 }
 
-// fits reports whether requests are within the limit. Answers never count for more than their share.
+// fits reports whether requests are within the limit. Answers never count for more than their
+// share.
 func (m *Memory) fits() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

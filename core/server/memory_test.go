@@ -54,8 +54,8 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// TestMemoryStopsReading: past the bound of the process, a session that has requests in flight reads
-// no more, one that has none does.
+// TestMemoryStopsReading: past the bound of the process, a session that has requests in flight
+// reads no more, one that has none does.
 func TestMemoryStopsReading(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})

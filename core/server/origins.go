@@ -10,7 +10,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
-// What is looked at of a request or an answer to find where its records come from. The rest counts as unread.
+// What is looked at of a request or an answer to find where its records come from. The rest counts
+// as unread.
 const (
 	mostRead     = 20_000  // records and headers
 	mostInflated = 4 << 20 // bytes that are decompressed
@@ -25,7 +26,8 @@ func (s *session) delivers(req *plugin.Request, sl *slot, resp *plugin.Response,
 	return s.origins(req, resp.Body, sl.rt.TopicName)
 }
 
-// origins are the contexts that records carry: those of a produce, or, with an answer, those that a fetch delivers.
+// origins are the contexts that records carry: those of a produce, or, with an answer, those that a
+// fetch delivers.
 func (s *session) origins(req *plugin.Request, answer *kafka.ResponseBody, name func([16]byte) string) *telemetry.Origins {
 	r := reader{session: s, name: name, left: mostRead, bytes: mostInflated}
 	if answer == nil {
@@ -93,7 +95,8 @@ func (r *reader) batch(b kafka.Batch, at telemetry.Record, from int64) {
 	})
 }
 
-// record reads a record's context. As Kafka's clients do, it takes the last of several headers of one name.
+// record reads a record's context. As Kafka's clients do, it takes the last of several headers of
+// one name.
 func (r *reader) record(h kafka.Headers, at telemetry.Record) {
 	r.left--
 	var parent, state []byte
@@ -116,7 +119,8 @@ func (r *reader) record(h kafka.Headers, at telemetry.Record) {
 
 var errNoRoom = errors.New("there is no memory for what is only looked at")
 
-// within bounds what is decompressed to be looked at, and counts it. It never waits: what there is no room for is left out.
+// within bounds what is decompressed to be looked at, and counts it. It never waits: what there is
+// no room for is left out.
 func (r *reader) within() (within kafka.Bounds, done func()) {
 	most := r.bytes
 	if limit := r.session.limits.BatchBytes; limit > 0 {

@@ -55,7 +55,8 @@ func plain(b kafka.Batch) kafka.Batch {
 	return p
 }
 
-// found looks into the records of partitions that a fetch from offset 0 on has delivered, or into those of a produce.
+// found looks into the records of partitions that a fetch from offset 0 on has delivered, or into
+// those of a produce.
 func found(s *session, produced bool, partitions ...[]byte) *telemetry.Origins {
 	name := func([16]byte) string { return "" }
 	var body kafka.RequestBody
@@ -85,7 +86,8 @@ func looking(t *testing.T, memory, batch int64) *session {
 	return &session{server: &Server{memory: NewMemory(memory)}, limits: config.Limits{BatchBytes: batch}, ctx: t.Context()}
 }
 
-// TestWhereRecordsComeFrom: contexts of records, each once, whatever the codec, and nothing of what is none.
+// TestWhereRecordsComeFrom: contexts of records, each once, whatever the codec, and nothing of what
+// is none.
 func TestWhereRecordsComeFrom(t *testing.T) {
 	s := looking(t, 0, 0)
 	many := carrying()
@@ -164,7 +166,8 @@ func TestLinksSayWhichRecord(t *testing.T) {
 	}
 }
 
-// TestLinksAreBounded: of 5,000 contexts in several partitions, the first are linked and the others counted.
+// TestLinksAreBounded: of 5,000 contexts in several partitions, the first are linked and the others
+// counted.
 func TestLinksAreBounded(t *testing.T) {
 	s := looking(t, 0, 0)
 	var partitions [][]byte
@@ -181,8 +184,8 @@ func TestLinksAreBounded(t *testing.T) {
 	}
 }
 
-// TestLookingIsBounded: records and headers past the bound, what takes more bytes than it may, and what there is no memory for are
-// counted as unread.
+// TestLookingIsBounded: records and headers past the bound, what takes more bytes than it may, and
+// what there is no memory for are counted as unread.
 func TestLookingIsBounded(t *testing.T) {
 	var records []kafka.Record
 	for i := range 2 * mostRead {

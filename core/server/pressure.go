@@ -11,7 +11,8 @@ const tellEvery = 10 * time.Second
 
 // pressure is what is known of a Memory that gets short.
 type pressure struct {
-	// Near, if not nil, is told when more than 70 % are in use, or somebody waits, but not more often than every 10 s. Set it before use.
+	// Near, if not nil, is told when more than 70 % are in use, or somebody waits, but not more
+	// often than every 10 s. Set it before use.
 	Near func(used, limit int64, waiting int)
 
 	waiters, waits int

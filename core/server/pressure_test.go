@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// TestMemoryThatGetsShortIsTold before anybody waits and when somebody does, and not for each request.
+// TestMemoryThatGetsShortIsTold before anybody waits and when somebody does, and not for each
+// request.
 func TestMemoryThatGetsShortIsTold(t *testing.T) {
 	full := func(m *Memory) { m.Add(210 << 10); m.Done(210 << 10) }
 	for name, c := range map[string]struct {

@@ -11,7 +11,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// admitRequest waits until a request of n bytes fits into the limits of the session and the process.
+// admitRequest waits until a request of n bytes fits into the limits of the session and the
+// process.
 func (s *session) admitRequest(n int64, pending *unflushed) error {
 	if s.full(n) {
 		pending.flush(s)
@@ -58,15 +59,17 @@ func (s *session) full(n int64) bool {
 	return s.slots.Len() >= s.limits.SessionInFlight || s.bytes+n > s.limits.SessionBytes || s.backlog()
 }
 
-// A session that has backlogOf requests on their way is not read while the first is a produce that was read backlogAfter ago.
+// A session that has backlogOf requests on their way is not read while the first is a produce that
+// was read backlogAfter ago.
 const (
 	backlogOf    = 5
 	backlogAfter = time.Second
 )
 
-// backlog reports whether produces come in faster than they are answered. A broker takes the requests of a connection
-// one after the other, and leaves the rest of them to the client; what has been taken from the client has to be
-// answered before a move can begin. It is called with s.mu held.
+// backlog reports whether produces come in faster than they are answered. A broker takes the
+// requests of a connection one after the other, and leaves the rest of them to the client; what has
+// been taken from the client has to be answered before a move can begin. It is called with s.mu
+// held.
 func (s *session) backlog() bool {
 	if s.slots.Len() < backlogOf {
 		return false
@@ -96,10 +99,11 @@ func (s *session) change() {
 // relook is how often an answer that waits looks whether it waits for a client that does not read.
 const relook = 100 * time.Millisecond
 
-// admitAnswer waits until an answer of n bytes that comes in on a link fits into the limits of the session and the
-// process; see plugin.Session. A client that does not read is not served for long: its links stop reading. The answer
-// that its client gets next always fits into the session, or nothing would ever leave; one that is in its way on the
-// same link, because it was sent again, say, is thrown away and asked for when it is its turn.
+// admitAnswer waits until an answer of n bytes that comes in on a link fits into the limits of the
+// session and the process; see plugin.Session. A client that does not read is not served for long:
+// its links stop reading. The answer that its client gets next always fits into the session, or
+// nothing would ever leave; one that is in its way on the same link, because it was sent again,
+// say, is thrown away and asked for when it is its turn.
 func (s *session) admitAnswer(ctx context.Context, a plugin.Incoming, from plugin.AnswerSource) error {
 	if admitted, _ := s.begin(a, a.Seq); admitted {
 		return nil
@@ -137,8 +141,8 @@ func (s *session) admitAnswer(ctx context.Context, a plugin.Incoming, from plugi
 // errUnread closes a session for others.
 var errUnread = errors.New("the client does not read its answers, for which others wait")
 
-// evict closes the session that holds memory for a client that does not read, if it is others that an answer of this
-// session waits for.
+// evict closes the session that holds memory for a client that does not read, if it is others that
+// an answer of this session waits for.
 func (s *session) evict(now time.Time, n int64) {
 	s.mu.Lock()
 	own := s.unwritten > 0 || s.answers > 0 && s.bytes+n > s.limits.SessionBytes || s.backlog()
@@ -152,8 +156,8 @@ func (s *session) evict(now time.Time, n int64) {
 	}
 }
 
-// begin counts an answer if there is room for it, and reports whether else it is in the way of the first one. earliest
-// is the first request that waits for the same link.
+// begin counts an answer if there is room for it, and reports whether else it is in the way of the
+// first one. earliest is the first request that waits for the same link.
 func (s *session) begin(a plugin.Incoming, earliest uint64) (admitted, inTheWay bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -13,8 +13,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// TestABacklogStaysWithItsClient: of a client that sends produces faster than they are answered a few are taken, as a
-// broker does; what is answered in time is not bounded, nor are other requests.
+// TestABacklogStaysWithItsClient: of a client that sends produces faster than they are answered a
+// few are taken, as a broker does; what is answered in time is not bounded, nor are other requests.
 func TestABacklogStaysWithItsClient(t *testing.T) {
 	produce := func() kmsg.Request {
 		r := kmsg.NewPtrProduceRequest()

@@ -51,8 +51,8 @@ type Runtime struct {
 // Virtual is a virtual cluster as its listeners see it.
 type Virtual interface {
 	Name() string
-	// Acquire returns the current runtime. Release must be called with it when the request that uses it
-	// is answered.
+	// Acquire returns the current runtime. Release must be called with it when the request that
+	// uses it is answered.
 	Acquire() *Runtime
 	Release(*Runtime)
 }
@@ -101,8 +101,8 @@ type Options struct {
 	Log    *slog.Logger
 	// Descriptors is shared by all servers of a process; nil bounds nothing.
 	Descriptors *Descriptors
-	// TLS is asked for each connection; if it returns a configuration, the connection is a TLS one, and
-	// Route maps its server name (SNI) to a node.
+	// TLS is asked for each connection; if it returns a configuration, the connection is a TLS one,
+	// and Route maps its server name (SNI) to a node.
 	TLS   func() *tls.Config
 	Route func(serverName string) (cluster string, node int32, ok bool)
 }
@@ -125,8 +125,9 @@ func (s *Server) Sessions() int {
 	return len(s.sessions)
 }
 
-// Refusals are why connections are refused: limits.connections is reached, the process may not open more files, the client gets no
-// further than the TLS handshake, or an interceptor wants nothing of it.
+// Refusals are why connections are refused: limits.connections is reached, the process may not open
+// more files, the client gets no further than the TLS handshake, or an interceptor wants nothing of
+// it.
 var Refusals = [...]string{"connections", "files", "handshake", "interceptor"}
 
 const (
@@ -187,7 +188,8 @@ func (s *Server) Serve(conn net.Conn, addr Address) {
 	s.mu.Unlock()
 }
 
-// CloseSessions ends all sessions, spread over a time so that their clients don't come back at once.
+// CloseSessions ends all sessions, spread over a time so that their clients don't come back at
+// once.
 func (s *Server) CloseSessions(ctx context.Context, over time.Duration) {
 	s.mu.Lock()
 	all := slices.Collect(maps.Keys(s.sessions))

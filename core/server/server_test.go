@@ -237,8 +237,8 @@ func TestTurnsKeepTheSendOrder(t *testing.T) {
 	}
 }
 
-// TestARequestThatKeepsItsTurnEndsWithItsClient: the session that waits for it does not read, and sees all the same that the client has
-// gone.
+// TestARequestThatKeepsItsTurnEndsWithItsClient: the session that waits for it does not read, and
+// sees all the same that the client has gone.
 func TestARequestThatKeepsItsTurnEndsWithItsClient(t *testing.T) {
 	stuck, ended := make(chan struct{}), make(chan struct{})
 	_, addr := serve(t, limits(), func(ctx context.Context, _ *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {

@@ -25,8 +25,9 @@ const (
 	writeTimeout = 60 * time.Second
 	writeLimit   = 8 << 20
 	lookAgain    = time.Second // at the socket of a client that is not read from
-	// halfFrame is how long a client may take for the rest of a request, or its next MiB, once it has begun. freeFrame
-	// is what a request may take before it is there that never waits for memory.
+	// halfFrame is how long a client may take for the rest of a request, or its next MiB, once it
+	// has begun. freeFrame is what a request may take before it is there that never waits for
+	// memory.
 	halfFrame = 30 * time.Second
 	freeFrame = 256 << 10
 )
@@ -282,7 +283,8 @@ func (s *session) start(frame []byte, more bool, pending *unflushed) error {
 	return nil
 }
 
-// awaitTurn waits until the last request has given its turn on. Like all that does not read, it looks at the socket each second.
+// awaitTurn waits until the last request has given its turn on. Like all that does not read, it
+// looks at the socket each second.
 func (s *session) awaitTurn() error {
 	if s.look == nil {
 		s.look = time.NewTimer(lookAgain)
@@ -328,8 +330,8 @@ func (s *session) fill(req *plugin.Request, h kafka.Header, seq uint64, arrived 
 
 var errPanicked = errors.New("the gateway failed: see its log")
 
-// finish answers a request; an error becomes the code that the api table names. A panic ends the session, since
-// the request is answered by nobody any more.
+// finish answers a request; an error becomes the code that the api table names. A panic ends the
+// session, since the request is answered by nobody any more.
 func (s *session) finish(req *plugin.Request, sl *slot, resp *plugin.Response, err error) {
 	defer func() {
 		if v := recover(); v != nil {

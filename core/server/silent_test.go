@@ -22,7 +22,8 @@ func silent() *kmsg.ProduceRequest {
 	return p
 }
 
-// TestAFailedAcksZeroEndsItsSession once what was asked before is answered, however it has failed, and nothing behind it is answered.
+// TestAFailedAcksZeroEndsItsSession once what was asked before is answered, however it has failed,
+// and nothing behind it is answered.
 func TestAFailedAcksZeroEndsItsSession(t *testing.T) {
 	for name, fail := range map[string]run{
 		"refused": func(_ context.Context, req *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
@@ -58,7 +59,8 @@ func TestAFailedAcksZeroEndsItsSession(t *testing.T) {
 	}
 }
 
-// TestWhatComesBehindAFailedAcksZeroIsThrownAway, also while the session still waits for an answer that is due.
+// TestWhatComesBehindAFailedAcksZeroIsThrownAway, also while the session still waits for an answer
+// that is due.
 func TestWhatComesBehindAFailedAcksZeroIsThrownAway(t *testing.T) {
 	release := make(chan struct{})
 	var ran atomic.Int32

@@ -11,8 +11,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// slot is the place of one request in the order of answers. Slots are used again: a request that passes
-// through in steady state allocates nothing.
+// slot is the place of one request in the order of answers. Slots are used again: a request that
+// passes through in steady state allocates nothing.
 type slot struct {
 	session *session
 	rt      *Runtime
@@ -24,7 +24,8 @@ type slot struct {
 	out     int    // of what was written
 	arrived time.Time
 	clock   *plugin.Clock
-	// From the arrival to the answer, which may wait for those before it, and the parts of it that are not the gateway's.
+	// From the arrival to the answer, which may wait for those before it, and the parts of it that
+	// are not the gateway's.
 	ready, held, upstream time.Duration
 
 	code   kafka.Code   // the first error code of the answer, if it is known
@@ -40,7 +41,8 @@ type slot struct {
 	walk   *plugin.Walk
 	finish func(*plugin.Response, error)
 
-	// claimed says that somebody answers: the chain, or early who drains. What the chain of an early one has is not used again.
+	// claimed says that somebody answers: the chain, or early who drains. What the chain of an
+	// early one has is not used again.
 	claimed atomic.Bool
 	early   bool
 	started atomic.Bool

@@ -9,8 +9,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// TestGatewaysAsClients: another gateway is told which are here, a client that is none is not, and what has come through this one
-// before is closed.
+// TestGatewaysAsClients: another gateway is told which are here, a client that is none is not, and
+// what has come through this one before is closed.
 func TestGatewaysAsClients(t *testing.T) {
 	s, addr := serve(t, limits(), func(context.Context, *plugin.Request, plugin.Handler) (*plugin.Response, error) { return nil, nil })
 	s.virtual.Acquire().Versions.Load().Among(func() []string { return []string{"me", "behind"} })

@@ -16,7 +16,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
-// trace begins the trace of a request. Of one that the access log will show it notes at least who was asked.
+// trace begins the trace of a request. Of one that the access log will show it notes at least who
+// was asked.
 func (s *session) trace(rt *Runtime, w *plugin.Walk, sl *slot) context.Context {
 	if rt.Tracer == nil && !sl.logged {
 		return s.ctx
@@ -36,7 +37,8 @@ func (s *session) trace(rt *Runtime, w *plugin.Walk, sl *slot) context.Context {
 	return ctx
 }
 
-// facts is what a request's trace and its line in the access log tell of it, kept apart from the request, whose memory is used again.
+// facts is what a request's trace and its line in the access log tell of it, kept apart from the
+// request, whose memory is used again.
 type facts struct {
 	kafka.Header
 	peer, local    net.Addr
@@ -61,8 +63,8 @@ func (s *session) facts(req *plugin.Request, sl *slot, resp *plugin.Response, co
 	return f
 }
 
-// told sends the trace of a request, and prepares its line of the access log, if there are to be any. It is called
-// before the answer is queued: from then on the memory of both may be used again.
+// told sends the trace of a request, and prepares its line of the access log, if there are to be
+// any. It is called before the answer is queued: from then on the memory of both may be used again.
 func (s *session) told(req *plugin.Request, sl *slot, resp *plugin.Response, err error) {
 	t, a := req.Trace, sl.rt.Access
 	if t == nil && a == nil {
@@ -119,7 +121,8 @@ func (f *facts) AppendAttributes(attrs []attribute.KeyValue) []attribute.KeyValu
 	return attrs
 }
 
-// patience is how long a request may wait at its broker without being slow; negative: for as long as it likes.
+// patience is how long a request may wait at its broker without being slow; negative: for as long
+// as it likes.
 func patience(req *plugin.Request) time.Duration {
 	switch req.Key {
 	case kmsg.JoinGroup, kmsg.SyncGroup:

@@ -13,7 +13,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
-// traffic counts the answered requests of a virtual cluster, by API. It only grows: rates are differences.
+// traffic counts the answered requests of a virtual cluster, by API. It only grows: rates are
+// differences.
 type traffic [kmsg.MaxKey + 1]atomic.Pointer[apiTraffic]
 
 type apiTraffic struct {
@@ -39,10 +40,11 @@ type APITraffic struct {
 	In, Out  int64 // bytes
 	// Latency is from the arrival of a request until its answer is due to be written.
 	Latency telemetry.Reading
-	// Its parts: in the gateway, for all requests; and of those that were, held for a move, a leader or a cluster,
-	// at clusters, and ready while an answer before it was not.
+	// Its parts: in the gateway, for all requests; and of those that were, held for a move, a
+	// leader or a cluster, at clusters, and ready while an answer before it was not.
 	Gateway, Held, Upstream, Queued telemetry.Reading
-	// Errors counts answers by their first error code. Answers that no interceptor looks into are not counted.
+	// Errors counts answers by their first error code. Answers that no interceptor looks into are
+	// not counted.
 	Errors map[kafka.Code]int64
 }
 
@@ -52,10 +54,11 @@ type Client struct {
 	Address string
 	// Name is the client id of its last request.
 	Name string
-	// Software is what the client says of itself in ApiVersions, name and version with a space between.
+	// Software is what the client says of itself in ApiVersions, name and version with a space
+	// between.
 	Software string
-	// Cluster and Node are what the address stands for that the client dialled; Node is plugin.AnyNode
-	// on the bootstrap address.
+	// Cluster and Node are what the address stands for that the client dialled; Node is
+	// plugin.AnyNode on the bootstrap address.
 	Cluster  string
 	Node     int32
 	Since    time.Time

@@ -40,8 +40,8 @@ func TestCountingAllocatesNothing(t *testing.T) {
 	}
 }
 
-// TestTheTimeOfARequestIsDivided: one that waits in its interceptor is held, the one behind it on the connection is
-// queued, and nobody is upstream. The parts are the whole.
+// TestTheTimeOfARequestIsDivided: one that waits in its interceptor is held, the one behind it on
+// the connection is queued, and nobody is upstream. The parts are the whole.
 func TestTheTimeOfARequestIsDivided(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const hold = 2 * time.Millisecond

@@ -26,7 +26,8 @@ func large(req *plugin.Request) (*plugin.Response, error) {
 	return plugin.Respond(m), nil
 }
 
-// TestNobodyWaitsForAClientThatDoesNotRead: its answers hold no lock that operators or other clients need.
+// TestNobodyWaitsForAClientThatDoesNotRead: its answers hold no lock that operators or other
+// clients need.
 func TestNobodyWaitsForAClientThatDoesNotRead(t *testing.T) {
 	l := limits()
 	l.SessionBytes = 64 << 20
@@ -187,7 +188,8 @@ func TestAnswersWaitForRoom(t *testing.T) {
 	}
 }
 
-// TestAClientThatDoesNotReadMakesRoom when others wait, and not before: then its turn comes at the end of the write.
+// TestAClientThatDoesNotReadMakesRoom when others wait, and not before: then its turn comes at the
+// end of the write.
 func TestAClientThatDoesNotReadMakesRoom(t *testing.T) {
 	l := limits()
 	l.SessionBytes = 64 << 20

@@ -24,8 +24,8 @@ type Versions struct {
 // errLoop is a client that has come through this gateway before.
 var errLoop = errors.New("the client is a gateway through which this one is asked by itself: look at the bootstrap of the clusters and at what brokers advertise")
 
-// Among says which gateways there are here and behind the clusters, this one first; other gateways are told, and one that has
-// come through this one is refused.
+// Among says which gateways there are here and behind the clusters, this one first; other gateways
+// are told, and one that has come through this one is refused.
 func (v *Versions) Among(gateways func() []string) { v.gateways = gateways }
 
 // features that an API needs finalized; 3.9 advertises KIP-848 and refuses it.
@@ -135,7 +135,8 @@ func (v *Versions) Narrower(old *Versions) bool {
 }
 
 // Answer answers ApiVersions. The client's software name is noted in the session, and version 5's
-// cluster and node id are checked against the virtual ones (KIP-1242). An error is a body that is no request.
+// cluster and node id are checked against the virtual ones (KIP-1242). An error is a body that is
+// no request.
 func (v *Versions) Answer(s *plugin.Session, version int16, body []byte) (*plugin.Response, error) {
 	if !v.Offers(kmsg.ApiVersions, version) {
 		return v.Unsupported(), nil
@@ -167,7 +168,8 @@ func (v *Versions) Answer(s *plugin.Session, version int16, body []byte) (*plugi
 	return plugin.Respond(resp), nil
 }
 
-// isSoftware reports a name or version of a client that Kafka takes: letters, digits, and dots and hyphens between them (KIP-511).
+// isSoftware reports a name or version of a client that Kafka takes: letters, digits, and dots and
+// hyphens between them (KIP-511).
 func isSoftware(s string) bool {
 	for i := range len(s) {
 		switch c := s[i]; {
@@ -180,7 +182,8 @@ func isSoftware(s string) bool {
 	return s != ""
 }
 
-// refuseSASL answers who begins SASL as brokers do whose listener has none. An error is a body that is no request.
+// refuseSASL answers who begins SASL as brokers do whose listener has none. An error is a body that
+// is no request.
 func refuseSASL(h kafka.Header, body []byte) (*plugin.Response, error) {
 	message := ""
 	if h.Key == kmsg.SASLAuthenticate {

@@ -50,7 +50,8 @@ func TestApiVersions(t *testing.T) {
 	}
 }
 
-// TestSoftwareWithoutANameIsRefused, as brokers refuse it, and the connection goes on; old versions don't tell it.
+// TestSoftwareWithoutANameIsRefused, as brokers refuse it, and the connection goes on; old versions
+// don't tell it.
 func TestSoftwareWithoutANameIsRefused(t *testing.T) {
 	_, addr := serve(t, limits(), nil)
 	c := dial(t, addr)

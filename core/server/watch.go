@@ -21,7 +21,8 @@ const (
 	Others = "(others)"
 )
 
-// Watch says whose traffic is counted apart. A nil Watch counts nobody's, for the price of a comparison.
+// Watch says whose traffic is counted apart. A nil Watch counts nobody's, for the price of a
+// comparison.
 type Watch struct{ topics, clients named }
 
 // NewWatch counts what globs name; nil if there are none.
@@ -132,7 +133,8 @@ func (s *session) watched(sl *slot) {
 	}
 }
 
-// watchRecords counts the records of a produce, or those that a fetch is answered with, to their topics.
+// watchRecords counts the records of a produce, or those that a fetch is answered with, to their
+// topics.
 func (s *session) watchRecords(req *plugin.Request, sl *slot, resp *plugin.Response) {
 	w := sl.rt.Watch
 	if w == nil || len(w.topics.globs) == 0 {

@@ -8,8 +8,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// workers run the requests that have to wait, each at once: on a goroutine that is idle, whose stack has grown already, or on a
-// new one. Few stay.
+// workers run the requests that have to wait, each at once: on a goroutine that is idle, whose
+// stack has grown already, or on a new one. Few stay.
 type workers struct {
 	jobs chan *plugin.Walk
 	done chan struct{}

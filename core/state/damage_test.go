@@ -19,7 +19,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
-// written is the file of a store with n entries, some of them changed and deleted, and what is in it.
+// written is the file of a store with n entries, some of them changed and deleted, and what is in
+// it.
 func written(t *testing.T, n int) (file []byte, list []catalog.Entry) {
 	t.Helper()
 	dir := t.TempDir()
@@ -52,7 +53,8 @@ func written(t *testing.T, n int) (file []byte, list []catalog.Entry) {
 	return file, list
 }
 
-// check reads a file in which a byte was changed: it is refused, or nothing of what matters has changed.
+// check reads a file in which a byte was changed: it is refused, or nothing of what matters has
+// changed.
 func check(t *testing.T, file []byte, at int, want []catalog.Entry) (refused bool) {
 	t.Helper()
 	c, err := read(file)

@@ -5,7 +5,8 @@ import (
 	"runtime/debug"
 )
 
-// recovered makes a panic of the database an error, also that of reading behind the end of a file that is mapped.
+// recovered makes a panic of the database an error, also that of reading behind the end of a file
+// that is mapped.
 func recovered(err *error) {
 	if v := recover(); v != nil {
 		*err = fmt.Errorf("the database gives up: %v", v)

@@ -8,12 +8,13 @@ import (
 	"slices"
 )
 
-// bbolt maps its file and trusts what is in it: a damaged one makes it panic, run in circles, or fall back to the
-// state before the last write. So a file is read here, where every step is checked, before it is used.
+// bbolt maps its file and trusts what is in it: a damaged one makes it panic, run in circles, or
+// fall back to the state before the last write. So a file is read here, where every step is
+// checked, before it is used.
 //
-// It consists of pages: a header of 16 bytes (id, flags, count of elements, number of further pages that belong to it),
-// then the elements. The first two are meta pages, of which the one with the higher transaction is in force. The others
-// are the nodes of B+ trees.
+// It consists of pages: a header of 16 bytes (id, flags, count of elements, number of further pages
+// that belong to it), then the elements. The first two are meta pages, of which the one with the
+// higher transaction is in force. The others are the nodes of B+ trees.
 const (
 	pageHeader  = 16
 	pageElement = 16

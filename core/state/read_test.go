@@ -7,7 +7,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/catalog"
 )
 
-// TestReadTakesNothing: what is stored is read while nobody has the store, which stays whose it was.
+// TestReadTakesNothing: what is stored is read while nobody has the store, which stays whose it
+// was.
 func TestReadTakesNothing(t *testing.T) {
 	dir := t.TempDir()
 	if list, err := Read(dir); err != nil || len(list) != 0 {

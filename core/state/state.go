@@ -50,8 +50,9 @@ type File struct {
 }
 
 // Open opens or creates the store in dir and fences off whoever had it before. It waits up to a
-// second for a closing process, then returns ErrInUse. What is in the file is checked, and written into a new one that
-// takes its place: nothing of an old file is trusted later, such as its list of free pages.
+// second for a closing process, then returns ErrInUse. What is in the file is checked, and written
+// into a new one that takes its place: nothing of an old file is trusted later, such as its list of
+// free pages.
 func Open(dir string) (*File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("state: %w", err)
@@ -111,7 +112,8 @@ func refusal(path string, err error) error {
 // errMade says that another process has made the file meanwhile.
 var errMade = errors.New("state: another gateway has just made this store")
 
-// fresh is what the names of files end with, and then something random, that are to take the place of a store.
+// fresh is what the names of files end with, and then something random, that are to take the place
+// of a store.
 const fresh = ".new-"
 
 // link gives a file another name, unless one has it already: of two processes that begin, one does.
@@ -216,8 +218,8 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// Read returns the newest value of every key of the store in dir without taking it from anybody: while a gateway has it,
-// that is ErrInUse. Where there is no store, there are none.
+// Read returns the newest value of every key of the store in dir without taking it from anybody:
+// while a gateway has it, that is ErrInUse. Where there is no store, there are none.
 func Read(dir string) ([]catalog.Entry, error) {
 	path := filepath.Join(dir, "sluice.db")
 	release, err := lock(path)

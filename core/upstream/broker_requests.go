@@ -98,7 +98,8 @@ func (e *Dispatcher) askBrokers(ctx context.Context, req *plugin.Request, c *Clu
 			}
 		}
 	}
-	// Brokers refuse those of the others, one by one. Clients ask each of them over a connection of its own.
+	// Brokers refuse those of the others, one by one. Clients ask each of them over a connection of
+	// its own.
 	if len(brokers) == 0 {
 		node = c.controller()
 	} else if !brokers[node] {
@@ -126,8 +127,8 @@ func (e *Dispatcher) physicalAll(c *Cluster, list []int32) {
 	}
 }
 
-// virtualizeResource turns the name of a broker resource back and drops messages that quote physical
-// node ids.
+// virtualizeResource turns the name of a broker resource back and drops messages that quote
+// physical node ids.
 func (e *Dispatcher) virtualizeResource(c *Cluster, kind kmsg.ConfigResourceType, name *string, message **string) {
 	if !ofBroker(kind) || *name == "" {
 		return

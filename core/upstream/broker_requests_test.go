@@ -22,7 +22,8 @@ func TestReassignmentsArePresented(t *testing.T) {
 	})
 }
 
-// TestBrokerConfigsArePresented: names and values that tell nodes and addresses; what does not stays.
+// TestBrokerConfigsArePresented: names and values that tell nodes and addresses; what does not
+// stays.
 func TestBrokerConfigsArePresented(t *testing.T) {
 	versions(t, kmsg.DescribeConfigs, func(t *testing.T, version int16, edited bool) {
 		m := kmsg.NewPtrDescribeConfigsResponse()
@@ -101,7 +102,8 @@ func TestConfigResourcesArePresented(t *testing.T) {
 	}
 }
 
-// TestRefusalsOfWholeRequestsStay: they know of no cluster and no nodes, and clients are shown none.
+// TestRefusalsOfWholeRequestsStay: they know of no cluster and no nodes, and clients are shown
+// none.
 func TestRefusalsOfWholeRequestsStay(t *testing.T) {
 	for v := int16(2); v <= kmsg.NewPtrMetadataRequest().MaxVersion(); v++ {
 		m := kmsg.NewPtrMetadataResponse()
@@ -127,8 +129,8 @@ func describe(s *plugin.Session, names ...string) *plugin.Request {
 	return request(s, m)
 }
 
-// TestRequestsThatNameNodes reach the broker that they name, under its physical id; the client's bytes
-// stay as received. A node of another cluster is none that the broker knows.
+// TestRequestsThatNameNodes reach the broker that they name, under its physical id; the client's
+// bytes stay as received. A node of another cluster is none that the broker knows.
 func TestRequestsThatNameNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, e := house(t)

@@ -14,8 +14,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/eventually"
 )
 
-// TestAnOldClientsMetadataKeepsTopicIDs: versions below 10 carry none, which does not mean that a topic
-// has none. Other clients' requests by id are translated with these maps.
+// TestAnOldClientsMetadataKeepsTopicIDs: versions below 10 carry none, which does not mean that a
+// topic has none. Other clients' requests by id are translated with these maps.
 func TestAnOldClientsMetadataKeepsTopicIDs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, e := house(t)
@@ -71,9 +71,9 @@ func TestUpgradedVersionsAreRemembered(t *testing.T) {
 	})
 }
 
-// TestALinkReadsWhileItWritesWhatWaited: a broker answers one request of a connection before it reads
-// the next. A link that reads only after it has written all that waited for its connection waits for
-// ever if neither fits into the sockets.
+// TestALinkReadsWhileItWritesWhatWaited: a broker answers one request of a connection before it
+// reads the next. A link that reads only after it has written all that waited for its connection
+// waits for ever if neither fits into the sockets.
 func TestALinkReadsWhileItWritesWhatWaited(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -129,8 +129,8 @@ func TestALinkReadsWhileItWritesWhatWaited(t *testing.T) {
 	}
 }
 
-// TestEndpointsAreListedOnce: nodes outside of the range are all presented as its first, and the Java
-// client refuses a node that is listed twice.
+// TestEndpointsAreListedOnce: nodes outside of the range are all presented as its first, and the
+// Java client refuses a node that is listed twice.
 func TestEndpointsAreListedOnce(t *testing.T) {
 	m := kmsg.NewPtrProduceResponse()
 	m.Version = 12

@@ -144,8 +144,8 @@ func (c *Cluster) LastAnswer() time.Time {
 // Topology is the last known view.
 func (c *Cluster) Topology() *plugin.Topology { return c.topology.Load() }
 
-// Share returns the cluster for one more user, who closes it as well: requests in flight go on after an
-// edit of the file has replaced or removed it.
+// Share returns the cluster for one more user, who closes it as well: requests in flight go on
+// after an edit of the file has replaced or removed it.
 func (c *Cluster) Share() *Cluster {
 	c.users.Add(1)
 	return c
@@ -169,8 +169,8 @@ func (c *Cluster) Close() error {
 	return nil
 }
 
-// addresses lists where to ask: the node's address, or all known brokers and the bootstrap list. Those that
-// are not expected to answer come last.
+// addresses lists where to ask: the node's address, or all known brokers and the bootstrap list.
+// Those that are not expected to answer come last.
 func (c *Cluster) addresses(node int32) []string {
 	topo := c.Topology()
 	var out, dead []string
@@ -209,8 +209,8 @@ func (c *Cluster) addresses(node int32) []string {
 	return out
 }
 
-// controller is the node of the controller, or AnyNode while it is not known or down: brokers hand on what
-// is its matter.
+// controller is the node of the controller, or AnyNode while it is not known or down: brokers hand
+// on what is its matter.
 func (c *Cluster) controller() int32 {
 	id := c.Topology().Controller
 	if id < 0 || len(c.addresses(id)) == 0 || c.down(id) {

@@ -76,7 +76,8 @@ func TestALateReplyIsNotTakenForAnother(t *testing.T) {
 	})
 }
 
-// TestBackoff: an address that fails is tried at most once a second, but from the first success at once.
+// TestBackoff: an address that fails is tried at most once a second, but from the first success at
+// once.
 func TestBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, e := house(t)
@@ -201,8 +202,8 @@ func TestCloseEndsAllLinks(t *testing.T) {
 	})
 }
 
-// TestNothingOutlivesClose: neither a control link that is still dialling nor one that somebody asks for
-// meanwhile or later.
+// TestNothingOutlivesClose: neither a control link that is still dialling nor one that somebody
+// asks for meanwhile or later.
 func TestNothingOutlivesClose(t *testing.T) {
 	for range 50 {
 		synctest.Test(t, func(t *testing.T) {

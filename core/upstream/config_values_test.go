@@ -10,7 +10,8 @@ import (
 
 const throttled = "leader.replication.throttled.replicas"
 
-// TestSettingsThatNameNodes name those of the cluster there, and virtual ones to clients. What is no id is the broker's to judge.
+// TestSettingsThatNameNodes name those of the cluster there, and virtual ones to clients. What is
+// no id is the broker's to judge.
 func TestSettingsThatNameNodes(t *testing.T) {
 	for there, here := range map[string]string{
 		"0:0":           "0:1048576",

@@ -20,8 +20,9 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// Dispatcher is the end of a virtual cluster's chain: it puts requests on the session's links, splits what
-// several nodes must answer, repeats what a broken link lost, and presents virtual nodes.
+// Dispatcher is the end of a virtual cluster's chain: it puts requests on the session's links,
+// splits what several nodes must answer, repeats what a broken link lost, and presents virtual
+// nodes.
 type Dispatcher struct {
 	clusters []*Cluster
 	nodes    *NodeMap
@@ -30,8 +31,8 @@ type Dispatcher struct {
 	trips    sync.Pool
 }
 
-// NewDispatcher returns the end of the chain of a virtual cluster; the first cluster is the default one.
-// Requests that find no broker are repeated until they are limit old.
+// NewDispatcher returns the end of the chain of a virtual cluster; the first cluster is the default
+// one. Requests that find no broker are repeated until they are limit old.
 func NewDispatcher(virtualCluster string, clusters []*Cluster, nodes *NodeMap, limit time.Duration) *Dispatcher {
 	return &Dispatcher{clusters: clusters, nodes: nodes, id: VirtualClusterID(virtualCluster), limit: limit}
 }
@@ -88,8 +89,8 @@ func (s *links) Close() error {
 	return nil
 }
 
-// refusal is the error of a request that has no link to go on. Later produces wait for a produce that has none: whoever reads the
-// session does not.
+// refusal is the error of a request that has no link to go on. Later produces wait for a produce
+// that has none: whoever reads the session does not.
 func (s *links) refusal(key kmsg.Key, why error) *BrokenError {
 	e := &BrokenError{Cause: why}
 	if key == kmsg.Produce {
@@ -162,8 +163,8 @@ func (e *Dispatcher) direct(req *plugin.Request, c *Cluster, node int32) bool {
 	return (node != plugin.AnyNode || api.GoesTo == kafka.Any && !c.ofMany(req)) && !e.namesBrokers(req.Key)
 }
 
-// Start puts a request that one node answers as it is on its link, without waiting, in the order of the calls; its bytes leave with
-// Flush. False is any other request: Handle does what it takes.
+// Start puts a request that one node answers as it is on its link, without waiting, in the order of
+// the calls; its bytes leave with Flush. False is any other request: Handle does what it takes.
 func (e *Dispatcher) Start(ctx context.Context, req *plugin.Request, w *plugin.Walk) bool {
 	c, node, err := e.target(req)
 	if err != nil || !e.direct(req, c, node) {
@@ -225,7 +226,8 @@ func (e *Dispatcher) start(ctx context.Context, t *trip, flush bool) {
 	turn.Give(own)
 }
 
-// deadline is when a broker that has not answered what was queued at a time is taken for dead. Joins wait for other members.
+// deadline is when a broker that has not answered what was queued at a time is taken for dead.
+// Joins wait for other members.
 func deadline(req *plugin.Request, queued time.Time) time.Time {
 	switch req.Key {
 	case kmsg.JoinGroup, kmsg.SyncGroup:
@@ -280,7 +282,8 @@ func (e *Dispatcher) Handle(ctx context.Context, req *plugin.Request) (*plugin.R
 	}
 }
 
-// mostBreaks is after how many links that broke under a request the request itself may be the cause.
+// mostBreaks is after how many links that broke under a request the request itself may be the
+// cause.
 const mostBreaks = 5
 
 // answers asks the cluster that a request goes to whether it answers others.

@@ -108,8 +108,8 @@ func TestProducesAreNotRepeatedHere(t *testing.T) {
 	})
 }
 
-// TestARequestThatBreaksEveryLinkIsGivenUp, but only where the cluster answers others: else it is not
-// the request's fault, and it is repeated until it is as old as it may get.
+// TestARequestThatBreaksEveryLinkIsGivenUp, but only where the cluster answers others: else it is
+// not the request's fault, and it is repeated until it is as old as it may get.
 func TestARequestThatBreaksEveryLinkIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, e := house(t)
@@ -233,8 +233,8 @@ func TestTheTurnIsGivenOnOnTheLink(t *testing.T) {
 	})
 }
 
-// TestStartKeepsOrderAndFlushes: the requests of one read leave at the flush, and one whose link breaks
-// is repeated for whoever started it.
+// TestStartKeepsOrderAndFlushes: the requests of one read leave at the flush, and one whose link
+// breaks is repeated for whoever started it.
 func TestStartKeepsOrderAndFlushes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, e := house(t)
@@ -285,7 +285,8 @@ func TestStartKeepsOrderAndFlushes(t *testing.T) {
 	})
 }
 
-// TestStartWithoutANode: what several nodes or a coordinator must answer is not put on a link of its own.
+// TestStartWithoutANode: what several nodes or a coordinator must answer is not put on a link of
+// its own.
 func TestStartWithoutANode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, e := house(t)
@@ -335,8 +336,8 @@ func TestAReplyThatDoesNotParse(t *testing.T) {
 	})
 }
 
-// TestTarget: what no interceptor has decided goes to the node that the client dialled, or to another
-// one while that is down.
+// TestTarget: what no interceptor has decided goes to the node that the client dialled, or to
+// another one while that is down.
 func TestTarget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, e := house(t)

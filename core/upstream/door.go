@@ -18,12 +18,13 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// What is at the door of a cluster that does not answer as it should: nobody (it can't be connected to, or is silent),
-// somebody who speaks something else, or, for all that can be told, anybody.
+// What is at the door of a cluster that does not answer as it should: nobody (it can't be connected
+// to, or is silent), somebody who speaks something else, or, for all that can be told, anybody.
 
-// stranger marks the end of a connection by something that lives and does not speak Kafka in plain text: bytes that are
-// no answer, or a close in order after an answer. Who closes without a byte may be a load balancer without living
-// brokers, so that this says nothing yet: see knock. A reset is what dying processes leave behind.
+// stranger marks the end of a connection by something that lives and does not speak Kafka in plain
+// text: bytes that are no answer, or a close in order after an answer. Who closes without a byte
+// may be a load balancer without living brokers, so that this says nothing yet: see knock. A reset
+// is what dying processes leave behind.
 func stranger(err error, heard bool) error {
 	var size *kafka.FrameSizeError
 	switch {
@@ -40,8 +41,8 @@ func stranger(err error, heard bool) error {
 // errShut ends a connection that was closed before a byte came.
 var errShut = errors.New("it closes connections without a word")
 
-// knock asks addresses that close connections without a word in the two ways to which what wants TLS or SASL replies. A
-// load balancer without brokers replies to neither.
+// knock asks addresses that close connections without a word in the two ways to which what wants
+// TLS or SASL replies. A load balancer without brokers replies to neither.
 func (c *Cluster) knock(ctx context.Context) error {
 	hello := kafka.AppendRequestHeader([]byte{0, 0, 0, 0}, kafka.Header{Key: kmsg.ApiVersions, ClientID: clientID, HasClientID: true})
 	binary.BigEndian.PutUint32(hello, uint32(len(hello)-4))

@@ -18,7 +18,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/wire"
 )
 
-// stuck is a connection whose other side reads the first write, then nothing any more, and stays open.
+// stuck is a connection whose other side reads the first write, then nothing any more, and stays
+// open.
 type stuck struct {
 	net.Conn
 	written atomic.Bool
@@ -55,8 +56,8 @@ func TestALinkThatCantWriteIsBroken(t *testing.T) {
 	})
 }
 
-// TestAnswersThatCameBeforeTheEndAreRead: a broker that dies has answered some requests; that the next one can't
-// be written is noticed before they are read.
+// TestAnswersThatCameBeforeTheEndAreRead: a broker that dies has answered some requests; that the
+// next one can't be written is noticed before they are read.
 func TestAnswersThatCameBeforeTheEndAreRead(t *testing.T) {
 	for _, name := range []string{"closed", "silent"} {
 		t.Run(name, func(t *testing.T) {
@@ -111,7 +112,8 @@ func TestADialThatIsGivenUpSaysNothing(t *testing.T) {
 	})
 }
 
-// slowly has a broker answer requests for the metadata of all topics with what it knows now, after a time.
+// slowly has a broker answer requests for the metadata of all topics with what it knows now, after
+// a time.
 func slowly(f *fakes, wait func()) func(*arrived) bool {
 	return func(a *arrived) bool {
 		m, ok := a.msg.(*kmsg.MetadataRequest)
@@ -146,8 +148,8 @@ func TestARefreshOutlivesWhoAskedFirst(t *testing.T) {
 	})
 }
 
-// TestARefreshIsNotOlderThanItsCall: the answer to one that is on its way already does not show what was made
-// meanwhile.
+// TestARefreshIsNotOlderThanItsCall: the answer to one that is on its way already does not show
+// what was made meanwhile.
 func TestARefreshIsNotOlderThanItsCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakes(t, 0)
@@ -280,7 +282,8 @@ func TestAFrozenNodeIsAskedLast(t *testing.T) {
 	})
 }
 
-// TestManyBrokersHaveTimeToAnswer: one that takes half a second is not passed over because there are others.
+// TestManyBrokersHaveTimeToAnswer: one that takes half a second is not passed over because there
+// are others.
 func TestManyBrokersHaveTimeToAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakes(t, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
@@ -334,8 +337,8 @@ func TestASlowAnswerIsNotOverdue(t *testing.T) {
 	}
 }
 
-// TestBrokersThatCloseAfterEachAnswer are served by a new connection each time, and what was pipelined behind
-// an answer is sent again.
+// TestBrokersThatCloseAfterEachAnswer are served by a new connection each time, and what was
+// pipelined behind an answer is sent again.
 func TestBrokersThatCloseAfterEachAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, e := house(t)

@@ -50,8 +50,9 @@ func (s *store) catalog(t *testing.T) *catalog.Catalog {
 	return cat
 }
 
-// fakes are the brokers of a cluster on a network in memory. They answer ApiVersions and Metadata from
-// what is said here, and everything else with success, unless a broker's on does something else.
+// fakes are the brokers of a cluster on a network in memory. They answer ApiVersions and Metadata
+// from what is said here, and everything else with success, unless a broker's on does something
+// else.
 type fakes struct {
 	t       *testing.T
 	brokers []*broker

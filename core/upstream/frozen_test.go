@@ -22,7 +22,8 @@ func (f *fakes) freeze(nodes ...int32) {
 	}
 }
 
-// TestAFrozenNodeCostsTheSameForHours: what asks it in vain, patiently or not, leaves nothing behind.
+// TestAFrozenNodeCostsTheSameForHours: what asks it in vain, patiently or not, leaves nothing
+// behind.
 func TestAFrozenNodeCostsTheSameForHours(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakes(t, 0, 1)
@@ -60,8 +61,8 @@ func TestAFrozenNodeCostsTheSameForHours(t *testing.T) {
 	})
 }
 
-// TestAnOverdueControlLinkIsReplaced: what waits behind the request that is late does not wait for its own
-// deadline, and who asks next gets a new connection.
+// TestAnOverdueControlLinkIsReplaced: what waits behind the request that is late does not wait for
+// its own deadline, and who asks next gets a new connection.
 func TestAnOverdueControlLinkIsReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakes(t, 0)
@@ -90,8 +91,8 @@ func TestAnOverdueControlLinkIsReplaced(t *testing.T) {
 	})
 }
 
-// TestASlowRequestIsNotFrozen: others with less patience, the health check among them, give up behind it
-// and leave it alone.
+// TestASlowRequestIsNotFrozen: others with less patience, the health check among them, give up
+// behind it and leave it alone.
 func TestASlowRequestIsNotFrozen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakes(t, 0)
@@ -143,8 +144,8 @@ func TestFewWaitOnAControlLink(t *testing.T) {
 	})
 }
 
-// TestAFrozenNodeIsLeftWhenTheClusterDropsIt: what waits on it finds the new leader, long before its
-// deadline; links to others stay.
+// TestAFrozenNodeIsLeftWhenTheClusterDropsIt: what waits on it finds the new leader, long before
+// its deadline; links to others stay.
 func TestAFrozenNodeIsLeftWhenTheClusterDropsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakes(t, 0, 1)
@@ -185,7 +186,8 @@ func TestAFrozenNodeIsLeftWhenTheClusterDropsIt(t *testing.T) {
 	})
 }
 
-// TestAFrozenClusterIsUnreachable, is back when it answers, and what waits on it ends at its deadline.
+// TestAFrozenClusterIsUnreachable, is back when it answers, and what waits on it ends at its
+// deadline.
 func TestAFrozenClusterIsUnreachable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakes(t, 0, 1)

@@ -50,8 +50,8 @@ func (e *Dispatcher) byLeader(ctx context.Context, req *plugin.Request, c *Clust
 }
 
 // knowsLeaders reports whether every partition of a produce has a known leader, or is unknown to
-// the cluster as well, which asks the cluster once and lets a broker say so. A batch sent to a wrong broker would be refused
-// while the next one, sent to the right one, is not.
+// the cluster as well, which asks the cluster once and lets a broker say so. A batch sent to a
+// wrong broker would be refused while the next one, sent to the right one, is not.
 func (c *Cluster) knowsLeaders(ctx context.Context, req *plugin.Request, topo **plugin.Topology) bool {
 	for attempt := 0; ; attempt++ {
 		missing := false

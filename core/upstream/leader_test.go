@@ -75,8 +75,8 @@ func offsetsOf(t *testing.T, resp *plugin.Response, err error) (out []string) {
 	return out
 }
 
-// TestRequestsAreSplitByLeader on a bootstrap connection: every leader is asked for its own partitions,
-// and the client sees one answer. One dead node costs its own partitions alone.
+// TestRequestsAreSplitByLeader on a bootstrap connection: every leader is asked for its own
+// partitions, and the client sees one answer. One dead node costs its own partitions alone.
 func TestRequestsAreSplitByLeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakes(t, 0, 1)
@@ -118,7 +118,8 @@ func TestRequestsFollowTheLeader(t *testing.T) {
 	})
 }
 
-// TestWithoutALeader: what has no leader waits while nobody answers; else a broker says which it is.
+// TestWithoutALeader: what has no leader waits while nobody answers; else a broker says which it
+// is.
 func TestWithoutALeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, e := house(t)
@@ -190,8 +191,8 @@ func TestRequestsForTheControllerGoThere(t *testing.T) {
 	})
 }
 
-// TestAForkedFetchHasLittlePatience: a node without records holds up those of another only for a moment. One
-// that goes to a single node waits as long as its client wants.
+// TestAForkedFetchHasLittlePatience: a node without records holds up those of another only for a
+// moment. One that goes to a single node waits as long as its client wants.
 func TestAForkedFetchHasLittlePatience(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, e := house(t)

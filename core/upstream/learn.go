@@ -12,8 +12,9 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// Learn adds what a sane Metadata response that passed by says. It costs what the response is long, however many topics
-// the cluster has, unless a topic has changed. The response may be changed afterwards.
+// Learn adds what a sane Metadata response that passed by says. It costs what the response is long,
+// however many topics the cluster has, unless a topic has changed. The response may be changed
+// afterwards.
 func (c *Cluster) Learn(m *kmsg.MetadataResponse) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -24,7 +25,8 @@ func (c *Cluster) Learn(m *kmsg.MetadataResponse) {
 	}
 }
 
-// lesson is what a response adds to a view. The maps of the view before are shared until the first change.
+// lesson is what a response adds to a view. The maps of the view before are shared until the first
+// change.
 type lesson struct {
 	before *plugin.Topology
 	after  plugin.Topology
@@ -32,7 +34,8 @@ type lesson struct {
 	news   bool // after says something else than before
 }
 
-// learn adds a sane response. What its version does not carry is not forgotten: an old client's metadata passes by here too.
+// learn adds a sane response. What its version does not carry is not forgotten: an old client's
+// metadata passes by here too.
 func (l *lesson) learn(m *kmsg.MetadataResponse) {
 	if m.ClusterID != nil && *m.ClusterID != l.after.ClusterID {
 		l.after.ClusterID, l.news = *m.ClusterID, true
@@ -53,7 +56,8 @@ func (l *lesson) learn(m *kmsg.MetadataResponse) {
 	}
 }
 
-// brokers adds nodes. Those that are down now are still known: clients must not lose their addresses.
+// brokers adds nodes. Those that are down now are still known: clients must not lose their
+// addresses.
 func (l *lesson) brokers(m *kmsg.MetadataResponse) {
 	now := make([]plugin.Broker, len(m.Brokers))
 	for i, b := range m.Brokers {

@@ -11,7 +11,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// told is metadata of topics from first on, with two partitions each, as a broker tells it in a version.
+// told is metadata of topics from first on, with two partitions each, as a broker tells it in a
+// version.
 func told(version int16, first, topics int) *kmsg.MetadataResponse {
 	m := kmsg.NewPtrMetadataResponse()
 	m.Version, m.ControllerID = version, 1
@@ -175,7 +176,8 @@ func TestLearningCostsWhatTheAnswerIsLong(t *testing.T) {
 	}
 }
 
-// TestARefreshKeepsTopicsThatAreTheSame, so that looking again at a large cluster makes no second copy of it.
+// TestARefreshKeepsTopicsThatAreTheSame, so that looking again at a large cluster makes no second
+// copy of it.
 func TestARefreshKeepsTopicsThatAreTheSame(t *testing.T) {
 	c := taught(2)
 	before := c.Topology()

@@ -50,8 +50,8 @@ func (*BrokenError) ErrorType() string { return "link_broken" }
 // Unwrap makes a BrokenError match plugin.ErrUnreachable.
 func (e *BrokenError) Unwrap() []error { return []error{plugin.ErrUnreachable, e.Cause} }
 
-// call is a request on a link. done is called once, with the frame and the body of the response or an
-// error.
+// call is a request on a link. done is called once, with the frame and the body of the response or
+// an error.
 type call struct {
 	key      kmsg.Key
 	version  int16
@@ -63,8 +63,8 @@ type call struct {
 	seq  uint64 // of the session's request, 0 for others
 	link *link
 	head [8]byte
-	// When the request was handed to the kernel, if it is traced (sets says how that is noted), and the first byte of the reply
-	// came, in unix nanoseconds; 0: never.
+	// When the request was handed to the kernel, if it is traced (sets says how that is noted), and
+	// the first byte of the reply came, in unix nanoseconds; 0: never.
 	sets func(int64)
 	sent atomic.Int64
 	came int64
@@ -119,7 +119,8 @@ type link struct {
 	started bool
 
 	corked bool // the session, by run alone
-	// away says that run is not reading: it delivers an answer, or waits for memory. The broker is not late then.
+	// away says that run is not reading: it delivers an answer, or waits for memory. The broker is
+	// not late then.
 	away   atomic.Bool
 	waits  atomic.Bool   // for memory
 	queued chan struct{} // signalled by send then
@@ -204,14 +205,15 @@ func (l *link) flush() {
 	}
 }
 
-// halfFrame is how long a broker may take for the rest of a response, or its next MiB, once it has begun.
+// halfFrame is how long a broker may take for the rest of a response, or its next MiB, once it has
+// begun.
 const halfFrame = 30 * time.Second
 
 // lastWords is how long a link that can't be written to is still read.
 const lastWords = time.Second
 
-// unwritable breaks a link after the reader has read what the broker answered before it went: a batch of which
-// the answer is thrown away would be sent again.
+// unwritable breaks a link after the reader has read what the broker answered before it went: a
+// batch of which the answer is thrown away would be sent again.
 func (l *link) unwritable(err error) {
 	l.mu.Lock()
 	read, first := l.up && l.err == nil, l.unsent == nil
@@ -291,7 +293,8 @@ func (l *link) uncork() {
 	}
 }
 
-// admitAnswer waits until the session has room for the answer that has begun; nothing more is read until then.
+// admitAnswer waits until the session has room for the answer that has begun; nothing more is read
+// until then.
 func (l *link) admitAnswer(n int) error {
 	l.mu.Lock()
 	if l.pending.Len() == 0 { // deliver refuses it
@@ -328,7 +331,8 @@ func (l *link) skip() {
 // decoded is how much memory an answer that is decoded takes, in times of its bytes.
 const decoded = 3
 
-// Waits is for plugin.AnswerSource: what the session has ready leaves, since its memory may be what is waited for.
+// Waits is for plugin.AnswerSource: what the session has ready leaves, since its memory may be what
+// is waited for.
 func (l *link) Waits() {
 	l.away.Store(true)
 	l.waits.Store(true)
@@ -427,7 +431,8 @@ func (l *link) dials(addr string) {
 	l.mu.Unlock()
 }
 
-// place is where the link leads, for traces: to a node of a cluster, at an address once it is up. A nil link was never up.
+// place is where the link leads, for traces: to a node of a cluster, at an address once it is up. A
+// nil link was never up.
 func (l *link) place(c *Cluster, node int32) *telemetry.Where {
 	where := func(server string, peer net.Addr) *telemetry.Where {
 		return telemetry.NewWhere(c.cfg.Name, c.Topology().ClusterID, node, server, peer)
@@ -456,11 +461,12 @@ func (l *link) cause() error {
 // errOverdue ends a link whose broker does not answer.
 var errOverdue = errors.New("the broker did not answer in time")
 
-// lull is how long nothing comes in on a link whose answer is overdue: a large one may take its time.
+// lull is how long nothing comes in on a link whose answer is overdue: a large one may take its
+// time.
 const lull = 2 * time.Second
 
-// overdue reports whether the request at the head has waited for its reply past its deadline, and no part
-// of one comes in, though the link is read.
+// overdue reports whether the request at the head has waited for its reply past its deadline, and
+// no part of one comes in, though the link is read.
 func (l *link) overdue(now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

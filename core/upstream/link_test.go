@@ -175,8 +175,8 @@ func (r *rig) broken(sent bool, groups ...string) {
 	}
 }
 
-// TestRepliesAreMatchedInOrder: requests from many sides leave with rising correlation ids, those sent
-// before the connection is up first, and each gets its own reply.
+// TestRepliesAreMatchedInOrder: requests from many sides leave with rising correlation ids, those
+// sent before the connection is up first, and each gets its own reply.
 func TestRepliesAreMatchedInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -435,7 +435,8 @@ func TestOverdue(t *testing.T) {
 	})
 }
 
-// TestRepliesThatComeTogetherAreWrittenTogether: the session is corked while more of them are buffered.
+// TestRepliesThatComeTogetherAreWrittenTogether: the session is corked while more of them are
+// buffered.
 func TestRepliesThatComeTogetherAreWrittenTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := connected(t)

@@ -61,7 +61,8 @@ func (m *NodeMap) Virtual(cluster string, node int32) plugin.VirtualNode {
 	return v
 }
 
-// inRange is the node itself, or the first of the cluster's range, which stands for all outside of it.
+// inRange is the node itself, or the first of the cluster's range, which stands for all outside of
+// it.
 func (c *Cluster) inRange(node int32) int32 {
 	if node < c.cfg.Nodes.First || node > c.cfg.Nodes.Last {
 		return c.cfg.Nodes.First

@@ -59,8 +59,8 @@ func TestVirtualAndPhysicalAreInverse(t *testing.T) {
 	}
 }
 
-// TestAllListsKnownNodes: sorted, each once, and one for a cluster that was never seen, so that clients
-// always have an address of it.
+// TestAllListsKnownNodes: sorted, each once, and one for a cluster that was never seen, so that
+// clients always have an address of it.
 func TestAllListsKnownNodes(t *testing.T) {
 	prod, dr := view("prod", 1, config.Nodes{First: 0, Last: 9}, 3, 1, 70, 0, 80), view("dr", 0, config.Nodes{First: 4, Last: 9})
 	m := NewNodeMap(listen(), []*Cluster{prod, dr})

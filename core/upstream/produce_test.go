@@ -53,8 +53,8 @@ func passes(t *testing.T, f *fakes, e *Dispatcher, s *plugin.Session, node int32
 	return false
 }
 
-// TestAFailedProduceStopsLaterOnes: none of the session overtakes it, on any link, until it is back in
-// its place. Others go on.
+// TestAFailedProduceStopsLaterOnes: none of the session overtakes it, on any link, until it is back
+// in its place. Others go on.
 func TestAFailedProduceStopsLaterOnes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, e := house(t)
@@ -186,8 +186,8 @@ func (a *arrived) refuse(code int16) bool {
 	return err == nil
 }
 
-// TestAcksZeroIsSentWithAcksOne, whatever has been done to it on its way, so that what the broker says of it is heard. The client's
-// request stays as it is.
+// TestAcksZeroIsSentWithAcksOne, whatever has been done to it on its way, so that what the broker
+// says of it is heard. The client's request stays as it is.
 func TestAcksZeroIsSentWithAcksOne(t *testing.T) {
 	id := "a transaction"
 	for name, change := range map[string]func(*plugin.Request) *plugin.Request{
@@ -238,7 +238,8 @@ func TestAcksZeroIsSentWithAcksOne(t *testing.T) {
 	}
 }
 
-// TestALinkThatBreaksMeanwhile, after it was chosen, ends the produce once, and is told for acks=0 too.
+// TestALinkThatBreaksMeanwhile, after it was chosen, ends the produce once, and is told for acks=0
+// too.
 func TestALinkThatBreaksMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, e := house(t)
@@ -263,7 +264,8 @@ func TestALinkThatBreaksMeanwhile(t *testing.T) {
 	})
 }
 
-// TestAProduceWaitsForItsLeader: one that goes to whoever leads is not sent to somebody who does not.
+// TestAProduceWaitsForItsLeader: one that goes to whoever leads is not sent to somebody who does
+// not.
 func TestAProduceWaitsForItsLeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, e := house(t)

@@ -23,9 +23,9 @@ type refreshing struct {
 	err  error
 }
 
-// Refresh asks for the metadata of all topics; see plugin.Cluster. There is one request at a time: those who
-// call while it is on its way share the next, because its answer may be older than their call. None ends
-// with the patience of a single caller.
+// Refresh asks for the metadata of all topics; see plugin.Cluster. There is one request at a time:
+// those who call while it is on its way share the next, because its answer may be older than their
+// call. None ends with the patience of a single caller.
 func (c *Cluster) Refresh(ctx context.Context) (*plugin.Topology, error) {
 	c.mu.Lock()
 	if c.controls == nil {

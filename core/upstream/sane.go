@@ -20,9 +20,9 @@ const (
 	mostTopics  = 1_000_000
 )
 
-// sane looks at what a response says of its cluster as a whole: numbers that are indexes are dense and bounded, ids are in range
-// and stand once, addresses can be dialled. Nobody acts on a response that says nonsense. An error is a
-// *kafka.MalformedError.
+// sane looks at what a response says of its cluster as a whole: numbers that are indexes are dense
+// and bounded, ids are in range and stand once, addresses can be dialled. Nobody acts on a response
+// that says nonsense. An error is a *kafka.MalformedError.
 func sane(msg kmsg.Response) error {
 	var err error
 	switch m := msg.(type) {
@@ -49,8 +49,8 @@ func sane(msg kmsg.Response) error {
 	return nil
 }
 
-// saneControl is sane for a response to a request of the gateway's own, of any API: whoever asked uses the numbers of its partitions
-// as indexes.
+// saneControl is sane for a response to a request of the gateway's own, of any API: whoever asked
+// uses the numbers of its partitions as indexes.
 func saneControl(msg kmsg.Response) error {
 	if err := sane(msg); err != nil {
 		return err
@@ -62,7 +62,8 @@ func saneControl(msg kmsg.Response) error {
 	return nil
 }
 
-// numbers says where in a message partitions stand, so that large answers are not searched for them field by field.
+// numbers says where in a message partitions stand, so that large answers are not searched for them
+// field by field.
 type numbers struct {
 	partition int // the field, -1: none
 	inside    []numbersInside
@@ -76,7 +77,8 @@ type numbersInside struct {
 
 var numbersOf sync.Map // reflect.Type -> *numbers
 
-// numbersIn is what a type of structs has; lists of anything but structs are of assignments, and nobody's index.
+// numbersIn is what a type of structs has; lists of anything but structs are of assignments, and
+// nobody's index.
 func numbersIn(t reflect.Type) *numbers {
 	if known, ok := numbersOf.Load(t); ok {
 		return known.(*numbers)
@@ -132,7 +134,8 @@ func (c *Cluster) refuse(err error, body []byte) {
 	c.log.Warn("a broker's response is refused, and what it is about stays as it was known", "error", err, "bytes", len(body), "begins", hex.EncodeToString(body[:min(len(body), 48)]))
 }
 
-// Refused is how many responses of brokers were refused since they were no messages or said nonsense.
+// Refused is how many responses of brokers were refused since they were no messages or said
+// nonsense.
 func (c *Cluster) Refused() int64 { return c.refused.Load() }
 
 func saneNumber(what string, n, most int) error {
@@ -281,7 +284,8 @@ func saneCoordinators(m *kmsg.FindCoordinatorResponse) error {
 	return nil
 }
 
-// saneCoordinator checks the id alone: the address is that of the virtual node for clients, and the one in the metadata for us.
+// saneCoordinator checks the id alone: the address is that of the virtual node for clients, and the
+// one in the metadata for us.
 func saneCoordinator(id int32) error {
 	if id < 0 {
 		return fmt.Errorf("the coordinator is broker %d", id)

@@ -118,7 +118,8 @@ func TestNonsenseOfOtherAPIs(t *testing.T) {
 	}
 }
 
-// TestPartitionsOfOwnRequestsAreIndexes, whatever was asked: an answer that names one that can't be is refused.
+// TestPartitionsOfOwnRequestsAreIndexes, whatever was asked: an answer that names one that can't be
+// is refused.
 func TestPartitionsOfOwnRequestsAreIndexes(t *testing.T) {
 	for _, n := range []int32{-1, -1 << 31, catalog.MostPartitions, 1<<31 - 1} {
 		synctest.Test(t, func(t *testing.T) {
@@ -148,7 +149,8 @@ func TestPartitionsOfOwnRequestsAreIndexes(t *testing.T) {
 	}
 }
 
-// TestManyBrokersCostInProportion: what is done for each Metadata response grows with the brokers, not with their square.
+// TestManyBrokersCostInProportion: what is done for each Metadata response grows with the brokers,
+// not with their square.
 func TestManyBrokersCostInProportion(t *testing.T) {
 	allocated := func(n int) uint64 {
 		c := Unwatched(config.Cluster{Name: "prod", Nodes: config.Nodes{Last: mostBrokers}}, nil, &wire.Buffers{})

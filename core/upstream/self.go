@@ -15,7 +15,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// Self is what a gateway knows itself by: a cluster that leads back to it would be asked by itself without end.
+// Self is what a gateway knows itself by: a cluster that leads back to it would be asked by itself
+// without end.
 type Self struct {
 	// ID is the process's own.
 	ID string
@@ -26,7 +27,8 @@ type Self struct {
 // errLoop is a cluster that leads back to this gateway.
 var errLoop = errors.New("it leads back to this gateway")
 
-// ownAddress is an error if conn leads to a listener of this process, by whatever name it was dialled: it ends where it begins.
+// ownAddress is an error if conn leads to a listener of this process, by whatever name it was
+// dialled: it ends where it begins.
 func (s *Self) ownAddress(conn net.Conn) error {
 	if s == nil || s.Listens == nil {
 		return nil
@@ -39,8 +41,8 @@ func (s *Self) ownAddress(conn net.Conn) error {
 	return fmt.Errorf("%s is an address of this gateway: %w", to, errLoop)
 }
 
-// stacked notes which gateways are behind the cluster, as it says in ApiVersions; none if it is made of brokers. An error
-// says that this one is among them.
+// stacked notes which gateways are behind the cluster, as it says in ApiVersions; none if it is
+// made of brokers. An error says that this one is among them.
 func (c *Cluster) stacked(v *kmsg.ApiVersionsResponse) error {
 	ids := plugin.Gateways(v)
 	c.gateways.Store(&ids)

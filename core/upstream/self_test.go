@@ -13,7 +13,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// TestAnAddressOfTheGatewayIsRefused by whatever name it was dialled; the cluster's other addresses serve.
+// TestAnAddressOfTheGatewayIsRefused by whatever name it was dialled; the cluster's other addresses
+// serve.
 func TestAnAddressOfTheGatewayIsRefused(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -77,7 +78,8 @@ func TestAClusterThatLeadsBackIsRefused(t *testing.T) {
 	})
 }
 
-// TestLinksToAGatewaySayWhereTheyComeFrom: its own path, behind that of the session, so that a circle is seen at once.
+// TestLinksToAGatewaySayWhereTheyComeFrom: its own path, behind that of the session, so that a
+// circle is seen at once.
 func TestLinksToAGatewaySayWhereTheyComeFrom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, e := house(t)

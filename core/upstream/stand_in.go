@@ -11,8 +11,9 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// standsIn reports a node that clients take for others as well: the first of its cluster's range, while there are nodes outside of
-// it. What is sent there goes to the leader, or the coordinator, that it is meant for.
+// standsIn reports a node that clients take for others as well: the first of its cluster's range,
+// while there are nodes outside of it. What is sent there goes to the leader, or the coordinator,
+// that it is meant for.
 func (c *Cluster) standsIn(node int32) bool {
 	r := c.cfg.Nodes
 	b := c.Topology().Brokers // by id
@@ -33,7 +34,8 @@ func (c *Cluster) ofMany(req *plugin.Request) bool {
 	return false
 }
 
-// ofAll asks the first node of the range, and all for which it stands, what each has, and answers with everything.
+// ofAll asks the first node of the range, and all for which it stands, what each has, and answers
+// with everything.
 func (e *Dispatcher) ofAll(ctx context.Context, req *plugin.Request, c *Cluster) (*plugin.Response, error) {
 	if _, err := req.Body.Peek(); err != nil { // the forks share it
 		return nil, err
@@ -66,7 +68,8 @@ func (e *Dispatcher) ofAll(ctx context.Context, req *plugin.Request, c *Cluster)
 	return resp, nil
 }
 
-// oneNode joins folders of the same name, which nodes may have each: clients take the last of a name for the node's only one.
+// oneNode joins folders of the same name, which nodes may have each: clients take the last of a
+// name for the node's only one.
 func oneNode(dirs []kmsg.DescribeLogDirsResponseDir) (out []kmsg.DescribeLogDirsResponseDir) {
 	for _, d := range dirs {
 		i := slices.IndexFunc(out, func(o kmsg.DescribeLogDirsResponseDir) bool { return o.Dir == d.Dir })
@@ -89,8 +92,9 @@ func oneNode(dirs []kmsg.DescribeLogDirsResponseDir) (out []kmsg.DescribeLogDirs
 	return out
 }
 
-// anyRack leaves the client's rack out of a Fetch. A leader that knows it names the replica to ask instead (KIP-392), which may be
-// the one that the client has come to, and answers with records only who asks from nowhere.
+// anyRack leaves the client's rack out of a Fetch. A leader that knows it names the replica to ask
+// instead (KIP-392), which may be the one that the client has come to, and answers with records
+// only who asks from nowhere.
 func (c *Cluster) anyRack(req *plugin.Request) *plugin.Request {
 	if !kafka.Has(req.Key, req.Version, kafka.Racks) || req.Key != kmsg.Fetch || !c.toMany(req) {
 		return req

@@ -14,7 +14,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
-// outside is a cluster of node 0, 1 and 70, of which the last is outside of the range and leads partition 2 of orders, and an end.
+// outside is a cluster of node 0, 1 and 70, of which the last is outside of the range and leads
+// partition 2 of orders, and an end.
 func outside(t *testing.T) (*fakes, *Dispatcher) {
 	t.Helper()
 	f := newFakes(t, 0, 1, 70)
@@ -31,7 +32,8 @@ func toLeader(s *plugin.Session, partition int32, acks int16) *plugin.Request {
 	return req
 }
 
-// TestANodeOutsideIsReachedByTheFirst: clients are told that the first node of the range leads what the one outside leads.
+// TestANodeOutsideIsReachedByTheFirst: clients are told that the first node of the range leads what
+// the one outside leads.
 func TestANodeOutsideIsReachedByTheFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, e := outside(t)
@@ -77,7 +79,8 @@ func TestANodeOutsideIsReachedByTheFirst(t *testing.T) {
 	})
 }
 
-// TestTheFirstAnswersForThoseOutside what each of them alone knows: clients ask each node that they know of.
+// TestTheFirstAnswersForThoseOutside what each of them alone knows: clients ask each node that they
+// know of.
 func TestTheFirstAnswersForThoseOutside(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, e := outside(t)

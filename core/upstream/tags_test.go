@@ -11,8 +11,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// tag puts a tagged field that kmsg does not know at every place of a message, with one element in every list, or says
-// where one is.
+// tag puts a tagged field that kmsg does not know at every place of a message, with one element in
+// every list, or says where one is.
 func tag(v reflect.Value, path string, put bool) (found []string) {
 	switch v.Kind() {
 	case reflect.Struct:
@@ -48,8 +48,9 @@ func tag(v reflect.Value, path string, put bool) (found []string) {
 	return found
 }
 
-// TestUnknownTagsStayHere: a tagged field of the future, which may hold an address, reaches no client from any place of
-// any response that is about topics, groups, offsets or brokers; whether somebody stands in the row or not.
+// TestUnknownTagsStayHere: a tagged field of the future, which may hold an address, reaches no
+// client from any place of any response that is about topics, groups, offsets or brokers; whether
+// somebody stands in the row or not.
 func TestUnknownTagsStayHere(t *testing.T) {
 	for _, api := range kafka.APIs() {
 		if api.GoesTo == kafka.Refused || api.GoesTo == kafka.Gateway || api.Carries == 0 {
@@ -90,7 +91,8 @@ func tameMetadata(msg kmsg.Response) {
 	}
 }
 
-// TestUnknownTagsStayHereWithoutAChain: where nobody stands in the row either, answers go through the same hands.
+// TestUnknownTagsStayHereWithoutAChain: where nobody stands in the row either, answers go through
+// the same hands.
 func TestUnknownTagsStayHereWithoutAChain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, e := house(t)

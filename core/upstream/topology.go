@@ -28,8 +28,8 @@ type known struct {
 	Versions []byte `json:"versions,omitempty"`
 }
 
-// Known is what the store has of a cluster: its slot, and the id that it gave itself, "" while it has not answered. ok is
-// false for one that was never in force.
+// Known is what the store has of a cluster: its slot, and the id that it gave itself, "" while it
+// has not answered. ok is false for one that was never in force.
 func Known(cat *catalog.Catalog, name string) (slot int, clusterID string, ok bool, err error) {
 	var k known
 	ok, err = cat.Value(catalog.KindCluster, name, &k)
@@ -120,8 +120,8 @@ func (c *Cluster) watch(ctx context.Context) {
 	}
 }
 
-// check asks the brokers for their list. It finds out what lives; links to nodes that the cluster no
-// longer lists are broken, so that what waits on them finds the new leader.
+// check asks the brokers for their list. It finds out what lives; links to nodes that the cluster
+// no longer lists are broken, so that what waits on them finds the new leader.
 func (c *Cluster) check(watched context.Context) {
 	ctx, cancel := context.WithTimeout(watched, healthTimeout)
 	defer cancel()
@@ -166,7 +166,8 @@ func (c *Cluster) check(watched context.Context) {
 	}
 }
 
-// setReachable notes what was found, and logs what is new: also that a cluster does not answer from the start.
+// setReachable notes what was found, and logs what is new: also that a cluster does not answer from
+// the start.
 func (c *Cluster) setReachable(ok bool, err error) {
 	if ok {
 		c.healthy.Store(time.Now().UnixNano())
@@ -228,8 +229,8 @@ func (c *Cluster) nodes(ctx context.Context, addr string) (nodes []int32, err er
 	return nodes, nil
 }
 
-// watchLinks breaks the links, of sessions and control links, whose first request is overdue: no later
-// reply can come before that one's.
+// watchLinks breaks the links, of sessions and control links, whose first request is overdue: no
+// later reply can come before that one's.
 func (c *Cluster) watchLinks(ctx context.Context) {
 	tick := time.NewTicker(overdueInterval)
 	defer tick.Stop()
@@ -316,8 +317,8 @@ func sameVersions(a, b *kmsg.ApiVersionsResponse) bool {
 
 func sameBroker(a, b plugin.Broker) bool { return a.ID == b.ID && a.Host == b.Host && a.Port == b.Port }
 
-// union lists the brokers of both by id; of one that is in both, what now says. More than a sane cluster has are
-// those that were known before, and they are forgotten.
+// union lists the brokers of both by id; of one that is in both, what now says. More than a sane
+// cluster has are those that were known before, and they are forgotten.
 func union(before, now []plugin.Broker) []plugin.Broker {
 	out, ids := slices.Clone(now), seen[int32]{}
 	for _, b := range now {

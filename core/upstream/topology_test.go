@@ -77,7 +77,8 @@ func TestLearnMerges(t *testing.T) {
 	})
 }
 
-// TestRefresh: nodes that are down stay known, or clients would lose their addresses; deleted topics go.
+// TestRefresh: nodes that are down stay known, or clients would lose their addresses; deleted
+// topics go.
 func TestRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakes(t, 2, 0, 1)
@@ -132,8 +133,8 @@ func TestConcurrentRefreshesShareARequest(t *testing.T) {
 	})
 }
 
-// TestADeadClusterIsRemembered: a gateway that starts while no broker answers has the nodes and versions
-// seen last.
+// TestADeadClusterIsRemembered: a gateway that starts while no broker answers has the nodes and
+// versions seen last.
 func TestADeadClusterIsRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakes(t, 0, 1)
@@ -237,8 +238,8 @@ func TestAClusterThatAnswersIsAsked(t *testing.T) {
 	})
 }
 
-// TestLastKnownMetadata: the clients of a cluster that does not answer keep the view they had, in every
-// version.
+// TestLastKnownMetadata: the clients of a cluster that does not answer keep the view they had, in
+// every version.
 func TestLastKnownMetadata(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, e := house(t)

@@ -21,8 +21,8 @@ type trip struct {
 	req     *plugin.Request
 	cluster *Cluster
 	node    int32
-	// unanswered is a Produce with acks=0. Brokers say that one failed by closing the connection, which may be busy with other
-	// requests and names none: it is sent with acks=1.
+	// unanswered is a Produce with acks=0. Brokers say that one failed by closing the connection,
+	// which may be busy with other requests and names none: it is sent with acks=1.
 	unanswered bool
 
 	began time.Time
@@ -104,13 +104,15 @@ func (t *trip) replied(frame, body []byte, err error) {
 	t.finish(nil, err)
 }
 
-// virtualized makes the reply one for clients. A panic is one of this reply alone: others wait behind it.
+// virtualized makes the reply one for clients. A panic is one of this reply alone: others wait
+// behind it.
 func (t *trip) virtualized() (err error) {
 	defer guard.Caught(&err)
 	return t.end.virtualize(t.key, t.version, t.cluster, &t.body)
 }
 
-// finish answers. A trip that was given up (its session has ended, its topic has moved) is answered to nobody.
+// finish answers. A trip that was given up (its session has ended, its topic has moved) is answered
+// to nobody.
 func (t *trip) finish(resp *plugin.Response, err error) {
 	w := t.walk
 	left := w != nil && !w.Take()

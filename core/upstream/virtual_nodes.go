@@ -10,9 +10,9 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// virtualizers say, for each API whose responses carry a node id, an address or the cluster id, where
-// these stand; a row that is missing fails a test. Produce and Fetch, which name leaders now and then
-// (KIP-951), are read in their views.
+// virtualizers say, for each API whose responses carry a node id, an address or the cluster id,
+// where these stand; a row that is missing fails a test. Produce and Fetch, which name leaders now
+// and then (KIP-951), are read in their views.
 var virtualizers = map[kmsg.Key]func(e *Dispatcher, c *Cluster, msg kmsg.Response){
 	kmsg.Metadata: with(func(e *Dispatcher, c *Cluster, m *kmsg.MetadataResponse) {
 		if !refusesAll(m) {
@@ -111,7 +111,8 @@ func (e *Dispatcher) virtualAll(c *Cluster, lists ...[]int32) {
 	}
 }
 
-// refusesAll reports an answer with which a broker refuses a request as a whole: it knows of no cluster, no nodes and no partitions.
+// refusesAll reports an answer with which a broker refuses a request as a whole: it knows of no
+// cluster, no nodes and no partitions.
 func refusesAll(m *kmsg.MetadataResponse) bool {
 	return kafka.Has(kmsg.Metadata, m.Version, kafka.ClusterIDs) && m.ClusterID == nil && len(m.Brokers) == 0 && m.ControllerID < 0 &&
 		!slices.ContainsFunc(m.Topics, func(t kmsg.MetadataResponseTopic) bool { return t.ErrorCode == 0 || len(t.Partitions) > 0 })
@@ -203,7 +204,8 @@ func (e *Dispatcher) virtualizeProduce(version int16, c *Cluster, body *kafka.Re
 	return err
 }
 
-// dedupe drops nodes that are listed before: those outside of the range are all presented as its first.
+// dedupe drops nodes that are listed before: those outside of the range are all presented as its
+// first.
 func dedupe[B any](list []B, id func(B) int32) []B {
 	seen := map[int32]bool{}
 	return slices.DeleteFunc(list, func(b B) bool {

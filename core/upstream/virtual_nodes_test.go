@@ -14,8 +14,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/kafka"
 )
 
-// What must not be seen: nodes 777 and 778 of the cluster, their hosts, port and cluster id, and what
-// they are to be seen as.
+// What must not be seen: nodes 777 and 778 of the cluster, their hosts, port and cluster id, and
+// what they are to be seen as.
 const (
 	nodeA, nodeB       = int32(777), int32(778)
 	virtualA, virtualB = 1<<20 + nodeA, 1<<20 + nodeB
@@ -55,7 +55,8 @@ func leaks(v reflect.Value, path string) (out []string) {
 	return out
 }
 
-// shown is a response as clients get it: as it came from a link, or after an interceptor has changed it.
+// shown is a response as clients get it: as it came from a link, or after an interceptor has
+// changed it.
 func shown[T kmsg.Response](t *testing.T, msg kmsg.Response, edited bool) T {
 	t.Helper()
 	e, c := hiding()

@@ -13,8 +13,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// TestTheComposeStory runs the numbered steps on a Docker engine: real Kafka, MirrorMaker 2 and the console
-// tools, in images made on the spot.
+// TestTheComposeStory runs the numbered steps on a Docker engine: real Kafka, MirrorMaker 2 and the
+// console tools, in images made on the spot.
 func TestTheComposeStory(t *testing.T) {
 	kafkatest.RequireEngine(t)
 	if exec.Command("docker", "compose", "version").Run() != nil {
@@ -65,7 +65,8 @@ func TestTheComposeStory(t *testing.T) {
 	if out := step(dir, "4-failover.sh"); !strings.Contains(out, `"planned": true`) || !strings.Contains(out, `"phase": "done"`) {
 		t.Errorf("failover:\n%s", out)
 	}
-	// Whoever runs the steps may not be root: what the gateway writes in its container is not left in their folder.
+	// Whoever runs the steps may not be root: what the gateway writes in its container is not left
+	// in their folder.
 	if left, err := os.ReadDir(filepath.Join(dir, "compose", "sluice")); err != nil || len(left) != 1 {
 		t.Errorf("in the folder there are %v, %v", left, err)
 	}

@@ -95,7 +95,8 @@ func (d *demo) story(ctx context.Context, manual bool) error {
 	if err := d.move(ctx, 1, "prod", "dr", manual); err != nil {
 		return err
 	}
-	// As an operator would: once the topic has moved, the replicator is turned round from the cut on.
+	// As an operator would: once the topic has moved, the replicator is turned round from the cut
+	// on.
 	cut := d.copier.Position()
 	d.copier.Stop()
 	if err := d.flow(ctx, 300); err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// deleteRecords translates the offset to delete up to (-1 is the end) and the new low watermark, and keeps in mind what is
-// deleted: copies have it still, and no later home may show it.
+// deleteRecords translates the offset to delete up to (-1 is the end) and the new low watermark,
+// and keeps in mind what is deleted: copies have it still, and no later home may show it.
 func (o *Offsets) deleteRecords(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 	c := o.cluster(req)
 	f, m, err := plugin.Edit[*kmsg.DeleteRecordsRequest](req)

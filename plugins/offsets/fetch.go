@@ -9,8 +9,9 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// fetching is what a fetch asks for, and the lineages under which it does. The answer is translated by the generation under
-// which the request was sent and cut at that generation's end: what the old home appends after a move is not of the virtual log.
+// fetching is what a fetch asks for, and the lineages under which it does. The answer is translated
+// by the generation under which the request was sent and cut at that generation's end: what the old
+// home appends after a move is not of the virtual log.
 type fetching struct {
 	h      *kafka.RequestView
 	topics []*catalog.Topic
@@ -60,8 +61,8 @@ func (o *Offsets) fetchUp(ctx context.Context, s *plugin.Step, resp *plugin.Resp
 	})
 }
 
-// asked finds the lineages under which the partitions of an answer were asked for. Answers keep the order
-// of their request: it looks on from where it found the last one.
+// asked finds the lineages under which the partitions of an answer were asked for. Answers keep the
+// order of their request: it looks on from where it found the last one.
 type asked struct {
 	h      *kafka.RequestView
 	topics []*catalog.Topic
@@ -136,7 +137,8 @@ func (o *Offsets) fetched(ctx context.Context, r *kafka.ResponseView, h *kafka.R
 	return nil
 }
 
-// translate makes what an answer says of a partition, but for its watermarks, what the virtual log says.
+// translate makes what an answer says of a partition, but for its watermarks, what the virtual log
+// says.
 func translate(r *kafka.ResponseView, i int, part *catalog.Partition) {
 	rp := &r.Partitions[i]
 	if rp.Aborted > 0 {
@@ -156,8 +158,8 @@ func translateBatches(part *catalog.Partition, records []byte) {
 	}
 }
 
-// show reserves what a client is about to see; what it is shown never goes back. Where the home could not say anything, it is what
-// was shown last.
+// show reserves what a client is about to see; what it is shown never goes back. Where the home
+// could not say anything, it is what was shown last.
 func (o *Offsets) show(ctx context.Context, t *catalog.Topic, partition int32, code int16, w catalog.Watermarks) (catalog.Watermarks, error) {
 	switch {
 	case code != 0:

@@ -7,7 +7,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/kafka"
 )
 
-// TestAnswersInAnyOrder: an answer finds the lineage of its partition, whatever was looked for before.
+// TestAnswersInAnyOrder: an answer finds the lineage of its partition, whatever was looked for
+// before.
 func TestAnswersInAnyOrder(t *testing.T) {
 	h := &kafka.RequestView{}
 	a := asked{h: h}

@@ -25,8 +25,8 @@ type listed struct {
 	timestamp int64
 }
 
-// listOffsets translates the home's answer. What it says of the ends of the log is at least what clients were shown: for who
-// reads what is committed, the log ends at the last stable offset.
+// listOffsets translates the home's answer. What it says of the ends of the log is at least what
+// clients were shown: for who reads what is committed, the log ends at the last stable offset.
 func (o *Offsets) listOffsets(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 	c := o.cluster(req)
 	f, m, err := plugin.Edit[*kmsg.ListOffsetsRequest](req)

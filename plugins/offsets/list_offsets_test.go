@@ -14,7 +14,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
 
-// marks are what a home says of partition 0 of orders: where the log ends, what of it is stable, where it starts.
+// marks are what a home says of partition 0 of orders: where the log ends, what of it is stable,
+// where it starts.
 type marks struct{ high, stable, start int64 }
 
 // fetchMarks fetches from a home and returns what the client is shown.
@@ -82,8 +83,8 @@ func list(t *testing.T, o *Offsets, cluster string, version int16, isolation int
 	return rp.Offset
 }
 
-// TestEndsOfTheLog: what ListOffsets says is what the home says, in virtual offsets, for each isolation level; clients have
-// been shown the same watermarks before.
+// TestEndsOfTheLog: what ListOffsets says is what the home says, in virtual offsets, for each
+// isolation level; clients have been shown the same watermarks before.
 func TestEndsOfTheLog(t *testing.T) {
 	const beyond = 30 // what the home's offsets are behind the virtual ones after the move
 	for _, moved := range []bool{false, true} {
@@ -191,7 +192,8 @@ func moveBack(t *testing.T, env plugin.Env) {
 	}
 }
 
-// TestEpochsOfAMovedTopic: those that the home can't know are not shown to it, but for one that nobody can know yet.
+// TestEpochsOfAMovedTopic: those that the home can't know are not shown to it, but for one that
+// nobody can know yet.
 func TestEpochsOfAMovedTopic(t *testing.T) {
 	for epoch, want := range map[int32]int32{-1: -1, 3: -1, 99: -1, 1 << catalog.EpochBits: -1, 2 << catalog.EpochBits: math.MaxInt32} {
 		o, _ := build(t, true)
@@ -232,7 +234,8 @@ func TestNoPositionIsOutOfRange(t *testing.T) {
 	}
 }
 
-// TestEndsOfEpochsThatAreNone: no epoch has no end, and what a partition is that there is not is said by the home.
+// TestEndsOfEpochsThatAreNone: no epoch has no end, and what a partition is that there is not is
+// said by the home.
 func TestEndsOfEpochsThatAreNone(t *testing.T) {
 	o, _ := build(t, true)
 	m := kmsg.NewPtrOffsetForLeaderEpochRequest()

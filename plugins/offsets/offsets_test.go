@@ -143,7 +143,8 @@ func TestResendsAcrossAMoveAreAnsweredFromMemory(t *testing.T) {
 	}
 }
 
-// TestFetchesAreTranslated: positions on the way down, batches, epochs and watermarks on the way up.
+// TestFetchesAreTranslated: positions on the way down, batches, epochs and watermarks on the way
+// up.
 func TestFetchesAreTranslated(t *testing.T) {
 	o, _ := build(t, true)
 	fetch := func(offset int64, answer ...kafka.Batch) kmsg.FetchResponseTopicPartition {
@@ -198,8 +199,8 @@ func TestFetchesAreTranslated(t *testing.T) {
 	}
 }
 
-// TestAnswersAreCutAtTheEndOfTheirGeneration: the request was sent to prod before the move, and prod
-// has records behind the cut.
+// TestAnswersAreCutAtTheEndOfTheirGeneration: the request was sent to prod before the move, and
+// prod has records behind the cut.
 func TestAnswersAreCutAtTheEndOfTheirGeneration(t *testing.T) {
 	o, env := build(t, false)
 	m := kmsg.NewPtrFetchRequest()
@@ -248,8 +249,8 @@ func TestAnswersAreCutAtTheEndOfTheirGeneration(t *testing.T) {
 	}
 }
 
-// TestOffsetForLeaderEpochComesFromTheLineage for epochs before the move: the new home knows nothing of
-// them, and its answer would make clients read again.
+// TestOffsetForLeaderEpochComesFromTheLineage for epochs before the move: the new home knows
+// nothing of them, and its answer would make clients read again.
 func TestOffsetForLeaderEpochComesFromTheLineage(t *testing.T) {
 	o, _ := build(t, true)
 	m := kmsg.NewPtrOffsetForLeaderEpochRequest()

@@ -12,8 +12,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// produceDown puts generations into the producer ids of a request: the home takes what is sent again across a move for what it is.
-// Generation 0 edits no batch.
+// produceDown puts generations into the producer ids of a request: the home takes what is sent
+// again across a move for what it is. Generation 0 edits no batch.
 func (o *Offsets) produceDown(req *plugin.Request, s *plugin.Step) plugin.Outcome {
 	c, h := o.cluster(req), req.Body.View()
 	changed := false
@@ -50,7 +50,8 @@ func passes(t *catalog.Topic, p *kafka.RequestPartition) bool {
 	return true
 }
 
-// stamp puts a generation into the producer ids of a partition. Transactional batches are never stamped.
+// stamp puts a generation into the producer ids of a partition. Transactional batches are never
+// stamped.
 func stamp(body *kafka.RequestBody, i int, generation int32) {
 	body.SetProducers(i, func(b kafka.Batch) int64 {
 		if id := b.ProducerID(); catalog.IsGatewayProducer(id) && !b.IsTransactional() {
@@ -60,8 +61,8 @@ func stamp(body *kafka.RequestBody, i int, generation int32) {
 	})
 }
 
-// produceAgain sends a request of which batches are answered without the home: what a producer sends again across a move is
-// answered from memory.
+// produceAgain sends a request of which batches are answered without the home: what a producer
+// sends again across a move is answered from memory.
 func (o *Offsets) produceAgain(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 	c, h := o.cluster(req), req.Body.View()
 	local := kmsg.NewPtrProduceResponse()
@@ -174,8 +175,8 @@ func (o *Offsets) failed(c plugin.Cluster, h *kafka.RequestView) {
 	}
 }
 
-// produced translates an answer in place and remembers what it acknowledges. reserved is false if offsets are to be reserved
-// before the answer may be shown.
+// produced translates an answer in place and remembers what it acknowledges. reserved is false if
+// offsets are to be reserved before the answer may be shown.
 func (o *Offsets) produced(c plugin.Cluster, r *kafka.ResponseView, h *kafka.RequestView) (reserved bool) {
 	reserved = true
 	for i := range r.Partitions {
@@ -243,7 +244,8 @@ func (o *Offsets) reserveProduced(ctx context.Context, c plugin.Cluster, r *kafk
 	return nil
 }
 
-// sentTo are the partitions of a request that a partition of its answer is about; a hostile client may name one twice.
+// sentTo are the partitions of a request that a partition of its answer is about; a hostile client
+// may name one twice.
 func sentTo(h *kafka.RequestView, rp *kafka.ResponsePartition) iter.Seq[*kafka.RequestPartition] {
 	return func(yield func(*kafka.RequestPartition) bool) {
 		for j := range h.Partitions {

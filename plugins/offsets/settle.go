@@ -17,7 +17,8 @@ type committed struct {
 	epoch     *int32
 }
 
-// settle translates positions. Whether something is written behind a hole, the home is asked where it is not known.
+// settle translates positions. Whether something is written behind a hole, the home is asked where
+// it is not known.
 func (o *Offsets) settle(ctx context.Context, all []committed) {
 	asked := map[*catalog.Topic]map[int32]bool{}
 	for _, p := range all {

@@ -19,7 +19,8 @@ const (
 	lost     = lastRead + 5 // what the old home has shown
 )
 
-// without builds orders after a move without its home: partition 0 and 1 stand at a hole. The new home says where its logs end.
+// without builds orders after a move without its home: partition 0 and 1 stand at a hole. The new
+// home says where its logs end.
 func without(t *testing.T, ends [2]int64) (o *Offsets, asked *int) {
 	t.Helper()
 	o, env := build(t, false)
@@ -51,7 +52,8 @@ func without(t *testing.T, ends [2]int64) (o *Offsets, asked *int) {
 	return o, asked
 }
 
-// positionsOf is what a group is told that it has committed, for both partitions, by the versions that name one group and several.
+// positionsOf is what a group is told that it has committed, for both partitions, by the versions
+// that name one group and several.
 func positionsOf(t *testing.T, o *Offsets, version int16, committed [2]int64) (out [2]int64) {
 	t.Helper()
 	m := kmsg.NewPtrOffsetFetchRequest()
@@ -86,8 +88,9 @@ func positionsOf(t *testing.T, o *Offsets, version int16, committed [2]int64) (o
 	return out
 }
 
-// TestNobodyLagsByAHole: until the first record behind it the log ends where its records do, and afterwards who has read them all
-// stands behind the hole. A gateway that was started since asks the home which it is.
+// TestNobodyLagsByAHole: until the first record behind it the log ends where its records do, and
+// afterwards who has read them all stands behind the hole. A gateway that was started since asks
+// the home which it is.
 func TestNobodyLagsByAHole(t *testing.T) {
 	for _, version := range []int16{5, 9} {
 		o, asked := without(t, [2]int64{there, there + 3})
@@ -111,8 +114,8 @@ func TestNobodyLagsByAHole(t *testing.T) {
 	}
 }
 
-// TestEndsInFrontOfAHole, as each API says them: in front of it until the first record, behind it from then on, never below what was
-// shown.
+// TestEndsInFrontOfAHole, as each API says them: in front of it until the first record, behind it
+// from then on, never below what was shown.
 func TestEndsInFrontOfAHole(t *testing.T) {
 	empty, one := marks{high: there, stable: there, start: there}, marks{high: there + 1, stable: there + 1, start: there}
 	o, _ := without(t, [2]int64{there, there})
@@ -141,8 +144,8 @@ func TestEndsInFrontOfAHole(t *testing.T) {
 	}
 }
 
-// TestWhatTheOldHomeHasShownIsTheEnd: records that the copy lacks were read, so the log does not end before them, and who has read them
-// lags by nothing, nor does who has read what is left.
+// TestWhatTheOldHomeHasShownIsTheEnd: records that the copy lacks were read, so the log does not
+// end before them, and who has read them lags by nothing, nor does who has read what is left.
 func TestWhatTheOldHomeHasShownIsTheEnd(t *testing.T) {
 	o, _ := build(t, false)
 	fetchMarks(t, o, "prod", marks{high: lost, stable: lost})
@@ -163,7 +166,8 @@ func TestWhatTheOldHomeHasShownIsTheEnd(t *testing.T) {
 	}
 }
 
-// TestAHomeThatDoesNotAnswer leaves positions where the records end; each leader is asked once for all partitions.
+// TestAHomeThatDoesNotAnswer leaves positions where the records end; each leader is asked once for
+// all partitions.
 func TestAHomeThatDoesNotAnswer(t *testing.T) {
 	o, _ := without(t, [2]int64{there, there})
 	var sent []int

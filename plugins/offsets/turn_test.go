@@ -13,8 +13,9 @@ import (
 	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
 
-// TestAnswersFromMemoryGiveTheTurnOn: of a produce with two partitions one is sent and the other, in either place, is answered from
-// memory. The next request of the session gets its turn, and both partitions are answered.
+// TestAnswersFromMemoryGiveTheTurnOn: of a produce with two partitions one is sent and the other,
+// in either place, is answered from memory. The next request of the session gets its turn, and both
+// partitions are answered.
 func TestAnswersFromMemoryGiveTheTurnOn(t *testing.T) {
 	remembered := catalog.Remembered{First: 0, Last: 2, Base: 97}
 	for name, c := range map[string]struct {

@@ -29,7 +29,8 @@ func exchange[Req kmsg.Request, Resp kmsg.Response](t *testing.T, r *Routing, m 
 // everywhere are the topics of both clusters: homes, copies, and one that belongs to nobody.
 var everywhere = []string{"gone", "logs-a", "orders"}
 
-// TestAllTopicsAreListedOnce, at their homes, by whatever lists them and in every version: copies and topics of nobody are not.
+// TestAllTopicsAreListedOnce, at their homes, by whatever lists them and in every version: copies
+// and topics of nobody are not.
 func TestAllTopicsAreListedOnce(t *testing.T) {
 	r, _ := build(t, rulesYAML)
 	want := []string{"dr logs-a", "prod orders"}
@@ -122,7 +123,8 @@ func TestAllTopicsAreListedOnce(t *testing.T) {
 	check("ListPartitionReassignments", got)
 }
 
-// TestTopicsWithoutNameOrID refuse a Metadata, if nothing else is asked by id; beside ids they are left out.
+// TestTopicsWithoutNameOrID refuse a Metadata, if nothing else is asked by id; beside ids they are
+// left out.
 func TestTopicsWithoutNameOrID(t *testing.T) {
 	r, env := build(t, rulesYAML)
 	none := kmsg.NewMetadataRequestTopic()

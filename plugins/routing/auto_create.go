@@ -12,8 +12,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// autoCreate creates what a client asked for and nobody has. The answer says that the topic is unknown, as
-// a broker's does: clients ask again, and it is there.
+// autoCreate creates what a client asked for and nobody has. The answer says that the topic is
+// unknown, as a broker's does: clients ask again, and it is there.
 func (r *Routing) autoCreate(ctx context.Context, m *kmsg.MetadataResponse) {
 	for _, t := range m.Topics {
 		if kafka.Code(t.ErrorCode) != kafka.UnknownTopicOrPartition || t.Topic == nil {
@@ -46,7 +46,8 @@ type creator struct {
 
 const settingKept = 30 * time.Second
 
-// creates asks a broker of a cluster for auto.create.topics.enable. One that can't be asked creates nothing.
+// creates asks a broker of a cluster for auto.create.topics.enable. One that can't be asked creates
+// nothing.
 func (s *creators) creates(ctx context.Context, c plugin.Cluster) bool {
 	s.mu.Lock()
 	k, ok := s.known[c.Name()]

@@ -13,8 +13,9 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// allClusters applies a change (ACLs, quotas, SCRAM users) to every cluster: a failover must find the same rights. Each part of it
-// is answered with the first refusal, and the name of the cluster that refused; only what all have done is a success.
+// allClusters applies a change (ACLs, quotas, SCRAM users) to every cluster: a failover must find
+// the same rights. Each part of it is answered with the first refusal, and the name of the cluster
+// that refused; only what all have done is a success.
 func (r *Routing) allClusters(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 	clusters := make([]string, len(r.env.Clusters))
 	bodies := make([]*kafka.RequestBody, len(clusters))

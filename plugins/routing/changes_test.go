@@ -34,7 +34,8 @@ func changes() []kmsg.Request {
 	}
 }
 
-// answerTo answers a change with a code for each of its parts, in the order of the request or the other way round.
+// answerTo answers a change with a code for each of its parts, in the order of the request or the
+// other way round.
 func answerTo(req kmsg.Request, turned bool, message string, codes ...int16) kmsg.Response {
 	resp, _ := kafka.ErrorResponse(kafka.RequestBodyOf(req), 0, "")
 	if m, ok := resp.(*kmsg.AlterClientQuotasResponse); ok {
@@ -89,7 +90,8 @@ func parts(msg kmsg.Response) (out []string) {
 	return out
 }
 
-// TestEveryClusterIsJudged: what one has refused is no success, whichever it is, and the answer names it.
+// TestEveryClusterIsJudged: what one has refused is no success, whichever it is, and the answer
+// names it.
 func TestEveryClusterIsJudged(t *testing.T) {
 	for _, req := range changes() {
 		for _, c := range []struct {

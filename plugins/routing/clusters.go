@@ -37,7 +37,8 @@ func (r *Routing) listConfigResources(ctx context.Context, req *plugin.Request, 
 	})
 }
 
-// livesAt reports a topic that clients may see and that has its home on a cluster: copies elsewhere are not shown.
+// livesAt reports a topic that clients may see and that has its home on a cluster: copies elsewhere
+// are not shown.
 func (r *Routing) livesAt(cluster, topic string) bool {
 	home, shown := r.viewHome(topic, [16]byte{})
 	return shown && home == cluster

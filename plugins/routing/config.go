@@ -27,8 +27,8 @@ type Config struct {
 	// CreateOn says where CreateTopics creates: "all" (default; the next move needs the topic
 	// there) or "home".
 	CreateOn string `koanf:"create_on"`
-	// AutoCreate says whether the gateway creates topics that clients ask metadata of. Unset, it does
-	// what the topic's home does (auto.create.topics.enable).
+	// AutoCreate says whether the gateway creates topics that clients ask metadata of. Unset, it
+	// does what the topic's home does (auto.create.topics.enable).
 	AutoCreate *bool `koanf:"auto_create"`
 }
 
@@ -37,7 +37,8 @@ type TopicRule struct {
 	Cluster string `koanf:"cluster"`
 	// Names gives the physical name per cluster; for exact names alone.
 	Names map[string]string `koanf:"names"`
-	// Unplanned is the policy for moves whose old home is gone: if-unreachable (default), never, always.
+	// Unplanned is the policy for moves whose old home is gone: if-unreachable (default), never,
+	// always.
 	Unplanned string `koanf:"unplanned"`
 }
 

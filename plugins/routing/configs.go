@@ -31,7 +31,8 @@ func (r *Routing) resourceHome(kind kmsg.ConfigResourceType, name string) string
 	return r.first().Name()
 }
 
-// describeConfigs asks each resource's home. Brokers refuse all resources of a request that has one of a kind that they don't know.
+// describeConfigs asks each resource's home. Brokers refuse all resources of a request that has one
+// of a kind that they don't know.
 func (r *Routing) describeConfigs(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 	msg, err := req.Body.Peek()
 	if err != nil {

@@ -41,8 +41,8 @@ func (r *Routing) copies(ctx context.Context, req *plugin.Request, resp *plugin.
 	}
 }
 
-// copyTo creates a topic that home has made on the other clusters. The catalog notes those that can't be
-// reached.
+// copyTo creates a topic that home has made on the other clusters. The catalog notes those that
+// can't be reached.
 func (r *Routing) copyTo(ctx context.Context, home plugin.Cluster, t kmsg.CreateTopicsRequestTopic) {
 	_, names := r.names(t.Topic)
 	virtual := t.Topic
@@ -114,8 +114,8 @@ func (r *Routing) Sweep(ctx context.Context, t *catalog.Topic) {
 	}
 }
 
-// copyLate creates a copy as the topic is at home now, unless it is gone there. It reports false if that
-// is to be tried again.
+// copyLate creates a copy as the topic is at home now, unless it is gone there. It reports false if
+// that is to be tried again.
 func (r *Routing) copyLate(ctx context.Context, home, c plugin.Cluster, t *catalog.Topic) bool {
 	if !c.Reachable() {
 		return false

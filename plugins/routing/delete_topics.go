@@ -145,8 +145,8 @@ func (r *Routing) deleteCopy(ctx context.Context, c plugin.Cluster, t *catalog.T
 	return nil
 }
 
-// sweepDeleted deletes the copies of a deleted topic that could not be reached before, and forgets the
-// topic when none is left.
+// sweepDeleted deletes the copies of a deleted topic that could not be reached before, and forgets
+// the topic when none is left.
 func (r *Routing) sweepDeleted(ctx context.Context, t *catalog.Topic) {
 	var left []string
 	for _, name := range t.Deleted {

@@ -12,11 +12,13 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// pageSize is how many partitions brokers describe in one answer, if nobody has told them otherwise.
+// pageSize is how many partitions brokers describe in one answer, if nobody has told them
+// otherwise.
 const pageSize = 2000
 
 // describeTopicPartitions pages through the union of the homes' topics (KIP-966). Clients get the
-// topics in the order of their names, as one broker gives them, and a cursor where a limit cuts, theirs or a home's.
+// topics in the order of their names, as one broker gives them, and a cursor where a limit cuts,
+// theirs or a home's.
 func (r *Routing) describeTopicPartitions(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 	msg, err := req.Body.Peek()
 	if err != nil {
@@ -75,8 +77,8 @@ func (r *Routing) described(m *kmsg.DescribeTopicPartitionsRequest) []string {
 	return slices.DeleteFunc(slices.Compact(names), func(n string) bool { return m.Cursor != nil && n < m.Cursor.Topic })
 }
 
-// firstPage asks a home for its topics. The home knows them by other names, and so maybe in another order: it can begin at the client's
-// cursor only if that stands before all others there too.
+// firstPage asks a home for its topics. The home knows them by other names, and so maybe in another
+// order: it can begin at the client's cursor only if that stands before all others there too.
 func (r *Routing) firstPage(home string, p *homePages) *kmsg.DescribeTopicPartitionsRequest {
 	sub := &kmsg.DescribeTopicPartitionsRequest{Version: p.asked.Version, ResponsePartitionLimit: p.asked.ResponsePartitionLimit}
 	physical := func(name string) string {
@@ -189,8 +191,8 @@ func (p *homePages) fail(code int16) {
 // limit is how many partitions clients want to be told at most. Brokers tell at least one.
 func limit(m *kmsg.DescribeTopicPartitionsRequest) int { return max(int(m.ResponsePartitionLimit), 1) }
 
-// fillPage fills an answer with what comes first of the homes' pages, and points a cursor at the rest. In a list of all topics those
-// are left out that are gone by now.
+// fillPage fills an answer with what comes first of the homes' pages, and points a cursor at the
+// rest. In a list of all topics those are left out that are gone by now.
 func fillPage(out *kmsg.DescribeTopicPartitionsResponse, m *kmsg.DescribeTopicPartitionsRequest, names []string, pages map[string]*homePages) {
 	of := map[string]*homePages{}
 	for _, p := range pages {

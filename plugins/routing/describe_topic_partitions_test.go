@@ -23,7 +23,8 @@ type pageable struct {
 	gone                 bool // the catalog knows it, its home does not
 }
 
-// describeAs answers as a broker does that has these topics: in the order of their names there, at most so many partitions.
+// describeAs answers as a broker does that has these topics: in the order of their names there, at
+// most so many partitions.
 func describeAs(topics []pageable, m *kmsg.DescribeTopicPartitionsRequest, most int) *kmsg.DescribeTopicPartitionsResponse {
 	out := m.ResponseKind().(*kmsg.DescribeTopicPartitionsResponse)
 	list := slices.Clone(topics)
@@ -85,9 +86,9 @@ func shownPage(r *kmsg.DescribeTopicPartitionsResponse) (out []string) {
 	return out
 }
 
-// TestPagesAreThoseOfOneBroker: whichever cluster topics live on, whatever they are called and in whichever order they stand there,
-// clients get the pages that one broker with all of them gives, from any cursor and with any limit; pages of homes that give less
-// at once are followed.
+// TestPagesAreThoseOfOneBroker: whichever cluster topics live on, whatever they are called and in
+// whichever order they stand there, clients get the pages that one broker with all of them gives,
+// from any cursor and with any limit; pages of homes that give less at once are followed.
 func TestPagesAreThoseOfOneBroker(t *testing.T) {
 	for seed := range uint64(60) {
 		rng := rand.New(rand.NewPCG(seed, 1))
@@ -161,7 +162,8 @@ func TestPagesAreThoseOfOneBroker(t *testing.T) {
 	}
 }
 
-// TestPagesThatAreWrong: a cursor that no page can have given is refused, one that does not move on ends the reading of a home.
+// TestPagesThatAreWrong: a cursor that no page can have given is refused, one that does not move on
+// ends the reading of a home.
 func TestPagesThatAreWrong(t *testing.T) {
 	r, _ := build(t, rulesYAML)
 	ask := func(cursor *kmsg.DescribeTopicPartitionsRequestCursor, home plugin.HandlerFunc) (*kmsg.DescribeTopicPartitionsResponse, error) {

@@ -29,8 +29,9 @@ const (
 	quiet                        // answered empty: between the commit of a move and its publish
 )
 
-// fetchDown serves each partition from its home. A client that asks a node of another cluster has missed a move and is told the
-// new leader. Fetches come without a session: those of clients end in core/server (KIP-227).
+// fetchDown serves each partition from its home. A client that asks a node of another cluster has
+// missed a move and is told the new leader. Fetches come without a session: those of clients end in
+// core/server (KIP-227).
 func (r *Routing) fetchDown(req *plugin.Request, s *plugin.Step) plugin.Outcome {
 	w := plugin.Keep[watch](s)
 	w.asks(r, req)
@@ -127,8 +128,8 @@ func (r *Routing) servedByOne(req *plugin.Request) (home string, ok bool) {
 	return home, true
 }
 
-// watch ends the wait for a home's answer when a topic of the request has moved: a consumer that waits
-// for records at the old home is told at once where they will come.
+// watch ends the wait for a home's answer when a topic of the request has moved: a consumer that
+// waits for records at the old home is told at once where they will come.
 type watch struct {
 	r       *Routing
 	session *plugin.Session
@@ -154,7 +155,8 @@ func (w *watch) GiveUp() bool {
 	return false
 }
 
-// moved answers a fetch of which a topic has moved: it with the new leader, the others with nothing yet.
+// moved answers a fetch of which a topic has moved: it with the new leader, the others with nothing
+// yet.
 func (r *Routing) moved(req *plugin.Request) (*plugin.Response, error) {
 	keys, bodies, err := fork.Split(req.Body, func(p fork.Part) bool { return r.fetchVerdict(req.Session, p).kind == elsewhere })
 	if err != nil {
@@ -184,8 +186,8 @@ func (r *Routing) noRecords(ctx context.Context, req *plugin.Request, wait time.
 	return r.empty(req)
 }
 
-// empty answers success without records, with the watermarks that clients were shown last: they compute lag and ends of
-// partitions from them.
+// empty answers success without records, with the watermarks that clients were shown last: they
+// compute lag and ends of partitions from them.
 func (r *Routing) empty(req *plugin.Request) (*plugin.Response, error) {
 	resp, err := plugin.Fail(req, 0, "")
 	if err != nil {

@@ -62,7 +62,8 @@ func (r *Routing) metadata(ctx context.Context, req *plugin.Request, next plugin
 	return r.metadataFork(ctx, req, next, m, false, byHome, refused)
 }
 
-// refuseMetadata refuses a request that names a topic neither by name nor by id, as brokers do: with nodes and topics of nobody.
+// refuseMetadata refuses a request that names a topic neither by name nor by id, as brokers do:
+// with nodes and topics of nobody.
 func refuseMetadata(req *plugin.Request) (*plugin.Response, error) {
 	resp, err := plugin.Fail(req, kafka.UnknownServerError, "")
 	if err != nil {

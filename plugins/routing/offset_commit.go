@@ -25,8 +25,8 @@ func (r *Routing) offsetCommit(ctx context.Context, req *plugin.Request, next pl
 		func(t *kmsg.OffsetCommitRequestTopic) string { return r.commitsAt(ctx, home, t.Topic, t.TopicID) }, nil)
 }
 
-// commitsAt makes sure that a group's home takes commits for a topic, and returns the home, or "" if
-// clients may not see the topic.
+// commitsAt makes sure that a group's home takes commits for a topic, and returns the home, or ""
+// if clients may not see the topic.
 func (r *Routing) commitsAt(ctx context.Context, home, topic string, id [16]byte) string {
 	if _, shown := r.homeOf(topic, id); !shown {
 		return ""

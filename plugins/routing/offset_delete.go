@@ -10,8 +10,9 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// offsetDelete forgets positions at the group's home. Topics that clients may not see stay out of the request and are unknown in its
-// answer, unless the group itself is refused: then brokers name no topic.
+// offsetDelete forgets positions at the group's home. Topics that clients may not see stay out of
+// the request and are unknown in its answer, unless the group itself is refused: then brokers name
+// no topic.
 func (r *Routing) offsetDelete(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 	f, m, err := plugin.Edit[*kmsg.OffsetDeleteRequest](req)
 	if err != nil {

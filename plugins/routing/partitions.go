@@ -39,8 +39,8 @@ func (r *Routing) forkKnown(ctx context.Context, req *plugin.Request, next plugi
 	return fork.Gather(forks, results)
 }
 
-// failUnknown answers a request whose topics clients may not see as brokers do when there are none: 3 by name,
-// 100 by id.
+// failUnknown answers a request whose topics clients may not see as brokers do when there are none:
+// 3 by name, 100 by id.
 func failUnknown(req *plugin.Request) (*plugin.Response, error) {
 	code, message := int16(kafka.UnknownTopicOrPartition), "This server does not host this topic-partition."
 	since := map[kmsg.Key]int16{kmsg.Produce: 13, kmsg.Fetch: 13, kmsg.OffsetCommit: 10}

@@ -7,8 +7,8 @@ import (
 // pairLimit bounds how many globs are compared: far more than a file has that somebody has written.
 const pairLimit = 1 << 20
 
-// precedence finds rules that the order of globs decides on: those that never apply, and those that only their spelling
-// puts before others.
+// precedence finds rules that the order of globs decides on: those that never apply, and those that
+// only their spelling puts before others.
 func (r *rules) precedence(section config.Section) (errs config.Errors) {
 	topic := func(a, b string) bool {
 		x, y := r.cfg.Topics[a], r.cfg.Topics[b]

@@ -34,8 +34,8 @@ func (k *sendings) oneHome() bool {
 	return !slices.ContainsFunc(k.list, func(s sending) bool { return s.home != k.list[0].home })
 }
 
-// produceDown passes the gates of a produce's topics and sends it to their home. One of which a part has to wait in a gate, is
-// refused, or has another home, is divided.
+// produceDown passes the gates of a produce's topics and sends it to their home. One of which a
+// part has to wait in a gate, is refused, or has another home, is divided.
 func (r *Routing) produceDown(req *plugin.Request, s *plugin.Step) plugin.Outcome {
 	h := req.Body.View()
 	if h.Transactional && !r.atHome(h) {
@@ -137,12 +137,12 @@ func (k *sendings) overtaken() bool {
 	return false
 }
 
-// share is what of a produce goes out by itself: what has passed its gates and lives on a cluster, or one topic that is to pass its
-// gate.
+// share is what of a produce goes out by itself: what has passed its gates and lives on a cluster,
+// or one topic that is to pass its gate.
 type share struct{ home, topic string }
 
-// produceDivided sends what has passed its gates to each home in one piece, and each other topic through its gate. The answers are
-// merged.
+// produceDivided sends what has passed its gates to each home in one piece, and each other topic
+// through its gate. The answers are merged.
 func (r *Routing) produceDivided(ctx context.Context, req *plugin.Request, next plugin.Handler, passed []sending) (*plugin.Response, error) {
 	shares, bodies, err := fork.Split(req.Body, func(p fork.Part) share {
 		name := r.name(p.Topic, p.ID)
@@ -191,7 +191,8 @@ func (r *Routing) name(name string, id [16]byte) string {
 	return name
 }
 
-// produceTopic sends a produce that has partitions of a single topic; "" is one of an id that nobody knows.
+// produceTopic sends a produce that has partitions of a single topic; "" is one of an id that
+// nobody knows.
 func (r *Routing) produceTopic(ctx context.Context, req *plugin.Request, next plugin.Handler, topic string) (*plugin.Response, error) {
 	if topic == "" {
 		return failUnknown(req)
@@ -214,7 +215,8 @@ func (r *Routing) produceTopic(ctx context.Context, req *plugin.Request, next pl
 	return r.untilAnswered(ctx, req, next, s, resp, err)
 }
 
-// place looks up where a produce goes that passes its gate. False: its topic has been taken away while it waited.
+// place looks up where a produce goes that passes its gate. False: its topic has been taken away
+// while it waited.
 func (r *Routing) place(s *sending) bool {
 	if s.home, _ = r.homeOf(s.topic, [16]byte{}); s.home == "" {
 		s.pass.Leave()
@@ -228,7 +230,8 @@ func send(ctx context.Context, req *plugin.Request, next plugin.Handler, home st
 	return plugin.Protect(ctx, f, next)
 }
 
-// untilAnswered ends a produce with what came of it, after it was sent again as often as that may go well.
+// untilAnswered ends a produce with what came of it, after it was sent again as often as that may
+// go well.
 func (r *Routing) untilAnswered(ctx context.Context, req *plugin.Request, next plugin.Handler, s sending, resp *plugin.Response, sendErr error) (*plugin.Response, error) {
 	for !r.answers(ctx, req, &s, resp, sendErr) {
 		why := reason(resp, sendErr)
@@ -269,14 +272,16 @@ func (r *Routing) answers(ctx context.Context, req *plugin.Request, s *sending, 
 	return final || s.gaps > mostGaps || s.breaks > mostBreaks || !r.again(req, resp, sendErr, lags)
 }
 
-// mostBreaks is after how many links that broke under a request, or answers of a broker that does not know
-// the topic, with a leader that answers others each time, the request itself is taken for the cause. It must not hold its topic for everybody else.
+// mostBreaks is after how many links that broke under a request, or answers of a broker that does
+// not know the topic, with a leader that answers others each time, the request itself is taken for
+// the cause. It must not hold its topic for everybody else.
 const mostBreaks = 5
 
-// mostGaps is after how many answers 45 OUT_OF_ORDER_SEQUENCE_NUMBER the batch before is taken for given up by its
-// client. Only answers count that came when nothing older was open: the batch before may be in the gate, to be sent
-// again, or on its way over the client's other connection. A client that is shown 45 when it knows the batch before
-// as acknowledged, as librdkafka can be when a leader has changed, gives up for good.
+// mostGaps is after how many answers 45 OUT_OF_ORDER_SEQUENCE_NUMBER the batch before is taken for
+// given up by its client. Only answers count that came when nothing older was open: the batch
+// before may be in the gate, to be sent again, or on its way over the client's other connection. A
+// client that is shown 45 when it knows the batch before as acknowledged, as librdkafka can be when
+// a leader has changed, gives up for good.
 const mostGaps = 6
 
 // gapWait is the first pause before a batch behind a gap is sent again; each one is twice as long.
@@ -290,7 +295,8 @@ func reason(resp *plugin.Response, err error) string {
 	return resp.Body.ErrorCode().Name()
 }
 
-// refusesBatches reports an answer that may be due to a batch before, or to a broker that lags behind its cluster.
+// refusesBatches reports an answer that may be due to a batch before, or to a broker that lags
+// behind its cluster.
 func refusesBatches(resp *plugin.Response) bool { return isGap(resp) || len(unknownTo(resp)) > 0 }
 
 // isGap reports an answer for a batch whose predecessor the broker has not got.
@@ -303,9 +309,9 @@ func hasRecords(req *plugin.Request) bool {
 	return !slices.ContainsFunc(req.Body.View().Partitions, func(p kafka.RequestPartition) bool { return len(p.Records) == 0 })
 }
 
-// again reports whether a produce that failed, or was answered after its gate was held, is to be sent
-// again: nothing of it reached the broker, or the broker recognises what it has already. A plain batch
-// that may have been appended is answered, with a code that lets its client decide.
+// again reports whether a produce that failed, or was answered after its gate was held, is to be
+// sent again: nothing of it reached the broker, or the broker recognises what it has already. A
+// plain batch that may have been appended is answered, with a code that lets its client decide.
 func (r *Routing) again(req *plugin.Request, resp *plugin.Response, sendErr error, lags bool) bool {
 	if sendErr != nil {
 		return errors.Is(sendErr, plugin.ErrUnreachable) && (!plugin.MaybeSent(sendErr) || idempotent(req))
@@ -340,7 +346,8 @@ func unknownTo(resp *plugin.Response) (out []int32) {
 	return out
 }
 
-// lags reports an answer of a broker that does not know a partition of a topic which its cluster has: it lags behind.
+// lags reports an answer of a broker that does not know a partition of a topic which its cluster
+// has: it lags behind.
 func (r *Routing) lags(ctx context.Context, topic string, resp *plugin.Response) bool {
 	missing := unknownTo(resp)
 	if len(missing) == 0 {
@@ -358,8 +365,9 @@ func (r *Routing) lags(ctx context.Context, topic string, resp *plugin.Response)
 	return err == nil && slices.ContainsFunc(missing, func(p int32) bool { return topo.Has(t.Physical(t.Home), p) })
 }
 
-// refusedForNow reports an answer that is due to a change of leaders, to a broker that lags behind its
-// cluster, or to a batch before this one that is still to be sent again. Of a plain producer's request no part may have been appended.
+// refusedForNow reports an answer that is due to a change of leaders, to a broker that lags behind
+// its cluster, or to a batch before this one that is still to be sent again. Of a plain producer's
+// request no part may have been appended.
 func refusedForNow(resp *plugin.Response, idempotent, lags bool) bool {
 	if resp == nil {
 		return false

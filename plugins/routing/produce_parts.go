@@ -10,8 +10,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// eachUntilAnswered ends a produce of several topics with what came of it: each part has its own answer, and is sent again by
-// itself.
+// eachUntilAnswered ends a produce of several topics with what came of it: each part has its own
+// answer, and is sent again by itself.
 func (r *Routing) eachUntilAnswered(ctx context.Context, req *plugin.Request, next plugin.Handler, list []sending, resp *plugin.Response, sendErr error) (*plugin.Response, error) {
 	if len(list) == 1 {
 		return r.untilAnswered(ctx, req, next, list[0], resp, sendErr)
@@ -61,7 +61,8 @@ func answersOf(resp *plugin.Response, topics int, of func(name string, id [16]by
 	return out
 }
 
-// sharedError is why a request was not sent of which each part goes back into its place by itself: it is settled when all are.
+// sharedError is why a request was not sent of which each part goes back into its place by itself:
+// it is settled when all are.
 type sharedError struct {
 	err  error
 	open atomic.Int32

@@ -123,8 +123,8 @@ func answers(t *testing.T, resp *plugin.Response) string {
 	return strings.Join(out, " ")
 }
 
-// TestAProduceOfSeveralTopics goes out in one piece, and each of its topics has its own fate: what is held, fails or is refused for
-// now is sent again by itself, and what was appended is not.
+// TestAProduceOfSeveralTopics goes out in one piece, and each of its topics has its own fate: what
+// is held, fails or is refused for now is sent again by itself, and what was appended is not.
 func TestAProduceOfSeveralTopics(t *testing.T) {
 	for name, c := range map[string]struct {
 		before  func(env plugin.Env, h *home)
@@ -184,8 +184,8 @@ func TestAProduceOfSeveralTopics(t *testing.T) {
 	}
 }
 
-// TestAProduceOverTwoHomes goes to each home in one piece, but for the topic that has to wait in its gate, and the one that nobody
-// knows.
+// TestAProduceOverTwoHomes goes to each home in one piece, but for the topic that has to wait in
+// its gate, and the one that nobody knows.
 func TestAProduceOverTwoHomes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, env := build(t, `{default: prod, topics: {"logs-*": {cluster: dr}, gone: {cluster: none}}}`)
@@ -231,7 +231,8 @@ func TestAProduceOverTwoHomes(t *testing.T) {
 	})
 }
 
-// TestSeveralTopicsThatAreNotSent: later produces of the session may go when every part is back in its gate, and not before.
+// TestSeveralTopicsThatAreNotSent: later produces of the session may go when every part is back in
+// its gate, and not before.
 func TestSeveralTopicsThatAreNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, env := twoAtProd(t)

@@ -217,9 +217,9 @@ func (r *Routing) topic(name string, id [16]byte) *catalog.Topic {
 	return r.env.Catalog.Topic(name)
 }
 
-// homeOf is where a topic lives: what the catalog says, else what the rules say. For a topic that clients
-// may not see, also one that the catalog knows, it is "", and shown false. What is wrong with a name that no topic
-// can have is said by any cluster.
+// homeOf is where a topic lives: what the catalog says, else what the rules say. For a topic that
+// clients may not see, also one that the catalog knows, it is "", and shown false. What is wrong
+// with a name that no topic can have is said by any cluster.
 func (r *Routing) homeOf(name string, id [16]byte) (cluster string, shown bool) {
 	t := r.topic(name, id)
 	if t == nil && id != ([16]byte{}) && name == "" {

@@ -23,7 +23,8 @@ type stubs struct {
 	refused map[string]time.Time // when a cluster last refused a topic, by both
 }
 
-// refusedPause is for how long a member that repeats itself does not have a refused topic tried again.
+// refusedPause is for how long a member that repeats itself does not have a refused topic tried
+// again.
 const refusedPause = 30 * time.Second
 
 // waits reports a topic that a cluster has refused a moment ago.

@@ -11,8 +11,9 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// subscriptions are what the members on a connection subscribe to (KIP-848). They say it once; a topic that is made later, and lives on
-// another cluster than the group, must be known there before the coordinator can assign it.
+// subscriptions are what the members on a connection subscribe to (KIP-848). They say it once; a
+// topic that is made later, and lives on another cluster than the group, must be known there before
+// the coordinator can assign it.
 type subscriptions struct {
 	mu sync.Mutex
 	of map[string]*subscription // by member

@@ -10,7 +10,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// TestSubscriptionsAreSaidOnce, each part by itself, until the member leaves; and not of any number of members.
+// TestSubscriptionsAreSaidOnce, each part by itself, until the member leaves; and not of any number
+// of members.
 func TestSubscriptionsAreSaidOnce(t *testing.T) {
 	s := plugin.NewSession(t.Context(), 1, nil, nil)
 	beat := func(member string, epoch int32, names []string, expr *string) subscription {

@@ -77,8 +77,9 @@ func (r *Routing) addPartitionsToTxn(ctx context.Context, req *plugin.Request, n
 	return resp, nil
 }
 
-// atHome reports that the topics of a produce that belongs to a transaction live at the transaction's home; else its producer is
-// told to abort. A move waits for open transactions, so the gates hold these batches like others.
+// atHome reports that the topics of a produce that belongs to a transaction live at the
+// transaction's home; else its producer is told to abort. A move waits for open transactions, so
+// the gates hold these batches like others.
 func (r *Routing) atHome(p *kafka.RequestView) bool {
 	home := r.rules.transaction(string(p.TransactionID))
 	for i := range p.Partitions {

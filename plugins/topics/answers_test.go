@@ -24,7 +24,8 @@ func exchange[Req kmsg.Request, Resp kmsg.Response](t *testing.T, n *Topics, m R
 	return plugintest.Decode[Resp](t, resp)
 }
 
-// TestHiddenTopicsHaveNoPosition, where somebody asks for theirs by name, and are not in a list of all.
+// TestHiddenTopicsHaveNoPosition, where somebody asks for theirs by name, and are not in a list of
+// all.
 func TestHiddenTopicsHaveNoPosition(t *testing.T) {
 	n, _ := build(t)
 	for version := int16(1); version <= 9; version++ {
@@ -89,8 +90,8 @@ func TestHiddenTopicsHaveNoPosition(t *testing.T) {
 	}
 }
 
-// TestNoNameStaysNone, so that brokers refuse it, where they do; a group without an id that keeps positions is the virtual
-// cluster's own.
+// TestNoNameStaysNone, so that brokers refuse it, where they do; a group without an id that keeps
+// positions is the virtual cluster's own.
 func TestNoNameStaysNone(t *testing.T) {
 	n, _ := build(t)
 	join := kmsg.NewPtrJoinGroupRequest()
@@ -119,7 +120,8 @@ func TestNoNameStaysNone(t *testing.T) {
 	})
 }
 
-// TestNamesThatNoTopicHas reach the cluster as they are, whatever the prefix would make of them, and come back.
+// TestNamesThatNoTopicHas reach the cluster as they are, whatever the prefix would make of them,
+// and come back.
 func TestNamesThatNoTopicHas(t *testing.T) {
 	n, _ := build(t)
 	for _, name := range []string{"", ".", "..", "a b", "a/b", "ü"} {

@@ -376,7 +376,8 @@ func beside(v reflect.Value, name, message []string, quoted string) {
 	fill(v.FieldByName(rest[0]), rest[1:], quoted, kmsg.ConfigResourceTypeTopic)
 }
 
-// TestProducedMessagesQuoteTheNamesOfClients where topics are given by ids, whatever way the request takes.
+// TestProducedMessagesQuoteTheNamesOfClients where topics are given by ids, whatever way the
+// request takes.
 func TestProducedMessagesQuoteTheNamesOfClients(t *testing.T) {
 	n, env := build(t)
 	if err := env.Catalog.Ensure(t.Context(), seen("orders")); err != nil {

@@ -9,12 +9,13 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// No id is ever sent on as zero, which says "no id": brokers and clients take it for a topic without one, and wait for it.
+// No id is ever sent on as zero, which says "no id": brokers and clients take it for a topic
+// without one, and wait for it.
 
 type topicID = [16]byte
 
-// physicalID is the id on the cluster of a topic that a client names by id. One that the cluster has no topic for becomes an id
-// that nobody has, which brokers refuse as unknown.
+// physicalID is the id on the cluster of a topic that a client names by id. One that the cluster
+// has no topic for becomes an id that nobody has, which brokers refuse as unknown.
 func (n *names) physicalID(virtual topicID) topicID {
 	if virtual == (topicID{}) {
 		return virtual // the client's own
@@ -42,8 +43,8 @@ func (n *names) onCluster(virtual topicID) (topicID, bool) {
 	return topicID{}, false
 }
 
-// stranger is an id that stands for one that the cluster does not know: never the client's own, which may be the id there of a
-// topic that it may not see.
+// stranger is an id that stands for one that the cluster does not know: never the client's own,
+// which may be the id there of a topic that it may not see.
 func (n *names) stranger(virtual topicID) topicID {
 	if id, ok := n.strangers[virtual]; ok {
 		return id
@@ -70,11 +71,13 @@ func (n *names) asks(virtual topicID) topicID {
 	return id
 }
 
-// resolveWait is how long an id is looked for that a broker has told of a moment ago: another one may not know it yet.
+// resolveWait is how long an id is looked for that a broker has told of a moment ago: another one
+// may not know it yet.
 const resolveWait = time.Second
 
-// virtualID is the id for clients of a topic that the cluster names by id. found is false for one that no broker tells the name
-// of, though they are asked for a while; the id is zero for a topic that clients may not see.
+// virtualID is the id for clients of a topic that the cluster names by id. found is false for one
+// that no broker tells the name of, though they are asked for a while; the id is zero for a topic
+// that clients may not see.
 func (n *names) virtualID(physical topicID, wait time.Duration) (id topicID, found bool) {
 	if id, ok := n.asked[physical]; ok {
 		return id, true
@@ -97,8 +100,8 @@ func (n *names) virtualID(physical topicID, wait time.Duration) (id topicID, fou
 	}
 }
 
-// show is the id that clients know a topic of the cluster by, which the catalog learns if it is new; zero for one that they may
-// not see.
+// show is the id that clients know a topic of the cluster by, which the catalog learns if it is
+// new; zero for one that they may not see.
 func (n *names) show(t *plugin.Topic) topicID {
 	known, name, ok := n.virtual(t.Name)
 	if !ok || n.env.Catalog.Hidden(name) {

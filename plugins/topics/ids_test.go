@@ -223,7 +223,8 @@ func TestNoIDIsSentOnAsZero(t *testing.T) {
 	})
 }
 
-// TestNoIDIsAnsweredAsZero: what the gateway does not know yet it learns, what clients may not see is left out.
+// TestNoIDIsAnsweredAsZero: what the gateway does not know yet it learns, what clients may not see
+// is left out.
 func TestNoIDIsAnsweredAsZero(t *testing.T) {
 	eachRow(t, "Response", []string{alone, named}, func(t *testing.T, key kmsg.Key, path []string) {
 		n, env, _ := world(t)
@@ -269,7 +270,8 @@ func TestNoIDIsAnsweredAsZero(t *testing.T) {
 	})
 }
 
-// TestAMemberIsToldOfWhatItIsToHave once, so that what nobody knows the name of is asked for again, all of it.
+// TestAMemberIsToldOfWhatItIsToHave once, so that what nobody knows the name of is asked for again,
+// all of it.
 func TestAMemberIsToldOfWhatItIsToHave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, _, prod := world(t)
@@ -345,7 +347,8 @@ func TestACreateTopicsThatOnlyAsksMakesNothingKnown(t *testing.T) {
 	}
 }
 
-// TestWhoJoinsWithTopicsIsRefusedByTheBroker, also if nobody knows them: a member that has joined gives up what is gone.
+// TestWhoJoinsWithTopicsIsRefusedByTheBroker, also if nobody knows them: a member that has joined
+// gives up what is gone.
 func TestWhoJoinsWithTopicsIsRefusedByTheBroker(t *testing.T) {
 	n, _, _ := world(t)
 	for epoch, want := range map[int32]int{0: 1, 3: 0} {

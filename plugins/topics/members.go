@@ -8,10 +8,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// What members of classic groups tell each other goes through the broker as bytes, and the broker reads it all the same, where they are
-// consumers: the topics that a group subscribes to keep its offsets from expiring and from being deleted, and a group that is turned
-// into one of the new protocol (KIP-848) is made of what its members were assigned. What is not the consumer protocol's (Connect's,
-// Schema Registry's, user data) is theirs alone, and stays as it is.
+// What members of classic groups tell each other goes through the broker as bytes, and the broker
+// reads it all the same, where they are consumers: the topics that a group subscribes to keep its
+// offsets from expiring and from being deleted, and a group that is turned into one of the new
+// protocol (KIP-848) is made of what its members were assigned. What is not the consumer protocol's
+// (Connect's, Schema Registry's, user data) is theirs alone, and stays as it is.
 
 const consumerProtocol = "consumer"
 
@@ -31,7 +32,8 @@ func (n *names) members(msg kmsg.Request) {
 	}
 }
 
-// membersBack turns them back. kind is the protocol's type as the request says it, "" where it does not.
+// membersBack turns them back. kind is the protocol's type as the request says it, "" where it does
+// not.
 func (n *names) membersBack(msg kmsg.Response, kind string) {
 	switch m := msg.(type) {
 	case *kmsg.JoinGroupResponse:
@@ -80,8 +82,8 @@ func assignmentOf(kind string) func(*splice) {
 	return func(s *splice) { s.err = errOther }
 }
 
-// memberTopic is the name for clients of a topic that a member names. One that is none of the virtual cluster's is of a member that
-// joined before it had a prefix.
+// memberTopic is the name for clients of a topic that a member names. One that is none of the
+// virtual cluster's is of a member that joined before it had a prefix.
 func (n *names) memberTopic(physical string) string {
 	if known := n.env.Catalog.ByPhysical(n.cluster.Name(), physical); known != nil {
 		return known.Name
@@ -127,7 +129,8 @@ func subscription(s *splice) {
 // assignment is ConsumerProtocolAssignment.
 func assignment(s *splice) { s.assignment() }
 
-// maybeAssignment is assignment for bytes of which nobody says what they are: nothing may be left of them.
+// maybeAssignment is assignment for bytes of which nobody says what they are: nothing may be left
+// of them.
 func maybeAssignment(s *splice) {
 	if version := s.assignment(); version < 0 || version <= newestMember && s.at != len(s.in) {
 		s.err = errOther

@@ -49,7 +49,8 @@ func groups[T kmsg.Request](t *testing.T, n *Topics, m T, answer func(T) kmsg.Re
 	return plugintest.Decode[kmsg.Response](t, resp)
 }
 
-// TestMembersNameTheClustersTopics to its broker, and their own to each other, in every version of both formats and of the APIs.
+// TestMembersNameTheClustersTopics to its broker, and their own to each other, in every version of
+// both formats and of the APIs.
 func TestMembersNameTheClustersTopics(t *testing.T) {
 	n, _ := build(t)
 	for version := range int16(newestMember + 1) {
@@ -148,7 +149,8 @@ func TestWhatIsNotTheConsumerProtocolsStays(t *testing.T) {
 	}
 }
 
-// TestMembersOfOtherWays: some say more than their version has, some less, and some have joined before there was a prefix.
+// TestMembersOfOtherWays: some say more than their version has, some less, and some have joined
+// before there was a prefix.
 func TestMembersOfOtherWays(t *testing.T) {
 	n, _ := build(t)
 	x := n.names(t.Context(), plugintest.Request(t, kmsg.NewPtrJoinGroupRequest(), "prod"))

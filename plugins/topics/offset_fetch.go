@@ -8,8 +8,9 @@ import (
 	"github.com/sluice-gateway/sluice/core/kafka"
 )
 
-// unseen are the topics of an OffsetFetch that clients may not see, by group. They are answered as brokers answer for
-// topics that there are not, with no position: Kafka's clients take an answer without a topic that they asked for to be broken.
+// unseen are the topics of an OffsetFetch that clients may not see, by group. They are answered as
+// brokers answer for topics that there are not, with no position: Kafka's clients take an answer
+// without a topic that they asked for to be broken.
 type unseen map[string][]kmsg.OffsetFetchResponseGroupTopic
 
 // takeUnseen takes them out of a request; other requests have none.

@@ -39,7 +39,8 @@ func (t *Topics) partitionsDown(req *plugin.Request, s *plugin.Step) plugin.Outc
 	})
 }
 
-// translate gives the topics of the request the cluster's names and ids. False: the cluster has to be asked.
+// translate gives the topics of the request the cluster's names and ids. False: the cluster has to
+// be asked.
 func (k *translated) translate() bool {
 	k.asked = k.req.Body.View()
 	h := k.asked
@@ -130,7 +131,8 @@ func (k *translated) back(key kmsg.Key, resp *plugin.Response, err error) (*plug
 	return resp, err
 }
 
-// virtualize gives the topics of an answer the client's names and ids, in its bytes, and reports that some partition is refused.
+// virtualize gives the topics of an answer the client's names and ids, in its bytes, and reports
+// that some partition is refused.
 func (k *translated) virtualize(r *kafka.ResponseView) (refused bool) {
 	for i := range r.Partitions {
 		p := &r.Partitions[i]
@@ -146,8 +148,8 @@ func (k *translated) virtualize(r *kafka.ResponseView) (refused bool) {
 	return refused
 }
 
-// find is what the client has asked for under a name or id on the cluster; nil is something else. Answers keep the order of their
-// request: the next topic is not far.
+// find is what the client has asked for under a name or id on the cluster; nil is something else.
+// Answers keep the order of their request: the next topic is not far.
 func (k *translated) find(name []byte, id topicID) *kafka.RequestPartition {
 	for range k.sent.Partitions {
 		if p := &k.sent.Partitions[k.at]; p.ID == id && string(p.Topic) == string(name) {
@@ -160,7 +162,8 @@ func (k *translated) find(name []byte, id topicID) *kafka.RequestPartition {
 	return nil
 }
 
-// quoteProduced changes names in messages about topics that the answer calls what clients call them.
+// quoteProduced changes names in messages about topics that the answer calls what clients call
+// them.
 func (k *translated) quoteProduced(resp *plugin.Response) error {
 	msg, err := resp.Body.Edit()
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// subscription translates what a KIP-848 member subscribes to. Its regular expression is matched by the broker, against the names on
-// the cluster, whenever a topic is made.
+// subscription translates what a KIP-848 member subscribes to. Its regular expression is matched by
+// the broker, against the names on the cluster, whenever a topic is made.
 func (n *names) subscription(m *kmsg.ConsumerGroupHeartbeatRequest) {
 	for i := range m.SubscribedTopicNames {
 		m.SubscribedTopicNames[i] = n.physical(m.SubscribedTopicNames[i])
@@ -27,8 +27,8 @@ func (n *names) subscription(m *kmsg.ConsumerGroupHeartbeatRequest) {
 	m.SubscribedTopicRegex = n.pattern(m.SubscribedTopicRegex)
 }
 
-// pattern is a regular expression (RE2) that matches, as a whole, what another one matches behind the prefix. One that does not compile
-// is for the broker to refuse.
+// pattern is a regular expression (RE2) that matches, as a whole, what another one matches behind
+// the prefix. One that does not compile is for the broker to refuse.
 func (n *names) pattern(of *string) *string {
 	if n.cfg.Prefix == "" || of == nil || *of == "" {
 		return of
@@ -50,7 +50,8 @@ func (n *names) patternBack(of *string) *string {
 	return &s
 }
 
-// unanchored leaves out what says "here begins the name", where it says so: behind a prefix it would match nothing.
+// unanchored leaves out what says "here begins the name", where it says so: behind a prefix it
+// would match nothing.
 func unanchored(expr string) string {
 	re, err := syntax.Parse(expr, syntax.Perl)
 	if err != nil || !begins(re) {
@@ -77,7 +78,8 @@ func begins(re *syntax.Regexp) bool {
 	return false
 }
 
-// release puts nothing in the place of what says where the name begins, if it can stand there, and what matches nothing elsewhere.
+// release puts nothing in the place of what says where the name begins, if it can stand there, and
+// what matches nothing elsewhere.
 func release(re *syntax.Regexp, first bool) *syntax.Regexp {
 	switch re.Op {
 	case syntax.OpBeginText, syntax.OpBeginLine:

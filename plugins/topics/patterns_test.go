@@ -95,7 +95,8 @@ func TestPatternsAreTheBrokers(t *testing.T) {
 	}
 }
 
-// TestAPatternReachesTopicsOfOtherNames: a topic may have a name of its own on a cluster, which no expression finds.
+// TestAPatternReachesTopicsOfOtherNames: a topic may have a name of its own on a cluster, which no
+// expression finds.
 func TestAPatternReachesTopicsOfOtherNames(t *testing.T) {
 	n, env, prod := world(t)
 	prod.Late("elsewhere")

@@ -82,8 +82,8 @@ func (n *names) request(msg kmsg.Request) {
 	down(reflect.ValueOf(msg).Elem(), n)
 }
 
-// metadataByName asks by name alone: brokers drop the names of a request that has ids as well. Ids that nobody knows are answered
-// here.
+// metadataByName asks by name alone: brokers drop the names of a request that has ids as well. Ids
+// that nobody knows are answered here.
 func (n *names) metadataByName(m *kmsg.MetadataRequest) {
 	m.Topics = slices.DeleteFunc(m.Topics, func(t kmsg.MetadataRequestTopic) bool {
 		if t.TopicID == (topicID{}) || n.env.Catalog.ByID(t.TopicID) != nil {

@@ -106,9 +106,10 @@ func (n *names) resourceBack(kind kmsg.ConfigResourceType, name *string) {
 	}
 }
 
-// assignment translates the topics of a member's partitions (KIP-848). What clients may not see is left out: a client asks for the
-// metadata of an id that it does not know until it is told. One that no broker tells the name of yet is another matter, since the
-// coordinator says what a member is to have but once: the member has to ask again for all of it.
+// assignment translates the topics of a member's partitions (KIP-848). What clients may not see is
+// left out: a client asks for the metadata of an id that it does not know until it is told. One
+// that no broker tells the name of yet is another matter, since the coordinator says what a member
+// is to have but once: the member has to ask again for all of it.
 func (n *names) assignment(m *kmsg.ConsumerGroupHeartbeatResponse) {
 	if m.Assignment == nil {
 		return
@@ -192,7 +193,8 @@ func (n *names) describeTopicPartitions(ctx context.Context, m *kmsg.DescribeTop
 	return nil
 }
 
-// shownID turns the id of a topic, by its virtual name, into the virtual one. A topic that the cluster gives no id has none.
+// shownID turns the id of a topic, by its virtual name, into the virtual one. A topic that the
+// cluster gives no id has none.
 func (n *names) shownID(name *string, id *[16]byte) {
 	shown := [16]byte{}
 	if name != nil && *id != shown {
@@ -233,7 +235,8 @@ func (n *names) createTopics(ctx context.Context, m *kmsg.CreateTopicsResponse) 
 	return nil
 }
 
-// up walks a response and turns names and ids back. Items of topics that clients may not see, or that are no more, are dropped.
+// up walks a response and turns names and ids back. Items of topics that clients may not see, or
+// that are no more, are dropped.
 func up(v reflect.Value, n *names) {
 	switch v.Kind() {
 	case reflect.Pointer:

@@ -9,8 +9,9 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// A virtual cluster with a prefix shares its clusters with others. What is everybody's it may not change, and what is told of others
-// it may not read: brokers would answer so a client whose ACLs end at the prefix.
+// A virtual cluster with a prefix shares its clusters with others. What is everybody's it may not
+// change, and what is told of others it may not read: brokers would answer so a client whose ACLs
+// end at the prefix.
 
 const everybodys = "a virtual cluster with a prefix shares its clusters with others: this is set on the clusters"
 
@@ -59,7 +60,8 @@ func (n *names) confine(msg kmsg.Request) (left bool) {
 	return true
 }
 
-// refuses notes a resource that is everybody's. What brokers are set to may be read: clients look at it before they make topics.
+// refuses notes a resource that is everybody's. What brokers are set to may be read: clients look
+// at it before they make topics.
 func (n *names) refuses(kind kmsg.ConfigResourceType, name string, read bool) bool {
 	switch kind {
 	case kmsg.ConfigResourceTypeBroker, kmsg.ConfigResourceTypeBrokerLogger:
@@ -77,7 +79,8 @@ func (n *names) refuses(kind kmsg.ConfigResourceType, name string, read bool) bo
 	return true
 }
 
-// refusesElection reports an answer that refuses the request as a whole, which names no topic where the client has named none.
+// refusesElection reports an answer that refuses the request as a whole, which names no topic where
+// the client has named none.
 func refusesElection(m *kmsg.ElectLeadersResponse) bool {
 	return m.ErrorCode != 0 || slices.ContainsFunc(m.Topics, func(t kmsg.ElectLeadersResponseTopic) bool {
 		return slices.ContainsFunc(t.Partitions, func(p kmsg.ElectLeadersResponseTopicPartition) bool {

@@ -74,8 +74,8 @@ func codesOf(t *testing.T, resp *plugin.Response) (out []string) {
 	return out
 }
 
-// TestWhatIsEverybodysIsRefused in a virtual cluster with a prefix, as by brokers whose ACLs end at the prefix, and goes through in one
-// without.
+// TestWhatIsEverybodysIsRefused in a virtual cluster with a prefix, as by brokers whose ACLs end at
+// the prefix, and goes through in one without.
 func TestWhatIsEverybodysIsRefused(t *testing.T) {
 	with, _ := build(t)
 	without, _, _ := world(t)
@@ -149,8 +149,8 @@ func TestOnlyWhatIsEverybodysIsTakenOut(t *testing.T) {
 	}
 }
 
-// TestAllLeadersAreThoseOfItsOwnTopics where a prefix divides a cluster; those that are as they should be are not told of, as by a
-// broker.
+// TestAllLeadersAreThoseOfItsOwnTopics where a prefix divides a cluster; those that are as they
+// should be are not told of, as by a broker.
 func TestAllLeadersAreThoseOfItsOwnTopics(t *testing.T) {
 	n, env := build(t)
 	m := message(kmsg.ElectLeaders).(*kmsg.ElectLeadersRequest)

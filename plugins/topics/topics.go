@@ -57,8 +57,8 @@ func (t *Topics) unprefixed(physical string) (string, bool) {
 	return name, ok && name != ""
 }
 
-// Hides reports a topic that clients may not see: one that the section hides, or that clusters and replicators keep for
-// themselves.
+// Hides reports a topic that clients may not see: one that the section hides, or that clusters and
+// replicators keep for themselves.
 func (t *Topics) Hides(topic string) bool {
 	return t.cfg.hidden(topic) || t.env.Timing.Own(t.PhysicalName(topic))
 }
@@ -147,7 +147,8 @@ func (t *Topics) names(ctx context.Context, req *plugin.Request) *names {
 	return &names{Topics: t, ctx: ctx, key: req.Key, cluster: t.cluster(req)}
 }
 
-// mayLackGroup are the APIs in which the empty text is the id of a group: of clients that only keep positions.
+// mayLackGroup are the APIs in which the empty text is the id of a group: of clients that only keep
+// positions.
 var mayLackGroup = kafka.NewKeySet(kmsg.OffsetCommit, kmsg.OffsetFetch, kmsg.TxnOffsetCommit, kmsg.DescribeGroups, kmsg.DeleteGroups, kmsg.FindCoordinator)
 
 // group is the id of a group on the clusters. None stays none, which brokers refuse.
@@ -178,8 +179,8 @@ func (t *Topics) cluster(req *plugin.Request) plugin.Cluster {
 	return t.env.Clusters[0]
 }
 
-// physical is the name of a virtual topic on the cluster. A name that no topic can have stays what it is, so that the broker
-// says what is wrong with it.
+// physical is the name of a virtual topic on the cluster. A name that no topic can have stays what
+// it is, so that the broker says what is wrong with it.
 func (n *names) physical(topic string) string { return n.physicalOn(n.cluster, topic) }
 
 func (t *Topics) physicalOn(cluster plugin.Cluster, topic string) string {

@@ -21,7 +21,8 @@ const (
 	mostKnown = 10_000
 )
 
-// limits knows how long a batch of a topic may be on its home: a header must not make one too long that was not.
+// limits knows how long a batch of a topic may be on its home: a header must not make one too long
+// that was not.
 type limits struct {
 	env plugin.Env
 
@@ -38,7 +39,8 @@ type known struct {
 	until time.Time
 }
 
-// most is how many bytes a batch may have; 0 while that is unknown. A first question waits for the cluster, a second at most.
+// most is how many bytes a batch may have; 0 while that is unknown. A first question waits for the
+// cluster, a second at most.
 func (l *limits) most(ctx context.Context, req *plugin.Request, topic string, id [16]byte) int {
 	cluster, at := l.home(req, topic, id)
 	if cluster == nil || at.topic == "" {

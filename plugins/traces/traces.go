@@ -1,5 +1,5 @@
-// Package traces puts the context of the gateway's trace into records that carry none, so that who consumes them
-// finds the request that produced them.
+// Package traces puts the context of the gateway's trace into records that carry none, so that who
+// consumes them finds the request that produced them.
 package traces
 
 import (
@@ -71,7 +71,8 @@ func (*Traces) Up(_ context.Context, _ *plugin.Request, _ *plugin.Step, resp *pl
 	return plugin.Answer(resp, err)
 }
 
-// traced sends a request on whose records have the header. A batch that it would make longer than its topic allows stays as it is.
+// traced sends a request on whose records have the header. A batch that it would make longer than
+// its topic allows stays as it is.
 func (t *Traces) traced(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 	c := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(ctx, c)
@@ -98,7 +99,8 @@ func (t *Traces) inject(ctx context.Context, req *plugin.Request, m *kmsg.Produc
 	}
 }
 
-// injected returns record batches whose records all have the header. What can't be read is the broker's to refuse, as it is.
+// injected returns record batches whose records all have the header. What can't be read is the
+// broker's to refuse, as it is.
 func injected(within kafka.Bounds, records, value []byte) []byte {
 	var out []byte
 	read := 0

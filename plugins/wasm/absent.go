@@ -10,9 +10,10 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// absent stands in the place of a guest that could not be had when the gateway started, until it can. What the guest would
-// have seen nobody knows: with on_error: reject every request is answered as if the guest had failed, with pass none is, unless the guest was there
-// and has said that it must not be passed by.
+// absent stands in the place of a guest that could not be had when the gateway started, until it
+// can. What the guest would have seen nobody knows: with on_error: reject every request is answered
+// as if the guest had failed, with pass none is, unless the guest was there and has said that it
+// must not be passed by.
 type absent struct {
 	*hold
 	cfg Config

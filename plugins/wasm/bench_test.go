@@ -11,8 +11,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/bench/guests/letters"
 )
 
-// BenchmarkRecords shows 500 records of 200 bytes to a guest that adds a header, and of 1 KB to one that changes every
-// value where it stands: the host's part and the guest's, per record.
+// BenchmarkRecords shows 500 records of 200 bytes to a guest that adds a header, and of 1 KB to one
+// that changes every value where it stands: the host's part and the guest's, per record.
 func BenchmarkRecords(b *testing.B) {
 	for _, c := range []struct {
 		name, dir, yaml string
@@ -46,8 +46,9 @@ func BenchmarkRecords(b *testing.B) {
 	}
 }
 
-// BenchmarkEveryValue changes every value of batches of 1 MB: by guests, by a plugin that is compiled in, and by an interceptor
-// of the gateway's own. It is CPU that counts; one goroutine runs.
+// BenchmarkEveryValue changes every value of batches of 1 MB: by guests, by a plugin that is
+// compiled in, and by an interceptor of the gateway's own. It is CPU that counts; one goroutine
+// runs.
 func BenchmarkEveryValue(b *testing.B) {
 	for _, size := range []int{1000, 200} {
 		for name, codec := range map[string]int8{"none": 0, "lz4": 3} {
@@ -115,7 +116,8 @@ func (bigLetters) OnProduce(r *sdk.Records) error {
 	return nil
 }
 
-// BenchmarkCall is a call with nothing to do: the pool, the deadline, the block, the way into the guest and out.
+// BenchmarkCall is a call with nothing to do: the pool, the deadline, the block, the way into the
+// guest and out.
 func BenchmarkCall(b *testing.B) {
 	w, err := build(b, fmt.Sprintf("{file: %q, config: {key: via, value: sluice}}", guest(b, header)))
 	if err != nil {

@@ -51,7 +51,8 @@ const headRoom = abi.HeadSize + 512
 
 var le = binary.LittleEndian
 
-// append writes the head with room for groups and records, whose places are filled in by the caller.
+// append writes the head with room for groups and records, whose places are filled in by the
+// caller.
 func (h *Head) append(out []byte, deadline time.Time, groups, records int, body []byte) []byte {
 	at := len(out)
 	out = append(out, make([]byte, abi.HeadSize+groups*abi.GroupSize+records*abi.RecordSize)...)
@@ -157,7 +158,8 @@ type edit struct {
 	value  []byte // nil is null
 }
 
-// take reads an edit off the front; records is how many there are. It fills one in, since there are as many as records.
+// take reads an edit off the front; records is how many there are. It fills one in, since there are
+// as many as records.
 func (e *edit) take(b []byte, records, last int) (rest []byte, err error) {
 	if len(b) < abi.EditHead {
 		return nil, errBadResult
@@ -226,7 +228,8 @@ func (b *block) encode(out []byte) []byte {
 	return out
 }
 
-// append adds the records as they stand in their batch, all at once, and fills in where each has what, from a place in the block on.
+// append adds the records as they stand in their batch, all at once, and fills in where each has
+// what, from a place in the block on.
 func (s *group) append(out []byte, at int) []byte {
 	p, base := &s.batch.plain, len(out)-s.from
 	out = append(out, p.Bytes[s.from:s.to]...)
@@ -259,6 +262,6 @@ func length(b []byte) uint32 {
 	return uint32(len(b))
 }
 
-// descriptor is where record i is described in a block of so many groups: the guest may have changed what its copy of
-// the head says.
+// descriptor is where record i is described in a block of so many groups: the guest may have
+// changed what its copy of the head says.
 func descriptor(groups, i int) int { return abi.HeadSize + groups*abi.GroupSize + i*abi.RecordSize }

@@ -20,7 +20,8 @@ func bomb(t *testing.T) kafka.Batch {
 	return records(t, shape{codec: 4}, "fine", strings.Repeat("x", 65<<20))
 }
 
-// TestABombIsRefused where it is produced, alone: its neighbours are served, and the guest is not to blame.
+// TestABombIsRefused where it is produced, alone: its neighbours are served, and the guest is not
+// to blame.
 func TestABombIsRefused(t *testing.T) {
 	w := probing(t, "")
 	m := produce("orders", bomb(t))
@@ -51,7 +52,8 @@ func TestABombIsRefused(t *testing.T) {
 	}
 }
 
-// TestABombOfABrokerIsAsOnErrorSays: a consumer gets it as it is only where a guest may be left out.
+// TestABombOfABrokerIsAsOnErrorSays: a consumer gets it as it is only where a guest may be left
+// out.
 func TestABombOfABrokerIsAsOnErrorSays(t *testing.T) {
 	b := bomb(t)
 	if _, err := fetched(t, probing(t, ", on_error: reject"), "orders", b); !errors.Is(err, kafka.ErrTooLarge) {
@@ -63,7 +65,8 @@ func TestABombOfABrokerIsAsOnErrorSays(t *testing.T) {
 	}
 }
 
-// TestWhatIsDecodedIsCounted within the bounds of the client's session, until the guest is done with it.
+// TestWhatIsDecodedIsCounted within the bounds of the client's session, until the guest is done
+// with it.
 func TestWhatIsDecodedIsCounted(t *testing.T) {
 	w := probing(t, "")
 	req := plugintest.Request(t, produce("orders", records(t, shape{codec: 1}, "upper", strings.Repeat("x", 1<<20))), "prod")

@@ -15,14 +15,15 @@ const (
 	breakWithin = 10 * time.Second
 	breakFirst  = time.Second
 	breakMost   = time.Minute
-	// mostBreakers bounds the breakers of a guest. Those that have had no failure for long are forgotten first.
+	// mostBreakers bounds the breakers of a guest. Those that have had no failure for long are
+	// forgotten first.
 	mostBreakers = 10_000
 )
 
 var errOpen = errors.New("the guest has failed too often with this client's requests and is left alone with them for a while")
 
-// about is what failures are counted by: what one client sends to a partition, asks of an API, or is told when it connects.
-// Others are not to suffer for it.
+// about is what failures are counted by: what one client sends to a partition, asks of an API, or
+// is told when it connects. Others are not to suffer for it.
 type about struct {
 	client, address, function string
 	api                       kmsg.Key
@@ -31,7 +32,8 @@ type about struct {
 	partition                 int32
 }
 
-// breakers leave a guest alone where it fails again and again: every failure costs an instance and the time of a call.
+// breakers leave a guest alone where it fails again and again: every failure costs an instance and
+// the time of a call.
 type breakers struct {
 	Opened, Closed atomic.Int64 // how often a breaker has done so
 	some           atomic.Bool  // there is one
@@ -78,8 +80,8 @@ const (
 
 func (b *breakers) hash(a about) uint64 { return maphash.Comparable(b.seed, a) | 1 }
 
-// admits reports that the guest may be called. Of one that is left alone, one call at a time is let through to try, after a
-// wait. ended must be told of each.
+// admits reports that the guest may be called. Of one that is left alone, one call at a time is let
+// through to try, after a wait. ended must be told of each.
 func (b *breakers) admits(a about, now time.Time) (admission, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -139,7 +141,8 @@ func (b *breakers) tried(p *breaker, how outcome, now time.Time) event {
 	return nothing
 }
 
-// failed notes a failure of a call that was no trial. One that began before the breaker has turned tells nothing new.
+// failed notes a failure of a call that was no trial. One that began before the breaker has turned
+// tells nothing new.
 func (b *breakers) failed(p *breaker, in admission, now time.Time) event {
 	if p.wait > 0 || in.began.Before(p.turned) {
 		return nothing

@@ -34,7 +34,8 @@ func fails(t *testing.T, b *breakers, a about, times int) (last event) {
 
 var one, other = about{client: "one", topic: "orders"}, about{client: "other", topic: "orders"}
 
-// TestTheBreaker leaves a guest alone that fails too often, longer each time, and closes when it works.
+// TestTheBreaker leaves a guest alone that fails too often, longer each time, and closes when it
+// works.
 func TestTheBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b breakers
@@ -72,7 +73,8 @@ func TestTheBreaker(t *testing.T) {
 	})
 }
 
-// TestABurstOpensTheBreakerOnce: calls that began before it opened, or before it closed, count for nothing more.
+// TestABurstOpensTheBreakerOnce: calls that began before it opened, or before it closed, count for
+// nothing more.
 func TestABurstOpensTheBreakerOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b breakers

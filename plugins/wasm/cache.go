@@ -16,7 +16,8 @@ const cacheLimit = 1 << 30
 // imagesFolder is in the folder of what is kept.
 const imagesFolder = "images"
 
-// cacheDir is where compiled code is kept between runs. It is executable code: nobody else may write there.
+// cacheDir is where compiled code is kept between runs. It is executable code: nobody else may
+// write there.
 func cacheDir() (string, error) {
 	base, err := os.UserCacheDir()
 	if err != nil {
@@ -43,7 +44,8 @@ type cachedFile struct {
 	used time.Time
 }
 
-// cachedFiles are those of a folder without some others in it, and their size together. What goes meanwhile is not among them.
+// cachedFiles are those of a folder without some others in it, and their size together. What goes
+// meanwhile is not among them.
 func cachedFiles(dir string, without ...string) (out []cachedFile, size int64) {
 	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		switch {
@@ -63,8 +65,8 @@ func cachedFiles(dir string, without ...string) (out []cachedFile, size int64) {
 	return out, size
 }
 
-// trim deletes files of a folder, those first that were made or used longest ago, until the others are within a limit. Whoever
-// wants one of them makes it again.
+// trim deletes files of a folder, those first that were made or used longest ago, until the others
+// are within a limit. Whoever wants one of them makes it again.
 func trim(dir string, limit int64, without ...string) {
 	files, size := cachedFiles(dir, without...)
 	slices.SortFunc(files, func(a, b cachedFile) int { return cmp.Or(a.used.Compare(b.used), cmp.Compare(a.path, b.path)) })

@@ -20,7 +20,8 @@ const (
 	maxValue = 1 << 20
 )
 
-// call is what a copy of a plugin has been called for, and what it may ask of the gateway meanwhile.
+// call is what a copy of a plugin has been called for, and what it may ask of the gateway
+// meanwhile.
 type call struct {
 	guest    *Guest
 	request  context.Context
@@ -62,7 +63,8 @@ func (c *call) over() error {
 // spendStep is how many bytes the gateway handles for a call before it looks at the deadline again.
 const spendStep = 64 << 10
 
-// spend counts bytes that the gateway handles for the call, and says why nobody waits for it any more, nil if somebody does.
+// spend counts bytes that the gateway handles for the call, and says why nobody waits for it any
+// more, nil if somebody does.
 func (c *call) spend(n int) error {
 	if c.spent += n; c.spent < spendStep {
 		return nil
@@ -71,7 +73,8 @@ func (c *call) spend(n int) error {
 	return c.over()
 }
 
-// wait is the context of a function that waits: it ends with the call, or after the guest's own limit in milliseconds.
+// wait is the context of a function that waits: it ends with the call, or after the guest's own
+// limit in milliseconds.
 func (c *call) wait(limit uint32) (context.Context, context.CancelFunc) {
 	end := c.deadline
 	if own := time.Now().Add(time.Duration(limit) * time.Millisecond); limit > 0 && own.Before(end) {

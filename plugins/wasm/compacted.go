@@ -14,8 +14,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// On a compacted topic a null value deletes what was written before under its key. A record that a guest drops must not do that:
-// so it is asked first what the topic does with old records.
+// On a compacted topic a null value deletes what was written before under its key. A record that a
+// guest drops must not do that: so it is asked first what the topic does with old records.
 
 const (
 	askAgain   = 10 * time.Second // how long the answer holds

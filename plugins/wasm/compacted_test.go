@@ -43,7 +43,8 @@ func (c *cleaning) below(kmsg.Key) plugin.Handler {
 	})
 }
 
-// TestNoTombstonesOnCompactedTopics: they would delete what was written before. Where nobody can say, producers try again.
+// TestNoTombstonesOnCompactedTopics: they would delete what was written before. Where nobody can
+// say, producers try again.
 func TestNoTombstonesOnCompactedTopics(t *testing.T) {
 	for name, c := range map[string]struct {
 		cleaning

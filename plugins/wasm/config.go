@@ -14,12 +14,14 @@ import (
 
 // Config is the wasm section of a chain.
 type Config struct {
-	// Name is for logs, traces and metrics, by default that of its manifest; no two of a chain have the same. With it, what the guest
-	// keeps in its store outlives another File or Image; without it, it is theirs.
+	// Name is for logs, traces and metrics, by default that of its manifest; no two of a chain have
+	// the same. With it, what the guest keeps in its store outlives another File or Image; without
+	// it, it is theirs.
 	Name string `koanf:"name"`
 	// File is the module, relative to the folder of the YAML file.
 	File string `koanf:"file"`
-	// Image is a module in an OCI image, in place of File: REGISTRY/NAME@sha256:DIGEST, or oci:FOLDER@sha256:DIGEST.
+	// Image is a module in an OCI image, in place of File: REGISTRY/NAME@sha256:DIGEST, or
+	// oci:FOLDER@sha256:DIGEST.
 	Image string `koanf:"image"`
 	// PlainHTTP reaches the registry without TLS.
 	PlainHTTP bool `koanf:"plain_http"`
@@ -27,18 +29,19 @@ type Config struct {
 	SHA256 string `koanf:"sha256"`
 	// Topics are globs of the topics whose records the guest sees; none: all.
 	Topics []string `koanf:"topics"`
-	// Grant lists the capabilities that the guest may have: kv, http, send_request of any API, send_request:API.
+	// Grant lists the capabilities that the guest may have: kv, http, send_request of any API,
+	// send_request:API.
 	Grant []string `koanf:"grant"`
 	// HTTPHosts are the hosts, with their ports, that http may reach.
 	HTTPHosts []string `koanf:"http_hosts"`
 	// Config is given to the guest as JSON.
 	Config any `koanf:"config"`
-	// OnError says what becomes of a request whose call failed: "reject" (default; the client is told to
-	// try again) or "pass" (it is forwarded as it came).
+	// OnError says what becomes of a request whose call failed: "reject" (default; the client is
+	// told to try again) or "pass" (it is forwarded as it came).
 	OnError string `koanf:"on_error"`
 	// ProduceDrop says what becomes of a record that a guest drops from a batch of an idempotent
-	// producer: "reject" (default; the batch is refused) or "tombstone" (its value becomes null, unless the topic is compacted: then
-	// the batch is refused).
+	// producer: "reject" (default; the batch is refused) or "tombstone" (its value becomes null,
+	// unless the topic is compacted: then the batch is refused).
 	ProduceDrop string `koanf:"produce_drop"`
 	Limits      Limits `koanf:"limits"`
 }

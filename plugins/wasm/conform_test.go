@@ -8,7 +8,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
 
-// TestTheOthersConform: examples in other languages than Go, which workbench has, and one that is compiled in.
+// TestTheOthersConform: examples in other languages than Go, which workbench has, and one that is
+// compiled in.
 func TestTheOthersConform(t *testing.T) {
 	const header = ", config: {key: via, value: sluice}"
 	for name, guest := range map[string]func(t *testing.T) *Wasm{

@@ -12,7 +12,8 @@ import (
 // perHeader is what a header counts that an edit looks at.
 const perHeader = 64
 
-// change checks all edits of a call, and then writes the records up to the last one that they change, in its time.
+// change checks all edits of a call, and then writes the records up to the last one that they
+// change, in its time.
 func (g *Guest) change(spend spender, call portion, edits, input []byte, kind uint16) error {
 	if err := check(spend, call, edits, kind); err != nil {
 		return err
@@ -106,8 +107,8 @@ type writer struct {
 	edit    edit   // that is at hand
 }
 
-// record writes record i of a batch as the first of the edits make it, which are of the record with that number in the call. It returns
-// the other edits.
+// record writes record i of a batch as the first of the edits make it, which are of the record with
+// that number in the call. It returns the other edits.
 func (w *writer) record(b *batch, i, number int, edits []byte) (rest []byte, err error) {
 	b.keep(i)
 	r := &b.last
@@ -189,8 +190,8 @@ func (b *batch) drop(r *kafka.RawRecord, kind uint16) {
 	}
 }
 
-// inPlace takes a field from where the guest has changed it. Its length is the host's, and its place is in the input: a
-// guest that says otherwise is refused.
+// inPlace takes a field from where the guest has changed it. Its length is the host's, and its
+// place is in the input: a guest that says otherwise is refused.
 func inPlace(field *[]byte, at int, input []byte) error {
 	off, n := uint64(le.Uint32(input[at:])), uint64(le.Uint32(input[at+4:]))
 	if *field == nil || n != uint64(len(*field)) || off+n > uint64(len(input)) {
@@ -200,7 +201,8 @@ func inPlace(field *[]byte, at int, input []byte) error {
 	return nil
 }
 
-// settle decides what becomes of records that were dropped on produce; see Kafka's rules in sdk/ABI.md.
+// settle decides what becomes of records that were dropped on produce; see Kafka's rules in
+// sdk/ABI.md.
 func (g *Guest) settle(ctx context.Context, h *Head, b *batch) {
 	if len(b.gone) == 0 || h.Kind != abi.KindProduce {
 		return

@@ -97,7 +97,8 @@ func expected(list []kafka.Record) (out []kafka.Record, kept []int) {
 	return out, kept
 }
 
-// ops are edits of one record. A value that was replaced has another length, and can't be one that was changed in place.
+// ops are edits of one record. A value that was replaced has another length, and can't be one that
+// was changed in place.
 func ops(r *rand.Rand) string {
 	all := []string{"", "", "", "", "u", "u", "k", "t", "a", "r", "ra", "aar", "ut", "i", "i", "ui", "it", "n", "v", "va", "tk", "d", "kd", "vd"}
 	return all[r.IntN(len(all))]
@@ -137,7 +138,8 @@ func world(t *testing.T, r *rand.Rand, kind uint16) (parts []*Partition) {
 	return parts
 }
 
-// FuzzEdits compares what becomes of random batches of several partitions, in one call and in many, with a list of records.
+// FuzzEdits compares what becomes of random batches of several partitions, in one call and in many,
+// with a list of records.
 func FuzzEdits(f *testing.F) {
 	for seed := range uint64(150) {
 		f.Add(seed)
@@ -214,7 +216,8 @@ func same(t *testing.T, kind uint16, in, got []byte) {
 	}
 }
 
-// wanted are the records that a batch has after the editor: of one that is produced, as many as offsets, or tombstones.
+// wanted are the records that a batch has after the editor: of one that is produced, as many as
+// offsets, or tombstones.
 func wanted(b kafka.Batch, list []kafka.Record, kind uint16) (out []kafka.Record) {
 	all, kept := expected(list)
 	tombstones := kind == abi.KindProduce && (b.ProducerID() >= 0 || len(kept) == 0)

@@ -48,7 +48,8 @@ func TestAnEndlessStartHasALimit(t *testing.T) {
 	}
 }
 
-// TestAnEndlessStartHoldsNothing: others are started meanwhile, and it ends when nobody wants it any more.
+// TestAnEndlessStartHoldsNothing: others are started meanwhile, and it ends when nobody wants it
+// any more.
 func TestAnEndlessStartHoldsNothing(t *testing.T) {
 	for name, g := range endless {
 		t.Run(name, func(t *testing.T) {

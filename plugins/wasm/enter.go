@@ -12,9 +12,9 @@ import (
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
-// A guest's own code is metered, and what it asks of the gateway is not: 9,000 calls that take milliseconds each are fewer than
-// meter.Every counts. So each function that it may import looks at the deadline before it does anything, and counts the
-// bytes that it handles.
+// A guest's own code is metered, and what it asks of the gateway is not: 9,000 calls that take
+// milliseconds each are fewer than meter.Every counts. So each function that it may import looks at
+// the deadline before it does anything, and counts the bytes that it handles.
 
 // importable are the modules whose functions a guest may import.
 var importable = []string{meter.Module, abi.Module, wasi_snapshot_preview1.ModuleName}
@@ -26,7 +26,8 @@ type imported struct {
 	call            api.GoModuleFunc
 }
 
-// offer gives a runtime a module of functions that guests may import. It is the only way to offer one.
+// offer gives a runtime a module of functions that guests may import. It is the only way to offer
+// one.
 func offer(ctx context.Context, r wazero.Runtime, module string, functions []imported) error {
 	b := r.NewHostModuleBuilder(module)
 	for _, f := range functions {
@@ -64,7 +65,8 @@ func offerAll(ctx context.Context, r wazero.Runtime) error {
 	return offer(ctx, r, wasi_snapshot_preview1.ModuleName, wasi)
 }
 
-// The functions of WASI that are given a list of pieces or events, by the parameter that counts them. As in POSIX, it is bounded.
+// The functions of WASI that are given a list of pieces or events, by the parameter that counts
+// them. As in POSIX, it is bounded.
 var wasiLists = map[string]int{"fd_pread": 2, "fd_pwrite": 2, "fd_read": 2, "fd_write": 2, "poll_oneoff": 2, "sock_recv": 2, "sock_send": 2}
 
 const (

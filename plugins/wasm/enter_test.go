@@ -87,7 +87,8 @@ func pieces(w io.Writer, n int) {
 	}
 }
 
-// TestLinesOfOutput are divided where they end, and where they are too long; what they take is in proportion to their bytes.
+// TestLinesOfOutput are divided where they end, and where they are too long; what they take is in
+// proportion to their bytes.
 func TestLinesOfOutput(t *testing.T) {
 	var out strings.Builder
 	i := within(time.Hour)
@@ -111,7 +112,8 @@ func TestLinesOfOutput(t *testing.T) {
 	}
 }
 
-// TestCostlyCallsOfTheHostEnd: fewer than the meter counts, each within what a call may take, and together far beyond.
+// TestCostlyCallsOfTheHostEnd: fewer than the meter counts, each within what a call may take, and
+// together far beyond.
 func TestCostlyCallsOfTheHostEnd(t *testing.T) {
 	w, err := build(t, fmt.Sprintf("{file: %q, grant: [kv], limits: {timeout: 100ms, log_lines: 0}}", cGuest(t, "testdata/costly/costly.c", false)))
 	if err != nil {
@@ -176,7 +178,8 @@ func TestAnEndlessRestCostsNoRequest(t *testing.T) {
 	replaced(t, w, 1)
 }
 
-// TestManyHeadersOfOneRecord are added in memory that is used again, and those of another record are its own.
+// TestManyHeadersOfOneRecord are added in memory that is used again, and those of another record
+// are its own.
 func TestManyHeadersOfOneRecord(t *testing.T) {
 	var edits []byte
 	add := func(record, name byte) {

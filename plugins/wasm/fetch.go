@@ -78,7 +78,8 @@ func withRecords(view *kafka.ResponseView) bool {
 // mostPause bounds a pause.
 const mostPause = 500 * time.Millisecond
 
-// pause waits as a broker does that has no records yet: a consumer that is given none asks again at once.
+// pause waits as a broker does that has no records yet: a consumer that is given none asks again at
+// once.
 func pause(ctx context.Context, req *plugin.Request) {
 	t := time.NewTimer(min(time.Duration(req.Body.View().MaxWaitMillis)*time.Millisecond, mostPause))
 	defer t.Stop()

@@ -45,8 +45,8 @@ func at(b kafka.Batch, offset int64) []byte {
 	return b
 }
 
-// TestWhatConsumersSee: records are changed and left out, offsets stay, and what the guest does not touch are the same
-// bytes, partial batches at the end included.
+// TestWhatConsumersSee: records are changed and left out, offsets stay, and what the guest does not
+// touch are the same bytes, partial batches at the end included.
 func TestWhatConsumersSee(t *testing.T) {
 	bothWays(t, func(t *testing.T, probing starter) {
 		w := probing(t, "")
@@ -97,7 +97,8 @@ func TestWhatConsumersSee(t *testing.T) {
 	})
 }
 
-// TestTheResponseFromBelowStaysAsItIs: it is used again, so what is to be done when it is written must not pile up in it.
+// TestTheResponseFromBelowStaysAsItIs: it is used again, so what is to be done when it is written
+// must not pile up in it.
 func TestTheResponseFromBelowStaysAsItIs(t *testing.T) {
 	w := compiled(t, "")
 	released := 0

@@ -32,7 +32,8 @@ func checkCapability(s string) error {
 // grants are the capabilities that a guest has.
 type grants []string
 
-// covers reports whether a wish is granted. One for send_request alone is, if any API is: what the guest sends is looked at again then.
+// covers reports whether a wish is granted. One for send_request alone is, if any API is: what the
+// guest sends is looked at again then.
 func (g grants) covers(wish string) bool {
 	return slices.ContainsFunc(g, func(s string) bool {
 		return s == wish || s == abi.CapSendRequest && strings.HasPrefix(wish, sendPrefix) || wish == abi.CapSendRequest && strings.HasPrefix(s, sendPrefix)

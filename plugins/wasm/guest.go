@@ -25,8 +25,8 @@ type Options struct {
 	// Grant lists the capabilities that the guest has.
 	Grant     []string
 	HTTPHosts []string
-	// Tombstones makes records that are dropped from batches of idempotent producers null instead of an
-	// error, but on compacted topics.
+	// Tombstones makes records that are dropped from batches of idempotent producers null instead
+	// of an error, but on compacted topics.
 	Tombstones bool
 	// Trace, if not nil, is told of every partition that the guest was shown.
 	Trace func(guest string, h *Head, p *Partition)
@@ -41,16 +41,18 @@ type Code interface {
 	Close() error
 }
 
-// runner is one running copy of a plugin. It serves one call at a time, and is thrown away after an error: what state
-// it is in then, nobody knows.
+// runner is one running copy of a plugin. It serves one call at a time, and is thrown away after an
+// error: what state it is in then, nobody knows.
 type runner interface {
-	// begin says what the next function is called for, and returns when it is ended at the latest; end says that it has been.
+	// begin says what the next function is called for, and returns when it is ended at the latest;
+	// end says that it has been.
 	begin(ctx context.Context, h *Head, limit time.Duration) time.Time
 	end()
 	configure(ctx context.Context, settings []byte) error
 	selfTest(ctx context.Context) error
-	// show calls a function with a block. result is nil for "unchanged", and aliases the copy's memory as what the input has become
-	// does, until rest. inside is the time in the plugin's code.
+	// show calls a function with a block. result is nil for "unchanged", and aliases the copy's
+	// memory as what the input has become does, until rest. inside is the time in the plugin's
+	// code.
 	show(function string, b block) (result, input []byte, inside time.Duration, err error)
 	rest() error
 	tick(now time.Time) error
@@ -65,12 +67,12 @@ type runner interface {
 // spender counts bytes that the gateway handles for a call, and says when it is over.
 type spender interface{ spend(bytes int) error }
 
-// visitor is shown what a call has made of its block: result is nil for "unchanged", and both alias the copy's memory, which is
-// still the call's. So is the time.
+// visitor is shown what a call has made of its block: result is nil for "unchanged", and both alias
+// the copy's memory, which is still the call's. So is the time.
 type visitor func(s spender, result, input []byte) error
 
-// Guest is configured code with a pool of instances. It is what the gateway, and the tools for authors,
-// run plugins with.
+// Guest is configured code with a pool of instances. It is what the gateway, and the tools for
+// authors, run plugins with.
 type Guest struct {
 	Manifest Manifest
 	Digest   string // SHA-256 of the module's file, hex; "" if it is compiled in
@@ -90,18 +92,20 @@ type Guest struct {
 	stop  context.CancelFunc
 	done  guard.Group
 
-	// Called, Failed and Replaced count calls, those that failed, and instances thrown away; Busy is the time
-	// in calls, waiting for an instance included, and InGuest that in the guest's code, in nanoseconds.
+	// Called, Failed and Replaced count calls, those that failed, and instances thrown away; Busy
+	// is the time in calls, waiting for an instance included, and InGuest that in the guest's code,
+	// in nanoseconds.
 	Called, Failed, Replaced, Busy, InGuest atomic.Int64
 	open                                    atomic.Int32
 	highest                                 atomic.Uint32 // memory of an instance
 }
 
-// blockers is by how much the pool of a guest grows whose calls may wait for a cluster or another server.
+// blockers is by how much the pool of a guest grows whose calls may wait for a cluster or another
+// server.
 const blockers = 8
 
-// NewGuest starts a guest: one instance is started, configured and tested. The guest uses the store and metrics,
-// which may outlive it. The code stays the caller's.
+// NewGuest starts a guest: one instance is started, configured and tested. The guest uses the store
+// and metrics, which may outlive it. The code stays the caller's.
 func NewGuest(ctx context.Context, code Code, o Options, store *Store, metrics *Metrics) (*Guest, error) {
 	n := o.instances()
 	g := &Guest{code: code, Options: o, limits: o.Limits, store: store, metrics: metrics, free: make(chan runner, n), slots: make(chan struct{}, n)}
@@ -160,8 +164,8 @@ func (g *Guest) put(i runner) {
 	g.free <- i
 }
 
-// waitLimit is how long a request waits for an instance at most. That is no part of the call's time: what others do is no fault of
-// its own.
+// waitLimit is how long a request waits for an instance at most. That is no part of the call's
+// time: what others do is no fault of its own.
 const waitLimit = 10 * time.Second
 
 var errBusy = errors.New("all instances of the guest are busy: see limits.instances")
@@ -191,8 +195,9 @@ func (g *Guest) take(ctx context.Context) (runner, error) {
 	}
 }
 
-// startAnother puts another instance into the pool. Starting may take longer than any call: who needs it waits for as long as it may, and
-// the next one finds it. The channel gets the error if it fails.
+// startAnother puts another instance into the pool. Starting may take longer than any call: who
+// needs it waits for as long as it may, and the next one finds it. The channel gets the error if it
+// fails.
 func (g *Guest) startAnother() <-chan error {
 	failed := make(chan error, 1)
 	g.calls.Go(func() {
@@ -261,7 +266,8 @@ func (g *Guest) exchange(ctx context.Context, i runner, function string, h *Head
 	return nil
 }
 
-// logFailure tells of a failure in a line, in the guest's words where it had any; h is nil where it is no client's.
+// logFailure tells of a failure in a line, in the guest's words where it had any; h is nil where it
+// is no client's.
 func (g *Guest) logFailure(ctx context.Context, function string, h *Head, err error) {
 	if g.Log == nil {
 		return

@@ -14,8 +14,8 @@ import (
 // Spec describes the interceptor to the chain's builder.
 func Spec() plugin.Spec { return TracedSpec(nil) }
 
-// TracedSpec is Spec with a function that is told of every partition that a guest was shown, with the guest's name; nil for
-// none.
+// TracedSpec is Spec with a function that is told of every partition that a guest was shown, with
+// the guest's name; nil for none.
 func TracedSpec(trace func(guest string, h *Head, p *Partition)) plugin.Spec {
 	return newGuests(trace).spec("wasm", false, func(cfg Config, section config.Section) source {
 		return source{what: cfg.File + cfg.Image, fixed: cfg.Image != "", load: func(ctx context.Context) (loaded, error) { return cfg.load(ctx, section) }}
@@ -26,9 +26,9 @@ func newGuests(trace func(guest string, h *Head, p *Partition)) *guests {
 	return &guests{trace: trace, codes: map[string]*code{}, running: map[string]*use{}, sections: map[string]*section{}, kept: map[string]*kept{}}
 }
 
-// guests shares modules and guests between runtimes: an edit of the file that does not concern a guest must not start
-// it again, and one of its configuration alone must not compile it again. The lock is never held while code is read,
-// compiled or run.
+// guests shares modules and guests between runtimes: an edit of the file that does not concern a
+// guest must not start it again, and one of its configuration alone must not compile it again. The
+// lock is never held while code is read, compiled or run.
 type guests struct {
 	trace    func(guest string, h *Head, p *Partition)
 	mu       sync.Mutex
@@ -55,7 +55,8 @@ type kept struct {
 	users   int
 }
 
-// use is a guest that runs, and who counts on it. Without a guest it stands for one that could not be had at start.
+// use is a guest that runs, and who counts on it. Without a guest it stands for one that could not
+// be had at start.
 type use struct {
 	protects bool   // and which must not be passed by, whatever its section says
 	key      string // in running
@@ -66,8 +67,8 @@ type use struct {
 	users    int
 }
 
-// section is what runs for a section of a chain. While its YAML stays the same, so does what runs, unless something better
-// is made of its file.
+// section is what runs for a section of a chain. While its YAML stays the same, so does what runs,
+// unless something better is made of its file.
 type section struct {
 	uses   []*use // those that are counted on, the newest last; a use stands there once for each that counts on it
 	files  map[string]plugin.Stamp

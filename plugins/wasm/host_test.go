@@ -106,7 +106,8 @@ func TestRequestsOfItsOwn(t *testing.T) {
 	})
 }
 
-// TestRequestsAreGrantedByAPI: those of others are denied, and what a guest asks for must be granted.
+// TestRequestsAreGrantedByAPI: those of others are denied, and what a guest asks for must be
+// granted.
 func TestRequestsAreGrantedByAPI(t *testing.T) {
 	for _, c := range []struct {
 		asked, granted string
@@ -150,7 +151,8 @@ func (sender) OnProduce(r *sdk.Records) error {
 	return nil
 }
 
-// TestCallsToTheOutsideEnd with the call that makes them, or at the limit that the guest sets: then it goes on.
+// TestCallsToTheOutsideEnd with the call that makes them, or at the limit that the guest sets: then
+// it goes on.
 func TestCallsToTheOutsideEnd(t *testing.T) {
 	bothWays(t, func(t *testing.T, probing starter) {
 		silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

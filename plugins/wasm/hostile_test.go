@@ -19,8 +19,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
 
-// TestHostileGuestsCostTheirOwnRequest: it is answered as on_error says, and the next one is served by a new
-// instance.
+// TestHostileGuestsCostTheirOwnRequest: it is answered as on_error says, and the next one is served
+// by a new instance.
 func TestHostileGuestsCostTheirOwnRequest(t *testing.T) {
 	for _, onError := range []string{"reject", "pass"} {
 		w := probing(t, ", limits: {timeout: 300ms, memory: 32MiB}, on_error: "+onError)
@@ -93,7 +93,8 @@ func TestAClientThatLeavesEndsItsCall(t *testing.T) {
 	}
 }
 
-// TestManyAtOnce: a hostile request holds up others for as long as it may run, and no instance is lost.
+// TestManyAtOnce: a hostile request holds up others for as long as it may run, and no instance is
+// lost.
 func TestManyAtOnce(t *testing.T) {
 	w := probing(t, "")
 	var failed atomic.Int32
@@ -155,8 +156,8 @@ func TestBadSectionsAreRefused(t *testing.T) {
 	}
 }
 
-// TestTheSameGuestIsSharedByRuntimes: an edit that does not concern it starts nothing, one of its configuration compiles
-// nothing, and its store stays.
+// TestTheSameGuestIsSharedByRuntimes: an edit that does not concern it starts nothing, one of its
+// configuration compiles nothing, and its store stays.
 func TestTheSameGuestIsSharedByRuntimes(t *testing.T) {
 	spec := Spec()
 	env := plugintest.Env(t, plugintest.NewCluster("prod", 0, 1))
@@ -226,7 +227,8 @@ func FuzzResult(f *testing.F) {
 	})
 }
 
-// TestAStartOutlivesTheCallThatNeedsIt: an instance that starts for longer than a call may take serves those that come later.
+// TestAStartOutlivesTheCallThatNeedsIt: an instance that starts for longer than a call may take
+// serves those that come later.
 func TestAStartOutlivesTheCallThatNeedsIt(t *testing.T) {
 	slow := &slowCode{Code: compiledIn(t, probed.New)}
 	g, err := NewGuest(t.Context(), slow, Options{Name: "slow", Limits: DefaultLimits()}, nil, nil)

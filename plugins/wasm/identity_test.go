@@ -11,7 +11,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
 
-// TestWhatAModuleCallsItselfGivesItNothing: store and metrics are the section's, by its name or where its module comes from.
+// TestWhatAModuleCallsItselfGivesItNothing: store and metrics are the section's, by its name or
+// where its module comes from.
 func TestWhatAModuleCallsItselfGivesItNothing(t *testing.T) {
 	dir := t.TempDir()
 	for i, file := range []string{"tokens", "stranger"} {

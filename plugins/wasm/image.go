@@ -31,10 +31,12 @@ const (
 	layout = "oci:"
 )
 
-// layerTypes are the media types of a layer that is a module, as the common tools for WASM images write them.
+// layerTypes are the media types of a layer that is a module, as the common tools for WASM images
+// write them.
 var layerTypes = []string{"application/wasm", "application/vnd.module.wasm.content.layer.v1+wasm", "application/vnd.wasm.content.layer.v1+wasm"}
 
-// parseImage divides REGISTRY/NAME@DIGEST or oci:FOLDER@DIGEST. Without a digest nobody knows what will run.
+// parseImage divides REGISTRY/NAME@DIGEST or oci:FOLDER@DIGEST. Without a digest nobody knows what
+// will run.
 func parseImage(ref string) (where, digest string, err error) {
 	where, digest, ok := strings.Cut(ref, "@")
 	if !ok || !strings.HasPrefix(digest, "sha256:") || where == "" || where == layout {
@@ -43,7 +45,8 @@ func parseImage(ref string) (where, digest string, err error) {
 	return where, digest, nil
 }
 
-// pull returns the module of an image. What was fetched before is taken from the cache, after its digest was compared again.
+// pull returns the module of an image. What was fetched before is taken from the cache, after its
+// digest was compared again.
 func pull(ctx context.Context, ref string, plainHTTP bool, resolve func(string) string) ([]byte, error) {
 	where, digest, err := parseImage(ref)
 	if err != nil {

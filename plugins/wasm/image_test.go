@@ -38,7 +38,8 @@ func image(t *testing.T, dir, mediaType string, module []byte) string {
 	return m.Digest.String()
 }
 
-// registry serves the images of a folder, as a registry does; changed says what it makes of content.
+// registry serves the images of a folder, as a registry does; changed says what it makes of
+// content.
 func registry(t *testing.T, dir string, asked *int, changed func(b []byte) []byte) string {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

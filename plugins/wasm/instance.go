@@ -19,8 +19,8 @@ var (
 	errBadResult = errors.New("the result is not a result block")
 )
 
-// instance is one running module. It serves one call at a time, and is thrown away after an error: what state
-// it is in then, nobody knows.
+// instance is one running module. It serves one call at a time, and is thrown away after an error:
+// what state it is in then, nobody knows.
 type instance struct {
 	call
 	module api.Module
@@ -89,7 +89,8 @@ func (i *instance) sleep(ns int64) {
 	i.yield()
 }
 
-// function is an exported function, nil if there is none. Each has a stack of its own, so it is looked up once.
+// function is an exported function, nil if there is none. Each has a stack of its own, so it is
+// looked up once.
 func (i *instance) function(name string) api.Function {
 	f, ok := i.known[name]
 	if !ok {

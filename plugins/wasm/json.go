@@ -10,7 +10,8 @@ import (
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
-// formatJSON of a subscription shows messages as JSON, to guests in languages that have no code for Kafka's protocol.
+// formatJSON of a subscription shows messages as JSON, to guests in languages that have no code for
+// Kafka's protocol.
 const formatJSON = "json"
 
 // mostJSON bounds what a guest answers with: decoding makes a few bytes into a struct.

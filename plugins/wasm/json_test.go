@@ -41,7 +41,8 @@ func TestWhatIsShownAsJSON(t *testing.T) {
 	}
 }
 
-// TestJSONThatIsNone costs the guest its call, and a request that is none its client the connection.
+// TestJSONThatIsNone costs the guest its call, and a request that is none its client the
+// connection.
 func TestJSONThatIsNone(t *testing.T) {
 	h := &Head{Kind: abi.KindRequest, Key: int16(kmsg.CreateTopics), Version: 7}
 	for _, body := range []string{"", "{", `{"Topic": 1}`, `{"Topics": "` + strings.Repeat("x", mostJSON) + `"}`} {

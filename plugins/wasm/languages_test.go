@@ -19,8 +19,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
 
-// languages are those that there is an SDK for besides Go: the header example, and a probe that does what the Go one
-// does with records.
+// languages are those that there is an SDK for besides Go: the header example, and a probe that
+// does what the Go one does with records.
 var languages = map[string]struct {
 	header, probe func(t testing.TB) string
 }{
@@ -86,7 +86,8 @@ func TestEveryEditInEveryLanguage(t *testing.T) {
 	inEveryLanguage(t, "", func(t *testing.T, _ string, w *Wasm) { everyEdit(t, w) })
 }
 
-// TestRefusalsInEveryLanguage have their code, and are no failures; a refused record costs its partition.
+// TestRefusalsInEveryLanguage have their code, and are no failures; a refused record costs its
+// partition.
 func TestRefusalsInEveryLanguage(t *testing.T) {
 	inEveryLanguage(t, "", func(t *testing.T, _ string, w *Wasm) {
 		for what, want := range map[string]struct {
@@ -184,8 +185,8 @@ func TestMessagesInEveryLanguage(t *testing.T) {
 	})
 }
 
-// TestMessagesAsJSONInEveryLanguage, whole, for those who have no code for Kafka's protocol: one is changed, one refused, and one is broken
-// by the guest.
+// TestMessagesAsJSONInEveryLanguage, whole, for those who have no code for Kafka's protocol: one is
+// changed, one refused, and one is broken by the guest.
 func TestMessagesAsJSONInEveryLanguage(t *testing.T) {
 	inEveryLanguage(t, "", func(t *testing.T, _ string, w *Wasm) {
 		ask := func(names ...string) (sent []kmsg.CreatePartitionsRequestTopic, resp *kmsg.CreatePartitionsResponse) {
@@ -235,7 +236,8 @@ func TestMessagesAsJSONInEveryLanguage(t *testing.T) {
 	})
 }
 
-// TestMaskedForConsumers: the digits of values, where they stand; what has none stays the bytes that it was.
+// TestMaskedForConsumers: the digits of values, where they stand; what has none stays the bytes
+// that it was.
 func TestMaskedForConsumers(t *testing.T) {
 	file := rustGuest(t, "../../sdk/examples/rust-mask")
 	if _, err := build(t, fmt.Sprintf("{file: %q, on_error: pass}", file)); err == nil {

@@ -12,11 +12,13 @@ import (
 // perLine is what a line counts besides its bytes.
 const perLine = 64
 
-// lineWriter makes lines of the log of what a guest writes to its standard output or error. Longer ones are divided.
+// lineWriter makes lines of the log of what a guest writes to its standard output or error. Longer
+// ones are divided.
 type lineWriter struct {
 	*instance
 	begun []byte // a line whose end is not written yet
-	// last is the text of a panic, which has many lines and is one: what is written from its first line until the call ends.
+	// last is the text of a panic, which has many lines and is one: what is written from its first
+	// line until the call ends.
 	last []byte
 }
 
@@ -68,8 +70,8 @@ func (i *instance) end() {
 	i.call.end()
 }
 
-// why says of an error that ended a call what the guest said of it: the text of its panic, or the last error that it logged. All of it,
-// stacks included, is in the log for who looks for more.
+// why says of an error that ended a call what the guest said of it: the text of its panic, or the
+// last error that it logged. All of it, stacks included, is in the log for who looks for more.
 func (i *instance) why(err error) error {
 	text := i.stderr.take()
 	if i.guest.Log != nil {

@@ -43,7 +43,8 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// goCache is Go's build cache, which tests go on using though they have a cache of their own for modules.
+// goCache is Go's build cache, which tests go on using though they have a cache of their own for
+// modules.
 func goCache() string {
 	out, err := exec.Command("go", "env", "GOCACHE").Output()
 	if err != nil {
@@ -73,7 +74,8 @@ func guest(t testing.TB, dir string) string {
 
 const probe, header = "testdata/probe", "../../sdk/examples/header"
 
-// patient lets a guest take its time, on a busy machine, where its section does not say how long it may take.
+// patient lets a guest take its time, on a busy machine, where its section does not say how long it
+// may take.
 func patient(section string) string {
 	const limits = "limits: {"
 	switch {
@@ -126,7 +128,8 @@ func compiledFrom(t testing.TB, name string, create func() *sdk.Guest, section s
 // starter starts a probe.
 type starter func(t testing.TB, more string) *Wasm
 
-// bothWays runs a test with a module and with a plugin that is compiled in: what they do is the same.
+// bothWays runs a test with a module and with a plugin that is compiled in: what they do is the
+// same.
 func bothWays(t *testing.T, test func(t *testing.T, probing starter)) {
 	t.Run("module", func(t *testing.T) { test(t, probing) })
 	t.Run("compiled", func(t *testing.T) { test(t, compiled) })
@@ -185,7 +188,8 @@ func produce(topic string, batches ...kafka.Batch) *kmsg.ProduceRequest {
 	return m
 }
 
-// run sends a request and returns what the next handler was given, and the answer of the first partition.
+// run sends a request and returns what the next handler was given, and the answer of the first
+// partition.
 func run(t testing.TB, w *Wasm, m *kmsg.ProduceRequest) (sent *kmsg.ProduceRequest, answer kmsg.ProduceResponseTopicPartition, err error) {
 	t.Helper()
 	resp, err := w.Intercept(t.Context(), plugintest.Request(t, m, "prod"), plugin.HandlerFunc(func(_ context.Context, req *plugin.Request) (*plugin.Response, error) {
@@ -225,13 +229,14 @@ func whole(t testing.TB, w *Wasm, m *kmsg.ProduceRequest) (out *kmsg.ProduceResp
 	return plugintest.Decode[*kmsg.ProduceResponse](t, resp), sent, nil
 }
 
-// refused reports how a request that the guest has failed with is answered: an error, which clients are told to try again, or
-// the code of one that would fail again.
+// refused reports how a request that the guest has failed with is answered: an error, which clients
+// are told to try again, or the code of one that would fail again.
 func refused(err error, answer kmsg.ProduceResponseTopicPartition) bool {
 	return err != nil || kafka.Code(answer.ErrorCode) == kafka.InvalidRecord
 }
 
-// served sends requests that do not break a guest until it answers one in its time: on a busy machine that may be a later one.
+// served sends requests that do not break a guest until it answers one in its time: on a busy
+// machine that may be a later one.
 func served(t testing.TB, w *Wasm, after, fine string) {
 	t.Helper()
 	g := w.guest()

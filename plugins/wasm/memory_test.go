@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestCompilingGivesItsMemoryBack to the system: it takes far more than what is needed when a guest runs. Here something else has
-// left garbage, as much as compiling a large module does.
+// TestCompilingGivesItsMemoryBack to the system: it takes far more than what is needed when a guest
+// runs. Here something else has left garbage, as much as compiling a large module does.
 func TestCompilingGivesItsMemoryBack(t *testing.T) {
 	const garbage = 128 << 20
 	file := guest(t, header)

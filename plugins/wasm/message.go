@@ -42,7 +42,8 @@ type Answer struct {
 	Refused                 *RefusalError
 }
 
-// Message shows the body of a request or, with abi.KindResponse in its head, of a response to the guest.
+// Message shows the body of a request or, with abi.KindResponse in its head, of a response to the
+// guest.
 func (g *Guest) Message(ctx context.Context, h *Head, body []byte) (a Answer, err error) {
 	function := abi.ExportOnRequest
 	if h.Kind == abi.KindResponse {
@@ -65,8 +66,8 @@ func (g *Guest) Message(ctx context.Context, h *Head, body []byte) (a Answer, er
 	return a, err
 }
 
-// bad is an error of what a guest made. It is the guest's, not the client's: what it wraps must not be found, or the client's
-// session would be closed for it, or its records refused.
+// bad is an error of what a guest made. It is the guest's, not the client's: what it wraps must not
+// be found, or the client's session would be closed for it, or its records refused.
 func bad(what string, err error) error { return errors.New(what + ": " + err.Error()) }
 
 // request shows a request to the guest. It returns the request to go on with, or the answer.
@@ -107,8 +108,8 @@ func (w *Wasm) request(ctx context.Context, req *plugin.Request) (next *plugin.R
 	return next, resp, state, err
 }
 
-// unseen answers a request that the guest has failed with, unless on_error lets it pass: for good where the guest would fail again and
-// clients take an error for one, else so that they try again.
+// unseen answers a request that the guest has failed with, unless on_error lets it pass: for good
+// where the guest would fail again and clients take an error for one, else so that they try again.
 func (w *Wasm) unseen(ctx context.Context, req *plugin.Request, failure error) (*plugin.Response, error) {
 	pass, fail := w.failed(ctx, failure)
 	if pass {

@@ -32,8 +32,8 @@ func create(t *testing.T, w *Wasm, name string) (sent string, resp *kmsg.CreateT
 	return sent, plugintest.Decode[*kmsg.CreateTopicsResponse](t, out), nil
 }
 
-// TestMessages: a guest changes, answers, refuses and lets go by; what it left with a request comes back with its
-// response.
+// TestMessages: a guest changes, answers, refuses and lets go by; what it left with a request comes
+// back with its response.
 func TestMessages(t *testing.T) {
 	bothWays(t, func(t *testing.T, probing starter) {
 		w := probing(t, "")

@@ -29,7 +29,8 @@ type Series struct {
 	Name   string            `json:"name"`
 	Labels map[string]string `json:"labels,omitempty"`
 	Kind   string            `json:"kind"` // counter, gauge or histogram
-	// Value is the sum of a counter or histogram, or the value of a gauge; Count is how often it was added to.
+	// Value is the sum of a counter or histogram, or the value of a gauge; Count is how often it
+	// was added to.
 	Value float64 `json:"value"`
 	Count int64   `json:"count"`
 
@@ -42,7 +43,8 @@ func NewMetrics() *Metrics { return &Metrics{byName: map[string]int32{}} }
 // Labels that the gateway, or Prometheus, gives a series.
 var givenLabels = []string{"virtual_cluster", "guest", "le", "quantile"}
 
-// takenSuffix reports a name that ends as those do that Prometheus makes of a histogram's or counter's.
+// takenSuffix reports a name that ends as those do that Prometheus makes of a histogram's or
+// counter's.
 func takenSuffix(name string) bool {
 	return slices.ContainsFunc([]string{"_bucket", "_sum", "_count", "_created"}, func(s string) bool { return strings.HasSuffix(name, s) })
 }

@@ -20,8 +20,8 @@ import (
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
-// Module is one version of a guest's code, compiled. It has a runtime and a compilation cache of its own,
-// which are closed with it: a shared cache would keep every version that ever was.
+// Module is one version of a guest's code, compiled. It has a runtime and a compilation cache of
+// its own, which are closed with it: a shared cache would keep every version that ever was.
 type Module struct {
 	Manifest
 	Digest   string // SHA-256 of the file, hex
@@ -39,12 +39,13 @@ func Digest(code []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// compileLimit is how long compiling may take. What would take long is refused before, so it is for a machine that is
-// very busy.
+// compileLimit is how long compiling may take. What would take long is refused before, so it is for
+// a machine that is very busy.
 const compileLimit = 4 * time.Minute
 
-// Compile meters, checks and compiles a module, whose instances may have up to memory bytes. When ctx ends it returns at
-// once; what cannot be stopped then comes to its end alone, and soon: see meter.MaxEffort.
+// Compile meters, checks and compiles a module, whose instances may have up to memory bytes. When
+// ctx ends it returns at once; what cannot be stopped then comes to its end alone, and soon: see
+// meter.MaxEffort.
 func Compile(ctx context.Context, code []byte, memory int64) (*Module, error) {
 	metered, err := meter.Rewrite(code)
 	if err != nil {
@@ -126,7 +127,8 @@ func (m *Module) compile(ctx context.Context, code []byte) (err error) {
 
 var (
 	i32, i64 = api.ValueTypeI32, api.ValueTypeI64
-	// exported are the functions of a guest, their parameters and results; those that are not optional first.
+	// exported are the functions of a guest, their parameters and results; those that are not
+	// optional first.
 	exported = []struct {
 		name            string
 		params, results []api.ValueType
@@ -217,7 +219,8 @@ func (m *Module) Exports() (out []string) {
 
 func (m *Module) about() (Manifest, string) { return m.Manifest, m.Digest }
 
-// Trial starts an instance without configuring it: how long that takes, and the memory that it has then.
+// Trial starts an instance without configuring it: how long that takes, and the memory that it has
+// then.
 func (m *Module) Trial(ctx context.Context) (took time.Duration, memory uint32, err error) {
 	began := time.Now()
 	i, err := m.instantiate(ctx, &Guest{limits: DefaultLimits()})

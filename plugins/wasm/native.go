@@ -12,9 +12,10 @@ import (
 	"github.com/sluice-gateway/sluice/sdk"
 )
 
-// Compiled describes a plugin that is compiled into the gateway: a chain names it by its type, and its section is that of a
-// guest without file and image. create returns a new copy of it; each serves one call at a time. It is a part of the gateway
-// as other code is: its panics are caught, but nothing limits its time and memory.
+// Compiled describes a plugin that is compiled into the gateway: a chain names it by its type, and
+// its section is that of a guest without file and image. create returns a new copy of it; each
+// serves one call at a time. It is a part of the gateway as other code is: its panics are caught,
+// but nothing limits its time and memory.
 func Compiled(name string, create func() *sdk.Guest) plugin.Spec {
 	return newGuests(nil).spec(name, true, func(Config, config.Section) source {
 		return source{what: name, fixed: true, load: func(context.Context) (loaded, error) {

@@ -70,7 +70,8 @@ func seesTheTrace(t *testing.T, probing starter) {
 	}
 }
 
-// TestTheStoreIsItsOwn: what a compiled plugin does to a value that it got does not change the store.
+// TestTheStoreIsItsOwn: what a compiled plugin does to a value that it got does not change the
+// store.
 func TestTheStoreIsItsOwn(t *testing.T) {
 	w := compiled(t, "")
 	c := &call{guest: w.guest()}

@@ -13,14 +13,16 @@ type portion struct {
 	block   int // that the records take in the block
 }
 
-// group is a part of a batch in one call: its records, counted in the batch, and where their bytes begin and end.
+// group is a part of a batch in one call: its records, counted in the batch, and where their bytes
+// begin and end.
 type group struct {
 	batch       *batch
 	first, last int
 	from, to    int
 }
 
-// portions divides batches into calls within the limits; a record too large for one has a call of its own.
+// portions divides batches into calls within the limits; a record too large for one has a call of
+// its own.
 func (g *Guest) portions(batches []*batch) (out []portion) {
 	var call portion
 	next := func() {
@@ -58,7 +60,8 @@ func (g *Guest) portions(batches []*batch) (out []portion) {
 	return out
 }
 
-// add adds a group that has records, whose bytes stand in the block as they do in the batch, and then the headers once more.
+// add adds a group that has records, whose bytes stand in the block as they do in the batch, and
+// then the headers once more.
 func (p *portion) add(g group, size, headers int) {
 	if n := g.last - g.first; n > 0 {
 		p.groups, p.records, p.size = append(p.groups, g), p.records+n, p.size+size

@@ -35,8 +35,9 @@ func (w *Wasm) produce(ctx context.Context, req *plugin.Request, next plugin.Han
 	return w.forward(ctx, req, next, parts)
 }
 
-// failures refuses, unless on_error lets them pass, the partitions that the guest has failed with: for good where it would fail
-// again, else so that clients try again. An error is that of all of them.
+// failures refuses, unless on_error lets them pass, the partitions that the guest has failed with:
+// for good where it would fail again, else so that clients try again. An error is that of all of
+// them.
 func (w *Wasm) failures(ctx context.Context, parts []*Partition) (err error) {
 	all := true
 	for _, p := range parts {

@@ -20,7 +20,8 @@ type Partition struct {
 	Records []byte
 	// Out has the records after the guest, nil if it changed none.
 	Out []byte
-	// Refused is not nil if the guest refused a record: the partition is answered with it. Rejected are all of them.
+	// Refused is not nil if the guest refused a record: the partition is answered with it. Rejected
+	// are all of them.
 	Refused  *RefusalError
 	Rejected []RefusalError
 	// Dropped are the records left out, counted from the first of the partition that was shown.
@@ -52,7 +53,8 @@ func (r *RefusalError) Error() string {
 	return fmt.Sprintf("refused by a guest: %s (%d)", r.Message, r.Code)
 }
 
-// batch is a batch that the guest is shown, and what it makes of it: one that it changes is written record by record.
+// batch is a batch that the guest is shown, and what it makes of it: one that it changes is written
+// record by record.
 type batch struct {
 	part   *Partition
 	at     int // its position in the partition's records
@@ -69,8 +71,8 @@ type batch struct {
 	allGone *kafka.Rewrite  // them as tombstones, as long as no other is left
 }
 
-// Records shows records to the guest and fills in what it makes of them. The error is a *RefusalError if the guest refused
-// all of it; any other means that the call did not work.
+// Records shows records to the guest and fills in what it makes of them. The error is a
+// *RefusalError if the guest refused all of it; any other means that the call did not work.
 func (g *Guest) Records(ctx context.Context, h *Head, parts []*Partition) error {
 	within, done := h.Client.Decode()
 	defer done()
@@ -111,9 +113,9 @@ func (g *Guest) release(batches []*batch) {
 
 var errOldFormat = errors.New("record formats before 2 can't be shown to a guest, and this one must not be passed by")
 
-// collect opens what guests are shown: no control batches, no broken ones, and no formats before 2. A partition with a batch that
-// can't be decoded, or is too large then, is refused where it is produced; one that a broker has is a failure, of which on_error
-// decides what becomes.
+// collect opens what guests are shown: no control batches, no broken ones, and no formats before 2.
+// A partition with a batch that can't be decoded, or is too large then, is refused where it is
+// produced; one that a broker has is a failure, of which on_error decides what becomes.
 func (g *Guest) collect(within kafka.Bounds, kind uint16, parts []*Partition) (out []*batch) {
 	for _, p := range parts {
 		first := len(out)
@@ -161,7 +163,8 @@ func (g *Guest) openAll(within kafka.Bounds, p *Partition, out []*batch) ([]*bat
 	return out, nil
 }
 
-// show makes one call, and writes what it changes while the plugin's copy is still the call's: it is read where it stands.
+// show makes one call, and writes what it changes while the plugin's copy is still the call's: it
+// is read where it stands.
 func (g *Guest) show(ctx context.Context, h *Head, call portion) error {
 	var refusal error // is no failure of the guest
 	b := block{size: headRoom + len(call.groups)*(abi.GroupSize+256) + call.block, head: h, call: call}
@@ -187,7 +190,8 @@ func (g *Guest) show(ctx context.Context, h *Head, call portion) error {
 	return refusal
 }
 
-// assemble puts the batches that were changed into their partitions; the others stay the bytes that they were.
+// assemble puts the batches that were changed into their partitions; the others stay the bytes that
+// they were.
 func (g *Guest) assemble(parts []*Partition, batches []*batch) error {
 	next := 0
 	for _, p := range parts {

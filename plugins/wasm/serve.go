@@ -11,7 +11,8 @@ import (
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
-// FailureError is a failure of a guest's own making, and not for want of time: a trap, an exit, a result that is none.
+// FailureError is a failure of a guest's own making, and not for want of time: a trap, an exit, a
+// result that is none.
 type FailureError struct {
 	Reason string // one line, in the guest's words where it had any
 	Err    error
@@ -25,7 +26,8 @@ func (e *FailureError) Unwrap() error { return e.Err }
 // mostReason bounds what clients are told of a failure.
 const mostReason = 500
 
-// newFailure takes the first text that says anything, up to an empty line: stacks follow. Without one it is the first line of the error.
+// newFailure takes the first text that says anything, up to an empty line: stacks follow. Without
+// one it is the first line of the error.
 func newFailure(err error, texts ...string) error {
 	reason, _, _ := strings.Cut(err.Error(), "\n")
 	for _, text := range texts {
@@ -70,9 +72,10 @@ func (h *Head) about(function string, p *Partition) about {
 // mostAlone is how many partitions of a request may fail one by one: each costs an instance.
 const mostAlone = 8
 
-// Serve shows records of a client's request to the guest, as Records does, but for the partitions that the guest has failed with
-// too often. Where it fails, each partition is shown again, alone: so another partition's records are not to blame, and
-// a failure that stays is not one of chance. Partitions that it failed with have Failed set.
+// Serve shows records of a client's request to the guest, as Records does, but for the partitions
+// that the guest has failed with too often. Where it fails, each partition is shown again, alone:
+// so another partition's records are not to blame, and a failure that stays is not one of chance.
+// Partitions that it failed with have Failed set.
 func (g *Guest) Serve(ctx context.Context, h *Head, parts []*Partition) error {
 	parts = g.admitted(h, parts)
 	if len(parts) == 0 {
@@ -127,8 +130,8 @@ func (g *Guest) shown(ctx context.Context, h *Head, p *Partition, how outcome) {
 	}
 }
 
-// alone shows each partition by itself after all of them together have failed. One that was too slow is not tried again: it
-// would take as long.
+// alone shows each partition by itself after all of them together have failed. One that was too
+// slow is not tried again: it would take as long.
 func (g *Guest) alone(ctx context.Context, h *Head, parts []*Partition, err error) error {
 	failures := 0
 	for _, p := range parts {
@@ -189,8 +192,8 @@ func (g *Guest) ended(ctx context.Context, a about, in admission, how outcome) {
 	log.InfoContext(ctx, "the guest works again with what this client sends there")
 }
 
-// attempt makes a call about something that is no record. What failed is tried again, once: a failure that stays is
-// not one of chance.
+// attempt makes a call about something that is no record. What failed is tried again, once: a
+// failure that stays is not one of chance.
 func (g *Guest) attempt(ctx context.Context, function string, h *Head, call func() error) error {
 	in := admission{began: time.Now()}
 	if g.breakers.some.Load() {

@@ -126,7 +126,8 @@ func from(t testing.TB, w *Wasm, client, topic string, value string) (code int16
 	return plugintest.Decode[*kmsg.ProduceResponse](t, resp).Topics[0].Partitions[0].ErrorCode, nil
 }
 
-// TestAGuestIsLeftAloneWithOneClientsPartition alone, and that is told once when it begins and once when it ends.
+// TestAGuestIsLeftAloneWithOneClientsPartition alone, and that is told once when it begins and once
+// when it ends.
 func TestAGuestIsLeftAloneWithOneClientsPartition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := compiledFrom(t, "probe", probed.New, "{grant: [kv, http, send_request], limits: {timeout: 5m}}")
@@ -255,7 +256,8 @@ func TestConsumersDontAskAgainAtOnce(t *testing.T) {
 	})
 }
 
-// TestClientsAreToldWhatAPanicSays, without its stack; the log says it once for each time that it was tried.
+// TestClientsAreToldWhatAPanicSays, without its stack; the log says it once for each time that it
+// was tried.
 func TestClientsAreToldWhatAPanicSays(t *testing.T) {
 	w := probing(t, "")
 	lines := logged(w)
@@ -270,8 +272,8 @@ func TestClientsAreToldWhatAPanicSays(t *testing.T) {
 	}
 }
 
-// TestWhatProtectsIsNeverPassedBy: not when it can't be had at start, since its section says on_error: pass; nor by records that it
-// can't be shown.
+// TestWhatProtectsIsNeverPassedBy: not when it can't be had at start, since its section says
+// on_error: pass; nor by records that it can't be shown.
 func TestWhatProtectsIsNeverPassedBy(t *testing.T) {
 	protecting := func() *sdk.Guest { return sdk.New("guard", refuser{}, sdk.FailClosedOnly()) }
 	env := plugintest.Env(t, plugintest.NewCluster("prod", 0, 1, "orders"))

@@ -11,8 +11,9 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// start starts the guest that a section asks for, unless the same one runs already, also for another section: the code is
-// read and compiled, and a guest of it started, configured and tested. On an error files are those that were looked at.
+// start starts the guest that a section asks for, unless the same one runs already, also for
+// another section: the code is read and compiled, and a guest of it started, configured and tested.
+// On an error files are those that were looked at.
 func (g *guests) start(ctx context.Context, a asked) (h *hold, files map[string]plugin.Stamp, err error) {
 	from, err := a.source.load(ctx)
 	if err != nil {
@@ -112,8 +113,8 @@ func (g *guests) refused(a asked, err error) {
 	}
 }
 
-// compile returns code that is compiled; somebody more counts on it. Those that need the same wait for the first, and do
-// it themselves if that one gave up.
+// compile returns code that is compiled; somebody more counts on it. Those that need the same wait
+// for the first, and do it themselves if that one gave up.
 func (g *guests) compile(ctx context.Context, key string, from loaded) (*code, error) {
 	for {
 		g.mu.Lock()
@@ -165,8 +166,9 @@ func (g *guests) forget(c *code) error {
 	return c.value.Close()
 }
 
-// identity is the section's, over its edits and versions, and the key of what it keeps: its name or, without one, where its code
-// comes from. What a module calls itself is no part of it: it could take the store of another.
+// identity is the section's, over its edits and versions, and the key of what it keeps: its name
+// or, without one, where its code comes from. What a module calls itself is no part of it: it could
+// take the store of another.
 func (a asked) identity() string {
 	where := a.source.what
 	if at, _, err := parseImage(a.cfg.Image); err == nil {

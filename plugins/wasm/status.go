@@ -21,7 +21,8 @@ type Status struct {
 	Stored    int64  `json:"stored_bytes"`
 	Open      bool   `json:"left_alone"` // it failed too often
 	Lost      int    `json:"dropped_log_lines"`
-	// SwapError is why the last version or settings that were to take its place could not; "" if they did.
+	// SwapError is why the last version or settings that were to take its place could not; "" if
+	// they did.
 	SwapError string   `json:"last_swap_error,omitempty"`
 	Metrics   []Series `json:"metrics,omitempty"`
 }

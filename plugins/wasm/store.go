@@ -9,7 +9,8 @@ import (
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
-// Store is the key-value store of a guest: in the memory of this process, for all of its instances and versions.
+// Store is the key-value store of a guest: in the memory of this process, for all of its instances
+// and versions.
 type Store struct {
 	mu     sync.Mutex
 	limit  int64

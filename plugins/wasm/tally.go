@@ -8,8 +8,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// tally counts a guest over its versions: what the gateway shows of it only grows while a version takes the place of
-// another.
+// tally counts a guest over its versions: what the gateway shows of it only grows while a version
+// takes the place of another.
 type tally struct {
 	mu    sync.Mutex
 	past  plugin.Measures // of the versions that have ended
@@ -27,8 +27,8 @@ func (t *tally) begin(g *Guest) {
 	t.live, t.why = append(t.live, g), ""
 }
 
-// end counts a version out whose last call has returned. It was swapped if a later one stays: one that ends before an
-// earlier one was in a configuration that was refused.
+// end counts a version out whose last call has returned. It was swapped if a later one stays: one
+// that ends before an earlier one was in a configuration that was refused.
 func (t *tally) end(g *Guest) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

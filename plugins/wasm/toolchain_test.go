@@ -14,7 +14,8 @@ import (
 
 const rustTarget = "wasm32-unknown-unknown"
 
-// rustTools is the environment of the first cargo whose rustc has the library of the target: many have several.
+// rustTools is the environment of the first cargo whose rustc has the library of the target: many
+// have several.
 var rustTools = sync.OnceValue(func() []string {
 	path := os.Getenv("PATH")
 	for _, dir := range append(filepath.SplitList(path), "/usr/bin") {

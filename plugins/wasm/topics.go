@@ -2,8 +2,8 @@ package wasm
 
 import "github.com/sluice-gateway/sluice/core/plugin"
 
-// covers reports whether the guest sees the records of a topic. It does not allocate for one that was asked for
-// before.
+// covers reports whether the guest sees the records of a topic. It does not allocate for one that
+// was asked for before.
 func (w *Wasm) covers(name []byte) bool {
 	if len(w.cfg.Topics) == 0 {
 		return true
@@ -41,7 +41,8 @@ func (w *Wasm) coversID(id [16]byte, cluster string) bool {
 	return w.coversName("")
 }
 
-// coversName is covers where "" is a topic whose name nobody knows yet: one that must not pass a guest by is shown to it.
+// coversName is covers where "" is a topic whose name nobody knows yet: one that must not pass a
+// guest by is shown to it.
 func (w *Wasm) coversName(name string) bool {
 	if name == "" {
 		return len(w.cfg.Topics) == 0 || w.guest().Manifest.FailClosedOnly
@@ -49,7 +50,8 @@ func (w *Wasm) coversName(name string) bool {
 	return w.covers([]byte(name))
 }
 
-// nameOf is the topic's name above or below the interceptor that turns names; "" if nobody knows the id.
+// nameOf is the topic's name above or below the interceptor that turns names; "" if nobody knows
+// the id.
 func (w *Wasm) nameOf(name string, id [16]byte, cluster string) string {
 	if name != "" {
 		return name

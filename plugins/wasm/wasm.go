@@ -1,5 +1,5 @@
-// Package wasm runs guests: WASM modules that see records, messages and sessions, and edit, answer or refuse
-// them. See sdk for authors and sdk/ABI.md for the contract.
+// Package wasm runs guests: WASM modules that see records, messages and sessions, and edit, answer
+// or refuse them. See sdk for authors and sdk/ABI.md for the contract.
 package wasm
 
 import (
@@ -159,7 +159,8 @@ func (w *Wasm) session(h *Head, s *plugin.Session) {
 	h.Below, h.Own, h.Client, h.Topics = w.below, w.own, s, w
 }
 
-// failed is what on_error says of a call that did not work: go on as if there were no guest, or give up.
+// failed is what on_error says of a call that did not work: go on as if there were no guest, or
+// give up.
 func (w *Wasm) failed(ctx context.Context, err error) (pass bool, fail error) {
 	if ctx.Err() != nil {
 		return false, ctx.Err()

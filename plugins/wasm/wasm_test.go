@@ -13,8 +13,8 @@ import (
 	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
-// TestHeadersAreAdded in every codec; records that need none and batches without an edit leave as they came, and so
-// do control batches, broken ones, and topics that the guest does not cover.
+// TestHeadersAreAdded in every codec; records that need none and batches without an edit leave as
+// they came, and so do control batches, broken ones, and topics that the guest does not cover.
 func TestHeadersAreAdded(t *testing.T) {
 	w, err := build(t, fmt.Sprintf("{file: %q, topics: [\"ord*\"], config: {key: via, value: sluice}}", guest(t, header)))
 	if err != nil {
@@ -218,7 +218,8 @@ func TestWhatIsNotCoveredAllocatesNothing(t *testing.T) {
 	}
 }
 
-// TestAnEmptyCallAllocatesNothing: what a call costs besides its block is the pool's, not the garbage collector's.
+// TestAnEmptyCallAllocatesNothing: what a call costs besides its block is the pool's, not the
+// garbage collector's.
 func TestAnEmptyCallAllocatesNothing(t *testing.T) {
 	w, err := build(t, fmt.Sprintf("{file: %q, config: {key: via, value: sluice}}", guest(t, header)))
 	if err != nil {

@@ -10,12 +10,6 @@ import (
 // widest is how many columns a line of a comment may have, of which a tab takes four.
 const widest = 100
 
-// narrow are the trees that keep to it.
-var narrow = []string{
-	"cmd/", "core/audit/", "core/config/", "core/console/", "core/doctor/", "core/gateway/", "core/guard/", "core/logging/", "core/telemetry/",
-	"core/wire/", "sdk/", "testing/",
-}
-
 // commentLine is one that is nothing else, and no instruction to a tool.
 var commentLine = regexp.MustCompile(`(?m)^\t*// .*$`)
 
@@ -24,15 +18,10 @@ var commentLine = regexp.MustCompile(`(?m)^\t*// .*$`)
 func TestCommentsAreNarrow(t *testing.T) {
 	n := 0
 	each(t, ".go", func(path string, b []byte) {
-		for _, tree := range narrow {
-			if !strings.HasPrefix(path, tree) {
-				continue
-			}
-			for _, line := range commentLine.FindAllString(string(b), -1) {
-				n++
-				if columns := utf8.RuneCountInString(strings.ReplaceAll(line, "\t", "    ")); columns > widest {
-					t.Errorf("%s has a comment of %d columns, at most %d: %s", path, columns, widest, strings.TrimSpace(line))
-				}
+		for _, line := range commentLine.FindAllString(string(b), -1) {
+			n++
+			if columns := utf8.RuneCountInString(strings.ReplaceAll(line, "\t", "    ")); columns > widest {
+				t.Errorf("%s has a comment of %d columns, at most %d: %s", path, columns, widest, strings.TrimSpace(line))
 			}
 		}
 	})

@@ -66,7 +66,8 @@ func TestWhoReturnsGivesOnForItsShares(t *testing.T) {
 	}
 }
 
-// TestAShareCanBeginAgain with the turn of a gate: the turn that it was a share of is not given on by it again.
+// TestAShareCanBeginAgain with the turn of a gate: the turn that it was a share of is not given on
+// by it again.
 func TestAShareCanBeginAgain(t *testing.T) {
 	turn, passed := begun()
 	var a, b Turn

@@ -9,8 +9,8 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
-// compare calls a function of both forms in turn and reports how many times as long the rewritten one
-// takes, at the median.
+// compare calls a function of both forms in turn and reports how many times as long the rewritten
+// one takes, at the median.
 func compare(b *testing.B, plain, metered api.Module, name string, args ...uint64) {
 	var times [2][]time.Duration
 	forms := []api.Function{plain.ExportedFunction(name), metered.ExportedFunction(name)}
@@ -40,7 +40,8 @@ func BenchmarkGuest(b *testing.B) {
 	}
 }
 
-// BenchmarkLoop runs loops that do next to nothing, and calls that do nothing: the worst that can happen.
+// BenchmarkLoop runs loops that do next to nothing, and calls that do nothing: the worst that can
+// happen.
 func BenchmarkLoop(b *testing.B) {
 	down := []byte{localGet, 0, i32Const, 1, i32Sub, localTee, 0, brIf, 0, end}
 	p := program{

@@ -70,14 +70,14 @@ func (w *walker) prepare() {
 	w.charge = number([]byte{call}, w.functions+1)
 }
 
-// turn makes the code that calls the hook if the value on the stack says so. The counter begins anew
-// first: the hook may call the guest, or not return.
+// turn makes the code that calls the hook if the value on the stack says so. The counter begins
+// anew first: the hook may call the guest, or not return.
 func (w *walker) turn() []byte {
 	return concat([]byte{ifElse, emptyBlock}, everyConst, number([]byte{globalSet}, w.globals), number([]byte{call}, w.imported), []byte{end})
 }
 
-// charging makes a function that counts for a bulk operation and returns the size it was given, so that
-// it can be called when the operation's operands are on the stack.
+// charging makes a function that counts for a bulk operation and returns the size it was given, so
+// that it can be called when the operation's operands are on the stack.
 func (w *walker) charging() []byte {
 	get, set := number([]byte{globalGet}, w.globals), number([]byte{globalSet}, w.globals)
 	return concat([]byte{0}, // locals
@@ -86,8 +86,8 @@ func (w *walker) charging() []byte {
 		[]byte{localGet, 0, end})
 }
 
-// body walks one function, of so many results. Code that counts leaves the stack as it is, so it may stand anywhere
-// between two instructions.
+// body walks one function, of so many results. Code that counts leaves the stack as it is, so it
+// may stand anywhere between two instructions.
 func (w *walker) body(results int) (e effort) {
 	for range w.count() {
 		e.locals += int(w.u32())

@@ -1,10 +1,12 @@
 package meter
 
-// Compiling cannot be stopped, and some code takes far more time than its size suggests: of a function with n blocks in a row,
-// the square of n. So the time is estimated beforehand, and a module that would take too long is refused.
+// Compiling cannot be stopped, and some code takes far more time than its size suggests: of a
+// function with n blocks in a row, the square of n. So the time is estimated beforehand, and a
+// module that would take too long is refused.
 //
-// The terms are measured: one module for each, of growing size, compiled by wazero on one core of a server of 2024. Real
-// modules take what the sum says: 2.6 s for a Go guest of 7.6 MB. TestEffort holds the estimate to what compiling takes.
+// The terms are measured: one module for each, of growing size, compiled by wazero on one core of a
+// server of 2024. Real modules take what the sum says: 2.6 s for a Go guest of 7.6 MB. TestEffort
+// holds the estimate to what compiling takes.
 
 const (
 	// MaxEffort is how many microseconds compiling a module may take by the estimate.
@@ -49,8 +51,9 @@ func (w *walker) elements() uint32 {
 	return n
 }
 
-// note counts what an instruction, which comes next, adds to the effort of its function, and follows its ways. It reads ahead, and
-// leaves errors to those who read on. It reports whether a count must stand before the instruction.
+// note counts what an instruction, which comes next, adds to the effort of its function, and
+// follows its ways. It reads ahead, and leaves errors to those who read on. It reports whether a
+// count must stand before the instruction.
 func (e *effort) note(w *walker, f *ways) (count bool) {
 	r := w.reader
 	at := r.pos

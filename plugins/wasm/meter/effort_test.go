@@ -123,7 +123,8 @@ func TestWhatTakesLongToCompileIsRefused(t *testing.T) {
 	}
 }
 
-// TestEffort: a module that is twice as large, in whichever way, is known to take at least about twice as long to compile.
+// TestEffort: a module that is twice as large, in whichever way, is known to take at least about
+// twice as long to compile.
 func TestEffort(t *testing.T) {
 	for name, shape := range shapes {
 		t.Run(name, func(t *testing.T) {
@@ -135,7 +136,8 @@ func TestEffort(t *testing.T) {
 	}
 }
 
-// BenchmarkEffort compiles, of every shape, about the largest module that should take 100 ms, and reports how many times as long it takes.
+// BenchmarkEffort compiles, of every shape, about the largest module that should take 100 ms, and
+// reports how many times as long it takes.
 func BenchmarkEffort(b *testing.B) {
 	const share = MaxEffort / 200
 	for name, shape := range shapes {

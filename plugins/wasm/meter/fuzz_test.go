@@ -56,8 +56,8 @@ func FuzzRewrite(f *testing.F) {
 	})
 }
 
-// FuzzRun runs random programs in both forms. Their choices come from a generator of numbers: programs
-// that differ in one choice only teach little.
+// FuzzRun runs random programs in both forms. Their choices come from a generator of numbers:
+// programs that differ in one choice only teach little.
 func FuzzRun(f *testing.F) {
 	for i := range uint64(100) {
 		f.Add(i, uint16(100+10*i))

@@ -45,8 +45,8 @@ func guest(t testing.TB) []byte {
 	return b
 }
 
-// compileGuest returns a function that starts instances of a guest, rewritten or as it is, and what they
-// print.
+// compileGuest returns a function that starts instances of a guest, rewritten or as it is, and what
+// they print.
 func compileGuest(t testing.TB, module []byte, hook func()) func() (api.Module, *bytes.Buffer) {
 	t.Helper()
 	ctx := experimental.WithCompilationWorkers(context.Background(), runtime.GOMAXPROCS(0))
@@ -69,8 +69,9 @@ func compileGuest(t testing.TB, module []byte, hook func()) func() (api.Module, 
 	}
 }
 
-// TestGoGuest runs a guest made with Go in both forms: what it returns and prints is the same, and so are
-// the functions that it names when it crashes. The rewritten one stops in the middle of its work.
+// TestGoGuest runs a guest made with Go in both forms: what it returns and prints is the same, and
+// so are the functions that it names when it crashes. The rewritten one stops in the middle of its
+// work.
 func TestGoGuest(t *testing.T) {
 	run := func(start func() (api.Module, *bytes.Buffer)) (uint64, string, error) {
 		m, out := start()

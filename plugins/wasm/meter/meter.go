@@ -1,29 +1,35 @@
-// Package meter rewrites a WASM module before it is compiled, so that its guest can be stopped and lets
-// Go's garbage collector in.
+// Package meter rewrites a WASM module before it is compiled, so that its guest can be stopped and
+// lets Go's garbage collector in.
 //
-// Compiled code cannot be preempted: a guest that loops stops neither for a deadline nor for a collection
-// of garbage, which then stops the whole process. So the rewritten module counts the heads of loops that
-// it passes and the functions that it enters, and calls a host function every so many of them. That call
-// lets the collector in, and the function may panic, which ends the guest's call with an error.
+// Compiled code cannot be preempted: a guest that loops stops neither for a deadline nor for a
+// collection of garbage, which then stops the whole process. So the rewritten module counts the
+// heads of loops that it passes and the functions that it enters, and calls a host function every
+// so many of them. That call lets the collector in, and the function may panic, which ends the
+// guest's call with an error.
 //
 // What is counted bounds the work between two of those calls, whatever the guest does:
 //   - heads of loops and entries of functions, one each;
-//   - jumps backward in place of heads, where a compiler makes all jumps of a function with one loop, as Go's does;
-//   - straight code, one per stretch of 4 KiB on every way through it, for code without loops is long in a large module;
+//   - jumps backward in place of heads, where a compiler makes all jumps of a function with one
+//     loop, as Go's does;
+//   - straight code, one per stretch of 4 KiB on every way through it, for code without loops is
+//     long in a large module;
 //   - bulk operations on memory and tables, one per 4096 bytes or elements, before they begin.
 //
-// Tables are bounded, since no limit of memory is theirs. The rest of a module stays as it is, byte by byte, but for the indices of functions: the imported hook
-// stands before the module's own functions. Two kinds of custom sections go, because they name places in
-// the code that have moved: DWARF and code metadata. The names of functions stay.
+// Tables are bounded, since no limit of memory is theirs. The rest of a module stays as it is, byte
+// by byte, but for the indices of functions: the imported hook stands before the module's own
+// functions. Two kinds of custom sections go, because they name places in the code that have moved:
+// DWARF and code metadata. The names of functions stay.
 //
-// Compiling cannot be stopped either, so a module that would take long to compile is refused; see effort.go.
+// Compiling cannot be stopped either, so a module that would take long to compile is refused; see
+// effort.go.
 //
-// A module that holds anything this package does not know is refused: what it cannot walk it cannot stop.
-// It knows WebAssembly 2.0 and extended constant expressions.
+// A module that holds anything this package does not know is refused: what it cannot walk it cannot
+// stop. It knows WebAssembly 2.0 and extended constant expressions.
 //
-// What it costs, measured by the benchmarks, which run both forms in turn: a Go guest that sorts takes
-// 1.05 times as long, one that formats and parses JSON 1.1, one that copies pieces of 100 bytes 1.2, calls of
-// empty functions 1.05, and loops that do next to nothing 1 to 3. The rewrite takes about 10 ms per MB.
+// What it costs, measured by the benchmarks, which run both forms in turn: a Go guest that sorts
+// takes 1.05 times as long, one that formats and parses JSON 1.1, one that copies pieces of 100
+// bytes 1.2, calls of empty functions 1.05, and loops that do next to nothing 1 to 3. The rewrite
+// takes about 10 ms per MB.
 package meter
 
 import (
@@ -47,13 +53,13 @@ const (
 
 var header = []byte("\x00asm\x01\x00\x00\x00")
 
-// order lists the sections as they must follow each other. The one that counts data segments is younger
-// than its neighbours, hence its number.
+// order lists the sections as they must follow each other. The one that counts data segments is
+// younger than its neighbours, hence its number.
 var order = []byte{typeSection, importSection, functionSection, tableSection, memorySection, globalSection, exportSection,
 	startSection, elementSection, dataCountSection, codeSection, dataSection}
 
-// Rewrite returns the module with a counter, or an error that names the offset of what it does not know.
-// It keeps no part of its argument.
+// Rewrite returns the module with a counter, or an error that names the offset of what it does not
+// know. It keeps no part of its argument.
 func Rewrite(module []byte) ([]byte, error) {
 	if len(module) > MaxBytes {
 		return nil, fmt.Errorf("a module of more than %d bytes is not supported", MaxBytes)

@@ -2,8 +2,8 @@ package meter
 
 import "strings"
 
-// custom copies a custom section, puts the one with the names aside, or drops the ones that name places
-// in the code.
+// custom copies a custom section, puts the one with the names aside, or drops the ones that name
+// places in the code.
 func (w *walker) custom() {
 	at := w.pos - 1
 	content := w.enter()
@@ -24,8 +24,8 @@ func (w *walker) custom() {
 	}
 }
 
-// names writes the section with the names, last of all: it can be moved only when everything that the
-// module imports is known.
+// names writes the section with the names, last of all: it can be moved only when everything that
+// the module imports is known.
 func (w *walker) names() {
 	if w.nameSection == nil || w.err != nil {
 		return

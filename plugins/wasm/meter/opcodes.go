@@ -89,9 +89,9 @@ const (
 	vectorPrefix = 0xfd
 )
 
-// constants are the opcodes of constant expressions besides end: constants, references, globals, and the
-// sums, differences and products of the extended ones. Of the vectors, v128.const is meant; the runtime
-// refuses the others.
+// constants are the opcodes of constant expressions besides end: constants, references, globals,
+// and the sums, differences and products of the extended ones. Of the vectors, v128.const is meant;
+// the runtime refuses the others.
 var constants = [256]bool{0x41: true, 0x42: true, 0x43: true, 0x44: true, 0xd0: true, 0xd2: true, 0x23: true,
 	0x6a: true, 0x6b: true, 0x6c: true, 0x7c: true, 0x7d: true, 0x7e: true, vectorPrefix: true}
 

@@ -15,8 +15,8 @@ const (
 	longGlobal
 )
 
-// random makes a valid function of the choices that it reads from bytes. When there are none left it
-// takes the first and simplest choice everywhere, as it does in deep nests.
+// random makes a valid function of the choices that it reads from bytes. When there are none left
+// it takes the first and simplest choice everywhere, as it does in deep nests.
 type random struct {
 	in     []byte
 	code   []byte

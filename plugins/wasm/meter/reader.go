@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// reader walks the bytes of a module. Its first error stays; from then on it is at its end and every
-// value is 0, so that callers look at the error once, when they are done.
+// reader walks the bytes of a module. Its first error stays; from then on it is at its end and
+// every value is 0, so that callers look at the error once, when they are done.
 type reader struct {
 	b   []byte
 	pos int // offset of the next byte

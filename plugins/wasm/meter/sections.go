@@ -40,7 +40,8 @@ const (
 	global
 )
 
-// typeSection adds the types of the hook, () -> (), and of the function that charges, (i32) -> (i32).
+// typeSection adds the types of the hook, () -> (), and of the function that charges, (i32) ->
+// (i32).
 func (w *walker) typeSection() {
 	w.types = w.grow(2)
 	for range w.types {

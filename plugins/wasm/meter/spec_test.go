@@ -55,8 +55,8 @@ var (
 	exhausting = map[string]bool{"v2/fac": true, "v2/skip-stack-guard-page": true}
 )
 
-// TestSpecification runs every module of the specification's tests rewritten and as it is, and compares
-// every result, trap and memory.
+// TestSpecification runs every module of the specification's tests rewritten and as it is, and
+// compares every result, trap and memory.
 func TestSpecification(t *testing.T) {
 	var commands atomic.Int64
 	t.Run("all", func(t *testing.T) {
@@ -283,8 +283,8 @@ func parse(s string) (uint64, error) {
 	return strconv.ParseUint(s, 10, 64)
 }
 
-// TestInvalidStaysInvalid offers the modules that the specification calls broken: a rewrite must not
-// mend them, such as by a counter at the index that a module uses without having it.
+// TestInvalidStaysInvalid offers the modules that the specification calls broken: a rewrite must
+// not mend them, such as by a counter at the index that a module uses without having it.
 func TestInvalidStaysInvalid(t *testing.T) {
 	r := engine(t, api.CoreFeaturesV2, func() {})
 	seen, refused := 0, 0
@@ -316,8 +316,8 @@ var (
 	errCompiles = errors.New("compiles")
 )
 
-// sameVerdict returns an error if the rewritten module compiles and the original does not, or the other
-// way round.
+// sameVerdict returns an error if the rewritten module compiles and the original does not, or the
+// other way round.
 func sameVerdict(r wazero.Runtime, module []byte) error {
 	out, err := Rewrite(module)
 	if err != nil {

@@ -21,7 +21,8 @@ func endless() map[string]program {
 		change(&p)
 		return p
 	}
-	// Recursion that is not deep but branches does not use up the stack: 2 to the power of 60 calls.
+	// Recursion that is not deep but branches does not use up the stack: 2 to the power of 60
+	// calls.
 	branch := func(again ...byte) []byte {
 		return concat([]byte{localGet, 0, ifElse, emptyBlock},
 			[]byte{localGet, 0, i32Const, 1, i32Sub}, again, []byte{localGet, 0, i32Const, 1, i32Sub}, again, []byte{end})

@@ -13,8 +13,9 @@ type walker struct {
 	kept int // offset up to which out holds what was read
 }
 
-// space is what is known of the whole module: the sizes of its index spaces as it came. What the counter
-// adds has the indices that follow; one of the module's own that is out of range must not reach it.
+// space is what is known of the whole module: the sizes of its index spaces as it came. What the
+// counter adds has the indices that follow; one of the module's own that is out of range must not
+// reach it.
 type space struct {
 	types, functions, imported, globals uint32
 	arities                             [][2]int // parameters and results of the types

@@ -1,12 +1,14 @@
 package meter
 
-// No way through a function passes more than a stretch of code without a count. Branches forward lead past code, and past what
-// would count there, so the bytes since the last count are followed along all of them, to the labels at which they meet again.
+// No way through a function passes more than a stretch of code without a count. Branches forward
+// lead past code, and past what would count there, so the bytes since the last count are followed
+// along all of them, to the labels at which they meet again.
 
 // jumpCost is what a branch counts itself.
 const jumpCost = 8
 
-// label is a block that is open, or the function: a branch to it leaves it or, of a loop, repeats it.
+// label is a block that is open, or the function: a branch to it leaves it or, of a loop, repeats
+// it.
 type label struct {
 	values int    // that a branch to it carries
 	loop   bool   // whose head counts, unless it has jumps
@@ -19,8 +21,9 @@ type label struct {
 //
 //	loop block block ... local.get $place br_table ... end ... end ... end
 //
-// A jump is: i32.const, local.set $place, br to the loop. Most of them go forward, one for each if in Go. Those end by
-// themselves, as every branch forward does, and count nothing. All others count where they stand, not at the head.
+// A jump is: i32.const, local.set $place, br to the loop. Most of them go forward, one for each if
+// in Go. Those end by themselves, as every branch forward does, and count nothing. All others count
+// where they stand, not at the head.
 type jumps struct {
 	head   int      // index of the loop's label
 	local  uint32   // $place
@@ -75,7 +78,8 @@ type constant struct {
 	local uint32
 }
 
-// enter goes into a block, which carries so many values behind its end, where one way leads that passes it by if it has a condition.
+// enter goes into a block, which carries so many values behind its end, where one way leads that
+// passes it by if it has a condition.
 func (f *ways) enter(values int, conditional bool) {
 	l := label{values: values, began: f.since + jumpCost}
 	if conditional {

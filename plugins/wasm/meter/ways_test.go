@@ -23,8 +23,8 @@ func turnsOf(t *testing.T, n int, f fn) (turns int) {
 	return turns
 }
 
-// TestWaysPastCounts pass code that is long together in pieces that are not, and past the end of each by a branch: to where a
-// count would stand that went by the code's offset alone.
+// TestWaysPastCounts pass code that is long together in pieces that are not, and past the end of
+// each by a branch: to where a count would stand that went by the code's offset alone.
 func TestWaysPastCounts(t *testing.T) {
 	const pieces, passed, n = 64, stretch / 4, Every
 	code := func(n int) []byte { return bytes.Repeat([]byte{0x01}, n) } // nop
@@ -60,8 +60,9 @@ func TestWaysPastCounts(t *testing.T) {
 	}
 }
 
-// jumping is a function as Go writes them, of so many parts. Each of them has its place in a br_table, and code of its own, which
-// may jump to any by its number: jump makes that jump from a part.
+// jumping is a function as Go writes them, of so many parts. Each of them has its place in a
+// br_table, and code of its own, which may jump to any by its number: jump makes that jump from a
+// part.
 func jumping(parts [][]byte) fn {
 	code := []byte{loop, emptyBlock}
 	for range parts {

@@ -1,5 +1,5 @@
-// Command guest does what guests do: it sorts, formats, parses, runs goroutines and recovers from panics.
-// What it prints is the same in every run.
+// Command guest does what guests do: it sorts, formats, parses, runs goroutines and recovers from
+// panics. What it prints is the same in every run.
 package main
 
 import (

@@ -1,4 +1,5 @@
-// Package probe is a plugin that does what the first record's value says, or what its configuration says.
+// Package probe is a plugin that does what the first record's value says, or what its configuration
+// says.
 package probe
 
 import (
