@@ -9,7 +9,7 @@ import (
 // Labels of metrics. Topics, groups and clients are only those that telemetry.metrics names, so
 // that the number of series is bounded by the configuration and by Kafka's APIs and error codes.
 const (
-	byVirtualCluster = attribute.Key("virtual_cluster")
+	byVirtualCluster = telemetry.ByVirtualCluster
 	byAPI            = attribute.Key("api")
 	byError          = attribute.Key("error")
 	byCluster        = attribute.Key("cluster")
@@ -17,7 +17,6 @@ const (
 	byBlock          = attribute.Key("blocked_by")
 	byPlanned        = attribute.Key("planned")
 	byInterceptor    = attribute.Key("interceptor")
-	byGuest          = attribute.Key("guest")
 	byRevision       = attribute.Key("revision")
 	byTopic          = attribute.Key("topic")
 	byPartition      = attribute.Key("partition")
@@ -31,7 +30,8 @@ const (
 	byReason         = attribute.Key("reason")
 )
 
-// metricTable is every metric of the gateway. METRICS.md beside this file is made from it.
+// metricTable is every metric of the gateway but those of interceptors, which their Specs list.
+// METRICS.md beside this file is made from both.
 type metricTable struct {
 	requests, in, out, errors, redirects                                 telemetry.Metric
 	duration, ownTime, upstreamTime, heldTime, queuedTime                telemetry.Metric
@@ -46,9 +46,7 @@ type metricTable struct {
 	groupLag, groupAge, groupCopyLag                                     telemetry.Metric
 	readyTopics, ready, copiesUnasked, copiesPeriod, copiesWaiting       telemetry.Metric
 	lag, delta, comparedFrom, comparedTo, comparedAt, holes              telemetry.Metric
-	guestCalls, guestFailures, guestReplaced, guestBusy, guestLeft       telemetry.Metric
-	guestOpened, guestClosed, guestSwaps, guestFailedSwaps               telemetry.Metric
-	guestMemory, guestInstances, guestDropped, revision, reloaded, ok    telemetry.Metric
+	revision, reloaded, ok                                               telemetry.Metric
 	memory, memoryLimit, memoryWaiting, memoryWaits                      telemetry.Metric
 	started, refused, panics                                             telemetry.Metric
 	accessDropped, auditDropped, auditWaiting, broken, built             telemetry.Metric
@@ -56,7 +54,7 @@ type metricTable struct {
 }
 
 func newMetricTable() *metricTable {
-	api, vc, guest := []attribute.Key{byVirtualCluster, byAPI}, []attribute.Key{byVirtualCluster}, []attribute.Key{byVirtualCluster, byGuest}
+	api, vc := []attribute.Key{byVirtualCluster, byAPI}, []attribute.Key{byVirtualCluster}
 	copies := []attribute.Key{byVirtualCluster, byTopic, byPartition, byCluster}
 	metric := func(kind telemetry.Kind) func(name, unit, help string, labels ...attribute.Key) telemetry.Metric {
 		return func(name, unit, help string, labels ...attribute.Key) telemetry.Metric {
@@ -123,17 +121,6 @@ func newMetricTable() *metricTable {
 		comparedTo:     gauge("copy.compared.to", "", "The virtual offset behind the records that were last compared with the copy.", copies...),
 		comparedAt:     gauge("copy.compared.time", "s", "When the last records of the copy were last found to be those at home, as Unix time; 0 if they were not, or differ now.", byVirtualCluster, byTopic, byCluster),
 		holes:          gauge("topic.holes", "", "Virtual offsets without records that unplanned moves have left.", byVirtualCluster, byTopic, byPartition),
-		guestCalls:     counter("guest.calls", "", "Calls of a WASM guest.", guest...),
-		guestFailures:  counter("guest.failures", "", "Calls that failed in the guest: a limit, a panic, a wrong answer.", guest...),
-		guestReplaced:  counter("guest.replaced.instances", "", "Instances that were thrown away after a failure.", guest...),
-		guestBusy:      counter("guest.busy", "s", "Time in calls, the wait for an instance included.", guest...),
-		guestLeft:      gauge("guest.left_alone", "", "With how many clients' partitions and APIs a guest is not called, since it has failed with them too often.", guest...),
-		guestOpened:    counter("guest.left_alone.begun", "", "How often a guest was left alone with a client's partition or API, after five failures in 10 s.", guest...),
-		guestClosed:    counter("guest.left_alone.ended", "", "How often that has ended, when a trial worked.", guest...),
-		guestSwaps:     counter("guest.swaps", "", "Versions and settings of a guest that others took the place of; counted when their last call has returned.", guest...),
-		guestMemory:    gauge("guest.instance.memory", "By", "Memory of the largest instance.", guest...),
-		guestInstances: gauge("guest.instances", "", "Instances of a guest.", guest...),
-		guestDropped:   counter("guest.dropped.log_lines", "", "Lines of the log beyond the limit.", guest...),
 		revision:       gauge("config.info", "", "1, with the revision of the configuration in force.", byRevision),
 		reloaded:       gauge("config.last_reload.time", "s", "When the file was last applied or refused, as Unix time; 0 before the first change."),
 		ok:             gauge("config.last_reload.successful", "", "1 if the last change of the file was applied, 0 if it was refused."),
@@ -157,6 +144,5 @@ func newMetricTable() *metricTable {
 		files:               gauge("files", "", "Files that the process has open: connections of clients and to brokers, the state, logs. Absent where it is not known."),
 		filesLimit:          gauge("files.limit", "", "How many files the process may have open. Absent where it is not known."),
 		interceptorFailures: counter("interceptor.failures", "", "Errors of requests that came from an interceptor and not from below it, panics included.", byVirtualCluster, byInterceptor),
-		guestFailedSwaps:    counter("guest.failed_swaps", "", "Versions and settings of a guest that were refused; those in force stayed.", guest...),
 	}
 }

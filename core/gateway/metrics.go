@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"cmp"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -18,9 +19,8 @@ import (
 
 // collector takes samples.
 type collector struct {
-	table      *metricTable
-	out        []telemetry.Sample
-	ownMetrics map[string]*telemetry.Metric // that guests keep, by name
+	table *metricTable
+	out   []telemetry.Sample
 }
 
 func (c *collector) add(m *telemetry.Metric, value float64, labels ...string) {
@@ -202,37 +202,30 @@ func (c *collector) traffic(vc string, a server.APITraffic) {
 
 // interceptors counts each name once: one that stands in a chain twice is counted together.
 func (c *collector) interceptors(v *virtual) {
-	seen, guests := map[*plugin.Cost]bool{}, map[string]bool{}
+	seen, told := map[*plugin.Cost]bool{}, map[string]bool{}
 	for _, m := range v.runtime().chain.All() {
 		if !seen[m.Cost] {
 			seen[m.Cost] = true
 			c.durations(&c.table.interceptor, m.Cost.Own.Read(), v.name, m.Name)
 			c.add(&c.table.interceptorFailures, float64(m.Cost.Failures.Load()), v.name, m.Name)
 		}
-		if r, ok := m.Interceptor.(plugin.Measured); ok {
-			if g := r.Measure(); !guests[g.Name] {
-				guests[g.Name] = true
-				c.guest(v.name, g)
-				c.own(v.name, g.Name, g.Own)
-			}
+		if x, ok := m.Interceptor.(plugin.Metered); ok {
+			c.samples(v.name, x.Samples(), told)
 		}
 	}
 }
 
-func (c *collector) guest(vc string, m plugin.Measures) {
-	t := c.table
-	c.add(&t.guestCalls, float64(m.Calls), vc, m.Name)
-	c.add(&t.guestFailures, float64(m.Failures), vc, m.Name)
-	c.add(&t.guestReplaced, float64(m.Replaced), vc, m.Name)
-	c.add(&t.guestBusy, m.Busy.Seconds(), vc, m.Name)
-	c.add(&t.guestLeft, float64(m.LeftAlone), vc, m.Name)
-	c.add(&t.guestOpened, float64(m.Opened), vc, m.Name)
-	c.add(&t.guestClosed, float64(m.Closed), vc, m.Name)
-	c.add(&t.guestSwaps, float64(m.Swaps), vc, m.Name)
-	c.add(&t.guestFailedSwaps, float64(m.FailedSwaps), vc, m.Name)
-	c.add(&t.guestMemory, float64(m.InstanceBytes), vc, m.Name)
-	c.add(&t.guestInstances, float64(m.Instances), vc, m.Name)
-	c.add(&t.guestDropped, float64(m.DroppedLines), vc, m.Name)
+// samples adds what an interceptor tells, but for the series that were told.
+func (c *collector) samples(vc string, all []telemetry.Sample, told map[string]bool) {
+	for _, s := range all {
+		series := fmt.Sprint(s.Metric.Name, s.Values, s.Labels)
+		if told[series] {
+			continue
+		}
+		told[series] = true
+		s.Values = append([]string{vc}, s.Values...)
+		c.out = append(c.out, s)
+	}
 }
 
 // unblocked is the kind of moves that nothing has refused.

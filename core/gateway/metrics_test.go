@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/sluice-gateway/sluice/core/telemetry"
+	"github.com/sluice-gateway/sluice/plugins"
 )
 
 const head = `# Metrics
@@ -48,6 +49,9 @@ This table is made from the code; a test fails when they differ.
 func document() string {
 	var b strings.Builder
 	b.WriteString(head)
+	row := func(name string, kind telemetry.Kind, labels []string, help string) {
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", name, kind, strings.Join(labels, ", "), help)
+	}
 	t := reflect.ValueOf(newMetricTable()).Elem()
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -56,7 +60,16 @@ func document() string {
 		for j := range f.FieldByName("Labels").Len() {
 			labels = append(labels, f.FieldByName("Labels").Index(j).String())
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", m.PrometheusName(), m.Kind, strings.Join(labels, ", "), m.Help)
+		row(m.PrometheusName(), m.Kind, labels, m.Help)
+	}
+	for _, spec := range plugins.Builtin() {
+		for _, m := range spec.Metrics {
+			var labels []string
+			for _, l := range m.Labels {
+				labels = append(labels, string(l))
+			}
+			row(m.PrometheusName(), m.Kind, labels, m.Help)
+		}
 	}
 	return b.String()
 }

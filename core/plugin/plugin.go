@@ -8,7 +8,6 @@ package plugin
 import (
 	"context"
 	"io"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.opentelemetry.io/otel/attribute"
@@ -67,6 +66,8 @@ type Spec struct {
 	// New builds an interceptor from its section. It must not block on a cluster: an unreachable
 	// cluster is never an error of start or reload.
 	New func(ctx context.Context, env Env, cfg config.Section) (Interceptor, error)
+	// Metrics are the metrics that interceptors of the type have, if they are Metered.
+	Metrics []*telemetry.Metric
 	// Prepare, if there is one, does beforehand what takes long in New, while other edits of the
 	// file go on. For a section that is in force already there is nothing to do, unless it is to be
 	// made again: of what it is made from, something has changed.
@@ -189,31 +190,17 @@ type Reporter interface {
 	Report() any
 }
 
-// Measures are what a WASM guest has cost, over its versions.
-type Measures struct {
-	Name                      string
-	Calls, Failures, Replaced int64
-	// Swaps counts versions that took the place of another, FailedSwaps those that were refused.
-	Swaps, FailedSwaps      int64
-	Busy                    time.Duration
-	Instances, DroppedLines int
-	InstanceBytes           uint32
-	// LeftAlone is with how many clients' partitions and APIs the guest is left alone since it
-	// failed; Opened and Closed count how often that has begun and ended.
-	LeftAlone      int
-	Opened, Closed int64
-	// Own are those that the guest itself keeps.
-	Own []Series
+// Metered is implemented by interceptors that have metrics of their own.
+type Metered interface {
+	// Samples are what the metrics say now, each of a Metric and with Values for its labels but the
+	// first, the virtual cluster, which the gateway puts in. Of a series that several interceptors
+	// of a chain tell, the first counts.
+	Samples() []telemetry.Sample
 }
 
-// Series is one that a guest keeps.
-type Series struct {
-	Name   string
-	Kind   telemetry.Kind // Counter, Gauge or Values
-	Labels []attribute.KeyValue
-	Value  float64
-	// Distribution is that of Values.
-	Distribution telemetry.Distribution
+// Metric is a metric of interceptors: sluice.NAME, with the virtual cluster before its labels.
+func Metric(kind telemetry.Kind, name, unit, help string, labels ...attribute.Key) *telemetry.Metric {
+	return &telemetry.Metric{Name: "sluice." + name, Kind: kind, Unit: unit, Help: help, Labels: append([]attribute.Key{telemetry.ByVirtualCluster}, labels...)}
 }
 
 // Code is the code of a guest that is in force.
@@ -228,11 +215,6 @@ type Code struct {
 // Coded is implemented by interceptors whose code may be swapped while they run.
 type Coded interface {
 	Code() Code
-}
-
-// Measured is implemented by interceptors that run a guest.
-type Measured interface {
-	Measure() Measures
 }
 
 // Watched is implemented by interceptors that are built from files: when one changes, they are

@@ -34,6 +34,9 @@ type Metric struct {
 	Fine bool
 }
 
+// ByVirtualCluster is the label of what a virtual cluster does.
+const ByVirtualCluster = attribute.Key("virtual_cluster")
+
 // PrometheusName is the name that scrapes show.
 func (m *Metric) PrometheusName() string {
 	name := strings.ReplaceAll(m.Name, ".", "_")
@@ -63,19 +66,20 @@ type Sample struct {
 // Collect reads everything that is counted. It costs nothing but when it is asked.
 type Collect func() []Sample
 
-// families divides samples by metric, in the order of their first ones. Values that no label can
-// hold, as a broker may name a topic, are left out: a scrape or an export would fail as a whole.
+// families divides samples by the names of their metrics, in the order of their first ones. Values
+// that no label can hold, as a broker may name a topic, are left out: a scrape or an export would
+// fail as a whole.
 func families(samples []Sample) [][]Sample {
 	var out [][]Sample
-	at := map[*Metric]int{}
+	at := map[string]int{}
 	for _, s := range samples {
 		if slices.ContainsFunc(s.Values, func(v string) bool { return !utf8.ValidString(v) }) {
 			continue
 		}
-		i, ok := at[s.Metric]
+		i, ok := at[s.Metric.Name]
 		if !ok {
 			i = len(out)
-			at[s.Metric] = i
+			at[s.Metric.Name] = i
 			out = append(out, nil)
 		}
 		out[i] = append(out[i], s)

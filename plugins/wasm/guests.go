@@ -104,7 +104,7 @@ func (g *guests) spec(kind string, compiled bool, from func(Config, config.Secti
 		cfg, settings, err := decode(section, compiled)
 		return asked{env, section, cfg, settings, from(cfg, section)}, err
 	}
-	return plugin.Spec{Type: kind, Stage: plugin.Any,
+	return plugin.Spec{Type: kind, Stage: plugin.Any, Metrics: specMetrics(),
 		New: func(ctx context.Context, env plugin.Env, section config.Section) (plugin.Interceptor, error) {
 			a, err := ask(env, section)
 			if err != nil {

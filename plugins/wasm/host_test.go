@@ -268,15 +268,15 @@ func TestSeries(t *testing.T) {
 	h := NewMetrics()
 	h.add(h.define(abi.MetricHistogram, []byte(`{"name":"h","labels":{"b":"2","a":"1"}}`), 100), 5)
 	h.add(h.define(abi.MetricGauge, []byte(`{"name":"g"}`), 100), -1)
-	own := h.own()
+	own := h.samples("guest")
 	d := own[0].Distribution
 	about := fact.Of(t, "%+v", own)
 	if fact.Equal(about, "len(own)", len(own), 2) {
-		fact.Equal(about, "own[0].Kind", own[0].Kind, telemetry.Values)
+		fact.Equal(about, "own[0].Metric.Kind", own[0].Metric.Kind, telemetry.Values)
 		fact.Equal(about, "d.Count()", d.Count(), 1)
 		fact.List(about, "own[0].Labels", own[0].Labels, []attribute.KeyValue{attribute.String("a", "1"), attribute.String("b", "2")})
 	}
-	if own[1].Kind != telemetry.Gauge || own[1].Value != -1 {
+	if own[1].Metric.Kind != telemetry.Gauge || own[1].Value != -1 {
 		t.Errorf("%+v", own[1])
 	}
 }

@@ -9,9 +9,6 @@ import (
 	"strings"
 	"sync"
 
-	"go.opentelemetry.io/otel/attribute"
-
-	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
@@ -116,26 +113,5 @@ func (m *Metrics) All() []Series {
 	defer m.mu.Unlock()
 	out := slices.Clone(m.series)
 	slices.SortStableFunc(out, func(a, b Series) int { return strings.Compare(a.Name, b.Name) })
-	return out
-}
-
-// own lists the series for the gateway's metrics.
-func (m *Metrics) own() (out []plugin.Series) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for i := range m.series {
-		s := &m.series[i]
-		x := plugin.Series{Name: s.Name, Value: s.Value, Kind: telemetry.Counter}
-		for _, k := range slices.Sorted(maps.Keys(s.Labels)) {
-			x.Labels = append(x.Labels, attribute.String(k, s.Labels[k]))
-		}
-		switch {
-		case s.distribution != nil:
-			x.Kind, x.Value, x.Distribution = telemetry.Values, 0, *s.distribution
-		case s.Kind == "gauge":
-			x.Kind = telemetry.Gauge
-		}
-		out = append(out, x)
-	}
 	return out
 }

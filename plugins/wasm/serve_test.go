@@ -147,14 +147,14 @@ func TestAGuestIsLeftAloneWithOneClientsPartition(t *testing.T) {
 				t.Errorf("%v suffers for it: %d, %v", x, code, err)
 			}
 		}
-		if m := w.use.tally.measure(w.guest()); m.LeftAlone != 1 || m.Opened != 1 || m.Closed != 0 {
+		if m := w.use.tally.measure(w.guest()); m.leftAlone != 1 || m.opened != 1 || m.closed != 0 {
 			t.Errorf("%+v", m)
 		}
 		time.Sleep(breakFirst)
 		if code, err := from(t, w, "strange", "orders", "fine"); err != nil || code != 0 {
 			t.Errorf("the trial: %d, %v", code, err)
 		}
-		if m := w.use.tally.measure(w.guest()); m.LeftAlone != 0 || m.Opened != 1 || m.Closed != 1 {
+		if m := w.use.tally.measure(w.guest()); m.leftAlone != 0 || m.opened != 1 || m.closed != 1 {
 			t.Errorf("%+v", m)
 		}
 		for _, line := range []string{"fails again and again", "works again"} {
@@ -185,7 +185,7 @@ func TestWaitingForAnInstanceIsNoFailure(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Errorf("the wait counts: %v", err)
 		}
-		if m := w.use.tally.measure(w.guest()); m.Failures != 0 || m.LeftAlone != 0 || m.Instances != 1 {
+		if m := w.use.tally.measure(w.guest()); m.failures != 0 || m.leftAlone != 0 || m.instances != 1 {
 			t.Errorf("%+v", m)
 		}
 	})

@@ -37,13 +37,6 @@ func (w *Wasm) Report() any {
 	}
 }
 
-// Measure is for plugin.Measured.
-func (w *Wasm) Measure() plugin.Measures {
-	m := w.use.tally.measure(w.guest())
-	m.Own = w.guest().metrics.own()
-	return m
-}
-
 // Code is for plugin.Coded.
 func (w *Wasm) Code() plugin.Code {
 	g := w.guest()

@@ -4,16 +4,28 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/sluice-gateway/sluice/core/plugin"
 )
+
+// measures are what a guest has cost, over its versions.
+type measures struct {
+	calls, failures, replaced int64
+	// swaps counts versions that took the place of another, failedSwaps those that were refused.
+	swaps, failedSwaps      int64
+	busy                    time.Duration
+	instances, droppedLines int
+	instanceBytes           uint32
+	// leftAlone is with how many clients' partitions and APIs the guest is left alone since it
+	// failed; opened and closed count how often that has begun and ended.
+	leftAlone      int
+	opened, closed int64
+}
 
 // tally counts a guest over its versions: what the gateway shows of it only grows while a version
 // takes the place of another.
 type tally struct {
 	mu    sync.Mutex
-	past  plugin.Measures // of the versions that have ended
-	live  []*Guest        // in the order of their starts
+	past  measures // of the versions that have ended
+	live  []*Guest // in the order of their starts
 	swaps int64
 	// failed counts versions that were refused; why is of the last swap.
 	failed int64
@@ -54,25 +66,25 @@ func (t *tally) swapError() string {
 }
 
 // measure is what the guest has cost; now is its version in force.
-func (t *tally) measure(now *Guest) plugin.Measures {
+func (t *tally) measure(now *Guest) measures {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	m := t.past
 	for _, g := range t.live {
 		add(&m, g)
 	}
-	m.Name, m.LeftAlone, m.Swaps, m.FailedSwaps = now.Name, now.breakers.left(time.Now()), t.swaps, t.failed
-	m.Instances, m.InstanceBytes = now.Instances()
+	m.leftAlone, m.swaps, m.failedSwaps = now.breakers.left(time.Now()), t.swaps, t.failed
+	m.instances, m.instanceBytes = now.Instances()
 	return m
 }
 
 // add counts a version's calls.
-func add(m *plugin.Measures, g *Guest) {
-	m.Calls += g.Called.Load()
-	m.Failures += g.Failed.Load()
-	m.Replaced += g.Replaced.Load()
-	m.Busy += time.Duration(g.Busy.Load())
-	m.DroppedLines += g.lines.lost()
-	m.Opened += g.breakers.Opened.Load()
-	m.Closed += g.breakers.Closed.Load()
+func add(m *measures, g *Guest) {
+	m.calls += g.Called.Load()
+	m.failures += g.Failed.Load()
+	m.replaced += g.Replaced.Load()
+	m.busy += time.Duration(g.Busy.Load())
+	m.droppedLines += g.lines.lost()
+	m.opened += g.breakers.Opened.Load()
+	m.closed += g.breakers.Closed.Load()
 }

@@ -39,7 +39,7 @@ var (
 	_ plugin.Watched         = (*Wasm)(nil)
 	_ plugin.Breakable       = (*Wasm)(nil)
 	_ plugin.Reporter        = (*Wasm)(nil)
-	_ plugin.Measured        = (*Wasm)(nil)
+	_ plugin.Metered         = (*Wasm)(nil)
 	_ plugin.Stepper         = (*Wasm)(nil)
 	_ plugin.Coded           = (*Wasm)(nil)
 	_ plugin.Titled          = (*Wasm)(nil)

@@ -31,6 +31,13 @@ func Conform(t *testing.T, i plugin.Interceptor, topic string) {
 		c.rows(t)
 	}
 	c.atOnce(t)
+	if m, ok := i.(plugin.Metered); ok {
+		for _, s := range m.Samples() { // of which the gateway puts the virtual cluster in
+			if got, want := len(s.Values), len(s.Metric.Labels)-1; got != want {
+				t.Errorf("%s has %d values, want %d", s.Metric.Name, got, want)
+			}
+		}
+	}
 	if o, ok := i.(plugin.SessionObserver); ok && o.Observes() {
 		s := plugin.NewSession(t.Context(), 2, nil, nil)
 		if err := o.SessionOpened(t.Context(), s); err != nil {

@@ -13,13 +13,18 @@ import (
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
-// TestMetricsOfPluginsAreShown with the labels that say whose they are, and those that contradict
-// each other harm no scrape.
-func TestMetricsOfPluginsAreShown(t *testing.T) {
-	series := func(name string, kind telemetry.Kind, value float64, labels ...attribute.KeyValue) plugin.Series {
-		return plugin.Series{Name: name, Kind: kind, Labels: labels, Value: value}
+// TestMetricsOfInterceptorsAreShown with the labels that say whose they are, and those that
+// contradict each other harm no scrape.
+func TestMetricsOfInterceptorsAreShown(t *testing.T) {
+	kinds := map[telemetry.Kind]string{telemetry.Counter: "counter", telemetry.Gauge: "gauge", telemetry.Values: "histogram"}
+	series := func(name string, kind telemetry.Kind, value float64, labels ...attribute.KeyValue) telemetry.Sample {
+		if kind == telemetry.Counter {
+			name = strings.TrimSuffix(name, "_total")
+		}
+		m := plugin.Metric(kind, "guest."+kinds[kind]+"."+name, "", "help", "guest")
+		return telemetry.Sample{Metric: m, Labels: labels, Value: value}
 	}
-	all := map[string][]plugin.Series{
+	all := map[string][]telemetry.Sample{
 		"mask": {
 			series("masked_total", telemetry.Counter, 3, attribute.String("field", "card")),
 			series("masked_total", telemetry.Counter, 4, attribute.String("field", "name"), attribute.String("topic", "x")),
@@ -38,7 +43,10 @@ func TestMetricsOfPluginsAreShown(t *testing.T) {
 		telemetry.Prometheus(time.Unix(1000, 0), telemetry.Source{}, func() []telemetry.Sample {
 			c := &collector{}
 			for guest, own := range all {
-				c.own("vc", guest, own)
+				for i := range own {
+					own[i].Values = []string{guest}
+				}
+				c.samples("vc", own, map[string]bool{})
 			}
 			return c.out
 		}).ServeHTTP(w, r)
