@@ -1,7 +1,7 @@
 // Package plugin is the contract between Sluice and its interceptors, and the chain that runs them.
 //
 // A session reads requests; each runs down the chain of its virtual cluster to a target and its
-// response runs back up. Above the Routing stage an interceptor sees one logical cluster, exactly
+// response runs back up. Above the Routing stage an interceptor sees one virtual cluster, exactly
 // as the client does; below it one physical cluster, named by Request.Target.
 package plugin
 
