@@ -5,14 +5,14 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/sluice-gateway/sluice/core/chain"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/failover"
-	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
 // copies compares every topic of a virtual cluster with its copies, as the check before a move does
 // for its tail.
-func (d *doctor) copies(ctx context.Context, vc *config.VirtualCluster, chain *plugin.Chain) {
+func (d *doctor) copies(ctx context.Context, vc *config.VirtualCluster, chain *chain.Chain) {
 	spans := d.snap.Spans(vc)
 	rules := chain.Placement()
 	if rules == nil || len(spans) < 2 {

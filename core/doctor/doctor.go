@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/chain"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/upstream"
@@ -43,7 +44,7 @@ type Finding struct {
 // Chain is the chain of a virtual cluster.
 type Chain struct {
 	VirtualCluster string
-	Chain          *plugin.Chain
+	Chain          *chain.Chain
 }
 
 const (

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/chain"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/logging"
 	"github.com/sluice-gateway/sluice/core/plugin"
@@ -19,7 +20,7 @@ import (
 // CheckedChain is the chain of a virtual cluster, built but not served.
 type CheckedChain struct {
 	VirtualCluster string
-	Chain          *plugin.Chain
+	Chain          *chain.Chain
 }
 
 // nowhere is a log that keeps nothing.

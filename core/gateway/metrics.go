@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/chain"
 	"github.com/sluice-gateway/sluice/core/failover"
 	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/kafka"
@@ -202,7 +203,7 @@ func (c *collector) traffic(vc string, a server.APITraffic) {
 
 // interceptors counts each name once: one that stands in a chain twice is counted together.
 func (c *collector) interceptors(v *virtual) {
-	seen, told := map[*plugin.Cost]bool{}, map[string]bool{}
+	seen, told := map[*chain.Cost]bool{}, map[string]bool{}
 	for _, m := range v.runtime().chain.All() {
 		if !seen[m.Cost] {
 			seen[m.Cost] = true

@@ -11,6 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/chain"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/gate"
 	"github.com/sluice-gateway/sluice/core/guard"
@@ -24,8 +25,8 @@ type virtual struct {
 	name    string
 	gates   *gate.Gates
 	server  *server.Server
-	costs   map[string]*plugin.Cost // by interceptor; under applying
-	closing *guard.Group            // of runtimes that nobody uses any more
+	costs   map[string]*chain.Cost // by interceptor; under applying
+	closing *guard.Group           // of runtimes that nobody uses any more
 
 	mu      sync.Mutex
 	current *runtime
@@ -35,7 +36,7 @@ type virtual struct {
 type runtime struct {
 	virtual  *virtual
 	server   server.Runtime
-	chain    *plugin.Chain
+	chain    *chain.Chain
 	env      plugin.Env
 	nodes    *upstream.NodeMap
 	listen   config.Listen
@@ -100,7 +101,7 @@ func (v *virtual) setVersions(s *server.Versions) { v.runtime().server.Versions.
 
 // newVirtual makes a virtual cluster that the configuration before did not have.
 func (g *Gateway) newVirtual(name string, limit time.Duration) *part[*virtual] {
-	v := &virtual{name: name, gates: gate.New(limit), costs: map[string]*plugin.Cost{}, closing: &g.closing}
+	v := &virtual{name: name, gates: gate.New(limit), costs: map[string]*chain.Cost{}, closing: &g.closing}
 	v.gates.Log = g.log.With("virtual_cluster", name)
 	v.server = server.New(v, server.Options{
 		Pool: g.pool, Memory: g.memory, Descriptors: g.files, Log: g.logs.Logger("server"), TLS: func() *tls.Config { return v.runtime().tls },
@@ -171,7 +172,7 @@ func (g *Gateway) openRuntime(ctx context.Context, l *live, vc *config.VirtualCl
 	end := upstream.NewDispatcher(vc.Name, list, rt.nodes, l.snap.Failover.Request)
 	if len(errs) == 0 {
 		var err error
-		if rt.chain, err = plugin.NewChain(members, end, spansOf(l)); err != nil {
+		if rt.chain, err = chain.New(members, end, spansOf(l)); err != nil {
 			errs = config.Errors{vc.Chain[0].Section.Errorf(nil, "%v", err)}
 		}
 	}
@@ -194,7 +195,7 @@ func (g *Gateway) openRuntime(ctx context.Context, l *live, vc *config.VirtualCl
 }
 
 // openInterceptors builds the interceptors of a chain; its runtime closes them.
-func (g *Gateway) openInterceptors(ctx context.Context, rt *runtime, vc *config.VirtualCluster) (members []plugin.Named, errs config.Errors) {
+func (g *Gateway) openInterceptors(ctx context.Context, rt *runtime, vc *config.VirtualCluster) (members []chain.Named, errs config.Errors) {
 	titles := map[string]bool{}
 	for _, entry := range vc.Chain {
 		if e := entry.Unknown(g.types()); e != nil {
@@ -225,15 +226,15 @@ func (g *Gateway) openInterceptors(ctx context.Context, rt *runtime, vc *config.
 			titles[t.Title()] = true
 			name += " " + t.Title()
 		}
-		members = append(members, plugin.Named{Name: name, Stage: spec.Stage, Interceptor: i, Cost: rt.virtual.cost(name)})
+		members = append(members, chain.Named{Name: name, Stage: spec.Stage, Interceptor: i, Cost: rt.virtual.cost(name)})
 	}
 	return members, errs
 }
 
 // cost counts an interceptor over the runtimes of its virtual cluster.
-func (v *virtual) cost(interceptor string) *plugin.Cost {
+func (v *virtual) cost(interceptor string) *chain.Cost {
 	if v.costs[interceptor] == nil {
-		v.costs[interceptor] = &plugin.Cost{}
+		v.costs[interceptor] = &chain.Cost{}
 	}
 	return v.costs[interceptor]
 }

@@ -32,8 +32,8 @@ type failures struct{ last []error }
 // mostFailures bounds what is remembered of a request that is tried again and again.
 const mostFailures = 8
 
-// fails reports an error that it has not been told of before, as it is or wrapped.
-func (c *Clock) fails(err error) bool {
+// Fails reports an error that it has not been told of before, as it is or wrapped.
+func (c *Clock) Fails(err error) bool {
 	if c == nil {
 		return false
 	}
@@ -105,9 +105,11 @@ func (r *Request) Answered(at time.Duration) { r.Clock.count(at, -1, 0) }
 // given on. resume ends the wait.
 func (r *Request) Pause(why string, by trace.SpanContext) (resume func()) {
 	turn.Give(r.turn)
-	began, w := time.Since(r.Arrived), r.watch
+	began, w := time.Since(r.Arrived), r.Stopwatch
 	r.Clock.count(began, 0, 1)
-	w.leave(began)
+	if w != nil {
+		w.Stop(began)
+	}
 	noted := func() {}
 	if r.Session != nil {
 		noted = r.Session.Holds.begin(r.Key, r.Arrived)
@@ -116,7 +118,9 @@ func (r *Request) Pause(why string, by trace.SpanContext) (resume func()) {
 		noted()
 		ended := time.Since(r.Arrived)
 		r.Clock.count(ended, 0, -1)
-		w.enter(ended)
+		if w != nil {
+			w.Start(ended)
+		}
 		if ended-began >= leastHold {
 			r.Trace.Held(r.Arrived.Add(began), ended-began, why, by)
 		}

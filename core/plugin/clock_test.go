@@ -115,3 +115,14 @@ func BenchmarkClock(b *testing.B) {
 		_, _ = r.Clock.Split(3)
 	}
 }
+
+// TestFewErrorsAreRemembered of a request, however many there are.
+func TestFewErrorsAreRemembered(t *testing.T) {
+	r := clocked(t, false)
+	for i := range 1000 {
+		r.Clock.Fails(errors.New(time.Duration(i).String()))
+	}
+	if n := len(r.Clock.failures.last); n != mostFailures {
+		t.Errorf("%d errors are remembered", n)
+	}
+}

@@ -1,4 +1,4 @@
-// Package plugin is the contract between Sluice and its interceptors, and the chain that runs them.
+// Package plugin is the contract between Sluice and its interceptors.
 //
 // A session reads requests; each runs down the chain of its virtual cluster to a target and its
 // response runs back up. Above the Routing stage an interceptor sees one virtual cluster, exactly

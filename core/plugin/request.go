@@ -46,15 +46,23 @@ type Request struct {
 	// Sampled says that the own times of interceptors are measured; see Cost.
 	Sampled bool
 
-	turn  *turn.Turn // shared with its copies; nil: none
-	own   turn.Turn
-	watch *watch // of the interceptor that has the request, if it is sampled
+	// Stopwatch measures the interceptor that has the request; nil measures nothing.
+	Stopwatch Stopwatch
+
+	turn *turn.Turn // shared with its copies; nil: none
+	own  turn.Turn
 }
 
 // Unanswered reports a Produce with acks=0. What comes of it goes up the chain as for any other;
 // its client is told of an error by the end of its connection, and of nothing else.
 func (r *Request) Unanswered() bool {
 	return r.Key == kmsg.Produce && r.Body.View().Acks == 0
+}
+
+// Stopwatch is stopped while a request waits. Times are from the arrival of the request.
+type Stopwatch interface {
+	Stop(at time.Duration)
+	Start(at time.Duration)
 }
 
 // Waker ends waits for answers that have become pointless. Its methods may be called at once.
@@ -130,7 +138,7 @@ func (r *Request) Change() *Request {
 // copyTo makes f a copy of r, with the same turn.
 func (r *Request) copyTo(f *Request) {
 	f.Header, f.Body, f.Session, f.Target, f.Seq, f.Arrived, f.Waker, f.Trace, f.Clock = r.Header, r.Body, r.Session, r.Target, r.Seq, r.Arrived, r.Waker, r.Trace, r.Clock
-	f.More, f.Led, f.Sampled, f.watch, f.turn = r.More, r.Led, r.Sampled, r.watch, r.turn
+	f.More, f.Led, f.Sampled, f.Stopwatch, f.turn = r.More, r.Led, r.Sampled, r.Stopwatch, r.turn
 }
 
 // Response is the answer to a request on its way up the chain.

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/sluice-gateway/sluice/core/gate"
 	"github.com/sluice-gateway/sluice/core/kafka"
 )
 
@@ -37,9 +38,8 @@ type Session struct {
 	// AdmitAnswer, if not nil, waits until an answer that has begun to come in on a link fits into
 	// memory. It fails when ctx, the link's, or the session ends, and with ErrNoRoom.
 	AdmitAnswer func(ctx context.Context, a Incoming, from AnswerSource) error
-	// GiveUp, if not nil, takes the requests that their Wakers give up out of flight; see
-	// Walk.GivesUp.
-	GiveUp func() []*Walk
+	// GiveUp, if not nil, takes the requests that their Wakers give up out of flight.
+	GiveUp func() []gate.GivenUp
 	// AwaitFirst, if not nil, waits until no request before seq is left to be answered.
 	AwaitFirst func(ctx context.Context, seq uint64) error
 

@@ -60,6 +60,15 @@ func Wait(rest Waiting) Outcome { return Outcome{kind: waits, rest: rest} }
 // Waits reports that there is more to do, which may wait.
 func (o Outcome) Waits() bool { return o.kind == waits }
 
+// Answers reports that the request is answered.
+func (o Outcome) Answers() bool { return o.kind == answers }
+
+// Response is what it is answered with.
+func (o Outcome) Response() (*Response, error) { return o.resp, o.err }
+
+// Rest is what is left of what Waits; nil: all.
+func (o Outcome) Rest() Waiting { return o.rest }
+
 // Step is what a Stepper has of one request, from Down to Up.
 type Step struct {
 	// The request as Down found it.
@@ -68,7 +77,9 @@ type Step struct {
 	waker  Waker
 	led    bool
 
-	own     time.Duration // that Down took, of a sampled request
+	// Own is what the interceptor has taken itself, of a sampled request.
+	Own time.Duration
+
 	changed *kafka.ChangedBody
 	kept    any
 }
@@ -98,13 +109,16 @@ func Keep[T any](s *Step) *T {
 // Kept is what Down keeps; Keep must have been called.
 func Kept[T any](s *Step) *T { return s.kept.(*T) }
 
-// finds notes the request as Down finds it.
-func (s *Step) finds(req *Request) {
+// Finds notes the request as Down finds it, for the chain.
+func (s *Step) Finds(req *Request) {
 	s.body, s.target, s.waker, s.led = req.Body, req.Target, req.Waker, req.Led
 }
 
-// restores makes the request what Down found.
-func (s *Step) restores(req *Request) {
+// Restores makes the request what Down found, if Finds was called.
+func (s *Step) Restores(req *Request) {
+	if s.body == nil {
+		return
+	}
 	req.Body, req.Target, req.Waker, req.Led = s.body, s.target, s.waker, s.led
 }
 
@@ -116,16 +130,23 @@ func InSteps(ctx context.Context, i Stepper, req *Request, next Handler) (*Respo
 	}{}
 	r, s := &own.Request, &own.Step
 	req.copyTo(r)
-	s.finds(r)
+	s.Finds(r)
 	o := i.Down(ctx, r, s)
 	if o.kind == goesOn {
 		resp, err := next.Handle(ctx, r)
-		s.restores(r)
+		s.Restores(r)
 		o = i.Up(ctx, r, s, resp, err)
 	}
 	if o.kind == waits {
-		s.restores(r)
+		s.Restores(r)
 		return o.rest(ctx, next)
 	}
 	return o.resp, o.err
+}
+
+// Free forgets the request; the memory of the step is used again.
+func (s *Step) Free() {
+	if s.body, s.waker = nil, nil; s.changed != nil {
+		s.changed.Reset(0, 0, nil)
+	}
 }

@@ -1,7 +1,6 @@
 package plugin
 
 import (
-	"net"
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/gate"
@@ -33,23 +32,9 @@ func (r atGate) Passes(onward func()) {
 }
 
 // GivenUp takes the requests that their Wakers give up out of flight.
-func (s *Session) GivenUp() (out []gate.GivenUp) {
+func (s *Session) GivenUp() []gate.GivenUp {
 	if s.GiveUp == nil {
 		return nil
 	}
-	for _, w := range s.GiveUp() {
-		out = append(out, w)
-	}
-	return out
+	return s.GiveUp()
 }
-
-// Client is the id and the host of the request's client.
-func (w *Walk) Client() (id, host string) {
-	if a := w.Req.Session.Remote; a != nil {
-		host, _, _ = net.SplitHostPort(a.String())
-	}
-	return w.Req.ClientID, host
-}
-
-// Arrival is when the request was read.
-func (w *Walk) Arrival() time.Time { return w.Req.Arrived }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/gate"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
@@ -200,7 +201,7 @@ func (s *session) awaitFirst(ctx context.Context, seq uint64) error {
 }
 
 // giveUp takes the fetches out of flight that wait at a cluster for a topic that has moved.
-func (s *session) giveUp() (out []*plugin.Walk) {
+func (s *session) giveUp() (out []gate.GivenUp) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range s.slots.Len() {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/chain"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/plugin"
@@ -25,14 +26,14 @@ import (
 
 // Dispatcher is the end of a chain as sessions use it.
 type Dispatcher interface {
-	plugin.End
+	chain.End
 	// Flush sends what was started for the session.
 	Flush(s *plugin.Session)
 }
 
 // Runtime is what a session needs of the current configuration of its virtual cluster.
 type Runtime struct {
-	Chain    *plugin.Chain
+	Chain    *chain.Chain
 	End      Dispatcher
 	Versions atomic.Pointer[Versions]
 	Limits   config.Limits

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/goleak"
 
+	"github.com/sluice-gateway/sluice/core/chain"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/internal/turn"
 	"github.com/sluice-gateway/sluice/core/kafka"
@@ -50,7 +51,7 @@ type noEnd struct{}
 func (noEnd) Handle(context.Context, *plugin.Request) (*plugin.Response, error) {
 	return nil, errors.New("end reached")
 }
-func (noEnd) Start(_ context.Context, _ *plugin.Request, w *plugin.Walk) bool {
+func (noEnd) Start(_ context.Context, _ *plugin.Request, w *chain.Walk) bool {
 	if w.Take() {
 		w.Answered(nil, errors.New("end reached"))
 	}
@@ -94,7 +95,7 @@ func listen(t *testing.T, s *Server) *Listener {
 // running is a server that does not listen yet.
 func running(t *testing.T, l config.Limits, end Dispatcher, f run) *Server {
 	t.Helper()
-	chain, err := plugin.NewChain([]plugin.Named{{Name: "test", Stage: plugin.Logical, Interceptor: &everything{f}}}, end, "")
+	chain, err := chain.New([]chain.Named{{Name: "test", Stage: plugin.Logical, Interceptor: &everything{f}}}, end, "")
 	if err != nil {
 		t.Fatal(err)
 	}

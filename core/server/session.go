@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/sluice-gateway/sluice/core/chain"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/gate"
 	"github.com/sluice-gateway/sluice/core/kafka"
@@ -257,7 +258,7 @@ func (s *session) start(frame []byte, more bool, pending *unflushed) error {
 		return err
 	}
 	w.Req.Clock, sl.clock = &w.Clock, &w.Clock
-	w.Req.Sampled = rand.Uint32()%plugin.SampledOf == 0
+	w.Req.Sampled = rand.Uint32()%chain.SampledOf == 0
 	if h.Key == kmsg.Heartbeat {
 		s.remember(h, w.Req.Body.Bytes())
 	}

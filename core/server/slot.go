@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/chain"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -38,7 +39,7 @@ type slot struct {
 	fetch  fetchAnswer
 
 	// walk is the request's way through the chain; nil for one that does not go there.
-	walk   *plugin.Walk
+	walk   *chain.Walk
 	finish func(*plugin.Response, error)
 
 	// claimed says that somebody answers: the chain, or early who drains. What the chain of an

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.opentelemetry.io/otel/attribute"
 
+	"github.com/sluice-gateway/sluice/core/chain"
 	"github.com/sluice-gateway/sluice/core/gate"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
@@ -18,7 +19,7 @@ import (
 
 // trace begins the trace of a request. Of one that the access log will show it notes at least who
 // was asked.
-func (s *session) trace(rt *Runtime, w *plugin.Walk, sl *slot) context.Context {
+func (s *session) trace(rt *Runtime, w *chain.Walk, sl *slot) context.Context {
 	if rt.Tracer == nil && !sl.logged {
 		return s.ctx
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/chain"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -36,7 +37,7 @@ var needs = map[kmsg.Key]string{
 // NewVersions intersects what kmsg, every cluster and every interceptor understands. known holds
 // the last ApiVersions answer of each cluster, nil for one that has never answered: it limits
 // nothing. Finalized features are intersected, and the APIs by them.
-func NewVersions(clusterID string, vnode func(cluster string, node int32) int32, known []*kmsg.ApiVersionsResponse, chain *plugin.Chain) *Versions {
+func NewVersions(clusterID string, vnode func(cluster string, node int32) int32, known []*kmsg.ApiVersionsResponse, chain *chain.Chain) *Versions {
 	v := &Versions{clusterID: clusterID, vnode: vnode, ranges: map[kmsg.Key][2]int16{}}
 	known = slices.DeleteFunc(slices.Clone(known), func(k *kmsg.ApiVersionsResponse) bool { return k == nil })
 	v.intersectFeatures(known)

@@ -5,7 +5,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/chain"
 )
 
 func TestApiVersions(t *testing.T) {
@@ -123,7 +123,7 @@ func TestVersionsAreTheIntersection(t *testing.T) {
 		}
 		return r
 	}
-	chain, _ := plugin.NewChain(nil, noEnd{}, "")
+	chain, _ := chain.New(nil, noEnd{}, "")
 	v := NewVersions("c", nil, []*kmsg.ApiVersionsResponse{
 		answer(17, map[string]int16{"group.version": 1, "metadata.version": 25}, kmsg.ConsumerGroupHeartbeat),
 		nil, // never seen: limits nothing

@@ -4,14 +4,14 @@ import (
 	"runtime"
 	"sync/atomic"
 
+	"github.com/sluice-gateway/sluice/core/chain"
 	"github.com/sluice-gateway/sluice/core/guard"
-	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
 // workers run the requests that have to wait, each at once: on a goroutine that is idle, whose
 // stack has grown already, or on a new one. Few stay.
 type workers struct {
-	jobs chan *plugin.Walk
+	jobs chan *chain.Walk
 	done chan struct{}
 	idle atomic.Int32
 	most int32
@@ -20,10 +20,10 @@ type workers struct {
 }
 
 func newWorkers() *workers {
-	return &workers{jobs: make(chan *plugin.Walk), done: make(chan struct{}), most: int32(32 * runtime.GOMAXPROCS(0))}
+	return &workers{jobs: make(chan *chain.Walk), done: make(chan struct{}), most: int32(32 * runtime.GOMAXPROCS(0))}
 }
 
-func (w *workers) run(j *plugin.Walk) {
+func (w *workers) run(j *chain.Walk) {
 	select {
 	case w.jobs <- j:
 	default:
@@ -31,7 +31,7 @@ func (w *workers) run(j *plugin.Walk) {
 	}
 }
 
-func (w *workers) work(j *plugin.Walk) {
+func (w *workers) work(j *chain.Walk) {
 	for {
 		j.Run()
 		if w.idle.Add(1) > w.most {

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/sluice-gateway/sluice/core/chain"
 	"github.com/sluice-gateway/sluice/core/gate"
 	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/internal/turn"
@@ -165,7 +166,7 @@ func (e *Dispatcher) direct(req *plugin.Request, c *Cluster, node int32) bool {
 
 // Start puts a request that one node answers as it is on its link, without waiting, in the order of
 // the calls; its bytes leave with Flush. False is any other request: Handle does what it takes.
-func (e *Dispatcher) Start(ctx context.Context, req *plugin.Request, w *plugin.Walk) bool {
+func (e *Dispatcher) Start(ctx context.Context, req *plugin.Request, w *chain.Walk) bool {
 	c, node, err := e.target(req)
 	if err != nil || !e.direct(req, c, node) {
 		return false

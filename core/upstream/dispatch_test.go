@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/chain"
 	"github.com/sluice-gateway/sluice/core/gate"
 	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/kafka"
@@ -392,7 +393,7 @@ func TestDeadlines(t *testing.T) {
 // start takes a request to an end that nobody stands above, as sessions do.
 func start(t *testing.T, e *Dispatcher, req *plugin.Request, flush bool, done func(*plugin.Response, error)) {
 	t.Helper()
-	chain, err := plugin.NewChain(nil, e, "")
+	chain, err := chain.New(nil, e, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/chain"
 	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
@@ -29,7 +30,7 @@ type trip struct {
 	ctx   context.Context // of traces
 	note  func(int64)     // sent.Store, bound once
 	// Of Start: who is answered.
-	walk *plugin.Walk
+	walk *chain.Walk
 	// Of exchange.
 	out  chan outcome
 	mu   sync.Mutex

@@ -3,6 +3,7 @@ package offsets
 import (
 	"context"
 	"fmt"
+	"github.com/sluice-gateway/sluice/core/chain"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"testing"
 
@@ -50,7 +51,7 @@ func TestAnswersFromMemoryGiveTheTurnOn(t *testing.T) {
 						rt.Partitions = append(rt.Partitions, rp)
 					}
 					m.Topics = append(m.Topics, rt)
-					chain, err := plugin.NewChain([]plugin.Named{{Name: "offsets", Interceptor: o}}, plugin.HandlerFunc(func(_ context.Context, sent *plugin.Request) (*plugin.Response, error) {
+					chain, err := chain.New([]chain.Named{{Name: "offsets", Interceptor: o}}, plugin.HandlerFunc(func(_ context.Context, sent *plugin.Request) (*plugin.Response, error) {
 						if n := len(plugintest.Sent[*kmsg.ProduceRequest](t, sent).Topics[0].Partitions); n != 1 {
 							t.Errorf("%d partitions are sent", n)
 						}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/chain"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -79,13 +80,13 @@ type conform struct {
 	i       plugin.Interceptor
 	topic   string
 	batches []kafka.Batch
-	chain   *plugin.Chain // of the interceptor, above what each run says
-	walks   bool          // requests go in two halves
+	chain   *chain.Chain // of the interceptor, above what each run says
+	walks   bool         // requests go in two halves
 }
 
 func newConform(t *testing.T, i plugin.Interceptor, topic string) *conform {
 	t.Helper()
-	chain, err := plugin.NewChain([]plugin.Named{{Name: "conform", Interceptor: i}}, end{}, "")
+	chain, err := chain.New([]chain.Named{{Name: "conform", Interceptor: i}}, end{}, "")
 	if err != nil {
 		t.Fatal(err)
 	}

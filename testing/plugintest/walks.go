@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"github.com/sluice-gateway/sluice/core/chain"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
@@ -17,7 +18,7 @@ func (end) Handle(ctx context.Context, req *plugin.Request) (*plugin.Response, e
 	return ctx.Value(belowKey{}).(plugin.HandlerFunc)(ctx, req)
 }
 
-func (e end) Start(ctx context.Context, req *plugin.Request, w *plugin.Walk) bool {
+func (e end) Start(ctx context.Context, req *plugin.Request, w *chain.Walk) bool {
 	go func() {
 		resp, err := plugin.Protect(ctx, req, e)
 		if w.Take() {

@@ -13,7 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/chain"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
@@ -131,7 +131,7 @@ func TestMetrics(t *testing.T) {
 		"sluice_config_info":                       func(v float64, _ uint64) bool { return v == 1 },
 		"sluice_config_last_reload_time_seconds":   func(v float64, _ uint64) bool { return v > 0 },
 		"sluice_start_time_seconds":                func(v float64, _ uint64) bool { return v > 0 },
-		"sluice_interceptor_duration_seconds":      func(v float64, n uint64) bool { return n >= plugin.SampledOf && n%plugin.SampledOf == 0 && v > 0 },
+		"sluice_interceptor_duration_seconds":      func(v float64, n uint64) bool { return n >= chain.SampledOf && n%chain.SampledOf == 0 && v > 0 },
 		"process_open_fds":                         func(v float64, _ uint64) bool { return v > 0 },
 	} {
 		labels := map[string]string{}

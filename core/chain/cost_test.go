@@ -1,9 +1,10 @@
-package plugin
+package chain
 
 import (
 	"context"
 	"errors"
 	"github.com/sluice-gateway/sluice/core/gate"
+	"github.com/sluice-gateway/sluice/core/plugin"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -14,7 +15,7 @@ import (
 )
 
 // chain of interceptors named by their place.
-func chain(t *testing.T, end Handler, run ...func(ctx context.Context, req *Request, next Handler) (*Response, error)) (*Chain, []*Cost) {
+func chain(t *testing.T, end plugin.Handler, run ...func(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error)) (*Chain, []*Cost) {
 	t.Helper()
 	var members []Named
 	var costs []*Cost
@@ -22,7 +23,7 @@ func chain(t *testing.T, end Handler, run ...func(ctx context.Context, req *Requ
 		costs = append(costs, &Cost{})
 		members = append(members, Named{Interceptor: &member{key: kmsg.Produce, run: f}, Cost: costs[len(costs)-1]})
 	}
-	c, err := NewChain(members, end, "")
+	c, err := New(members, end, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,14 +34,14 @@ func chain(t *testing.T, end Handler, run ...func(ctx context.Context, req *Requ
 func TestOwnTimesOfInterceptors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ms := func(n int) { time.Sleep(time.Duration(n) * time.Millisecond) }
-		c, costs := chain(t, HandlerFunc(func(_ context.Context, f *Request) (*Response, error) {
+		c, costs := chain(t, plugin.HandlerFunc(func(_ context.Context, f *plugin.Request) (*plugin.Response, error) {
 			ms(1000 * int(f.Target.Node+1))
 			return nil, nil
-		}), func(ctx context.Context, req *Request, next Handler) (*Response, error) {
+		}), func(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 			ms(10)
 			defer ms(20)
 			return next.Handle(ctx, req)
-		}, func(ctx context.Context, req *Request, next Handler) (*Response, error) {
+		}, func(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 			ms(40)
 			resume := req.Pause("test", trace.SpanContext{})
 			ms(5000)
@@ -49,12 +50,12 @@ func TestOwnTimesOfInterceptors(t *testing.T) {
 			forks[0].Target.Node, forks[1].Target.Node = 1, 2
 			var parts sync.WaitGroup
 			for _, f := range forks {
-				parts.Go(func() { _, _ = Protect(ctx, f, next) })
+				parts.Go(func() { _, _ = plugin.Protect(ctx, f, next) })
 			}
 			parts.Wait()
 			ms(80)
 			return nil, nil
-		}, func(ctx context.Context, f *Request, next Handler) (*Response, error) {
+		}, func(ctx context.Context, f *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 			ms(160 * int(f.Target.Node)) // of two forks
 			return next.Handle(ctx, f)
 		})
@@ -81,10 +82,10 @@ func TestOwnTimesOfInterceptors(t *testing.T) {
 func TestAPartThatComesBackLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		late := true
-		c, costs := chain(t, HandlerFunc(func(context.Context, *Request) (*Response, error) {
+		c, costs := chain(t, plugin.HandlerFunc(func(context.Context, *plugin.Request) (*plugin.Response, error) {
 			time.Sleep(time.Second)
 			return nil, nil
-		}), func(ctx context.Context, req *Request, next Handler) (*Response, error) {
+		}), func(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 			if late {
 				go func() { _, _ = next.Handle(ctx, req) }()
 			}
@@ -108,15 +109,15 @@ func TestAPartThatComesBackLate(t *testing.T) {
 // TestFailuresAreCountedOnce, to the interceptor that they come from.
 func TestFailuresAreCountedOnce(t *testing.T) {
 	broken, own := errors.New("broken"), errors.New("own")
-	wrap := func(ctx context.Context, req *Request, next Handler) (*Response, error) {
+	wrap := func(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 		resp, err := next.Handle(ctx, req)
 		if err != nil {
 			err = errors.Join(errors.New("wrapped"), err)
 		}
 		return resp, err
 	}
-	fails := func(err error) func(context.Context, *Request, Handler) (*Response, error) {
-		return func(context.Context, *Request, Handler) (*Response, error) { return nil, err }
+	fails := func(err error) func(context.Context, *plugin.Request, plugin.Handler) (*plugin.Response, error) {
+		return func(context.Context, *plugin.Request, plugin.Handler) (*plugin.Response, error) { return nil, err }
 	}
 	for name, c := range map[string]struct {
 		end, middle error
@@ -127,14 +128,14 @@ func TestFailuresAreCountedOnce(t *testing.T) {
 		"an interceptor":       {middle: own, want: [3]int64{0, 1, 0}},
 		"its panic":            {panics: true, want: [3]int64{0, 1, 0}},
 		"a client that left":   {middle: gate.ErrClientGone},
-		"a session it closes":  {middle: CloseSession(own)},
+		"a session it closes":  {middle: plugin.CloseSession(own)},
 		"nobody":               {},
 		"one after the other":  {end: broken, middle: own, want: [3]int64{0, 1, 0}},
 		"an error as an error": {end: broken, middle: broken},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h, costs := chain(t, HandlerFunc(func(context.Context, *Request) (*Response, error) { return nil, c.end }), wrap,
-				func(ctx context.Context, req *Request, next Handler) (*Response, error) {
+			h, costs := chain(t, plugin.HandlerFunc(func(context.Context, *plugin.Request) (*plugin.Response, error) { return nil, c.end }), wrap,
+				func(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 					resp, err := next.Handle(ctx, req)
 					if c.panics {
 						panic("no")
@@ -157,30 +158,25 @@ func TestFailuresAreCountedOnce(t *testing.T) {
 			}
 		})
 	}
-	r := clocked(t, false)
-	for i := range 1000 {
-		r.Clock.fails(errors.New(time.Duration(i).String()))
-	}
-	if n := len(r.Clock.failures.last); n != mostFailures {
-		t.Errorf("%d errors are remembered", n)
-	}
 }
 
 // BenchmarkChain is what three interceptors that do nothing cost a request, for one whose own times
 // are measured and one whose are not.
 func BenchmarkChain(b *testing.B) {
-	pass := func(ctx context.Context, req *Request, next Handler) (*Response, error) { return next.Handle(ctx, req) }
+	pass := func(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
+		return next.Handle(ctx, req)
+	}
 	var members []Named
 	for range 3 {
 		members = append(members, Named{Interceptor: &member{key: kmsg.Produce, run: pass}})
 	}
-	c, err := NewChain(members, HandlerFunc(func(context.Context, *Request) (*Response, error) { return nil, nil }), "")
+	c, err := New(members, plugin.HandlerFunc(func(context.Context, *plugin.Request) (*plugin.Response, error) { return nil, nil }), "")
 	if err != nil {
 		b.Fatal(err)
 	}
 	for name, sampled := range map[string]bool{"counted": false, "measured": true} {
 		b.Run(name, func(b *testing.B) {
-			r := &Request{Arrived: time.Now(), Clock: &Clock{}, Sampled: sampled}
+			r := &plugin.Request{Arrived: time.Now(), Clock: &plugin.Clock{}, Sampled: sampled}
 			b.ReportAllocs()
 			for b.Loop() {
 				_, _ = c.Row(kmsg.Produce).Handle(b.Context(), r)

@@ -1,7 +1,8 @@
-package plugin
+package chain
 
 import (
 	"context"
+	"net"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -10,19 +11,20 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
 // End is the last handler of a chain, which asks clusters. It is to a walk what a Stepper is, but
 // that its answer comes later.
 type End interface {
-	Handler
+	plugin.Handler
 	// Start sends a request without waiting, in the order of the calls, and reports that; what
 	// comes of it is told to w, maybe before Start returns. False is a request that has to be
 	// handled: several must be asked, or it is not known who.
-	Start(ctx context.Context, req *Request, w *Walk) bool
+	Start(ctx context.Context, req *plugin.Request, w *Walk) bool
 	// Again says what an answer to Start comes to: it, or a Wait that asks again.
-	Again(req *Request, resp *Response, err error) Outcome
+	Again(req *plugin.Request, resp *plugin.Response, err error) plugin.Outcome
 }
 
 // Walk is the way of a client's request down the row of its API and up again, with the memory of
@@ -31,20 +33,20 @@ type End interface {
 // it.
 type Walk struct {
 	// Req is the request; at the beginning and in the end it is as its client sent it.
-	Req   Request
-	Clock Clock
+	Req   plugin.Request
+	Clock plugin.Clock
 	Trace telemetry.Trace
 	body  kafka.RequestBody
 
 	row    *row
 	ctx    context.Context
-	done   func(*Response, error)
-	at     int     // the place in the row that has the request
-	rest   Waiting // of the place; nil: all that it has to do
-	steps  []Step
+	done   func(*plugin.Response, error)
+	at     int            // the place in the row that has the request
+	rest   plugin.Waiting // of the place; nil: all that it has to do
+	steps  []plugin.Step
 	waited bool
 
-	waker Waker         // of the request that is on its way
+	waker plugin.Waker  // of the request that is on its way
 	uses  uint64        // of the memory
 	phase atomic.Uint64 // of the request, beside which of the uses it is in
 }
@@ -81,15 +83,11 @@ func (w *Walk) Free() {
 	if w.waited {
 		return
 	}
-	w.Req, w.ctx, w.done, w.waker, w.at = Request{}, nil, nil, nil, 0
-	w.Clock = Clock{}
+	w.Req, w.ctx, w.done, w.waker, w.at = plugin.Request{}, nil, nil, nil, 0
+	w.Clock = plugin.Clock{}
 	w.body.Reset(0, 0, nil)
 	for i := range w.steps {
-		s := &w.steps[i]
-		s.body, s.waker = nil, nil
-		if s.changed != nil {
-			s.changed.Reset(0, 0, nil)
-		}
+		w.steps[i].Free()
 	}
 	w.row.walks.Put(w)
 }
@@ -97,18 +95,19 @@ func (w *Walk) Free() {
 // Begin takes the request down the row as far as nobody has to wait. True: it was sent, or is
 // answered already; done is called once, and the walk may be used again. False: Run has to be
 // called, on a goroutine that may wait.
-func (w *Walk) Begin(ctx context.Context, done func(*Response, error)) bool {
+func (w *Walk) Begin(ctx context.Context, done func(*plugin.Response, error)) bool {
 	w.ctx, w.done = ctx, done
 	if alwaysWaits || w.row.traced(&w.Req) {
 		return w.waits(nil)
 	}
 	for ; w.at < len(w.row.places); w.at++ {
-		switch o := w.down(); o.kind {
-		case answers:
-			w.up(o.resp, o.err, false)
+		switch o := w.down(); {
+		case o.Answers():
+			resp, err := o.Response()
+			w.up(resp, err, false)
 			return true
-		case waits:
-			return w.waits(o.rest)
+		case o.Waits():
+			return w.waits(o.Rest())
 		}
 	}
 	if w.row.end == nil {
@@ -130,14 +129,14 @@ func (w *Walk) Begin(ctx context.Context, done func(*Response, error)) bool {
 }
 
 // moved is the answer to what is given up.
-func moved(context.Context, Handler) (*Response, error) { return nil, ErrMoved }
+func moved(context.Context, plugin.Handler) (*plugin.Response, error) { return nil, plugin.ErrMoved }
 
 // start starts the request, and reports that it is on its way or answered.
 func (w *Walk) start() (started bool) {
 	defer func() {
 		if v := recover(); v != nil {
 			if started = true; w.Take() {
-				w.up(nil, &PanicError{Value: v, Stack: debug.Stack()}, false)
+				w.up(nil, &plugin.PanicError{Value: v, Stack: debug.Stack()}, false)
 			}
 		}
 	}()
@@ -145,7 +144,7 @@ func (w *Walk) start() (started bool) {
 }
 
 // waits says what is left to do, for Run.
-func (w *Walk) waits(rest Waiting) bool {
+func (w *Walk) waits(rest plugin.Waiting) bool {
 	w.rest, w.waited = rest, true
 	return false
 }
@@ -172,13 +171,13 @@ func (w *Walk) Take() bool {
 }
 
 // Answered goes on with a request that was started and taken.
-func (w *Walk) Answered(resp *Response, err error) {
-	if o := w.row.end.Again(&w.Req, resp, err); o.kind == waits {
-		w.resume(o.rest)
+func (w *Walk) Answered(resp *plugin.Response, err error) {
+	if o := w.row.end.Again(&w.Req, resp, err); o.Waits() {
+		w.resume(o.Rest())
 		return
 	}
 	if err != nil {
-		w.Req.Clock.fails(err)
+		w.Req.Clock.Fails(err)
 	}
 	w.up(resp, err, false)
 }
@@ -201,24 +200,24 @@ func (w *Walk) GivesUp() bool {
 }
 
 // resume goes on where it may wait.
-func (w *Walk) resume(rest Waiting) {
+func (w *Walk) resume(rest plugin.Waiting) {
 	w.waits(rest)
 	guard.Go(w.Run)
 }
 
 // up brings an answer from below w.at to the client.
-func (w *Walk) up(resp *Response, err error, mayWait bool) {
+func (w *Walk) up(resp *plugin.Response, err error, mayWait bool) {
 	for w.at > 0 {
 		w.at--
 		w.back()
 		o := w.half(resp, err)
 		switch {
-		case o.kind != waits:
-			resp, err = o.resp, o.err
+		case !o.Waits():
+			resp, err = o.Response()
 		case mayWait:
-			resp, err = w.handle(o.rest)
+			resp, err = w.handle(o.Rest())
 		default:
-			w.resume(o.rest)
+			w.resume(o.Rest())
 			return
 		}
 	}
@@ -227,64 +226,64 @@ func (w *Walk) up(resp *Response, err error, mayWait bool) {
 
 // back makes the request what the place that has it has found.
 func (w *Walk) back() {
-	if w.at < len(w.steps) && w.steps[w.at].body != nil {
-		w.steps[w.at].restores(&w.Req)
+	if w.at < len(w.steps) {
+		w.steps[w.at].Restores(&w.Req)
 	}
 }
 
 // handle does what the place that has the request has to do with it, or the rest of that, and
 // waits.
-func (w *Walk) handle(rest Waiting) (*Response, error) {
+func (w *Walk) handle(rest plugin.Waiting) (*plugin.Response, error) {
 	switch {
 	case w.at == len(w.row.places) && rest == nil:
-		return Protect(w.ctx, &w.Req, w.row.bottom)
+		return plugin.Protect(w.ctx, &w.Req, w.row.bottom)
 	case w.at == len(w.row.places):
-		return Protect(w.ctx, &w.Req, bottom{rest: rest})
+		return plugin.Protect(w.ctx, &w.Req, bottom{rest: rest})
 	case rest == nil:
 		return w.row.places[w.at].Handle(w.ctx, &w.Req)
 	}
-	return w.row.places[w.at].handle(w.ctx, &w.Req, work{rest: rest, before: w.steps[w.at].own})
+	return w.row.places[w.at].handle(w.ctx, &w.Req, work{rest: rest, before: w.steps[w.at].Own})
 }
 
 // down is the first half of the place that has the request.
-func (w *Walk) down() (o Outcome) {
+func (w *Walk) down() (o plugin.Outcome) {
 	p := w.row.places[w.at]
 	if p.stepper == nil {
-		return Wait(nil)
+		return plugin.Wait(nil)
 	}
 	if w.steps == nil {
-		w.steps = make([]Step, len(w.row.places))
+		w.steps = make([]plugin.Step, len(w.row.places))
 	}
 	s := &w.steps[w.at]
-	s.finds(&w.Req)
+	s.Finds(&w.Req)
 	began := w.clock()
 	defer func() {
 		if v := recover(); v != nil {
-			o = Answer(nil, &PanicError{Value: v, Stack: debug.Stack()})
+			o = plugin.Answer(nil, &plugin.PanicError{Value: v, Stack: debug.Stack()})
 		}
-		if s.own = w.clock() - began; w.Req.Sampled && o.kind == answers {
-			p.member.Cost.Own.RecordTimes(s.own, SampledOf)
+		if s.Own = w.clock() - began; w.Req.Sampled && o.Answers() {
+			p.member.Cost.Own.RecordTimes(s.Own, SampledOf)
 		}
-		if o.err != nil {
-			p.member.Cost.failed(&w.Req, o.err)
+		if _, err := o.Response(); err != nil {
+			p.member.Cost.failed(&w.Req, err)
 		}
 	}()
 	return p.stepper.Down(w.ctx, &w.Req, s)
 }
 
 // half is the second half of the place that has the request.
-func (w *Walk) half(resp *Response, err error) (o Outcome) {
+func (w *Walk) half(resp *plugin.Response, err error) (o plugin.Outcome) {
 	p, s := w.row.places[w.at], &w.steps[w.at]
 	began := w.clock()
 	defer func() {
 		if v := recover(); v != nil {
-			o = Answer(nil, &PanicError{Value: v, Stack: debug.Stack()})
+			o = plugin.Answer(nil, &plugin.PanicError{Value: v, Stack: debug.Stack()})
 		}
-		if s.own += w.clock() - began; w.Req.Sampled && o.kind == answers {
-			p.member.Cost.Own.RecordTimes(s.own, SampledOf)
+		if s.Own += w.clock() - began; w.Req.Sampled && o.Answers() {
+			p.member.Cost.Own.RecordTimes(s.Own, SampledOf)
 		}
-		if o.err != nil {
-			p.member.Cost.failed(&w.Req, o.err)
+		if _, err := o.Response(); err != nil {
+			p.member.Cost.failed(&w.Req, err)
 		}
 	}()
 	return p.stepper.Up(w.ctx, &w.Req, s, resp, err)
@@ -297,3 +296,14 @@ func (w *Walk) clock() time.Duration {
 	}
 	return time.Since(w.Req.Arrived)
 }
+
+// Client is the id and the host of the request's client.
+func (w *Walk) Client() (id, host string) {
+	if a := w.Req.Session.Remote; a != nil {
+		host, _, _ = net.SplitHostPort(a.String())
+	}
+	return w.Req.ClientID, host
+}
+
+// Arrival is when the request was read.
+func (w *Walk) Arrival() time.Time { return w.Req.Arrived }

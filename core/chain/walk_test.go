@@ -1,4 +1,4 @@
-package plugin
+package chain
 
 import (
 	"context"
@@ -15,14 +15,15 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
 // walker is a Stepper that notes what it sees, and does what a test says.
 type walker struct {
 	name string
 	log  *notes
-	down func(req *Request, s *Step) Outcome
-	up   func(req *Request, resp *Response, err error) Outcome
+	down func(req *plugin.Request, s *plugin.Step) plugin.Outcome
+	up   func(req *plugin.Request, resp *plugin.Response, err error) plugin.Outcome
 }
 
 // notes are what happened, in order.
@@ -45,24 +46,24 @@ func (n *notes) String() string {
 
 func (*walker) Keys() kafka.KeySet { return kafka.NewKeySet(kmsg.Heartbeat) }
 
-func (w *walker) Intercept(ctx context.Context, req *Request, next Handler) (*Response, error) {
-	return InSteps(ctx, w, req, next)
+func (w *walker) Intercept(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
+	return plugin.InSteps(ctx, w, req, next)
 }
 
-func (w *walker) Down(_ context.Context, req *Request, s *Step) Outcome {
+func (w *walker) Down(_ context.Context, req *plugin.Request, s *plugin.Step) plugin.Outcome {
 	w.log.add(w.name + "v")
 	if w.down != nil {
 		return w.down(req, s)
 	}
-	return GoOn()
+	return plugin.GoOn()
 }
 
-func (w *walker) Up(_ context.Context, req *Request, _ *Step, resp *Response, err error) Outcome {
+func (w *walker) Up(_ context.Context, req *plugin.Request, _ *plugin.Step, resp *plugin.Response, err error) plugin.Outcome {
 	w.log.add(w.name + "^")
 	if w.up != nil {
 		return w.up(req, resp, err)
 	}
-	return Answer(resp, err)
+	return plugin.Answer(resp, err)
 }
 
 // farEnd is an end whose answers come when a test says so.
@@ -76,12 +77,12 @@ type farEnd struct {
 	again     error // is asked again
 }
 
-func (e *farEnd) Handle(context.Context, *Request) (*Response, error) {
+func (e *farEnd) Handle(context.Context, *plugin.Request) (*plugin.Response, error) {
 	e.log.add("handled")
-	return &Response{}, nil
+	return &plugin.Response{}, nil
 }
 
-func (e *farEnd) Start(_ context.Context, _ *Request, w *Walk) bool {
+func (e *farEnd) Start(_ context.Context, _ *plugin.Request, w *Walk) bool {
 	if e.indoors {
 		return false
 	}
@@ -96,15 +97,15 @@ func (e *farEnd) Start(_ context.Context, _ *Request, w *Walk) bool {
 	return true
 }
 
-func (e *farEnd) Again(req *Request, resp *Response, err error) Outcome {
+func (e *farEnd) Again(req *plugin.Request, resp *plugin.Response, err error) plugin.Outcome {
 	if e.again != nil && errors.Is(err, e.again) {
-		return Wait(func(ctx context.Context, _ Handler) (*Response, error) { return e.Handle(ctx, req) })
+		return plugin.Wait(func(ctx context.Context, _ plugin.Handler) (*plugin.Response, error) { return e.Handle(ctx, req) })
 	}
-	return Answer(resp, err)
+	return plugin.Answer(resp, err)
 }
 
 // land answers the oldest request that was started, and reports whether somebody waits for it.
-func (e *farEnd) land(resp *Response, err error) bool {
+func (e *farEnd) land(resp *plugin.Response, err error) bool {
 	w := e.flying[0]
 	e.flying = e.flying[1:]
 	if !w.Take() {
@@ -119,7 +120,7 @@ type walk struct {
 	*Walk
 	end  *farEnd
 	log  *notes
-	resp *Response
+	resp *plugin.Response
 	err  error
 	done int
 }
@@ -133,12 +134,12 @@ func newWalk(t *testing.T, walkers ...*walker) *walk {
 		x.log = w.log
 		members = append(members, Named{Name: x.name, Interceptor: x})
 	}
-	chain, err := NewChain(members, w.end, "")
+	chain, err := New(members, w.end, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.Walk = chain.Walk(kmsg.Heartbeat)
-	w.Req.Session = NewSession(t.Context(), 1, nil, nil)
+	w.Req.Session = plugin.NewSession(t.Context(), 1, nil, nil)
 	w.Req.Clock = &w.Clock
 	return w
 }
@@ -146,7 +147,7 @@ func newWalk(t *testing.T, walkers ...*walker) *walk {
 // begin walks; what has to wait is run at once.
 func (w *walk) begin(t *testing.T) (waited bool) {
 	t.Helper()
-	waited = !w.Begin(t.Context(), func(resp *Response, err error) {
+	waited = !w.Begin(t.Context(), func(resp *plugin.Response, err error) {
 		w.resp, w.err = resp, err
 		w.done++
 		w.log.add("done")
@@ -170,10 +171,10 @@ func (w *walk) saw(t *testing.T, want string) {
 
 // TestAHalfThatPanics costs its own request, on whatever goroutine.
 func TestAHalfThatPanics(t *testing.T) {
-	down := func(*Request, *Step) Outcome { panic("down") }
-	up := func(*Request, *Response, error) Outcome { panic("up") }
-	rest := func(*Request, *Step) Outcome {
-		return Wait(func(context.Context, Handler) (*Response, error) { panic("rest") })
+	down := func(*plugin.Request, *plugin.Step) plugin.Outcome { panic("down") }
+	up := func(*plugin.Request, *plugin.Response, error) plugin.Outcome { panic("up") }
+	rest := func(*plugin.Request, *plugin.Step) plugin.Outcome {
+		return plugin.Wait(func(context.Context, plugin.Handler) (*plugin.Response, error) { panic("rest") })
 	}
 	for name, b := range map[string]*walker{"down": {down: down}, "up": {up: up}, "rest": {down: rest}} {
 		t.Run(name, func(t *testing.T) {
@@ -182,10 +183,10 @@ func TestAHalfThatPanics(t *testing.T) {
 				w := newWalk(t, &walker{name: "a"}, b)
 				w.begin(t)
 				if len(w.end.flying) > 0 {
-					w.end.land(&Response{}, nil)
+					w.end.land(&plugin.Response{}, nil)
 				}
 				synctest.Wait()
-				var p *PanicError
+				var p *plugin.PanicError
 				if !errors.As(w.err, &p) || p.Value != name {
 					t.Errorf("ended with %v", w.err)
 				}
@@ -204,27 +205,27 @@ func TestEachSeesTheRequestAsItFoundIt(t *testing.T) {
 		var found []string
 		a, b := &walker{name: "a"}, &walker{name: "b"}
 		w := newWalk(t, a, b)
-		see := func(req *Request) { found = append(found, req.Target.Cluster) }
-		a.down = func(req *Request, s *Step) Outcome {
+		see := func(req *plugin.Request) { found = append(found, req.Target.Cluster) }
+		a.down = func(req *plugin.Request, s *plugin.Step) plugin.Outcome {
 			see(req)
 			req.Target.Cluster = "prod"
 			s.Change(req)
-			return GoOn()
+			return plugin.GoOn()
 		}
-		a.up = func(req *Request, resp *Response, err error) Outcome {
+		a.up = func(req *plugin.Request, resp *plugin.Response, err error) plugin.Outcome {
 			see(req)
 			if req.Body != &w.body && !alwaysWaits {
 				t.Error("the first sees another body than it found")
 			}
-			return Answer(resp, err)
+			return plugin.Answer(resp, err)
 		}
-		b.down = func(req *Request, _ *Step) Outcome {
+		b.down = func(req *plugin.Request, _ *plugin.Step) plugin.Outcome {
 			see(req)
 			req.Target.Cluster = "dr"
-			return GoOn()
+			return plugin.GoOn()
 		}
-		b.up = func(req *Request, resp *Response, err error) Outcome {
-			return Wait(func(context.Context, Handler) (*Response, error) {
+		b.up = func(req *plugin.Request, resp *plugin.Response, err error) plugin.Outcome {
+			return plugin.Wait(func(context.Context, plugin.Handler) (*plugin.Response, error) {
 				see(req)
 				return resp, err
 			})
@@ -236,7 +237,7 @@ func TestEachSeesTheRequestAsItFoundIt(t *testing.T) {
 		w.Req.Body.View()
 		w.begin(t)
 		if len(w.end.flying) > 0 {
-			w.end.land(&Response{}, nil)
+			w.end.land(&plugin.Response{}, nil)
 		}
 		synctest.Wait()
 		if want := []string{"asked", "prod", "prod", "asked"}; !slices.Equal(found, want) {
@@ -258,10 +259,10 @@ func (g giveUp) GiveUp() bool           { return g.yes }
 // TestMemoryOfAWalkThatWaitedIsLeftAlone: whoever waited may have kept parts of it.
 func TestMemoryOfAWalkThatWaitedIsLeftAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		kept := &Request{}
-		a := &walker{name: "a", down: func(req *Request, _ *Step) Outcome {
+		kept := &plugin.Request{}
+		a := &walker{name: "a", down: func(req *plugin.Request, _ *plugin.Step) plugin.Outcome {
 			kept = req
-			return Wait(func(context.Context, Handler) (*Response, error) { return &Response{}, nil })
+			return plugin.Wait(func(context.Context, plugin.Handler) (*plugin.Response, error) { return &plugin.Response{}, nil })
 		}}
 		w := newWalk(t, a)
 		w.Req.ClientID = "client"
@@ -288,11 +289,14 @@ func TestAWalkIsMeasured(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := &walker{name: "a"}, &walker{name: "b"}
 		w := newWalk(t, a, b)
-		a.down = func(*Request, *Step) Outcome { ms(10); return GoOn() }
-		a.up = func(_ *Request, resp *Response, err error) Outcome { ms(20); return Answer(resp, err) }
-		b.up = func(req *Request, resp *Response, err error) Outcome {
+		a.down = func(*plugin.Request, *plugin.Step) plugin.Outcome { ms(10); return plugin.GoOn() }
+		a.up = func(_ *plugin.Request, resp *plugin.Response, err error) plugin.Outcome {
+			ms(20)
+			return plugin.Answer(resp, err)
+		}
+		b.up = func(req *plugin.Request, resp *plugin.Response, err error) plugin.Outcome {
 			ms(40)
-			return Wait(func(context.Context, Handler) (*Response, error) {
+			return plugin.Wait(func(context.Context, plugin.Handler) (*plugin.Response, error) {
 				ms(80)
 				resume := req.Pause("test", trace.SpanContext{})
 				ms(5000)
@@ -304,7 +308,7 @@ func TestAWalkIsMeasured(t *testing.T) {
 		w.begin(t)
 		ms(1000)
 		if len(w.end.flying) > 0 {
-			w.end.land(&Response{}, nil)
+			w.end.land(&plugin.Response{}, nil)
 		}
 		time.Sleep(time.Minute)
 		for _, c := range []struct {

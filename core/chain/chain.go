@@ -1,4 +1,6 @@
-package plugin
+// Package chain compiles interceptors into a table with a row per API, and takes requests down
+// their row to a cluster and their answers up again.
+package chain
 
 import (
 	"context"
@@ -12,14 +14,15 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/sluice-gateway/sluice/core/internal/turn"
+	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
 // Named is an interceptor in its place in a chain.
 type Named struct {
 	Name        string
-	Stage       Stage
-	Interceptor Interceptor
+	Stage       plugin.Stage
+	Interceptor plugin.Interceptor
 	// Cost is what it costs; nil in a chain that need not know.
 	Cost *Cost
 }
@@ -31,24 +34,24 @@ type Chain struct {
 	rows    map[kmsg.Key]*row
 	empty   *row
 	// observers see sessions, top to bottom.
-	observers []SessionObserver
+	observers []plugin.SessionObserver
 }
 
-// NewChain compiles interceptors, in the order of the file, above end. spans says which calls of
+// New compiles interceptors, in the order of the file, above end. spans says which calls of
 // them are spans, for a request that is sampled.
-func NewChain(members []Named, end Handler, spans telemetry.Spans) (*Chain, error) {
+func New(members []Named, end plugin.Handler, spans telemetry.Spans) (*Chain, error) {
 	starts, _ := end.(End)
 	c := &Chain{members: members, rows: map[kmsg.Key]*row{}, empty: &row{spans: spans, bottom: bottom{end, nil}, end: starts}}
-	last, routing := Any, 0
+	last, routing := plugin.Any, 0
 	for _, m := range members {
-		if m.Stage == Any {
+		if m.Stage == plugin.Any {
 			continue
 		}
 		if m.Stage < last {
 			return nil, fmt.Errorf("interceptor %q (stage %s) stands below one of stage %s: the order is logical, routing, physical", m.Name, m.Stage, last)
 		}
 		last = m.Stage
-		if m.Stage == Routing {
+		if m.Stage == plugin.Routing {
 			routing++
 		}
 	}
@@ -60,16 +63,16 @@ func NewChain(members []Named, end Handler, spans telemetry.Spans) (*Chain, erro
 		if m.Cost == nil {
 			m.Cost = &Cost{}
 		}
-		if s, ok := m.Interceptor.(Sender); ok {
+		if s, ok := m.Interceptor.(plugin.Sender); ok {
 			below := &Chain{rows: maps.Clone(c.rows), empty: c.empty}
 			s.SetBelow(below.Row)
 		}
-		if o, ok := m.Interceptor.(SessionObserver); ok && o.Observes() {
-			c.observers = append([]SessionObserver{o}, c.observers...)
+		if o, ok := m.Interceptor.(plugin.SessionObserver); ok && o.Observes() {
+			c.observers = append([]plugin.SessionObserver{o}, c.observers...)
 		}
 		for _, k := range m.Interceptor.Keys().Keys() {
 			p := &place{member: m, next: c.Row(k), spans: spans}
-			p.stepper, _ = m.Interceptor.(Stepper)
+			p.stepper, _ = m.Interceptor.(plugin.Stepper)
 			if spans != "" {
 				p.attrs = []attribute.KeyValue{telemetry.Interceptor.String(m.Name), telemetry.Stage.String(m.Stage.String())}
 				p.took = telemetry.OwnTimeOf(m.Name)
@@ -84,14 +87,14 @@ func NewChain(members []Named, end Handler, spans telemetry.Spans) (*Chain, erro
 // row is what the requests of one API go through.
 type row struct {
 	places []*place // top to bottom
-	bottom Handler
+	bottom plugin.Handler
 	end    End       // nil: it can't start requests
 	walks  sync.Pool // of *Walk
 	spans  telemetry.Spans
 }
 
 // head handles a request from the top.
-func (r *row) head() Handler {
+func (r *row) head() plugin.Handler {
 	if len(r.places) > 0 {
 		return r.places[0]
 	}
@@ -99,7 +102,7 @@ func (r *row) head() Handler {
 }
 
 // traced reports that the request's trace tells of each interceptor.
-func (r *row) traced(req *Request) bool {
+func (r *row) traced(req *plugin.Request) bool {
 	return r.spans != "" && len(r.places) > 0 && req.Trace.Sampled()
 }
 
@@ -111,7 +114,7 @@ func (c *Chain) row(key kmsg.Key) *row {
 }
 
 // Row returns the handler of requests with this key, for those that wait for the answer.
-func (c *Chain) Row(key kmsg.Key) Handler { return c.row(key).head() }
+func (c *Chain) Row(key kmsg.Key) plugin.Handler { return c.row(key).head() }
 
 // Passes reports that nobody stands in the row: such a request goes to the end of the chain
 // without being decoded.
@@ -132,7 +135,7 @@ func (c *Chain) All() []Named { return c.members }
 // most offered; -1 hides the API.
 func (c *Chain) MaxVersion(key int16, offered int16) int16 {
 	for _, m := range c.members {
-		if l, ok := m.Interceptor.(VersionLimiter); ok {
+		if l, ok := m.Interceptor.(plugin.VersionLimiter); ok {
 			offered = min(offered, l.MaxVersion(key, offered))
 		}
 	}
@@ -140,7 +143,7 @@ func (c *Chain) MaxVersion(key int16, offered int16) int16 {
 }
 
 // Open tells those who observe sessions of a new one; an error of one closes it.
-func (c *Chain) Open(ctx context.Context, s *Session) error {
+func (c *Chain) Open(ctx context.Context, s *plugin.Session) error {
 	for _, o := range c.observers {
 		if err := o.SessionOpened(ctx, s); err != nil {
 			return err
@@ -150,17 +153,17 @@ func (c *Chain) Open(ctx context.Context, s *Session) error {
 }
 
 // Closed tells those who observe sessions of the end of one.
-func (c *Chain) Closed(ctx context.Context, s *Session) {
+func (c *Chain) Closed(ctx context.Context, s *plugin.Session) {
 	for _, o := range c.observers {
 		o.SessionClosed(ctx, s)
 	}
 }
 
 // Placement returns the interceptor that routes, or nil.
-func (c *Chain) Placement() Placement { return find[Placement](c) }
+func (c *Chain) Placement() plugin.Placement { return find[plugin.Placement](c) }
 
 // Namer returns the interceptor that names topics, or nil.
-func (c *Chain) Namer() Namer { return find[Namer](c) }
+func (c *Chain) Namer() plugin.Namer { return find[plugin.Namer](c) }
 
 func find[T any](c *Chain) (found T) {
 	for _, m := range c.members {
@@ -174,8 +177,8 @@ func find[T any](c *Chain) (found T) {
 // place is where an interceptor stands in a row.
 type place struct {
 	member  Named
-	stepper Stepper // the interceptor, if it is one
-	next    Handler
+	stepper plugin.Stepper // the interceptor, if it is one
+	next    plugin.Handler
 	watches sync.Pool // of *watch
 	spans   telemetry.Spans
 	attrs   []attribute.KeyValue // of its spans
@@ -183,7 +186,7 @@ type place struct {
 }
 
 // Handle runs the interceptor for a caller that waits.
-func (p *place) Handle(ctx context.Context, req *Request) (*Response, error) {
+func (p *place) Handle(ctx context.Context, req *plugin.Request) (*plugin.Response, error) {
 	if p.spans != "" && req.Trace.Sampled() {
 		return p.traced(ctx, req)
 	}
@@ -192,18 +195,18 @@ func (p *place) Handle(ctx context.Context, req *Request) (*Response, error) {
 
 // work is what an interceptor has to do with a request, and who wants to know what it takes.
 type work struct {
-	rest   Waiting       // of it; nil: all
-	before time.Duration // that it has taken already
-	seen   *seen         // by a trace; nil: by none
+	rest   plugin.Waiting // of it; nil: all
+	before time.Duration  // that it has taken already
+	seen   *seen          // by a trace; nil: by none
 }
 
 // handle does the work. It is measured if a trace or the request asks for it.
-func (p *place) handle(ctx context.Context, req *Request, w work) (resp *Response, err error) {
+func (p *place) handle(ctx context.Context, req *plugin.Request, w work) (resp *plugin.Response, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			resp, err = nil, &PanicError{Value: v, Stack: debug.Stack()}
+			resp, err = nil, &plugin.PanicError{Value: v, Stack: debug.Stack()}
 		}
-		turn.Give(req.turn)
+		turn.Give(req.Turn())
 		if err != nil && p.member.Cost.failed(req, err) && w.seen != nil {
 			w.seen.failed = true
 		}
@@ -214,7 +217,7 @@ func (p *place) handle(ctx context.Context, req *Request, w work) (resp *Respons
 	return p.run(ctx, req, w.rest, p.next)
 }
 
-func (p *place) run(ctx context.Context, req *Request, rest Waiting, next Handler) (*Response, error) {
+func (p *place) run(ctx context.Context, req *plugin.Request, rest plugin.Waiting, next plugin.Handler) (*plugin.Response, error) {
 	if rest != nil {
 		return rest(ctx, next)
 	}
@@ -233,7 +236,7 @@ const slowSpan = time.Millisecond
 // traced is handle for a request whose trace tells of each interceptor. What is below an
 // interceptor that may turn out to be slow hangs on the span above it: a span that is not sent
 // can't be a parent.
-func (p *place) traced(ctx context.Context, req *Request) (*Response, error) {
+func (p *place) traced(ctx context.Context, req *plugin.Request) (*plugin.Response, error) {
 	var seen seen
 	if p.spans == telemetry.AllSpans {
 		within, span := telemetry.Child(ctx, p.member.Name, p.attrs...)
@@ -249,27 +252,4 @@ func (p *place) traced(ctx context.Context, req *Request) (*Response, error) {
 	}
 	req.Trace.Took(p.took, seen.own)
 	return resp, err
-}
-
-// PanicError is a panic of an interceptor, recovered so that it costs only its own request.
-type PanicError struct {
-	Value any
-	Stack []byte
-}
-
-// ErrorType is what traces call it.
-func (*PanicError) ErrorType() string { return "panic" }
-
-func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.Value, e.Stack) }
-
-// Protect runs a handler and turns a panic into a PanicError. Whatever the handler has done with
-// it, the request's turn, if it is not given on yet, is.
-func Protect(ctx context.Context, req *Request, h Handler) (resp *Response, err error) {
-	defer func() {
-		turn.Give(req.turn)
-		if v := recover(); v != nil {
-			resp, err = nil, &PanicError{Value: v, Stack: debug.Stack()}
-		}
-	}()
-	return h.Handle(ctx, req)
 }

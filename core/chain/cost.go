@@ -1,4 +1,4 @@
-package plugin
+package chain
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/gate"
 	"github.com/sluice-gateway/sluice/core/internal/turn"
+	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
@@ -26,8 +27,8 @@ type Cost struct {
 }
 
 // failed counts an error of a client's request, unless it is one from below, and reports that.
-func (c *Cost) failed(req *Request, err error) bool {
-	if !req.Clock.fails(err) || errors.Is(err, gate.ErrClientGone) || Closes(err) || req.Session.Context().Err() != nil {
+func (c *Cost) failed(req *plugin.Request, err error) bool {
+	if !req.Clock.Fails(err) || errors.Is(err, gate.ErrClientGone) || plugin.Closes(err) || req.Session.Context().Err() != nil {
 		return false
 	}
 	c.Failures.Add(1)
@@ -37,19 +38,19 @@ func (c *Cost) failed(req *Request, err error) bool {
 // bottom is the end of a chain: what fails there is no interceptor's failure, and what it has
 // handled has its turn no more.
 type bottom struct {
-	end  Handler
-	rest Waiting // of what the end has to do; nil: all
+	end  plugin.Handler
+	rest plugin.Waiting // of what the end has to do; nil: all
 }
 
-func (b bottom) Handle(ctx context.Context, req *Request) (resp *Response, err error) {
-	defer turn.Give(req.turn)
+func (b bottom) Handle(ctx context.Context, req *plugin.Request) (resp *plugin.Response, err error) {
+	defer turn.Give(req.Turn())
 	if b.rest != nil {
 		resp, err = b.rest(ctx, nil)
 	} else {
 		resp, err = b.end.Handle(ctx, req)
 	}
 	if err != nil {
-		req.Clock.fails(err)
+		req.Clock.Fails(err)
 	}
 	return resp, err
 }
@@ -58,7 +59,7 @@ func (b bottom) Handle(ctx context.Context, req *Request) (resp *Response, err e
 // Each step has its own, which are used again, so that one that is called too late still calls the
 // right handler. A nil watch measures nothing.
 type watch struct {
-	next Handler
+	next plugin.Handler
 
 	mu    sync.Mutex
 	since time.Duration // when the last part came back, from the arrival of the request
@@ -76,14 +77,14 @@ func (w *watch) begin(at time.Duration) {
 // end is the own time, and whether no part is below any more: what comes back later would be
 // counted to another request.
 func (w *watch) end(at time.Duration) (own time.Duration, alone bool) {
-	w.leave(at)
+	w.Stop(at)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return max(w.own, 0), w.away == 1
 }
 
 // leave says that a part of the request has left the interceptor.
-func (w *watch) leave(at time.Duration) {
+func (w *watch) Stop(at time.Duration) {
 	if w == nil {
 		return
 	}
@@ -96,7 +97,7 @@ func (w *watch) leave(at time.Duration) {
 }
 
 // enter ends leave.
-func (w *watch) enter(at time.Duration) {
+func (w *watch) Start(at time.Duration) {
 	if w == nil {
 		return
 	}
@@ -107,23 +108,23 @@ func (w *watch) enter(at time.Duration) {
 }
 
 // Handle hands a request on.
-func (w *watch) Handle(ctx context.Context, req *Request) (*Response, error) {
-	w.leave(time.Since(req.Arrived))
-	defer func() { w.enter(time.Since(req.Arrived)) }()
+func (w *watch) Handle(ctx context.Context, req *plugin.Request) (*plugin.Response, error) {
+	w.Stop(time.Since(req.Arrived))
+	defer func() { w.Start(time.Since(req.Arrived)) }()
 	return w.next.Handle(ctx, req)
 }
 
 // measured does the work with a watch. Cost and trace, if they are to know, are told its own time.
-func (p *place) measured(ctx context.Context, req *Request, todo work) (*Response, error) {
+func (p *place) measured(ctx context.Context, req *plugin.Request, todo work) (*plugin.Response, error) {
 	w, ok := p.watches.Get().(*watch)
 	if !ok {
 		w = &watch{next: p.next}
 	}
-	above := req.watch
+	above := req.Stopwatch
 	w.begin(time.Since(req.Arrived))
-	req.watch = w
+	req.Stopwatch = w
 	defer func() {
-		req.watch = above
+		req.Stopwatch = above
 		own, alone := w.end(time.Since(req.Arrived))
 		own += todo.before
 		if req.Sampled {

@@ -1,11 +1,12 @@
 //go:build !waits
 
-package plugin
+package chain
 
 import (
 	"context"
 	"errors"
 	"github.com/sluice-gateway/sluice/core/gate"
+	"github.com/sluice-gateway/sluice/core/plugin"
 	"net"
 	"slices"
 	"testing"
@@ -17,8 +18,8 @@ import (
 // request as it has found it.
 func TestAWalk(t *testing.T) {
 	oops := errors.New("oops")
-	wait := func(log *notes, what string, resp *Response, err error) Outcome {
-		return Wait(func(context.Context, Handler) (*Response, error) {
+	wait := func(log *notes, what string, resp *plugin.Response, err error) plugin.Outcome {
+		return plugin.Wait(func(context.Context, plugin.Handler) (*plugin.Response, error) {
 			log.add(what)
 			return resp, err
 		})
@@ -46,33 +47,35 @@ func TestAWalk(t *testing.T) {
 			land:   oops, want: "av bv started handled b^ a^ done",
 		},
 		"the second answers": {
-			change: func(_ *walk, _, b *walker) { b.down = func(*Request, *Step) Outcome { return Answer(nil, oops) } },
-			want:   "av bv a^ done", err: oops,
+			change: func(_ *walk, _, b *walker) {
+				b.down = func(*plugin.Request, *plugin.Step) plugin.Outcome { return plugin.Answer(nil, oops) }
+			},
+			want: "av bv a^ done", err: oops,
 		},
 		"the second waits on the way down": {
 			change: func(w *walk, _, b *walker) {
-				b.down = func(*Request, *Step) Outcome { return wait(w.log, "b", nil, oops) }
+				b.down = func(*plugin.Request, *plugin.Step) plugin.Outcome { return wait(w.log, "b", nil, oops) }
 			},
 			waits: true, want: "av bv b a^ done", err: oops,
 		},
 		"the second waits on the way down and goes on": {
 			change: func(_ *walk, _, b *walker) {
-				b.down = func(req *Request, _ *Step) Outcome {
-					return Wait(func(ctx context.Context, next Handler) (*Response, error) { return next.Handle(ctx, req) })
+				b.down = func(req *plugin.Request, _ *plugin.Step) plugin.Outcome {
+					return plugin.Wait(func(ctx context.Context, next plugin.Handler) (*plugin.Response, error) { return next.Handle(ctx, req) })
 				}
 			},
 			waits: true, want: "av bv handled a^ done",
 		},
 		"both wait on the way up": {
 			change: func(w *walk, a, b *walker) {
-				b.up = func(*Request, *Response, error) Outcome { return wait(w.log, "b", nil, oops) }
-				a.up = func(*Request, *Response, error) Outcome { return wait(w.log, "a", nil, oops) }
+				b.up = func(*plugin.Request, *plugin.Response, error) plugin.Outcome { return wait(w.log, "b", nil, oops) }
+				a.up = func(*plugin.Request, *plugin.Response, error) plugin.Outcome { return wait(w.log, "a", nil, oops) }
 			},
 			want: "av bv started b^ b a^ a done", err: oops,
 		},
 		"the first waits on the way up": {
 			change: func(w *walk, a, _ *walker) {
-				a.up = func(*Request, *Response, error) Outcome { return wait(w.log, "a", nil, oops) }
+				a.up = func(*plugin.Request, *plugin.Response, error) plugin.Outcome { return wait(w.log, "a", nil, oops) }
 			},
 			want: "av bv started b^ a^ a done", err: oops,
 		},
@@ -88,10 +91,10 @@ func TestAWalk(t *testing.T) {
 					t.Errorf("waited: %t", waited)
 				}
 				if len(w.end.flying) > 0 {
-					w.end.land(&Response{}, c.land)
+					w.end.land(&plugin.Response{}, c.land)
 				}
 				w.saw(t, c.want)
-				var p *PanicError
+				var p *plugin.PanicError
 				if errors.As(w.err, &p) != c.panics || !c.panics && !errors.Is(w.err, c.err) {
 					t.Errorf("ended with %v, want %v", w.err, c.err)
 				}
@@ -109,7 +112,7 @@ func TestAWalkThatIsWoken(t *testing.T) {
 		err    error
 		want   string
 	}{
-		"given up":                      {giveUp{yes: true}, false, ErrMoved, "av started a^ done"},
+		"given up":                      {giveUp{yes: true}, false, plugin.ErrMoved, "av started a^ done"},
 		"worth waiting for":             {giveUp{}, true, nil, "av started a^ done"},
 		"outdated before it could wait": {giveUp{outdated: true}, false, nil, "av handled a^ done"},
 	} {
@@ -117,16 +120,16 @@ func TestAWalkThatIsWoken(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				a := &walker{name: "a"}
 				w := newWalk(t, a)
-				a.down = func(req *Request, _ *Step) Outcome {
+				a.down = func(req *plugin.Request, _ *plugin.Step) plugin.Outcome {
 					req.Waker = c.waker
-					return GoOn()
+					return plugin.GoOn()
 				}
 				w.begin(t)
 				if w.GivesUp() {
 					w.Run()
 				}
 				if len(w.end.flying) > 0 {
-					if landed := w.end.land(&Response{}, nil); landed != c.landed {
+					if landed := w.end.land(&plugin.Response{}, nil); landed != c.landed {
 						t.Errorf("the answer is taken: %t", landed)
 					}
 				}
@@ -145,9 +148,9 @@ func TestAWalkThatIsGivenUpWhileItStarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &walker{name: "a"}
 		w := newWalk(t, a)
-		a.down = func(req *Request, _ *Step) Outcome {
+		a.down = func(req *plugin.Request, _ *plugin.Step) plugin.Outcome {
 			req.Waker = giveUp{yes: true}
-			return GoOn()
+			return plugin.GoOn()
 		}
 		w.end.meanwhile = func(started *Walk) {
 			if started.GivesUp() {
@@ -158,10 +161,10 @@ func TestAWalkThatIsGivenUpWhileItStarts(t *testing.T) {
 			t.Error("it is not answered by whoever starts it")
 		}
 		w.saw(t, "av started a^ done")
-		if !errors.Is(w.err, ErrMoved) {
+		if !errors.Is(w.err, plugin.ErrMoved) {
 			t.Errorf("ended with %v", w.err)
 		}
-		if w.end.land(&Response{}, nil) {
+		if w.end.land(&plugin.Response{}, nil) {
 			t.Error("the answer that comes later is taken")
 		}
 	})
@@ -175,23 +178,23 @@ func TestAClientsNewestFetchIsAnsweredFirst(t *testing.T) {
 		began := time.Now()
 		var answered []string
 		for _, name := range []string{"old", "new", "middle"} {
-			a := &walker{name: name, down: func(req *Request, _ *Step) Outcome {
+			a := &walker{name: name, down: func(req *plugin.Request, _ *plugin.Step) plugin.Outcome {
 				req.Waker = giveUp{yes: true}
-				return GoOn()
+				return plugin.GoOn()
 			}}
 			w := newWalk(t, a)
 			s := w.Req.Session
 			s.Remote = &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: len(answered) + 1000}
 			w.Req.ClientID, w.Req.Arrived = "client", began.Add(map[string]time.Duration{"old": 1, "middle": 2, "new": 3}[name])
-			a.up = func(_ *Request, resp *Response, err error) Outcome {
+			a.up = func(_ *plugin.Request, resp *plugin.Response, err error) plugin.Outcome {
 				answered = append(answered, name)
-				return Answer(resp, err)
+				return plugin.Answer(resp, err)
 			}
 			w.begin(t)
 			gates.Readers.Note(s, "orders", 0, 0, began)
-			s.GiveUp = func() []*Walk {
+			s.GiveUp = func() []gate.GivenUp {
 				if w.GivesUp() {
-					return []*Walk{w.Walk}
+					return []gate.GivenUp{w.Walk}
 				}
 				return nil
 			}

@@ -1,5 +1,5 @@
 //go:build waits
 
-package plugin
+package chain
 
 const alwaysWaits = true

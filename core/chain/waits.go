@@ -1,6 +1,6 @@
 //go:build !waits
 
-package plugin
+package chain
 
 // alwaysWaits makes every request go the way of those that wait; with the build tag waits, for
 // tests.

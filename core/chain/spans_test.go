@@ -1,4 +1,4 @@
-package plugin
+package chain
 
 import (
 	"context"
@@ -18,13 +18,14 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sluice-gateway/sluice/core/gate"
+	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 	"github.com/sluice-gateway/sluice/core/telemetry/otlp"
 )
 
 // spansOf runs a request that is sampled down a chain, and returns its spans, as the names from
 // each to the root, with its error, and the attributes of the root.
-func spansOf(t *testing.T, spans telemetry.Spans, run ...func(ctx context.Context, req *Request, next Handler) (*Response, error)) (paths []string, root map[string]float64) {
+func spansOf(t *testing.T, spans telemetry.Spans, run ...func(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error)) (paths []string, root map[string]float64) {
 	t.Helper()
 	var sent collector.ExportTraceServiceRequest
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -41,7 +42,7 @@ func spansOf(t *testing.T, spans telemetry.Spans, run ...func(ctx context.Contex
 	for i, f := range run {
 		members = append(members, Named{Name: string(rune('a' + i)), Interceptor: &member{key: kmsg.Produce, run: f}})
 	}
-	c, err := NewChain(members, HandlerFunc(func(ctx context.Context, _ *Request) (*Response, error) {
+	c, err := New(members, plugin.HandlerFunc(func(ctx context.Context, _ *plugin.Request) (*plugin.Response, error) {
 		_, span := telemetry.Child(ctx, "end")
 		telemetry.End(span, nil)
 		return nil, nil
@@ -51,7 +52,7 @@ func spansOf(t *testing.T, spans telemetry.Spans, run ...func(ctx context.Contex
 	}
 	synctest.Test(t, func(t *testing.T) { // whose clock stands still while nobody sleeps
 		arrived := time.Now()
-		req := &Request{Arrived: arrived, Session: testSession(t, nil), Clock: &Clock{}}
+		req := &plugin.Request{Arrived: arrived, Session: testSession(t, nil), Clock: &plugin.Clock{}}
 		ctx, trace := tracer.Request(t.Context(), kmsg.Produce, arrived, &telemetry.Trace{}, nil)
 		req.Trace = trace
 		_, _ = c.Row(kmsg.Produce).Handle(ctx, req)
@@ -92,18 +93,22 @@ func read(sent *collector.ExportTraceServiceRequest) (paths []string, root map[s
 // TestSpansOfInterceptors: with slow, those that took long themselves or failed themselves; in any
 // case the time of each is told.
 func TestSpansOfInterceptors(t *testing.T) {
-	pass := func(ctx context.Context, req *Request, next Handler) (*Response, error) { return next.Handle(ctx, req) }
-	busy := func(ctx context.Context, req *Request, next Handler) (*Response, error) {
+	pass := func(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
+		return next.Handle(ctx, req)
+	}
+	busy := func(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 		time.Sleep(slowSpan)
 		return next.Handle(ctx, req)
 	}
-	fails := func(ctx context.Context, req *Request, next Handler) (*Response, error) {
+	fails := func(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 		_, _ = next.Handle(ctx, req)
 		return nil, errors.New("broken")
 	}
-	gone := func(context.Context, *Request, Handler) (*Response, error) { return nil, gate.ErrClientGone }
-	panics := func(context.Context, *Request, Handler) (*Response, error) { panic("test") }
-	type chain = []func(ctx context.Context, req *Request, next Handler) (*Response, error)
+	gone := func(context.Context, *plugin.Request, plugin.Handler) (*plugin.Response, error) {
+		return nil, gate.ErrClientGone
+	}
+	panics := func(context.Context, *plugin.Request, plugin.Handler) (*plugin.Response, error) { panic("test") }
+	type chain = []func(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error)
 	for name, c := range map[string]struct {
 		spans telemetry.Spans
 		run   chain
@@ -133,9 +138,9 @@ func TestSpansOfInterceptors(t *testing.T) {
 
 // TestTimesOfInterceptorsAreTheirOwn, without what is below.
 func TestTimesOfInterceptorsAreTheirOwn(t *testing.T) {
-	_, root := spansOf(t, telemetry.NoSpans, func(ctx context.Context, req *Request, next Handler) (*Response, error) {
+	_, root := spansOf(t, telemetry.NoSpans, func(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 		return next.Handle(ctx, req)
-	}, func(context.Context, *Request, Handler) (*Response, error) {
+	}, func(context.Context, *plugin.Request, plugin.Handler) (*plugin.Response, error) {
 		time.Sleep(50 * time.Millisecond)
 		return nil, nil
 	})
