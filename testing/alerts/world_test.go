@@ -122,9 +122,9 @@ func (w *world) edit(from, to string) {
 }
 
 // client is one of its own connection.
-func (w *world) client() *kgo.Client {
+func (w *world) client(more ...kgo.Opt) *kgo.Client {
 	w.t.Helper()
-	c, err := kgo.NewClient(kgo.SeedBrokers(w.gw.Bootstrap), kgo.DefaultProduceTopic("orders"), kgo.ProducerLinger(0), kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.RecordDeliveryTimeout(10*time.Minute), kgo.UnknownTopicRetries(-1))
+	c, err := kgo.NewClient(append(more, kgo.SeedBrokers(w.gw.Bootstrap), kgo.DefaultProduceTopic("orders"), kgo.ProducerLinger(0), kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.RecordDeliveryTimeout(10*time.Minute), kgo.UnknownTopicRetries(-1))...)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -152,6 +152,24 @@ func (w *world) flow() (end func()) {
 		for i := 0; ctx.Err() == nil; i++ {
 			_ = c.ProduceSync(ctx, &kgo.Record{Value: fmt.Appendf(nil, "flow %d", i)}).FirstErr()
 			pause(ctx, 20*time.Millisecond)
+		}
+	})
+	return func() {
+		cancel()
+		wg.Wait()
+	}
+}
+
+// strangers write a record each, one after the other, until end is called.
+func (w *world) strangers() (end func()) {
+	ctx, cancel := context.WithCancel(w.ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for i := 0; ctx.Err() == nil; i++ {
+			c := w.client(kgo.ClientID(fmt.Sprint("stranger-", i)))
+			_ = c.ProduceSync(ctx, &kgo.Record{Value: []byte("once")}).FirstErr()
+			c.Close()
+			pause(ctx, 250*time.Millisecond)
 		}
 	})
 	return func() {
