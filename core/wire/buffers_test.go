@@ -62,7 +62,8 @@ func TestALargeFrameIsNotCopiedIntoMemoryThatIsThere(t *testing.T) {
 	}
 }
 
-// fill gives a pool frames of a size. It is free to forget some, and does so with the race detector.
+// fill gives a pool frames of a size. It is free to forget some, and does so with the race
+// detector.
 func fill(pool *Buffers, size int) {
 	var all [][]byte
 	for range 16 {
