@@ -292,7 +292,7 @@ func (b *ResponseBody) flat() []byte {
 
 // neverNull makes missing records empty: librdkafka drops a response that has null ones.
 func neverNull(f *kmsg.FetchResponse) {
-	_ = EachRecords(f, func(records *[]byte) error {
+	_ = eachRecords(f, func(records *[]byte) error {
 		if *records == nil {
 			*records = []byte{}
 		}

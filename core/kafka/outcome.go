@@ -80,9 +80,6 @@ func (b *ResponseBody) KnownErrorCode() Code {
 	return b.ErrorCode()
 }
 
-// Size is the number of bytes that the body was received with, 0 for one that was made here.
-func (b *ResponseBody) Size() int { return len(b.seen.raw) }
-
 // Subjects is what a request is about: the first topics that it names, and its group. byID names
 // topics that are given by id.
 func (b *RequestBody) Subjects(most int, byID func([16]byte) string) (topics []string, group string) {

@@ -6,10 +6,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// EachRecords shows the records of every partition of a Produce request, or of the answer to a
+// eachRecords shows the records of every partition of a Produce request, or of the answer to a
 // Fetch, in their order; f may replace them. Other messages have none. It ends with the first
 // error.
-func EachRecords(msg any, f func(records *[]byte) error) error {
+func eachRecords(msg any, f func(records *[]byte) error) error {
 	switch m := msg.(type) {
 	case *kmsg.ProduceRequest:
 		for i := range m.Topics {
@@ -43,7 +43,7 @@ type message interface {
 func (o *Out) message(m message, received int) {
 	var large [][]byte // by partition; nil for those that are not
 	found, size := false, 0
-	_ = EachRecords(m, func(records *[]byte) error {
+	_ = eachRecords(m, func(records *[]byte) error {
 		var one []byte
 		if len(*records) >= SpanMin {
 			one, found = *records, true
@@ -65,7 +65,7 @@ func (o *Out) message(m message, received int) {
 func (o *Out) splice(m message, large [][]byte) bool {
 	bare := withOwnPartitions(m)
 	next := 0
-	_ = EachRecords(bare, func(records *[]byte) error {
+	_ = eachRecords(bare, func(records *[]byte) error {
 		if large[next] != nil {
 			*records = []byte{}
 		}
