@@ -15,7 +15,7 @@ import (
 // as if the guest had failed, with pass none is, unless the guest was there and has said that it
 // must not be passed by.
 type absent struct {
-	*hold
+	*Hold
 	cfg Config
 }
 
@@ -30,7 +30,7 @@ var (
 func (a *absent) Keys() plugin.KeySet {
 	var all []kmsg.Key
 	for _, row := range kafka.APIs() {
-		if row.GoesTo != kafka.Gateway && row.GoesTo != kafka.Refused && (a.cfg.OnError != "pass" || a.use.protects) {
+		if row.GoesTo != kafka.Gateway && row.GoesTo != kafka.Refused && (a.cfg.OnError != "pass" || a.Protects()) {
 			all = append(all, row.Key)
 		}
 	}

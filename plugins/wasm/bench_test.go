@@ -31,7 +31,7 @@ func BenchmarkRecords(b *testing.B) {
 				values[i] = "upper" + string(make([]byte, c.size-5))
 			}
 			raw := records(b, shape{producer: 1}, values...)
-			g := w.guest()
+			g := w.Guest()
 			before := g.InGuest.Load()
 			b.ReportAllocs()
 			for b.Loop() {
@@ -62,13 +62,13 @@ func BenchmarkEveryValue(b *testing.B) {
 				b.Run(shape+"/"+name, func(b *testing.B) {
 					b.SetBytes(1_000_000)
 					b.ReportAllocs()
-					g, began := w.guest(), w.guest().InGuest.Load()
+					g, began := w.Guest(), w.Guest().InGuest.Load()
 					for b.Loop() {
 						parts := []*Partition{{Topic: "orders", Records: raw}}
 						if err := g.Records(b.Context(), &Head{Kind: abi.KindProduce, Version: 9}, parts); err != nil {
 							b.Fatal(err)
 						}
-						g.reclaim(parts)
+						g.Reclaim(parts)
 					}
 					b.ReportMetric(float64(g.InGuest.Load()-began)/float64(b.N), "guest-ns/op")
 				})
@@ -123,11 +123,11 @@ func BenchmarkCall(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	g := w.guest()
+	g := w.Guest()
 	h := &Head{Kind: abi.KindSession}
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := g.message(b.Context(), abi.ExportOnSession, h, nil, func(result) error { return nil }); err != nil {
+		if err := g.Message(b.Context(), h, nil, func(Result) error { return nil }); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -87,8 +87,8 @@ func (h *Head) append(out []byte, deadline time.Time, groups, records int, body 
 	return appendPiece(out, at, at+abi.HeadBody, body)
 }
 
-// address is the client's, host:port; "" if nobody knows it.
-func (h *Head) address() string { return string(h.appendAddress(nil)) }
+// Address is the client's, host:port; "" if nobody knows it.
+func (h *Head) Address() string { return string(h.appendAddress(nil)) }
 
 // appendAddress writes it, for each call: that of TCP without a text in between.
 func (h *Head) appendAddress(out []byte) []byte {
@@ -110,102 +110,41 @@ func appendPiece(out []byte, start, field int, p []byte) []byte {
 	return append(out, p...)
 }
 
-// result is a result block, checked.
-type result struct {
-	action               uint16
-	code                 int16
-	message              []byte
-	state, body, changes []byte // nil: absent
+// Block is what a function is called with: a message, records, or settings.
+type Block struct {
+	// Deadline is what the guest is told of how long it has.
+	Deadline time.Time
+
+	size  int // about, and mostly not less than it has
+	head  *Head
+	body  []byte  // of a message
+	call  Portion // or records
+	plain []byte  // or, without a head, the configuration
 }
 
-// parseResult checks a result block; nil is "unchanged".
-func parseResult(b []byte) (r result, err error) {
-	if b == nil {
-		return r, nil
-	}
-	if len(b) < abi.ResultSize || le.Uint32(b) < abi.ResultSize {
-		return r, errBadResult
-	}
-	r.action, r.code = le.Uint16(b[abi.ResultAction:]), int16(le.Uint16(b[abi.ResultCode:]))
-	if r.action > abi.ActionRespondClose {
-		return r, errBadResult
-	}
-	for _, p := range [...]struct {
-		at int
-		to *[]byte
-	}{{abi.ResultMessage, &r.message}, {abi.ResultState, &r.state}, {abi.ResultBody, &r.body}, {abi.ResultEdits, &r.changes}} {
-		off, n := uint64(le.Uint32(b[p.at:])), uint64(le.Uint32(b[p.at+4:]))
-		switch {
-		case off == 0:
-		case off+n > uint64(len(b)):
-			return r, errBadResult
-		default:
-			*p.to = b[off : off+n : off+n]
-		}
-	}
-	if len(r.state) > abi.StateMax {
-		return r, errBadResult
-	}
-	return r, nil
+// OfMessage is a block that shows a body.
+func OfMessage(h *Head, body []byte) Block {
+	return Block{size: len(body) + headRoom, head: h, body: body}
 }
 
-// edit is one change of a record.
-type edit struct {
-	record int
-	op     byte
-	arg    int16
-	name   []byte
-	value  []byte // nil is null
+// OfRecords is a block that shows records.
+func OfRecords(h *Head, call Portion) Block {
+	return Block{size: headRoom + len(call.groups)*(abi.GroupSize+256) + call.block, head: h, call: call}
 }
 
-// take reads an edit off the front; records is how many there are. It fills one in, since there are
-// as many as records.
-func (e *edit) take(b []byte, records, last int) (rest []byte, err error) {
-	if len(b) < abi.EditHead {
-		return nil, errBadResult
-	}
-	index, n1, n2 := le.Uint32(b), uint64(le.Uint32(b[8:])), uint64(le.Uint32(b[12:]))
-	e.record, e.op, e.arg = int(index), b[4], int16(le.Uint16(b[6:]))
-	null := n2 == abi.Null
-	if null {
-		n2 = 0
-	}
-	if b = b[abi.EditHead:]; n1+n2 > uint64(len(b)) || uint64(index) >= uint64(records) || int(index) < last {
-		return nil, errBadResult
-	}
-	e.name, e.value = b[:n1], nil
-	if !null {
-		e.value = b[n1 : n1+n2 : n1+n2]
-	}
-	switch e.op {
-	case abi.OpAddHeader, abi.OpSetValue, abi.OpSetKey, abi.OpDrop, abi.OpRemoveHeaders, abi.OpReject, abi.OpValueInPlace, abi.OpKeyInPlace:
-	case abi.OpSetTimestamp:
-		if len(e.value) != 8 {
-			return nil, errBadResult
-		}
-	default:
-		return nil, errBadResult
-	}
-	return b[n1+n2:], nil
-}
+// OfSettings is a block of JSON, without a head.
+func OfSettings(json []byte) Block { return Block{size: len(json), plain: json} }
 
-// block is what a function is called with.
-type block struct {
-	size     int // about, and mostly not less than it has
-	head     *Head
-	deadline time.Time
-	body     []byte  // of a message
-	call     portion // or records
-	plain    []byte  // or, without a head, the configuration
-}
+// Size is about how many bytes Encode appends, and mostly not less.
+func (b *Block) Size() int { return b.size }
 
-// encode appends the block.
-func (b *block) encode(out []byte) []byte {
+// Encode appends the block.
+func (b *Block) Encode(out []byte) []byte {
 	if b.head == nil {
 		return append(out, b.plain...)
 	}
 	groups := b.call.groups
-	out = b.head.append(out, b.deadline, len(groups), b.call.records, b.body)
+	out = b.head.append(out, b.Deadline, len(groups), b.call.records, b.body)
 	n := 0
 	for i := range groups {
 		s := &groups[i]

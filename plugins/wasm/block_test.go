@@ -15,11 +15,11 @@ func TestAddresses(t *testing.T) {
 		&net.UnixAddr{Name: "/socket", Net: "unix"},
 	} {
 		h := &Head{Remote: a}
-		if got, want := h.address(), a.String(); got != want {
+		if got, want := h.Address(), a.String(); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
-	if got := new(Head).address(); got != "" {
+	if got := new(Head).Address(); got != "" {
 		t.Errorf("nobody's address is %q", got)
 	}
 	h, room := &Head{Remote: &net.TCPAddr{IP: net.IPv4(10, 1, 2, 3), Port: 9092}}, make([]byte, 64)

@@ -47,7 +47,7 @@ func TestABombIsRefused(t *testing.T) {
 		fact.Equal(about, "codes[1]", codes[1], 0)
 		fact.Equal(about, "codes[2]", kafka.Code(codes[2]), kafka.InvalidRecord)
 	}
-	if w.guest().Failed.Load() != 0 {
+	if w.Guest().Failed.Load() != 0 {
 		t.Error("it counts as a failure of the guest")
 	}
 }

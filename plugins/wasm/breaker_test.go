@@ -7,57 +7,50 @@ import (
 	"time"
 )
 
-// forgive makes a guest one that has never failed.
-func forgive(g *Guest) {
-	g.breakers.mu.Lock()
-	defer g.breakers.mu.Unlock()
-	clear(g.breakers.by)
-}
-
 // trial asks for a call that is let through.
-func trial(t *testing.T, b *breakers, a about) admission {
+func trial(t *testing.T, b *Breakers, a About) Admission {
 	t.Helper()
-	in, ok := b.admits(a, time.Now())
+	in, ok := b.Admits(a, time.Now())
 	if !ok {
 		t.Fatal("not let through")
 	}
 	return in
 }
 
-func fails(t *testing.T, b *breakers, a about, times int) (last event) {
+func fails(t *testing.T, b *Breakers, a About, times int) (last Event) {
 	t.Helper()
 	for range times {
-		last, _ = b.ended(a, trial(t, b, a), failed, time.Now())
+		last, _ = b.Ended(a, trial(t, b, a), Failed, time.Now())
 	}
 	return last
 }
 
-var one, other = about{client: "one", topic: "orders"}, about{client: "other", topic: "orders"}
+var one, other = About{Client: "one", Topic: "orders"}, About{Client: "other", Topic: "orders"}
 
 // TestTheBreaker leaves a guest alone that fails too often, longer each time, and closes when it
 // works.
 func TestTheBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var b breakers
-		for i := range breakAfter {
-			if e := fails(t, &b, one, 1); (e == opened) != (i == breakAfter-1) {
+		var b Breakers
+		for i := range After {
+			if e := fails(t, &b, one, 1); (e == Opened) != (i == After-1) {
 				t.Fatalf("failure %d: %d", i, e)
 			}
 			time.Sleep(time.Second)
 		}
 		for _, wait := range []time.Duration{2, 4, 8, 16, 32, 60, 60} { // the first second is over
 			in := trial(t, &b, one)
-			if _, ok := b.admits(one, time.Now()); ok {
+			if _, ok := b.Admits(one, time.Now()); ok {
 				t.Fatal("more than one call is let through")
 			}
-			b.ended(one, in, failed, time.Now())
+			b.Ended(one, in, Failed, time.Now())
 			time.Sleep(wait*time.Second - time.Millisecond)
-			if _, ok := b.admits(one, time.Now()); ok {
+			if _, ok := b.Admits(one, time.Now()); ok {
 				t.Errorf("let through before %d s", wait)
 			}
 			time.Sleep(time.Millisecond)
 		}
-		if e, _ := b.ended(one, trial(t, &b, one), worked, time.Now()); e != closed || b.left(time.Now()) != 0 {
+		if e, _ := b.Ended(one, trial(t, &b, one), Worked, time.Now()); e != Closed || b.Left(time.Now()) != 0 {
 			t.Errorf("still open: %d", e)
 		}
 		if b.Opened.Load() != 1 || b.Closed.Load() != 1 {
@@ -67,7 +60,7 @@ func TestTheBreaker(t *testing.T) {
 			fails(t, &b, one, 1)
 			time.Sleep(3 * time.Second)
 		}
-		if b.left(time.Now()) > 0 {
+		if b.Left(time.Now()) > 0 {
 			t.Error("open after failures far apart")
 		}
 	})
@@ -77,27 +70,27 @@ func TestTheBreaker(t *testing.T) {
 // nothing more.
 func TestABurstOpensTheBreakerOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var b breakers
+		var b Breakers
 		fails(t, &b, one, 1)
-		var burst []admission
+		var burst []Admission
 		for range 40 {
 			burst = append(burst, trial(t, &b, one))
 		}
 		time.Sleep(time.Millisecond)
 		for _, in := range burst[:20] {
-			b.ended(one, in, failed, time.Now())
+			b.Ended(one, in, Failed, time.Now())
 		}
-		time.Sleep(breakFirst)
+		time.Sleep(First)
 		in := trial(t, &b, one)
 		for _, in := range burst[20:30] {
-			b.ended(one, in, failed, time.Now())
+			b.Ended(one, in, Failed, time.Now())
 		}
-		b.ended(one, in, worked, time.Now())
+		b.Ended(one, in, Worked, time.Now())
 		for _, in := range burst[30:] {
-			b.ended(one, in, failed, time.Now())
+			b.Ended(one, in, Failed, time.Now())
 		}
-		if b.Opened.Load() != 1 || b.left(time.Now()) != 0 {
-			t.Errorf("opened %d times, left alone %d", b.Opened.Load(), b.left(time.Now()))
+		if b.Opened.Load() != 1 || b.Left(time.Now()) != 0 {
+			t.Errorf("opened %d times, left alone %d", b.Opened.Load(), b.Left(time.Now()))
 		}
 	})
 }
@@ -105,24 +98,24 @@ func TestABurstOpensTheBreakerOnce(t *testing.T) {
 // TestATrialThatComesToNothing is followed by another one at once.
 func TestATrialThatComesToNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var b breakers
-		fails(t, &b, one, breakAfter)
-		time.Sleep(breakFirst)
-		b.ended(one, trial(t, &b, one), undone, time.Now())
+		var b Breakers
+		fails(t, &b, one, After)
+		time.Sleep(First)
+		b.Ended(one, trial(t, &b, one), Undone, time.Now())
 		trial(t, &b, one)
 	})
 }
 
 // TestOthersDontSufferForOne: another client, another partition, another API.
 func TestOthersDontSufferForOne(t *testing.T) {
-	var b breakers
-	fails(t, &b, one, breakAfter)
+	var b Breakers
+	fails(t, &b, one, After)
 	partition, api, topic := one, one, one
-	partition.partition, api.api, topic.topic = 1, 19, "other"
-	for _, a := range []about{other, partition, api, topic} {
+	partition.Partition, api.API, topic.Topic = 1, 19, "other"
+	for _, a := range []About{other, partition, api, topic} {
 		trial(t, &b, a)
 	}
-	if _, ok := b.admits(one, time.Now()); ok {
+	if _, ok := b.Admits(one, time.Now()); ok {
 		t.Error("it is not left alone")
 	}
 }
@@ -130,16 +123,16 @@ func TestOthersDontSufferForOne(t *testing.T) {
 // TestBreakersAreBounded, and those whose clients have gone are forgotten.
 func TestBreakersAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var b breakers
-		fails(t, &b, one, breakAfter)
-		for i := range 2 * mostBreakers {
-			fails(t, &b, about{client: fmt.Sprint(i)}, 1)
+		var b Breakers
+		fails(t, &b, one, After)
+		for i := range 2 * mostKept {
+			fails(t, &b, About{Client: fmt.Sprint(i)}, 1)
 		}
-		if len(b.by) > mostBreakers {
+		if len(b.by) > mostKept {
 			t.Errorf("%d breakers", len(b.by))
 		}
-		time.Sleep(2 * breakMost)
-		if left := b.left(time.Now()); left != 0 || len(b.by) != 0 || b.Opened.Load() != b.Closed.Load() {
+		time.Sleep(2 * most)
+		if left := b.Left(time.Now()); left != 0 || len(b.by) != 0 || b.Opened.Load() != b.Closed.Load() {
 			t.Errorf("%d left alone, %d breakers", left, len(b.by))
 		}
 	})

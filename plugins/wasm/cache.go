@@ -10,31 +10,49 @@ import (
 	"time"
 )
 
-// cacheLimit bounds the compiled modules that are kept on disk, and the images, in bytes each.
-const cacheLimit = 1 << 30
+// limit bounds the compiled modules that are kept on disk, and the images, in bytes each.
+const limit = 1 << 30
 
 // imagesFolder is in the folder of what is kept.
 const imagesFolder = "images"
 
-// cacheDir is where compiled code is kept between runs. It is executable code: nobody else may
+// Modules is where compiled code is kept. Whoever has put more there calls trim.
+func Modules() (folder string, trim func(), err error) {
+	if folder, err = dir(); err != nil {
+		return "", nil, err
+	}
+	return folder, func() { trimTo(folder, limit, filepath.Join(folder, imagesFolder)) }, nil
+}
+
+// Images is where images are kept.
+func Images() (folder string, err error) {
+	if folder, err = dir(); err != nil {
+		return "", err
+	}
+	folder = filepath.Join(folder, imagesFolder)
+	clearAbove(folder, limit)
+	return folder, nil
+}
+
+// dir is where compiled code is kept between runs. It is executable code: nobody else may
 // write there.
-func cacheDir() (string, error) {
+func dir() (string, error) {
 	base, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(base, "sluice", "wasm")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	folder := filepath.Join(base, "sluice", "wasm")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return "", err
 	}
-	info, err := os.Lstat(dir)
+	info, err := os.Lstat(folder)
 	if err != nil {
 		return "", err
 	}
 	if !private(info) {
-		return "", fmt.Errorf("%s is not a folder that only its owner may enter", dir)
+		return "", fmt.Errorf("%s is not a folder that only its owner may enter", folder)
 	}
-	return dir, nil
+	return folder, nil
 }
 
 // cachedFile is one that is kept.
@@ -65,9 +83,9 @@ func cachedFiles(dir string, without ...string) (out []cachedFile, size int64) {
 	return out, size
 }
 
-// trim deletes files of a folder, those first that were made or used longest ago, until the others
-// are within a limit. Whoever wants one of them makes it again.
-func trim(dir string, limit int64, without ...string) {
+// trimTo deletes files of a folder, those first that were made or used longest ago, until the
+// others are within a limit. Whoever wants one of them makes it again.
+func trimTo(dir string, limit int64, without ...string) {
 	files, size := cachedFiles(dir, without...)
 	slices.SortFunc(files, func(a, b cachedFile) int { return cmp.Or(a.used.Compare(b.used), cmp.Compare(a.path, b.path)) })
 	for _, f := range files {

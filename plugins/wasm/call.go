@@ -63,9 +63,9 @@ func (c *call) over() error {
 // spendStep is how many bytes the gateway handles for a call before it looks at the deadline again.
 const spendStep = 64 << 10
 
-// spend counts bytes that the gateway handles for the call, and says why nobody waits for it any
+// Spend counts bytes that the gateway handles for the call, and says why nobody waits for it any
 // more, nil if somebody does.
-func (c *call) spend(n int) error {
+func (c *call) Spend(n int) error {
 	if c.spent += n; c.spent < spendStep {
 		return nil
 	}
@@ -98,16 +98,16 @@ func (c *call) LogEnabled(level int32) bool {
 
 // MetricDefine numbers a series.
 func (c *call) MetricDefine(kind int32, series []byte) int32 {
-	if c.guest.metrics == nil || len(series) > maxLine {
+	if c.guest.Metrics == nil || len(series) > maxLine {
 		return abi.ErrArgument
 	}
-	return c.guest.metrics.define(kind, series, c.guest.limits.Series)
+	return c.guest.Metrics.Define(kind, series, c.guest.Limits.Series)
 }
 
 // MetricAdd adds to a series.
 func (c *call) MetricAdd(id int32, value float64) {
-	if c.guest.metrics != nil {
-		c.guest.metrics.add(id, value)
+	if c.guest.Metrics != nil {
+		c.guest.Metrics.Add(id, value)
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
-	"github.com/sluice-gateway/sluice/sdk"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 	"github.com/sluice-gateway/sluice/sdk/examples/mask/mask"
 	"github.com/sluice-gateway/sluice/testing/eventually"
@@ -58,7 +57,13 @@ func TestCasesOfTheExamples(t *testing.T) {
 	for dir, code := range map[string]func(*testing.T) Code{
 		"rust-header": module(languages["rust"].header), "c-header": module(languages["c"].header),
 		"rust-mask": module(func(t testing.TB) string { return rustGuest(t, "../../sdk/examples/rust-mask") }),
-		"mask":      func(t *testing.T) Code { return compiledIn(t, mask.New) },
+		"mask": func(t *testing.T) Code {
+			code, err := Native(mask.New)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return code
+		},
 	} {
 		t.Run(dir, func(t *testing.T) {
 			text, err := os.ReadFile(filepath.Join("../../sdk/examples", dir, "cases.yaml"))
@@ -116,15 +121,6 @@ func compiledModule(t testing.TB, file string) Code {
 	return m
 }
 
-func compiledIn(t testing.TB, create func() *sdk.Guest) Code {
-	t.Helper()
-	n, err := newNative(create)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
 // started is a guest by itself, with a configuration.
 func started(t testing.TB, code Code, config any) *Guest {
 	t.Helper()
@@ -137,7 +133,7 @@ func started(t testing.TB, code Code, config any) *Guest {
 	}
 	limits := DefaultLimits()
 	limits.Timeout = eventually.Limit
-	g, err := NewGuest(t.Context(), code, Options{Settings: settings, Limits: limits}, nil, nil)
+	g, err := NewGuest(t.Context(), code, Options{Settings: settings, Limits: limits})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ import (
 const (
 	askAgain   = 10 * time.Second // how long the answer holds
 	mostTopics = 10_000           // answers that are kept
+	askLimit   = 10 * time.Second // for the cluster's answer
 )
 
 var errNobodyToAsk = errors.New("there is no cluster to ask")
@@ -68,14 +69,14 @@ func (w *Wasm) Compacted(ctx context.Context, cluster, topic string) (bool, erro
 
 func (w *Wasm) askCompacted(ctx context.Context, cluster, topic string) (bool, error) {
 	const policy = "cleanup.policy"
-	ctx, cancel := context.WithTimeout(ctx, waitLimit)
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
 	m := kmsg.NewPtrDescribeConfigsRequest()
 	m.SetVersion(1)
 	r := kmsg.NewDescribeConfigsRequestResource()
 	r.ResourceType, r.ResourceName, r.ConfigNames = kmsg.ConfigResourceTypeTopic, topic, []string{policy}
 	m.Resources = append(m.Resources, r)
-	req := ownRequest(kafka.RequestBodyOf(m), w.own, w.guest().Name)
+	req := OwnRequest(kafka.RequestBodyOf(m), w.own, w.Guest().Name)
 	req.Target.Cluster = cluster
 	resp, err := plugin.Protect(ctx, req, w.below(kmsg.DescribeConfigs))
 	if err != nil {

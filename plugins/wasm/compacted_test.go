@@ -3,11 +3,12 @@ package wasm
 import (
 	"context"
 	"errors"
-	"github.com/sluice-gateway/sluice/core/kafka"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 

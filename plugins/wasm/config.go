@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/sluice-gateway/sluice/core/config"
 )
@@ -46,30 +45,8 @@ type Config struct {
 	Limits      Limits `koanf:"limits"`
 }
 
-// Limits bound what a guest may use.
-type Limits struct {
-	Timeout     time.Duration `koanf:"timeout"`      // of one call
-	Memory      int64         `koanf:"memory"`       // of one instance
-	Instances   int           `koanf:"instances"`    // that run at a time; 0: one for each core, and 8 more for a guest that may wait for others
-	CallBytes   int           `koanf:"call_bytes"`   // of the records of one call; more are shown in several
-	CallRecords int           `koanf:"call_records"` // in one call
-	LogLines    int           `koanf:"log_lines"`    // in a second
-	Series      int           `koanf:"series"`       // of metrics
-	KV          int64         `koanf:"kv"`           // of keys and values in the store
-}
-
-// DefaultLimits are the limits that a section does not change.
-func DefaultLimits() Limits {
-	return Limits{Timeout: time.Second, Memory: 64 << 20, CallBytes: 1 << 20, CallRecords: 4096, LogLines: 100, Series: 1000, KV: 16 << 20}
-}
-
 // maxInstances bounds the instances of a guest: each has memory of its own.
 const maxInstances = 1000
-
-const pageSize = 64 << 10
-
-// pages is the memory limit in WASM pages.
-func (l Limits) pages() uint32 { return uint32(l.Memory / pageSize) }
 
 func decode(section config.Section, compiled bool) (c Config, settings []byte, err error) {
 	c = Config{OnError: "reject", ProduceDrop: "reject", Limits: DefaultLimits()}
@@ -90,7 +67,7 @@ func decode(section config.Section, compiled bool) (c Config, settings []byte, e
 	case c.File != "" && c.Image != "":
 		bad("%s and file both say where the module is", "image", "image")
 	case c.Image != "":
-		if _, _, err := parseImage(c.Image); err != nil {
+		if _, _, err := ParseImage(c.Image); err != nil {
 			bad("%v", err, "image")
 		}
 	}
@@ -100,7 +77,7 @@ func decode(section config.Section, compiled bool) (c Config, settings []byte, e
 		}
 	}
 	for i, g := range c.Grant {
-		if err := checkCapability(g); err != nil {
+		if err := CheckCapability(g); err != nil {
 			bad("%v", err, "grant", strconv.Itoa(i))
 		}
 	}
@@ -136,10 +113,10 @@ func decode(section config.Section, compiled bool) (c Config, settings []byte, e
 	return c, settings, errs.And(more...).Err()
 }
 
-// allowed says of the manifest's wishes what the section does not grant.
+// denied says what the manifest wishes and the section does not grant.
 func (c Config) denied(m Manifest) (missing []string) {
 	for _, h := range m.Host {
-		if !grants(c.Grant).covers(h) {
+		if !Grants(c.Grant).Covers(h) {
 			missing = append(missing, h)
 		}
 	}

@@ -1,10 +1,6 @@
 package wasm
 
 import (
-	"context"
-	"errors"
-	"fmt"
-
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
@@ -12,13 +8,16 @@ import (
 // perHeader is what a header counts that an edit looks at.
 const perHeader = 64
 
-// change checks all edits of a call, and then writes the records up to the last one that they
-// change, in its time.
-func (g *Guest) change(spend spender, call portion, edits, input []byte, kind uint16) error {
-	if err := check(spend, call, edits, kind); err != nil {
+// Spender counts bytes that the gateway handles for a call, and says when it is over.
+type Spender interface{ Spend(bytes int) error }
+
+// Change checks all edits of a call, and then writes the records up to the last one that they
+// change, in its time. The input is the block, as the guest has left it.
+func (bs *Batches) Change(spend Spender, call Portion, edits, input []byte) error {
+	if err := check(spend, call, edits, bs.kind); err != nil {
 		return err
 	}
-	w := writer{spend: spend, input: input, desc: descriptor(len(call.groups), 0), kind: kind}
+	w := writer{spend: spend, input: input, desc: descriptor(len(call.groups), 0), kind: bs.kind}
 	before := 0 // records of the groups so far
 	for i := range call.groups {
 		s := &call.groups[i]
@@ -32,7 +31,7 @@ func (g *Guest) change(spend spender, call portion, edits, input []byte, kind ui
 				edits, _ = new(edit).take(edits, call.records, 0)
 				continue
 			} else if !b.touched {
-				b.begin(&g.buffers, kind, len(edits))
+				b.begin(bs.buffers, bs.kind, len(edits))
 			}
 			var err error
 			if edits, err = w.record(s.batch, s.first+record-before, record, edits); err != nil {
@@ -45,13 +44,13 @@ func (g *Guest) change(spend spender, call portion, edits, input []byte, kind ui
 }
 
 // check goes through all edits of a call, and refuses the partitions of records that they reject.
-func check(spend spender, call portion, edits []byte, kind uint16) error {
+func check(spend Spender, call Portion, edits []byte, kind uint16) error {
 	last, rejected := 0, false
 	var e edit
 	for b := edits; len(b) > 0; {
 		rest, err := e.take(b, call.records, last)
 		if err == nil {
-			err = spend.spend(abi.EditHead)
+			err = spend.Spend(abi.EditHead)
 		}
 		if err != nil {
 			return err
@@ -75,13 +74,13 @@ func check(spend spender, call portion, edits []byte, kind uint16) error {
 		if kind == abi.KindFetch {
 			code = int16(kafka.TopicAuthorizationFailed)
 		}
-		call.groups[at].batch.part.reject(RefusalError{Code: code, Message: string(e.name), Index: call.groups[at].first + e.record - before})
+		call.groups[at].batch.part.Reject(RefusalError{Code: code, Message: string(e.name), Index: call.groups[at].first + e.record - before})
 	}
 	return nil
 }
 
 // begin begins to write a batch anew.
-func (b *batch) begin(buffers *buffers, kind uint16, more int) {
+func (b *batch) begin(buffers *Buffers, kind uint16, more int) {
 	gaps := kafka.CloseGaps
 	if kind == abi.KindFetch {
 		gaps = kafka.KeepGaps
@@ -99,7 +98,7 @@ func (b *batch) keep(i int) {
 
 // writer writes records that the guest has changed.
 type writer struct {
-	spend   spender
+	spend   Spender
 	input   []byte // the block, as the guest has left it
 	desc    int    // where the first record is described in it
 	kind    uint16
@@ -113,7 +112,7 @@ func (w *writer) record(b *batch, i, number int, edits []byte) (rest []byte, err
 	b.keep(i)
 	r := &b.last
 	if !b.plain.Next(r) {
-		return nil, errBadResult
+		return nil, ErrResult
 	}
 	b.written++
 	drop, own, framed := false, false, true
@@ -162,32 +161,11 @@ func (w *writer) header(h *kafka.Headers, e *edit) error {
 		w.headers = h.Bytes
 		return nil
 	}
-	if err := w.spend.spend(perHeader * h.Count); err != nil {
+	if err := w.spend.Spend(perHeader * h.Count); err != nil {
 		return err
 	}
 	h.Remove(e.name)
 	return nil
-}
-
-// drop leaves a record out. Of an idempotent producer it becomes a tombstone. Of any other producer
-// it does too as long as no record before it is kept: whether the batch may go without it is known
-// when all of it is.
-func (b *batch) drop(r *kafka.RawRecord, kind uint16) {
-	b.gone = append(b.gone, b.written-1)
-	if kind != abi.KindProduce {
-		return
-	}
-	r.Value = nil
-	switch {
-	case b.plain.ProducerID() >= 0:
-		b.out.Put(r)
-	case b.out.Count() == 0:
-		if b.allGone == nil {
-			w := b.plain.Rewrite(nil, kafka.CloseGaps, 0)
-			b.allGone = &w
-		}
-		b.allGone.Put(r)
-	}
 }
 
 // inPlace takes a field from where the guest has changed it. Its length is the host's, and its
@@ -195,47 +173,8 @@ func (b *batch) drop(r *kafka.RawRecord, kind uint16) {
 func inPlace(field *[]byte, at int, input []byte) error {
 	off, n := uint64(le.Uint32(input[at:])), uint64(le.Uint32(input[at+4:]))
 	if *field == nil || n != uint64(len(*field)) || off+n > uint64(len(input)) {
-		return errBadResult
+		return ErrResult
 	}
 	*field = input[off : off+n : off+n]
 	return nil
 }
-
-// settle decides what becomes of records that were dropped on produce; see Kafka's rules in
-// sdk/ABI.md.
-func (g *Guest) settle(ctx context.Context, h *Head, b *batch) {
-	if len(b.gone) == 0 || h.Kind != abi.KindProduce {
-		return
-	}
-	all := len(b.gone) == int(b.plain.Count())
-	if b.plain.ProducerID() < 0 && !all {
-		return
-	}
-	var why error // is not nil if they can't be tombstones
-	code := int16(kafka.InvalidRecord)
-	switch {
-	case !g.Tombstones:
-		why = errDropped
-	case h.Topics == nil:
-	default:
-		switch yes, err := h.Topics.Compacted(ctx, h.Cluster, b.part.Topic); {
-		case err != nil:
-			why, code = fmt.Errorf("dropped by a guest, and whether the topic is compacted is not known: %w", err), int16(kafka.RequestTimedOut)
-		case yes:
-			why = errCompacted
-		}
-	}
-	if why != nil {
-		for _, i := range b.gone {
-			b.part.reject(RefusalError{Code: code, Message: why.Error(), Index: i})
-		}
-	} else if b.plain.ProducerID() < 0 {
-		b.out = *b.allGone
-	}
-	b.gone = nil // all of them stay, in one way or another
-}
-
-var (
-	errDropped   = errors.New("dropped by a guest, which a broker would not take: see produce_drop")
-	errCompacted = errors.New("dropped by a guest, and in its place a tombstone would delete what the compacted topic has under its key")
-)

@@ -14,7 +14,11 @@ import (
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/sdk"
 	"github.com/sluice-gateway/sluice/sdk/abi"
+	"github.com/sluice-gateway/sluice/testing/eventually"
+	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
+
+func newEditor() *sdk.Guest { return sdk.New("editor", editor{}) }
 
 // editor does to records what a record's key says, and a model does the same to a list.
 type editor struct{}
@@ -121,7 +125,7 @@ func world(t *testing.T, r *rand.Rand, kind uint16) (parts []*Partition) {
 			if kind == abi.KindFetch && r.IntN(2) == 0 && len(list) > 2 { // compaction left one out
 				list = slices.Delete(list, 1, 2)
 			}
-			like := records(t, shape{codec: int8(r.IntN(5)), producer: int64(r.IntN(2)) - 1, attrs: int16(r.IntN(2) * 16)}, make([]string, 8)...)
+			like := plugintest.Batch(t, plugintest.Shape{Codec: int8(r.IntN(5)), Producer: int64(r.IntN(2)) - 1, Attributes: int16(r.IntN(2) * 16)}, []kafka.Record{{Timestamp: 1000}})
 			if r.IntN(5) == 0 {
 				like[22] |= 32 // a marker, which no guest sees
 			}
@@ -147,10 +151,12 @@ func FuzzEdits(f *testing.F) {
 	f.Fuzz(func(t *testing.T, seed uint64) {
 		r := rand.New(rand.NewPCG(seed, 7))
 		kind := uint16(abi.KindProduce + r.IntN(2))
-		g := started(t, compiledIn(t, func() *sdk.Guest { return sdk.New("editor", editor{}) }), nil)
+		limits := DefaultLimits()
+		limits.Timeout = eventually.Limit
+		limits.CallRecords = []int{1, 3, 4096}[r.IntN(3)]
+		limits.CallBytes = []int{1, 600, 1 << 20}[r.IntN(3)]
+		g := start(t, compiledIn(t, newEditor), limits)
 		g.Tombstones = true
-		g.limits.CallRecords = []int{1, 3, 4096}[r.IntN(3)]
-		g.limits.CallBytes = []int{1, 600, 1 << 20}[r.IntN(3)]
 		parts := world(t, r, kind)
 		before := make([][]byte, len(parts))
 		for i, p := range parts {

@@ -1,9 +1,7 @@
 package wasm
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -88,42 +86,6 @@ func TestAnEndlessStartHoldsNothing(t *testing.T) {
 	}
 }
 
-// TestAnEndlessCloseHasALimit of all instances together.
-func TestAnEndlessCloseHasALimit(t *testing.T) {
-	m, err := Compile(t.Context(), handmade.Guest{Name: "endless", Closing: handmade.Forever}.Module(), 64<<20)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = m.Close() }()
-	i, err := m.open(t.Context(), &Guest{limits: DefaultLimits()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	i.close(ctx) // returns
-}
-
-// TestNobodyWaitsForACompilerThatIsNotWanted: it ends alone.
-func TestNobodyWaitsForACompilerThatIsNotWanted(t *testing.T) {
-	const ifs = 5000
-	g := handmade.Guest{Name: "slow", More: [][]byte{handmade.Body(nil, bytes.Repeat([]byte{handmade.I32Const, 0, handmade.If, handmade.Empty, handmade.End}, ifs))}}
-	ctx, cancel := context.WithCancel(t.Context())
-	code := g.Module()
-	cancel()
-	if m, err := Compile(ctx, code, 64<<20); !errors.Is(err, context.Canceled) {
-		t.Errorf("%v", err)
-		if m != nil {
-			_ = m.Close()
-		}
-	}
-	m, err := Compile(t.Context(), code, 64<<20)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = m.Close()
-}
-
 // TestWhatIsPreparedIsTaken by the one who builds, once.
 func TestWhatIsPreparedIsTaken(t *testing.T) {
 	spec, env := Spec(), plugintest.Env(t, plugintest.NewCluster("prod", 0, 1))
@@ -147,7 +109,7 @@ func TestWhatIsPreparedIsTaken(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if n, _ := i.(*Wasm).guest().Instances(); n != 1 {
+	if n, _ := i.(*Wasm).Guest().Instances(); n != 1 {
 		t.Errorf("%d instances", n)
 	}
 	if err := i.(*Wasm).Close(); err != nil {

@@ -18,7 +18,7 @@ func (w *Wasm) fetch(ctx context.Context, req *plugin.Request, resp *plugin.Resp
 	if len(parts) == 0 {
 		return resp, nil
 	}
-	err := w.guest().Serve(ctx, w.head(abi.KindFetch, req, state), parts)
+	err := w.Guest().Serve(ctx, w.head(abi.KindFetch, req, state), parts)
 	var refusal *RefusalError
 	if err != nil && !errors.As(err, &refusal) {
 		if pass, fail := w.failed(ctx, err); !pass {
@@ -34,7 +34,7 @@ func (w *Wasm) fetch(ctx context.Context, req *plugin.Request, resp *plugin.Resp
 		if p.Failed != nil {
 			pass, fail := w.failed(ctx, p.Failed)
 			if err = fail; !pass { // consumers know no code for this: they are given nothing yet
-				view.SetRecords(p.index, []byte{})
+				view.SetRecords(p.Index, []byte{})
 				changed = true
 				failures++
 			}
@@ -43,11 +43,11 @@ func (w *Wasm) fetch(ctx context.Context, req *plugin.Request, resp *plugin.Resp
 		switch {
 		case refusal != nil || p.Refused != nil:
 			// No other code is one that consumers take for a refusal.
-			view.SetErrorCode(p.index, kafka.TopicAuthorizationFailed)
-			view.SetRecords(p.index, []byte{})
+			view.SetErrorCode(p.Index, kafka.TopicAuthorizationFailed)
+			view.SetRecords(p.Index, []byte{})
 			changed = true
 		case p.Out != nil:
-			view.SetRecords(p.index, p.Out)
+			view.SetRecords(p.Index, p.Out)
 			changed = true
 		}
 	}
@@ -62,10 +62,10 @@ func (w *Wasm) fetch(ctx context.Context, req *plugin.Request, resp *plugin.Resp
 	if release == nil {
 		return resp, nil
 	}
-	guest := w.guest()
+	guest := w.Guest()
 	// A response of its own: the one from below is used again, with the Release that it has.
 	return &plugin.Response{Body: resp.Body, Close: resp.Close, Early: resp.Early, Release: func() { // when it is written
-		guest.reclaim(parts)
+		guest.Reclaim(parts)
 		release()
 	}}, nil
 }
@@ -108,7 +108,7 @@ func (w *Wasm) fetched(req *plugin.Request, view *kafka.ResponseView) (parts []*
 			name = w.nameOf(string(p.Topic), p.ID, req.Target.Cluster)
 		}
 		if len(p.Records) > 0 && p.ErrorCode == kafka.None && w.coversName(name) {
-			parts = append(parts, &Partition{Topic: name, ID: p.ID, Number: p.Partition, Records: p.Records, index: i})
+			parts = append(parts, &Partition{Topic: name, ID: p.ID, Number: p.Partition, Records: p.Records, Index: i})
 		}
 	}
 	return parts

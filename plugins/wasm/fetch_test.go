@@ -151,7 +151,7 @@ func TestFetchesWithoutRecordsCostNothing(t *testing.T) {
 	if _, err := fetched(t, w, "orders", []byte{}); err != nil {
 		t.Fatal(err)
 	}
-	if w.guest().Called.Load() != 0 {
+	if w.Guest().Called.Load() != 0 {
 		t.Error("the guest was called")
 	}
 	old := make([]byte, 100) // a message set of format 1

@@ -14,8 +14,8 @@ import (
 // sendPrefix is before the name of an API for which alone send_request is asked for or granted.
 const sendPrefix = abi.CapSendRequest + ":"
 
-// checkCapability refuses what is no capability.
-func checkCapability(s string) error {
+// CheckCapability refuses what is no capability.
+func CheckCapability(s string) error {
 	if slices.Contains([]string{abi.CapKV, abi.CapHTTP, abi.CapSendRequest}, s) {
 		return nil
 	}
@@ -29,19 +29,19 @@ func checkCapability(s string) error {
 	return nil
 }
 
-// grants are the capabilities that a guest has.
-type grants []string
+// Grants are the capabilities that a guest has.
+type Grants []string
 
-// covers reports whether a wish is granted. One for send_request alone is, if any API is: what the
+// Covers reports whether a wish is granted. One for send_request alone is, if any API is: what the
 // guest sends is looked at again then.
-func (g grants) covers(wish string) bool {
+func (g Grants) Covers(wish string) bool {
 	return slices.ContainsFunc(g, func(s string) bool {
 		return s == wish || s == abi.CapSendRequest && strings.HasPrefix(wish, sendPrefix) || wish == abi.CapSendRequest && strings.HasPrefix(s, sendPrefix)
 	})
 }
 
-// maySend reports whether requests of an API may be sent.
-func (g grants) maySend(key kmsg.Key) bool { return g.covers(sendPrefix + kmsg.NameForKey(int16(key))) }
+// MaySend reports whether requests of an API may be sent.
+func (g Grants) MaySend(key kmsg.Key) bool { return g.Covers(sendPrefix + kmsg.NameForKey(int16(key))) }
 
-// waits reports whether calls may wait for a cluster or another server.
-func (g grants) waits() bool { return g.covers(abi.CapHTTP) || g.covers(abi.CapSendRequest) }
+// Waits reports whether calls may wait for a cluster or another server.
+func (g Grants) Waits() bool { return g.Covers(abi.CapHTTP) || g.Covers(abi.CapSendRequest) }

@@ -23,7 +23,7 @@ type Options struct {
 	Settings []byte // JSON, nil for none
 	Limits   Limits
 	// Grant lists the capabilities that the guest has.
-	Grant     []string
+	Grant     Grants
 	HTTPHosts []string
 	// Tombstones makes records that are dropped from batches of idempotent producers null instead
 	// of an error, but on compacted topics.
@@ -31,12 +31,16 @@ type Options struct {
 	// Trace, if not nil, is told of every partition that the guest was shown.
 	Trace func(guest string, h *Head, p *Partition)
 	Log   *slog.Logger
+	// Store and Metrics are what the guest keeps; they may outlive it. Without them it keeps
+	// nothing.
+	Store   *Store
+	Metrics *Metrics
 }
 
 // Code is one version of a plugin's code: a Module, or a plugin that is compiled into the gateway.
 type Code interface {
-	// about is its manifest, and its digest if it is a module.
-	about() (Manifest, string)
+	// About is its manifest, and its digest if it is a module.
+	About() (Manifest, string)
 	open(ctx context.Context, g *Guest) (runner, error)
 	Close() error
 }
@@ -53,7 +57,7 @@ type runner interface {
 	// show calls a function with a block. result is nil for "unchanged", and aliases the copy's
 	// memory as what the input has become does, until rest. inside is the time in the plugin's
 	// code.
-	show(function string, b block) (result, input []byte, inside time.Duration, err error)
+	show(function string, b Block) (result, input []byte, inside time.Duration, err error)
 	rest() error
 	tick(now time.Time) error
 	memory() uint32 // bytes; 0 if it has none of its own
@@ -61,15 +65,12 @@ type runner interface {
 	// why says of an error that ended a call what the plugin said of it.
 	why(err error) error
 	drop() // ends one that failed
-	spender
+	Spender
 }
-
-// spender counts bytes that the gateway handles for a call, and says when it is over.
-type spender interface{ spend(bytes int) error }
 
 // visitor is shown what a call has made of its block: result is nil for "unchanged", and both alias
 // the copy's memory, which is still the call's. So is the time.
-type visitor func(s spender, result, input []byte) error
+type visitor func(s Spender, result, input []byte) error
 
 // Guest is configured code with a pool of instances. It is what the gateway, and the tools for
 // authors, run plugins with.
@@ -78,12 +79,9 @@ type Guest struct {
 	Digest   string // SHA-256 of the module's file, hex; "" if it is compiled in
 	Options
 	code     Code
-	limits   Limits
-	store    *Store
-	metrics  *Metrics
-	breakers breakers
+	breakers Breakers
 	lines    lines
-	buffers  buffers
+	buffers  Buffers
 
 	free  chan runner
 	slots chan struct{} // room for instances that don't exist yet
@@ -104,12 +102,12 @@ type Guest struct {
 // server.
 const blockers = 8
 
-// NewGuest starts a guest: one instance is started, configured and tested. The guest uses the store
-// and metrics, which may outlive it. The code stays the caller's.
-func NewGuest(ctx context.Context, code Code, o Options, store *Store, metrics *Metrics) (*Guest, error) {
+// NewGuest starts a guest: one instance is started, configured and tested. The code
+// stays the caller's.
+func NewGuest(ctx context.Context, code Code, o Options) (*Guest, error) {
 	n := o.instances()
-	g := &Guest{code: code, Options: o, limits: o.Limits, store: store, metrics: metrics, free: make(chan runner, n), slots: make(chan struct{}, n)}
-	g.Manifest, g.Digest = code.about()
+	g := &Guest{code: code, Options: o, free: make(chan runner, n), slots: make(chan struct{}, n)}
+	g.Manifest, g.Digest = code.About()
 	first, err := g.start(ctx)
 	if err != nil {
 		return nil, err
@@ -136,7 +134,7 @@ func (o *Options) instances() int {
 	switch {
 	case o.Limits.Instances > 0:
 		n = o.Limits.Instances
-	case grants(o.Grant).waits():
+	case o.Grant.Waits():
 		n += blockers
 	}
 	return n
@@ -204,7 +202,7 @@ func (g *Guest) startAnother() <-chan error {
 		i, err := g.start(g.life)
 		if err != nil {
 			g.slots <- struct{}{}
-			failed <- bad("another instance does not start", err) // which is not the fault of what it is wanted for
+			failed <- Bad("another instance does not start", err) // which is not the fault of what it is wanted for
 			return
 		}
 		g.put(i)
@@ -221,7 +219,7 @@ func (g *Guest) fail(i runner) {
 }
 
 // invoke shows a block to the guest and visits what it answers.
-func (g *Guest) invoke(ctx context.Context, function string, h *Head, b block, visit visitor) (err error) {
+func (g *Guest) invoke(ctx context.Context, function string, h *Head, b Block, visit visitor) (err error) {
 	g.calls.Add(1)
 	defer g.calls.Done()
 	if trace.SpanFromContext(ctx).IsRecording() { // or the attribute would cost an allocation
@@ -242,8 +240,8 @@ func (g *Guest) invoke(ctx context.Context, function string, h *Head, b block, v
 	return err
 }
 
-func (g *Guest) exchange(ctx context.Context, i runner, function string, h *Head, b block, visit visitor) error {
-	b.deadline = i.begin(ctx, h, g.limits.Timeout)
+func (g *Guest) exchange(ctx context.Context, i runner, function string, h *Head, b Block, visit visitor) error {
+	b.Deadline = i.begin(ctx, h, g.Limits.Timeout)
 	result, input, inside, err := i.show(function, b)
 	g.InGuest.Add(int64(inside))
 	if err == nil {
@@ -274,7 +272,7 @@ func (g *Guest) logFailure(ctx context.Context, function string, h *Head, err er
 	}
 	log := g.Log.With("function", function)
 	if h != nil {
-		log = log.With("client_id", h.ClientID, "address", h.address(), "api", kmsg.NameForKey(h.Key))
+		log = log.With("client_id", h.ClientID, "address", h.Address(), "api", kmsg.NameForKey(h.Key))
 	}
 	log.WarnContext(ctx, "the guest failed", "reason", err)
 }

@@ -2,159 +2,91 @@ package wasm
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"slices"
 	"sync"
 
-	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
-// Spec describes the interceptor to the chain's builder.
-func Spec() plugin.Spec { return TracedSpec(nil) }
-
-// TracedSpec is Spec with a function that is told of every partition that a guest was shown, with
-// the guest's name; nil for none.
-func TracedSpec(trace func(guest string, h *Head, p *Partition)) plugin.Spec {
-	return newGuests(trace).spec("wasm", false, func(cfg Config, section config.Section) source {
-		return source{what: cfg.File + cfg.Image, fixed: cfg.Image != "", load: func(ctx context.Context) (loaded, error) { return cfg.load(ctx, section) }}
-	})
-}
-
-func newGuests(trace func(guest string, h *Head, p *Partition)) *guests {
-	return &guests{trace: trace, codes: map[string]*code{}, running: map[string]*use{}, sections: map[string]*section{}, kept: map[string]*kept{}}
-}
-
-// guests shares modules and guests between runtimes: an edit of the file that does not concern a
+// Guests shares modules and guests between runtimes: an edit of the file that does not concern a
 // guest must not start it again, and one of its configuration alone must not compile it again. The
 // lock is never held while code is read, compiled or run.
-type guests struct {
-	trace    func(guest string, h *Head, p *Partition)
+type Guests struct {
 	mu       sync.Mutex
 	codes    map[string]*code // by source and memory
 	running  map[string]*use
 	sections map[string]*section
-	kept     map[string]*kept // by identity
+	kept     map[string]*lasting // by identity
 }
 
-// code is compiled by the first that needs it, while the others wait.
-type code struct {
-	key   string
-	ready chan struct{}
-	value Code
-	err   error
-	users int
+// NewGuests returns none.
+func NewGuests() *Guests {
+	return &Guests{codes: map[string]*code{}, running: map[string]*use{}, sections: map[string]*section{}, kept: map[string]*lasting{}}
 }
 
-// kept is what a section's guest keeps over its versions.
-type kept struct {
-	store   *Store
-	metrics *Metrics
-	tally   tally
-	users   int
+// Wanted is what a section of a chain wants to run.
+type Wanted struct {
+	// Section tells sections apart: by everything that is in them.
+	Section string
+	// Identity is the section's over its edits and versions: what it keeps is kept by it.
+	Identity string
+	// Settings tell guests of the same code and identity apart.
+	Settings string
+	Source   Source
+	Limits   Limits
+	// Options are those of a guest with a manifest, or an error if the section does not allow it.
+	Options func(Manifest) (Options, error)
+	// Wrong says where in the YAML the cause of an error stands.
+	Wrong func(error) error
+	// Hide takes secrets out of an error; nil if there are none.
+	Hide func(error) error
+	// Starting is for a gateway that starts: what can't be had now may come later.
+	Starting bool
 }
 
-// use is a guest that runs, and who counts on it. Without a guest it stands for one that could not
-// be had at start.
-type use struct {
-	protects bool   // and which must not be passed by, whatever its section says
-	key      string // in running
-	identity string // its key in kept
-	code     *code
-	guest    *Guest
-	tally    *tally
-	users    int
+// Source is where a plugin's code comes from.
+type Source struct {
+	What  string // it is, for errors
+	Fixed bool   // it is always the same code
+	Load  func(ctx context.Context) (Loaded, error)
 }
 
-// section is what runs for a section of a chain. While its YAML stays the same, so does what runs,
-// unless something better is made of its file.
-type section struct {
-	uses   []*use // those that are counted on, the newest last; a use stands there once for each that counts on it
-	files  map[string]plugin.Stamp
-	broken error // of what came after the newest
+// Loaded is code that was read. Files are also those that could not be.
+type Loaded struct {
+	ID    string // other code has another
+	Files map[string]plugin.Stamp
+	Code  func(ctx context.Context) (Code, error)
 }
 
-// hold is somebody who counts on what runs for a section.
-type hold struct {
-	all     *guests
-	key     string // of the section
-	section *section
-	use     *use
-}
+// ProtectsError refuses a section that would let requests pass by a guest that protects.
+type ProtectsError struct{ Err error }
 
-// asked is what a section asks for.
-type asked struct {
-	env      plugin.Env
-	section  config.Section
-	cfg      Config
-	settings []byte
-	source   source
-}
+func (e *ProtectsError) Error() string { return e.Err.Error() }
 
-// key tells sections apart: by everything that is in them.
-func (a asked) key() string {
-	b, _ := json.Marshal(a.cfg)
-	return a.env.VirtualCluster + "\x00" + a.source.what + "\x00" + string(b)
-}
+// Unwrap returns what is wrong with the section.
+func (e *ProtectsError) Unwrap() error { return e.Err }
 
-// spec makes a type of interceptor.
-func (g *guests) spec(kind string, compiled bool, from func(Config, config.Section) source) plugin.Spec {
-	ask := func(env plugin.Env, section config.Section) (asked, error) {
-		cfg, settings, err := decode(section, compiled)
-		return asked{env, section, cfg, settings, from(cfg, section)}, err
+// Get takes what runs for a section, or starts it. With Starting somebody also holds what can't be
+// had, without a guest, and the error says why.
+func (g *Guests) Get(ctx context.Context, w Wanted) (*Hold, error) {
+	if h := g.inForce(w.Section); h != nil {
+		return h, nil
 	}
-	return plugin.Spec{Type: kind, Stage: plugin.Any, Metrics: specMetrics(),
-		New: func(ctx context.Context, env plugin.Env, section config.Section) (plugin.Interceptor, error) {
-			a, err := ask(env, section)
-			if err != nil {
-				return nil, err
-			}
-			return g.build(ctx, a)
-		},
-		Prepare: func(ctx context.Context, env plugin.Env, section config.Section, again bool) (plugin.Prepared, error) {
-			a, err := ask(env, section)
-			if err != nil {
-				return plugin.Prepared{}, err
-			}
-			return g.prepare(ctx, a, again)
-		},
+	h, files, err := g.start(ctx, w)
+	if err == nil || !w.Starting {
+		return h, err
 	}
+	var protects *ProtectsError
+	return g.hold(w.Section, &use{protects: errors.As(err, &protects)}, files, err), err
 }
 
-// build takes what runs for a section, or starts it.
-func (g *guests) build(ctx context.Context, a asked) (plugin.Interceptor, error) {
-	h := g.inForce(a.key())
-	if h == nil {
-		var files map[string]plugin.Stamp
-		var err error
-		if h, files, err = g.start(ctx, a); err != nil {
-			if !a.env.Starting {
-				return nil, err
-			}
-			var protects *protectsError
-			h = g.hold(a.key(), &use{protects: errors.As(err, &protects)}, files, err)
-			a.env.Log.Error("the plugin can't be had: until it can, on_error decides", "plugin", a.source.what, "on_error", a.cfg.OnError, "error", err)
-		}
-	}
-	if h.use.guest == nil {
-		return &absent{hold: h, cfg: a.cfg}, nil
-	}
-	w := &Wasm{hold: h, cfg: a.cfg, env: a.env, log: h.use.guest.Log, keys: h.use.guest.Manifest.keys()}
-	var own context.Context
-	own, w.end = context.WithCancel(context.Background())
-	w.own = plugin.NewSession(own, 0, nil, nil)
-	w.own.VirtualCluster = a.env.VirtualCluster
-	return w, nil
-}
-
-// prepare starts what is new, so that build finds it.
-func (g *guests) prepare(ctx context.Context, a asked, again bool) (plugin.Prepared, error) {
-	now := g.inForce(a.key())
-	if now != nil && (!again || a.source.fixed && now.use.guest != nil) {
+// Prepare starts what is new, so that Get finds it.
+func (g *Guests) Prepare(ctx context.Context, w Wanted, again bool) (plugin.Prepared, error) {
+	now := g.inForce(w.Section)
+	if now != nil && (!again || w.Source.Fixed && now.use.guest != nil) {
 		return plugin.Prepared{Closer: now}, nil
 	}
-	next, files, err := g.start(ctx, a)
+	next, files, err := g.start(ctx, w)
 	switch {
 	case now == nil && err != nil:
 		return plugin.Prepared{}, err
@@ -172,7 +104,7 @@ func (g *guests) prepare(ctx context.Context, a asked, again bool) (plugin.Prepa
 }
 
 // inForce counts on what runs for a section; nil if nothing does.
-func (g *guests) inForce(key string) *hold {
+func (g *Guests) inForce(key string) *Hold {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s := g.sections[key]
@@ -182,11 +114,11 @@ func (g *guests) inForce(key string) *hold {
 	u := s.uses[len(s.uses)-1]
 	u.users++
 	s.uses = append(s.uses, u)
-	return &hold{g, key, s, u}
+	return &Hold{g, key, s, u}
 }
 
 // hold makes a use that is counted already the newest of a section.
-func (g *guests) hold(key string, u *use, files map[string]plugin.Stamp, broken error) *hold {
+func (g *Guests) hold(key string, u *use, files map[string]plugin.Stamp, broken error) *Hold {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if u.guest == nil {
@@ -199,49 +131,12 @@ func (g *guests) hold(key string, u *use, files map[string]plugin.Stamp, broken 
 	}
 	s.uses = append(s.uses, u)
 	s.files, s.broken = files, broken
-	return &hold{g, key, s, u}
+	return &Hold{g, key, s, u}
 }
 
 // broke notes that what was to be the next version of a section is not.
-func (g *guests) broke(s *section, files map[string]plugin.Stamp, err error) {
+func (g *Guests) broke(s *section, files map[string]plugin.Stamp, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s.files, s.broken = files, err
-}
-
-// Files is the module's file: a changed one is another version.
-func (h *hold) Files() map[string]plugin.Stamp {
-	h.all.mu.Lock()
-	defer h.all.mu.Unlock()
-	return h.section.files
-}
-
-// Broken says why the module's file is not what runs.
-func (h *hold) Broken() error {
-	h.all.mu.Lock()
-	defer h.all.mu.Unlock()
-	return h.section.broken
-}
-
-// Close gives up. A guest that nobody counts on any more ends when its last call has returned.
-func (h *hold) Close() error {
-	g, u, s := h.all, h.use, h.section
-	g.mu.Lock()
-	at := slices.Index(s.uses, u)
-	if s.uses = slices.Delete(s.uses, at, at+1); len(s.uses) == 0 {
-		delete(g.sections, h.key)
-	}
-	u.users--
-	last := u.users == 0 && u.guest != nil
-	if last {
-		delete(g.running, u.key)
-	}
-	g.mu.Unlock()
-	if !last {
-		return nil
-	}
-	u.guest.Close() // waits, and must not hold up those who build others
-	u.tally.end(u.guest)
-	g.drop(u.identity)
-	return g.forget(u.code)
 }

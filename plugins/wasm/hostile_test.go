@@ -1,7 +1,6 @@
 package wasm
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -9,14 +8,10 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/sluice-gateway/sluice/core/config"
-	"github.com/sluice-gateway/sluice/core/kafka"
-	probed "github.com/sluice-gateway/sluice/plugins/wasm/testdata/probe/probe"
-	"github.com/sluice-gateway/sluice/sdk/abi"
 	"github.com/sluice-gateway/sluice/testing/fact"
-	"github.com/sluice-gateway/sluice/testing/plugintest"
+	"github.com/sluice-gateway/sluice/testing/handmade"
 )
 
 // TestHostileGuestsCostTheirOwnRequest: it is answered as on_error says, and the next one is served
@@ -40,7 +35,7 @@ func TestHostileGuestsCostTheirOwnRequest(t *testing.T) {
 			}
 			served(t, w, what, "fine")
 		}
-		if n, memory := w.guest().Instances(); memory > 32<<20 || n < 1 {
+		if n, memory := w.Guest().Instances(); memory > 32<<20 || n < 1 {
 			t.Errorf("%d instances of up to %d bytes", n, memory)
 		}
 		replaced(t, w, 6)
@@ -56,7 +51,7 @@ func TestHostileGuestsCostTheirOwnRequest(t *testing.T) {
 	if sent, answer, err := run(t, w, silent); err != nil || answer.ErrorCode != 44 || sent != nil {
 		t.Errorf("acks=0: code %d, %v, sent %v", answer.ErrorCode, err, sent)
 	}
-	if w.guest().Failed.Load() != 0 {
+	if w.Guest().Failed.Load() != 0 {
 		t.Error("a refusal is no failure")
 	}
 	if _, _, err := create(t, probing(t, ", limits: {timeout: 300ms}"), "loop"); !errors.Is(err, ErrDeadline) {
@@ -66,30 +61,8 @@ func TestHostileGuestsCostTheirOwnRequest(t *testing.T) {
 	if _, answer, err := run(t, flood, produce("orders", records(t, shape{}, "log"))); err != nil || answer.ErrorCode != 0 {
 		t.Errorf("a flood of lines: %v", err)
 	}
-	if dropped := flood.guest().lines.lost(); dropped < 10_000 {
+	if dropped := flood.Guest().Costs().DroppedLines; dropped < 10_000 {
 		t.Errorf("%d lines dropped", dropped)
-	}
-}
-
-// TestAClientThatLeavesEndsItsCall: nobody waits for a guest that works for nobody.
-func TestAClientThatLeavesEndsItsCall(t *testing.T) {
-	w := probing(t, ", limits: {timeout: 10m}")
-	ctx, cancel := context.WithCancel(t.Context())
-	req, next := bare(t, produce("orders", records(t, shape{}, "loop")))
-	done := make(chan error, 1)
-	go func() {
-		_, err := w.Intercept(ctx, req, next)
-		done <- err
-	}()
-	for w.guest().Called.Load() == 0 && len(w.guest().free) > 0 {
-		time.Sleep(time.Millisecond)
-	}
-	cancel()
-	if err := <-done; !errors.Is(err, context.Canceled) {
-		t.Errorf("%v", err)
-	}
-	if w.guest().Failed.Load() != 0 {
-		t.Error("that counts as a failure of the guest")
 	}
 }
 
@@ -156,108 +129,30 @@ func TestBadSectionsAreRefused(t *testing.T) {
 	}
 }
 
-// TestTheSameGuestIsSharedByRuntimes: an edit that does not concern it starts nothing, one of its
-// configuration compiles nothing, and its store stays.
-func TestTheSameGuestIsSharedByRuntimes(t *testing.T) {
-	spec := Spec()
-	env := plugintest.Env(t, plugintest.NewCluster("prod", 0, 1))
-	make := func(more string) *Wasm {
-		t.Helper()
-		i, err := spec.New(t.Context(), env, plugintest.Section(t, fmt.Sprintf("{file: %q, grant: [kv, http, send_request]%s}", guest(t, probe), more)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return i.(*Wasm)
-	}
-	a, b, c := make(""), make(", topics: [orders]"), make(", config: {deny: nobody}")
-	if a.use != b.use {
-		t.Error("started twice")
-	}
-	if a.guest().code != c.guest().code || a.guest() == c.guest() {
-		t.Error("compiled twice, or not configured again")
-	}
-	if got := answer(t, a, "kv"); !strings.HasPrefix(got, "2 ") {
-		t.Error(got)
-	}
-	_ = a.Close()
-	_ = b.Close()
-	if got := answer(t, c, "kv"); !strings.HasPrefix(got, "4 ") {
-		t.Errorf("after the others have closed: %s", got)
-	}
-	_ = c.Close()
-}
-
-// FuzzResult: what a guest returns never panics, and is refused or within its bounds.
-func FuzzResult(f *testing.F) {
-	f.Add([]byte(nil))
-	f.Add(append([]byte{40, 0, 0, 0}, make([]byte, 36)...))
-	edit := []byte{1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 'x'}
-	with := append([]byte{40, 0, 0, 0}, make([]byte, 36)...)
-	with[32], with[36] = 40, byte(len(edit))
-	f.Add(append(with, edit...))
-	three := records(f, shape{}, "a", "b", "c")
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		r, err := parseResult(raw)
-		if err != nil {
-			return
-		}
-		g := &Guest{limits: DefaultLimits(), Options: Options{Tombstones: true}}
-		p := &Partition{Records: three}
-		batches := g.collect(kafka.Bounds{}, abi.KindProduce, []*Partition{p})
-		call := g.portions(batches)[0]
-		b := block{head: &Head{Kind: abi.KindProduce}, call: call}
-		block := b.encode(nil)
-		if most := headRoom + call.block + len(call.groups)*abi.GroupSize; len(block) > most {
-			t.Fatalf("a block of %d bytes, not %d", len(block), most)
-		}
-		if g.change(patience{}, call, r.changes, block, abi.KindProduce) != nil || !batches[0].touched || p.Refused != nil {
-			return
-		}
-		g.settle(t.Context(), &Head{Kind: abi.KindProduce}, batches[0])
-		if err := g.assemble([]*Partition{p}, batches); err != nil {
-			t.Fatal(err)
-		}
-		if p.Out == nil {
-			return
-		}
-		again := &Partition{Records: p.Out}
-		if g.collect(kafka.Bounds{}, abi.KindProduce, []*Partition{again}); again.Refused != nil {
-			t.Error(again.Refused)
-		}
-	})
-}
-
-// TestAStartOutlivesTheCallThatNeedsIt: an instance that starts for longer than a call may take
-// serves those that come later.
-func TestAStartOutlivesTheCallThatNeedsIt(t *testing.T) {
-	slow := &slowCode{Code: compiledIn(t, probed.New)}
-	g, err := NewGuest(t.Context(), slow, Options{Name: "slow", Limits: DefaultLimits()}, nil, nil)
+// TestCostlyCallsOfTheHostEnd: fewer than the meter counts, each within what a call may take, and
+// together far beyond.
+func TestCostlyCallsOfTheHostEnd(t *testing.T) {
+	w, err := build(t, fmt.Sprintf("{file: %q, grant: [kv], limits: {timeout: 100ms, log_lines: 0}}", cGuest(t, "testdata/costly/costly.c", false)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer g.Close()
-	first := <-g.free
-	slow.started = make(chan struct{})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-	defer cancel()
-	if _, err := g.take(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("%v", err)
+	for _, what := range []string{"lines", "pieces", "random", "wasi random", "kv", "cas", "polls"} {
+		if _, _, err := run(t, w, produce("orders", records(t, shape{}, what))); !errors.Is(err, ErrDeadline) {
+			t.Errorf("%s: %v", what, err)
+		}
+		served(t, w, what, "fine")
 	}
-	close(slow.started)
-	second := <-g.free // nobody starts another one
-	g.put(first)
-	g.put(second)
 }
 
-// slowCode opens once started is closed.
-type slowCode struct {
-	Code
-	started chan struct{}
-}
-
-func (s *slowCode) open(ctx context.Context, g *Guest) (runner, error) {
-	if s.started != nil {
-		<-s.started
+// TestAnEndlessRestCostsNoRequest: it ends in the time of a call, and with it the instance alone.
+func TestAnEndlessRestCostsNoRequest(t *testing.T) {
+	section := strings.TrimSuffix(module(t, handmade.Guest{Name: "endless", Idle: handmade.Forever}), "}")
+	w, err := build(t, section+", limits: {timeout: 2s}}")
+	if err != nil {
+		t.Fatal(err)
 	}
-	return s.Code.open(ctx, g)
+	if sent, answer, err := run(t, w, produce("orders", records(t, shape{}, "fine"))); err != nil || answer.ErrorCode != 0 || sent == nil {
+		t.Errorf("code %d, %v", answer.ErrorCode, err)
+	}
+	replaced(t, w, 1)
 }

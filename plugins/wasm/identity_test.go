@@ -30,7 +30,7 @@ func TestWhatAModuleCallsItselfGivesItNothing(t *testing.T) {
 		}
 		w := i.(*Wasm)
 		t.Cleanup(func() { _ = w.Close() })
-		return w.guest()
+		return w.Guest()
 	}
 	tokens := open("tokens", "")
 	for what, g := range map[string]*Guest{
@@ -39,20 +39,20 @@ func TestWhatAModuleCallsItselfGivesItNothing(t *testing.T) {
 		"the same, with one":   open("tokens", ", name: other"),
 		"a name like a file's": open("stranger", fmt.Sprintf(", name: %q", filepath.Join(dir, "tokens"))),
 	} {
-		if g.store == tokens.store || g.metrics == tokens.metrics {
+		if g.Store == tokens.Store || g.Metrics == tokens.Metrics {
 			t.Errorf("%s has the store of tokens", what)
 		}
 	}
-	if g := open("tokens", ", limits: {kv: 1KiB}"); g.store != tokens.store || g.metrics != tokens.metrics {
+	if g := open("tokens", ", limits: {kv: 1KiB}"); g.Store != tokens.Store || g.Metrics != tokens.Metrics {
 		t.Error("another edit of the section has a store of its own")
-	} else if code := g.store.Set([]byte("k"), make([]byte, 2000), 0); code != abi.ErrTooLarge {
+	} else if code := g.Store.Set([]byte("k"), make([]byte, 2000), 0); code != abi.ErrTooLarge {
 		t.Errorf("its limit is not in force: %d", code)
 	}
-	if open("tokens", ", name: x").store != open("stranger", ", name: x").store {
+	if open("tokens", ", name: x").Store != open("stranger", ", name: x").Store {
 		t.Error("another file under the same name has a store of its own")
 	}
-	one := asked{cfg: Config{Image: "registry/x@sha256:1"}, source: source{what: "registry/x@sha256:1"}}
-	two := asked{cfg: Config{Image: "registry/x@sha256:2"}, source: source{what: "registry/x@sha256:2"}}
+	one := asked{cfg: Config{Image: "registry/x@sha256:1"}, source: Source{What: "registry/x@sha256:1"}}
+	two := asked{cfg: Config{Image: "registry/x@sha256:2"}, source: Source{What: "registry/x@sha256:2"}}
 	if one.identity() != two.identity() {
 		t.Error("another version of an image has a store of its own")
 	}

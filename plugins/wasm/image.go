@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -35,9 +34,9 @@ const (
 // write them.
 var layerTypes = []string{"application/wasm", "application/vnd.module.wasm.content.layer.v1+wasm", "application/vnd.wasm.content.layer.v1+wasm"}
 
-// parseImage divides REGISTRY/NAME@DIGEST or oci:FOLDER@DIGEST. Without a digest nobody knows what
+// ParseImage divides REGISTRY/NAME@DIGEST or oci:FOLDER@DIGEST. Without a digest nobody knows what
 // will run.
-func parseImage(ref string) (where, digest string, err error) {
+func ParseImage(ref string) (where, digest string, err error) {
 	where, digest, ok := strings.Cut(ref, "@")
 	if !ok || !strings.HasPrefix(digest, "sha256:") || where == "" || where == layout {
 		return "", "", errors.New("want REGISTRY/NAME@sha256:DIGEST, or oci:FOLDER@sha256:DIGEST for an image layout in a folder")
@@ -45,10 +44,10 @@ func parseImage(ref string) (where, digest string, err error) {
 	return where, digest, nil
 }
 
-// pull returns the module of an image. What was fetched before is taken from the cache, after its
+// Image is the module of an image. What was fetched before is taken from the cache, after its
 // digest was compared again.
-func pull(ctx context.Context, ref string, plainHTTP bool, resolve func(string) string) ([]byte, error) {
-	where, digest, err := parseImage(ref)
+func Image(ctx context.Context, ref string, plainHTTP bool, resolve func(string) string) ([]byte, error) {
+	where, digest, err := ParseImage(ref)
 	if err != nil {
 		return nil, err
 	}
@@ -58,9 +57,7 @@ func pull(ctx context.Context, ref string, plainHTTP bool, resolve func(string) 
 	if err != nil {
 		return nil, err
 	}
-	if dir, err := cacheDir(); err == nil {
-		images := filepath.Join(dir, imagesFolder)
-		clearAbove(images, cacheLimit)
+	if images, err := Images(); err == nil {
 		if cache, err := oci.NewWithContext(ctx, images); err == nil {
 			return fetch(ctx, cached{source, cache}, digest)
 		}

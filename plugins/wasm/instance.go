@@ -13,11 +13,8 @@ import (
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
-// What ends a call from outside.
-var (
-	ErrDeadline  = errors.New("the call took longer than limits.timeout")
-	errBadResult = errors.New("the result is not a result block")
-)
+// ErrDeadline ends a call from outside.
+var ErrDeadline = errors.New("the call took longer than limits.timeout")
 
 // instance is one running module. It serves one call at a time, and is thrown away after an error:
 // what state it is in then, nobody knows.
@@ -73,7 +70,7 @@ func (i *instance) yield() {
 
 // charge counts bytes that the gateway handles for the call, and ends it when it is over.
 func (i *instance) charge(bytes int) {
-	if err := i.spend(bytes); err != nil {
+	if err := i.Spend(bytes); err != nil {
 		panic(err)
 	}
 }
@@ -143,12 +140,12 @@ func (i *instance) room(n int) ([]byte, error) {
 const inputStep = 4 << 10
 
 // put encodes a block into the guest's input buffer, and returns its length.
-func (i *instance) put(b block) (int, error) {
-	buffer, err := i.room(b.size)
+func (i *instance) put(b Block) (int, error) {
+	buffer, err := i.room(b.Size())
 	if err != nil {
 		return 0, err
 	}
-	out := b.encode(buffer[:0])
+	out := b.Encode(buffer[:0])
 	if len(out) > len(buffer) { // it was larger than thought, and has left the buffer
 		if buffer, err = i.room(len(out)); err != nil {
 			return 0, err
@@ -204,7 +201,7 @@ func (i *instance) configure(ctx context.Context, settings []byte) error {
 	if settings == nil {
 		settings = []byte("{}")
 	}
-	n, err := i.put(block{size: len(settings), plain: settings})
+	n, err := i.put(OfSettings(settings))
 	if err != nil {
 		return err
 	}
@@ -217,7 +214,7 @@ func (i *instance) configure(ctx context.Context, settings []byte) error {
 func (i *instance) selfTest(ctx context.Context) error { return i.ask(ctx, abi.ExportSelfTest) }
 
 // show calls a function with a block.
-func (i *instance) show(function string, b block) (result, input []byte, inside time.Duration, err error) {
+func (i *instance) show(function string, b Block) (result, input []byte, inside time.Duration, err error) {
 	n, err := i.put(b)
 	if err != nil {
 		return nil, nil, 0, err
@@ -230,7 +227,7 @@ func (i *instance) show(function string, b block) (result, input []byte, inside 
 	}
 	input, ok := i.module.Memory().Read(i.at, uint32(n))
 	if !ok {
-		return nil, nil, inside, errBadResult
+		return nil, nil, inside, ErrResult
 	}
 	if out != 0 {
 		result, err = i.view(out, 4*n+1<<20)
@@ -248,7 +245,7 @@ func (i *instance) rest() error {
 	if i.idle == nil {
 		return nil
 	}
-	i.within(context.Background(), i.guest.limits.Timeout)
+	i.within(context.Background(), i.guest.Limits.Timeout)
 	_, err := i.invoke(i.idle)
 	return err
 }

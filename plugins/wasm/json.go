@@ -1,8 +1,8 @@
 package wasm
 
 import (
+	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -10,66 +10,41 @@ import (
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
-// formatJSON of a subscription shows messages as JSON, to guests in languages that have no code for
-// Kafka's protocol.
-const formatJSON = "json"
-
 // mostJSON bounds what a guest answers with: decoding makes a few bytes into a struct.
 const mostJSON = 4 << 20
 
-// checkFormat says what is wrong with the format of a subscription.
-func (s Subscription) checkFormat() error {
-	switch {
-	case s.Format == "":
-		return nil
-	case s.Format != formatJSON:
-		return fmt.Errorf("format %q is not json", s.Format)
-	case kmsg.Key(s.API) == kmsg.Produce || kmsg.Key(s.API) == kmsg.Fetch:
-		return fmt.Errorf("%s has records and is not shown as JSON: ask for records", kmsg.NameForKey(int16(s.API)))
-	}
-	return nil
-}
-
-// asJSON reports whether the guest wants a message as JSON.
-func (m *Manifest) asJSON(h *Head) bool {
-	var list []Subscription
-	switch h.Kind {
-	case abi.KindRequest:
-		list = m.Requests
-	case abi.KindResponse:
-		list = m.Responses
-	}
-	return slices.ContainsFunc(list, func(s Subscription) bool { return int16(s.API) == h.Key && s.Format == formatJSON })
-}
-
-// toJSON is a body as a guest is shown it.
-func toJSON(h *Head, body []byte) ([]byte, error) {
+// ToJSON is a body as a guest is shown it.
+func ToJSON(h *Head, body []byte) ([]byte, error) {
 	if h.Kind == abi.KindResponse {
 		return kafka.NewResponseBody(kmsg.Key(h.Key), h.Version, body).JSON(true)
 	}
 	return kafka.NewRequestBody(kmsg.Key(h.Key), h.Version, body).JSON(true)
 }
 
-// fromJSON makes bytes of the body that a guest has answered with.
-func (r *result) fromJSON(h *Head) error {
-	if r.body == nil {
+// FromJSON makes bytes of the body that a guest has answered with.
+func (r *Result) FromJSON(h *Head) error {
+	if r.Body == nil {
 		return nil
 	}
-	if len(r.body) > mostJSON {
-		return fmt.Errorf("a message of %d bytes of JSON, more than %d", len(r.body), mostJSON)
+	if len(r.Body) > mostJSON {
+		return fmt.Errorf("a message of %d bytes of JSON, more than %d", len(r.Body), mostJSON)
 	}
-	if r.action == abi.ActionForward && h.Kind == abi.KindRequest {
-		b, err := kafka.RequestOfJSON(kmsg.Key(h.Key), h.Version, r.body)
+	if r.Action == abi.ActionForward && h.Kind == abi.KindRequest {
+		b, err := kafka.RequestOfJSON(kmsg.Key(h.Key), h.Version, r.Body)
 		if err != nil {
-			return bad("the request that it forwards", err)
+			return Bad("the request that it forwards", err)
 		}
-		r.body = b.Bytes()
+		r.Body = b.Bytes()
 		return nil
 	}
-	b, err := kafka.ResponseOfJSON(kmsg.Key(h.Key), h.Version, r.body)
+	b, err := kafka.ResponseOfJSON(kmsg.Key(h.Key), h.Version, r.Body)
 	if err != nil {
-		return bad("its response", err)
+		return Bad("its response", err)
 	}
-	r.body = b.Bytes()
+	r.Body = b.Bytes()
 	return nil
 }
+
+// Bad is an error of what a guest made. It is the guest's, not the client's: what it wraps must not
+// be found, or the client's session would be closed for it, or its records refused.
+func Bad(what string, err error) error { return errors.New(what + ": " + err.Error()) }

@@ -9,7 +9,7 @@ import (
 // storeFor says why a key of the store is out of reach, 0 if it is not.
 func (c *call) storeFor(key []byte) int32 {
 	switch {
-	case c.guest.store == nil || !grants(c.guest.Grant).covers(abi.CapKV):
+	case c.guest.Store == nil || !c.guest.Grant.Covers(abi.CapKV):
 		return abi.ErrDenied
 	case len(key) > maxKey:
 		return abi.ErrArgument
@@ -22,7 +22,7 @@ func (c *call) KVGet(key []byte) ([]byte, int32) {
 	if code := c.storeFor(key); code < 0 {
 		return nil, code
 	}
-	v, ok := c.guest.store.Get(key)
+	v, ok := c.guest.Store.Get(key)
 	if !ok {
 		return nil, abi.ErrNone
 	}
@@ -38,7 +38,7 @@ func (c *call) KVSet(key, value []byte, ttl int64) int32 {
 	case len(value) > maxValue:
 		return abi.ErrTooLarge
 	}
-	return int32(c.guest.store.Set(key, value, ttl))
+	return int32(c.guest.Store.Set(key, value, ttl))
 }
 
 // KVAdd adds to a key.
@@ -46,7 +46,7 @@ func (c *call) KVAdd(key []byte, delta, ttl int64) int64 {
 	if code := c.storeFor(key); code < 0 {
 		return int64(code)
 	}
-	return c.guest.store.Add(key, delta, ttl)
+	return c.guest.Store.Add(key, delta, ttl)
 }
 
 // KVCas sets a key if its value is old.
@@ -58,5 +58,5 @@ func (c *call) KVCas(key, old, value []byte, ttl int64) int32 {
 	case len(old) > maxValue, len(value) > maxValue:
 		return abi.ErrTooLarge
 	}
-	return int32(c.guest.store.CompareAndSet(key, old, old != nil, value, ttl))
+	return int32(c.guest.Store.CompareAndSet(key, old, old != nil, value, ttl))
 }

@@ -44,7 +44,7 @@ func (g *Guest) logLine(ctx context.Context, level int32, line string) {
 	if g.Log == nil || !g.Log.Enabled(ctx, slog.Level(level)) {
 		return
 	}
-	ok, dropped := g.lines.take(g.limits.LogLines)
+	ok, dropped := g.lines.take(g.Limits.LogLines)
 	if dropped > 0 {
 		g.Log.Warn("lines of the guest were dropped: it logs more than limits.log_lines", "lines", dropped)
 	}

@@ -2,7 +2,6 @@ package wasm
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -145,13 +145,6 @@ type shape struct {
 // records makes a batch of values; "" is null.
 func records(t testing.TB, s shape, values ...string) kafka.Batch {
 	t.Helper()
-	b := make(kafka.Batch, kafka.BatchHeader)
-	b[16] = 2
-	binary.BigEndian.PutUint16(b[21:], uint16(s.codec)|uint16(s.attrs))
-	binary.BigEndian.PutUint32(b[23:], uint32(len(values)-1))
-	binary.BigEndian.PutUint64(b[27:], 1000)
-	binary.BigEndian.PutUint64(b[35:], 1000)
-	binary.BigEndian.PutUint64(b[43:], uint64(s.producer))
 	var list []kafka.Record
 	for i, v := range values {
 		r := kafka.Record{Offset: int64(i), Timestamp: 1000 + int64(i), Key: []byte("k"), Value: []byte(v)}
@@ -166,11 +159,7 @@ func records(t testing.TB, s shape, values ...string) kafka.Batch {
 		}
 		list = append(list, r)
 	}
-	out, err := kafka.Rebuild(b, list, kafka.KeepGaps)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
+	return plugintest.Batch(t, plugintest.Shape{Codec: s.codec, Producer: s.producer, Attributes: s.attrs}, list)
 }
 
 func produce(topic string, batches ...kafka.Batch) *kmsg.ProduceRequest {
@@ -188,11 +177,28 @@ func produce(topic string, batches ...kafka.Batch) *kmsg.ProduceRequest {
 	return m
 }
 
+var clients atomic.Int64
+
+// fresh is a request of a client of its own: a guest is left alone with those with which it has
+// failed.
+func fresh(t testing.TB, m kmsg.Request) *plugin.Request {
+	t.Helper()
+	req := plugintest.Request(t, m, "prod")
+	req.ClientID = fmt.Sprint("client-", clients.Add(1))
+	return req
+}
+
 // run sends a request and returns what the next handler was given, and the answer of the first
 // partition.
 func run(t testing.TB, w *Wasm, m *kmsg.ProduceRequest) (sent *kmsg.ProduceRequest, answer kmsg.ProduceResponseTopicPartition, err error) {
 	t.Helper()
-	resp, err := w.Intercept(t.Context(), plugintest.Request(t, m, "prod"), plugin.HandlerFunc(func(_ context.Context, req *plugin.Request) (*plugin.Response, error) {
+	return sendBy(t, w, fresh(t, m))
+}
+
+// sendBy is run with a request.
+func sendBy(t testing.TB, w *Wasm, req *plugin.Request) (sent *kmsg.ProduceRequest, answer kmsg.ProduceResponseTopicPartition, err error) {
+	t.Helper()
+	resp, err := w.Intercept(t.Context(), req, plugin.HandlerFunc(func(_ context.Context, req *plugin.Request) (*plugin.Response, error) {
 		sent = plugintest.Sent[*kmsg.ProduceRequest](t, req)
 		return plugin.Fail(req, 0, "")
 	}))
@@ -219,7 +225,7 @@ func first(t testing.TB, sent *kmsg.ProduceRequest) (kafka.Batch, []kafka.Record
 // whole is run with the whole answer.
 func whole(t testing.TB, w *Wasm, m *kmsg.ProduceRequest) (out *kmsg.ProduceResponse, sent *kmsg.ProduceRequest, err error) {
 	t.Helper()
-	resp, err := w.Intercept(t.Context(), plugintest.Request(t, m, "prod"), plugin.HandlerFunc(func(_ context.Context, req *plugin.Request) (*plugin.Response, error) {
+	resp, err := w.Intercept(t.Context(), fresh(t, m), plugin.HandlerFunc(func(_ context.Context, req *plugin.Request) (*plugin.Response, error) {
 		sent = plugintest.Sent[*kmsg.ProduceRequest](t, req)
 		return plugin.Fail(req, 0, "")
 	}))
@@ -239,9 +245,8 @@ func refused(err error, answer kmsg.ProduceResponseTopicPartition) bool {
 // machine that may be a later one.
 func served(t testing.TB, w *Wasm, after, fine string) {
 	t.Helper()
-	g := w.guest()
+	g := w.Guest()
 	if !eventually.True(func() bool {
-		forgive(g)
 		failed := g.Failed.Load()
 		sent, answer, err := run(t, w, produce("orders", records(t, shape{}, fine)))
 		if errors.Is(err, ErrDeadline) || err == nil && g.Failed.Load() > failed {
@@ -259,7 +264,7 @@ func served(t testing.TB, w *Wasm, after, fine string) {
 // replaced checks that at least n instances were replaced, and none without a failed call.
 func replaced(t testing.TB, w *Wasm, n int64) {
 	t.Helper()
-	if got, failed := w.guest().Replaced.Load(), w.guest().Failed.Load(); got < n || got > failed {
+	if got, failed := w.Guest().Replaced.Load(), w.Guest().Failed.Load(); got < n || got > failed {
 		t.Errorf("%d instances replaced for %d failed calls", got, failed)
 	}
 }

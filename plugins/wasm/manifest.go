@@ -19,8 +19,8 @@ type Manifest struct {
 	Name           string          `json:"name"`
 	Version        string          `json:"version,omitempty"`
 	Records        []string        `json:"records,omitempty"`
-	Requests       []Subscription  `json:"requests,omitempty"`
-	Responses      []Subscription  `json:"responses,omitempty"`
+	Requests       Subscriptions   `json:"requests,omitempty"`
+	Responses      Subscriptions   `json:"responses,omitempty"`
 	Session        bool            `json:"session,omitempty"`
 	TickMS         int64           `json:"tick_ms,omitempty"`
 	Host           []string        `json:"host,omitempty"`
@@ -35,6 +35,14 @@ type Subscription struct {
 	Max *int16 `json:"max,omitempty"`
 	// Format is "json" for messages as JSON, and else Kafka's.
 	Format string `json:"format,omitempty"`
+}
+
+// Subscriptions are the APIs whose messages a guest sees in one direction.
+type Subscriptions []Subscription
+
+// Has reports whether an API is among them.
+func (list Subscriptions) Has(key kmsg.Key) bool {
+	return slices.ContainsFunc(list, func(s Subscription) bool { return kmsg.Key(s.API) == key })
 }
 
 // API is an API by its number or Kafka's name of it.
@@ -64,7 +72,8 @@ func (a *API) UnmarshalJSON(b []byte) error {
 // MarshalJSON writes the name.
 func (a API) MarshalJSON() ([]byte, error) { return json.Marshal(kmsg.NameForKey(int16(a))) }
 
-func parseManifest(b []byte, exports func(string) bool) (m Manifest, err error) {
+// Parse reads what a guest says of itself, and checks it; exports reports what functions it has.
+func Parse(b []byte, exports func(string) bool) (m Manifest, err error) {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&m); err != nil {
@@ -79,7 +88,7 @@ func parseManifest(b []byte, exports func(string) bool) (m Manifest, err error) 
 		}
 	}
 	for _, h := range m.Host {
-		if err := checkCapability(h); err != nil {
+		if err := CheckCapability(h); err != nil {
 			return m, fmt.Errorf("manifest: host: %w", err)
 		}
 	}
@@ -102,16 +111,11 @@ func parseManifest(b []byte, exports func(string) bool) (m Manifest, err error) 
 	return m, nil
 }
 
-// sees reports whether an API is among subscriptions.
-func sees(list []Subscription, key kmsg.Key) bool {
-	return slices.ContainsFunc(list, func(s Subscription) bool { return kmsg.Key(s.API) == key })
-}
-
 // Has reports whether the guest sees records of a kind, produce or fetch.
 func (m Manifest) Has(kind string) bool { return slices.Contains(m.Records, kind) }
 
-// keys are the rows that the guest stands in.
-func (m Manifest) keys() kafka.KeySet {
+// Keys are the rows that the guest stands in.
+func (m Manifest) Keys() kafka.KeySet {
 	var keys []kmsg.Key
 	if m.Has("produce") {
 		keys = append(keys, kmsg.Produce)

@@ -95,7 +95,7 @@ func TestSessions(t *testing.T) {
 			w.SessionClosed(t.Context(), s)
 		}
 		got := map[string]float64{}
-		for _, s := range w.guest().metrics.All() {
+		for _, s := range w.Guest().Metrics.All() {
 			got[s.Name+s.Labels["event"]] = s.Value
 		}
 		if got["sessions_total1"] != 1 || got["sessions_total3"] != 2 {

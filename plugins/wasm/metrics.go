@@ -48,8 +48,8 @@ func takenSuffix(name string) bool {
 
 var metricName = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
 
-// define numbers a series, the same one the same way, or returns an error number.
-func (m *Metrics) define(kind int32, b []byte, limit int) int32 {
+// Define numbers a series, the same one the same way, or returns an error number.
+func (m *Metrics) Define(kind int32, b []byte, limit int) int32 {
 	kinds := map[int32]string{abi.MetricCounter: "counter", abi.MetricGauge: "gauge", abi.MetricHistogram: "histogram"}
 	var s Series
 	if json.Unmarshal(b, &s) != nil || !metricName.MatchString(s.Name) || kinds[kind] == "" || takenSuffix(s.Name) {
@@ -86,7 +86,8 @@ func (m *Metrics) define(kind int32, b []byte, limit int) int32 {
 	return n
 }
 
-func (m *Metrics) add(id int32, v float64) {
+// Add adds to a series, or sets it if it is a gauge.
+func (m *Metrics) Add(id int32, v float64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if id < 0 || int(id) >= len(m.series) || math.IsNaN(v) || math.IsInf(v, 0) {

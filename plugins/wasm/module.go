@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -82,10 +81,10 @@ func Compile(ctx context.Context, code []byte, memory int64) (*Module, error) {
 
 // make compiles metered code and asks it who it is.
 func (m *Module) make(ctx context.Context, metered []byte, memory int64) error {
-	if dir, err := cacheDir(); err == nil {
-		if c, err := wazero.NewCompilationCacheWithDir(dir); err == nil {
+	if folder, trim, err := Modules(); err == nil {
+		if c, err := wazero.NewCompilationCacheWithDir(folder); err == nil {
 			m.cache = c
-			defer trim(dir, cacheLimit, filepath.Join(dir, imagesFolder))
+			defer trim()
 		}
 	}
 	if m.cache == nil {
@@ -169,7 +168,7 @@ func (m *Module) checkExports() error {
 
 // introduce asks an instance for the version and the manifest.
 func (m *Module) introduce(ctx context.Context) error {
-	i, err := m.instantiate(ctx, &Guest{limits: DefaultLimits()})
+	i, err := m.instantiate(ctx, &Guest{Options: Options{Limits: DefaultLimits()}})
 	if err != nil {
 		return err
 	}
@@ -189,7 +188,7 @@ func (m *Module) introduce(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("manifest: %w", err)
 	}
-	m.Manifest, err = parseManifest(raw, m.exports)
+	m.Manifest, err = Parse(raw, m.exports)
 	return err
 }
 
@@ -217,13 +216,14 @@ func (m *Module) Exports() (out []string) {
 	return out
 }
 
-func (m *Module) about() (Manifest, string) { return m.Manifest, m.Digest }
+// About is the manifest and the digest.
+func (m *Module) About() (Manifest, string) { return m.Manifest, m.Digest }
 
 // Trial starts an instance without configuring it: how long that takes, and the memory that it has
 // then.
 func (m *Module) Trial(ctx context.Context) (took time.Duration, memory uint32, err error) {
 	began := time.Now()
-	i, err := m.instantiate(ctx, &Guest{limits: DefaultLimits()})
+	i, err := m.instantiate(ctx, &Guest{Options: Options{Limits: DefaultLimits()}})
 	if err != nil {
 		return 0, 0, err
 	}

@@ -7,22 +7,8 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/sluice-gateway/sluice/core/config"
-	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/sdk"
 )
-
-// Compiled describes a plugin that is compiled into the gateway: a chain names it by its type, and
-// its section is that of a guest without file and image. create returns a new copy of it; each
-// serves one call at a time. It is a part of the gateway as other code is: its panics are caught,
-// but nothing limits its time and memory.
-func Compiled(name string, create func() *sdk.Guest) plugin.Spec {
-	return newGuests(nil).spec(name, true, func(Config, config.Section) source {
-		return source{what: name, fixed: true, load: func(context.Context) (loaded, error) {
-			return loaded{id: name, code: func(context.Context) (Code, error) { return newNative(create) }}, nil
-		}}
-	})
-}
 
 // native is the code of a compiled plugin.
 type native struct {
@@ -30,15 +16,18 @@ type native struct {
 	create   func() *sdk.Guest
 }
 
-func newNative(create func() *sdk.Guest) (*native, error) {
-	m, err := parseManifest(create().Manifest(), func(string) bool { return true })
+// Native is the code of a plugin that is compiled into the gateway; create returns a new copy of
+// it.
+func Native(create func() *sdk.Guest) (Code, error) {
+	m, err := Parse(create().Manifest(), func(string) bool { return true })
 	if err != nil {
 		return nil, err
 	}
 	return &native{manifest: m, create: create}, nil
 }
 
-func (n *native) about() (Manifest, string) { return n.manifest, "" }
+// About is the manifest: there is no digest.
+func (n *native) About() (Manifest, string) { return n.manifest, "" }
 
 // Close has nothing to free.
 func (n *native) Close() error { return nil }
@@ -85,12 +74,12 @@ func (c *nativeCopy) selfTest(ctx context.Context) error {
 	return c.try(c.plugin.SelfTest)
 }
 
-func (c *nativeCopy) show(_ string, b block) (result, input []byte, inside time.Duration, err error) {
-	if cap(c.block) < b.size {
-		c.block = make([]byte, 0, b.size)
+func (c *nativeCopy) show(_ string, b Block) (result, input []byte, inside time.Duration, err error) {
+	if cap(c.block) < b.Size() {
+		c.block = make([]byte, 0, b.Size())
 	}
-	block := b.encode(c.block[:0])
-	if c.block = block; cap(block) > keepBytes {
+	block := b.Encode(c.block[:0])
+	if c.block = block; cap(block) > MostKept {
 		c.block = nil
 	}
 	entered := time.Now()

@@ -5,8 +5,8 @@ import (
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
-// portion is the records of one call.
-type portion struct {
+// Portion is the records of one call.
+type Portion struct {
 	groups  []group
 	records int
 	size    int // as limits.call_bytes counts: about what keys, values, headers and descriptors take
@@ -21,19 +21,19 @@ type group struct {
 	from, to    int
 }
 
-// portions divides batches into calls within the limits; a record too large for one has a call of
-// its own.
-func (g *Guest) portions(batches []*batch) (out []portion) {
-	var call portion
+// Portions divides batches into calls of so many bytes and records at most; a record too large for
+// one has a call of its own.
+func (bs *Batches) Portions(bytes, records int) (out []Portion) {
+	var call Portion
 	next := func() {
 		if len(call.groups) > 0 {
-			out, call = append(out, call), portion{}
+			out, call = append(out, call), Portion{}
 		}
 	}
-	for _, b := range batches {
+	for _, b := range bs.list {
 		p, n := &b.plain, int(b.plain.Count())
 		most := (abi.RecordSize-kafka.SmallestRecord)*n + len(p.Bytes)
-		if p.Headers == 0 && call.size+most <= g.limits.CallBytes && call.records+n <= g.limits.CallRecords {
+		if p.Headers == 0 && call.size+most <= bytes && call.records+n <= records {
 			call.add(group{b, 0, n, 0, len(p.Bytes)}, most, 0)
 			continue
 		}
@@ -46,7 +46,7 @@ func (g *Guest) portions(batches []*batch) (out []portion) {
 		for i := 0; step(&r); i++ {
 			from, to := r.Span()
 			n := abi.RecordSize - kafka.SmallestRecord + to - from + 6*r.Headers.Count // whose lengths take 8 bytes in place of 2
-			if all := call.records + part.last - part.first; all > 0 && (call.size+size+n > g.limits.CallBytes || all >= g.limits.CallRecords) {
+			if all := call.records + part.last - part.first; all > 0 && (call.size+size+n > bytes || all >= records) {
 				call.add(part, size, headers)
 				next()
 				part, size, headers = group{b, i, i, part.to, part.to}, 0, 0
@@ -62,7 +62,7 @@ func (g *Guest) portions(batches []*batch) (out []portion) {
 
 // add adds a group that has records, whose bytes stand in the block as they do in the batch, and
 // then the headers once more.
-func (p *portion) add(g group, size, headers int) {
+func (p *Portion) add(g group, size, headers int) {
 	if n := g.last - g.first; n > 0 {
 		p.groups, p.records, p.size = append(p.groups, g), p.records+n, p.size+size
 		p.block += n*abi.RecordSize + g.to - g.from + headers

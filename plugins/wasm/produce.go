@@ -18,7 +18,7 @@ func (w *Wasm) produce(ctx context.Context, req *plugin.Request, next plugin.Han
 	if len(parts) == 0 {
 		return next.Handle(ctx, req)
 	}
-	err := w.guest().Serve(ctx, w.head(abi.KindProduce, req, nil), parts)
+	err := w.Guest().Serve(ctx, w.head(abi.KindProduce, req, nil), parts)
 	var refusal *RefusalError
 	switch {
 	case errors.As(err, &refusal):
@@ -51,10 +51,10 @@ func (w *Wasm) failures(ctx context.Context, parts []*Partition) (err error) {
 		}
 		err = fail
 		code := int16(kafka.RequestTimedOut)
-		if lasting(p.Failed) {
+		if Lasting(p.Failed) {
 			code, all = int16(kafka.InvalidRecord), false
 		}
-		p.reject(RefusalError{Code: code, Message: fail.Error(), Index: -1})
+		p.Reject(RefusalError{Code: code, Message: fail.Error(), Index: -1})
 	}
 	if !all {
 		return nil
@@ -80,7 +80,7 @@ func (w *Wasm) produced(req *plugin.Request) (parts []*Partition) {
 			name = w.nameOf(string(p.Topic), p.ID, req.Target.Cluster)
 		}
 		if w.coversName(name) {
-			parts = append(parts, &Partition{Topic: name, ID: p.ID, Number: p.Partition, Records: p.Records, index: i})
+			parts = append(parts, &Partition{Topic: name, ID: p.ID, Number: p.Partition, Records: p.Records, Index: i})
 		}
 	}
 	return parts
@@ -96,8 +96,8 @@ func (w *Wasm) forward(ctx context.Context, req *plugin.Request, next plugin.Han
 	for _, p := range parts {
 		changed = changed || p.Out != nil
 		if p.Refused != nil {
-			refused[p.index] = true
-			addAnswer(answers, string(list[p.index].Topic), list[p.index].ID, p)
+			refused[p.Index] = true
+			addAnswer(answers, string(list[p.Index].Topic), list[p.Index].ID, p)
 		}
 	}
 	switch {
@@ -117,12 +117,12 @@ func (w *Wasm) forward(ctx context.Context, req *plugin.Request, next plugin.Han
 	f := req.With(req.Body.Only(left))
 	for _, p := range parts {
 		if p.Refused == nil && p.Out != nil {
-			f.Body.SetRecords(at[p.index], p.Out)
+			f.Body.SetRecords(at[p.Index], p.Out)
 		}
 	}
 	resp, err := next.Handle(ctx, f)
 	if err == nil && resp != nil && resp.Release != nil {
-		w.guest().reclaim(parts) // a broker's answer: all of it has been read
+		w.Guest().Reclaim(parts) // a broker's answer: all of it has been read
 	}
 	if err != nil || resp == nil || len(refused) == 0 {
 		return resp, err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/sluice-gateway/sluice/core/kafka"
 	"log/slog"
 	"net"
 	"path/filepath"
@@ -12,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/sluice-gateway/sluice/core/kafka"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -82,7 +83,6 @@ func TestAPoisonRecordCostsItsPartitionAlone(t *testing.T) {
 func TestARecordThatIsTooSlowCostsItsPartitionAlone(t *testing.T) {
 	w := probing(t, ", limits: {timeout: 500ms}")
 	if !eventually.True(func() bool {
-		forgive(w.guest())
 		resp, sent, err := whole(t, w, several(t, "fine", "slow poison", "fine"))
 		return err == nil && sent != nil && fmt.Sprint(codes(resp)) == "map[0:0 1:7 2:0]" && strings.Contains(message(resp, 1), ErrDeadline.Error())
 	}) {
@@ -132,13 +132,13 @@ func TestAGuestIsLeftAloneWithOneClientsPartition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := compiledFrom(t, "probe", probed.New, "{grant: [kv, http, send_request], limits: {timeout: 5m}}")
 		lines := logged(w)
-		for range breakAfter {
+		for range After {
 			if code, err := from(t, w, "strange", "orders", "poison"); err != nil || kafka.Code(code) != kafka.InvalidRecord {
 				t.Errorf("code %d, %v", code, err)
 			}
 		}
 		for range 3 {
-			if _, err := from(t, w, "strange", "orders", "fine"); !errors.Is(err, errOpen) {
+			if _, err := from(t, w, "strange", "orders", "fine"); !errors.Is(err, ErrOpen) {
 				t.Errorf("it is not left alone: %v", err)
 			}
 		}
@@ -147,14 +147,14 @@ func TestAGuestIsLeftAloneWithOneClientsPartition(t *testing.T) {
 				t.Errorf("%v suffers for it: %d, %v", x, code, err)
 			}
 		}
-		if m := w.use.tally.measure(w.guest()); m.leftAlone != 1 || m.opened != 1 || m.closed != 0 {
+		if m := w.Measures(); m.LeftAlone != 1 || m.Opened != 1 || m.Closed != 0 {
 			t.Errorf("%+v", m)
 		}
-		time.Sleep(breakFirst)
+		time.Sleep(First)
 		if code, err := from(t, w, "strange", "orders", "fine"); err != nil || code != 0 {
 			t.Errorf("the trial: %d, %v", code, err)
 		}
-		if m := w.use.tally.measure(w.guest()); m.leftAlone != 0 || m.opened != 1 || m.closed != 1 {
+		if m := w.Measures(); m.LeftAlone != 0 || m.Opened != 1 || m.Closed != 1 {
 			t.Errorf("%+v", m)
 		}
 		for _, line := range []string{"fails again and again", "works again"} {
@@ -165,40 +165,13 @@ func TestAGuestIsLeftAloneWithOneClientsPartition(t *testing.T) {
 	})
 }
 
-// TestWaitingForAnInstanceIsNoFailure: others have them all.
-func TestWaitingForAnInstanceIsNoFailure(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := compiledFrom(t, "probe", probed.New, "{grant: [kv, http, send_request], limits: {timeout: 1s, instances: 1}}")
-		only := <-w.guest().free
-		for range breakAfter + 1 {
-			if _, err := from(t, w, "patient", "orders", "fine"); !errors.Is(err, errBusy) {
-				t.Errorf("%v", err)
-			}
-		}
-		done := make(chan error, 1)
-		go func() {
-			_, err := from(t, w, "patient", "orders", "fine")
-			done <- err
-		}()
-		time.Sleep(waitLimit / 2) // longer than a call may take
-		w.guest().put(only)
-		if err := <-done; err != nil {
-			t.Errorf("the wait counts: %v", err)
-		}
-		if m := w.use.tally.measure(w.guest()); m.failures != 0 || m.leftAlone != 0 || m.instances != 1 {
-			t.Errorf("%+v", m)
-		}
-	})
-}
-
 // TestFailuresAreOneLineOfTheLog, in the guest's words; stacks are for who looks for more.
 func TestFailuresAreOneLineOfTheLog(t *testing.T) {
 	bothWays(t, func(t *testing.T, probing starter) {
 		w := probing(t, "")
 		var info, debug strings.Builder
 		for b, level := range map[*strings.Builder]slog.Level{&info: slog.LevelInfo, &debug: slog.LevelDebug} {
-			w.guest().Log = slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: level}))
-			forgive(w.guest())
+			w.Guest().Log = slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: level}))
 			if code, err := from(t, w, "shop", "orders", "poison"); code == 0 || err != nil {
 				t.Fatalf("code %d, %v", code, err)
 			}
@@ -304,7 +277,7 @@ func TestWhatProtectsIsNeverPassedBy(t *testing.T) {
 	if _, answer, err := run(t, w, produce("orders", old)); err != nil || kafka.Code(answer.ErrorCode) != kafka.InvalidRecord || !strings.Contains(*answer.ErrorMessage, "formats before 2") {
 		t.Errorf("records in an old format: %+v, %v", answer, err)
 	}
-	if _, err := fetched(t, w, "orders", old); !errors.Is(err, errOldFormat) {
+	if _, err := fetched(t, w, "orders", old); !errors.Is(err, ErrOldFormat) {
 		t.Errorf("records in an old format are given to consumers: %v", err)
 	}
 	m := produce("", records(t, shape{}, "x"))

@@ -18,15 +18,16 @@ func (w *Wasm) SessionClosed(ctx context.Context, s *plugin.Session) {
 }
 
 // Observes reports whether sessions are to be shown.
-func (w *Wasm) Observes() bool { return w.guest().Manifest.Session }
+func (w *Wasm) Observes() bool { return w.Guest().Manifest.Session }
 
 func (w *Wasm) event(ctx context.Context, s *plugin.Session, event uint16) error {
 	h := &Head{Kind: abi.KindSession, Event: event}
 	w.session(h, s)
 	var closed error
-	err := w.guest().message(ctx, abi.ExportOnSession, h, nil, func(r result) error {
-		if r.action == abi.ActionClose || r.action == abi.ActionError {
-			closed = &RefusalError{Code: r.code, Message: string(r.message), Index: -1, Close: true}
+	err := w.Guest().Message(ctx, h, nil, func(r Result) error {
+		if refusal := r.Refusal(); refusal != nil {
+			refusal.Close = true
+			closed = refusal
 		}
 		return nil
 	})

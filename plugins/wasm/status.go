@@ -2,7 +2,6 @@ package wasm
 
 import (
 	"slices"
-	"time"
 
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -29,16 +28,17 @@ type Status struct {
 
 // Report is a Status.
 func (w *Wasm) Report() any {
-	g := w.guest()
+	g := w.Guest()
+	c := g.Costs()
 	n, memory := g.Instances()
 	return Status{
-		Name: g.Name, Version: g.Manifest.Version, Digest: g.Digest, Called: g.Called.Load(), Failed: g.Failed.Load(), Replaced: g.Replaced.Load(),
-		BusyUS: g.Busy.Load() / 1e3, Instances: n, Memory: memory, Stored: g.store.Used(), Open: g.breakers.left(time.Now()) > 0, Lost: g.lines.lost(), SwapError: w.use.tally.swapError(), Metrics: slices.Clip(g.metrics.All()),
+		Name: g.Name, Version: g.Manifest.Version, Digest: g.Digest, Called: c.Calls, Failed: c.Failures, Replaced: c.Replaced, BusyUS: c.Busy.Microseconds(),
+		Instances: n, Memory: memory, Stored: g.Store.Used(), Open: g.LeftAlone() > 0, Lost: c.DroppedLines, SwapError: w.SwapError(), Metrics: slices.Clip(g.Metrics.All()),
 	}
 }
 
 // Code is for plugin.Coded.
 func (w *Wasm) Code() plugin.Code {
-	g := w.guest()
-	return plugin.Code{Section: w.use.identity, Name: g.Name, Version: g.Manifest.Version, Digest: g.Digest}
+	g := w.Guest()
+	return plugin.Code{Section: w.Identity(), Name: g.Name, Version: g.Manifest.Version, Digest: g.Digest}
 }

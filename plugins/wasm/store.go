@@ -27,8 +27,8 @@ type stored struct {
 // NewStore returns a store that holds limit bytes of keys and values.
 func NewStore(limit int64) *Store { return &Store{limit: limit, values: map[string]stored{}} }
 
-// resize changes how much it holds; what is there stays.
-func (s *Store) resize(limit int64) {
+// Resize changes how much it holds; what is there stays.
+func (s *Store) Resize(limit int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.limit = limit

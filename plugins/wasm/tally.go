@@ -3,28 +3,25 @@ package wasm
 import (
 	"slices"
 	"sync"
-	"time"
 )
 
-// measures are what a guest has cost, over its versions.
-type measures struct {
-	calls, failures, replaced int64
-	// swaps counts versions that took the place of another, failedSwaps those that were refused.
-	swaps, failedSwaps      int64
-	busy                    time.Duration
-	instances, droppedLines int
-	instanceBytes           uint32
-	// leftAlone is with how many clients' partitions and APIs the guest is left alone since it
-	// failed; opened and closed count how often that has begun and ended.
-	leftAlone      int
-	opened, closed int64
+// Measures are what a guest has cost, over its versions.
+type Measures struct {
+	Costs
+	// Swaps counts versions that took the place of another, FailedSwaps those that were refused.
+	Swaps, FailedSwaps int64
+	Instances          int
+	InstanceBytes      uint32
+	// LeftAlone is with how many clients' partitions and APIs the guest is left alone since it
+	// failed.
+	LeftAlone int
 }
 
 // tally counts a guest over its versions: what the gateway shows of it only grows while a version
 // takes the place of another.
 type tally struct {
 	mu    sync.Mutex
-	past  measures // of the versions that have ended
+	past  Costs    // of the versions that have ended
 	live  []*Guest // in the order of their starts
 	swaps int64
 	// failed counts versions that were refused; why is of the last swap.
@@ -44,7 +41,7 @@ func (t *tally) begin(g *Guest) {
 func (t *tally) end(g *Guest) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	add(&t.past, g)
+	t.past.Add(g.Costs())
 	at := slices.Index(t.live, g)
 	if at < len(t.live)-1 {
 		t.swaps++
@@ -66,25 +63,14 @@ func (t *tally) swapError() string {
 }
 
 // measure is what the guest has cost; now is its version in force.
-func (t *tally) measure(now *Guest) measures {
+func (t *tally) measure(now *Guest) Measures {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	m := t.past
+	m := Measures{Costs: t.past, Swaps: t.swaps, FailedSwaps: t.failed}
 	for _, g := range t.live {
-		add(&m, g)
+		m.Add(g.Costs())
 	}
-	m.leftAlone, m.swaps, m.failedSwaps = now.breakers.left(time.Now()), t.swaps, t.failed
-	m.instances, m.instanceBytes = now.Instances()
+	m.LeftAlone = now.LeftAlone()
+	m.Instances, m.InstanceBytes = now.Instances()
 	return m
-}
-
-// add counts a version's calls.
-func add(m *measures, g *Guest) {
-	m.calls += g.Called.Load()
-	m.failures += g.Failed.Load()
-	m.replaced += g.Replaced.Load()
-	m.busy += time.Duration(g.Busy.Load())
-	m.droppedLines += g.lines.lost()
-	m.opened += g.breakers.Opened.Load()
-	m.closed += g.breakers.Closed.Load()
 }

@@ -17,27 +17,27 @@ func TestATallyOnlyGrows(t *testing.T) {
 		y.begin(g)
 		return g
 	}
-	want := func(now *Guest, m measures) {
+	want := func(now *Guest, m Measures) {
 		t.Helper()
 		got := y.measure(now)
 		about := fact.Of(t, "%+v, want %+v", got, m)
-		fact.Equal(about, "got.calls", got.calls, m.calls)
-		fact.Equal(about, "got.busy", got.busy, m.busy)
-		fact.Equal(about, "got.failures", got.failures, m.failures)
-		fact.Equal(about, "got.swaps", got.swaps, m.swaps)
-		fact.Equal(about, "got.failedSwaps", got.failedSwaps, m.failedSwaps)
+		fact.Equal(about, "got.Calls", got.Calls, m.Calls)
+		fact.Equal(about, "got.Busy", got.Busy, m.Busy)
+		fact.Equal(about, "got.Failures", got.Failures, m.Failures)
+		fact.Equal(about, "got.Swaps", got.Swaps, m.Swaps)
+		fact.Equal(about, "got.FailedSwaps", got.FailedSwaps, m.FailedSwaps)
 	}
 	first := guest(3)
-	want(first, measures{calls: 3})
+	want(first, Measures{Costs: Costs{Calls: 3}})
 	y.refused(errors.New("no"))
 	second := guest(0)
-	want(second, measures{calls: 3, failedSwaps: 1})
+	want(second, Measures{Costs: Costs{Calls: 3}, FailedSwaps: 1})
 	first.Called.Add(1) // drains
 	first.Busy.Add(5)
 	second.Failed.Add(2)
-	want(second, measures{calls: 4, busy: 5, failures: 2, failedSwaps: 1})
+	want(second, Measures{Costs: Costs{Calls: 4, Busy: 5, Failures: 2}, FailedSwaps: 1})
 	y.end(first)
-	want(second, measures{calls: 4, busy: 5, failures: 2, swaps: 1, failedSwaps: 1})
+	want(second, Measures{Costs: Costs{Calls: 4, Busy: 5, Failures: 2}, Swaps: 1, FailedSwaps: 1})
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for range 4 { // of configurations that are refused for something else
@@ -48,7 +48,7 @@ func TestATallyOnlyGrows(t *testing.T) {
 		y.measure(second)
 	}
 	wg.Wait()
-	want(second, measures{calls: 8, busy: 5, failures: 2, swaps: 1, failedSwaps: 1})
+	want(second, Measures{Costs: Costs{Calls: 8, Busy: 5, Failures: 2}, Swaps: 1, FailedSwaps: 1})
 	y.end(second)
-	want(second, measures{calls: 8, busy: 5, failures: 2, swaps: 1, failedSwaps: 1})
+	want(second, Measures{Costs: Costs{Calls: 8, Busy: 5, Failures: 2}, Swaps: 1, FailedSwaps: 1})
 }

@@ -50,27 +50,27 @@ func (g *Guest) tick(ctx context.Context, every time.Duration) {
 }
 
 func (g *Guest) tickOnce(ctx context.Context, now time.Time) {
-	a := about{function: abi.ExportOnTick}
-	in, ok := g.breakers.admits(a, now)
+	a := About{Function: abi.ExportOnTick}
+	in, ok := g.breakers.Admits(a, now)
 	if !ok {
 		return
 	}
-	how := undone
+	how := Undone
 	defer func() { g.ended(ctx, a, in, how) }()
 	i, err := g.take(ctx)
 	if err != nil {
 		return
 	}
-	i.begin(ctx, nil, g.limits.Timeout)
+	i.begin(ctx, nil, g.Limits.Timeout)
 	if err = i.tick(now); err != nil {
 		if ctx.Err() == nil {
-			how = failed
+			how = Failed
 			g.logFailure(ctx, abi.ExportOnTick, nil, i.why(err))
 		}
 		g.Failed.Add(1)
 		g.fail(i)
 		return
 	}
-	how = worked
+	how = Worked
 	g.put(i)
 }

@@ -45,7 +45,7 @@ func (w *Wasm) coversID(id [16]byte, cluster string) bool {
 // guest by is shown to it.
 func (w *Wasm) coversName(name string) bool {
 	if name == "" {
-		return len(w.cfg.Topics) == 0 || w.guest().Manifest.FailClosedOnly
+		return len(w.cfg.Topics) == 0 || w.Guest().Manifest.FailClosedOnly
 	}
 	return w.covers([]byte(name))
 }

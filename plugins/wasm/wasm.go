@@ -17,7 +17,7 @@ import (
 
 // Wasm is the interceptor: one guest at one place of a chain.
 type Wasm struct {
-	*hold
+	*Hold
 	cfg   Config
 	env   plugin.Env
 	log   *slog.Logger
@@ -51,21 +51,19 @@ func (w *Wasm) Keys() plugin.KeySet { return w.keys }
 
 // MaxVersion is the highest version that the guest understands.
 func (w *Wasm) MaxVersion(key, offered int16) int16 {
-	return w.guest().Manifest.MaxVersion(key, offered)
+	return w.Guest().Manifest.MaxVersion(key, offered)
 }
 
 // SetBelow gives the chain below, for requests that the guest makes itself.
 func (w *Wasm) SetBelow(below func(key kmsg.Key) plugin.Handler) { w.below = below }
 
 // Title is the guest's name.
-func (w *Wasm) Title() string { return w.guest().Name }
-
-func (w *Wasm) guest() *Guest { return w.use.guest }
+func (w *Wasm) Title() string { return w.Guest().Name }
 
 // Close ends the guest when nobody else uses it and the last call has returned.
 func (w *Wasm) Close() error {
 	w.end()
-	return errors.Join(w.own.Close(), w.hold.Close())
+	return errors.Join(w.own.Close(), w.Hold.Close())
 }
 
 // Intercept shows a request and its response to the guest, as far as it asks for them.
@@ -75,9 +73,9 @@ func (w *Wasm) Intercept(ctx context.Context, req *plugin.Request, next plugin.H
 
 // Down passes on a request of which the guest is shown nothing before its answer.
 func (w *Wasm) Down(_ context.Context, req *plugin.Request, _ *plugin.Step) plugin.Outcome {
-	m := &w.guest().Manifest
+	m := &w.Guest().Manifest
 	produces := req.Key == kmsg.Produce && m.Has("produce") && w.coversAny(req.Body.View().Partitions, req.Target.Cluster)
-	if !produces && !sees(m.Requests, req.Key) {
+	if !produces && !m.Requests.Has(req.Key) {
 		return plugin.GoOn()
 	}
 	return plugin.Wait(func(ctx context.Context, next plugin.Handler) (*plugin.Response, error) {
@@ -98,10 +96,10 @@ func (w *Wasm) Up(_ context.Context, req *plugin.Request, _ *plugin.Step, resp *
 // shown shows a request to the guest, and its answer.
 func (w *Wasm) shown(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 	var state []byte
-	m := &w.guest().Manifest
+	m := &w.Guest().Manifest
 	var resp *plugin.Response
 	var err error
-	if sees(m.Requests, req.Key) {
+	if m.Requests.Has(req.Key) {
 		if req, resp, state, err = w.request(ctx, req); err != nil || resp != nil {
 			return resp, err
 		}
@@ -119,8 +117,8 @@ func (w *Wasm) shown(ctx context.Context, req *plugin.Request, next plugin.Handl
 
 // answers reports that the guest may be shown something of an answer.
 func (w *Wasm) answers(req *plugin.Request, resp *plugin.Response) bool {
-	m := &w.guest().Manifest
-	if sees(m.Responses, req.Key) {
+	m := &w.Guest().Manifest
+	if m.Responses.Has(req.Key) {
 		return true
 	}
 	if req.Key != kmsg.Fetch || !m.Has("fetch") {
@@ -131,14 +129,14 @@ func (w *Wasm) answers(req *plugin.Request, resp *plugin.Response) bool {
 
 // answered shows an answer to the guest.
 func (w *Wasm) answered(ctx context.Context, req *plugin.Request, resp *plugin.Response, state []byte) (*plugin.Response, error) {
-	m := &w.guest().Manifest
+	m := &w.Guest().Manifest
 	if req.Key == kmsg.Fetch && m.Has("fetch") {
 		var err error
 		if resp, err = w.fetch(ctx, req, resp, state); err != nil {
 			return nil, err
 		}
 	}
-	if sees(m.Responses, req.Key) {
+	if m.Responses.Has(req.Key) {
 		return w.response(ctx, req, resp, state)
 	}
 	return resp, nil
@@ -165,13 +163,13 @@ func (w *Wasm) failed(ctx context.Context, err error) (pass bool, fail error) {
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
-	if !errors.Is(err, errOpen) { // that was said
+	if !errors.Is(err, ErrOpen) { // that was said
 		w.log.ErrorContext(ctx, "guest failed", "error", err, "on_error", w.cfg.OnError)
 	}
 	if w.cfg.OnError == "pass" {
 		return true, nil
 	}
-	return false, fmt.Errorf("guest %s: %w", w.guest().Name, err)
+	return false, fmt.Errorf("guest %s: %w", w.Guest().Name, err)
 }
 
 // refuse answers a request with what the guest said.

@@ -11,6 +11,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 	"github.com/sluice-gateway/sluice/testing/fact"
+	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
 
 // TestHeadersAreAdded in every codec; records that need none and batches without an edit leave as
@@ -65,7 +66,7 @@ func TestEveryEdit(t *testing.T) {
 
 func everyEdit(t *testing.T, w *Wasm) {
 	t.Helper()
-	sent, _, err := run(t, w, produce("orders", records(t, shape{producer: -1}, "as it is", "null", "key", "time", "headers", "upper case", "drop", "", "where")))
+	sent, _, err := sendBy(t, w, plugintest.Request(t, produce("orders", records(t, shape{producer: -1}, "as it is", "null", "key", "time", "headers", "upper case", "drop", "", "where")), "prod"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,8 +185,8 @@ func TestManyRecordsAreShownInSeveralCalls(t *testing.T) {
 					n++
 				}
 			}
-			if n != 50 || w.guest().Called.Load() < 3 {
-				t.Errorf("%s: %d records in %d calls", limits, n, w.guest().Called.Load())
+			if n != 50 || w.Guest().Called.Load() < 3 {
+				t.Errorf("%s: %d records in %d calls", limits, n, w.Guest().Called.Load())
 			}
 		}
 	})
@@ -213,7 +214,7 @@ func TestWhatIsNotCoveredAllocatesNothing(t *testing.T) {
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
-	if w.guest().Called.Load() != 0 {
+	if w.Guest().Called.Load() != 0 {
 		t.Error("it was called")
 	}
 }
@@ -225,9 +226,9 @@ func TestAnEmptyCallAllocatesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, h := w.guest(), &Head{Kind: abi.KindSession}
+	g, h := w.Guest(), &Head{Kind: abi.KindSession}
 	call := func() {
-		if err := g.message(t.Context(), abi.ExportOnSession, h, nil, func(result) error { return nil }); err != nil {
+		if err := g.Message(t.Context(), h, nil, func(Result) error { return nil }); err != nil {
 			t.Error(err)
 		}
 	}

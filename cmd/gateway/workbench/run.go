@@ -48,8 +48,8 @@ func start(ctx context.Context, m *wasm.Module, config any, log *slog.Logger) (*
 	limits := wasm.DefaultLimits()
 	limits.Timeout = time.Minute // a case shows what a guest does, not how busy the author's machine is
 	g, err := wasm.NewGuest(ctx, m, wasm.Options{
-		Name: m.Name, Settings: settings, Limits: limits, Grant: m.Host, Log: log,
-	}, wasm.NewStore(limits.KV), wasm.NewMetrics())
+		Name: m.Name, Settings: settings, Limits: limits, Grant: m.Host, Log: log, Store: wasm.NewStore(limits.KV), Metrics: wasm.NewMetrics(),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +126,7 @@ func (b *Bench) runMessage(ctx context.Context, c Case) (got Expect, err error) 
 	if c.Kind == "response" {
 		h.Kind, in = abi.KindResponse, answer
 	}
-	a, err := b.Message(ctx, h, c.Body.Bytes)
+	a, err := b.Ask(ctx, h, c.Body.Bytes)
 	switch {
 	case err != nil:
 		return got, err

@@ -1,0 +1,103 @@
+package wasm
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/sluice-gateway/sluice/testing/handmade"
+)
+
+// wants is what a section wants that names a guest.
+func wants(section, settings string) Wanted {
+	return Wanted{
+		Section: section, Identity: "guest", Settings: settings, Limits: DefaultLimits(),
+		Source: Source{What: "guest.wasm", Load: func(context.Context) (Loaded, error) {
+			return Loaded{ID: "1", Code: func(ctx context.Context) (Code, error) {
+				return Compile(ctx, handmade.Guest{Name: "guest"}.Module(), DefaultLimits().Memory)
+			}}, nil
+		}},
+		Options: func(m Manifest) (Options, error) { return Options{Name: m.Name, Limits: DefaultLimits()}, nil },
+		Wrong:   func(err error) error { return err },
+	}
+}
+
+func get(t *testing.T, g *Guests, w Wanted) *Hold {
+	t.Helper()
+	h, err := g.Get(t.Context(), w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// TestTheSameGuestIsSharedByRuntimes: an edit that does not concern it starts nothing, one of its
+// configuration compiles nothing, and its store stays. When all have closed nothing is left.
+func TestTheSameGuestIsSharedByRuntimes(t *testing.T) {
+	g := NewGuests()
+	a, b, c := get(t, g, wants("a", "x")), get(t, g, wants("b", "x")), get(t, g, wants("c", "y"))
+	if a.use != b.use {
+		t.Error("started twice")
+	}
+	if a.use.code != c.use.code {
+		t.Error("compiled twice")
+	}
+	if a.Guest() == c.Guest() {
+		t.Error("not configured again")
+	}
+	if code := a.Guest().Store.Set([]byte("k"), []byte("v"), 0); code != 0 {
+		t.Fatal(code)
+	}
+	for _, h := range []*Hold{a, b} {
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, ok := c.Guest().Store.Get([]byte("k")); !ok {
+		t.Error("its store went with the others")
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	if n := len(g.codes) + len(g.running) + len(g.sections) + len(g.kept); n != 0 {
+		t.Errorf("%d things are left: %+v", n, g)
+	}
+}
+
+// TestWhatCannotBeHad is held without a guest by a gateway that starts, which says whether it
+// protects; any other is told why.
+func TestWhatCannotBeHad(t *testing.T) {
+	reason := errors.New("not with this section")
+	for _, protects := range []bool{false, true} {
+		g, w := NewGuests(), wants("a", "x")
+		w.Options = func(Manifest) (Options, error) {
+			if protects {
+				return Options{}, &ProtectsError{Err: reason}
+			}
+			return Options{}, reason
+		}
+		if h, err := g.Get(t.Context(), w); h != nil || !errors.Is(err, reason) {
+			t.Errorf("%v, %v", h, err)
+		}
+		w.Starting = true
+		h, err := g.Get(t.Context(), w)
+		if h == nil || !errors.Is(err, reason) {
+			t.Fatalf("while it starts: %v, %v", h, err)
+		}
+		if h.Guest() != nil {
+			t.Error("there is a guest")
+		}
+		if h.Protects() != protects {
+			t.Errorf("it protects: %t", h.Protects())
+		}
+		if !errors.Is(h.Broken(), reason) {
+			t.Errorf("broken: %v", h.Broken())
+		}
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+		if n := len(g.codes) + len(g.running) + len(g.sections) + len(g.kept); n != 0 {
+			t.Errorf("%d things are left", n)
+		}
+	}
+}

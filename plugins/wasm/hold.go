@@ -1,0 +1,88 @@
+package wasm
+
+import (
+	"slices"
+
+	"github.com/sluice-gateway/sluice/core/plugin"
+)
+
+// use is a guest that runs, and who counts on it. Without a guest it stands for one that could not
+// be had at start.
+type use struct {
+	protects bool   // and which must not be passed by, whatever its section says
+	key      string // in running
+	identity string // its key in kept
+	code     *code
+	guest    *Guest
+	tally    *tally
+	users    int
+}
+
+// section is what runs for a section of a chain. While its YAML stays the same, so does what runs,
+// unless something better is made of its file.
+type section struct {
+	uses   []*use // those that are counted on, the newest last; a use stands there once for each that counts on it
+	files  map[string]plugin.Stamp
+	broken error // of what came after the newest
+}
+
+// Hold is somebody who counts on what runs for a section.
+type Hold struct {
+	all     *Guests
+	key     string // of the section
+	section *section
+	use     *use
+}
+
+// Guest is what runs; nil if it could not be had.
+func (h *Hold) Guest() *Guest { return h.use.guest }
+
+// Protects reports that there is no guest, and that the one that was to be must not be passed by.
+func (h *Hold) Protects() bool { return h.use.protects }
+
+// Identity is the section's, over its edits and versions.
+func (h *Hold) Identity() string { return h.use.identity }
+
+// Measures are what the guest has cost, over its versions.
+func (h *Hold) Measures() Measures { return h.use.tally.measure(h.use.guest) }
+
+// SwapError is why the last version or settings that were to take the guest's place could not; ""
+// if they did.
+func (h *Hold) SwapError() string { return h.use.tally.swapError() }
+
+// Files is the module's file: a changed one is another version.
+func (h *Hold) Files() map[string]plugin.Stamp {
+	h.all.mu.Lock()
+	defer h.all.mu.Unlock()
+	return h.section.files
+}
+
+// Broken says why the module's file is not what runs.
+func (h *Hold) Broken() error {
+	h.all.mu.Lock()
+	defer h.all.mu.Unlock()
+	return h.section.broken
+}
+
+// Close gives up. A guest that nobody counts on any more ends when its last call has returned.
+func (h *Hold) Close() error {
+	g, u, s := h.all, h.use, h.section
+	g.mu.Lock()
+	at := slices.Index(s.uses, u)
+	if s.uses = slices.Delete(s.uses, at, at+1); len(s.uses) == 0 {
+		delete(g.sections, h.key)
+	}
+	u.users--
+	last := u.users == 0 && u.guest != nil
+	if last {
+		delete(g.running, u.key)
+	}
+	g.mu.Unlock()
+	if !last {
+		return nil
+	}
+	u.guest.Close() // waits, and must not hold up those who build others
+	u.tally.end(u.guest)
+	g.drop(u.identity)
+	return g.forget(u.code)
+}

@@ -1,0 +1,37 @@
+package wasm
+
+import (
+	"context"
+	"strings"
+
+	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/plugin"
+)
+
+// load reads the module and checks its digest.
+func (c Config) load(ctx context.Context, section config.Section) (out Loaded, err error) {
+	var code []byte
+	if c.Image != "" {
+		if code, err = Image(ctx, c.Image, c.PlainHTTP, section.Resolve); err != nil {
+			return out, wrong(section, "image", "%s: %v", c.Image, err)
+		}
+	} else {
+		file := section.Resolve(c.File)
+		stamp, _ := plugin.StampOf(file)
+		out.Files = map[string]plugin.Stamp{file: stamp}
+		if code, err = File(file); err != nil {
+			return out, wrong(section, "file", "%v", err)
+		}
+	}
+	out.ID = Digest(code)
+	if c.SHA256 != "" && !strings.EqualFold(c.SHA256, out.ID) {
+		return out, wrong(section, "sha256", "%s has the digest %s", c.File+c.Image, out.ID)
+	}
+	out.Code = func(ctx context.Context) (Code, error) { return Compile(ctx, code, c.Limits.Memory) }
+	return out, nil
+}
+
+// wrong says what is wrong with a key of a section.
+func wrong(section config.Section, key, format string, args ...any) error {
+	return config.Errors{section.Errorf([]string{key}, format, args...)}
+}
