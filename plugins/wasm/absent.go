@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/plugins/wasm/manifest"
 )
 
 // absent stands in the place of a guest that could not be had when the gateway started, until it
@@ -38,7 +39,7 @@ func (a *absent) Keys() plugin.KeySet {
 }
 
 // Title is the guest's name as far as it is known.
-func (a *absent) Title() string { return a.cfg.title(Manifest{}) }
+func (a *absent) Title() string { return a.cfg.title(manifest.Manifest{}) }
 
 // Intercept tells clients to try again.
 func (a *absent) Intercept(context.Context, *plugin.Request, plugin.Handler) (*plugin.Response, error) {

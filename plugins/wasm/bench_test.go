@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
 	"github.com/sluice-gateway/sluice/sdk"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 	"github.com/sluice-gateway/sluice/testing/bench/guests/letters"
@@ -35,7 +36,7 @@ func BenchmarkRecords(b *testing.B) {
 			before := g.InGuest.Load()
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := g.Records(b.Context(), &Head{Kind: abi.KindProduce, Version: 9}, []*Partition{{Topic: "orders", Records: raw}}); err != nil {
+				if err := g.Records(b.Context(), &blocks.Head{Kind: abi.KindProduce, Version: 9}, []*blocks.Partition{{Topic: "orders", Records: raw}}); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -64,8 +65,8 @@ func BenchmarkEveryValue(b *testing.B) {
 					b.ReportAllocs()
 					g, began := w.Guest(), w.Guest().InGuest.Load()
 					for b.Loop() {
-						parts := []*Partition{{Topic: "orders", Records: raw}}
-						if err := g.Records(b.Context(), &Head{Kind: abi.KindProduce, Version: 9}, parts); err != nil {
+						parts := []*blocks.Partition{{Topic: "orders", Records: raw}}
+						if err := g.Records(b.Context(), &blocks.Head{Kind: abi.KindProduce, Version: 9}, parts); err != nil {
 							b.Fatal(err)
 						}
 						g.Reclaim(parts)
@@ -124,10 +125,10 @@ func BenchmarkCall(b *testing.B) {
 		b.Fatal(err)
 	}
 	g := w.Guest()
-	h := &Head{Kind: abi.KindSession}
+	h := &blocks.Head{Kind: abi.KindSession}
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := g.Message(b.Context(), h, nil, func(Result) error { return nil }); err != nil {
+		if err := g.Message(b.Context(), h, nil, func(blocks.Result) error { return nil }); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
 	"github.com/sluice-gateway/sluice/sdk"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
@@ -26,14 +27,14 @@ type call struct {
 	guest    *Guest
 	request  context.Context
 	deadline time.Time
-	head     *Head
+	head     *blocks.Head
 	spent    int    // bytes, since the deadline was looked at
 	said     string // the last error that the plugin has told of
 }
 
 var _ sdk.Host = (*call)(nil)
 
-func (c *call) begin(ctx context.Context, h *Head, limit time.Duration) time.Time {
+func (c *call) begin(ctx context.Context, h *blocks.Head, limit time.Duration) time.Time {
 	c.within(ctx, limit)
 	c.head = h
 	return c.deadline

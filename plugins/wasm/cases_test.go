@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 	"github.com/sluice-gateway/sluice/sdk/examples/mask/mask"
 	"github.com/sluice-gateway/sluice/testing/eventually"
@@ -81,13 +82,13 @@ func TestCasesOfTheExamples(t *testing.T) {
 			}
 			g := started(t, code(t), cases.Config)
 			for _, c := range cases.Cases {
-				h := &Head{Kind: abi.KindProduce, Key: int16(kmsg.Produce), ClientID: c.Client["id"]}
+				h := &blocks.Head{Kind: abi.KindProduce, Key: int16(kmsg.Produce), ClientID: c.Client["id"]}
 				if c.Kind == "fetch" {
 					h.Kind, h.Key = abi.KindFetch, int16(kmsg.Fetch)
 				}
-				var parts []*Partition
+				var parts []*blocks.Partition
 				for _, r := range c.Records {
-					parts = append(parts, &Partition{Topic: r.Topic, Number: r.Partition, Records: r.batch(t)})
+					parts = append(parts, &blocks.Partition{Topic: r.Topic, Number: r.Partition, Records: r.batch(t)})
 				}
 				if err := g.Records(t.Context(), h, parts); err != nil {
 					t.Fatal(err)

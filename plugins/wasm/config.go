@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/plugins/wasm/manifest"
 )
 
 // Config is the wasm section of a chain.
@@ -77,7 +78,7 @@ func decode(section config.Section, compiled bool) (c Config, settings []byte, e
 		}
 	}
 	for i, g := range c.Grant {
-		if err := CheckCapability(g); err != nil {
+		if err := manifest.CheckCapability(g); err != nil {
 			bad("%v", err, "grant", strconv.Itoa(i))
 		}
 	}
@@ -114,9 +115,9 @@ func decode(section config.Section, compiled bool) (c Config, settings []byte, e
 }
 
 // denied says what the manifest wishes and the section does not grant.
-func (c Config) denied(m Manifest) (missing []string) {
+func (c Config) denied(m manifest.Manifest) (missing []string) {
 	for _, h := range m.Host {
-		if !Grants(c.Grant).Covers(h) {
+		if !manifest.Grants(c.Grant).Covers(h) {
 			missing = append(missing, h)
 		}
 	}
@@ -130,7 +131,7 @@ func (c Config) covers(topic string) bool {
 }
 
 // title is how the guest is called.
-func (c Config) title(m Manifest) string {
+func (c Config) title(m manifest.Manifest) string {
 	if c.Name != "" {
 		return c.Name
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
 	"github.com/sluice-gateway/sluice/sdk"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 	"github.com/sluice-gateway/sluice/testing/eventually"
@@ -109,9 +110,9 @@ func ops(r *rand.Rand) string {
 }
 
 // world is random partitions of random batches.
-func world(t *testing.T, r *rand.Rand, kind uint16) (parts []*Partition) {
+func world(t *testing.T, r *rand.Rand, kind uint16) (parts []*blocks.Partition) {
 	for n := range 1 + r.IntN(3) {
-		p := &Partition{Topic: "orders", Number: int32(n)}
+		p := &blocks.Partition{Topic: "orders", Number: int32(n)}
 		base := int64(r.IntN(1000))
 		for range 1 + r.IntN(3) {
 			var list []kafka.Record
@@ -162,7 +163,7 @@ func FuzzEdits(f *testing.F) {
 		for i, p := range parts {
 			before[i] = bytes.Clone(p.Records)
 		}
-		if err := g.Records(t.Context(), &Head{Kind: kind}, parts); err != nil {
+		if err := g.Records(t.Context(), &blocks.Head{Kind: kind}, parts); err != nil {
 			t.Fatal(err)
 		}
 		for i, p := range parts {

@@ -3,6 +3,8 @@ package wasm
 import (
 	"errors"
 	"strings"
+
+	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
 )
 
 // FailureError is a failure of a guest's own making, and not for want of time: a trap, an exit, a
@@ -47,6 +49,6 @@ func Lasting(err error) bool {
 }
 
 func isRefusal(err error) bool {
-	var refusal *RefusalError
+	var refusal *blocks.RefusalError
 	return errors.As(err, &refusal)
 }

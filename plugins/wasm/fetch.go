@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
@@ -19,7 +20,7 @@ func (w *Wasm) fetch(ctx context.Context, req *plugin.Request, resp *plugin.Resp
 		return resp, nil
 	}
 	err := w.Guest().Serve(ctx, w.head(abi.KindFetch, req, state), parts)
-	var refusal *RefusalError
+	var refusal *blocks.RefusalError
 	if err != nil && !errors.As(err, &refusal) {
 		if pass, fail := w.failed(ctx, err); !pass {
 			return nil, fail
@@ -100,7 +101,7 @@ func (w *Wasm) showsAny(list []kafka.ResponsePartition, cluster string) bool {
 }
 
 // fetched are the partitions of an answer that the guest is shown.
-func (w *Wasm) fetched(req *plugin.Request, view *kafka.ResponseView) (parts []*Partition) {
+func (w *Wasm) fetched(req *plugin.Request, view *kafka.ResponseView) (parts []*blocks.Partition) {
 	list, name := view.Partitions, ""
 	for i := range list {
 		p := &list[i]
@@ -108,7 +109,7 @@ func (w *Wasm) fetched(req *plugin.Request, view *kafka.ResponseView) (parts []*
 			name = w.nameOf(string(p.Topic), p.ID, req.Target.Cluster)
 		}
 		if len(p.Records) > 0 && p.ErrorCode == kafka.None && w.coversName(name) {
-			parts = append(parts, &Partition{Topic: name, ID: p.ID, Number: p.Partition, Records: p.Records, Index: i})
+			parts = append(parts, &blocks.Partition{Topic: name, ID: p.ID, Number: p.Partition, Records: p.Records, Index: i})
 		}
 	}
 	return parts

@@ -14,6 +14,8 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/telemetry"
+	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
+	"github.com/sluice-gateway/sluice/plugins/wasm/manifest"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
@@ -23,13 +25,13 @@ type Options struct {
 	Settings []byte // JSON, nil for none
 	Limits   Limits
 	// Grant lists the capabilities that the guest has.
-	Grant     Grants
+	Grant     manifest.Grants
 	HTTPHosts []string
 	// Tombstones makes records that are dropped from batches of idempotent producers null instead
 	// of an error, but on compacted topics.
 	Tombstones bool
 	// Trace, if not nil, is told of every partition that the guest was shown.
-	Trace func(guest string, h *Head, p *Partition)
+	Trace func(guest string, h *blocks.Head, p *blocks.Partition)
 	Log   *slog.Logger
 	// Store and Metrics are what the guest keeps; they may outlive it. Without them it keeps
 	// nothing.
@@ -40,7 +42,7 @@ type Options struct {
 // Code is one version of a plugin's code: a Module, or a plugin that is compiled into the gateway.
 type Code interface {
 	// About is its manifest, and its digest if it is a module.
-	About() (Manifest, string)
+	About() (manifest.Manifest, string)
 	open(ctx context.Context, g *Guest) (runner, error)
 	Close() error
 }
@@ -50,14 +52,14 @@ type Code interface {
 type runner interface {
 	// begin says what the next function is called for, and returns when it is ended at the latest;
 	// end says that it has been.
-	begin(ctx context.Context, h *Head, limit time.Duration) time.Time
+	begin(ctx context.Context, h *blocks.Head, limit time.Duration) time.Time
 	end()
 	configure(ctx context.Context, settings []byte) error
 	selfTest(ctx context.Context) error
 	// show calls a function with a block. result is nil for "unchanged", and aliases the copy's
 	// memory as what the input has become does, until rest. inside is the time in the plugin's
 	// code.
-	show(function string, b Block) (result, input []byte, inside time.Duration, err error)
+	show(function string, b blocks.Block) (result, input []byte, inside time.Duration, err error)
 	rest() error
 	tick(now time.Time) error
 	memory() uint32 // bytes; 0 if it has none of its own
@@ -65,23 +67,23 @@ type runner interface {
 	// why says of an error that ended a call what the plugin said of it.
 	why(err error) error
 	drop() // ends one that failed
-	Spender
+	blocks.Spender
 }
 
 // visitor is shown what a call has made of its block: result is nil for "unchanged", and both alias
 // the copy's memory, which is still the call's. So is the time.
-type visitor func(s Spender, result, input []byte) error
+type visitor func(s blocks.Spender, result, input []byte) error
 
 // Guest is configured code with a pool of instances. It is what the gateway, and the tools for
 // authors, run plugins with.
 type Guest struct {
-	Manifest Manifest
+	Manifest manifest.Manifest
 	Digest   string // SHA-256 of the module's file, hex; "" if it is compiled in
 	Options
 	code     Code
 	breakers Breakers
 	lines    lines
-	buffers  Buffers
+	buffers  blocks.Buffers
 
 	free  chan runner
 	slots chan struct{} // room for instances that don't exist yet
@@ -202,7 +204,7 @@ func (g *Guest) startAnother() <-chan error {
 		i, err := g.start(g.life)
 		if err != nil {
 			g.slots <- struct{}{}
-			failed <- Bad("another instance does not start", err) // which is not the fault of what it is wanted for
+			failed <- blocks.Bad("another instance does not start", err) // which is not the fault of what it is wanted for
 			return
 		}
 		g.put(i)
@@ -219,7 +221,7 @@ func (g *Guest) fail(i runner) {
 }
 
 // invoke shows a block to the guest and visits what it answers.
-func (g *Guest) invoke(ctx context.Context, function string, h *Head, b Block, visit visitor) (err error) {
+func (g *Guest) invoke(ctx context.Context, function string, h *blocks.Head, b blocks.Block, visit visitor) (err error) {
 	g.calls.Add(1)
 	defer g.calls.Done()
 	if trace.SpanFromContext(ctx).IsRecording() { // or the attribute would cost an allocation
@@ -240,7 +242,7 @@ func (g *Guest) invoke(ctx context.Context, function string, h *Head, b Block, v
 	return err
 }
 
-func (g *Guest) exchange(ctx context.Context, i runner, function string, h *Head, b Block, visit visitor) error {
+func (g *Guest) exchange(ctx context.Context, i runner, function string, h *blocks.Head, b blocks.Block, visit visitor) error {
 	b.Deadline = i.begin(ctx, h, g.Limits.Timeout)
 	result, input, inside, err := i.show(function, b)
 	g.InGuest.Add(int64(inside))
@@ -266,7 +268,7 @@ func (g *Guest) exchange(ctx context.Context, i runner, function string, h *Head
 
 // logFailure tells of a failure in a line, in the guest's words where it had any; h is nil where it
 // is no client's.
-func (g *Guest) logFailure(ctx context.Context, function string, h *Head, err error) {
+func (g *Guest) logFailure(ctx context.Context, function string, h *blocks.Head, err error) {
 	if g.Log == nil {
 		return
 	}

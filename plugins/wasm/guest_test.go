@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
+	"github.com/sluice-gateway/sluice/plugins/wasm/manifest"
 	"github.com/sluice-gateway/sluice/sdk"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 	"github.com/sluice-gateway/sluice/testing/eventually"
@@ -58,10 +60,10 @@ func onlyOne(timeout time.Duration) Limits {
 }
 
 // orders is a call of a producer, whose value the editor makes upper case.
-func orders(t *testing.T) (*Head, []*Partition) {
+func orders(t *testing.T) (*blocks.Head, []*blocks.Partition) {
 	t.Helper()
 	b := plugintest.Batch(t, plugintest.Shape{}, []kafka.Record{{Timestamp: 1000, Key: []byte("u"), Value: []byte("x")}})
-	return &Head{Kind: abi.KindProduce, ClientID: "patient"}, []*Partition{{Topic: "orders", Records: b}}
+	return &blocks.Head{Kind: abi.KindProduce, ClientID: "patient"}, []*blocks.Partition{{Topic: "orders", Records: b}}
 }
 
 // TestAStartOutlivesTheCallThatNeedsIt: an instance that starts for longer than a call may take
@@ -180,7 +182,7 @@ func TestNobodyWaitsForACompilerThatIsNotWanted(t *testing.T) {
 // TestTheStoreIsItsOwn: what a compiled plugin does to a value that it got does not change the
 // store.
 func TestTheStoreIsItsOwn(t *testing.T) {
-	c := &call{guest: &Guest{Options: Options{Grant: Grants{abi.CapKV}, Store: NewStore(1 << 10)}}}
+	c := &call{guest: &Guest{Options: Options{Grant: manifest.Grants{abi.CapKV}, Store: NewStore(1 << 10)}}}
 	if code := c.KVSet([]byte("k"), []byte("value"), 0); code != 0 {
 		t.Fatal(code)
 	}

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/plugins/wasm/manifest"
 )
 
 // Guests shares modules and guests between runtimes: an edit of the file that does not concern a
@@ -35,7 +36,7 @@ type Wanted struct {
 	Source   Source
 	Limits   Limits
 	// Options are those of a guest with a manifest, or an error if the section does not allow it.
-	Options func(Manifest) (Options, error)
+	Options func(manifest.Manifest) (Options, error)
 	// Wrong says where in the YAML the cause of an error stands.
 	Wrong func(error) error
 	// Hide takes secrets out of an error; nil if there are none.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/sluice-gateway/sluice/plugins/wasm/manifest"
 	"github.com/sluice-gateway/sluice/testing/handmade"
 )
 
@@ -17,7 +18,7 @@ func wants(section, settings string) Wanted {
 				return Compile(ctx, handmade.Guest{Name: "guest"}.Module(), DefaultLimits().Memory)
 			}}, nil
 		}},
-		Options: func(m Manifest) (Options, error) { return Options{Name: m.Name, Limits: DefaultLimits()}, nil },
+		Options: func(m manifest.Manifest) (Options, error) { return Options{Name: m.Name, Limits: DefaultLimits()}, nil },
 		Wrong:   func(err error) error { return err },
 	}
 }
@@ -70,7 +71,7 @@ func TestWhatCannotBeHad(t *testing.T) {
 	reason := errors.New("not with this section")
 	for _, protects := range []bool{false, true} {
 		g, w := NewGuests(), wants("a", "x")
-		w.Options = func(Manifest) (Options, error) {
+		w.Options = func(manifest.Manifest) (Options, error) {
 			if protects {
 				return Options{}, &ProtectsError{Err: reason}
 			}

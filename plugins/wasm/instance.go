@@ -10,6 +10,7 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 
+	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
@@ -140,7 +141,7 @@ func (i *instance) room(n int) ([]byte, error) {
 const inputStep = 4 << 10
 
 // put encodes a block into the guest's input buffer, and returns its length.
-func (i *instance) put(b Block) (int, error) {
+func (i *instance) put(b blocks.Block) (int, error) {
 	buffer, err := i.room(b.Size())
 	if err != nil {
 		return 0, err
@@ -201,7 +202,7 @@ func (i *instance) configure(ctx context.Context, settings []byte) error {
 	if settings == nil {
 		settings = []byte("{}")
 	}
-	n, err := i.put(OfSettings(settings))
+	n, err := i.put(blocks.OfSettings(settings))
 	if err != nil {
 		return err
 	}
@@ -214,7 +215,7 @@ func (i *instance) configure(ctx context.Context, settings []byte) error {
 func (i *instance) selfTest(ctx context.Context) error { return i.ask(ctx, abi.ExportSelfTest) }
 
 // show calls a function with a block.
-func (i *instance) show(function string, b Block) (result, input []byte, inside time.Duration, err error) {
+func (i *instance) show(function string, b blocks.Block) (result, input []byte, inside time.Duration, err error) {
 	n, err := i.put(b)
 	if err != nil {
 		return nil, nil, 0, err
@@ -227,7 +228,7 @@ func (i *instance) show(function string, b Block) (result, input []byte, inside 
 	}
 	input, ok := i.module.Memory().Read(i.at, uint32(n))
 	if !ok {
-		return nil, nil, inside, ErrResult
+		return nil, nil, inside, blocks.ErrResult
 	}
 	if out != 0 {
 		result, err = i.view(out, 4*n+1<<20)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/plugintest"
@@ -368,8 +369,8 @@ func BenchmarkGuests(b *testing.B) {
 	for range 500 {
 		values = append(values, strings.Repeat("x", 200))
 	}
-	parts := []*Partition{{Topic: "orders", Records: records(b, shape{producer: 5}, values...)}}
-	h := &Head{Kind: abi.KindProduce, Version: 9, ClientID: "bench"}
+	parts := []*blocks.Partition{{Topic: "orders", Records: records(b, shape{producer: 5}, values...)}}
+	h := &blocks.Head{Kind: abi.KindProduce, Version: 9, ClientID: "bench"}
 	for _, name := range []string{"go", "rust", "c"} {
 		g := started(b, compiledModule(b, files[name](b)), map[string]string{"key": "via", "value": "sluice"})
 		b.Run(name, func(b *testing.B) {

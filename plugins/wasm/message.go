@@ -7,21 +7,22 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
 // request shows a request to the guest. It returns the request to go on with, or the answer.
 func (w *Wasm) request(ctx context.Context, req *plugin.Request) (next *plugin.Request, resp *plugin.Response, state []byte, err error) {
 	next = req
-	var refusal *RefusalError
-	failure := w.Guest().Message(ctx, w.head(abi.KindRequest, req, nil), req.Body.Bytes(), func(r Result) error {
+	var refusal *blocks.RefusalError
+	failure := w.Guest().Message(ctx, w.head(abi.KindRequest, req, nil), req.Body.Bytes(), func(r blocks.Result) error {
 		refusal = r.Refusal()
 		switch r.Action {
 		case abi.ActionForward:
 			if r.Body != nil {
 				body := kafka.NewRequestBody(req.Key, req.Version, r.Body)
 				if _, err := body.Peek(); err != nil {
-					return Bad("the request that it forwards", err)
+					return blocks.Bad("the request that it forwards", err)
 				}
 				next = req.With(body)
 			}
@@ -29,7 +30,7 @@ func (w *Wasm) request(ctx context.Context, req *plugin.Request) (next *plugin.R
 		case abi.ActionRespond, abi.ActionRespondClose:
 			body := kafka.NewResponseBody(req.Key, req.Version, r.Body)
 			if _, err := body.Peek(); err != nil {
-				return Bad("its response", err)
+				return blocks.Bad("its response", err)
 			}
 			resp = &plugin.Response{Body: body, Close: r.Action == abi.ActionRespondClose}
 		}
@@ -56,17 +57,17 @@ func (w *Wasm) unseen(ctx context.Context, req *plugin.Request, failure error) (
 	switch {
 	case !Lasting(failure):
 	case req.Key == kmsg.Produce:
-		return w.refuse(req, &RefusalError{Code: int16(kafka.InvalidRecord), Message: fail.Error(), Index: -1})
+		return w.refuse(req, &blocks.RefusalError{Code: int16(kafka.InvalidRecord), Message: fail.Error(), Index: -1})
 	case api.OnFailure == kafka.UnknownServerError:
-		return w.refuse(req, &RefusalError{Code: int16(kafka.PolicyViolation), Message: fail.Error(), Index: -1})
+		return w.refuse(req, &blocks.RefusalError{Code: int16(kafka.PolicyViolation), Message: fail.Error(), Index: -1})
 	}
 	return nil, fail
 }
 
 // response shows a response to the guest and returns what it makes of it.
 func (w *Wasm) response(ctx context.Context, req *plugin.Request, resp *plugin.Response, state []byte) (*plugin.Response, error) {
-	out, refusal := resp, (*RefusalError)(nil)
-	failure := w.Guest().Message(ctx, w.head(abi.KindResponse, req, state), resp.Body.Bytes(), func(r Result) error {
+	out, refusal := resp, (*blocks.RefusalError)(nil)
+	failure := w.Guest().Message(ctx, w.head(abi.KindResponse, req, state), resp.Body.Bytes(), func(r blocks.Result) error {
 		if refusal = r.Refusal(); refusal != nil {
 			return nil
 		}
@@ -76,7 +77,7 @@ func (w *Wasm) response(ctx context.Context, req *plugin.Request, resp *plugin.R
 		}
 		body := kafka.NewResponseBody(req.Key, req.Version, r.Body)
 		if _, err := body.Peek(); err != nil {
-			return Bad("the response that it forwards", err)
+			return blocks.Bad("the response that it forwards", err)
 		}
 		out = &plugin.Response{Body: body, Close: resp.Close || r.Action == abi.ActionRespondClose}
 		return nil

@@ -15,6 +15,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/sluice-gateway/sluice/core/guard"
+	"github.com/sluice-gateway/sluice/plugins/wasm/manifest"
 	"github.com/sluice-gateway/sluice/plugins/wasm/meter"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
@@ -22,7 +23,7 @@ import (
 // Module is one version of a guest's code, compiled. It has a runtime and a compilation cache of
 // its own, which are closed with it: a shared cache would keep every version that ever was.
 type Module struct {
-	Manifest
+	manifest.Manifest
 	Digest   string // SHA-256 of the file, hex
 	Size     int
 	Compiled time.Duration // how long compiling took
@@ -188,7 +189,7 @@ func (m *Module) introduce(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("manifest: %w", err)
 	}
-	m.Manifest, err = Parse(raw, m.exports)
+	m.Manifest, err = manifest.Parse(raw, m.exports)
 	return err
 }
 
@@ -217,7 +218,7 @@ func (m *Module) Exports() (out []string) {
 }
 
 // About is the manifest and the digest.
-func (m *Module) About() (Manifest, string) { return m.Manifest, m.Digest }
+func (m *Module) About() (manifest.Manifest, string) { return m.Manifest, m.Digest }
 
 // Trial starts an instance without configuring it: how long that takes, and the memory that it has
 // then.

@@ -7,19 +7,21 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
+	"github.com/sluice-gateway/sluice/plugins/wasm/manifest"
 	"github.com/sluice-gateway/sluice/sdk"
 )
 
 // native is the code of a compiled plugin.
 type native struct {
-	manifest Manifest
+	manifest manifest.Manifest
 	create   func() *sdk.Guest
 }
 
 // Native is the code of a plugin that is compiled into the gateway; create returns a new copy of
 // it.
 func Native(create func() *sdk.Guest) (Code, error) {
-	m, err := Parse(create().Manifest(), func(string) bool { return true })
+	m, err := manifest.Parse(create().Manifest(), func(string) bool { return true })
 	if err != nil {
 		return nil, err
 	}
@@ -27,7 +29,7 @@ func Native(create func() *sdk.Guest) (Code, error) {
 }
 
 // About is the manifest: there is no digest.
-func (n *native) About() (Manifest, string) { return n.manifest, "" }
+func (n *native) About() (manifest.Manifest, string) { return n.manifest, "" }
 
 // Close has nothing to free.
 func (n *native) Close() error { return nil }
@@ -74,12 +76,12 @@ func (c *nativeCopy) selfTest(ctx context.Context) error {
 	return c.try(c.plugin.SelfTest)
 }
 
-func (c *nativeCopy) show(_ string, b Block) (result, input []byte, inside time.Duration, err error) {
+func (c *nativeCopy) show(_ string, b blocks.Block) (result, input []byte, inside time.Duration, err error) {
 	if cap(c.block) < b.Size() {
 		c.block = make([]byte, 0, b.Size())
 	}
 	block := b.Encode(c.block[:0])
-	if c.block = block; cap(block) > MostKept {
+	if c.block = block; cap(block) > blocks.MostKept {
 		c.block = nil
 	}
 	entered := time.Now()

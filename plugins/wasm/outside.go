@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
@@ -86,7 +87,7 @@ func (c *call) HTTPCall(b []byte) ([]byte, int32) {
 	}
 	ctx, cancel := c.wait(binary.LittleEndian.Uint32(b[abi.HTTPTimeout:]))
 	defer cancel()
-	req, ok := HTTPRequest(ctx, b)
+	req, ok := blocks.HTTPRequest(ctx, b)
 	switch {
 	case !ok:
 		return nil, abi.ErrArgument
@@ -116,5 +117,5 @@ func (c *call) HTTPCall(b []byte) ([]byte, int32) {
 	case len(body) > httpLimit:
 		return nil, abi.ErrTooLarge
 	}
-	return HTTPResult(resp, body), 0
+	return blocks.HTTPResult(resp, body), 0
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/fork"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
@@ -19,7 +20,7 @@ func (w *Wasm) produce(ctx context.Context, req *plugin.Request, next plugin.Han
 		return next.Handle(ctx, req)
 	}
 	err := w.Guest().Serve(ctx, w.head(abi.KindProduce, req, nil), parts)
-	var refusal *RefusalError
+	var refusal *blocks.RefusalError
 	switch {
 	case errors.As(err, &refusal):
 		return w.refuse(req, refusal)
@@ -38,7 +39,7 @@ func (w *Wasm) produce(ctx context.Context, req *plugin.Request, next plugin.Han
 // failures refuses, unless on_error lets them pass, the partitions that the guest has failed with:
 // for good where it would fail again, else so that clients try again. An error is that of all of
 // them.
-func (w *Wasm) failures(ctx context.Context, parts []*Partition) (err error) {
+func (w *Wasm) failures(ctx context.Context, parts []*blocks.Partition) (err error) {
 	all := true
 	for _, p := range parts {
 		if p.Failed == nil {
@@ -54,7 +55,7 @@ func (w *Wasm) failures(ctx context.Context, parts []*Partition) (err error) {
 		if Lasting(p.Failed) {
 			code, all = int16(kafka.InvalidRecord), false
 		}
-		p.Reject(RefusalError{Code: code, Message: fail.Error(), Index: -1})
+		p.Reject(blocks.RefusalError{Code: code, Message: fail.Error(), Index: -1})
 	}
 	if !all {
 		return nil
@@ -72,7 +73,7 @@ func (w *Wasm) coversAny(list []kafka.RequestPartition, cluster string) bool {
 }
 
 // produced are the partitions of a request that the guest is shown.
-func (w *Wasm) produced(req *plugin.Request) (parts []*Partition) {
+func (w *Wasm) produced(req *plugin.Request) (parts []*blocks.Partition) {
 	list, name := req.Body.View().Partitions, ""
 	for i := range list {
 		p := &list[i]
@@ -80,14 +81,14 @@ func (w *Wasm) produced(req *plugin.Request) (parts []*Partition) {
 			name = w.nameOf(string(p.Topic), p.ID, req.Target.Cluster)
 		}
 		if w.coversName(name) {
-			parts = append(parts, &Partition{Topic: name, ID: p.ID, Number: p.Partition, Records: p.Records, Index: i})
+			parts = append(parts, &blocks.Partition{Topic: name, ID: p.ID, Number: p.Partition, Records: p.Records, Index: i})
 		}
 	}
 	return parts
 }
 
 // forward sends the partitions on that the guest did not refuse, and answers for the others.
-func (w *Wasm) forward(ctx context.Context, req *plugin.Request, next plugin.Handler, parts []*Partition) (*plugin.Response, error) {
+func (w *Wasm) forward(ctx context.Context, req *plugin.Request, next plugin.Handler, parts []*blocks.Partition) (*plugin.Response, error) {
 	list := req.Body.View().Partitions
 	refused := make(map[int]bool)
 	answers := kmsg.NewPtrProduceResponse()
@@ -130,7 +131,7 @@ func (w *Wasm) forward(ctx context.Context, req *plugin.Request, next plugin.Han
 	return fork.Merge(resp, plugin.Respond(answers))
 }
 
-func addAnswer(r *kmsg.ProduceResponse, topic string, id [16]byte, p *Partition) {
+func addAnswer(r *kmsg.ProduceResponse, topic string, id [16]byte, p *blocks.Partition) {
 	a := kmsg.NewProduceResponseTopicPartition()
 	a.Partition, a.ErrorCode, a.ErrorMessage = p.Number, p.Refused.Code, &p.Refused.Message
 	a.BaseOffset, a.LogAppendTime, a.LogStartOffset = -1, -1, -1

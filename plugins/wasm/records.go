@@ -3,15 +3,16 @@ package wasm
 import (
 	"context"
 
+	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
 // Records shows records to the guest and fills in what it makes of them. The error is a
 // *RefusalError if the guest refused all of it; any other means that the call did not work.
-func (g *Guest) Records(ctx context.Context, h *Head, parts []*Partition) error {
+func (g *Guest) Records(ctx context.Context, h *blocks.Head, parts []*blocks.Partition) error {
 	within, done := h.Client.Decode()
 	defer done()
-	batches := Open(&g.buffers, within, h.Kind, parts, g.Manifest.FailClosedOnly)
+	batches := blocks.Open(&g.buffers, within, h.Kind, parts, g.Manifest.FailClosedOnly)
 	defer batches.Release()
 	for _, call := range batches.Portions(g.Limits.CallBytes, g.Limits.CallRecords) {
 		if err := g.show(ctx, h, &batches, call); err != nil {
@@ -32,10 +33,10 @@ func (g *Guest) Records(ctx context.Context, h *Head, parts []*Partition) error 
 
 // show makes one call, and writes what it changes while the plugin's copy is still the call's: it
 // is read where it stands.
-func (g *Guest) show(ctx context.Context, h *Head, batches *Batches, call Portion) error {
+func (g *Guest) show(ctx context.Context, h *blocks.Head, batches *blocks.Batches, call blocks.Portion) error {
 	var refusal error // is no failure of the guest
-	err := g.invoke(ctx, abi.ExportOnRecords, h, OfRecords(h, call), func(s Spender, out, input []byte) error {
-		r, err := ParseResult(out)
+	err := g.invoke(ctx, abi.ExportOnRecords, h, blocks.OfRecords(h, call), func(s blocks.Spender, out, input []byte) error {
+		r, err := blocks.ParseResult(out)
 		if err != nil {
 			return err
 		}
@@ -44,7 +45,7 @@ func (g *Guest) show(ctx context.Context, h *Head, batches *Batches, call Portio
 			return nil
 		}
 		if r.Action != abi.ActionForward || r.Body != nil {
-			return ErrResult
+			return blocks.ErrResult
 		}
 		return batches.Change(s, call, r.Edits, input)
 	})
@@ -55,4 +56,4 @@ func (g *Guest) show(ctx context.Context, h *Head, batches *Batches, call Portio
 }
 
 // Reclaim takes the memory of what was made of partitions back: nobody reads it any more.
-func (g *Guest) Reclaim(parts []*Partition) { g.buffers.Reclaim(parts) }
+func (g *Guest) Reclaim(parts []*blocks.Partition) { g.buffers.Reclaim(parts) }

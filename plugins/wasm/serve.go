@@ -8,11 +8,12 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
 // about is what the failures of a call are counted by, and p the partition, if there is one.
-func about(h *Head, function string, p *Partition) About {
+func about(h *blocks.Head, function string, p *blocks.Partition) About {
 	a := About{Client: h.ClientID, Address: h.Address(), Function: function, API: kmsg.Key(h.Key)}
 	if port := strings.LastIndexByte(a.Address, ':'); port >= 0 {
 		a.Address = a.Address[:port]
@@ -30,7 +31,7 @@ const mostAlone = 8
 // that the guest has failed with too often. Where it fails, each partition is shown again, alone:
 // so another partition's records are not to blame, and a failure that stays is not one of chance.
 // Partitions that it failed with have Failed set.
-func (g *Guest) Serve(ctx context.Context, h *Head, parts []*Partition) error {
+func (g *Guest) Serve(ctx context.Context, h *blocks.Head, parts []*blocks.Partition) error {
 	parts, in := g.admitted(h, parts)
 	if len(parts) == 0 {
 		return nil
@@ -67,7 +68,7 @@ func (a admissions) of(i int) Admission {
 }
 
 // admitted are the partitions that the guest may be shown.
-func (g *Guest) admitted(h *Head, parts []*Partition) (out []*Partition, in admissions) {
+func (g *Guest) admitted(h *blocks.Head, parts []*blocks.Partition) (out []*blocks.Partition, in admissions) {
 	now := time.Now()
 	if !g.breakers.Any() {
 		return parts, admissions{all: Began(now)}
@@ -84,7 +85,7 @@ func (g *Guest) admitted(h *Head, parts []*Partition) (out []*Partition, in admi
 }
 
 // shown tells the breaker how the guest has got on with a partition.
-func (g *Guest) shown(ctx context.Context, h *Head, p *Partition, in Admission, how Outcome) {
+func (g *Guest) shown(ctx context.Context, h *blocks.Head, p *blocks.Partition, in Admission, how Outcome) {
 	if in.Counts(how) {
 		g.ended(ctx, about(h, abi.ExportOnRecords, p), in, how)
 	}
@@ -92,11 +93,11 @@ func (g *Guest) shown(ctx context.Context, h *Head, p *Partition, in Admission, 
 
 // alone shows each partition by itself after all of them together have failed. One that was too
 // slow is not tried again: it would take as long.
-func (g *Guest) alone(ctx context.Context, h *Head, parts []*Partition, in admissions, err error) error {
+func (g *Guest) alone(ctx context.Context, h *blocks.Head, parts []*blocks.Partition, in admissions, err error) error {
 	failures := 0
 	for i, p := range parts {
 		how := Undone
-		var refusal *RefusalError
+		var refusal *blocks.RefusalError
 		switch again := len(parts) > 1 || !errors.Is(err, ErrDeadline); {
 		case !again:
 			p.Failed, how = err, Failed
@@ -104,7 +105,7 @@ func (g *Guest) alone(ctx context.Context, h *Head, parts []*Partition, in admis
 			p.Again(ErrOpen)
 		default:
 			p.Again(nil)
-			alone := g.Records(ctx, h, []*Partition{p})
+			alone := g.Records(ctx, h, []*blocks.Partition{p})
 			switch {
 			case alone == nil && p.Failed != nil: // it was not shown
 			case alone == nil:
@@ -149,7 +150,7 @@ func (g *Guest) ended(ctx context.Context, a About, in Admission, how Outcome) {
 
 // attempt makes a call about something that is no record. What failed is tried again, once: a
 // failure that stays is not one of chance.
-func (g *Guest) attempt(ctx context.Context, function string, h *Head, call func() error) error {
+func (g *Guest) attempt(ctx context.Context, function string, h *blocks.Head, call func() error) error {
 	in := Began(time.Now())
 	if g.breakers.Any() {
 		var ok bool

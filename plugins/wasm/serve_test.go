@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
 	probed "github.com/sluice-gateway/sluice/plugins/wasm/testdata/probe/probe"
 	"github.com/sluice-gateway/sluice/sdk"
 	"github.com/sluice-gateway/sluice/testing/eventually"
@@ -277,7 +278,7 @@ func TestWhatProtectsIsNeverPassedBy(t *testing.T) {
 	if _, answer, err := run(t, w, produce("orders", old)); err != nil || kafka.Code(answer.ErrorCode) != kafka.InvalidRecord || !strings.Contains(*answer.ErrorMessage, "formats before 2") {
 		t.Errorf("records in an old format: %+v, %v", answer, err)
 	}
-	if _, err := fetched(t, w, "orders", old); !errors.Is(err, ErrOldFormat) {
+	if _, err := fetched(t, w, "orders", old); !errors.Is(err, blocks.ErrOldFormat) {
 		t.Errorf("records in an old format are given to consumers: %v", err)
 	}
 	m := produce("", records(t, shape{}, "x"))

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
@@ -21,10 +22,10 @@ func (w *Wasm) SessionClosed(ctx context.Context, s *plugin.Session) {
 func (w *Wasm) Observes() bool { return w.Guest().Manifest.Session }
 
 func (w *Wasm) event(ctx context.Context, s *plugin.Session, event uint16) error {
-	h := &Head{Kind: abi.KindSession, Event: event}
+	h := &blocks.Head{Kind: abi.KindSession, Event: event}
 	w.session(h, s)
 	var closed error
-	err := w.Guest().Message(ctx, h, nil, func(r Result) error {
+	err := w.Guest().Message(ctx, h, nil, func(r blocks.Result) error {
 		if refusal := r.Refusal(); refusal != nil {
 			refusal.Close = true
 			closed = refusal

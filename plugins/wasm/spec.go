@@ -9,11 +9,13 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
+	"github.com/sluice-gateway/sluice/plugins/wasm/manifest"
 	"github.com/sluice-gateway/sluice/sdk"
 )
 
 // Trace is told of every partition that a guest was shown, with the guest's name.
-type Trace = func(guest string, h *Head, p *Partition)
+type Trace = func(guest string, h *blocks.Head, p *blocks.Partition)
 
 // Spec describes the interceptor to the chain's builder.
 func Spec() plugin.Spec { return TracedSpec(nil) }
@@ -116,7 +118,7 @@ func (a asked) identity() string {
 }
 
 // options are those of a guest with a manifest, if the section allows it.
-func (a asked) options(m Manifest) (Options, error) {
+func (a asked) options(m manifest.Manifest) (Options, error) {
 	if missing := a.cfg.denied(m); len(missing) > 0 {
 		return Options{}, wrong(a.section, "grant", "%s asks for %s, which is not granted: grant: [%s]", a.source.What, strings.Join(missing, ", "), strings.Join(m.Host, ", "))
 	}

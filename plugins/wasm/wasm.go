@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
 )
 
 // Wasm is the interceptor: one guest at one place of a chain.
@@ -43,7 +44,7 @@ var (
 	_ plugin.Stepper         = (*Wasm)(nil)
 	_ plugin.Coded           = (*Wasm)(nil)
 	_ plugin.Titled          = (*Wasm)(nil)
-	_ Topics                 = (*Wasm)(nil)
+	_ blocks.Topics          = (*Wasm)(nil)
 )
 
 // Keys are the rows that the manifest asks for.
@@ -143,8 +144,8 @@ func (w *Wasm) answered(ctx context.Context, req *plugin.Request, resp *plugin.R
 }
 
 // head is what the guest is told of a request.
-func (w *Wasm) head(kind uint16, req *plugin.Request, state []byte) *Head {
-	h := &Head{
+func (w *Wasm) head(kind uint16, req *plugin.Request, state []byte) *blocks.Head {
+	h := &blocks.Head{
 		Kind: kind, Key: int16(req.Key), Version: req.Version, Correlation: req.CorrelationID, Request: req.Seq,
 		ClientID: req.ClientID, Cluster: req.Target.Cluster, State: state,
 	}
@@ -152,7 +153,7 @@ func (w *Wasm) head(kind uint16, req *plugin.Request, state []byte) *Head {
 	return h
 }
 
-func (w *Wasm) session(h *Head, s *plugin.Session) {
+func (w *Wasm) session(h *blocks.Head, s *plugin.Session) {
 	h.Session, h.VirtualCluster, h.ServerName, h.Remote = s.ID, w.env.VirtualCluster, s.ServerName, s.Remote
 	h.Below, h.Own, h.Client, h.Topics = w.below, w.own, s, w
 }
@@ -173,7 +174,7 @@ func (w *Wasm) failed(ctx context.Context, err error) (pass bool, fail error) {
 }
 
 // refuse answers a request with what the guest said.
-func (w *Wasm) refuse(req *plugin.Request, r *RefusalError) (*plugin.Response, error) {
+func (w *Wasm) refuse(req *plugin.Request, r *blocks.RefusalError) (*plugin.Response, error) {
 	if r.Close {
 		return nil, plugin.CloseSession(r)
 	}

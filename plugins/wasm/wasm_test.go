@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/plugintest"
@@ -226,9 +227,9 @@ func TestAnEmptyCallAllocatesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, h := w.Guest(), &Head{Kind: abi.KindSession}
+	g, h := w.Guest(), &blocks.Head{Kind: abi.KindSession}
 	call := func() {
-		if err := g.Message(t.Context(), h, nil, func(Result) error { return nil }); err != nil {
+		if err := g.Message(t.Context(), h, nil, func(blocks.Result) error { return nil }); err != nil {
 			t.Error(err)
 		}
 	}

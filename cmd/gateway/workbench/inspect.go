@@ -6,18 +6,19 @@ import (
 	"os"
 
 	"github.com/sluice-gateway/sluice/plugins/wasm"
+	"github.com/sluice-gateway/sluice/plugins/wasm/manifest"
 )
 
 // Inspected is what a module is.
 type Inspected struct {
-	Manifest  wasm.Manifest `json:"manifest"`
-	Digest    string        `json:"sha256"`
-	Bytes     int           `json:"bytes"`
-	Imports   []string      `json:"imports"`
-	Exports   []string      `json:"exports"`
-	CompileMS int64         `json:"compile_ms"`
-	StartUS   int64         `json:"instance_start_us"`
-	Instance  uint32        `json:"instance_bytes"`
+	Manifest  manifest.Manifest `json:"manifest"`
+	Digest    string            `json:"sha256"`
+	Bytes     int               `json:"bytes"`
+	Imports   []string          `json:"imports"`
+	Exports   []string          `json:"exports"`
+	CompileMS int64             `json:"compile_ms"`
+	StartUS   int64             `json:"instance_start_us"`
+	Instance  uint32            `json:"instance_bytes"`
 }
 
 // Inspect compiles a module and starts an instance, without a configuration.

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/sluice-gateway/sluice/plugins/wasm"
+	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
@@ -49,9 +49,9 @@ func (b *Bench) Measure(ctx context.Context, l Load) (m Measured, err error) {
 	if err != nil {
 		return m, err
 	}
-	h := &wasm.Head{Kind: abi.KindProduce, Version: 9, ClientID: "bench"}
+	h := &blocks.Head{Kind: abi.KindProduce, Version: 9, ClientID: "bench"}
 	if l.Fetch {
-		h = &wasm.Head{Kind: abi.KindFetch, Key: 1, Version: 12, ClientID: "bench"}
+		h = &blocks.Head{Kind: abi.KindFetch, Key: 1, Version: 12, ClientID: "bench"}
 	}
 	raw := parts[0].Records
 	busy := b.InGuest.Load()
@@ -59,7 +59,7 @@ func (b *Bench) Measure(ctx context.Context, l Load) (m Measured, err error) {
 	began := time.Now()
 	for m.Records < l.Total && ctx.Err() == nil {
 		at := time.Now()
-		if err := b.Records(ctx, h, []*wasm.Partition{{Topic: l.Topic, Records: raw}}); err != nil {
+		if err := b.Records(ctx, h, []*blocks.Partition{{Topic: l.Topic, Records: raw}}); err != nil {
 			return m, err
 		}
 		calls = append(calls, time.Since(at))

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/plugins/wasm"
+	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
@@ -122,7 +123,7 @@ func (b *Bench) runMessage(ctx context.Context, c Case) (got Expect, err error) 
 	if err != nil {
 		return got, err
 	}
-	h := &wasm.Head{Kind: abi.KindRequest, Key: int16(in.key), Version: c.Version, ClientID: c.Client.ID, Principal: c.Client.Principal, State: c.State.bytes()}
+	h := &blocks.Head{Kind: abi.KindRequest, Key: int16(in.key), Version: c.Version, ClientID: c.Client.ID, Principal: c.Client.Principal, State: c.State.bytes()}
 	if c.Kind == "response" {
 		h.Kind, in = abi.KindResponse, answer
 	}
@@ -146,12 +147,12 @@ func (b *Bench) runRecords(ctx context.Context, c Case) (got Expect, err error) 
 	if err != nil {
 		return got, err
 	}
-	h := &wasm.Head{Kind: abi.KindProduce, Key: int16(kmsg.Produce), Version: 9, ClientID: c.Client.ID, Principal: c.Client.Principal}
+	h := &blocks.Head{Kind: abi.KindProduce, Key: int16(kmsg.Produce), Version: 9, ClientID: c.Client.ID, Principal: c.Client.Principal}
 	if c.Kind == "fetch" {
 		h.Kind, h.Key, h.Version = abi.KindFetch, int16(kmsg.Fetch), 12
 	}
 	err = b.Records(ctx, h, parts)
-	var refusal *wasm.RefusalError
+	var refusal *blocks.RefusalError
 	if errors.As(err, &refusal) {
 		return Expect{Refused: &Refused{refusal.Code, refusal.Message}}, nil
 	}
@@ -201,7 +202,7 @@ func record(r kafka.Record) Record {
 
 // partitions makes batches of the records of a case: those of one partition that stand side by side
 // are one. first is the index of each one's first record.
-func partitions(c Case) (parts []*wasm.Partition, first []int, err error) {
+func partitions(c Case) (parts []*blocks.Partition, first []int, err error) {
 	var list []kafka.Record
 	flush := func() error {
 		if len(list) == 0 {
@@ -216,7 +217,7 @@ func partitions(c Case) (parts []*wasm.Partition, first []int, err error) {
 			if err := flush(); err != nil {
 				return nil, nil, err
 			}
-			parts, first = append(parts, &wasm.Partition{Topic: r.Topic, Number: r.Partition}), append(first, i)
+			parts, first = append(parts, &blocks.Partition{Topic: r.Topic, Number: r.Partition}), append(first, i)
 		}
 		one := kafka.Record{Offset: int64(len(list)), Timestamp: r.Timestamp, Key: r.Key.bytes(), Value: r.Value.bytes()}
 		for _, h := range r.Headers {

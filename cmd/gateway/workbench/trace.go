@@ -9,6 +9,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/plugins/wasm"
+	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
@@ -17,7 +18,7 @@ func Traced(specs []plugin.Spec, w io.Writer) []plugin.Spec {
 	var mu sync.Mutex
 	for i := range specs {
 		if specs[i].Type == "wasm" {
-			specs[i] = wasm.TracedSpec(func(guest string, h *wasm.Head, p *wasm.Partition) {
+			specs[i] = wasm.TracedSpec(func(guest string, h *blocks.Head, p *blocks.Partition) {
 				mu.Lock()
 				defer mu.Unlock()
 				trace(w, guest, h, p)
@@ -27,7 +28,7 @@ func Traced(specs []plugin.Spec, w io.Writer) []plugin.Spec {
 	return specs
 }
 
-func trace(w io.Writer, guest string, h *wasm.Head, p *wasm.Partition) {
+func trace(w io.Writer, guest string, h *blocks.Head, p *blocks.Partition) {
 	kind := "produce"
 	if h.Kind == abi.KindFetch {
 		kind = "fetch"

@@ -1,4 +1,6 @@
-package wasm
+// Package manifest reads what a guest says of itself: what it is to be shown, and the capabilities
+// that it asks for.
+package manifest
 
 import (
 	"bytes"
