@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/plugins/wasm/manifest"
+	"github.com/sluice-gateway/sluice/plugins/wasm/source"
 )
 
 // Config is the wasm section of a chain.
@@ -68,7 +69,7 @@ func decode(section config.Section, compiled bool) (c Config, settings []byte, e
 	case c.File != "" && c.Image != "":
 		bad("%s and file both say where the module is", "image", "image")
 	case c.Image != "":
-		if _, _, err := ParseImage(c.Image); err != nil {
+		if _, _, err := source.ParseImage(c.Image); err != nil {
 			bad("%v", err, "image")
 		}
 	}

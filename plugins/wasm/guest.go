@@ -15,6 +15,8 @@ import (
 	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
+	"github.com/sluice-gateway/sluice/plugins/wasm/breaker"
+	"github.com/sluice-gateway/sluice/plugins/wasm/kept"
 	"github.com/sluice-gateway/sluice/plugins/wasm/manifest"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
@@ -35,8 +37,8 @@ type Options struct {
 	Log   *slog.Logger
 	// Store and Metrics are what the guest keeps; they may outlive it. Without them it keeps
 	// nothing.
-	Store   *Store
-	Metrics *Metrics
+	Store   *kept.Store
+	Metrics *kept.Metrics
 }
 
 // Code is one version of a plugin's code: a Module, or a plugin that is compiled into the gateway.
@@ -81,7 +83,7 @@ type Guest struct {
 	Digest   string // SHA-256 of the module's file, hex; "" if it is compiled in
 	Options
 	code     Code
-	breakers Breakers
+	breakers breaker.Breakers
 	lines    lines
 	buffers  blocks.Buffers
 

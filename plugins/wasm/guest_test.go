@@ -12,6 +12,9 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
+	"github.com/sluice-gateway/sluice/plugins/wasm/breaker"
+	"github.com/sluice-gateway/sluice/plugins/wasm/cache"
+	"github.com/sluice-gateway/sluice/plugins/wasm/kept"
 	"github.com/sluice-gateway/sluice/plugins/wasm/manifest"
 	"github.com/sluice-gateway/sluice/sdk"
 	"github.com/sluice-gateway/sluice/sdk/abi"
@@ -107,7 +110,7 @@ func TestWaitingForAnInstanceIsNoFailure(t *testing.T) {
 		g := start(t, compiledIn(t, newEditor), onlyOne(time.Second))
 		h, parts := orders(t)
 		only := <-g.free
-		for range After + 1 {
+		for range breaker.After + 1 {
 			if err := g.Serve(t.Context(), h, parts); !errors.Is(err, errBusy) {
 				t.Errorf("%v", err)
 			}
@@ -182,7 +185,7 @@ func TestNobodyWaitsForACompilerThatIsNotWanted(t *testing.T) {
 // TestTheStoreIsItsOwn: what a compiled plugin does to a value that it got does not change the
 // store.
 func TestTheStoreIsItsOwn(t *testing.T) {
-	c := &call{guest: &Guest{Options: Options{Grant: manifest.Grants{abi.CapKV}, Store: NewStore(1 << 10)}}}
+	c := &call{guest: &Guest{Options: Options{Grant: manifest.Grants{abi.CapKV}, Store: kept.NewStore(1 << 10)}}}
 	if code := c.KVSet([]byte("k"), []byte("value"), 0); code != 0 {
 		t.Fatal(code)
 	}
@@ -196,7 +199,7 @@ func TestTheStoreIsItsOwn(t *testing.T) {
 // TestCompilingKeepsTheCacheWithinItsSize.
 func TestCompilingKeepsTheCacheWithinItsSize(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
-	dir, _, err := Modules()
+	dir, _, err := cache.Modules()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,113 +1,84 @@
 package wasm
 
 import (
-	"bytes"
+	"encoding/json"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/opencontainers/go-digest"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"oras.land/oras-go/v2"
-	"oras.land/oras-go/v2/content"
-	"oras.land/oras-go/v2/content/oci"
 )
 
-// pack writes a module as an image into a folder, and returns the manifest's digest.
-func pack(t *testing.T, dir, mediaType string, module []byte) string {
+// layoutOf writes a module as an image into a folder, and returns what names it.
+func layoutOf(t *testing.T, module []byte) string {
 	t.Helper()
-	store, err := oci.New(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	layer := content.NewDescriptorFromBytes(mediaType, module)
-	if err := store.Push(t.Context(), layer, bytes.NewReader(module)); err != nil {
-		t.Fatal(err)
-	}
-	m, err := oras.PackManifest(t.Context(), store, oras.PackManifestVersion1_1, "application/vnd.wasm.config.v0+json", oras.PackManifestOptions{Layers: []ocispec.Descriptor{layer}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := store.Tag(t.Context(), m, "v1"); err != nil {
-		t.Fatal(err)
-	}
-	return m.Digest.String()
-}
-
-// registry serves the images of a folder, as a registry does; changed says what it makes of
-// content.
-func registry(t *testing.T, dir string, asked *int, changed func(b []byte) []byte) string {
-	t.Helper()
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		*asked++
-		d := digest.Digest(r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:])
-		b, err := os.ReadFile(filepath.Join(dir, "blobs", "sha256", d.Encoded()))
-		if err != nil {
-			http.NotFound(w, r)
-			return
-		}
-		if strings.Contains(r.URL.Path, "/manifests/") {
-			w.Header().Set("Content-Type", ocispec.MediaTypeImageManifest)
-		}
-		w.Header().Set("Docker-Content-Digest", d.String())
-		b = changed(b)
-		w.Header().Set("Content-Length", fmt.Sprint(len(b)))
-		if r.Method != http.MethodHead {
-			_, _ = w.Write(b)
-		}
-	}))
-	t.Cleanup(s.Close)
-	return strings.TrimPrefix(s.URL, "http://")
-}
-
-// resolved is a folder that is named by its whole path.
-func resolved(folder string) string { return folder }
-
-// TestImages: a module comes from a registry or a folder, is verified, and is kept.
-func TestImages(t *testing.T) {
-	t.Setenv("XDG_CACHE_HOME", t.TempDir())
-	module, dir := []byte("the module"), t.TempDir()
-	d := pack(t, dir, layerTypes[0], module)
-	asked := 0
-	host := registry(t, dir, &asked, func(b []byte) []byte { return b })
-	for _, where := range []string{host + "/plugins/header", layout + dir} {
-		got, err := Image(t.Context(), where+"@"+d, true, resolved)
-		if err != nil {
-			t.Fatalf("%s: %v", where, err)
-		}
-		if !bytes.Equal(got, module) {
-			t.Errorf("%s: %q", where, got)
-		}
-	}
-	before := asked
-	if _, err := Image(t.Context(), host+"/plugins/header@"+d, true, resolved); err != nil || asked > before+2 {
-		t.Errorf("fetched again: %d requests, %v", asked-before, err)
-	}
-}
-
-// TestImagesThatAreRefused: nothing is given that is not what the digest says.
-func TestImagesThatAreRefused(t *testing.T) {
-	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	dir := t.TempDir()
-	other := pack(t, dir, "application/octet-stream", []byte("a module of another kind"))
-	module := pack(t, dir, layerTypes[1], []byte("a module"))
-	asked := 0
-	lying := registry(t, dir, &asked, func(b []byte) []byte { return append([]byte(nil), bytes.ToUpper(b)...) })
-	for ref, want := range map[string]string{
-		layout + dir + "@" + other:                                       "0 layers of the type application/wasm",
-		layout + dir + "@sha256:" + strings.Repeat("0", 64):              "not found",
-		layout + filepath.Join(dir, "nowhere") + "@" + module:            "no such file",
-		lying + "/x@" + module:                                           "",
-		"registry.example.com/header:v1":                                 "want REGISTRY/NAME@sha256:DIGEST",
-		"registry.example.com/header@sha512:" + strings.Repeat("0", 128): "want REGISTRY/NAME@sha256:DIGEST",
+	put := func(name string, content any) {
+		t.Helper()
+		b, ok := content.([]byte)
+		if !ok {
+			var err error
+			if b, err = json.Marshal(content); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	blobs := filepath.Join("blobs", "sha256")
+	if err := os.MkdirAll(filepath.Join(dir, blobs), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	described := func(mediaType string, b []byte) map[string]any {
+		put(filepath.Join(blobs, Digest(b)), b)
+		return map[string]any{"mediaType": mediaType, "digest": "sha256:" + Digest(b), "size": len(b)}
+	}
+	const manifestType = "application/vnd.oci.image.manifest.v1+json"
+	manifest, err := json.Marshal(map[string]any{
+		"schemaVersion": 2, "mediaType": manifestType, "config": described("application/vnd.wasm.config.v0+json", []byte("{}")),
+		"layers": []any{described("application/wasm", module)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put("oci-layout", map[string]any{"imageLayoutVersion": "1.0.0"})
+	put("index.json", map[string]any{"schemaVersion": 2, "manifests": []any{described(manifestType, manifest)}})
+	return "oci:" + dir + "@sha256:" + Digest(manifest)
+}
+
+// TestAModuleOfAnImage runs as one of a file does.
+func TestAModuleOfAnImage(t *testing.T) {
+	module, err := os.ReadFile(guest(t, header))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := build(t, fmt.Sprintf("{image: %q, config: {key: via, value: sluice}}", layoutOf(t, module)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := w.Guest().Digest; got != Digest(module) {
+		t.Errorf("its digest is %s", got)
+	}
+	if got := w.Guest().Name; got != "header" {
+		t.Errorf("its name is %s", got)
+	}
+	if sent, _, err := run(t, w, produce("orders", records(t, shape{}, "a"))); err != nil || sent == nil {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestSectionsWithImagesThatAreRefused.
+func TestSectionsWithImagesThatAreRefused(t *testing.T) {
+	bad := layoutOf(t, []byte("no module"))
+	for section, want := range map[string]string{
+		fmt.Sprintf("{image: %q}", bad):                                    "not a WASM module",
+		"{image: registry.example.com/header:v1}":                          "want REGISTRY/NAME@sha256:DIGEST",
+		fmt.Sprintf("{image: %q, file: x.wasm}", bad):                      "both say where the module is",
+		"{image: \"oci:nowhere@" + bad[strings.Index(bad, "@")+1:] + "\"}": "no such file",
 	} {
-		_, err := Image(t.Context(), ref, true, resolved)
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v, want %q", ref, err, want)
+		if _, err := build(t, section); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", section, err, want)
 		}
 	}
 }

@@ -1,9 +1,11 @@
 package wasm
 
+import "github.com/sluice-gateway/sluice/plugins/wasm/kept"
+
 // lasting is what a section's guest keeps over its versions.
 type lasting struct {
-	store   *Store
-	metrics *Metrics
+	store   *kept.Store
+	metrics *kept.Metrics
 	tally   tally
 	users   int
 }
@@ -13,7 +15,7 @@ func (g *Guests) keep(w Wanted) *lasting {
 	defer g.mu.Unlock()
 	k := g.kept[w.Identity]
 	if k == nil {
-		k = &lasting{store: NewStore(w.Limits.KV), metrics: NewMetrics()}
+		k = &lasting{store: kept.NewStore(w.Limits.KV), metrics: kept.NewMetrics()}
 		g.kept[w.Identity] = k
 	}
 	k.users++

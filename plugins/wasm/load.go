@@ -6,20 +6,21 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/plugins/wasm/source"
 )
 
 // load reads the module and checks its digest.
 func (c Config) load(ctx context.Context, section config.Section) (out Loaded, err error) {
 	var code []byte
 	if c.Image != "" {
-		if code, err = Image(ctx, c.Image, c.PlainHTTP, section.Resolve); err != nil {
+		if code, err = source.Image(ctx, c.Image, c.PlainHTTP, section.Resolve); err != nil {
 			return out, wrong(section, "image", "%s: %v", c.Image, err)
 		}
 	} else {
 		file := section.Resolve(c.File)
 		stamp, _ := plugin.StampOf(file)
 		out.Files = map[string]plugin.Stamp{file: stamp}
-		if code, err = File(file); err != nil {
+		if code, err = source.File(file); err != nil {
 			return out, wrong(section, "file", "%v", err)
 		}
 	}

@@ -3,6 +3,7 @@ package wasm
 import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/telemetry"
+	"github.com/sluice-gateway/sluice/plugins/wasm/kept"
 )
 
 // metered is a metric of guests, and what it says of one.
@@ -12,7 +13,7 @@ type metered struct {
 }
 
 func guestMetric(kind telemetry.Kind, name, unit, help string, value func(m Measures) float64) metered {
-	return metered{plugin.Metric(kind, "guest."+name, unit, help, ByGuest), value}
+	return metered{plugin.Metric(kind, "guest."+name, unit, help, kept.ByGuest), value}
 }
 
 // guestMetrics are what guests cost.

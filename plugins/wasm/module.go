@@ -15,6 +15,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/sluice-gateway/sluice/core/guard"
+	"github.com/sluice-gateway/sluice/plugins/wasm/cache"
 	"github.com/sluice-gateway/sluice/plugins/wasm/manifest"
 	"github.com/sluice-gateway/sluice/plugins/wasm/meter"
 	"github.com/sluice-gateway/sluice/sdk/abi"
@@ -82,7 +83,7 @@ func Compile(ctx context.Context, code []byte, memory int64) (*Module, error) {
 
 // make compiles metered code and asks it who it is.
 func (m *Module) make(ctx context.Context, metered []byte, memory int64) error {
-	if folder, trim, err := Modules(); err == nil {
+	if folder, trim, err := cache.Modules(); err == nil {
 		if c, err := wazero.NewCompilationCacheWithDir(folder); err == nil {
 			m.cache = c
 			defer trim()

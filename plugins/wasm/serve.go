@@ -9,12 +9,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
+	"github.com/sluice-gateway/sluice/plugins/wasm/breaker"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
 // about is what the failures of a call are counted by, and p the partition, if there is one.
-func about(h *blocks.Head, function string, p *blocks.Partition) About {
-	a := About{Client: h.ClientID, Address: h.Address(), Function: function, API: kmsg.Key(h.Key)}
+func about(h *blocks.Head, function string, p *blocks.Partition) breaker.About {
+	a := breaker.About{Client: h.ClientID, Address: h.Address(), Function: function, API: kmsg.Key(h.Key)}
 	if port := strings.LastIndexByte(a.Address, ':'); port >= 0 {
 		a.Address = a.Address[:port]
 	}
@@ -40,13 +41,13 @@ func (g *Guest) Serve(ctx context.Context, h *blocks.Head, parts []*blocks.Parti
 	if failure(err) && ctx.Err() == nil {
 		return g.alone(ctx, h, parts, in, err)
 	}
-	how := Worked
+	how := breaker.Worked
 	if err != nil && !isRefusal(err) {
-		how = Undone
+		how = breaker.Undone
 	}
 	for i, p := range parts {
 		if p.Failed != nil { // it was not shown
-			g.shown(ctx, h, p, in.of(i), Undone)
+			g.shown(ctx, h, p, in.of(i), breaker.Undone)
 			continue
 		}
 		g.shown(ctx, h, p, in.of(i), how)
@@ -56,11 +57,11 @@ func (g *Guest) Serve(ctx context.Context, h *blocks.Head, parts []*blocks.Parti
 
 // admissions are those of partitions: the same for all while there are no breakers.
 type admissions struct {
-	all  Admission
-	each []Admission
+	all  breaker.Admission
+	each []breaker.Admission
 }
 
-func (a admissions) of(i int) Admission {
+func (a admissions) of(i int) breaker.Admission {
 	if a.each != nil {
 		return a.each[i]
 	}
@@ -71,12 +72,12 @@ func (a admissions) of(i int) Admission {
 func (g *Guest) admitted(h *blocks.Head, parts []*blocks.Partition) (out []*blocks.Partition, in admissions) {
 	now := time.Now()
 	if !g.breakers.Any() {
-		return parts, admissions{all: Began(now)}
+		return parts, admissions{all: breaker.Began(now)}
 	}
 	for _, p := range parts {
 		a, ok := g.breakers.Admits(about(h, abi.ExportOnRecords, p), now)
 		if !ok {
-			p.Failed = ErrOpen
+			p.Failed = breaker.ErrOpen
 			continue
 		}
 		out, in.each = append(out, p), append(in.each, a)
@@ -85,7 +86,7 @@ func (g *Guest) admitted(h *blocks.Head, parts []*blocks.Partition) (out []*bloc
 }
 
 // shown tells the breaker how the guest has got on with a partition.
-func (g *Guest) shown(ctx context.Context, h *blocks.Head, p *blocks.Partition, in Admission, how Outcome) {
+func (g *Guest) shown(ctx context.Context, h *blocks.Head, p *blocks.Partition, in breaker.Admission, how breaker.Outcome) {
 	if in.Counts(how) {
 		g.ended(ctx, about(h, abi.ExportOnRecords, p), in, how)
 	}
@@ -96,26 +97,26 @@ func (g *Guest) shown(ctx context.Context, h *blocks.Head, p *blocks.Partition, 
 func (g *Guest) alone(ctx context.Context, h *blocks.Head, parts []*blocks.Partition, in admissions, err error) error {
 	failures := 0
 	for i, p := range parts {
-		how := Undone
+		how := breaker.Undone
 		var refusal *blocks.RefusalError
 		switch again := len(parts) > 1 || !errors.Is(err, ErrDeadline); {
 		case !again:
-			p.Failed, how = err, Failed
+			p.Failed, how = err, breaker.Failed
 		case failures == mostAlone || ctx.Err() != nil:
-			p.Again(ErrOpen)
+			p.Again(breaker.ErrOpen)
 		default:
 			p.Again(nil)
 			alone := g.Records(ctx, h, []*blocks.Partition{p})
 			switch {
 			case alone == nil && p.Failed != nil: // it was not shown
 			case alone == nil:
-				how = Worked
+				how = breaker.Worked
 			case errors.As(alone, &refusal):
-				how = Worked
+				how = breaker.Worked
 				p.Reject(*refusal)
 			case failure(alone) && ctx.Err() == nil:
 				p.Again(alone)
-				how = Failed
+				how = breaker.Failed
 				failures++
 			default:
 				p.Again(alone)
@@ -130,9 +131,9 @@ func (g *Guest) alone(ctx context.Context, h *blocks.Head, parts []*blocks.Parti
 }
 
 // ended tells the breaker how a call has ended, and the log what the breaker makes of it.
-func (g *Guest) ended(ctx context.Context, a About, in Admission, how Outcome) {
+func (g *Guest) ended(ctx context.Context, a breaker.About, in breaker.Admission, how breaker.Outcome) {
 	event, wait := g.breakers.Ended(a, in, how, time.Now())
-	if event == Nothing || g.Log == nil {
+	if event == breaker.Nothing || g.Log == nil {
 		return
 	}
 	log := g.Log.With("function", a.Function, "client_id", a.Client, "address", a.Address)
@@ -141,8 +142,8 @@ func (g *Guest) ended(ctx context.Context, a About, in Admission, how Outcome) {
 	} else if a.Client+a.Address != "" {
 		log = log.With("api", kmsg.NameForKey(int16(a.API)))
 	}
-	if event == Opened {
-		log.WarnContext(ctx, "the guest fails again and again: it is left alone with what this client sends there", "failures", After, "within", Within, "wait", wait)
+	if event == breaker.Opened {
+		log.WarnContext(ctx, "the guest fails again and again: it is left alone with what this client sends there", "failures", breaker.After, "within", breaker.Within, "wait", wait)
 		return
 	}
 	log.InfoContext(ctx, "the guest works again with what this client sends there")
@@ -151,24 +152,24 @@ func (g *Guest) ended(ctx context.Context, a About, in Admission, how Outcome) {
 // attempt makes a call about something that is no record. What failed is tried again, once: a
 // failure that stays is not one of chance.
 func (g *Guest) attempt(ctx context.Context, function string, h *blocks.Head, call func() error) error {
-	in := Began(time.Now())
+	in := breaker.Began(time.Now())
 	if g.breakers.Any() {
 		var ok bool
 		if in, ok = g.breakers.Admits(about(h, function, nil), in.When()); !ok {
-			return ErrOpen
+			return breaker.ErrOpen
 		}
 	}
 	err := call()
 	if Lasting(err) && ctx.Err() == nil {
 		err = call()
 	}
-	how := Worked
+	how := breaker.Worked
 	switch {
 	case err == nil:
 	case failure(err) && ctx.Err() == nil:
-		how = Failed
+		how = breaker.Failed
 	default:
-		how = Undone
+		how = breaker.Undone
 	}
 	if in.Counts(how) {
 		g.ended(ctx, about(h, function, nil), in, how)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
+	"github.com/sluice-gateway/sluice/plugins/wasm/breaker"
 	probed "github.com/sluice-gateway/sluice/plugins/wasm/testdata/probe/probe"
 	"github.com/sluice-gateway/sluice/sdk"
 	"github.com/sluice-gateway/sluice/testing/eventually"
@@ -133,13 +134,13 @@ func TestAGuestIsLeftAloneWithOneClientsPartition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := compiledFrom(t, "probe", probed.New, "{grant: [kv, http, send_request], limits: {timeout: 5m}}")
 		lines := logged(w)
-		for range After {
+		for range breaker.After {
 			if code, err := from(t, w, "strange", "orders", "poison"); err != nil || kafka.Code(code) != kafka.InvalidRecord {
 				t.Errorf("code %d, %v", code, err)
 			}
 		}
 		for range 3 {
-			if _, err := from(t, w, "strange", "orders", "fine"); !errors.Is(err, ErrOpen) {
+			if _, err := from(t, w, "strange", "orders", "fine"); !errors.Is(err, breaker.ErrOpen) {
 				t.Errorf("it is not left alone: %v", err)
 			}
 		}
@@ -151,7 +152,7 @@ func TestAGuestIsLeftAloneWithOneClientsPartition(t *testing.T) {
 		if m := w.Measures(); m.LeftAlone != 1 || m.Opened != 1 || m.Closed != 0 {
 			t.Errorf("%+v", m)
 		}
-		time.Sleep(First)
+		time.Sleep(breaker.First)
 		if code, err := from(t, w, "strange", "orders", "fine"); err != nil || code != 0 {
 			t.Errorf("the trial: %d, %v", code, err)
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
 	"github.com/sluice-gateway/sluice/plugins/wasm/manifest"
+	"github.com/sluice-gateway/sluice/plugins/wasm/source"
 	"github.com/sluice-gateway/sluice/sdk"
 )
 
@@ -111,7 +112,7 @@ func (a asked) wanted() Wanted {
 // take the store of another.
 func (a asked) identity() string {
 	where := a.source.What
-	if at, _, err := ParseImage(a.cfg.Image); err == nil {
+	if at, _, err := source.ParseImage(a.cfg.Image); err == nil {
 		where = at
 	}
 	return fmt.Sprintf("%s\x00%t\x00%s", a.env.VirtualCluster, a.cfg.Name != "", cmp.Or(a.cfg.Name, where))

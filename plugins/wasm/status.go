@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/plugins/wasm/kept"
 )
 
 // Status is what operators see of a guest.
@@ -22,8 +23,8 @@ type Status struct {
 	Lost      int    `json:"dropped_log_lines"`
 	// SwapError is why the last version or settings that were to take its place could not; "" if
 	// they did.
-	SwapError string   `json:"last_swap_error,omitempty"`
-	Metrics   []Series `json:"metrics,omitempty"`
+	SwapError string        `json:"last_swap_error,omitempty"`
+	Metrics   []kept.Series `json:"metrics,omitempty"`
 }
 
 // Report is a Status.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/sluice-gateway/sluice/plugins/wasm/breaker"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
@@ -50,12 +51,12 @@ func (g *Guest) tick(ctx context.Context, every time.Duration) {
 }
 
 func (g *Guest) tickOnce(ctx context.Context, now time.Time) {
-	a := About{Function: abi.ExportOnTick}
+	a := breaker.About{Function: abi.ExportOnTick}
 	in, ok := g.breakers.Admits(a, now)
 	if !ok {
 		return
 	}
-	how := Undone
+	how := breaker.Undone
 	defer func() { g.ended(ctx, a, in, how) }()
 	i, err := g.take(ctx)
 	if err != nil {
@@ -64,13 +65,13 @@ func (g *Guest) tickOnce(ctx context.Context, now time.Time) {
 	i.begin(ctx, nil, g.Limits.Timeout)
 	if err = i.tick(now); err != nil {
 		if ctx.Err() == nil {
-			how = Failed
+			how = breaker.Failed
 			g.logFailure(ctx, abi.ExportOnTick, nil, i.why(err))
 		}
 		g.Failed.Add(1)
 		g.fail(i)
 		return
 	}
-	how = Worked
+	how = breaker.Worked
 	g.put(i)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
+	"github.com/sluice-gateway/sluice/plugins/wasm/breaker"
 )
 
 // Wasm is the interceptor: one guest at one place of a chain.
@@ -164,7 +165,7 @@ func (w *Wasm) failed(ctx context.Context, err error) (pass bool, fail error) {
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
-	if !errors.Is(err, ErrOpen) { // that was said
+	if !errors.Is(err, breaker.ErrOpen) { // that was said
 		w.log.ErrorContext(ctx, "guest failed", "error", err, "on_error", w.cfg.OnError)
 	}
 	if w.cfg.OnError == "pass" {

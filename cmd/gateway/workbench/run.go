@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/plugins/wasm"
 	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
+	"github.com/sluice-gateway/sluice/plugins/wasm/kept"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
@@ -49,7 +50,7 @@ func start(ctx context.Context, m *wasm.Module, config any, log *slog.Logger) (*
 	limits := wasm.DefaultLimits()
 	limits.Timeout = time.Minute // a case shows what a guest does, not how busy the author's machine is
 	g, err := wasm.NewGuest(ctx, m, wasm.Options{
-		Name: m.Name, Settings: settings, Limits: limits, Grant: m.Host, Log: log, Store: wasm.NewStore(limits.KV), Metrics: wasm.NewMetrics(),
+		Name: m.Name, Settings: settings, Limits: limits, Grant: m.Host, Log: log, Store: kept.NewStore(limits.KV), Metrics: kept.NewMetrics(),
 	})
 	if err != nil {
 		return nil, err

@@ -1,4 +1,5 @@
-package wasm
+// Package kept is what a guest keeps over its instances and versions: a store and metrics.
+package kept
 
 import (
 	"bytes"

@@ -1,4 +1,4 @@
-package wasm
+package source
 
 import (
 	"context"
@@ -20,6 +20,7 @@ import (
 	"oras.land/oras-go/v2/registry/remote/credentials"
 	"oras.land/oras-go/v2/registry/remote/retry"
 
+	"github.com/sluice-gateway/sluice/plugins/wasm/cache"
 	"github.com/sluice-gateway/sluice/plugins/wasm/meter"
 )
 
@@ -57,7 +58,7 @@ func Image(ctx context.Context, ref string, plainHTTP bool, resolve func(string)
 	if err != nil {
 		return nil, err
 	}
-	if images, err := Images(); err == nil {
+	if images, err := cache.Images(); err == nil {
 		if cache, err := oci.NewWithContext(ctx, images); err == nil {
 			return fetch(ctx, cached{source, cache}, digest)
 		}

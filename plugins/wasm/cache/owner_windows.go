@@ -1,4 +1,4 @@
-package wasm
+package cache
 
 import "io/fs"
 

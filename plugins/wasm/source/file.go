@@ -1,4 +1,5 @@
-package wasm
+// Package source is where modules come from: files and OCI images.
+package source
 
 import (
 	"fmt"

@@ -1,4 +1,5 @@
-package wasm
+// Package cache is the folder in which compiled modules and images are kept between runs.
+package cache
 
 import (
 	"cmp"
