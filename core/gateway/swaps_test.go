@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/plugins/wasm"
+	"github.com/sluice-gateway/sluice/plugins/wasm/host"
 	"github.com/sluice-gateway/sluice/sdk"
 	"github.com/sluice-gateway/sluice/testing/eventually"
 	"github.com/sluice-gateway/sluice/testing/handmade"
@@ -31,7 +32,7 @@ func TestASwapIsToldAndAudited(t *testing.T) {
 	r.look()
 	r.module(module("2"))
 	r.look()
-	swap := `"swaps":[{"virtual_cluster":"a","plugin":"guest","before":{"version":"1","sha256":"` + wasm.Digest(module("1")) + `"},"after":{"version":"2","sha256":"` + wasm.Digest(module("2")) + `"}}]`
+	swap := `"swaps":[{"virtual_cluster":"a","plugin":"guest","before":{"version":"1","sha256":"` + host.Digest(module("1")) + `"},"after":{"version":"2","sha256":"` + host.Digest(module("2")) + `"}}]`
 	if !eventually.True(func() bool {
 		b, _ := os.ReadFile(log)
 		return strings.Contains(string(b), swap) && strings.Count(string(b), `"swaps"`) == 1
@@ -39,7 +40,7 @@ func TestASwapIsToldAndAudited(t *testing.T) {
 		b, _ := os.ReadFile(log)
 		t.Errorf("the audit log has no %s: %s", swap, b)
 	}
-	if said := "plugin=guest version=2 sha256=" + wasm.Digest(module("2")) + " version_before=1 sha256_before=" + wasm.Digest(module("1")); strings.Count(lines.String(), said) != 1 {
+	if said := "plugin=guest version=2 sha256=" + host.Digest(module("2")) + " version_before=1 sha256_before=" + host.Digest(module("1")); strings.Count(lines.String(), said) != 1 {
 		t.Errorf("the log does not say %q once: %s", said, lines.String())
 	}
 	if s := status(); s.SwapError != "" {

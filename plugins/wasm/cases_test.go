@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
+	"github.com/sluice-gateway/sluice/plugins/wasm/host"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 	"github.com/sluice-gateway/sluice/sdk/examples/mask/mask"
 	"github.com/sluice-gateway/sluice/testing/eventually"
@@ -52,14 +53,14 @@ func (r caseRecord) String() string {
 
 // TestCasesOfTheExamples: the cases that examples in other languages come with are true.
 func TestCasesOfTheExamples(t *testing.T) {
-	module := func(file func(testing.TB) string) func(t *testing.T) Code {
-		return func(t *testing.T) Code { return compiledModule(t, file(t)) }
+	module := func(file func(testing.TB) string) func(t *testing.T) host.Code {
+		return func(t *testing.T) host.Code { return compiledModule(t, file(t)) }
 	}
-	for dir, code := range map[string]func(*testing.T) Code{
+	for dir, code := range map[string]func(*testing.T) host.Code{
 		"rust-header": module(languages["rust"].header), "c-header": module(languages["c"].header),
 		"rust-mask": module(func(t testing.TB) string { return rustGuest(t, "../../sdk/examples/rust-mask") }),
-		"mask": func(t *testing.T) Code {
-			code, err := Native(mask.New)
+		"mask": func(t *testing.T) host.Code {
+			code, err := host.Native(mask.New)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -108,13 +109,13 @@ func TestCasesOfTheExamples(t *testing.T) {
 	}
 }
 
-func compiledModule(t testing.TB, file string) Code {
+func compiledModule(t testing.TB, file string) host.Code {
 	t.Helper()
 	code, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := Compile(t.Context(), code, DefaultLimits().Memory)
+	m, err := host.Compile(t.Context(), code, host.DefaultLimits().Memory)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +124,7 @@ func compiledModule(t testing.TB, file string) Code {
 }
 
 // started is a guest by itself, with a configuration.
-func started(t testing.TB, code Code, config any) *Guest {
+func started(t testing.TB, code host.Code, config any) *host.Guest {
 	t.Helper()
 	var settings []byte
 	var err error
@@ -132,9 +133,9 @@ func started(t testing.TB, code Code, config any) *Guest {
 			t.Fatal(err)
 		}
 	}
-	limits := DefaultLimits()
+	limits := host.DefaultLimits()
 	limits.Timeout = eventually.Limit
-	g, err := NewGuest(t.Context(), code, Options{Settings: settings, Limits: limits})
+	g, err := host.NewGuest(t.Context(), code, host.Options{Settings: settings, Limits: limits})
 	if err != nil {
 		t.Fatal(err)
 	}

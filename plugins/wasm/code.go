@@ -3,13 +3,15 @@ package wasm
 import (
 	"context"
 	"errors"
+
+	"github.com/sluice-gateway/sluice/plugins/wasm/host"
 )
 
 // code is compiled by the first that needs it, while the others wait.
 type code struct {
 	key   string
 	ready chan struct{}
-	value Code
+	value host.Code
 	err   error
 	users int
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/plugins/wasm/host"
 )
 
 // On a compacted topic a null value deletes what was written before under its key. A record that a
@@ -76,7 +77,7 @@ func (w *Wasm) askCompacted(ctx context.Context, cluster, topic string) (bool, e
 	r := kmsg.NewDescribeConfigsRequestResource()
 	r.ResourceType, r.ResourceName, r.ConfigNames = kmsg.ConfigResourceTypeTopic, topic, []string{policy}
 	m.Resources = append(m.Resources, r)
-	req := OwnRequest(kafka.RequestBodyOf(m), w.own, w.Guest().Name)
+	req := host.OwnRequest(kafka.RequestBodyOf(m), w.own, w.Guest().Name)
 	req.Target.Cluster = cluster
 	resp, err := plugin.Protect(ctx, req, w.below(kmsg.DescribeConfigs))
 	if err != nil {

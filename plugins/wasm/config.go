@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/plugins/wasm/host"
 	"github.com/sluice-gateway/sluice/plugins/wasm/manifest"
 	"github.com/sluice-gateway/sluice/plugins/wasm/source"
 )
@@ -43,15 +44,15 @@ type Config struct {
 	// ProduceDrop says what becomes of a record that a guest drops from a batch of an idempotent
 	// producer: "reject" (default; the batch is refused) or "tombstone" (its value becomes null,
 	// unless the topic is compacted: then the batch is refused).
-	ProduceDrop string `koanf:"produce_drop"`
-	Limits      Limits `koanf:"limits"`
+	ProduceDrop string      `koanf:"produce_drop"`
+	Limits      host.Limits `koanf:"limits"`
 }
 
 // maxInstances bounds the instances of a guest: each has memory of its own.
 const maxInstances = 1000
 
 func decode(section config.Section, compiled bool) (c Config, settings []byte, err error) {
-	c = Config{OnError: "reject", ProduceDrop: "reject", Limits: DefaultLimits()}
+	c = Config{OnError: "reject", ProduceDrop: "reject", Limits: host.DefaultLimits()}
 	errs := section.Partly(&c)
 	var more config.Errors
 	bad := func(format string, arg any, key ...string) {

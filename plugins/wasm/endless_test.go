@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/plugins/wasm/host"
 	"github.com/sluice-gateway/sluice/testing/handmade"
 	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
@@ -39,7 +40,7 @@ func TestAnEndlessStartHasALimit(t *testing.T) {
 			defer cancel()
 			env := plugintest.Env(t, plugintest.NewCluster("prod", 0, 1))
 			_, err := Spec().New(ctx, env, plugintest.Section(t, module(t, g)))
-			if err == nil || !strings.Contains(err.Error(), "deadline") && !strings.Contains(err.Error(), ErrDeadline.Error()) {
+			if err == nil || !strings.Contains(err.Error(), "deadline") && !strings.Contains(err.Error(), host.ErrDeadline.Error()) {
 				t.Errorf("%v", err)
 			}
 		})

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/plugins/wasm/host"
 	"github.com/sluice-gateway/sluice/plugins/wasm/manifest"
 )
 
@@ -34,9 +35,9 @@ type Wanted struct {
 	// Settings tell guests of the same code and identity apart.
 	Settings string
 	Source   Source
-	Limits   Limits
+	Limits   host.Limits
 	// Options are those of a guest with a manifest, or an error if the section does not allow it.
-	Options func(manifest.Manifest) (Options, error)
+	Options func(manifest.Manifest) (host.Options, error)
 	// Wrong says where in the YAML the cause of an error stands.
 	Wrong func(error) error
 	// Hide takes secrets out of an error; nil if there are none.
@@ -56,7 +57,7 @@ type Source struct {
 type Loaded struct {
 	ID    string // other code has another
 	Files map[string]plugin.Stamp
-	Code  func(ctx context.Context) (Code, error)
+	Code  func(ctx context.Context) (host.Code, error)
 }
 
 // ProtectsError refuses a section that would let requests pass by a guest that protects.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/sluice-gateway/sluice/plugins/wasm/host"
 	"github.com/sluice-gateway/sluice/plugins/wasm/manifest"
 	"github.com/sluice-gateway/sluice/testing/handmade"
 )
@@ -12,14 +13,16 @@ import (
 // wants is what a section wants that names a guest.
 func wants(section, settings string) Wanted {
 	return Wanted{
-		Section: section, Identity: "guest", Settings: settings, Limits: DefaultLimits(),
+		Section: section, Identity: "guest", Settings: settings, Limits: host.DefaultLimits(),
 		Source: Source{What: "guest.wasm", Load: func(context.Context) (Loaded, error) {
-			return Loaded{ID: "1", Code: func(ctx context.Context) (Code, error) {
-				return Compile(ctx, handmade.Guest{Name: "guest"}.Module(), DefaultLimits().Memory)
+			return Loaded{ID: "1", Code: func(ctx context.Context) (host.Code, error) {
+				return host.Compile(ctx, handmade.Guest{Name: "guest"}.Module(), host.DefaultLimits().Memory)
 			}}, nil
 		}},
-		Options: func(m manifest.Manifest) (Options, error) { return Options{Name: m.Name, Limits: DefaultLimits()}, nil },
-		Wrong:   func(err error) error { return err },
+		Options: func(m manifest.Manifest) (host.Options, error) {
+			return host.Options{Name: m.Name, Limits: host.DefaultLimits()}, nil
+		},
+		Wrong: func(err error) error { return err },
 	}
 }
 
@@ -71,11 +74,11 @@ func TestWhatCannotBeHad(t *testing.T) {
 	reason := errors.New("not with this section")
 	for _, protects := range []bool{false, true} {
 		g, w := NewGuests(), wants("a", "x")
-		w.Options = func(manifest.Manifest) (Options, error) {
+		w.Options = func(manifest.Manifest) (host.Options, error) {
 			if protects {
-				return Options{}, &ProtectsError{Err: reason}
+				return host.Options{}, &ProtectsError{Err: reason}
 			}
-			return Options{}, reason
+			return host.Options{}, reason
 		}
 		if h, err := g.Get(t.Context(), w); h != nil || !errors.Is(err, reason) {
 			t.Errorf("%v, %v", h, err)

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/plugins/wasm/host"
 )
 
 // use is a guest that runs, and who counts on it. Without a guest it stands for one that could not
@@ -13,7 +14,7 @@ type use struct {
 	key      string // in running
 	identity string // its key in kept
 	code     *code
-	guest    *Guest
+	guest    *host.Guest
 	tally    *tally
 	users    int
 }
@@ -35,7 +36,7 @@ type Hold struct {
 }
 
 // Guest is what runs; nil if it could not be had.
-func (h *Hold) Guest() *Guest { return h.use.guest }
+func (h *Hold) Guest() *host.Guest { return h.use.guest }
 
 // Protects reports that there is no guest, and that the one that was to be must not be passed by.
 func (h *Hold) Protects() bool { return h.use.protects }

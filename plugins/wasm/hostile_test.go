@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/plugins/wasm/host"
 	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/handmade"
 )
@@ -30,7 +31,7 @@ func TestHostileGuestsCostTheirOwnRequest(t *testing.T) {
 				fact.Equal(about, "code", answer.ErrorCode, 0)
 				fact.True(about, "it is sent", sent != nil)
 			}
-			if (what == "loop" || what == "sleep") && onError == "reject" && !errors.Is(err, ErrDeadline) {
+			if (what == "loop" || what == "sleep") && onError == "reject" && !errors.Is(err, host.ErrDeadline) {
 				t.Errorf("%s: %v", what, err)
 			}
 			served(t, w, what, "fine")
@@ -54,7 +55,7 @@ func TestHostileGuestsCostTheirOwnRequest(t *testing.T) {
 	if w.Guest().Failed.Load() != 0 {
 		t.Error("a refusal is no failure")
 	}
-	if _, _, err := create(t, probing(t, ", limits: {timeout: 300ms}"), "loop"); !errors.Is(err, ErrDeadline) {
+	if _, _, err := create(t, probing(t, ", limits: {timeout: 300ms}"), "loop"); !errors.Is(err, host.ErrDeadline) {
 		t.Errorf("a message handler that loops: %v", err)
 	}
 	flood := probing(t, ", limits: {timeout: 5m}")
@@ -137,7 +138,7 @@ func TestCostlyCallsOfTheHostEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, what := range []string{"lines", "pieces", "random", "wasi random", "kv", "cas", "polls"} {
-		if _, _, err := run(t, w, produce("orders", records(t, shape{}, what))); !errors.Is(err, ErrDeadline) {
+		if _, _, err := run(t, w, produce("orders", records(t, shape{}, what))); !errors.Is(err, host.ErrDeadline) {
 			t.Errorf("%s: %v", what, err)
 		}
 		served(t, w, what, "fine")

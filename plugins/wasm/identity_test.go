@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/sluice-gateway/sluice/plugins/wasm/host"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 	"github.com/sluice-gateway/sluice/testing/handmade"
 	"github.com/sluice-gateway/sluice/testing/plugintest"
@@ -22,7 +23,7 @@ func TestWhatAModuleCallsItselfGivesItNothing(t *testing.T) {
 		}
 	}
 	spec, env := Spec(), plugintest.Env(t, plugintest.NewCluster("prod", 0, 1))
-	open := func(file, more string) *Guest {
+	open := func(file, more string) *host.Guest {
 		t.Helper()
 		i, err := spec.New(t.Context(), env, plugintest.Section(t, fmt.Sprintf("{file: %q%s}", filepath.Join(dir, file), more)))
 		if err != nil {
@@ -33,7 +34,7 @@ func TestWhatAModuleCallsItselfGivesItNothing(t *testing.T) {
 		return w.Guest()
 	}
 	tokens := open("tokens", "")
-	for what, g := range map[string]*Guest{
+	for what, g := range map[string]*host.Guest{
 		"a stranger":           open("stranger", ""),
 		"one with a name":      open("stranger", ", name: tokens"),
 		"the same, with one":   open("tokens", ", name: other"),

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/sluice-gateway/sluice/plugins/wasm/host"
 )
 
 // layoutOf writes a module as an image into a folder, and returns what names it.
@@ -31,8 +33,8 @@ func layoutOf(t *testing.T, module []byte) string {
 		t.Fatal(err)
 	}
 	described := func(mediaType string, b []byte) map[string]any {
-		put(filepath.Join(blobs, Digest(b)), b)
-		return map[string]any{"mediaType": mediaType, "digest": "sha256:" + Digest(b), "size": len(b)}
+		put(filepath.Join(blobs, host.Digest(b)), b)
+		return map[string]any{"mediaType": mediaType, "digest": "sha256:" + host.Digest(b), "size": len(b)}
 	}
 	const manifestType = "application/vnd.oci.image.manifest.v1+json"
 	manifest, err := json.Marshal(map[string]any{
@@ -44,7 +46,7 @@ func layoutOf(t *testing.T, module []byte) string {
 	}
 	put("oci-layout", map[string]any{"imageLayoutVersion": "1.0.0"})
 	put("index.json", map[string]any{"schemaVersion": 2, "manifests": []any{described(manifestType, manifest)}})
-	return "oci:" + dir + "@sha256:" + Digest(manifest)
+	return "oci:" + dir + "@sha256:" + host.Digest(manifest)
 }
 
 // TestAModuleOfAnImage runs as one of a file does.
@@ -57,7 +59,7 @@ func TestAModuleOfAnImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := w.Guest().Digest; got != Digest(module) {
+	if got := w.Guest().Digest; got != host.Digest(module) {
 		t.Errorf("its digest is %s", got)
 	}
 	if got := w.Guest().Name; got != "header" {

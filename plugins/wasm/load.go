@@ -6,6 +6,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/plugins/wasm/host"
 	"github.com/sluice-gateway/sluice/plugins/wasm/source"
 )
 
@@ -24,11 +25,11 @@ func (c Config) load(ctx context.Context, section config.Section) (out Loaded, e
 			return out, wrong(section, "file", "%v", err)
 		}
 	}
-	out.ID = Digest(code)
+	out.ID = host.Digest(code)
 	if c.SHA256 != "" && !strings.EqualFold(c.SHA256, out.ID) {
 		return out, wrong(section, "sha256", "%s has the digest %s", c.File+c.Image, out.ID)
 	}
-	out.Code = func(ctx context.Context) (Code, error) { return Compile(ctx, code, c.Limits.Memory) }
+	out.Code = func(ctx context.Context) (host.Code, error) { return host.Compile(ctx, code, c.Limits.Memory) }
 	return out, nil
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/plugins/wasm/host"
 	probed "github.com/sluice-gateway/sluice/plugins/wasm/testdata/probe/probe"
 	"github.com/sluice-gateway/sluice/sdk"
 	"github.com/sluice-gateway/sluice/testing/eventually"
@@ -249,7 +250,7 @@ func served(t testing.TB, w *Wasm, after, fine string) {
 	if !eventually.True(func() bool {
 		failed := g.Failed.Load()
 		sent, answer, err := run(t, w, produce("orders", records(t, shape{}, fine)))
-		if errors.Is(err, ErrDeadline) || err == nil && g.Failed.Load() > failed {
+		if errors.Is(err, host.ErrDeadline) || err == nil && g.Failed.Load() > failed {
 			return false
 		}
 		if err != nil || answer.ErrorCode != 0 || sent == nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
+	"github.com/sluice-gateway/sluice/plugins/wasm/host"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
@@ -55,7 +56,7 @@ func (w *Wasm) unseen(ctx context.Context, req *plugin.Request, failure error) (
 	}
 	api, _ := kafka.Lookup(req.Key)
 	switch {
-	case !Lasting(failure):
+	case !host.Lasting(failure):
 	case req.Key == kmsg.Produce:
 		return w.refuse(req, &blocks.RefusalError{Code: int16(kafka.InvalidRecord), Message: fail.Error(), Index: -1})
 	case api.OnFailure == kafka.UnknownServerError:

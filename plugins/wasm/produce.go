@@ -10,6 +10,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
+	"github.com/sluice-gateway/sluice/plugins/wasm/host"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
@@ -52,7 +53,7 @@ func (w *Wasm) failures(ctx context.Context, parts []*blocks.Partition) (err err
 		}
 		err = fail
 		code := int16(kafka.RequestTimedOut)
-		if Lasting(p.Failed) {
+		if host.Lasting(p.Failed) {
 			code, all = int16(kafka.InvalidRecord), false
 		}
 		p.Reject(blocks.RefusalError{Code: code, Message: fail.Error(), Index: -1})

@@ -19,6 +19,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
 	"github.com/sluice-gateway/sluice/plugins/wasm/breaker"
+	"github.com/sluice-gateway/sluice/plugins/wasm/host"
 	probed "github.com/sluice-gateway/sluice/plugins/wasm/testdata/probe/probe"
 	"github.com/sluice-gateway/sluice/sdk"
 	"github.com/sluice-gateway/sluice/testing/eventually"
@@ -86,7 +87,7 @@ func TestARecordThatIsTooSlowCostsItsPartitionAlone(t *testing.T) {
 	w := probing(t, ", limits: {timeout: 500ms}")
 	if !eventually.True(func() bool {
 		resp, sent, err := whole(t, w, several(t, "fine", "slow poison", "fine"))
-		return err == nil && sent != nil && fmt.Sprint(codes(resp)) == "map[0:0 1:7 2:0]" && strings.Contains(message(resp, 1), ErrDeadline.Error())
+		return err == nil && sent != nil && fmt.Sprint(codes(resp)) == "map[0:0 1:7 2:0]" && strings.Contains(message(resp, 1), host.ErrDeadline.Error())
 	}) {
 		t.Error("the others are not served")
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
+	"github.com/sluice-gateway/sluice/plugins/wasm/host"
 	"github.com/sluice-gateway/sluice/plugins/wasm/manifest"
 	"github.com/sluice-gateway/sluice/plugins/wasm/source"
 	"github.com/sluice-gateway/sluice/sdk"
@@ -35,7 +36,7 @@ func TracedSpec(trace Trace) plugin.Spec {
 func Compiled(name string, create func() *sdk.Guest) plugin.Spec {
 	return spec(name, nil, true, func(Config, config.Section) Source {
 		return Source{What: name, Fixed: true, Load: func(context.Context) (Loaded, error) {
-			return Loaded{ID: name, Code: func(context.Context) (Code, error) { return Native(create) }}, nil
+			return Loaded{ID: name, Code: func(context.Context) (host.Code, error) { return host.Native(create) }}, nil
 		}}
 	})
 }
@@ -119,15 +120,15 @@ func (a asked) identity() string {
 }
 
 // options are those of a guest with a manifest, if the section allows it.
-func (a asked) options(m manifest.Manifest) (Options, error) {
+func (a asked) options(m manifest.Manifest) (host.Options, error) {
 	if missing := a.cfg.denied(m); len(missing) > 0 {
-		return Options{}, wrong(a.section, "grant", "%s asks for %s, which is not granted: grant: [%s]", a.source.What, strings.Join(missing, ", "), strings.Join(m.Host, ", "))
+		return host.Options{}, wrong(a.section, "grant", "%s asks for %s, which is not granted: grant: [%s]", a.source.What, strings.Join(missing, ", "), strings.Join(m.Host, ", "))
 	}
 	if m.FailClosedOnly && a.cfg.OnError == "pass" {
-		return Options{}, &ProtectsError{Err: wrong(a.section, "on_error", "%s must not be passed by when it fails", a.source.What)}
+		return host.Options{}, &ProtectsError{Err: wrong(a.section, "on_error", "%s must not be passed by when it fails", a.source.What)}
 	}
 	name := a.cfg.title(m)
-	return Options{
+	return host.Options{
 		Name: name, Settings: a.settings, Limits: a.cfg.Limits, Grant: a.cfg.Grant, HTTPHosts: a.cfg.HTTPHosts, Tombstones: a.cfg.ProduceDrop == "tombstone",
 		Trace: a.trace, Log: a.env.Log.With("component", "wasm."+name, "version", m.Version),
 	}, nil

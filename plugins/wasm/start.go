@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/plugins/wasm/host"
 )
 
 // start starts the guest that a section asks for, unless the same one runs already, also for
@@ -72,7 +73,7 @@ func (g *Guests) runs(key string, fresh *use) *use {
 }
 
 // open starts a guest of compiled code.
-func (g *Guests) open(ctx context.Context, w Wanted, code Code) (*use, error) {
+func (g *Guests) open(ctx context.Context, w Wanted, code host.Code) (*use, error) {
 	m, _ := code.About()
 	options, err := w.Options(m)
 	if err != nil {
@@ -80,7 +81,7 @@ func (g *Guests) open(ctx context.Context, w Wanted, code Code) (*use, error) {
 	}
 	k := g.keep(w)
 	options.Store, options.Metrics = k.store, k.metrics
-	guest, err := NewGuest(ctx, code, options)
+	guest, err := host.NewGuest(ctx, code, options)
 	if err != nil {
 		g.drop(w.Identity)
 		return nil, w.Wrong(err)

@@ -3,11 +3,13 @@ package wasm
 import (
 	"slices"
 	"sync"
+
+	"github.com/sluice-gateway/sluice/plugins/wasm/host"
 )
 
 // Measures are what a guest has cost, over its versions.
 type Measures struct {
-	Costs
+	host.Costs
 	// Swaps counts versions that took the place of another, FailedSwaps those that were refused.
 	Swaps, FailedSwaps int64
 	Instances          int
@@ -21,8 +23,8 @@ type Measures struct {
 // takes the place of another.
 type tally struct {
 	mu    sync.Mutex
-	past  Costs    // of the versions that have ended
-	live  []*Guest // in the order of their starts
+	past  host.Costs    // of the versions that have ended
+	live  []*host.Guest // in the order of their starts
 	swaps int64
 	// failed counts versions that were refused; why is of the last swap.
 	failed int64
@@ -30,7 +32,7 @@ type tally struct {
 }
 
 // begin counts a version in.
-func (t *tally) begin(g *Guest) {
+func (t *tally) begin(g *host.Guest) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.live, t.why = append(t.live, g), ""
@@ -38,7 +40,7 @@ func (t *tally) begin(g *Guest) {
 
 // end counts a version out whose last call has returned. It was swapped if a later one stays: one
 // that ends before an earlier one was in a configuration that was refused.
-func (t *tally) end(g *Guest) {
+func (t *tally) end(g *host.Guest) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.past.Add(g.Costs())
@@ -63,7 +65,7 @@ func (t *tally) swapError() string {
 }
 
 // measure is what the guest has cost; now is its version in force.
-func (t *tally) measure(now *Guest) Measures {
+func (t *tally) measure(now *host.Guest) Measures {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	m := Measures{Costs: t.past, Swaps: t.swaps, FailedSwaps: t.failed}

@@ -5,19 +5,20 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/sluice-gateway/sluice/plugins/wasm/host"
 	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // TestATallyOnlyGrows while one version takes the place of another, whose calls still end.
 func TestATallyOnlyGrows(t *testing.T) {
 	var y tally
-	guest := func(calls int64) *Guest {
-		g := &Guest{Options: Options{Name: "g"}}
+	guest := func(calls int64) *host.Guest {
+		g := &host.Guest{Options: host.Options{Name: "g"}}
 		g.Called.Store(calls)
 		y.begin(g)
 		return g
 	}
-	want := func(now *Guest, m Measures) {
+	want := func(now *host.Guest, m Measures) {
 		t.Helper()
 		got := y.measure(now)
 		about := fact.Of(t, "%+v, want %+v", got, m)
@@ -28,16 +29,16 @@ func TestATallyOnlyGrows(t *testing.T) {
 		fact.Equal(about, "got.FailedSwaps", got.FailedSwaps, m.FailedSwaps)
 	}
 	first := guest(3)
-	want(first, Measures{Costs: Costs{Calls: 3}})
+	want(first, Measures{Costs: host.Costs{Calls: 3}})
 	y.refused(errors.New("no"))
 	second := guest(0)
-	want(second, Measures{Costs: Costs{Calls: 3}, FailedSwaps: 1})
+	want(second, Measures{Costs: host.Costs{Calls: 3}, FailedSwaps: 1})
 	first.Called.Add(1) // drains
 	first.Busy.Add(5)
 	second.Failed.Add(2)
-	want(second, Measures{Costs: Costs{Calls: 4, Busy: 5, Failures: 2}, FailedSwaps: 1})
+	want(second, Measures{Costs: host.Costs{Calls: 4, Busy: 5, Failures: 2}, FailedSwaps: 1})
 	y.end(first)
-	want(second, Measures{Costs: Costs{Calls: 4, Busy: 5, Failures: 2}, Swaps: 1, FailedSwaps: 1})
+	want(second, Measures{Costs: host.Costs{Calls: 4, Busy: 5, Failures: 2}, Swaps: 1, FailedSwaps: 1})
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for range 4 { // of configurations that are refused for something else
@@ -48,7 +49,7 @@ func TestATallyOnlyGrows(t *testing.T) {
 		y.measure(second)
 	}
 	wg.Wait()
-	want(second, Measures{Costs: Costs{Calls: 8, Busy: 5, Failures: 2}, Swaps: 1, FailedSwaps: 1})
+	want(second, Measures{Costs: host.Costs{Calls: 8, Busy: 5, Failures: 2}, Swaps: 1, FailedSwaps: 1})
 	y.end(second)
-	want(second, Measures{Costs: Costs{Calls: 8, Busy: 5, Failures: 2}, Swaps: 1, FailedSwaps: 1})
+	want(second, Measures{Costs: host.Costs{Calls: 8, Busy: 5, Failures: 2}, Swaps: 1, FailedSwaps: 1})
 }

@@ -59,6 +59,7 @@ var may = map[string][]string{
 	"plugins/wasm/kept":     {"core/plugin", "core/telemetry", "sdk/abi"},
 	"plugins/wasm/cache":    {},
 	"plugins/wasm/source":   {"plugins/wasm/cache", "plugins/wasm/meter"},
+	"plugins/wasm/host":     {"core/kafka", "core/plugin", "core/telemetry", "sdk", "sdk/abi", "plugins/wasm/blocks", "plugins/wasm/breaker", "plugins/wasm/cache", "plugins/wasm/kept", "plugins/wasm/manifest", "plugins/wasm/meter"},
 	"plugins/wasm/meter":    {},
 	"sdk":                   {"sdk/abi"},
 	"sdk/abi":               {},
@@ -75,7 +76,7 @@ var may = map[string][]string{
 var only = map[string][]string{
 	"github.com/knadh/koanf":             {"core/config"},
 	"gopkg.in/yaml.v3":                   {"core/config", "cmd/gateway/workbench"}, // files of configuration, and of cases
-	"github.com/tetratelabs/wazero":      {"plugins/wasm"},
+	"github.com/tetratelabs/wazero":      {"plugins/wasm/host"},
 	"go.opentelemetry.io/otel/sdk":       {"core/telemetry", "core/telemetry/otlp"},
 	"go.opentelemetry.io/otel/exporters": {"core/telemetry/otlp"},
 	"github.com/twmb/franz-go/pkg/kfake": {"testing/", "examples/"},

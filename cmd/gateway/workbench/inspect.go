@@ -5,7 +5,7 @@ import (
 	"errors"
 	"os"
 
-	"github.com/sluice-gateway/sluice/plugins/wasm"
+	"github.com/sluice-gateway/sluice/plugins/wasm/host"
 	"github.com/sluice-gateway/sluice/plugins/wasm/manifest"
 )
 
@@ -27,7 +27,7 @@ func Inspect(ctx context.Context, file string) (i Inspected, err error) {
 	if err != nil {
 		return i, err
 	}
-	m, err := wasm.Compile(ctx, code, wasm.DefaultLimits().Memory)
+	m, err := host.Compile(ctx, code, host.DefaultLimits().Memory)
 	if err != nil {
 		return i, err
 	}

@@ -13,25 +13,25 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/kafka"
-	"github.com/sluice-gateway/sluice/plugins/wasm"
 	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
+	"github.com/sluice-gateway/sluice/plugins/wasm/host"
 	"github.com/sluice-gateway/sluice/plugins/wasm/kept"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 )
 
 // Bench is a guest on the bench, with all capabilities that work without a cluster.
 type Bench struct {
-	*wasm.Guest
-	module *wasm.Module
+	*host.Guest
+	module *host.Module
 }
 
 // compile reads and compiles a module.
-func compile(ctx context.Context, file string) (*wasm.Module, error) {
+func compile(ctx context.Context, file string) (*host.Module, error) {
 	code, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
-	m, err := wasm.Compile(ctx, code, wasm.DefaultLimits().Memory)
+	m, err := host.Compile(ctx, code, host.DefaultLimits().Memory)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
@@ -39,7 +39,7 @@ func compile(ctx context.Context, file string) (*wasm.Module, error) {
 }
 
 // start starts a guest of a module, with a store of its own.
-func start(ctx context.Context, m *wasm.Module, config any, log *slog.Logger) (*Bench, error) {
+func start(ctx context.Context, m *host.Module, config any, log *slog.Logger) (*Bench, error) {
 	var settings []byte
 	if config != nil {
 		var err error
@@ -47,9 +47,9 @@ func start(ctx context.Context, m *wasm.Module, config any, log *slog.Logger) (*
 			return nil, err
 		}
 	}
-	limits := wasm.DefaultLimits()
+	limits := host.DefaultLimits()
 	limits.Timeout = time.Minute // a case shows what a guest does, not how busy the author's machine is
-	g, err := wasm.NewGuest(ctx, m, wasm.Options{
+	g, err := host.NewGuest(ctx, m, host.Options{
 		Name: m.Name, Settings: settings, Limits: limits, Grant: m.Host, Log: log, Store: kept.NewStore(limits.KV), Metrics: kept.NewMetrics(),
 	})
 	if err != nil {

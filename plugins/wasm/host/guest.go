@@ -1,4 +1,6 @@
-package wasm
+// Package host runs guests: modules, and plugins that are compiled into the gateway. It shows them
+// records and messages, within their limits, and answers what they ask for meanwhile.
+package host
 
 import (
 	"context"
