@@ -9,6 +9,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/plugins/wasm/manifest"
+	"github.com/sluice-gateway/sluice/plugins/wasm/share"
 )
 
 // absent stands in the place of a guest that could not be had when the gateway started, until it
@@ -16,7 +17,7 @@ import (
 // as if the guest had failed, with pass none is, unless the guest was there and has said that it
 // must not be passed by.
 type absent struct {
-	*Hold
+	*share.Hold
 	cfg Config
 }
 

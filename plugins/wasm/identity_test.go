@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/sluice-gateway/sluice/plugins/wasm/host"
+	"github.com/sluice-gateway/sluice/plugins/wasm/share"
 	"github.com/sluice-gateway/sluice/sdk/abi"
 	"github.com/sluice-gateway/sluice/testing/handmade"
 	"github.com/sluice-gateway/sluice/testing/plugintest"
@@ -52,8 +53,8 @@ func TestWhatAModuleCallsItselfGivesItNothing(t *testing.T) {
 	if open("tokens", ", name: x").Store != open("stranger", ", name: x").Store {
 		t.Error("another file under the same name has a store of its own")
 	}
-	one := asked{cfg: Config{Image: "registry/x@sha256:1"}, source: Source{What: "registry/x@sha256:1"}}
-	two := asked{cfg: Config{Image: "registry/x@sha256:2"}, source: Source{What: "registry/x@sha256:2"}}
+	one := asked{cfg: Config{Image: "registry/x@sha256:1"}, source: share.Source{What: "registry/x@sha256:1"}}
+	two := asked{cfg: Config{Image: "registry/x@sha256:2"}, source: share.Source{What: "registry/x@sha256:2"}}
 	if one.identity() != two.identity() {
 		t.Error("another version of an image has a store of its own")
 	}

@@ -7,11 +7,12 @@ import (
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/plugins/wasm/host"
+	"github.com/sluice-gateway/sluice/plugins/wasm/share"
 	"github.com/sluice-gateway/sluice/plugins/wasm/source"
 )
 
 // load reads the module and checks its digest.
-func (c Config) load(ctx context.Context, section config.Section) (out Loaded, err error) {
+func (c Config) load(ctx context.Context, section config.Section) (out share.Loaded, err error) {
 	var code []byte
 	if c.Image != "" {
 		if code, err = source.Image(ctx, c.Image, c.PlainHTTP, section.Resolve); err != nil {

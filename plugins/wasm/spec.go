@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
 	"github.com/sluice-gateway/sluice/plugins/wasm/host"
 	"github.com/sluice-gateway/sluice/plugins/wasm/manifest"
+	"github.com/sluice-gateway/sluice/plugins/wasm/share"
 	"github.com/sluice-gateway/sluice/plugins/wasm/source"
 	"github.com/sluice-gateway/sluice/sdk"
 )
@@ -24,8 +25,8 @@ func Spec() plugin.Spec { return TracedSpec(nil) }
 
 // TracedSpec is Spec with a function that is told of what guests are shown; nil for none.
 func TracedSpec(trace Trace) plugin.Spec {
-	return spec("wasm", trace, false, func(cfg Config, section config.Section) Source {
-		return Source{What: cfg.File + cfg.Image, Fixed: cfg.Image != "", Load: func(ctx context.Context) (Loaded, error) { return cfg.load(ctx, section) }}
+	return spec("wasm", trace, false, func(cfg Config, section config.Section) share.Source {
+		return share.Source{What: cfg.File + cfg.Image, Fixed: cfg.Image != "", Load: func(ctx context.Context) (share.Loaded, error) { return cfg.load(ctx, section) }}
 	})
 }
 
@@ -34,16 +35,16 @@ func TracedSpec(trace Trace) plugin.Spec {
 // serves one call at a time. It is a part of the gateway as other code is: its panics are caught,
 // but nothing limits its time and memory.
 func Compiled(name string, create func() *sdk.Guest) plugin.Spec {
-	return spec(name, nil, true, func(Config, config.Section) Source {
-		return Source{What: name, Fixed: true, Load: func(context.Context) (Loaded, error) {
-			return Loaded{ID: name, Code: func(context.Context) (host.Code, error) { return host.Native(create) }}, nil
+	return spec(name, nil, true, func(Config, config.Section) share.Source {
+		return share.Source{What: name, Fixed: true, Load: func(context.Context) (share.Loaded, error) {
+			return share.Loaded{ID: name, Code: func(context.Context) (host.Code, error) { return host.Native(create) }}, nil
 		}}
 	})
 }
 
 // spec makes a type of interceptor.
-func spec(kind string, trace Trace, compiled bool, from func(Config, config.Section) Source) plugin.Spec {
-	guests := NewGuests()
+func spec(kind string, trace Trace, compiled bool, from func(Config, config.Section) share.Source) plugin.Spec {
+	guests := share.NewGuests()
 	ask := func(env plugin.Env, section config.Section) (asked, error) {
 		cfg, settings, err := decode(section, compiled)
 		return asked{env, section, cfg, settings, from(cfg, section), trace}, err
@@ -72,12 +73,12 @@ type asked struct {
 	section  config.Section
 	cfg      Config
 	settings []byte
-	source   Source
+	source   share.Source
 	trace    Trace
 }
 
 // build takes what runs for a section, or starts it.
-func (a asked) build(ctx context.Context, guests *Guests) (plugin.Interceptor, error) {
+func (a asked) build(ctx context.Context, guests *share.Guests) (plugin.Interceptor, error) {
 	h, err := guests.Get(ctx, a.wanted())
 	if h == nil {
 		return nil, err
@@ -96,9 +97,9 @@ func (a asked) build(ctx context.Context, guests *Guests) (plugin.Interceptor, e
 	return w, nil
 }
 
-func (a asked) wanted() Wanted {
+func (a asked) wanted() share.Wanted {
 	all, _ := json.Marshal(a.cfg)
-	return Wanted{
+	return share.Wanted{
 		Section:  a.env.VirtualCluster + "\x00" + a.source.What + "\x00" + string(all),
 		Identity: a.identity(),
 		Settings: fmt.Sprintf("%+v\x00%q\x00%q\x00%s\x00%q", a.cfg.Limits, a.cfg.Grant, a.cfg.HTTPHosts, a.cfg.ProduceDrop, a.settings),
@@ -125,7 +126,7 @@ func (a asked) options(m manifest.Manifest) (host.Options, error) {
 		return host.Options{}, wrong(a.section, "grant", "%s asks for %s, which is not granted: grant: [%s]", a.source.What, strings.Join(missing, ", "), strings.Join(m.Host, ", "))
 	}
 	if m.FailClosedOnly && a.cfg.OnError == "pass" {
-		return host.Options{}, &ProtectsError{Err: wrong(a.section, "on_error", "%s must not be passed by when it fails", a.source.What)}
+		return host.Options{}, &share.ProtectsError{Err: wrong(a.section, "on_error", "%s must not be passed by when it fails", a.source.What)}
 	}
 	name := a.cfg.title(m)
 	return host.Options{

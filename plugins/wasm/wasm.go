@@ -15,11 +15,12 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/plugins/wasm/blocks"
 	"github.com/sluice-gateway/sluice/plugins/wasm/breaker"
+	"github.com/sluice-gateway/sluice/plugins/wasm/share"
 )
 
 // Wasm is the interceptor: one guest at one place of a chain.
 type Wasm struct {
-	*Hold
+	*share.Hold
 	cfg   Config
 	env   plugin.Env
 	log   *slog.Logger

@@ -60,6 +60,7 @@ var may = map[string][]string{
 	"plugins/wasm/cache":    {},
 	"plugins/wasm/source":   {"plugins/wasm/cache", "plugins/wasm/meter"},
 	"plugins/wasm/host":     {"core/kafka", "core/plugin", "core/telemetry", "sdk", "sdk/abi", "plugins/wasm/blocks", "plugins/wasm/breaker", "plugins/wasm/cache", "plugins/wasm/kept", "plugins/wasm/manifest", "plugins/wasm/meter"},
+	"plugins/wasm/share":    {"core/plugin", "plugins/wasm/host", "plugins/wasm/kept", "plugins/wasm/manifest"},
 	"plugins/wasm/meter":    {},
 	"sdk":                   {"sdk/abi"},
 	"sdk/abi":               {},

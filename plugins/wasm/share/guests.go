@@ -1,4 +1,6 @@
-package wasm
+// Package share knows which guests run, and for which sections of chains: code is compiled once, a
+// guest serves all that want the same, and what runs stays until something better is ready.
+package share
 
 import (
 	"context"

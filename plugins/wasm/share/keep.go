@@ -1,4 +1,4 @@
-package wasm
+package share
 
 import "github.com/sluice-gateway/sluice/plugins/wasm/kept"
 
