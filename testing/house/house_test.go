@@ -52,7 +52,7 @@ var may = map[string][]string{
 	"core/gateway":          {"core/"},
 	"plugins":               {"core/plugin", "plugins/"},
 	"plugins/":              {"core/chain", "core/fork", "core/gate", "core/plugin", "core/kafka", "core/config", "core/catalog", "core/telemetry"},
-	"plugins/wasm":          {"core/chain", "core/fork", "core/plugin", "core/kafka", "core/config", "core/catalog", "core/telemetry", "sdk", "sdk/abi", "plugins/wasm/"},
+	"plugins/wasm":          {"core/config", "core/fork", "core/kafka", "core/plugin", "core/telemetry", "sdk", "sdk/abi", "plugins/wasm/blocks", "plugins/wasm/breaker", "plugins/wasm/host", "plugins/wasm/kept", "plugins/wasm/manifest", "plugins/wasm/share", "plugins/wasm/source"},
 	"plugins/wasm/blocks":   {"core/plugin", "core/kafka", "sdk/abi"},
 	"plugins/wasm/manifest": {"core/kafka", "sdk/abi"},
 	"plugins/wasm/breaker":  {},
@@ -68,7 +68,7 @@ var may = map[string][]string{
 	"sdk/examples/":         {"sdk", "sdk/sdktest", "sdk/examples/internal/", "sdk/examples/mask/mask"},
 	"cmd/gateway":           {"cmd/gateway/cli", "plugins"},
 	"cmd/gateway/cli":       {"core/", "cmd/gateway/workbench"},
-	"cmd/gateway/workbench": {"core/chain", "plugins/wasm", "plugins/wasm/", "core/admin", "core/kafka", "core/plugin", "sdk", "sdk/abi"},
+	"cmd/gateway/workbench": {"core/chain", "plugins/wasm", "plugins/wasm/blocks", "plugins/wasm/host", "plugins/wasm/kept", "plugins/wasm/manifest", "core/admin", "core/kafka", "core/plugin", "sdk", "sdk/abi"},
 	"testing/":              {"cmd/gateway/cli", "core/", "plugins", "plugins/", "testing/", "sdk", "sdk/"},
 	"examples/":             {"core/", "testing/"},
 }
