@@ -99,8 +99,7 @@ func (b *Breakers) hash(a About) uint64 { return maphash.Comparable(b.seed, a) |
 func (b *Breakers) Any() bool { return b.some.Load() }
 
 // Admits reports that the guest may be called. Of one that is left alone, one call at a time is let
-// through to try, after a wait. Ended must be
-// told of those that count.
+// through to try, after a wait. Ended must be told of each that counts.
 func (b *Breakers) Admits(a About, now time.Time) (Admission, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -121,6 +120,9 @@ func (b *Breakers) Admits(a About, now time.Time) (Admission, bool) {
 
 // Ended is told how a call has ended that was let through.
 func (b *Breakers) Ended(a About, in Admission, how Outcome, now time.Time) (Event, time.Duration) {
+	if !in.Counts(how) {
+		return Nothing, 0
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if in.key == 0 {
@@ -131,7 +133,7 @@ func (b *Breakers) Ended(a About, in Admission, how Outcome, now time.Time) (Eve
 	}
 	p := b.by[in.key]
 	switch {
-	case p == nil && how != Failed:
+	case p == nil && how != Failed: // a trial of what was forgotten meanwhile
 		return Nothing, 0
 	case p == nil:
 		b.sweep(now)

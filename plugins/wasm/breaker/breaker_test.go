@@ -95,6 +95,20 @@ func TestABurstOpensTheBreakerOnce(t *testing.T) {
 	})
 }
 
+// TestWhatWorksIsNoFailure, nor is what never came to be, also where one has failed before.
+func TestWhatWorksIsNoFailure(t *testing.T) {
+	var b Breakers
+	fails(t, &b, one, After-1)
+	for _, how := range []Outcome{Worked, Undone} {
+		for range After {
+			b.Ended(one, trial(t, &b, one), how, time.Now())
+		}
+		if n := b.Left(time.Now()); n != 0 {
+			t.Errorf("the guest is left alone with %d after the outcome %d", n, how)
+		}
+	}
+}
+
 // TestATrialThatComesToNothing is followed by another one at once.
 func TestATrialThatComesToNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -127,6 +128,31 @@ func TestWaitingForAnInstanceIsNoFailure(t *testing.T) {
 		}
 		if n := g.LeftAlone(); n != 0 {
 			t.Errorf("the guest is left alone with %d", n)
+		}
+	})
+}
+
+// ticker panics at its first tick.
+type ticker struct{ ticks *atomic.Int32 }
+
+func (k ticker) OnTick(*sdk.Gateway, time.Time) {
+	if k.ticks.Add(1) == 1 {
+		panic("not today")
+	}
+}
+
+// TestOneBadTickEndsNoOthers: those that work after it are no failures.
+func TestOneBadTickEndsNoOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var ticks atomic.Int32
+		g := start(t, compiledIn(t, func() *sdk.Guest { return sdk.New("ticker", ticker{&ticks}, sdk.Every(10*time.Millisecond)) }), DefaultLimits())
+		time.Sleep(105 * time.Millisecond)
+		g.Close()
+		if n := ticks.Load(); n != 10 {
+			t.Errorf("%d ticks", n)
+		}
+		if n := g.Failed.Load(); n != 1 {
+			t.Errorf("%d of them failed", n)
 		}
 	})
 }
