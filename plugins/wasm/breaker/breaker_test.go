@@ -139,7 +139,7 @@ func TestBreakersAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b Breakers
 		fails(t, &b, one, After)
-		for i := range 2 * mostKept {
+		for i := range mostKept + 100 {
 			fails(t, &b, About{Client: fmt.Sprint(i)}, 1)
 		}
 		if len(b.by) > mostKept {
