@@ -17,7 +17,7 @@ import (
 // as if the guest had failed, with pass none is, unless the guest was there and has said that it
 // must not be passed by.
 type absent struct {
-	*share.Hold
+	*share.Claim
 	cfg Config
 }
 

@@ -70,7 +70,7 @@ func TestAModuleOfAnImage(t *testing.T) {
 	}
 }
 
-// TestSectionsWithImagesThatAreRefused.
+// TestSectionsWithImagesThatAreRefused say why.
 func TestSectionsWithImagesThatAreRefused(t *testing.T) {
 	bad := layoutOf(t, []byte("no module"))
 	for section, want := range map[string]string{

@@ -79,17 +79,17 @@ type asked struct {
 
 // build takes what runs for a section, or starts it.
 func (a asked) build(ctx context.Context, guests *share.Guests) (plugin.Interceptor, error) {
-	h, err := guests.Get(ctx, a.wanted())
-	if h == nil {
+	c, err := guests.Get(ctx, a.wanted())
+	if c == nil {
 		return nil, err
 	}
 	if err != nil {
 		a.env.Log.Error("the plugin can't be had: until it can, on_error decides", "plugin", a.source.What, "on_error", a.cfg.OnError, "error", err)
 	}
-	if h.Guest() == nil {
-		return &absent{Hold: h, cfg: a.cfg}, nil
+	if c.Guest() == nil {
+		return &absent{Claim: c, cfg: a.cfg}, nil
 	}
-	w := &Wasm{Hold: h, cfg: a.cfg, env: a.env, log: h.Guest().Log, keys: h.Guest().Manifest.Keys()}
+	w := &Wasm{Claim: c, cfg: a.cfg, env: a.env, log: c.Guest().Log, keys: c.Guest().Manifest.Keys()}
 	var own context.Context
 	own, w.end = context.WithCancel(context.Background())
 	w.own = plugin.NewSession(own, 0, nil, nil)
@@ -102,7 +102,7 @@ func (a asked) wanted() share.Wanted {
 	return share.Wanted{
 		Section:  a.env.VirtualCluster + "\x00" + a.source.What + "\x00" + string(all),
 		Identity: a.identity(),
-		Settings: fmt.Sprintf("%+v\x00%q\x00%q\x00%s\x00%q", a.cfg.Limits, a.cfg.Grant, a.cfg.HTTPHosts, a.cfg.ProduceDrop, a.settings),
+		Variant:  fmt.Sprintf("%+v\x00%q\x00%q\x00%s\x00%q", a.cfg.Limits, a.cfg.Grant, a.cfg.HTTPHosts, a.cfg.ProduceDrop, a.settings),
 		Source:   a.source, Limits: a.cfg.Limits, Options: a.options,
 		Wrong: func(err error) error { return wrong(a.section, "file", "%s: %v", a.source.What, err) },
 		Hide:  a.env.Hide, Starting: a.env.Starting,

@@ -20,7 +20,7 @@ import (
 
 // Wasm is the interceptor: one guest at one place of a chain.
 type Wasm struct {
-	*share.Hold
+	*share.Claim
 	cfg   Config
 	env   plugin.Env
 	log   *slog.Logger
@@ -66,7 +66,7 @@ func (w *Wasm) Title() string { return w.Guest().Name }
 // Close ends the guest when nobody else uses it and the last call has returned.
 func (w *Wasm) Close() error {
 	w.end()
-	return errors.Join(w.own.Close(), w.Hold.Close())
+	return errors.Join(w.own.Close(), w.Claim.Close())
 }
 
 // Intercept shows a request and its response to the guest, as far as it asks for them.

@@ -30,20 +30,20 @@ func (b *batch) drop(r *kafka.RawRecord, kind uint16) {
 	}
 }
 
-// Settle decides what becomes of records that were dropped on produce: with tombstones their values
-// become null where they can't be left out. See Kafka's rules in sdk/ABI.md.
-func (bs *Batches) Settle(ctx context.Context, h *Head, tombstones bool) {
+// JudgeDropped decides what becomes of records that were dropped on produce: with tombstones their
+// values become null where they can't be left out. See Kafka's rules in sdk/ABI.md.
+func (bs *Batches) JudgeDropped(ctx context.Context, h *Head, tombstones bool) {
 	if bs.kind != abi.KindProduce {
 		return
 	}
 	for _, b := range bs.list {
 		if b.touched && b.part.Refused == nil && len(b.gone) > 0 {
-			b.settle(ctx, h, tombstones)
+			b.judgeDropped(ctx, h, tombstones)
 		}
 	}
 }
 
-func (b *batch) settle(ctx context.Context, h *Head, tombstones bool) {
+func (b *batch) judgeDropped(ctx context.Context, h *Head, tombstones bool) {
 	all := len(b.gone) == int(b.plain.Count())
 	if b.plain.ProducerID() < 0 && !all {
 		return

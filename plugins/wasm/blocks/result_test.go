@@ -84,7 +84,7 @@ func FuzzResult(f *testing.F) {
 		if batches.Change(patience{}, call, r.Edits, block) != nil || !batches.list[0].touched || p.Refused != nil {
 			return
 		}
-		batches.Settle(t.Context(), h, true)
+		batches.JudgeDropped(t.Context(), h, true)
 		if err := batches.Assemble([]*Partition{p}); err != nil {
 			t.Fatal(err)
 		}

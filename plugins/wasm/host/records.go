@@ -8,7 +8,7 @@ import (
 )
 
 // Records shows records to the guest and fills in what it makes of them. The error is a
-// *RefusalError if the guest refused all of it; any other means that the call did not work.
+// *blocks.RefusalError if the guest refused all of it; any other means that the call did not work.
 func (g *Guest) Records(ctx context.Context, h *blocks.Head, parts []*blocks.Partition) error {
 	within, done := h.Client.Decode()
 	defer done()
@@ -19,7 +19,7 @@ func (g *Guest) Records(ctx context.Context, h *blocks.Head, parts []*blocks.Par
 			return err
 		}
 	}
-	batches.Settle(ctx, h, g.Tombstones)
+	batches.JudgeDropped(ctx, h, g.Tombstones)
 	if err := batches.Assemble(parts); err != nil {
 		return err
 	}

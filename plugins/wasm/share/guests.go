@@ -34,10 +34,10 @@ type Wanted struct {
 	Section string
 	// Identity is the section's over its edits and versions: what it keeps is kept by it.
 	Identity string
-	// Settings tell guests of the same code and identity apart.
-	Settings string
-	Source   Source
-	Limits   host.Limits
+	// Variant tells guests of the same code and identity apart: by all that Options depend on.
+	Variant string
+	Source  Source
+	Limits  host.Limits
 	// Options are those of a guest with a manifest, or an error if the section does not allow it.
 	Options func(manifest.Manifest) (host.Options, error)
 	// Wrong says where in the YAML the cause of an error stands.
@@ -70,18 +70,18 @@ func (e *ProtectsError) Error() string { return e.Err.Error() }
 // Unwrap returns what is wrong with the section.
 func (e *ProtectsError) Unwrap() error { return e.Err }
 
-// Get takes what runs for a section, or starts it. With Starting somebody also holds what can't be
+// Get takes what runs for a section, or starts it. With Starting somebody also claims what can't be
 // had, without a guest, and the error says why.
-func (g *Guests) Get(ctx context.Context, w Wanted) (*Hold, error) {
-	if h := g.inForce(w.Section); h != nil {
-		return h, nil
+func (g *Guests) Get(ctx context.Context, w Wanted) (*Claim, error) {
+	if c := g.inForce(w.Section); c != nil {
+		return c, nil
 	}
-	h, files, err := g.start(ctx, w)
+	c, files, err := g.start(ctx, w)
 	if err == nil || !w.Starting {
-		return h, err
+		return c, err
 	}
 	var protects *ProtectsError
-	return g.hold(w.Section, &use{protects: errors.As(err, &protects)}, files, err), err
+	return g.claim(w.Section, &use{protects: errors.As(err, &protects)}, files, err), err
 }
 
 // Prepare starts what is new, so that Get finds it.
@@ -108,7 +108,7 @@ func (g *Guests) Prepare(ctx context.Context, w Wanted, again bool) (plugin.Prep
 }
 
 // inForce counts on what runs for a section; nil if nothing does.
-func (g *Guests) inForce(key string) *Hold {
+func (g *Guests) inForce(key string) *Claim {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s := g.sections[key]
@@ -118,11 +118,11 @@ func (g *Guests) inForce(key string) *Hold {
 	u := s.uses[len(s.uses)-1]
 	u.users++
 	s.uses = append(s.uses, u)
-	return &Hold{g, key, s, u}
+	return &Claim{g, key, s, u}
 }
 
-// hold makes a use that is counted already the newest of a section.
-func (g *Guests) hold(key string, u *use, files map[string]plugin.Stamp, broken error) *Hold {
+// claim makes a use that is counted already the newest of a section.
+func (g *Guests) claim(key string, u *use, files map[string]plugin.Stamp, broken error) *Claim {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if u.guest == nil {
@@ -135,7 +135,7 @@ func (g *Guests) hold(key string, u *use, files map[string]plugin.Stamp, broken 
 	}
 	s.uses = append(s.uses, u)
 	s.files, s.broken = files, broken
-	return &Hold{g, key, s, u}
+	return &Claim{g, key, s, u}
 }
 
 // broke notes that what was to be the next version of a section is not.

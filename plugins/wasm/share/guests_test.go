@@ -11,9 +11,9 @@ import (
 )
 
 // wants is what a section wants that names a guest.
-func wants(section, settings string) Wanted {
+func wants(section, variant string) Wanted {
 	return Wanted{
-		Section: section, Identity: "guest", Settings: settings, Limits: host.DefaultLimits(),
+		Section: section, Identity: "guest", Variant: variant, Limits: host.DefaultLimits(),
 		Source: Source{What: "guest.wasm", Load: func(context.Context) (Loaded, error) {
 			return Loaded{ID: "1", Code: func(ctx context.Context) (host.Code, error) {
 				return host.Compile(ctx, handmade.Guest{Name: "guest"}.Module(), host.DefaultLimits().Memory)
@@ -26,7 +26,7 @@ func wants(section, settings string) Wanted {
 	}
 }
 
-func get(t *testing.T, g *Guests, w Wanted) *Hold {
+func get(t *testing.T, g *Guests, w Wanted) *Claim {
 	t.Helper()
 	h, err := g.Get(t.Context(), w)
 	if err != nil {
@@ -52,7 +52,7 @@ func TestTheSameGuestIsSharedByRuntimes(t *testing.T) {
 	if code := a.Guest().Store.Set([]byte("k"), []byte("v"), 0); code != 0 {
 		t.Fatal(code)
 	}
-	for _, h := range []*Hold{a, b} {
+	for _, h := range []*Claim{a, b} {
 		if err := h.Close(); err != nil {
 			t.Error(err)
 		}

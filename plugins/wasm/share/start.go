@@ -13,7 +13,7 @@ import (
 // start starts the guest that a section asks for, unless the same one runs already, also for
 // another section: the code is read and compiled, and a guest of it started, configured and tested.
 // On an error files are those that were looked at.
-func (g *Guests) start(ctx context.Context, w Wanted) (h *Hold, files map[string]plugin.Stamp, err error) {
+func (g *Guests) start(ctx context.Context, w Wanted) (c *Claim, files map[string]plugin.Stamp, err error) {
 	from, err := w.Source.Load(ctx)
 	if err != nil {
 		g.refused(w, err)
@@ -24,12 +24,12 @@ func (g *Guests) start(ctx context.Context, w Wanted) (h *Hold, files map[string
 		g.refused(w, err)
 		return nil, from.Files, err
 	}
-	return g.hold(w.Section, u, from.Files, nil), from.Files, nil
+	return g.claim(w.Section, u, from.Files, nil), from.Files, nil
 }
 
 // use returns the guest of what was loaded; somebody more counts on it.
 func (g *Guests) use(ctx context.Context, w Wanted, from Loaded) (*use, error) {
-	key := w.Identity + "\x00" + from.ID + "\x00" + w.Settings
+	key := w.Identity + "\x00" + from.ID + "\x00" + w.Variant
 	if u := g.runs(key, nil); u != nil {
 		return u, nil
 	}

@@ -27,8 +27,8 @@ type section struct {
 	broken error // of what came after the newest
 }
 
-// Hold is somebody who counts on what runs for a section.
-type Hold struct {
+// Claim is somebody who counts on what runs for a section.
+type Claim struct {
 	all     *Guests
 	key     string // of the section
 	section *section
@@ -36,42 +36,42 @@ type Hold struct {
 }
 
 // Guest is what runs; nil if it could not be had.
-func (h *Hold) Guest() *host.Guest { return h.use.guest }
+func (c *Claim) Guest() *host.Guest { return c.use.guest }
 
 // Protects reports that there is no guest, and that the one that was to be must not be passed by.
-func (h *Hold) Protects() bool { return h.use.protects }
+func (c *Claim) Protects() bool { return c.use.protects }
 
 // Identity is the section's, over its edits and versions.
-func (h *Hold) Identity() string { return h.use.identity }
+func (c *Claim) Identity() string { return c.use.identity }
 
 // Measures are what the guest has cost, over its versions.
-func (h *Hold) Measures() Measures { return h.use.tally.measure(h.use.guest) }
+func (c *Claim) Measures() Measures { return c.use.tally.measure(c.use.guest) }
 
 // SwapError is why the last version or settings that were to take the guest's place could not; ""
 // if they did.
-func (h *Hold) SwapError() string { return h.use.tally.swapError() }
+func (c *Claim) SwapError() string { return c.use.tally.swapError() }
 
 // Files is the module's file: a changed one is another version.
-func (h *Hold) Files() map[string]plugin.Stamp {
-	h.all.mu.Lock()
-	defer h.all.mu.Unlock()
-	return h.section.files
+func (c *Claim) Files() map[string]plugin.Stamp {
+	c.all.mu.Lock()
+	defer c.all.mu.Unlock()
+	return c.section.files
 }
 
 // Broken says why the module's file is not what runs.
-func (h *Hold) Broken() error {
-	h.all.mu.Lock()
-	defer h.all.mu.Unlock()
-	return h.section.broken
+func (c *Claim) Broken() error {
+	c.all.mu.Lock()
+	defer c.all.mu.Unlock()
+	return c.section.broken
 }
 
 // Close gives up. A guest that nobody counts on any more ends when its last call has returned.
-func (h *Hold) Close() error {
-	g, u, s := h.all, h.use, h.section
+func (c *Claim) Close() error {
+	g, u, s := c.all, c.use, c.section
 	g.mu.Lock()
 	at := slices.Index(s.uses, u)
 	if s.uses = slices.Delete(s.uses, at, at+1); len(s.uses) == 0 {
-		delete(g.sections, h.key)
+		delete(g.sections, c.key)
 	}
 	u.users--
 	last := u.users == 0 && u.guest != nil
