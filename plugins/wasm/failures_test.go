@@ -291,6 +291,28 @@ func TestWhatProtectsIsNeverPassedBy(t *testing.T) {
 	}
 }
 
+// TestWhatProtectsIsNotPassedByAfterAnEdit: what a section may not say is refused also where the
+// guest runs already, for the section as it was.
+func TestWhatProtectsIsNotPassedByAfterAnEdit(t *testing.T) {
+	spec := Compiled("guard", func() *sdk.Guest { return sdk.New("guard", refuser{}, sdk.FailClosedOnly()) })
+	env := plugintest.Env(t, plugintest.NewCluster("prod", 0, 1, "orders"))
+	i, err := spec.New(t.Context(), env, plugintest.Section(t, "{limits: {timeout: 5m}}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := i.(*Wasm)
+	edited := plugintest.Section(t, "{limits: {timeout: 5m}, on_error: pass}")
+	if _, err := spec.Prepare(t.Context(), env, edited, false); err == nil || !strings.Contains(err.Error(), "must not be passed by") {
+		t.Errorf("the edit: %v", err)
+	}
+	if sent, answer, err := run(t, w, produce("orders", records(t, shape{}, "x"))); err != nil || sent != nil || answer.ErrorCode == 0 {
+		t.Errorf("what runs: code %d, %v", answer.ErrorCode, err)
+	}
+	if err := w.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // refuser refuses everything.
 type refuser struct{}
 

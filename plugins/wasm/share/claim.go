@@ -67,12 +67,19 @@ func (c *Claim) Broken() error {
 
 // Close gives up. A guest that nobody counts on any more ends when its last call has returned.
 func (c *Claim) Close() error {
-	g, u, s := c.all, c.use, c.section
-	g.mu.Lock()
-	at := slices.Index(s.uses, u)
+	c.all.mu.Lock()
+	s := c.section
+	at := slices.Index(s.uses, c.use)
 	if s.uses = slices.Delete(s.uses, at, at+1); len(s.uses) == 0 {
-		delete(g.sections, c.key)
+		delete(c.all.sections, c.key)
 	}
+	c.all.mu.Unlock()
+	return c.all.leave(c.use)
+}
+
+// leave counts on a guest no more.
+func (g *Guests) leave(u *use) error {
+	g.mu.Lock()
 	u.users--
 	last := u.users == 0 && u.guest != nil
 	if last {

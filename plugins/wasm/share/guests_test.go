@@ -105,3 +105,21 @@ func TestWhatCannotBeHad(t *testing.T) {
 		}
 	}
 }
+
+// TestEverySectionIsAsked whether it allows a guest, also one that runs for another.
+func TestEverySectionIsAsked(t *testing.T) {
+	g := NewGuests()
+	c := get(t, g, wants("a", "x"))
+	reason := errors.New("not with this section")
+	other := wants("b", "x")
+	other.Options = func(manifest.Manifest) (host.Options, error) { return host.Options{}, reason }
+	if _, err := g.Get(t.Context(), other); !errors.Is(err, reason) {
+		t.Errorf("%v", err)
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	if n := len(g.codes) + len(g.running) + len(g.sections) + len(g.kept); n != 0 {
+		t.Errorf("%d things are left", n)
+	}
+}

@@ -31,6 +31,9 @@ func (g *Guests) start(ctx context.Context, w Wanted) (c *Claim, files map[strin
 func (g *Guests) use(ctx context.Context, w Wanted, from Loaded) (*use, error) {
 	key := w.Identity + "\x00" + from.ID + "\x00" + w.Variant
 	if u := g.runs(key, nil); u != nil {
+		if _, err := w.Options(u.guest.Manifest); err != nil { // another section may say what this one may not
+			return nil, errors.Join(err, g.leave(u))
+		}
 		return u, nil
 	}
 	code, err := g.compile(ctx, fmt.Sprintf("%s %d", from.ID, w.Limits.Memory), from)
