@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/sluice-gateway/sluice/core/block"
 	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/joint"
 )
 
 // point is where the moves of a group wait for each other.
@@ -67,7 +69,7 @@ func (g *group) begin(m *move) {
 func (g *group) fail(m *move, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.end(g.members[m], &blocked{ByGroup, fmt.Errorf("it moves together with %s: %w", m.report.Topic, err)})
+	g.end(g.members[m], block.As(block.ByGroup, fmt.Errorf("it moves together with %s: %w", m.report.Topic, err)))
 }
 
 // leave takes a move out that has ended; the others go on without it.
@@ -156,22 +158,22 @@ type prepared struct {
 // commitAlone lets a move commit in one write with those that are prepared at the same time; each
 // of them commits, or fails, alone.
 func (r *Runner) commitAlone(ctx context.Context, t *task) error {
-	_, err := r.commits.do(context.WithoutCancel(ctx), t.env.Catalog, &prepared{ctx, t}, func(round []*ask[*prepared, struct{}]) {
-		var ready []*ask[*prepared, struct{}]
+	_, err := r.commits.Do(context.WithoutCancel(ctx), t.env.Catalog, &prepared{ctx, t}, func(round []*joint.Ask[*prepared, struct{}]) {
+		var ready []*joint.Ask[*prepared, struct{}]
 		var all []*task
 		for _, a := range round {
-			if a.err = a.question.ctx.Err(); a.err == nil && !a.question.tryCommit() {
-				a.err = errReplaced
+			if a.Err = a.Question.ctx.Err(); a.Err == nil && !a.Question.tryCommit() {
+				a.Err = errReplaced
 			}
-			if a.err == nil {
-				ready, all = append(ready, a), append(all, a.question.task)
+			if a.Err == nil {
+				ready, all = append(ready, a), append(all, a.Question.task)
 			}
 		}
 		if len(all) == 0 || writeAll(context.WithoutCancel(ctx), all) == nil {
 			return
 		}
 		for i, a := range ready { // one may have kept the others from being written
-			a.err = writeAll(a.question.ctx, all[i:i+1])
+			a.Err = writeAll(a.Question.ctx, all[i:i+1])
 		}
 	})
 	return err

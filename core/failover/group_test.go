@@ -15,14 +15,15 @@ import (
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/internal/turn"
 	"github.com/sluice-gateway/sluice/testing/fact"
+	"github.com/sluice-gateway/sluice/testing/fakes"
 )
 
 var three = []string{"a", "b", "c"}
 
 // together edits topics whose moves commit in one write or not at all.
 func (w *world) together(cluster string, topics ...string) {
-	w.t.Helper()
-	w.place(cluster, topics...)
+	w.T.Helper()
+	w.Place(cluster, topics...)
 	w.apply(Options{Edited: func(t string) bool { return slices.Contains(topics, t) }, Atomic: true})
 }
 
@@ -30,25 +31,25 @@ func (w *world) together(cluster string, topics ...string) {
 func TestAllCommitInOneWrite(t *testing.T) {
 	for name, edit := range map[string]func(w *world){
 		"asked for":  func(w *world) { w.together("dr", three...) },
-		"configured": func(w *world) { w.cfg.Atomic = true; w.edit("dr", three...) },
+		"configured": func(w *world) { w.Config.Atomic = true; w.edit("dr", three...) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, three...)
-				w.cfg.Concurrent = 1 // does not part them
+				w.Config.Concurrent = 1 // does not part them
 				slow := w.produce("b")
-				before := len(w.store.entries)
+				before := len(w.Store.Entries)
 				edit(w)
-				pass(2 * time.Second)
+				fakes.Pass(2 * time.Second)
 				for _, n := range three {
 					if m := w.last(n); m.Phase != Hold && m.Phase != Prepare || !w.env.Gates.Gate(n).Held() {
 						t.Errorf("%s: %s", n, m.Phase)
 					}
 				}
 				slow.answer()
-				pass(time.Second)
+				fakes.Pass(time.Second)
 				// One write has the three topics, then what belongs to each.
-				written := w.store.entries[before:]
+				written := w.Store.Entries[before:]
 				var topics, kinds []string
 				written = slices.DeleteFunc(slices.Clone(written), func(e catalog.Entry) bool { return e.Kind == catalog.KindPartition })
 				i := slices.IndexFunc(written, func(e catalog.Entry) bool { return e.Kind == catalog.KindMemory })
@@ -80,13 +81,13 @@ func TestOneRefusedAllRefused(t *testing.T) {
 		held   bool
 	}{
 		"pre-check": {func(w *world) func() {
-			w.dr.topics["b"].configs["max.message.bytes"] = "1"
-			return func() { w.dr.set(func() { w.dr.topics["b"].configs["max.message.bytes"] = "1048588" }) }
+			w.DR.Topics["b"].Configs["max.message.bytes"] = "1"
+			return func() { w.DR.Set(func() { w.DR.Topics["b"].Configs["max.message.bytes"] = "1048588" }) }
 		}, false},
 		"hold": {func(w *world) func() { return w.produce("b").answer }, true},
 		"commit": {func(w *world) func() {
-			w.store.set(errors.New("disk full"), nil)
-			return func() { w.store.set(nil, nil) }
+			w.Store.Set(errors.New("disk full"), nil)
+			return func() { w.Store.Set(nil, nil) }
 		}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -94,7 +95,7 @@ func TestOneRefusedAllRefused(t *testing.T) {
 				w := newWorld(t, three...)
 				end := c.hinder(w)
 				w.together("dr", three...)
-				pass(25 * time.Second)
+				fakes.Pass(25 * time.Second)
 				for _, n := range three {
 					m := w.last(n)
 					about := fact.Of(t, "%s: %s after %d attempts, %v", n, m.Phase, m.Attempts, steps(m))
@@ -110,7 +111,7 @@ func TestOneRefusedAllRefused(t *testing.T) {
 					}
 				}
 				end()
-				pass(20 * time.Second)
+				fakes.Pass(20 * time.Second)
 				for _, n := range three {
 					w.lives(n, "dr", 1)
 				}
@@ -128,13 +129,13 @@ func TestTheOthersGoOnWithoutOne(t *testing.T) {
 					w := newWorld(t, three...)
 					p := w.produce("b")
 					w.together("dr", three...)
-					pass(after)
+					fakes.Pass(after)
 					w.edit(to, "b")
-					pass(15 * time.Second)
+					fakes.Pass(15 * time.Second)
 					w.lives("a", "dr", 1)
 					w.lives("c", "dr", 1)
 					p.answer()
-					pass(15 * time.Second)
+					fakes.Pass(15 * time.Second)
 					home, generation := "prod", int32(0)
 					if to == "dr" {
 						home, generation = "dr", 1
@@ -152,7 +153,7 @@ func TestCloseEndsAGroup(t *testing.T) {
 		w := newWorld(t, three...)
 		w.produce("b")
 		w.together("dr", three...)
-		pass(time.Second)
+		fakes.Pass(time.Second)
 		if err := w.runner.Close(); err != nil {
 			t.Error(err)
 		}
@@ -235,7 +236,7 @@ func TestAHoldWaitsForACalmMoment(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, "orders")
-				w.cfg.Calm = 3 * time.Second
+				w.Config.Calm = 3 * time.Second
 				p := w.produce("orders")
 				began := time.Now()
 				go func() {
@@ -244,7 +245,7 @@ func TestAHoldWaitsForACalmMoment(t *testing.T) {
 					p.pass.Leave()
 				}()
 				w.edit("dr", "orders")
-				pass(10 * time.Second)
+				fakes.Pass(10 * time.Second)
 				m := w.last("orders")
 				at := slices.IndexFunc(m.Steps, func(s Step) bool { return s.Phase == Hold })
 				if m.Phase != Done || m.Steps[at].At.Sub(began) != c.hold {
@@ -260,19 +261,19 @@ func TestAHoldWaitsForACalmMoment(t *testing.T) {
 func TestASlowMemberOfAGroupKeepsUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "a", "b")
-		w.prod.set(func() {
-			w.prod.before = func(req kmsg.Request) {
+		w.Prod.Set(func() {
+			w.Prod.Before = func(req kmsg.Request) {
 				if r, ok := req.(*kmsg.DescribeConfigsRequest); ok && r.Resources[0].ResourceName == "b" {
 					time.Sleep(time.Minute)
 				}
 			}
 		})
-		logs := w.dr.topics["a"].logs
-		w.dr.set(func() { w.dr.topics["a"].logs = append(logs[:1:1], &fakeLog{}) })
+		logs := w.DR.Topics["a"].Logs
+		w.DR.Set(func() { w.DR.Topics["a"].Logs = append(logs[:1:1], &fakes.Log{}) })
 		w.together("dr", "a", "b")
-		pass(20 * time.Minute)
-		w.dr.set(func() { w.dr.topics["a"].logs = logs })
-		pass(3 * time.Minute)
+		fakes.Pass(20 * time.Minute)
+		w.DR.Set(func() { w.DR.Topics["a"].Logs = logs })
+		fakes.Pass(3 * time.Minute)
 		for _, n := range []string{"a", "b"} {
 			if m := w.last(n); m.Phase != Done {
 				t.Errorf("%s after %d attempts: %s, %q", n, m.Attempts, m.Phase, m.Error)

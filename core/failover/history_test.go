@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/sluice-gateway/sluice/testing/fakes"
 )
 
 // TestTheHistoryOutlivesTheGateway: what was done, and what was given up; what the end of the
@@ -14,12 +16,12 @@ func TestTheHistoryOutlivesTheGateway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "done", "given-up", "waits")
 		for _, n := range []string{"given-up", "waits"} {
-			w.prod.grow(n, 100, 105) // nobody copies them
+			w.Prod.Grow(n, 100, 105) // nobody copies them
 		}
 		w.edit("dr", "done", "given-up", "waits")
-		pass(time.Minute)
+		fakes.Pass(time.Minute)
 		w.edit("prod", "given-up")
-		pass(time.Minute)
+		fakes.Pass(time.Minute)
 		w.reopen()
 		got := map[string]Phase{}
 		for _, m := range w.runner.Moves() {
@@ -41,11 +43,11 @@ func TestTheHistoryOutlivesTheGateway(t *testing.T) {
 func TestMovesAreListedInTheirOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "late", "soon")
-		w.prod.grow("late", 100, 105)
+		w.Prod.Grow("late", 100, 105)
 		w.edit("dr", "late")
-		pass(time.Minute)
+		fakes.Pass(time.Minute)
 		w.edit("dr", "soon")
-		pass(time.Minute)
+		fakes.Pass(time.Minute)
 		topics := func() (out []string) {
 			for _, m := range w.runner.Moves() {
 				out = append(out, m.Topic)
@@ -55,8 +57,8 @@ func TestMovesAreListedInTheirOrder(t *testing.T) {
 		if got := topics(); !slices.Equal(got, []string{"late", "soon"}) {
 			t.Errorf("while one is open: %q", got)
 		}
-		w.dr.grow("late", 100, 105)
-		pass(time.Minute)
+		w.DR.Grow("late", 100, 105)
+		fakes.Pass(time.Minute)
 		if got := topics(); !slices.Equal(got, []string{"late", "soon"}) || len(w.runner.Pending()) != 0 {
 			t.Errorf("when both have ended: %q", got)
 		}

@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/sluice-gateway/sluice/core/block"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
@@ -65,7 +66,7 @@ type Report struct {
 	Steps          []Step `json:"phases"`
 	Error          string `json:"error,omitempty"`
 	// BlockedBy is the kind of what Error says, while the move has not ended.
-	BlockedBy Block `json:"blocked_by,omitempty"`
+	BlockedBy block.Kind `json:"blocked_by,omitempty"`
 	// Lag is how many records the copy lacked when the move was last refused for that.
 	Lag      int64 `json:"lag,omitempty"`
 	Attempts int   `json:"attempts"`
@@ -180,7 +181,7 @@ func (m *move) begin(t *telemetry.Tracer) {
 func (m *move) end(r Report, err error) {
 	m.span.SetAttributes(telemetry.From.String(r.From), telemetry.Planned.Bool(r.Planned), telemetry.Duration.Float64(float64(r.PauseMS)), telemetry.Count.Int(r.Attempts))
 	if err != nil {
-		telemetry.FailAs(m.span, string(blockOf(err)), err.Error())
+		telemetry.FailAs(m.span, string(block.Of(err)), err.Error())
 	}
 	m.span.End()
 }
@@ -191,7 +192,7 @@ func (m *move) refused(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.phase != nil {
-		telemetry.FailAs(m.phase, string(blockOf(err)), err.Error())
+		telemetry.FailAs(m.phase, string(block.Of(err)), err.Error())
 	}
 }
 

@@ -9,9 +9,12 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/sluice-gateway/sluice/core/block"
 	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/copies"
 	"github.com/sluice-gateway/sluice/core/gate"
 	"github.com/sluice-gateway/sluice/core/guard"
+	"github.com/sluice-gateway/sluice/core/joint"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
@@ -47,7 +50,7 @@ func (t *task) parties() (*catalog.Topic, plugin.Cluster, plugin.Cluster, error)
 	if topic == nil {
 		return nil, nil, nil, errGone(t.report.Topic)
 	}
-	from, to := t.env.cluster(t.report.From), t.env.cluster(t.report.To)
+	from, to := t.env.Cluster(t.report.From), t.env.Cluster(t.report.To)
 	if from == nil || to == nil {
 		return nil, nil, nil, errors.New("a cluster of the move is no longer part of the virtual cluster")
 	}
@@ -126,7 +129,7 @@ func (t *task) switchOver(ctx context.Context, c *checked, from, to plugin.Clust
 		t.change(func(r *Report) { r.PauseMS = time.Since(began).Milliseconds() })
 		return err
 	}
-	if c.old == nil {
+	if c.Home == nil {
 		if b, ok := from.(plugin.LinkBreaker); ok {
 			b.BreakLinks() // what waits there is judged again at the gate
 		}
@@ -180,7 +183,7 @@ func (t *task) answers(ctx context.Context, gate *gate.Gate, from string) error 
 	}
 	n, client, since := gate.InFlight()
 	t.runner.log.DebugContext(t.trace, "produces in flight", "topic", t.report.Topic, "number", n, "client", client, "since", since)
-	return because(ByClients, fmt.Errorf("produces in flight to %s were not answered in time, the oldest one of client %q", from, client))
+	return block.Because(block.ByClients, fmt.Errorf("produces in flight to %s were not answered in time, the oldest one of client %q", from, client))
 }
 
 // errChanged says that what was prepared is not of the topic as it is.
@@ -195,11 +198,11 @@ func (t *task) prepare(ctx context.Context, c *checked, from, to plugin.Cluster)
 	var newEnd, oldEnd []int64
 	var err error
 	t.copies = nil
-	if c.old == nil {
-		if newEnd, err = c.copied.stable(ctx); err == nil {
+	if c.Home == nil {
+		if newEnd, err = c.Copy.Stable(ctx); err == nil {
 			t.copies, err = t.unacknowledged(ctx, c, topic, newEnd)
 		}
-	} else if err = openTransactions(ctx, c.old); err == nil { // one may have begun since the pre-check
+	} else if err = copies.OpenTransactions(ctx, c.Home); err == nil { // one may have begun since the pre-check
 		if oldEnd, newEnd, err = t.caughtUp(ctx, c); err == nil {
 			err = t.remember(ctx, c, oldEnd, topic)
 		}
@@ -208,19 +211,19 @@ func (t *task) prepare(ctx context.Context, c *checked, from, to plugin.Cluster)
 		return err
 	}
 	// Leaders and epochs are read last: an election before the commit would make them older.
-	if err := refresh(ctx, to, c.copied.topic); err != nil {
+	if err := joint.Refresh(ctx, to, c.Copy.Name); err != nil {
 		return err
 	}
-	compared := c.copied.topo.ID
-	if c.copied, err = newSide(to, c.copied.topic); err != nil {
+	compared := c.Copy.Topic.ID
+	if c.Copy, err = copies.NewSide(to, c.Copy.Name); err != nil {
 		return err
 	}
-	if c.copied.topo.ID != compared || len(c.copied.topo.Partitions) != len(newEnd) {
+	if c.Copy.Topic.ID != compared || len(c.Copy.Topic.Partitions) != len(newEnd) {
 		return errChanged
 	}
 	t.advance = func(n *catalog.Topic) error {
 		n.Grow(len(newEnd))
-		if n.ID != topic.ID || n.Generation != topic.Generation || len(n.Partitions) != len(newEnd) || n.Physical(to.Name()) != c.copied.topic {
+		if n.ID != topic.ID || n.Generation != topic.Generation || len(n.Partitions) != len(newEnd) || n.Physical(to.Name()) != c.Copy.Name {
 			return errChanged
 		}
 		t.moveTo(n, c, from, to, oldEnd, newEnd)
@@ -233,10 +236,10 @@ func (t *task) prepare(ctx context.Context, c *checked, from, to plugin.Cluster)
 func (t *task) moveTo(next *catalog.Topic, c *checked, from, to plugin.Cluster, oldEnd, newEnd []int64) {
 	before := next.Clone()
 	before.Before = nil
-	next.Home, next.Generation, next.Before, next.HomeID = to.Name(), before.Generation+1, before, c.copied.topo.ID
+	next.Home, next.Generation, next.Before, next.HomeID = to.Name(), before.Generation+1, before, c.Copy.Topic.ID
 	delete(next.Stubs, to.Name())
 	delete(next.Copies, to.Name())
-	if c.old == nil {
+	if c.Home == nil {
 		next.Copies = nil
 	} else if before.HomeID != [16]byte{} {
 		if next.Copies == nil {
@@ -249,28 +252,28 @@ func (t *task) moveTo(next *catalog.Topic, c *checked, from, to plugin.Cluster, 
 		part := before.Partition(int32(p))
 		last := part.VirtualEpoch(epochOf(from, before.Physical(from.Name()), p))
 		seg := catalog.Segment{
-			Generation: next.Generation, Cluster: to.Name(), Topic: c.copied.topic, TopicID: c.copied.topo.ID,
-			PhysicalStart: newEnd[p], EpochBase: c.copied.topo.Partitions[p].Epoch,
+			Generation: next.Generation, Cluster: to.Name(), Topic: c.Copy.Name, TopicID: c.Copy.Topic.ID,
+			PhysicalStart: newEnd[p], EpochBase: c.Copy.Topic.Partitions[p].Epoch,
 		}
 		var end int64
-		if c.old != nil {
+		if c.Home != nil {
 			seg.Start = part.ToVirtual(oldEnd[p])
 			end = seg.Start
 		} else {
 			end = part.ToVirtual(newEnd[p] - c.deltas[p])
 			gap := c.missing(before, p, newEnd[p])
-			seg.Start = max(part.Ceiling, end, gap.to)
-			for _, r := range part.Recorded(gap.from, gap.to) {
+			seg.Start = max(part.Ceiling, end, gap.To)
+			for _, r := range part.Recorded(gap.From, gap.To) {
 				loss = append(loss, Range{t.report.Topic, int32(p), r.From, r.To - 1})
 			}
 		}
 		start := before.Watermarks(int32(p)).Start
-		if c.old != nil {
+		if c.Home != nil {
 			start = max(start, part.ToVirtual(c.oldStart[p]))
 		}
 		next.Partitions[p] = part.Advance(seg, c.deltas[p], end, last)
 		next.Partitions[p].LogStart = max(part.LogStart, min(start, seg.Start))
-		if c.old == nil {
+		if c.Home == nil {
 			// What the old home has not handed on stands where its copy of what comes now would,
 			// and so may another's: distances are verified again before anything goes by them.
 			next.Partitions[p].Deltas = nil
@@ -284,30 +287,14 @@ func epochOf(c plugin.Cluster, topic string, p int) int32 {
 	return max(e, 0)
 }
 
-// stable reads the ends until they stay the same.
-func (s *side) stable(ctx context.Context) ([]int64, error) {
-	last, err := s.offsets(ctx, -1)
-	for err == nil {
-		if !guard.Sleep(ctx, 50*time.Millisecond) {
-			return nil, ctx.Err()
-		}
-		var now []int64
-		if now, err = s.offsets(ctx, -1); err == nil && slices.Equal(now, last) {
-			return now, nil
-		}
-		last = now
-	}
-	return nil, err
-}
-
 // caughtUp waits until the copy has everything, both ends are stable, and what came since the
 // pre-check is compared.
 func (t *task) caughtUp(ctx context.Context, c *checked) (oldEnd, newEnd []int64, err error) {
 	for {
-		if oldEnd, err = c.old.stable(ctx); err != nil {
+		if oldEnd, err = c.Home.Stable(ctx); err != nil {
 			return nil, nil, t.late(ctx, err)
 		}
-		if newEnd, err = c.copied.offsets(ctx, -1); err != nil {
+		if newEnd, err = c.Copy.Ends(ctx); err != nil {
 			return nil, nil, t.late(ctx, err)
 		}
 		missing, ahead := int64(0), -1
@@ -320,18 +307,18 @@ func (t *task) caughtUp(ctx context.Context, c *checked) (oldEnd, newEnd []int64
 			}
 		}
 		if ahead >= 0 {
-			return nil, nil, because(ByCopy, fmt.Errorf("partition %d has %d records more on %s than on %s: somebody else writes there", ahead, newEnd[ahead]-oldEnd[ahead]-c.deltas[ahead], t.report.To, t.report.From))
+			return nil, nil, block.Because(block.ByCopy, fmt.Errorf("partition %d has %d records more on %s than on %s: somebody else writes there", ahead, newEnd[ahead]-oldEnd[ahead]-c.deltas[ahead], t.report.To, t.report.From))
 		}
 		if missing == 0 {
 			break
 		}
 		if !guard.Sleep(ctx, 10*time.Millisecond) {
-			return nil, nil, &behind{missing, fmt.Errorf("%w: %d records were not copied in time", errLag, missing)}
+			return nil, nil, block.Lagging(missing, fmt.Errorf("%w: %d records were not copied in time", block.ErrLag, missing))
 		}
 	}
 	limit := t.runner.timing().CompareLimit
-	err = parallel(len(oldEnd), partitionsAtOnce, func(p int) error {
-		return compare(ctx, c.prints, c.old, c.copied, int32(p), c.compared[p], oldEnd[p], c.deltas[p], limit)
+	err = guard.Parallel(len(oldEnd), copies.PartitionsAtOnce, func(p int) error {
+		return c.Compare(ctx, int32(p), copies.Stretch{From: c.compared[p], To: oldEnd[p]}, c.deltas[p], limit)
 	})
 	if err != nil {
 		return nil, nil, t.late(ctx, err)
@@ -339,7 +326,7 @@ func (t *task) caughtUp(ctx context.Context, c *checked) (oldEnd, newEnd []int64
 	for p := range oldEnd {
 		t.count(c.compared[p], oldEnd[p])
 	}
-	after, err := c.copied.offsets(ctx, -1)
+	after, err := c.Copy.Ends(ctx)
 	if err == nil && !slices.Equal(after, newEnd) {
 		err = fmt.Errorf("the end on %s moved while nothing was written through the gateway", t.report.To)
 	}
@@ -361,14 +348,14 @@ func (t *task) late(ctx context.Context, err error) error {
 
 // publish tells clients: from now on metadata, hints and fetches name the new home.
 func (t *task) publish(ctx context.Context) error {
-	_, err := t.runner.publishes.do(ctx, t.env.Catalog, t, func(round []*ask[*task, struct{}]) {
+	_, err := t.runner.publishes.Do(ctx, t.env.Catalog, t, func(round []*joint.Ask[*task, struct{}]) {
 		var names []string
 		for _, a := range round {
-			names = append(names, a.question.report.Topic)
+			names = append(names, a.Question.report.Topic)
 		}
 		if publish(ctx, t.env.Catalog, names...) != nil {
 			for i, a := range round { // one may have kept the others from being written
-				a.err = publish(ctx, t.env.Catalog, names[i])
+				a.Err = publish(ctx, t.env.Catalog, names[i])
 			}
 		}
 		t.env.Gates.Announce()
@@ -383,4 +370,15 @@ func publish(ctx context.Context, cat *catalog.Virtual, topics ...string) error 
 		}
 		return nil, nil
 	})
+}
+
+// missing is the range of virtual offsets that an unplanned move may lose: what the old home may
+// have acknowledged, and a copy that ends at a physical offset does not have.
+func (c *checked) missing(t *catalog.Topic, p int, copyEnd int64) copies.Stretch {
+	part := t.Partition(int32(p))
+	from := part.ToVirtual(copyEnd - c.deltas[p])
+	if c.unknown[p] { // what the copy has may be of any place
+		from = max(part.LogStart, 0)
+	}
+	return copies.Stretch{From: from, To: t.MayBeKnown(int32(p))}
 }

@@ -10,12 +10,14 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
+	"github.com/sluice-gateway/sluice/core/block"
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/gate"
 	"github.com/sluice-gateway/sluice/core/guard"
-	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/joint"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
@@ -34,7 +36,7 @@ type Env struct {
 	Notify func(r Report, by string)
 }
 
-func (e Env) cluster(name string) plugin.Cluster {
+func (e Env) Cluster(name string) plugin.Cluster {
 	for _, c := range e.Clusters {
 		if c.Name() == name {
 			return c
@@ -54,31 +56,25 @@ const (
 	retryFirst   = 500 * time.Millisecond
 	retryMost    = 5 * time.Second
 	keepMoves    = 10_000 // that have ended
-	deltaEvery   = 10 * time.Second
-	checksAtOnce = 128 // moves; what they have in memory is bounded by readsAtOnce
+	checksAtOnce = 128    // moves; what they have in memory is bounded by joint.ReadsAtOnce
 )
 
 // Runner moves the catalog of every virtual cluster towards its rules.
 type Runner struct {
-	log     *slog.Logger
-	catalog *catalog.Catalog
-	ctx     context.Context
-	stop    context.CancelFunc
-	wg      guard.Group
+	log      *slog.Logger
+	catalog  *catalog.Catalog
+	clusters *joint.Clusters
+	ctx      context.Context
+	stop     context.CancelFunc
+	wg       guard.Group
 
 	slots     *slots // of moves that hold clients
 	checks    *slots // of moves that read for their pre-check
 	waves     waves
-	bulk      bulk
-	commits   joint[*catalog.Virtual, *prepared, struct{}]
-	publishes joint[*catalog.Virtual, *task, struct{}]
-	groups    joint[plugin.Cluster, string, []commitment]
-	reports   joint[struct{}, Report, struct{}]
-	distances joint[*catalog.Virtual, distance, struct{}]
-	readings  readings
-	rounds    copyRounds
-	compared  comparisons
-	ready     readiness
+	commits   joint.Rounds[*catalog.Virtual, *prepared, struct{}]
+	publishes joint.Rounds[*catalog.Virtual, *task, struct{}]
+	groups    joint.Rounds[plugin.Cluster, string, []commitment]
+	reports   joint.Rounds[struct{}, Report, struct{}]
 
 	mu      sync.Mutex
 	cfg     config.Failover
@@ -91,13 +87,12 @@ type Runner struct {
 
 // NewRunner returns a runner without virtual clusters. Moves that a stopped gateway had committed
 // but not published are published by Apply.
-func NewRunner(cat *catalog.Catalog, cfg config.Failover, log *slog.Logger) *Runner {
+func NewRunner(cat *catalog.Catalog, clusters *joint.Clusters, cfg config.Failover, log *slog.Logger) *Runner {
 	ctx, stop := context.WithCancel(context.Background())
 	r := &Runner{
-		log: log, catalog: cat, ctx: ctx, stop: stop, cfg: cfg,
+		log: log, catalog: cat, clusters: clusters, ctx: ctx, stop: stop, cfg: cfg,
 		slots: newSlots(cfg.Concurrent), checks: newSlots(checksAtOnce), envs: map[string]Env{}, current: map[[2]string]*move{}, open: map[*move]struct{}{},
 	}
-	r.bulk.ctx, r.bulk.wg = ctx, &r.wg
 	for _, k := range cat.Keys(catalog.KindMove) {
 		var old Report
 		if ok, err := cat.Value(catalog.KindMove, k, &old); !ok || err != nil {
@@ -111,7 +106,6 @@ func NewRunner(cat *catalog.Catalog, cfg config.Failover, log *slog.Logger) *Run
 		r.past = append(r.past, old)
 	}
 	slices.SortFunc(r.past, byID)
-	r.wg.Go(func() { guard.Keep(r.ctx, r.watchCopies) })
 	return r
 }
 
@@ -120,27 +114,19 @@ func (r *Runner) keep(ctx context.Context, rep Report) error {
 }
 
 func (r *Runner) store(rep Report) {
-	_, err := r.reports.do(context.WithoutCancel(r.ctx), struct{}{}, rep, func(round []*ask[Report, struct{}]) {
+	_, err := r.reports.Do(context.WithoutCancel(r.ctx), struct{}{}, rep, func(round []*joint.Ask[Report, struct{}]) {
 		all := map[string]any{}
 		for _, a := range round {
-			all[a.question.ID] = a.question
+			all[a.Question.ID] = a.Question
 		}
 		err := r.catalog.SetValues(context.WithoutCancel(r.ctx), catalog.KindMove, all)
 		for _, a := range round {
-			a.err = err
+			a.Err = err
 		}
 	})
 	if err != nil {
 		r.log.Warn("move not stored", "id", rep.ID, "error", err)
 	}
-}
-
-// prints returns the fingerprints of a comparison, as the configuration says.
-func (r *Runner) prints(timestamps bool) *kafka.Fingerprints {
-	cfg := r.timing()
-	f := kafka.NewFingerprints(timestamps, cfg.IgnoreHeaders)
-	f.Within.Most = cfg.BatchBytes
-	return f
 }
 
 func (r *Runner) timing() config.Failover {
@@ -172,7 +158,7 @@ type Options struct {
 // Apply makes the rules of a virtual cluster current and starts a move for every topic that lives
 // elsewhere. It returns the moves that run or wait for these topics.
 func (r *Runner) Apply(ctx context.Context, env Env, cfg config.Failover, o Options) ([]Report, error) {
-	env.Clusters = r.bulk.over(env.Clusters)
+	env.Clusters = r.clusters.Over(env.Clusters)
 	r.mu.Lock()
 	r.cfg = cfg
 	r.envs[env.VirtualCluster] = env
@@ -286,7 +272,7 @@ func (r *Runner) run(ctx context.Context, key [2]string, m *move) {
 			said = now
 			r.log.WarnContext(m.trace, "move waits", "virtual_cluster", key[0], "topic", key[1], "to", m.report.To, "reason", err)
 		}
-		m.change(func(rep *Report) { rep.Error, rep.BlockedBy, rep.Lag = err.Error(), blockOf(err), lagOf(err) })
+		m.change(func(rep *Report) { rep.Error, rep.BlockedBy, rep.Lag = err.Error(), block.Of(err), block.LagOf(err) })
 		m.refused(err)
 		m.enter(Pending)
 		if time.Since(m.report.Since) > retry {
@@ -423,4 +409,14 @@ func (r *Runner) Pending() []Report {
 	}
 	slices.SortFunc(out, byID)
 	return out
+}
+
+// gist is a reason without its numbers: what a move waits for is new when this is.
+func gist(err error) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsDigit(r) {
+			return -1
+		}
+		return r
+	}, err.Error())
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/failover"
 	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/standing"
 )
 
 // spread is the time over which sessions are closed when the versions that they may use shrink.
@@ -99,6 +100,7 @@ func (g *Gateway) move(ctx context.Context, next, old *live, o failover.Options)
 			}
 		}
 		g.cancelDeletes(func(v, topic string) bool { return v == vc.Name && mine.Edited(topic) }) // the file has decided on them
+		g.standing.Apply(standingEnv(rt), next.snap.Failover)
 		if _, err := g.runner.Apply(ctx, g.failoverEnv(rt), next.snap.Failover, mine); err != nil {
 			return err
 		}
@@ -115,6 +117,10 @@ func (g *Gateway) failoverEnv(rt *runtime) failover.Env {
 		VirtualCluster: rt.env.VirtualCluster, Catalog: rt.env.Catalog, Gates: rt.env.Gates,
 		Clusters: rt.env.Clusters, Placement: rt.chain.Placement(), Tracer: rt.server.Tracer, Notify: g.moved,
 	}
+}
+
+func standingEnv(rt *runtime) standing.Env {
+	return standing.Env{VirtualCluster: rt.env.VirtualCluster, Catalog: rt.env.Catalog, Clusters: rt.env.Clusters, Placement: rt.chain.Placement()}
 }
 
 // refreshVersions follows what the clusters support. If it shrinks, sessions are closed: clients
