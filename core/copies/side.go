@@ -112,15 +112,15 @@ func (s *Side) offsets(ctx context.Context, timestamp int64) ([]int64, error) {
 		err = fmt.Errorf("offsets of %q on %s: partition %d is not in the answer", s.Name, s.Cluster.Name(), p)
 	}
 	if err != nil {
-		return nil, &Unread{err}
+		return nil, &UnreadError{err}
 	}
 	return out, nil
 }
 
-// Unread is the error of a read that failed: it says nothing of the records.
-type Unread struct{ error }
+// UnreadError is the error of a read that failed: it says nothing of the records.
+type UnreadError struct{ error }
 
-func (u *Unread) Unwrap() error { return u.error }
+func (u *UnreadError) Unwrap() error { return u.error }
 
 // Read walks the batches of a partition in [from, to) and returns how many bytes it read. visit
 // gets whole batches, which may begin before from.
@@ -165,7 +165,7 @@ func (s *Side) Fetch(ctx context.Context, partition int32, from int64, most int3
 	w, leader := joint.Wanted{Topic: s.Name, ID: s.Topic.ID, Partition: partition, From: from, Most: most}, s.Topic.Partitions[partition].Leader
 	var err, told error
 	if err = joint.Read(ctx, s.Cluster, leader, w, func(records []byte) { told = use(records) }); err != nil {
-		return &Unread{fmt.Errorf("read of %q/%d on %s at %d: %w", s.Name, partition, s.Cluster.Name(), from, err)}
+		return &UnreadError{fmt.Errorf("read of %q/%d on %s at %d: %w", s.Name, partition, s.Cluster.Name(), from, err)}
 	}
 	return told
 }

@@ -29,9 +29,23 @@ type checked struct {
 	seen      []int64
 }
 
-// check is the pre-check of a planned move: nobody is held.
-func (t *task) check(ctx context.Context) (*checked, error) {
-	topic, from, to, err := t.parties()
+// check is the pre-check: nobody is held.
+func (t *topicMove) check(ctx context.Context, gone bool) (err error) {
+	if gone {
+		t.found, err = t.checkGone(ctx)
+	} else {
+		t.found, err = t.checkPlanned(ctx)
+	}
+	return err
+}
+
+// checkPlanned is the pre-check of a planned move.
+func (t *topicMove) checkPlanned(ctx context.Context) (*checked, error) {
+	topic, err := t.topic()
+	if err != nil {
+		return nil, err
+	}
+	from, to, err := t.clusters()
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +96,7 @@ func (t *task) check(ctx context.Context) (*checked, error) {
 
 // compareAll finds the distance of every partition's copy, and compares what somebody may still
 // read. Few topics at a time read.
-func (t *task) compareAll(ctx context.Context, c *checked, at copies.Bounds, lowest map[int32]position) error {
+func (t *topicMove) compareAll(ctx context.Context, c *checked, at copies.Bounds, lowest map[int32]position) error {
 	if err := t.reads.take(ctx); err != nil {
 		return err
 	}
@@ -100,7 +114,7 @@ func (t *task) compareAll(ctx context.Context, c *checked, at copies.Bounds, low
 // compare finds the distance of a partition's copy. Everything that somebody may still read must be
 // at this distance. The copy's end is what can be compared now; the rest is compared when it is
 // there.
-func (t *task) compare(ctx context.Context, c *checked, p int, ours, theirs copies.Stretch, lowest map[int32]position) error {
+func (t *topicMove) compare(ctx context.Context, c *checked, p int, ours, theirs copies.Stretch, lowest map[int32]position) error {
 	part, from, to := c.topic.Partition(int32(p)), c.Home.Cluster.Name(), c.Copy.Cluster.Name()
 	guesses := []int64{0}
 	if d, ok := part.Deltas[to]; ok {
@@ -141,8 +155,8 @@ const calmly = 100 * time.Millisecond
 
 // calm puts a hold off while the home takes long to answer, since clients would be held for as
 // long: failover.calm at most, because a home that ails is a reason to leave it.
-func (t *task) calm(ctx context.Context) error {
-	gate, most := t.env.Gates.Gate(t.report.Topic), t.runner.timing().Calm
+func (t *topicMove) calm(ctx context.Context) error {
+	most := t.runner.timing().Calm
 	if most <= 0 {
 		return nil
 	}
@@ -150,7 +164,7 @@ func (t *task) calm(ctx context.Context) error {
 	for {
 		began := time.Now()
 		select {
-		case <-gate.Answered():
+		case <-t.gate.Answered():
 		case <-limit:
 			return nil
 		case <-ctx.Done():
@@ -162,17 +176,21 @@ func (t *task) calm(ctx context.Context) error {
 	}
 }
 
+// lag is how many records a copy lacks that ends at newEnd, of those below oldEnd.
+func (c *checked) lag(oldEnd, newEnd []int64) (n int64) {
+	for p := range oldEnd {
+		n += max(oldEnd[p]+c.deltas[p]-newEnd[p], 0)
+	}
+	return n
+}
+
 // drainEvery is how often a copy is looked at that lags.
 const drainEvery = 100 * time.Millisecond
 
 // drains refuses a move whose copy lags so far behind that it would not catch up while clients are
 // held.
-func (t *task) drains(ctx context.Context, c *checked, oldEnd, newEnd []int64) error {
-	var lag int64
-	for p := range oldEnd {
-		lag += max(oldEnd[p]-(newEnd[p]-c.deltas[p]), 0)
-	}
-	if lag == 0 {
+func (t *topicMove) drains(ctx context.Context, c *checked, oldEnd, newEnd []int64) error {
+	if c.lag(oldEnd, newEnd) == 0 {
 		return nil
 	}
 	limit, now := t.runner.timing().MaxDrain, newEnd
@@ -180,7 +198,7 @@ func (t *task) drains(ctx context.Context, c *checked, oldEnd, newEnd []int64) e
 	if t.goals != nil {
 		until, oldEnd = t.goals.until, slices.Clone(oldEnd)
 		for p := range oldEnd {
-			if ends := t.goals.ends[t.report.Topic]; p < len(ends) && ends[p] >= 0 {
+			if ends := t.goals.ends[t.name]; p < len(ends) && ends[p] >= 0 {
 				oldEnd[p] = min(oldEnd[p], ends[p])
 			}
 		}
@@ -194,11 +212,7 @@ func (t *task) drains(ctx context.Context, c *checked, oldEnd, newEnd []int64) e
 		if now, err = c.Copy.Ends(ctx); err != nil {
 			return err
 		}
-		left := int64(0)
-		for p := range oldEnd {
-			left += max(oldEnd[p]-(now[p]-c.deltas[p]), 0)
-		}
-		if left == 0 {
+		if c.lag(oldEnd, now) == 0 {
 			return nil
 		}
 	}

@@ -307,18 +307,18 @@ func TestCloseAbortsWhatIsNotCommitted(t *testing.T) {
 func TestWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "orders")
-		if _, ok, err := w.runner.Wait(t.Context(), "vc", "orders"); ok || err != nil {
+		if _, ok, err := w.runner.Wait(t.Context(), "vc", Movable{Topic, "orders"}); ok || err != nil {
 			t.Errorf("without a move: %t, %v", ok, err)
 		}
 		p := w.produce("orders")
 		w.edit("dr", "orders")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if m, ok, err := w.runner.Wait(ctx, "vc", "orders"); !ok || !errors.Is(err, context.DeadlineExceeded) || m.Phase != Hold {
+		if m, ok, err := w.runner.Wait(ctx, "vc", Movable{Topic, "orders"}); !ok || !errors.Is(err, context.DeadlineExceeded) || m.Phase != Hold {
 			t.Errorf("%s, %t, %v", m.Phase, ok, err)
 		}
 		p.answer()
-		if m, ok, err := w.runner.Wait(t.Context(), "vc", "orders"); !ok || err != nil || m.Phase != Done {
+		if m, ok, err := w.runner.Wait(t.Context(), "vc", Movable{Topic, "orders"}); !ok || err != nil || m.Phase != Done {
 			t.Errorf("%s, %t, %v", m.Phase, ok, err)
 		}
 	})
@@ -411,11 +411,12 @@ func TestTheMoveAndItsMemoryAreOneWrite(t *testing.T) {
 func TestAnEditThatHasSeenTheTopicBeforeAMoveEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "orders")
-		before := w.env.Catalog.Topic("orders")
+		seen := w.runner.movables(w.env)[0]
 		w.edit("dr", "orders")
 		fakes.Pass(time.Second)
 		w.lives("orders", "dr", 1)
-		if m, _ := w.runner.start(w.env, before, "prod", newGroup(), Options{}); m == nil {
+		w.Place("prod", "orders")
+		if m, _ := w.runner.start(w.env, seen, newTogether(), Options{}); m == nil {
 			t.Error("the topic stays where it is")
 		}
 	})

@@ -47,22 +47,22 @@ func (r *Runner) goals(ctx context.Context, env Env, topics []string, unplanned 
 
 // foresee makes the pre-check of a move as it would be made now. It reports whether the move would
 // be a planned one.
-func (t *task) foresee(ctx context.Context, from, to plugin.Cluster) (c *checked, planned bool, err error) {
+func (t *task) foresee(ctx context.Context, from, to plugin.Cluster) (planned bool, err error) {
 	if err := t.signs(from); err != nil {
-		return nil, true, err
+		return true, err
 	}
 	planned = from.Reachable()
 	switch {
 	case !to.Reachable(): // it would be asked, and waited for, in vain
-		return nil, planned, fmt.Errorf("%s: %w", to.Name(), plugin.ErrUnreachable)
+		return planned, fmt.Errorf("%s: %w", to.Name(), plugin.ErrUnreachable)
 	case planned:
-		c, err = t.check(ctx)
+		err = t.part.check(ctx, false)
 	case t.policy() == "never":
 		err = block.Never(from)
 	default:
-		c, err = t.checkGone(ctx)
+		err = t.part.check(ctx, true)
 	}
-	return c, planned, err
+	return planned, err
 }
 
 // Foresight makes pre-checks of moves as they would be made now, and holds nobody.
@@ -95,11 +95,11 @@ type Foreseen struct {
 
 // Of looks at the move of a topic that lives on from.
 func (f *Foresight) Of(ctx context.Context, topic string, from, to plugin.Cluster) (out Foreseen) {
-	k := &task{
-		runner: f.runner, env: f.Env, goals: f.goals, reads: f.goals.reads,
-		move: &move{report: Report{Topic: topic, From: from.Name(), To: to.Name()}, force: f.goals.unplanned},
-	}
-	if out.found, out.Planned, out.Err = k.foresee(ctx, from, to); out.found != nil {
+	m := &move{report: Report{Kind: Topic, Topic: topic, From: from.Name(), To: to.Name()}, force: f.goals.unplanned}
+	k := f.runner.newTask(f.Env, m, f.goals.reads)
+	k.goals = f.goals
+	out.Planned, out.Err = k.foresee(ctx, from, to)
+	if out.found = k.part.(*topicMove).found; out.found != nil {
 		out.Copy = out.found.Copy
 	}
 	return out

@@ -19,7 +19,7 @@ const askLimit = 2 * time.Second
 // has answered for a time that began with the edit. A home that has answered since is waited for.
 func (t *task) gone(ctx context.Context, from plugin.Cluster) (bool, error) {
 	if from.Reachable() {
-		return false, t.ask(ctx, from)
+		return false, t.part.ask(ctx, from)
 	}
 	if err := t.signs(from); err != nil {
 		return false, err
@@ -39,7 +39,7 @@ func (t *task) gone(ctx context.Context, from plugin.Cluster) (bool, error) {
 			return false, ctx.Err()
 		}
 		if from.Reachable() {
-			return false, t.ask(ctx, from)
+			return false, t.part.ask(ctx, from)
 		}
 		// Brokers that end may give one just before.
 		if err := t.signs(from); err != nil && time.Since(began) >= limit {
@@ -67,16 +67,16 @@ func (t *task) policy() string {
 	if t.force {
 		return "always"
 	}
-	return t.env.Placement.Home(t.report.Topic).Unplanned
+	return t.part.policy()
 }
 
 // ask makes sure that the old home lives.
-func (t *task) ask(ctx context.Context, from plugin.Cluster) error {
+func (t *topicMove) ask(ctx context.Context, from plugin.Cluster) error {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
-	topic := t.env.Catalog.Topic(t.report.Topic)
-	if topic == nil {
-		return errGone(t.report.Topic)
+	topic, err := t.topic()
+	if err != nil {
+		return err
 	}
 	if err := joint.Refresh(ctx, from, topic.Physical(from.Name())); err != nil {
 		return fmt.Errorf("%s: %w", from.Name(), err)
@@ -87,8 +87,12 @@ func (t *task) ask(ctx context.Context, from plugin.Cluster) error {
 
 // checkGone is the pre-check when the old home can't be asked: the stored distance of the copy is
 // all there is.
-func (t *task) checkGone(ctx context.Context) (*checked, error) {
-	topic, _, to, err := t.parties()
+func (t *topicMove) checkGone(ctx context.Context) (*checked, error) {
+	topic, err := t.topic()
+	if err != nil {
+		return nil, err
+	}
+	_, to, err := t.clusters()
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +113,7 @@ func (t *task) checkGone(ctx context.Context) (*checked, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t.policy() != "always" {
+	if t.task.policy() != "always" {
 		if err := copies.Untrusted(topic, c.Copy, ends); err != nil {
 			return nil, block.Because(block.ByCopy, err)
 		}

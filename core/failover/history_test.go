@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/testing/fakes"
 )
 
@@ -28,6 +29,9 @@ func TestTheHistoryOutlivesTheGateway(t *testing.T) {
 			got[m.Topic] = m.Phase
 			if one, ok := w.runner.Move(m.ID); !ok || one.Topic != m.Topic {
 				t.Errorf("%s is not found by its id: %+v", m.Topic, one)
+			}
+			if got, want := m.What(), (Movable{Topic, m.Topic}); got != want {
+				t.Errorf("what moved is %+v, want %+v", got, want)
 			}
 		}
 		if want := map[string]Phase{"done": Done, "given-up": Dropped}; fmt.Sprint(got) != fmt.Sprint(want) {
@@ -61,6 +65,25 @@ func TestMovesAreListedInTheirOrder(t *testing.T) {
 		fakes.Pass(time.Minute)
 		if got := topics(); !slices.Equal(got, []string{"late", "soon"}) || len(w.runner.Pending()) != 0 {
 			t.Errorf("when both have ended: %q", got)
+		}
+	})
+}
+
+// TestAMoveOfAnEarlierVersionIsOfATopic: it was stored without its kind.
+func TestAMoveOfAnEarlierVersionIsOfATopic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		old := map[string]any{"id": "20250101T000000.000-001", "topic": "orders", "phase": Done, "ended": time.Now()}
+		if err := w.Catalog.SetValue(t.Context(), catalog.KindMove, "20250101T000000.000-001", old); err != nil {
+			t.Fatal(err)
+		}
+		w.reopen()
+		all := w.runner.Moves()
+		if len(all) != 1 {
+			t.Fatalf("%d moves, want 1", len(all))
+		}
+		if got, want := all[0].What(), (Movable{Topic, "orders"}); got != want {
+			t.Errorf("what moved is %+v, want %+v", got, want)
 		}
 	})
 }

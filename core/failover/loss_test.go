@@ -32,7 +32,7 @@ func TestLossesStandUntilTheyAreAcknowledged(t *testing.T) {
 		}
 		w.Prod.Set(func() { w.Prod.Down = true })
 		w.Place("dr", "a", "b")
-		w.apply(Options{Edited: func(n string) bool { return n != "c" }, Unplanned: true})
+		w.apply(Options{Edited: Topics(func(n string) bool { return n != "c" }), Unplanned: true})
 		fakes.Pass(5 * time.Second)
 		w.Prod.Set(func() { w.Prod.Down = false })
 		w.edit("dr", "c")

@@ -24,7 +24,7 @@ type position struct {
 
 // lowest is, per partition, the lowest offset that a group has committed, as far as the clusters
 // that live can tell, or that a consumer reads from.
-func (t *task) lowest(ctx context.Context, topic *catalog.Topic) (map[int32]position, error) {
+func (t *topicMove) lowest(ctx context.Context, topic *catalog.Topic) (map[int32]position, error) {
 	out := map[int32]position{}
 	for p, o := range t.env.Gates.Readers.Lowest(topic.Name, time.Now().Add(-readFor)) {
 		out[p] = position{o, "a consumer"}

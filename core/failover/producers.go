@@ -17,7 +17,7 @@ import (
 const tailBytes = 16 << 20
 
 // tails reads, while nobody is held, which producers wrote the end of the old home's log.
-func (t *task) tails(ctx context.Context, c *checked, topic *catalog.Topic) error {
+func (t *topicMove) tails(ctx context.Context, c *checked, topic *catalog.Topic) error {
 	c.seen = c.compared
 	return guard.Parallel(len(c.compared), copies.PartitionsAtOnce, func(p int) error {
 		from, err := t.tailFrom(ctx, c, int32(p), c.compared[p])
@@ -44,7 +44,7 @@ func (c *checked) batches(ctx context.Context, part *catalog.Partition, p int32,
 // remember completes the memory of producers by what the old home knows: the last sequence of each,
 // and the batches at the end of the log. Batches that went by before the gateway started are then
 // recognised when they are sent again.
-func (t *task) remember(ctx context.Context, c *checked, oldEnd []int64, topic *catalog.Topic) error {
+func (t *topicMove) remember(ctx context.Context, c *checked, oldEnd []int64, topic *catalog.Topic) error {
 	err := guard.Parallel(len(oldEnd), copies.PartitionsAtOnce, func(p int) error {
 		return c.batches(ctx, topic.Partition(int32(p)), int32(p), c.seen[p], oldEnd[p])
 	})
@@ -71,7 +71,7 @@ const mostCopies = 5000
 
 // unacknowledged reads what the copy has of batches that the old home appended and did not
 // acknowledge before it died: their producers send them again.
-func (t *task) unacknowledged(ctx context.Context, c *checked, topic *catalog.Topic, newEnd []int64) (*catalog.Copies, error) {
+func (t *topicMove) unacknowledged(ctx context.Context, c *checked, topic *catalog.Topic, newEnd []int64) (*catalog.Copies, error) {
 	f := copies.Fingerprints(t.runner.timing(), true)
 	out := &catalog.Copies{Records: map[int32][]catalog.Copy{}, Prints: func(batch []byte) (prints []uint64, err error) {
 		records, err := f.Within.Records(batch)
@@ -104,7 +104,7 @@ func (t *task) unacknowledged(ctx context.Context, c *checked, topic *catalog.To
 }
 
 // tailFrom is where the tail begins that is read for batches: the last records, as many as fit.
-func (t *task) tailFrom(ctx context.Context, c *checked, p int32, end int64) (int64, error) {
+func (t *topicMove) tailFrom(ctx context.Context, c *checked, p int32, end int64) (int64, error) {
 	few := max(end-copies.Tail, c.oldStart[p])
 	var size int64
 	if _, err := c.Home.Read(ctx, p, few, end, func(b kafka.Batch) error { size += int64(len(b)); return nil }); err != nil {

@@ -80,7 +80,7 @@ func TestAHomeThatComesBackInTimeMakesItPlanned(t *testing.T) {
 func TestAMoveThatWaitsStaysPlanned(t *testing.T) {
 	again := map[string]func(w *world){
 		"edit":        func(w *world) { w.edit("dr", "orders") },
-		"--unplanned": func(w *world) { w.apply(Options{Edited: func(string) bool { return true }, Unplanned: true}) },
+		"--unplanned": func(w *world) { w.apply(Options{Edited: func(Movable) bool { return true }, Unplanned: true}) },
 		"always":      func(w *world) { w.Policy("orders", "always") },
 		"restart": func(w *world) {
 			w.reopen()
@@ -89,7 +89,7 @@ func TestAMoveThatWaitsStaysPlanned(t *testing.T) {
 			if m := w.last("orders"); m.Phase == Done || !strings.Contains(m.Error, "prod is unreachable, but has answered since the edit") {
 				w.T.Errorf("after a restart: %s, %q", m.Phase, m.Error)
 			}
-			w.apply(Options{Edited: func(string) bool { return true }})
+			w.apply(Options{Edited: func(Movable) bool { return true }})
 		},
 	}
 	for name, edit := range again {
@@ -187,7 +187,7 @@ func TestAlwaysDoesNotWait(t *testing.T) {
 				w := dead(t, c.policy)
 				w.Remember(nil)
 				w.Place("dr", "orders")
-				w.apply(Options{Edited: func(string) bool { return true }, Unplanned: c.force})
+				w.apply(Options{Edited: func(Movable) bool { return true }, Unplanned: c.force})
 				fakes.Pass(time.Second)
 				m := w.last("orders")
 				if m.Phase != Done || m.Planned || !slices.Equal(m.Notes, []string{"partition 0: distance of the copy unknown, taken as 0"}) {
@@ -263,7 +263,7 @@ func TestAHomeThatGivesSignsOfLifeIsNotGivenUp(t *testing.T) {
 		w := dead(t, "if-unreachable")
 		w.Prod.Set(func() { w.Prod.Why = plugin.ErrNotKafka })
 		w.Place("dr", "orders")
-		w.apply(Options{Edited: func(string) bool { return true }, Unplanned: true})
+		w.apply(Options{Edited: func(Movable) bool { return true }, Unplanned: true})
 		fakes.Pass(time.Second)
 		if m := w.last("orders"); m.Phase != Done || m.Planned {
 			t.Errorf("an operator says so: %s, planned %t: %q", m.Phase, m.Planned, m.Error)

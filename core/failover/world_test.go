@@ -79,7 +79,7 @@ func (w *world) reopen() {
 func (w *world) edit(cluster string, topics ...string) []Report {
 	w.T.Helper()
 	w.Place(cluster, topics...)
-	return w.apply(Options{Edited: func(t string) bool { return slices.Contains(topics, t) }})
+	return w.apply(Options{Edited: Topics(func(t string) bool { return slices.Contains(topics, t) })})
 }
 
 func (w *world) apply(o Options) []Report {

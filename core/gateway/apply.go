@@ -95,11 +95,13 @@ func (g *Gateway) move(ctx context.Context, next, old *live, o failover.Options)
 		mine := o
 		mine.By = audit.Of(ctx).User
 		if o.Edited == nil {
-			mine.Edited = func(topic string) bool {
+			mine.Edited = failover.Topics(func(topic string) bool {
 				return was != nil && was.chain.Placement() != nil && was.chain.Placement().Home(topic).Cluster != p.Home(topic).Cluster
-			}
+			})
 		}
-		g.cancelDeletes(func(v, topic string) bool { return v == vc.Name && mine.Edited(topic) }) // the file has decided on them
+		g.cancelDeletes(func(v, topic string) bool { // the file has decided on them
+			return v == vc.Name && mine.Edited(failover.Movable{Kind: failover.Topic, Name: topic})
+		})
 		g.standing.Apply(standingEnv(rt), next.snap.Failover)
 		if _, err := g.runner.Apply(ctx, g.failoverEnv(rt), next.snap.Failover, mine); err != nil {
 			return err

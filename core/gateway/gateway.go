@@ -140,7 +140,7 @@ func Start(ctx context.Context, o Options) (*Gateway, error) {
 		return fail(ofState(snap, err))
 	}
 	// A file that the store has not seen is an edit made now.
-	edited := func(string) bool { return revision != snap.Revision }
+	edited := func(failover.Movable) bool { return revision != snap.Revision }
 	began := &audit.Entry{Time: g.started, Action: "start", Actor: itself, Before: revision, After: snap.Revision}
 	if revision != snap.Revision {
 		began.Actor = byHand

@@ -350,7 +350,7 @@ func (o operator) Start(ctx context.Context, revision string, m admin.Move) (adm
 		}
 	}
 	at := time.Now()
-	opts := failover.Options{Edited: func(t string) bool { return slices.Contains(m.Topics, t) }, Unplanned: m.Unplanned, Atomic: m.Atomic}
+	opts := failover.Options{Edited: failover.Topics(func(t string) bool { return slices.Contains(m.Topics, t) }), Unplanned: m.Unplanned, Atomic: m.Atomic}
 	if err := o.edit(ctx, revision, edits, opts); err != nil {
 		return admin.Started{}, err
 	}
@@ -365,14 +365,14 @@ func (o operator) Abort(ctx context.Context, revision, id string) (failover.Repo
 	case !ok:
 		return rep, &admin.Error{Status: http.StatusNotFound, Message: "no move " + id}
 	case rep.Phase.Committed() || !rep.Ended.IsZero():
-		return rep, &admin.Error{Status: http.StatusConflict, Message: fmt.Sprintf("the move is %s: to have the topic back on %s, move it there", rep.Phase, rep.From)}
+		return rep, &admin.Error{Status: http.StatusConflict, Message: fmt.Sprintf("the move is %s: to have the %s back on %s, move it there", rep.Phase, rep.Kind, rep.From)}
 	}
 	v, err := o.virtual(rep.VirtualCluster)
 	if err != nil {
 		return rep, err
 	}
 	edits := v.runtime().chain.Placement().SetHome(rep.Topic, rep.From, "")
-	if err := o.edit(ctx, revision, edits, failover.Options{Edited: func(t string) bool { return t == rep.Topic }}); err != nil {
+	if err := o.edit(ctx, revision, edits, failover.Options{Edited: func(m failover.Movable) bool { return m == rep.What() }}); err != nil {
 		return rep, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, abortWait)

@@ -52,11 +52,11 @@ func (w *world) plan() Plan {
 func (w *world) moved() failover.Report {
 	w.T.Helper()
 	w.Place("dr", "orders")
-	if _, err := w.runner.Apply(w.T.Context(), w.env, w.Config, failover.Options{Edited: func(string) bool { return true }}); err != nil {
+	if _, err := w.runner.Apply(w.T.Context(), w.env, w.Config, failover.Options{Edited: func(failover.Movable) bool { return true }}); err != nil {
 		w.T.Fatal(err)
 	}
 	synctest.Wait()
-	m, _, err := w.runner.Wait(w.T.Context(), "vc", "orders")
+	m, _, err := w.runner.Wait(w.T.Context(), "vc", failover.Movable{Kind: failover.Topic, Name: "orders"})
 	if err != nil {
 		w.T.Fatal(err)
 	}

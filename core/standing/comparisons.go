@@ -44,7 +44,7 @@ func (c *comparisons) still(vc string, t *catalog.Topic, cluster string, at copi
 
 func (c *comparisons) note(vc string, t *catalog.Topic, cluster string, compared []copies.Stretch, at copies.Extent, err error) {
 	now := comparison{at: time.Now(), generation: t.Generation, extent: at}
-	var failed *copies.Unread
+	var failed *copies.UnreadError
 	if errors.As(err, &failed) {
 		now.extent = copies.Extent{} // it is compared again, though nothing may have changed
 	}

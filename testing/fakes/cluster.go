@@ -117,25 +117,36 @@ func (f *Cluster) Count(k kmsg.Key) int {
 	return f.Asked[k]
 }
 
-func (f *Cluster) Name() string                 { return f.name }
-func (f *Cluster) Slot() int                    { return 0 }
-func (f *Cluster) Learn(*kmsg.MetadataResponse) { f.Set(func() { f.Topo = f.View() }) }
-func (f *Cluster) BreakLinks()                  { f.Set(func() { f.Broken++ }) }
+// Name is its name.
+func (f *Cluster) Name() string { return f.name }
 
+// Slot is always 0.
+func (f *Cluster) Slot() int { return 0 }
+
+// Learn takes over what the cluster is like now.
+func (f *Cluster) Learn(*kmsg.MetadataResponse) { f.Set(func() { f.Topo = f.View() }) }
+
+// BreakLinks counts.
+func (f *Cluster) BreakLinks() { f.Set(func() { f.Broken++ }) }
+
+// Coordinator is node 0 of everything.
 func (f *Cluster) Coordinator(context.Context, int8, string) (int32, error) { return 0, nil }
 
+// Topology is what it said of itself when it was last asked.
 func (f *Cluster) Topology() *plugin.Topology {
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
 	return f.Topo
 }
 
+// Reachable is false while it is down.
 func (f *Cluster) Reachable() bool {
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
 	return !f.Down
 }
 
+// Trouble is why it is down.
 func (f *Cluster) Trouble() error {
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
@@ -148,6 +159,7 @@ func (f *Cluster) Trouble() error {
 	return plugin.ErrUnreachable
 }
 
+// Refresh asks what it has now.
 func (f *Cluster) Refresh(ctx context.Context) (*plugin.Topology, error) {
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
@@ -159,6 +171,7 @@ func (f *Cluster) Refresh(ctx context.Context) (*plugin.Topology, error) {
 	return f.Topo, ctx.Err()
 }
 
+// Do answers a request.
 func (f *Cluster) Do(ctx context.Context, node int32, req kmsg.Request) (kmsg.Response, error) {
 	f.Mu.Lock()
 	before := f.Before

@@ -24,7 +24,7 @@ var three = []string{"a", "b", "c"}
 func (w *world) together(cluster string, topics ...string) {
 	w.T.Helper()
 	w.Place(cluster, topics...)
-	w.apply(Options{Edited: func(t string) bool { return slices.Contains(topics, t) }, Atomic: true})
+	w.apply(Options{Edited: Topics(func(t string) bool { return slices.Contains(topics, t) }), Atomic: true})
 }
 
 // TestAllCommitInOneWrite and all hold until the slowest is ready.

@@ -12,7 +12,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/joint"
 )
 
-// point is where the moves of a group wait for each other.
+// point is where moves that commit together wait for each other.
 type point int
 
 const (
@@ -20,8 +20,8 @@ const (
 	allPrepared              // nothing is committed before every copy is complete
 )
 
-// group joins moves that commit in one write, or not at all. A move of its own is a group of one.
-type group struct {
+// together joins moves that commit in one write, or not at all. A move of its own is alone.
+type together struct {
 	mu      sync.Mutex
 	members map[*move]int // the attempt that each takes part in
 	rounds  map[roundKey]*round
@@ -41,17 +41,19 @@ type round struct {
 	err   error
 }
 
-func newGroup() *group { return &group{members: map[*move]int{}, rounds: map[roundKey]*round{}} }
+func newTogether() *together {
+	return &together{members: map[*move]int{}, rounds: map[roundKey]*round{}}
+}
 
 // join adds a move; all join before the first one begins.
-func (g *group) join(m *move) {
+func (g *together) join(m *move) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.members[m] = 0
 }
 
-// alone reports a group of one.
-func (g *group) alone() bool {
+// alone reports that nobody else commits with it.
+func (g *together) alone() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return len(g.members) == 1
@@ -59,31 +61,31 @@ func (g *group) alone() bool {
 
 // begin lets a member take part in the attempt behind the last one that failed for all: others may
 // have made several while it made one.
-func (g *group) begin(m *move) {
+func (g *together) begin(m *move) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.members[m] = g.failed + 1
 }
 
 // fail ends the attempt of a member for all.
-func (g *group) fail(m *move, err error) {
+func (g *together) fail(m *move, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.end(g.members[m], block.As(block.ByGroup, fmt.Errorf("it moves together with %s: %w", m.report.Topic, err)))
+	g.end(g.members[m], block.As(block.ByGroup, fmt.Errorf("it moves together with %s: %w", m.report.What(), err)))
 }
 
 // leave takes a move out that has ended; the others go on without it.
-func (g *group) leave(m *move) {
+func (g *together) leave(m *move) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.members, m)
 	for k := range g.rounds {
-		g.end(k.attempt, fmt.Errorf("%s does not move together with it any more", m.report.Topic))
+		g.end(k.attempt, fmt.Errorf("%s does not move together with it any more", m.report.What()))
 	}
 }
 
 // end lets an attempt fail for those that wait, and those that are still to come.
-func (g *group) end(attempt int, reason error) {
+func (g *together) end(attempt int, reason error) {
 	if attempt <= g.failed {
 		return
 	}
@@ -97,7 +99,7 @@ func (g *group) end(attempt int, reason error) {
 
 // meet waits for all members to come to a point. What the last one brings as do is then done once,
 // for all, and its error is everybody's.
-func (g *group) meet(ctx context.Context, t *task, at point, do func([]*task) error) error {
+func (g *together) meet(ctx context.Context, t *task, at point, do func([]*task) error) error {
 	g.mu.Lock()
 	k := roundKey{g.members[t.move], at}
 	if k.attempt <= g.failed {
@@ -129,7 +131,7 @@ func (g *group) meet(ctx context.Context, t *task, at point, do func([]*task) er
 	}
 	g.mu.Lock()
 	if g.rounds[k] == r { // after this nobody can start it
-		g.end(k.attempt, fmt.Errorf("it moves together with %s: %w", t.report.Topic, ctx.Err()))
+		g.end(k.attempt, fmt.Errorf("it moves together with %s: %w", t.report.What(), ctx.Err()))
 	}
 	g.mu.Unlock()
 	<-r.done
@@ -179,20 +181,16 @@ func (r *Runner) commitAlone(ctx context.Context, t *task) error {
 	return err
 }
 
-// writeAll writes the new generations, their lineage, the memory of producers and the reports of
-// moves in one fenced write.
+// writeAll writes what moves have prepared, and their reports, in one fenced write.
 func writeAll(ctx context.Context, all []*task) error {
 	var names []string
 	for _, t := range all {
-		names = append(names, t.report.Topic)
+		names = append(names, t.part.topics()...)
 	}
-	cat := all[0].env.Catalog
-	err := cat.UpdateAll(ctx, names, func(topics []*catalog.Topic) (entries []catalog.Entry, err error) {
-		for i, t := range all {
-			if err := t.advance(topics[i]); err != nil {
-				return nil, err
-			}
-			memory, err := json.Marshal(topics[i].Memory().Snapshot())
+	err := all[0].env.Catalog.UpdateAll(ctx, names, func(topics []*catalog.Topic) (entries []catalog.Entry, err error) {
+		for _, t := range all {
+			n := len(t.part.topics())
+			more, err := t.part.commit(topics[:n])
 			if err != nil {
 				return nil, err
 			}
@@ -200,9 +198,8 @@ func writeAll(ctx context.Context, all []*task) error {
 			if err != nil {
 				return nil, err
 			}
-			entries = append(entries,
-				catalog.Entry{Kind: catalog.KindMemory, Key: t.report.VirtualCluster + "\x00" + t.report.Topic, Value: memory},
-				catalog.Entry{Kind: catalog.KindMove, Key: t.report.ID, Value: report})
+			entries = append(append(entries, more...), catalog.Entry{Kind: catalog.KindMove, Key: t.report.ID, Value: report})
+			topics = topics[n:]
 		}
 		return entries, nil
 	})
@@ -210,10 +207,7 @@ func writeAll(ctx context.Context, all []*task) error {
 		return err
 	}
 	for _, t := range all {
-		if topic := cat.Topic(t.report.Topic); topic != nil {
-			topic.Memory().Turn()
-			topic.Memory().Copied(t.copies)
-		}
+		t.part.committed()
 	}
 	return nil
 }
