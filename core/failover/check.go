@@ -29,6 +29,12 @@ type checked struct {
 	seen      []int64
 }
 
+// there is where the record at an offset of the old home stands on the copy.
+func (c *checked) there(partition int, old int64) int64 { return old + c.deltas[partition] }
+
+// here is where the record at an offset of the copy stands at the old home.
+func (c *checked) here(partition int, copied int64) int64 { return copied - c.deltas[partition] }
+
 // check is the pre-check: nobody is held.
 func (t *topicMove) check(ctx context.Context, gone bool) (err error) {
 	if gone {
@@ -156,7 +162,7 @@ const calmly = 100 * time.Millisecond
 // calm puts a hold off while the home takes long to answer, since clients would be held for as
 // long: failover.calm at most, because a home that ails is a reason to leave it.
 func (t *topicMove) calm(ctx context.Context) error {
-	most := t.runner.timing().Calm
+	g, most := t.gate(), t.runner.timing().Calm
 	if most <= 0 {
 		return nil
 	}
@@ -164,7 +170,7 @@ func (t *topicMove) calm(ctx context.Context) error {
 	for {
 		began := time.Now()
 		select {
-		case <-t.gate.Answered():
+		case <-g.Answered():
 		case <-limit:
 			return nil
 		case <-ctx.Done():
@@ -179,7 +185,7 @@ func (t *topicMove) calm(ctx context.Context) error {
 // lag is how many records a copy lacks that ends at newEnd, of those below oldEnd.
 func (c *checked) lag(oldEnd, newEnd []int64) (n int64) {
 	for p := range oldEnd {
-		n += max(oldEnd[p]+c.deltas[p]-newEnd[p], 0)
+		n += max(c.there(p, oldEnd[p])-newEnd[p], 0)
 	}
 	return n
 }

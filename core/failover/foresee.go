@@ -116,7 +116,6 @@ func (f Foreseen) Distance(partition int) (delta int64, guess, ok bool) {
 
 // Missing is the range of virtual offsets that an unplanned move may lose, to a copy that ends at a
 // physical offset.
-func (f Foreseen) Missing(t *catalog.Topic, partition int, copyEnd int64) (from, to int64) {
-	gap := f.found.missing(t, partition, copyEnd)
-	return gap.From, gap.To
+func (f Foreseen) Missing(t *catalog.Topic, partition int, copyEnd int64) copies.Stretch {
+	return f.found.missing(t, partition, copyEnd)
 }

@@ -19,7 +19,7 @@ const askLimit = 2 * time.Second
 // has answered for a time that began with the edit. A home that has answered since is waited for.
 func (t *task) gone(ctx context.Context, from plugin.Cluster) (bool, error) {
 	if from.Reachable() {
-		return false, t.part.ask(ctx, from)
+		return false, t.ask(ctx, from)
 	}
 	if err := t.signs(from); err != nil {
 		return false, err
@@ -39,7 +39,7 @@ func (t *task) gone(ctx context.Context, from plugin.Cluster) (bool, error) {
 			return false, ctx.Err()
 		}
 		if from.Reachable() {
-			return false, t.part.ask(ctx, from)
+			return false, t.ask(ctx, from)
 		}
 		// Brokers that end may give one just before.
 		if err := t.signs(from); err != nil && time.Since(began) >= limit {
@@ -67,13 +67,21 @@ func (t *task) policy() string {
 	if t.force {
 		return "always"
 	}
-	return t.part.policy()
+	return t.part.unplanned()
 }
 
 // ask makes sure that the old home lives.
-func (t *topicMove) ask(ctx context.Context, from plugin.Cluster) error {
+func (t *task) ask(ctx context.Context, from plugin.Cluster) error {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
+	if err := t.part.lives(ctx, from); err != nil {
+		return err
+	}
+	t.answered = true
+	return nil
+}
+
+func (t *topicMove) lives(ctx context.Context, from plugin.Cluster) error {
 	topic, err := t.topic()
 	if err != nil {
 		return err
@@ -81,7 +89,6 @@ func (t *topicMove) ask(ctx context.Context, from plugin.Cluster) error {
 	if err := joint.Refresh(ctx, from, topic.Physical(from.Name())); err != nil {
 		return fmt.Errorf("%s: %w", from.Name(), err)
 	}
-	t.answered = true
 	return nil
 }
 
@@ -113,7 +120,7 @@ func (t *topicMove) checkGone(ctx context.Context) (*checked, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t.task.policy() != "always" {
+	if t.policy() != "always" {
 		if err := copies.Untrusted(topic, c.Copy, ends); err != nil {
 			return nil, block.Because(block.ByCopy, err)
 		}

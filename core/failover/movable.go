@@ -50,10 +50,10 @@ type movable interface {
 // participant takes part in one attempt of a move, for what moves, phase by phase. As long as
 // nothing is committed, an error of any phase ends the attempt, and nothing has changed.
 type participant interface {
-	// policy is what to do when the old home can't be reached, `unplanned` in its rule.
-	policy() string
-	// ask makes sure that the old home answers.
-	ask(ctx context.Context, from plugin.Cluster) error
+	// unplanned is what its rule says to do when the old home can't be reached.
+	unplanned() string
+	// lives asks the old home something, and is an error if that does not answer.
+	lives(ctx context.Context, from plugin.Cluster) error
 	// check is the pre-check: nobody is held. gone says that the old home can't be asked.
 	check(ctx context.Context, gone bool) error
 	// calm waits for a moment at which clients would not be held for long.

@@ -92,7 +92,7 @@ func (t *topicMove) moveTo(next *catalog.Topic, c *checked, from, to plugin.Clus
 			seg.Start = part.ToVirtual(oldEnd[p])
 			end = seg.Start
 		} else {
-			end = part.ToVirtual(newEnd[p] - c.deltas[p])
+			end = part.ToVirtual(c.here(p, newEnd[p]))
 			gap := c.missing(before, p, newEnd[p])
 			seg.Start = max(part.Ceiling, end, gap.To)
 			for _, r := range part.Recorded(gap.From, gap.To) {
@@ -131,7 +131,7 @@ func (t *topicMove) caughtUp(ctx context.Context, c *checked) (oldEnd, newEnd []
 		}
 		missing, ahead := int64(0), -1
 		for p := range oldEnd {
-			switch want := oldEnd[p] + c.deltas[p]; {
+			switch want := c.there(p, oldEnd[p]); {
 			case newEnd[p] < want:
 				missing += want - newEnd[p]
 			case newEnd[p] > want:
@@ -139,7 +139,7 @@ func (t *topicMove) caughtUp(ctx context.Context, c *checked) (oldEnd, newEnd []
 			}
 		}
 		if ahead >= 0 {
-			return nil, nil, block.Because(block.ByCopy, fmt.Errorf("partition %d has %d records more on %s than on %s: somebody else writes there", ahead, newEnd[ahead]-oldEnd[ahead]-c.deltas[ahead], t.report.To, t.report.From))
+			return nil, nil, block.Because(block.ByCopy, fmt.Errorf("partition %d has %d records more on %s than on %s: somebody else writes there", ahead, newEnd[ahead]-c.there(ahead, oldEnd[ahead]), t.report.To, t.report.From))
 		}
 		if missing == 0 {
 			break
@@ -174,7 +174,7 @@ func (t *topicMove) count(from, to int64) {
 // have acknowledged, and a copy that ends at a physical offset does not have.
 func (c *checked) missing(t *catalog.Topic, p int, copyEnd int64) copies.Stretch {
 	part := t.Partition(int32(p))
-	from := part.ToVirtual(copyEnd - c.deltas[p])
+	from := part.ToVirtual(c.here(p, copyEnd))
 	if c.unknown[p] { // what the copy has may be of any place
 		from = max(part.LogStart, 0)
 	}

@@ -83,17 +83,17 @@ func (t *topicMove) unacknowledged(ctx context.Context, c *checked, topic *catal
 	var mu sync.Mutex
 	err := guard.Parallel(len(newEnd), copies.PartitionsAtOnce, func(i int) error {
 		p, end := int32(i), newEnd[i]
-		part, delta := topic.Partition(p), c.deltas[i]
-		spans := topic.Unacknowledged(p, part.ToVirtual(end-delta))
+		part := topic.Partition(p)
+		spans := topic.Unacknowledged(p, part.ToVirtual(c.here(i, end)))
 		if len(spans) == 0 {
 			return nil
 		}
-		from := max(part.ToPhysical(spans[0].From)+delta, end-mostCopies)
+		from := max(c.there(i, part.ToPhysical(spans[0].From)), end-mostCopies)
 		marks, _, err := c.Copy.Marks(ctx, f, p, from, end)
 		mu.Lock()
 		defer mu.Unlock()
 		for _, m := range marks {
-			v := part.ToVirtual(m.Offset - delta)
+			v := part.ToVirtual(c.here(i, m.Offset))
 			if slices.ContainsFunc(spans, func(s catalog.Span) bool { return v >= s.From && v < s.To }) {
 				out.Records[p] = append(out.Records[p], catalog.Copy{Offset: v, Print: m.Print})
 			}

@@ -47,14 +47,13 @@ func (t topicOf) tell(ctx context.Context) error {
 }
 
 func (t topicOf) attempt(k *task) participant {
-	return &topicMove{task: k, name: t.name, gate: t.env.Gates.Gate(t.name)}
+	return &topicMove{task: k, name: t.name}
 }
 
 // topicMove takes part in an attempt to move a topic.
 type topicMove struct {
 	*task
 	name string
-	gate *gate.Gate
 	// found is what the pre-check found out.
 	found *checked
 	// advance makes the topic what it will be, once prepared. It is called with the commit, on the
@@ -71,48 +70,51 @@ func (t *topicMove) topic() (*catalog.Topic, error) {
 	return nil, errGone(Movable{Topic, t.name})
 }
 
-func (t *topicMove) policy() string { return t.env.Placement.Home(t.name).Unplanned }
+func (t *topicMove) gate() *gate.Gate { return t.env.Gates.Gate(t.name) }
+
+func (t *topicMove) unplanned() string { return t.env.Placement.Home(t.name).Unplanned }
 
 func (t *topicMove) hold(ctx context.Context) error {
-	t.gate.Hold(holder{t.move})
-	t.gate.HoldReads()
+	g := t.gate()
+	g.Hold(holder{t.move})
+	g.HoldReads()
 	if t.found.Home == nil {
 		if b, ok := t.env.Cluster(t.report.From).(plugin.LinkBreaker); ok {
 			b.BreakLinks() // what waits there is judged again at the gate
 		}
 	}
-	return t.answers(ctx)
+	return t.answers(ctx, g)
 }
 
 // answers waits for the answers of what is on its way to the old home. A client whose produce gets
 // none keeps everybody waiting in vain: it is waited for only a little at first, and twice as long
 // in each later attempt.
-func (t *topicMove) answers(ctx context.Context) error {
+func (t *topicMove) answers(ctx context.Context, g *gate.Gate) error {
 	limit := time.NewTimer(answersFirst << t.unanswered)
 	defer limit.Stop()
 	select {
-	case <-t.gate.Idle():
+	case <-g.Idle():
 		return nil
 	case <-limit.C:
 		t.unanswered = min(t.unanswered+1, 8)
 	case <-ctx.Done():
 	}
-	n, client, since := t.gate.InFlight()
+	n, client, since := g.InFlight()
 	t.runner.log.DebugContext(t.trace, "produces in flight", "topic", t.name, "number", n, "client", client, "since", since)
 	return block.Because(block.ByClients, fmt.Errorf("produces in flight to %s were not answered in time, the oldest one of client %q", t.report.From, client))
 }
 
-func (t *topicMove) release() { t.gate.Release(holder{t.move}) }
+func (t *topicMove) release() { t.gate().Release(holder{t.move}) }
 
-func (t *topicMove) open() { t.gate.OpenReads() }
+func (t *topicMove) open() { t.gate().OpenReads() }
 
 func (t *topicMove) drain(ctx context.Context, until time.Time) {
 	left := time.NewTimer(time.Until(until))
 	defer left.Stop()
 	select {
-	case <-t.gate.Drained():
+	case <-t.gate().Drained():
 	case <-left.C:
-		t.gate.Refuse() // what is still open is refused together
+		t.gate().Refuse() // what is still open is refused together
 	case <-ctx.Done():
 	}
 }

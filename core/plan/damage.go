@@ -33,12 +33,11 @@ func (p *Plan) loses(ctx context.Context, t *catalog.Topic, seen failover.Forese
 			p.block(fmt.Errorf("where partition %d ends on %s is not known", i, p.To))
 			return
 		}
-		part := t.Partition(int32(i))
-		from, known := seen.Missing(t, i, x.ToEnd)
-		p.Lost += part.Records(from, known)
+		part, gap := t.Partition(int32(i)), seen.Missing(t, i, x.ToEnd)
+		p.Lost += part.Records(gap.From, gap.To)
 		d, guess, _ := seen.Distance(i)
 		p.copied = append(p.copied, copied{
-			part: part, has: copies.Stretch{From: part.ToVirtual(starts[i] - d), To: part.ToVirtual(x.ToEnd - d)}, known: known, begins: part.LogStart, unknown: guess,
+			part: part, has: copies.Stretch{From: part.ToVirtual(starts[i] - d), To: part.ToVirtual(x.ToEnd - d)}, known: gap.To, begins: part.LogStart, unknown: guess,
 		})
 	}
 }

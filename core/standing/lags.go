@@ -103,7 +103,7 @@ func (l *Lag) add(p Position, s Topic) bool {
 			continue
 		}
 		x := c.Partitions[p.Partition]
-		l.Copies[c.Cluster] = sum + max(x.End-x.Delta-p.home, 0)
+		l.Copies[c.Cluster] = sum + max(x.here(x.End)-p.home, 0)
 	}
 	return end >= 0 && lag > 0
 }

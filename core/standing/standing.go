@@ -50,9 +50,14 @@ func (p CopyPartition) Holds(home int64) (holds, ok bool) {
 	if !p.Known || p.Start < 0 || p.End < 0 {
 		return false, false
 	}
-	at := home + p.Delta
+	at := p.there(home)
 	return at >= p.Start && at <= p.End, true
 }
+
+// there is where the record at an offset of the home stands on the copy; here is the way back.
+func (p CopyPartition) there(home int64) int64 { return home + p.Delta }
+
+func (p CopyPartition) here(copied int64) int64 { return copied - p.Delta }
 
 // Survey tells how topics stand, asking every cluster that lives for all of them at once; a cluster
 // that does not answer leaves its numbers unknown.
@@ -129,7 +134,7 @@ func (w *Watch) standing(env Env, topics []*catalog.Topic, all copies.Extents) [
 				x := CopyPartition{Start: copies.At(there.Starts[name], p), End: copies.At(there.Ends[name], p), Lag: -1, ComparedFrom: -1, ComparedTo: -1}
 				x.Delta, x.Known = t.Partitions[p].Deltas[c.Name()]
 				if h := copies.At(home, p); x.Known && h >= 0 && x.End >= 0 {
-					x.Lag = max(h+x.Delta-x.End, 0)
+					x.Lag = max(x.there(h)-x.End, 0)
 				}
 				if p < len(last.partitions) {
 					x.ComparedFrom, x.ComparedTo = last.partitions[p].From, last.partitions[p].To
