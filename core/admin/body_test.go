@@ -9,13 +9,13 @@ import (
 	"testing"
 
 	"github.com/sluice-gateway/sluice/core/config"
-	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/core/plan"
 )
 
 // planner has a plan for everything.
 type planner struct{ Gateway }
 
-func (planner) Plan(context.Context, Move) (failover.Plans, error) { return failover.Plans{}, nil }
+func (planner) Plan(context.Context, Move) (plan.Plans, error) { return plan.Plans{}, nil }
 
 // TestWhatIsWrongWithABody is said without Go's words.
 func TestWhatIsWrongWithABody(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/audit"
 	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/core/plan"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
@@ -35,7 +36,7 @@ type Gateway interface {
 	Moves() []failover.Report
 	// Capture waits for requests and their answers.
 	Capture(ctx context.Context, virtualCluster string, c Capture) ([]Exchange, error)
-	Plan(ctx context.Context, m Move) (failover.Plans, error)
+	Plan(ctx context.Context, m Move) (plan.Plans, error)
 	// Start edits the file. revision is the one that the edit is meant for; "" is whichever is in
 	// force.
 	Start(ctx context.Context, revision string, m Move) (Started, error)

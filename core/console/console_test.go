@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/admin"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/core/plan"
 )
 
 // plain is a gateway of three clusters, and virtual clusters of which one's name is the beginning
@@ -61,9 +62,9 @@ func (*plain) Topic(_ context.Context, vc, topic string) (admin.Topic, error) {
 	return admin.Topic{VirtualCluster: vc, Name: topic}, nil
 }
 
-func (*plain) Plan(_ context.Context, m admin.Move) (plans failover.Plans, err error) {
+func (*plain) Plan(_ context.Context, m admin.Move) (plans plan.Plans, err error) {
 	for _, t := range m.Topics {
-		plans.Topics = append(plans.Topics, failover.Plan{Topic: t, From: "prod", To: m.To, Planned: true, State: failover.StateReady})
+		plans.Topics = append(plans.Topics, plan.Plan{Topic: t, From: "prod", To: m.To, Planned: true, State: plan.StateReady})
 	}
 	return plans, nil
 }

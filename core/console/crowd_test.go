@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/admin"
+	"github.com/sluice-gateway/sluice/core/block"
 	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/core/plan"
 )
 
 // crowd is a gateway with hundreds of everything, over two clusters of which one is dead.
@@ -134,26 +136,26 @@ func (g *crowd) Moves() []failover.Report {
 	return slices.Clone(g.moves)
 }
 
-func (g *crowd) Plan(_ context.Context, m admin.Move) (failover.Plans, error) {
+func (g *crowd) Plan(_ context.Context, m admin.Move) (plan.Plans, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.plans++
-	out := failover.Plans{Summary: "200 ready, 50 blocked, 50 unplanned, 500 records would be lost", Ready: 200, Blocked: 50, Unplanned: 50, Lost: 500}
+	out := plan.Plans{Summary: "200 ready, 50 blocked, 50 unplanned, 500 records would be lost", Ready: 200, Blocked: 50, Unplanned: 50, Lost: 500}
 	for i, n := range g.names {
-		p := failover.Plan{Topic: n, From: m.From, To: m.To, State: failover.StateReady, Planned: true}
+		p := plan.Plan{Topic: n, From: m.From, To: m.To, State: plan.StateReady, Planned: true}
 		switch {
 		case i < 50:
-			p.State, p.Blocked, p.BlockedBy = failover.StateBlocked, strings.Repeat("records are <missing> ", 100), failover.ByCopy
+			p.State, p.Blocked, p.BlockedBy = plan.StateBlocked, strings.Repeat("records are <missing> ", 100), block.ByCopy
 		case i < 100:
-			p.State, p.Planned, p.Lost = failover.StateUnplanned, false, 10
+			p.State, p.Planned, p.Lost = plan.StateUnplanned, false, 10
 		}
 		for x := range int32(6) {
-			p.Partitions = append(p.Partitions, failover.PlanPartition{Partition: x, FromEnd: 10, ToEnd: 9, Lag: 1})
+			p.Partitions = append(p.Partitions, plan.Partition{Partition: x, FromEnd: 10, ToEnd: 9, Lag: 1})
 		}
 		out.Topics = append(out.Topics, p)
 	}
 	for i := range 120 {
-		out.Groups = append(out.Groups, failover.Damage{Group: fmt.Sprintf("<group> %d", i), Home: "dr", Topics: g.names[:20], Skipped: 5})
+		out.Groups = append(out.Groups, plan.Damage{Group: fmt.Sprintf("<group> %d", i), Home: "dr", Topics: g.names[:20], Skipped: 5})
 	}
 	return out, nil
 }

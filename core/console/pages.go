@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/admin"
+	"github.com/sluice-gateway/sluice/core/failover"
 )
 
 // mostCards is how many open moves are shown with their phases; the others are in the list of
@@ -57,7 +58,7 @@ func (c *Console) topic(r *http.Request) (view, error) {
 		data.Copies[i].Partitions = onPage(k.Partitions, data.Pager)
 	}
 	for _, rep := range slices.Backward(c.g.Moves()) {
-		if rep.VirtualCluster == t.VirtualCluster && rep.Topic == t.Name && len(data.Moves) < 20 {
+		if rep.VirtualCluster == t.VirtualCluster && rep.What() == (failover.Movable{Kind: failover.Topic, Name: t.Name}) && len(data.Moves) < 20 {
 			data.Moves = append(data.Moves, show(rep, time.Now()))
 		}
 	}
@@ -135,7 +136,7 @@ func (c *Console) move(r *http.Request) (view, error) {
 				Revision string
 			}{show(rep, time.Now()), u.Edits(), rep.Lost(), pages(r, len(rep.PossibleLoss)), c.g.Config().Revision}
 			data.PossibleLoss = onPage(rep.PossibleLoss, data.Pager)
-			return view{Title: "Move of " + rep.Topic, Template: "move.html", Data: data}, nil
+			return view{Title: "Move of " + rep.What().String(), Template: "move.html", Data: data}, nil
 		}
 	}
 	return view{}, &admin.Error{Status: 404, Message: "there is no such move"}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/admin"
-	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/core/plan"
 )
 
 const (
@@ -31,10 +31,10 @@ type plans struct {
 type keptPlan struct {
 	of   string
 	at   time.Time
-	plan failover.Plans
+	plan plan.Plans
 }
 
-func (p *plans) get(of string) (failover.Plans, bool) {
+func (p *plans) get(of string) (plan.Plans, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, k := range p.kept {
@@ -42,10 +42,10 @@ func (p *plans) get(of string) (failover.Plans, bool) {
 			return k.plan, true
 		}
 	}
-	return failover.Plans{}, false
+	return plan.Plans{}, false
 }
 
-func (p *plans) keep(of string, plan failover.Plans) {
+func (p *plans) keep(of string, plan plan.Plans) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.kept = slices.DeleteFunc(p.kept, func(k keptPlan) bool { return k.of == of || time.Since(k.at) >= planFresh })
@@ -68,7 +68,7 @@ func (c *Console) plan(r *http.Request) (view, error) {
 	}
 	u, _ := c.access.Reader(r)
 	data := struct {
-		failover.Plans
+		plan.Plans
 		Move              admin.Move
 		Confirm, Revision string
 		Pager             pager
@@ -77,7 +77,7 @@ func (c *Console) plan(r *http.Request) (view, error) {
 		Many              string // what is moved
 		Gone              bool   // a home is
 	}{Plans: all, Move: m, Confirm: confirmation(m), Revision: c.g.Config().Revision, Pager: pages(r, len(all.Topics)), Edits: u.Edits()}
-	data.Gone = slices.ContainsFunc(all.Topics, func(p failover.Plan) bool { return !p.Planned })
+	data.Gone = slices.ContainsFunc(all.Topics, func(p plan.Plan) bool { return !p.Planned })
 	data.Many = fmt.Sprintf("%d topics", len(all.Topics))
 	if len(all.Topics) == 1 {
 		data.Many = "1 topic"
@@ -89,7 +89,7 @@ func (c *Console) plan(r *http.Request) (view, error) {
 		data.Pager = pages(r, len(all.Topics[0].Partitions))
 		one := all.Topics[0]
 		one.Partitions = onPage(one.Partitions, data.Pager)
-		data.Topics = []failover.Plan{one}
+		data.Topics = []plan.Plan{one}
 	}
 	return view{Title: "Plan", Template: "plan.html", Data: data}, nil
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/chain"
 	"github.com/sluice-gateway/sluice/core/config"
-	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/core/copies"
 )
 
 // copies compares every topic of a virtual cluster with its copies, as the check before a move does
@@ -51,7 +51,7 @@ func (d *doctor) copies(ctx context.Context, vc *config.VirtualCluster, chain *c
 				if other.Name == home.Name || to == nil {
 					continue
 				}
-				err := failover.CompareTails(ctx, at, to, physical, name(other.Name), d.snap.Failover.IgnoreHeaders)
+				err := copies.CompareTails(ctx, at, to, physical, name(other.Name), d.snap.Failover.IgnoreHeaders)
 				if err == nil {
 					good++
 					continue

@@ -8,23 +8,24 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/testing/fakes"
 )
 
 // during calls change once, when the old home is asked for its producers: in the pre-check, or
 // while clients are held.
 func (w *world) during(p Phase, change func()) {
 	done := false
-	w.prod.set(func() {
-		w.prod.before = func(req kmsg.Request) {
+	w.Prod.Set(func() {
+		w.Prod.Before = func(req kmsg.Request) {
 			if _, ok := req.(*kmsg.DescribeProducersRequest); ok && !done && w.last("orders").Phase == p {
 				done = true
 				change()
 			}
 		}
 	})
-	w.t.Cleanup(func() {
+	w.T.Cleanup(func() {
 		if !done {
-			w.t.Errorf("nothing was changed during %s", p)
+			w.T.Errorf("nothing was changed during %s", p)
 		}
 	})
 }
@@ -40,7 +41,7 @@ func TestACommitKeepsWhatIsWrittenMeanwhile(t *testing.T) {
 			}
 		})
 		w.edit("dr", "orders")
-		pass(time.Second)
+		fakes.Pass(time.Second)
 		if c := w.lives("orders", "dr", 1).Partition(0).Ceiling; c <= 3*catalog.CeilingBlock {
 			t.Errorf("%d was shown, the ceiling is %d", 3*catalog.CeilingBlock, c)
 		}
@@ -57,7 +58,7 @@ func TestACommitDoesNotBringADeletedTopicBack(t *testing.T) {
 			}
 		})
 		w.edit("dr", "orders")
-		pass(10 * time.Second)
+		fakes.Pass(10 * time.Second)
 		if got := w.env.Catalog.Topic("orders"); got != nil {
 			t.Errorf("it lives on %s", got.Home)
 		}
@@ -74,22 +75,22 @@ func TestPartitionsAreAddedDuringAMove(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, "orders")
 				w.during(when, func() {
-					for _, f := range []*fake{w.prod, w.dr} {
-						f.set(func() { f.topics["orders"].logs = append(f.topics["orders"].logs, &fakeLog{epoch: 7}) })
+					for _, f := range []*fakes.Cluster{w.Prod, w.DR} {
+						f.Set(func() { f.Topics["orders"].Logs = append(f.Topics["orders"].Logs, &fakes.Log{Epoch: 7}) })
 					}
-					w.dr.set(func() { w.dr.topics["orders"].logs[1].skip(30) })
-					for _, f := range []*fake{w.prod, w.dr} {
-						f.set(func() { f.topics["orders"].logs[1].add(records(0, 10)...) })
+					w.DR.Set(func() { w.DR.Topics["orders"].Logs[1].Skip(30) })
+					for _, f := range []*fakes.Cluster{w.Prod, w.DR} {
+						f.Set(func() { f.Topics["orders"].Logs[1].Add(fakes.Records(0, 10)...) })
 					}
 					if !known {
 						return
 					}
-					if err := w.env.Catalog.Ensure(t.Context(), catalog.Seen{Name: "orders", Cluster: "prod", ID: w.prod.Topology().Topics["orders"].ID, Partitions: 2}); err != nil {
+					if err := w.env.Catalog.Ensure(t.Context(), catalog.Seen{Name: "orders", Cluster: "prod", ID: w.Prod.Topology().Topics["orders"].ID, Partitions: 2}); err != nil {
 						t.Error(err)
 					}
 				})
 				w.edit("dr", "orders")
-				pass(10 * time.Second)
+				fakes.Pass(10 * time.Second)
 				topic := w.lives("orders", "dr", 1)
 				if len(topic.Partitions) != 2 {
 					t.Fatalf("%d partitions", len(topic.Partitions))
@@ -106,20 +107,20 @@ func TestPartitionsAreAddedDuringAMove(t *testing.T) {
 func TestATransactionThatBeginsBehindThePreCheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "orders")
-		l := w.prod.log("orders")
+		l := w.Prod.Log("orders")
 		p := w.produce("orders")
 		w.edit("dr", "orders")
 		if m := w.last("orders"); m.Phase != Hold {
 			t.Fatalf("%s: %q", m.Phase, m.Error)
 		}
-		w.prod.set(func() { l.producers = append(l.producers, transaction(4711, 90)) })
+		w.Prod.Set(func() { l.Producers = append(l.Producers, transaction(4711, 90)) })
 		p.answer()
-		pass(time.Second)
+		fakes.Pass(time.Second)
 		if m := w.last("orders"); m.Phase == Done || w.lives("orders", "prod", 0) == nil {
 			t.Errorf("%s: %q", m.Phase, m.Error)
 		}
-		w.prod.set(func() { l.producers = nil })
-		pass(10 * time.Second)
+		w.Prod.Set(func() { l.Producers = nil })
+		fakes.Pass(10 * time.Second)
 		w.lives("orders", "dr", 1)
 	})
 }
@@ -128,12 +129,12 @@ func TestATransactionThatBeginsBehindThePreCheck(t *testing.T) {
 func TestAMoveOfATopicThatIsDeletedIsNotDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "orders")
-		w.dr.set(func() { w.dr.down = true })
+		w.DR.Set(func() { w.DR.Down = true })
 		w.edit("dr", "orders")
 		if err := w.env.Catalog.Update(t.Context(), "orders", func(n *catalog.Topic) error { n.Deleted = []string{}; return nil }); err != nil {
 			t.Fatal(err)
 		}
-		pass(10 * time.Second)
+		fakes.Pass(10 * time.Second)
 		if m := w.last("orders"); m.Phase != Dropped || m.Error != `topic "orders" is gone` {
 			t.Errorf("%s: %q", m.Phase, m.Error)
 		}
@@ -146,10 +147,10 @@ func TestAMoveBackPublishesWhatWasNot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "orders")
 		w.committedOnly("orders")
-		w.prod.set(func() { w.prod.down = true }) // nobody can move there
+		w.Prod.Set(func() { w.Prod.Down = true }) // nobody can move there
 		w.edit("prod", "orders")
-		w.store.set(nil, nil)
-		pass(time.Minute)
+		w.Store.Set(nil, nil)
+		fakes.Pass(time.Minute)
 		if topic := w.lives("orders", "dr", 1); topic.Before != nil || topic.Published != 1 {
 			t.Errorf("clients are still told that it lives on %s", topic.View().Home)
 		}

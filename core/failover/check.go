@@ -1,101 +1,118 @@
 package failover
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
 
+	"github.com/sluice-gateway/sluice/core/block"
 	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/copies"
 	"github.com/sluice-gateway/sluice/core/guard"
-	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/joint"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
 // checked is what the pre-check found out.
 type checked struct {
-	topic    *catalog.Topic
-	old      *side // nil when the old home is gone
-	copied   *side
-	prints   *kafka.Fingerprints
-	oldStart []int64
-	deltas   []int64
-	unknown  []bool  // when the old home is gone: the distance is a guess
-	compared []int64 // old offsets up to which everything is compared
+	topic       *catalog.Topic
+	copies.Pair // home is nil when the old home is gone
+	oldStart    []int64
+	deltas      []int64
+	unknown     []bool  // when the old home is gone: the distance is a guess
+	compared    []int64 // old offsets up to which everything is compared
 	// producers are those whose batches the pre-check has found at the end of the old home's log,
 	// up to the offsets in seen.
 	producers catalog.Memory
 	seen      []int64
 }
 
-// check is the pre-check of a planned move: nobody is held.
-func (t *task) check(ctx context.Context) (*checked, error) {
-	topic, from, to, err := t.parties()
+// there is where the record at an offset of the old home stands on the copy.
+func (c *checked) there(partition int, old int64) int64 { return old + c.deltas[partition] }
+
+// here is where the record at an offset of the copy stands at the old home.
+func (c *checked) here(partition int, copied int64) int64 { return copied - c.deltas[partition] }
+
+// check is the pre-check: nobody is held.
+func (t *topicMove) check(ctx context.Context, gone bool) (err error) {
+	if gone {
+		t.found, err = t.checkGone(ctx)
+	} else {
+		t.found, err = t.checkPlanned(ctx)
+	}
+	return err
+}
+
+// checkPlanned is the pre-check of a planned move.
+func (t *topicMove) checkPlanned(ctx context.Context) (*checked, error) {
+	topic, err := t.topic()
+	if err != nil {
+		return nil, err
+	}
+	from, to, err := t.clusters()
 	if err != nil {
 		return nil, err
 	}
 	for _, c := range []plugin.Cluster{from, to} {
-		if err := refresh(ctx, c, topic.Physical(c.Name())); err != nil {
+		if err := joint.Refresh(ctx, c, topic.Physical(c.Name())); err != nil {
 			return nil, fmt.Errorf("%s: %w", c.Name(), err)
 		}
 	}
 	c := &checked{topic: topic}
-	if c.old, err = newSide(from, topic.Physical(from.Name())); err != nil {
-		return nil, because(ByCluster, err)
+	if c.Home, err = copies.NewSide(from, topic.Physical(from.Name())); err != nil {
+		return nil, block.Because(block.ByCluster, err)
 	}
-	if c.copied, err = newSide(to, topic.Physical(to.Name())); err != nil {
-		return nil, because(ByCopy, err)
+	if c.Copy, err = copies.NewSide(to, topic.Physical(to.Name())); err != nil {
+		return nil, block.Because(block.ByCopy, err)
 	}
-	if a, b := len(c.old.topo.Partitions), len(c.copied.topo.Partitions); a != b {
-		return nil, because(BySettings, fmt.Errorf("%d partitions on %s, but %d on %s: give both the same number", a, from.Name(), b, to.Name()))
+	if a, b := len(c.Home.Topic.Partitions), len(c.Copy.Topic.Partitions); a != b {
+		return nil, block.Because(block.BySettings, fmt.Errorf("%d partitions on %s, but %d on %s: give both the same number", a, from.Name(), b, to.Name()))
 	}
-	timestamps, err := sameConfigs(ctx, c.old, c.copied)
+	timestamps, err := copies.SameSettings(ctx, c.Home, c.Copy)
 	if err != nil {
-		return nil, because(BySettings, err)
+		return nil, block.Because(block.BySettings, err)
 	}
-	if err := c.copied.writable(ctx); err != nil {
-		return nil, because(ByRights, err)
+	if err := c.Copy.Writable(ctx); err != nil {
+		return nil, block.Because(block.ByRights, err)
 	}
-	if err := c.copied.accepts(ctx, false); err != nil {
-		return nil, because(ByRights, err)
+	if err := c.Copy.Accepts(ctx, false); err != nil {
+		return nil, block.Because(block.ByRights, err)
 	}
-	c.prints = t.runner.prints(timestamps)
-	if err := openTransactions(ctx, c.old); err != nil {
+	c.Prints = copies.Fingerprints(t.runner.timing(), timestamps)
+	if err := copies.OpenTransactions(ctx, c.Home); err != nil {
 		return nil, err
 	}
-	// The copy's ends are read first: the old home has by then at least what the copy has.
-	ends, err := bounds(ctx, c.old, c.copied)
+	at, err := c.Bounds(ctx)
 	if err != nil {
 		return nil, err
 	}
-	oldEnd := ends[1]
-	c.oldStart = begins(topic, ends[0])
-	noteEnds(topic, oldEnd)
+	c.oldStart = copies.Begins(topic, at.Home.Starts)
+	copies.NoteEnds(topic, at.Home.Ends)
 	lowest, err := t.lowest(ctx, topic)
 	if err != nil {
 		return nil, err
 	}
-	if err := t.compareAll(ctx, c, ends, lowest); err != nil {
+	if err := t.compareAll(ctx, c, at, lowest); err != nil {
 		return nil, err
 	}
-	return c, t.drains(ctx, c, oldEnd, ends[3])
+	return c, t.drains(ctx, c, at.Home.Ends, at.Copy.Ends)
 }
 
 // compareAll finds the distance of every partition's copy, and compares what somebody may still
 // read. Few topics at a time read.
-func (t *task) compareAll(ctx context.Context, c *checked, ends [4][]int64, lowest map[int32]position) error {
+func (t *topicMove) compareAll(ctx context.Context, c *checked, at copies.Bounds, lowest map[int32]position) error {
 	if err := t.reads.take(ctx); err != nil {
 		return err
 	}
 	defer t.reads.give()
-	c.deltas, c.compared = make([]int64, len(ends[1])), make([]int64, len(ends[1]))
-	err := parallel(len(ends[1]), partitionsAtOnce, func(p int) error {
-		return t.compare(ctx, c, p, stretch{c.oldStart[p], ends[1][p]}, stretch{ends[2][p], ends[3][p]}, lowest)
+	c.deltas, c.compared = make([]int64, len(c.oldStart)), make([]int64, len(c.oldStart))
+	err := guard.Parallel(len(c.oldStart), copies.PartitionsAtOnce, func(p int) error {
+		return t.compare(ctx, c, p, copies.Stretch{From: c.oldStart[p], To: at.Home.Ends[p]}, at.Copy.Of(p), lowest)
 	})
 	if err != nil {
-		return because(ByCopy, err)
+		return block.Because(block.ByCopy, err)
 	}
 	return t.tails(ctx, c, c.topic)
 }
@@ -103,31 +120,31 @@ func (t *task) compareAll(ctx context.Context, c *checked, ends [4][]int64, lowe
 // compare finds the distance of a partition's copy. Everything that somebody may still read must be
 // at this distance. The copy's end is what can be compared now; the rest is compared when it is
 // there.
-func (t *task) compare(ctx context.Context, c *checked, p int, ours, theirs stretch, lowest map[int32]position) error {
-	part, from, to := c.topic.Partition(int32(p)), c.old.cluster.Name(), c.copied.cluster.Name()
+func (t *topicMove) compare(ctx context.Context, c *checked, p int, ours, theirs copies.Stretch, lowest map[int32]position) error {
+	part, from, to := c.topic.Partition(int32(p)), c.Home.Cluster.Name(), c.Copy.Cluster.Name()
 	guesses := []int64{0}
 	if d, ok := part.Deltas[to]; ok {
 		guesses = []int64{d, 0}
 	}
-	d, same, err := findDelta(ctx, c.prints, c.old, c.copied, int32(p), ours.from, ours.to, theirs.from, theirs.to, guesses...)
+	d, same, err := c.FindDelta(ctx, int32(p), ours, theirs, guesses...)
 	if err != nil {
 		return err
 	}
-	end := min(ours.to, theirs.to-d)
-	begin, reader := max(ours.from, end-tail), "nobody"
+	end := min(ours.To, theirs.To-d)
+	begin, reader := max(ours.From, end-copies.Tail), "nobody"
 	if low, ok := lowest[int32(p)]; ok {
-		needed := max(ours.from, part.ToPhysical(low.offset))
-		if needed < min(theirs.from-d, end) {
-			return fmt.Errorf("no exact copy: partition %d on %s begins at offset %d of %s, but %s may still read from %d", p, to, theirs.from-d, from, low.who, needed)
+		needed := max(ours.From, part.ToPhysical(low.offset))
+		if needed < min(theirs.From-d, end) {
+			return fmt.Errorf("no exact copy: partition %d on %s begins at offset %d of %s, but %s may still read from %d", p, to, theirs.From-d, from, low.who, needed)
 		}
 		if needed < begin {
 			begin, reader = needed, fmt.Sprintf("%s at offset %d", low.who, low.offset)
 		}
 	}
-	begin = max(begin, theirs.from-d)
-	for _, left := range (stretch{begin, end}).without(same) {
-		err = compare(ctx, c.prints, c.old, c.copied, int32(p), left.from, left.to, d, t.runner.timing().CompareLimit)
-		if errors.Is(err, errLimit) {
+	begin = max(begin, theirs.From-d)
+	for _, left := range (copies.Stretch{From: begin, To: end}).Without(same) {
+		err = c.Compare(ctx, int32(p), left, d, t.runner.timing().CompareLimit)
+		if errors.Is(err, copies.ErrLimit) {
 			err = fmt.Errorf("%w: furthest behind is %s; let it catch up, delete it, or raise the limit", err, reader)
 		}
 		if err != nil {
@@ -144,8 +161,8 @@ const calmly = 100 * time.Millisecond
 
 // calm puts a hold off while the home takes long to answer, since clients would be held for as
 // long: failover.calm at most, because a home that ails is a reason to leave it.
-func (t *task) calm(ctx context.Context) error {
-	gate, most := t.env.Gates.Gate(t.report.Topic), t.runner.timing().Calm
+func (t *topicMove) calm(ctx context.Context) error {
+	g, most := t.gate(), t.runner.timing().Calm
 	if most <= 0 {
 		return nil
 	}
@@ -153,7 +170,7 @@ func (t *task) calm(ctx context.Context) error {
 	for {
 		began := time.Now()
 		select {
-		case <-gate.Answered():
+		case <-g.Answered():
 		case <-limit:
 			return nil
 		case <-ctx.Done():
@@ -165,37 +182,12 @@ func (t *task) calm(ctx context.Context) error {
 	}
 }
 
-// begins says where the virtual log begins at its home, whose partitions begin at starts. What
-// stands before it was there before the home was a copy, and a replicator that was turned round has
-// not brought it, or has brought it twice; or it is deleted.
-func begins(t *catalog.Topic, starts []int64) []int64 {
-	out := make([]int64, len(starts))
-	for p, s := range starts {
-		part := t.Partition(int32(p))
-		out[p] = max(s, part.ToPhysical(part.LogStart))
+// lag is how many records a copy lacks that ends at newEnd, of those below oldEnd.
+func (c *checked) lag(oldEnd, newEnd []int64) (n int64) {
+	for p := range oldEnd {
+		n += max(c.there(p, oldEnd[p])-newEnd[p], 0)
 	}
-	return out
-}
-
-// noteEnds notes where the log of a topic's home ends: an unplanned move goes by it later.
-func noteEnds(t *catalog.Topic, ends []int64) {
-	for p, end := range ends {
-		t.NoteEnd(int32(p), t.Partition(int32(p)).ToVirtual(end))
-	}
-}
-
-// bounds reads starts and ends: of the old side, then of the copy.
-func bounds(ctx context.Context, old, copied *side) (out [4][]int64, err error) {
-	for _, q := range []struct {
-		at int
-		s  *side
-		ts int64
-	}{{2, copied, -2}, {3, copied, -1}, {0, old, -2}, {1, old, -1}} {
-		if out[q.at], err = q.s.offsets(ctx, q.ts); err != nil {
-			return out, err
-		}
-	}
-	return out, nil
+	return n
 }
 
 // drainEvery is how often a copy is looked at that lags.
@@ -203,12 +195,8 @@ const drainEvery = 100 * time.Millisecond
 
 // drains refuses a move whose copy lags so far behind that it would not catch up while clients are
 // held.
-func (t *task) drains(ctx context.Context, c *checked, oldEnd, newEnd []int64) error {
-	var lag int64
-	for p := range oldEnd {
-		lag += max(oldEnd[p]-(newEnd[p]-c.deltas[p]), 0)
-	}
-	if lag == 0 {
+func (t *topicMove) drains(ctx context.Context, c *checked, oldEnd, newEnd []int64) error {
+	if c.lag(oldEnd, newEnd) == 0 {
 		return nil
 	}
 	limit, now := t.runner.timing().MaxDrain, newEnd
@@ -216,7 +204,7 @@ func (t *task) drains(ctx context.Context, c *checked, oldEnd, newEnd []int64) e
 	if t.goals != nil {
 		until, oldEnd = t.goals.until, slices.Clone(oldEnd)
 		for p := range oldEnd {
-			if ends := t.goals.ends[t.report.Topic]; p < len(ends) && ends[p] >= 0 {
+			if ends := t.goals.ends[t.name]; p < len(ends) && ends[p] >= 0 {
 				oldEnd[p] = min(oldEnd[p], ends[p])
 			}
 		}
@@ -227,14 +215,10 @@ func (t *task) drains(ctx context.Context, c *checked, oldEnd, newEnd []int64) e
 			return ctx.Err()
 		}
 		var err error
-		if now, err = c.copied.offsets(ctx, -1); err != nil {
+		if now, err = c.Copy.Ends(ctx); err != nil {
 			return err
 		}
-		left := int64(0)
-		for p := range oldEnd {
-			left += max(oldEnd[p]-(now[p]-c.deltas[p]), 0)
-		}
-		if left == 0 {
+		if c.lag(oldEnd, now) == 0 {
 			return nil
 		}
 	}
@@ -242,28 +226,6 @@ func (t *task) drains(ctx context.Context, c *checked, oldEnd, newEnd []int64) e
 		return err
 	}
 	defer t.reads.give()
-	lag, why := c.lagging(ctx, oldEnd, now)
-	return &behind{lag, fmt.Errorf("%w: %d records behind after %s: %s", errLag, lag, limit, why)}
-}
-
-// sameConfigs refuses a copy that would not take what the old home takes. It reports whether both
-// sides keep the producer's timestamps.
-func sameConfigs(ctx context.Context, old, copied *side) (timestamps bool, err error) {
-	a, err := settingsOf(ctx, old.cluster, []string{old.topic})
-	if err != nil {
-		return false, err
-	}
-	b, err := settingsOf(ctx, copied.cluster, []string{copied.topic})
-	if err != nil {
-		return false, err
-	}
-	err = a[old.topic].differ(b[copied.topic], old.cluster.Name(), copied.cluster.Name())
-	return err == nil && a[old.topic]["message.timestamp.type"] != "LogAppendTime", err
-}
-
-// writable refuses a copy that clients may not write to: links reach the cluster as the gateway's
-// own requests do.
-func (s *side) writable(ctx context.Context) (err error) {
-	asked := denied(ctx, s.cluster, []string{s.topic}, func(topic string) { err = noWrite(s.cluster.Name(), topic) })
-	return cmp.Or(asked, err)
+	lag, why := c.Lacks(ctx, c.deltas, c.oldStart, oldEnd, now)
+	return block.Lagging(lag, fmt.Errorf("%w: %d records behind after %s: %s", block.ErrLag, lag, limit, why))
 }

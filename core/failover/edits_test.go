@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/testing/fact"
+	"github.com/sluice-gateway/sluice/testing/fakes"
 )
 
 // TestANewerEditAbortsAMoveBeforeItsCommit: wherever it stands, held clients go on at once.
@@ -20,14 +21,14 @@ func TestANewerEditAbortsAMoveBeforeItsCommit(t *testing.T) {
 		reach func(w *world) // keeps the move in its phase
 		phase Phase
 	}{
-		"pending":   {func(w *world) { w.dr.topics["orders"].configs["max.message.bytes"] = "1" }, Pending},
-		"pre-check": {func(w *world) { w.prod.grow("orders", 100, 105) }, Check},
+		"pending":   {func(w *world) { w.DR.Topics["orders"].Configs["max.message.bytes"] = "1" }, Pending},
+		"pre-check": {func(w *world) { w.Prod.Grow("orders", 100, 105) }, Check},
 		"hold":      {func(w *world) { w.produce("orders") }, Hold},
 		"prepare": {func(w *world) {
 			p := w.produce("orders")
 			go func() {
 				time.Sleep(time.Second)
-				w.prod.grow("orders", 100, 105)
+				w.Prod.Grow("orders", 100, 105)
 				p.pass.Leave()
 			}()
 		}, Prepare},
@@ -38,7 +39,7 @@ func TestANewerEditAbortsAMoveBeforeItsCommit(t *testing.T) {
 					w := newWorld(t, "orders")
 					c.reach(w)
 					w.edit("dr", "orders")
-					pass(1100 * time.Millisecond)
+					fakes.Pass(1100 * time.Millisecond)
 					old := w.last("orders")
 					if old.Phase != c.phase {
 						t.Fatalf("phase %s", old.Phase)
@@ -83,7 +84,7 @@ func TestANewerEditQueuesBehindACommittedMove(t *testing.T) {
 		w.edit("dr", "orders")
 		held := w.produce("orders")
 		p.answer()
-		pass(time.Second)
+		fakes.Pass(time.Second)
 		first := w.last("orders")
 		if first.Phase != Drain {
 			t.Fatalf("phase %s", first.Phase)
@@ -91,7 +92,7 @@ func TestANewerEditQueuesBehindACommittedMove(t *testing.T) {
 		w.edit("prod", "orders")
 		w.edit("dr", "orders")
 		w.edit("prod", "orders")
-		pass(5 * time.Second)
+		fakes.Pass(5 * time.Second)
 		if m := w.last("orders"); m.Phase != Pending || m.Attempts != 0 {
 			t.Errorf("the second move did not wait: %s after %d attempts", m.Phase, m.Attempts)
 		}
@@ -102,7 +103,7 @@ func TestANewerEditQueuesBehindACommittedMove(t *testing.T) {
 			t.Errorf("the move that is being published is not listed: %+v", all)
 		}
 		held.answer()
-		pass(time.Second)
+		fakes.Pass(time.Second)
 		all := w.runner.Moves()
 		last := all[len(all)-1]
 		about := fact.Of(t, "moves %+v", all)
@@ -130,15 +131,15 @@ func TestAnEditDuringTheCommit(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, "orders")
 			written := make(chan struct{})
-			w.store.set(nil, func() { <-written })
+			w.Store.Set(nil, func() { <-written })
 			w.edit("dr", "orders")
-			pass(time.Second)
+			fakes.Pass(time.Second)
 			if m := w.last("orders"); m.Phase != Commit || w.env.Catalog.Topic("orders").Home != "prod" {
 				t.Fatalf("phase %s", m.Phase)
 			}
 			w.edit(to, "orders")
 			close(written)
-			pass(time.Second)
+			fakes.Pass(time.Second)
 			if got := w.lives("orders", to, generation); got.Published != generation || len(w.runner.Pending()) != 0 {
 				t.Errorf("published %d, pending %+v", got.Published, w.runner.Pending())
 			}
@@ -156,7 +157,7 @@ func TestAnEditBehindTheCommitCutsNothingShort(t *testing.T) {
 			w.edit("dr", "orders")
 			held := w.produce("orders")
 			p.answer()
-			pass(time.Second)
+			fakes.Pass(time.Second)
 			w.edit(to, "orders")
 			if m := w.runner.Moves()[0]; m.Phase != Drain || w.env.Catalog.Topic("orders").Published != 0 {
 				t.Errorf("to %q: %s, published %d", to, m.Phase, w.env.Catalog.Topic("orders").Published)
@@ -174,14 +175,14 @@ func TestACommitThatFailsBehindANewerEdit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "orders")
 		written := make(chan struct{})
-		w.store.set(errors.New("disk full"), func() { <-written })
+		w.Store.Set(errors.New("disk full"), func() { <-written })
 		w.edit("dr", "orders")
-		pass(time.Second)
+		fakes.Pass(time.Second)
 		w.edit("prod", "orders")
 		close(written)
 		synctest.Wait()
-		w.store.set(nil, nil)
-		pass(10 * time.Second)
+		w.Store.Set(nil, nil)
+		fakes.Pass(10 * time.Second)
 		w.lives("orders", "prod", 0)
 		if all := w.runner.Moves(); all[0].Phase != Dropped || all[0].Attempts != 1 || len(w.runner.Pending()) != 0 {
 			t.Errorf("moves %+v", all)
@@ -191,16 +192,16 @@ func TestACommitThatFailsBehindANewerEdit(t *testing.T) {
 
 // committedOnly moves a topic to dr up to the publish, which the store fails.
 func (w *world) committedOnly(topic string) {
-	w.t.Helper()
+	w.T.Helper()
 	p := w.produce(topic)
 	w.edit("dr", topic)
 	held := w.produce(topic)
 	p.answer()
-	pass(time.Second)
-	w.store.set(errors.New("disk full"), nil)
+	fakes.Pass(time.Second)
+	w.Store.Set(errors.New("disk full"), nil)
 	held.answer()
 	if got := w.lives(topic, "dr", 1); got.Published != 0 || got.Before == nil {
-		w.t.Fatal("published without the store")
+		w.T.Fatal("published without the store")
 	}
 }
 
@@ -210,8 +211,8 @@ func TestPublishingIsRepeated(t *testing.T) {
 		w := newWorld(t, "orders")
 		w.committedOnly("orders")
 		moved := w.env.Gates.Moved()
-		w.store.set(nil, nil)
-		pass(6 * time.Second)
+		w.Store.Set(nil, nil)
+		fakes.Pass(6 * time.Second)
 		select {
 		case <-moved:
 		default:
@@ -227,13 +228,13 @@ func TestPublishingIsRepeated(t *testing.T) {
 func TestOtherEditsLeaveAMoveAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "orders", "other")
-		w.dr.topics["orders"].configs["max.message.bytes"] = "1"
+		w.DR.Topics["orders"].Configs["max.message.bytes"] = "1"
 		w.edit("dr", "orders")
 		id := w.last("orders").ID
 		if out := w.edit("dr", "other"); len(out) != 2 { // both topics live elsewhere
 			t.Errorf("Apply returns %+v", out)
 		}
-		pass(time.Second)
+		fakes.Pass(time.Second)
 		w.apply(Options{})
 		if m := w.last("orders"); m.ID != id || m.Phase != Pending || len(w.runner.Moves()) != 2 {
 			t.Errorf("moves %+v", w.runner.Moves())
@@ -252,11 +253,10 @@ func TestACommittedMoveIsPublishedAfterARestart(t *testing.T) {
 		w.edit("dr", "orders")
 		held := w.produce("orders")
 		p.answer()
-		pass(time.Second)
-		stored := slices.Clone(w.store.entries) // as a crash in drain leaves it
+		fakes.Pass(time.Second)
+		stored := slices.Clone(w.Store.Entries) // as a crash in drain leaves it
 		held.answer()
-		_ = w.runner.Close()
-		w.open(stored)
+		w.restart(stored)
 		if got := w.lives("orders", "dr", 1); got.Published != 0 || got.View().Home != "prod" {
 			t.Fatalf("the test's store is not one of a crash: %+v", got)
 		}
@@ -279,7 +279,7 @@ func TestACommittedMoveIsPublishedAfterARestart(t *testing.T) {
 func TestCloseAbortsWhatIsNotCommitted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "orders", "other")
-		w.dr.topics["other"].configs["max.message.bytes"] = "1"
+		w.DR.Topics["other"].Configs["max.message.bytes"] = "1"
 		w.produce("orders")
 		w.edit("dr", "orders", "other")
 		began := time.Now()
@@ -293,9 +293,9 @@ func TestCloseAbortsWhatIsNotCommitted(t *testing.T) {
 			w.lives(n, "prod", 0)
 		}
 		// The file still says so: the next start moves them.
-		w.open(slices.Clone(w.store.entries))
+		w.reopen()
 		w.apply(Options{})
-		pass(time.Second)
+		fakes.Pass(time.Second)
 		w.lives("orders", "dr", 1)
 		if m := w.last("other"); m.Phase != Pending {
 			t.Errorf("other: %s", m.Phase)
@@ -307,18 +307,18 @@ func TestCloseAbortsWhatIsNotCommitted(t *testing.T) {
 func TestWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "orders")
-		if _, ok, err := w.runner.Wait(t.Context(), "vc", "orders"); ok || err != nil {
+		if _, ok, err := w.runner.Wait(t.Context(), "vc", Movable{Topic, "orders"}); ok || err != nil {
 			t.Errorf("without a move: %t, %v", ok, err)
 		}
 		p := w.produce("orders")
 		w.edit("dr", "orders")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if m, ok, err := w.runner.Wait(ctx, "vc", "orders"); !ok || !errors.Is(err, context.DeadlineExceeded) || m.Phase != Hold {
+		if m, ok, err := w.runner.Wait(ctx, "vc", Movable{Topic, "orders"}); !ok || !errors.Is(err, context.DeadlineExceeded) || m.Phase != Hold {
 			t.Errorf("%s, %t, %v", m.Phase, ok, err)
 		}
 		p.answer()
-		if m, ok, err := w.runner.Wait(t.Context(), "vc", "orders"); !ok || err != nil || m.Phase != Done {
+		if m, ok, err := w.runner.Wait(t.Context(), "vc", Movable{Topic, "orders"}); !ok || err != nil || m.Phase != Done {
 			t.Errorf("%s, %t, %v", m.Phase, ok, err)
 		}
 	})
@@ -330,20 +330,20 @@ func TestAMoveRemembersProducers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "orders")
 		for i := range 3 {
-			for _, f := range []*fake{w.prod, w.dr} {
-				s := shape{}
-				if f == w.prod {
-					s = shape{producer: 5, sequence: int32(10 * i)}
+			for _, f := range []*fakes.Cluster{w.Prod, w.DR} {
+				s := fakes.Shape{}
+				if f == w.Prod {
+					s = fakes.Shape{Producer: 5, Sequence: int32(10 * i)}
 				}
-				f.log("orders").batch(s, records(100+10*i, 110+10*i)...)
+				f.Log("orders").Batch(s, fakes.Records(100+10*i, 110+10*i)...)
 			}
 		}
 		// Of another one only the last sequence is left.
 		quiet := kmsg.NewDescribeProducersResponseTopicPartitionActiveProducer()
 		quiet.ProducerID, quiet.ProducerEpoch, quiet.LastSequence, quiet.CurrentTxnStartOffset = 6, 2, 41, -1
-		w.prod.log("orders").producers = append(w.prod.log("orders").producers, quiet)
+		w.Prod.Log("orders").Producers = append(w.Prod.Log("orders").Producers, quiet)
 		w.edit("dr", "orders")
-		pass(time.Second)
+		fakes.Pass(time.Second)
 		check := func() {
 			t.Helper()
 			memory := w.lives("orders", "dr", 1).Memory()
@@ -381,21 +381,21 @@ func TestTheMoveAndItsMemoryAreOneWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "orders")
 		writes := 0
-		w.store.set(nil, func() { writes++ })
-		before := len(w.store.entries)
+		w.Store.Set(nil, func() { writes++ })
+		before := len(w.Store.Entries)
 		p := w.produce("orders")
 		w.edit("dr", "orders")
 		p.answer()
-		pass(100 * time.Millisecond)
+		fakes.Pass(100 * time.Millisecond)
 		var kinds []string
-		for _, e := range w.store.entries[before:] {
+		for _, e := range w.Store.Entries[before:] {
 			kinds = append(kinds, e.Kind)
 		}
 		// The commit, then what is published, then the report.
 		if want := []string{catalog.KindPartition, catalog.KindTopic, catalog.KindMemory, catalog.KindMove, catalog.KindTopic, catalog.KindPartition, catalog.KindMove}; !slices.Equal(kinds, want) || writes != 3 {
 			t.Errorf("%v in %d writes", kinds, writes)
 		}
-		c, err := catalog.New(w.store, w.store.entries[:before+4]) // as a crash behind the first write leaves it
+		c, err := catalog.New(w.Store, w.Store.Entries[:before+4]) // as a crash behind the first write leaves it
 		about := fact.Of(t, "committed, %v", err)
 		if fact.NoError(about, err) {
 			committed := c.Virtual("vc").Topic("orders")
@@ -411,11 +411,12 @@ func TestTheMoveAndItsMemoryAreOneWrite(t *testing.T) {
 func TestAnEditThatHasSeenTheTopicBeforeAMoveEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "orders")
-		before := w.env.Catalog.Topic("orders")
+		seen := w.runner.movables(w.env)[0]
 		w.edit("dr", "orders")
-		pass(time.Second)
+		fakes.Pass(time.Second)
 		w.lives("orders", "dr", 1)
-		if m, _ := w.runner.start(w.env, before, "prod", newGroup(), Options{}); m == nil {
+		w.Place("prod", "orders")
+		if m, _ := w.runner.start(w.env, seen, newTogether(), Options{}); m == nil {
 			t.Error("the topic stays where it is")
 		}
 	})

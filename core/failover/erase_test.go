@@ -4,6 +4,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/sluice-gateway/sluice/testing/fakes"
 )
 
 // TestWhatIsDeletedStaysDeleted: clients have deleted up to 50. The copy, whose records stand 25
@@ -31,36 +33,36 @@ func TestWhatIsDeletedStaysDeleted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, "orders")
-				w.dr.set(func() { w.dr.keeps = c.keeps })
+				w.DR.Set(func() { w.DR.Keeps = c.keeps })
 				w.apply(Options{})
-				pass(11 * time.Second) // the distance is known
-				full := *w.dr.log("orders")
+				fakes.Pass(11 * time.Second) // the distance is known
+				full := *w.DR.Log("orders")
 				if c.lags {
-					w.dr.set(func() { w.dr.log("orders").end, w.dr.log("orders").batches = 45, w.dr.log("orders").batches[:2] })
+					w.DR.Set(func() { w.DR.Log("orders").End, w.DR.Log("orders").Batches = 45, w.DR.Log("orders").Batches[:2] })
 				}
 				if c.erased > 0 {
 					if err := w.env.Catalog.Erase(t.Context(), w.env.Catalog.Topic("orders"), map[int32]int64{0: c.erased}); err != nil {
 						t.Fatal(err)
 					}
 				}
-				w.prod.set(func() { w.prod.log("orders").start = max(c.erased, c.retained) })
-				pass(11 * time.Second)
+				w.Prod.Set(func() { w.Prod.Log("orders").Start = max(c.erased, c.retained) })
+				fakes.Pass(11 * time.Second)
 				if c.lags {
-					w.dr.set(func() { w.dr.log("orders").end, w.dr.log("orders").batches = full.end, full.batches })
+					w.DR.Set(func() { w.DR.Log("orders").End, w.DR.Log("orders").Batches = full.End, full.Batches })
 				}
 				if c.unplanned {
-					w.prod.set(func() { w.prod.down = true })
+					w.Prod.Set(func() { w.Prod.Down = true })
 				}
 				w.edit("dr", "orders")
-				pass(25 * time.Second)
-				pass(25 * time.Second)
+				fakes.Pass(25 * time.Second)
+				fakes.Pass(25 * time.Second)
 				if got := w.lives("orders", "dr", 1).Partition(0).LogStart; got != c.starts {
 					t.Errorf("the virtual log begins at %d, want %d", got, c.starts)
 				}
-				if got := w.dr.log("orders").start; got != c.copied {
+				if got := w.DR.Log("orders").Start; got != c.copied {
 					t.Errorf("the new home begins at %d, want %d", got, c.copied)
 				}
-				if got := w.warnings.n.Load() > 0; got != c.warned {
+				if got := w.Warnings.N.Load() > 0; got != c.warned {
 					t.Errorf("warned: %t", got)
 				}
 			})

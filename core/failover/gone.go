@@ -2,11 +2,13 @@ package failover
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
+	"github.com/sluice-gateway/sluice/core/block"
+	"github.com/sluice-gateway/sluice/core/copies"
 	"github.com/sluice-gateway/sluice/core/guard"
+	"github.com/sluice-gateway/sluice/core/joint"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
@@ -24,7 +26,7 @@ func (t *task) gone(ctx context.Context, from plugin.Cluster) (bool, error) {
 	}
 	switch t.policy() {
 	case "never":
-		return false, because(ByPolicy, fmt.Errorf("%s is unreachable and the topic says `unplanned: never`", from.Name()))
+		return false, block.Never(from)
 	case "always":
 		return true, nil
 	}
@@ -44,18 +46,20 @@ func (t *task) gone(ctx context.Context, from plugin.Cluster) (bool, error) {
 			return false, err
 		}
 	}
-	return false, because(ByCluster, fmt.Errorf("%s is unreachable, but has answered since the edit: to give it up, edit the topic's rule again, repeat the call, or use `failover run --unplanned`", from.Name()))
+	return false, block.Because(block.ByCluster, fmt.Errorf("%s is unreachable, but has answered since the edit: to give it up, edit the topic's rule again, repeat the call, or use `failover run --unplanned`", from.Name()))
 }
 
-// signs is an error while the old home can't be asked and gives signs of life all the same, or may
-// live for all that this machine can tell. Only who says so for this move gives up such a home.
+// signs is an error while the old home is not known to be gone. Only who says so for this move
+// gives up such a home.
 func (t *task) signs(from plugin.Cluster) error {
-	trouble := from.Trouble()
-	if t.force || !errors.Is(trouble, plugin.ErrNotKafka) && !errors.Is(trouble, plugin.ErrUnable) {
+	if t.force {
 		return nil
 	}
-	t.alive = time.Now()
-	return fmt.Errorf("%s is not known to be gone (if it is, such as behind a load balancer, use `failover run --unplanned`): %w", from.Name(), trouble)
+	err := block.SignsOfLife(from)
+	if err != nil {
+		t.alive = time.Now()
+	}
+	return err
 }
 
 // policy is what to do when the old home is unreachable.
@@ -63,55 +67,66 @@ func (t *task) policy() string {
 	if t.force {
 		return "always"
 	}
-	return t.env.Placement.Home(t.report.Topic).Unplanned
+	return t.part.unplanned()
 }
 
 // ask makes sure that the old home lives.
 func (t *task) ask(ctx context.Context, from plugin.Cluster) error {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
-	topic := t.env.Catalog.Topic(t.report.Topic)
-	if topic == nil {
-		return errGone(t.report.Topic)
-	}
-	if err := refresh(ctx, from, topic.Physical(from.Name())); err != nil {
-		return fmt.Errorf("%s: %w", from.Name(), err)
+	if err := t.part.lives(ctx, from); err != nil {
+		return err
 	}
 	t.answered = true
 	return nil
 }
 
+func (t *topicMove) lives(ctx context.Context, from plugin.Cluster) error {
+	topic, err := t.topic()
+	if err != nil {
+		return err
+	}
+	if err := joint.Refresh(ctx, from, topic.Physical(from.Name())); err != nil {
+		return fmt.Errorf("%s: %w", from.Name(), err)
+	}
+	return nil
+}
+
 // checkGone is the pre-check when the old home can't be asked: the stored distance of the copy is
 // all there is.
-func (t *task) checkGone(ctx context.Context) (*checked, error) {
-	topic, _, to, err := t.parties()
+func (t *topicMove) checkGone(ctx context.Context) (*checked, error) {
+	topic, err := t.topic()
 	if err != nil {
 		return nil, err
 	}
-	if err := refresh(ctx, to, topic.Physical(to.Name())); err != nil {
+	_, to, err := t.clusters()
+	if err != nil {
+		return nil, err
+	}
+	if err := joint.Refresh(ctx, to, topic.Physical(to.Name())); err != nil {
 		return nil, err
 	}
 	c := &checked{topic: topic, unknown: make([]bool, len(topic.Partitions))}
-	if c.copied, err = newSide(to, topic.Physical(to.Name())); err != nil {
-		return nil, because(ByCopy, err)
+	if c.Copy, err = copies.NewSide(to, topic.Physical(to.Name())); err != nil {
+		return nil, block.Because(block.ByCopy, err)
 	}
-	if a, b := len(topic.Partitions), len(c.copied.topo.Partitions); a != b {
-		return nil, because(ByCopy, fmt.Errorf("the topic has %d partitions, but %d on %s", a, b, to.Name()))
+	if a, b := len(topic.Partitions), len(c.Copy.Topic.Partitions); a != b {
+		return nil, block.Because(block.ByCopy, fmt.Errorf("the topic has %d partitions, but %d on %s", a, b, to.Name()))
 	}
-	if err := c.copied.accepts(ctx, true); err != nil {
-		return nil, because(ByRights, err)
+	if err := c.Copy.Accepts(ctx, true); err != nil {
+		return nil, block.Because(block.ByRights, err)
 	}
-	ends, err := c.copied.offsets(ctx, -1)
+	ends, err := c.Copy.Ends(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if t.policy() != "always" {
-		if err := untrusted(topic, c.copied, ends); err != nil {
-			return nil, because(ByCopy, err)
+		if err := copies.Untrusted(topic, c.Copy, ends); err != nil {
+			return nil, block.Because(block.ByCopy, err)
 		}
 	}
 	id, compared := topic.Copies[to.Name()]
-	again := compared && id != c.copied.topo.ID
+	again := compared && id != c.Copy.Topic.ID
 	for p := range topic.Partitions {
 		d, ok := topic.Partitions[p].Deltas[to.Name()]
 		if !ok || again {

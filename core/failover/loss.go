@@ -14,19 +14,6 @@ type Acknowledged struct {
 	At time.Time `json:"at"`
 }
 
-// Lost is how many records the move may have lost, at most.
-func (r Report) Lost() (n int64) {
-	for _, l := range r.PossibleLoss {
-		n += l.Records()
-	}
-	return n
-}
-
-// Stands reports a possible loss that nobody has acknowledged.
-func (r Report) Stands() bool {
-	return r.Phase == Done && r.Acknowledged == nil && len(r.PossibleLoss) > 0
-}
-
 // Losses counts the moves with a possible loss that nobody has acknowledged, and their records.
 func (r *Runner) Losses() (moves int, records int64) {
 	r.mu.Lock()
@@ -67,19 +54,4 @@ func (r *Runner) Acknowledge(ctx context.Context, by string, ids ...string) ([]R
 		out = append(out, rep)
 	}
 	return out, nil
-}
-
-// old takes out of the past what need not be kept: the oldest moves, but for losses that nobody has
-// acknowledged.
-func (r *Runner) old() (forget []Report) {
-	n := len(r.past) - keepMoves
-	r.past = slices.DeleteFunc(slices.Clone(r.past), func(m Report) bool {
-		if n <= 0 || m.Stands() {
-			return false
-		}
-		n--
-		forget = append(forget, m)
-		return true
-	})
-	return forget
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/testing/fact"
+	"github.com/sluice-gateway/sluice/testing/fakes"
 )
 
 // TestLossesStandUntilTheyAreAcknowledged: also when other moves have ended since, and after a
@@ -29,13 +30,13 @@ func TestLossesStandUntilTheyAreAcknowledged(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		w.prod.set(func() { w.prod.down = true })
-		w.place("dr", "a", "b")
-		w.apply(Options{Edited: func(n string) bool { return n != "c" }, Unplanned: true})
-		pass(5 * time.Second)
-		w.prod.set(func() { w.prod.down = false })
+		w.Prod.Set(func() { w.Prod.Down = true })
+		w.Place("dr", "a", "b")
+		w.apply(Options{Edited: Topics(func(n string) bool { return n != "c" }), Unplanned: true})
+		fakes.Pass(5 * time.Second)
+		w.Prod.Set(func() { w.Prod.Down = false })
 		w.edit("dr", "c")
-		pass(5 * time.Second)
+		fakes.Pass(5 * time.Second)
 		var ids []string
 		stand := func() (n int64) {
 			ids = nil

@@ -12,82 +12,17 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/sluice-gateway/sluice/core/block"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
-// Phase is a step of a move.
-type Phase string
-
-// The phases of a move, in order; a move ends Done, or goes back to Pending when it is refused.
-const (
-	Pending Phase = "pending"
-	Check   Phase = "pre-check"
-	Hold    Phase = "hold"
-	Prepare Phase = "prepare"
-	Commit  Phase = "commit"
-	Drain   Phase = "drain"
-	Publish Phase = "publish"
-	Done    Phase = "done"
-	Dropped Phase = "dropped" // a newer edit took its place
-)
-
-// mostSteps bounds what a report says of a move that is refused again and again: its first phase,
-// and the last ones.
-const mostSteps = 50
-
-// Step is when a phase began.
-type Step struct {
-	Phase Phase     `json:"phase"`
-	At    time.Time `json:"at"`
-}
-
-// Range is a range of virtual offsets, both ends included.
-type Range struct {
-	Topic     string `json:"topic"`
-	Partition int32  `json:"partition"`
-	From      int64  `json:"from"`
-	To        int64  `json:"to"`
-}
-
-// Records is how many records the range may hold.
-func (r Range) Records() int64 { return r.To - r.From + 1 }
-
-// Report is what is known of a move, for the admin API and the store.
-type Report struct {
-	ID             string `json:"id"`
-	VirtualCluster string `json:"virtual_cluster"`
-	Topic          string `json:"topic"`
-	From           string `json:"from"`
-	To             string `json:"to"`
-	By             string `json:"by,omitempty"` // who asked for it
-	Planned        bool   `json:"planned"`
-	Phase          Phase  `json:"phase"`
-	Steps          []Step `json:"phases"`
-	Error          string `json:"error,omitempty"`
-	// BlockedBy is the kind of what Error says, while the move has not ended.
-	BlockedBy Block `json:"blocked_by,omitempty"`
-	// Lag is how many records the copy lacked when the move was last refused for that.
-	Lag      int64 `json:"lag,omitempty"`
-	Attempts int   `json:"attempts"`
-	PauseMS  int64 `json:"pause_ms"`
-	// Compared is how many offsets of the old home were compared with the copy in the last attempt,
-	// over all partitions.
-	Compared     int64     `json:"records_compared"`
-	Since        time.Time `json:"since"`
-	Ended        time.Time `json:"ended,omitzero"`
-	PossibleLoss []Range   `json:"possible_loss"`
-	// Acknowledged is set once somebody has dealt with the possible loss.
-	Acknowledged *Acknowledged `json:"acknowledged,omitempty"`
-	Notes        []string      `json:"notes,omitempty"`
-}
-
 // move is a running or pending move.
 type move struct {
-	group  *group
-	force  bool      // --unplanned
-	edited time.Time // when the file asked for it; zero if it did so before the gateway started
-	cancel func()
-	done   chan struct{}
+	together *together
+	force    bool      // --unplanned
+	edited   time.Time // when the file asked for it; zero if it did so before the gateway started
+	cancel   func()
+	done     chan struct{}
 	// answered says that the old home has lived since the edit: the move stays a planned one,
 	// however long it waits.
 	answered bool
@@ -180,7 +115,7 @@ func (m *move) begin(t *telemetry.Tracer) {
 func (m *move) end(r Report, err error) {
 	m.span.SetAttributes(telemetry.From.String(r.From), telemetry.Planned.Bool(r.Planned), telemetry.Duration.Float64(float64(r.PauseMS)), telemetry.Count.Int(r.Attempts))
 	if err != nil {
-		telemetry.FailAs(m.span, string(blockOf(err)), err.Error())
+		telemetry.FailAs(m.span, string(block.Of(err)), err.Error())
 	}
 	m.span.End()
 }
@@ -191,7 +126,7 @@ func (m *move) refused(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.phase != nil {
-		telemetry.FailAs(m.phase, string(blockOf(err)), err.Error())
+		telemetry.FailAs(m.phase, string(block.Of(err)), err.Error())
 	}
 }
 
@@ -229,13 +164,4 @@ func (m *move) committed() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.report.Phase.Committed()
-}
-
-// Committed reports the phase of a move that can't be aborted any more.
-func (p Phase) Committed() bool {
-	switch p {
-	case Commit, Drain, Publish, Done:
-		return true
-	}
-	return false
 }

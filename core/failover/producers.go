@@ -2,13 +2,14 @@ package failover
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/copies"
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/kafka"
 )
 
@@ -16,9 +17,9 @@ import (
 const tailBytes = 16 << 20
 
 // tails reads, while nobody is held, which producers wrote the end of the old home's log.
-func (t *task) tails(ctx context.Context, c *checked, topic *catalog.Topic) error {
+func (t *topicMove) tails(ctx context.Context, c *checked, topic *catalog.Topic) error {
 	c.seen = c.compared
-	return parallel(len(c.compared), partitionsAtOnce, func(p int) error {
+	return guard.Parallel(len(c.compared), copies.PartitionsAtOnce, func(p int) error {
 		from, err := t.tailFrom(ctx, c, int32(p), c.compared[p])
 		if err != nil {
 			return err
@@ -29,7 +30,7 @@ func (t *task) tails(ctx context.Context, c *checked, topic *catalog.Topic) erro
 
 // batches notes the producers of the batches in a range of the old home's log.
 func (c *checked) batches(ctx context.Context, part *catalog.Partition, p int32, from, to int64) error {
-	_, err := c.old.read(ctx, p, from, to, func(b kafka.Batch) error {
+	_, err := c.Home.Read(ctx, p, from, to, func(b kafka.Batch) error {
 		if b.ProducerID() >= 0 && !b.IsTransactional() && !b.IsControl() {
 			c.producers.Complete(p, catalog.ClientProducer(b.ProducerID()), []catalog.Remembered{{
 				Epoch: b.ProducerEpoch(), First: b.BaseSequence(), Last: b.LastSequence(), Base: part.ToVirtual(b.BaseOffset()),
@@ -43,8 +44,8 @@ func (c *checked) batches(ctx context.Context, part *catalog.Partition, p int32,
 // remember completes the memory of producers by what the old home knows: the last sequence of each,
 // and the batches at the end of the log. Batches that went by before the gateway started are then
 // recognised when they are sent again.
-func (t *task) remember(ctx context.Context, c *checked, oldEnd []int64, topic *catalog.Topic) error {
-	err := parallel(len(oldEnd), partitionsAtOnce, func(p int) error {
+func (t *topicMove) remember(ctx context.Context, c *checked, oldEnd []int64, topic *catalog.Topic) error {
+	err := guard.Parallel(len(oldEnd), copies.PartitionsAtOnce, func(p int) error {
 		return c.batches(ctx, topic.Partition(int32(p)), int32(p), c.seen[p], oldEnd[p])
 	})
 	if err != nil {
@@ -56,7 +57,7 @@ func (t *task) remember(ctx context.Context, c *checked, oldEnd []int64, topic *
 			memory.Complete(p, id, known.Batches)
 		}
 	}
-	return c.old.producers(ctx, func(p int32, a kmsg.DescribeProducersResponseTopicPartitionActiveProducer) error {
+	return c.Home.Producers(ctx, func(p int32, a kmsg.DescribeProducersResponseTopicPartitionActiveProducer) error {
 		id := catalog.ClientProducer(a.ProducerID)
 		if a.LastSequence >= 0 && !memory.Reaches(p, id, int16(a.ProducerEpoch), a.LastSequence) {
 			memory.Complete(p, id, []catalog.Remembered{{Epoch: int16(a.ProducerEpoch), First: a.LastSequence, Last: a.LastSequence, Base: -1}})
@@ -70,8 +71,8 @@ const mostCopies = 5000
 
 // unacknowledged reads what the copy has of batches that the old home appended and did not
 // acknowledge before it died: their producers send them again.
-func (t *task) unacknowledged(ctx context.Context, c *checked, topic *catalog.Topic, newEnd []int64) (*catalog.Copies, error) {
-	f := t.runner.prints(true)
+func (t *topicMove) unacknowledged(ctx context.Context, c *checked, topic *catalog.Topic, newEnd []int64) (*catalog.Copies, error) {
+	f := copies.Fingerprints(t.runner.timing(), true)
 	out := &catalog.Copies{Records: map[int32][]catalog.Copy{}, Prints: func(batch []byte) (prints []uint64, err error) {
 		records, err := f.Within.Records(batch)
 		for _, r := range records {
@@ -80,21 +81,21 @@ func (t *task) unacknowledged(ctx context.Context, c *checked, topic *catalog.To
 		return prints, err
 	}}
 	var mu sync.Mutex
-	err := parallel(len(newEnd), partitionsAtOnce, func(i int) error {
+	err := guard.Parallel(len(newEnd), copies.PartitionsAtOnce, func(i int) error {
 		p, end := int32(i), newEnd[i]
-		part, delta := topic.Partition(p), c.deltas[i]
-		spans := topic.Unacknowledged(p, part.ToVirtual(end-delta))
+		part := topic.Partition(p)
+		spans := topic.Unacknowledged(p, part.ToVirtual(c.here(i, end)))
 		if len(spans) == 0 {
 			return nil
 		}
-		from := max(part.ToPhysical(spans[0].From)+delta, end-mostCopies)
-		marks, _, err := c.copied.marks(ctx, f, p, from, end)
+		from := max(c.there(i, part.ToPhysical(spans[0].From)), end-mostCopies)
+		marks, _, err := c.Copy.Marks(ctx, f, p, from, end)
 		mu.Lock()
 		defer mu.Unlock()
 		for _, m := range marks {
-			v := part.ToVirtual(m.offset - delta)
+			v := part.ToVirtual(c.here(i, m.Offset))
 			if slices.ContainsFunc(spans, func(s catalog.Span) bool { return v >= s.From && v < s.To }) {
-				out.Records[p] = append(out.Records[p], catalog.Copy{Offset: v, Print: m.print})
+				out.Records[p] = append(out.Records[p], catalog.Copy{Offset: v, Print: m.Print})
 			}
 		}
 		return err
@@ -103,52 +104,12 @@ func (t *task) unacknowledged(ctx context.Context, c *checked, topic *catalog.To
 }
 
 // tailFrom is where the tail begins that is read for batches: the last records, as many as fit.
-func (t *task) tailFrom(ctx context.Context, c *checked, p int32, end int64) (int64, error) {
-	few := max(end-tail, c.oldStart[p])
+func (t *topicMove) tailFrom(ctx context.Context, c *checked, p int32, end int64) (int64, error) {
+	few := max(end-copies.Tail, c.oldStart[p])
 	var size int64
-	if _, err := c.old.read(ctx, p, few, end, func(b kafka.Batch) error { size += int64(len(b)); return nil }); err != nil {
+	if _, err := c.Home.Read(ctx, p, few, end, func(b kafka.Batch) error { size += int64(len(b)); return nil }); err != nil {
 		return 0, err
 	}
-	fit := min(5000, tailBytes*tail/max(size, 1))
+	fit := min(5000, tailBytes*copies.Tail/max(size, 1))
 	return max(min(few, end-fit), c.oldStart[p]), nil
-}
-
-// openTransactions refuses a move while a transaction is open on the topic.
-func openTransactions(ctx context.Context, s *side) error {
-	return s.producers(ctx, func(p int32, a kmsg.DescribeProducersResponseTopicPartitionActiveProducer) error {
-		if a.CurrentTxnStartOffset >= 0 {
-			return because(ByTransactions, fmt.Errorf("partition %d has an open transaction (%s): it must end first", p, s.whose(ctx, a)))
-		}
-		return nil
-	})
-}
-
-// producers asks the leaders which producers they know. They are visited one after the other.
-func (s *side) producers(ctx context.Context, visit func(partition int32, a kmsg.DescribeProducersResponseTopicPartitionActiveProducer) error) error {
-	var mu sync.Mutex
-	return s.eachLeader(func(leader int32, parts []int32) error {
-		req := kmsg.NewPtrDescribeProducersRequest()
-		t := kmsg.NewDescribeProducersRequestTopic()
-		t.Topic, t.Partitions = s.topic, parts
-		req.Topics = []kmsg.DescribeProducersRequestTopic{t}
-		resp, err := s.cluster.Do(ctx, leader, req)
-		if err != nil {
-			return err
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		for _, rt := range resp.(*kmsg.DescribeProducersResponse).Topics {
-			for _, rp := range rt.Partitions {
-				if rp.ErrorCode != 0 {
-					return fmt.Errorf("producers of %q/%d on %s: error %d", s.topic, rp.Partition, s.cluster.Name(), rp.ErrorCode)
-				}
-				for _, a := range rp.ActiveProducers {
-					if err := visit(rp.Partition, a); err != nil {
-						return err
-					}
-				}
-			}
-		}
-		return nil
-	})
 }

@@ -5,17 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
+	"github.com/sluice-gateway/sluice/core/block"
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/gate"
 	"github.com/sluice-gateway/sluice/core/guard"
-	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/joint"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
@@ -34,7 +35,8 @@ type Env struct {
 	Notify func(r Report, by string)
 }
 
-func (e Env) cluster(name string) plugin.Cluster {
+// Cluster is a cluster of the virtual cluster by name, or nil.
+func (e Env) Cluster(name string) plugin.Cluster {
 	for _, c := range e.Clusters {
 		if c.Name() == name {
 			return c
@@ -54,55 +56,55 @@ const (
 	retryFirst   = 500 * time.Millisecond
 	retryMost    = 5 * time.Second
 	keepMoves    = 10_000 // that have ended
-	deltaEvery   = 10 * time.Second
-	checksAtOnce = 128 // moves; what they have in memory is bounded by readsAtOnce
+	checksAtOnce = 128    // moves; what they have in memory is bounded by joint.ReadsAtOnce
 )
+
+// place is something that moves, in a virtual cluster.
+type place struct {
+	virtualCluster string
+	Movable
+}
 
 // Runner moves the catalog of every virtual cluster towards its rules.
 type Runner struct {
-	log     *slog.Logger
-	catalog *catalog.Catalog
-	ctx     context.Context
-	stop    context.CancelFunc
-	wg      guard.Group
+	log      *slog.Logger
+	catalog  *catalog.Catalog
+	clusters *joint.Clusters
+	ctx      context.Context
+	stop     context.CancelFunc
+	wg       guard.Group
 
 	slots     *slots // of moves that hold clients
 	checks    *slots // of moves that read for their pre-check
 	waves     waves
-	bulk      bulk
-	commits   joint[*catalog.Virtual, *prepared, struct{}]
-	publishes joint[*catalog.Virtual, *task, struct{}]
-	groups    joint[plugin.Cluster, string, []commitment]
-	reports   joint[struct{}, Report, struct{}]
-	distances joint[*catalog.Virtual, distance, struct{}]
-	readings  readings
-	rounds    copyRounds
-	compared  comparisons
-	ready     readiness
+	commits   joint.Rounds[*catalog.Virtual, *prepared, struct{}]
+	publishes joint.Rounds[*catalog.Virtual, string, struct{}]
+	groups    joint.Rounds[plugin.Cluster, string, []commitment]
+	reports   joint.Rounds[struct{}, Report, struct{}]
 
 	mu      sync.Mutex
 	cfg     config.Failover
 	envs    map[string]Env
-	current map[[2]string]*move // the newest, by virtual cluster and topic
-	open    map[*move]struct{}  // all that have not ended
-	past    []Report            // that have ended, oldest first
+	current map[place]*move    // the newest of each
+	open    map[*move]struct{} // all that have not ended
+	past    []Report           // that have ended, oldest first
 	seq     int
 }
 
 // NewRunner returns a runner without virtual clusters. Moves that a stopped gateway had committed
 // but not published are published by Apply.
-func NewRunner(cat *catalog.Catalog, cfg config.Failover, log *slog.Logger) *Runner {
+func NewRunner(cat *catalog.Catalog, clusters *joint.Clusters, cfg config.Failover, log *slog.Logger) *Runner {
 	ctx, stop := context.WithCancel(context.Background())
 	r := &Runner{
-		log: log, catalog: cat, ctx: ctx, stop: stop, cfg: cfg,
-		slots: newSlots(cfg.Concurrent), checks: newSlots(checksAtOnce), envs: map[string]Env{}, current: map[[2]string]*move{}, open: map[*move]struct{}{},
+		log: log, catalog: cat, clusters: clusters, ctx: ctx, stop: stop, cfg: cfg,
+		slots: newSlots(cfg.Concurrent), checks: newSlots(checksAtOnce), envs: map[string]Env{}, current: map[place]*move{}, open: map[*move]struct{}{},
 	}
-	r.bulk.ctx, r.bulk.wg = ctx, &r.wg
 	for _, k := range cat.Keys(catalog.KindMove) {
 		var old Report
 		if ok, err := cat.Value(catalog.KindMove, k, &old); !ok || err != nil {
 			continue
 		}
+		old.Kind = old.What().Kind
 		if old.Ended.IsZero() { // stored by its commit; Apply publishes it
 			old.Phase, old.Ended = Done, old.Steps[len(old.Steps)-1].At
 			old.Notes = append(old.Notes, "the gateway stopped before clients were told of the new home; they were told at its next start")
@@ -111,36 +113,7 @@ func NewRunner(cat *catalog.Catalog, cfg config.Failover, log *slog.Logger) *Run
 		r.past = append(r.past, old)
 	}
 	slices.SortFunc(r.past, byID)
-	r.wg.Go(func() { guard.Keep(r.ctx, r.watchCopies) })
 	return r
-}
-
-func (r *Runner) keep(ctx context.Context, rep Report) error {
-	return r.catalog.SetValue(ctx, catalog.KindMove, rep.ID, rep)
-}
-
-func (r *Runner) store(rep Report) {
-	_, err := r.reports.do(context.WithoutCancel(r.ctx), struct{}{}, rep, func(round []*ask[Report, struct{}]) {
-		all := map[string]any{}
-		for _, a := range round {
-			all[a.question.ID] = a.question
-		}
-		err := r.catalog.SetValues(context.WithoutCancel(r.ctx), catalog.KindMove, all)
-		for _, a := range round {
-			a.err = err
-		}
-	})
-	if err != nil {
-		r.log.Warn("move not stored", "id", rep.ID, "error", err)
-	}
-}
-
-// prints returns the fingerprints of a comparison, as the configuration says.
-func (r *Runner) prints(timestamps bool) *kafka.Fingerprints {
-	cfg := r.timing()
-	f := kafka.NewFingerprints(timestamps, cfg.IgnoreHeaders)
-	f.Within.Most = cfg.BatchBytes
-	return f
 }
 
 func (r *Runner) timing() config.Failover {
@@ -158,9 +131,9 @@ func (r *Runner) Close() error {
 
 // Options of Apply.
 type Options struct {
-	// Edited names topics for which this is a new edit, even if the target is the same: a pending
-	// move whose home died turns unplanned only by one. nil means that nothing was edited.
-	Edited func(topic string) bool
+	// Edited says for what this is a new edit, even if the target is the same: a pending move whose
+	// home died turns unplanned only by one. nil means that nothing was edited.
+	Edited func(Movable) bool
 	// Unplanned forces an unplanned move where the old home is unreachable.
 	Unplanned bool
 	// Atomic makes the moves that this starts commit in one write, or not at all.
@@ -169,10 +142,10 @@ type Options struct {
 	By string
 }
 
-// Apply makes the rules of a virtual cluster current and starts a move for every topic that lives
-// elsewhere. It returns the moves that run or wait for these topics.
+// Apply makes the rules of a virtual cluster current and starts a move of everything that lives
+// elsewhere. It returns the moves that run or wait.
 func (r *Runner) Apply(ctx context.Context, env Env, cfg config.Failover, o Options) ([]Report, error) {
-	env.Clusters = r.bulk.over(env.Clusters)
+	env.Clusters = r.clusters.Over(env.Clusters)
 	r.mu.Lock()
 	r.cfg = cfg
 	r.envs[env.VirtualCluster] = env
@@ -180,25 +153,25 @@ func (r *Runner) Apply(ctx context.Context, env Env, cfg config.Failover, o Opti
 	r.slots.resize(cfg.Concurrent)
 	var out []Report
 	var begin []func()
-	together := newGroup()
-	for _, t := range env.Catalog.Topics() {
-		if t.Before != nil && r.find(env.VirtualCluster, t.Name) == nil {
-			// Committed by a gateway that stopped before it published.
-			if err := publish(ctx, env.Catalog, t.Name); err != nil {
+	all := newTogether()
+	for _, x := range r.movables(env) {
+		if r.find(env.VirtualCluster, x.what()) == nil {
+			// It may have been committed by a gateway that stopped before it published.
+			if err := x.tell(ctx); err != nil {
 				return nil, err
 			}
 		}
-		g := together
+		g := all
 		if !o.Atomic && !cfg.Atomic {
-			g = newGroup()
+			g = newTogether()
 		}
-		m, run := r.start(env, t, env.Placement.Home(t.Name).Cluster, g, o)
+		m, run := r.start(env, x, g, o)
 		if m != nil {
 			out = append(out, m.Report())
 		}
 		if run != nil {
 			begin = append(begin, run)
-			if g != together {
+			if g != all {
 				r.waves.expect(env.VirtualCluster, m)
 			}
 		}
@@ -209,39 +182,40 @@ func (r *Runner) Apply(ctx context.Context, env Env, cfg config.Failover, o Opti
 	return out, nil
 }
 
-func (r *Runner) find(vc, topic string) *move {
+func (r *Runner) find(vc string, what Movable) *move {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.current[[2]string{vc, topic}]
+	return r.current[place{vc, what}]
 }
 
-// start makes, keeps, or drops the move of one topic. A new one runs with run.
-func (r *Runner) start(env Env, t *catalog.Topic, to string, g *group, o Options) (m *move, run func()) {
+// start makes, keeps, or drops a move. A new one runs with run.
+func (r *Runner) start(env Env, x movable, g *together, o Options) (m *move, run func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	key := [2]string{env.VirtualCluster, t.Name}
+	what, to := x.what(), x.wanted()
+	key := place{env.VirtualCluster, what}
 	old := r.current[key]
-	edited := o.Edited != nil && o.Edited(t.Name)
+	edited := o.Edited != nil && o.Edited(what)
 	if old != nil && !old.dropped() && old.Report().To == to && !edited {
 		return old, nil
 	}
 	if old != nil {
 		old.drop(o.By) // listed until it has ended
 	}
-	// Only now: since the topics were listed a move may have ended.
-	t = env.Catalog.Topic(t.Name)
-	if to == "" || t == nil || (to == t.Home && (old == nil || !old.committed())) {
+	// Only now: since all were listed a move may have ended.
+	home, ok := x.home()
+	if to == "" || !ok || (to == home && (old == nil || !old.committed())) {
 		return nil, nil
 	}
 	r.seq++
 	ctx, cancel := context.WithCancel(r.ctx)
-	m = &move{group: g, cancel: cancel, done: make(chan struct{}), force: o.Unplanned, answered: !edited}
+	m = &move{together: g, cancel: cancel, done: make(chan struct{}), force: o.Unplanned, answered: !edited}
 	if edited {
 		m.edited = time.Now()
 	}
 	m.report = Report{
-		ID: fmt.Sprintf("%s-%03d", time.Now().UTC().Format("20060102T150405.000"), r.seq), VirtualCluster: env.VirtualCluster, Topic: t.Name,
-		From: t.Home, To: to, By: o.By, Planned: true, Since: time.Now(), PossibleLoss: []Range{},
+		ID: fmt.Sprintf("%s-%03d", time.Now().UTC().Format("20060102T150405.000"), r.seq), VirtualCluster: env.VirtualCluster, Kind: what.Kind, Topic: what.Name,
+		From: home, To: to, By: o.By, Planned: true, Since: time.Now(), PossibleLoss: []Range{},
 	}
 	m.begin(env.Tracer)
 	m.enter(Pending)
@@ -260,20 +234,20 @@ func (r *Runner) start(env Env, t *catalog.Topic, to string, g *group, o Options
 }
 
 // run repeats a move until it is done, dropped, or too old.
-func (r *Runner) run(ctx context.Context, key [2]string, m *move) {
+func (r *Runner) run(ctx context.Context, key place, m *move) {
 	wait := retryFirst
 	var said string
 	for {
 		r.mu.Lock()
-		env := r.envs[key[0]]
+		env := r.envs[key.virtualCluster]
 		retry := r.cfg.RetryFor
 		r.mu.Unlock()
-		if env.Catalog.Topic(key[1]) == nil {
-			r.end(key, m, Dropped, errGone(key[1]))
+		if _, ok := r.movable(env, key.Movable).home(); !ok {
+			r.end(key, m, Dropped, errGone(key.Movable))
 			return
 		}
 		err := r.once(ctx, env, m)
-		r.waves.miss(key[0], m)
+		r.waves.miss(key.virtualCluster, m)
 		if err == nil {
 			r.end(key, m, Done, nil)
 			return
@@ -284,9 +258,9 @@ func (r *Runner) run(ctx context.Context, key [2]string, m *move) {
 		}
 		if now := gist(err); now != said {
 			said = now
-			r.log.WarnContext(m.trace, "move waits", "virtual_cluster", key[0], "topic", key[1], "to", m.report.To, "reason", err)
+			r.log.WarnContext(m.trace, "move waits", "virtual_cluster", key.virtualCluster, string(key.Kind), key.Name, "to", m.report.To, "reason", err)
 		}
-		m.change(func(rep *Report) { rep.Error, rep.BlockedBy, rep.Lag = err.Error(), blockOf(err), lagOf(err) })
+		m.change(func(rep *Report) { rep.Error, rep.BlockedBy, rep.Lag = err.Error(), block.Of(err), block.LagOf(err) })
 		m.refused(err)
 		m.enter(Pending)
 		if time.Since(m.report.Since) > retry {
@@ -298,37 +272,36 @@ func (r *Runner) run(ctx context.Context, key [2]string, m *move) {
 	}
 }
 
-// once makes an attempt, if the topic does not live there already.
+// once makes an attempt, if it is not where it should be already.
 func (r *Runner) once(ctx context.Context, env Env, m *move) error {
-	topic := env.Catalog.Topic(m.report.Topic)
-	if topic == nil {
-		return errGone(m.report.Topic)
+	x := r.movable(env, m.report.What())
+	// Publishing may have failed before, of this move or of one whose place it took.
+	if err := x.tell(ctx); err != nil {
+		return err
 	}
-	if topic.Before != nil { // publishing has failed before, of this move or of one whose place it took
-		if err := publish(ctx, env.Catalog, topic.Name); err != nil {
-			return err
-		}
-		env.Gates.Announce()
+	home, ok := x.home()
+	if !ok {
+		return errGone(x.what())
 	}
-	if topic.Home == m.report.To {
+	if home == m.report.To {
 		return nil
 	}
-	m.change(func(rep *Report) { rep.From = topic.Home })
-	err := (&task{runner: r, env: env, move: m, reads: r.checks}).attempt(ctx)
+	m.change(func(rep *Report) { rep.From = home })
+	err := r.newTask(env, m, r.checks).attempt(ctx)
 	if err == nil {
 		rep := m.Report()
 		ctx, level := m.trace, slog.LevelInfo
 		if rep.Lost() > 0 {
 			ctx, level = telemetry.EveryLine(ctx), slog.LevelWarn
 		}
-		r.log.Log(ctx, level, "topic moved", "virtual_cluster", rep.VirtualCluster, "topic", rep.Topic, "from", rep.From, "to", rep.To, "planned", rep.Planned, "pause_ms", rep.PauseMS, "possible_loss", rep.Lost())
+		r.log.Log(ctx, level, string(rep.Kind)+" moved", "virtual_cluster", rep.VirtualCluster, string(rep.Kind), rep.Topic, "from", rep.From, "to", rep.To, "planned", rep.Planned, "pause_ms", rep.PauseMS, "possible_loss", rep.Lost())
 	}
 	return err
 }
 
-func (r *Runner) end(key [2]string, m *move, p Phase, err error) {
-	m.group.leave(m)
-	r.waves.miss(key[0], m)
+func (r *Runner) end(key place, m *move, p Phase, err error) {
+	m.together.leave(m)
+	r.waves.miss(key.virtualCluster, m)
 	m.enter(p)
 	m.change(func(rep *Report) {
 		rep.Ended, rep.Error, rep.BlockedBy, rep.Lag = time.Now(), "", "", 0
@@ -339,7 +312,7 @@ func (r *Runner) end(key [2]string, m *move, p Phase, err error) {
 	rep := m.Report()
 	m.end(rep, err)
 	r.mu.Lock()
-	env := r.envs[key[0]]
+	env := r.envs[key.virtualCluster]
 	if r.current[key] == m {
 		delete(r.current, key)
 	}
@@ -364,63 +337,12 @@ func (r *Runner) end(key [2]string, m *move, p Phase, err error) {
 	}
 }
 
-// Wait waits for the current move of a topic to end and returns its report; ok is false if there
-// is none.
-func (r *Runner) Wait(ctx context.Context, vc, topic string) (Report, bool, error) {
-	m := r.find(vc, topic)
-	if m == nil {
-		return Report{}, false, nil
-	}
-	select {
-	case <-m.done:
-		return m.Report(), true, nil
-	case <-ctx.Done():
-		return m.Report(), true, ctx.Err()
-	}
-}
-
-// byID compares moves by when they began.
-func byID(a, b Report) int { return strings.Compare(a.ID, b.ID) }
-
-// Moves lists running, pending and past moves, oldest first. Of those that have ended the last
-// 10,000 are kept, and every one with a loss that nobody has acknowledged.
-func (r *Runner) Moves() []Report {
-	r.mu.Lock()
-	out, now := slices.Clone(r.past), slices.Collect(maps.Keys(r.open))
-	r.mu.Unlock()
-	for _, m := range now {
-		out = append(out, m.Report())
-	}
-	slices.SortFunc(out, byID)
-	return out
-}
-
-// Move is one of Moves.
-func (r *Runner) Move(id string) (Report, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for m := range r.open {
-		if m.report.ID == id {
-			return m.Report(), true
+// gist is a reason without its numbers: what a move waits for is new when this is.
+func gist(err error) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsDigit(r) {
+			return -1
 		}
-	}
-	if at, ok := slices.BinarySearchFunc(r.past, Report{ID: id}, byID); ok {
-		return r.past[at], true
-	}
-	return Report{}, false
-}
-
-// Pending lists the moves that have not ended, oldest first.
-func (r *Runner) Pending() []Report {
-	r.mu.Lock()
-	now := slices.Collect(maps.Keys(r.open))
-	r.mu.Unlock()
-	out := make([]Report, 0, len(now))
-	for _, m := range now {
-		if rep := m.Report(); rep.Ended.IsZero() {
-			out = append(out, rep)
-		}
-	}
-	slices.SortFunc(out, byID)
-	return out
+		return r
+	}, err.Error())
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/gate"
 	"github.com/sluice-gateway/sluice/testing/fact"
+	"github.com/sluice-gateway/sluice/testing/fakes"
 )
 
 // TestAPlannedMove follows one move through its phases: what is in flight is answered by the old
@@ -36,15 +37,15 @@ func TestAPlannedMove(t *testing.T) {
 		if m := w.last("orders"); m.Phase != Hold || held.in() || w.reads("orders") {
 			t.Fatalf("phase %s, a produce passed: %t", m.Phase, held.in())
 		}
-		pass(2 * time.Second)
+		fakes.Pass(2 * time.Second)
 		if m := w.last("orders"); m.Phase != Hold {
 			t.Fatalf("phase %s before the produce in flight is answered", m.Phase)
 		}
-		w.prod.grow("orders", 100, 102)
-		w.dr.grow("orders", 100, 102)
+		w.Prod.Grow("orders", 100, 102)
+		w.DR.Grow("orders", 100, 102)
 		inFlight.answer()
 		moved := w.env.Gates.Moved()
-		pass(time.Second)
+		fakes.Pass(time.Second)
 		topic := w.lives("orders", "dr", 1)
 		if m := w.last("orders"); m.Phase != Drain || !held.in() || held.err != nil {
 			t.Fatalf("phase %s, the held produce passed: %t, %v", m.Phase, held.in(), held.err)
@@ -58,7 +59,7 @@ func TestAPlannedMove(t *testing.T) {
 		fact.Equal(about, "topic.Published", topic.Published, 1)
 		fact.True(about, "topic.Before == nil", topic.Before == nil)
 		fact.True(about, `w.reads("orders")`, w.reads("orders"))
-		fact.Equal(about, "topic.HomeID", topic.HomeID, w.dr.Topology().Topics["orders"].ID)
+		fact.Equal(about, "topic.HomeID", topic.HomeID, w.DR.Topology().Topics["orders"].ID)
 		select {
 		case <-moved:
 		default:
@@ -90,12 +91,12 @@ func TestAPlannedMove(t *testing.T) {
 			t.Errorf("%d pending of %d", len(w.runner.Pending()), len(w.runner.Moves()))
 		}
 		var stored Report
-		if ok, err := w.cat.Value(catalog.KindMove, m.ID, &stored); !ok || err != nil || stored.Phase != Done {
+		if ok, err := w.Catalog.Value(catalog.KindMove, m.ID, &stored); !ok || err != nil || stored.Phase != Done {
 			t.Errorf("stored: %t %v %s", ok, err, stored.Phase)
 		}
 		// Back again: the same move, without a distance being searched.
 		w.edit("prod", "orders")
-		pass(time.Second)
+		fakes.Pass(time.Second)
 		if p := w.lives("orders", "prod", 2).Partition(0); !p.Identity() || p.Deltas["dr"] != 25 {
 			t.Errorf("after the way back: %+v", p)
 		}
@@ -107,8 +108,8 @@ func TestNobodyIsHeldDuringThePreCheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "orders")
 		hold := make(chan struct{})
-		w.prod.set(func() {
-			w.prod.before = func(req kmsg.Request) {
+		w.Prod.Set(func() {
+			w.Prod.Before = func(req kmsg.Request) {
 				if _, ok := req.(*kmsg.FetchRequest); ok {
 					<-hold
 				}
@@ -125,7 +126,7 @@ func TestNobodyIsHeldDuringThePreCheck(t *testing.T) {
 		}
 		p.answer()
 		close(hold)
-		pass(time.Second)
+		fakes.Pass(time.Second)
 		w.lives("orders", "dr", 1)
 	})
 }
@@ -138,14 +139,14 @@ func TestAMoveThatFailsInHold(t *testing.T) {
 		want   string
 		after  time.Duration // from the hold to its end
 	}{
-		"the copy lags":        {func(w *world) { w.prod.grow("orders", 100, 103) }, false, "failover.hold", 10 * time.Second},
+		"the copy lags":        {func(w *world) { w.Prod.Grow("orders", 100, 103) }, false, "failover.hold", 10 * time.Second},
 		"no answer":            {func(*world) {}, true, `produces in flight to prod were not answered in time, the oldest one of client ""`, 3 * time.Second},
-		"written on the copy":  {func(w *world) { w.dr.grow("orders", 777, 778) }, false, "1 records more on dr than on prod: somebody else writes there", time.Second},
-		"copied wrongly":       {func(w *world) { w.prod.grow("orders", 100, 103); w.dr.grow("orders", 101, 104) }, false, "the record at 100 on prod is not at 125 on dr", time.Second},
-		"not stored":           {func(w *world) { w.store.set(errors.New("disk full"), nil) }, false, "disk full", time.Second},
+		"written on the copy":  {func(w *world) { w.DR.Grow("orders", 777, 778) }, false, "1 records more on dr than on prod: somebody else writes there", time.Second},
+		"copied wrongly":       {func(w *world) { w.Prod.Grow("orders", 100, 103); w.DR.Grow("orders", 101, 104) }, false, "the record at 100 on prod is not at 125 on dr", time.Second},
+		"not stored":           {func(w *world) { w.Store.Set(errors.New("disk full"), nil) }, false, "disk full", time.Second},
 		"changed meanwhile":    {func(w *world) { recreate(w) }, false, "the topic has changed meanwhile", time.Second},
-		"the new home is gone": {func(w *world) { w.dr.set(func() { w.dr.down = true }) }, false, "cluster unreachable", time.Second},
-		"the old home is gone": {func(w *world) { w.prod.set(func() { w.prod.down = true }) }, false, "cluster unreachable", time.Second},
+		"the new home is gone": {func(w *world) { w.DR.Set(func() { w.DR.Down = true }) }, false, "cluster unreachable", time.Second},
+		"the old home is gone": {func(w *world) { w.Prod.Set(func() { w.Prod.Down = true }) }, false, "cluster unreachable", time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -159,12 +160,12 @@ func TestAMoveThatFailsInHold(t *testing.T) {
 					last.answer()
 				}
 				if c.after > time.Second {
-					pass(c.after - 200*time.Millisecond)
+					fakes.Pass(c.after - 200*time.Millisecond)
 					if held.in() {
 						t.Fatal("given up too early")
 					}
 				}
-				pass(400 * time.Millisecond)
+				fakes.Pass(400 * time.Millisecond)
 				m := w.last("orders")
 				if m.Phase != Pending || !strings.Contains(m.Error, c.want) {
 					t.Errorf("%s: %q, want %q", m.Phase, m.Error, c.want)
@@ -186,7 +187,7 @@ func TestAMoveThatFailsInHold(t *testing.T) {
 
 // recreate makes the topic another one at its home.
 func recreate(w *world) {
-	_ = w.env.Catalog.Ensure(w.t.Context(), catalog.Seen{Name: "orders", Cluster: "prod", ID: [16]byte{9}, Partitions: 1})
+	_ = w.env.Catalog.Ensure(w.T.Context(), catalog.Seen{Name: "orders", Cluster: "prod", ID: [16]byte{9}, Partitions: 1})
 }
 
 func (w *world) recreated() int32 {
@@ -202,11 +203,11 @@ func TestTheCopyMayArriveDuringTheHold(t *testing.T) {
 		w := newWorld(t, "orders")
 		p := w.produce("orders")
 		w.edit("dr", "orders")
-		w.prod.grow("orders", 100, 110)
+		w.Prod.Grow("orders", 100, 110)
 		p.answer()
-		pass(4 * time.Second)
-		w.dr.grow("orders", 100, 110)
-		pass(time.Second)
+		fakes.Pass(4 * time.Second)
+		w.DR.Grow("orders", 100, 110)
+		fakes.Pass(time.Second)
 		if m := w.last("orders"); m.Phase != Done || m.PauseMS < 4000 || m.PauseMS > 4200 {
 			t.Errorf("%s after a pause of %d ms: %s", m.Phase, m.PauseMS, m.Error)
 		}
@@ -226,22 +227,22 @@ func TestWhoGetsNoAnswerHoldsOthersForALittle(t *testing.T) {
 		w.edit("dr", "orders")
 		for i, want := range []time.Duration{3 * time.Second, 6 * time.Second, 10 * time.Second, 10 * time.Second} {
 			for w.last("orders").Phase != Hold {
-				pass(10 * time.Millisecond)
+				fakes.Pass(10 * time.Millisecond)
 			}
 			began := time.Now()
 			for w.last("orders").Phase == Hold {
-				pass(10 * time.Millisecond)
+				fakes.Pass(10 * time.Millisecond)
 			}
 			if took := time.Since(began).Round(100 * time.Millisecond); took != want {
 				t.Errorf("hold %d took %s, want %s", i+1, took, want)
 			}
 		}
 		for w.last("orders").Phase != Hold {
-			pass(10 * time.Millisecond)
+			fakes.Pass(10 * time.Millisecond)
 		}
-		pass(9 * time.Second)
+		fakes.Pass(9 * time.Second)
 		stays.answer()
-		pass(time.Second)
+		fakes.Pass(time.Second)
 		w.lives("orders", "dr", 1)
 	})
 }
@@ -254,9 +255,9 @@ func TestHeldProducesAreRefusedTogether(t *testing.T) {
 		p := w.produce("orders")
 		w.edit("dr", "orders")
 		first, second, third := w.produce("orders"), w.produce("orders"), w.produce("orders")
-		pass(2 * time.Second)
+		fakes.Pass(2 * time.Second)
 		p.answer()
-		pass(time.Second)
+		fakes.Pass(time.Second)
 		// The first one is on its way and gets no answer; the others wait behind it.
 		{
 			m := w.last("orders")
@@ -266,11 +267,11 @@ func TestHeldProducesAreRefusedTogether(t *testing.T) {
 			fact.False(about, "second.in()", second.in())
 			fact.False(about, "third.in()", third.in())
 		}
-		pass(11_900 * time.Millisecond)
+		fakes.Pass(11_900 * time.Millisecond)
 		if second.in() || w.lives("orders", "dr", 1).Published != 0 {
 			t.Error("refused before the time")
 		}
-		pass(200 * time.Millisecond)
+		fakes.Pass(200 * time.Millisecond)
 		if !errors.Is(second.err, gate.ErrHeldTooLong) || !errors.Is(third.err, gate.ErrHeldTooLong) {
 			t.Errorf("refused with %v and %v", second.err, third.err)
 		}
@@ -286,18 +287,18 @@ func TestHeldProducesAreRefusedTogether(t *testing.T) {
 func TestARefusedMoveIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "orders")
-		w.dr.set(func() { w.dr.topics["orders"].configs["max.message.bytes"] = "1000" })
+		w.DR.Set(func() { w.DR.Topics["orders"].Configs["max.message.bytes"] = "1000" })
 		p := w.produce("orders") // a hold would wait for it
 		w.edit("dr", "orders")
 		at := time.Duration(0)
 		for i, due := range []time.Duration{0, 500, 1500, 3500, 7500, 12_500, 17_500, 22_500} {
 			due *= time.Millisecond
 			if i > 0 {
-				pass(due - at - time.Millisecond)
+				fakes.Pass(due - at - time.Millisecond)
 				if n := w.last("orders").Attempts; n != i {
 					t.Errorf("%d attempts before %s", n, due)
 				}
-				pass(time.Millisecond)
+				fakes.Pass(time.Millisecond)
 			}
 			at = due
 			m := w.last("orders")
@@ -308,9 +309,9 @@ func TestARefusedMoveIsTriedAgain(t *testing.T) {
 		if m := w.runner.Pending(); len(m) != 1 || slices.Contains(steps(m[0]), Hold) {
 			t.Errorf("pending: %+v", m)
 		}
-		w.dr.set(func() { w.dr.topics["orders"].configs["max.message.bytes"] = "1048588" })
+		w.DR.Set(func() { w.DR.Topics["orders"].Configs["max.message.bytes"] = "1048588" })
 		p.answer()
-		pass(6 * time.Second)
+		fakes.Pass(6 * time.Second)
 		if m := w.last("orders"); m.Phase != Done || m.Attempts != 9 || m.Error != "" {
 			t.Errorf("%s after %d attempts: %s", m.Phase, m.Attempts, m.Error)
 		}
@@ -322,20 +323,20 @@ func TestARefusedMoveIsTriedAgain(t *testing.T) {
 func TestRetryForEndsAMove(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "orders")
-		w.dr.topic("orders", 2)
+		w.DR.Topic("orders", 2)
 		w.edit("dr", "orders")
-		pass(time.Hour - time.Second)
+		fakes.Pass(time.Hour - time.Second)
 		if m := w.last("orders"); m.Phase != Pending || m.Attempts < 700 {
 			t.Errorf("%s after %d attempts", m.Phase, m.Attempts)
 		}
-		pass(10 * time.Second)
+		fakes.Pass(10 * time.Second)
 		m := w.last("orders")
 		about := fact.Of(t, "%s: %q", m.Phase, m.Error)
 		fact.Equal(about, "m.Phase", m.Phase, Dropped)
 		fact.Has(about, m.Error, "failover.retry_for")
 		fact.Has(about, m.Error, "1 partitions on prod, but 2 on dr")
 		fact.Equal(about, "len(w.runner.Pending())", len(w.runner.Pending()), 0)
-		pass(time.Hour)
+		fakes.Pass(time.Hour)
 		if n := w.last("orders").Attempts; n != m.Attempts {
 			t.Errorf("%d attempts after the end", n-m.Attempts)
 		}
@@ -373,7 +374,7 @@ func TestAtMostSixteenAreHeld(t *testing.T) {
 				t.Fatalf("%d of %d held", len(got), left)
 			}
 			open[got[0]].answer()
-			pass(100 * time.Millisecond)
+			fakes.Pass(100 * time.Millisecond)
 			w.lives(got[0], "dr", 1)
 		}
 	})

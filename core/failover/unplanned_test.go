@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,15 +12,16 @@ import (
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/testing/fact"
+	"github.com/sluice-gateway/sluice/testing/fakes"
 )
 
 // dead is a world whose old home is gone after distances were stored.
 func dead(t *testing.T, policy string) *world {
 	t.Helper()
 	w := newWorld(t, "orders")
-	w.policy("orders", policy)
-	remembered(t, w, map[string]int64{"dr": 25})
-	w.prod.set(func() { w.prod.down = true })
+	w.Policy("orders", policy)
+	w.Remember(map[string]int64{"dr": 25})
+	w.Prod.Set(func() { w.Prod.Down = true })
 	return w
 }
 
@@ -28,22 +30,22 @@ func dead(t *testing.T, policy string) *world {
 func TestIfUnreachableWaitsFromTheEdit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := dead(t, "if-unreachable")
-		pass(time.Minute)
+		fakes.Pass(time.Minute)
 		p := w.produce("orders")
 		w.edit("dr", "orders")
-		pass(9900 * time.Millisecond)
+		fakes.Pass(9900 * time.Millisecond)
 		if m := w.last("orders"); m.Phase != Check || m.Attempts != 1 || w.env.Gates.Gate("orders").Held() {
 			t.Fatalf("after 9.9 s: %s, %d attempts", m.Phase, m.Attempts)
 		}
-		pass(200 * time.Millisecond)
+		fakes.Pass(200 * time.Millisecond)
 		if m := w.last("orders"); m.Phase != Hold || m.Planned {
 			t.Fatalf("after 10.1 s: %s, planned %t", m.Phase, m.Planned)
 		}
-		if w.prod.broken != 1 {
-			t.Errorf("links to the old home broken %d times: what waits there for an answer would be waited for", w.prod.broken)
+		if w.Prod.Broken != 1 {
+			t.Errorf("links to the old home broken %d times: what waits there for an answer would be waited for", w.Prod.Broken)
 		}
 		p.answer()
-		pass(time.Second)
+		fakes.Pass(time.Second)
 		if m := w.last("orders"); m.Phase != Done || m.Planned || m.Attempts != 1 {
 			t.Errorf("%s: %q", m.Phase, m.Error)
 		}
@@ -64,10 +66,10 @@ func TestAHomeThatComesBackInTimeMakesItPlanned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := dead(t, "if-unreachable")
 		w.edit("dr", "orders")
-		pass(9500 * time.Millisecond)
-		w.prod.set(func() { w.prod.down = false })
-		pass(time.Second)
-		if m := w.last("orders"); m.Phase != Done || !m.Planned || w.prod.broken != 0 {
+		fakes.Pass(9500 * time.Millisecond)
+		w.Prod.Set(func() { w.Prod.Down = false })
+		fakes.Pass(time.Second)
+		if m := w.last("orders"); m.Phase != Done || !m.Planned || w.Prod.Broken != 0 {
 			t.Errorf("%s, planned %t: %q", m.Phase, m.Planned, m.Error)
 		}
 	})
@@ -78,34 +80,34 @@ func TestAHomeThatComesBackInTimeMakesItPlanned(t *testing.T) {
 func TestAMoveThatWaitsStaysPlanned(t *testing.T) {
 	again := map[string]func(w *world){
 		"edit":        func(w *world) { w.edit("dr", "orders") },
-		"--unplanned": func(w *world) { w.apply(Options{Edited: func(string) bool { return true }, Unplanned: true}) },
-		"always":      func(w *world) { w.policy("orders", "always") },
+		"--unplanned": func(w *world) { w.apply(Options{Edited: func(Movable) bool { return true }, Unplanned: true}) },
+		"always":      func(w *world) { w.Policy("orders", "always") },
 		"restart": func(w *world) {
 			w.reopen()
 			w.apply(Options{}) // the store has seen the file
-			pass(time.Minute)
+			fakes.Pass(time.Minute)
 			if m := w.last("orders"); m.Phase == Done || !strings.Contains(m.Error, "prod is unreachable, but has answered since the edit") {
-				w.t.Errorf("after a restart: %s, %q", m.Phase, m.Error)
+				w.T.Errorf("after a restart: %s, %q", m.Phase, m.Error)
 			}
-			w.apply(Options{Edited: func(string) bool { return true }})
+			w.apply(Options{Edited: func(Movable) bool { return true }})
 		},
 	}
 	for name, edit := range again {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := dead(t, "if-unreachable")
-				w.prod.set(func() { w.prod.down = false })
-				w.dr.set(func() { w.dr.down = true })
+				w.Prod.Set(func() { w.Prod.Down = false })
+				w.DR.Set(func() { w.DR.Down = true })
 				w.edit("dr", "orders")
-				pass(time.Minute)
-				w.prod.set(func() { w.prod.down = true })
-				w.dr.set(func() { w.dr.down = false })
-				pass(time.Minute)
+				fakes.Pass(time.Minute)
+				w.Prod.Set(func() { w.Prod.Down = true })
+				w.DR.Set(func() { w.DR.Down = false })
+				fakes.Pass(time.Minute)
 				if m := w.last("orders"); m.Phase != Pending || !strings.Contains(m.Error, "prod is unreachable, but has answered since the edit") || slices.Contains(steps(m), Hold) {
 					t.Fatalf("%s: %q", m.Phase, m.Error)
 				}
 				edit(w)
-				pass(12 * time.Second)
+				fakes.Pass(12 * time.Second)
 				if m := w.last("orders"); m.Phase != Done || m.Planned {
 					t.Errorf("%s, planned %t: %q", m.Phase, m.Planned, m.Error)
 				}
@@ -121,14 +123,14 @@ func TestAnEmptyCopyAfterARestart(t *testing.T) {
 	for shown, want := range map[int64]Phase{0: Done, 60: Pending} {
 		synctest.Test(t, func(t *testing.T) {
 			w := dead(t, "if-unreachable")
-			w.dr.topics["orders"].logs[0] = &fakeLog{}
+			w.DR.Topics["orders"].Logs[0] = &fakes.Log{}
 			if err := w.env.Catalog.Reserve(t.Context(), "orders", 0, shown); err != nil {
 				t.Fatal(err)
 			}
 			w.apply(Options{})
 			w.reopen()
 			w.edit("dr", "orders")
-			pass(12 * time.Second)
+			fakes.Pass(12 * time.Second)
 			m := w.last("orders")
 			if m.Phase != want || (want == Done && len(m.PossibleLoss) > 0) {
 				t.Errorf("%d shown: %s, %q, possible loss %+v", shown, m.Phase, m.Error, m.PossibleLoss)
@@ -141,14 +143,14 @@ func TestAnEmptyCopyAfterARestart(t *testing.T) {
 func TestRefusalsAreSaidOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := dead(t, "always")
-		remembered(t, w, nil)
-		w.dr.topic("orders", 1) // its first log is held back below
+		w.Remember(nil)
+		w.DR.Topic("orders", 1) // its first log is held back below
 		w.produce("orders")     // never answered: each attempt ends after failover.hold
 		w.edit("dr", "orders")
-		pass(time.Minute)
+		fakes.Pass(time.Minute)
 		m := w.last("orders")
-		if m.Attempts < 3 || len(m.Notes) != 1 || w.warnings.n.Load() != 1 {
-			t.Errorf("%d attempts, notes %q, %d warnings: %q", m.Attempts, m.Notes, w.warnings.n.Load(), m.Error)
+		if m.Attempts < 3 || len(m.Notes) != 1 || w.Warnings.N.Load() != 1 {
+			t.Errorf("%d attempts, notes %q, %d warnings: %q", m.Attempts, m.Notes, w.Warnings.N.Load(), m.Error)
 		}
 	})
 }
@@ -159,14 +161,14 @@ func TestNeverWaitsForTheHome(t *testing.T) {
 		w := dead(t, "never")
 		p := w.produce("orders")
 		w.edit("dr", "orders")
-		pass(time.Minute)
+		fakes.Pass(time.Minute)
 		if m := w.last("orders"); m.Phase != Pending || !strings.Contains(m.Error, "prod is unreachable and the topic says `unplanned: never`") || slices.Contains(steps(m), Hold) {
 			t.Errorf("%s: %q", m.Phase, m.Error)
 		}
 		w.lives("orders", "prod", 0)
 		p.answer()
-		w.prod.set(func() { w.prod.down = false })
-		pass(6 * time.Second)
+		w.Prod.Set(func() { w.Prod.Down = false })
+		fakes.Pass(6 * time.Second)
 		if m := w.last("orders"); m.Phase != Done || !m.Planned {
 			t.Errorf("%s, planned %t: %q", m.Phase, m.Planned, m.Error)
 		}
@@ -183,10 +185,10 @@ func TestAlwaysDoesNotWait(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := dead(t, c.policy)
-				remembered(t, w, nil)
-				w.place("dr", "orders")
-				w.apply(Options{Edited: func(string) bool { return true }, Unplanned: c.force})
-				pass(time.Second)
+				w.Remember(nil)
+				w.Place("dr", "orders")
+				w.apply(Options{Edited: func(Movable) bool { return true }, Unplanned: c.force})
+				fakes.Pass(time.Second)
 				m := w.last("orders")
 				if m.Phase != Done || m.Planned || !slices.Equal(m.Notes, []string{"partition 0: distance of the copy unknown, taken as 0"}) {
 					t.Errorf("%s, planned %t, notes %q: %q", m.Phase, m.Planned, m.Notes, m.Error)
@@ -200,7 +202,7 @@ func TestAlwaysDoesNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := dead(t, "always")
 		w.edit("dr", "orders")
-		pass(time.Second)
+		fakes.Pass(time.Second)
 		if m := w.last("orders"); len(m.Notes) != 0 || w.lives("orders", "dr", 1).Partition(0).ToPhysical(10) != 35 {
 			t.Errorf("a known distance is not used: %q", m.Notes)
 		}
@@ -208,12 +210,12 @@ func TestAlwaysDoesNotWait(t *testing.T) {
 	// What of a copy at an unknown distance may be lost is all that clients know.
 	synctest.Test(t, func(t *testing.T) {
 		w := dead(t, "always")
-		remembered(t, w, nil)
+		w.Remember(nil)
 		if err := w.env.Catalog.Reserve(t.Context(), "orders", 0, 60); err != nil {
 			t.Fatal(err)
 		}
 		w.edit("dr", "orders")
-		pass(time.Second)
+		fakes.Pass(time.Second)
 		if m := w.last("orders"); !slices.Equal(m.PossibleLoss, []Range{{"orders", 0, 0, 59}}) {
 			t.Errorf("possible loss %+v", m.PossibleLoss)
 		}
@@ -221,9 +223,9 @@ func TestAlwaysDoesNotWait(t *testing.T) {
 	// A home that lives is never given up, whatever the policy.
 	synctest.Test(t, func(t *testing.T) {
 		w := dead(t, "always")
-		w.prod.set(func() { w.prod.down = false })
+		w.Prod.Set(func() { w.Prod.Down = false })
 		w.edit("dr", "orders")
-		pass(time.Second)
+		fakes.Pass(time.Second)
 		if m := w.last("orders"); !m.Planned || m.Phase != Done {
 			t.Errorf("%s, planned %t", m.Phase, m.Planned)
 		}
@@ -238,18 +240,18 @@ func TestAHomeThatGivesSignsOfLifeIsNotGivenUp(t *testing.T) {
 			t.Run(fmt.Sprint(policy, " ", trouble), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					w := dead(t, policy)
-					w.prod.set(func() { w.prod.trouble = trouble })
-					if p := w.runner.Plan(t.Context(), w.env, "orders", "dr"); !p.Planned || !strings.Contains(p.Blocked, trouble.Error()) {
-						t.Errorf("planned %t, blocked by %q", p.Planned, p.Blocked)
+					w.Prod.Set(func() { w.Prod.Why = trouble })
+					if got := w.foreseen(); !got.Planned || !errors.Is(got.Err, trouble) {
+						t.Errorf("planned %t, blocked by %v", got.Planned, got.Err)
 					}
 					w.edit("dr", "orders")
-					pass(60 * time.Second)
+					fakes.Pass(60 * time.Second)
 					if m := w.last("orders"); m.Phase != Pending || !m.Planned || !strings.Contains(m.Error, trouble.Error()) {
 						t.Errorf("%s, planned %t: %q", m.Phase, m.Planned, m.Error)
 					}
 					w.lives("orders", "prod", 0)
-					w.prod.set(func() { w.prod.trouble = nil })
-					pass(60 * time.Second)
+					w.Prod.Set(func() { w.Prod.Why = nil })
+					fakes.Pass(60 * time.Second)
 					if m := w.last("orders"); m.Phase != Done || m.Planned {
 						t.Errorf("%s, planned %t: %q", m.Phase, m.Planned, m.Error)
 					}
@@ -259,10 +261,10 @@ func TestAHomeThatGivesSignsOfLifeIsNotGivenUp(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		w := dead(t, "if-unreachable")
-		w.prod.set(func() { w.prod.trouble = plugin.ErrNotKafka })
-		w.place("dr", "orders")
-		w.apply(Options{Edited: func(string) bool { return true }, Unplanned: true})
-		pass(time.Second)
+		w.Prod.Set(func() { w.Prod.Why = plugin.ErrNotKafka })
+		w.Place("dr", "orders")
+		w.apply(Options{Edited: func(Movable) bool { return true }, Unplanned: true})
+		fakes.Pass(time.Second)
 		if m := w.last("orders"); m.Phase != Done || m.Planned {
 			t.Errorf("an operator says so: %s, planned %t: %q", m.Phase, m.Planned, m.Error)
 		}
@@ -276,23 +278,23 @@ func TestUnplannedMovesThatAreRefused(t *testing.T) {
 		want   string
 		always bool // `unplanned: always` moves it all the same
 	}{
-		"never compared":            {func(t *testing.T, w *world) { remembered(t, w, nil) }, "partition 0 was never compared with its copy on dr", true},
-		"compared with another one": {func(t *testing.T, w *world) { remembered(t, w, map[string]int64{"third": 25}) }, "partition 0 was never compared with its copy on dr", true},
+		"never compared":            {func(t *testing.T, w *world) { w.Remember(nil) }, "partition 0 was never compared with its copy on dr", true},
+		"compared with another one": {func(t *testing.T, w *world) { w.Remember(map[string]int64{"third": 25}) }, "partition 0 was never compared with its copy on dr", true},
 		"a stub": {func(t *testing.T, w *world) {
 			if err := w.env.Catalog.Update(t.Context(), "orders", func(n *catalog.Topic) error { n.Stubs = map[string]bool{"dr": true}; return nil }); err != nil {
 				t.Fatal(err)
 			}
 		}, "the topic on dr is only a stub", true},
 		"empty": {func(t *testing.T, w *world) {
-			w.dr.topics["orders"].logs[0] = &fakeLog{}
+			w.DR.Topics["orders"].Logs[0] = &fakes.Log{}
 			if err := w.env.Catalog.Reserve(t.Context(), "orders", 0, 60); err != nil {
 				t.Fatal(err)
 			}
 		}, "partition 0 is empty on dr, but clients know records of it", true},
-		"partitions": {func(_ *testing.T, w *world) { w.dr.topic("orders", 2) }, "the topic has 1 partitions, but 2 on dr", false},
-		"no copy":    {func(_ *testing.T, w *world) { delete(w.dr.topics, "orders") }, `topic "orders" does not exist on dr`, false},
-		"no home":    {func(_ *testing.T, w *world) { w.dr.down = true }, "unreachable", false},
-		"a mirror":   {func(_ *testing.T, w *world) { w.dr.refuses = 44 }, "if it is a read-only mirror, make it writable first", false},
+		"partitions": {func(_ *testing.T, w *world) { w.DR.Topic("orders", 2) }, "the topic has 1 partitions, but 2 on dr", false},
+		"no copy":    {func(_ *testing.T, w *world) { delete(w.DR.Topics, "orders") }, `topic "orders" does not exist on dr`, false},
+		"no home":    {func(_ *testing.T, w *world) { w.DR.Down = true }, "unreachable", false},
+		"a mirror":   {func(_ *testing.T, w *world) { w.DR.Refuses = 44 }, "if it is a read-only mirror, make it writable first", false},
 	} {
 		for _, policy := range []string{"if-unreachable", "always"} {
 			t.Run(name+" "+policy, func(t *testing.T) {
@@ -301,14 +303,14 @@ func TestUnplannedMovesThatAreRefused(t *testing.T) {
 					c.hurt(t, w)
 					p := w.produce("orders")
 					w.edit("dr", "orders")
-					pass(11 * time.Second)
+					fakes.Pass(11 * time.Second)
 					m := w.last("orders")
 					if moves := policy == "always" && c.always; moves {
 						if m.Phase == Pending {
 							t.Errorf("refused: %q", m.Error)
 						}
 						p.answer()
-						pass(time.Second)
+						fakes.Pass(time.Second)
 						if topic := w.lives("orders", "dr", 1); topic.Stubs["dr"] {
 							t.Error("the home is still called a stub")
 						}
@@ -334,7 +336,7 @@ func TestWhatIsLostIsListed(t *testing.T) {
 		}
 		ceiling := w.env.Catalog.Topic("orders").Partition(0).Ceiling
 		w.edit("dr", "orders")
-		pass(11 * time.Second)
+		fakes.Pass(11 * time.Second)
 		m := w.last("orders")
 		if want := []Range{{Topic: "orders", Partition: 0, From: 100, To: 106}}; m.Phase != Done || !slices.Equal(m.PossibleLoss, want) {
 			t.Errorf("%s, possible loss %+v", m.Phase, m.PossibleLoss)
@@ -356,7 +358,7 @@ func TestWhatIsLostIsListed(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.edit("dr", "orders")
-		pass(11 * time.Second)
+		fakes.Pass(11 * time.Second)
 		if m := w.last("orders"); m.Phase != Done || len(m.PossibleLoss) != 0 {
 			t.Errorf("%s, possible loss %+v", m.Phase, m.PossibleLoss)
 		}
@@ -368,13 +370,13 @@ func TestWhatIsLostIsListed(t *testing.T) {
 func TestTheLagOfTheLastComparisonIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "orders")
-		remembered(t, w, map[string]int64{"dr": 25})
-		w.prod.grow("orders", 100, 110) // written past the gateway, not copied yet
+		w.Remember(map[string]int64{"dr": 25})
+		w.Prod.Grow("orders", 100, 110) // written past the gateway, not copied yet
 		w.apply(Options{})
-		pass(25 * time.Second)
-		w.prod.set(func() { w.prod.down = true })
+		fakes.Pass(25 * time.Second)
+		w.Prod.Set(func() { w.Prod.Down = true })
 		w.edit("dr", "orders")
-		pass(11 * time.Second)
+		fakes.Pass(11 * time.Second)
 		m := w.last("orders")
 		if want := []Range{{Topic: "orders", Partition: 0, From: 100, To: 109}}; m.Phase != Done || m.Planned || !slices.Equal(m.PossibleLoss, want) {
 			t.Errorf("%s, possible loss %+v", m.Phase, m.PossibleLoss)
@@ -386,20 +388,20 @@ func TestTheLagOfTheLastComparisonIsLost(t *testing.T) {
 func TestWhatAnEarlierRunAcknowledgedIsNotForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "orders")
-		remembered(t, w, map[string]int64{"dr": 25})
+		w.Remember(map[string]int64{"dr": 25})
 		if err := w.env.Catalog.Reserve(t.Context(), "orders", 0, 107); err != nil {
 			t.Fatal(err)
 		}
 		if err := w.env.Catalog.KeepShown(t.Context(), w.env.Catalog.Topic("orders")); err != nil {
 			t.Fatal(err)
 		}
-		w.prod.set(func() { w.prod.down = true })
+		w.Prod.Set(func() { w.Prod.Down = true })
 		w.reopen()
 		if err := w.env.Catalog.Reserve(t.Context(), "orders", 0, 5); err != nil {
 			t.Fatal(err)
 		}
 		w.edit("dr", "orders")
-		pass(11 * time.Second)
+		fakes.Pass(11 * time.Second)
 		m := w.last("orders")
 		about := fact.Of(t, "%s, possible loss %+v", m.Phase, m.PossibleLoss)
 		fact.Equal(about, "m.Phase", m.Phase, Done)
@@ -418,12 +420,12 @@ func TestAReplicatorThatStillWritesIsWaitedFor(t *testing.T) {
 		w.edit("dr", "orders")
 		go func() {
 			for i := range 40 { // a record each 25 ms
-				w.dr.grow("orders", 100+i, 101+i)
+				w.DR.Grow("orders", 100+i, 101+i)
 				time.Sleep(25 * time.Millisecond)
 			}
 		}()
 		p.answer()
-		pass(2 * time.Second)
+		fakes.Pass(2 * time.Second)
 		if s := w.lives("orders", "dr", 1).Partition(0).Current(); s.PhysicalStart != 165 || s.Start != 140 {
 			t.Errorf("segment %+v", s)
 		}
@@ -435,16 +437,16 @@ func TestAReplicatorThatStillWritesIsWaitedFor(t *testing.T) {
 func TestDistancesAreOfNoUseAfterAnUnplannedMove(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := dead(t, "if-unreachable")
-		w.prod.grow("orders", 100, 110) // nobody has it but the home that is down
+		w.Prod.Grow("orders", 100, 110) // nobody has it but the home that is down
 		w.edit("dr", "orders")
-		pass(12 * time.Second)
+		fakes.Pass(12 * time.Second)
 		w.lives("orders", "dr", 1)
-		w.dr.grow("orders", 200, 220)
-		w.prod.set(func() { w.prod.down = false })
-		pass(time.Minute)
-		w.dr.set(func() { w.dr.down = true })
+		w.DR.Grow("orders", 200, 220)
+		w.Prod.Set(func() { w.Prod.Down = false })
+		fakes.Pass(time.Minute)
+		w.DR.Set(func() { w.DR.Down = true })
 		w.edit("prod", "orders")
-		pass(time.Minute)
+		fakes.Pass(time.Minute)
 		if m := w.last("orders"); m.Phase == Done || !strings.Contains(m.Error, "never compared") {
 			t.Errorf("%s: %q", m.Phase, m.Error)
 		}
@@ -454,15 +456,15 @@ func TestDistancesAreOfNoUseAfterAnUnplannedMove(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := dead(t, "if-unreachable")
 		w.edit("dr", "orders")
-		pass(12 * time.Second)
-		w.prod.set(func() { w.prod.down = false })
-		for _, f := range []*fake{w.prod, w.dr} {
-			f.grow("orders", 200, 220)
+		fakes.Pass(12 * time.Second)
+		w.Prod.Set(func() { w.Prod.Down = false })
+		for _, f := range []*fakes.Cluster{w.Prod, w.DR} {
+			f.Grow("orders", 200, 220)
 		}
-		pass(time.Minute)
-		w.dr.set(func() { w.dr.down = true })
+		fakes.Pass(time.Minute)
+		w.DR.Set(func() { w.DR.Down = true })
 		w.edit("prod", "orders")
-		pass(12 * time.Second)
+		fakes.Pass(12 * time.Second)
 		if at := w.lives("orders", "prod", 2).Partition(0).ToPhysical(110); at != 110 {
 			t.Errorf("offset 110 is %d", at)
 		}
@@ -476,18 +478,18 @@ func TestACopyThatWasMadeAgainHasNoDistance(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, "orders")
 			w.apply(Options{})
-			pass(time.Minute)
+			fakes.Pass(time.Minute)
 			if again {
-				w.dr.set(func() {
-					w.dr.topics["orders"].logs[0] = &fakeLog{epoch: 7}
-					w.dr.topics["orders"].made++
+				w.DR.Set(func() {
+					w.DR.Topics["orders"].Logs[0] = &fakes.Log{Epoch: 7}
+					w.DR.Topics["orders"].Made++
 				})
-				w.dr.grow("orders", 5000, 5010)
+				w.DR.Grow("orders", 5000, 5010)
 			}
-			pass(time.Minute)
-			w.prod.set(func() { w.prod.down = true })
+			fakes.Pass(time.Minute)
+			w.Prod.Set(func() { w.Prod.Down = true })
 			w.edit("dr", "orders")
-			pass(time.Minute)
+			fakes.Pass(time.Minute)
 			m := w.last("orders")
 			if refused := strings.Contains(m.Error, "was made again since"); refused != again || (m.Phase == Done) == again {
 				t.Errorf("made again %t: %s, %q", again, m.Phase, m.Error)

@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/testing/fakes"
 )
 
 // TestAWideTopicMovesWithinTheHold, with brokers that take a millisecond for an answer.
@@ -15,20 +16,20 @@ func TestAWideTopicMovesWithinTheHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const wide = 4000
 		w := newWorld(t, "orders")
-		for _, f := range []*fake{w.prod, w.dr} {
-			for _, l := range f.topic("orders", wide) {
-				l.batch(shape{producer: 7}, records(0, 2)...)
+		for _, f := range []*fakes.Cluster{w.Prod, w.DR} {
+			for _, l := range f.Topic("orders", wide) {
+				l.Batch(fakes.Shape{Producer: 7}, fakes.Records(0, 2)...)
 			}
 		}
-		err := w.env.Catalog.Ensure(t.Context(), catalog.Seen{Name: "orders", Cluster: "prod", ID: w.prod.Topology().Topics["orders"].ID, Partitions: wide})
+		err := w.env.Catalog.Ensure(t.Context(), catalog.Seen{Name: "orders", Cluster: "prod", ID: w.Prod.Topology().Topics["orders"].ID, Partitions: wide})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, f := range []*fake{w.prod, w.dr} {
-			f.set(func() { f.before = func(kmsg.Request) { time.Sleep(time.Millisecond) } })
+		for _, f := range []*fakes.Cluster{w.Prod, w.DR} {
+			f.Set(func() { f.Before = func(kmsg.Request) { time.Sleep(time.Millisecond) } })
 		}
 		w.edit("dr", "orders")
-		pass(2 * time.Minute)
+		fakes.Pass(2 * time.Minute)
 		if m := w.last("orders"); m.Phase != Done || m.Attempts != 1 {
 			t.Errorf("%s, %d attempts: %q", m.Phase, m.Attempts, m.Error)
 		}
@@ -38,7 +39,7 @@ func TestAWideTopicMovesWithinTheHold(t *testing.T) {
 				t.Fatalf("partition %d: verdict %d at %d", p, v, base)
 			}
 		}
-		if n := w.prod.count(kmsg.DescribeProducers); n != 6 { // both leaders: in the pre-check, and twice while clients are held
+		if n := w.Prod.Count(kmsg.DescribeProducers); n != 6 { // both leaders: in the pre-check, and twice while clients are held
 			t.Errorf("asked for producers %d times", n)
 		}
 	})

@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/failover"
 	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/standing"
 )
 
 // spread is the time over which sessions are closed when the versions that they may use shrink.
@@ -94,11 +95,14 @@ func (g *Gateway) move(ctx context.Context, next, old *live, o failover.Options)
 		mine := o
 		mine.By = audit.Of(ctx).User
 		if o.Edited == nil {
-			mine.Edited = func(topic string) bool {
+			mine.Edited = failover.Topics(func(topic string) bool {
 				return was != nil && was.chain.Placement() != nil && was.chain.Placement().Home(topic).Cluster != p.Home(topic).Cluster
-			}
+			})
 		}
-		g.cancelDeletes(func(v, topic string) bool { return v == vc.Name && mine.Edited(topic) }) // the file has decided on them
+		g.cancelDeletes(func(v, topic string) bool { // the file has decided on them
+			return v == vc.Name && mine.Edited(failover.Movable{Kind: failover.Topic, Name: topic})
+		})
+		g.standing.Apply(standingEnv(rt), next.snap.Failover)
 		if _, err := g.runner.Apply(ctx, g.failoverEnv(rt), next.snap.Failover, mine); err != nil {
 			return err
 		}
@@ -115,6 +119,10 @@ func (g *Gateway) failoverEnv(rt *runtime) failover.Env {
 		VirtualCluster: rt.env.VirtualCluster, Catalog: rt.env.Catalog, Gates: rt.env.Gates,
 		Clusters: rt.env.Clusters, Placement: rt.chain.Placement(), Tracer: rt.server.Tracer, Notify: g.moved,
 	}
+}
+
+func standingEnv(rt *runtime) standing.Env {
+	return standing.Env{VirtualCluster: rt.env.VirtualCluster, Catalog: rt.env.Catalog, Clusters: rt.env.Clusters, Placement: rt.chain.Placement()}
 }
 
 // refreshVersions follows what the clusters support. If it shrinks, sessions are closed: clients

@@ -8,18 +8,18 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
-	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/core/standing"
 )
 
 // standingEvery is how old the numbers of topics may be.
 const standingEvery = 10 * time.Second
 
-// standing is how the topics of a virtual cluster stand that have series of their own.
-type standing struct {
+// ownSeries is how the topics and groups of a virtual cluster stand that have series of their own.
+type ownSeries struct {
 	virtualCluster string
-	topics         []failover.Standing
+	topics         []standing.Topic
 	prefix         string // of names of groups
-	groups         []failover.Lag
+	groups         []standing.Lag
 }
 
 // names reports that one of the globs matches.
@@ -45,19 +45,19 @@ func (g *Gateway) watchTopics(ctx context.Context) {
 
 func (g *Gateway) lookAtTopics(ctx context.Context) {
 	m := g.Snapshot().Telemetry.Metrics
-	var all []standing
+	var all []ownSeries
 	for _, v := range g.virtuals() {
 		rt := v.runtime()
-		named := slices.DeleteFunc(slices.Clone(rt.env.Catalog.Topics()), func(t *catalog.Topic) bool {
+		topics := slices.DeleteFunc(slices.Clone(rt.env.Catalog.Topics()), func(t *catalog.Topic) bool {
 			return rt.hides(t.Name) || !names(m.Topics, t.Name)
 		})
-		s := standing{virtualCluster: v.name, prefix: rt.prefix()}
+		s := ownSeries{virtualCluster: v.name, prefix: rt.prefix()}
 		ctx, cancel := context.WithTimeout(ctx, standingEvery)
-		if len(named) > 0 {
-			s.topics = g.runner.Last(ctx, g.failoverEnv(rt), named)
+		if len(topics) > 0 {
+			s.topics = g.standing.Last(ctx, standingEnv(rt), topics)
 		}
 		if len(m.Groups) > 0 {
-			s.groups = g.runner.Lags(ctx, g.failoverEnv(rt), func(group string) bool {
+			s.groups = g.standing.Lags(ctx, standingEnv(rt), func(group string) bool {
 				group, own := strings.CutPrefix(group, s.prefix)
 				return own && names(m.Groups, group)
 			})
@@ -65,5 +65,5 @@ func (g *Gateway) lookAtTopics(ctx context.Context) {
 		cancel()
 		all = append(all, s)
 	}
-	g.standings.Store(&all)
+	g.ownSeries.Store(&all)
 }

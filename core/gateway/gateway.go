@@ -21,9 +21,11 @@ import (
 	"github.com/sluice-gateway/sluice/core/failover"
 	"github.com/sluice-gateway/sluice/core/gate"
 	"github.com/sluice-gateway/sluice/core/guard"
+	"github.com/sluice-gateway/sluice/core/joint"
 	"github.com/sluice-gateway/sluice/core/logging"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/server"
+	"github.com/sluice-gateway/sluice/core/standing"
 	"github.com/sluice-gateway/sluice/core/state"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 	"github.com/sluice-gateway/sluice/core/wire"
@@ -50,21 +52,23 @@ const tracesWait = 5 * time.Second
 
 // Gateway is a running gateway.
 type Gateway struct {
-	opts    Options
-	logs    *logging.Log
-	log     *slog.Logger // of the component gateway
-	store   *state.File
-	catalog *catalog.Catalog
-	ids     *state.ProducerIDs
-	pool    *wire.Buffers
-	memory  *server.Memory
-	files   *server.Descriptors
-	runner  *failover.Runner
-	watcher *config.Watcher
-	started time.Time
-	id      string // of this process, among gateways
-	madeOf  telemetry.Build
-	source  telemetry.Source
+	opts     Options
+	logs     *logging.Log
+	log      *slog.Logger // of the component gateway
+	store    *state.File
+	catalog  *catalog.Catalog
+	ids      *state.ProducerIDs
+	pool     *wire.Buffers
+	memory   *server.Memory
+	files    *server.Descriptors
+	joined   *joint.Clusters
+	standing *standing.Watch
+	runner   *failover.Runner
+	watcher  *config.Watcher
+	started  time.Time
+	id       string // of this process, among gateways
+	madeOf   telemetry.Build
+	source   telemetry.Source
 
 	live     atomic.Pointer[live]
 	editing  sync.Mutex    // one edit at a time: the next is of its result
@@ -74,7 +78,7 @@ type Gateway struct {
 
 	table        *metricTable
 	topicsEdited chan struct{}
-	standings    atomic.Pointer[[]standing]
+	ownSeries    atomic.Pointer[[]ownSeries]
 
 	mu      sync.Mutex
 	reload  reloadResult
@@ -128,13 +132,15 @@ func Start(ctx context.Context, o Options) (*Gateway, error) {
 	g.memory.Near = func(used, limit int64, waiting int) {
 		g.logs.Logger("server").Warn("memory gets short: past limits.process_bytes, requests and answers wait until others have left", "used", used, "limit", limit, "waiting", waiting)
 	}
-	g.runner = failover.NewRunner(g.catalog, snap.Failover, logs.Logger("failover"))
+	g.joined = joint.NewClusters()
+	g.standing = standing.New(g.joined, logs.Logger("failover"))
+	g.runner = failover.NewRunner(g.catalog, g.joined, snap.Failover, logs.Logger("failover"))
 	var revision string
 	if _, err := g.catalog.Value(catalog.KindConfig, "revision", &revision); err != nil {
 		return fail(ofState(snap, err))
 	}
 	// A file that the store has not seen is an edit made now.
-	edited := func(string) bool { return revision != snap.Revision }
+	edited := func(failover.Movable) bool { return revision != snap.Revision }
 	began := &audit.Entry{Time: g.started, Action: "start", Actor: itself, Before: revision, After: snap.Revision}
 	if revision != snap.Revision {
 		began.Actor = byHand
@@ -266,6 +272,7 @@ func (g *Gateway) drain(l *live) int {
 		}
 	}
 	g.closing.Go(func() { _ = g.runner.Close() })
+	g.closing.Go(func() { _ = g.standing.Close() })
 	var wg guard.Group
 	var left atomic.Int64
 	for _, v := range l.virtuals {
@@ -293,7 +300,7 @@ func (g *Gateway) Close() error {
 	}
 	var errs []error
 	if g.runner != nil {
-		errs = append(errs, g.runner.Close())
+		errs = append(errs, g.runner.Close(), g.standing.Close(), g.joined.Close())
 	}
 	l.audit.get().Record(&audit.Entry{Action: "stop", Actor: itself, Outcome: audit.Done})
 	_ = l.audit.Close()

@@ -152,7 +152,7 @@ func (o operator) SetMapping(ctx context.Context, vc, topic, cluster, name strin
 	about(ctx, v.name, topic)
 	edits := p.SetHome(topic, c.Name, name)
 	o.g.cancelDelete(v.name, topic)
-	if err := o.edit(ctx, "", edits, failover.Options{Edited: func(t string) bool { return t == topic }}); err != nil {
+	if err := o.edit(ctx, "", edits, failover.Options{Edited: failover.Topics(func(t string) bool { return t == topic })}); err != nil {
 		return admin.Moved{}, err
 	}
 	return o.g.waitForMove(ctx, v.name, topic), nil
@@ -199,7 +199,7 @@ func (g *Gateway) waitForMove(ctx context.Context, vc, topic string) admin.Moved
 	defer cancel()
 	m := admin.Moved{Moves: []failover.Report{}}
 	for {
-		rep, ok, err := g.runner.Wait(ctx, vc, topic)
+		rep, ok, err := g.runner.Wait(ctx, vc, failover.Movable{Kind: failover.Topic, Name: topic})
 		if !ok {
 			return m
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/block"
 	"github.com/sluice-gateway/sluice/core/chain"
 	"github.com/sluice-gateway/sluice/core/failover"
 	"github.com/sluice-gateway/sluice/core/guard"
@@ -96,19 +97,19 @@ func (g *Gateway) collect() []telemetry.Sample {
 		c.waits(v, apis)
 		c.interceptors(v)
 		c.watched(v, snap.Telemetry.Metrics)
-		if age := g.runner.LongestUnasked(v.name); age > 0 {
+		if age := g.standing.LongestUnasked(v.name); age > 0 {
 			c.add(&t.copiesUnasked, age.Seconds(), v.name)
 		}
-		if round, ok := g.runner.Round(v.name); ok {
+		if round, ok := g.standing.Round(v.name); ok {
 			c.add(&t.copiesPeriod, round.Period.Seconds(), v.name)
 			c.add(&t.copiesWaiting, float64(round.Waiting), v.name)
 		}
-		c.readiness(v, g.runner.Readiness(v.name), snap.Telemetry.Metrics.Topics)
+		c.readiness(v, g.standing.Readiness(v.name), snap.Telemetry.Metrics.Topics)
 	}
 	for _, b := range g.broken() {
 		c.add(&t.broken, 1, b.VirtualCluster, b.Part)
 	}
-	if all := g.standings.Load(); all != nil {
+	if all := g.ownSeries.Load(); all != nil {
 		for _, s := range *all {
 			c.standing(s)
 			c.groups(s)
@@ -230,7 +231,7 @@ func (c *collector) samples(vc string, all []telemetry.Sample, told map[string]b
 }
 
 // unblocked is the kind of moves that nothing has refused.
-const unblocked failover.Block = "none"
+const unblocked block.Kind = "none"
 
 func (c *collector) moves(all []failover.Report, moving []string) {
 	t := c.table
@@ -238,7 +239,7 @@ func (c *collector) moves(all []failover.Report, moving []string) {
 	// series don't go stale at once.
 	oldest := map[[2]string]time.Duration{}
 	for _, vc := range moving {
-		for _, by := range append([]failover.Block{unblocked}, failover.Blocks...) {
+		for _, by := range append([]block.Kind{unblocked}, block.Kinds...) {
 			oldest[[2]string{vc, string(by)}] = 0
 		}
 	}

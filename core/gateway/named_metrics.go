@@ -32,7 +32,7 @@ func (c *collector) watched(v *virtual, m config.Metrics) {
 }
 
 // groups tells how far behind the groups are that the file names.
-func (c *collector) groups(s standing) {
+func (c *collector) groups(s ownSeries) {
 	t := c.table
 	for _, l := range s.groups {
 		if l.Records < 0 || !utf8.ValidString(l.Group) { // which no label can hold
@@ -53,7 +53,7 @@ func (c *collector) groups(s standing) {
 }
 
 // standing tells of topics what is known.
-func (c *collector) standing(s standing) {
+func (c *collector) standing(s ownSeries) {
 	t := c.table
 	for _, x := range s.topics {
 		for p, part := range x.Topic.Partitions {

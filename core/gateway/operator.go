@@ -18,7 +18,9 @@ import (
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/failover"
 	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plan"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/standing"
 )
 
 // operator shows the gateway to operators; it implements admin.Gateway.
@@ -141,7 +143,7 @@ func (o operator) Counts(ctx context.Context, vc string) ([]admin.Count, error) 
 	}
 	rt := v.runtime()
 	var out []admin.Count
-	for t, ends := range o.g.runner.LastEnds(ctx, o.g.failoverEnv(rt), rt.env.Catalog.Topics()) {
+	for t, ends := range o.g.standing.LastEnds(ctx, standingEnv(rt), rt.env.Catalog.Topics()) {
 		k := admin.Topic{}
 		for _, e := range ends {
 			k.Partitions = append(k.Partitions, admin.Partition{End: e.End, Holes: e.Holes})
@@ -167,7 +169,7 @@ func (o operator) Topic(ctx context.Context, vc, topic string) (admin.Topic, err
 
 func (o operator) survey(ctx context.Context, v *virtual, rt *runtime, topics []*catalog.Topic) []admin.Topic {
 	out := []admin.Topic{}
-	for _, s := range o.g.runner.Survey(ctx, o.g.failoverEnv(rt), topics) {
+	for _, s := range o.g.standing.Survey(ctx, standingEnv(rt), topics) {
 		k := outline(v, rt, s.Topic)
 		for p, e := range s.Partitions {
 			k.Partitions = append(k.Partitions, admin.Partition{Partition: p, Start: e.Start, End: e.End, Holes: e.Holes})
@@ -211,15 +213,15 @@ func (o operator) Groups(ctx context.Context, vc string) (admin.Groups, error) {
 		return admin.Groups{}, err
 	}
 	rt := v.runtime()
-	env := o.g.failoverEnv(rt)
-	groups, err := failover.Groups(ctx, env)
+	env := standingEnv(rt)
+	groups, err := standing.Groups(ctx, env)
 	out := admin.Groups{Groups: []admin.Group{}}
 	if err != nil {
 		out.Problem = err.Error()
 	}
-	standing := map[string]failover.Standing{}
-	for _, s := range o.g.runner.Survey(ctx, env, rt.env.Catalog.Topics()) {
-		standing[s.Topic.Name] = s
+	topics := map[string]standing.Topic{}
+	for _, s := range o.g.standing.Survey(ctx, env, rt.env.Catalog.Topics()) {
+		topics[s.Topic.Name] = s
 	}
 	for _, g := range groups {
 		name, ok := strings.CutPrefix(g.Name, rt.prefix())
@@ -228,7 +230,7 @@ func (o operator) Groups(ctx context.Context, vc string) (admin.Groups, error) {
 		}
 		k := admin.Group{Name: name, Home: g.Cluster, State: g.State, Positions: []admin.Position{}}
 		for _, p := range g.Positions {
-			s := standing[p.Topic.Name]
+			s := topics[p.Topic.Name]
 			// Where the log ends is known better now than when the group was asked.
 			x := admin.Position{Topic: p.Topic.Name, Partition: p.Partition, Offset: p.Topic.Settle(p.Partition, p.Offset), End: admin.Unknown, Held: map[string]admin.Held{}}
 			if int(p.Partition) < len(s.Partitions) {
@@ -312,13 +314,13 @@ func (o operator) Plugins() []admin.Plugin {
 func (o operator) Moves() []failover.Report { return o.g.runner.Moves() }
 
 // Plan says what moves would do now.
-func (o operator) Plan(ctx context.Context, m admin.Move) (failover.Plans, error) {
+func (o operator) Plan(ctx context.Context, m admin.Move) (plan.Plans, error) {
 	rt, err := o.resolve(&m)
 	if err != nil {
-		return failover.Plans{}, err
+		return plan.Plans{}, err
 	}
-	plans, err := o.g.runner.Plans(ctx, o.g.failoverEnv(rt), m.Topics, m.To, m.Unplanned)
-	groups := []failover.Damage{}
+	plans, err := plan.Of(ctx, o.g.runner, o.g.failoverEnv(rt), m.Topics, m.To, m.Unplanned)
+	groups := []plan.Damage{}
 	for _, d := range plans.Groups {
 		if name, ok := strings.CutPrefix(d.Group, rt.prefix()); ok { // others are another virtual cluster's
 			d.Group = name
@@ -348,7 +350,7 @@ func (o operator) Start(ctx context.Context, revision string, m admin.Move) (adm
 		}
 	}
 	at := time.Now()
-	opts := failover.Options{Edited: func(t string) bool { return slices.Contains(m.Topics, t) }, Unplanned: m.Unplanned, Atomic: m.Atomic}
+	opts := failover.Options{Edited: failover.Topics(func(t string) bool { return slices.Contains(m.Topics, t) }), Unplanned: m.Unplanned, Atomic: m.Atomic}
 	if err := o.edit(ctx, revision, edits, opts); err != nil {
 		return admin.Started{}, err
 	}
@@ -363,14 +365,14 @@ func (o operator) Abort(ctx context.Context, revision, id string) (failover.Repo
 	case !ok:
 		return rep, &admin.Error{Status: http.StatusNotFound, Message: "no move " + id}
 	case rep.Phase.Committed() || !rep.Ended.IsZero():
-		return rep, &admin.Error{Status: http.StatusConflict, Message: fmt.Sprintf("the move is %s: to have the topic back on %s, move it there", rep.Phase, rep.From)}
+		return rep, &admin.Error{Status: http.StatusConflict, Message: fmt.Sprintf("the move is %s: to have the %s back on %s, move it there", rep.Phase, rep.Kind, rep.From)}
 	}
 	v, err := o.virtual(rep.VirtualCluster)
 	if err != nil {
 		return rep, err
 	}
 	edits := v.runtime().chain.Placement().SetHome(rep.Topic, rep.From, "")
-	if err := o.edit(ctx, revision, edits, failover.Options{Edited: func(t string) bool { return t == rep.Topic }}); err != nil {
+	if err := o.edit(ctx, revision, edits, failover.Options{Edited: func(m failover.Movable) bool { return m == rep.What() }}); err != nil {
 		return rep, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, abortWait)

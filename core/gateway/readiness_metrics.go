@@ -1,6 +1,9 @@
 package gateway
 
-import "github.com/sluice-gateway/sluice/core/failover"
+import (
+	"github.com/sluice-gateway/sluice/core/block"
+	"github.com/sluice-gateway/sluice/core/standing"
+)
 
 // Reasons of sluice_failover_topics besides the kinds of what blocks a move.
 const (
@@ -11,13 +14,13 @@ const (
 // reasons are all of them: each has a series, so that one that is over is seen to be so where
 // series don't go stale at once.
 var reasons = append([]string{readyNow, readyUnplanned}, func() (out []string) {
-	for _, b := range failover.Judged {
+	for _, b := range block.Judged {
 		out = append(out, string(b))
 	}
 	return out
 }()...)
 
-func reasonOf(r failover.Readiness) string {
+func reasonOf(r standing.Readiness) string {
 	switch {
 	case r.BlockedBy != "":
 		return string(r.BlockedBy)
@@ -29,7 +32,7 @@ func reasonOf(r failover.Readiness) string {
 
 // readiness says how many topics of a virtual cluster could move, and of those that globs name,
 // each.
-func (c *collector) readiness(v *virtual, all []failover.Readiness, globs []string) {
+func (c *collector) readiness(v *virtual, all []standing.Readiness, globs []string) {
 	hides := v.runtime().hides
 	counts := map[[2]string]map[string]int{} // by home and cluster
 	for _, r := range all {

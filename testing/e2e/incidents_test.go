@@ -20,7 +20,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/core/block"
 	"github.com/sluice-gateway/sluice/testing/gatewaytest"
 	"github.com/sluice-gateway/sluice/testing/handmade"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
@@ -272,11 +272,11 @@ func TestIncidents(t *testing.T) {
 	i.says(out, code, 0, `"blocked_by": "lag"`)
 	out, code = i.play(refused, 1)
 	i.says(out, code, 0, "orders")
-	if kinds := regexp.MustCompile(`(?m)^\| ([a-z]+) \|`).FindAllStringSubmatch(document[strings.Index(document, "| blocked_by |"):], -1); len(kinds) != len(failover.Blocks) {
-		t.Errorf("the table has %v, moves are blocked by %v", kinds, failover.Blocks)
+	if kinds := regexp.MustCompile(`(?m)^\| ([a-z]+) \|`).FindAllStringSubmatch(document[strings.Index(document, "| blocked_by |"):], -1); len(kinds) != len(block.Kinds) {
+		t.Errorf("the table has %v, moves are blocked by %v", kinds, block.Kinds)
 	} else {
 		for k := range kinds {
-			if !slices.Contains(failover.Blocks, failover.Block(kinds[k][1])) {
+			if !slices.Contains(block.Kinds, block.Kind(kinds[k][1])) {
 				t.Errorf("nothing is blocked by %q", kinds[k][1])
 			}
 		}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/admin"
 	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/core/plan"
 	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
@@ -283,7 +284,7 @@ func TestAPlanOfManyTopics(t *testing.T) {
 	for _, i := range []int{7, 39} {
 		h.produce(p, topics[i], "x", i)
 	}
-	var plans failover.Plans
+	var plans plan.Plans
 	if code, _ := h.v1("POST", "/moves/plan", `{"from": "prod", "to": "dr"}`, &plans); code != 200 || len(plans.Topics) != len(topics) {
 		t.Fatalf("%d, %d plans", code, len(plans.Topics))
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/admin"
 	"github.com/sluice-gateway/sluice/core/doctor"
 	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/core/plan"
 	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
@@ -110,7 +111,7 @@ func TestCommandsForPeople(t *testing.T) {
 
 	out, code = gateway("failover", "plan", "-c", h.gw.File, "--to", "dr", "other", "--output", "json")
 	{
-		plans := decoded[failover.Plans](t, out)
+		plans := decoded[plan.Plans](t, out)
 		about := fact.Of(t, "plan: %d %s", code, out)
 		fact.Equal(about, "code", code, 0)
 		fact.Equal(about, "plans.Ready", plans.Ready, 1)

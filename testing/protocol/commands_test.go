@@ -109,7 +109,7 @@ func TestEveryCommand(t *testing.T) {
 		"top":                  {[]string{c, "--once", "--interval", "100ms"}, 0, "apis clients seconds topics"},
 		"log":                  {[]string{"-c", c, "upstream=error"}, 0, "components from level levels"},
 		"failover plan":        {[]string{"-c", c, "--to", "dr", "orders"}, 0, "blocked groups lost ready summary topics unplanned"},
-		"failover run":         {[]string{"-c", c, "--to", "dr", "orders"}, 0, "attempts by ended from id pause_ms phase phases planned possible_loss records_compared since to topic virtual_cluster"},
+		"failover run":         {[]string{"-c", c, "--to", "dr", "orders"}, 0, "attempts by ended from id kind pause_ms phase phases planned possible_loss records_compared since to topic virtual_cluster"},
 		"failover abort":       {[]string{"-c", c, "--all"}, 0, ""},
 		"failover acknowledge": {[]string{"-c", c, "--all"}, 0, ""},
 		"capture":              {[]string{"-c", c, "--topic", "orders", "--records", "5", "-o", "records.yaml"}, 0, "cluster file records topic"},

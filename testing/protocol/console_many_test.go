@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/admin"
 	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/core/plan"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
@@ -102,7 +103,7 @@ func TestTheConsoleOfHundredsOfTopics(t *testing.T) {
 	open("", `document.querySelector("#dead-prod") != null && document.querySelector("#dead-dr") == null`)
 	open("plan?vc="+tenant+"&from=prod&to=dr", `document.querySelector("#summary") != null`)
 	h.shot(ctx, "plan-of-300")
-	var plans failover.Plans
+	var plans plan.Plans
 	h.v1("POST", "/moves/plan", `{"from": "prod", "to": "dr"}`, &plans)
 	if text := ask[string](h, ctx, `document.querySelector("#summary").innerText`); text != plans.Summary || plans.Lost == 0 || plans.Unplanned == 0 {
 		t.Errorf("the page says %q, the API %q", text, plans.Summary)

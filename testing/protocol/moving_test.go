@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/sluice-gateway/sluice/core/block"
+
 	traces "go.opentelemetry.io/proto/otlp/trace/v1"
 
 	"github.com/sluice-gateway/sluice/core/failover"
@@ -36,7 +38,7 @@ func TestAMoveIsSeenWhileItRuns(t *testing.T) {
 			t.Errorf("%s is of another trace", name)
 		}
 	}
-	if kind := attributes(seen("pre-check"))["error.type"]; !slices.Contains(failover.Blocks, failover.Block(kind)) {
+	if kind := attributes(seen("pre-check"))["error.type"]; !slices.Contains(block.Kinds, block.Kind(kind)) {
 		t.Errorf("what has refused the move is %q", kind)
 	}
 	if err := h.gw.Edit("orders: {cluster: dr}", "orders: {cluster: prod}"); err != nil {

@@ -12,7 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-gateway/sluice/core/admin"
+	"github.com/sluice-gateway/sluice/core/block"
 	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/core/plan"
 )
 
 // failoverFlags are what plan and run are told.
@@ -47,7 +49,7 @@ ones first. Of one topic the partitions are shown, too.
 
 Exit codes: 0 nothing is blocked, 1 something is, or there is no plan (the message says why), 2 wrong command line.`,
 		RunE: func(cmd *cobra.Command, topics []string) error {
-			var plans failover.Plans
+			var plans plan.Plans
 			if err := f.post(cmd, "moves/plan", topics, &plans); err != nil {
 				return err
 			}
@@ -71,7 +73,7 @@ Exit codes: 0 nothing is blocked, 1 something is, or there is no plan (the messa
 	return cmd
 }
 
-func writePlans(w io.Writer, plans failover.Plans) {
+func writePlans(w io.Writer, plans plan.Plans) {
 	fmt.Fprintln(w, plans.Summary)
 	if plans.Problem != "" {
 		fmt.Fprintln(w, plans.Problem)
@@ -85,7 +87,7 @@ func writePlans(w io.Writer, plans failover.Plans) {
 	fmt.Fprintln(w, "\nTOPIC\tSTATE\tFROM\tTO\tLAG\tLOST\tBLOCKED BY")
 	for _, p := range plans.Topics {
 		why := p.Blocked
-		if p.BlockedBy != "" && p.BlockedBy != failover.ByOther {
+		if p.BlockedBy != "" && p.BlockedBy != block.ByOther {
 			why = fmt.Sprintf("%s: %s", p.BlockedBy, why)
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", p.Topic, p.State, p.From, p.To, known(p.Lag()), p.Lost, why)

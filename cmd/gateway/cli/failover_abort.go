@@ -42,7 +42,7 @@ Exit codes: 0 given up, 1 failed, or a topic has no such move (the message says 
 			}
 			return show(cmd, reports, func(w io.Writer) {
 				for _, m := range reports {
-					fmt.Fprintf(w, "%s: stays on %s\n", m.Topic, m.From)
+					fmt.Fprintf(w, "%s: stays on %s\n", m.What(), m.From)
 				}
 				fmt.Fprintf(w, "given up: %s\n", count(len(reports), "move"))
 			})
@@ -107,7 +107,7 @@ func (c *client) ended(ctx context.Context, ids []string, reports []failover.Rep
 		if !slices.ContainsFunc(moves, func(m failover.Report) bool { return m.Ended.IsZero() }) {
 			for _, m := range moves {
 				if m.Phase == failover.Done {
-					return moves, fmt.Errorf("the move of %s was committed before it could be given up", m.Topic)
+					return moves, fmt.Errorf("the move of %s was committed before it could be given up", m.What())
 				}
 			}
 			return moves, nil

@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/admin"
+	"github.com/sluice-gateway/sluice/core/block"
 	"github.com/sluice-gateway/sluice/core/failover"
 )
 
 // refusedFor is a move that was refused so many times.
 func refusedFor(reason string, lag int64, attempts int) failover.Report {
-	return failover.Report{Topic: "a", Phase: failover.Pending, Error: reason, BlockedBy: failover.ByLag, Lag: lag, Attempts: attempts}
+	return failover.Report{Topic: "a", Phase: failover.Pending, Error: reason, BlockedBy: block.ByLag, Lag: lag, Attempts: attempts}
 }
 
 // TestARunSettles when all that is open is refused for the same reasons, often enough and for long
@@ -61,9 +62,9 @@ func TestTheSummaryTellsEveryState(t *testing.T) {
 		m := failover.Report{Topic: fmt.Sprintf("t%03d", i), Phase: failover.Done, PauseMS: 9}
 		switch {
 		case i < 40:
-			m.Phase, m.Error, m.BlockedBy, m.Lag = failover.Pending, "the copy lags", failover.ByLag, 5
+			m.Phase, m.Error, m.BlockedBy, m.Lag = failover.Pending, "the copy lags", block.ByLag, 5
 		case i < 50:
-			m.Phase, m.Error, m.BlockedBy = failover.Check, "no exact copy", failover.ByCopy
+			m.Phase, m.Error, m.BlockedBy = failover.Check, "no exact copy", block.ByCopy
 		case i < 52:
 			m.Phase = failover.Hold
 		case i < 55:

@@ -1,0 +1,122 @@
+// Package plan says what moves would do now, and what they would cost groups, without holding
+// anybody.
+package plan
+
+import (
+	"context"
+	"errors"
+
+	"github.com/sluice-gateway/sluice/core/block"
+	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/copies"
+	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/core/plugin"
+)
+
+// State says what would become of a move that is planned now.
+type State string
+
+// The states of plans. A blocked move waits, a ready one is exact, an unplanned one goes by what is
+// stored of the copy.
+const (
+	StateReady     State = "ready"
+	StateBlocked   State = "blocked"
+	StateUnplanned State = "unplanned"
+)
+
+// Plan is what a move would do now: the ends on both sides, what blocks it, and what it would lose.
+type Plan struct {
+	Topic      string      `json:"topic"`
+	From       string      `json:"from"`
+	To         string      `json:"to"`
+	State      State       `json:"state"`
+	Planned    bool        `json:"planned"`
+	Lost       int64       `json:"lost"` // records, at most
+	Partitions []Partition `json:"partitions"`
+	Blocked    string      `json:"blocked,omitempty"`
+	BlockedBy  block.Kind  `json:"blocked_by,omitempty"`
+
+	copied []copied // by partition, of an unplanned move
+}
+
+// Partition shows a partition's ends and how many records the copy lacks.
+type Partition struct {
+	Partition int32 `json:"partition"`
+	FromEnd   int64 `json:"from_end"` // -1: unknown
+	ToEnd     int64 `json:"to_end"`   // -1: unknown
+	Lag       int64 `json:"lag"`      // -1: unknown, since the copy can't be compared
+}
+
+// Lag is how many records the copy lacks, -1 if that is not known of a partition.
+func (p Plan) Lag() (n int64) {
+	for _, x := range p.Partitions {
+		if x.Lag < 0 {
+			return -1
+		}
+		n += x.Lag
+	}
+	return n
+}
+
+func (p *Plan) block(err error) {
+	p.Blocked, p.BlockedBy, p.State = err.Error(), block.Of(err), StateBlocked
+}
+
+// foretell says what the move of a topic would do.
+func foretell(ctx context.Context, f *failover.Foresight, topic, to string) Plan {
+	p := Plan{Topic: topic, To: to, State: StateReady, Planned: true}
+	t := f.Env.Catalog.Topic(topic)
+	if t == nil {
+		p.block(errors.New("the virtual cluster does not know this topic"))
+		return p
+	}
+	p.From = t.Home
+	if t.Home == to {
+		p.block(errors.New("it lives there already"))
+		return p
+	}
+	from, target := f.Env.Cluster(t.Home), f.Env.Cluster(to)
+	if from == nil || target == nil {
+		p.block(errors.New("not a cluster of this virtual cluster"))
+		return p
+	}
+	seen := f.Of(ctx, topic, from, target)
+	p.Planned = seen.Planned
+	switch {
+	case seen.Err != nil:
+		p.block(seen.Err)
+	case !seen.Planned:
+		p.State = StateUnplanned
+	}
+	p.ends(ctx, t, from, target, seen)
+	if p.State == StateUnplanned {
+		p.loses(ctx, t, seen)
+	}
+	return p
+}
+
+// ends adds where both sides end, and the lag where the distance of the copy is known.
+func (p *Plan) ends(ctx context.Context, t *catalog.Topic, from, to plugin.Cluster, seen failover.Foreseen) {
+	var ends [2][]int64
+	for i, cluster := range []plugin.Cluster{from, to} {
+		if !cluster.Reachable() {
+			continue
+		}
+		if s, err := copies.NewSide(cluster, t.Physical(cluster.Name())); err == nil {
+			ends[i], _ = s.Ends(ctx)
+		}
+	}
+	for i := range t.Partitions {
+		x := Partition{Partition: int32(i), FromEnd: -1, ToEnd: -1, Lag: -1}
+		if i < len(ends[0]) {
+			x.FromEnd = ends[0][i]
+		}
+		if i < len(ends[1]) {
+			x.ToEnd = ends[1][i]
+		}
+		if delta, _, ok := seen.Distance(i); ok && x.FromEnd >= 0 && x.ToEnd >= 0 {
+			x.Lag = max(x.FromEnd+delta-x.ToEnd, 0)
+		}
+		p.Partitions = append(p.Partitions, x)
+	}
+}

@@ -1,0 +1,92 @@
+package plan
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/core/guard"
+)
+
+// Plans is what the moves of several topics would do now. What needs somebody's attention comes
+// first.
+type Plans struct {
+	// Summary says the numbers in words.
+	Summary   string `json:"summary"`
+	Ready     int    `json:"ready"`
+	Blocked   int    `json:"blocked"`
+	Unplanned int    `json:"unplanned"`
+	Lost      int64  `json:"lost"` // records, at most
+	// Groups are the consumer groups that would not read on where they are; Problem says whose are
+	// not known.
+	Groups  []Damage `json:"groups"`
+	Problem string   `json:"problem,omitempty"`
+	Topics  []Plan   `json:"topics"` // blocked ones first, then unplanned ones, by name
+}
+
+// Damage is what moves would do to a consumer group; -1 is unknown.
+type Damage struct {
+	Group string `json:"group"`
+	Home  string `json:"home"`
+	// Topics are those of which the group would miss records, or see them again.
+	Topics []string `json:"topics"`
+	// Skipped is how many records it has not read and would never get.
+	Skipped int64 `json:"skipped"`
+	// Repeated is how many records it would get again. It is not known where the distance of a copy
+	// is not, and 0 elsewhere.
+	Repeated int64 `json:"repeated"`
+}
+
+const (
+	// plansAtOnce is how many topics are looked at side by side: what they ask brokers for is asked
+	// together, and lag is waited for once.
+	plansAtOnce = 1000
+	// mostTopics is how many topics a Damage names.
+	mostTopics = 20
+)
+
+// Of plans the moves of topics to a cluster, without holding anybody. unplanned plans as if the
+// homes that don't answer were gone for good.
+func Of(ctx context.Context, moves *failover.Runner, env failover.Env, topics []string, to string, unplanned bool) (Plans, error) {
+	out := Plans{Groups: []Damage{}, Topics: make([]Plan, len(topics))}
+	f := moves.Foresee(ctx, env, topics, unplanned)
+	err := guard.Parallel(len(topics), plansAtOnce, func(i int) error {
+		out.Topics[i] = foretell(ctx, f, topics[i], to)
+		return ctx.Err()
+	})
+	if err != nil {
+		return Plans{}, err
+	}
+	out.count()
+	if out.Unplanned > 0 {
+		out.damage(ctx, f.Env)
+	}
+	return out, nil
+}
+
+// count adds up and sorts the plans.
+func (p *Plans) count() {
+	rank := map[State]int{StateBlocked: 0, StateUnplanned: 1, StateReady: 2}
+	slices.SortStableFunc(p.Topics, func(a, b Plan) int {
+		return cmp.Or(cmp.Compare(rank[a.State], rank[b.State]), strings.Compare(a.Topic, b.Topic))
+	})
+	for _, t := range p.Topics {
+		switch t.State {
+		case StateReady:
+			p.Ready++
+		case StateBlocked:
+			p.Blocked++
+		case StateUnplanned:
+			p.Unplanned++
+		}
+		p.Lost += t.Lost
+	}
+	records := "records"
+	if p.Lost == 1 {
+		records = "record"
+	}
+	p.Summary = fmt.Sprintf("%d ready, %d blocked, %d unplanned, %d %s would be lost", p.Ready, p.Blocked, p.Unplanned, p.Lost, records)
+}

@@ -1,0 +1,180 @@
+package standing
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/copies"
+	"github.com/sluice-gateway/sluice/core/guard"
+	"github.com/sluice-gateway/sluice/core/joint"
+)
+
+// compareCopies makes a round over the topics of a virtual cluster.
+func (w *Watch) compareCopies(e Env) {
+	topics, at := e.Catalog.Topics(), time.Now()
+	now, asked := w.readings.get(e.VirtualCluster).next(w.ctx, e, topics)
+	w.readings.set(e.VirtualCluster, now)
+	w.keepShown(e, topics)
+	var changed []copyNow
+	for _, t := range asked {
+		w.eraseHome(e, t, now.Extents[t.Home].Starts[t.Physical(t.Home)])
+		for _, c := range e.Clusters {
+			if c.Name() == t.Home || t.Before != nil {
+				continue
+			}
+			if at := now.Of(t, c.Name()); !w.compared.still(e.VirtualCluster, t, c.Name(), at) {
+				changed = append(changed, copyNow{t, c.Name(), at})
+			}
+		}
+	}
+	w.rounds.wait(e.VirtualCluster, len(changed))
+	_ = guard.Parallel(len(changed), copiesAtOnce, func(i int) error {
+		if w.ctx.Err() == nil {
+			w.storeDelta(e, changed[i])
+			w.rounds.wait(e.VirtualCluster, -1)
+		}
+		return w.ctx.Err()
+	})
+	w.judge(e, e.Catalog.Topics(), now.Extents, at)
+}
+
+// keepShown stores which partitions hold records that clients know.
+func (w *Watch) keepShown(e Env, topics []*catalog.Topic) {
+	if err := e.Catalog.KeepShown(context.WithoutCancel(w.ctx), topics...); err != nil {
+		w.log.Warn("not stored which partitions hold records", "error", err)
+	}
+}
+
+// copiesAtOnce is how many copies are compared at once. What they have in memory is bounded by
+// joint.ReadsAtOnce.
+const copiesAtOnce = 64
+
+// copyNow is a copy of a topic on another cluster, and how far both reach now.
+type copyNow struct {
+	*catalog.Topic
+	other string
+	at    copies.Extent
+}
+
+// distance is what a comparison has found.
+type distance struct {
+	copyNow
+	id     [16]byte
+	deltas []int64
+}
+
+// storeDelta compares the tails of one copy; what can't be compared now keeps what is stored.
+func (w *Watch) storeDelta(e Env, c copyNow) {
+	t, other, ctx := c.Topic, c.other, w.ctx // each request has its time, and how many there are depends on the topic
+	from, to := e.cluster(t.Home), e.cluster(other)
+	if from == nil || to == nil || !from.Reachable() || !to.Reachable() {
+		return
+	}
+	if to.Topology().Topics[t.Physical(other)] == nil {
+		if err := joint.Refresh(ctx, to, t.Physical(other)); err != nil {
+			return
+		}
+	}
+	old, err := copies.NewSide(from, t.Physical(t.Home))
+	if err != nil {
+		return
+	}
+	copied, err := copies.NewSide(to, t.Physical(other))
+	if err != nil || len(copied.Topic.Partitions) != len(old.Topic.Partitions) {
+		return
+	}
+	both, at := copies.Pair{Home: old, Copy: copied, Prints: copies.Fingerprints(w.timing(), true)}, c.at.Bounds
+	if !c.at.Covers(len(old.Topic.Partitions)) || c.at.IDs != [2][16]byte{old.Topic.ID, copied.Topic.ID} {
+		at, err = both.Bounds(ctx)
+	}
+	var deltas []int64
+	var compared []copies.Stretch
+	if err == nil {
+		deltas, compared, err = both.Tails(ctx, t, at)
+	}
+	if err != nil {
+		// Seldom, so it is asked only now: a side may keep timestamps of its own.
+		if timestamps, cerr := copies.SameSettings(ctx, old, copied); cerr == nil && !timestamps {
+			both.Prints = copies.Fingerprints(w.timing(), false)
+			deltas, compared, err = both.Tails(ctx, t, at)
+		}
+	}
+	if ctx.Err() == nil {
+		w.compared.note(e.VirtualCluster, t, other, compared, c.at, err)
+	}
+	if err != nil {
+		w.log.Debug("copy not comparable", "topic", t.Name, "cluster", other, "error", err)
+		return
+	}
+	w.eraseCopy(ctx, t, copied, deltas)
+	d := distance{c, copied.Topic.ID, deltas}
+	if d.stored() {
+		return
+	}
+	_, err = w.distances.Do(ctx, e.Catalog, d, func(round []*joint.Ask[distance, struct{}]) { storeDistances(w.ctx, e.Catalog, round) })
+	if err != nil && ctx.Err() == nil {
+		w.log.Warn("distance of a copy not stored", "topic", t.Name, "cluster", other, "error", err)
+	}
+}
+
+// stored reports that the catalog says the same.
+func (d distance) stored() bool {
+	if id, known := d.Copies[d.other]; !known || id != d.id {
+		return false
+	}
+	for p, delta := range d.deltas {
+		part := d.Partition(int32(p))
+		if have, ok := part.Deltas[d.other]; !ok || have != delta || d.Watermarks(int32(p)).Start > part.LogStart {
+			return false
+		}
+	}
+	return true
+}
+
+// keep changes a topic, unless it has moved since the comparison.
+func (d distance) keep(n *catalog.Topic) {
+	if n.Generation != d.Generation {
+		return
+	}
+	if n.Copies == nil {
+		n.Copies = map[string][16]byte{}
+	}
+	n.Copies[d.other] = d.id
+	for p, delta := range d.deltas {
+		n.Grow(p + 1)
+		if n.Partitions[p].Deltas == nil {
+			n.Partitions[p].Deltas = map[string]int64{}
+		}
+		n.Partitions[p].Deltas[d.other] = delta
+		n.Partitions[p].LogStart = max(n.Partitions[p].LogStart, d.Watermarks(int32(p)).Start)
+	}
+}
+
+// storeDistances stores what comparisons have found that ended at about the same time, in one
+// write. A topic may have several copies.
+func storeDistances(ctx context.Context, cat *catalog.Virtual, round []*joint.Ask[distance, struct{}]) {
+	of := map[string][]*joint.Ask[distance, struct{}]{}
+	for _, a := range round {
+		of[a.Question.Name] = append(of[a.Question.Name], a)
+	}
+	change := func(all []*catalog.Topic) ([]catalog.Entry, error) {
+		for _, n := range all {
+			for _, a := range of[n.Name] {
+				a.Question.keep(n)
+			}
+		}
+		return nil, nil
+	}
+	if cat.UpdateAll(ctx, slices.Collect(maps.Keys(of)), change) == nil {
+		return
+	}
+	for name, list := range of { // one may have kept the others from being written
+		err := cat.UpdateAll(ctx, []string{name}, change)
+		for _, a := range list {
+			a.Err = err
+		}
+	}
+}
