@@ -187,7 +187,7 @@ func (o *Offsets) produced(c plugin.Cluster, r *kafka.ResponseView, h *kafka.Req
 		}
 		part := t.Partition(rp.Partition)
 		if t.Generation > 0 && rp.LeaderEpoch >= 0 {
-			r.SetLeaderEpoch(i, part.VirtualEpoch(rp.LeaderEpoch))
+			r.SetLeader(i, rp.LeaderID, part.VirtualEpoch(rp.LeaderEpoch))
 		}
 		if !part.Identity() || len(part.Segments) > 1 {
 			start := rp.LogStartOffset
