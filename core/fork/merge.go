@@ -26,11 +26,11 @@ func Gather(forks []*plugin.Request, results []Result) (*plugin.Response, error)
 			}
 			plugin.Settle(r.Err)
 			api, _ := kafka.Lookup(forks[i].Key)
-			msg, err := kafka.ErrorOfItems(forks[i].Body, api.OnFailure, "")
+			body, err := kafka.ErrorOfItems(forks[i].Body, api.OnFailure, "")
 			if err != nil {
 				return nil, err
 			}
-			r.Response = plugin.Respond(msg)
+			r.Response = &plugin.Response{Body: body}
 		}
 		if merged == nil {
 			merged = r.Response
