@@ -62,7 +62,7 @@ func (t *task) check(ctx context.Context) (*checked, error) {
 		return nil, because(ByRights, err)
 	}
 	c.prints = t.runner.prints(timestamps)
-	if err := openTransactions(ctx, c.old); err != nil {
+	if _, err := noTransaction(ctx, c.old); err != nil {
 		return nil, err
 	}
 	// The copy's ends are read first: the old home has by then at least what the copy has.

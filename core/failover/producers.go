@@ -40,10 +40,11 @@ func (c *checked) batches(ctx context.Context, part *catalog.Partition, p int32,
 	return err
 }
 
-// remember completes the memory of producers by what the old home knows: the last sequence of each,
-// and the batches at the end of the log. Batches that went by before the gateway started are then
-// recognised when they are sent again.
-func (t *task) remember(ctx context.Context, c *checked, oldEnd []int64, topic *catalog.Topic) error {
+// remember completes the memory of producers by what the old home knows: the batches at the end of
+// the log, and the last sequence of each producer. Batches that went by before the gateway started
+// are then recognised when they are sent again. last may be older than the end of the log: what has
+// come since the pre-check is read.
+func (t *task) remember(ctx context.Context, c *checked, oldEnd []int64, topic *catalog.Topic, last []lastBatch) error {
 	err := parallel(len(oldEnd), partitionsAtOnce, func(p int) error {
 		return c.batches(ctx, topic.Partition(int32(p)), int32(p), c.seen[p], oldEnd[p])
 	})
@@ -56,13 +57,12 @@ func (t *task) remember(ctx context.Context, c *checked, oldEnd []int64, topic *
 			memory.Complete(p, id, known.Batches)
 		}
 	}
-	return c.old.producers(ctx, func(p int32, a kmsg.DescribeProducersResponseTopicPartitionActiveProducer) error {
-		id := catalog.ClientProducer(a.ProducerID)
-		if a.LastSequence >= 0 && !memory.Reaches(p, id, int16(a.ProducerEpoch), a.LastSequence) {
-			memory.Complete(p, id, []catalog.Remembered{{Epoch: int16(a.ProducerEpoch), First: a.LastSequence, Last: a.LastSequence, Base: -1}})
+	for _, b := range last {
+		if !memory.Reaches(b.partition, b.producer, b.epoch, b.sequence) {
+			memory.Complete(b.partition, b.producer, []catalog.Remembered{{Epoch: b.epoch, First: b.sequence, Last: b.sequence, Base: -1}})
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // mostCopies is how many records at the end of a copy are read for batches that were on their way.
@@ -113,14 +113,27 @@ func (t *task) tailFrom(ctx context.Context, c *checked, p int32, end int64) (in
 	return max(min(few, end-fit), c.oldStart[p]), nil
 }
 
-// openTransactions refuses a move while a transaction is open on the topic.
-func openTransactions(ctx context.Context, s *side) error {
-	return s.producers(ctx, func(p int32, a kmsg.DescribeProducersResponseTopicPartitionActiveProducer) error {
+// lastBatch is the last batch of a producer that a partition's leader knows.
+type lastBatch struct {
+	partition int32
+	epoch     int16
+	sequence  int32
+	producer  int64 // as clients know it
+}
+
+// noTransaction refuses a move while a transaction is open on the topic. It returns what the leaders
+// know of its producers.
+func noTransaction(ctx context.Context, s *side) (last []lastBatch, err error) {
+	err = s.producers(ctx, func(p int32, a kmsg.DescribeProducersResponseTopicPartitionActiveProducer) error {
 		if a.CurrentTxnStartOffset >= 0 {
 			return because(ByTransactions, fmt.Errorf("partition %d has an open transaction (%s): it must end first", p, s.whose(ctx, a)))
 		}
+		if a.LastSequence >= 0 {
+			last = append(last, lastBatch{p, int16(a.ProducerEpoch), a.LastSequence, catalog.ClientProducer(a.ProducerID)})
+		}
 		return nil
 	})
+	return last, err
 }
 
 // producers asks the leaders which producers they know. They are visited one after the other.

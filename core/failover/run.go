@@ -193,15 +193,16 @@ func (t *task) prepare(ctx context.Context, c *checked, from, to plugin.Cluster)
 		return errChanged
 	}
 	var newEnd, oldEnd []int64
+	var last []lastBatch
 	var err error
 	t.copies = nil
 	if c.old == nil {
 		if newEnd, err = c.copied.stable(ctx); err == nil {
 			t.copies, err = t.unacknowledged(ctx, c, topic, newEnd)
 		}
-	} else if err = openTransactions(ctx, c.old); err == nil { // one may have begun since the pre-check
+	} else if last, err = noTransaction(ctx, c.old); err == nil { // one may have begun since the pre-check
 		if oldEnd, newEnd, err = t.caughtUp(ctx, c); err == nil {
-			err = t.remember(ctx, c, oldEnd, topic)
+			err = t.remember(ctx, c, oldEnd, topic, last)
 		}
 	}
 	if err != nil {

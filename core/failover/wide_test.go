@@ -38,7 +38,7 @@ func TestAWideTopicMovesWithinTheHold(t *testing.T) {
 				t.Fatalf("partition %d: verdict %d at %d", p, v, base)
 			}
 		}
-		if n := w.prod.count(kmsg.DescribeProducers); n != 6 { // both leaders: in the pre-check, and twice while clients are held
+		if n := w.prod.count(kmsg.DescribeProducers); n != 4 { // both leaders: in the pre-check, and once while clients are held
 			t.Errorf("asked for producers %d times", n)
 		}
 	})
