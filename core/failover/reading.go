@@ -127,7 +127,7 @@ func (l *reading) next(ctx context.Context, e Env, topics []*catalog.Topic) (*re
 	for i, t := range due {
 		seen[i] = t.Seen()
 	}
-	fresh := askAll(ctx, e, due)
+	fresh := askAll(ctx, e, due, true)
 	for name, at := range fresh {
 		now.extents[name] = onCluster{starts: map[string][]int64{}, ends: map[string][]int64{}, topo: at.topo}
 	}
@@ -174,7 +174,7 @@ const readingLimit = 5 * time.Second
 
 // askAll asks the clusters that live for topics, all at once: first for those that are copies
 // there, so that a home has by then at least what its copies have.
-func askAll(ctx context.Context, e Env, topics []*catalog.Topic) extents {
+func askAll(ctx context.Context, e Env, topics []*catalog.Topic, starts bool) extents {
 	ctx, cancel := context.WithTimeout(ctx, readingLimit)
 	defer cancel()
 	out := extents{}
@@ -196,7 +196,9 @@ func askAll(ctx context.Context, e Env, topics []*catalog.Topic) extents {
 			if !lives || len(names) == 0 {
 				continue
 			}
-			wg.Go(func() { askOne(ctx, alone(c), names, -2, at.starts) })
+			if starts {
+				wg.Go(func() { askOne(ctx, alone(c), names, -2, at.starts) })
+			}
 			wg.Go(func() { askOne(ctx, alone(c), names, -1, at.ends) })
 		}
 		wg.Wait()

@@ -131,9 +131,10 @@ func (p CopyPartition) Holds(home int64) (holds, ok bool) {
 }
 
 // Survey tells how topics stand, asking every cluster that lives for all of them at once; a cluster
-// that does not answer leaves its numbers unknown.
-func (r *Runner) Survey(ctx context.Context, env Env, topics []*catalog.Topic) []Standing {
-	return r.standing(env, topics, askAll(ctx, env, topics))
+// that does not answer leaves its numbers unknown. Without starts, where logs begin is not asked
+// for: it says nothing about records and lags.
+func (r *Runner) Survey(ctx context.Context, env Env, topics []*catalog.Topic, starts bool) []Standing {
+	return r.standing(env, topics, askAll(ctx, env, topics, starts))
 }
 
 // Last tells how topics stood when clusters were last asked, in the round of every 10 s. Those that
@@ -157,13 +158,13 @@ func (r *Runner) LastEnds(ctx context.Context, env Env, topics []*catalog.Topic)
 func (r *Runner) lastOf(ctx context.Context, env Env, topics []*catalog.Topic) extents {
 	last := r.readings.get(env.VirtualCluster)
 	if last == nil {
-		return askAll(ctx, env, topics)
+		return askAll(ctx, env, topics, true)
 	}
 	fresh := slices.DeleteFunc(slices.Clone(topics), func(t *catalog.Topic) bool { return !last.topics[t.Name].at.IsZero() })
 	if len(fresh) == 0 {
 		return last.extents
 	}
-	all, asked := extents{}, askAll(ctx, env, fresh)
+	all, asked := extents{}, askAll(ctx, env, fresh, true)
 	for cluster, at := range last.extents {
 		all[cluster] = onCluster{maps.Clone(at.starts), maps.Clone(at.ends), at.topo}
 	}
@@ -183,9 +184,11 @@ func at(offsets []int64, p int) int64 {
 
 // ends are where a topic begins and ends at home, as clients are shown it.
 func (e extents) ends(t *catalog.Topic) (out []Ends) {
-	home, name := e[t.Home], t.Physical(t.Home)
+	name := t.Physical(t.Home)
+	starts, ends := e[t.Home].starts[name], e[t.Home].ends[name]
+	out = make([]Ends, 0, len(t.Partitions))
 	for p := range t.Partitions {
-		out = append(out, endsOf(t, p, at(home.starts[name], p), at(home.ends[name], p)))
+		out = append(out, endsOf(t, p, at(starts, p), at(ends, p)))
 	}
 	return out
 }
@@ -208,9 +211,10 @@ func (r *Runner) standing(env Env, topics []*catalog.Topic, all extents) []Stand
 			case len(topo.Partitions) != len(t.Partitions):
 				cp.Problem = "it has another number of partitions there"
 			}
-			there := all[c.Name()]
+			starts, ends := all[c.Name()].starts[name], all[c.Name()].ends[name]
+			cp.Partitions = make([]CopyPartition, 0, len(t.Partitions))
 			for p := range t.Partitions {
-				x := CopyPartition{Start: at(there.starts[name], p), End: at(there.ends[name], p), Lag: -1, ComparedFrom: -1, ComparedTo: -1}
+				x := CopyPartition{Start: at(starts, p), End: at(ends, p), Lag: -1, ComparedFrom: -1, ComparedTo: -1}
 				x.Delta, x.Known = t.Partitions[p].Deltas[c.Name()]
 				if h := at(home, p); x.Known && h >= 0 && x.End >= 0 {
 					x.Lag = max(h+x.Delta-x.End, 0)
@@ -302,6 +306,7 @@ func offsetRequests(topo *plugin.Topology, topics []string, timestamp int64, unk
 			if n := len(req.Topics); n == 0 || req.Topics[n-1].Topic != name {
 				rt := kmsg.NewListOffsetsRequestTopic()
 				rt.Topic = name
+				rt.Partitions = make([]kmsg.ListOffsetsRequestTopicPartition, 0, len(t.Partitions)/max(len(topo.Brokers), 1)+1)
 				req.Topics = append(req.Topics, rt)
 			}
 			rp := kmsg.NewListOffsetsRequestTopicPartition()

@@ -103,7 +103,7 @@ func (o operator) virtual(name string) (*virtual, error) {
 }
 
 // Topics lists the topics of a virtual cluster, or those that pick chooses.
-func (o operator) Topics(ctx context.Context, vc string, pick func([]admin.Topic) []admin.Topic) ([]admin.Topic, error) {
+func (o operator) Topics(ctx context.Context, vc string, partitions bool, pick func([]admin.Topic) []admin.Topic) ([]admin.Topic, error) {
 	v, err := o.virtual(vc)
 	if err != nil {
 		return nil, err
@@ -111,18 +111,11 @@ func (o operator) Topics(ctx context.Context, vc string, pick func([]admin.Topic
 	rt := v.runtime()
 	topics := rt.env.Catalog.Topics()
 	if pick == nil {
-		return o.survey(ctx, v, rt, topics), nil
+		return o.survey(ctx, v, rt, topics, partitions), nil
 	}
-	most := 0
-	for _, t := range topics {
-		most = max(most, len(t.Partitions))
-	}
-	unknown := slices.Repeat([]admin.Partition{{Start: admin.Unknown, End: admin.Unknown}}, most)
 	all := make([]admin.Topic, 0, len(topics))
 	for _, t := range topics {
-		k := outline(v, rt, t)
-		k.Partitions = unknown[:len(t.Partitions)]
-		all = append(all, k)
+		all = append(all, outline(v, rt, t))
 	}
 	var picked []*catalog.Topic
 	for _, k := range pick(all) {
@@ -130,7 +123,7 @@ func (o operator) Topics(ctx context.Context, vc string, pick func([]admin.Topic
 			picked = append(picked, t)
 		}
 	}
-	return o.survey(ctx, v, rt, picked), nil
+	return o.survey(ctx, v, rt, picked, partitions), nil
 }
 
 // Counts counts the records of the topics of a virtual cluster.
@@ -142,11 +135,7 @@ func (o operator) Counts(ctx context.Context, vc string) ([]admin.Count, error) 
 	rt := v.runtime()
 	var out []admin.Count
 	for t, ends := range o.g.runner.LastEnds(ctx, o.g.failoverEnv(rt), rt.env.Catalog.Topics()) {
-		k := admin.Topic{}
-		for _, e := range ends {
-			k.Partitions = append(k.Partitions, admin.Partition{End: e.End, Holes: e.Holes})
-		}
-		out = append(out, admin.Count{Topic: t.Name, Generation: t.Generation, Records: k.Records()})
+		out = append(out, admin.Count{Topic: t.Name, Generation: t.Generation, Records: records(ends)})
 	}
 	return out, nil
 }
@@ -162,41 +151,73 @@ func (o operator) Topic(ctx context.Context, vc, topic string) (admin.Topic, err
 	if t == nil || rt.hides(topic) {
 		return admin.Topic{}, &admin.Error{Status: http.StatusNotFound, Message: "the virtual cluster does not know the topic " + topic}
 	}
-	return o.survey(ctx, v, rt, []*catalog.Topic{t})[0], nil
+	return o.survey(ctx, v, rt, []*catalog.Topic{t}, true)[0], nil
 }
 
-func (o operator) survey(ctx context.Context, v *virtual, rt *runtime, topics []*catalog.Topic) []admin.Topic {
-	out := []admin.Topic{}
-	for _, s := range o.g.runner.Survey(ctx, o.g.failoverEnv(rt), topics) {
+// survey asks clusters how topics stand.
+func (o operator) survey(ctx context.Context, v *virtual, rt *runtime, topics []*catalog.Topic, partitions bool) []admin.Topic {
+	out := make([]admin.Topic, 0, len(topics))
+	for _, s := range o.g.runner.Survey(ctx, o.g.failoverEnv(rt), topics, partitions) {
 		k := outline(v, rt, s.Topic)
-		for p, e := range s.Partitions {
-			k.Partitions = append(k.Partitions, admin.Partition{Partition: p, Start: e.Start, End: e.End, Holes: e.Holes})
-		}
+		k.ID, k.Names, k.Missing = uuid(s.Topic.ID), s.Topic.Names, s.Topic.Missing
+		k.Records, k.Copies = records(s.Partitions), make([]admin.Copy, 0, len(s.Copies))
 		for _, c := range s.Copies {
-			x := admin.Copy{Cluster: c.Cluster, Compared: c.Compared, Problem: c.Problem, Partitions: []admin.CopyPartition{}}
-			for p, y := range c.Partitions {
-				z := admin.CopyPartition{Partition: p, Start: y.Start, End: y.End, Lag: y.Lag, ComparedFrom: y.ComparedFrom, ComparedTo: y.ComparedTo}
-				if y.Known {
-					z.Delta = &y.Delta
-				}
-				x.Lag += y.Lag
-				x.Partitions = append(x.Partitions, z)
-			}
-			if slices.ContainsFunc(x.Partitions, func(p admin.CopyPartition) bool { return p.Lag < 0 }) {
-				x.Lag = admin.Unknown
-			}
-			k.Copies = append(k.Copies, x)
+			k.Copies = append(k.Copies, admin.Copy{Cluster: c.Cluster, Compared: c.Compared, Problem: c.Problem, Lag: lag(c.Partitions)})
+		}
+		if partitions {
+			listPartitions(&k, s)
 		}
 		out = append(out, k)
 	}
 	return out
 }
 
-// outline is what the gateway knows of a topic by itself.
+// listPartitions adds the partitions of a topic, and of its copies.
+func listPartitions(k *admin.Topic, s failover.Standing) {
+	k.Partitions = make([]admin.Partition, 0, len(s.Partitions))
+	for p, e := range s.Partitions {
+		k.Partitions = append(k.Partitions, admin.Partition{Partition: p, Start: e.Start, End: e.End, Holes: e.Holes})
+	}
+	for i, c := range s.Copies {
+		list := make([]admin.CopyPartition, 0, len(c.Partitions))
+		for p, y := range c.Partitions {
+			z := admin.CopyPartition{Partition: p, Start: y.Start, End: y.End, Lag: y.Lag, ComparedFrom: y.ComparedFrom, ComparedTo: y.ComparedTo}
+			if y.Known {
+				z.Delta = &y.Delta
+			}
+			list = append(list, z)
+		}
+		k.Copies[i].Partitions = list
+	}
+}
+
+// records is how many records there are, for all that their offsets say.
+func records(partitions []failover.Ends) (n int64) {
+	for _, e := range partitions {
+		if e.End < 0 {
+			return admin.Unknown
+		}
+		n += e.End - e.Holes
+	}
+	return n
+}
+
+// lag is how many records a copy lacks.
+func lag(partitions []failover.CopyPartition) (n int64) {
+	for _, p := range partitions {
+		if p.Lag < 0 {
+			return admin.Unknown
+		}
+		n += p.Lag
+	}
+	return n
+}
+
+// outline is what the gateway knows of a topic by itself and lists are sorted and narrowed down by.
 func outline(v *virtual, rt *runtime, t *catalog.Topic) admin.Topic {
 	k := admin.Topic{
-		VirtualCluster: v.name, Name: t.Name, ID: uuid(t.ID), Home: t.Home, Wanted: rt.wanted(t.Name), Names: t.Names, Generation: t.Generation,
-		Partitions: []admin.Partition{}, Copies: []admin.Copy{}, Missing: t.Missing,
+		VirtualCluster: v.name, Name: t.Name, Home: t.Home, Wanted: rt.wanted(t.Name), Generation: t.Generation,
+		PartitionCount: len(t.Partitions), Records: admin.Unknown,
 	}
 	if c := rt.env.Cluster(t.Home); c != nil {
 		k.Reachable = c.Reachable()
@@ -218,7 +239,7 @@ func (o operator) Groups(ctx context.Context, vc string) (admin.Groups, error) {
 		out.Problem = err.Error()
 	}
 	standing := map[string]failover.Standing{}
-	for _, s := range o.g.runner.Survey(ctx, env, rt.env.Catalog.Topics()) {
+	for _, s := range o.g.runner.Survey(ctx, env, rt.env.Catalog.Topics(), true) {
 		standing[s.Topic.Name] = s
 	}
 	for _, g := range groups {
