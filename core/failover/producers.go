@@ -121,8 +121,8 @@ type lastBatch struct {
 	producer  int64 // as clients know it
 }
 
-// noTransaction refuses a move while a transaction is open on the topic. It returns what the leaders
-// know of its producers.
+// noTransaction refuses a move while a transaction is open on the topic. It returns what the
+// leaders know of its producers.
 func noTransaction(ctx context.Context, s *side) (last []lastBatch, err error) {
 	err = s.producers(ctx, func(p int32, a kmsg.DescribeProducersResponseTopicPartitionActiveProducer) error {
 		if a.CurrentTxnStartOffset >= 0 {
