@@ -2,8 +2,6 @@ package kafka
 
 import (
 	"encoding/binary"
-	"math"
-	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -110,13 +108,7 @@ func (w *answerWriter) noTags() {
 	}
 }
 
-// message writes a text as far as it fits: clients read no string of more than 32,767 bytes.
-func (w *answerWriter) message(text string) {
-	if len(text) > math.MaxInt16 {
-		text = strings.ToValidUTF8(text[:math.MaxInt16], "")
-	}
-	w.b = appendString(w.b, text, w.flexible)
-}
+func (w *answerWriter) message(text string) { w.b = appendString(w.b, fitting(text), w.flexible) }
 
 // fetchHead writes what stands before the topics of a Fetch's answer.
 func (w *answerWriter) fetchHead(code Code) {
@@ -203,10 +195,9 @@ func (w *answerWriter) end(nodes []Endpoint) *ResponseBody {
 	if w.key == kmsg.Produce && w.has(ThrottleTimes) {
 		w.i32(0)
 	}
-	switch {
-	case w.has(NodeEndpoints):
+	if w.has(NodeEndpoints) {
 		w.b = appendEndpoints(w.b, once(nodes))
-	default:
+	} else {
 		w.noTags()
 	}
 	return NewResponseBody(w.key, w.version, w.b)

@@ -123,8 +123,28 @@ func TestAFetchIsRefusedAsAWhole(t *testing.T) {
 	}
 }
 
-// TestMessagesFitIntoAString: clients read no longer ones, and before version 9 there are none.
+// TestMessagesFitIntoAString in answers of other APIs, in which a guest may refuse requests too.
 func TestMessagesFitIntoAString(t *testing.T) {
+	for _, version := range []int16{4, 5, 7} {
+		m := kmsg.NewPtrCreateTopicsRequest()
+		m.Version, m.Topics = version, []kmsg.CreateTopicsRequestTopic{{Topic: "orders"}}
+		refused, err := ErrorResponse(RequestBodyOf(m), PolicyViolation, strings.Repeat("ü", math.MaxInt16))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent, err := NewResponseBody(kmsg.CreateTopics, version, refused.Bytes()).Peek()
+		if err != nil {
+			t.Errorf("version %d: %v", version, err)
+			continue
+		}
+		if got, want := len(*sent.(*kmsg.CreateTopicsResponse).Topics[0].ErrorMessage), math.MaxInt16-1; got != want {
+			t.Errorf("version %d: a message of %d bytes, want %d", version, got, want)
+		}
+	}
+}
+
+// TestMessagesOfAProduceFitIntoAString, of the partition and of its records.
+func TestMessagesOfAProduceFitIntoAString(t *testing.T) {
 	for _, version := range []int16{8, 9, 13} {
 		m := kmsg.NewPtrProduceRequest()
 		m.Version = version

@@ -1,7 +1,9 @@
 package kafka
 
 import (
+	"math"
 	"reflect"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -61,7 +63,7 @@ func errorMessage(req *RequestBody, code Code, message string) (kmsg.Response, e
 	resp := msg.ResponseKind()
 	resp.SetVersion(req.Version())
 	e := echo{code: int16(code)}
-	if message != "" {
+	if message = fitting(message); message != "" {
 		e.message = &message
 	}
 	switch m := msg.(type) {
@@ -115,6 +117,15 @@ func errorMessage(req *RequestBody, code Code, message string) (kmsg.Response, e
 		e.fill(reflect.ValueOf(resp).Elem(), reflect.ValueOf(msg).Elem())
 	}
 	return resp, nil
+}
+
+// fitting is as much of a message as fits into a string: clients read none of more than 32,767
+// bytes, and the length of more has no room before flexible versions.
+func fitting(message string) string {
+	if len(message) <= math.MaxInt16 {
+		return message
+	}
+	return strings.ToValidUTF8(message[:math.MaxInt16], "")
 }
 
 type echo struct {
