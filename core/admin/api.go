@@ -154,7 +154,7 @@ func revision(r *http.Request) (string, error) {
 
 func (a *api) topics(w http.ResponseWriter, r *http.Request) {
 	v, err := selected(w, r, TopicListing, func(pick func([]Topic) []Topic) ([]Topic, error) {
-		return a.g.Topics(r.Context(), r.PathValue("vc"), pick)
+		return a.g.Topics(r.Context(), r.PathValue("vc"), r.URL.Query().Get("partitions") != "false", pick)
 	})
 	a.answer(w, 200, v, err)
 }

@@ -34,6 +34,8 @@ type Listing[T any] struct {
 	States []State[T]
 	Sorts  []Sort[T]
 	Began  func(T) time.Time // nil: nothing begins
+	// Parts says that things have lists of partitions, which a call may leave out.
+	Parts bool
 	// Known names the states and sorts that take only what the gateway knows by itself: nobody has
 	// to be asked for what is not on the page.
 	Known []string
@@ -186,8 +188,12 @@ func (l Listing[T]) query(v url.Values) (q Query, err error) {
 			if q.Since, err = time.Parse(time.RFC3339, s); err != nil {
 				return bad("since is a time such as 2006-01-02T15:04:05Z")
 			}
+		case name == "partitions" && l.Parts:
+			if s != "true" && s != "false" {
+				return bad("partitions is true or false")
+			}
 		default:
-			return bad("the query may hold search, state, sort and page%s", map[bool]string{true: ", and since", false: ""}[l.Began != nil])
+			return bad("the query may hold search, state, sort and page%s", map[bool]string{true: ", and since", false: ""}[l.Began != nil]+map[bool]string{true: ", and partitions", false: ""}[l.Parts])
 		}
 	}
 	return q, nil

@@ -24,10 +24,12 @@ type hundreds struct {
 	Gateway
 	asked int
 	shown []int // how many topics clusters were asked about, each time
+	full  bool  // they were asked for with their partitions
 }
 
-func (h *hundreds) Topics(_ context.Context, _ string, pick func([]Topic) []Topic) (out []Topic, err error) {
+func (h *hundreds) Topics(_ context.Context, _ string, partitions bool, pick func([]Topic) []Topic) (out []Topic, err error) {
 	h.asked++
+	h.full = partitions
 	for i := range 250 {
 		out = append(out, Topic{Name: fmt.Sprintf("topic-%03d", i), Home: "prod", Wanted: "prod", Reachable: i%10 > 0, Copies: []Copy{{Cluster: "dr", Lag: int64(i % 4)}}})
 	}
@@ -123,16 +125,29 @@ func TestListsOfTheAPIAreNarrowedDown(t *testing.T) {
 	}
 }
 
+// TestPartitionsAreLeftOut where a call says so.
+func TestPartitionsAreLeftOut(t *testing.T) {
+	for query, want := range map[string]bool{"": true, "?page=1": true, "?partitions=true": true, "?partitions=false": false, "?page=2&partitions=false&sort=-lag": false} {
+		g := &hundreds{}
+		if code, _, _, _ := list(t, g, "topics/v"+query); code != 200 || g.full != want {
+			t.Errorf("%q: %d, with partitions: %t", query, code, g.full)
+		}
+	}
+}
+
 // TestAWrongQueryIsRefused before anybody is asked for the list.
 func TestAWrongQueryIsRefused(t *testing.T) {
 	for _, query := range []string{
 		"page=0", "page=-1", "page=x", "page=", "page=99999999999999999999", "page=1&page=2", "state=", "state=none", "sort=", "sort=none", "sort=--name",
-		"frob=1", "since=2025-01-01T16:00:00Z", "search=" + strings.Repeat("x", 257), "search=" + strings.Repeat("%C3%A9", 257),
+		"frob=1", "partitions=", "partitions=no", "partitions=false&partitions=false", "since=2025-01-01T16:00:00Z", "search=" + strings.Repeat("x", 257), "search=" + strings.Repeat("%C3%A9", 257),
 	} {
 		g := &hundreds{}
 		if code, _, _, _ := list(t, g, "topics/v?"+query); code != 400 || g.asked != 0 {
 			t.Errorf("%.30s: %d, asked for %d times", query, code, g.asked)
 		}
+	}
+	if code, _, _, _ := list(t, &hundreds{}, "groups/v?partitions=false"); code != 400 {
+		t.Errorf("partitions of groups: %d", code)
 	}
 	if code, _, _, _ := list(t, &hundreds{}, "moves?since=yesterday"); code != 400 {
 		t.Errorf("a time that is none: %d", code)

@@ -27,6 +27,7 @@ func copies(match func(Copy) bool) func(Topic) bool {
 // TopicListing is how topics can be listed.
 var TopicListing = Listing[Topic]{
 	Known: []string{"unreachable", "elsewhere", "name", "home", "partitions"},
+	Parts: true,
 	Text:  func(t Topic) []string { return []string{t.Name} },
 	States: []State[Topic]{
 		{"unreachable", func(t Topic) bool { return !t.Reachable }},
@@ -41,8 +42,8 @@ var TopicListing = Listing[Topic]{
 	Sorts: []Sort[Topic]{
 		{"name", func(a, b Topic) int { return strings.Compare(a.Name, b.Name) }},
 		{"home", func(a, b Topic) int { return strings.Compare(a.Home, b.Home) }},
-		{"partitions", func(a, b Topic) int { return cmp.Compare(len(a.Partitions), len(b.Partitions)) }},
-		{"records", func(a, b Topic) int { return cmp.Compare(a.Records(), b.Records()) }},
+		{"partitions", func(a, b Topic) int { return cmp.Compare(a.PartitionCount, b.PartitionCount) }},
+		{"records", func(a, b Topic) int { return cmp.Compare(a.Records, b.Records) }},
 		{"lag", func(a, b Topic) int { return cmp.Compare(uint64(a.Lag()), uint64(b.Lag())) }}, // unknown is the most
 	},
 }

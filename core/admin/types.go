@@ -20,9 +20,10 @@ const Unknown = -1
 type Gateway interface {
 	Status() Status
 	Config() Config
-	// Topics lists topics. pick, if not nil, chooses those that clusters are asked about from all,
-	// of which each says then what the gateway knows by itself: see TopicListing.
-	Topics(ctx context.Context, virtualCluster string, pick func([]Topic) []Topic) ([]Topic, error)
+	// Topics lists topics, with the lists of their partitions or without. pick, if not nil, chooses
+	// those that clusters are asked about from all, of which each says then what the gateway knows
+	// by itself: see TopicListing.
+	Topics(ctx context.Context, virtualCluster string, partitions bool, pick func([]Topic) []Topic) ([]Topic, error)
 	// Counts counts the records of all topics, as of the last time that clusters were asked, at
 	// most 10 s ago unless nothing seems to happen to a topic.
 	Counts(ctx context.Context, virtualCluster string) ([]Count, error)
@@ -143,21 +144,13 @@ type Topic struct {
 	Reachable      bool              `json:"reachable"`
 	Names          map[string]string `json:"names"` // by cluster
 	Generation     int32             `json:"generation"`
-	Partitions     []Partition       `json:"partitions"`
-	Copies         []Copy            `json:"copies"`
-	Missing        []string          `json:"missing,omitempty"` // clusters whose copy is still to be made
-}
-
-// Records is the sum of the end offsets without those in holes; it grows by one with each record.
-// Unknown if one is.
-func (t Topic) Records() (n int64) {
-	for _, p := range t.Partitions {
-		if p.End < 0 {
-			return Unknown
-		}
-		n += p.End - p.Holes
-	}
-	return n
+	PartitionCount int               `json:"partition_count"`
+	// Records is the sum of the end offsets without those in holes; it grows by one with each
+	// record. Unknown if one is.
+	Records    int64       `json:"records"`
+	Partitions []Partition `json:"partitions,omitzero"` // nil in a list without them
+	Copies     []Copy      `json:"copies"`
+	Missing    []string    `json:"missing,omitempty"` // clusters whose copy is still to be made
 }
 
 // Partition is the virtual log of a partition.
@@ -175,7 +168,7 @@ type Copy struct {
 	Lag        int64           `json:"lag"`
 	Compared   time.Time       `json:"compared,omitzero"`
 	Problem    string          `json:"problem,omitempty"`
-	Partitions []CopyPartition `json:"partitions"`
+	Partitions []CopyPartition `json:"partitions,omitzero"` // nil in a list without them
 }
 
 // CopyPartition is a partition of a copy. Start and End are offsets there, ComparedFrom and

@@ -46,7 +46,7 @@ func (*plain) Acknowledge(context.Context, admin.Acknowledge) ([]failover.Report
 
 func (*plain) Config() admin.Config { return admin.Config{Revision: "r1"} }
 
-func (*plain) Topics(_ context.Context, vc string, _ func([]admin.Topic) []admin.Topic) ([]admin.Topic, error) {
+func (*plain) Topics(_ context.Context, vc string, _ bool, _ func([]admin.Topic) []admin.Topic) ([]admin.Topic, error) {
 	if !slices.Contains([]string{"shop", "shop2", "a/b?c"}, vc) {
 		return nil, &admin.Error{Status: 404, Message: "no " + vc}
 	}

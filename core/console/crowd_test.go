@@ -63,14 +63,14 @@ func (g *crowd) Status() admin.Status {
 }
 
 func (g *crowd) Counts(ctx context.Context, vc string) (out []admin.Count, err error) {
-	list, err := g.Topics(ctx, vc, nil)
+	list, err := g.Topics(ctx, vc, true, nil)
 	for _, t := range list {
-		out = append(out, admin.Count{Topic: t.Name, Generation: t.Generation, Records: t.Records()})
+		out = append(out, admin.Count{Topic: t.Name, Generation: t.Generation, Records: t.Records})
 	}
 	return out, err
 }
 
-func (g *crowd) Topics(ctx context.Context, vc string, _ func([]admin.Topic) []admin.Topic) (out []admin.Topic, err error) {
+func (g *crowd) Topics(ctx context.Context, vc string, _ bool, _ func([]admin.Topic) []admin.Topic) (out []admin.Topic, err error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -85,6 +85,7 @@ func (g *crowd) Topics(ctx context.Context, vc string, _ func([]admin.Topic) []a
 		}
 		for p := range 6 {
 			t.Partitions = append(t.Partitions, admin.Partition{Partition: p, End: g.records + int64(i)})
+			t.PartitionCount, t.Records = t.PartitionCount+1, t.Records+g.records+int64(i)
 		}
 		out = append(out, t)
 	}

@@ -40,7 +40,7 @@ func (c *Console) topics(r *http.Request) (view, error) {
 	shown := make([]shownTopic, 0, len(list))
 	for _, t := range list {
 		x := shownTopic{Topic: t}
-		if n := t.Records(); n >= 0 {
+		if n := t.Records; n >= 0 {
 			x.Rate, x.Known = c.recent.rate(lifeOf(t.VirtualCluster, t.Name, t.Generation), n, time.Now())
 		}
 		shown = append(shown, x)

@@ -144,9 +144,9 @@ func (s *shared[T]) get(ctx context.Context, vc string, fresh time.Duration, ask
 
 func (c *Console) topicsOf(ctx context.Context, vc string) ([]admin.Topic, error) {
 	if !c.hasVirtual(vc) {
-		return c.g.Topics(ctx, vc, nil) // says that there is none, and is not kept
+		return c.g.Topics(ctx, vc, false, nil) // says that there is none, and is not kept
 	}
-	return c.allTopics.get(c.ctx, vc, 2*time.Second, func(ctx context.Context) ([]admin.Topic, error) { return c.g.Topics(ctx, vc, nil) })
+	return c.allTopics.get(c.ctx, vc, 2*time.Second, func(ctx context.Context) ([]admin.Topic, error) { return c.g.Topics(ctx, vc, false, nil) })
 }
 
 func (c *Console) groupsOf(ctx context.Context, vc string) (admin.Groups, error) {

@@ -16,8 +16,9 @@ import (
 )
 
 // Ask asks the clusters that live for topics, all at once: first for those that are copies
-// there, so that a home has by then at least what its copies have.
-func Ask(ctx context.Context, clusters []plugin.Cluster, topics []*catalog.Topic) Extents {
+// there, so that a home has by then at least what its copies have. Without starts, they are not
+// asked where logs begin.
+func Ask(ctx context.Context, clusters []plugin.Cluster, topics []*catalog.Topic, starts bool) Extents {
 	ctx, cancel := context.WithTimeout(ctx, readingLimit)
 	defer cancel()
 	out := Extents{}
@@ -39,7 +40,9 @@ func Ask(ctx context.Context, clusters []plugin.Cluster, topics []*catalog.Topic
 			if !lives || len(names) == 0 {
 				continue
 			}
-			wg.Go(func() { maps.Copy(at.Starts, allOffsets(ctx, joint.Alone(c), names, start)) })
+			if starts {
+				wg.Go(func() { maps.Copy(at.Starts, allOffsets(ctx, joint.Alone(c), names, start)) })
+			}
 			wg.Go(func() { maps.Copy(at.Ends, allOffsets(ctx, joint.Alone(c), names, end)) })
 		}
 		wg.Wait()

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/block"
+	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/joint"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -74,14 +75,27 @@ func (s *Side) whose(ctx context.Context, a kmsg.DescribeProducersResponseTopicP
 	return strings.Join(out, ", ")
 }
 
-// OpenTransactions refuses a move while a transaction is open on the topic.
-func OpenTransactions(ctx context.Context, s *Side) error {
-	return s.Producers(ctx, func(p int32, a kmsg.DescribeProducersResponseTopicPartitionActiveProducer) error {
+// LastBatch is the last batch of a producer that a partition's leader knows.
+type LastBatch struct {
+	Partition int32
+	Epoch     int16
+	Sequence  int32
+	Producer  int64 // as clients know it
+}
+
+// NoTransaction is an error while a transaction is open on a topic. It returns what the leaders
+// know of its producers.
+func NoTransaction(ctx context.Context, s *Side) (last []LastBatch, err error) {
+	err = s.Producers(ctx, func(p int32, a kmsg.DescribeProducersResponseTopicPartitionActiveProducer) error {
 		if a.CurrentTxnStartOffset >= 0 {
 			return block.Because(block.ByTransactions, fmt.Errorf("partition %d has an open transaction (%s): it must end first", p, s.whose(ctx, a)))
 		}
+		if a.LastSequence >= 0 {
+			last = append(last, LastBatch{p, int16(a.ProducerEpoch), a.LastSequence, catalog.ClientProducer(a.ProducerID)})
+		}
 		return nil
 	})
+	return last, err
 }
 
 // OpenTransactionsOn visits the open transactions on partitions, as far as their leader tells.

@@ -81,7 +81,7 @@ func (t *topicMove) checkPlanned(ctx context.Context) (*checked, error) {
 		return nil, block.Because(block.ByRights, err)
 	}
 	c.Prints = copies.Fingerprints(t.runner.timing(), timestamps)
-	if err := copies.OpenTransactions(ctx, c.Home); err != nil {
+	if _, err := copies.NoTransaction(ctx, c.Home); err != nil {
 		return nil, err
 	}
 	at, err := c.Bounds(ctx)

@@ -324,6 +324,48 @@ func TestWait(t *testing.T) {
 	})
 }
 
+// TestAHoldAsksOnceForProducers, before it waits for the copy: a batch that the old home appends
+// afterwards, whose producer has lost the connection, is recognised all the same when it is sent
+// again.
+func TestAHoldAsksOnceForProducers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		known := kmsg.NewDescribeProducersResponseTopicPartitionActiveProducer()
+		known.ProducerID, known.ProducerEpoch, known.LastSequence, known.CurrentTxnStartOffset = 5, 0, 9, -1
+		w.Prod.Log("orders").Producers = append(w.Prod.Log("orders").Producers, known)
+		held, late := 0, false
+		w.Prod.Set(func() {
+			w.Prod.Before = func(req kmsg.Request) {
+				if w.last("orders").Phase != Prepare {
+					return
+				}
+				switch req.(type) {
+				case *kmsg.DescribeProducersRequest:
+					held++
+				case *kmsg.ListOffsetsRequest:
+					if !late {
+						late = true
+						w.Prod.Log("orders").Batch(fakes.Shape{Producer: 5, Sequence: 10}, fakes.Records(100, 110)...)
+						w.DR.Log("orders").Batch(fakes.Shape{}, fakes.Records(100, 110)...)
+					}
+				}
+			}
+		})
+		w.edit("dr", "orders")
+		fakes.Pass(time.Second)
+		memory := w.lives("orders", "dr", 1).Memory()
+		if held != 1 {
+			t.Errorf("asked for producers %d times while clients are held, want 1", held)
+		}
+		if v, _ := memory.Judge(0, 5, catalog.Remembered{First: 10, Last: 19}); v != catalog.Duplicate {
+			t.Errorf("what came late and is sent again: verdict %d, want %d", v, catalog.Duplicate)
+		}
+		if v, _ := memory.Judge(0, 5, catalog.Remembered{First: 20, Last: 20}); v != catalog.Pass {
+			t.Errorf("what follows it: verdict %d, want %d", v, catalog.Pass)
+		}
+	})
+}
+
 // TestAMoveRemembersProducers: batches that only the old home has seen are recognised afterwards
 // when they are sent again, and the sequence goes on where it was.
 func TestAMoveRemembersProducers(t *testing.T) {

@@ -30,13 +30,14 @@ func (t *topicMove) prepare(ctx context.Context) error {
 		return errChanged
 	}
 	var newEnd, oldEnd []int64
+	var last []copies.LastBatch
 	if c.Home == nil {
 		if newEnd, err = c.Copy.Stable(ctx); err == nil {
 			t.copies, err = t.unacknowledged(ctx, c, topic, newEnd)
 		}
-	} else if err = copies.OpenTransactions(ctx, c.Home); err == nil { // one may have begun since the pre-check
+	} else if last, err = copies.NoTransaction(ctx, c.Home); err == nil { // one may have begun since the pre-check
 		if oldEnd, newEnd, err = t.caughtUp(ctx, c); err == nil {
-			err = t.remember(ctx, c, oldEnd, topic)
+			err = t.remember(ctx, c, oldEnd, topic, last)
 		}
 	}
 	if err != nil {

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/twmb/franz-go/pkg/kmsg"
-
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/copies"
 	"github.com/sluice-gateway/sluice/core/guard"
@@ -41,10 +39,11 @@ func (c *checked) batches(ctx context.Context, part *catalog.Partition, p int32,
 	return err
 }
 
-// remember completes the memory of producers by what the old home knows: the last sequence of each,
-// and the batches at the end of the log. Batches that went by before the gateway started are then
-// recognised when they are sent again.
-func (t *topicMove) remember(ctx context.Context, c *checked, oldEnd []int64, topic *catalog.Topic) error {
+// remember completes the memory of producers by what the old home knows: the batches at the end of
+// the log, and the last sequence of each producer. Batches that went by before the gateway started
+// are then recognised when they are sent again. last may be older than the end of the log: what has
+// come since the pre-check is read.
+func (t *topicMove) remember(ctx context.Context, c *checked, oldEnd []int64, topic *catalog.Topic, last []copies.LastBatch) error {
 	err := guard.Parallel(len(oldEnd), copies.PartitionsAtOnce, func(p int) error {
 		return c.batches(ctx, topic.Partition(int32(p)), int32(p), c.seen[p], oldEnd[p])
 	})
@@ -57,13 +56,12 @@ func (t *topicMove) remember(ctx context.Context, c *checked, oldEnd []int64, to
 			memory.Complete(p, id, known.Batches)
 		}
 	}
-	return c.Home.Producers(ctx, func(p int32, a kmsg.DescribeProducersResponseTopicPartitionActiveProducer) error {
-		id := catalog.ClientProducer(a.ProducerID)
-		if a.LastSequence >= 0 && !memory.Reaches(p, id, int16(a.ProducerEpoch), a.LastSequence) {
-			memory.Complete(p, id, []catalog.Remembered{{Epoch: int16(a.ProducerEpoch), First: a.LastSequence, Last: a.LastSequence, Base: -1}})
+	for _, b := range last {
+		if !memory.Reaches(b.Partition, b.Producer, b.Epoch, b.Sequence) {
+			memory.Complete(b.Partition, b.Producer, []catalog.Remembered{{Epoch: b.Epoch, First: b.Sequence, Last: b.Sequence, Base: -1}})
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // mostCopies is how many records at the end of a copy are read for batches that were on their way.

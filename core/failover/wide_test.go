@@ -39,7 +39,7 @@ func TestAWideTopicMovesWithinTheHold(t *testing.T) {
 				t.Fatalf("partition %d: verdict %d at %d", p, v, base)
 			}
 		}
-		if n := w.Prod.Count(kmsg.DescribeProducers); n != 6 { // both leaders: in the pre-check, and twice while clients are held
+		if n := w.Prod.Count(kmsg.DescribeProducers); n != 4 { // both leaders: in the pre-check, and once while clients are held
 			t.Errorf("asked for producers %d times", n)
 		}
 	})

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"reflect"
 
-	"github.com/twmb/franz-go/pkg/kmsg"
-
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -28,11 +26,11 @@ func Gather(forks []*plugin.Request, results []Result) (*plugin.Response, error)
 			}
 			plugin.Settle(r.Err)
 			api, _ := kafka.Lookup(forks[i].Key)
-			msg, err := kafka.ErrorOfItems(forks[i].Body, api.OnFailure, "")
+			body, err := kafka.ErrorOfItems(forks[i].Body, api.OnFailure, "")
 			if err != nil {
 				return nil, err
 			}
-			r.Response = plugin.Respond(msg)
+			r.Response = &plugin.Response{Body: body}
 		}
 		if merged == nil {
 			merged = r.Response
@@ -67,7 +65,8 @@ func merge(a *kafka.ResponseBody, others []*kafka.ResponseBody) error {
 	if len(others) == 0 {
 		return nil
 	}
-	if k := a.Key(); (k == kmsg.Produce || k == kmsg.Fetch) && a.Merge(others) {
+	if a.View() != nil {
+		a.Merge(others)
 		return nil
 	}
 	am, err := a.Edit()

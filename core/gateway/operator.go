@@ -14,7 +14,6 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/admin"
 	"github.com/sluice-gateway/sluice/core/audit"
-	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/failover"
 	"github.com/sluice-gateway/sluice/core/kafka"
@@ -104,108 +103,6 @@ func (o operator) virtual(name string) (*virtual, error) {
 	return nil, &admin.Error{Status: http.StatusNotFound, Message: "no virtual cluster " + name + "; the file names them under virtual_clusters"}
 }
 
-// Topics lists the topics of a virtual cluster, or those that pick chooses.
-func (o operator) Topics(ctx context.Context, vc string, pick func([]admin.Topic) []admin.Topic) ([]admin.Topic, error) {
-	v, err := o.virtual(vc)
-	if err != nil {
-		return nil, err
-	}
-	rt := v.runtime()
-	topics := rt.env.Catalog.Topics()
-	if pick == nil {
-		return o.survey(ctx, v, rt, topics), nil
-	}
-	most := 0
-	for _, t := range topics {
-		most = max(most, len(t.Partitions))
-	}
-	unknown := slices.Repeat([]admin.Partition{{Start: admin.Unknown, End: admin.Unknown}}, most)
-	all := make([]admin.Topic, 0, len(topics))
-	for _, t := range topics {
-		k := outline(v, rt, t)
-		k.Partitions = unknown[:len(t.Partitions)]
-		all = append(all, k)
-	}
-	var picked []*catalog.Topic
-	for _, k := range pick(all) {
-		if t := rt.env.Catalog.Topic(k.Name); t != nil {
-			picked = append(picked, t)
-		}
-	}
-	return o.survey(ctx, v, rt, picked), nil
-}
-
-// Counts counts the records of the topics of a virtual cluster.
-func (o operator) Counts(ctx context.Context, vc string) ([]admin.Count, error) {
-	v, err := o.virtual(vc)
-	if err != nil {
-		return nil, err
-	}
-	rt := v.runtime()
-	var out []admin.Count
-	for t, ends := range o.g.standing.LastEnds(ctx, standingEnv(rt), rt.env.Catalog.Topics()) {
-		k := admin.Topic{}
-		for _, e := range ends {
-			k.Partitions = append(k.Partitions, admin.Partition{End: e.End, Holes: e.Holes})
-		}
-		out = append(out, admin.Count{Topic: t.Name, Generation: t.Generation, Records: k.Records()})
-	}
-	return out, nil
-}
-
-// Topic is one topic.
-func (o operator) Topic(ctx context.Context, vc, topic string) (admin.Topic, error) {
-	v, err := o.virtual(vc)
-	if err != nil {
-		return admin.Topic{}, err
-	}
-	rt := v.runtime()
-	t := rt.env.Catalog.Topic(topic)
-	if t == nil || rt.hides(topic) {
-		return admin.Topic{}, &admin.Error{Status: http.StatusNotFound, Message: "the virtual cluster does not know the topic " + topic}
-	}
-	return o.survey(ctx, v, rt, []*catalog.Topic{t})[0], nil
-}
-
-func (o operator) survey(ctx context.Context, v *virtual, rt *runtime, topics []*catalog.Topic) []admin.Topic {
-	out := []admin.Topic{}
-	for _, s := range o.g.standing.Survey(ctx, standingEnv(rt), topics) {
-		k := outline(v, rt, s.Topic)
-		for p, e := range s.Partitions {
-			k.Partitions = append(k.Partitions, admin.Partition{Partition: p, Start: e.Start, End: e.End, Holes: e.Holes})
-		}
-		for _, c := range s.Copies {
-			x := admin.Copy{Cluster: c.Cluster, Compared: c.Compared, Problem: c.Problem, Partitions: []admin.CopyPartition{}}
-			for p, y := range c.Partitions {
-				z := admin.CopyPartition{Partition: p, Start: y.Start, End: y.End, Lag: y.Lag, ComparedFrom: y.ComparedFrom, ComparedTo: y.ComparedTo}
-				if y.Known {
-					z.Delta = &y.Delta
-				}
-				x.Lag += y.Lag
-				x.Partitions = append(x.Partitions, z)
-			}
-			if slices.ContainsFunc(x.Partitions, func(p admin.CopyPartition) bool { return p.Lag < 0 }) {
-				x.Lag = admin.Unknown
-			}
-			k.Copies = append(k.Copies, x)
-		}
-		out = append(out, k)
-	}
-	return out
-}
-
-// outline is what the gateway knows of a topic by itself.
-func outline(v *virtual, rt *runtime, t *catalog.Topic) admin.Topic {
-	k := admin.Topic{
-		VirtualCluster: v.name, Name: t.Name, ID: uuid(t.ID), Home: t.Home, Wanted: rt.wanted(t.Name), Names: t.Names, Generation: t.Generation,
-		Partitions: []admin.Partition{}, Copies: []admin.Copy{}, Missing: t.Missing,
-	}
-	if c := rt.env.Cluster(t.Home); c != nil {
-		k.Reachable = c.Reachable()
-	}
-	return k
-}
-
 // Groups lists the groups of a virtual cluster with their positions.
 func (o operator) Groups(ctx context.Context, vc string) (admin.Groups, error) {
 	v, err := o.virtual(vc)
@@ -220,7 +117,7 @@ func (o operator) Groups(ctx context.Context, vc string) (admin.Groups, error) {
 		out.Problem = err.Error()
 	}
 	topics := map[string]standing.Topic{}
-	for _, s := range o.g.standing.Survey(ctx, env, rt.env.Catalog.Topics()) {
+	for _, s := range o.g.standing.Survey(ctx, env, rt.env.Catalog.Topics(), true) {
 		topics[s.Topic.Name] = s
 	}
 	for _, g := range groups {

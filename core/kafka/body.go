@@ -100,26 +100,6 @@ func (b *RequestBody) Bytes() []byte {
 	return b.flat()
 }
 
-// Produce is Peek for a Produce body.
-func (b *RequestBody) Produce() (*kmsg.ProduceRequest, error) {
-	return peekRequest[*kmsg.ProduceRequest](b)
-}
-
-// Fetch is Peek for a Fetch body.
-func (b *RequestBody) Fetch() (*kmsg.FetchRequest, error) { return peekRequest[*kmsg.FetchRequest](b) }
-
-func peekRequest[T kmsg.Request](b *RequestBody) (t T, err error) {
-	msg, err := b.Peek()
-	if err != nil {
-		return t, err
-	}
-	t, ok := msg.(T)
-	if !ok {
-		return t, fmt.Errorf("body is a %T", msg)
-	}
-	return t, nil
-}
-
 // AppendTo writes the body out.
 func (b *RequestBody) AppendTo(o *Out) {
 	if b.edited {
@@ -234,28 +214,6 @@ func (b *ResponseBody) Bytes() []byte {
 		neverNull(f)
 	}
 	return b.msg.AppendTo(nil)
-}
-
-// Fetch is Peek for a Fetch body.
-func (b *ResponseBody) Fetch() (*kmsg.FetchResponse, error) {
-	return peekResponse[*kmsg.FetchResponse](b)
-}
-
-// Produce is Peek for a Produce body.
-func (b *ResponseBody) Produce() (*kmsg.ProduceResponse, error) {
-	return peekResponse[*kmsg.ProduceResponse](b)
-}
-
-func peekResponse[T kmsg.Response](b *ResponseBody) (t T, err error) {
-	msg, err := b.Peek()
-	if err != nil {
-		return t, err
-	}
-	t, ok := msg.(T)
-	if !ok {
-		return t, fmt.Errorf("body is a %T", msg)
-	}
-	return t, nil
 }
 
 // AppendTo writes the body out.

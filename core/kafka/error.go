@@ -1,7 +1,9 @@
 package kafka
 
 import (
+	"math"
 	"reflect"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -9,7 +11,51 @@ import (
 // ErrorResponse answers a request with code in every place where its response has one: the items of
 // the request are echoed, each with the code. For Fetch and code 0 that is an empty success.
 // message goes where a response has an error message.
-func ErrorResponse(req *RequestBody, code Code, message string) (kmsg.Response, error) {
+func ErrorResponse(req *RequestBody, code Code, message string) (*ResponseBody, error) {
+	if req.View() != nil {
+		return req.refuse(code, message)
+	}
+	msg, err := errorMessage(req, code, message)
+	if err != nil {
+		return nil, err
+	}
+	return ResponseBodyOf(msg), nil
+}
+
+// ErrorOfItems is ErrorResponse for items of a request whose others are answered: the code stands
+// at each item alone, where items have one. At the top it would be that of all.
+func ErrorOfItems(req *RequestBody, code Code, message string) (*ResponseBody, error) {
+	resp, err := ErrorResponse(req, code, message)
+	if err != nil {
+		return nil, err
+	}
+	switch m := resp.msg.(type) {
+	case *kmsg.ElectLeadersResponse:
+		m.ErrorCode = 0
+	case *kmsg.AlterPartitionAssignmentsResponse:
+		m.ErrorCode, m.ErrorMessage = 0, nil
+	}
+	return resp, nil
+}
+
+// refuse is ErrorResponse for Produce and Fetch. Codes of a fetch session stand at the top.
+func (b *RequestBody) refuse(code Code, message string) (*ResponseBody, error) {
+	list := make([]PartitionAnswer, len(b.View().Partitions))
+	switch {
+	case !b.sound:
+		return nil, &MalformedError{Key: b.key, Version: b.version, Err: errShort}
+	case b.key == kmsg.Fetch && (code == FetchSessionIDNotFound || code == InvalidFetchSessionEpoch):
+		return RefuseFetch(b.version, code), nil
+	}
+	for i := range list {
+		list[i] = AnswerTo(i, code)
+		list[i].ErrorMessage = message
+	}
+	return b.Answer(list, nil), nil
+}
+
+// errorMessage is ErrorResponse as a message, for other APIs.
+func errorMessage(req *RequestBody, code Code, message string) (kmsg.Response, error) {
 	msg, err := req.Peek()
 	if err != nil {
 		return nil, err
@@ -17,12 +63,10 @@ func ErrorResponse(req *RequestBody, code Code, message string) (kmsg.Response, 
 	resp := msg.ResponseKind()
 	resp.SetVersion(req.Version())
 	e := echo{code: int16(code)}
-	if message != "" {
+	if message = fitting(message); message != "" {
 		e.message = &message
 	}
 	switch m := msg.(type) {
-	case *kmsg.FetchRequest:
-		e.fetch(resp.(*kmsg.FetchResponse), m)
 	case *kmsg.OffsetFetchRequest:
 		e.offsetFetch(resp.(*kmsg.OffsetFetchResponse), m)
 	case *kmsg.FindCoordinatorRequest:
@@ -75,17 +119,13 @@ func ErrorResponse(req *RequestBody, code Code, message string) (kmsg.Response, 
 	return resp, nil
 }
 
-// ErrorOfItems is ErrorResponse for items of a request whose others are answered: the code stands
-// at each item alone, where items have one. At the top it would be that of all.
-func ErrorOfItems(req *RequestBody, code Code, message string) (kmsg.Response, error) {
-	resp, err := ErrorResponse(req, code, message)
-	switch r := resp.(type) {
-	case *kmsg.ElectLeadersResponse:
-		r.ErrorCode = 0
-	case *kmsg.AlterPartitionAssignmentsResponse:
-		r.ErrorCode, r.ErrorMessage = 0, nil
+// fitting is as much of a message as fits into a string: clients read none of more than 32,767
+// bytes, and the length of more has no room before flexible versions.
+func fitting(message string) string {
+	if len(message) <= math.MaxInt16 {
+		return message
 	}
-	return resp, err
+	return strings.ToValidUTF8(message[:math.MaxInt16], "")
 }
 
 type echo struct {
@@ -189,28 +229,6 @@ func (e echo) set(v reflect.Value) {
 	}
 	if f := v.FieldByName("ErrorMessage"); f.IsValid() && e.message != nil && f.Kind() == reflect.Pointer {
 		f.Set(reflect.ValueOf(e.message))
-	}
-}
-
-// fetch puts codes of the fetch session at the top and others at the partitions.
-func (e echo) fetch(resp *kmsg.FetchResponse, req *kmsg.FetchRequest) {
-	if c := Code(e.code); c == FetchSessionIDNotFound || c == InvalidFetchSessionEpoch {
-		resp.ErrorCode = e.code
-		return
-	}
-	for _, t := range req.Topics {
-		if len(t.Partitions) == 0 {
-			continue
-		}
-		rt := kmsg.NewFetchResponseTopic()
-		rt.Topic, rt.TopicID = t.Topic, t.TopicID
-		for _, p := range t.Partitions {
-			rp := kmsg.NewFetchResponseTopicPartition()
-			rp.Partition, rp.ErrorCode, rp.HighWatermark, rp.LastStableOffset, rp.LogStartOffset = p.Partition, e.code, -1, -1, -1
-			rp.RecordBatches = []byte{}
-			rt.Partitions = append(rt.Partitions, rp)
-		}
-		resp.Topics = append(resp.Topics, rt)
 	}
 }
 

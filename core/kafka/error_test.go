@@ -86,7 +86,7 @@ func TestEveryAPIHasAnErrorResponse(t *testing.T) {
 			}
 			again := kmsg.ResponseForKey(int16(api.Key))
 			again.SetVersion(version)
-			if err := again.ReadFrom(resp.AppendTo(nil)); err != nil {
+			if err := again.ReadFrom(resp.Bytes()); err != nil {
 				t.Errorf("%s version %d does not decode: %v", api.Name, version, err)
 				continue
 			}
@@ -108,7 +108,11 @@ func TestAnEmptyFetchSuccessHasRecords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := resp.(*kmsg.FetchResponse)
+	msg, err := resp.Peek()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := msg.(*kmsg.FetchResponse)
 	about := fact.Of(t, "%+v: null records make librdkafka drop the answer", f)
 	if fact.Equal(about, "len(f.Topics)", len(f.Topics), 1) {
 		fact.Equal(about, "f.Topics[0].Topic", f.Topics[0].Topic, "x")
@@ -135,7 +139,7 @@ func TestItemsAreEchoed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := resp.(*kmsg.OffsetCommitResponse)
+	c := resp.msg.(*kmsg.OffsetCommitResponse)
 	about := fact.Of(t, "%+v", c)
 	if fact.Equal(about, "len(c.Topics)", len(c.Topics), 2) {
 		fact.Equal(about, "c.Topics[1].Topic", c.Topics[1].Topic, "b")
@@ -157,7 +161,11 @@ func TestWhatIsRefusedHasNoOffset(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	topics := resp.(*kmsg.ProduceResponse).Topics
+	produced, err := resp.Peek()
+	if err != nil {
+		t.Fatal(err)
+	}
+	topics := produced.(*kmsg.ProduceResponse).Topics
 	if len(topics) != 1 {
 		t.Fatalf("%d topics: one was asked about", len(topics))
 	}
@@ -168,7 +176,7 @@ func TestWhatIsRefusedHasNoOffset(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := id.(*kmsg.InitProducerIDResponse); r.ProducerID != -1 || r.ProducerEpoch != -1 {
+	if r := id.msg.(*kmsg.InitProducerIDResponse); r.ProducerID != -1 || r.ProducerEpoch != -1 {
 		t.Errorf("producer id %d, epoch %d", r.ProducerID, r.ProducerEpoch)
 	}
 }
@@ -191,14 +199,14 @@ func TestItemsAloneAreRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if top, item := code(items); top != 0 || item != 3 {
+		if top, item := code(items.msg); top != 0 || item != 3 {
 			t.Errorf("%s: code %d, and %d of the item", api.Name, top, item)
 		}
 		all, err := ErrorResponse(body, 3, "no")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if top, item := code(all); top != 3 || item != 3 {
+		if top, item := code(all.msg); top != 3 || item != 3 {
 			t.Errorf("%s as a whole: code %d, and %d of the item", api.Name, top, item)
 		}
 	}

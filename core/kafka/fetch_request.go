@@ -120,3 +120,21 @@ func appendLength(dst []byte, n int, flexible bool) []byte {
 	}
 	return binary.BigEndian.AppendUint32(dst, uint32(n))
 }
+
+// appendString appends a string.
+func appendString[N string | []byte](dst []byte, text N, flexible bool) []byte {
+	if flexible {
+		dst = binary.AppendUvarint(dst, uint64(len(text)+1))
+	} else {
+		dst = binary.BigEndian.AppendUint16(dst, uint16(len(text)))
+	}
+	return append(dst, text...)
+}
+
+// appendNull appends null in place of a string.
+func appendNull(dst []byte, flexible bool) []byte {
+	if flexible {
+		return append(dst, 0)
+	}
+	return append(dst, 0xff, 0xff)
+}

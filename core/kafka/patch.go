@@ -1,9 +1,6 @@
 package kafka
 
-import (
-	"encoding/binary"
-	"slices"
-)
+import "slices"
 
 // patch replaces bytes of a body by others while it is written; the bytes as received stay, so that
 // a request can be sent again or elsewhere.
@@ -60,15 +57,9 @@ func (p *patches) drop(from, to int32) {
 // memory that stays.
 func putText[N string | []byte](p *patches, from, to int32, text N, flexible bool) []byte {
 	at := len(p.texts)
-	if flexible {
-		p.texts = binary.AppendUvarint(p.texts, uint64(len(text)+1))
-	} else {
-		p.texts = binary.BigEndian.AppendUint16(p.texts, uint16(len(text)))
-	}
-	behind := len(p.texts)
-	p.texts = append(p.texts, text...)
+	p.texts = appendString(p.texts, text, flexible)
 	p.put(patch{at: from, n: to - from, text: p.texts[at:len(p.texts):len(p.texts)]})
-	return p.texts[behind:len(p.texts):len(p.texts)]
+	return p.texts[len(p.texts)-len(text) : len(p.texts) : len(p.texts)]
 }
 
 // putRecords puts records in the place of those that stand, with their length, between from and to.

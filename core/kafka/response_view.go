@@ -99,11 +99,30 @@ func (r *ResponseView) SetMarks(i int, high, stable, start int64) {
 	}
 }
 
-// SetLeaderEpoch changes the epoch of the leader that partition i names, in the bytes.
-func (r *ResponseView) SetLeaderEpoch(i int, epoch int32) {
-	p := &r.Partitions[i]
-	binary.BigEndian.PutUint32(p.in(&r.source).raw[p.leaderEpoch:], uint32(epoch))
-	p.LeaderEpoch, r.changed = epoch, true
+// SetLeader changes the leader that partition i names, in the bytes, if it names one.
+func (r *ResponseView) SetLeader(i int, id, epoch int32) {
+	if p := &r.Partitions[i]; p.LeaderID >= 0 {
+		r.put32(p, p.leader, id)
+		r.put32(p, p.leader+4, epoch)
+		p.LeaderID, p.LeaderEpoch = id, epoch
+	}
+}
+
+// SetPreferredReadReplica changes the replica that partition i names, in the bytes, if it names
+// one.
+func (r *ResponseView) SetPreferredReadReplica(i int, id int32) {
+	if p := &r.Partitions[i]; p.PreferredReadReplica >= 0 {
+		r.put32(p, p.replica, id)
+		p.PreferredReadReplica = id
+	}
+}
+
+// SetEndpoints changes the endpoints that are named, each node once, and leaves out other tagged
+// fields that are about all partitions. It is for flexible versions.
+func (r *ResponseView) SetEndpoints(list []Endpoint) {
+	r.Endpoints = once(list)
+	r.patches.put(patch{at: r.tags, n: int32(r.end) - r.tags, text: appendEndpoints(nil, r.Endpoints)})
+	r.changed = true
 }
 
 // SetAborted changes the first offsets of the aborted transactions of partition i, in the bytes.
@@ -127,6 +146,11 @@ func (r *ResponseView) SetRecords(i int, records []byte) {
 	p := &r.Partitions[i]
 	p.in(&r.source).patches.putRecords(p.records.length, p.records.to, records, r.flexible)
 	p.Records, r.changed = records, true
+}
+
+func (r *ResponseView) put32(p *ResponsePartition, at int32, v int32) {
+	binary.BigEndian.PutUint32(p.in(&r.source).raw[at:], uint32(v))
+	r.changed = true
 }
 
 func (r *ResponseView) put64(p *ResponsePartition, at int32, v int64) {
@@ -160,14 +184,11 @@ func (b *ResponseBody) DropBare() {
 	}
 }
 
-// Merge adds the partitions of other answers to those of b, under their topics; throttle times are
-// the longest. The bytes are shared. False: they name nodes for all partitions (KIP-951), which are
-// to be merged as well.
-func (b *ResponseBody) Merge(others []*ResponseBody) bool {
+// Merge adds the partitions of other answers to those of b, under their topics, and their
+// endpoints; throttle times are the longest. The bytes are shared.
+func (b *ResponseBody) Merge(others []*ResponseBody) {
 	h := b.View()
-	if h.endpoints || slices.ContainsFunc(others, func(o *ResponseBody) bool { return o.View().endpoints }) {
-		return false
-	}
+	endpoints := slices.Clip(h.Endpoints)
 	for _, o := range others {
 		v := o.View()
 		if h.throttle >= 0 && v.ThrottleMillis > h.ThrottleMillis {
@@ -178,14 +199,17 @@ func (b *ResponseBody) Merge(others []*ResponseBody) bool {
 			h.ErrorCode = v.ErrorCode
 			binary.BigEndian.PutUint16(h.raw[h.session-2:], uint16(v.ErrorCode))
 		}
+		endpoints = append(endpoints, v.Endpoints...)
 		for _, p := range v.Partitions {
 			p.src = p.in(&v.source)
 			h.Partitions = append(h.Partitions, p)
 		}
 	}
+	if len(endpoints) > len(h.Endpoints) {
+		h.SetEndpoints(endpoints)
+	}
 	h.Partitions = byTopic(h.Partitions)
 	b.part, h.changed = true, true
-	return true
 }
 
 // byTopic puts partitions of the same topic beside each other, in the order of the first ones.

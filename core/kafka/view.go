@@ -81,23 +81,24 @@ type ResponseView struct {
 	ErrorCode      Code  // of Fetch
 	SessionID      int32 // of Fetch
 	ThrottleMillis int32
-	// Names says that there may be names of nodes, which the view does not show: leaders and
-	// endpoints (KIP-951), preferred replicas.
-	Names bool
+	// Names says that there may be names of nodes: leaders and endpoints (KIP-951), preferred
+	// replicas.
+	Names     bool
+	Endpoints []Endpoint
 	// Bare says that topics are listed without partitions, which no broker does.
 	Bare bool
 
 	Partitions []ResponsePartition
 	one        [1]ResponsePartition
 	source
-	session   int32
-	topics    int32 // where the topics begin
-	rest      int32 // and what stands behind them
-	end       int   // where the response ends
-	changed   bool  // in its bytes or patches
-	flexible  bool
-	throttle  int32 // where the throttle time stands; -1: nowhere
-	endpoints bool  // it names nodes for all partitions
+	session  int32
+	topics   int32 // where the topics begin
+	rest     int32 // and what stands behind them
+	end      int   // where the response ends
+	changed  bool  // in its bytes or patches
+	flexible bool
+	throttle int32 // where the throttle time stands; -1: nowhere
+	tags     int32 // where the tagged fields stand that are about all partitions
 }
 
 // ResponsePartition is one partition of a ResponseView. Offsets are -1 where the version has none.
@@ -112,15 +113,17 @@ type ResponsePartition struct {
 	LogStartOffset   int64
 	Records          []byte
 	Aborted          int // transactions listed, of Fetch
-	// Hints says that it names a leader, a replica or a diverging epoch (of Fetch), which the view
-	// does not show.
+	// Hints says that it names a leader, a replica or a diverging epoch (of Fetch).
 	Hints bool
-	// LeaderEpoch is that of the leader which it names (KIP-951); -1: none.
+	// LeaderID and LeaderEpoch are those of the leader that it names (KIP-951); -1: none.
+	LeaderID    int32
 	LeaderEpoch int32
+	// PreferredReadReplica is where a Fetch had better be sent (KIP-392); -1: where it was.
+	PreferredReadReplica int32
 
 	place
 	base, high, stable, start int32 // where the fields stand
-	aborted, leaderEpoch      int32
+	aborted, leader, replica  int32
 	records                   bytesAt
 }
 
@@ -261,22 +264,22 @@ const (
 	fetchedLeader  = 1
 )
 
-// leader is tags of a partition's answer, of which one names a leader: it returns where its epoch
-// stands, 0 for nowhere.
-func (c *cursor) leader(tag int) (at, epoch int32) {
-	epoch = -1
+// leader reads the tagged fields of a partition's answer, of which one, with a number, names a
+// leader.
+func (c *cursor) leader(p *ResponsePartition, tag int) {
+	p.leader, p.LeaderID, p.LeaderEpoch = 0, -1, -1
 	if !c.flexible {
-		return 0, epoch
+		return
 	}
 	for n := c.uvarint(); n > 0 && !c.bad; n-- {
 		c.tagged = true
 		is := c.uvarint() == tag
 		b := c.take(c.uvarint())
 		if is && len(b) >= 8 && int32(binary.BigEndian.Uint32(b)) >= 0 {
-			at, epoch = c.pos()-int32(len(b))+4, int32(binary.BigEndian.Uint32(b[4:]))
+			p.leader = c.pos() - int32(len(b))
+			p.LeaderID, p.LeaderEpoch = int32(binary.BigEndian.Uint32(b)), int32(binary.BigEndian.Uint32(b[4:]))
 		}
 	}
-	return at, epoch
 }
 
 func (c *cursor) produceRequest(r *RequestView, version int16) {
@@ -383,7 +386,7 @@ func (c *cursor) fetchRequest(r *RequestView, version int16) {
 
 func (c *cursor) produceResponse(r *ResponseView, version int16) {
 	for n := c.array(); n > 0 && !c.bad; n-- {
-		p := ResponsePartition{HighWatermark: -1, LastStableOffset: -1, LogStartOffset: -1, place: place{topic: c.pos()}}
+		p := ResponsePartition{HighWatermark: -1, LastStableOffset: -1, LogStartOffset: -1, PreferredReadReplica: -1, place: place{topic: c.pos()}}
 		p.Topic, p.ID = c.topic(kmsg.Produce, version)
 		p.list = c.pos()
 		m := c.array()
@@ -408,7 +411,7 @@ func (c *cursor) produceResponse(r *ResponseView, version int16) {
 				}
 				c.text()
 			}
-			p.leaderEpoch, p.LeaderEpoch = c.leader(producedLeader)
+			c.leader(&p, producedLeader)
 			p.end = c.pos()
 			r.Partitions = append(r.Partitions, p)
 		}
@@ -419,10 +422,8 @@ func (c *cursor) produceResponse(r *ResponseView, version int16) {
 		r.throttle = c.pos()
 		r.ThrottleMillis = c.i32()
 	}
-	r.Names, c.tagged = c.tagged, false
-	c.tags()
-	r.endpoints = c.tagged
-	r.Names = r.Names || r.endpoints
+	r.tags, r.Endpoints = c.pos(), c.endpoints()
+	r.Names = c.tagged
 }
 
 func (c *cursor) fetchResponse(r *ResponseView, version int16) {
@@ -466,11 +467,14 @@ func (c *cursor) fetchResponse(r *ResponseView, version int16) {
 					c.tags()
 				}
 			}
-			if Has(kmsg.Fetch, version, Racks) && c.i32() >= 0 {
-				c.tagged = true
+			p.PreferredReadReplica = -1
+			if Has(kmsg.Fetch, version, Racks) {
+				p.replica = c.pos()
+				p.PreferredReadReplica = c.i32()
+				c.tagged = c.tagged || p.PreferredReadReplica >= 0
 			}
 			p.Records, p.records = c.bytes()
-			p.leaderEpoch, p.LeaderEpoch = c.leader(fetchedLeader)
+			c.leader(&p, fetchedLeader)
 			p.end, p.Hints = c.pos(), c.tagged
 			r.Names = r.Names || c.tagged
 			r.Partitions = append(r.Partitions, p)
@@ -478,8 +482,7 @@ func (c *cursor) fetchResponse(r *ResponseView, version int16) {
 		c.tags()
 		r.Names = r.Names || c.tagged
 	}
-	r.rest, c.tagged = c.pos(), false
-	c.tags()
-	r.endpoints = c.tagged
+	r.rest, r.tags, c.tagged = c.pos(), c.pos(), false
+	r.Endpoints = c.endpoints()
 	r.Names = r.Names || c.tagged
 }

@@ -122,9 +122,10 @@ func flatRequest(m kmsg.Request) (out []any) {
 }
 
 func flatResponseView(h *ResponseView) (out []any) {
-	out = append(out, h.ErrorCode, h.SessionID)
+	out = append(out, h.ErrorCode, h.SessionID, endpointsText(h.Endpoints))
 	for _, p := range h.Partitions {
 		out = append(out, string(p.Topic), p.ID, p.Partition, p.ErrorCode, p.BaseOffset, p.HighWatermark, p.LastStableOffset, p.LogStartOffset, string(p.Records))
+		out = append(out, p.LeaderID, p.LeaderEpoch, p.PreferredReadReplica)
 	}
 	return out
 }
@@ -132,19 +133,32 @@ func flatResponseView(h *ResponseView) (out []any) {
 func flatResponse(m kmsg.Response) (out []any) {
 	switch m := m.(type) {
 	case *kmsg.ProduceResponse:
-		out = append(out, int16(0), int32(0))
+		out = append(out, int16(0), int32(0), endpointsText(endpointsOf(m)))
 		for _, t := range m.Topics {
 			for _, p := range t.Partitions {
 				out = append(out, t.Topic, t.TopicID, p.Partition, p.ErrorCode, p.BaseOffset, int64(-1), int64(-1), p.LogStartOffset, "")
+				out = append(out, p.CurrentLeader.LeaderID, p.CurrentLeader.LeaderEpoch, -1)
 			}
 		}
 	case *kmsg.FetchResponse:
-		out = append(out, m.ErrorCode, m.SessionID)
+		out = append(out, m.ErrorCode, m.SessionID, endpointsText(endpointsOf(m)))
 		for _, t := range m.Topics {
 			for _, p := range t.Partitions {
 				out = append(out, t.Topic, t.TopicID, p.Partition, p.ErrorCode, int64(-1), p.HighWatermark, p.LastStableOffset, p.LogStartOffset, string(p.RecordBatches))
+				out = append(out, p.CurrentLeader.LeaderID, p.CurrentLeader.LeaderEpoch, p.PreferredReadReplica)
 			}
 		}
+	}
+	return out
+}
+
+func endpointsText(list []Endpoint) (out []string) {
+	for _, e := range list {
+		rack := "none"
+		if e.Rack != nil {
+			rack = "rack " + *e.Rack
+		}
+		out = append(out, fmt.Sprint(e.ID, e.Host, e.Port, rack))
 	}
 	return out
 }

@@ -25,18 +25,16 @@ func randomRequest(r *rand.Rand, key kmsg.Key, version int16) kmsg.Request {
 	return m
 }
 
-// randomResponse is the answer to a Produce or Fetch with random content, and without nodes that it
-// names for all partitions.
+// randomResponse is the answer to a Produce or Fetch with random content, without topics that have
+// no partitions.
 func randomResponse(r *rand.Rand, key kmsg.Key, version int16) kmsg.Response {
 	m := kmsg.ResponseForKey(int16(key))
 	random(r, reflect.ValueOf(m).Elem(), 0)
 	m.SetVersion(version)
 	switch m := m.(type) {
 	case *kmsg.ProduceResponse:
-		m.Brokers = nil
 		m.Topics = slices.DeleteFunc(m.Topics, func(t kmsg.ProduceResponseTopic) bool { return len(t.Partitions) == 0 })
 	case *kmsg.FetchResponse:
-		m.Brokers = nil
 		m.Topics = slices.DeleteFunc(m.Topics, func(t kmsg.FetchResponseTopic) bool { return len(t.Partitions) == 0 })
 		neverNull(m)
 	}
@@ -226,22 +224,28 @@ func TestFieldsOfAnAnswer(t *testing.T) {
 		n := 0
 		switch m := m.(type) {
 		case *kmsg.ProduceResponse:
+			m.Brokers = producedEndpoints(elsewhere(h))
 			for i := range m.Topics {
 				for j := range m.Topics[i].Partitions {
 					if p := &m.Topics[i].Partitions[j]; h.Partitions[n].LeaderEpoch >= 0 {
-						h.SetLeaderEpoch(n, 1234)
-						p.CurrentLeader.LeaderEpoch = 1234
+						h.SetLeader(n, 4321, 1234)
+						p.CurrentLeader.LeaderID, p.CurrentLeader.LeaderEpoch = 4321, 1234
 					}
 					n++
 				}
 			}
 		case *kmsg.FetchResponse:
+			m.Brokers = fetchedEndpoints(elsewhere(h))
 			for i := range m.Topics {
 				for j := range m.Topics[i].Partitions {
 					p := &m.Topics[i].Partitions[j]
+					if h.Partitions[n].PreferredReadReplica >= 0 {
+						h.SetPreferredReadReplica(n, 777)
+						p.PreferredReadReplica = 777
+					}
 					if h.Partitions[n].LeaderEpoch >= 0 {
-						h.SetLeaderEpoch(n, 1234)
-						p.CurrentLeader.LeaderEpoch = 1234
+						h.SetLeader(n, 4321, 1234)
+						p.CurrentLeader.LeaderID, p.CurrentLeader.LeaderEpoch = 4321, 1234
 					}
 					h.SetAborted(n, func(first int64) int64 { return first + 1000 })
 					for k := range p.AbortedTransactions {
@@ -268,6 +272,7 @@ func TestAnswersAreMerged(t *testing.T) {
 		bodies := make([]*ResponseBody, 3)
 		var want []string
 		throttle := int32(0)
+		var nodes []Endpoint
 		for i := range bodies {
 			m := randomResponse(r, key, version)
 			bodies[i] = NewResponseBody(key, version, m.AppendTo(nil))
@@ -276,13 +281,16 @@ func TestAnswersAreMerged(t *testing.T) {
 				h.SetTopic(0, []byte("renamed"))
 			}
 			throttle = max(throttle, h.ThrottleMillis)
+			for _, e := range endpointsOf(m) {
+				if !slices.ContainsFunc(nodes, func(o Endpoint) bool { return o.ID == e.ID }) {
+					nodes = append(nodes, e)
+				}
+			}
 			for _, p := range h.Partitions {
 				want = append(want, answerText(&p))
 			}
 		}
-		if !bodies[0].Merge(bodies[1:]) {
-			t.Fatal("they are not merged")
-		}
+		bodies[0].Merge(bodies[1:])
 		merged := NewResponseBody(key, version, written(t, bodies[0]))
 		if err := merged.Clean(); err != nil {
 			t.Fatal(err)
@@ -299,6 +307,13 @@ func TestAnswersAreMerged(t *testing.T) {
 		if got := merged.View().ThrottleMillis; got != throttle {
 			t.Errorf("throttled for %d, want %d", got, throttle)
 		}
+		msg, err := merged.Peek()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := endpointsOf(msg); msg.IsFlexible() && !reflect.DeepEqual(got, nodes) {
+			t.Errorf("endpoints %v, want %v", got, nodes)
+		}
 		seen := map[string]int32{}
 		for _, p := range merged.View().Partitions {
 			topic := fmt.Sprint(string(p.Topic), p.ID)
@@ -312,4 +327,44 @@ func TestAnswersAreMerged(t *testing.T) {
 
 func answerText(p *ResponsePartition) string {
 	return fmt.Sprint(string(p.Topic), p.ID, p.Partition, p.ErrorCode, p.BaseOffset, p.HighWatermark, p.LogStartOffset, string(p.Records))
+}
+
+// elsewhere gives the endpoints of an answer, if it has some, other addresses, and names one twice.
+func elsewhere(h *ResponseView) []Endpoint {
+	if len(h.Endpoints) == 0 {
+		return nil
+	}
+	rack := "far"
+	now := []Endpoint{{ID: 1, Host: "one", Port: 9, Rack: &rack}, {ID: 2, Host: "two", Port: 8}, {ID: 1, Host: "three", Port: 7}}
+	h.SetEndpoints(now)
+	return now[:2]
+}
+
+func producedEndpoints(list []Endpoint) (out []kmsg.ProduceResponseBroker) {
+	for _, e := range list {
+		out = append(out, kmsg.ProduceResponseBroker{NodeID: e.ID, Host: e.Host, Port: e.Port, Rack: e.Rack})
+	}
+	return out
+}
+
+func fetchedEndpoints(list []Endpoint) (out []kmsg.FetchResponseBroker) {
+	for _, e := range list {
+		out = append(out, kmsg.FetchResponseBroker{NodeID: e.ID, Host: e.Host, Port: e.Port, Rack: e.Rack})
+	}
+	return out
+}
+
+// endpointsOf are those that a message names.
+func endpointsOf(m kmsg.Response) (out []Endpoint) {
+	switch m := m.(type) {
+	case *kmsg.ProduceResponse:
+		for _, b := range m.Brokers {
+			out = append(out, Endpoint{b.NodeID, b.Host, b.Port, b.Rack})
+		}
+	case *kmsg.FetchResponse:
+		for _, b := range m.Brokers {
+			out = append(out, Endpoint{b.NodeID, b.Host, b.Port, b.Rack})
+		}
+	}
+	return out
 }

@@ -160,11 +160,11 @@ func Respond(msg kmsg.Response) *Response { return &Response{Body: kafka.Respons
 
 // Fail answers req with code in every place where its response has one.
 func Fail(req *Request, code kafka.Code, message string) (*Response, error) {
-	msg, err := kafka.ErrorResponse(req.Body, code, message)
+	body, err := kafka.ErrorResponse(req.Body, code, message)
 	if err != nil {
 		return nil, err
 	}
-	return Respond(msg), nil
+	return &Response{Body: body}, nil
 }
 
 // Edit returns the request with a decoded body of its own, to be changed for its target; the

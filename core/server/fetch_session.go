@@ -78,13 +78,13 @@ func (s *session) incremental(sl *slot, id, epoch int32, body []byte) ([]byte, *
 	f := s.fetches
 	switch {
 	case f == nil || f.id != id:
-		return nil, refuseFetch(sl.version, int16(kafka.FetchSessionIDNotFound)), nil
+		return nil, refuseFetch(sl.version, kafka.FetchSessionIDNotFound), nil
 	case f.epoch != epoch:
-		return nil, refuseFetch(sl.version, int16(kafka.InvalidFetchSessionEpoch)), nil
+		return nil, refuseFetch(sl.version, kafka.InvalidFetchSessionEpoch), nil
 	case kafka.Has(kmsg.Fetch, f.table.Version(), kafka.TopicIDs) != kafka.Has(kmsg.Fetch, sl.version, kafka.TopicIDs):
-		return nil, refuseFetch(sl.version, int16(kafka.FetchSessionTopicIDError)), nil
+		return nil, refuseFetch(sl.version, kafka.FetchSessionTopicIDError), nil
 	case f.table.Version() != sl.version: // the table holds bytes of one version, to which clients keep
-		return nil, refuseFetch(sl.version, int16(kafka.FetchSessionIDNotFound)), nil
+		return nil, refuseFetch(sl.version, kafka.FetchSessionIDNotFound), nil
 	}
 	if f.epoch++; f.epoch < 0 {
 		f.epoch = 1
@@ -139,10 +139,8 @@ func (s *session) dropFetches() {
 	}
 }
 
-func refuseFetch(version, code int16) *plugin.Response {
-	resp := kmsg.NewPtrFetchResponse()
-	resp.Version, resp.ErrorCode = version, code
-	return plugin.Respond(resp)
+func refuseFetch(version int16, code kafka.Code) *plugin.Response {
+	return &plugin.Response{Body: kafka.RefuseFetch(version, code)}
 }
 
 // settle makes a response one of its session. It is called in the order in which answers leave,

@@ -41,10 +41,11 @@ func nameOf(topic string, id [16]byte) string {
 }
 
 func (b *broker) run(_ context.Context, req *plugin.Request, _ plugin.Handler) (*plugin.Response, error) {
-	f, err := req.Body.Fetch()
+	msg, err := req.Body.Peek()
 	if err != nil {
 		return nil, err
 	}
+	f := msg.(*kmsg.FetchRequest)
 	if f.SessionID != 0 || f.SessionEpoch != -1 {
 		b.t.Errorf("the chain sees session %d, epoch %d", f.SessionID, f.SessionEpoch)
 	}

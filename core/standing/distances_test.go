@@ -172,7 +172,7 @@ func TestCopiesThatHaveNotChangedAreNotRead(t *testing.T) {
 			t.Errorf("%d requests for offsets in a minute", n)
 		}
 		compared := func(topic string) time.Time {
-			return w.watch.Survey(t.Context(), w.env, []*catalog.Topic{w.env.Catalog.Topic(topic)})[0].Copies[0].Compared
+			return w.watch.Survey(t.Context(), w.env, []*catalog.Topic{w.env.Catalog.Topic(topic)}, true)[0].Copies[0].Compared
 		}
 		if at := compared(topics[7]); time.Since(at) > 11*time.Second {
 			t.Errorf("last compared %s ago", time.Since(at))

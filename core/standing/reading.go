@@ -126,7 +126,7 @@ func (l *reading) next(ctx context.Context, e Env, topics []*catalog.Topic) (*re
 	for i, t := range due {
 		seen[i] = t.Seen()
 	}
-	fresh := copies.Ask(ctx, e.Clusters, due)
+	fresh := copies.Ask(ctx, e.Clusters, due, true)
 	for name, at := range fresh {
 		now.Extents[name] = copies.OnCluster{Starts: map[string][]int64{}, Ends: map[string][]int64{}, Topology: at.Topology}
 	}

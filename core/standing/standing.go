@@ -60,9 +60,10 @@ func (p CopyPartition) there(home int64) int64 { return home + p.Delta }
 func (p CopyPartition) here(copied int64) int64 { return copied - p.Delta }
 
 // Survey tells how topics stand, asking every cluster that lives for all of them at once; a cluster
-// that does not answer leaves its numbers unknown.
-func (w *Watch) Survey(ctx context.Context, env Env, topics []*catalog.Topic) []Topic {
-	return w.standing(env, topics, copies.Ask(ctx, env.Clusters, topics))
+// that does not answer leaves its numbers unknown. Without starts, where logs begin is not asked
+// for: it says nothing about records and lags.
+func (w *Watch) Survey(ctx context.Context, env Env, topics []*catalog.Topic, starts bool) []Topic {
+	return w.standing(env, topics, copies.Ask(ctx, env.Clusters, topics, starts))
 }
 
 // Last tells how topics stood when clusters were last asked, in the round of every 10 s. Those that
@@ -86,13 +87,13 @@ func (w *Watch) LastEnds(ctx context.Context, env Env, topics []*catalog.Topic) 
 func (w *Watch) lastOf(ctx context.Context, env Env, topics []*catalog.Topic) copies.Extents {
 	last := w.readings.get(env.VirtualCluster)
 	if last == nil {
-		return copies.Ask(ctx, env.Clusters, topics)
+		return copies.Ask(ctx, env.Clusters, topics, true)
 	}
 	fresh := slices.DeleteFunc(slices.Clone(topics), func(t *catalog.Topic) bool { return !last.topics[t.Name].at.IsZero() })
 	if len(fresh) == 0 {
 		return last.Extents
 	}
-	all, asked := copies.Extents{}, copies.Ask(ctx, env.Clusters, fresh)
+	all, asked := copies.Extents{}, copies.Ask(ctx, env.Clusters, fresh, true)
 	for cluster, at := range last.Extents {
 		all[cluster] = copies.OnCluster{Starts: maps.Clone(at.Starts), Ends: maps.Clone(at.Ends), Topology: at.Topology}
 	}

@@ -179,7 +179,11 @@ func TestAcksZeroOverADeadNode(t *testing.T) {
 
 // refuse answers a produce with a code.
 func (a *arrived) refuse(code int16) bool {
-	msg, err := kafka.ErrorResponse(kafka.RequestBodyOf(a.msg), kafka.Code(code), "")
+	body, err := kafka.ErrorResponse(kafka.RequestBodyOf(a.msg), kafka.Code(code), "")
+	if err != nil {
+		return false
+	}
+	msg, err := body.Peek()
 	if err == nil {
 		a.answer(msg)
 	}

@@ -36,10 +36,6 @@ func sane(msg kmsg.Response) error {
 		err = saneTopicPartitions(m)
 	case *kmsg.ApiVersionsResponse:
 		err = saneVersions(m)
-	case *kmsg.ProduceResponse:
-		err = saneNumber("brokers", len(m.Brokers), mostBrokers)
-	case *kmsg.FetchResponse:
-		err = saneNumber("brokers", len(m.Brokers), mostBrokers)
 	case *kmsg.ConsumerGroupHeartbeatResponse:
 		err = saneAssignment(m)
 	}

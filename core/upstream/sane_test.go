@@ -107,13 +107,26 @@ func TestNonsenseOfOtherAPIs(t *testing.T) {
 		"a page of partitions far away":       &kmsg.DescribeTopicPartitionsResponse{Topics: []kmsg.DescribeTopicPartitionsResponseTopic{{Partitions: []kmsg.DescribeTopicPartitionsResponseTopicPartition{{Partition: catalog.MostPartitions}}}}},
 		"versions that end before they begin": &kmsg.ApiVersionsResponse{ApiKeys: []kmsg.ApiVersionsResponseApiKey{{MinVersion: 3, MaxVersion: 1}}},
 		"an API twice":                        &kmsg.ApiVersionsResponse{ApiKeys: []kmsg.ApiVersionsResponseApiKey{{MaxVersion: 1}, {MaxVersion: 2}}},
-		"endpoints without end":               &kmsg.FetchResponse{Version: 16, Brokers: make([]kmsg.FetchResponseBroker, mostBrokers+1)},
-		"endpoints of a produce":              &kmsg.ProduceResponse{Version: 10, Brokers: make([]kmsg.ProduceResponseBroker, mostBrokers+1)},
 		"an assignment below 0":               &kmsg.ConsumerGroupHeartbeatResponse{Assignment: &kmsg.ConsumerGroupHeartbeatResponseAssignment{Topics: []kmsg.ConsumerGroupHeartbeatResponseAssignmentTopic{{Partitions: []int32{-1}}}}},
 	} {
 		var malformed *kafka.MalformedError
 		if err := sane(msg); !errors.As(err, &malformed) || !malformed.Response {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestEndpointsWithoutEnd are refused.
+func TestEndpointsWithoutEnd(t *testing.T) {
+	e, c := hiding()
+	for _, msg := range []kmsg.Response{
+		&kmsg.FetchResponse{Version: 16, Brokers: make([]kmsg.FetchResponseBroker, mostBrokers+1)},
+		&kmsg.ProduceResponse{Version: 10, Brokers: make([]kmsg.ProduceResponseBroker, mostBrokers+1)},
+	} {
+		key, version := kmsg.Key(msg.Key()), msg.GetVersion()
+		var malformed *kafka.MalformedError
+		if err := e.virtualize(key, version, c, kafka.NewResponseBody(key, version, msg.AppendTo(nil))); !errors.As(err, &malformed) || !malformed.Response {
+			t.Errorf("%s: %v", kmsg.NameForKey(msg.Key()), err)
 		}
 	}
 }

@@ -70,11 +70,8 @@ func (e *Dispatcher) virtualize(key kmsg.Key, version int16, c *Cluster, body *k
 	if err := body.Clean(); err != nil {
 		return err
 	}
-	switch key {
-	case kmsg.Produce:
-		return e.virtualizeProduce(version, c, body)
-	case kmsg.Fetch:
-		return e.virtualizeFetch(version, c, body)
+	if h := body.View(); h != nil {
+		return e.virtualizeView(key, version, c, h)
 	}
 	api, _ := kafka.Lookup(key)
 	if api.Carries&kafka.Brokers == 0 {
@@ -171,83 +168,27 @@ func (e *Dispatcher) virtualizeCluster(c *Cluster, m *kmsg.DescribeClusterRespon
 	}
 }
 
-// virtualizeProduce rewrites KIP-951 leaders and endpoints, together: clients trust the id.
-func (e *Dispatcher) virtualizeProduce(version int16, c *Cluster, body *kafka.ResponseBody) error {
-	if h := body.View(); !kafka.Has(kmsg.Produce, version, kafka.LeaderHints) || !h.Names {
+// virtualizeView makes the answer to a Produce or Fetch show virtual nodes: leaders together with
+// their endpoints (KIP-951), since clients trust the id, and preferred replicas.
+func (e *Dispatcher) virtualizeView(key kmsg.Key, version int16, c *Cluster, h *kafka.ResponseView) error {
+	if !h.Names {
 		return nil
 	}
-	p, err := body.Produce()
-	if err == nil {
-		err = sane(p)
+	if err := saneNumber("brokers", len(h.Endpoints), mostBrokers); err != nil {
+		return &kafka.MalformedError{Key: key, Version: version, Response: true, Err: err}
 	}
-	if err != nil {
-		return err
+	for i := range h.Partitions {
+		p := &h.Partitions[i]
+		h.SetLeader(i, e.virtual(c, p.LeaderID), p.LeaderEpoch)
+		h.SetPreferredReadReplica(i, e.virtual(c, p.PreferredReadReplica))
 	}
-	changed := len(p.Brokers) > 0
-	for i := range p.Brokers {
-		b := &p.Brokers[i]
-		v := e.nodes.Virtual(c.cfg.Name, b.NodeID)
-		b.NodeID, b.Host, b.Port, b.Rack = v.ID, v.Host, v.Port, v.Rack
-	}
-	p.Brokers = dedupe(p.Brokers, func(b kmsg.ProduceResponseBroker) int32 { return b.NodeID })
-	for i := range p.Topics {
-		for j := range p.Topics[i].Partitions {
-			if l := &p.Topics[i].Partitions[j].CurrentLeader; l.LeaderID >= 0 {
-				l.LeaderID = e.virtual(c, l.LeaderID)
-				changed = true
-			}
-		}
-	}
-	if changed {
-		_, err = body.Edit()
-	}
-	return err
-}
-
-// dedupe drops nodes that are listed before: those outside of the range are all presented as its
-// first.
-func dedupe[B any](list []B, id func(B) int32) []B {
-	seen := map[int32]bool{}
-	return slices.DeleteFunc(list, func(b B) bool {
-		twice := seen[id(b)]
-		seen[id(b)] = true
-		return twice
-	})
-}
-
-func (e *Dispatcher) virtualizeFetch(version int16, c *Cluster, body *kafka.ResponseBody) error {
-	if h := body.View(); !kafka.Has(kmsg.Fetch, version, kafka.Racks) || !h.Names {
+	if len(h.Endpoints) == 0 {
 		return nil
 	}
-	f, err := body.Fetch()
-	if err == nil {
-		err = sane(f)
+	nodes := make([]kafka.Endpoint, len(h.Endpoints))
+	for i := range nodes { // those outside of the range are all presented as its first
+		nodes[i] = kafka.Endpoint(e.nodes.Virtual(c.cfg.Name, h.Endpoints[i].ID))
 	}
-	if err != nil {
-		return err
-	}
-	changed := len(f.Brokers) > 0
-	for i := range f.Brokers {
-		b := &f.Brokers[i]
-		v := e.nodes.Virtual(c.cfg.Name, b.NodeID)
-		b.NodeID, b.Host, b.Port, b.Rack = v.ID, v.Host, v.Port, v.Rack
-	}
-	f.Brokers = dedupe(f.Brokers, func(b kmsg.FetchResponseBroker) int32 { return b.NodeID })
-	for i := range f.Topics {
-		for j := range f.Topics[i].Partitions {
-			p := &f.Topics[i].Partitions[j]
-			if kafka.Has(kmsg.Fetch, version, kafka.LeaderHints) && p.CurrentLeader.LeaderID >= 0 {
-				p.CurrentLeader.LeaderID = e.virtual(c, p.CurrentLeader.LeaderID)
-				changed = true
-			}
-			if p.PreferredReadReplica >= 0 {
-				p.PreferredReadReplica = e.virtual(c, p.PreferredReadReplica)
-				changed = true
-			}
-		}
-	}
-	if changed {
-		_, err = body.Edit()
-	}
-	return err
+	h.SetEndpoints(nodes)
+	return nil
 }

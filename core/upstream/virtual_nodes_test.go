@@ -214,7 +214,8 @@ func TestTopicPartitionsArePresented(t *testing.T) {
 	})
 }
 
-// TestProduceHintsArePresented: KIP-951 leaders and their endpoints.
+// TestProduceHintsArePresented: KIP-951 leaders and their endpoints; also those of a broker that
+// names them in every version that has room for them.
 func TestProduceHintsArePresented(t *testing.T) {
 	versions(t, kmsg.Produce, func(t *testing.T, version int16, edited bool) {
 		m := kmsg.NewPtrProduceResponse()
@@ -223,12 +224,12 @@ func TestProduceHintsArePresented(t *testing.T) {
 		for _, leader := range []int32{nodeA, -1} {
 			p := kmsg.NewProduceResponseTopicPartition()
 			p.ErrorCode, p.BaseOffset = 6, 5
-			if version >= 10 {
+			if version >= 9 {
 				p.CurrentLeader.LeaderID, p.CurrentLeader.LeaderEpoch = leader, 3
 			}
 			m.Topics[0].Partitions = append(m.Topics[0].Partitions, p)
 		}
-		if version >= 10 {
+		if version >= 9 {
 			m.Brokers = []kmsg.ProduceResponseBroker{{NodeID: nodeA, Host: "hidden", Port: hiddenPort}}
 			alone := kmsg.NewPtrProduceResponse() // endpoints without a leader
 			alone.Version, alone.Brokers = version, m.Brokers
@@ -237,14 +238,15 @@ func TestProduceHintsArePresented(t *testing.T) {
 		got := shown[*kmsg.ProduceResponse](t, m, edited)
 		p := got.Topics[0].Partitions
 		equal(t, []any{p[0].ErrorCode, p[0].BaseOffset, p[1].ErrorCode}, []any{6, 5, 6})
-		if version >= 10 {
+		if version >= 9 {
 			equal(t, []any{p[0].CurrentLeader.LeaderID, p[0].CurrentLeader.LeaderEpoch, p[1].CurrentLeader.LeaderID}, []any{virtualA, 3, -1})
 			equal(t, []any{len(got.Brokers), got.Brokers[0].NodeID, got.Brokers[0].Host}, []any{1, virtualA, "gateway"})
 		}
 	})
 }
 
-// TestFetchHintsArePresented: KIP-951 leaders, their endpoints, and preferred replicas.
+// TestFetchHintsArePresented: KIP-951 leaders, their endpoints, and preferred replicas; also
+// those of a broker that names them in every version that has room for them.
 func TestFetchHintsArePresented(t *testing.T) {
 	versions(t, kmsg.Fetch, func(t *testing.T, version int16, edited bool) {
 		fetch := func(leader, preferred, endpoint int32) *kmsg.FetchResponse {
@@ -255,7 +257,7 @@ func TestFetchHintsArePresented(t *testing.T) {
 			if version >= 12 {
 				p.CurrentLeader.LeaderID = leader
 			}
-			if version >= 16 && endpoint >= 0 {
+			if version >= 12 && endpoint >= 0 {
 				m.Brokers = []kmsg.FetchResponseBroker{{NodeID: endpoint, Host: "hidden", Port: hiddenPort}}
 			}
 			m.Topics = []kmsg.FetchResponseTopic{{Topic: "orders", TopicID: topicID("orders"), Partitions: []kmsg.FetchResponseTopicPartition{p}}}
@@ -272,7 +274,7 @@ func TestFetchHintsArePresented(t *testing.T) {
 			if version >= 12 {
 				equal(t, p.CurrentLeader.LeaderID, virtual(c[0]))
 			}
-			if version >= 16 && c[2] >= 0 {
+			if version >= 12 && c[2] >= 0 {
 				equal(t, []any{len(got.Brokers), got.Brokers[0].NodeID, got.Brokers[0].Host}, []any{1, virtual(c[2]), "gateway"})
 			}
 		}

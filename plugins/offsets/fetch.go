@@ -145,7 +145,7 @@ func translate(r *kafka.ResponseView, i int, part *catalog.Partition) {
 		r.SetAborted(i, part.ToVirtual)
 	}
 	if rp.LeaderEpoch >= 0 {
-		r.SetLeaderEpoch(i, part.VirtualEpoch(rp.LeaderEpoch))
+		r.SetLeader(i, rp.LeaderID, part.VirtualEpoch(rp.LeaderEpoch))
 	}
 	translateBatches(part, rp.Records)
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"iter"
 
-	"github.com/twmb/franz-go/pkg/kmsg"
-
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/fork"
 	"github.com/sluice-gateway/sluice/core/kafka"
@@ -65,28 +63,23 @@ func stamp(body *kafka.RequestBody, i int, generation int32) {
 // sends again across a move is answered from memory.
 func (o *Offsets) produceAgain(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 	c, h := o.cluster(req), req.Body.View()
-	local := kmsg.NewPtrProduceResponse()
-	local.Version = req.Version
+	var local []kafka.PartitionAnswer
 	early := false
 	var rest []int
 	for i := range h.Partitions {
 		p := &h.Partitions[i]
 		if t := o.lineageOf(c, p.Topic, p.ID); t != nil && t.Generation > 0 {
-			if a, ok := o.fromMemory(t, p); ok {
-				early = early || a.ErrorCode != 0
-				if n := len(local.Topics); n == 0 || local.Topics[n-1].Topic != string(p.Topic) || local.Topics[n-1].TopicID != p.ID {
-					local.Topics = append(local.Topics, kmsg.ProduceResponseTopic{Topic: string(p.Topic), TopicID: p.ID})
-				}
-				rt := &local.Topics[len(local.Topics)-1]
-				rt.Partitions = append(rt.Partitions, a)
+			if code, base, ok := o.fromMemory(t, p); ok {
+				a := kafka.AnswerTo(i, code)
+				a.BaseOffset = base
+				local, early = append(local, a), early || code != 0
 				continue
 			}
 		}
 		rest = append(rest, i)
 	}
-	answer := plugin.Respond(local)
+	answer := &plugin.Response{Body: req.Body.Answer(local, nil), Early: early}
 	if len(rest) == 0 {
-		answer.Early = early
 		return answer, nil
 	}
 	f := req.With(req.Body.Only(rest))
@@ -107,7 +100,7 @@ func (o *Offsets) produceAgain(ctx context.Context, req *plugin.Request, next pl
 			return nil, err
 		}
 	}
-	if len(local.Topics) == 0 {
+	if len(local) == 0 {
 		return resp, nil
 	}
 	merged, err := fork.Merge(resp, answer)
@@ -119,7 +112,7 @@ func (o *Offsets) produceAgain(ctx context.Context, req *plugin.Request, next pl
 
 // fromMemory answers a batch that was acknowledged in an earlier generation, or that does not
 // continue it.
-func (o *Offsets) fromMemory(t *catalog.Topic, part *kafka.RequestPartition) (a kmsg.ProduceResponseTopicPartition, ok bool) {
+func (o *Offsets) fromMemory(t *catalog.Topic, part *kafka.RequestPartition) (code kafka.Code, base int64, ok bool) {
 	for _, b := range kafka.Batches(part.Records) {
 		if b.ProducerID() < 0 || b.IsTransactional() {
 			continue
@@ -134,17 +127,15 @@ func (o *Offsets) fromMemory(t *catalog.Topic, part *kafka.RequestPartition) (a 
 		if v == catalog.Pass {
 			continue
 		}
-		a = kmsg.NewProduceResponseTopicPartition()
-		a.Partition, a.BaseOffset, a.LogAppendTime, a.LogStartOffset = part.Partition, base, -1, -1
 		switch v {
 		case catalog.OutOfOrder:
-			a.ErrorCode = int16(kafka.OutOfOrderSequenceNumber)
+			code = kafka.OutOfOrderSequenceNumber
 		case catalog.Early:
-			a.ErrorCode = int16(kafka.NotLeaderOrFollower)
+			code = kafka.NotLeaderOrFollower
 		}
-		return a, true
+		return code, base, true
 	}
-	return a, false
+	return 0, -1, false
 }
 
 func remember(b kafka.Batch, base int64) catalog.Remembered {
@@ -187,7 +178,7 @@ func (o *Offsets) produced(c plugin.Cluster, r *kafka.ResponseView, h *kafka.Req
 		}
 		part := t.Partition(rp.Partition)
 		if t.Generation > 0 && rp.LeaderEpoch >= 0 {
-			r.SetLeaderEpoch(i, part.VirtualEpoch(rp.LeaderEpoch))
+			r.SetLeader(i, rp.LeaderID, part.VirtualEpoch(rp.LeaderEpoch))
 		}
 		if !part.Identity() || len(part.Segments) > 1 {
 			start := rp.LogStartOffset

@@ -37,7 +37,8 @@ func changes() []kmsg.Request {
 // answerTo answers a change with a code for each of its parts, in the order of the request or the
 // other way round.
 func answerTo(req kmsg.Request, turned bool, message string, codes ...int16) kmsg.Response {
-	resp, _ := kafka.ErrorResponse(kafka.RequestBodyOf(req), 0, "")
+	body, _ := kafka.ErrorResponse(kafka.RequestBodyOf(req), 0, "")
+	resp, _ := body.Peek()
 	if m, ok := resp.(*kmsg.AlterClientQuotasResponse); ok {
 		m.Entries = nil
 		for _, e := range req.(*kmsg.AlterClientQuotasRequest).Entries {

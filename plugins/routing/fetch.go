@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
@@ -71,7 +70,7 @@ func (r *Routing) fetchDivided(ctx context.Context, req *plugin.Request, next pl
 		return nil, err
 	}
 	if len(keys) == 0 {
-		return r.empty(req)
+		return r.empty(req), nil
 	}
 	forks := req.Fork(len(keys), "cluster")
 	verdicts := map[*plugin.Request]verdict{}
@@ -85,7 +84,7 @@ func (r *Routing) fetchDivided(ctx context.Context, req *plugin.Request, next pl
 		case unknown:
 			return failUnknown(q)
 		case elsewhere:
-			return r.hint(q)
+			return r.hint(q), nil
 		case quiet:
 			return r.noRecords(ctx, q, min(maxWait(q), 500*time.Millisecond), "the move of its topic is not published yet")
 		}
@@ -167,9 +166,9 @@ func (r *Routing) moved(req *plugin.Request) (*plugin.Response, error) {
 	for i, moved := range keys {
 		forks[i] = &plugin.Request{Header: req.Header, Body: bodies[i], Session: req.Session}
 		if moved {
-			parts[i].Response, parts[i].Err = r.hint(forks[i])
+			parts[i].Response = r.hint(forks[i])
 		} else {
-			parts[i].Response, parts[i].Err = r.empty(forks[i])
+			parts[i].Response = r.empty(forks[i])
 		}
 	}
 	return fork.Gather(forks, parts)
@@ -183,32 +182,22 @@ func maxWait(req *plugin.Request) time.Duration {
 // noRecords answers success without records when a fetch has waited for so long; why says what for.
 func (r *Routing) noRecords(ctx context.Context, req *plugin.Request, wait time.Duration, why string) (*plugin.Response, error) {
 	pause(ctx, req, time.Until(req.Arrived.Add(wait)), why)
-	return r.empty(req)
+	return r.empty(req), nil
 }
 
 // empty answers success without records, with the watermarks that clients were shown last: they
 // compute lag and ends of partitions from them.
-func (r *Routing) empty(req *plugin.Request) (*plugin.Response, error) {
-	resp, err := plugin.Fail(req, 0, "")
-	if err != nil {
-		return nil, err
-	}
-	f, err := resp.Body.Fetch()
-	if err != nil {
-		return nil, err
-	}
-	for i := range f.Topics {
-		t := r.topic(f.Topics[i].Topic, f.Topics[i].TopicID)
-		if t == nil {
-			continue
-		}
-		for j := range f.Topics[i].Partitions {
-			p := &f.Topics[i].Partitions[j]
-			w := t.Watermarks(p.Partition)
-			p.HighWatermark, p.LastStableOffset, p.LogStartOffset = w.High, w.Stable, w.Start
+func (r *Routing) empty(req *plugin.Request) *plugin.Response {
+	asked := req.Body.View().Partitions
+	list := make([]kafka.PartitionAnswer, len(asked))
+	for i := range asked {
+		list[i] = kafka.AnswerTo(i, 0)
+		if t := r.env.Catalog.Find(asked[i].Topic, asked[i].ID); t != nil {
+			w := t.Watermarks(asked[i].Partition)
+			list[i].HighWatermark, list[i].LastStableOffset, list[i].LogStartOffset = w.High, w.Stable, w.Start
 		}
 	}
-	return resp, nil
+	return &plugin.Response{Body: req.Body.Answer(list, nil)}
 }
 
 func pause(ctx context.Context, req *plugin.Request, d time.Duration, why string) {
@@ -253,30 +242,19 @@ func (r *Routing) verdictOf(s *plugin.Session, name string, t *catalog.Topic) ve
 }
 
 // hint answers 6 for every partition and says who leads it now.
-func (r *Routing) hint(req *plugin.Request) (*plugin.Response, error) {
-	resp, err := plugin.Fail(req, kafka.NotLeaderOrFollower, "")
-	if err != nil || !kafka.Has(req.Key, req.Version, kafka.LeaderHints) {
-		return resp, err
-	}
-	f, err := resp.Body.Fetch()
-	if err != nil {
-		return nil, err
-	}
-	for i := range f.Topics {
-		t := r.topic(f.Topics[i].Topic, f.Topics[i].TopicID)
-		for j := range f.Topics[i].Partitions {
-			p := &f.Topics[i].Partitions[j]
-			node, epoch := r.leader(t, p.Partition)
-			if node.ID < 0 {
-				continue
-			}
-			p.CurrentLeader.LeaderID, p.CurrentLeader.LeaderEpoch = node.ID, epoch
-			if kafka.Has(req.Key, req.Version, kafka.NodeEndpoints) {
-				f.Brokers = addEndpoint(f.Brokers, node)
-			}
+func (r *Routing) hint(req *plugin.Request) *plugin.Response {
+	asked := req.Body.View().Partitions
+	list := make([]kafka.PartitionAnswer, len(asked))
+	var nodes []kafka.Endpoint
+	for i := range asked {
+		list[i] = kafka.AnswerTo(i, kafka.NotLeaderOrFollower)
+		node, epoch := r.leader(r.env.Catalog.Find(asked[i].Topic, asked[i].ID), asked[i].Partition)
+		if node.ID >= 0 {
+			list[i].LeaderID, list[i].LeaderEpoch = node.ID, epoch
+			nodes = append(nodes, kafka.Endpoint(node))
 		}
 	}
-	return resp, nil
+	return &plugin.Response{Body: req.Body.Answer(list, nodes)}
 }
 
 // leader is the virtual node and virtual epoch of a partition's leader at its home.
@@ -294,13 +272,4 @@ func (r *Routing) leader(t *catalog.Topic, partition int32) (plugin.VirtualNode,
 		return none, -1
 	}
 	return r.env.Nodes.Virtual(t.Home, node), t.Partition(partition).VirtualEpoch(epoch)
-}
-
-func addEndpoint(list []kmsg.FetchResponseBroker, n plugin.VirtualNode) []kmsg.FetchResponseBroker {
-	for _, o := range list {
-		if o.NodeID == n.ID {
-			return list
-		}
-	}
-	return append(list, kmsg.FetchResponseBroker{NodeID: n.ID, Host: n.Host, Port: n.Port, Rack: n.Rack})
 }

@@ -47,19 +47,21 @@ func failUnknown(req *plugin.Request) (*plugin.Response, error) {
 	if v, ok := since[req.Key]; ok && req.Version >= v {
 		code, message = int16(kafka.UnknownTopicID), "This server does not host this topic ID."
 	}
-	switch m, err := req.Body.Peek(); {
-	case err != nil:
-		return nil, err
-	case req.Key == kmsg.Produce:
+	switch req.Key {
+	case kmsg.Produce:
 		message = "" // which brokers don't send either
-	case req.Key == kmsg.ListPartitionReassignments: // lists what there is
+	case kmsg.ListPartitionReassignments: // lists what there is
+		m, err := req.Body.Peek()
+		if err != nil {
+			return nil, err
+		}
 		return plugin.Respond(m.ResponseKind()), nil
 	}
-	msg, err := kafka.ErrorOfItems(req.Body, kafka.Code(code), message)
+	body, err := kafka.ErrorOfItems(req.Body, kafka.Code(code), message)
 	if err != nil {
 		return nil, err
 	}
-	return plugin.Respond(msg), nil
+	return &plugin.Response{Body: body}, nil
 }
 
 // awaitReads waits while a move holds the positions of a topic that the request names.

@@ -76,13 +76,9 @@ type home struct {
 }
 
 func (h *home) Handle(_ context.Context, req *plugin.Request) (*plugin.Response, error) {
-	p, err := req.Body.Produce()
-	if err != nil {
-		return nil, err
-	}
 	var names []string
-	for _, rt := range p.Topics {
-		names = append(names, rt.Topic)
+	for p := range req.Body.Partitions() {
+		names = append(names, string(p.Topic))
 	}
 	h.mu.Lock()
 	h.sent = append(h.sent, strings.Join(names, "+"))
@@ -99,13 +95,10 @@ func (h *home) Handle(_ context.Context, req *plugin.Request) (*plugin.Response,
 	if err != nil {
 		return nil, err
 	}
-	m, err := resp.Body.Produce()
-	if err != nil {
-		return nil, err
-	}
-	for i := range m.Topics {
-		m.Topics[i].Partitions[0].ErrorCode = codes[m.Topics[i].Topic]
-		m.Topics[i].Partitions[0].BaseOffset = n
+	answer := resp.Body.View()
+	for i := range answer.Partitions {
+		answer.SetErrorCode(i, kafka.Code(codes[string(answer.Partitions[i].Topic)]))
+		answer.SetBaseOffset(i, n)
 	}
 	return resp, nil
 }

@@ -190,12 +190,14 @@ func TestNoIDIsSentOnAsZero(t *testing.T) {
 		resp, err := n.Intercept(t.Context(), plugintest.Request(t, m, "prod"), plugin.HandlerFunc(func(_ context.Context, f *plugin.Request) (*plugin.Response, error) {
 			in := plugintest.Sent[kmsg.Request](t, f)
 			sent = got(reflect.ValueOf(in), path)
-			msg, err := kafka.ErrorResponse(kafka.RequestBodyOf(in), kafka.UnknownTopicID, "")
+			body, err := kafka.ErrorResponse(kafka.RequestBodyOf(in), kafka.UnknownTopicID, "")
 			if err != nil {
 				return nil, err
 			}
-			answered = msg
-			return plugintest.Encode(msg), nil
+			if answered, err = body.Peek(); err != nil {
+				return nil, err
+			}
+			return plugintest.Encode(answered), nil
 		}))
 		if err != nil {
 			t.Fatal(err)

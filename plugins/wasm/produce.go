@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"github.com/twmb/franz-go/pkg/kmsg"
-
 	"github.com/sluice-gateway/sluice/core/fork"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
@@ -92,19 +90,18 @@ func (w *Wasm) produced(req *plugin.Request) (parts []*blocks.Partition) {
 func (w *Wasm) forward(ctx context.Context, req *plugin.Request, next plugin.Handler, parts []*blocks.Partition) (*plugin.Response, error) {
 	list := req.Body.View().Partitions
 	refused := make(map[int]bool)
-	answers := kmsg.NewPtrProduceResponse()
-	answers.Version = req.Version
+	var answers []kafka.PartitionAnswer
 	changed := false
 	for _, p := range parts {
 		changed = changed || p.Out != nil
 		if p.Refused != nil {
 			refused[p.Index] = true
-			addAnswer(answers, string(list[p.Index].Topic), list[p.Index].ID, p)
+			answers = append(answers, answerOf(p))
 		}
 	}
 	switch {
 	case len(refused) == len(list) && len(list) > 0:
-		return plugin.Respond(answers), nil
+		return &plugin.Response{Body: req.Body.Answer(answers, nil)}, nil
 	case !changed && len(refused) == 0:
 		return next.Handle(ctx, req)
 	}
@@ -129,29 +126,17 @@ func (w *Wasm) forward(ctx context.Context, req *plugin.Request, next plugin.Han
 	if err != nil || resp == nil || len(refused) == 0 {
 		return resp, err
 	}
-	return fork.Merge(resp, plugin.Respond(answers))
+	return fork.Merge(resp, &plugin.Response{Body: req.Body.Answer(answers, nil)})
 }
 
-func addAnswer(r *kmsg.ProduceResponse, topic string, id [16]byte, p *blocks.Partition) {
-	a := kmsg.NewProduceResponseTopicPartition()
-	a.Partition, a.ErrorCode, a.ErrorMessage = p.Number, p.Refused.Code, &p.Refused.Message
-	a.BaseOffset, a.LogAppendTime, a.LogStartOffset = -1, -1, -1
-	for i := range p.Rejected {
-		if p.Rejected[i].Index < 0 { // no record is to blame
-			continue
-		}
-		e := kmsg.NewProduceResponseTopicPartitionErrorRecord()
-		e.RelativeOffset, e.ErrorMessage = int32(p.Rejected[i].Index), &p.Rejected[i].Message
-		a.ErrorRecords = append(a.ErrorRecords, e)
-	}
-	for i := range r.Topics {
-		if r.Topics[i].Topic == topic && r.Topics[i].TopicID == id {
-			r.Topics[i].Partitions = append(r.Topics[i].Partitions, a)
-			return
+// answerOf answers a partition that the guest has refused.
+func answerOf(p *blocks.Partition) kafka.PartitionAnswer {
+	a := kafka.AnswerTo(p.Index, kafka.Code(p.Refused.Code))
+	a.ErrorMessage = p.Refused.Message
+	for _, r := range p.Rejected {
+		if r.Index >= 0 { // a record is to blame
+			a.Refused = append(a.Refused, kafka.RecordError{Index: int32(r.Index), Message: r.Message})
 		}
 	}
-	t := kmsg.NewProduceResponseTopic()
-	t.Topic, t.TopicID = topic, id
-	t.Partitions = append(t.Partitions, a)
-	r.Topics = append(r.Topics, t)
+	return a
 }

@@ -126,7 +126,11 @@ func (b *Broker) answer(body *kafka.RequestBody) kmsg.Response {
 	if p, ok := msg.(*kmsg.ProduceRequest); ok && p.Acks == 0 {
 		return (*kmsg.ProduceResponse)(nil)
 	}
-	resp, err := kafka.ErrorResponse(body, 0, "")
+	answer, err := kafka.ErrorResponse(body, 0, "")
+	if err != nil {
+		return nil
+	}
+	resp, err := answer.Peek()
 	if err != nil {
 		return nil
 	}

@@ -409,28 +409,24 @@ func (c *conform) onePartitionFails(ctx context.Context, key kmsg.Key, version i
 			if err != nil {
 				return nil, err
 			}
-			m, err := resp.Body.Produce()
-			if err != nil {
-				return nil, err
-			}
-			for i := range m.Topics {
-				for j := range m.Topics[i].Partitions {
-					if p := &m.Topics[i].Partitions[j]; p.Partition == int32(fails) {
-						p.ErrorCode = tooLarge
-					} else {
-						p.BaseOffset = 100
-					}
+			h := resp.Body.View()
+			for i := range h.Partitions {
+				if h.Partitions[i].Partition == int32(fails) {
+					h.SetErrorCode(i, tooLarge)
+				} else {
+					h.SetBaseOffset(i, 100)
 				}
 			}
-			return Encode(m), nil
+			return resp, nil
 		})
 		if err != nil {
 			return fmt.Errorf("of partition %d: %w", fails, err)
 		}
-		m, err := resp.Body.Produce()
+		msg, err := resp.Body.Peek()
 		if err != nil {
 			return err
 		}
+		m := msg.(*kmsg.ProduceResponse)
 		if err := c.answered(m); err != nil {
 			return fmt.Errorf("of partition %d: %w", fails, err)
 		}

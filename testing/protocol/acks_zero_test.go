@@ -27,6 +27,15 @@ type refusedBatch struct {
 	code    int16 // of the brokers, for what they are made to refuse
 }
 
+// refusal answers a request with a code.
+func refusal(req kmsg.Request, code kafka.Code) (kmsg.Response, error) {
+	body, err := kafka.ErrorResponse(kafka.RequestBodyOf(req), code, "")
+	if err != nil {
+		return nil, err
+	}
+	return body.Peek()
+}
+
 func refusedBatches() map[string]refusedBatch {
 	torn := slices.Clone(kafkatest.Batch(100))
 	torn[len(torn)-1]++
@@ -84,7 +93,7 @@ func TestAcksZeroThatFailsEndsTheConnection(t *testing.T) {
 			t.Run(name+", chain "+chain, func(t *testing.T) {
 				if b.code != 0 {
 					h.prod.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
-						resp, err := kafka.ErrorResponse(kafka.RequestBodyOf(req), kafka.Code(b.code), "")
+						resp, err := refusal(req, kafka.Code(b.code))
 						return resp, err, true
 					})
 				}

@@ -8,9 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -235,6 +237,7 @@ func TestWhatOperatorsSee(t *testing.T) {
 	if topic.Copies[0].Lag != 5 || topic.Partitions[0].End != 15 {
 		t.Errorf("lag %d of %d", topic.Copies[0].Lag, topic.Partitions[0].End)
 	}
+	h.listsTheSame()
 	var groups admin.Groups
 	h.v1("GET", "/groups/"+tenant, "", &groups)
 	held := map[string]admin.Held{}
@@ -267,6 +270,35 @@ func TestWhatOperatorsSee(t *testing.T) {
 		if n != a.Requests && a.API == "Produce" || a.API == "Produce" && a.Requests != 15 {
 			t.Errorf("%+v", a)
 		}
+	}
+}
+
+// listsTheSame compares the list of topics without their partitions with the one that has them.
+func (h *house) listsTheSame() {
+	h.t.Helper()
+	var full, short []admin.Topic
+	h.v1("GET", "/topics/"+tenant, "", &full)
+	h.v1("GET", "/topics/"+tenant+"?partitions=false", "", &short)
+	for i := range full {
+		var records int64
+		for _, p := range full[i].Partitions {
+			records += p.End
+		}
+		about := fact.Of(h.t, "%+v", full[i])
+		fact.Equal(about, "Records", full[i].Records, records)
+		fact.Equal(about, "PartitionCount", full[i].PartitionCount, len(full[i].Partitions))
+		full[i].Partitions = nil
+		for j := range full[i].Copies {
+			full[i].Copies[j].Partitions, full[i].Copies[j].Compared = nil, time.Time{}
+		}
+	}
+	for i := range short {
+		for j := range short[i].Copies {
+			short[i].Copies[j].Compared = time.Time{} // goes on
+		}
+	}
+	if !reflect.DeepEqual(short, full) {
+		h.t.Errorf("without partitions the topics are\n%+v, with them\n%+v", short, full)
 	}
 }
 

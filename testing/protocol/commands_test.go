@@ -105,7 +105,7 @@ func TestEveryCommand(t *testing.T) {
 		"validate":             {[]string{c}, 0, ""},
 		"chain":                {[]string{"-c", c}, 0, "api interceptors key row virtual_cluster"},
 		"doctor":               {[]string{"-c", c}, 0, "check level message subject"},
-		"routes":               {[]string{c}, 0, "copies generation home id name names partitions reachable virtual_cluster wanted"},
+		"routes":               {[]string{c}, 0, "copies generation home id name names partition_count partitions reachable records virtual_cluster wanted"},
 		"top":                  {[]string{c, "--once", "--interval", "100ms"}, 0, "apis clients seconds topics"},
 		"log":                  {[]string{"-c", c, "upstream=error"}, 0, "components from level levels"},
 		"failover plan":        {[]string{"-c", c, "--to", "dr", "orders"}, 0, "blocked groups lost ready summary topics unplanned"},

@@ -32,7 +32,7 @@ func TestWhatIsSentAgainGoesToWhoLeads(t *testing.T) {
 		}
 	}
 	h.prod.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
-		resp, err := kafka.ErrorResponse(kafka.RequestBodyOf(req), 3, "")
+		resp, err := refusal(req, 3)
 		return resp, err, true
 	})
 	c := rawDial(t, other)

@@ -7,8 +7,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
-
-	"github.com/sluice-gateway/sluice/core/kafka"
 )
 
 // TestATopicThatIsMadeLaterReachesTheGroupsCluster: members of the new protocol (KIP-848) say once
@@ -57,7 +55,7 @@ func TestATopicThatIsMadeLaterReachesTheGroupsCluster(t *testing.T) {
 					return nil, nil, false
 				}
 				tries.Add(1)
-				resp, err := kafka.ErrorResponse(kafka.RequestBodyOf(req), 44, "")
+				resp, err := refusal(req, 44)
 				return resp, err, true
 			})
 			for range 20 {

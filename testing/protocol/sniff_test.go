@@ -49,13 +49,13 @@ func (s *sniffer) note(frame []byte) {
 	if err != nil || h.Key != kmsg.Fetch {
 		return
 	}
-	f, err := kafka.NewRequestBody(h.Key, h.Version, body).Fetch()
+	f, err := kafka.NewRequestBody(h.Key, h.Version, body).Peek()
 	if err != nil {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.fetches = append(s.fetches, f)
+	s.fetches = append(s.fetches, f.(*kmsg.FetchRequest))
 }
 
 func (s *sniffer) count() int {

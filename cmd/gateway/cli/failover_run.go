@@ -92,8 +92,8 @@ func (w *watch) look(ctx context.Context, c *client, out io.Writer) error {
 	})
 	var homes map[string]string
 	if w.unexplained(moves) {
-		var all []admin.Topic
-		if err := c.get(ctx, "topics/"+url.PathEscape(w.started.VirtualCluster), &all); err != nil {
+		all, err := c.topics(ctx, w.started.VirtualCluster)
+		if err != nil {
 			return err
 		}
 		homes = map[string]string{}

@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -50,9 +52,10 @@ func show(cmd *cobra.Command, v any, text func(w io.Writer)) error {
 	if wantsJSON(cmd) {
 		return encode(cmd, v)
 	}
-	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	out := bufio.NewWriter(cmd.OutOrStdout())
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0) // which writes each cell and each gap by itself
 	text(w)
-	return w.Flush()
+	return errors.Join(w.Flush(), out.Flush())
 }
 
 func encode(cmd *cobra.Command, v any) error {

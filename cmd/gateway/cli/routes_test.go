@@ -5,7 +5,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -36,20 +40,76 @@ func visited(t *testing.T, topics, were int) {
 		_ = json.NewEncoder(w).Encode(list)
 	}))
 	defer s.Close()
-	seen := 0
-	err := (&client{base: s.URL}).topics(t.Context(), "vc", were, func(page []admin.Topic) error {
-		for _, x := range page {
-			if x.Name != fmt.Sprint(seen) {
-				t.Errorf("topic %s comes as the %dth", x.Name, seen)
-			}
-			seen++
+	all, err := (&client{base: s.URL}).topicsInFull(t.Context(), "vc", were)
+	for i, x := range all {
+		if x.Name != fmt.Sprint(i) {
+			t.Errorf("topic %s comes as the %dth", x.Name, i)
 		}
-		return nil
-	})
-	if err != nil || seen != topics {
-		t.Errorf("%d of %d topics: %v", seen, topics, err)
+	}
+	if err != nil || len(all) != topics {
+		t.Errorf("%d of %d topics: %v", len(all), topics, err)
 	}
 	if want := int64(topics/admin.PageSize + 1); asked.Load() != want && were <= topics {
 		t.Errorf("%d topics, which were %d, take %d requests, want %d", topics, were, asked.Load(), want)
 	}
+}
+
+// TestRoutesAsksOnce for all topics of a virtual cluster, without their partitions, and prints them
+// in one table and in large pieces: ten thousand of them are many.
+func TestRoutesAsksOnce(t *testing.T) {
+	const topics = 1000
+	var asked []string
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/api/v1/status" {
+			_ = json.NewEncoder(w).Encode(admin.Status{VirtualClusters: []admin.VirtualCluster{{Name: "shop", Topics: topics}}})
+			return
+		}
+		asked = append(asked, r.URL.RequestURI())
+		var list []admin.Topic
+		for i := range topics {
+			list = append(list, admin.Topic{VirtualCluster: "shop", Name: fmt.Sprint("topic-", i), PartitionCount: 3, Records: int64(i)})
+		}
+		_ = json.NewEncoder(w).Encode(list)
+	}))
+	defer s.Close()
+	file := filepath.Join(t.TempDir(), "sluice.yaml")
+	text := fmt.Sprintf(`admin: {listen: %q}
+state: {dir: ./state}
+clusters: {prod: {bootstrap: ["127.0.0.1:1"]}}
+virtual_clusters:
+  shop: {listen: {bootstrap: "127.0.0.1:2", brokers: {ports: 3-42}}, chain: []}
+`, s.Listener.Addr())
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := &pieces{}
+	cmd := routesCommand()
+	cmd.SetArgs([]string{"-c", file})
+	cmd.SetOut(out)
+	if err := cmd.ExecuteContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"/api/v1/topics/shop?sort=name&partitions=false"}; !slices.Equal(asked, want) {
+		t.Errorf("asked for %q, want %q", asked, want)
+	}
+	if lines := strings.Count(out.String(), "\n"); lines != 1+topics {
+		t.Errorf("%d lines for %d topics", lines, topics)
+	}
+	if !strings.Contains(out.String(), "\nshop             topic-999                3           999") {
+		t.Errorf("the last line is wrong:\n%.300s", out.String())
+	}
+	if out.written > topics/10 {
+		t.Errorf("written in %d pieces", out.written)
+	}
+}
+
+// pieces counts how often it is written to.
+type pieces struct {
+	strings.Builder
+	written int
+}
+
+func (p *pieces) Write(b []byte) (int, error) {
+	p.written++
+	return p.Builder.Write(b)
 }

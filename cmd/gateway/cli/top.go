@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/url"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -123,8 +122,8 @@ func look(ctx context.Context, c *client) (s sight, err error) {
 		}
 	}
 	for _, v := range s.status.VirtualClusters {
-		var topics []admin.Topic
-		if err := c.get(ctx, "topics/"+url.PathEscape(v.Name), &topics); err != nil {
+		topics, err := c.topics(ctx, v.Name)
+		if err != nil {
 			return s, err
 		}
 		s.topics = append(s.topics, topics...)
@@ -166,8 +165,8 @@ func compare(before, now sight) rates {
 				x.Lag = max(x.Lag, c.Lag)
 			}
 		}
-		if old, ok := lived[life{t.VirtualCluster, t.Name, t.Generation}]; ok && old.Records() >= 0 {
-			x.Records = per(t.Records(), old.Records())
+		if old, ok := lived[life{t.VirtualCluster, t.Name, t.Generation}]; ok && old.Records >= 0 {
+			x.Records = per(t.Records, old.Records)
 		}
 		r.Topics = append(r.Topics, x)
 	}

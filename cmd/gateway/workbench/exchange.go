@@ -21,16 +21,14 @@ func CasesOf(x admin.Exchange) ([]Case, error) {
 	c := Case{Name: fmt.Sprintf("%s of %s", x.API, x.ClientID), Client: Client{ID: x.ClientID}}
 	switch key {
 	case kmsg.Produce:
-		p, err := kafka.NewRequestBody(key, x.Version, x.Request).Produce()
-		if err != nil {
+		c.Kind = "produce"
+		body := kafka.NewRequestBody(key, x.Version, x.Request)
+		if err := body.Clean(); err != nil {
 			return nil, err
 		}
-		c.Kind = "produce"
-		for _, t := range p.Topics {
-			for _, part := range t.Partitions {
-				if err := c.add(topicOf(x, t.Topic, t.TopicID), part.Partition, part.Records); err != nil {
-					return nil, err
-				}
+		for p := range body.Partitions() {
+			if err := c.add(topicOf(x, p.Topic, p.ID), p.Partition, p.Records); err != nil {
+				return nil, err
 			}
 		}
 	case kmsg.Fetch:
@@ -38,15 +36,13 @@ func CasesOf(x admin.Exchange) ([]Case, error) {
 		if x.Response == nil {
 			return nil, nil
 		}
-		f, err := kafka.NewResponseBody(key, x.Version, x.Response).Fetch()
-		if err != nil {
+		body := kafka.NewResponseBody(key, x.Version, x.Response)
+		if err := body.Clean(); err != nil {
 			return nil, err
 		}
-		for _, t := range f.Topics {
-			for _, part := range t.Partitions {
-				if err := c.add(topicOf(x, t.Topic, t.TopicID), part.Partition, part.RecordBatches); err != nil {
-					return nil, err
-				}
+		for p := range body.Partitions() {
+			if err := c.add(topicOf(x, p.Topic, p.ID), p.Partition, p.Records); err != nil {
+				return nil, err
 			}
 		}
 	default:
@@ -68,11 +64,11 @@ func CasesOf(x admin.Exchange) ([]Case, error) {
 	return []Case{c}, nil
 }
 
-func topicOf(x admin.Exchange, name string, id [16]byte) string {
-	if name == "" {
-		name = x.Topics[hex.EncodeToString(id[:])]
+func topicOf(x admin.Exchange, name []byte, id [16]byte) string {
+	if len(name) == 0 {
+		return x.Topics[hex.EncodeToString(id[:])]
 	}
-	return name
+	return string(name)
 }
 
 // add adds the records that guests are shown of a partition.
