@@ -33,6 +33,7 @@ var may = map[string][]string{
 	"core/config":           {},
 	"core/telemetry":        {},
 	"core/catalog":          {},
+	"core/align":            {},
 	"core/telemetry/otlp":   {"core/telemetry"},
 	"core/wire":             {"core/kafka"},
 	"core/logging":          {"core/telemetry"},
