@@ -321,7 +321,7 @@ func (h *history) add(print uint64) {
 		h.ring = append(h.ring, print)
 		return
 	}
-	h.counts.take(h.ring[h.next])
+	h.take(h.ring[h.next])
 	h.ring[h.next] = print
 	h.next = (h.next + 1) % remembered
 }

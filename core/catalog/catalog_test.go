@@ -208,13 +208,12 @@ func TestKeepKeepsTheFirstValue(t *testing.T) {
 func TestClonesShareNothing(t *testing.T) {
 	a := &Topic{Name: "a", Home: "prod", Names: map[string]string{"prod": "x"}, Copies: map[string][16]byte{"dr": {1}}, Stubs: map[string]bool{"dr": true}, Missing: []string{"q"}, Deleted: []string{"q"}}
 	a.Grow(1)
-	a.Partitions[0].Deltas = map[string]int64{"dr": 1}
+	a.Partitions[0].SetDelta("dr", 1)
 	b := a.Clone()
 	b.Copies["dr"] = [16]byte{2}
 	b.Names["prod"], b.Stubs["dr"], b.Missing[0], b.Deleted[0] = "y", false, "r", "r"
-	b.Partitions[0].Deltas["dr"] = 2
+	b.Partitions[0].SetDelta("dr", 2)
 	b.Partitions[0].Segments[0].Start = 9
-	b.Partitions[0].Runs[0].Virtual = 9
 	p := a.Partitions[0]
 	about := fact.Of(t, "%+v", a)
 	fact.Equal(about, `a.Names["prod"]`, a.Names["prod"], "x")
@@ -222,9 +221,8 @@ func TestClonesShareNothing(t *testing.T) {
 	fact.True(about, `a.Stubs["dr"]`, a.Stubs["dr"])
 	fact.List(about, "a.Missing", a.Missing, []string{"q"})
 	fact.List(about, "a.Deleted", a.Deleted, []string{"q"})
-	fact.Equal(about, `p.Deltas["dr"]`, p.Deltas["dr"], 1)
+	fact.Equal(about, `p.Copies["dr"].Distance.Delta()`, p.Copies["dr"].Distance.Delta(), 1)
 	fact.Equal(about, "p.Segments[0].Start", p.Segments[0].Start, 0)
-	fact.Equal(about, "p.Runs[0].Virtual", p.Runs[0].Virtual, 0)
 }
 
 // TestOnlyTombstonesAreForgotten: a topic may be made again while the last copy of the old one is

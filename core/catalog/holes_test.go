@@ -11,7 +11,7 @@ func fail(p Partition, cut, n int64) (next Partition, end int64) {
 	at := p.ToPhysical(cut)
 	start := max(p.Ceiling, cut) + CeilingBlock
 	p.Ceiling = start + n
-	next = p.Advance(Segment{Generation: p.Current().Generation + 1, Start: start, PhysicalStart: at, Cluster: "x"}, 0, cut, 0)
+	next = p.Advance(Segment{Generation: p.Current().Generation + 1, Start: start, PhysicalStart: at, Cluster: "x"}, p.Distance.Shift(0), cut, 0)
 	return next, start + n
 }
 
@@ -22,7 +22,7 @@ func TestAnUnwrittenLogEndsInFrontOfItsHole(t *testing.T) {
 	first, _ := fail(tp.Partitions[0], 100, 0)
 	second, _ := fail(first, first.Current().Start, 0)
 	behind, _ := fail(first, 90, 0) // its copy has not even what the first one had
-	planned := first.Advance(Segment{Generation: 2, Start: first.Current().Start, PhysicalStart: 100, Cluster: "y"}, 0, first.Current().Start, 0)
+	planned := first.Advance(Segment{Generation: 2, Start: first.Current().Start, PhysicalStart: 100, Cluster: "y"}, first.Distance.Shift(0), first.Current().Start, 0)
 	written, _ := fail(first, first.Current().Start+10, 0)
 	deleted := first
 	deleted.LogStart = 120
@@ -64,7 +64,7 @@ func TestASettledPositionReadsTheSame(t *testing.T) {
 		p, end := tp.Partitions[0], r.Int64N(100)
 		for range 1 + r.IntN(4) {
 			if r.IntN(3) == 0 {
-				p = p.Advance(Segment{Generation: p.Current().Generation + 1, Start: end, PhysicalStart: p.ToPhysical(end), Cluster: "x"}, 0, end, 0)
+				p = p.Advance(Segment{Generation: p.Current().Generation + 1, Start: end, PhysicalStart: p.ToPhysical(end), Cluster: "x"}, p.Distance.Shift(0), end, 0)
 				end += r.Int64N(2) * r.Int64N(50)
 				p.Ceiling = end
 			} else {

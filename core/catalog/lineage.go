@@ -16,33 +16,14 @@ func EpochGeneration(virtual int32) int32 { return virtual >> EpochBits }
 // Current is the segment that is being written.
 func (p *Partition) Current() *Segment { return &p.Segments[len(p.Segments)-1] }
 
-// ToPhysical maps a virtual offset to the current home. An offset in a hole maps to the first
-// record after it; negative results, before the log of the home, become 0.
-func (p *Partition) ToPhysical(v int64) int64 {
-	i := len(p.Runs) - 1
-	for i > 0 && v < p.Runs[i].Virtual {
-		i--
-	}
-	at := v - p.Runs[i].Virtual + p.Runs[i].Physical
-	if i+1 < len(p.Runs) {
-		at = min(at, p.Runs[i+1].Physical)
-	}
-	return max(at, 0)
-}
+// ToPhysical maps a virtual offset to the current home.
+func (p *Partition) ToPhysical(v int64) int64 { return p.Distance.ToPhysical(v) }
 
 // ToVirtual maps a physical offset of the current home to the virtual log.
-func (p *Partition) ToVirtual(at int64) int64 {
-	i := len(p.Runs) - 1
-	for i > 0 && at < p.Runs[i].Physical {
-		i--
-	}
-	return max(at-p.Runs[i].Physical+p.Runs[i].Virtual, 0)
-}
+func (p *Partition) ToVirtual(at int64) int64 { return p.Distance.ToVirtual(at) }
 
 // Identity reports that virtual and physical offsets are the same.
-func (p *Partition) Identity() bool {
-	return len(p.Runs) == 1 && p.Runs[0].Virtual == p.Runs[0].Physical
-}
+func (p *Partition) Identity() bool { return p.Distance.Identity() }
 
 // VirtualEpoch maps a physical epoch of the current home; -1 stays -1.
 func (p *Partition) VirtualEpoch(physical int32) int32 {
@@ -98,31 +79,62 @@ func (p *Partition) EpochEnd(epoch int32) (last int32, end int64, ok bool) {
 	return -1, -1, false
 }
 
-// Advance returns the partition after a move to cluster: delta is the offset there minus the
-// offset here of the same record, start the first virtual offset of the new generation, physical
-// the same place on the new home, end the virtual offset where the old home's copy ends there
-// (start for a planned move).
-func (p *Partition) Advance(next Segment, delta int64, end int64, lastEpoch int32) Partition {
+// Advance returns the partition after a move to a cluster whose log is at a distance: next is the
+// new segment, end the virtual offset where the old home's records end there, which is where next
+// begins after a planned move.
+func (p *Partition) Advance(next Segment, there Distance, end int64, lastEpoch int32) Partition {
 	out := Partition{Ceiling: p.Ceiling, Shown: p.Shown, LogStart: p.LogStart, Erased: p.Erased}
 	out.Segments = append(out.Segments, p.Segments...)
 	last := &out.Segments[len(out.Segments)-1]
 	last.LastEpoch, last.End = lastEpoch, end
 	out.Segments = append(out.Segments, next)
-	for _, r := range p.Runs {
-		// A run that the copy has nothing of would lead beyond what is written there next.
-		if r.Virtual < next.Start && (r.Physical+delta < next.PhysicalStart || len(out.Runs) == 0) {
-			out.Runs = append(out.Runs, Run{Virtual: r.Virtual, Physical: r.Physical + delta})
-		}
+	out.Distance = there.Then(next.Start, next.PhysicalStart)
+	// Where other logs have the records that are written next is known when they do; at best it is
+	// behind what the new home has.
+	old := Alignment{Distance: p.Distance.Cut(end, next.Start)}
+	if drifted := !there.Equal(p.Distance.Shift(there.Delta() - p.Distance.Delta())); drifted {
+		old.From, old.To = p.LogStart, max(end, p.LogStart)
 	}
-	if tail := (Partition{Runs: out.Runs}); len(out.Runs) == 0 || end != next.Start || tail.ToPhysical(next.Start) != next.PhysicalStart {
-		out.Runs = append(out.Runs, Run{Virtual: next.Start, Physical: next.PhysicalStart})
-	}
-	// Seen from the new home, the old one is at the opposite distance.
-	out.Deltas = map[string]int64{p.Current().Cluster: -delta}
-	for c, d := range p.Deltas {
+	out.Copies = map[string]Alignment{p.Current().Cluster: old}
+	for c, d := range p.Copies {
 		if c != next.Cluster && c != p.Current().Cluster {
-			out.Deltas[c] = d - delta
+			out.Copies[c] = Alignment{d.Distance.Cut(end, next.Start), d.From, min(d.To, end)}
 		}
 	}
 	return out
+}
+
+// Delta is by how many offsets the last records of a copy stand behind those of the home; false if
+// that is not known.
+func (p *Partition) Delta(cluster string) (delta int64, known bool) {
+	d, known := p.Copies[cluster]
+	return d.Distance.Delta() - p.Distance.Delta(), known
+}
+
+// Shifted is the distance of a copy whose records stand, from a virtual offset on, at a constant
+// distance from those of the home. Of what is in front, what was known before counts.
+func (p *Partition) Shifted(cluster string, delta, from int64) Distance {
+	there := p.Distance.Shift(delta)
+	known, ok := p.Copies[cluster]
+	if !ok {
+		return there
+	}
+	joined, err := known.Distance.Until(from, there)
+	if err != nil {
+		return there
+	}
+	return joined
+}
+
+// SetDelta notes that all records of a copy stand at a constant distance from those of the home.
+func (p *Partition) SetDelta(cluster string, delta int64) {
+	p.SetCopy(cluster, Alignment{Distance: p.Distance.Shift(delta)})
+}
+
+// SetCopy notes what is known of a copy.
+func (p *Partition) SetCopy(cluster string, a Alignment) {
+	if p.Copies == nil {
+		p.Copies = map[string]Alignment{}
+	}
+	p.Copies[cluster] = a
 }

@@ -26,7 +26,7 @@ func moved(r *rand.Rand, moves int) (p Partition, ends []int64) {
 		}
 		ends = append(ends, cut)
 		p = p.Advance(Segment{Generation: g + 1, Start: start, PhysicalStart: physical, Cluster: string('b' + g%2), EpochBase: int32(r.IntN(20))},
-			delta, cut, p.VirtualEpoch(p.Current().EpochBase+int32(r.IntN(5))))
+			p.Distance.Shift(delta), cut, p.VirtualEpoch(p.Current().EpochBase+int32(r.IntN(5))))
 		end = start
 	}
 	return p, ends
@@ -59,7 +59,7 @@ func TestOffsetsGoThereAndBack(t *testing.T) {
 func TestAHoleMapsToTheRecordAfterIt(t *testing.T) {
 	tp := Topic{Home: "a"}
 	tp.Grow(1)
-	p := tp.Partitions[0].Advance(Segment{Generation: 1, Start: 1000, PhysicalStart: 95, Cluster: "b"}, -5, 100, 0)
+	p := tp.Partitions[0].Advance(Segment{Generation: 1, Start: 1000, PhysicalStart: 95, Cluster: "b"}, tp.Partitions[0].Distance.Shift(-5), 100, 0)
 	for v, want := range map[int64]int64{10: 5, 99: 94, 100: 95, 500: 95, 999: 95, 1000: 95, 1001: 96} {
 		if got := p.ToPhysical(v); got != want {
 			t.Errorf("virtual %d is physical %d, want %d", v, got, want)
@@ -90,7 +90,7 @@ func TestEpochsOnlyGrow(t *testing.T) {
 				last = v
 			}
 			// The next home's physical epochs may be lower.
-			p = p.Advance(Segment{Generation: g + 1, Start: int64(g+1) * 10, PhysicalStart: int64(g+1) * 10, EpochBase: int32(r.IntN(5))}, 0, int64(g+1)*10, last)
+			p = p.Advance(Segment{Generation: g + 1, Start: int64(g+1) * 10, PhysicalStart: int64(g+1) * 10, EpochBase: int32(r.IntN(5))}, p.Distance.Shift(0), int64(g+1)*10, last)
 		}
 	}
 }
@@ -99,8 +99,8 @@ func TestEpochEndIsAnsweredFromTheLineage(t *testing.T) {
 	tp := Topic{Home: "a"}
 	tp.Grow(1)
 	p := tp.Partitions[0]
-	p = p.Advance(Segment{Generation: 1, Start: 100, PhysicalStart: 100, EpochBase: 7}, 0, 100, 4)
-	p = p.Advance(Segment{Generation: 2, Start: 300, PhysicalStart: 300, EpochBase: 1}, 0, 300, 1<<16+2)
+	p = p.Advance(Segment{Generation: 1, Start: 100, PhysicalStart: 100, EpochBase: 7}, p.Distance.Shift(0), 100, 4)
+	p = p.Advance(Segment{Generation: 2, Start: 300, PhysicalStart: 300, EpochBase: 1}, p.Distance.Shift(0), 300, 1<<16+2)
 	for epoch, want := range map[int32][2]int64{0: {0, 100}, 4: {4, 100}, 9: {4, 100}, 1 << 16: {1 << 16, 300}, 1<<16 + 5: {1<<16 + 2, 300}} {
 		last, end, ok := p.EpochEnd(epoch)
 		if !ok || int64(last) != want[0] || end != want[1] {
@@ -122,12 +122,15 @@ func TestDeltasFollowTheHome(t *testing.T) {
 	tp := Topic{Home: "a"}
 	tp.Grow(1)
 	p := tp.Partitions[0]
-	p.Deltas = map[string]int64{"b": 5, "c": -3}
-	n := p.Advance(Segment{Generation: 1, Start: 10, PhysicalStart: 15, Cluster: "b"}, 5, 10, 0)
+	p.SetDelta("b", 5)
+	p.SetDelta("c", -3)
+	n := p.Advance(Segment{Generation: 1, Start: 10, PhysicalStart: 15, Cluster: "b"}, p.Distance.Shift(5), 10, 0)
 	// c - a = -3 and b - a = 5, so a - b = -5 and c - b = -8. The old home has no name in this
 	// test.
-	if n.Deltas["a"] != -5 || n.Deltas["c"] != -8 {
-		t.Errorf("deltas %v", n.Deltas)
+	for c, want := range map[string]int64{"a": -5, "c": -8} {
+		if got, known := n.Delta(c); !known || got != want {
+			t.Errorf("the copy on %s is %d behind (%t), want %d", c, got, known, want)
+		}
 	}
 }
 
@@ -137,7 +140,7 @@ func TestAMoveKeepsWhatClientsKnow(t *testing.T) {
 	tp := Topic{Home: "a"}
 	tp.Grow(1)
 	tp.Partitions[0].Shown, tp.Partitions[0].Ceiling = true, 2*CeilingBlock
-	n := tp.Partitions[0].Advance(Segment{Generation: 1, Start: 10, PhysicalStart: 10, Cluster: "b"}, 0, 10, 0)
+	n := tp.Partitions[0].Advance(Segment{Generation: 1, Start: 10, PhysicalStart: 10, Cluster: "b"}, tp.Partitions[0].Distance.Shift(0), 10, 0)
 	if !n.Shown || n.Ceiling != 2*CeilingBlock {
 		t.Errorf("after a move: shown %t, ceiling %d", n.Shown, n.Ceiling)
 	}
@@ -147,8 +150,8 @@ func TestAMoveKeepsWhatClientsKnow(t *testing.T) {
 func TestACopyThatEndsBeforeAnEarlierHole(t *testing.T) {
 	tp := Topic{Home: "a"}
 	tp.Grow(1)
-	p := tp.Partitions[0].Advance(Segment{Generation: 1, Start: 1000, PhysicalStart: 100, Cluster: "b"}, 0, 100, 0)
-	p = p.Advance(Segment{Generation: 2, Start: 2000, PhysicalStart: 50, Cluster: "c"}, 0, 50, 1<<16)
+	p := tp.Partitions[0].Advance(Segment{Generation: 1, Start: 1000, PhysicalStart: 100, Cluster: "b"}, tp.Partitions[0].Distance.Shift(0), 100, 0)
+	p = p.Advance(Segment{Generation: 2, Start: 2000, PhysicalStart: 50, Cluster: "c"}, p.Distance.Shift(0), 50, 1<<16)
 	for v, want := range map[int64]int64{49: 49, 50: 50, 60: 50, 99: 50, 500: 50, 1000: 50, 1010: 50, 1999: 50, 2000: 50, 2001: 51} {
 		if got := p.ToPhysical(v); got != want {
 			t.Errorf("virtual %d is physical %d, want %d", v, got, want)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 )
 
 // A topic is stored as a header, which says how many partitions it has, and an entry for each of
@@ -37,7 +36,7 @@ func partitionKey(vc, topic string, generation int32, p int) string {
 
 // equal reports that two partitions are stored the same.
 func (p *Partition) equal(o *Partition) bool {
-	return slices.Equal(p.Segments, o.Segments) && slices.Equal(p.Runs, o.Runs) && maps.Equal(p.Deltas, o.Deltas) &&
+	return slices.Equal(p.Segments, o.Segments) && p.Distance.Equal(o.Distance) && maps.EqualFunc(p.Copies, o.Copies, Alignment.Equal) &&
 		p.Ceiling == o.Ceiling && p.LogStart == o.LogStart && p.Erased == o.Erased && p.Shown == o.Shown
 }
 
@@ -132,26 +131,4 @@ func (h *header) topic(vc string, partitions map[string][]byte) (t *Topic, err e
 		t.Before, err = h.Before.topic(vc, partitions)
 	}
 	return t, err
-}
-
-// Divide makes of topics as older versions stored them, each with its partitions as one entry, what
-// this one stores.
-func Divide(entries []Entry) (out []Entry, err error) {
-	for _, e := range entries {
-		if e.Kind != KindTopic {
-			out = append(out, e)
-			continue
-		}
-		var t Topic
-		if err := json.Unmarshal(e.Value, &t); err != nil {
-			return nil, fmt.Errorf("the topic %q: %w", e.Key, err)
-		}
-		vc, _, _ := strings.Cut(e.Key, "\x00")
-		now, err := changes(vc, nil, &t)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, now...)
-	}
-	return out, nil
 }

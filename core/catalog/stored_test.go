@@ -49,7 +49,7 @@ func commit(n *Topic) error {
 	to := map[string]string{"prod": "dr", "dr": "prod"}[n.Home]
 	n.Home, n.Generation, n.Before = to, n.Generation+1, before
 	for p := range n.Partitions {
-		n.Partitions[p] = before.Partitions[p].Advance(Segment{Generation: n.Generation, Start: 10, PhysicalStart: 15, Cluster: to}, 5, 10, 0)
+		n.Partitions[p] = before.Partitions[p].Advance(Segment{Generation: n.Generation, Start: 10, PhysicalStart: 15, Cluster: to}, before.Partitions[p].Distance.Shift(5), 10, 0)
 	}
 	return nil
 }
@@ -129,7 +129,8 @@ var steps = map[string]func(*testing.T, *Virtual) error{
 	},
 	"distance": func(t *testing.T, v *Virtual) error {
 		return v.Update(t.Context(), "orders", func(n *Topic) error {
-			n.Partitions[0].Deltas = map[string]int64{"third": n.Partitions[0].Deltas["third"] + 1}
+			delta, _ := n.Partitions[0].Delta("third")
+			n.Partitions[0].SetDelta("third", delta+1)
 			return nil
 		})
 	},

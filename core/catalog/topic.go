@@ -25,7 +25,7 @@ type Topic struct {
 	// HomeID is the physical topic id at the home when it was last seen; another one means that
 	// the topic was recreated.
 	HomeID [16]byte `json:"home_id"`
-	// Copies holds the physical topic ids of the copies that the partitions' Deltas are of: one
+	// Copies holds the physical topic ids of the copies that the partitions' distances are of: one
 	// that was made again since has another distance.
 	Copies map[string][16]byte `json:"copies,omitempty"`
 	// Stubs names the clusters where Sluice made a hidden topic so that groups can commit there.
@@ -43,11 +43,10 @@ type Topic struct {
 type Partition struct {
 	// Segments lists which cluster holds which range of the virtual log, by ascending generation.
 	Segments []Segment `json:"segments"`
-	// Runs maps virtual offsets to physical ones of the home; ascending, never empty.
-	Runs []Run `json:"runs"`
-	// Deltas holds, per other cluster, the offset there minus the offset at home of the same
-	// record, as last verified while both lived.
-	Deltas map[string]int64 `json:"deltas,omitempty"`
+	// Distance is that of the home's log.
+	Distance Distance `json:"distance,omitzero"`
+	// Copies holds what is known of the logs of other clusters, as last verified while both lived.
+	Copies map[string]Alignment `json:"copies,omitempty"`
 	// Ceiling bounds what may be shown; the virtual start of an unplanned generation.
 	Ceiling int64 `json:"ceiling,omitempty"`
 	// LogStart is where the virtual log begins, at least: what stood before it is never shown
@@ -58,6 +57,21 @@ type Partition struct {
 	Erased int64 `json:"erased,omitempty"`
 	// Shown says that clients have got to know records; see KeepShown.
 	Shown bool `json:"shown,omitempty"`
+}
+
+// Alignment is what is known of the log of a cluster that is not the home.
+type Alignment struct {
+	Distance Distance `json:"distance,omitzero"`
+	// From and To bound the virtual offsets, To not among them, of which every record of the home
+	// was found where the distance says. What is in front of them and behind was not looked at.
+	// They are the same where all of the copy stands at one distance, as far as is known.
+	From int64 `json:"from,omitempty"`
+	To   int64 `json:"to,omitempty"`
+}
+
+// Equal reports that the same is known.
+func (a Alignment) Equal(o Alignment) bool {
+	return a.From == o.From && a.To == o.To && a.Distance.Equal(o.Distance)
 }
 
 // Segment is one range of a partition's virtual log and the cluster that it was written to.
@@ -76,12 +90,6 @@ type Segment struct {
 	// End is the virtual offset at which the records of this segment end: below the next one's
 	// Start when an unplanned move left a hole.
 	End int64 `json:"end"`
-}
-
-// Run is a range of virtual offsets at a constant distance from the physical ones.
-type Run struct {
-	Virtual  int64 `json:"v"`
-	Physical int64 `json:"p"`
 }
 
 // Marks are the highest offsets shown to clients in this run of the process, per partition.
@@ -112,8 +120,7 @@ func (t *Topic) Clone() *Topic {
 	c.Partitions = slices.Clone(t.Partitions)
 	for i, p := range c.Partitions {
 		c.Partitions[i].Segments = slices.Clone(p.Segments)
-		c.Partitions[i].Runs = slices.Clone(p.Runs)
-		c.Partitions[i].Deltas = maps.Clone(p.Deltas)
+		c.Partitions[i].Copies = maps.Clone(p.Copies)
 	}
 	return &c
 }
@@ -140,7 +147,6 @@ func (t *Topic) Grow(n int) {
 	for len(t.Partitions) < n {
 		t.Partitions = append(t.Partitions, Partition{
 			Segments: []Segment{{Generation: t.Generation, Cluster: t.Home, Topic: t.Physical(t.Home), TopicID: t.HomeID}},
-			Runs:     []Run{{}},
 		})
 	}
 }

@@ -68,30 +68,3 @@ func (p Pair) difference(ctx context.Context, partition int32, our, their Stretc
 }
 
 const offsetByOffset = "only a replicator that copies offset by offset, markers included, makes an exact copy of a topic with transactions"
-
-// Lacks says how many records a copy lacks at distances, and why that may stay so: oldStart and
-// oldEnd are where the partitions begin and end at home, newEnd where those of the copy end.
-// What is missing is looked at if it is little: markers alone are.
-func (p Pair) Lacks(ctx context.Context, deltas, oldStart, oldEnd, newEnd []int64) (lag int64, why string) {
-	var markers int64
-	for i := range oldEnd {
-		missing := Stretch{max(newEnd[i]-deltas[i], oldStart[i]), oldEnd[i]}
-		if missing.From >= missing.To {
-			continue
-		}
-		if lag += missing.To - missing.From; lag > searchBack {
-			continue
-		}
-		if in, err := p.Home.contents(ctx, p.Prints.Within, int32(i), missing); err == nil {
-			markers += in.markers
-		}
-	}
-	running := fmt.Sprintf("is the replicator running, from %s to %s?", p.Home.Cluster.Name(), p.Copy.Cluster.Name())
-	switch {
-	case markers == 0, lag > searchBack:
-		return lag, running
-	case markers == lag:
-		return lag, fmt.Sprintf("they are markers of transactions on %s, which the replicator has left out: %s", p.Home.Cluster.Name(), offsetByOffset)
-	}
-	return lag, fmt.Sprintf("%s %d of them are markers of transactions, which most replicators leave out, as they do records of aborted ones", running, markers)
-}

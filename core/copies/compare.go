@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/sluice-gateway/sluice/core/block"
@@ -21,6 +22,12 @@ const searchBack = 10_000
 
 // ErrLimit says that more bytes would have to be compared than the configuration allows.
 var ErrLimit = errors.New("failover.compare_limit")
+
+// InexactError says that records of a copy do not stand at one distance from those at home. Align
+// may find them all the same.
+type InexactError struct{ error }
+
+func (e *InexactError) Unwrap() error { return e.error }
 
 // Fingerprints returns the fingerprints of a comparison, as the configuration says. timestamps
 // tells whether both sides keep the producer's.
@@ -54,7 +61,7 @@ func (p Pair) FindDelta(ctx context.Context, partition int32, our, their Stretch
 	if len(theirs) == 0 {
 		ours, _ := old.contents(ctx, p.Prints.Within, partition, Stretch{max(our.From, our.To-searchBack), our.To})
 		if ours.markers == our.To-our.From {
-			return 0, same, fmt.Errorf("%w: partition %d has nothing but %d markers of transactions on %s, which the replicator has left out: %s", block.ErrLag, partition, ours.markers, old.Cluster.Name(), offsetByOffset)
+			return 0, same, &InexactError{fmt.Errorf("partition %d has nothing but %d markers of transactions on %s", partition, ours.markers, old.Cluster.Name())}
 		}
 		return 0, same, fmt.Errorf("%w: partition %d has %d records on %s and none on %s", block.ErrLag, partition, our.To-our.From-ours.markers, old.Cluster.Name(), copied.Cluster.Name())
 	}
@@ -88,7 +95,14 @@ func (p Pair) FindDelta(ctx context.Context, partition int32, our, their Stretch
 	}
 	n := min(our.To-back, their.To-their.From)
 	why := p.difference(ctx, partition, Stretch{our.To - n, our.To}, Stretch{their.To - n, their.To}, false)
-	return 0, same, fmt.Errorf("partition %d: the last %d records on %s are not found, in this order and without gaps, on %s: %s", partition, len(theirs), copied.Cluster.Name(), old.Cluster.Name(), why)
+	return 0, same, &InexactError{fmt.Errorf("partition %d: the last %d records on %s are not found, in this order and without gaps, on %s: %s", partition, len(theirs), copied.Cluster.Name(), old.Cluster.Name(), why)}
+}
+
+// Head verifies that the first records that both sides have stand at a distance, at which the last
+// ones do: if so, nothing has come between them in between, but for what cancels out.
+func (p Pair) Head(ctx context.Context, partition int32, our, their Stretch, delta int64) error {
+	from := max(our.From, their.From-delta)
+	return p.Compare(ctx, partition, Stretch{from, min(from+Tail, our.To, their.To-delta)}, delta, math.MaxInt64)
 }
 
 // last reads the last records of a partition. Markers of transactions and what compaction has
@@ -144,7 +158,7 @@ func (p Pair) Compare(ctx context.Context, partition int32, all Stretch, delta, 
 		}
 		if !aligned(ours, theirs, delta) {
 			why := p.difference(ctx, partition, Stretch{from, end}, Stretch{from + delta, end + delta}, true)
-			return p.differ(partition, ours, theirs, delta, why)
+			return &InexactError{p.differ(partition, ours, theirs, delta, why)}
 		}
 		if total += max(n, m); total > limit {
 			return fmt.Errorf("partition %d: more than %w (%d bytes) would have to be compared, from offset %d on", partition, ErrLimit, limit, from)

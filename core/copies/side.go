@@ -5,6 +5,7 @@ package copies
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -117,6 +118,28 @@ func (s *Side) offsets(ctx context.Context, timestamp int64) ([]int64, error) {
 	return out, nil
 }
 
+// since asks for the offset of the first record of a partition that is not older than a timestamp,
+// -1 if there is none.
+func (s *Side) since(ctx context.Context, partition int32, timestamp int64) (int64, error) {
+	req := kmsg.NewPtrListOffsetsRequest()
+	req.ReplicaID = -1
+	p := kmsg.NewListOffsetsRequestTopicPartition()
+	p.Partition, p.Timestamp, p.CurrentLeaderEpoch = partition, timestamp, -1
+	req.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: s.Name, Partitions: []kmsg.ListOffsetsRequestTopicPartition{p}}}
+	resp, err := s.Cluster.Do(ctx, s.Topic.Partitions[partition].Leader, req)
+	if err == nil {
+		for _, t := range resp.(*kmsg.ListOffsetsResponse).Topics {
+			for _, p := range t.Partitions {
+				if p.Partition == partition && p.ErrorCode == 0 && t.Topic == s.Name {
+					return p.Offset, nil
+				}
+			}
+		}
+		err = errors.New("the broker gave no offset")
+	}
+	return 0, &UnreadError{fmt.Errorf("offset of %q/%d on %s at a timestamp: %w", s.Name, partition, s.Cluster.Name(), err)}
+}
+
 // UnreadError is the error of a read that failed: it says nothing of the records.
 type UnreadError struct{ error }
 
@@ -162,10 +185,16 @@ func walk(records []byte, from, to int64, visit func(kafka.Batch) error) (next i
 // Fetch gives use batches from an offset on, of so many bytes, but one at least. It may not keep
 // them.
 func (s *Side) Fetch(ctx context.Context, partition int32, from int64, most int32, use func(records []byte) error) error {
-	w, leader := joint.Wanted{Topic: s.Name, ID: s.Topic.ID, Partition: partition, From: from, Most: most}, s.Topic.Partitions[partition].Leader
-	var err, told error
-	if err = joint.Read(ctx, s.Cluster, leader, w, func(records []byte) { told = use(records) }); err != nil {
-		return &UnreadError{fmt.Errorf("read of %q/%d on %s at %d: %w", s.Name, partition, s.Cluster.Name(), from, err)}
+	w := joint.Wanted{Partition: partition, From: from, Most: most}
+	return s.fetch(ctx, w, func(b joint.Batches) error { return use(b.Records) })
+}
+
+// fetch asks for what is wanted of a partition.
+func (s *Side) fetch(ctx context.Context, w joint.Wanted, use func(joint.Batches) error) error {
+	w.Topic, w.ID = s.Name, s.Topic.ID
+	var told error
+	if err := joint.Read(ctx, s.Cluster, s.Topic.Partitions[w.Partition].Leader, w, func(b joint.Batches) { told = use(b) }); err != nil {
+		return &UnreadError{fmt.Errorf("read of %q/%d on %s at %d: %w", s.Name, w.Partition, s.Cluster.Name(), w.From, err)}
 	}
 	return told
 }

@@ -2,6 +2,7 @@ package copies
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
@@ -26,40 +27,111 @@ func (s *Side) reach(ctx context.Context) (out Reach, err error) {
 	return out, err
 }
 
-// Tails finds the distance of each partition's copy, and between which offsets of the home the
-// records were compared for it. at is where both sides begin and end. Of partitions that t has
-// distances of, those are tried first.
-func (p Pair) Tails(ctx context.Context, t *catalog.Topic, at Bounds) ([]int64, []Stretch, error) {
+// Found is what was found of a partition's copy.
+type Found struct {
+	catalog.Alignment         // of a copy that has drifted, To is above From
+	Compared          Stretch // offsets of the home between which records were compared
+}
+
+// Tails finds the distance of each partition's copy. at is where both sides begin and end. Of
+// partitions that t has distances of, those are tried first; where a copy has drifted, records are
+// looked at one by one, from where they were last, and no more than limit bytes of them.
+func (p Pair) Tails(ctx context.Context, t *catalog.Topic, at Bounds, limit int64) ([]Found, error) {
 	NoteEnds(t, at.Home.Ends)
 	begin := Begins(t, at.Home.Starts)
 	for i, from := range begin {
 		t.NoteStart(int32(i), t.Partition(int32(i)).ToVirtual(from))
 	}
 	there := p.Copy.Cluster.Name()
-	out, compared := make([]int64, len(begin)), make([]Stretch, len(begin))
+	out := make([]Found, len(begin))
 	err := guard.Parallel(len(out), PartitionsAtOnce, func(i int) (err error) {
 		our, their := Stretch{begin[i], at.Home.Ends[i]}, at.Copy.Of(i)
+		part := t.Partition(int32(i))
+		same := t.Copies[there] == p.Copy.Topic.ID
+		if known := part.Copies[there]; same && known.To > known.From {
+			if out[i], err = p.follow(ctx, int32(i), part, known, our, their, limit); err == nil || unread(err) {
+				return err
+			}
+		}
 		guesses := []int64{0}
-		d, stored := t.Partition(int32(i)).Deltas[there]
+		d, stored := part.Delta(there)
 		if stored {
 			guesses = []int64{d, 0}
 		}
 		// Nothing is left to compare: what was verified before is better than the ends, of which
 		// the copy may never get to the same.
 		if id, ok := t.Copies[there]; !stored || !ok || id != p.Copy.Topic.ID || our.From < our.To || their.To-d > our.To {
-			if d, _, err = p.FindDelta(ctx, int32(i), our, their, guesses...); err != nil {
+			var last int64
+			if last, _, err = p.FindDelta(ctx, int32(i), our, their, guesses...); err == nil && (!stored || !same || last != d) {
+				err = p.Head(ctx, int32(i), our, their, last)
+			}
+			d = last
+			var inexact *InexactError
+			if errors.As(err, &inexact) {
+				out[i], err = p.drifted(ctx, int32(i), part, our, their, limit)
+				return err
+			}
+			if err != nil {
 				return err
 			}
 		}
 		to := min(their.To-d, our.To)
-		out[i], compared[i] = d, Stretch{min(max(our.From, their.From-d, their.To-Tail-d), to), to}
+		out[i].Compared = Stretch{min(max(our.From, their.From-d, their.To-Tail-d), to), to}
+		if out[i].Distance = part.Distance.Shift(d); same {
+			out[i].Distance = part.Shifted(there, d, part.ToVirtual(out[i].Compared.From))
+		}
 		return nil
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return out, compared, nil
+	return out, nil
 }
+
+// unread reports an error that says nothing of the records.
+func unread(err error) bool {
+	var failed *UnreadError
+	return errors.As(err, &failed) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// follow goes on with a copy that has drifted from where it was last looked at.
+func (p Pair) follow(ctx context.Context, partition int32, part *catalog.Partition, known catalog.Alignment, our, their Stretch, limit int64) (Found, error) {
+	from := Stretch{max(part.ToPhysical(known.To), our.From), our.To}
+	theirs := Stretch{max(known.Distance.ToPhysical(known.To), their.From), their.To}
+	a, err := p.Align(ctx, partition, from, theirs, Aligning{Hidden: part.Distance.Skips, Resumes: true, Behind: true, Limit: limit})
+	if err != nil {
+		return Found{}, err
+	}
+	d, err := known.Distance.Until(known.To, part.Distance.Onward(a.Distance))
+	start := part.ToVirtual(our.From)
+	return Found{
+		Alignment: catalog.Alignment{Distance: d.Above(start, their.From), From: max(known.From, start), To: max(part.ToVirtual(a.To), known.To)},
+		Compared:  Stretch{max(part.ToPhysical(known.From), our.From), a.To},
+	}, err
+}
+
+// mostOfTail is how many offsets of a home are looked at of which all would be too many.
+const mostOfTail = 10_000
+
+// drifted looks at the records of a copy that do not stand at one distance: at all of them, or at
+// the last ones if that is too much or the copy begins later.
+func (p Pair) drifted(ctx context.Context, partition int32, part *catalog.Partition, our, their Stretch, limit int64) (Found, error) {
+	how := Aligning{Hidden: part.Distance.Skips, Behind: true, Limit: limit}
+	a, err := p.Align(ctx, partition, our, their, how)
+	if last := (Stretch{our.To - mostOfTail, our.To}); err != nil && !unread(err) && last.From > our.From {
+		a, err = p.Align(ctx, partition, last, their, how)
+	}
+	if err != nil {
+		return Found{}, err
+	}
+	return Found{
+		Alignment: catalog.Alignment{Distance: part.Distance.Onward(a.Distance).Back(), From: part.ToVirtual(a.From), To: part.ToVirtual(a.To)},
+		Compared:  Stretch{a.From, a.To},
+	}, nil
+}
+
+// mostCompared bounds what a comparison reads that nobody has set a limit for, in bytes.
+const mostCompared = 64 << 20
 
 // CompareTails compares the last records of a topic with those of its copy; the error says why a
 // planned move to the copy would be refused. Records before the last ones are compared when there
@@ -85,7 +157,7 @@ func CompareTails(ctx context.Context, from, to plugin.Cluster, topic, copied st
 	if err != nil {
 		return err
 	}
-	_, _, err = p.Tails(ctx, &catalog.Topic{}, at)
+	_, err = p.Tails(ctx, &catalog.Topic{}, at, mostCompared)
 	return err
 }
 

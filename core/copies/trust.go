@@ -20,7 +20,7 @@ func Untrusted(t *catalog.Topic, copied *Side, ends []int64) error {
 		if t.Shown(int32(p)) && p < len(ends) && ends[p] == 0 {
 			return fmt.Errorf("partition %d is empty on %s, but clients know records of it: the copy is missing", p, to)
 		}
-		if _, ok := t.Partitions[p].Deltas[to]; !ok {
+		if _, ok := t.Partitions[p].Delta(to); !ok {
 			return fmt.Errorf("partition %d was never compared with its copy on %s while both lived; `unplanned: always` or `failover run --unplanned` takes the offsets to be the same", p, to)
 		}
 	}

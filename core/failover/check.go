@@ -21,8 +21,11 @@ type checked struct {
 	copies.Pair // home is nil when the old home is gone
 	oldStart    []int64
 	deltas      []int64
-	unknown     []bool  // when the old home is gone: the distance is a guess
-	compared    []int64 // old offsets up to which everything is compared
+	unknown     []bool   // when the old home is gone: the distance is a guess
+	begun       []int64  // old offsets from which everything is compared
+	compared    []int64  // old offsets up to which everything is compared
+	stood       []int64  // where the copy ended when it was last looked at
+	drifts      []*drift // nil for a copy whose records stand at one distance
 	// producers are those whose batches the pre-check has found at the end of the old home's log,
 	// up to the offsets in seen.
 	producers catalog.Memory
@@ -30,10 +33,20 @@ type checked struct {
 }
 
 // there is where the record at an offset of the old home stands on the copy.
-func (c *checked) there(partition int, old int64) int64 { return old + c.deltas[partition] }
+func (c *checked) there(partition int, old int64) int64 {
+	if d := c.drift(partition); d != nil {
+		return d.there.ToPhysical(c.topic.Partition(int32(partition)).ToVirtual(old))
+	}
+	return old + c.deltas[partition]
+}
 
 // here is where the record at an offset of the copy stands at the old home.
-func (c *checked) here(partition int, copied int64) int64 { return copied - c.deltas[partition] }
+func (c *checked) here(partition int, copied int64) int64 {
+	if d := c.drift(partition); d != nil {
+		return c.topic.Partition(int32(partition)).ToPhysical(d.there.ToVirtual(copied))
+	}
+	return copied - c.deltas[partition]
+}
 
 // check is the pre-check: nobody is held.
 func (t *topicMove) check(ctx context.Context, gone bool) (err error) {
@@ -107,9 +120,20 @@ func (t *topicMove) compareAll(ctx context.Context, c *checked, at copies.Bounds
 		return err
 	}
 	defer t.reads.give()
-	c.deltas, c.compared = make([]int64, len(c.oldStart)), make([]int64, len(c.oldStart))
+	c.deltas, c.begun, c.compared = make([]int64, len(c.oldStart)), make([]int64, len(c.oldStart)), make([]int64, len(c.oldStart))
+	c.drifts, c.stood = make([]*drift, len(c.oldStart)), slices.Repeat([]int64{-1}, len(c.oldStart))
 	err := guard.Parallel(len(c.oldStart), copies.PartitionsAtOnce, func(p int) error {
-		return t.compare(ctx, c, p, copies.Stretch{From: c.oldStart[p], To: at.Home.Ends[p]}, at.Copy.Of(p), lowest)
+		ours, theirs := copies.Stretch{From: c.oldStart[p], To: at.Home.Ends[p]}, at.Copy.Of(p)
+		if known, err := t.resume(ctx, c, p, ours, theirs, lowest); known && (err == nil || unread(err)) {
+			return err
+		}
+		c.drifts[p] = nil
+		err := t.compare(ctx, c, p, ours, theirs, lowest)
+		var inexact *copies.InexactError
+		if errors.As(err, &inexact) {
+			return t.align(ctx, c, p, ours, theirs, lowest)
+		}
+		return err
 	})
 	if err != nil {
 		return block.Because(block.ByCopy, err)
@@ -123,12 +147,17 @@ func (t *topicMove) compareAll(ctx context.Context, c *checked, at copies.Bounds
 func (t *topicMove) compare(ctx context.Context, c *checked, p int, ours, theirs copies.Stretch, lowest map[int32]position) error {
 	part, from, to := c.topic.Partition(int32(p)), c.Home.Cluster.Name(), c.Copy.Cluster.Name()
 	guesses := []int64{0}
-	if d, ok := part.Deltas[to]; ok {
+	if d, ok := part.Delta(to); ok {
 		guesses = []int64{d, 0}
 	}
 	d, same, err := c.FindDelta(ctx, int32(p), ours, theirs, guesses...)
 	if err != nil {
 		return err
+	}
+	if known, ok := part.Delta(to); !ok || !c.known() || known != d {
+		if err := c.Head(ctx, int32(p), ours, theirs, d); err != nil {
+			return err
+		}
 	}
 	end := min(ours.To, theirs.To-d)
 	begin, reader := max(ours.From, end-copies.Tail), "nobody"
@@ -152,7 +181,7 @@ func (t *topicMove) compare(ctx context.Context, c *checked, p int, ours, theirs
 		}
 	}
 	t.count(begin, end)
-	c.deltas[p], c.compared[p] = d, end
+	c.deltas[p], c.begun[p], c.compared[p] = d, begin, end
 	return nil
 }
 
@@ -182,24 +211,17 @@ func (t *topicMove) calm(ctx context.Context) error {
 	}
 }
 
-// lag is how many records a copy lacks that ends at newEnd, of those below oldEnd.
-func (c *checked) lag(oldEnd, newEnd []int64) (n int64) {
-	for p := range oldEnd {
-		n += max(c.there(p, oldEnd[p])-newEnd[p], 0)
-	}
-	return n
-}
-
 // drainEvery is how often a copy is looked at that lags.
 const drainEvery = 100 * time.Millisecond
 
 // drains refuses a move whose copy lags so far behind that it would not catch up while clients are
 // held.
 func (t *topicMove) drains(ctx context.Context, c *checked, oldEnd, newEnd []int64) error {
-	if c.lag(oldEnd, newEnd) == 0 {
-		return nil
+	lag, err := t.lackAll(ctx, c, oldEnd, newEnd, false)
+	if err != nil || lag == 0 {
+		return err
 	}
-	limit, now := t.runner.timing().MaxDrain, newEnd
+	limit := t.runner.timing().MaxDrain
 	until := time.Now().Add(limit)
 	if t.goals != nil {
 		until, oldEnd = t.goals.until, slices.Clone(oldEnd)
@@ -214,18 +236,13 @@ func (t *topicMove) drains(ctx context.Context, c *checked, oldEnd, newEnd []int
 		if left := time.Until(until); left > 0 && !guard.Sleep(ctx, (left-1)%drainEvery+1) {
 			return ctx.Err()
 		}
-		var err error
-		if now, err = c.Copy.Ends(ctx); err != nil {
+		now, err := c.Copy.Ends(ctx)
+		if err != nil {
 			return err
 		}
-		if c.lag(oldEnd, now) == 0 {
-			return nil
+		if lag, err = t.lackAll(ctx, c, oldEnd, now, false); err != nil || lag == 0 {
+			return err
 		}
 	}
-	if err := t.reads.take(ctx); err != nil {
-		return err
-	}
-	defer t.reads.give()
-	lag, why := c.Lacks(ctx, c.deltas, c.oldStart, oldEnd, now)
-	return block.Lagging(lag, fmt.Errorf("%w: %d records behind after %s: %s", block.ErrLag, lag, limit, why))
+	return block.Lagging(lag, fmt.Errorf("%w: %d records behind after %s: is the replicator running, from %s to %s?", block.ErrLag, lag, limit, t.report.From, t.report.To))
 }

@@ -127,8 +127,12 @@ func (t *topicMove) checkGone(ctx context.Context) (*checked, error) {
 	}
 	id, compared := topic.Copies[to.Name()]
 	again := compared && id != c.Copy.Topic.ID
+	c.drifts = make([]*drift, len(topic.Partitions))
 	for p := range topic.Partitions {
-		d, ok := topic.Partitions[p].Deltas[to.Name()]
+		if known := topic.Partitions[p].Copies[to.Name()]; known.To > known.From && !again {
+			c.drifts[p] = &drift{known.Distance, known.Distance.ToPhysical(known.To)}
+		}
+		d, ok := topic.Partitions[p].Delta(to.Name())
 		if !ok || again {
 			d = 0
 			c.unknown[p] = true

@@ -20,7 +20,7 @@ func TestLossesStandUntilTheyAreAcknowledged(t *testing.T) {
 		w := newWorld(t, "a", "b", "c")
 		for _, n := range []string{"a", "b"} {
 			err := w.env.Catalog.Update(t.Context(), n, func(x *catalog.Topic) error {
-				x.Partitions[0].Deltas = map[string]int64{"dr": 25}
+				x.Partitions[0].SetDelta("dr", 25)
 				return nil
 			})
 			if err != nil {

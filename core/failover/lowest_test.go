@@ -61,7 +61,7 @@ func TestWhatIsStillReadIsCompared(t *testing.T) {
 				w.DR.Log("orders").Add(fakes.Changed(fakes.Records(0, 100), 10, func(r *kafka.Record) { r.Value = nil })...)
 				c.groups(w)
 				got := w.blocked()
-				if blocked := strings.Contains(got, "the record at 10 on prod is not at 35 on dr"); blocked != c.blocked || (got != "") != c.blocked {
+				if blocked := strings.Contains(got, "the record at 10 on prod is not on dr"); blocked != c.blocked || (got != "") != c.blocked {
 					t.Errorf("blocked: %q", got)
 				}
 			})

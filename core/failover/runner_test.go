@@ -73,7 +73,8 @@ func TestAPlannedMove(t *testing.T) {
 		fact.Equal(about, "p.ToPhysical(10)", p.ToPhysical(10), 35)
 		fact.Equal(about, "p.ToPhysical(50)", p.ToPhysical(50), 75)
 		fact.Equal(about, "p.ToVirtual(67)", p.ToVirtual(67), 42)
-		fact.Equal(about, `p.Deltas["prod"]`, p.Deltas["prod"], -25)
+		back, _ := p.Delta("prod")
+		fact.Equal(about, `p.Delta("prod")`, back, -25)
 		m := w.last("orders")
 		if got := steps(m); !slices.Equal(got, []Phase{Pending, Check, Hold, Prepare, Commit, Drain, Publish, Done}) {
 			t.Errorf("phases %v", got)
@@ -97,7 +98,7 @@ func TestAPlannedMove(t *testing.T) {
 		// Back again: the same move, without a distance being searched.
 		w.edit("prod", "orders")
 		fakes.Pass(time.Second)
-		if p := w.lives("orders", "prod", 2).Partition(0); !p.Identity() || p.Deltas["dr"] != 25 {
+		if p := w.lives("orders", "prod", 2).Partition(0); !p.Identity() || p.Copies["dr"].Distance.Delta() != 25 {
 			t.Errorf("after the way back: %+v", p)
 		}
 	})
@@ -141,8 +142,8 @@ func TestAMoveThatFailsInHold(t *testing.T) {
 	}{
 		"the copy lags":        {func(w *world) { w.Prod.Grow("orders", 100, 103) }, false, "failover.hold", 10 * time.Second},
 		"no answer":            {func(*world) {}, true, `produces in flight to prod were not answered in time, the oldest one of client ""`, 3 * time.Second},
-		"written on the copy":  {func(w *world) { w.DR.Grow("orders", 777, 778) }, false, "1 records more on dr than on prod: somebody else writes there", time.Second},
-		"copied wrongly":       {func(w *world) { w.Prod.Grow("orders", 100, 103); w.DR.Grow("orders", 101, 104) }, false, "the record at 100 on prod is not at 125 on dr", time.Second},
+		"written on the copy":  {func(w *world) { w.DR.Grow("orders", 777, 778) }, false, "the record at 125 on dr is not on prod: this is no exact copy (somebody else writes there)", time.Second},
+		"copied wrongly":       {func(w *world) { w.Prod.Grow("orders", 100, 103); w.DR.Grow("orders", 101, 104) }, false, "the record at 100 on prod is not on dr", time.Second},
 		"not stored":           {func(w *world) { w.Store.Set(errors.New("disk full"), nil) }, false, "disk full", time.Second},
 		"changed meanwhile":    {func(w *world) { recreate(w) }, false, "the topic has changed meanwhile", time.Second},
 		"the new home is gone": {func(w *world) { w.DR.Set(func() { w.DR.Down = true }) }, false, "cluster unreachable", time.Second},
@@ -176,7 +177,7 @@ func TestAMoveThatFailsInHold(t *testing.T) {
 				if m.PauseMS < c.after.Milliseconds()-1000 || m.PauseMS > c.after.Milliseconds()+100 {
 					t.Errorf("a pause of %d ms", m.PauseMS)
 				}
-				if got := w.lives("orders", "prod", before.Generation+w.recreated()); got.Before != nil || len(got.Partitions[0].Runs) != 1 {
+				if got := w.lives("orders", "prod", before.Generation+w.recreated()); got.Before != nil || got.Partitions[0].Distance.Len() != 1 {
 					t.Errorf("changed: %+v", got)
 				}
 				held.answer()

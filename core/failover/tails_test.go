@@ -20,10 +20,10 @@ func TestAMoveReadsTailsOnce(t *testing.T) {
 		w.edit("dr", "orders")
 		fakes.Pass(time.Second)
 		w.lives("orders", "dr", 1)
-		if n := w.DR.Count(kmsg.Fetch); n != 1 {
+		if n := w.DR.Count(kmsg.Fetch); n != 2 { // its first and its last records
 			t.Errorf("the copy was read %d times", n)
 		}
-		if n := w.Prod.Count(kmsg.Fetch); n != 3 { // for the distance, and twice for the producers of the last batches
+		if n := w.Prod.Count(kmsg.Fetch); n != 4 { // for the distance at both ends, and twice for the producers of the last batches
 			t.Errorf("the home was read %d times", n)
 		}
 	})

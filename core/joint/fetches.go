@@ -48,6 +48,16 @@ type Wanted struct {
 	Partition int32
 	From      int64
 	Most      int32 // bytes
+	// Committed asks for what consumers get that read what is committed: nothing from the last
+	// stable offset on, and the list of transactions that were aborted.
+	Committed bool
+}
+
+// Batches are records of a partition as a broker has them, and the aborted transactions among them,
+// by ascending first offset, if they were asked for. Nobody may keep them.
+type Batches struct {
+	Records []byte
+	Aborted []kmsg.FetchResponseTopicPartitionAbortedTransaction
 }
 
 func (w Wanted) place() Place { return Place{w.Topic, w.Partition} }
@@ -55,7 +65,7 @@ func (w Wanted) place() Place { return Place{w.Topic, w.Partition} }
 // fetch is a question that somebody waits for.
 type fetch struct {
 	Wanted
-	records []byte
+	batches Batches
 	err     error
 	done    chan struct{} // closed when it is answered
 	used    chan struct{} // closed when nobody waits, or uses the records, any more
@@ -67,8 +77,8 @@ func newFetch(w Wanted) *fetch {
 
 func (f *fetch) answered() bool { return closed(f.done) }
 
-func (f *fetch) end(records []byte, err error) {
-	f.records, f.err = records, err
+func (f *fetch) end(batches Batches, err error) {
+	f.batches, f.err = batches, err
 	close(f.done)
 }
 
@@ -81,8 +91,8 @@ func closed(c chan struct{}) bool {
 	}
 }
 
-// read asks a node, and gives the records to use, which may not keep them.
-func (r *fetches) read(ctx context.Context, node int32, w Wanted, use func(records []byte)) error {
+// read asks a node, and gives the batches to use, which may not keep them.
+func (r *fetches) read(ctx context.Context, node int32, w Wanted, use func(Batches)) error {
 	f := newFetch(w)
 	defer close(f.used)
 	r.mu.Lock()
@@ -104,16 +114,16 @@ func (r *fetches) read(ctx context.Context, node int32, w Wanted, use func(recor
 }
 
 // give hands on what was answered.
-func (f *fetch) give(use func(records []byte)) error {
+func (f *fetch) give(use func(Batches)) error {
 	if f.err == nil {
-		use(f.records)
+		use(f.batches)
 	}
 	return f.err
 }
 
-// Read asks a node of a cluster, jointly if the cluster joins requests, and gives the records to
+// Read asks a node of a cluster, jointly if the cluster joins requests, and gives the batches to
 // use, which may not keep them.
-func Read(ctx context.Context, c plugin.Cluster, node int32, w Wanted, use func(records []byte)) error {
+func Read(ctx context.Context, c plugin.Cluster, node int32, w Wanted, use func(Batches)) error {
 	if j, ok := c.(*joiner); ok {
 		return j.reads.read(ctx, node, w, use)
 	}
@@ -122,7 +132,7 @@ func Read(ctx context.Context, c plugin.Cluster, node int32, w Wanted, use func(
 
 // readAlone is read from a cluster of which few fetches are asked that there is nothing to join
 // with.
-func readAlone(ctx context.Context, c plugin.Cluster, node int32, w Wanted, use func(records []byte)) error {
+func readAlone(ctx context.Context, c plugin.Cluster, node int32, w Wanted, use func(Batches)) error {
 	f := newFetch(w)
 	resp, err := c.Do(ctx, node, request([]*fetch{f}))
 	if err != nil {
@@ -157,7 +167,7 @@ func (r *fetches) take(node int32) (list []*fetch) {
 	for _, f := range r.waiting[node] {
 		switch {
 		case closed(f.used): // nobody waits any more
-		case len(list) == mostReads || named[f.place()]:
+		case len(list) == mostReads || named[f.place()] || len(list) > 0 && f.Committed != list[0].Committed:
 			later = append(later, f)
 		default:
 			named[f.place()] = true
@@ -182,7 +192,7 @@ func (r *fetches) send(node int32, list []*fetch) {
 			return
 		}
 		for _, f := range list {
-			f.end(nil, err)
+			f.end(Batches{}, err)
 		}
 	})
 	var again []*fetch
@@ -191,7 +201,7 @@ func (r *fetches) send(node int32, list []*fetch) {
 		case f.answered():
 			<-f.used
 		case err != nil:
-			f.end(nil, err)
+			f.end(Batches{}, err)
 		default:
 			again = append(again, f)
 		}
@@ -220,6 +230,9 @@ func byTopic(list []*fetch) (out []*fetch) {
 // request is a joint fetch.
 func request(list []*fetch) *kmsg.FetchRequest {
 	req := kmsg.NewPtrFetchRequest()
+	if list[0].Committed {
+		req.IsolationLevel = 1
+	}
 	req.ReplicaID, req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.SessionEpoch = -1, 100, 1, ReadBytes, -1
 	for _, f := range list {
 		if n := len(req.Topics); n == 0 || req.Topics[n-1].Topic != f.Topic {
@@ -241,7 +254,7 @@ func request(list []*fetch) *kmsg.FetchRequest {
 func answer(list []*fetch, resp *kmsg.FetchResponse) {
 	if resp.ErrorCode != 0 {
 		for _, f := range list {
-			f.end(nil, fmt.Errorf("error %d", resp.ErrorCode))
+			f.end(Batches{}, fmt.Errorf("error %d", resp.ErrorCode))
 		}
 		return
 	}
@@ -251,14 +264,14 @@ func answer(list []*fetch, resp *kmsg.FetchResponse) {
 		p, ok := parts[f.place()]
 		switch {
 		case !ok:
-			f.end(nil, errors.New("the broker has left it out of its answer"))
+			f.end(Batches{}, errors.New("the broker has left it out of its answer"))
 		case p.ErrorCode != 0:
-			f.end(nil, fmt.Errorf("error %d", p.ErrorCode))
+			f.end(Batches{}, fmt.Errorf("error %d", p.ErrorCode))
 		case len(p.RecordBatches) > 0:
 			full = true
-			f.end(p.RecordBatches, nil)
-		case !full || p.HighWatermark <= f.From:
-			f.end(nil, nil)
+			f.end(Batches{p.RecordBatches, p.AbortedTransactions}, nil)
+		case !full || p.HighWatermark <= f.From || f.Committed && p.LastStableOffset <= f.From:
+			f.end(Batches{}, nil)
 		}
 	}
 }

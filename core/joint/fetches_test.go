@@ -26,7 +26,7 @@ func readAll(ctx context.Context, t *testing.T, f *fakes.Cluster, pieces ...Want
 	var wg sync.WaitGroup
 	for i, w := range pieces {
 		wg.Go(func() {
-			errs[i] = reads.read(ctx, 0, w, func(records []byte) { given[i] = slices.Clone(records) })
+			errs[i] = reads.read(ctx, 0, w, func(b Batches) { given[i] = slices.Clone(b.Records) })
 		})
 	}
 	wg.Wait()
@@ -55,15 +55,16 @@ func TestJointFetches(t *testing.T) {
 		id := f.Topology().Topics["orders"].ID
 		var pieces []Wanted
 		for p := range int32(wide) {
-			pieces = append(pieces, Wanted{"orders", id, 2 * p, 0, ReadBytes}) // those that node 0 leads
+			pieces = append(pieces, Wanted{"orders", id, 2 * p, 0, ReadBytes, false}) // those that node 0 leads
 		}
-		again := Wanted{"orders", id, 2, 1, ReadBytes}
-		wrong := Wanted{"orders", id, 2, 7, ReadBytes}
-		absent := Wanted{"payments", [16]byte{1}, 0, 0, ReadBytes}
+		again := Wanted{"orders", id, 2, 1, ReadBytes, false}
+		wrong := Wanted{"orders", id, 2, 7, ReadBytes, false}
+		absent := Wanted{"payments", [16]byte{1}, 0, 0, ReadBytes, false}
 		pieces = append(pieces, again, wrong, absent, pieces[0])
 		given, errs := readAll(t.Context(), t, f, pieces...)
 		for i, w := range pieces {
-			err := readAlone(t.Context(), f, 0, w, func(want []byte) {
+			err := readAlone(t.Context(), f, 0, w, func(b Batches) {
+				want := b.Records
 				if !slices.Equal(given[i], want) {
 					t.Errorf("%+v: %d bytes, want %d", w, len(given[i]), len(want))
 				}
@@ -89,7 +90,7 @@ func TestWhatIsReadIsBounded(t *testing.T) {
 		var wg sync.WaitGroup
 		for p := range int32(1000) {
 			wg.Go(func() {
-				_ = reads.read(t.Context(), 0, Wanted{"orders", id, 2 * p, 0, ReadBytes}, func([]byte) { <-use })
+				_ = reads.read(t.Context(), 0, Wanted{"orders", id, 2 * p, 0, ReadBytes, false}, func(Batches) { <-use })
 			})
 		}
 		fakes.Pass(time.Minute)
@@ -113,7 +114,7 @@ func TestWhoLeavesHoldsUpNobody(t *testing.T) {
 		f.Before = func(kmsg.Request) { time.Sleep(time.Second) }
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
-		w := Wanted{"orders", f.Topology().Topics["orders"].ID, 0, 0, ReadBytes}
+		w := Wanted{"orders", f.Topology().Topics["orders"].ID, 0, 0, ReadBytes, false}
 		began := time.Now()
 		_, errs := readAll(ctx, t, f, slices.Repeat([]Wanted{w}, 100)...)
 		for _, err := range errs {

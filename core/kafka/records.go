@@ -111,3 +111,11 @@ func (f *Fingerprints) Of(r Record) uint64 {
 	}
 	return h.Sum64()
 }
+
+// OfKey is the fingerprint of a record's key alone, 0 for none.
+func (f *Fingerprints) OfKey(key []byte) uint64 {
+	if key == nil {
+		return 0
+	}
+	return maphash.Bytes(f.seed, key) | 1
+}

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"encoding/binary"
+	"math"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -126,18 +127,39 @@ func (r *ResponseView) SetEndpoints(list []Endpoint) {
 }
 
 // SetAborted changes the first offsets of the aborted transactions of partition i, in the bytes.
-func (r *ResponseView) SetAborted(i int, to func(first int64) int64) {
+// One for which to says false is none of the reader's: it stands behind the others, from an offset
+// on that no record has.
+func (r *ResponseView) SetAborted(i int, to func(first int64) (int64, bool)) {
 	p := &r.Partitions[i]
 	if p.Aborted == 0 {
 		return
 	}
-	c := cursor{b: p.in(&r.source).raw, at: int(p.aborted), flexible: r.flexible}
-	for n := c.array(); n > 0 && !c.bad; n-- {
+	raw := p.in(&r.source).raw
+	c := cursor{b: raw, at: int(p.aborted), flexible: r.flexible}
+	n := c.array()
+	begin := c.pos()
+	var none []byte // with their bytes, of which there are as many as before
+	kept := int(begin)
+	for ; n > 0 && !c.bad; n-- {
+		from := c.pos()
 		c.i64() // the producer
 		at := c.pos()
-		r.put64(p, at, to(c.i64()))
+		first, ok := to(c.i64())
+		if !ok {
+			first = math.MaxInt64
+		}
+		r.put64(p, at, first)
 		c.tags()
+		switch entry := raw[from:c.pos()]; {
+		case !ok:
+			none = append(none, entry...)
+		case len(none) > 0:
+			kept += copy(raw[kept:], entry)
+		default:
+			kept += len(entry)
+		}
 	}
+	copy(raw[kept:], none)
 }
 
 // SetRecords changes the records of partition i of a Fetch's answer. They are referenced, not

@@ -3,6 +3,7 @@ package kafka
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -247,10 +248,18 @@ func TestFieldsOfAnAnswer(t *testing.T) {
 						h.SetLeader(n, 4321, 1234)
 						p.CurrentLeader.LeaderID, p.CurrentLeader.LeaderEpoch = 4321, 1234
 					}
-					h.SetAborted(n, func(first int64) int64 { return first + 1000 })
-					for k := range p.AbortedTransactions {
-						p.AbortedTransactions[k].FirstOffset += 1000
+					h.SetAborted(n, func(first int64) (int64, bool) { return first + 1000, first%3 != 0 })
+					var kept, none []kmsg.FetchResponseTopicPartitionAbortedTransaction
+					for _, a := range p.AbortedTransactions {
+						if a.FirstOffset%3 != 0 {
+							a.FirstOffset += 1000
+							kept = append(kept, a)
+							continue
+						}
+						a.FirstOffset = math.MaxInt64
+						none = append(none, a)
 					}
+					copy(p.AbortedTransactions, append(kept, none...))
 					if n%2 == 1 {
 						h.SetRecords(n, []byte("other records"))
 						p.RecordBatches = []byte("other records")

@@ -190,7 +190,7 @@ func forgotten(t *testing.T, w *world) {
 	t.Helper()
 	err := w.env.Catalog.Update(t.Context(), "orders", func(n *catalog.Topic) error {
 		for p := range n.Partitions {
-			n.Partitions[p].Deltas = nil
+			n.Partitions[p].Copies = nil
 		}
 		return nil
 	})
@@ -204,7 +204,7 @@ var _ plugin.Placement = onDR{}
 // TestWhatAReaderMisses of a copy: what it lacks at its beginning and at its end.
 func TestWhatAReaderMisses(t *testing.T) {
 	whole := (&catalog.Topic{Home: "prod"}).Partition(0)
-	holed := whole.Advance(catalog.Segment{Generation: 1, Start: 1000, PhysicalStart: 100, Cluster: "x"}, 0, 100, 0)
+	holed := whole.Advance(catalog.Segment{Generation: 1, Start: 1000, PhysicalStart: 100, Cluster: "x"}, whole.Distance.Shift(0), 100, 0)
 	for name, c := range map[string]struct {
 		copied
 		at, want int64

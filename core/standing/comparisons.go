@@ -42,7 +42,7 @@ func (c *comparisons) still(vc string, t *catalog.Topic, cluster string, at copi
 	return true
 }
 
-func (c *comparisons) note(vc string, t *catalog.Topic, cluster string, compared []copies.Stretch, at copies.Extent, err error) {
+func (c *comparisons) note(vc string, t *catalog.Topic, cluster string, found []copies.Found, at copies.Extent, err error) {
 	now := comparison{at: time.Now(), generation: t.Generation, extent: at}
 	var failed *copies.UnreadError
 	if errors.As(err, &failed) {
@@ -51,8 +51,8 @@ func (c *comparisons) note(vc string, t *catalog.Topic, cluster string, compared
 	if err != nil {
 		now.err, now.by = err.Error(), block.Of(block.Because(block.ByCopy, err))
 	}
-	for p, s := range compared {
-		part := t.Partition(int32(p))
+	for p, f := range found {
+		part, s := t.Partition(int32(p)), f.Compared
 		now.partitions = append(now.partitions, copies.Stretch{From: part.ToVirtual(s.From), To: part.ToVirtual(s.To)})
 	}
 	c.mu.Lock()

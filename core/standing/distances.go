@@ -62,8 +62,8 @@ type copyNow struct {
 // distance is what a comparison has found.
 type distance struct {
 	copyNow
-	id     [16]byte
-	deltas []int64
+	id    [16]byte
+	found []copies.Found
 }
 
 // storeDelta compares the tails of one copy; what can't be compared now keeps what is stored.
@@ -90,27 +90,27 @@ func (w *Watch) storeDelta(e Env, c copyNow) {
 	if !c.at.Covers(len(old.Topic.Partitions)) || c.at.IDs != [2][16]byte{old.Topic.ID, copied.Topic.ID} {
 		at, err = both.Bounds(ctx)
 	}
-	var deltas []int64
-	var compared []copies.Stretch
+	var found []copies.Found
+	limit := w.timing().CompareLimit
 	if err == nil {
-		deltas, compared, err = both.Tails(ctx, t, at)
+		found, err = both.Tails(ctx, t, at, limit)
 	}
 	if err != nil {
 		// Seldom, so it is asked only now: a side may keep timestamps of its own.
 		if timestamps, cerr := copies.SameSettings(ctx, old, copied); cerr == nil && !timestamps {
 			both.Prints = copies.Fingerprints(w.timing(), false)
-			deltas, compared, err = both.Tails(ctx, t, at)
+			found, err = both.Tails(ctx, t, at, limit)
 		}
 	}
 	if ctx.Err() == nil {
-		w.compared.note(e.VirtualCluster, t, other, compared, c.at, err)
+		w.compared.note(e.VirtualCluster, t, other, found, c.at, err)
 	}
 	if err != nil {
 		w.log.Debug("copy not comparable", "topic", t.Name, "cluster", other, "error", err)
 		return
 	}
-	w.eraseCopy(ctx, t, copied, deltas)
-	d := distance{c, copied.Topic.ID, deltas}
+	w.eraseCopy(ctx, t, copied, found)
+	d := distance{c, copied.Topic.ID, found}
 	if d.stored() {
 		return
 	}
@@ -125,9 +125,9 @@ func (d distance) stored() bool {
 	if id, known := d.Copies[d.other]; !known || id != d.id {
 		return false
 	}
-	for p, delta := range d.deltas {
+	for p, f := range d.found {
 		part := d.Partition(int32(p))
-		if have, ok := part.Deltas[d.other]; !ok || have != delta || d.Watermarks(int32(p)).Start > part.LogStart {
+		if have, ok := part.Copies[d.other]; !ok || !have.Equal(f.Alignment) || d.Watermarks(int32(p)).Start > part.LogStart {
 			return false
 		}
 	}
@@ -143,12 +143,9 @@ func (d distance) keep(n *catalog.Topic) {
 		n.Copies = map[string][16]byte{}
 	}
 	n.Copies[d.other] = d.id
-	for p, delta := range d.deltas {
+	for p, f := range d.found {
 		n.Grow(p + 1)
-		if n.Partitions[p].Deltas == nil {
-			n.Partitions[p].Deltas = map[string]int64{}
-		}
-		n.Partitions[p].Deltas[d.other] = delta
+		n.Partitions[p].SetCopy(d.other, f.Alignment)
 		n.Partitions[p].LogStart = max(n.Partitions[p].LogStart, d.Watermarks(int32(p)).Start)
 	}
 }

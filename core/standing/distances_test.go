@@ -201,7 +201,7 @@ func TestDistancesAreStoredTogether(t *testing.T) {
 		w.apply()
 		fakes.Pass(5 * time.Second)
 		for _, name := range names {
-			if d := w.env.Catalog.Topic(name).Partition(0).Deltas["dr"]; d != 25 {
+			if d, _ := w.env.Catalog.Topic(name).Partition(0).Delta("dr"); d != 25 {
 				t.Fatalf("%s: distance %d", name, d)
 			}
 		}
@@ -246,7 +246,7 @@ func TestCopiesFarAwayAreComparedSideBySide(t *testing.T) {
 		w.apply()
 		fakes.Pass(8 * time.Second)
 		for _, name := range names {
-			if d := w.env.Catalog.Topic(name).Partition(0).Deltas["dr"]; d != 25 {
+			if d, _ := w.env.Catalog.Topic(name).Partition(0).Delta("dr"); d != 25 {
 				t.Fatalf("%s: distance %d", name, d)
 			}
 		}

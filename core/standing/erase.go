@@ -11,11 +11,11 @@ import (
 // eraseCopy deletes on a copy what clients have deleted, at the distances that were just verified:
 // replicators don't copy DeleteRecords. Where it is refused, as by mirrors and compacted topics,
 // the records stay hidden.
-func (w *Watch) eraseCopy(ctx context.Context, t *catalog.Topic, copied *copies.Side, deltas []int64) {
+func (w *Watch) eraseCopy(ctx context.Context, t *catalog.Topic, copied *copies.Side, found []copies.Found) {
 	before := make([]int64, len(copied.Topic.Partitions))
 	for p := range before {
-		if part := t.Partition(int32(p)); part.Erased > 0 && p < len(deltas) {
-			before[p] = part.ToPhysical(part.Erased) + deltas[p]
+		if part := t.Partition(int32(p)); part.Erased > 0 && p < len(found) {
+			before[p] = found[p].Distance.ToPhysical(part.Erased)
 		}
 	}
 	w.erase(ctx, t, copied, before)

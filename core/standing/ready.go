@@ -170,13 +170,11 @@ type copyOf struct{ topic, cluster string }
 // late are the copies that did not get within failover.max_drain to where their home ended at a
 // time, and how many records they lacked then: a move waits as long.
 func (w *Watch) late(e Env, topics []*catalog.Topic, all copies.Extents, at time.Time) map[copyOf]int64 {
-	lag := func(t *catalog.Topic, cluster string, ends []int64) (n int64) {
+	lags := func(t *catalog.Topic, cluster string, ends []int64) (n int64) {
 		for p, home := range all[t.Home].Ends[t.Physical(t.Home)] {
-			if p >= len(t.Partitions) || p >= len(ends) || home < 0 || ends[p] < 0 {
-				continue
-			}
-			if d, ok := t.Partitions[p].Deltas[cluster]; ok {
-				n += max(home+d-ends[p], 0)
+			if p < len(t.Partitions) && p < len(ends) {
+				lacks, _ := lag(&t.Partitions[p], cluster, home, ends[p])
+				n += lacks
 			}
 		}
 		return n
@@ -184,7 +182,7 @@ func (w *Watch) late(e Env, topics []*catalog.Topic, all copies.Extents, at time
 	behind := map[plugin.Cluster][]*catalog.Topic{}
 	for _, t := range topics {
 		for _, c := range e.Clusters {
-			if c.Name() != t.Home && lag(t, c.Name(), all[c.Name()].Ends[t.Physical(c.Name())]) > 0 {
+			if c.Name() != t.Home && lags(t, c.Name(), all[c.Name()].Ends[t.Physical(c.Name())]) > 0 {
 				behind[c] = append(behind[c], t)
 			}
 		}
@@ -206,7 +204,7 @@ func (w *Watch) late(e Env, topics []*catalog.Topic, all copies.Extents, at time
 			if len(now) == 0 || slices.Contains(now, -1) { // it has not caught up as far as can be told
 				now = all[c.Name()].Ends[t.Physical(c.Name())]
 			}
-			if n := lag(t, c.Name(), now); n > 0 {
+			if n := lags(t, c.Name(), now); n > 0 {
 				out[copyOf{t.Name, c.Name()}] = n
 			}
 		}

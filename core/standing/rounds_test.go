@@ -51,7 +51,7 @@ func TestAllCopiesFarAwayAreComparedInTime(t *testing.T) {
 		fakes.Pass(900 * time.Millisecond)
 		for _, topic := range w.env.Catalog.Topics() {
 			for p := range topic.Partitions {
-				if _, known := topic.Partitions[p].Deltas["dr"]; !known {
+				if _, known := topic.Partitions[p].Delta("dr"); !known {
 					t.Fatalf("%s/%d is not compared after a second", topic.Name, p)
 				}
 			}

@@ -38,6 +38,8 @@ type CopyPartition struct {
 	// Delta is the distance of the offsets there to those at home, if Known.
 	Delta int64
 	Known bool
+	// home and copied are the distances of both from the virtual log.
+	home, copied catalog.Distance
 	// Lag is how many records the copy lacks.
 	Lag int64
 	// ComparedFrom and ComparedTo are the virtual offsets between which records were compared.
@@ -50,14 +52,23 @@ func (p CopyPartition) Holds(home int64) (holds, ok bool) {
 	if !p.Known || p.Start < 0 || p.End < 0 {
 		return false, false
 	}
-	at := p.there(home)
-	return at >= p.Start && at <= p.End, true
+	v := p.home.ToVirtual(home)
+	at := p.copied.ToPhysical(v)
+	return p.copied.Has(v) && at >= p.Start && at <= p.End, true
 }
 
-// there is where the record at an offset of the home stands on the copy; here is the way back.
-func (p CopyPartition) there(home int64) int64 { return home + p.Delta }
+// here is where the record at an offset of the copy stands at home.
+func (p CopyPartition) here(copied int64) int64 { return p.home.ToPhysical(p.copied.ToVirtual(copied)) }
 
-func (p CopyPartition) here(copied int64) int64 { return copied - p.Delta }
+// lag is how many records a copy lacks of a partition whose home ends at an offset, itself at
+// another; false if that is not known.
+func lag(part *catalog.Partition, cluster string, homeEnd, copyEnd int64) (int64, bool) {
+	there, known := part.Copies[cluster]
+	if !known || homeEnd < 0 || copyEnd < 0 {
+		return 0, false
+	}
+	return part.Records(there.Distance.ToVirtual(copyEnd), part.ToVirtual(homeEnd)), true
+}
 
 // Survey tells how topics stand, asking every cluster that lives for all of them at once; a cluster
 // that does not answer leaves its numbers unknown. Without starts, where logs begin is not asked
@@ -133,9 +144,11 @@ func (w *Watch) standing(env Env, topics []*catalog.Topic, all copies.Extents) [
 			there := all[c.Name()]
 			for p := range t.Partitions {
 				x := CopyPartition{Start: copies.At(there.Starts[name], p), End: copies.At(there.Ends[name], p), Lag: -1, ComparedFrom: -1, ComparedTo: -1}
-				x.Delta, x.Known = t.Partitions[p].Deltas[c.Name()]
-				if h := copies.At(home, p); x.Known && h >= 0 && x.End >= 0 {
-					x.Lag = max(x.there(h)-x.End, 0)
+				part := &t.Partitions[p]
+				x.Delta, x.Known = part.Delta(c.Name())
+				x.home, x.copied = part.Distance, part.Copies[c.Name()].Distance
+				if n, ok := lag(part, c.Name(), copies.At(home, p), x.End); ok {
+					x.Lag = n
 				}
 				if p < len(last.partitions) {
 					x.ComparedFrom, x.ComparedTo = last.partitions[p].From, last.partitions[p].To

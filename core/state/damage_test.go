@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -255,6 +256,8 @@ func TestTopicsOfTheSecondFormatAreRead(t *testing.T) {
 	if err := json.Unmarshal([]byte(stored2), &want); err != nil {
 		t.Fatal(err)
 	}
+	want.Partitions[0].Distance = catalog.At(0, 2)
+	want.Partitions[0].Copies = map[string]catalog.Alignment{"prod": {}}
 	for _, load := range []func() ([]catalog.Entry, error){
 		func() ([]catalog.Entry, error) { return Read(dir) },
 		func() ([]catalog.Entry, error) { return reopened(t, dir) },
@@ -280,6 +283,49 @@ func TestTopicsOfTheSecondFormatAreRead(t *testing.T) {
 		}
 		if got.Home != "dr" || got.Before.Home != "prod" || got.ID != want.ID {
 			t.Errorf("%+v before %+v", got, got.Before)
+		}
+	}
+}
+
+// TestPartitionsOfTheThirdFormatAreRead: their runs had no end, and a copy was at one distance.
+func TestPartitionsOfTheThirdFormatAreRead(t *testing.T) {
+	stored := `{"segments":[{"generation":0,"cluster":"prod"},{"generation":1,"start":1000,"physical_start":95,"cluster":"dr"}],
+		"runs":[{"v":0,"p":-5},{"v":1000,"p":95}],"deltas":{"prod":5},"ceiling":2000}`
+	dir := t.TempDir()
+	f, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = f.Close()
+	edit(t, dir, func(m, e *bbolt.Bucket) error {
+		h := head{format: 3}
+		var errs []error
+		for key, value := range map[string]string{
+			"topic\x00vc\x00a":               `{"name":"a","home":"dr","generation":1,"published":1,"partitions":1}`,
+			"partition\x00vc\x00a\x001\x000": stored,
+		} {
+			sealed := seal([]byte(key), []byte(value))
+			h.add([]byte(key), sealed)
+			errs = append(errs, e.Put([]byte(key), sealed))
+		}
+		return errors.Join(append(errs, m.Put(headKey, h.bytes()))...)
+	})
+	for range 2 {
+		entries, err := reopened(t, dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := catalog.New(nil, entries)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := c.Virtual("vc").Topic("a").Partition(0)
+		want := []catalog.Run{{Virtual: 5, Physical: 0, Records: 95}, {Virtual: 1000, Physical: 95, Records: catalog.Open}}
+		if got := slices.Collect(p.Distance.Runs()); !slices.Equal(got, want) {
+			t.Errorf("runs %v, want %v", got, want)
+		}
+		if delta, known := p.Delta("prod"); !known || delta != 5 {
+			t.Errorf("the copy is at %d (%t), want 5", delta, known)
 		}
 	}
 }

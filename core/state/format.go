@@ -10,10 +10,11 @@ import (
 )
 
 // Formats. The first had no checksums, and no head; up to the second one a topic was one entry with
-// all its partitions.
+// all its partitions; up to the third one a copy had one distance, from the home.
 const (
-	sealed = 2
-	format = 3
+	sealed  = 2
+	divided = 3
+	format  = 4
 )
 
 var (
@@ -133,7 +134,7 @@ func read(file []byte) (c content, err error) {
 		return c, damaged("it has %d entries that are not the %d that were written", found.count, h.count)
 	}
 	if h.format < format {
-		if c.entries, err = catalog.Divide(c.entries); err != nil {
+		if c.entries, err = catalog.Upgrade(c.entries, h.format < divided); err != nil {
 			return c, damaged("%v", err)
 		}
 	}

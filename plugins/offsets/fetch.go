@@ -47,18 +47,36 @@ func (o *Offsets) fetchDown(req *plugin.Request, s *plugin.Step) plugin.Outcome 
 }
 
 // fetchUp translates what comes back.
-func (o *Offsets) fetchUp(ctx context.Context, s *plugin.Step, resp *plugin.Response, err error) plugin.Outcome {
+func (o *Offsets) fetchUp(ctx context.Context, req *plugin.Request, s *plugin.Step, resp *plugin.Response, err error) plugin.Outcome {
 	if err != nil || resp == nil {
 		return plugin.Answer(resp, err)
 	}
 	k := plugin.Kept[fetching](s)
 	r := resp.Body.View()
 	if o.reserved(r, k.h, k.topics) {
-		return plugin.Answer(resp, o.fetched(ctx, r, k.h, k.topics))
+		return plugin.Answer(resp, o.fetched(ctx, kafka.Bounds{}, r, k.h, k.topics))
 	}
 	return plugin.Wait(func(ctx context.Context, _ plugin.Handler) (*plugin.Response, error) {
-		return resp, o.fetched(ctx, r, k.h, k.topics)
+		within, done := req.Session.Decode()
+		if err := o.fetched(ctx, within, r, k.h, k.topics); err != nil {
+			done()
+			return resp, err
+		}
+		return onRelease(resp, done), nil
 	})
+}
+
+// onRelease is an answer of which something is to be done when it is written.
+func onRelease(resp *plugin.Response, done func()) *plugin.Response {
+	release := resp.Release
+	if release == nil {
+		done()
+		return resp
+	}
+	return &plugin.Response{Body: resp.Body, Close: resp.Close, Early: resp.Early, Release: func() {
+		done()
+		release()
+	}}
 }
 
 // asked finds the lineages under which the partitions of an answer were asked for. Answers keep the
@@ -92,7 +110,8 @@ func shows(t *catalog.Topic, rp *kafka.ResponsePartition) catalog.Watermarks {
 	return w
 }
 
-// reserved reports that nothing need be stored before an answer is shown.
+// reserved reports that nothing need be stored before an answer is shown, and no batch be written
+// anew.
 func (o *Offsets) reserved(r *kafka.ResponseView, h *kafka.RequestView, topics []*catalog.Topic) bool {
 	a := asked{h: h, topics: topics}
 	for i := range r.Partitions {
@@ -104,12 +123,15 @@ func (o *Offsets) reserved(r *kafka.ResponseView, h *kafka.RequestView, topics [
 		if high := shows(t, rp).High; high >= 0 && !o.env.Catalog.Reserved(t.Name, rp.Partition, high) {
 			return false
 		}
+		if t.Generation > 0 && spans(t.Partition(rp.Partition), rp.Records) {
+			return false
+		}
 	}
 	return true
 }
 
 // fetched translates an answer. What it shows is reserved first.
-func (o *Offsets) fetched(ctx context.Context, r *kafka.ResponseView, h *kafka.RequestView, topics []*catalog.Topic) error {
+func (o *Offsets) fetched(ctx context.Context, within kafka.Bounds, r *kafka.ResponseView, h *kafka.RequestView, topics []*catalog.Topic) error {
 	a := asked{h: h, topics: topics}
 	for i := range r.Partitions {
 		rp := &r.Partitions[i]
@@ -122,7 +144,11 @@ func (o *Offsets) fetched(ctx context.Context, r *kafka.ResponseView, h *kafka.R
 		}
 		w := shows(t, rp)
 		if t.Generation > 0 {
-			translate(r, i, t.Partition(rp.Partition))
+			if err := translate(within, r, i, t.Partition(rp.Partition)); err != nil {
+				o.log.Error("a batch can't be shown: its records must be given other offsets, and it can't be decoded",
+					"topic", t.Name, "partition", rp.Partition, "error", err)
+				r.SetErrorCode(i, kafka.CorruptMessage)
+			}
 		}
 		if end, ended := o.end(t, rp.Partition); ended {
 			w.High, w.Stable = min(w.High, end), min(w.Stable, end)
@@ -138,24 +164,25 @@ func (o *Offsets) fetched(ctx context.Context, r *kafka.ResponseView, h *kafka.R
 }
 
 // translate makes what an answer says of a partition, but for its watermarks, what the virtual log
-// says.
-func translate(r *kafka.ResponseView, i int, part *catalog.Partition) {
+// says. An error is of the first batch, which then stands in the way of all others.
+func translate(within kafka.Bounds, r *kafka.ResponseView, i int, part *catalog.Partition) error {
 	rp := &r.Partitions[i]
 	if rp.Aborted > 0 {
-		r.SetAborted(i, part.ToVirtual)
+		// Of what is skipped, the markers are too: nothing would say where the transaction ends.
+		r.SetAborted(i, func(first int64) (int64, bool) { return part.ToVirtual(first), !part.Distance.Skips(first) })
 	}
 	if rp.LeaderEpoch >= 0 {
 		r.SetLeader(i, rp.LeaderID, part.VirtualEpoch(rp.LeaderEpoch))
 	}
-	translateBatches(part, rp.Records)
-}
-
-func translateBatches(part *catalog.Partition, records []byte) {
-	for _, b := range kafka.Batches(records) {
-		v := part.ToVirtual(b.BaseOffset())
-		b.SetLeaderEpoch(part.BatchEpoch(v, b.LeaderEpoch()))
-		b.SetBaseOffset(v)
+	before := len(rp.Records)
+	records, err := virtualBatches(within, part, rp.Records)
+	if err != nil && len(records) > 0 {
+		err = nil // it is the first one of the next fetch
 	}
+	if err != nil || len(records) != before || before > 0 && &records[0] != &rp.Records[0] {
+		r.SetRecords(i, records)
+	}
+	return err
 }
 
 // show reserves what a client is about to see; what it is shown never goes back. Where the home

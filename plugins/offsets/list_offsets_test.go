@@ -184,7 +184,7 @@ func moveBack(t *testing.T, env plugin.Env) {
 	if err := env.Catalog.Update(t.Context(), "orders", func(n *catalog.Topic) error {
 		n.Home, n.Generation, n.Published, n.HomeID = "prod", 2, 2, plugintest.ID("prod", "orders")
 		for p := range n.Partitions {
-			n.Partitions[p] = n.Partitions[p].Advance(catalog.Segment{Generation: 2, Start: 110, PhysicalStart: 110, Cluster: "prod"}, 30, 110, 3)
+			n.Partitions[p] = n.Partitions[p].Advance(catalog.Segment{Generation: 2, Start: 110, PhysicalStart: 110, Cluster: "prod"}, n.Partitions[p].Distance.Shift(30), 110, 3)
 		}
 		return nil
 	}); err != nil {

@@ -84,7 +84,7 @@ func (o *Offsets) Up(ctx context.Context, req *plugin.Request, s *plugin.Step, r
 	if req.Key == kmsg.Produce {
 		return o.produceUp(req, resp, err)
 	}
-	return o.fetchUp(ctx, s, resp, err)
+	return o.fetchUp(ctx, req, s, resp, err)
 }
 
 // cluster is the target of a request.

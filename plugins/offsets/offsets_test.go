@@ -30,7 +30,7 @@ func build(t *testing.T, moved bool) (*Offsets, plugin.Env) {
 		err := env.Catalog.Update(t.Context(), "orders", func(n *catalog.Topic) error {
 			n.Home, n.Generation, n.Published, n.HomeID = "dr", 1, 1, plugintest.ID("dr", "orders")
 			for p := range n.Partitions {
-				n.Partitions[p] = n.Partitions[p].Advance(catalog.Segment{Generation: 1, Start: 100, PhysicalStart: 70, Cluster: "dr", EpochBase: 5}, -30, 100, 3)
+				n.Partitions[p] = n.Partitions[p].Advance(catalog.Segment{Generation: 1, Start: 100, PhysicalStart: 70, Cluster: "dr", EpochBase: 5}, n.Partitions[p].Distance.Shift(-30), 100, 3)
 			}
 			return nil
 		})
@@ -216,7 +216,7 @@ func TestAnswersAreCutAtTheEndOfTheirGeneration(t *testing.T) {
 			before := n.Clone()
 			n.Home, n.Generation, n.Before = "dr", 1, before
 			for p := range n.Partitions {
-				n.Partitions[p] = n.Partitions[p].Advance(catalog.Segment{Generation: 1, Start: 100, PhysicalStart: 100, Cluster: "dr"}, 0, 100, 5)
+				n.Partitions[p] = n.Partitions[p].Advance(catalog.Segment{Generation: 1, Start: 100, PhysicalStart: 100, Cluster: "dr"}, n.Partitions[p].Distance.Shift(0), 100, 5)
 			}
 			return nil
 		})

@@ -43,7 +43,7 @@ func without(t *testing.T, ends [2]int64) (o *Offsets, asked *int) {
 	if err := env.Catalog.Update(t.Context(), "orders", func(n *catalog.Topic) error {
 		n.Home, n.Generation, n.Published, n.HomeID = "dr", 1, 1, plugintest.ID("dr", "orders")
 		for p := range n.Partitions {
-			n.Partitions[p] = n.Partitions[p].Advance(catalog.Segment{Generation: 1, Start: behind, PhysicalStart: there, Cluster: "dr", EpochBase: 5}, there-lastRead, lastRead, 3)
+			n.Partitions[p] = n.Partitions[p].Advance(catalog.Segment{Generation: 1, Start: behind, PhysicalStart: there, Cluster: "dr", EpochBase: 5}, n.Partitions[p].Distance.Shift(there-lastRead), lastRead, 3)
 		}
 		return nil
 	}); err != nil {
@@ -151,7 +151,7 @@ func TestWhatTheOldHomeHasShownIsTheEnd(t *testing.T) {
 	fetchMarks(t, o, "prod", marks{high: lost, stable: lost})
 	if err := o.env.Catalog.Update(t.Context(), "orders", func(n *catalog.Topic) error {
 		n.Home, n.Generation, n.Published, n.HomeID = "dr", 1, 1, plugintest.ID("dr", "orders")
-		n.Partitions[0] = n.Partitions[0].Advance(catalog.Segment{Generation: 1, Start: behind, PhysicalStart: there, Cluster: "dr"}, there-lastRead, lastRead, 3)
+		n.Partitions[0] = n.Partitions[0].Advance(catalog.Segment{Generation: 1, Start: behind, PhysicalStart: there, Cluster: "dr"}, n.Partitions[0].Distance.Shift(there-lastRead), lastRead, 3)
 		return nil
 	}); err != nil {
 		t.Fatal(err)

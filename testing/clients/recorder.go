@@ -83,9 +83,17 @@ func (r *Recorder) AckedCount() int {
 }
 
 // Complete reports whether every consumer has received every acknowledged record.
-func (r *Recorder) Complete() bool {
+func (r *Recorder) Complete() bool { return r.CompleteWith() }
+
+// CompleteWith is Complete, and those with these names are among the consumers.
+func (r *Recorder) CompleteWith(consumers ...string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for _, name := range consumers {
+		if len(r.delivered[name]) == 0 && len(r.acked) > 0 {
+			return false
+		}
+	}
 	for _, list := range r.delivered {
 		got := map[string]bool{}
 		for _, d := range list {

@@ -33,6 +33,7 @@ type Spread struct {
 	Topics     []string
 	Partitions map[string][]int32
 	Of         map[string]*Recorder
+	Committed  bool // is read alone
 	// Took, if not nil, is told how long each record took to be acknowledged.
 	Took func(time.Duration)
 }
@@ -161,6 +162,9 @@ func batchOfOne(producer int64, epoch int16, seq int32, value string) []byte {
 // Consume reads every topic from its start until ctx ends; with a group of its own, if asked to.
 func (s Spread) Consume(ctx context.Context, name string, group bool) error {
 	opts := []kgo.Opt{kgo.SeedBrokers(s.Bootstrap), kgo.ConsumeTopics(s.Topics...), kgo.ClientID(name), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(500 * time.Millisecond)}
+	if s.Committed {
+		opts = append(opts, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	}
 	if group {
 		opts = append(opts, kgo.ConsumerGroup(name), kgo.AutoCommitInterval(200*time.Millisecond))
 	}

@@ -168,7 +168,7 @@ func TestWholeClusterDead(t *testing.T) {
 	l.more(800)
 	p.wait("the stored distance", func() bool {
 		for _, part := range p.gw.Topic("passThroughTenant", p.topic).Partitions {
-			if _, ok := part.Deltas["dr"]; !ok {
+			if _, ok := part.Delta("dr"); !ok {
 				return false
 			}
 		}

@@ -363,7 +363,7 @@ func (f *Cluster) listOffsets(node int32, r *kmsg.ListOffsetsRequest) kmsg.Respo
 			rp.Partition = p.Partition
 			var l *Log
 			if l, rp.ErrorCode = f.find(node, t.Topic, p.Partition); l != nil {
-				rp.Offset = map[int64]int64{-2: l.Start, -1: l.End}[p.Timestamp]
+				rp.Offset = l.since(p.Timestamp)
 			}
 			rt.Partitions = append(rt.Partitions, rp)
 		}

@@ -31,7 +31,8 @@ func (f *Cluster) fetchOne(node int32, topic string, x kmsg.FetchRequestTopicPar
 		return p
 	}
 	at := x.FetchOffset
-	p.HighWatermark = l.End
+	p.HighWatermark, p.LastStableOffset = l.End, l.End
+	p.AbortedTransactions = l.Aborted
 	if at < l.Start || at > l.End {
 		p.ErrorCode = outOfRange
 	}

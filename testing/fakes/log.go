@@ -19,6 +19,7 @@ type Log struct {
 	Epoch      int32
 	Batches    []Batch
 	Producers  []kmsg.DescribeProducersResponseTopicPartitionActiveProducer
+	Aborted    []kmsg.FetchResponseTopicPartitionAbortedTransaction
 }
 
 // Batch is one of a log.
@@ -32,6 +33,7 @@ type Shape struct {
 	Codec      kgo.CompressionCodec
 	Packed     bool // Codec is set
 	Control    bool
+	InOne      bool  // of a transaction
 	AppendTime int64 // the broker's time, for LogAppendTime
 	Producer   int64 // 0: none
 	Sequence   int32
@@ -66,6 +68,9 @@ func (l *Log) Batch(s Shape, records ...kafka.Record) {
 		packed, codec := c.Compress(&bytes.Buffer{}, body)
 		body, b.Attributes = slices.Clone(packed), int16(codec)
 	}
+	if s.InOne {
+		b.Attributes |= 16
+	}
 	if s.Control {
 		b.Attributes |= 32 | 16
 	}
@@ -93,6 +98,26 @@ func (l *Log) Skip(n int64) {
 	if l.End += n; len(l.Batches) == 0 {
 		l.Start = l.End
 	}
+}
+
+// since is where ListOffsets finds the log's start (-2), its end (-1), or the first record that is
+// not older than a timestamp, -1 if there is none.
+func (l *Log) since(timestamp int64) int64 {
+	switch timestamp {
+	case -2:
+		return l.Start
+	case -1:
+		return l.End
+	}
+	for _, b := range l.Batches {
+		records, err := kafka.Records(b.Raw)
+		for _, r := range records {
+			if err == nil && r.Timestamp >= timestamp && r.Offset >= l.Start {
+				return r.Offset
+			}
+		}
+	}
+	return -1
 }
 
 // Record is the i-th of a log, unlike every other.

@@ -103,13 +103,22 @@ func (w *World) Load(stored []catalog.Entry) {
 func (w *World) Clusters() []plugin.Cluster { return []plugin.Cluster{w.Prod, w.DR} }
 
 // Deltas are the stored distances of the only partition of orders.
-func (w *World) Deltas() map[string]int64 { return w.Virtual.Topic("orders").Partition(0).Deltas }
+func (w *World) Deltas() map[string]int64 {
+	out, part := map[string]int64{}, w.Virtual.Topic("orders").Partition(0)
+	for c := range part.Copies {
+		out[c], _ = part.Delta(c)
+	}
+	return out
+}
 
 // Remember sets them.
 func (w *World) Remember(deltas map[string]int64) {
 	w.T.Helper()
 	err := w.Virtual.Update(w.T.Context(), "orders", func(n *catalog.Topic) error {
-		n.Partitions[0].Deltas = deltas
+		n.Partitions[0].Copies = nil
+		for c, delta := range deltas {
+			n.Partitions[0].SetDelta(c, delta)
+		}
 		return nil
 	})
 	if err != nil {

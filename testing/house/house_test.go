@@ -49,7 +49,7 @@ var may = map[string][]string{
 	"core/block":            {"core/plugin"},
 	"core/joint":            {"core/plugin"},
 	"core/positions":        {"core/kafka", "core/plugin"},
-	"core/copies":           {"core/block", "core/catalog", "core/config", "core/joint", "core/kafka", "core/plugin"},
+	"core/copies":           {"core/align", "core/block", "core/catalog", "core/config", "core/joint", "core/kafka", "core/plugin"},
 	"core/standing":         {"core/block", "core/catalog", "core/config", "core/copies", "core/joint", "core/kafka", "core/plugin", "core/positions"},
 	"core/failover":         {"core/block", "core/catalog", "core/config", "core/copies", "core/gate", "core/joint", "core/kafka", "core/plugin", "core/positions", "core/telemetry"},
 	"core/plan":             {"core/block", "core/catalog", "core/copies", "core/failover", "core/plugin", "core/standing"},

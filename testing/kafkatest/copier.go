@@ -19,6 +19,13 @@ type Faults struct {
 	Drop int
 	// Duplicate writes every n-th record twice.
 	Duplicate int
+	// Crash starts anew some records back after every n-th one, as a replicator does that had not
+	// noted how far it was.
+	Crash int
+	// Transactions writes what each poll gives in a transaction. Abort aborts every n-th of them
+	// first, and writes the same again.
+	Transactions bool
+	Abort        int
 	// Swap exchanges the records of each pair.
 	Swap bool
 	// Delay is how long each poll waits before it writes.
@@ -51,7 +58,11 @@ type Copier struct {
 // StartCopier starts a replicator.
 func StartCopier(ctx context.Context, cfg CopierConfig) (*Copier, error) {
 	start := map[string]map[int32]kgo.Offset{}
-	to, err := kgo.NewClient(kgo.SeedBrokers(cfg.To...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
+	opts := []kgo.Opt{kgo.SeedBrokers(cfg.To...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0)}
+	if cfg.Faults.Transactions {
+		opts = append(opts, kgo.TransactionalID("copier-"+strings.Join(cfg.Topics, "-")))
+	}
+	to, err := kgo.NewClient(opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +120,8 @@ func known(ctx context.Context, source *kadm.Client, topics []string) (kadm.Topi
 
 func (c *Copier) run(ctx context.Context) {
 	defer close(c.done)
-	n := 0
+	n, polls := 0, 0
+	last := map[string]map[int32][]*kgo.Record{} // what was written last, for crashes
 	for {
 		fetches := c.from.PollFetches(ctx)
 		if ctx.Err() != nil {
@@ -132,8 +144,20 @@ func (c *Copier) run(ctx context.Context) {
 			cp := &kgo.Record{Topic: r.Topic, Partition: r.Partition, Key: r.Key, Value: r.Value, Headers: r.Headers, Timestamp: r.Timestamp}
 			out = append(out, cp)
 			if f.Duplicate > 0 && n%f.Duplicate == 0 {
-				d := *cp
-				out = append(out, &d)
+				out = append(out, again(cp))
+			}
+			if f.Crash == 0 {
+				return
+			}
+			if last[r.Topic] == nil {
+				last[r.Topic] = map[int32][]*kgo.Record{}
+			}
+			recent := append(last[r.Topic][r.Partition], cp)
+			last[r.Topic][r.Partition] = recent[max(len(recent)-crashBack, 0):]
+			if n%f.Crash == 0 {
+				for _, r := range recent[max(len(recent)-1-n%crashBack, 0):] {
+					out = append(out, again(r))
+				}
 			}
 		})
 		if c.cfg.Faults.Swap {
@@ -142,7 +166,8 @@ func (c *Copier) run(ctx context.Context) {
 			}
 		}
 		// A stop lets what was read be written, so that the position is exact.
-		if err := c.to.ProduceSync(context.WithoutCancel(ctx), out...).FirstErr(); err != nil {
+		polls++
+		if err := c.write(context.WithoutCancel(ctx), polls, out); err != nil {
 			c.mu.Lock()
 			c.err = err
 			c.mu.Unlock()
@@ -152,6 +177,44 @@ func (c *Copier) run(ctx context.Context) {
 		fetches.EachRecord(func(r *kgo.Record) { c.pos[r.Topic][r.Partition] = r.Offset + 1 })
 		c.mu.Unlock()
 	}
+}
+
+// crashBack is how many records a crash goes back at most.
+const crashBack = 20
+
+// again is a record that is written once more.
+func again(r *kgo.Record) *kgo.Record {
+	return &kgo.Record{Topic: r.Topic, Partition: r.Partition, Key: r.Key, Value: r.Value, Headers: r.Headers, Timestamp: r.Timestamp}
+}
+
+// write writes what a poll gave.
+func (c *Copier) write(ctx context.Context, polls int, out []*kgo.Record) error {
+	if !c.cfg.Faults.Transactions {
+		return c.to.ProduceSync(ctx, out...).FirstErr()
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	if f := c.cfg.Faults.Abort; f > 0 && polls%f == 0 {
+		var vain []*kgo.Record
+		for _, r := range out {
+			vain = append(vain, again(r))
+		}
+		if err := c.transaction(ctx, kgo.TryAbort, vain); err != nil {
+			return err
+		}
+	}
+	return c.transaction(ctx, kgo.TryCommit, out)
+}
+
+func (c *Copier) transaction(ctx context.Context, end kgo.TransactionEndTry, out []*kgo.Record) error {
+	if err := c.to.BeginTransaction(); err != nil {
+		return err
+	}
+	if err := c.to.ProduceSync(ctx, out...).FirstErr(); err != nil {
+		return err
+	}
+	return c.to.EndTransaction(ctx, end)
 }
 
 // Position is the next offset of each partition that is to be copied.

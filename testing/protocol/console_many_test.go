@@ -51,7 +51,7 @@ func shop(t *testing.T) (h *house, topics []string) {
 	}
 	h.wait("the distances of all copies", func() bool {
 		for _, n := range topics {
-			if _, ok := h.gw.Topic(tenant, n).Partitions[2].Deltas["dr"]; !ok {
+			if _, ok := h.gw.Topic(tenant, n).Partitions[2].Delta("dr"); !ok {
 				return false
 			}
 		}

@@ -65,7 +65,7 @@ func plight(t *testing.T) (h *house, lost []int64) {
 		}
 	}
 	h.wait("the stored distance", func() bool {
-		_, ok := h.gw.Topic(tenant, "orders").Partitions[0].Deltas["dr"]
+		_, ok := h.gw.Topic(tenant, "orders").Partitions[0].Delta("dr")
 		return ok
 	})
 	if err := c.CaughtUp(h.ctx); err != nil {

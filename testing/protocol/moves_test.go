@@ -16,10 +16,10 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// TestInexactCopiesAreRefused: a replicator that dropped, repeated or swapped records must not
+// TestInexactCopiesAreRefused: a copy whose replicator has dropped or swapped records must not
 // become a home, nobody is held meanwhile, and the reason is said.
 func TestInexactCopiesAreRefused(t *testing.T) {
-	for name, f := range map[string]kafkatest.Faults{"drops": {Drop: 7}, "repeats": {Duplicate: 7}, "swaps": {Swap: true}} {
+	for name, f := range map[string]kafkatest.Faults{"drops": {Drop: 7}, "swaps": {Swap: true}} {
 		t.Run(name, func(t *testing.T) {
 			h := build(t, "orders")
 			p := h.client(h.gw.Bootstrap)
@@ -93,6 +93,41 @@ func TestMovesAtAnyDistance(t *testing.T) {
 	}
 }
 
+// TestCopiesThatHaveDrifted: a replicator that wrote records twice, in transactions, some of which
+// it aborted first, has made an exact copy all the same: clients see each record once, where it
+// was.
+func TestCopiesThatHaveDrifted(t *testing.T) {
+	h := build(t, "orders")
+	p := h.client(h.gw.Bootstrap)
+	h.produce(p, "orders", "before", 30)
+	h.crowd("orders")
+	c := h.copier(kafkatest.Faults{Duplicate: 7, Transactions: true, Abort: 2}, "orders")
+	if err := h.gw.Edit("orders: {cluster: prod}", "orders: {cluster: dr}"); err != nil {
+		t.Fatal(err)
+	}
+	h.moved(1)
+	c.Stop()
+	h.produce(p, "orders", "after", 30)
+	read := func(options ...kgo.Opt) {
+		t.Helper()
+		for i, r := range h.read(h.gw.Bootstrap, "orders", 0, 60, options...) {
+			want := fmt.Sprintf("before-%d", i)
+			if i >= 30 {
+				want = fmt.Sprintf("after-%d", i-30)
+			}
+			if string(r.Value) != want || r.Offset != int64(i) {
+				t.Fatalf("offset %d is %s, want %s at %d", r.Offset, r.Value, want, i)
+			}
+		}
+	}
+	read()
+	read(kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	ends, err := kafkatest.Ends(h.ctx, h.dr.Bootstrap(), "orders")
+	if err != nil || ends["orders"][0] <= 60 {
+		t.Errorf("nothing but the records is on dr: %v %v", ends, err)
+	}
+}
+
 // TestAGlobAndTheDefaultMoveTogether: one edited word moves every topic that it decides.
 func TestAGlobAndTheDefaultMoveTogether(t *testing.T) {
 	h := build(t, "stays", "one", "two", "three")
@@ -163,7 +198,7 @@ func TestUnplannedMove(t *testing.T) {
 	c := h.copier(kafkatest.Faults{}, "orders")
 	h.produce(p, "orders", "copied", 20)
 	h.wait("the stored distance", func() bool {
-		_, ok := h.gw.Topic(tenant, "orders").Partitions[0].Deltas["dr"]
+		_, ok := h.gw.Topic(tenant, "orders").Partitions[0].Delta("dr")
 		return ok
 	})
 	if err := c.CaughtUp(h.ctx); err != nil {
@@ -230,7 +265,7 @@ func TestNobodyLagsByAHole(t *testing.T) {
 		h.commit("orders", n, at)
 	}
 	h.wait("the copy to be compared to its end", func() bool {
-		d, ok := h.gw.Topic(tenant, "orders").Partitions[0].Deltas["dr"]
+		d, ok := h.gw.Topic(tenant, "orders").Partitions[0].Delta("dr")
 		ends, err := kadm.NewClient(h.client(h.dr.Bootstrap()[0])).ListEndOffsets(h.ctx, "orders")
 		end, _ := ends.Lookup("orders", 0)
 		return ok && err == nil && end.Offset == 20+d
@@ -300,7 +335,7 @@ func TestABatchThatWasCopiedBeforeItsHomeDied(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.wait("the stored distance", func() bool {
-		_, ok := h.gw.Topic(tenant, "orders").Partitions[0].Deltas["dr"]
+		_, ok := h.gw.Topic(tenant, "orders").Partitions[0].Delta("dr")
 		return ok
 	})
 	dead, reached := make(chan struct{}), make(chan struct{}, 3)

@@ -90,7 +90,7 @@ func TestLagOfNamedGroups(t *testing.T) {
 	}
 	c.Stop()
 	h.produce(p, "orders", "not copied", 2)
-	h.wait("the distance of the copy", func() bool { return len(h.gw.Topic(tenant, "orders").Partition(0).Deltas) == 1 })
+	h.wait("the distance of the copy", func() bool { return len(h.gw.Topic(tenant, "orders").Partition(0).Copies) == 1 })
 	h.lookAgain()
 	h.shows("sluice_group_lag", labels, is(5))
 	h.shows("sluice_group_copy_lag", map[string]string{"group": "billing", "cluster": "dr"}, is(3))

@@ -105,9 +105,9 @@ func (h *house) produce(c *kgo.Client, topic, label string, n int) (offsets []in
 }
 
 // read reads n records of partition 0 from an offset.
-func (h *house) read(bootstrap, topic string, from int64, n int) (out []*kgo.Record) {
+func (h *house) read(bootstrap, topic string, from int64, n int, options ...kgo.Opt) (out []*kgo.Record) {
 	h.t.Helper()
-	c := h.client(bootstrap, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().At(from)}}), kgo.FetchMaxWait(100*time.Millisecond))
+	c := h.client(bootstrap, append(options, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().At(from)}}), kgo.FetchMaxWait(100*time.Millisecond))...)
 	for len(out) < n {
 		f := c.PollFetches(h.ctx)
 		if h.ctx.Err() != nil {

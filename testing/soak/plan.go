@@ -6,9 +6,12 @@ package soak
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/sluice-gateway/sluice/testing/clients"
+	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
 // Topic is a topic of a schedule. The copy of its partition p stands Ahead[p] offsets higher on dr
@@ -16,6 +19,18 @@ import (
 type Topic struct {
 	Name  string
 	Ahead []int64
+	// Replicator is what its replicator does besides, one of Replicators.
+	Replicator string
+}
+
+// Replicators are what replicators do to a copy that is exact all the same: nothing, write records
+// twice, start anew from some records back, write in transactions, abort some of them first.
+var Replicators = map[string]kafkatest.Faults{
+	"":             {},
+	"repeats":      {Duplicate: 11},
+	"crashes":      {Crash: 37},
+	"transactions": {Transactions: true},
+	"aborts":       {Transactions: true, Abort: 3},
 }
 
 // Producer is a producer of a schedule, which fills the partitions of its topics.
@@ -60,6 +75,10 @@ func NewPlan(seed uint64) Plan {
 		t := Topic{Name: fmt.Sprintf("soak-%d-%d", seed, i)}
 		for range 1 + r.IntN(4) {
 			t.Ahead = append(t.Ahead, []int64{0, 0, int64(r.IntN(100))}[r.IntN(3)])
+		}
+		if r.IntN(2) == 0 {
+			names := slices.Sorted(maps.Keys(Replicators))
+			t.Replicator = names[r.IntN(len(names))]
 		}
 		p.Topics = append(p.Topics, t)
 	}
@@ -106,6 +125,11 @@ func (p Plan) String() string {
 		parts += len(t.Ahead)
 	}
 	s := fmt.Sprintf("seed %d: %d topics, %d partitions;", p.Seed, len(p.Topics), parts)
+	for i, t := range p.Topics {
+		if t.Replicator != "" {
+			s += fmt.Sprintf(" that of %d %s;", i, t.Replicator)
+		}
+	}
 	for _, x := range p.Producers {
 		s += fmt.Sprintf(" %s%v", x.Name, x.Topics)
 	}

@@ -83,6 +83,20 @@ func Run(ctx context.Context, plan Plan, o Options, prod, dr kafkatest.Cluster) 
 	}); err != nil {
 		res.Faults = append(res.Faults, err.Error())
 	}
+	// Who comes afterwards gets the same, at the same offsets.
+	if len(res.Faults) == 0 {
+		late := []string{"late", "late, committed"}
+		for i, name := range late {
+			s := w.spread(plan.Topics...)
+			s.Committed = i == 1
+			consumers.Go(func() { _ = s.Consume(cctx, name, false) })
+		}
+		if err := w.until(ctx, "those who come afterwards to have everything", func() bool {
+			return !slices.ContainsFunc(slices.Collect(maps.Values(w.of)), func(r *clients.Recorder) bool { return !r.CompleteWith(late...) })
+		}); err != nil {
+			res.Faults = append(res.Faults, err.Error())
+		}
+	}
 	stopConsumers()
 	if !within(o.Patience, consumers.Wait) {
 		res.Faults = append(res.Faults, "the consumers do not end")
@@ -195,10 +209,13 @@ func other(cluster string) string { return map[string]string{"prod": "dr", "dr":
 func (w *world) copy(ctx context.Context, t Topic, from string, start map[int32]int64) (err error) {
 	w.copiers[t.Name], err = kafkatest.StartCopier(ctx, kafkatest.CopierConfig{
 		From: w.clusters[from].Bootstrap(), To: w.clusters[other(from)].Bootstrap(), Topics: []string{t.Name},
-		Start: map[string]map[int32]int64{t.Name: start},
+		Start: map[string]map[int32]int64{t.Name: start}, Faults: Replicators[t.Replicator],
 	})
 	return err
 }
+
+// virtualCluster is the one that gatewaytest makes.
+const virtualCluster = "passThroughTenant"
 
 // turn turns the replicator of a topic round after a move, from the cut on, as an operator would.
 func (w *world) turn(ctx context.Context, t Topic) error {
@@ -210,7 +227,9 @@ func (w *world) turn(ctx context.Context, t Topic) error {
 		ahead = -1
 	}
 	for p := range at {
-		at[p] += ahead * t.Ahead[p]
+		if at[p] += ahead * t.Ahead[p]; t.Replicator != "" { // where it has written to last is of no use
+			at[p] = w.gw.Topic(virtualCluster, t.Name).Partition(p).Current().PhysicalStart
+		}
 	}
 	return w.copy(ctx, t, w.home[t.Name], at)
 }

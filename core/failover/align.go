@@ -1,0 +1,188 @@
+package failover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/sluice-gateway/sluice/core/block"
+	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/copies"
+	"github.com/sluice-gateway/sluice/core/guard"
+)
+
+// drift is what was found of a copy whose records do not stand at one distance from the home's, up
+// to what is compared.
+type drift struct {
+	there  catalog.Distance // of the copy's log
+	copied int64            // offset of the copy up to which it was looked at
+}
+
+// resume goes on from where a copy that has drifted was last looked at, by an earlier comparison of
+// all that somebody may still read; false if there was none.
+func (t *topicMove) resume(ctx context.Context, c *checked, p int, ours, theirs copies.Stretch, lowest map[int32]position) (bool, error) {
+	part, to := c.topic.Partition(int32(p)), c.Copy.Cluster.Name()
+	known := part.Copies[to]
+	low, read := lowest[int32(p)]
+	if !c.known() || known.To <= known.From || read && max(low.offset, part.ToVirtual(ours.From)) < known.From {
+		return false, nil
+	}
+	c.drifts[p], c.compared[p] = &drift{known.Distance, known.Distance.ToPhysical(known.To)}, part.ToPhysical(known.To)
+	c.deltas[p], _ = part.Delta(to)
+	_, err := t.alignTail(ctx, c, p, ours.To, theirs.To, copies.Aligning{Behind: true})
+	return true, err
+}
+
+// align finds where a copy has the records of a partition that do not stand at one distance: all
+// that the home has, if they are few enough to be looked at and the copy has them all; else those
+// that somebody may still read.
+func (t *topicMove) align(ctx context.Context, c *checked, p int, ours, theirs copies.Stretch, lowest map[int32]position) error {
+	part := c.topic.Partition(int32(p))
+	// The copy's end was read first: the home has what it has.
+	how := copies.Aligning{Hidden: part.Distance.Skips, Behind: true, Limit: t.runner.timing().CompareLimit}
+	found, err := c.Align(ctx, int32(p), ours, theirs, how)
+	if low, ok := lowest[int32(p)]; err != nil && !unread(err) {
+		needed, reader := max(ours.From, ours.To-copies.Tail), "nobody"
+		if ok && part.ToPhysical(low.offset) < needed {
+			needed, reader = max(ours.From, part.ToPhysical(low.offset)), fmt.Sprintf("%s at offset %d", low.who, low.offset)
+		}
+		found, err = c.Align(ctx, int32(p), copies.Stretch{From: needed, To: ours.To}, theirs, how)
+		if err != nil && !unread(err) {
+			err = fmt.Errorf("%w; furthest behind is %s", err, reader)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	t.count(found.From, found.To)
+	there := part.Distance.Onward(found.Distance)
+	if known, ok := part.Copies[c.Copy.Cluster.Name()]; ok && c.known() { // of what is in front, such as what it wrote when it was the home
+		if there, err = known.Distance.Until(part.ToVirtual(found.From), there); err != nil {
+			return err
+		}
+	} else {
+		there = there.Back()
+	}
+	c.deltas[p], c.compared[p], c.drifts[p] = found.Distance.Delta(), found.To, &drift{there, found.Copy}
+	return nil
+}
+
+// unread reports an error that says nothing of the records.
+func unread(err error) bool {
+	var failed *copies.UnreadError
+	return errors.As(err, &failed) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// alignTail goes on with what has come on both sides since. It returns how many records of the home
+// the copy does not have.
+func (t *topicMove) alignTail(ctx context.Context, c *checked, p int, oldEnd, newEnd int64, how copies.Aligning) (left int, err error) {
+	part, last := c.topic.Partition(int32(p)), c.drifts[p]
+	ours, theirs := copies.Stretch{From: c.compared[p], To: oldEnd}, copies.Stretch{From: last.copied, To: newEnd}
+	how.Hidden, how.Resumes, how.Limit = part.Distance.Skips, true, t.runner.timing().CompareLimit
+	more, err := c.Align(ctx, int32(p), ours, theirs, how)
+	if err != nil {
+		return 0, block.Because(block.ByCopy, err)
+	}
+	there, err := last.there.Until(part.ToVirtual(c.compared[p]), part.Distance.Onward(more.Distance))
+	if err != nil {
+		return 0, block.Because(block.ByCopy, err)
+	}
+	t.count(c.compared[p], more.To)
+	c.drifts[p], c.compared[p] = &drift{there, more.Copy}, max(more.To, c.compared[p])
+	return more.Left, nil
+}
+
+// mostLooked is how many records are looked at to find out whether a copy lacks any.
+const mostLooked = 10_000
+
+// lacks is how many records of a partition the copy lacks, about. Offsets tell while it goes on;
+// where it stands still and offsets are missing, or it has more than a home to which nobody writes,
+// something has come between the records, and they are looked at.
+func (t *topicMove) lacks(ctx context.Context, c *checked, p int, oldEnd, newEnd int64, held bool) (int64, error) {
+	behind := c.there(p, oldEnd) - newEnd
+	if c.drifts[p] == nil {
+		stands := c.stood[p] == newEnd
+		if c.stood[p] = newEnd; behind == 0 || behind > 0 && (!stands || behind > mostLooked) || behind < 0 && !held {
+			return max(behind, 0), nil
+		}
+		c.drifts[p] = c.constant(p)
+	}
+	left, err := t.alignTail(ctx, c, p, oldEnd, newEnd, copies.Aligning{})
+	if left > 0 {
+		return max(int64(left), behind), err
+	}
+	return 0, err
+}
+
+// lackAll is how many records the copy lacks in all partitions. held says that nobody writes to the
+// home.
+func (t *topicMove) lackAll(ctx context.Context, c *checked, oldEnd, newEnd []int64, held bool) (n int64, err error) {
+	for p := range oldEnd {
+		lacks, err := t.lacks(ctx, c, p, oldEnd[p], newEnd[p], held)
+		if err != nil {
+			return 0, err
+		}
+		n += lacks
+	}
+	return n, nil
+}
+
+// drifted reports that a partition's copy does not stand at one distance.
+func (c *checked) drifted() bool {
+	return slices.ContainsFunc(c.drifts, func(d *drift) bool { return d != nil })
+}
+
+// constant is the drift of a copy that had none so far.
+func (c *checked) constant(p int) *drift {
+	return &drift{c.distance(c.topic.Partition(int32(p)), p), c.there(p, c.compared[p])}
+}
+
+// distance is that of the copy's log from the virtual one.
+func (c *checked) distance(part *catalog.Partition, p int) catalog.Distance {
+	d := c.drift(p)
+	known, same := part.Copies[c.Copy.Cluster.Name()], c.known()
+	switch {
+	case d != nil:
+		return d.there
+	case same && c.Home == nil:
+		return known.Distance
+	case same:
+		return part.Shifted(c.Copy.Cluster.Name(), c.deltas[p], part.ToVirtual(c.begun[p]))
+	}
+	return part.Distance.Shift(c.deltas[p])
+}
+
+// known reports that what the catalog knows of the copy is of the one that is there.
+func (c *checked) known() bool {
+	id, compared := c.topic.Copies[c.Copy.Cluster.Name()]
+	return compared && id == c.Copy.Topic.ID
+}
+
+// drift is that of a partition's copy, nil if it has none.
+func (c *checked) drift(p int) *drift {
+	if c.drifts == nil {
+		return nil
+	}
+	return c.drifts[p]
+}
+
+// assume goes on with what a copy that has drifted has got since it was last compared with a home
+// that is gone: its data is what came next there.
+func (t *topicMove) assume(ctx context.Context, c *checked, newEnd []int64) error {
+	return guard.Parallel(len(newEnd), copies.PartitionsAtOnce, func(p int) error {
+		d := c.drift(p)
+		if d == nil {
+			return nil
+		}
+		there, err := c.Copy.Assume(ctx, int32(p), copies.Stretch{From: d.copied, To: newEnd[p]}, d.there.ToVirtual(d.copied))
+		if err != nil {
+			return err
+		}
+		if there, err = d.there.Until(d.there.ToVirtual(d.copied), there); err != nil {
+			return block.Because(block.ByCopy, err)
+		}
+		c.drifts[p] = &drift{there, newEnd[p]}
+		return nil
+	})
+}
