@@ -36,6 +36,7 @@ const lookBack = 50_000
 // with offsets, or that more than how.Limit bytes would have to be read (ErrLimit).
 func (p Pair) Align(ctx context.Context, partition int32, our, their Stretch, how Aligning) (Aligned, error) {
 	w := &aligning{Pair: p, Aligning: how, partition: partition, a: align.New(), home: our, copied: their}
+	w.a.HomeCompacts, w.a.CopyCompacts = p.HomeCompacts, p.CopyCompacts
 	if !how.Resumes {
 		from, err := p.near(ctx, partition, our, their)
 		if err != nil {
@@ -79,7 +80,8 @@ func (w *aligning) run(ctx context.Context) error {
 	for {
 		w.a.Go(false)
 		_, _, ours, theirs := w.a.Done()
-		stuck := w.a.Stuck()
+		// A copy that is just ahead of what was read of the home is not stuck.
+		stuck := w.a.Stuck() && (ours > 0 || w.Behind)
 		switch {
 		case stuck && !w.looked:
 			w.looked = true
@@ -94,7 +96,7 @@ func (w *aligning) run(ctx context.Context) error {
 			if err := w.readCopy(ctx); err != nil {
 				return err
 			}
-		case stuck && (ours > 0 || w.Behind): // and not just ahead of what was read of the home
+		case stuck:
 			w.a.Concede()
 		case ours > 0 && theirs > 0 && w.copied.From < w.copied.To:
 			if err := w.readCopy(ctx); err != nil {

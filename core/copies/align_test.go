@@ -84,7 +84,7 @@ func TestCopiesThatHaveDrifted(t *testing.T) {
 			prod, dr, ours, theirs := fakes.Pair()
 			write(ours, theirs)
 			old, copied := sides(t, prod, dr)
-			p := Pair{old, copied, kafka.NewFingerprints(true, nil)}
+			p := Pair{Home: old, Copy: copied, Prints: kafka.NewFingerprints(true, nil)}
 			got, err := p.Align(t.Context(), 0, Stretch{0, ours.End}, Stretch{0, theirs.End}, Aligning{Hidden: none, Behind: true, Complete: true, Limit: 1 << 30})
 			if err != nil {
 				t.Fatal(err)
@@ -137,9 +137,55 @@ func TestCopiesThatAreNotExact(t *testing.T) {
 		ours.Add(all...)
 		theirs.Add(c.copied...)
 		old, copied := sides(t, prod, dr)
-		_, err := Pair{old, copied, kafka.NewFingerprints(true, nil)}.Align(t.Context(), 0, Stretch{0, 300}, Stretch{0, theirs.End}, Aligning{Hidden: none, Behind: true, Complete: true, Limit: 1 << 30})
+		_, err := Pair{Home: old, Copy: copied, Prints: kafka.NewFingerprints(true, nil)}.Align(t.Context(), 0, Stretch{0, 300}, Stretch{0, theirs.End}, Aligning{Hidden: none, Behind: true, Complete: true, Limit: 1 << 30})
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+}
+
+// TestCopiesThatWereCompacted: what compaction has taken from either side, because its key has a
+// later record, is no reason to refuse a copy. Where a side is not compacted, it is.
+func TestCopiesThatWereCompacted(t *testing.T) {
+	var all []kafka.Record
+	for i, r := range fakes.Records(0, 200) {
+		r.Key = []byte{byte(i % 50)}
+		all = append(all, r)
+	}
+	thinned := func(list []kafka.Record, every int) (out []kafka.Record) {
+		for i, r := range list {
+			if i >= 100 || i%every != 0 {
+				out = append(out, r)
+			}
+		}
+		return out
+	}
+	for name, c := range map[string]struct {
+		home, copied []kafka.Record
+		here, there  bool // compacts
+		refused      bool
+	}{
+		"there":               {all, thinned(all, 3), false, true, false},
+		"here":                {thinned(all, 3), all, true, false, false},
+		"both":                {thinned(all, 3), thinned(all, 5), true, true, false},
+		"there, against rule": {all, thinned(all, 3), true, false, true},
+		"here, against rule":  {thinned(all, 3), all, false, true, true},
+		"the last of a key":   {all, slices.Delete(slices.Clone(all), 170, 171), false, true, true},
+	} {
+		prod, dr, ours, theirs := fakes.Pair()
+		ours.Add(c.home...)
+		theirs.Add(c.copied...)
+		old, copied := sides(t, prod, dr)
+		p := Pair{Home: old, Copy: copied, Prints: kafka.NewFingerprints(true, nil), HomeCompacts: c.here, CopyCompacts: c.there}
+		got, err := p.Align(t.Context(), 0, Stretch{0, ours.End}, Stretch{0, theirs.End}, Aligning{Hidden: none, Behind: true, Complete: true, Limit: 1 << 30})
+		if (err != nil) != c.refused {
+			t.Errorf("%s: %v", name, err)
+		}
+		here, there := read(t, old, ours), read(t, copied, theirs)
+		for at, r := range here {
+			if x, ok := there[got.Distance.ToPhysical(at)]; err == nil && got.Distance.Has(at) && (!ok || x.Timestamp != r.Timestamp) {
+				t.Fatalf("%s: the record at %d is %v, want %v", name, at, x, r)
+			}
 		}
 	}
 }
@@ -150,7 +196,7 @@ func TestACopyThatLags(t *testing.T) {
 	ours.Add(fakes.Records(0, 300)...)
 	marked(theirs, fakes.Records(0, 280))
 	old, copied := sides(t, prod, dr)
-	got, err := Pair{old, copied, kafka.NewFingerprints(true, nil)}.Align(t.Context(), 0, Stretch{0, 300}, Stretch{0, theirs.End}, Aligning{Hidden: none, Limit: 1 << 30})
+	got, err := Pair{Home: old, Copy: copied, Prints: kafka.NewFingerprints(true, nil)}.Align(t.Context(), 0, Stretch{0, 300}, Stretch{0, theirs.End}, Aligning{Hidden: none, Limit: 1 << 30})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +210,7 @@ func TestAligningReadsNoMoreThanItMay(t *testing.T) {
 	ours.Add(fakes.Records(0, 300)...)
 	marked(theirs, fakes.Records(0, 300))
 	old, copied := sides(t, prod, dr)
-	_, err := Pair{old, copied, kafka.NewFingerprints(true, nil)}.Align(t.Context(), 0, Stretch{0, 300}, Stretch{0, theirs.End}, Aligning{Hidden: none, Limit: 1000})
+	_, err := Pair{Home: old, Copy: copied, Prints: kafka.NewFingerprints(true, nil)}.Align(t.Context(), 0, Stretch{0, 300}, Stretch{0, theirs.End}, Aligning{Hidden: none, Limit: 1000})
 	if !errors.Is(err, ErrLimit) {
 		t.Errorf("%v", err)
 	}
@@ -178,7 +224,7 @@ func TestRecordsThatTheVirtualLogDoesNotHave(t *testing.T) {
 	theirs.Add(slices.Delete(slices.Clone(all), 40, 50)...)
 	old, copied := sides(t, prod, dr)
 	hidden := func(at int64) bool { return at >= 40 && at < 50 }
-	got, err := Pair{old, copied, kafka.NewFingerprints(true, nil)}.Align(t.Context(), 0, Stretch{0, 100}, Stretch{0, theirs.End}, Aligning{Hidden: hidden, Behind: true, Complete: true, Limit: 1 << 30})
+	got, err := Pair{Home: old, Copy: copied, Prints: kafka.NewFingerprints(true, nil)}.Align(t.Context(), 0, Stretch{0, 100}, Stretch{0, theirs.End}, Aligning{Hidden: hidden, Behind: true, Complete: true, Limit: 1 << 30})
 	if err != nil {
 		t.Fatal(err)
 	}

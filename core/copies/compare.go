@@ -42,6 +42,8 @@ func Fingerprints(cfg config.Failover, timestamps bool) *kafka.Fingerprints {
 type Pair struct {
 	Home, Copy *Side
 	Prints     *kafka.Fingerprints
+	// HomeCompacts and CopyCompacts say that a side may lack records whose key has a later one.
+	HomeCompacts, CopyCompacts bool
 }
 
 // FindDelta finds the constant distance of a partition's copy: the offset on the copy minus the
@@ -101,8 +103,11 @@ func (p Pair) FindDelta(ctx context.Context, partition int32, our, their Stretch
 // Head verifies that the first records that both sides have stand at a distance, at which the last
 // ones do: if so, nothing has come between them in between, but for what cancels out.
 func (p Pair) Head(ctx context.Context, partition int32, our, their Stretch, delta int64) error {
-	from := max(our.From, their.From-delta)
-	return p.Compare(ctx, partition, Stretch{from, min(from+Tail, our.To, their.To-delta)}, delta, math.MaxInt64)
+	from, to := max(our.From, their.From-delta), min(our.To, their.To-delta)
+	if from >= to-Tail { // they are among the last ones
+		return nil
+	}
+	return p.Compare(ctx, partition, Stretch{from, from + Tail}, delta, math.MaxInt64)
 }
 
 // last reads the last records of a partition. Markers of transactions and what compaction has

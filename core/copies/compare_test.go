@@ -47,7 +47,7 @@ func TestCompareSaysWhereCopiesDiffer(t *testing.T) {
 			ours.Add(all...)
 			theirs.Add(c.copied...)
 			old, copied := sides(t, prod, dr)
-			err := Pair{old, copied, kafka.NewFingerprints(true, nil)}.Compare(t.Context(), 0, Stretch{begin, ours.End}, delta, 1<<30)
+			err := Pair{Home: old, Copy: copied, Prints: kafka.NewFingerprints(true, nil)}.Compare(t.Context(), 0, Stretch{begin, ours.End}, delta, 1<<30)
 			want := fmt.Sprintf("partition 0: the record at %d on prod is not at %d on dr", begin+c.first, begin+c.first+delta)
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s at delta %d: got %v, want %q", name, delta, err, want)
@@ -76,7 +76,7 @@ func TestCompareAcceptsCopies(t *testing.T) {
 			ours.Add(all...)
 			theirs.Batch(fakes.Shape{}, c.copied...) // batches are the replicator's own
 			old, copied := sides(t, prod, dr)
-			if err := (Pair{old, copied, kafka.NewFingerprints(c.timestamps, c.ignore)}).Compare(t.Context(), 0, Stretch{0, 200}, delta, 1<<30); err != nil {
+			if err := (Pair{Home: old, Copy: copied, Prints: kafka.NewFingerprints(c.timestamps, c.ignore)}).Compare(t.Context(), 0, Stretch{0, 200}, delta, 1<<30); err != nil {
 				t.Errorf("%s at delta %d: %v", name, delta, err)
 			}
 		}
@@ -91,7 +91,7 @@ func TestLogAppendTime(t *testing.T) {
 	theirs.Batch(fakes.Shape{AppendTime: 2000}, fakes.Records(0, 10)...)
 	old, copied := sides(t, prod, dr)
 	for timestamps, same := range map[bool]bool{true: false, false: true} {
-		if err := (Pair{old, copied, kafka.NewFingerprints(timestamps, nil)}).Compare(t.Context(), 0, Stretch{0, 10}, 0, 1<<30); (err == nil) != same {
+		if err := (Pair{Home: old, Copy: copied, Prints: kafka.NewFingerprints(timestamps, nil)}).Compare(t.Context(), 0, Stretch{0, 10}, 0, 1<<30); (err == nil) != same {
 			t.Errorf("timestamps %t: %v", timestamps, err)
 		}
 	}
@@ -101,7 +101,7 @@ func TestLogAppendTime(t *testing.T) {
 	}{{"CreateTime", "CreateTime", true, false}, {"LogAppendTime", "LogAppendTime", false, false}, {"CreateTime", "LogAppendTime", false, true}} {
 		prod.Topics["orders"].Configs["message.timestamp.type"], dr.Topics["orders"].Configs["message.timestamp.type"] = c.a, c.b
 		got, err := SameSettings(t.Context(), old, copied)
-		if (err != nil) != c.bad || got != c.timestamps {
+		if (err != nil) != c.bad || got.Timestamps != c.timestamps {
 			t.Errorf("%s and %s: timestamps %t, %v", c.a, c.b, got, err)
 		}
 	}
@@ -131,7 +131,7 @@ func TestCompareOfCompactedLogs(t *testing.T) {
 		a.Batch(fakes.Shape{}, ours...)
 		b.Batch(fakes.Shape{}, c.copied...)
 		old, copied := sides(t, prod, dr)
-		err := Pair{old, copied, kafka.NewFingerprints(true, nil)}.Compare(t.Context(), 0, Stretch{0, 10}, 0, 1<<30)
+		err := Pair{Home: old, Copy: copied, Prints: kafka.NewFingerprints(true, nil)}.Compare(t.Context(), 0, Stretch{0, 10}, 0, 1<<30)
 		if (err == nil) != (c.want == "") || (err != nil && !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: got %v, want %q", name, err, c.want)
 		}
@@ -141,11 +141,11 @@ func TestCompareOfCompactedLogs(t *testing.T) {
 	a.Batch(fakes.Shape{}, ours...)
 	b.Add(fakes.Record(0), fakes.Record(1), fakes.Record(5), fakes.Record(9))
 	old, copied := sides(t, prod, dr)
-	err := Pair{old, copied, kafka.NewFingerprints(true, nil)}.Compare(t.Context(), 0, Stretch{0, 10}, 0, 1<<30)
+	err := Pair{Home: old, Copy: copied, Prints: kafka.NewFingerprints(true, nil)}.Compare(t.Context(), 0, Stretch{0, 10}, 0, 1<<30)
 	if err == nil || !strings.Contains(err.Error(), "the record at 5 on prod is not at 5 on dr") {
 		t.Errorf("closed gaps: %v", err)
 	}
-	if d, _, err := (Pair{old, copied, kafka.NewFingerprints(true, nil)}).FindDelta(t.Context(), 0, Stretch{0, 10}, Stretch{0, 4}, 0); err == nil {
+	if d, _, err := (Pair{Home: old, Copy: copied, Prints: kafka.NewFingerprints(true, nil)}).FindDelta(t.Context(), 0, Stretch{0, 10}, Stretch{0, 4}, 0); err == nil {
 		t.Errorf("closed gaps: a distance of %d", d)
 	}
 	// A record that only the copy has, behind everything that is left at home.
@@ -154,14 +154,14 @@ func TestCompareOfCompactedLogs(t *testing.T) {
 	a.Batch(fakes.Shape{Control: true}, kafka.Record{Key: []byte{0, 0, 0, 1}, Value: []byte{0}})
 	b.Batch(fakes.Shape{}, gaps(0, 1, 9, 10)...)
 	old, copied = sides(t, prod, dr)
-	err = Pair{old, copied, kafka.NewFingerprints(true, nil)}.Compare(t.Context(), 0, Stretch{0, 11}, 0, 1<<30)
+	err = Pair{Home: old, Copy: copied, Prints: kafka.NewFingerprints(true, nil)}.Compare(t.Context(), 0, Stretch{0, 11}, 0, 1<<30)
 	if err == nil || !strings.Contains(err.Error(), "dr has records that prod does not have") {
 		t.Errorf("a record too many: %v", err)
 	}
 	// Nothing at all.
 	prod, dr, _, _ = fakes.Pair()
 	old, copied = sides(t, prod, dr)
-	if err := (Pair{old, copied, kafka.NewFingerprints(true, nil)}).Compare(t.Context(), 0, Stretch{0, 0}, 0, 1<<30); err != nil {
+	if err := (Pair{Home: old, Copy: copied, Prints: kafka.NewFingerprints(true, nil)}).Compare(t.Context(), 0, Stretch{0, 0}, 0, 1<<30); err != nil {
 		t.Errorf("empty logs: %v", err)
 	}
 }
@@ -216,9 +216,9 @@ func TestARefusalNamesItsCause(t *testing.T) {
 		c.write(a, b)
 		old, copied := sides(t, prod, dr)
 		f := kafka.NewFingerprints(true, nil)
-		_, _, err := Pair{old, copied, f}.FindDelta(t.Context(), 0, Stretch{0, a.End}, Stretch{0, b.End}, 0)
+		_, _, err := Pair{Home: old, Copy: copied, Prints: f}.FindDelta(t.Context(), 0, Stretch{0, a.End}, Stretch{0, b.End}, 0)
 		if err == nil {
-			err = Pair{old, copied, f}.Compare(t.Context(), 0, Stretch{0, min(a.End, b.End)}, 0, 1<<30)
+			err = Pair{Home: old, Copy: copied, Prints: f}.Compare(t.Context(), 0, Stretch{0, min(a.End, b.End)}, 0, 1<<30)
 		}
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", name, err)
@@ -237,7 +237,7 @@ func TestATailWithoutRecords(t *testing.T) {
 		}
 	}
 	old, copied := sides(t, prod, dr)
-	if d, _, err := (Pair{old, copied, kafka.NewFingerprints(true, nil)}).FindDelta(t.Context(), 0, Stretch{0, a.End}, Stretch{25, b.End}, 0); err != nil || d != 25 {
+	if d, _, err := (Pair{Home: old, Copy: copied, Prints: kafka.NewFingerprints(true, nil)}).FindDelta(t.Context(), 0, Stretch{0, a.End}, Stretch{25, b.End}, 0); err != nil || d != 25 {
 		t.Errorf("a distance of %d, %v", d, err)
 	}
 }
@@ -260,12 +260,12 @@ func TestCompareReadsInPieces(t *testing.T) {
 	}
 	old, copied := differs(10_500)
 	f := kafka.NewFingerprints(true, nil)
-	if err := (Pair{old, copied, f}).Compare(t.Context(), 0, Stretch{0, 10_500}, 0, 1<<30); err != nil {
+	if err := (Pair{Home: old, Copy: copied, Prints: f}).Compare(t.Context(), 0, Stretch{0, 10_500}, 0, 1<<30); err != nil {
 		t.Error(err)
 	}
 	for _, at := range []int{4999, 5000, 10_500} {
 		old, copied := differs(at)
-		if err := (Pair{old, copied, f}).Compare(t.Context(), 0, Stretch{0, n}, 0, 1<<30); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("record at %d on prod", at)) {
+		if err := (Pair{Home: old, Copy: copied, Prints: f}).Compare(t.Context(), 0, Stretch{0, n}, 0, 1<<30); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("record at %d on prod", at)) {
 			t.Errorf("a difference at %d: %v", at, err)
 		}
 	}
@@ -274,7 +274,7 @@ func TestCompareReadsInPieces(t *testing.T) {
 		t.Fatal(err)
 	}
 	for limit, from := range map[int64]int{10: 0, piece * 3 / 2: 5000} {
-		err := Pair{old, copied, f}.Compare(t.Context(), 0, Stretch{0, 10_500}, 0, limit)
+		err := Pair{Home: old, Copy: copied, Prints: f}.Compare(t.Context(), 0, Stretch{0, 10_500}, 0, limit)
 		if err == nil || !strings.Contains(err.Error(), "compare_limit") || !strings.Contains(err.Error(), fmt.Sprintf("from offset %d on", from)) {
 			t.Errorf("limit %d: %v", limit, err)
 		}
@@ -322,7 +322,7 @@ func TestFindDelta(t *testing.T) {
 		a.Add(c.ours...)
 		b.Add(c.theirs...)
 		old, copied := sides(t, prod, dr)
-		d, _, err := Pair{old, copied, kafka.NewFingerprints(true, nil)}.FindDelta(t.Context(), 0, Stretch{a.Start, a.End}, Stretch{b.Start, b.End}, c.guesses...)
+		d, _, err := Pair{Home: old, Copy: copied, Prints: kafka.NewFingerprints(true, nil)}.FindDelta(t.Context(), 0, Stretch{a.Start, a.End}, Stretch{b.Start, b.End}, c.guesses...)
 		switch {
 		case c.err != "":
 			if err == nil || !strings.Contains(err.Error(), c.err) || errors.Is(err, block.ErrLag) != c.lag {
@@ -341,7 +341,7 @@ func TestAKnownDistanceIsCheap(t *testing.T) {
 	a.Add(fakes.Records(0, 5000)...)
 	b.Add(fakes.Records(0, 5000)...)
 	old, copied := sides(t, prod, dr)
-	if _, _, err := (Pair{old, copied, kafka.NewFingerprints(true, nil)}).FindDelta(t.Context(), 0, Stretch{0, a.End}, Stretch{25, b.End}, 25, 0); err != nil {
+	if _, _, err := (Pair{Home: old, Copy: copied, Prints: kafka.NewFingerprints(true, nil)}).FindDelta(t.Context(), 0, Stretch{0, a.End}, Stretch{25, b.End}, 25, 0); err != nil {
 		t.Fatal(err)
 	}
 	if n := prod.Count(kmsg.Fetch); n > Tail/15+2 {

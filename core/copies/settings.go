@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -19,6 +20,12 @@ type Settings map[string]string
 
 // comparedSettings are their names.
 var comparedSettings = []string{"max.message.bytes", "message.timestamp.type"}
+
+const cleanupPolicy = "cleanup.policy"
+
+var askedSettings = []string{"max.message.bytes", "message.timestamp.type", cleanupPolicy}
+
+func (s Settings) compacts() bool { return strings.Contains(s[cleanupPolicy], "compact") }
 
 // Differ says in what a copy has other settings than its home; what is not known on a side is no
 // difference.
@@ -59,7 +66,7 @@ func settingsOf(ctx context.Context, c plugin.Cluster, topics []string) (map[str
 	req := kmsg.NewPtrDescribeConfigsRequest()
 	for _, name := range topics {
 		r := kmsg.NewDescribeConfigsRequestResource()
-		r.ResourceType, r.ResourceName, r.ConfigNames = kmsg.ConfigResourceTypeTopic, name, comparedSettings
+		r.ResourceType, r.ResourceName, r.ConfigNames = kmsg.ConfigResourceTypeTopic, name, askedSettings
 		req.Resources = append(req.Resources, r)
 	}
 	resp, err := c.Do(ctx, plugin.AnyNode, req)
@@ -79,17 +86,25 @@ func settingsOf(ctx context.Context, c plugin.Cluster, topics []string) (map[str
 	return out, nil
 }
 
-// SameSettings refuses a copy that would not take what the old home takes. It reports whether both
-// sides keep the producer's timestamps.
-func SameSettings(ctx context.Context, old, copied *Side) (timestamps bool, err error) {
+// Alike is what both sides of a topic do with records.
+type Alike struct {
+	Timestamps                 bool // both keep the producer's
+	HomeCompacts, CopyCompacts bool
+}
+
+// SameSettings refuses a copy that would not take what the old home takes.
+func SameSettings(ctx context.Context, old, copied *Side) (out Alike, err error) {
 	a, err := settingsOf(ctx, old.Cluster, []string{old.Name})
 	if err != nil {
-		return false, err
+		return out, err
 	}
 	b, err := settingsOf(ctx, copied.Cluster, []string{copied.Name})
 	if err != nil {
-		return false, err
+		return out, err
 	}
-	err = a[old.Name].Differ(b[copied.Name], old.Cluster.Name(), copied.Cluster.Name())
-	return err == nil && a[old.Name]["message.timestamp.type"] != "LogAppendTime", err
+	ours, theirs := a[old.Name], b[copied.Name]
+	if err := ours.Differ(theirs, old.Cluster.Name(), copied.Cluster.Name()); err != nil {
+		return out, err
+	}
+	return Alike{ours["message.timestamp.type"] != "LogAppendTime", ours.compacts(), theirs.compacts()}, nil
 }

@@ -68,7 +68,7 @@ func (p Pair) Tails(ctx context.Context, t *catalog.Topic, at Bounds, limit int6
 			d = last
 			var inexact *InexactError
 			if errors.As(err, &inexact) {
-				out[i], err = p.drifted(ctx, int32(i), part, our, their, limit)
+				out[i], err = p.drifted(ctx, int32(i), part, our, their, same)
 				return err
 			}
 			if err != nil {
@@ -110,13 +110,17 @@ func (p Pair) follow(ctx context.Context, partition int32, part *catalog.Partiti
 	}, err
 }
 
-// mostOfTail is how many offsets of a home are looked at of which all would be too many.
-const mostOfTail = 10_000
+// A copy that is found to have drifted is looked at as a whole if that takes few bytes; else its
+// last offsets are. A move looks at the rest.
+const (
+	mostOfWhole = 8 << 20
+	mostOfTail  = 10_000
+)
 
-// drifted looks at the records of a copy that do not stand at one distance: at all of them, or at
-// the last ones if that is too much or the copy begins later.
-func (p Pair) drifted(ctx context.Context, partition int32, part *catalog.Partition, our, their Stretch, limit int64) (Found, error) {
-	how := Aligning{Hidden: part.Distance.Skips, Behind: true, Limit: limit}
+// drifted looks at the records of a copy that do not stand at one distance. known says that what
+// the catalog knows is of this copy.
+func (p Pair) drifted(ctx context.Context, partition int32, part *catalog.Partition, our, their Stretch, known bool) (Found, error) {
+	how := Aligning{Hidden: part.Distance.Skips, Behind: true, Limit: mostOfWhole}
 	a, err := p.Align(ctx, partition, our, their, how)
 	if last := (Stretch{our.To - mostOfTail, our.To}); err != nil && !unread(err) && last.From > our.From {
 		a, err = p.Align(ctx, partition, last, their, how)
@@ -124,10 +128,17 @@ func (p Pair) drifted(ctx context.Context, partition int32, part *catalog.Partit
 	if err != nil {
 		return Found{}, err
 	}
+	from := part.ToVirtual(a.From)
+	there := part.Distance.Onward(a.Distance)
+	if before, ok := part.Copies[p.Copy.Cluster.Name()]; ok && known {
+		there, err = before.Distance.Until(from, there)
+	} else {
+		there = there.Back()
+	}
 	return Found{
-		Alignment: catalog.Alignment{Distance: part.Distance.Onward(a.Distance).Back(), From: part.ToVirtual(a.From), To: part.ToVirtual(a.To)},
+		Alignment: catalog.Alignment{Distance: there, From: from, To: part.ToVirtual(a.To)},
 		Compared:  Stretch{a.From, a.To},
-	}, nil
+	}, err
 }
 
 // mostCompared bounds what a comparison reads that nobody has set a limit for, in bytes.
@@ -148,11 +159,11 @@ func CompareTails(ctx context.Context, from, to plugin.Cluster, topic, copied st
 	if m, n := len(a.Topic.Partitions), len(b.Topic.Partitions); m != n {
 		return fmt.Errorf("%d partitions on %s, but %d on %s: give both the same number", m, from.Name(), n, to.Name())
 	}
-	timestamps, err := SameSettings(ctx, a, b)
+	alike, err := SameSettings(ctx, a, b)
 	if err != nil {
 		return err
 	}
-	p := Pair{a, b, kafka.NewFingerprints(timestamps, ignoreHeaders)}
+	p := Pair{a, b, kafka.NewFingerprints(alike.Timestamps, ignoreHeaders), alike.HomeCompacts, alike.CopyCompacts}
 	at, err := p.Bounds(ctx)
 	if err != nil {
 		return err

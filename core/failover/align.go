@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"github.com/sluice-gateway/sluice/core/block"
 	"github.com/sluice-gateway/sluice/core/catalog"
@@ -19,13 +20,12 @@ type drift struct {
 	copied int64            // offset of the copy up to which it was looked at
 }
 
-// resume goes on from where a copy that has drifted was last looked at, by an earlier comparison of
-// all that somebody may still read; false if there was none.
-func (t *topicMove) resume(ctx context.Context, c *checked, p int, ours, theirs copies.Stretch, lowest map[int32]position) (bool, error) {
+// resume goes on from where a copy that has drifted was last looked at; false if it was not, from a
+// virtual offset on.
+func (t *topicMove) resume(ctx context.Context, c *checked, p int, from int64, ours, theirs copies.Stretch) (bool, error) {
 	part, to := c.topic.Partition(int32(p)), c.Copy.Cluster.Name()
 	known := part.Copies[to]
-	low, read := lowest[int32(p)]
-	if !c.known() || known.To <= known.From || read && max(low.offset, part.ToVirtual(ours.From)) < known.From {
+	if !c.known() || known.To <= known.From || from < known.From {
 		return false, nil
 	}
 	c.drifts[p], c.compared[p] = &drift{known.Distance, known.Distance.ToPhysical(known.To)}, part.ToPhysical(known.To)
@@ -47,6 +47,10 @@ func (t *topicMove) align(ctx context.Context, c *checked, p int, ours, theirs c
 		if ok && part.ToPhysical(low.offset) < needed {
 			needed, reader = max(ours.From, part.ToPhysical(low.offset)), fmt.Sprintf("%s at offset %d", low.who, low.offset)
 		}
+		if known, err := t.resume(ctx, c, p, part.ToVirtual(needed), ours, theirs); known && (err == nil || unread(err)) {
+			return err
+		}
+		c.drifts[p] = nil
 		found, err = c.Align(ctx, int32(p), copies.Stretch{From: needed, To: ours.To}, theirs, how)
 		if err != nil && !unread(err) {
 			err = fmt.Errorf("%w; furthest behind is %s", err, reader)
@@ -117,15 +121,14 @@ func (t *topicMove) lacks(ctx context.Context, c *checked, p int, oldEnd, newEnd
 
 // lackAll is how many records the copy lacks in all partitions. held says that nobody writes to the
 // home.
-func (t *topicMove) lackAll(ctx context.Context, c *checked, oldEnd, newEnd []int64, held bool) (n int64, err error) {
-	for p := range oldEnd {
+func (t *topicMove) lackAll(ctx context.Context, c *checked, oldEnd, newEnd []int64, held bool) (int64, error) {
+	var n atomic.Int64
+	err := guard.Parallel(len(oldEnd), copies.PartitionsAtOnce, func(p int) error {
 		lacks, err := t.lacks(ctx, c, p, oldEnd[p], newEnd[p], held)
-		if err != nil {
-			return 0, err
-		}
-		n += lacks
-	}
-	return n, nil
+		n.Add(lacks)
+		return err
+	})
+	return n.Load(), err
 }
 
 // drifted reports that a partition's copy does not stand at one distance.
@@ -141,7 +144,8 @@ func (c *checked) constant(p int) *drift {
 // distance is that of the copy's log from the virtual one.
 func (c *checked) distance(part *catalog.Partition, p int) catalog.Distance {
 	d := c.drift(p)
-	known, same := part.Copies[c.Copy.Cluster.Name()], c.known()
+	known, stored := part.Copies[c.Copy.Cluster.Name()]
+	same := stored && c.known()
 	switch {
 	case d != nil:
 		return d.there

@@ -83,7 +83,7 @@ func (t *topicMove) checkPlanned(ctx context.Context) (*checked, error) {
 	if a, b := len(c.Home.Topic.Partitions), len(c.Copy.Topic.Partitions); a != b {
 		return nil, block.Because(block.BySettings, fmt.Errorf("%d partitions on %s, but %d on %s: give both the same number", a, from.Name(), b, to.Name()))
 	}
-	timestamps, err := copies.SameSettings(ctx, c.Home, c.Copy)
+	alike, err := copies.SameSettings(ctx, c.Home, c.Copy)
 	if err != nil {
 		return nil, block.Because(block.BySettings, err)
 	}
@@ -93,7 +93,8 @@ func (t *topicMove) checkPlanned(ctx context.Context) (*checked, error) {
 	if err := c.Copy.Accepts(ctx, false); err != nil {
 		return nil, block.Because(block.ByRights, err)
 	}
-	c.Prints = copies.Fingerprints(t.runner.timing(), timestamps)
+	c.Prints = copies.Fingerprints(t.runner.timing(), alike.Timestamps)
+	c.HomeCompacts, c.CopyCompacts = alike.HomeCompacts, alike.CopyCompacts
 	if _, err := copies.NoTransaction(ctx, c.Home); err != nil {
 		return nil, err
 	}
@@ -124,7 +125,8 @@ func (t *topicMove) compareAll(ctx context.Context, c *checked, at copies.Bounds
 	c.drifts, c.stood = make([]*drift, len(c.oldStart)), slices.Repeat([]int64{-1}, len(c.oldStart))
 	err := guard.Parallel(len(c.oldStart), copies.PartitionsAtOnce, func(p int) error {
 		ours, theirs := copies.Stretch{From: c.oldStart[p], To: at.Home.Ends[p]}, at.Copy.Of(p)
-		if known, err := t.resume(ctx, c, p, ours, theirs, lowest); known && (err == nil || unread(err)) {
+		begin := c.topic.Partition(int32(p)).ToVirtual(ours.From)
+		if known, err := t.resume(ctx, c, p, begin, ours, theirs); known && (err == nil || unread(err)) {
 			return err
 		}
 		c.drifts[p] = nil

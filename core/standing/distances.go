@@ -96,9 +96,10 @@ func (w *Watch) storeDelta(e Env, c copyNow) {
 		found, err = both.Tails(ctx, t, at, limit)
 	}
 	if err != nil {
-		// Seldom, so it is asked only now: a side may keep timestamps of its own.
-		if timestamps, cerr := copies.SameSettings(ctx, old, copied); cerr == nil && !timestamps {
-			both.Prints = copies.Fingerprints(w.timing(), false)
+		// Seldom, so it is asked only now: a side may keep timestamps of its own, or compact.
+		if alike, cerr := copies.SameSettings(ctx, old, copied); cerr == nil && alike != (copies.Alike{Timestamps: true}) {
+			both.Prints = copies.Fingerprints(w.timing(), alike.Timestamps)
+			both.HomeCompacts, both.CopyCompacts = alike.HomeCompacts, alike.CopyCompacts
 			found, err = both.Tails(ctx, t, at, limit)
 		}
 	}
