@@ -11,13 +11,28 @@ import (
 // TestMirrorMakerIsTheReplicator, from a cluster of 3.9 to one of 4.3: a planned move under load
 // over what people really run. Versions and features are the intersection of both.
 func TestMirrorMakerIsTheReplicator(t *testing.T) {
-	p := newClusters(t, kafkatest.Kafka3, kafkatest.Kafka4)
+	mirrored(t, newClusters(t, kafkatest.Kafka3, kafkatest.Kafka4))
+}
+
+// TestMirrorMakerWithTransactions: the copy has their markers between the records, and no client
+// sees them.
+func TestMirrorMakerWithTransactions(t *testing.T) {
+	p := newClusters(t, kafkatest.Kafka4, kafkatest.Kafka4)
+	mirrored(t, p, kafkatest.ExactlyOnce(p.dr)...)
+	if n := p.gw.Topic("passThroughTenant", p.topic).Partition(0).Distance.Len(); n < 3 {
+		t.Errorf("its copy has %d runs: nothing is between the records", n)
+	}
+}
+
+// mirrored moves a topic under load to the copy that a MirrorMaker makes.
+func mirrored(t *testing.T, p *pair, properties ...string) {
+	t.Helper()
 	const v = kafkatest.Kafka4
 	neighbours := beside()
 	l := p.load(map[string]clients.Client{"spread": spread("batching", neighbours), "java": clients.JavaProducer(v), "librdkafka": rdkafka.Producer(true), "franz": clients.FranzProducer},
 		map[string]clients.Client{"java_c": clients.JavaConsumer(v, "classic"), "librdkafka_c": rdkafka.Consumer})
 	l.more(200)
-	m, err := kafkatest.StartMirrorMaker(p.ctx, kafkatest.Kafka4, t.TempDir(), p.prod, p.dr)
+	m, err := kafkatest.StartMirrorMaker(p.ctx, kafkatest.Kafka4, t.TempDir(), p.prod, p.dr, properties...)
 	if err != nil {
 		t.Fatal(err)
 	}

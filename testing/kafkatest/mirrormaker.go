@@ -18,8 +18,14 @@ type MirrorMaker struct {
 	log string
 }
 
-// StartMirrorMaker starts it and waits until it runs.
-func StartMirrorMaker(ctx context.Context, version, dir string, from, to Cluster) (*MirrorMaker, error) {
+// ExactlyOnce are the properties of a MirrorMaker that writes transactions to a cluster, with how
+// far it is in them.
+func ExactlyOnce(to Cluster) []string {
+	return []string{to.Name() + ".exactly.once.source.support=enabled", "dedicated.mode.enable.internal.rest=true", "listeners=http://127.0.0.1:0"}
+}
+
+// StartMirrorMaker starts it, with further properties.
+func StartMirrorMaker(ctx context.Context, version, dir string, from, to Cluster, properties ...string) (*MirrorMaker, error) {
 	a, b := from.Name(), to.Name()
 	var p strings.Builder
 	fmt.Fprintf(&p, "clusters=%s,%s\n%s.bootstrap.servers=%s\n%s.bootstrap.servers=%s\n", a, b, a, strings.Join(from.Bootstrap(), ","), b, strings.Join(to.Bootstrap(), ","))
@@ -42,6 +48,9 @@ status.storage.replication.factor=1
 offset.storage.partitions=1
 status.storage.partitions=1
 `)
+	for _, line := range properties {
+		p.WriteString(line + "\n")
+	}
 	file := filepath.Join(dir, "mm2.properties")
 	if err := os.WriteFile(file, []byte(p.String()), 0o600); err != nil {
 		return nil, err
