@@ -54,8 +54,6 @@ type Aligner struct {
 	HomeCompacts, CopyCompacts bool
 	// Lead says that the copy may have others in front of the first record that both have.
 	Lead bool
-	// Backwards says that records are given from the last one to the first.
-	Backwards bool
 
 	ours, theirs queue
 	history      history
@@ -186,12 +184,7 @@ func (a *Aligner) match() {
 	n := len(a.runs) - 1
 	if n >= 0 && !a.skipped && a.runs[n].Copy-a.runs[n].Home == their.Offset-our.Offset {
 		r := &a.runs[n]
-		if a.Backwards {
-			r.Offsets += r.Home - our.Offset
-			r.Home, r.Copy = our.Offset, their.Offset
-		} else {
-			r.Offsets = our.Offset - r.Home + 1
-		}
+		r.Offsets = our.Offset - r.Home + 1
 		return
 	}
 	a.runs, a.skipped = append(a.runs, Run{our.Offset, their.Offset, 1}), false
@@ -217,8 +210,8 @@ func (a *Aligner) lack() {
 // fault notes what is wrong with a record, unless compaction explains it.
 func (a *Aligner) fault(compacts bool, r Record, f Fault) {
 	switch {
-	case compacts && r.Key != 0 && (r.Tombstone || a.Backwards && a.history.hasKey(r.Key)):
-	case compacts && r.Key != 0 && !a.Backwards:
+	case compacts && r.Key != 0 && r.Tombstone:
+	case compacts && r.Key != 0:
 		a.owed[r.Key] = append(a.owed[r.Key], f)
 	case len(a.faults) < MostFaults:
 		a.faults = append(a.faults, f)
@@ -230,10 +223,6 @@ func (a *Aligner) fault(compacts bool, r Record, f Fault) {
 // passed notes a record of the home that is behind the aligner.
 func (a *Aligner) passed(r Record) {
 	if a.history.add(r.Print); r.Key == 0 {
-		return
-	}
-	if a.Backwards {
-		a.history.addKey(r.Key)
 		return
 	}
 	if len(a.owed) > 0 {
@@ -311,7 +300,6 @@ type history struct {
 	ring []uint64
 	next int
 	counts
-	keys map[uint64]bool
 }
 
 func (h *history) has(print uint64) bool { return h.ask(slices.Values(h.ring), print) }
@@ -324,13 +312,4 @@ func (h *history) add(print uint64) {
 	h.take(h.ring[h.next])
 	h.ring[h.next] = print
 	h.next = (h.next + 1) % remembered
-}
-
-func (h *history) hasKey(key uint64) bool { return h.keys[key] }
-
-func (h *history) addKey(key uint64) {
-	if h.keys == nil {
-		h.keys = map[uint64]bool{}
-	}
-	h.keys[key] = true
 }

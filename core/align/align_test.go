@@ -76,9 +76,6 @@ func exact(t *rapid.T, a *Aligner, home, copied []Record) {
 	if faults, _ := a.Faults(true); len(faults) > 0 {
 		t.Fatalf("faults %v of %v and %v", faults, home, copied)
 	}
-	if a.Backwards {
-		slices.Reverse(a.runs)
-	}
 	for i, r := range a.runs[1:] {
 		if last := a.runs[i]; r.Home < last.Home+last.Offsets || r.Copy < last.Copy+last.Offsets {
 			t.Fatalf("run %v behind %v", r, last)
@@ -109,23 +106,6 @@ func TestACopyOfAReplicatorThatRepeats(t *testing.T) {
 		copied := replicator(t, home)
 		a := New()
 		give(t, a, home, copied)
-		exact(t, a, home, copied)
-	})
-}
-
-// TestBackwards: the same, from the last record on.
-func TestBackwards(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		home := drawHome(t)
-		copied := replicator(t, home)
-		a := New()
-		a.Backwards = true
-		back := func(l []Record) []Record {
-			l = slices.Clone(l)
-			slices.Reverse(l)
-			return l
-		}
-		give(t, a, back(home), back(copied))
 		exact(t, a, home, copied)
 	})
 }
@@ -222,22 +202,15 @@ func TestWhatCompactionTookIsNoFault(t *testing.T) {
 			copied = append(copied, r)
 		}
 		copied = compacted(t, copied)
-		for _, backwards := range []bool{false, true} {
-			a := New()
-			a.HomeCompacts, a.CopyCompacts, a.Backwards = true, true, backwards
-			ours, theirs := slices.Clone(home), slices.Clone(copied)
-			if backwards {
-				slices.Reverse(ours)
-				slices.Reverse(theirs)
-			}
-			give(t, a, ours, theirs)
-			if faults, _ := a.Faults(true); len(faults) > 0 {
-				t.Fatalf("faults %v of %v and %v", faults, ours, theirs)
-			}
-			for h, c := range pairs(a.runs, home, copied) {
-				if i := slices.IndexFunc(home, func(r Record) bool { return r.Offset == h }); home[i].Print != c.Print {
-					t.Fatalf("%v is %v", home[i], c)
-				}
+		a := New()
+		a.HomeCompacts, a.CopyCompacts = true, true
+		give(t, a, home, copied)
+		if faults, _ := a.Faults(true); len(faults) > 0 {
+			t.Fatalf("faults %v of %v and %v", faults, home, copied)
+		}
+		for h, c := range pairs(a.runs, home, copied) {
+			if i := slices.IndexFunc(home, func(r Record) bool { return r.Offset == h }); home[i].Print != c.Print {
+				t.Fatalf("%v is %v", home[i], c)
 			}
 		}
 	})

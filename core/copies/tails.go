@@ -49,7 +49,7 @@ func (p Pair) Tails(ctx context.Context, t *catalog.Topic, at Bounds, limit int6
 		part := t.Partition(int32(i))
 		same := t.Copies[there] == p.Copy.Topic.ID
 		if known := part.Copies[there]; same && known.To > known.From {
-			if out[i], err = p.follow(ctx, int32(i), part, known, our, their, limit); err == nil || unread(err) {
+			if out[i], err = p.follow(ctx, int32(i), part, known, our, their, limit); err == nil || IsUnread(err) {
 				return err
 			}
 		}
@@ -60,7 +60,7 @@ func (p Pair) Tails(ctx context.Context, t *catalog.Topic, at Bounds, limit int6
 		}
 		// Nothing is left to compare: what was verified before is better than the ends, of which
 		// the copy may never get to the same.
-		if id, ok := t.Copies[there]; !stored || !ok || id != p.Copy.Topic.ID || our.From < our.To || their.To-d > our.To {
+		if !stored || !same || our.From < our.To || their.To-d > our.To {
 			var last int64
 			if last, _, err = p.FindDelta(ctx, int32(i), our, their, guesses...); err == nil && (!stored || !same || last != d) {
 				err = p.Head(ctx, int32(i), our, their, last)
@@ -88,8 +88,8 @@ func (p Pair) Tails(ctx context.Context, t *catalog.Topic, at Bounds, limit int6
 	return out, nil
 }
 
-// unread reports an error that says nothing of the records.
-func unread(err error) bool {
+// IsUnread reports an error that says nothing of the records.
+func IsUnread(err error) bool {
 	var failed *UnreadError
 	return errors.As(err, &failed) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
@@ -122,7 +122,7 @@ const (
 func (p Pair) drifted(ctx context.Context, partition int32, part *catalog.Partition, our, their Stretch, known bool) (Found, error) {
 	how := Aligning{Hidden: part.Distance.Skips, Behind: true, Limit: mostOfWhole}
 	a, err := p.Align(ctx, partition, our, their, how)
-	if last := (Stretch{our.To - mostOfTail, our.To}); err != nil && !unread(err) && last.From > our.From {
+	if last := (Stretch{our.To - mostOfTail, our.To}); err != nil && !IsUnread(err) && last.From > our.From {
 		a, err = p.Align(ctx, partition, last, their, how)
 	}
 	if err != nil {

@@ -2,7 +2,6 @@ package failover
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -42,17 +41,17 @@ func (t *topicMove) align(ctx context.Context, c *checked, p int, ours, theirs c
 	// The copy's end was read first: the home has what it has.
 	how := copies.Aligning{Hidden: part.Distance.Skips, Behind: true, Limit: t.runner.timing().CompareLimit}
 	found, err := c.Align(ctx, int32(p), ours, theirs, how)
-	if low, ok := lowest[int32(p)]; err != nil && !unread(err) {
+	if low, ok := lowest[int32(p)]; err != nil && !copies.IsUnread(err) {
 		needed, reader := max(ours.From, ours.To-copies.Tail), "nobody"
 		if ok && part.ToPhysical(low.offset) < needed {
 			needed, reader = max(ours.From, part.ToPhysical(low.offset)), fmt.Sprintf("%s at offset %d", low.who, low.offset)
 		}
-		if known, err := t.resume(ctx, c, p, part.ToVirtual(needed), ours, theirs); known && (err == nil || unread(err)) {
+		if known, err := t.resume(ctx, c, p, part.ToVirtual(needed), ours, theirs); known && (err == nil || copies.IsUnread(err)) {
 			return err
 		}
 		c.drifts[p] = nil
 		found, err = c.Align(ctx, int32(p), copies.Stretch{From: needed, To: ours.To}, theirs, how)
-		if err != nil && !unread(err) {
+		if err != nil && !copies.IsUnread(err) {
 			err = fmt.Errorf("%w; furthest behind is %s", err, reader)
 		}
 	}
@@ -70,12 +69,6 @@ func (t *topicMove) align(ctx context.Context, c *checked, p int, ours, theirs c
 	}
 	c.deltas[p], c.compared[p], c.drifts[p] = found.Distance.Delta(), found.To, &drift{there, found.Copy}
 	return nil
-}
-
-// unread reports an error that says nothing of the records.
-func unread(err error) bool {
-	var failed *copies.UnreadError
-	return errors.As(err, &failed) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // alignTail goes on with what has come on both sides since. It returns how many records of the home

@@ -126,7 +126,7 @@ func (t *topicMove) compareAll(ctx context.Context, c *checked, at copies.Bounds
 	err := guard.Parallel(len(c.oldStart), copies.PartitionsAtOnce, func(p int) error {
 		ours, theirs := copies.Stretch{From: c.oldStart[p], To: at.Home.Ends[p]}, at.Copy.Of(p)
 		begin := c.topic.Partition(int32(p)).ToVirtual(ours.From)
-		if known, err := t.resume(ctx, c, p, begin, ours, theirs); known && (err == nil || unread(err)) {
+		if known, err := t.resume(ctx, c, p, begin, ours, theirs); known && (err == nil || copies.IsUnread(err)) {
 			return err
 		}
 		c.drifts[p] = nil
