@@ -98,7 +98,7 @@ func (p *Partition) Advance(next Segment, there Distance, end int64, lastEpoch i
 	out.Copies = map[string]Alignment{p.Current().Cluster: old}
 	for c, d := range p.Copies {
 		if c != next.Cluster && c != p.Current().Cluster {
-			out.Copies[c] = Alignment{d.Distance.Cut(end, next.Start), d.From, min(d.To, end)}
+			out.Copies[c] = d.cut(end, next.Start)
 		}
 	}
 	return out
@@ -108,7 +108,7 @@ func (p *Partition) Advance(next Segment, there Distance, end int64, lastEpoch i
 // that is not known.
 func (p *Partition) Delta(cluster string) (delta int64, known bool) {
 	d, known := p.Copies[cluster]
-	return d.Distance.Delta() - p.Distance.Delta(), known
+	return d.Distance.Delta() - p.Distance.Delta(), known && !d.Died
 }
 
 // Shifted is the distance of a copy whose records stand, from a virtual offset on, at a constant
@@ -116,7 +116,7 @@ func (p *Partition) Delta(cluster string) (delta int64, known bool) {
 func (p *Partition) Shifted(cluster string, delta, from int64) Distance {
 	there := p.Distance.Shift(delta)
 	known, ok := p.Copies[cluster]
-	if !ok {
+	if !ok || known.Died {
 		return there
 	}
 	joined, err := known.Distance.Until(from, there)

@@ -21,6 +21,8 @@ type Aligned struct {
 	From, To, Copy int64
 	// Left is how many records of the home the copy does not have yet.
 	Left int
+	// Short says that the copy could not be read to its end: a transaction is open there.
+	Short bool
 }
 
 // readAhead is how many offsets of either side are read at a time.
@@ -73,6 +75,7 @@ type aligning struct {
 	a            *align.Aligner
 	home, copied Stretch // that are left to read
 	looked       bool    // at what is in front of the home's stretch
+	short        bool    // the copy can't be read to the end of its stretch
 }
 
 func (w *aligning) run(ctx context.Context) error {
@@ -176,7 +179,7 @@ func (w *aligning) readCopy(ctx context.Context) error {
 		return err
 	}
 	if w.a.Copy(records...); next < to {
-		w.copied.To = next
+		w.copied.To, w.short = next, true
 	}
 	w.copied.From = next
 	return w.read(bytes)
@@ -221,6 +224,7 @@ func (w *aligning) faults() error {
 // found is what the aligner has found, as a distance. begin is where it began on the copy.
 func (w *aligning) found(our, their Stretch, begin int64) (out Aligned, err error) {
 	home, copied, left, _ := w.a.Done()
+	out.Short = w.short
 	out.From, out.To, out.Copy, out.Left = our.From, max(home+1, our.From), max(copied+1, begin), left
 	switch {
 	case left > 0:

@@ -48,8 +48,8 @@ func (p Pair) Tails(ctx context.Context, t *catalog.Topic, at Bounds, limit int6
 		our, their := Stretch{begin[i], at.Home.Ends[i]}, at.Copy.Of(i)
 		part := t.Partition(int32(i))
 		same := t.Copies[there] == p.Copy.Topic.ID
-		if known := part.Copies[there]; same && known.To > known.From {
-			if out[i], err = p.follow(ctx, int32(i), part, known, our, their, limit); err == nil || IsUnread(err) {
+		if known := part.Copies[there]; same && known.Follows() {
+			if out[i], err = p.follow(ctx, int32(i), part, known, our, their, limit); err == nil || IsUnread(err) || known.Died {
 				return err
 			}
 		}
@@ -94,18 +94,30 @@ func IsUnread(err error) bool {
 	return errors.As(err, &failed) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// follow goes on with a copy that has drifted from where it was last looked at.
+// follow goes on with a copy that has drifted from where it was last looked at, or with a home that
+// died from where it was left.
 func (p Pair) follow(ctx context.Context, partition int32, part *catalog.Partition, known catalog.Alignment, our, their Stretch, limit int64) (Found, error) {
 	from := Stretch{max(part.ToPhysical(known.To), our.From), our.To}
 	theirs := Stretch{max(known.Distance.ToPhysical(known.To), their.From), their.To}
-	a, err := p.Align(ctx, partition, from, theirs, Aligning{Hidden: part.Distance.Skips, Resumes: true, Behind: true, Limit: limit})
-	if err != nil {
+	how := Aligning{Hidden: part.Distance.Skips, Resumes: true, Behind: true, Limit: limit}
+	var a Aligned
+	var err error
+	if known.Died {
+		if err := p.Kept(ctx, partition, part, known, our, their); err != nil {
+			return Found{}, err
+		}
+		back, err := p.Return(ctx, partition, known, from, theirs, how)
+		if known.Lost = back.Lost; err != nil || !back.Begun {
+			return Found{Alignment: known}, err
+		}
+		a = back.Aligned
+	} else if a, err = p.Align(ctx, partition, from, theirs, how); err != nil {
 		return Found{}, err
 	}
 	d, err := known.Distance.Until(known.To, part.Distance.Onward(a.Distance))
 	start := part.ToVirtual(our.From)
 	return Found{
-		Alignment: catalog.Alignment{Distance: d.Above(start, their.From), From: max(known.From, start), To: max(part.ToVirtual(a.To), known.To)},
+		Alignment: catalog.Alignment{Distance: d.Above(start, their.From), From: max(known.From, start), To: max(part.ToVirtual(a.To), known.To), Lost: known.Lost},
 		Compared:  Stretch{max(part.ToPhysical(known.From), our.From), a.To},
 	}, err
 }

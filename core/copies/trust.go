@@ -20,6 +20,9 @@ func Untrusted(t *catalog.Topic, copied *Side, ends []int64) error {
 		if t.Shown(int32(p)) && p < len(ends) && ends[p] == 0 {
 			return fmt.Errorf("partition %d is empty on %s, but clients know records of it: the copy is missing", p, to)
 		}
+		if t.Partitions[p].Copies[to].Died {
+			return fmt.Errorf("partition %d was not compared with its copy on %s since that came back: it may lack what was written meanwhile, and have records that were lost when it died; `unplanned: always` or `failover run --unplanned` takes it as it was when it died", p, to)
+		}
 		if _, ok := t.Partitions[p].Delta(to); !ok {
 			return fmt.Errorf("partition %d was never compared with its copy on %s while both lived; `unplanned: always` or `failover run --unplanned` takes the offsets to be the same", p, to)
 		}

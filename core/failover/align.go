@@ -17,18 +17,26 @@ import (
 type drift struct {
 	there  catalog.Distance // of the copy's log
 	copied int64            // offset of the copy up to which it was looked at
+	// died is what is known of a home that died, while what it has got since was not found; lost is
+	// how many records of its lost tail are hidden.
+	died *catalog.Alignment
+	lost int64
 }
 
 // resume goes on from where a copy that has drifted was last looked at; false if it was not, from a
-// virtual offset on.
+// virtual offset on. One that was the home and died is compared as a whole if that can't be done.
 func (t *topicMove) resume(ctx context.Context, c *checked, p int, from int64, ours, theirs copies.Stretch) (bool, error) {
 	part, to := c.topic.Partition(int32(p)), c.Copy.Cluster.Name()
 	known := part.Copies[to]
-	if !c.known() || known.To <= known.From || from < known.From {
+	if !c.known() || !known.Follows() || from < known.From {
 		return false, nil
 	}
-	c.drifts[p], c.compared[p] = &drift{known.Distance, known.Distance.ToPhysical(known.To)}, part.ToPhysical(known.To)
+	if known.Died {
+		return true, t.comeBack(ctx, c, p, known, ours, theirs)
+	}
+	c.drifts[p] = &drift{there: known.Distance, copied: max(known.Distance.ToPhysical(known.To), theirs.From), lost: known.Lost}
 	c.deltas[p], _ = part.Delta(to)
+	c.compared[p] = max(part.ToPhysical(known.To), ours.From)
 	_, err := t.alignTail(ctx, c, p, ours.To, theirs.To, copies.Aligning{Behind: true})
 	return true, err
 }
@@ -60,14 +68,14 @@ func (t *topicMove) align(ctx context.Context, c *checked, p int, ours, theirs c
 	}
 	t.count(found.From, found.To)
 	there := part.Distance.Onward(found.Distance)
-	if known, ok := part.Copies[c.Copy.Cluster.Name()]; ok && c.known() { // of what is in front, such as what it wrote when it was the home
+	if known, ok := c.knows(part); ok { // of what is in front, such as what it wrote when it was the home
 		if there, err = known.Distance.Until(part.ToVirtual(found.From), there); err != nil {
 			return err
 		}
 	} else {
 		there = there.Back()
 	}
-	c.deltas[p], c.compared[p], c.drifts[p] = found.Distance.Delta(), found.To, &drift{there, found.Copy}
+	c.deltas[p], c.compared[p], c.drifts[p] = found.Distance.Delta(), found.To, &drift{there: there, copied: found.Copy}
 	return nil
 }
 
@@ -77,6 +85,9 @@ func (t *topicMove) alignTail(ctx context.Context, c *checked, p int, oldEnd, ne
 	part, last := c.topic.Partition(int32(p)), c.drifts[p]
 	ours, theirs := copies.Stretch{From: c.compared[p], To: oldEnd}, copies.Stretch{From: last.copied, To: newEnd}
 	how.Hidden, how.Resumes, how.Limit = part.Distance.Skips, true, t.runner.timing().CompareLimit
+	if last.died != nil {
+		return t.alignReturned(ctx, c, p, ours, theirs, how)
+	}
 	more, err := c.Align(ctx, int32(p), ours, theirs, how)
 	if err != nil {
 		return 0, block.Because(block.ByCopy, err)
@@ -86,7 +97,8 @@ func (t *topicMove) alignTail(ctx context.Context, c *checked, p int, oldEnd, ne
 		return 0, block.Because(block.ByCopy, err)
 	}
 	t.count(c.compared[p], more.To)
-	c.drifts[p], c.compared[p] = &drift{there, more.Copy}, max(more.To, c.compared[p])
+	c.deltas[p] = there.Delta() - part.Distance.Delta()
+	c.drifts[p], c.compared[p] = &drift{there: there, copied: more.Copy, lost: last.lost}, max(more.To, c.compared[p])
 	return more.Left, nil
 }
 
@@ -131,14 +143,13 @@ func (c *checked) drifted() bool {
 
 // constant is the drift of a copy that had none so far.
 func (c *checked) constant(p int) *drift {
-	return &drift{c.distance(c.topic.Partition(int32(p)), p), c.there(p, c.compared[p])}
+	return &drift{there: c.distance(c.topic.Partition(int32(p)), p), copied: c.there(p, c.compared[p])}
 }
 
 // distance is that of the copy's log from the virtual one.
 func (c *checked) distance(part *catalog.Partition, p int) catalog.Distance {
 	d := c.drift(p)
-	known, stored := part.Copies[c.Copy.Cluster.Name()]
-	same := stored && c.known()
+	known, same := c.knows(part)
 	switch {
 	case d != nil:
 		return d.there
@@ -148,6 +159,12 @@ func (c *checked) distance(part *catalog.Partition, p int) catalog.Distance {
 		return part.Shifted(c.Copy.Cluster.Name(), c.deltas[p], part.ToVirtual(c.begun[p]))
 	}
 	return part.Distance.Shift(c.deltas[p])
+}
+
+// knows is what the catalog knows of a partition of the copy, if it can be gone by as it is.
+func (c *checked) knows(part *catalog.Partition) (catalog.Alignment, bool) {
+	a, ok := part.Copies[c.Copy.Cluster.Name()]
+	return a, ok && !a.Died && c.known()
 }
 
 // known reports that what the catalog knows of the copy is of the one that is there.
@@ -172,6 +189,10 @@ func (t *topicMove) assume(ctx context.Context, c *checked, newEnd []int64) erro
 		if d == nil {
 			return nil
 		}
+		if d.died != nil {
+			c.drifts[p] = &drift{there: d.died.Hidden(newEnd[p]), copied: newEnd[p], died: d.died}
+			return nil
+		}
 		there, err := c.Copy.Assume(ctx, int32(p), copies.Stretch{From: d.copied, To: newEnd[p]}, d.there.ToVirtual(d.copied))
 		if err != nil {
 			return err
@@ -179,7 +200,7 @@ func (t *topicMove) assume(ctx context.Context, c *checked, newEnd []int64) erro
 		if there, err = d.there.Until(d.there.ToVirtual(d.copied), there); err != nil {
 			return block.Because(block.ByCopy, err)
 		}
-		c.drifts[p] = &drift{there, newEnd[p]}
+		c.drifts[p] = &drift{there: there, copied: newEnd[p]}
 		return nil
 	})
 }

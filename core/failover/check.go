@@ -126,11 +126,15 @@ func (t *topicMove) compareAll(ctx context.Context, c *checked, at copies.Bounds
 	err := guard.Parallel(len(c.oldStart), copies.PartitionsAtOnce, func(p int) error {
 		ours, theirs := copies.Stretch{From: c.oldStart[p], To: at.Home.Ends[p]}, at.Copy.Of(p)
 		begin := c.topic.Partition(int32(p)).ToVirtual(ours.From)
-		if known, err := t.resume(ctx, c, p, begin, ours, theirs); known && (err == nil || copies.IsUnread(err)) {
+		known, err := t.resume(ctx, c, p, begin, ours, theirs)
+		if known && (err == nil || copies.IsUnread(err)) {
 			return err
 		}
 		c.drifts[p] = nil
-		err := t.compare(ctx, c, p, ours, theirs, lowest)
+		if _, died := c.died(p); died && err != nil {
+			return t.anew(ctx, c, p, ours, theirs, err)
+		}
+		err = t.compare(ctx, c, p, ours, theirs, lowest)
 		var inexact *copies.InexactError
 		if errors.As(err, &inexact) {
 			return t.align(ctx, c, p, ours, theirs, lowest)

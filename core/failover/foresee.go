@@ -114,6 +114,22 @@ func (f Foreseen) Distance(partition int) (delta int64, guess, ok bool) {
 	return f.found.deltas[partition], !f.Planned && f.found.unknown[partition], true
 }
 
+// LostTail is how many records a partition of the copy has that were lost when its cluster died as
+// the home, and that are hidden there.
+func (f Foreseen) LostTail(partition int) int64 {
+	if f.found == nil {
+		return 0
+	}
+	switch d := f.found.drift(partition); {
+	case d == nil:
+		return 0
+	case d.died != nil:
+		return d.died.Lost
+	default:
+		return d.lost
+	}
+}
+
 // Missing is the range of virtual offsets that an unplanned move may lose, to a copy that ends at a
 // physical offset.
 func (f Foreseen) Missing(t *catalog.Topic, partition int, copyEnd int64) copies.Stretch {

@@ -129,8 +129,12 @@ func (t *topicMove) checkGone(ctx context.Context) (*checked, error) {
 	again := compared && id != c.Copy.Topic.ID
 	c.drifts = make([]*drift, len(topic.Partitions))
 	for p := range topic.Partitions {
-		if known := topic.Partitions[p].Copies[to.Name()]; known.To > known.From && !again {
-			c.drifts[p] = &drift{known.Distance, known.Distance.ToPhysical(known.To)}
+		if known, ok := c.died(p); ok {
+			t.passOver(c, p, known, ends[p])
+			continue
+		}
+		if known := topic.Partitions[p].Copies[to.Name()]; known.Follows() && !known.Died && !again {
+			c.drifts[p] = &drift{there: known.Distance, copied: known.Distance.ToPhysical(known.To)}
 		}
 		d, ok := topic.Partitions[p].Delta(to.Name())
 		if !ok || again {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -57,6 +58,7 @@ func (t *topicMove) prepare(ctx context.Context) error {
 	if c.Copy.Topic.ID != compared || len(c.Copy.Topic.Partitions) != len(newEnd) {
 		return errChanged
 	}
+	t.tellLost(c)
 	t.advance = func(n *catalog.Topic) error {
 		n.Grow(len(newEnd))
 		if n.ID != topic.ID || n.Generation != topic.Generation || len(n.Partitions) != len(newEnd) || n.Physical(to.Name()) != c.Copy.Name {
@@ -76,8 +78,9 @@ func (t *topicMove) moveTo(next *catalog.Topic, c *checked, from, to plugin.Clus
 	delete(next.Stubs, to.Name())
 	delete(next.Copies, to.Name())
 	if c.Home == nil {
-		next.Copies = nil
-	} else if before.HomeID != [16]byte{} {
+		maps.DeleteFunc(next.Copies, func(cluster string, _ [16]byte) bool { return !before.Died(cluster) })
+	}
+	if before.HomeID != [16]byte{} {
 		if next.Copies == nil {
 			next.Copies = map[string][16]byte{}
 		}
@@ -107,13 +110,15 @@ func (t *topicMove) moveTo(next *catalog.Topic, c *checked, from, to plugin.Clus
 		if c.Home != nil {
 			start = max(start, part.ToVirtual(c.oldStart[p]))
 		}
-		next.Partitions[p] = part.Advance(seg, c.distance(part, p), end, last)
-		next.Partitions[p].LogStart = max(part.LogStart, min(start, seg.Start))
-		if c.Home == nil {
-			// What the old home has not handed on stands where its copy of what comes now would,
-			// and so may another's: distances are verified again before anything goes by them.
+		if c.Home != nil {
+			next.Partitions[p] = part.Advance(seg, c.distance(part, p), end, last)
+		} else {
+			next.Partitions[p] = part.Succeed(seg, c.distance(part, p), end, last)
+		}
+		if c.Home == nil && c.unknown[p] {
 			next.Partitions[p].Copies = nil
 		}
+		next.Partitions[p].LogStart = max(part.LogStart, min(start, seg.Start))
 	}
 	t.change(func(r *Report) { r.PossibleLoss = loss })
 }

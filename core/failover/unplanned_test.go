@@ -447,7 +447,7 @@ func TestDistancesAreOfNoUseAfterAnUnplannedMove(t *testing.T) {
 		w.DR.Set(func() { w.DR.Down = true })
 		w.edit("prod", "orders")
 		fakes.Pass(time.Minute)
-		if m := w.last("orders"); m.Phase == Done || !strings.Contains(m.Error, "never compared") {
+		if m := w.last("orders"); m.Phase == Done || !strings.Contains(m.Error, "was not compared with its copy on prod since that came back") {
 			t.Errorf("%s: %q", m.Phase, m.Error)
 		}
 		w.lives("orders", "dr", 1)

@@ -45,6 +45,9 @@ type Partition struct {
 	FromEnd   int64 `json:"from_end"` // -1: unknown
 	ToEnd     int64 `json:"to_end"`   // -1: unknown
 	Lag       int64 `json:"lag"`      // -1: unknown, since the copy can't be compared
+	// LostTail is how many records the copy has that were lost when its cluster died as the home.
+	// They stay hidden there.
+	LostTail int64 `json:"lost_tail,omitempty"`
 }
 
 // Lag is how many records the copy lacks, -1 if that is not known of a partition.
@@ -54,6 +57,14 @@ func (p Plan) Lag() (n int64) {
 			return -1
 		}
 		n += x.Lag
+	}
+	return n
+}
+
+// LostTail is how many records the copy has that were lost when its cluster died as the home.
+func (p Plan) LostTail() (n int64) {
+	for _, x := range p.Partitions {
+		n += x.LostTail
 	}
 	return n
 }
@@ -117,6 +128,7 @@ func (p *Plan) ends(ctx context.Context, t *catalog.Topic, from, to plugin.Clust
 		if delta, _, ok := seen.Distance(i); ok && x.FromEnd >= 0 && x.ToEnd >= 0 {
 			x.Lag = max(x.FromEnd+delta-x.ToEnd, 0)
 		}
+		x.LostTail = max(seen.LostTail(i), t.Partitions[i].Copies[to.Name()].Lost)
 		p.Partitions = append(p.Partitions, x)
 	}
 }

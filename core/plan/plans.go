@@ -40,6 +40,14 @@ type Damage struct {
 	Repeated int64 `json:"repeated"`
 }
 
+// LostTail is how many records copies have that were lost when their cluster died as the home.
+func (p Plans) LostTail() (n int64) {
+	for _, t := range p.Topics {
+		n += t.LostTail()
+	}
+	return n
+}
+
 const (
 	// plansAtOnce is how many topics are looked at side by side: what they ask brokers for is asked
 	// together, and lag is waited for once.

@@ -91,15 +91,16 @@ func (w *Watch) storeDelta(e Env, c copyNow) {
 		at, err = both.Bounds(ctx)
 	}
 	var found []copies.Found
-	limit := w.timing().CompareLimit
+	limit, died := w.timing().CompareLimit, t.Died(other)
+	if died && err == nil { // what compaction does to a lost tail counts
+		_, err = w.settle(ctx, &both)
+	}
 	if err == nil {
 		found, err = both.Tails(ctx, t, at, limit)
 	}
-	if err != nil {
+	if err != nil && !died {
 		// Seldom, so it is asked only now: a side may keep timestamps of its own, or compact.
-		if alike, cerr := copies.SameSettings(ctx, old, copied); cerr == nil && alike != (copies.Alike{Timestamps: true}) {
-			both.Prints = copies.Fingerprints(w.timing(), alike.Timestamps)
-			both.HomeCompacts, both.CopyCompacts = alike.HomeCompacts, alike.CopyCompacts
+		if unlike, serr := w.settle(ctx, &both); serr == nil && unlike {
 			found, err = both.Tails(ctx, t, at, limit)
 		}
 	}
@@ -111,6 +112,7 @@ func (w *Watch) storeDelta(e Env, c copyNow) {
 		return
 	}
 	w.eraseCopy(ctx, t, copied, found)
+	w.tellLost(t, other, found)
 	d := distance{c, copied.Topic.ID, found}
 	if d.stored() {
 		return
@@ -118,6 +120,31 @@ func (w *Watch) storeDelta(e Env, c copyNow) {
 	_, err = w.distances.Do(ctx, e.Catalog, d, func(round []*joint.Ask[distance, struct{}]) { storeDistances(w.ctx, e.Catalog, round) })
 	if err != nil && ctx.Err() == nil {
 		w.log.Warn("distance of a copy not stored", "topic", t.Name, "cluster", other, "error", err)
+	}
+}
+
+// settle lets a pair be compared as its sides keep records. It reports sides that keep them in
+// another way than most: with timestamps of their own, or compacted.
+func (w *Watch) settle(ctx context.Context, p *copies.Pair) (unlike bool, err error) {
+	alike, err := copies.SameSettings(ctx, p.Home, p.Copy)
+	if err != nil {
+		return false, err
+	}
+	p.Prints = copies.Fingerprints(w.timing(), alike.Timestamps)
+	p.HomeCompacts, p.CopyCompacts = alike.HomeCompacts, alike.CopyCompacts
+	return alike != copies.Alike{Timestamps: true}, nil
+}
+
+// tellLost says once that a home that died has come back with records that were lost.
+func (w *Watch) tellLost(t *catalog.Topic, cluster string, found []copies.Found) {
+	var lost int64
+	said := true
+	for p, f := range found {
+		lost += f.Lost
+		said = said && t.Partition(int32(p)).Copies[cluster].Lost == f.Lost
+	}
+	if lost > 0 && !said {
+		w.log.Warn("a cluster that died as the home is back with records that were lost: they stay hidden there, unless a replicator copies them from it", "topic", t.Name, "cluster", cluster, "records", lost)
 	}
 }
 

@@ -15,7 +15,7 @@ func (w *Watch) eraseCopy(ctx context.Context, t *catalog.Topic, copied *copies.
 	before := make([]int64, len(copied.Topic.Partitions))
 	for p := range before {
 		if part := t.Partition(int32(p)); part.Erased > 0 && p < len(found) {
-			before[p] = found[p].Distance.ToPhysical(part.Erased)
+			before[p] = found[p].Place(part.Erased)
 		}
 	}
 	w.erase(ctx, t, copied, before)

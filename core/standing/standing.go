@@ -67,7 +67,7 @@ func lag(part *catalog.Partition, cluster string, homeEnd, copyEnd int64) (int64
 	if !known || homeEnd < 0 || copyEnd < 0 {
 		return 0, false
 	}
-	return part.Records(there.Distance.ToVirtual(copyEnd), part.ToVirtual(homeEnd)), true
+	return part.Records(there.Reached(copyEnd), part.ToVirtual(homeEnd)), true
 }
 
 // Survey tells how topics stand, asking every cluster that lives for all of them at once; a cluster

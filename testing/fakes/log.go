@@ -16,10 +16,12 @@ import (
 // Log is one partition. Partition p of a topic is led by node p%2.
 type Log struct {
 	Start, End int64
-	Epoch      int32
-	Batches    []Batch
-	Producers  []kmsg.DescribeProducersResponseTopicPartitionActiveProducer
-	Aborted    []kmsg.FetchResponseTopicPartitionAbortedTransaction
+	// Stable is the offset of the first record of a transaction that is open; 0: none is.
+	Stable    int64
+	Epoch     int32
+	Batches   []Batch
+	Producers []kmsg.DescribeProducersResponseTopicPartitionActiveProducer
+	Aborted   []kmsg.FetchResponseTopicPartitionAbortedTransaction
 }
 
 // Batch is one of a log.

@@ -78,6 +78,9 @@ func writePlans(w io.Writer, plans plan.Plans) {
 	if plans.Problem != "" {
 		fmt.Fprintln(w, plans.Problem)
 	}
+	if n := plans.LostTail(); n > 0 {
+		fmt.Fprintf(w, "records that were lost when %s died, and stay hidden there: %d\n", plans.Topics[0].To, n)
+	}
 	if len(plans.Groups) > 0 {
 		fmt.Fprintln(w, "\nGROUP\tHOME\tSKIPPED\tREPEATED\tOF TOPICS")
 		for _, g := range plans.Groups {
