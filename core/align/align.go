@@ -58,6 +58,8 @@ type Aligner struct {
 	ours, theirs queue
 	history      history
 
+	told bool // of what is in front of what it was given of the home
+
 	straight int // records that were next in both logs, since others were
 
 	runs    []Run
@@ -83,9 +85,11 @@ func (a *Aligner) Home(records ...Record) { a.ours.add(records) }
 // Copy gives it further records of the copy.
 func (a *Aligner) Copy(records ...Record) { a.theirs.add(records) }
 
-// Remember tells it of records of the home in front of those that it was given: the copy may repeat
-// them.
+// Remember tells it of all records of the home in front of those that it was given that the copy may
+// repeat. Before, none that the copy does not have next counts as missing: it may repeat one that
+// says the same.
 func (a *Aligner) Remember(records ...Record) {
+	a.told = true
 	for _, r := range records {
 		a.history.add(r.Print)
 	}
@@ -113,16 +117,28 @@ func (a *Aligner) Done() (home, copied int64, ours, theirs int) {
 }
 
 // Stuck reports that the next record of the copy is not among those of the home so far: it is a
-// foreign one, unless Remember is told of it, or it is among what is given next of the home.
+// foreign one, unless Remember is told of it, or it is among what is given next of the home. Before
+// Remember is told of any, it also reports one that the home has further on.
 func (a *Aligner) Stuck() bool {
 	if a.theirs.len() == 0 {
 		return false
 	}
 	print := a.theirs.first().Print
-	if a.leads(a.ours.has(print)) {
+	known := a.ours.has(print)
+	if a.leads(known) || a.ours.len() > 0 && a.ours.first().Print == print {
 		return false
 	}
-	return !a.history.has(print) && !a.ours.has(print)
+	return !a.history.has(print) && (!known || !a.told)
+}
+
+// Unsure reports that records of the copy wait that are not known to repeat what the home has.
+func (a *Aligner) Unsure() bool {
+	for i := a.theirs.at; i < len(a.theirs.records); i++ {
+		if a.ours.len() > 0 || !a.history.has(a.theirs.records[i].Print) {
+			return true
+		}
+	}
+	return false
 }
 
 // Concede takes the next record of the copy for a foreign one, if it is stuck.
@@ -157,6 +173,8 @@ func (a *Aligner) step(final bool) bool {
 		return false
 	case repeated && (awaited || !known):
 		a.skip(true)
+	case known && !repeated && !a.told && !final:
+		return false
 	case known && (!repeated || final || a.theirs.len() >= Ahead):
 		a.lack()
 	case final:

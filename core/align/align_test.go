@@ -252,6 +252,52 @@ func TestARepeatFromLongAgo(t *testing.T) {
 	}
 }
 
+// TestARepeatThatTheHomeHasFurtherOn says the same as a later record, which does not make those in
+// between missing: it may repeat an earlier one.
+func TestARepeatThatTheHomeHasFurtherOn(t *testing.T) {
+	a := New()
+	a.Home(Record{Offset: 10, Print: 10}, Record{Offset: 11, Print: 11}, Record{Offset: 12, Print: 3})
+	a.Copy(Record{Offset: 5, Print: 3}, Record{Offset: 6, Print: 10}, Record{Offset: 7, Print: 11}, Record{Offset: 8, Print: 3})
+	a.Go(false)
+	if !a.Stuck() {
+		t.Fatal("whether the record at 5 is a repeat depends on what came earlier")
+	}
+	a.Remember(Record{Offset: 3, Print: 3})
+	a.Go(false)
+	if faults, _ := a.Faults(true); len(faults) > 0 {
+		t.Errorf("faults %v", faults)
+	}
+	if want := []Run{{10, 6, 3}}; !slices.Equal(a.Runs(), want) {
+		t.Errorf("runs %v, want %v", a.Runs(), want)
+	}
+}
+
+// TestUnsure is what can't be told from what the home has not got yet, or somebody else has written.
+func TestUnsure(t *testing.T) {
+	for name, c := range map[string]struct {
+		home, copied []uint64
+		want         bool
+	}{
+		"nothing waits":                 {[]uint64{1, 2, 3}, []uint64{1, 2}, false},
+		"repeats at the end":            {[]uint64{1, 2, 3}, []uint64{1, 2, 3, 2, 3}, false},
+		"another one at the end":        {[]uint64{1, 2, 3}, []uint64{1, 2, 3, 2, 9}, true},
+		"a repeat, or what comes later": {[]uint64{1, 2, 1}, []uint64{1, 1}, true},
+	} {
+		a := New()
+		a.Remember()
+		for i, print := range c.home {
+			a.Home(Record{Offset: int64(i), Print: print})
+		}
+		for i, print := range c.copied {
+			a.Copy(Record{Offset: int64(i), Print: print})
+		}
+		a.Go(false)
+		if got := a.Unsure(); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
 // TestWhatACopyHadBefore is not judged; what comes between records of the home is.
 func TestWhatACopyHadBefore(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

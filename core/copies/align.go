@@ -21,7 +21,8 @@ type Aligned struct {
 	From, To, Copy int64
 	// Left is how many records of the home the copy does not have yet.
 	Left int
-	// Short says that the copy could not be read to its end: a transaction is open there.
+	// Short says that there is more on the copy that need not be of the home: a transaction is open
+	// there, or what it is depends on what comes next.
 	Short bool
 }
 
@@ -62,6 +63,8 @@ type Aligning struct {
 	// Behind says that the copy can't have what is not in the stretch of the home: a record that it
 	// has besides is somebody else's. Complete says that it will not get more, either.
 	Behind, Complete bool
+	// Sure says that Short is asked for, which may take a look at what is in front.
+	Sure bool
 	// Limit is how many bytes may be read.
 	Limit int64
 }
@@ -101,6 +104,11 @@ func (w *aligning) run(ctx context.Context) error {
 			}
 		case stuck:
 			w.a.Concede()
+		case w.Sure && !w.looked && w.a.Unsure():
+			w.looked = true
+			if err := w.lookBack(ctx, first); err != nil {
+				return err
+			}
 		case ours > 0 && theirs > 0 && w.copied.From < w.copied.To:
 			if err := w.readCopy(ctx); err != nil {
 				return err
@@ -191,11 +199,13 @@ func (w *aligning) lookBack(ctx context.Context, first int64) error {
 	if err != nil {
 		return err
 	}
+	var records []align.Record
 	from := max(first-lookBack, starts[w.partition])
-	_, bytes, err := w.Home.Data(ctx, w.Prints, w.partition, from, first, func(r align.Record) { w.a.Remember(r) })
+	_, bytes, err := w.Home.Data(ctx, w.Prints, w.partition, from, first, func(r align.Record) { records = append(records, r) })
 	if err != nil {
 		return err
 	}
+	w.a.Remember(records...)
 	return w.read(bytes)
 }
 
@@ -224,7 +234,7 @@ func (w *aligning) faults() error {
 // found is what the aligner has found, as a distance. begin is where it began on the copy.
 func (w *aligning) found(our, their Stretch, begin int64) (out Aligned, err error) {
 	home, copied, left, _ := w.a.Done()
-	out.Short = w.short
+	out.Short = w.short || w.a.Unsure()
 	out.From, out.To, out.Copy, out.Left = our.From, max(home+1, our.From), max(copied+1, begin), left
 	switch {
 	case left > 0:

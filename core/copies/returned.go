@@ -26,7 +26,7 @@ type Returned struct {
 // that record on it is as exact as any copy. A producer may have written the same again to the new
 // home: the first record is the first one that all others follow.
 func (p Pair) Return(ctx context.Context, partition int32, known catalog.Alignment, our, their Stretch, how Aligning) (out Returned, err error) {
-	how.Resumes = true
+	how.Resumes, how.Sure = true, true
 	out.From, out.To, out.Copy, out.Lost = our.From, our.From, their.From, known.Lost
 	first, end, err := p.first(ctx, partition, our, how)
 	tail := their

@@ -49,6 +49,7 @@ func (t *topicMove) align(ctx context.Context, c *checked, p int, ours, theirs c
 	// The copy's end was read first: the home has what it has.
 	how := copies.Aligning{Hidden: part.Distance.Skips, Behind: true, Limit: t.runner.timing().CompareLimit}
 	found, err := c.Align(ctx, int32(p), ours, theirs, how)
+	whole := err
 	if low, ok := lowest[int32(p)]; err != nil && !copies.IsUnread(err) {
 		needed, reader := max(ours.From, ours.To-copies.Tail), "nobody"
 		if ok && part.ToPhysical(low.offset) < needed {
@@ -69,6 +70,9 @@ func (t *topicMove) align(ctx context.Context, c *checked, p int, ours, theirs c
 	t.count(found.From, found.To)
 	there := part.Distance.Onward(found.Distance)
 	if known, ok := c.knows(part); ok { // of what is in front, such as what it wrote when it was the home
+		if begin := part.ToVirtual(found.From); known.Follows() && known.To < begin {
+			return whole // what is between was found nowhere
+		}
 		if there, err = known.Distance.Until(part.ToVirtual(found.From), there); err != nil {
 			return err
 		}

@@ -22,6 +22,12 @@ import (
 // taken over, with 100 records since. Both live.
 func survived(t *testing.T, tail func(l *fakes.Log)) *world {
 	t.Helper()
+	return survivedWith(t, tail, numbers(200, 300))
+}
+
+// survivedWith is survived with these records since.
+func survivedWith(t *testing.T, tail func(l *fakes.Log), since []int) *world {
+	t.Helper()
 	w := newWorld(t, "orders")
 	w.Remember(map[string]int64{"dr": 25})
 	w.Prod.Set(func() {
@@ -36,7 +42,7 @@ func survived(t *testing.T, tail func(l *fakes.Log)) *world {
 	w.edit("dr", "orders")
 	fakes.Pass(12 * time.Second)
 	w.lives("orders", "dr", 1)
-	w.DR.Grow("orders", 200, 300)
+	w.DR.Set(func() { w.DR.Log("orders").Add(pick(since)...) })
 	w.Prod.Set(func() { w.Prod.Down = false })
 	return w
 }
@@ -46,6 +52,14 @@ func add(l *fakes.Log, numbers ...int) {
 	for _, n := range numbers {
 		l.Batch(fakes.Shape{}, fakes.Record(n))
 	}
+}
+
+// pick are the records with these numbers.
+func pick(numbers []int) (out []kafka.Record) {
+	for _, n := range numbers {
+		out = append(out, fakes.Record(n))
+	}
+	return out
 }
 
 // numbers are those from first up to, without, end.
@@ -181,8 +195,10 @@ func TestAHomeThatComesBack(t *testing.T) {
 }
 
 // abort appends records of a transaction that is aborted.
-func abort(l *fakes.Log, producer int64, first, end int) {
+func abort(l *fakes.Log, producer int64, first, end int) { abortAll(l, producer, numbers(first, end)) }
+
+func abortAll(l *fakes.Log, producer int64, records []int) {
 	l.Aborted = append(l.Aborted, kmsg.FetchResponseTopicPartitionAbortedTransaction{ProducerID: producer, FirstOffset: l.End})
-	l.Batch(fakes.Shape{Producer: producer, InOne: true}, fakes.Records(first, end)...)
+	l.Batch(fakes.Shape{Producer: producer, InOne: true}, pick(records)...)
 	l.Batch(fakes.Shape{Control: true, Producer: producer}, kafka.Record{Key: []byte{0, 0, 0, 0}, Value: []byte{0}})
 }
