@@ -131,14 +131,14 @@ func (a *Aligner) Stuck() bool {
 	return !a.history.has(print) && (!known || !a.told)
 }
 
-// Unsure reports that records of the copy wait that are not known to repeat what the home has.
-func (a *Aligner) Unsure() bool {
-	for i := a.theirs.at; i < len(a.theirs.records); i++ {
-		if a.ours.len() > 0 || !a.history.has(a.theirs.records[i].Print) {
-			return true
-		}
+// Repeats takes the next records of the copy for repeats, as far as the home is known to have such:
+// it has no more that the copy could have. It reports whether there were any.
+func (a *Aligner) Repeats() (some bool) {
+	for a.ours.len() == 0 && a.theirs.len() > 0 && a.history.has(a.theirs.first().Print) {
+		a.skip(true)
+		some = true
 	}
-	return false
+	return some
 }
 
 // Concede takes the next record of the copy for a foreign one, if it is stuck.

@@ -272,16 +272,18 @@ func TestARepeatThatTheHomeHasFurtherOn(t *testing.T) {
 	}
 }
 
-// TestUnsure is what can't be told from what the home has not got yet, or somebody else has written.
-func TestUnsure(t *testing.T) {
+// TestRepeatsAtTheEnd are told from what somebody else has written, if the home has no more.
+func TestRepeatsAtTheEnd(t *testing.T) {
 	for name, c := range map[string]struct {
 		home, copied []uint64
-		want         bool
+		some         bool
+		waiting      int
 	}{
-		"nothing waits":                 {[]uint64{1, 2, 3}, []uint64{1, 2}, false},
-		"repeats at the end":            {[]uint64{1, 2, 3}, []uint64{1, 2, 3, 2, 3}, false},
-		"another one at the end":        {[]uint64{1, 2, 3}, []uint64{1, 2, 3, 2, 9}, true},
-		"a repeat, or what comes later": {[]uint64{1, 2, 1}, []uint64{1, 1}, true},
+		"nothing waits":                 {[]uint64{1, 2, 3}, []uint64{1, 2}, false, 0},
+		"repeats":                       {[]uint64{1, 2, 3}, []uint64{1, 2, 3, 2, 3}, true, 0},
+		"another one behind":            {[]uint64{1, 2, 3}, []uint64{1, 2, 3, 2, 9}, true, 1},
+		"another one":                   {[]uint64{1, 2, 3}, []uint64{1, 2, 3, 9}, false, 1},
+		"a repeat, or what comes later": {[]uint64{1, 2, 1}, []uint64{1, 1}, false, 1},
 	} {
 		a := New()
 		a.Remember()
@@ -292,8 +294,11 @@ func TestUnsure(t *testing.T) {
 			a.Copy(Record{Offset: int64(i), Print: print})
 		}
 		a.Go(false)
-		if got := a.Unsure(); got != c.want {
-			t.Errorf("%s: %t", name, got)
+		if some := a.Repeats(); some != c.some {
+			t.Errorf("%s: there are some: %t", name, some)
+		}
+		if _, _, _, waiting := a.Done(); waiting != c.waiting {
+			t.Errorf("%s: %d wait, want %d", name, waiting, c.waiting)
 		}
 	}
 }

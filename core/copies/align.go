@@ -63,8 +63,6 @@ type Aligning struct {
 	// Behind says that the copy can't have what is not in the stretch of the home: a record that it
 	// has besides is somebody else's. Complete says that it will not get more, either.
 	Behind, Complete bool
-	// Sure says that Short is asked for, which may take a look at what is in front.
-	Sure bool
 	// Limit is how many bytes may be read.
 	Limit int64
 }
@@ -78,7 +76,7 @@ type aligning struct {
 	a            *align.Aligner
 	home, copied Stretch // that are left to read
 	looked       bool    // at what is in front of the home's stretch
-	short        bool    // the copy can't be read to the end of its stretch
+	open, short  bool    // the home, or the copy, can't be read to the end of its stretch
 }
 
 func (w *aligning) run(ctx context.Context) error {
@@ -104,15 +102,11 @@ func (w *aligning) run(ctx context.Context) error {
 			}
 		case stuck:
 			w.a.Concede()
-		case w.Sure && !w.looked && w.a.Unsure():
-			w.looked = true
-			if err := w.lookBack(ctx, first); err != nil {
-				return err
-			}
 		case ours > 0 && theirs > 0 && w.copied.From < w.copied.To:
 			if err := w.readCopy(ctx); err != nil {
 				return err
 			}
+		case w.Behind && !w.open && w.a.Repeats():
 		default:
 			w.a.Go(w.Complete)
 			return w.faults()
@@ -173,7 +167,7 @@ func (w *aligning) readHome(ctx context.Context) error {
 		return err
 	}
 	if w.a.Home(records...); next < to {
-		w.home.To = next // there is no more
+		w.home.To, w.open = next, true // there is no more
 	}
 	w.home.From = next
 	return w.read(bytes)
@@ -233,8 +227,8 @@ func (w *aligning) faults() error {
 
 // found is what the aligner has found, as a distance. begin is where it began on the copy.
 func (w *aligning) found(our, their Stretch, begin int64) (out Aligned, err error) {
-	home, copied, left, _ := w.a.Done()
-	out.Short = w.short || w.a.Unsure()
+	home, copied, left, waiting := w.a.Done()
+	out.Short = w.short || waiting > 0
 	out.From, out.To, out.Copy, out.Left = our.From, max(home+1, our.From), max(copied+1, begin), left
 	switch {
 	case left > 0:

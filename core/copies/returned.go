@@ -26,7 +26,7 @@ type Returned struct {
 // that record on it is as exact as any copy. A producer may have written the same again to the new
 // home: the first record is the first one that all others follow.
 func (p Pair) Return(ctx context.Context, partition int32, known catalog.Alignment, our, their Stretch, how Aligning) (out Returned, err error) {
-	how.Resumes, how.Sure = true, true
+	how.Resumes = true
 	out.From, out.To, out.Copy, out.Lost = our.From, our.From, their.From, known.Lost
 	first, end, err := p.first(ctx, partition, our, how)
 	tail := their
@@ -43,7 +43,7 @@ func (p Pair) Return(ctx context.Context, partition int32, known catalog.Alignme
 		}
 	case end < our.To:
 		out.Left = int(our.To - end)
-	case how.Complete: // nothing came since
+	case how.Behind: // nothing came since
 		out.Aligned, out.Begun = Aligned{Distance: catalog.At(our.To, their.To), From: our.From, To: our.To, Copy: their.To}, true
 	}
 	if !out.Begun && out.Lost > 0 { // they were counted before
@@ -102,7 +102,9 @@ func (p Pair) begin(ctx context.Context, partition int32, our, their Stretch, ho
 		for _, from := range same {
 			found, err := p.Align(ctx, partition, our, Stretch{from, their.To}, how)
 			switch tries++; {
-			case err == nil && !found.Short: // else more of the lost tail may come to light
+			case err == nil && found.Short: // it may still turn out to be of the lost tail
+				return nil
+			case err == nil:
 				out.Aligned, out.Begun = found, true
 				return nil
 			case IsUnread(err) || errors.Is(err, ErrLimit) || tries == mostTries:

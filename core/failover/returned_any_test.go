@@ -13,11 +13,10 @@ import (
 	"github.com/sluice-gateway/sluice/testing/fakes"
 )
 
-// TestAnyHomeThatComesBack draws what is in the lost tail, what producers send again, and how a
-// replicator brings what came since: it may begin in front of it, go back again and again, and
-// write transactions, while the gateway compares, and restarts. SLUICE_SEED repeats one.
-func TestAnyHomeThatComesBack(t *testing.T) {
-	first, n := uint64(time.Now().UnixNano())%1_000_000, uint64(100)
+// seeds runs a test with so many random ones, or with that which SLUICE_SEED names.
+func seeds(t *testing.T, n uint64, test func(*testing.T, *rand.Rand)) {
+	t.Helper()
+	first := uint64(time.Now().UnixNano()) % 1_000_000
 	if s := os.Getenv("SLUICE_SEED"); s != "" {
 		one, err := strconv.ParseUint(s, 10, 64)
 		if err != nil {
@@ -27,10 +26,22 @@ func TestAnyHomeThatComesBack(t *testing.T) {
 	}
 	for seed := first; seed < first+n; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { anyReturn(t, rand.New(rand.NewPCG(seed, 1))) })
+			synctest.Test(t, func(t *testing.T) { test(t, rand.New(rand.NewPCG(seed, 1))) })
 		})
 	}
 }
+
+// TestAnyLife lets a topic move back and forth, as planned or because its home has died, with
+// replicators that go on where they had stopped, or further in front. An offset never names two
+// records, planned moves lose nothing, and a copy is exact again, however it got there.
+func TestAnyLife(t *testing.T) {
+	seeds(t, 12, func(t *testing.T, r *rand.Rand) { newLife(t, r).live() })
+}
+
+// TestAnyHomeThatComesBack draws what is in the lost tail, what producers send again, and how a
+// replicator brings what came since: it may begin in front of it, go back again and again, and
+// write transactions, while the gateway compares, and restarts.
+func TestAnyHomeThatComesBack(t *testing.T) { seeds(t, 30, anyReturn) }
 
 func anyReturn(t *testing.T, r *rand.Rand) {
 	since := anySince(r)

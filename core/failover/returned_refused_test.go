@@ -116,7 +116,7 @@ func TestNothingWasWrittenSince(t *testing.T) {
 		fakes.Pass(12 * time.Second)
 		w.Prod.Set(func() { w.Prod.Down = false })
 		fakes.Pass(25 * time.Second)
-		if a := w.Virtual.Topic("orders").Partition(0).Copies["prod"]; !a.Died || a.Lost != 10 || a.To != 100 {
+		if a := w.Virtual.Topic("orders").Partition(0).Copies["prod"]; a.Died || a.Lost != 10 || a.Distance.ToPhysical(100) != 110 {
 			t.Errorf("of prod is known %+v", a)
 		}
 		w.back()
