@@ -95,6 +95,9 @@ func (a *Aligner) Remember(records ...Record) {
 	}
 }
 
+// Aside tells it of a record of the home that is none of those to be found. The copy may have it.
+func (a *Aligner) Aside(r Record) { a.history.add(r.Print) }
+
 // Runs are those found so far, in the order in which they were.
 func (a *Aligner) Runs() []Run { return a.runs }
 

@@ -126,6 +126,18 @@ func (p *Partition) Shifted(cluster string, delta, from int64) Distance {
 	return joined
 }
 
+// Extended is the distance of a copy's log of which only what there says from a virtual offset on is
+// known: nothing better can be assumed than that the records in front are as far from the home's as
+// the first one that is known.
+func (p *Partition) Extended(there Distance, from int64) Distance {
+	front := p.Distance.Shift(there.ToPhysical(from) - p.ToPhysical(from))
+	joined, err := front.Until(from, there)
+	if err != nil {
+		return there.Back()
+	}
+	return joined
+}
+
 // SetDelta notes that all records of a copy stand at a constant distance from those of the home.
 func (p *Partition) SetDelta(cluster string, delta int64) {
 	p.SetCopy(cluster, Alignment{Distance: p.Distance.Shift(delta)})

@@ -159,9 +159,11 @@ func (w *aligning) readHome(ctx context.Context) error {
 	var records []align.Record
 	to := min(w.home.From+readAhead, w.home.To)
 	next, bytes, err := w.Home.Data(ctx, w.Prints, w.partition, w.home.From, to, func(r align.Record) {
-		if !w.Hidden(r.Offset) {
-			records = append(records, r)
+		if w.Hidden(r.Offset) {
+			w.a.Aside(r)
+			return
 		}
+		records = append(records, r)
 	})
 	if err != nil {
 		return err

@@ -134,6 +134,7 @@ const (
 func (p Pair) drifted(ctx context.Context, partition int32, part *catalog.Partition, our, their Stretch, known bool) (Found, error) {
 	how := Aligning{Hidden: part.Distance.Skips, Behind: true, Limit: mostOfWhole}
 	a, err := p.Align(ctx, partition, our, their, how)
+	whole := err
 	if last := (Stretch{our.To - mostOfTail, our.To}); err != nil && !IsUnread(err) && last.From > our.From {
 		a, err = p.Align(ctx, partition, last, their, how)
 	}
@@ -143,9 +144,12 @@ func (p Pair) drifted(ctx context.Context, partition int32, part *catalog.Partit
 	from := part.ToVirtual(a.From)
 	there := part.Distance.Onward(a.Distance)
 	if before, ok := part.Copies[p.Copy.Cluster.Name()]; ok && known {
+		if whole != nil && before.Follows() && before.To < from {
+			return Found{}, whole // what is between was found nowhere
+		}
 		there, err = before.Distance.Until(from, there)
 	} else {
-		there = there.Back()
+		there = part.Extended(there, from)
 	}
 	return Found{
 		Alignment: catalog.Alignment{Distance: there, From: from, To: part.ToVirtual(a.To)},

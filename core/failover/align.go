@@ -70,14 +70,14 @@ func (t *topicMove) align(ctx context.Context, c *checked, p int, ours, theirs c
 	t.count(found.From, found.To)
 	there := part.Distance.Onward(found.Distance)
 	if known, ok := c.knows(part); ok { // of what is in front, such as what it wrote when it was the home
-		if begin := part.ToVirtual(found.From); known.Follows() && known.To < begin {
+		if begin := part.ToVirtual(found.From); whole != nil && known.Follows() && known.To < begin {
 			return whole // what is between was found nowhere
 		}
 		if there, err = known.Distance.Until(part.ToVirtual(found.From), there); err != nil {
 			return err
 		}
 	} else {
-		there = there.Back()
+		there = part.Extended(there, part.ToVirtual(found.From))
 	}
 	c.deltas[p], c.compared[p], c.drifts[p] = found.Distance.Delta(), found.To, &drift{there: there, copied: found.Copy}
 	return nil

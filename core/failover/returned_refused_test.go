@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/fakes"
 )
@@ -180,6 +182,38 @@ func TestATopicThatWasMadeAnewWhereItDied(t *testing.T) {
 			fakes.Pass(12 * time.Second)
 			if m := w.last("orders"); (m.Phase == Done) != whole {
 				t.Errorf("all of it is there: %t; %s: %q", whole, m.Phase, m.Error)
+			}
+		})
+	}
+}
+
+// TestACopyThatIsMadeAnewHasTheLostTail, since its replicator reads all that the home has. It is as
+// hidden there.
+func TestACopyThatIsMadeAnewHasTheLostTail(t *testing.T) {
+	for _, transactions := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := survived(t, ten)
+			w.Prod.Set(func() { add(w.Prod.Log("orders"), numbers(200, 300)...) })
+			w.back()
+			w.DR.Set(func() {
+				l := &fakes.Log{Epoch: 7}
+				w.DR.Topics["orders"].Logs[0] = l
+				w.DR.Topics["orders"].Made++
+				all := slices.Concat(numbers(0, 110), numbers(200, 300))
+				if add(l, all[:20]...); transactions {
+					fakes.Marker(l)
+				}
+				add(l, all[20:]...)
+			})
+			f := kafka.NewFingerprints(true, nil)
+			before := w.shown(f, w.Prod, w.Virtual.Topic("orders").Partition(0))
+			w.edit("dr", "orders")
+			fakes.Pass(12 * time.Second)
+			if m := w.last("orders"); m.Phase != Done {
+				t.Fatalf("%s: %q", m.Phase, m.Error)
+			}
+			if after := w.shown(f, w.DR, w.lives("orders", "dr", 3).Partition(0)); !maps.Equal(before, after) {
+				t.Errorf("dr shows %d records, and prod %d, or others: %v", len(after), len(before), w.where())
 			}
 		})
 	}
