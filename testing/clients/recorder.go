@@ -5,6 +5,7 @@ package clients
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -29,6 +30,15 @@ type Recorder struct {
 	pause     map[string]time.Duration
 	plain     map[string]bool // producers without sequence numbers
 	working   map[string]bool
+	lost      []lost
+}
+
+// lost are places that a move has reported as lost, and the consumers that had begun by then: they
+// may have got records from there. Nobody else may.
+type lost struct {
+	partition int32
+	from, to  int64 // both included
+	had       map[string]bool
 }
 
 type delivery struct {
@@ -62,10 +72,39 @@ func (r *Recorder) Acked(producer, id string, at Place) {
 func (r *Recorder) Received(consumer, id string, at Place) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for _, l := range r.lost {
+		if at.Partition == l.partition && at.Offset >= l.from && at.Offset <= l.to {
+			if !l.had[consumer] {
+				r.errors = append(r.errors, fmt.Sprintf("%s received %s at %v, which was lost", consumer, id, at))
+			}
+			return
+		}
+	}
 	r.delivered[consumer] = append(r.delivered[consumer], delivery{id, at})
 	producer, _ := split(id)
 	r.working["p:"+producer], r.working["c:"+consumer] = true, true
 	r.beat("c:" + consumer)
+}
+
+// Lose forgets what was acknowledged and delivered at places that a move has reported as lost, and
+// returns how many acknowledged records those were.
+func (r *Recorder) Lose(partition int32, from, to int64) (acked int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	in := func(p Place) bool { return p.Partition == partition && p.Offset >= from && p.Offset <= to }
+	for id, at := range r.acked {
+		if in(at) {
+			delete(r.acked, id)
+			acked++
+		}
+	}
+	had := map[string]bool{}
+	for consumer, list := range r.delivered {
+		had[consumer] = true
+		r.delivered[consumer] = slices.DeleteFunc(list, func(d delivery) bool { return in(d.at) })
+	}
+	r.lost = append(r.lost, lost{partition, from, to, had})
+	return acked
 }
 
 // Error notes an error that a client showed its user.

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 
 	"github.com/sluice-gateway/sluice/testing/clients"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
@@ -56,6 +57,11 @@ var Steps = []string{
 	"call",    // PUT of each mapping
 	"regret",  // an edit that is taken back at once, and made again
 }
+
+// Dies is a step in which the home of its first topic dies, with all topics that live there, and
+// with records of them that were not copied; it comes back when they have moved. At most one step of
+// a schedule is such a one.
+const Dies = "dies"
 
 // Plan is a schedule.
 type Plan struct {
@@ -115,7 +121,22 @@ func NewPlan(seed uint64) Plan {
 		}
 		p.Steps = append(p.Steps, Step{Kind: Steps[r.IntN(len(Steps))], Topics: topics, Wait: 50 + r.IntN(300)})
 	}
+	if r.IntN(4) == 0 {
+		p.die(r)
+	}
 	return p
+}
+
+// die lets a home die in one of the steps. Consumers do without groups, of which the home may be the
+// same, and all producers have sequence numbers: others may write what they had on their way twice.
+func (p *Plan) die(r *rand.Rand) {
+	p.Steps[r.IntN(len(p.Steps)-1)].Kind = Dies
+	p.Readers, p.Groups = p.Readers+p.Groups, 0
+	for i := range p.Producers {
+		if x := &p.Producers[i]; x.Kind == "plain" {
+			x.Name, x.Kind = strings.Replace(x.Name, x.Kind, "batching", 1), "batching"
+		}
+	}
 }
 
 // String shows the schedule on one line.

@@ -35,6 +35,7 @@ type Options struct {
 type Result struct {
 	Moves  int
 	Acked  int
+	Lost   int           // acknowledged records that a dying home has not handed on, all of them reported
 	Pause  time.Duration // the longest of a producer
 	Faults []string      // none: nobody has noticed anything
 }
@@ -49,6 +50,8 @@ type world struct {
 	home     map[string]string
 	copiers  map[string]*kafkatest.Copier
 	moves    int
+	died     bool
+	lost     int // acknowledged records that a home that died has kept to itself
 }
 
 // Run runs a schedule over two clusters, prod and dr, that have none of its topics. An error is of
@@ -101,7 +104,7 @@ func Run(ctx context.Context, plan Plan, o Options, prod, dr kafkatest.Cluster) 
 	if !within(o.Patience, consumers.Wait) {
 		res.Faults = append(res.Faults, "the consumers do not end")
 	}
-	res.Moves = w.moves
+	res.Moves, res.Lost = w.moves, w.lost
 	for _, t := range plan.Topics {
 		r := w.of[t.Name].Report()
 		res.Acked += r.Acked
@@ -227,7 +230,7 @@ func (w *world) turn(ctx context.Context, t Topic) error {
 		ahead = -1
 	}
 	for p := range at {
-		if at[p] += ahead * t.Ahead[p]; t.Replicator != "" { // where it has written to last is of no use
+		if at[p] += ahead * t.Ahead[p]; t.Replicator != "" || w.died { // where it has written to last is of no use
 			at[p] = w.gw.Topic(virtualCluster, t.Name).Partition(p).Current().PhysicalStart
 		}
 	}
@@ -308,6 +311,9 @@ func (w *world) step(ctx context.Context, s Step) error {
 		return err
 	}
 	topics := w.some(s.Topics)
+	if s.Kind == Dies {
+		return w.die(ctx, topics[0])
+	}
 	if err := w.act(ctx, s.Kind, topics); err != nil {
 		return err
 	}
