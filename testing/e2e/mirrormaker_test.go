@@ -54,3 +54,64 @@ func mirrored(t *testing.T, p *pair, properties ...string) {
 	}
 	p.checkBeside(neighbours)
 }
+
+// called is a cluster by another name.
+type called struct {
+	kafkatest.Cluster
+	name string
+}
+
+func (c called) Name() string { return c.name }
+
+// TestMirrorMakerWithItsOwnNames: by its default policy it puts the name of the cluster in front of
+// topics that it copies. It copies none back to a cluster by whose name it begins, so that on the
+// way back that cluster has to have another one.
+func TestMirrorMakerWithItsOwnNames(t *testing.T) {
+	p := newClusters(t, kafkatest.Kafka4, kafkatest.Kafka4)
+	const v, policy = kafkatest.Kafka4, "replication.policy.class=org.apache.kafka.connect.mirror.DefaultReplicationPolicy"
+	there, back := "prod."+p.topic, "dr.prod."+p.topic
+	rule := func(cluster, names string) string { return p.topic + ": {cluster: " + cluster + names + "}" }
+	edit := func(from, to string) {
+		t.Helper()
+		if err := p.gw.Edit(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	one, both := ", names: {dr: "+there+"}", ", names: {dr: "+there+", prod: "+back+"}"
+	mirror := func(from, to kafkatest.Cluster, topic, made string) *kafkatest.MirrorMaker {
+		t.Helper()
+		m, err := kafkatest.StartMirrorMaker(p.ctx, v, t.TempDir(), from, to, policy, from.Name()+"->"+to.Name()+".topics="+topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(m.Stop)
+		p.wait(made, func() bool {
+			ends, err := kafkatest.Ends(p.ctx, to.Bootstrap(), made)
+			return err == nil && ends[made][0] > 0
+		}, m.Log)
+		return m
+	}
+	edit(rule("prod", ""), rule("prod", one))
+	l := p.load(map[string]clients.Client{"java": clients.JavaProducer(v), "librdkafka": rdkafka.Producer(true), "franz": clients.FranzProducer},
+		map[string]clients.Client{"java_c": clients.JavaConsumer(v, "classic"), "librdkafka_c": rdkafka.Consumer})
+	l.more(200)
+	m := mirror(p.prod, p.dr, p.topic, there)
+	edit(rule("prod", one), rule("dr", one))
+	out := p.moved(1)
+	m.Stop()
+	l.more(200)
+	edit(rule("dr", one), rule("dr", both))
+	mirror(p.dr, called{p.prod, "primary"}, there, back)
+	edit(rule("dr", both), rule("prod", both))
+	home := p.moved(2)
+	l.more(200)
+	r := l.finish()
+	p.show(r, l)
+	t.Logf("held for %d and %d ms", out.PauseMS, home.PauseMS)
+	if got := p.gw.Topic("passThroughTenant", p.topic).Physical("prod"); got != back {
+		t.Errorf("on prod it is %q, want %q", got, back)
+	}
+	if !r.Clean() || !out.Planned || !home.Planned || r.Acked < 600 {
+		t.Errorf("a client noticed: %+v", r)
+	}
+}
