@@ -85,9 +85,9 @@ func (a *Aligner) Home(records ...Record) { a.ours.add(records) }
 // Copy gives it further records of the copy.
 func (a *Aligner) Copy(records ...Record) { a.theirs.add(records) }
 
-// Remember tells it of all records of the home in front of those that it was given that the copy may
-// repeat. Before, none that the copy does not have next counts as missing: it may repeat one that
-// says the same.
+// Remember tells it of all records of the home that the copy may repeat, in front of those that it
+// was given. Before, none that the copy does not have next counts as missing: it may repeat one
+// that says the same.
 func (a *Aligner) Remember(records ...Record) {
 	a.told = true
 	for _, r := range records {

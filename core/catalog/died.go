@@ -20,8 +20,8 @@ func (a Alignment) Reached(end int64) int64 {
 	return v
 }
 
-// Place is where the record at a virtual offset stands; one that is not known of a home that died is
-// where its lost tail may begin.
+// Place is where the record at a virtual offset stands; of a home that died, one that is not known
+// is where its lost tail may begin.
 func (a Alignment) Place(v int64) int64 {
 	if a.Died {
 		v = min(v, a.To)

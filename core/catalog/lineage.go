@@ -126,9 +126,9 @@ func (p *Partition) Shifted(cluster string, delta, from int64) Distance {
 	return joined
 }
 
-// Extended is the distance of a copy's log of which only what there says from a virtual offset on is
-// known: nothing better can be assumed than that the records in front are as far from the home's as
-// the first one that is known.
+// Extended is the distance of a copy's log of which only what there says from a virtual offset on
+// is known: nothing better can be assumed than that the records in front are as far from the home's
+// as the first one that is known.
 func (p *Partition) Extended(there Distance, from int64) Distance {
 	front := p.Distance.Shift(there.ToPhysical(from) - p.ToPhysical(from))
 	joined, err := front.Until(from, there)

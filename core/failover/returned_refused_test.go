@@ -219,8 +219,8 @@ func TestACopyThatIsMadeAnewHasTheLostTail(t *testing.T) {
 	}
 }
 
-// TestTheNewHomeDiesBeforeTheOldOneIsCompared: the old one is refused, since nobody can tell what of
-// it is its lost tail. Who insists gets it as it was when it died.
+// TestTheNewHomeDiesBeforeTheOldOneIsCompared: the old one is refused, since nobody can tell what
+// of it is its lost tail. Who insists gets it as it was when it died.
 func TestTheNewHomeDiesBeforeTheOldOneIsCompared(t *testing.T) {
 	for _, policy := range []string{"if-unreachable", "always"} {
 		synctest.Test(t, func(t *testing.T) {

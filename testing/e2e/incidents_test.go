@@ -332,6 +332,8 @@ func TestIncidents(t *testing.T) {
 		}
 	}
 	i.until("1 ready", back, 0)
+	out, code = i.quietly(back, 0)
+	i.says(out, code, 0, "records that were lost when prod died, and stay hidden there: 6")
 	out, code = i.play(back, 1)
 	i.says(out, code, 0, "done: 1 topic moved")
 	i.write(p, 80, 90)

@@ -111,7 +111,10 @@ func TestMirrorMakerWithItsOwnNames(t *testing.T) {
 	if got := p.gw.Topic("passThroughTenant", p.topic).Physical("prod"); got != back {
 		t.Errorf("on prod it is %q, want %q", got, back)
 	}
-	if !r.Clean() || !out.Planned || !home.Planned || r.Acked < 600 {
+	if !r.Clean() || r.Acked < 600 {
 		t.Errorf("a client noticed: %+v", r)
+	}
+	if !out.Planned || !home.Planned {
+		t.Error("a move was not a planned one")
 	}
 }

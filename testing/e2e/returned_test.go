@@ -70,8 +70,8 @@ func (p *pair) back() {
 	}
 }
 
-// TestAHomeThatComesBack: prod is killed with records that nobody has copied, and producers go on on
-// dr. When prod is back, a replicator brings what came since, and some of what was there before.
+// TestAHomeThatComesBack: prod is killed with records that nobody has copied, and producers go on
+// at dr. When prod is back, a replicator brings what came since, and some of what was there before.
 // The fail back is a planned move that nobody notices, and nobody is shown what was lost.
 func TestAHomeThatComesBack(t *testing.T) {
 	p := newPair(t, kafkatest.Kafka4)

@@ -59,8 +59,8 @@ var Steps = []string{
 }
 
 // Dies is a step in which the home of its first topic dies, with all topics that live there, and
-// with records of them that were not copied; it comes back when they have moved. At most one step of
-// a schedule is such a one.
+// with records of them that were not copied; it comes back when they have moved. At most one step
+// of a schedule is such a one.
 const Dies = "dies"
 
 // Plan is a schedule.
@@ -127,8 +127,9 @@ func NewPlan(seed uint64) Plan {
 	return p
 }
 
-// die lets a home die in one of the steps. Consumers do without groups, of which the home may be the
-// same, and all producers have sequence numbers: others may write what they had on their way twice.
+// die lets a home die in one of the steps. Consumers do without groups, of which the home may be
+// the same, and all producers have sequence numbers: others may write what they had on their way
+// twice.
 func (p *Plan) die(r *rand.Rand) {
 	p.Steps[r.IntN(len(p.Steps)-1)].Kind = Dies
 	p.Readers, p.Groups = p.Readers+p.Groups, 0
