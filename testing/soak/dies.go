@@ -23,6 +23,9 @@ func (w *world) die(ctx context.Context, first Topic) error {
 		}
 	}
 	to, stood := other(home), map[string]map[int32]int64{}
+	if err := w.until(ctx, "all copies to be known", func() bool { return w.known(topics, to) }); err != nil {
+		return err
+	}
 	for _, t := range topics {
 		w.copiers[t.Name].Stop()
 		stood[t.Name] = w.copiers[t.Name].Position()[t.Name]
@@ -52,6 +55,22 @@ func (w *world) die(ctx context.Context, first Topic) error {
 		}
 	}
 	return w.turnAll(ctx, topics)
+}
+
+// known reports that copies of topics were compared: before, a home is not given up.
+func (w *world) known(topics []Topic, to string) bool {
+	for _, t := range topics {
+		topic := w.gw.Topic(virtualCluster, t.Name)
+		if topic == nil || len(topic.Partitions) < len(t.Ahead) {
+			return false
+		}
+		for p := range topic.Partitions {
+			if _, ok := topic.Partitions[p].Delta(to); !ok {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // compared reports that all that replicators have copied of topics, up to where they stood, was
