@@ -86,6 +86,14 @@ func (o *Offsets) listed(ctx context.Context, a listed, committed bool, rp *kmsg
 	if len(rp.OldStyleOffsets) > 0 { // version 0; the newest comes first
 		at = &rp.OldStyleOffsets[0]
 	}
+	if a.timestamp >= 0 && *at >= 0 && part.Distance.Skips(*at) { // clients are not shown that record
+		switch f, over, ok := o.since(ctx, a.topic, rp.Partition, *at, a.timestamp); {
+		case ok:
+			*at, rp.Timestamp, rp.LeaderEpoch = f.offset, f.timestamp, f.epoch
+		case over:
+			*at, rp.Timestamp, rp.LeaderEpoch = -1, -1, -1
+		}
+	}
 	there := *at
 	for k := range rp.OldStyleOffsets {
 		rp.OldStyleOffsets[k] = virtualOf(part, rp.OldStyleOffsets[k])
