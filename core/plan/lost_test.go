@@ -28,9 +28,10 @@ func TestAPlanSaysWhatWasLost(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, lag := range []int64{40, 15, 0} {
-			if lag == 15 {
+			switch lag {
+			case 15:
 				w.DR.Grow("orders", 60, 85)
-			} else if lag == 0 {
+			case 0:
 				w.DR.Grow("orders", 85, 100)
 			}
 			p := w.plan()

@@ -48,11 +48,15 @@ func TestSoakOnRealKafka(t *testing.T) {
 	for n := range seeds {
 		plan := soak.NewPlan(first + n)
 		t.Log(plan)
-		res, err := soak.Run(ctx, plan, soak.Options{
+		o := soak.Options{
 			Dir: t.TempDir(), Log: logger(), Every: 10 * time.Millisecond, Patience: eventually.Limit,
-			Producers: map[string]clients.Client{"java": clients.JavaProducer(v), "librdkafka": rdkafka.Producer(true), "librdkafka_plain": rdkafka.Bounded(5), "sarama": sarama.Producer},
-			Consumers: map[string]clients.Client{"java_848": clients.JavaConsumer(v, "consumer"), "java_c": clients.JavaConsumer(v, "classic"), "librdkafka_c": rdkafka.Consumer, "sarama_c": sarama.Consumer},
-		}, clusters[0], clusters[1])
+			Producers: map[string]clients.Client{"java": clients.JavaProducer(v), "librdkafka": rdkafka.Producer(true)},
+		}
+		if !plan.Dies() { // with the home of groups, and with batches on their way that others write twice
+			o.Producers["librdkafka_plain"], o.Producers["sarama"] = rdkafka.Bounded(5), sarama.Producer
+			o.Consumers = map[string]clients.Client{"java_848": clients.JavaConsumer(v, "consumer"), "java_c": clients.JavaConsumer(v, "classic"), "librdkafka_c": rdkafka.Consumer, "sarama_c": sarama.Consumer}
+		}
+		res, err := soak.Run(ctx, plan, o, clusters[0], clusters[1])
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -140,6 +140,11 @@ func (p *Plan) die(r *rand.Rand) {
 	}
 }
 
+// Dies reports a schedule in which a home dies.
+func (p Plan) Dies() bool {
+	return slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Kind == Dies })
+}
+
 // String shows the schedule on one line.
 func (p Plan) String() string {
 	parts := 0

@@ -112,9 +112,29 @@ func Run(ctx context.Context, plan Plan, o Options, prod, dr kafkatest.Cluster) 
 		if !r.Clean() {
 			res.Faults = append(res.Faults, fmt.Sprintf("%s: %d lost, %d duplicated, %d reordered, %d errors", t.Name, r.Lost, r.Duplicated, r.Reordered, r.ClientErrors))
 			res.Faults = append(res.Faults, r.Details[:min(len(r.Details), 12)]...)
+			res.Faults = append(res.Faults, w.lineage(t)...)
 		}
 	}
 	return res, nil
+}
+
+// lineage tells where the partitions of a topic have lived, and what of them was reported as lost.
+func (w *world) lineage(t Topic) (out []string) {
+	for p := range t.Ahead {
+		s := fmt.Sprintf("%s/%d:", t.Name, p)
+		for _, x := range w.gw.Topic(virtualCluster, t.Name).Partition(int32(p)).Segments {
+			s += fmt.Sprintf(" %d to %d on %s from %d;", x.Start, x.End, x.Cluster, x.PhysicalStart)
+		}
+		for _, m := range w.gw.Moves() {
+			for _, r := range m.PossibleLoss {
+				if m.Topic == t.Name && r.Partition == int32(p) {
+					s += fmt.Sprintf(" lost %d to %d;", r.From, r.To)
+				}
+			}
+		}
+		out = append(out, s)
+	}
+	return out
 }
 
 // within reports whether f returns in time.
