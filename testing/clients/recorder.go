@@ -63,7 +63,9 @@ func (r *Recorder) beat(who string) {
 func (r *Recorder) Acked(producer, id string, at Place) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.acked[id] = at
+	if r.lostAt(at) == nil { // else the answer waited for other partitions until the move was made
+		r.acked[id] = at
+	}
 	r.working["p:"+producer] = true
 	r.beat("p:" + producer)
 }
@@ -72,18 +74,26 @@ func (r *Recorder) Acked(producer, id string, at Place) {
 func (r *Recorder) Received(consumer, id string, at Place) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, l := range r.lost {
-		if at.Partition == l.partition && at.Offset >= l.from && at.Offset <= l.to {
-			if !l.had[consumer] {
-				r.errors = append(r.errors, fmt.Sprintf("%s received %s at %v, which was lost", consumer, id, at))
-			}
-			return
+	if l := r.lostAt(at); l != nil {
+		if !l.had[consumer] {
+			r.errors = append(r.errors, fmt.Sprintf("%s received %s at %v, which was lost", consumer, id, at))
 		}
+		return
 	}
 	r.delivered[consumer] = append(r.delivered[consumer], delivery{id, at})
 	producer, _ := split(id)
 	r.working["p:"+producer], r.working["c:"+consumer] = true, true
 	r.beat("c:" + consumer)
+}
+
+// lostAt is what of the places that are lost a place is of.
+func (r *Recorder) lostAt(at Place) *lost {
+	for i, l := range r.lost {
+		if at.Partition == l.partition && at.Offset >= l.from && at.Offset <= l.to {
+			return &r.lost[i]
+		}
+	}
+	return nil
 }
 
 // Lose forgets what was acknowledged and delivered at places that a move has reported as lost, and

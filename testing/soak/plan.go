@@ -128,13 +128,13 @@ func NewPlan(seed uint64) Plan {
 }
 
 // die lets a home die in one of the steps. Consumers do without groups, of which the home may be
-// the same, and all producers have sequence numbers: others may write what they had on their way
-// twice.
+// the same, and all producers have sequence numbers, and send again what a broker that is about to
+// die has refused.
 func (p *Plan) die(r *rand.Rand) {
 	p.Steps[r.IntN(len(p.Steps)-1)].Kind = Dies
 	p.Readers, p.Groups = p.Readers+p.Groups, 0
 	for i := range p.Producers {
-		if x := &p.Producers[i]; x.Kind == "plain" {
+		if x := &p.Producers[i]; x.Kind != "idempotent" {
 			x.Name, x.Kind = strings.Replace(x.Name, x.Kind, "batching", 1), "batching"
 		}
 	}
