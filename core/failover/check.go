@@ -132,7 +132,7 @@ func (t *topicMove) compareAll(ctx context.Context, c *checked, at copies.Bounds
 		}
 		c.drifts[p] = nil
 		if _, died := c.died(p); died && err != nil {
-			return t.anew(ctx, c, p, ours, theirs, err)
+			return t.anew(ctx, c, p, ours, theirs, lowest[int32(p)], err)
 		}
 		err = t.compare(ctx, c, p, ours, theirs, lowest)
 		var inexact *copies.InexactError

@@ -20,7 +20,10 @@ func (t *topicMove) comeBack(ctx context.Context, c *checked, p int, known catal
 	c.drifts[p] = &drift{there: known.Distance, copied: max(known.Distance.ToPhysical(known.To), theirs.From), died: &known}
 	c.compared[p] = max(part.ToPhysical(known.To), ours.From)
 	c.deltas[p] = theirs.To - c.compared[p] // it has nothing of what came since
-	_, err := t.alignTail(ctx, c, p, ours.To, theirs.To, copies.Aligning{Behind: true})
+	left, err := t.alignTail(ctx, c, p, ours.To, theirs.To, copies.Aligning{Behind: true})
+	if mark := known.Distance.ToPhysical(known.To); err == nil && left > 0 && c.drifts[p].died != nil && theirs.From > mark {
+		return fmt.Errorf("partition %d on %s begins at offset %d, behind %d, where %s took over, and without the first record that came since", p, c.Copy.Cluster.Name(), theirs.From, mark, c.Home.Cluster.Name())
+	}
 	return err
 }
 
@@ -49,18 +52,19 @@ func (t *topicMove) alignReturned(ctx context.Context, c *checked, p int, ours, 
 }
 
 // anew compares a copy that was the home and died without what was known of it: as a whole, so that
-// nothing is shown of a lost tail. why is the reason that it can't be gone by.
-func (t *topicMove) anew(ctx context.Context, c *checked, p int, ours, theirs copies.Stretch, why error) error {
+// nothing is shown of a lost tail. low is the lowest position that somebody may still read from,
+// why the reason that it can't be gone by.
+func (t *topicMove) anew(ctx context.Context, c *checked, p int, ours, theirs copies.Stretch, low position, why error) error {
 	part, limit := c.topic.Partition(int32(p)), t.runner.timing().CompareLimit
 	d, _, err := c.FindDelta(ctx, int32(p), ours, theirs)
 	if err == nil {
-		if from := theirs.From - d; from > ours.From {
-			return fmt.Errorf("%w; and what it has begins at offset %d of %s", why, from, c.Home.Cluster.Name())
+		begin, end := max(ours.From, theirs.From-d), min(ours.To, theirs.To-d)
+		if needed := max(ours.From, part.ToPhysical(low.offset)); low.who != "" && needed < min(begin, end) {
+			return fmt.Errorf("%w; and what it has begins at offset %d of %s, but %s may still read from %d", why, begin, c.Home.Cluster.Name(), low.who, needed)
 		}
-		end := min(ours.To, theirs.To-d)
-		if err = c.Compare(ctx, int32(p), copies.Stretch{From: ours.From, To: end}, d, limit); err == nil {
-			t.count(ours.From, end)
-			c.deltas[p], c.begun[p], c.compared[p] = d, ours.From, end
+		if err = c.Compare(ctx, int32(p), copies.Stretch{From: begin, To: end}, d, limit); err == nil {
+			t.count(begin, end)
+			c.deltas[p], c.begun[p], c.compared[p] = d, begin, end
 			return nil
 		}
 	}

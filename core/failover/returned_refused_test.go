@@ -140,6 +140,7 @@ func TestRetentionOfBothSides(t *testing.T) {
 		"some that dr has got":          {135, 0},
 		"some that both have got":       {135, 115},
 		"all of the tail, some of dr's": {135, 110},
+		"some that only dr has left":    {0, 130},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -155,6 +156,7 @@ func TestRetentionOfBothSides(t *testing.T) {
 				about := fact.Of(t, "%s: %q, runs %v", m.Phase, m.Error, w.where())
 				fact.Equal(about, "m.Phase", m.Phase, Done)
 				at := p.Segments[1].Start + 50
+				fact.Equal(about, "p.ToPhysical of the last", p.ToPhysical(at+49), 209)
 				fact.Equal(about, "p.ToPhysical of the 50th", p.ToPhysical(at), 160)
 				fact.Equal(about, "p.ToVirtual of the 50th", p.ToVirtual(160), at)
 			})
@@ -343,5 +345,24 @@ func TestWhatIsKnownOfAHomeThatDiedOutlastsMoves(t *testing.T) {
 	}
 	if a := died.Copies["b"]; !a.Died || a.To != 1100 || a.Distance.ToPhysical(1100) != 150 {
 		t.Errorf("of b is known %+v", a)
+	}
+}
+
+// TestRetentionThatTookWhatSomebodyReads, on the old home alone: it is no exact copy.
+func TestRetentionThatTookWhatSomebodyReads(t *testing.T) {
+	for at, want := range map[int64]Phase{10: Pending, 30: Done} {
+		synctest.Test(t, func(t *testing.T) {
+			w := survived(t, ten)
+			w.Prod.Set(func() {
+				add(w.Prod.Log("orders"), numbers(200, 300)...)
+				w.Prod.Log("orders").Start = 130
+			})
+			w.Prod.Groups["slow"] = map[int32]int64{0: w.Virtual.Topic("orders").Partition(0).Current().Start + at}
+			w.edit("prod", "orders")
+			fakes.Pass(12 * time.Second)
+			if m := w.last("orders"); m.Phase != want {
+				t.Errorf("somebody reads from the record %d on: %s: %q", at, m.Phase, m.Error)
+			}
+		})
 	}
 }
