@@ -23,7 +23,7 @@ func TestApiVersions(t *testing.T) {
 	if offered[0] != [2]int16{0, 13} || offered[1][1] != 18 {
 		t.Errorf("Produce %v, Fetch %v", offered[0], offered[1])
 	}
-	for _, k := range []kmsg.Key{kmsg.GetTelemetrySubscriptions, kmsg.LeaderAndISR, kmsg.ShareFetch} {
+	for _, k := range []kmsg.Key{kmsg.GetTelemetrySubscriptions, kmsg.LeaderAndISR, kmsg.ReadShareGroupState, kmsg.StreamsGroupHeartbeat} {
 		if _, ok := offered[int16(k)]; ok {
 			t.Errorf("%s is offered", kmsg.NameForKey(int16(k)))
 		}

@@ -233,12 +233,24 @@ func deadline(req *plugin.Request, queued time.Time) time.Time {
 	switch req.Key {
 	case kmsg.JoinGroup, kmsg.SyncGroup:
 		return time.Time{}
-	case kmsg.Fetch:
-		return queued.Add(time.Duration(req.Body.View().MaxWaitMillis)*time.Millisecond + 15*time.Second)
+	case kmsg.Fetch, kmsg.ShareFetch:
+		return queued.Add(maxWait(req) + 15*time.Second)
 	case kmsg.Produce:
 		return queued.Add(40 * time.Second)
 	}
 	return queued.Add(60 * time.Second)
+}
+
+// maxWait is how long a Fetch or ShareFetch may wait for records.
+func maxWait(req *plugin.Request) time.Duration {
+	if req.Key == kmsg.Fetch {
+		return time.Duration(req.Body.View().MaxWaitMillis) * time.Millisecond
+	}
+	msg, err := req.Body.Peek()
+	if m, ok := msg.(*kmsg.ShareFetchRequest); ok && err == nil {
+		return time.Duration(m.MaxWaitMillis) * time.Millisecond
+	}
+	return 0
 }
 
 // Handle sends req and waits for its answer.
@@ -261,8 +273,8 @@ func (e *Dispatcher) Handle(ctx context.Context, req *plugin.Request) (*plugin.R
 			continue
 		}
 		until := req.Arrived.Add(e.limit)
-		if req.Key == kmsg.Fetch {
-			until = req.Arrived.Add(time.Duration(req.Body.View().MaxWaitMillis) * time.Millisecond)
+		if req.Key == kmsg.Fetch || req.Key == kmsg.ShareFetch {
+			until = req.Arrived.Add(maxWait(req))
 		}
 		left := time.Until(until)
 		if left <= 0 {

@@ -1,0 +1,137 @@
+package protocol
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/sluice-gateway/sluice/testing/clients"
+	"github.com/sluice-gateway/sluice/testing/eventually"
+	"github.com/sluice-gateway/sluice/testing/kafkatest"
+)
+
+// TestShareGroups: through the gateway, members of share groups see what they see of a broker,
+// wherever the topic and the group live.
+func TestShareGroups(t *testing.T) {
+	h := build(t, "direct-topic")
+	if err := h.gw.Edit("          topics:\n", "          topics:\n            \"away-*\": {cluster: dr}\n"); err != nil {
+		t.Fatal(err)
+	}
+	for story, tell := range clients.ShareStories {
+		for where, bootstrap := range map[string]string{"direct": h.prod.Bootstrap()[0], "here": h.gw.Bootstrap, "away": h.gw.Bootstrap} {
+			name := where + "-" + strings.ReplaceAll(story, " ", "-")
+			t.Run(where+"/"+story, func(t *testing.T) {
+				s := clients.Share{Bootstrap: bootstrap, Topic: name, Group: "group-" + name, Partitions: 3}
+				if err := tell(s, h.ctx); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+}
+
+// queue is a share group through the gateway, whose members take what there is until the test ends.
+type queue struct {
+	*house
+	*clients.Queue
+}
+
+func (h *house) queue(topic, group string, members int) *queue {
+	h.t.Helper()
+	s := clients.Share{Bootstrap: h.gw.Bootstrap, Topic: topic, Group: group, Partitions: 3}
+	if err := s.FromTheStart(h.ctx); err != nil {
+		h.t.Fatal(err)
+	}
+	q, err := s.Consume(h.ctx, members)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(q.Close)
+	return &queue{h, q}
+}
+
+// write writes n records.
+func (q *queue) write(label string, n int) []string {
+	q.t.Helper()
+	values, err := q.Produce(q.ctx, label, n)
+	if err != nil {
+		q.t.Fatal(err)
+	}
+	return values
+}
+
+// taken waits until all values have been delivered, and returns how often they were again.
+func (q *queue) taken(what string, values []string) (again int) {
+	q.t.Helper()
+	q.house.wait(what, func() bool { return q.Missing(values) == 0 })
+	return q.Again(values)
+}
+
+// settled waits until the group starts behind everything that was acknowledged.
+func (q *queue) settled(end map[int32]int64) {
+	q.t.Helper()
+	adm := kadm.NewClient(q.client(q.gw.Bootstrap))
+	var last any
+	if !eventually.True(func() bool {
+		all, err := adm.DescribeShareGroupOffsets(q.ctx, q.Group)
+		last = all
+		if err != nil {
+			return false
+		}
+		for p, at := range end {
+			if o, ok := all[q.Group].Offsets.Lookup(q.Topic, p); !ok || o.StartOffset != at {
+				return false
+			}
+		}
+		return true
+	}) {
+		q.t.Fatalf("the group starts at %+v, want %v", last, end)
+	}
+}
+
+// TestShareGroupsFollowTheirTopic to another cluster, whose offsets differ, and back, while members
+// consume: nothing is lost, and what was acknowledged before the move does not come again.
+func TestShareGroupsFollowTheirTopic(t *testing.T) {
+	h := build(t, "orders")
+	direct := h.client(h.dr.Bootstrap()[0])
+	h.produce(direct, "orders", "older", 25) // something the copy had before
+	if _, err := h.admin(h.dr).DeleteRecords(h.ctx, offsets("orders", 25)); err != nil {
+		t.Fatal(err)
+	}
+	q := h.queue("orders", "workers", 2)
+	c := h.copier(kafkatest.Faults{}, "orders")
+	before := q.write("before", 60)
+	q.taken("what was written before", before)
+	q.settled(map[int32]int64{0: 20, 1: 20, 2: 20})
+	if err := h.gw.Edit("orders: {cluster: prod}", "orders: {cluster: dr}"); err != nil {
+		t.Fatal(err)
+	}
+	during := q.write("during", 60)
+	h.moved(1)
+	after := q.write("after", 60)
+	q.taken("what was written during the move", during)
+	q.taken("what was written after it", after)
+	q.settled(map[int32]int64{0: 60, 1: 60, 2: 60})
+	if again := q.taken("what was written before", before); again != 0 {
+		t.Errorf("%d records that were acknowledged before the move came again", again)
+	}
+
+	cut := c.Position()
+	c.Stop()
+	back, err := kafkatest.StartCopier(h.ctx, kafkatest.CopierConfig{From: h.dr.Bootstrap(), To: h.prod.Bootstrap(), Topics: []string{"orders"}, Start: cut})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(back.Stop)
+	if err := h.gw.Edit("orders: {cluster: dr}", "orders: {cluster: prod}"); err != nil {
+		t.Fatal(err)
+	}
+	h.moved(2)
+	home := q.write("home", 60)
+	q.taken("what was written at home again", home)
+	q.settled(map[int32]int64{0: 80, 1: 80, 2: 80})
+	if again := q.taken("what was written before", append(before, during...)); again != 0 {
+		t.Logf("%d records came again", again)
+	}
+}
