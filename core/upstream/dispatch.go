@@ -110,6 +110,29 @@ func (s *links) forget(k linkKey, l *link) {
 	}
 }
 
+// HangUp breaks the links of one session to the cluster. What is on its way is repeated as after
+// any other break.
+func (c *Cluster) HangUp(s *plugin.Session) {
+	set, _ := s.Attached(linksKey{}).(*links)
+	if set == nil {
+		return
+	}
+	set.mu.Lock()
+	var all []*link
+	for k, l := range set.m {
+		if k.cluster == c {
+			all = append(all, l)
+		}
+	}
+	set.mu.Unlock()
+	for _, l := range all {
+		l.fail(errHungUp)
+	}
+}
+
+// errHungUp is the end of links that says nothing of their cluster.
+var errHungUp = fmt.Errorf("the gateway has hung up: %w", net.ErrClosed)
+
 type linksKey struct{}
 
 func openLinks() io.Closer { return &links{m: map[linkKey]*link{}} }

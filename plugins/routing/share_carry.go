@@ -27,6 +27,7 @@ type shares struct {
 	cancel  context.CancelFunc
 	wg      guard.Group
 	begun   sync.Once
+	open    *openShares
 
 	mu     sync.Mutex
 	known  map[catalog.ShareKey]knownShare
@@ -45,7 +46,9 @@ type knownShare struct {
 
 func newShares(r *Routing) *shares {
 	ctx, cancel := context.WithCancel(context.Background())
+	open, _ := r.env.Gates.Kept.LoadOrStore(openSharesKey{}, &openShares{all: map[*shareSessions]bool{}})
 	return &shares{
+		open:    open.(*openShares),
 		Routing: r, ctx: ctx, cancel: cancel, session: plugin.NewSession(ctx, 0, nil, nil),
 		known: map[catalog.ShareKey]knownShare{}, busy: map[catalog.ShareKey]chan struct{}{}, failed: map[catalog.ShareKey]string{},
 	}
@@ -285,5 +288,10 @@ func (s *shares) start(ctx context.Context, key catalog.ShareKey, t *catalog.Top
 		return nil
 	}
 	m.Topics = append(m.Topics, rt)
-	return s.untilEmpty(ctx, t.Home, key.Group, func() (kafka.Code, error) { return s.alter(ctx, t.Home, m) })
+	s.hangUp(ctx, key.Group, t.Home)
+	err := s.untilEmpty(ctx, t.Home, key.Group, func() (kafka.Code, error) { return s.alter(ctx, t.Home, m) })
+	if err == nil {
+		s.log.InfoContext(ctx, "share group carried", "group", key.Group, "topic", key.Topic, "cluster", t.Home, "starts", starts)
+	}
+	return err
 }

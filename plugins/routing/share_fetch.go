@@ -63,7 +63,7 @@ func (r *Routing) shareFetch(ctx context.Context, req *plugin.Request, next plug
 	if err != nil {
 		return nil, err
 	}
-	sessions, who := shareSessionsOn(req.Session), shareMemberOf(m.GroupID, m.MemberID)
+	sessions, who := r.shares.open.on(req.Session), shareMemberOf(m.GroupID, m.MemberID)
 	if sessions == nil {
 		return failShare(req, kafka.ShareSessionNotFound), nil
 	}
@@ -83,6 +83,9 @@ func (r *Routing) shareFetch(ctx context.Context, req *plugin.Request, next plug
 	}
 	k := &shareFetching{Routing: r, m: m, session: session, judged: map[[16]byte]judgedTopic{}, refused: map[sharePart]shareRefusal{}}
 	k.divide(ctx, req, who.group)
+	if m.ShareSessionEpoch == firstShareEpoch {
+		sessions.goesOn(who, session)
+	}
 	f.Target = plugin.Target{Cluster: session.cluster, Node: plugin.AnyNode}
 	resp, err := next.Handle(ctx, f)
 	if err != nil || resp == nil {
@@ -98,13 +101,7 @@ func (r *Routing) shareFetch(ctx context.Context, req *plugin.Request, next plug
 		sessions.end(who, session)
 		return resp, nil
 	}
-	k.answer(out)
-	if k.left() {
-		k.leave(ctx, f, next)
-		sessions.end(who, session)
-		return resp, nil
-	}
-	if len(session.sent) == 0 && len(out.Topics) == 0 { // brokers answer at once who asks for nothing
+	if none := k.answer(out); none && len(out.Topics) == 0 { // brokers answer at once who asks for nothing
 		r.pauseShare(ctx, req, m)
 	}
 	return resp, nil
@@ -164,6 +161,8 @@ func (k *shareFetching) judge(ctx context.Context, req *plugin.Request, group st
 // divide leaves in a request what lives on the session's cluster, and has the cluster's session
 // agree with what the member wants.
 func (k *shareFetching) divide(ctx context.Context, req *plugin.Request, group string) {
+	k.session.mu.Lock()
+	defer k.session.mu.Unlock()
 	fetches := k.m.ShareSessionEpoch != finalShareEpoch && !k.m.IsRenewAck
 	var topics []kmsg.ShareFetchRequestTopic
 	for _, t := range k.m.Topics {
@@ -179,7 +178,7 @@ func (k *shareFetching) divide(ctx context.Context, req *plugin.Request, group s
 			case acks || !known: // what there is not, the cluster says is not there
 				kept.Partitions = append(kept.Partitions, p)
 				if known && fetches {
-					k.session.sent[part], k.session.asked = true, true
+					k.session.sent[part] = true
 				}
 			}
 			if known && fetches {
@@ -227,7 +226,7 @@ func (k *shareFetching) agree(ctx context.Context, req *plugin.Request, group st
 		j := k.judge(ctx, req, group, part.id)
 		switch sent := k.session.sent[part]; {
 		case j.kind == serve && !sent:
-			k.session.sent[part], k.session.asked = true, true
+			k.session.sent[part] = true
 			if n := len(add); n == 0 || add[n-1].TopicID != part.id {
 				add = append(add, kmsg.ShareFetchRequestTopic{TopicID: part.id})
 			}
@@ -254,32 +253,9 @@ func (k *shareFetching) agree(ctx context.Context, req *plugin.Request, group st
 	k.m.Topics, k.m.ForgottenTopicsData = append(k.m.Topics, add...), append(k.m.ForgottenTopicsData, remove...)
 }
 
-// left reports that all that the session was for has moved to other clusters.
-func (k *shareFetching) left() bool {
-	if !k.session.asked || len(k.session.sent) > 0 {
-		return false
-	}
-	for _, r := range k.refused {
-		if r.kind == elsewhere {
-			return true
-		}
-	}
-	return false
-}
-
-// leave ends the session of a cluster where nothing that the member wants lives any more. Without
-// sessions, its brokers forget what they have in memory of the group, which would be old when the
-// topics come back.
-func (k *shareFetching) leave(ctx context.Context, f *plugin.Request, next plugin.Handler) {
-	m := kmsg.NewPtrShareFetchRequest()
-	m.Version, m.GroupID, m.MemberID, m.ShareSessionEpoch = k.m.Version, k.m.GroupID, k.m.MemberID, finalShareEpoch
-	if _, err := next.Handle(ctx, f.With(kafka.RequestBodyOf(m))); err != nil {
-		k.log.DebugContext(ctx, "a share session did not end", "cluster", k.session.cluster, "error", err)
-	}
-}
-
-// answer takes out of an answer what has moved meanwhile, and adds what was refused.
-func (k *shareFetching) answer(out *kmsg.ShareFetchResponse) {
+// answer takes out of an answer what has moved meanwhile, and adds what was refused. It reports that
+// the cluster is asked for nothing.
+func (k *shareFetching) answer(out *kmsg.ShareFetchResponse) (none bool) {
 	at := map[sharePart]*kmsg.ShareFetchResponseTopicPartition{}
 	for i := range out.Topics {
 		t := &out.Topics[i]
@@ -312,6 +288,9 @@ func (k *shareFetching) answer(out *kmsg.ShareFetchResponse) {
 		k.tell(out, p, k.refused[part])
 	}
 	out.Topics = append(out.Topics, more...)
+	k.session.mu.Lock()
+	defer k.session.mu.Unlock()
+	return len(k.session.sent) == 0
 }
 
 // tell answers a partition that was refused.
@@ -341,7 +320,7 @@ func (r *Routing) shareAcknowledge(ctx context.Context, req *plugin.Request, nex
 	if err != nil {
 		return nil, err
 	}
-	sessions, who := shareSessionsOn(req.Session), shareMemberOf(m.GroupID, m.MemberID)
+	sessions, who := r.shares.open.on(req.Session), shareMemberOf(m.GroupID, m.MemberID)
 	if sessions == nil {
 		return failShare(req, kafka.ShareSessionNotFound), nil
 	}

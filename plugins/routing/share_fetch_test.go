@@ -23,7 +23,6 @@ type stand struct {
 	env     plugin.Env
 	session *plugin.Session
 	below   *below
-	epochs  []int32 // that the cluster was sent
 }
 
 // below answers requests of routing's own, and notes them.
@@ -108,10 +107,7 @@ func (s *stand) send(m *kmsg.ShareFetchRequest, answer func(*kmsg.ShareFetchRequ
 		if f.Target.Cluster != "prod" {
 			s.t.Errorf("sent to %q", f.Target.Cluster)
 		}
-		m := plugintest.Sent[*kmsg.ShareFetchRequest](s.t, f)
-		if s.epochs = append(s.epochs, m.ShareSessionEpoch); sent == nil {
-			sent = m
-		}
+		sent = plugintest.Sent[*kmsg.ShareFetchRequest](s.t, f)
 		if answer == nil {
 			r := kmsg.NewPtrShareFetchResponse()
 			r.Version = 2
@@ -202,16 +198,62 @@ func TestATopicLeavesAShareSession(t *testing.T) {
 	sent, out := s.fetch(2, nil, acks)
 	s.want("asked", s.asks(sent))
 	s.want("told", s.says(out), fmt.Sprint("orders/1: 6, acknowledged 6, leader ", drNode1, ", 0 bytes"))
-	if !slices.Equal(s.epochs, []int32{0, 1, 2, -1}) {
-		t.Errorf("the cluster has seen the epochs %v, want its session to end", s.epochs)
-	}
 	s.moves("orders", "prod", nil)
-	if _, out = s.fetch(3, nil); kafka.Code(out.ErrorCode) != kafka.ShareSessionNotFound {
-		t.Errorf("the session goes on: %d", out.ErrorCode)
-	}
-	sent, out = s.fetch(0, nil, s.wants("orders", 1))
+	sent, out = s.fetch(3, nil)
 	s.want("asked when it is back", s.asks(sent), "orders/1")
 	s.want("told when it is back", s.says(out))
+}
+
+// TestSessionsOfAGroupAreHungUp on one cluster, and forgotten with their connection.
+func TestSessionsOfAGroupAreHungUp(t *testing.T) {
+	s := newStand(t, rulesYAML)
+	s.fetch(0, nil, s.wants("orders", 1))
+	s.r.shares.hangUp(t.Context(), "others", "prod")
+	s.r.shares.hangUp(t.Context(), "workers", "dr")
+	if _, out := s.fetch(1, nil); out.ErrorCode != 0 {
+		t.Errorf("another group, or on another cluster: %d", out.ErrorCode)
+	}
+	s.r.shares.hangUp(t.Context(), "workers", "prod")
+	if _, out := s.fetch(2, nil); kafka.Code(out.ErrorCode) != kafka.ShareSessionNotFound {
+		t.Errorf("its member goes on: %d", out.ErrorCode)
+	}
+	if err := s.session.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(s.r.shares.open.all); n != 0 {
+		t.Errorf("%d connections are kept that have ended", n)
+	}
+}
+
+// TestSessionsOutliveARuntime: after an edit of the file, another interceptor hangs them up.
+func TestSessionsOutliveARuntime(t *testing.T) {
+	s := newStand(t, rulesYAML)
+	s.fetch(0, nil, s.wants("orders", 1))
+	next, err := New(t.Context(), s.env, plugintest.Section(t, rulesYAML))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = next.Close() })
+	next.shares.hangUp(t.Context(), "workers", "prod")
+	if _, out := s.fetch(1, nil); kafka.Code(out.ErrorCode) != kafka.ShareSessionNotFound {
+		t.Errorf("its member goes on: %d", out.ErrorCode)
+	}
+}
+
+// TestRequestsOfOneMemberAtOnce don't meet.
+func TestRequestsOfOneMemberAtOnce(t *testing.T) {
+	s := newStand(t, rulesYAML)
+	s.fetch(0, nil, s.wants("orders", 1))
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for range 20 {
+				s.fetch(1, nil, s.wants("orders", int32(i%4)), s.wants("logs-a", int32(i%4)))
+				s.r.shares.open.on(s.session).endAll("workers", "dr")
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // TestATopicMovesWhileAShareFetchWaits: what comes then is not shown, and what was acknowledged is.

@@ -333,8 +333,9 @@ func (s Share) acquire(ctx context.Context, cl *kgo.Client, n int) error {
 		}
 		resp, err := beat.RequestWith(ctx, cl)
 		switch {
-		case err != nil:
+		case err != nil && !kerr.IsRetriable(err):
 			return err
+		case err != nil:
 		case resp.ErrorCode != 0:
 			epoch = 0
 		default:

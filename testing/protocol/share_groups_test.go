@@ -2,9 +2,11 @@ package protocol
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/testing/clients"
 	"github.com/sluice-gateway/sluice/testing/eventually"
@@ -133,5 +135,125 @@ func TestShareGroupsFollowTheirTopic(t *testing.T) {
 	q.settled(map[int32]int64{0: 80, 1: 80, 2: 80})
 	if again := q.taken("what was written before", append(before, during...)); again != 0 {
 		t.Logf("%d records came again", again)
+	}
+}
+
+// TestShareGroupsOverACopyThatHasDrifted: what a replicator wrote twice is given to members by the
+// new home like anything else. They don't see it, and it does not hold up the group.
+func TestShareGroupsOverACopyThatHasDrifted(t *testing.T) {
+	h := build(t, "orders")
+	first := clients.Share{Bootstrap: h.gw.Bootstrap, Topic: "orders", Partitions: 3}
+	all, err := first.Produce(h.ctx, "before", 60)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.copier(kafkatest.Faults{Duplicate: 4}, "orders")
+	if err := h.gw.Edit("orders: {cluster: prod}", "orders: {cluster: dr}"); err != nil {
+		t.Fatal(err)
+	}
+	h.moved(1)
+	q := h.queue("orders", "workers", 2)
+	all = append(all, q.write("after", 60)...)
+	if again := q.taken("everything", all); again != 0 {
+		t.Errorf("%d records were delivered twice", again)
+	}
+	q.settled(map[int32]int64{0: 40, 1: 40, 2: 40})
+	ends, err := kafkatest.Ends(h.ctx, h.dr.Bootstrap(), "orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	there, err := h.admin(h.dr).DescribeShareGroupOffsets(h.ctx, "workers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for p, end := range ends["orders"] {
+		if o, _ := there["workers"].Offsets.Lookup("orders", p); o.StartOffset != end || end <= 40 {
+			t.Errorf("partition %d of the copy starts at %d, want its end, %d, behind what was written twice", p, o.StartOffset, end)
+		}
+	}
+}
+
+// TestShareGroupsGoOnWithoutTheOldHome from where it last said that they were, also if the gateway
+// has been started anew since.
+func TestShareGroupsGoOnWithoutTheOldHome(t *testing.T) {
+	h := build(t, "orders")
+	if err := h.gw.Edit("          topics:\n", "          groups: {\"*\": dr}\n          topics:\n"); err != nil {
+		t.Fatal(err)
+	}
+	h.wait("the rule", func() bool { _, body := h.call("GET", "/config", ""); return strings.Contains(body, "groups") })
+	q := h.queue("orders", "workers", 2)
+	c := h.copier(kafkatest.Faults{}, "orders")
+	before := q.write("before", 60)
+	q.taken("what was written before", before)
+	if err := c.CaughtUp(h.ctx); err != nil {
+		t.Fatal(err)
+	}
+	q.settled(map[int32]int64{0: 20, 1: 20, 2: 20})
+	var asked atomic.Int32
+	h.prod.ControlKey(int16(kmsg.DescribeShareGroupOffsets), func(kmsg.Request) (kmsg.Response, error, bool) {
+		asked.Add(1)
+		return nil, nil, false
+	})
+	h.wait("what its home says to be stored", func() bool { return asked.Load() > 1 }) // it is when it is asked again
+	h.wait("distances", func() bool {
+		for _, p := range h.gw.Topic(tenant, "orders").Partitions {
+			if _, known := p.Delta("dr"); !known {
+				return false
+			}
+		}
+		return true
+	})
+	q.Close()
+	for _, n := range h.prod.Nodes() {
+		if err := h.prod.Kill(n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := h.gw.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.gw.Restart(h.ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.gw.Edit("orders: {cluster: prod}", "orders: {cluster: dr, unplanned: always}"); err != nil {
+		t.Fatal(err)
+	}
+	h.moved(1)
+	next, err := q.Share.Consume(h.ctx, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(next.Close)
+	q.Queue = next
+	after := q.write("after", 60)
+	q.taken("what was written after the move", after)
+	if again := len(before) - q.Missing(before); again != 0 {
+		t.Errorf("%d records that were acknowledged came again", again)
+	}
+}
+
+// TestShareGroupsBehindAPrefix are those of one virtual cluster.
+func TestShareGroupsBehindAPrefix(t *testing.T) {
+	h := build(t)
+	if err := h.gw.Edit("topics: {hide", "topics: {prefix: team., hide"); err != nil {
+		t.Fatal(err)
+	}
+	h.wait("the prefix", func() bool { _, body := h.call("GET", "/config", ""); return strings.Contains(body, "team.") })
+	for story, tell := range clients.ShareStories {
+		t.Run(story, func(t *testing.T) {
+			name := strings.ReplaceAll(story, " ", "-")
+			if err := tell(clients.Share{Bootstrap: h.gw.Bootstrap, Topic: name, Group: name, Partitions: 3}, h.ctx); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	groups, err := h.admin(h.prod).ListGroups(h.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range groups.Groups() {
+		if !strings.HasPrefix(g, "team.") {
+			t.Errorf("the cluster has a group %q", g)
+		}
 	}
 }
