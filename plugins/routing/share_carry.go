@@ -1,7 +1,10 @@
 package routing
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -143,16 +146,25 @@ func (s *shares) make(ctx context.Context, key catalog.ShareKey) error {
 	return err
 }
 
+// mostShares is of how many groups and topics it is remembered that nothing has to be done.
+const mostShares = 10_000
+
 // note keeps what came of it.
 func (s *shares) note(key catalog.ShareKey, t *catalog.Topic, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(s.known) >= mostShares { // which clients may have made up
+		clear(s.known)
+	}
+	if len(s.failed) >= mostShares {
+		clear(s.failed)
+	}
 	if err == nil {
 		s.known[key] = knownShare{t.ID, t.Generation, len(t.Partitions)}
 		delete(s.failed, key)
 		return
 	}
-	if why := err.Error(); s.failed[key] != why {
+	if why := err.Error(); s.failed[key] != why && !errors.Is(err, errNoMember) {
 		s.failed[key] = why
 		s.log.Warn("a share group waits: its start offsets could not be taken to the topic's home", "group", key.Group, "topic", key.Topic, "cluster", t.Home, "error", err)
 	}
@@ -164,20 +176,16 @@ func (s *shares) forget(ctx context.Context, key catalog.ShareKey) error {
 	delete(s.known, key)
 	delete(s.failed, key)
 	s.mu.Unlock()
-	s.storing.Lock()
-	defer s.storing.Unlock()
-	return s.env.Catalog.KeepShares(ctx, map[catalog.ShareKey]*catalog.Share{key: nil})
+	return s.store(ctx, key, nil)
 }
 
 // told notes that a topic's home knows where a group is.
 func (s *shares) told(ctx context.Context, key catalog.ShareKey, t *catalog.Topic, at *catalog.Share) error {
-	s.storing.Lock()
-	defer s.storing.Unlock()
-	if err := s.env.Catalog.KeepShares(ctx, map[catalog.ShareKey]*catalog.Share{key: at}); err != nil {
-		return err
+	err := s.store(ctx, key, at)
+	if err == nil {
+		s.note(key, t, nil)
 	}
-	s.note(key, t, nil)
-	return nil
+	return err
 }
 
 // deleted notes that a topic's home has forgotten where a group is. No earlier home is asked.
@@ -185,9 +193,7 @@ func (s *shares) deleted(ctx context.Context, key catalog.ShareKey, t *catalog.T
 	s.mu.Lock()
 	delete(s.known, key)
 	s.mu.Unlock()
-	s.storing.Lock()
-	defer s.storing.Unlock()
-	return s.env.Catalog.KeepShares(ctx, map[catalog.ShareKey]*catalog.Share{key: {Topic: t.ID, Generation: t.Generation, Home: t.Home}})
+	return s.store(ctx, key, &catalog.Share{Topic: t.ID, Generation: t.Generation, Home: t.Home})
 }
 
 // carry has the topic's home start where the group is.
@@ -196,32 +202,48 @@ func (s *shares) carry(ctx context.Context, key catalog.ShareKey, t *catalog.Top
 	if err != nil {
 		return err
 	}
+	own := t.Home == s.rules.group(key.Group)
 	if ok = ok && was.Topic == t.ID; !ok {
-		was = catalog.Share{Home: before(t), Generation: t.Generation - 1}
+		was = catalog.Share{Home: before(t)}
 	}
 	now := &catalog.Share{Topic: t.ID, Generation: t.Generation, Home: t.Home, Partitions: len(t.Partitions), Starts: was.Starts}
 	switch {
-	case ok && was.Generation == t.Generation && (was.Partitions >= len(t.Partitions) || t.Home == s.rules.group(key.Group)):
+	case ok && was.Generation == t.Generation && (own || was.Partitions >= len(t.Partitions)):
 		return nil
 	case ok && was.Generation == t.Generation: // the topic has grown
-		if err := s.introduce(ctx, key, t); err != nil {
-			return err
-		}
+		err = s.introduce(ctx, key, t)
 	case ok && was.Home == t.Home: // it was away, and nobody has consumed there
 	default:
 		if starts := s.startsAt(ctx, was.Home, key, t); starts != nil {
 			now.Starts = starts
 		}
+		if begun := slices.ContainsFunc(now.Starts, func(at int64) bool { return at >= 0 }); !begun {
+			if own {
+				return nil // its coordinator makes what there is not, and the mirror stores it
+			}
+			if members, err := s.members(ctx, s.rules.group(key.Group), key.Group); err != nil || len(members) == 0 {
+				return cmp.Or(err, errNoMember)
+			}
+		}
 		if err := s.configure(ctx, key.Group, t.Home); err != nil { // whoever can be asked decides
 			s.log.WarnContext(ctx, "the home of a topic does not have the configuration of a share group", "group", key.Group, "topic", key.Topic, "cluster", t.Home, "error", err)
 		}
-		if err := s.start(ctx, key, t, now.Starts); err != nil {
-			return err
-		}
+		err = s.start(ctx, key, t, now.Starts)
 	}
+	if err != nil {
+		return err
+	}
+	return s.store(ctx, key, now)
+}
+
+// errNoMember is a group that the gateway does not make known to another cluster.
+var errNoMember = errors.New("the group has no members")
+
+// store stores where a group is in a topic; nil forgets it.
+func (s *shares) store(ctx context.Context, key catalog.ShareKey, at *catalog.Share) error {
 	s.storing.Lock()
 	defer s.storing.Unlock()
-	return s.env.Catalog.KeepShares(ctx, map[catalog.ShareKey]*catalog.Share{key: now})
+	return s.env.Catalog.KeepShares(ctx, map[catalog.ShareKey]*catalog.Share{key: at})
 }
 
 // before is the home that a topic had before this one; "" if it had none.

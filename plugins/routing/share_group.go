@@ -115,20 +115,29 @@ const coordinatorPause = 100 * time.Millisecond
 
 // evict lets the members of a group leave.
 func (s *shares) evict(ctx context.Context, cluster, group string) error {
+	members, err := s.members(ctx, cluster, group)
+	for _, member := range members {
+		if _, err := s.beat(ctx, cluster, group, member, finalShareEpoch, nil); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// members are those that a coordinator knows of a group.
+func (s *shares) members(ctx context.Context, cluster, group string) (out []string, err error) {
 	m := kmsg.NewPtrShareGroupDescribeRequest()
 	m.GroupIDs = []string{group}
 	resp, err := s.ask(ctx, cluster, plugin.AnyNode, m)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, g := range resp.(*kmsg.ShareGroupDescribeResponse).Groups {
 		for _, member := range g.Members {
-			if _, err := s.beat(ctx, cluster, group, member.MemberID, finalShareEpoch, nil); err != nil {
-				return err
-			}
+			out = append(out, member.MemberID)
 		}
 	}
-	return nil
+	return out, nil
 }
 
 func (s *shares) beat(ctx context.Context, cluster, group, member string, epoch int32, topics []string) (*kmsg.ShareGroupHeartbeatResponse, error) {
@@ -153,12 +162,12 @@ func (s *shares) introduce(ctx context.Context, key catalog.ShareKey, t *catalog
 		if err != nil {
 			return err
 		}
-		switch code := kafka.Code(resp.ErrorCode); {
-		case code == 0:
+		switch code := kafka.Code(resp.ErrorCode); code {
+		case 0:
 			epoch, topics = resp.MemberEpoch, nil
-		case code == kafka.UnknownMemberID, code == kafka.FencedMemberEpoch:
+		case kafka.UnknownMemberID, kafka.FencedMemberEpoch:
 			epoch, topics = firstShareEpoch, []string{key.Topic}
-		case code == kafka.NotCoordinator, code == kafka.CoordinatorNotAvailable, code == kafka.CoordinatorLoadInProgress:
+		case kafka.NotCoordinator, kafka.CoordinatorNotAvailable, kafka.CoordinatorLoadInProgress:
 		default:
 			return fmt.Errorf("%s: %s", t.Home, code.Name())
 		}

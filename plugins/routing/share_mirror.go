@@ -102,7 +102,7 @@ func shareAt(t *catalog.Topic, starts map[int32]started, high []int64) *catalog.
 }
 
 // keep stores what is new. What a home says counts if the group's state is there: if it has been
-// carried, or the topic has never moved.
+// carried, or the topic has never moved, or the group is new.
 func (s *shares) keep(ctx context.Context, now map[catalog.ShareKey]*catalog.Share) error {
 	s.storing.Lock()
 	defer s.storing.Unlock()
@@ -116,7 +116,7 @@ func (s *shares) keep(ctx context.Context, now map[catalog.ShareKey]*catalog.Sha
 		switch {
 		case t == nil || t.ID != share.Topic || t.Generation != share.Generation,
 			ok && was.Generation != share.Generation,
-			!ok && share.Generation > 0,
+			!ok && share.Generation > 0 && !s.is(key, t),
 			ok && slices.Equal(was.Starts, share.Starts) && was.Partitions >= share.Partitions:
 			delete(now, key)
 		}

@@ -63,7 +63,7 @@ func (r *Routing) describeShareGroupOffsets(ctx context.Context, req *plugin.Req
 			return &m.Groups
 		},
 		func(g *kmsg.DescribeShareGroupOffsetsRequestGroup) string { return r.rules.group(g.GroupID) }, nil)
-	if err != nil || resp == nil || len(r.env.Clusters) == 1 {
+	if err != nil || resp == nil {
 		return resp, err
 	}
 	msg, err := resp.Body.Edit()
@@ -207,6 +207,12 @@ func byShareHome[T any](r *Routing, group string, topics []T, name func(T) strin
 	return own, others, unseen
 }
 
+// hasMembers reports that a group has members, which another cluster than its home does not know.
+func (r *Routing) hasMembers(ctx context.Context, group string) (bool, error) {
+	members, err := r.shares.members(ctx, r.rules.group(group), group)
+	return len(members) > 0, err
+}
+
 // alterShareGroupOffsets asks the group's home, which refuses it while the group has members, and
 // then the homes of the other topics.
 func (r *Routing) alterShareGroupOffsets(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
@@ -217,6 +223,11 @@ func (r *Routing) alterShareGroupOffsets(ctx context.Context, req *plugin.Reques
 	name := func(t kmsg.AlterShareGroupOffsetsRequestTopic) string { return t.Topic }
 	r.settleShares(ctx, req, m.GroupID, topicNames(m.Topics, name))
 	own, others, unseen := byShareHome(r, m.GroupID, m.Topics, name)
+	if len(others) > 0 {
+		if has, err := r.hasMembers(ctx, m.GroupID); err != nil || has {
+			return plugin.Respond(&kmsg.AlterShareGroupOffsetsResponse{Version: m.Version, ErrorCode: int16(kafka.NonEmptyGroup)}), err
+		}
+	}
 	m.Topics = own
 	resp, err := r.to(ctx, f, next, r.rules.group(m.GroupID))
 	if err != nil || resp == nil {
@@ -290,6 +301,11 @@ func (r *Routing) deleteShareGroupOffsets(ctx context.Context, req *plugin.Reque
 	name := func(t kmsg.DeleteShareGroupOffsetsRequestTopic) string { return t.Topic }
 	r.settleShares(ctx, req, m.GroupID, topicNames(m.Topics, name))
 	own, others, unseen := byShareHome(r, m.GroupID, m.Topics, name)
+	if len(others) > 0 {
+		if has, err := r.hasMembers(ctx, m.GroupID); err != nil || has {
+			return plugin.Respond(&kmsg.DeleteShareGroupOffsetsResponse{Version: m.Version, ErrorCode: int16(kafka.NonEmptyGroup)}), err
+		}
+	}
 	m.Topics = own
 	resp, err := r.to(ctx, f, next, r.rules.group(m.GroupID))
 	if err != nil || resp == nil {

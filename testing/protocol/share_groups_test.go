@@ -1,11 +1,14 @@
 package protocol
 
 import (
+	"errors"
+	"maps"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/testing/clients"
@@ -66,7 +69,7 @@ func (q *queue) write(label string, n int) []string {
 // taken waits until all values have been delivered, and returns how often they were again.
 func (q *queue) taken(what string, values []string) (again int) {
 	q.t.Helper()
-	q.house.wait(what, func() bool { return q.Missing(values) == 0 })
+	q.wait(what, func() bool { return q.Missing(values) == 0 })
 	return q.Again(values)
 }
 
@@ -219,7 +222,7 @@ func TestShareGroupsGoOnWithoutTheOldHome(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.moved(1)
-	next, err := q.Share.Consume(h.ctx, 2)
+	next, err := q.Consume(h.ctx, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,6 +257,83 @@ func TestShareGroupsBehindAPrefix(t *testing.T) {
 	for _, g := range groups.Groups() {
 		if !strings.HasPrefix(g, "team.") {
 			t.Errorf("the cluster has a group %q", g)
+		}
+	}
+}
+
+// TestOffsetsOfShareGroups are asked from, and changed at, the homes of the topics, while the home of
+// the group says whether they may be; nothing is left of a group that is deleted.
+func TestOffsetsOfShareGroups(t *testing.T) {
+	h := build(t, "here")
+	if err := h.gw.Edit("          topics:\n", "          topics:\n            away: {cluster: dr}\n"); err != nil {
+		t.Fatal(err)
+	}
+	h.wait("the rule", func() bool { _, body := h.call("GET", "/config", ""); return strings.Contains(body, "away") })
+	adm := kadm.NewClient(h.client(h.gw.Bootstrap))
+	if r, err := adm.CreateTopic(h.ctx, 3, -1, nil, "away"); err != nil || r.Err != nil {
+		t.Fatal(err, r.Err)
+	}
+	all := map[string]*queue{}
+	for _, topic := range []string{"here", "away"} {
+		all[topic] = h.queue(topic, "workers", 1)
+		q := all[topic]
+		q.taken(topic, q.write(topic, 30))
+		q.settled(map[int32]int64{0: 10, 1: 10, 2: 10})
+	}
+	to := kadm.Offsets{}
+	for topic := range all {
+		to.AddOffset(topic, 0, 4, -1)
+	}
+	starts := func(what string, want map[string]int64) {
+		t.Helper()
+		got := map[string]int64{}
+		all, err := adm.DescribeShareGroupOffsets(h.ctx, "workers")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for topic, p := range all["workers"].Offsets {
+			got[topic] = p[0].StartOffset
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("%s: partitions 0 start at %v, want %v", what, got, want)
+		}
+	}
+	alter := func() error {
+		_, err := adm.AlterShareGroupOffsets(h.ctx, "workers", to)
+		return err
+	}
+	if err := alter(); !errors.Is(err, kerr.NonEmptyGroup) {
+		t.Errorf("with members: %v", err)
+	}
+	starts("with members", map[string]int64{"here": 10, "away": 10})
+	for _, q := range all {
+		q.Close()
+	}
+	h.wait("the members to have left", func() bool { return alter() == nil })
+	starts("altered", map[string]int64{"here": 4, "away": 4})
+	for topic, q := range all {
+		next, err := q.Share.Consume(h.ctx, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.wait("what is delivered again of "+topic, func() bool { return next.Missing([]string{topic + "-12", topic + "-27"}) == 0 })
+		if n := next.Missing([]string{topic + "-9"}); n != 1 {
+			t.Errorf("%s-9, in front of the new start, is delivered", topic)
+		}
+		next.Close()
+	}
+	h.wait("the deletion of offsets", func() bool {
+		r, err := adm.DeleteShareGroupOffsets(h.ctx, "workers", "away")
+		return err == nil && r.Error() == nil
+	})
+	starts("without one", map[string]int64{"here": 10})
+	if r, err := adm.DeleteGroup(h.ctx, "workers"); err != nil || r.Err != nil {
+		t.Fatal(err, r.Err)
+	}
+	for _, c := range []*kafkatest.FakeCluster{h.prod, h.dr} {
+		left, err := h.admin(c).ListGroups(h.ctx)
+		if err != nil || len(left) > 0 {
+			t.Errorf("%s has groups %v %v", c.Name(), left.Groups(), err)
 		}
 	}
 }
