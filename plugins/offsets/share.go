@@ -227,7 +227,7 @@ func acquired(within kafka.Bounds, part *catalog.Partition, p *kmsg.ShareFetchRe
 		shown = ahead(shown, p.Records)
 	}
 	if p.AcquiredRecords = shown; err != nil && len(shown) == 0 {
-		p.ErrorCode, p.Records = int16(kafka.CorruptMessage), nil
+		p.ErrorCode, p.Records = int16(kafka.CorruptMessage), []byte{}
 	}
 	return hidden, err
 }

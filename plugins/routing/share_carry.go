@@ -87,15 +87,21 @@ func (s *shares) ask(ctx context.Context, cluster string, node int32, m kmsg.Req
 	return resp.Body.Edit()
 }
 
-// ready makes sure that a topic's home knows where a group is in it. False: it does not, for now.
-func (s *shares) ready(ctx context.Context, req *plugin.Request, group string, t *catalog.Topic) bool {
+// ready makes sure that a topic's home knows where a group is in it, for which the request waits so
+// long after its arrival. False: it does not know, for now.
+func (s *shares) ready(ctx context.Context, req *plugin.Request, group string, t *catalog.Topic, wait time.Duration) bool {
 	if len(s.env.Clusters) == 1 || s.is(catalog.ShareKey{Group: group, Topic: t.Name}, t) {
 		return true
 	}
 	defer req.Pause("the start offsets of the share group are being taken to the topic's home", trace.SpanContext{})()
-	ctx, cancel := context.WithDeadline(ctx, req.Arrived.Add(s.limit()))
+	ctx, cancel := context.WithDeadline(ctx, req.Arrived.Add(wait))
 	defer cancel()
-	return s.make(ctx, catalog.ShareKey{Group: group, Topic: t.Name}) == nil
+	key := catalog.ShareKey{Group: group, Topic: t.Name}
+	select {
+	case <-s.make(key):
+	case <-ctx.Done():
+	}
+	return s.is(key, t)
 }
 
 // limit is how long a request may wait.
@@ -113,37 +119,34 @@ func (s *shares) is(key catalog.ShareKey, t *catalog.Topic) bool {
 	return s.known[key] == knownShare{t.ID, t.Generation, len(t.Partitions)}
 }
 
-// make carries the group's state to the topic's home, one at a time for each group and topic.
-func (s *shares) make(ctx context.Context, key catalog.ShareKey) error {
-	for {
-		s.mu.Lock()
-		other := s.busy[key]
-		if other == nil {
-			break
-		}
-		s.mu.Unlock()
-		select {
-		case <-other:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+// make carries the group's state to the topic's home, one at a time for each group and topic,
+// whatever becomes of the request that needs it. It returns a channel that is closed at the end.
+func (s *shares) make(key catalog.ShareKey) <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if done := s.busy[key]; done != nil {
+		return done
 	}
 	done := make(chan struct{})
-	s.busy[key] = done
-	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		delete(s.busy, key)
-		s.mu.Unlock()
+	if s.ctx.Err() != nil {
 		close(done)
-	}()
-	t := s.env.Catalog.Topic(key.Topic)
-	if t == nil || t.Before != nil || s.is(key, t) {
-		return nil
+		return done
 	}
-	err := s.carry(ctx, key, t)
-	s.note(key, t, err)
-	return err
+	s.busy[key] = done
+	s.wg.Go(func() {
+		defer func() {
+			s.mu.Lock()
+			delete(s.busy, key)
+			s.mu.Unlock()
+			close(done)
+		}()
+		ctx, cancel := context.WithTimeout(s.ctx, s.limit())
+		defer cancel()
+		if t := s.env.Catalog.Topic(key.Topic); t != nil && t.Before == nil && !s.is(key, t) {
+			s.note(key, t, s.carry(ctx, key, t))
+		}
+	})
+	return done
 }
 
 // mostShares is of how many groups and topics it is remembered that nothing has to be done.

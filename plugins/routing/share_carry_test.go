@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -144,7 +145,7 @@ func TestWhereAShareGroupIsIsCarried(t *testing.T) {
 			s.moves("orders", "dr", nil)
 			req := plugintest.Request(t, kmsg.NewPtrShareFetchRequest(), "dr")
 			topic := s.env.Catalog.Topic("orders")
-			if got := s.r.shares.ready(t.Context(), req, c.group, topic); got == c.fails {
+			if got := s.r.shares.ready(t.Context(), req, c.group, topic, time.Minute); got == c.fails {
 				t.Fatalf("ready: %t", got)
 			}
 			if !slices.Equal(c.dr.alters, c.alters) {
@@ -167,7 +168,7 @@ func TestWhereAShareGroupIsIsCarried(t *testing.T) {
 				t.Errorf("stored %+v", now)
 			}
 			asked := len(s.below.asked)
-			if s.r.shares.ready(t.Context(), req, c.group, topic); len(s.below.asked) != asked {
+			if s.r.shares.ready(t.Context(), req, c.group, topic, time.Minute); len(s.below.asked) != asked {
 				t.Errorf("asked again: %q", s.below.asked[asked:])
 			}
 		})
@@ -183,7 +184,7 @@ func TestATopicThatWasAway(t *testing.T) {
 	}
 	s.moves("orders", "dr", nil)
 	s.moves("orders", "prod", nil)
-	if !s.r.shares.ready(t.Context(), plugintest.Request(t, kmsg.NewPtrShareFetchRequest(), "prod"), "workers", s.env.Catalog.Topic("orders")) {
+	if !s.r.shares.ready(t.Context(), plugintest.Request(t, kmsg.NewPtrShareFetchRequest(), "prod"), "workers", s.env.Catalog.Topic("orders"), time.Minute) {
 		t.Error("not ready")
 	}
 	if len(s.below.asked) != 0 {
@@ -200,7 +201,7 @@ func TestATopicGrowsAwayFromTheGroup(t *testing.T) {
 		return map[string]*shareCluster{"prod": prod, "dr": dr}[cluster].answer(m, s.id("logs-a"))
 	}
 	ready := func() bool {
-		return s.r.shares.ready(t.Context(), plugintest.Request(t, kmsg.NewPtrShareFetchRequest(), "dr"), "workers", s.env.Catalog.Topic("logs-a"))
+		return s.r.shares.ready(t.Context(), plugintest.Request(t, kmsg.NewPtrShareFetchRequest(), "dr"), "workers", s.env.Catalog.Topic("logs-a"), time.Minute)
 	}
 	if ready(); !ready() || dr.introduce != 1 {
 		t.Errorf("shown %d members, want 1", dr.introduce)

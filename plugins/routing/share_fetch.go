@@ -144,13 +144,21 @@ func (r *Routing) pauseShare(ctx context.Context, req *plugin.Request, m *kmsg.S
 	}
 }
 
+// patience is how long the member waits for records, and so for what must come before them: later
+// it would rather have an empty answer, and some clients give the connection up.
+func (k *shareFetching) patience() time.Duration {
+	return min(max(time.Duration(k.m.MaxWaitMillis)*time.Millisecond, leastPatience), k.shares.limit())
+}
+
+const leastPatience = 100 * time.Millisecond
+
 // judge says what becomes of a topic. One whose home does not know yet where the group is in it is
 // not asked for.
 func (k *shareFetching) judge(ctx context.Context, req *plugin.Request, group string, id [16]byte) judgedTopic {
 	j, ok := k.judged[id]
 	if !ok {
 		j.topic = k.env.Catalog.ByID(id)
-		if j.kind = k.shareVerdict(k.session.cluster, j.topic); j.kind == serve && !k.shares.ready(ctx, req, group, j.topic) {
+		if j.kind = k.shareVerdict(k.session.cluster, j.topic); j.kind == serve && !k.shares.ready(ctx, req, group, j.topic, k.patience()) {
 			j.kind = quiet
 		}
 		k.judged[id] = j
@@ -253,8 +261,8 @@ func (k *shareFetching) agree(ctx context.Context, req *plugin.Request, group st
 	k.m.Topics, k.m.ForgottenTopicsData = append(k.m.Topics, add...), append(k.m.ForgottenTopicsData, remove...)
 }
 
-// answer takes out of an answer what has moved meanwhile, and adds what was refused. It reports that
-// the cluster is asked for nothing.
+// answer takes out of an answer what has moved meanwhile, and adds what was refused. It reports
+// that the cluster is asked for nothing.
 func (k *shareFetching) answer(out *kmsg.ShareFetchResponse) (none bool) {
 	at := map[sharePart]*kmsg.ShareFetchResponseTopicPartition{}
 	for i := range out.Topics {
@@ -267,7 +275,7 @@ func (k *shareFetching) answer(out *kmsg.ShareFetchResponse) (none bool) {
 			if j.kind == serve {
 				continue
 			}
-			if p.Records, p.AcquiredRecords = nil, nil; j.kind != quiet {
+			if p.Records, p.AcquiredRecords = []byte{}, nil; j.kind != quiet {
 				k.refused[part] = shareRefusal{j, k.refused[part].acks, true}
 			}
 		}
@@ -282,6 +290,7 @@ func (k *shareFetching) answer(out *kmsg.ShareFetchResponse) (none bool) {
 			t := &more[len(more)-1]
 			n := kmsg.NewShareFetchResponseTopicPartition()
 			n.Partition, n.CurrentLeader.LeaderID, n.CurrentLeader.LeaderEpoch = part.partition, -1, -1
+			n.Records = []byte{} // Java's consumer dies of null ones
 			t.Partitions = append(t.Partitions, n)
 			p = &t.Partitions[len(t.Partitions)-1]
 		}

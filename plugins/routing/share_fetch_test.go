@@ -144,6 +144,9 @@ func (s *stand) says(m *kmsg.ShareFetchResponse) (out []string) {
 			name = known.Name
 		}
 		for _, p := range t.Partitions {
+			if p.Records == nil {
+				s.t.Errorf("%s/%d has null records, of which Java's share consumer dies", name, p.Partition)
+			}
 			out = append(out, fmt.Sprintf("%s/%d: %d, acknowledged %d, leader %d, %d bytes", name, p.Partition, p.ErrorCode, p.AcknowledgeErrorCode, p.CurrentLeader.LeaderID, len(p.Records)))
 		}
 	}

@@ -40,7 +40,7 @@ func (r *Routing) settleShares(ctx context.Context, req *plugin.Request, group s
 			continue
 		}
 		if t := r.env.Catalog.Topic(key.Topic); t != nil && t.Before == nil {
-			r.shares.ready(ctx, req, group, t)
+			r.shares.ready(ctx, req, group, t, r.shares.limit())
 		}
 	}
 }

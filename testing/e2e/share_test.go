@@ -1,8 +1,12 @@
 package e2e
 
 import (
+	"bufio"
+	"bytes"
+	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/sluice-gateway/sluice/testing/clients"
@@ -34,7 +38,8 @@ func TestShareGroups(t *testing.T) {
 	p.shareTools()
 }
 
-// followed has a share group consume its topic while that moves, and moves back.
+// followed has share groups, of franz-go's and of Java's consumer, consume their topic while that
+// moves, and moves back.
 func (p *pair) followed() {
 	p.t.Helper()
 	s := clients.Share{Bootstrap: p.gw.Bootstrap, Topic: p.topic, Group: "workers", Partitions: 3}
@@ -46,6 +51,7 @@ func (p *pair) followed() {
 		p.t.Fatal(err)
 	}
 	defer q.Close()
+	java := p.javaShare("java-workers")
 	var all []string
 	write := func(label string) {
 		p.t.Helper()
@@ -55,10 +61,16 @@ func (p *pair) followed() {
 		}
 		all = append(all, values...)
 	}
+	taken := func(what string) {
+		p.t.Helper()
+		p.wait(what, func() bool { return q.Missing(all) == 0 && java.missing(all) == 0 }, func() string {
+			return fmt.Sprintf("of %d records franz-go misses %d, Java %d: %s", len(all), q.Missing(all), java.missing(all), java.errors())
+		})
+	}
 	for i, to := range []string{"dr", "prod"} {
 		from := map[string]string{"dr": "prod", "prod": "dr"}[to]
 		write(fmt.Sprint("before-", to))
-		p.wait("what was written before", func() bool { return q.Missing(all) == 0 }, func() string { return fmt.Sprint(q.Missing(all)) })
+		taken("what was written before")
 		if err := p.gw.Edit(p.topic+": {cluster: "+from, p.topic+": {cluster: "+to); err != nil {
 			p.t.Fatal(err)
 		}
@@ -68,9 +80,85 @@ func (p *pair) followed() {
 			p.turn(p.dr, p.prod)
 		}
 		write(fmt.Sprint("after-", to))
-		p.wait("what was written until after the move to "+to, func() bool { return q.Missing(all) == 0 }, func() string { return fmt.Sprint(q.Missing(all)) })
-		p.t.Logf("moved to %s: %d of %d records came again", to, q.Again(all), len(all))
+		taken("what was written until after the move to " + to)
+		p.t.Logf("moved to %s: %d of %d records came again to franz-go, %d to Java", to, q.Again(all), len(all), java.again(all))
 	}
+}
+
+// javaShare is Java's share consumer with its default settings.
+type javaShare struct {
+	mu   sync.Mutex
+	seen map[string]int
+	said bytes.Buffer
+}
+
+// Write is for what it writes of errors.
+func (j *javaShare) Write(b []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.said.Write(b)
+}
+
+func (p *pair) javaShare(group string) *javaShare {
+	p.t.Helper()
+	j := &javaShare{seen: map[string]int{}}
+	if err := (clients.Share{Bootstrap: p.gw.Bootstrap, Group: group}).FromTheStart(p.ctx); err != nil {
+		p.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(p.ctx)
+	cmd, err := kafkatest.Tool(ctx, kafkatest.Kafka4, "kafka-console-share-consumer", "--bootstrap-server", p.gw.Bootstrap, "--topic", p.topic, "--group", group)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	cmd.Stderr = j
+	if err := cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			j.mu.Lock()
+			j.seen[lines.Text()]++
+			j.mu.Unlock()
+		}
+	}()
+	p.t.Cleanup(func() {
+		cancel()
+		<-done
+		_ = cmd.Wait()
+	})
+	return j
+}
+
+func (j *javaShare) missing(values []string) (n int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, v := range values {
+		if j.seen[v] == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+func (j *javaShare) again(values []string) (n int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, v := range values {
+		n += max(j.seen[v]-1, 0)
+	}
+	return n
+}
+
+func (j *javaShare) errors() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.said.String()
 }
 
 // shareTools asks Kafka's own tools about share groups.

@@ -261,8 +261,8 @@ func TestShareGroupsBehindAPrefix(t *testing.T) {
 	}
 }
 
-// TestOffsetsOfShareGroups are asked from, and changed at, the homes of the topics, while the home of
-// the group says whether they may be; nothing is left of a group that is deleted.
+// TestOffsetsOfShareGroups are asked from, and changed at, the homes of the topics, while the home
+// of the group says whether they may be; nothing is left of a group that is deleted.
 func TestOffsetsOfShareGroups(t *testing.T) {
 	h := build(t, "here")
 	if err := h.gw.Edit("          topics:\n", "          topics:\n            away: {cluster: dr}\n"); err != nil {
