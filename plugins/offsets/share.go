@@ -108,12 +108,12 @@ func (o *Offsets) shareFetch(ctx context.Context, req *plugin.Request, next plug
 	if err != nil {
 		return nil, err
 	}
-	who, kept := memberOf(c.Name(), m.GroupID, m.MemberID), owedOn(req.Session)
+	who, kept, pieces := memberOf(c.Name(), m.GroupID, m.MemberID), owedOn(req.Session), mostPieces
 	for i := range m.Topics {
 		t := o.lineageOf(c, nil, m.Topics[i].TopicID)
 		for j := range m.Topics[i].Partitions {
 			p := &m.Topics[i].Partitions[j]
-			p.AcknowledgementBatches = physicalAcks(t, p.Partition, p.AcknowledgementBatches)
+			p.AcknowledgementBatches = physicalAcks(&pieces, t, p.Partition, p.AcknowledgementBatches)
 		}
 	}
 	if !m.IsRenewAck {
@@ -265,6 +265,7 @@ func (o *Offsets) shareAcknowledge(ctx context.Context, req *plugin.Request, nex
 	if err != nil {
 		return nil, err
 	}
+	pieces := mostPieces
 	for i := range m.Topics {
 		t := o.lineageOf(c, nil, m.Topics[i].TopicID)
 		for j := range m.Topics[i].Partitions {
@@ -273,7 +274,7 @@ func (o *Offsets) shareAcknowledge(ctx context.Context, req *plugin.Request, nex
 			for _, b := range p.AcknowledgementBatches {
 				batches = append(batches, ackBatch(b))
 			}
-			there := physicalAcks(t, p.Partition, batches)
+			there := physicalAcks(&pieces, t, p.Partition, batches)
 			p.AcknowledgementBatches = make([]kmsg.ShareAcknowledgeRequestTopicPartitionAcknowledgementBatch, len(there))
 			for k, b := range there {
 				p.AcknowledgementBatches[k] = kmsg.ShareAcknowledgeRequestTopicPartitionAcknowledgementBatch(b)
@@ -306,18 +307,25 @@ func (o *Offsets) shareAcknowledge(ctx context.Context, req *plugin.Request, nex
 // nobodys is an offset that no record has: an acknowledgement of it is refused.
 const nobodys = math.MaxInt64 - 1
 
-// physicalAcks translates what a member acknowledges in a partition. What makes no sense stays as
-// it is, so that the broker says so.
-func physicalAcks(t *catalog.Topic, partition int32, list []ackBatch) []ackBatch {
+// mostPieces is into how many batches the acknowledgements of a request may be divided: a member
+// has acquired some thousand records at most.
+const mostPieces = 100_000
+
+// physicalAcks translates what a member acknowledges in a partition, as long as there are pieces
+// left. What makes no sense stays as it is, so that the broker says so.
+func physicalAcks(pieces *int, t *catalog.Topic, partition int32, list []ackBatch) []ackBatch {
 	if t == nil || t.Generation == 0 || len(list) == 0 {
 		return list
 	}
 	part := t.Partition(partition)
 	var out []ackBatch
+	behind := int64(-1) // the last offset of the batch before
 	for _, b := range list {
-		if n := len(b.AcknowledgeTypes); b.FirstOffset < 0 || b.LastOffset < b.FirstOffset || n != 1 && int64(n) != b.LastOffset-b.FirstOffset+1 {
+		if n := len(b.AcknowledgeTypes); b.FirstOffset <= behind || b.LastOffset < b.FirstOffset || n != 1 && int64(n) != b.LastOffset-b.FirstOffset+1 {
 			return list
 		}
+		behind = b.LastOffset
+		was := len(out)
 		for _, r := range part.Distance.HasVirtual(b.FirstOffset, b.LastOffset) {
 			there := b
 			there.FirstOffset, there.LastOffset = r.Physical, r.Physical+r.Records-1
@@ -325,6 +333,10 @@ func physicalAcks(t *catalog.Topic, partition int32, list []ackBatch) []ackBatch
 				there.AcknowledgeTypes = b.AcknowledgeTypes[at : at+r.Records]
 			}
 			out = append(out, there)
+		}
+		if *pieces -= len(out) - was; *pieces < 0 {
+			out = nil
+			break
 		}
 	}
 	if len(out) == 0 { // nobody can have acquired what is in a hole

@@ -83,8 +83,9 @@ func TestAMemberAcquiresWhatItSees(t *testing.T) {
 				done = append(done, at)
 			}
 		}
+		pieces := mostPieces
 		topic := &catalog.Topic{Name: "orders", Generation: 1, Partitions: []catalog.Partition{*part}}
-		for _, b := range physicalAcks(topic, 0, drawAcks(t, p.AcquiredRecords)) {
+		for _, b := range physicalAcks(&pieces, topic, 0, drawAcks(t, p.AcquiredRecords)) {
 			for i := range b.LastOffset - b.FirstOffset + 1 {
 				at, kind := b.FirstOffset+i, b.AcknowledgeTypes[0]
 				if len(b.AcknowledgeTypes) > 1 {
@@ -142,14 +143,39 @@ func TestOneKindForABatch(t *testing.T) {
 		"too few":      {[]ackBatch{{FirstOffset: 20, LastOffset: 24, AcknowledgeTypes: []int8{1, 1}}}, []ackBatch{{FirstOffset: 20, LastOffset: 24, AcknowledgeTypes: []int8{1, 1}}}},
 		"none at all":  {[]ackBatch{{FirstOffset: 20, LastOffset: 24}}, []ackBatch{{FirstOffset: 20, LastOffset: 24}}},
 		"no batch":     {nil, nil},
+		"one twice":    {[]ackBatch{{FirstOffset: 8, LastOffset: 16, AcknowledgeTypes: []int8{1}}, {FirstOffset: 16, LastOffset: 20, AcknowledgeTypes: []int8{1}}}, []ackBatch{{FirstOffset: 8, LastOffset: 16, AcknowledgeTypes: []int8{1}}, {FirstOffset: 16, LastOffset: 20, AcknowledgeTypes: []int8{1}}}},
 		"a wide range": {[]ackBatch{{FirstOffset: 20, LastOffset: 1<<62 - 1, AcknowledgeTypes: []int8{1}}}, []ackBatch{{FirstOffset: 17, LastOffset: 1<<62 - 4, AcknowledgeTypes: []int8{1}}}},
 	} {
-		got := physicalAcks(topic, 0, c.in)
+		pieces := mostPieces
+		got := physicalAcks(&pieces, topic, 0, c.in)
 		same := func(a, b ackBatch) bool {
 			return a.FirstOffset == b.FirstOffset && a.LastOffset == b.LastOffset && slices.Equal(a.AcknowledgeTypes, b.AcknowledgeTypes)
 		}
 		if !slices.EqualFunc(got, c.want, same) {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+// TestAcknowledgementsOverManyRuns are refused beyond what a member can have acquired.
+func TestAcknowledgementsOverManyRuns(t *testing.T) {
+	var runs []catalog.Run
+	for i := range int64(100) {
+		runs = append(runs, catalog.Run{Virtual: 2 * i, Physical: i, Records: 1})
+	}
+	d, err := catalog.DistanceOf(runs...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	topic := &catalog.Topic{Generation: 1, Partitions: []catalog.Partition{{Segments: []catalog.Segment{{}}, Distance: d}}}
+	pieces := 150
+	for i, want := range []int{100, 1} {
+		got := physicalAcks(&pieces, topic, 0, []ackBatch{{FirstOffset: 0, LastOffset: 198, AcknowledgeTypes: []int8{1}}})
+		if len(got) != want {
+			t.Errorf("time %d: %d batches, want %d", i, len(got), want)
+		}
+		if refused := got[0].FirstOffset == nobodys; refused != (i == 1) {
+			t.Errorf("time %d: refused is %t", i, refused)
 		}
 	}
 }

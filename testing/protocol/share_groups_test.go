@@ -312,7 +312,7 @@ func TestOffsetsOfShareGroups(t *testing.T) {
 	h.wait("the members to have left", func() bool { return alter() == nil })
 	starts("altered", map[string]int64{"here": 4, "away": 4})
 	for topic, q := range all {
-		next, err := q.Share.Consume(h.ctx, 1)
+		next, err := q.Consume(h.ctx, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
