@@ -28,6 +28,7 @@ const (
 	KindConfig    = "config"    // key "revision": the last file that was applied; others: see Keep
 	KindMove      = "move"      // key move id: moves that were committed
 	KindMemory    = "memory"    // key virtual cluster NUL topic: remembered batches
+	KindShare     = "share"     // key virtual cluster NUL share group NUL topic
 )
 
 // Log is where entries become durable: all of one call or none, in order.

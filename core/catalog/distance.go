@@ -170,6 +170,39 @@ func (d Distance) Within(from, to int64) bool {
 	return from >= r.Physical && to < end
 }
 
+// HasPhysical are the parts of runs in which the records of a range of physical offsets are, both
+// ends included. What is between them is skipped.
+func (d Distance) HasPhysical(from, to int64) (out []Run) {
+	list := d.list()
+	for i := sort.Search(len(list)-1, func(i int) bool { return from < list[i].Physical+list[i].Records }); i < len(list) && list[i].Physical <= to; i++ {
+		if part, ok := list[i].part(from-list[i].Physical, to-list[i].Physical); ok {
+			out = append(out, part)
+		}
+	}
+	return out
+}
+
+// HasVirtual are the parts of runs in which the records of a range of virtual offsets are, both
+// ends included. What is between them are holes.
+func (d Distance) HasVirtual(from, to int64) (out []Run) {
+	list := d.list()
+	for i := sort.Search(len(list)-1, func(i int) bool { return from < list[i].Virtual+list[i].Records }); i < len(list) && list[i].Virtual <= to; i++ {
+		if part, ok := list[i].part(from-list[i].Virtual, to-list[i].Virtual); ok {
+			out = append(out, part)
+		}
+	}
+	return out
+}
+
+// part are the records of a run from a number on to another one, which is among them.
+func (r Run) part(first, last int64) (Run, bool) {
+	first, last = max(first, 0), min(last, r.Records-1)
+	if last < first {
+		return Run{}, false
+	}
+	return Run{r.Virtual + first, r.Physical + first, last - first + 1}, true
+}
+
 // Then is the distance if what is written from virtual on stands from physical on: what this one
 // says of offsets behind either is forgotten.
 func (d Distance) Then(virtual, physical int64) Distance {

@@ -81,6 +81,32 @@ func TestADistanceMapsAsAListOfRecordsWould(t *testing.T) {
 	})
 }
 
+// TestPartsOfRuns are what a list of records has of a range, in either log.
+func TestPartsOfRuns(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		d, l := drawn(t)
+		for log, parts := range []func(from, to int64) []Run{d.HasVirtual, d.HasPhysical} {
+			end := []int64{l.virtual, l.at}[log]
+			from := rapid.Int64Range(-1, end).Draw(t, "from")
+			to := rapid.Int64Range(from-1, end-1).Draw(t, "to")
+			var got, want [][2]int64
+			for _, r := range parts(from, to) {
+				for i := range r.Records {
+					got = append(got, [2]int64{r.Virtual + i, r.Physical + i})
+				}
+			}
+			for _, r := range l.records {
+				if r[0] >= 0 && r[1] >= 0 && r[log] >= from && r[log] <= to {
+					want = append(want, r)
+				}
+			}
+			if !slices.Equal(got, want) {
+				t.Fatalf("of %d to %d in log %d: %v, want %v", from, to, log, got, want)
+			}
+		}
+	})
+}
+
 // TestAnOpenRunGoesOn: what is written behind the last record has a place in both logs.
 func TestAnOpenRunGoesOn(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

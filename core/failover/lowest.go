@@ -23,7 +23,7 @@ type position struct {
 }
 
 // lowest is, per partition, the lowest offset that a group has committed, as far as the clusters
-// that live can tell, or that a consumer reads from.
+// that live can tell, that a share group starts at, or that a consumer reads from.
 func (t *topicMove) lowest(ctx context.Context, topic *catalog.Topic) (map[int32]position, error) {
 	out := map[int32]position{}
 	for p, o := range t.env.Gates.Readers.Lowest(topic.Name, time.Now().Add(-readFor)) {
@@ -46,7 +46,29 @@ func (t *topicMove) lowest(ctx context.Context, topic *catalog.Topic) (map[int32
 			}
 		}
 	}
-	return out, nil
+	return out, t.lowestShares(topic, out)
+}
+
+// lowestShares has lowest count where share groups start, as the topic's home said last.
+func (t *topicMove) lowestShares(topic *catalog.Topic, out map[int32]position) error {
+	for _, key := range t.env.Catalog.Shares() {
+		if key.Topic != topic.Name {
+			continue
+		}
+		s, ok, err := t.env.Catalog.Share(key)
+		if err != nil {
+			return err
+		}
+		if !ok || s.Topic != topic.ID {
+			continue
+		}
+		for p, at := range s.Starts {
+			if o, known := out[int32(p)]; at >= 0 && (!known || at < o.offset) {
+				out[int32(p)] = position{at, fmt.Sprintf("share group %q", key.Group)}
+			}
+		}
+	}
+	return nil
 }
 
 // commitment is what a group has committed for a partition.

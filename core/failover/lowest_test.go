@@ -1,11 +1,13 @@
 package failover
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/testing/fakes"
@@ -29,6 +31,21 @@ func (w *world) reader(topic string, offset int64) {
 	w.env.Gates.Readers.Note(plugin.NewSession(w.T.Context(), 1, nil, nil), topic, 0, offset, time.Now())
 }
 
+// share stores where share groups start in partition 0 of a topic.
+func (w *world) share(topic string, starts ...int64) {
+	var id [16]byte
+	if t := w.Virtual.Topic(topic); t != nil {
+		id = t.ID
+	}
+	all := map[catalog.ShareKey]*catalog.Share{}
+	for i, at := range starts {
+		all[catalog.ShareKey{Group: fmt.Sprint("share-", i), Topic: topic}] = &catalog.Share{Topic: id, Home: "prod", Starts: []int64{at}}
+	}
+	if err := w.Virtual.KeepShares(w.T.Context(), all); err != nil {
+		w.T.Fatal(err)
+	}
+}
+
 // TestWhatIsStillReadIsCompared: a difference that lies before the last 64 records counts from the
 // lowest offset that a group has committed at its home, or that a consumer reads from, and not
 // before.
@@ -50,6 +67,10 @@ func TestWhatIsStillReadIsCompared(t *testing.T) {
 		"a consumer of another":   {func(w *world) { w.reader("other", 5) }, false},
 		"a consumer long ago":     {func(w *world) { w.reader("orders", 5); fakes.Pass(readFor + time.Second) }, false},
 		"a consumer and a group":  {func(w *world) { w.reader("orders", 90); w.Prod.Groups["slow"] = map[int32]int64{0: 5} }, true},
+		"a share group before it": {func(w *world) { w.share("orders", -1, 5) }, true},
+		"a share group behind it": {func(w *world) { w.share("orders", 11) }, false},
+		"one of another topic":    {func(w *world) { w.share("other", 5) }, false},
+		"one that has not begun":  {func(w *world) { w.share("orders", -1) }, false},
 		"deleted at home already": {func(w *world) { w.Prod.Groups["slow"] = map[int32]int64{0: 5}; w.Prod.Log("orders").Start = 11 }, false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -12,6 +12,8 @@ import (
 type Gates struct {
 	// Readers knows where consumers read.
 	Readers Readers
+	// Kept is what interceptors keep over runtimes, by keys of their own.
+	Kept sync.Map
 	// Log is told what should not happen; nil: nobody is.
 	Log *slog.Logger
 

@@ -135,10 +135,7 @@ func refused() []kmsg.Key {
 		kmsg.ExpireDelegationToken, kmsg.DescribeDelegationToken,
 		// Client metrics would be spread over clusters at random (KIP-714).
 		kmsg.GetTelemetrySubscriptions, kmsg.PushTelemetry,
-		// Their positions are kept by the broker of one cluster alone and can't be moved (KIP-932,
-		// KIP-1071).
-		kmsg.ShareGroupHeartbeat, kmsg.ShareGroupDescribe, kmsg.ShareFetch, kmsg.ShareAcknowledge,
-		kmsg.DescribeShareGroupOffsets, kmsg.AlterShareGroupOffsets, kmsg.DeleteShareGroupOffsets,
+		// Their topics, which the broker makes, are those of one cluster (KIP-1071).
 		kmsg.StreamsGroupHeartbeat, kmsg.StreamsGroupDescribe, kmsg.StreamsGroupTopologyDescriptionUpdate,
 	}
 }
@@ -176,6 +173,16 @@ func offered() map[kmsg.Key]API {
 		kmsg.ListGroups:             {Reviewed: 5, GoesTo: Any, Carries: Groups, OnFailure: NotCoordinator, Repeatable: true, Scope: Named},
 		kmsg.ConsumerGroupHeartbeat: {Reviewed: 1, GoesTo: Coordinator, Carries: Groups | Topics, OnFailure: NotCoordinator, Repeatable: true, Scope: Named},
 		kmsg.ConsumerGroupDescribe:  {Reviewed: 1, GoesTo: Coordinator, Carries: Groups | Topics, OnFailure: NotCoordinator, Repeatable: true, Scope: Named},
+
+		// Share sessions are of one connection to one broker, and end with it: a request goes to
+		// the node that the client has dialled, or nowhere (KIP-932).
+		kmsg.ShareFetch:                {Reviewed: 2, GoesTo: Any, Carries: Groups | Topics | Offsets | Brokers, OnFailure: ShareSessionNotFound, Scope: Named},
+		kmsg.ShareAcknowledge:          {Reviewed: 2, GoesTo: Any, Carries: Groups | Topics | Offsets | Brokers, OnFailure: ShareSessionNotFound, Scope: Named},
+		kmsg.ShareGroupHeartbeat:       {Reviewed: 1, GoesTo: Coordinator, Carries: Groups | Topics, OnFailure: NotCoordinator, Repeatable: true, Scope: Named},
+		kmsg.ShareGroupDescribe:        {Reviewed: 1, GoesTo: Coordinator, Carries: Groups | Topics, OnFailure: NotCoordinator, Repeatable: true, Scope: Named},
+		kmsg.DescribeShareGroupOffsets: {Reviewed: 1, GoesTo: Coordinator, Carries: Groups | Topics | Offsets, OnFailure: NotCoordinator, Repeatable: true, Scope: Named},
+		kmsg.AlterShareGroupOffsets:    {Reviewed: 0, GoesTo: Coordinator, Carries: Groups | Topics | Offsets, OnFailure: NotCoordinator, Repeatable: true, Scope: Named},
+		kmsg.DeleteShareGroupOffsets:   {Reviewed: 0, GoesTo: Coordinator, Carries: Groups | Topics, OnFailure: NotCoordinator, Repeatable: true, Scope: Named},
 
 		kmsg.InitProducerID:       {Reviewed: 5, GoesTo: Coordinator, Carries: Transactions, OnFailure: NotCoordinator, Repeatable: true, Scope: Named},
 		kmsg.AddPartitionsToTxn:   {Reviewed: 5, GoesTo: Coordinator, Carries: Transactions | Topics, OnFailure: NotCoordinator, Repeatable: true, Scope: Named},

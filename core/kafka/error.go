@@ -200,6 +200,9 @@ func (e echo) item(t reflect.Type, src reflect.Value) reflect.Value {
 				f.Set(src.Field(i))
 			}
 		}
+		if f := v.FieldByName("Records"); f.IsValid() && f.Kind() == reflect.Slice { // null is an error for Java's share consumer
+			f.SetBytes([]byte{})
+		}
 		for _, name := range []string{"BaseOffset", "LogStartOffset", "LowWatermark"} { // of records that there are not
 			if f := v.FieldByName(name); f.IsValid() && e.code != 0 {
 				f.SetInt(-1)

@@ -14,7 +14,8 @@ var ordinary = map[kmsg.Key][]Code{
 	kmsg.ApiVersions:        {UnsupportedVersion},                                                         // a newer one than the broker's is asked for first
 	kmsg.Fetch:              {FetchSessionIDNotFound, InvalidFetchSessionEpoch, FetchSessionTopicIDError}, // fetch sessions end
 	kmsg.ShareFetch:         {ShareSessionNotFound, InvalidShareSessionEpoch},                             // share sessions too
-	kmsg.JoinGroup:          {RebalanceInProgress, MemberIDRequired},                                      // a member gets its id, and members join
+	kmsg.ShareAcknowledge:   {ShareSessionNotFound, InvalidShareSessionEpoch},
+	kmsg.JoinGroup:          {RebalanceInProgress, MemberIDRequired}, // a member gets its id, and members join
 	kmsg.SyncGroup:          {RebalanceInProgress},
 	kmsg.Heartbeat:          {RebalanceInProgress},
 	kmsg.OffsetCommit:       {RebalanceInProgress, StaleMemberEpoch},

@@ -92,6 +92,12 @@ type LinkBreaker interface {
 	BreakLinks()
 }
 
+// SessionBreaker is implemented by a Cluster that sessions have links to.
+type SessionBreaker interface {
+	// HangUp breaks the links of one session: brokers forget what they know of its connection.
+	HangUp(s *Session)
+}
+
 // Nodes maps physical nodes to virtual ones.
 type Nodes interface {
 	// Virtual returns the virtual id and advertised address of a node. A node outside its

@@ -29,9 +29,12 @@ var errLoop = errors.New("the client is a gateway through which this one is aske
 // are told, and one that has come through this one is refused.
 func (v *Versions) Among(gateways func() []string) { v.gateways = gateways }
 
-// features that an API needs finalized; 3.9 advertises KIP-848 and refuses it.
+// features that an API needs finalized; 3.9 advertises KIP-848 and refuses it, 4.1 KIP-932.
 var needs = map[kmsg.Key]string{
 	kmsg.ConsumerGroupHeartbeat: "group.version", kmsg.ConsumerGroupDescribe: "group.version",
+	kmsg.ShareGroupHeartbeat: "share.version", kmsg.ShareGroupDescribe: "share.version",
+	kmsg.ShareFetch: "share.version", kmsg.ShareAcknowledge: "share.version",
+	kmsg.DescribeShareGroupOffsets: "share.version", kmsg.AlterShareGroupOffsets: "share.version", kmsg.DeleteShareGroupOffsets: "share.version",
 }
 
 // NewVersions intersects what kmsg, every cluster and every interceptor understands. known holds

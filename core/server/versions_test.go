@@ -23,7 +23,7 @@ func TestApiVersions(t *testing.T) {
 	if offered[0] != [2]int16{0, 13} || offered[1][1] != 18 {
 		t.Errorf("Produce %v, Fetch %v", offered[0], offered[1])
 	}
-	for _, k := range []kmsg.Key{kmsg.GetTelemetrySubscriptions, kmsg.LeaderAndISR, kmsg.ShareFetch} {
+	for _, k := range []kmsg.Key{kmsg.GetTelemetrySubscriptions, kmsg.LeaderAndISR, kmsg.ReadShareGroupState, kmsg.StreamsGroupHeartbeat} {
 		if _, ok := offered[int16(k)]; ok {
 			t.Errorf("%s is offered", kmsg.NameForKey(int16(k)))
 		}
@@ -110,9 +110,12 @@ func TestVersionsAreTheIntersection(t *testing.T) {
 		r := kmsg.NewPtrApiVersionsResponse()
 		for _, k := range append(keys, kmsg.Fetch, kmsg.Produce) {
 			a := kmsg.NewApiVersionsResponseApiKey()
-			a.ApiKey, a.MinVersion, a.MaxVersion = int16(k), 3, 12
-			if k == kmsg.Fetch {
-				a.MaxVersion = fetch
+			a.ApiKey, a.MaxVersion = int16(k), 12
+			switch k {
+			case kmsg.Fetch:
+				a.MinVersion, a.MaxVersion = 3, fetch
+			case kmsg.Produce:
+				a.MinVersion = 3
 			}
 			r.ApiKeys = append(r.ApiKeys, a)
 		}
@@ -137,6 +140,16 @@ func TestVersionsAreTheIntersection(t *testing.T) {
 	}
 	if v.Offers(kmsg.ConsumerGroupHeartbeat, 0) {
 		t.Error("3.9 advertises KIP-848 heartbeats and refuses them: its feature is not finalized there")
+	}
+	for _, k := range []kmsg.Key{kmsg.ShareFetch, kmsg.ShareAcknowledge, kmsg.ShareGroupHeartbeat, kmsg.ShareGroupDescribe, kmsg.DescribeShareGroupOffsets, kmsg.AlterShareGroupOffsets, kmsg.DeleteShareGroupOffsets} {
+		both := []*kmsg.ApiVersionsResponse{answer(18, map[string]int16{"share.version": 1}, k), answer(18, map[string]int16{"share.version": 1}, k)}
+		if !NewVersions("c", nil, both, chain).Offers(k, 0) {
+			t.Errorf("%s is not offered, though both clusters have it", kmsg.NameForKey(int16(k)))
+		}
+		both[1] = answer(18, map[string]int16{"share.version": 0}, k)
+		if NewVersions("c", nil, both, chain).Offers(k, 0) {
+			t.Errorf("%s is offered, though the feature is off on one cluster", kmsg.NameForKey(int16(k)))
+		}
 	}
 	if v.Offers(kmsg.ListTransactions, 0) {
 		t.Error("an API of one cluster alone is offered")

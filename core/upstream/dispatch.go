@@ -110,6 +110,29 @@ func (s *links) forget(k linkKey, l *link) {
 	}
 }
 
+// HangUp breaks the links of one session to the cluster. What is on its way is repeated as after
+// any other break.
+func (c *Cluster) HangUp(s *plugin.Session) {
+	set, _ := s.Attached(linksKey{}).(*links)
+	if set == nil {
+		return
+	}
+	set.mu.Lock()
+	var all []*link
+	for k, l := range set.m {
+		if k.cluster == c {
+			all = append(all, l)
+		}
+	}
+	set.mu.Unlock()
+	for _, l := range all {
+		l.fail(errHungUp)
+	}
+}
+
+// errHungUp is the end of links that says nothing of their cluster.
+var errHungUp = fmt.Errorf("the gateway has hung up: %w", net.ErrClosed)
+
 type linksKey struct{}
 
 func openLinks() io.Closer { return &links{m: map[linkKey]*link{}} }
@@ -233,12 +256,24 @@ func deadline(req *plugin.Request, queued time.Time) time.Time {
 	switch req.Key {
 	case kmsg.JoinGroup, kmsg.SyncGroup:
 		return time.Time{}
-	case kmsg.Fetch:
-		return queued.Add(time.Duration(req.Body.View().MaxWaitMillis)*time.Millisecond + 15*time.Second)
+	case kmsg.Fetch, kmsg.ShareFetch:
+		return queued.Add(maxWait(req) + 15*time.Second)
 	case kmsg.Produce:
 		return queued.Add(40 * time.Second)
 	}
 	return queued.Add(60 * time.Second)
+}
+
+// maxWait is how long a Fetch or ShareFetch may wait for records.
+func maxWait(req *plugin.Request) time.Duration {
+	if req.Key == kmsg.Fetch {
+		return time.Duration(req.Body.View().MaxWaitMillis) * time.Millisecond
+	}
+	msg, err := req.Body.Peek()
+	if m, ok := msg.(*kmsg.ShareFetchRequest); ok && err == nil {
+		return time.Duration(m.MaxWaitMillis) * time.Millisecond
+	}
+	return 0
 }
 
 // Handle sends req and waits for its answer.
@@ -261,8 +296,8 @@ func (e *Dispatcher) Handle(ctx context.Context, req *plugin.Request) (*plugin.R
 			continue
 		}
 		until := req.Arrived.Add(e.limit)
-		if req.Key == kmsg.Fetch {
-			until = req.Arrived.Add(time.Duration(req.Body.View().MaxWaitMillis) * time.Millisecond)
+		if req.Key == kmsg.Fetch || req.Key == kmsg.ShareFetch {
+			until = req.Arrived.Add(maxWait(req))
 		}
 		left := time.Until(until)
 		if left <= 0 {

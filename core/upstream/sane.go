@@ -38,6 +38,10 @@ func sane(msg kmsg.Response) error {
 		err = saneVersions(m)
 	case *kmsg.ConsumerGroupHeartbeatResponse:
 		err = saneAssignment(m)
+	case *kmsg.ShareFetchResponse:
+		err = saneNumber("brokers", len(m.NodeEndpoints), mostBrokers)
+	case *kmsg.ShareAcknowledgeResponse:
+		err = saneNumber("brokers", len(m.NodeEndpoints), mostBrokers)
 	}
 	if err != nil {
 		return &kafka.MalformedError{Key: kmsg.Key(msg.Key()), Version: msg.GetVersion(), Response: true, Err: err}

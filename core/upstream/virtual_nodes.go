@@ -58,6 +58,43 @@ var virtualizers = map[kmsg.Key]func(e *Dispatcher, c *Cluster, msg kmsg.Respons
 			e.virtualizeResource(c, m.Resources[i].ResourceType, &m.Resources[i].ResourceName, &m.Resources[i].ErrorMessage)
 		}
 	}),
+	kmsg.ShareFetch: with(func(e *Dispatcher, c *Cluster, m *kmsg.ShareFetchResponse) {
+		for i := range m.Topics {
+			for j := range m.Topics[i].Partitions {
+				p := &m.Topics[i].Partitions[j]
+				e.virtualizeShareLeader(c, p.ErrorCode, &p.CurrentLeader.LeaderID, &p.CurrentLeader.LeaderEpoch)
+			}
+		}
+		for i := range m.NodeEndpoints {
+			n := &m.NodeEndpoints[i]
+			v := e.nodes.Virtual(c.cfg.Name, n.NodeID)
+			n.NodeID, n.Host, n.Port, n.Rack = v.ID, v.Host, v.Port, v.Rack
+		}
+	}),
+	kmsg.ShareAcknowledge: with(func(e *Dispatcher, c *Cluster, m *kmsg.ShareAcknowledgeResponse) {
+		for i := range m.Topics {
+			for j := range m.Topics[i].Partitions {
+				p := &m.Topics[i].Partitions[j]
+				e.virtualizeShareLeader(c, p.ErrorCode, &p.CurrentLeader.LeaderID, &p.CurrentLeader.LeaderEpoch)
+			}
+		}
+		for i := range m.NodeEndpoints {
+			n := &m.NodeEndpoints[i]
+			v := e.nodes.Virtual(c.cfg.Name, n.NodeID)
+			n.NodeID, n.Host, n.Port, n.Rack = v.ID, v.Host, v.Port, v.Rack
+		}
+	}),
+}
+
+// virtualizeShareLeader makes the leader virtual that an answer to a share consumer names. It names
+// one where the code says that there is another one. Elsewhere brokers write 0, which is no node.
+func (e *Dispatcher) virtualizeShareLeader(c *Cluster, code int16, node, epoch *int32) {
+	switch kafka.Code(code) {
+	case kafka.NotLeaderOrFollower, kafka.FencedLeaderEpoch:
+		*node = e.virtual(c, *node)
+	default:
+		*node, *epoch = -1, -1
+	}
 }
 
 // with makes a row of a function over its own response.

@@ -47,6 +47,11 @@ func New(env plugin.Env) *Offsets {
 		kmsg.DescribeTopicPartitions: o.describeTopicPartitions,
 		kmsg.OffsetFetch:             o.offsetFetch,
 		kmsg.DescribeProducers:       o.describeProducers,
+
+		kmsg.ShareFetch:                o.shareFetch,
+		kmsg.ShareAcknowledge:          o.shareAcknowledge,
+		kmsg.DescribeShareGroupOffsets: o.describeShareGroupOffsets,
+		kmsg.AlterShareGroupOffsets:    o.alterShareGroupOffsets,
 	}
 	return o
 }

@@ -54,20 +54,36 @@ func (r *Routing) describeConfigs(ctx context.Context, req *plugin.Request, next
 
 // alterConfigs changes each resource at its home. Copies of topics are the replicator's matter.
 func (r *Routing) alterConfigs(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
-	return forkItems(ctx, r, req, next,
+	var groups []string
+	resp, err := forkItems(ctx, r, req, next,
 		func(m *kmsg.AlterConfigsRequest) *[]kmsg.AlterConfigsRequestResource { return &m.Resources },
 		func(x *kmsg.AlterConfigsRequestResource) string {
+			groups = configuredGroup(groups, x.ResourceType, x.ResourceName)
 			return r.resourceHome(x.ResourceType, x.ResourceName)
 		}, nil)
+	r.shares.reconfigure(ctx, groups)
+	return resp, err
 }
 
 // incrementalAlterConfigs changes each resource at its home.
 func (r *Routing) incrementalAlterConfigs(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
-	return forkItems(ctx, r, req, next,
+	var groups []string
+	resp, err := forkItems(ctx, r, req, next,
 		func(m *kmsg.IncrementalAlterConfigsRequest) *[]kmsg.IncrementalAlterConfigsRequestResource {
 			return &m.Resources
 		},
 		func(x *kmsg.IncrementalAlterConfigsRequestResource) string {
+			groups = configuredGroup(groups, x.ResourceType, x.ResourceName)
 			return r.resourceHome(x.ResourceType, x.ResourceName)
 		}, nil)
+	r.shares.reconfigure(ctx, groups)
+	return resp, err
+}
+
+// configuredGroup adds the group that a resource is to a list.
+func configuredGroup(groups []string, kind kmsg.ConfigResourceType, name string) []string {
+	if kind == kmsg.ConfigResourceTypeGroupConfig {
+		return append(groups, name)
+	}
+	return groups
 }

@@ -63,9 +63,13 @@ func (r *Routing) describeGroups(ctx context.Context, req *plugin.Request, next 
 
 // deleteGroups asks the homes of the groups.
 func (r *Routing) deleteGroups(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
-	return forkItems(ctx, r, req, next,
+	resp, err := forkItems(ctx, r, req, next,
 		func(m *kmsg.DeleteGroupsRequest) *[]string { return &m.Groups },
 		func(g *string) string { return r.rules.group(*g) }, nil)
+	if err != nil || resp == nil {
+		return resp, err
+	}
+	return resp, r.forgetShares(ctx, resp)
 }
 
 // consumerGroupDescribe asks the homes of KIP-848 groups.

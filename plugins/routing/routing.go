@@ -34,6 +34,7 @@ type Routing struct {
 	stall *stalls
 	stubs *stubs
 
+	shares   *shares
 	creators creators
 }
 
@@ -48,6 +49,7 @@ var (
 	_ plugin.Leaver    = (*Routing)(nil)
 	_ plugin.Keeper    = (*Routing)(nil)
 	_ plugin.Doubtful  = (*Routing)(nil)
+	_ plugin.Sender    = (*Routing)(nil)
 )
 
 // New compiles the rules of a section.
@@ -73,6 +75,7 @@ func New(_ context.Context, env plugin.Env, section config.Section) (*Routing, e
 		}
 	}
 	r := &Routing{env: env, rules: rules, lost: lost, log: env.Log, stall: newStalls(env), stubs: newStubs(env)}
+	r.shares = newShares(r)
 	r.rows = r.table()
 	return r, nil
 }
@@ -86,8 +89,12 @@ const keptGroupHome = "group_home"
 // Lost says that the cluster is gone where groups without a rule are.
 func (r *Routing) Lost() error { return r.lost }
 
+// SetBelow gives the chain below, for requests that routing makes itself.
+func (r *Routing) SetBelow(below func(key kmsg.Key) plugin.Handler) { r.shares.below = below }
+
 // Keep stores where groups without a rule are.
 func (r *Routing) Keep(ctx context.Context) error {
+	r.shares.begin()
 	return r.env.Catalog.Keep(ctx, keptGroupHome, r.rules.groupHome)
 }
 
@@ -123,6 +130,14 @@ func (r *Routing) table() map[kmsg.Key]row {
 		kmsg.DescribeGroups:         r.describeGroups,
 		kmsg.ConsumerGroupDescribe:  r.consumerGroupDescribe,
 		kmsg.DeleteGroups:           r.deleteGroups,
+
+		kmsg.ShareFetch:                r.shareFetch,
+		kmsg.ShareAcknowledge:          r.shareAcknowledge,
+		kmsg.ShareGroupHeartbeat:       r.shareGroupHeartbeat,
+		kmsg.ShareGroupDescribe:        r.shareGroupDescribe,
+		kmsg.DescribeShareGroupOffsets: r.describeShareGroupOffsets,
+		kmsg.AlterShareGroupOffsets:    r.alterShareGroupOffsets,
+		kmsg.DeleteShareGroupOffsets:   r.deleteShareGroupOffsets,
 
 		kmsg.InitProducerID:       r.initProducerID,
 		kmsg.AddPartitionsToTxn:   r.addPartitionsToTxn,
@@ -187,7 +202,7 @@ func (r *Routing) Up(ctx context.Context, req *plugin.Request, s *plugin.Step, r
 // Close ends the watch over stalled topics.
 func (r *Routing) Close() error {
 	r.stall.close()
-	return nil
+	return r.shares.close()
 }
 
 // Home says where the rules put a topic.

@@ -71,11 +71,16 @@ func (r *Routing) consumerGroupHeartbeat(ctx context.Context, req *plugin.Reques
 		return nil, err
 	}
 	m := msg.(*kmsg.ConsumerGroupHeartbeatRequest)
-	home := r.rules.group(m.Group)
+	r.subscribes(ctx, req.Session, m)
+	return r.to(ctx, req, next, r.rules.group(m.Group))
+}
+
+// subscribes sees that the home of a group knows the topics that a member subscribes to.
+func (r *Routing) subscribes(ctx context.Context, session *plugin.Session, m *kmsg.ConsumerGroupHeartbeatRequest) {
 	if len(r.env.Clusters) == 1 {
-		return r.to(ctx, req, next, home)
+		return
 	}
-	s := subscribed(req.Session, m)
+	home, s := r.rules.group(m.Group), subscribed(session, m)
 	again := m.SubscribedTopicNames == nil && m.SubscribedTopicRegex == nil
 	bring := func(name string) {
 		if !again || !r.stubs.waits(home, name) {
@@ -92,5 +97,4 @@ func (r *Routing) consumerGroupHeartbeat(ctx context.Context, req *plugin.Reques
 			}
 		}
 	}
-	return r.to(ctx, req, next, home)
 }

@@ -31,7 +31,7 @@ const (
 
 // harmlessNames are fields that are harmless wherever they stand.
 var harmlessNames = []string{
-	"ErrorMessage", "Host", "Rack", "RackID", "MemberID", "InstanceID", "LeaderID", "ClientID", "ClientHost", "State", "GroupState", "GroupType", "TransactionState",
+	"ErrorMessage", "AcknowledgeErrorMessage", "Host", "Rack", "RackID", "MemberID", "InstanceID", "LeaderID", "ClientID", "ClientHost", "State", "GroupState", "GroupType", "TransactionState",
 	"ProtocolType", "Protocol", "Reason", "StatesFilter", "TypesFilter", "StateFilters", "UnknownStateFilters", "ServerAssignor", "AssignorName", "Dir", "Documentation",
 	"Records", "RecordBatches", "ClientSoftwareName", "ClientSoftwareVersion", "ConfigNames",
 }
@@ -63,6 +63,10 @@ var textFields = map[string]string{
 	"ConsumerGroupHeartbeatRequest.SubscribedTopicRegex":                aPattern,
 	"ConsumerGroupDescribeResponse.Groups.Members.SubscribedTopics":     aTopic,
 	"ConsumerGroupDescribeResponse.Groups.Members.SubscribedTopicRegex": aPattern,
+	"ShareGroupHeartbeatRequest.SubscribedTopicNames":                   aTopic,
+	"ShareGroupDescribeRequest.GroupIDs":                                aName,
+	"ShareGroupDescribeResponse.Groups.Assignor":                        harmless,
+	"ShareGroupDescribeResponse.Groups.Members.SubscribedTopicNames":    aTopic,
 	"SASLHandshakeRequest.Mechanism":                                    harmless, "SASLHandshakeResponse.SupportedMechanisms": harmless, "SASLAuthenticateRequest.SASLAuthBytes": harmless, "SASLAuthenticateResponse.SASLAuthBytes": harmless,
 }
 
@@ -79,7 +83,7 @@ func kindOf(api kafka.API, path string) string {
 		return harmless
 	case last == "Topic":
 		return aTopic
-	case last == "Group", last == "TransactionalID":
+	case last == "Group", last == "GroupID", last == "TransactionalID":
 		return aName
 	}
 	return ""

@@ -51,6 +51,16 @@ var idFields = map[string]string{
 	"ConsumerGroupDescribeResponse.Groups.Members.Assignment.TopicPartitions.TopicID":       named,
 	"ConsumerGroupDescribeResponse.Groups.Members.TargetAssignment.TopicPartitions.TopicID": named,
 	"DescribeTopicPartitionsResponse.Topics.TopicID":                                        named,
+	"ShareGroupHeartbeatResponse.Assignment.TopicPartitions.TopicID":                        alone,
+	"ShareGroupDescribeResponse.Groups.Members.Assignment.TopicPartitions.TopicID":          named,
+	"ShareFetchRequest.Topics.TopicID":                                                      alone,
+	"ShareFetchRequest.ForgottenTopicsData.TopicID":                                         alone,
+	"ShareFetchResponse.Topics.TopicID":                                                     alone,
+	"ShareAcknowledgeRequest.Topics.TopicID":                                                alone,
+	"ShareAcknowledgeResponse.Topics.TopicID":                                               asked,
+	"DescribeShareGroupOffsetsResponse.Groups.Topics.TopicID":                               named,
+	"AlterShareGroupOffsetsResponse.Topics.TopicID":                                         named,
+	"DeleteShareGroupOffsetsResponse.Topics.TopicID":                                        named,
 }
 
 // TestEveryIDHasARow: a new version of the protocol may bring others.

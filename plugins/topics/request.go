@@ -72,6 +72,10 @@ func (n *names) request(msg kmsg.Request) {
 			_, ok := n.onCluster(t.TopicID)
 			return !ok
 		})
+	case *kmsg.ShareGroupHeartbeatRequest:
+		for i := range m.SubscribedTopicNames {
+			m.SubscribedTopicNames[i] = n.physical(m.SubscribedTopicNames[i])
+		}
 	case *kmsg.CreateTopicsRequest:
 		n.dry = m.ValidateOnly
 	case *kmsg.ListTransactionsRequest:

@@ -29,6 +29,9 @@ func (n *names) response(ctx context.Context, msg kmsg.Response) error {
 	case *kmsg.ConsumerGroupHeartbeatResponse:
 		n.assignment(m)
 		return nil
+	case *kmsg.ShareGroupHeartbeatResponse:
+		n.shareAssignment(m)
+		return nil
 	case *kmsg.ListGroupsResponse:
 		m.Groups = slices.DeleteFunc(m.Groups, func(g kmsg.ListGroupsResponseGroup) bool { return !strings.HasPrefix(g.Group, n.cfg.Prefix) })
 	case *kmsg.ListTransactionsResponse:
@@ -275,7 +278,7 @@ func up(v reflect.Value, n *names) {
 			}
 		case "Group", "GroupID", "TransactionalID":
 			text(f, func(s string) string { return strings.TrimPrefix(s, n.cfg.Prefix) })
-		case "SubscribedTopics":
+		case "SubscribedTopics", "SubscribedTopicNames":
 			if l, ok := f.Interface().([]string); ok {
 				kept := l[:0]
 				for _, s := range l {
@@ -326,8 +329,10 @@ func identify(item reflect.Value, n *names) bool {
 			return s
 		})
 	}
-	if f := item.FieldByName("Group"); f.IsValid() && f.Kind() == reflect.String {
-		quote(item, f.String(), strings.TrimPrefix(f.String(), n.cfg.Prefix))
+	for _, name := range []string{"Group", "GroupID"} {
+		if f := item.FieldByName(name); f.IsValid() && f.Kind() == reflect.String {
+			quote(item, f.String(), strings.TrimPrefix(f.String(), n.cfg.Prefix))
+		}
 	}
 	f := item.FieldByName("TopicID")
 	if !shown || !f.IsValid() {

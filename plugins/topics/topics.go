@@ -123,6 +123,7 @@ func (t *Topics) decoded(ctx context.Context, req *plugin.Request, next plugin.H
 		return nil, err
 	}
 	n.membersBack(out, protocolType(msg))
+	n.quoteGroup(msg, out)
 	n.complete(out)
 	unseen.answer(out)
 	return resp, nil

@@ -142,7 +142,9 @@ func (b *Broker) answer(body *kafka.RequestBody) kmsg.Response {
 			k.ApiKey, k.MaxVersion = int16(api.Key), api.MaxVersion
 			r.ApiKeys = append(r.ApiKeys, k)
 		}
-		r.FinalizedFeatures = []kmsg.ApiVersionsResponseFinalizedFeature{{Name: "group.version", MaxVersionLevel: 1, MinVersionLevel: 1}}
+		r.FinalizedFeatures = []kmsg.ApiVersionsResponseFinalizedFeature{
+			{Name: "group.version", MaxVersionLevel: 1, MinVersionLevel: 1}, {Name: "share.version", MaxVersionLevel: 1, MinVersionLevel: 1},
+		}
 	case *kmsg.MetadataResponse:
 		b.metadata(r, host, port)
 	case *kmsg.FindCoordinatorResponse:

@@ -107,8 +107,12 @@ func start(t *testing.T, chain string) (addr string, b *Broker, log *journal) {
 // patient reports a fetch whose client wants to wait for as long as a hang takes.
 func patient(f []byte) bool {
 	h, body, err := kafka.ParseHeader(f, "")
-	if err != nil || h.Key != kmsg.Fetch {
+	if err != nil || h.Key != kmsg.Fetch && h.Key != kmsg.ShareFetch {
 		return false
+	}
+	if h.Key == kmsg.ShareFetch {
+		msg, err := kafka.NewRequestBody(h.Key, h.Version, body).Peek()
+		return err == nil && msg.(*kmsg.ShareFetchRequest).MaxWaitMillis > 1000
 	}
 	return kafka.NewRequestBody(h.Key, h.Version, body).View().MaxWaitMillis > 1000
 }

@@ -151,6 +151,7 @@ func tools(version string) map[string]string {
 		"kafka-delete-records": p + "DeleteRecordsCommand", "kafka-log-dirs": p + "LogDirsCommand", "kafka-leader-election": p + "LeaderElectionCommand",
 		"kafka-transactions": p + "TransactionsCommand", "kafka-cluster": p + "ClusterTool", "kafka-groups": p + "GroupsCommand",
 		"kafka-reassign-partitions": p + "reassign.ReassignPartitionsCommand", "kafka-metadata-quorum": p + "MetadataQuorumCommand",
+		"kafka-console-share-consumer": p + "consumer.ConsoleShareConsumer", "kafka-share-groups": p + "consumer.group.ShareGroupCommand",
 	}
 	if strings.HasPrefix(version, "3.") {
 		m["kafka-console-producer"] = "kafka.tools.ConsoleProducer"
