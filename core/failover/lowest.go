@@ -61,8 +61,8 @@ type commitment struct {
 func (r *Runner) committed(ctx context.Context, c plugin.Cluster, topic string) ([]commitment, error) {
 	return r.groups.Do(ctx, c, topic, func(round []*joint.Ask[string, []commitment]) {
 		of := map[string][]commitment{}
-		err := positions.Every(context.WithoutCancel(ctx), c, func(g kmsg.ListGroupsResponseGroup, t string, p int32, offset int64) {
-			of[t] = append(of[t], commitment{g.Group, p, offset})
+		err := positions.Every(context.WithoutCancel(ctx), c, func(g kmsg.ListGroupsResponseGroup, at positions.Position) {
+			of[at.Topic] = append(of[at.Topic], commitment{g.Group, at.Partition, at.Offset})
 		})
 		for _, a := range round {
 			a.Answer, a.Err = of[a.Question], err

@@ -43,6 +43,7 @@ var may = map[string][]string{
 	"core/gate":             {"core/telemetry"},
 	"core/fork":             {"core/plugin", "core/kafka"},
 	"core/chain":            {"core/gate", "core/internal/turn", "core/kafka", "core/plugin", "core/telemetry"},
+	"core/groups":           {"core/catalog", "core/gate"},
 	"core/plugin":           {"core/gate", "core/internal/turn", "core/kafka", "core/config", "core/catalog", "core/telemetry"},
 	"core/server":           {"core/chain", "core/gate", "core/plugin", "core/kafka", "core/config", "core/wire", "core/telemetry"},
 	"core/upstream":         {"core/chain", "core/fork", "core/gate", "core/internal/turn", "core/plugin", "core/kafka", "core/config", "core/catalog", "core/wire", "core/telemetry"},
