@@ -38,7 +38,7 @@ func (t *topicMove) lowest(ctx context.Context, topic *catalog.Topic) (map[int32
 			return nil, err
 		}
 		for _, g := range all {
-			if t.env.Placement.GroupHome(g.group) != c.Name() {
+			if !t.env.groupLives(c.Name(), g.group) {
 				continue // a mirrored copy
 			}
 			if o, ok := out[g.partition]; !ok || g.offset < o.offset {

@@ -44,7 +44,7 @@ func Groups(ctx context.Context, env Env) ([]Group, error) {
 		seen := map[string]int{}
 		errs = append(errs, positions.Every(ctx, c, func(g kmsg.ListGroupsResponseGroup, at positions.Position) {
 			topic, p, offset := at.Topic, at.Partition, at.Offset
-			if env.Placement != nil && env.Placement.GroupHome(g.Group) != c.Name() {
+			if !env.groupLives(c.Name(), g.Group) {
 				return // a mirrored copy
 			}
 			i, ok := seen[g.Group]

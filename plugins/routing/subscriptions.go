@@ -63,19 +63,9 @@ func subscribed(s *plugin.Session, m *kmsg.ConsumerGroupHeartbeatRequest) subscr
 	return *own
 }
 
-// consumerGroupHeartbeat goes to the group's home, whose coordinator assigns partitions (KIP-848):
-// it must know the topics that members subscribe to, as stubs where they live elsewhere.
-func (r *Routing) consumerGroupHeartbeat(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
-	msg, err := req.Body.Peek()
-	if err != nil {
-		return nil, err
-	}
-	m := msg.(*kmsg.ConsumerGroupHeartbeatRequest)
-	home := r.rules.group(m.Group)
-	if len(r.env.Clusters) == 1 {
-		return r.to(ctx, req, next, home)
-	}
-	s := subscribed(req.Session, m)
+// bring makes the coordinator's cluster know the topics that a KIP-848 member subscribes to, as
+// stubs where they live elsewhere.
+func (r *Routing) bring(ctx context.Context, m *kmsg.ConsumerGroupHeartbeatRequest, s subscription, home string) {
 	again := m.SubscribedTopicNames == nil && m.SubscribedTopicRegex == nil
 	bring := func(name string) {
 		if !again || !r.stubs.waits(home, name) {
@@ -92,5 +82,4 @@ func (r *Routing) consumerGroupHeartbeat(ctx context.Context, req *plugin.Reques
 			}
 		}
 	}
-	return r.to(ctx, req, next, home)
 }
