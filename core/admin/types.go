@@ -191,11 +191,18 @@ type Groups struct {
 
 // Group is a consumer group at its home.
 type Group struct {
-	Name      string     `json:"name"`
-	Home      string     `json:"home"`
-	State     string     `json:"state"`
-	Lag       int64      `json:"lag"`
-	Positions []Position `json:"positions"`
+	Name string `json:"name"`
+	Home string `json:"home"`
+	// Wanted is where the rules put it.
+	Wanted string `json:"wanted"`
+	// Generation is the number of its moves.
+	Generation int32  `json:"generation"`
+	State      string `json:"state"`
+	Lag        int64  `json:"lag"`
+	// Mirrored says, by cluster that may become its home, for how many milliseconds positions that
+	// it has committed have not been there; -1: it has not been given all of them.
+	Mirrored  map[string]int64 `json:"mirrored"`
+	Positions []Position       `json:"positions"`
 }
 
 // Position is what a group has committed.
@@ -305,6 +312,7 @@ const (
 type Move struct {
 	VirtualCluster string   `json:"virtual_cluster"` // may be left out if there is one
 	Topics         []string `json:"topics"`
+	Groups         []string `json:"groups,omitempty"` // consumer groups, besides those that follow the topics
 	From           string   `json:"from"`
 	To             string   `json:"to"`
 	Unplanned      bool     `json:"unplanned"` // the old home is gone for good
@@ -315,7 +323,10 @@ type Move struct {
 type Started struct {
 	VirtualCluster string   `json:"virtual_cluster"`
 	Topics         []string `json:"topics"`
-	To             string   `json:"to"`
+	Groups         []string `json:"groups"`
+	// Following are groups that go with the topics, once those have moved.
+	Following []string `json:"following"`
+	To        string   `json:"to"`
 	// At is when they were: their moves have begun since.
 	At time.Time `json:"at"`
 }

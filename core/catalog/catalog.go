@@ -29,6 +29,9 @@ const (
 	KindMove      = "move"      // key move id: moves that were committed
 	KindMemory    = "memory"    // key virtual cluster NUL topic: remembered batches
 	KindShare     = "share"     // key virtual cluster NUL share group NUL topic
+	KindGroup     = "group"     // key virtual cluster NUL group
+	// KindTransactional has the key virtual cluster NUL transactional id.
+	KindTransactional = "transactional"
 )
 
 // Log is where entries become durable: all of one call or none, in order.
@@ -55,6 +58,10 @@ func New(log Log, entries []Entry) (*Catalog, error) {
 			set(topics, e.Key, e.Value)
 		case KindPartition:
 			set(partitions, e.Key, e.Value)
+		case KindGroup:
+			if err := c.noteGroup(e); err != nil {
+				return nil, err
+			}
 		default:
 			set(c.values, [2]string{e.Kind, e.Key}, e.Value)
 		}
@@ -101,7 +108,7 @@ func (c *Catalog) Virtual(name string) *Virtual {
 	defer c.mu.Unlock()
 	v, ok := c.virtual[name]
 	if !ok {
-		v = &Virtual{name: name, log: c.log, catalog: c, topics: map[string]*Topic{}, ids: map[[16]byte]*Topic{}, physical: map[[2]string]*Topic{}}
+		v = &Virtual{name: name, log: c.log, catalog: c, topics: map[string]*Topic{}, ids: map[[16]byte]*Topic{}, physical: map[[2]string]*Topic{}, groups: map[string]*Group{}}
 		c.virtual[name] = v
 	}
 	return v
@@ -126,6 +133,7 @@ type Virtual struct {
 	sorted   []string // the names of topics without those of own; nil if the list has to be made
 	ids      map[[16]byte]*Topic
 	physical map[[2]string]*Topic
+	groups   map[string]*Group
 }
 
 // SetPlace sets the rules for topics not yet seen.
@@ -304,6 +312,13 @@ func (v *Virtual) persist(ctx context.Context, topics []*Topic, more []Entry) er
 	}
 	for _, t := range topics {
 		v.put(t)
+	}
+	for _, e := range more {
+		if e.Kind == KindGroup {
+			if err := v.catalog.noteGroup(e); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

@@ -73,6 +73,7 @@ func (c *Console) plan(r *http.Request) (view, error) {
 		Confirm, Revision string
 		Pager             pager
 		MoreGroups        int
+		MoreCarried       int
 		Edits             bool
 		Many              string // what is moved
 		Gone              bool   // a home is
@@ -84,6 +85,8 @@ func (c *Console) plan(r *http.Request) (view, error) {
 	}
 	data.MoreGroups = max(len(all.Groups)-mostDamage, 0)
 	data.Groups = all.Groups[:len(all.Groups)-data.MoreGroups]
+	data.MoreCarried = max(len(all.Carried)-mostDamage, 0)
+	data.Carried = all.Carried[:len(all.Carried)-data.MoreCarried]
 	data.Topics = onPage(all.Topics, data.Pager)
 	if len(all.Topics) == 1 {
 		data.Pager = pages(r, len(all.Topics[0].Partitions))

@@ -105,6 +105,15 @@ func (f *Foresight) Of(ctx context.Context, topic string, from, to plugin.Cluste
 	return out
 }
 
+// OfGroup looks at the move of a consumer group that lives on from. It reports whether it would be
+// a planned one, and what would refuse it.
+func (f *Foresight) OfGroup(ctx context.Context, group string, from, to plugin.Cluster) (planned bool, err error) {
+	m := &move{report: Report{Kind: Group, Topic: group, From: from.Name(), To: to.Name()}, force: f.goals.unplanned}
+	k := f.runner.newTask(f.Env, m, f.goals.reads)
+	k.goals = f.goals
+	return k.foresee(ctx, from, to)
+}
+
 // Distance is how far the offsets of a partition of the copy are from those at home; ok is false
 // if there is none to go by. Where the home is gone it may be a guess.
 func (f Foreseen) Distance(partition int) (delta int64, guess, ok bool) {

@@ -38,7 +38,7 @@ func (t *topicMove) lowest(ctx context.Context, topic *catalog.Topic) (map[int32
 			return nil, err
 		}
 		for _, g := range all {
-			if t.env.Placement.GroupHome(g.group) != c.Name() {
+			if !t.env.groupLives(c.Name(), g.group) {
 				continue // a mirrored copy
 			}
 			if o, ok := out[g.partition]; !ok || g.offset < o.offset {
@@ -83,8 +83,8 @@ type commitment struct {
 func (r *Runner) committed(ctx context.Context, c plugin.Cluster, topic string) ([]commitment, error) {
 	return r.groups.Do(ctx, c, topic, func(round []*joint.Ask[string, []commitment]) {
 		of := map[string][]commitment{}
-		err := positions.Every(context.WithoutCancel(ctx), c, func(g kmsg.ListGroupsResponseGroup, t string, p int32, offset int64) {
-			of[t] = append(of[t], commitment{g.Group, p, offset})
+		err := positions.Every(context.WithoutCancel(ctx), c, func(g kmsg.ListGroupsResponseGroup, at positions.Position) {
+			of[at.Topic] = append(of[at.Topic], commitment{g.Group, at.Partition, at.Offset})
 		})
 		for _, a := range round {
 			a.Answer, a.Err = of[a.Question], err

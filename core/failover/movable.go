@@ -12,8 +12,11 @@ import (
 // Kind is a kind of what moves.
 type Kind string
 
-// Topic is the kind of topics.
-const Topic Kind = "topic"
+// The kinds of what moves.
+const (
+	Topic Kind = "topic"
+	Group Kind = "group" // a consumer group
+)
 
 // Movable is something that has a home and may get another one.
 type Movable struct {
@@ -80,12 +83,22 @@ type participant interface {
 }
 
 // movable is what a virtual cluster has of a Movable.
-func (r *Runner) movable(env Env, what Movable) movable { return topicOf{r, env, what.Name} }
+func (r *Runner) movable(env Env, what Movable) movable {
+	if what.Kind == Group {
+		return groupOf{env: env, name: what.Name}
+	}
+	return topicOf{r, env, what.Name}
+}
 
 // movables are all that a virtual cluster has.
 func (r *Runner) movables(env Env) (out []movable) {
 	for _, t := range env.Catalog.Topics() {
 		out = append(out, topicOf{r, env, t.Name})
+	}
+	if env.Groups != nil && env.Groups.Several() {
+		for _, g := range env.Catalog.Groups() {
+			out = append(out, groupOf{env: env, name: g.Name})
+		}
 	}
 	return out
 }

@@ -20,6 +20,7 @@ import (
 type move struct {
 	together *together
 	force    bool      // --unplanned
+	taken    bool      // nobody has asked for it: the old home is gone
 	edited   time.Time // when the file asked for it; zero if it did so before the gateway started
 	cancel   func()
 	done     chan struct{}
@@ -96,8 +97,12 @@ func (m *move) step(p Phase) {
 // it ends.
 func (m *move) tells() []attribute.KeyValue {
 	r := &m.report
+	what := telemetry.Destination
+	if r.Kind == Group {
+		what = telemetry.ConsumerGroup
+	}
 	return []attribute.KeyValue{
-		telemetry.Move.String(r.ID), telemetry.VirtualCluster.String(r.VirtualCluster), telemetry.Destination.String(r.Topic),
+		telemetry.Move.String(r.ID), telemetry.VirtualCluster.String(r.VirtualCluster), what.String(r.Topic),
 		telemetry.From.String(r.From), telemetry.To.String(r.To),
 	}
 }

@@ -65,7 +65,12 @@ type Report struct {
 	PauseMS  int64 `json:"pause_ms"`
 	// Compared is how many offsets of the old home were compared with the copy in the last attempt,
 	// over all partitions.
-	Compared     int64     `json:"records_compared"`
+	Compared int64 `json:"records_compared"`
+	// Positions is how many positions a group has brought to its new home, and Behind for how many
+	// milliseconds the first of those had been acknowledged that only the gateway had, when the old
+	// home was gone.
+	Positions    int       `json:"positions,omitempty"`
+	Behind       int64     `json:"positions_behind_ms,omitempty"`
 	Since        time.Time `json:"since"`
 	Ended        time.Time `json:"ended,omitzero"`
 	PossibleLoss []Range   `json:"possible_loss"`

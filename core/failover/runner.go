@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/gate"
+	"github.com/sluice-gateway/sluice/core/groups"
 	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/joint"
 	"github.com/sluice-gateway/sluice/core/plugin"
@@ -26,8 +27,10 @@ type Env struct {
 	VirtualCluster string
 	Catalog        *catalog.Virtual
 	Gates          *gate.Gates
-	Clusters       []plugin.Cluster
-	Placement      plugin.Placement
+	// Groups are the consumer groups; nil: they don't move.
+	Groups    *groups.Groups
+	Clusters  []plugin.Cluster
+	Placement plugin.Placement
 	// Tracer traces moves; nil traces none.
 	Tracer *telemetry.Tracer
 	// Notify, if not nil, is told when a move has begun, is committed, and has ended, with who
@@ -43,6 +46,16 @@ func (e Env) Cluster(name string) plugin.Cluster {
 		}
 	}
 	return nil
+}
+
+// groupLives reports that a group, by its physical name, has its home on a cluster: what others
+// have of it is mirrored.
+func (e Env) groupLives(cluster, physical string) bool {
+	if e.Groups != nil && e.Groups.Several() {
+		name, ok := e.Groups.Virtual(physical)
+		return ok && e.Groups.Home(name) == cluster
+	}
+	return e.Placement.GroupHome(physical) == cluster
 }
 
 // notify tells of the phase that a move is in.
@@ -89,6 +102,8 @@ type Runner struct {
 	open    map[*move]struct{} // all that have not ended
 	past    []Report           // that have ended, oldest first
 	seq     int
+	lives   map[string]since // by cluster
+	settles chan struct{}
 }
 
 // NewRunner returns a runner without virtual clusters. Moves that a stopped gateway had committed
@@ -97,7 +112,7 @@ func NewRunner(cat *catalog.Catalog, clusters *joint.Clusters, cfg config.Failov
 	ctx, stop := context.WithCancel(context.Background())
 	r := &Runner{
 		log: log, catalog: cat, clusters: clusters, ctx: ctx, stop: stop, cfg: cfg,
-		slots: newSlots(cfg.Concurrent), checks: newSlots(checksAtOnce), envs: map[string]Env{}, current: map[place]*move{}, open: map[*move]struct{}{},
+		slots: newSlots(cfg.Concurrent), checks: newSlots(checksAtOnce), envs: map[string]Env{}, current: map[place]*move{}, open: map[*move]struct{}{}, lives: map[string]since{}, settles: make(chan struct{}, 1),
 	}
 	for _, k := range cat.Keys(catalog.KindMove) {
 		var old Report
@@ -325,6 +340,12 @@ func (r *Runner) end(key place, m *move, p Phase, err error) {
 	}
 	r.mu.Unlock()
 	env.notify(m)
+	if p == Done && key.Kind == Topic {
+		select {
+		case r.settles <- struct{}{}:
+		default:
+		}
+	}
 	if p == Done || r.ctx.Err() == nil { // the next start asks again for what the end of the gateway drops
 		r.store(rep)
 	}

@@ -95,10 +95,17 @@ func (g *Gateway) move(ctx context.Context, next, old *live, o failover.Options)
 		mine := o
 		mine.By = audit.Of(ctx).User
 		if o.Edited == nil {
-			mine.Edited = failover.Topics(func(topic string) bool {
-				return was != nil && was.chain.Placement() != nil && was.chain.Placement().Home(topic).Cluster != p.Home(topic).Cluster
-			})
+			mine.Edited = func(m failover.Movable) bool {
+				if was == nil || was.chain.Placement() == nil {
+					return false
+				}
+				if m.Kind == failover.Group {
+					return was.chain.Placement().GroupHome(m.Name) != p.GroupHome(m.Name)
+				}
+				return was.chain.Placement().Home(m.Name).Cluster != p.Home(m.Name).Cluster
+			}
 		}
+		g.mirror.Apply(rt.mirrorEnv())
 		g.cancelDeletes(func(v, topic string) bool { // the file has decided on them
 			return v == vc.Name && mine.Edited(failover.Movable{Kind: failover.Topic, Name: topic})
 		})
@@ -116,13 +123,13 @@ func (g *Gateway) move(ctx context.Context, next, old *live, o failover.Options)
 
 func (g *Gateway) failoverEnv(rt *runtime) failover.Env {
 	return failover.Env{
-		VirtualCluster: rt.env.VirtualCluster, Catalog: rt.env.Catalog, Gates: rt.env.Gates,
+		VirtualCluster: rt.env.VirtualCluster, Catalog: rt.env.Catalog, Gates: rt.env.Gates, Groups: rt.env.Groups,
 		Clusters: rt.env.Clusters, Placement: rt.chain.Placement(), Tracer: rt.server.Tracer, Notify: g.moved,
 	}
 }
 
 func standingEnv(rt *runtime) standing.Env {
-	return standing.Env{VirtualCluster: rt.env.VirtualCluster, Catalog: rt.env.Catalog, Clusters: rt.env.Clusters, Placement: rt.chain.Placement()}
+	return standing.Env{VirtualCluster: rt.env.VirtualCluster, Catalog: rt.env.Catalog, Clusters: rt.env.Clusters, Placement: rt.chain.Placement(), Groups: rt.env.Groups}
 }
 
 // refreshVersions follows what the clusters support. If it shrinks, sessions are closed: clients

@@ -87,7 +87,7 @@ func (g *Gateway) refused(e *audit.Entry, status int, err error) {
 // moved records a step of a move.
 func (g *Gateway) moved(r failover.Report, by string) {
 	e := &audit.Entry{
-		Action: "move_started", Actor: itself, VirtualCluster: r.VirtualCluster, Topics: []string{r.Topic}, Outcome: audit.Done,
+		Action: "move_started", Actor: itself, VirtualCluster: r.VirtualCluster, Topics: []string{r.What().String()}, Outcome: audit.Done,
 		Move: &audit.Move{ID: r.ID, From: r.From, To: r.To, Phase: string(r.Phase), Planned: r.Planned},
 	}
 	if by != "" {

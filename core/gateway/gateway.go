@@ -23,6 +23,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/joint"
 	"github.com/sluice-gateway/sluice/core/logging"
+	"github.com/sluice-gateway/sluice/core/mirror"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/server"
 	"github.com/sluice-gateway/sluice/core/standing"
@@ -64,6 +65,7 @@ type Gateway struct {
 	joined   *joint.Clusters
 	standing *standing.Watch
 	runner   *failover.Runner
+	mirror   *mirror.Mirror
 	watcher  *config.Watcher
 	started  time.Time
 	id       string // of this process, among gateways
@@ -135,6 +137,7 @@ func Start(ctx context.Context, o Options) (*Gateway, error) {
 	g.joined = joint.NewClusters()
 	g.standing = standing.New(g.joined, logs.Logger("failover"))
 	g.runner = failover.NewRunner(g.catalog, g.joined, snap.Failover, logs.Logger("failover"))
+	g.mirror = mirror.New(logs.Logger("failover"))
 	var revision string
 	if _, err := g.catalog.Value(catalog.KindConfig, "revision", &revision); err != nil {
 		return fail(ofState(snap, err))
@@ -184,6 +187,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	})
 	wg.Go(func() { g.watchFiles(ctx) })
 	wg.Go(func() { g.watchTopics(ctx) })
+	wg.Go(func() { g.settleGroups(ctx) })
 	edits := make(chan []byte)
 	wg.Go(func() { g.followEdits(ctx, edits) })
 	err := g.watcher.Run(ctx, g.Snapshot().Source, func(source []byte) {
@@ -300,7 +304,7 @@ func (g *Gateway) Close() error {
 	}
 	var errs []error
 	if g.runner != nil {
-		errs = append(errs, g.runner.Close(), g.standing.Close(), g.joined.Close())
+		errs = append(errs, g.mirror.Close(), g.runner.Close(), g.standing.Close(), g.joined.Close())
 	}
 	l.audit.get().Record(&audit.Entry{Action: "stop", Actor: itself, Outcome: audit.Done})
 	_ = l.audit.Close()
@@ -355,4 +359,9 @@ func (g *Gateway) Gate(virtualCluster, topic string) *gate.Gate {
 // Topic is what the catalog knows of a topic, or nil.
 func (g *Gateway) Topic(virtualCluster, topic string) *catalog.Topic {
 	return g.catalog.Virtual(virtualCluster).Topic(topic)
+}
+
+// Group is what the catalog knows of a consumer group, or nil.
+func (g *Gateway) Group(virtualCluster, group string) *catalog.Group {
+	return g.catalog.Virtual(virtualCluster).Group(group)
 }

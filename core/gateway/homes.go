@@ -78,6 +78,9 @@ func (g *Gateway) homeless(snap *config.Snapshot) (lost []string, err error) {
 		for _, t := range v.Topics() {
 			homes = append(homes, t.Home, t.View().Home)
 		}
+		for _, g := range v.Groups() {
+			homes = append(homes, g.Home)
+		}
 	}
 	for _, home := range homes {
 		if home != "" && !named(snap, home) && !slices.Contains(lost, home) {

@@ -118,6 +118,7 @@ func (g *Gateway) swap(next *live) *live {
 		rt.env.Catalog.SetOwn(rt.owns)
 		v := next.virtuals[name].value
 		v.gates.SetLimit(next.snap.Failover.Request)
+		rt.ruleGroups(next.snap.Failover.Request)
 		v.swap(rt)
 	}
 	g.live.Store(next)

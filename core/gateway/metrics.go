@@ -104,6 +104,7 @@ func (g *Gateway) collect() []telemetry.Sample {
 			c.add(&t.copiesPeriod, round.Period.Seconds(), v.name)
 			c.add(&t.copiesWaiting, float64(round.Waiting), v.name)
 		}
+		c.mirrored(v)
 		c.readiness(v, g.standing.Readiness(v.name), snap.Telemetry.Metrics.Topics)
 	}
 	for _, b := range g.broken() {

@@ -126,6 +126,7 @@ func (o operator) Groups(ctx context.Context, vc string) (admin.Groups, error) {
 			continue // another virtual cluster's
 		}
 		k := admin.Group{Name: name, Home: g.Cluster, State: g.State, Positions: []admin.Position{}}
+		rt.standGroup(&k)
 		for _, p := range g.Positions {
 			s := topics[p.Topic.Name]
 			// Where the log ends is known better now than when the group was asked.
@@ -216,7 +217,7 @@ func (o operator) Plan(ctx context.Context, m admin.Move) (plan.Plans, error) {
 	if err != nil {
 		return plan.Plans{}, err
 	}
-	plans, err := plan.Of(ctx, o.g.runner, o.g.failoverEnv(rt), m.Topics, m.To, m.Unplanned)
+	plans, err := plan.Of(ctx, o.g.runner, o.g.failoverEnv(rt), plan.What{Topics: m.Topics, Groups: m.Groups, To: m.To, Unplanned: m.Unplanned})
 	groups := []plan.Damage{}
 	for _, d := range plans.Groups {
 		if name, ok := strings.CutPrefix(d.Group, rt.prefix()); ok { // others are another virtual cluster's
@@ -245,13 +246,23 @@ func (o operator) Start(ctx context.Context, revision string, m admin.Move) (adm
 		for _, t := range m.Topics { // what the general rules don't move gets a rule of its own
 			edits = append(edits, p.SetHome(t, m.To, "")...)
 		}
+		for _, g := range m.Groups {
+			edits = append(edits, p.SetGroupHome(g, m.To)...)
+		}
 	}
 	at := time.Now()
-	opts := failover.Options{Edited: failover.Topics(func(t string) bool { return slices.Contains(m.Topics, t) }), Unplanned: m.Unplanned, Atomic: m.Atomic}
+	following := plan.Following(o.g.failoverEnv(rt), plan.What{Topics: m.Topics, Groups: m.Groups, To: m.To})
+	opts := failover.Options{Edited: func(x failover.Movable) bool {
+		if x.Kind == failover.Group {
+			known := rt.env.Catalog.Group(x.Name)
+			return slices.Contains(m.Groups, x.Name) || known != nil && known.Home != m.To && p.Follows(x.Name)
+		}
+		return slices.Contains(m.Topics, x.Name)
+	}, Unplanned: m.Unplanned, Atomic: m.Atomic}
 	if err := o.edit(ctx, revision, edits, opts); err != nil {
 		return admin.Started{}, err
 	}
-	return admin.Started{VirtualCluster: m.VirtualCluster, Topics: m.Topics, To: m.To, At: at}, nil
+	return admin.Started{VirtualCluster: m.VirtualCluster, Topics: m.Topics, Groups: m.Groups, Following: following, To: m.To, At: at}, nil
 }
 
 // Abort takes the edit behind a move back.
@@ -268,7 +279,11 @@ func (o operator) Abort(ctx context.Context, revision, id string) (failover.Repo
 	if err != nil {
 		return rep, err
 	}
-	edits := v.runtime().chain.Placement().SetHome(rep.Topic, rep.From, "")
+	p := v.runtime().chain.Placement()
+	edits := p.SetHome(rep.Topic, rep.From, "")
+	if rep.Kind == failover.Group {
+		edits = p.SetGroupHome(rep.Topic, rep.From)
+	}
 	if err := o.edit(ctx, revision, edits, failover.Options{Edited: func(m failover.Movable) bool { return m == rep.What() }}); err != nil {
 		return rep, err
 	}
@@ -344,11 +359,22 @@ func (o operator) resolve(m *admin.Move) (*runtime, error) {
 		}
 		*c = known.Name
 	}
-	if m.To == "" || (m.From == "") == (len(m.Topics) == 0) {
-		return nil, &admin.Error{Status: 400, Message: "name the target, and either topics or the cluster that is to be left"}
+	if m.To == "" || (m.From == "") == (len(m.Topics)+len(m.Groups) == 0) {
+		return nil, &admin.Error{Status: 400, Message: "name the target, and either topics and groups, or the cluster that is to be left"}
+	}
+	if m.Groups == nil || m.From != "" {
+		m.Groups = []string{}
 	}
 	if m.From != "" {
 		m.Topics = nil
+	}
+	if m.Topics == nil {
+		m.Topics = []string{}
+	}
+	for _, g := range m.Groups {
+		if rt.env.Catalog.Group(g) == nil {
+			return nil, &admin.Error{Status: http.StatusNotFound, Message: fmt.Sprintf("no group %q is known: those that are, are listed by GET /api/v1/groups/%s", g, m.VirtualCluster)}
+		}
 	}
 	for _, t := range rt.env.Catalog.Topics() {
 		if m.From != "" && t.Home == m.From && p.Home(t.Name).Shown {

@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/chain"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/gate"
+	"github.com/sluice-gateway/sluice/core/groups"
 	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/server"
@@ -24,6 +25,7 @@ import (
 type virtual struct {
 	name    string
 	gates   *gate.Gates
+	groups  *groups.Groups
 	server  *server.Server
 	costs   map[string]*chain.Cost // by interceptor; under applying
 	closing *guard.Group           // of runtimes that nobody uses any more
@@ -101,7 +103,7 @@ func (v *virtual) setVersions(s *server.Versions) { v.runtime().server.Versions.
 
 // newVirtual makes a virtual cluster that the configuration before did not have.
 func (g *Gateway) newVirtual(name string, limit time.Duration) *part[*virtual] {
-	v := &virtual{name: name, gates: gate.New(limit), costs: map[string]*chain.Cost{}, closing: &g.closing}
+	v := &virtual{name: name, gates: gate.New(limit), groups: groups.New(g.catalog.Virtual(name)), costs: map[string]*chain.Cost{}, closing: &g.closing}
 	v.gates.Log = g.log.With("virtual_cluster", name)
 	v.server = server.New(v, server.Options{
 		Pool: g.pool, Memory: g.memory, Descriptors: g.files, Log: g.logs.Logger("server"), TLS: func() *tls.Config { return v.runtime().tls },
@@ -158,7 +160,7 @@ func (g *Gateway) openRuntime(ctx context.Context, l *live, vc *config.VirtualCl
 	rt.closers = append(rt.closers, l.tracer.share(), l.access.share()) // requests in flight go on after an edit
 	var list []*upstream.Cluster
 	rt.env = plugin.Env{
-		VirtualCluster: vc.Name, Configs: spans, Catalog: g.catalog.Virtual(vc.Name), Gates: v.gates,
+		VirtualCluster: vc.Name, Configs: spans, Catalog: g.catalog.Virtual(vc.Name), Gates: v.gates, Groups: v.groups,
 		ProducerIDs: g.ids, Timing: l.snap.Failover, Starting: starting, Hide: l.snap.Hide,
 	}
 	for _, c := range spans {

@@ -60,7 +60,7 @@ func (p *Plans) damage(ctx context.Context, env failover.Env) {
 			plans[t.Topic] = t
 		}
 	}
-	groups, err := standing.Groups(ctx, standing.Env{VirtualCluster: env.VirtualCluster, Catalog: env.Catalog, Clusters: env.Clusters, Placement: env.Placement})
+	groups, err := standing.Groups(ctx, standing.Env{VirtualCluster: env.VirtualCluster, Catalog: env.Catalog, Clusters: env.Clusters, Placement: env.Placement, Groups: env.Groups})
 	if err != nil {
 		p.Problem = err.Error()
 	}

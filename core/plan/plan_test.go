@@ -22,7 +22,7 @@ func TestAPlanOfNothing(t *testing.T) {
 		for _, c := range []struct{ topic, to, want string }{
 			{"other", "dr", "does not know this topic"}, {"orders", "prod", "lives there already"}, {"orders", "third", "not a cluster of this virtual cluster"},
 		} {
-			plans, err := Of(t.Context(), w.runner, w.env, []string{c.topic}, c.to, false)
+			plans, err := Of(t.Context(), w.runner, w.env, What{Topics: []string{c.topic}, To: c.to})
 			if err != nil {
 				t.Fatal(err)
 			}

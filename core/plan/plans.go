@@ -25,6 +25,18 @@ type Plans struct {
 	Groups  []Damage `json:"groups"`
 	Problem string   `json:"problem,omitempty"`
 	Topics  []Plan   `json:"topics"` // blocked ones first, then unplanned ones, by name
+	// Carried are the moves of groups: those that were asked for, and those that go with the
+	// topics.
+	Carried []GroupPlan `json:"carried"`
+}
+
+// What is to be planned.
+type What struct {
+	Topics []string
+	Groups []string
+	To     string
+	// Unplanned plans as if the homes that don't answer were gone for good.
+	Unplanned bool
 }
 
 // Damage is what moves would do to a consumer group; -1 is unknown.
@@ -56,16 +68,19 @@ const (
 	mostTopics = 20
 )
 
-// Of plans the moves of topics to a cluster, without holding anybody. unplanned plans as if the
-// homes that don't answer were gone for good.
-func Of(ctx context.Context, moves *failover.Runner, env failover.Env, topics []string, to string, unplanned bool) (Plans, error) {
-	out := Plans{Groups: []Damage{}, Topics: make([]Plan, len(topics))}
-	f := moves.Foresee(ctx, env, topics, unplanned)
+// Of plans moves to a cluster, without holding anybody.
+func Of(ctx context.Context, moves *failover.Runner, env failover.Env, what What) (Plans, error) {
+	topics, to := what.Topics, what.To
+	out := Plans{Groups: []Damage{}, Topics: make([]Plan, len(topics)), Carried: []GroupPlan{}}
+	f := moves.Foresee(ctx, env, topics, what.Unplanned)
 	err := guard.Parallel(len(topics), plansAtOnce, func(i int) error {
 		out.Topics[i] = foretell(ctx, f, topics[i], to)
 		return ctx.Err()
 	})
 	if err != nil {
+		return Plans{}, err
+	}
+	if out.Carried, err = carried(ctx, f, what); err != nil {
 		return Plans{}, err
 	}
 	out.count()
@@ -91,6 +106,16 @@ func (p *Plans) count() {
 			p.Unplanned++
 		}
 		p.Lost += t.Lost
+	}
+	for _, g := range p.Carried {
+		switch g.State {
+		case StateReady:
+			p.Ready++
+		case StateBlocked:
+			p.Blocked++
+		case StateUnplanned:
+			p.Unplanned++
+		}
 	}
 	records := "records"
 	if p.Lost == 1 {

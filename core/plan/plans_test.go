@@ -170,7 +170,7 @@ func TestAPlanOfAGuess(t *testing.T) {
 		if plans.Blocked != 1 {
 			t.Fatal(plans.Summary)
 		}
-		plans, err := Of(t.Context(), w.runner, w.env, []string{"orders"}, "dr", true)
+		plans, err := Of(t.Context(), w.runner, w.env, What{Topics: []string{"orders"}, To: "dr", Unplanned: true})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -35,7 +35,7 @@ func newWorld(t *testing.T, topics ...string) *world {
 // plans are those of moves to dr.
 func (w *world) plans(topics ...string) Plans {
 	w.T.Helper()
-	out, err := Of(w.T.Context(), w.runner, w.env, topics, "dr", false)
+	out, err := Of(w.T.Context(), w.runner, w.env, What{Topics: topics, To: "dr"})
 	if err != nil {
 		w.T.Fatal(err)
 	}

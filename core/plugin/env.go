@@ -10,6 +10,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/gate"
+	"github.com/sluice-gateway/sluice/core/groups"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
@@ -34,7 +35,9 @@ type Env struct {
 	Configs []config.Cluster
 	Catalog *catalog.Virtual
 	Gates   *gate.Gates
-	Nodes   Nodes
+	// Groups are the consumer groups; nil: they live where the rules say.
+	Groups *groups.Groups
+	Nodes  Nodes
 	// ProducerIDs hands out gateway producer ids.
 	ProducerIDs ProducerIDs
 	Timing      config.Failover

@@ -107,8 +107,12 @@ type Home struct {
 type Placement interface {
 	// Home says where the rules put topic.
 	Home(topic string) Home
-	// GroupHome says which cluster coordinates group.
+	// GroupHome says where the rules put a group.
 	GroupHome(group string) string
+	// SetGroupHome returns the edits of the file that put group on cluster.
+	SetGroupHome(group, cluster string) []config.Edit
+	// Follows reports that a group has no rule of its own, and goes where its topics go.
+	Follows(group string) bool
 	// SetHome returns the edits of the file that put topic on cluster ("none" for no cluster),
 	// under the physical name there ("" keeps it).
 	SetHome(topic, cluster, name string) []config.Edit
@@ -128,6 +132,14 @@ type Creator interface {
 type Sweeper interface {
 	// Sweep does for a topic what clusters that could not be reached before still lack.
 	Sweep(ctx context.Context, t *catalog.Topic)
+}
+
+// Stubber is implemented by a Placement that can make clusters take the positions of groups in
+// topics that live elsewhere.
+type Stubber interface {
+	// Stub makes sure that a cluster has a topic, or a stub of it: brokers refuse positions in
+	// topics that they don't have.
+	Stub(ctx context.Context, cluster string, t *catalog.Topic)
 }
 
 // Leaver is implemented by a Placement that can move everything from a cluster.

@@ -16,9 +16,22 @@ import (
 // groupsAtOnce is how many groups one request asks for, where it may ask for several.
 const groupsAtOnce = 200
 
-// Every visits what the groups of a cluster have committed: physical offsets, by physical names. A
-// group without positions is visited once, with no topic. An error says that some may be missing.
-func Every(ctx context.Context, c plugin.Cluster, visit func(g kmsg.ListGroupsResponseGroup, topic string, partition int32, offset int64)) error {
+// Position is what a group has committed of a partition on a cluster: a virtual offset and epoch,
+// under the physical name of the topic.
+type Position struct {
+	Topic     string
+	Partition int32
+	Offset    int64
+	Epoch     int32
+	Metadata  *string
+}
+
+// none is the position of a group that is visited as such.
+var none = Position{Partition: -1, Offset: -1, Epoch: -1}
+
+// Every visits what the groups of a cluster have committed. Each group is visited once with no
+// topic before its positions. An error says that some may be missing.
+func Every(ctx context.Context, c plugin.Cluster, visit func(g kmsg.ListGroupsResponseGroup, at Position)) error {
 	seen := map[string]bool{}
 	var silent []int32
 	for _, n := range c.Topology().Brokers {
@@ -40,12 +53,26 @@ func Every(ctx context.Context, c plugin.Cluster, visit func(g kmsg.ListGroupsRe
 			return known
 		})
 		for some := range slices.Chunk(groups, atOnce(c)) {
-			if err := positions(ctx, c, n.ID, some, visit); err != nil {
+			if err := positions(ctx, c, n.ID, some, false, visit); err != nil {
 				return err
 			}
 		}
 	}
 	return gaveUp(ctx, c, silent)
+}
+
+// Of are the positions of a group. What transactions have committed that are still open is an
+// error, which matches ErrUnstable.
+func Of(ctx context.Context, c plugin.Cluster, group string) (out []Position, err error) {
+	err = coordinated(ctx, c, group, func(node int32) error {
+		out = nil
+		return positions(ctx, c, node, []kmsg.ListGroupsResponseGroup{{Group: group}}, true, func(_ kmsg.ListGroupsResponseGroup, at Position) {
+			if at.Topic != "" {
+				out = append(out, at)
+			}
+		})
+	})
+	return out, err
 }
 
 // gaveUp makes sure that a cluster does not list brokers that do not answer: until then they may be
@@ -81,9 +108,9 @@ func atOnce(c plugin.Cluster) int {
 }
 
 // positions visits what groups have committed, of which a node is the coordinator.
-func positions(ctx context.Context, c plugin.Cluster, node int32, groups []kmsg.ListGroupsResponseGroup, visit func(g kmsg.ListGroupsResponseGroup, topic string, partition int32, offset int64)) error {
+func positions(ctx context.Context, c plugin.Cluster, node int32, groups []kmsg.ListGroupsResponseGroup, stable bool, visit func(g kmsg.ListGroupsResponseGroup, at Position)) error {
 	req := kmsg.NewPtrOffsetFetchRequest()
-	req.Group, req.Topics = groups[0].Group, nil
+	req.Group, req.Topics, req.RequireStable = groups[0].Group, nil, stable
 	for _, g := range groups {
 		og := kmsg.NewOffsetFetchRequestGroup()
 		og.Group, og.MemberEpoch = g.Group, -1
@@ -99,7 +126,7 @@ func positions(ctx context.Context, c plugin.Cluster, node int32, groups []kmsg.
 		for _, t := range r.Topics {
 			gt := kmsg.OffsetFetchResponseGroupTopic{Topic: t.Topic}
 			for _, p := range t.Partitions {
-				gt.Partitions = append(gt.Partitions, kmsg.OffsetFetchResponseGroupTopicPartition{Partition: p.Partition, Offset: p.Offset})
+				gt.Partitions = append(gt.Partitions, kmsg.OffsetFetchResponseGroupTopicPartition{Partition: p.Partition, Offset: p.Offset, LeaderEpoch: p.LeaderEpoch, Metadata: p.Metadata, ErrorCode: p.ErrorCode})
 			}
 			one.Topics = append(one.Topics, gt)
 		}
@@ -107,17 +134,20 @@ func positions(ctx context.Context, c plugin.Cluster, node int32, groups []kmsg.
 	}
 	for _, rg := range r.Groups {
 		if unready(rg.ErrorCode) {
-			return fmt.Errorf("offsets of group %q on %s: error %d", rg.Group, c.Name(), rg.ErrorCode)
+			return &refused{kafka.Code(rg.ErrorCode), fmt.Sprintf("offsets of group %q on %s", rg.Group, c.Name())}
 		}
 		at := slices.IndexFunc(groups, func(g kmsg.ListGroupsResponseGroup) bool { return g.Group == rg.Group })
 		if at < 0 {
 			continue
 		}
-		visit(groups[at], "", -1, -1)
+		visit(groups[at], none)
 		for _, t := range rg.Topics {
 			for _, p := range t.Partitions {
+				if kafka.Code(p.ErrorCode) == kafka.UnstableOffsetCommit {
+					return fmt.Errorf("group %q on %s, %s/%d: %w", rg.Group, c.Name(), t.Topic, p.Partition, ErrUnstable)
+				}
 				if p.Offset >= 0 {
-					visit(groups[at], t.Topic, p.Partition, p.Offset)
+					visit(groups[at], Position{t.Topic, p.Partition, p.Offset, p.LeaderEpoch, p.Metadata})
 				}
 			}
 		}
@@ -137,7 +167,7 @@ func unready(code int16) bool {
 
 // atMost limits the version of a request that Sluice makes itself: later ones name topics by id.
 type atMost struct {
-	*kmsg.OffsetFetchRequest
+	kmsg.Request
 	highest int16
 }
 

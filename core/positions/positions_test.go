@@ -15,12 +15,12 @@ import (
 func read(t *testing.T, c plugin.Cluster) (map[string]int64, error) {
 	t.Helper()
 	out := map[string]int64{}
-	err := Every(t.Context(), c, func(g kmsg.ListGroupsResponseGroup, topic string, partition int32, offset int64) {
+	err := Every(t.Context(), c, func(g kmsg.ListGroupsResponseGroup, at Position) {
 		switch {
-		case topic == "":
+		case at.Topic == "":
 			out[g.Group] = -1
-		case topic == "orders" && partition == 0:
-			out[g.Group] = offset
+		case at.Topic == "orders" && at.Partition == 0:
+			out[g.Group] = at.Offset
 		}
 	})
 	return out, err

@@ -41,15 +41,16 @@ func Groups(ctx context.Context, env Env) ([]Group, error) {
 		if !c.Reachable() {
 			continue
 		}
-		at := map[string]int{}
-		errs = append(errs, positions.Every(ctx, c, func(g kmsg.ListGroupsResponseGroup, topic string, p int32, offset int64) {
-			if env.Placement != nil && env.Placement.GroupHome(g.Group) != c.Name() {
+		seen := map[string]int{}
+		errs = append(errs, positions.Every(ctx, c, func(g kmsg.ListGroupsResponseGroup, at positions.Position) {
+			topic, p, offset := at.Topic, at.Partition, at.Offset
+			if !env.groupLives(c.Name(), g.Group) {
 				return // a mirrored copy
 			}
-			i, ok := at[g.Group]
+			i, ok := seen[g.Group]
 			if !ok {
 				i = len(out)
-				at[g.Group] = i
+				seen[g.Group] = i
 				out = append(out, Group{Name: g.Group, Cluster: c.Name(), State: g.GroupState})
 			}
 			t := env.Catalog.ByPhysical(c.Name(), topic)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/groups"
 	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/joint"
 	"github.com/sluice-gateway/sluice/core/plugin"
@@ -24,6 +25,18 @@ type Env struct {
 	Catalog        *catalog.Virtual
 	Clusters       []plugin.Cluster
 	Placement      plugin.Placement
+	// Groups are the consumer groups; nil: they live where the rules say.
+	Groups *groups.Groups
+}
+
+// groupLives reports that a group, by its physical name, has its home on a cluster: what others
+// have of it is mirrored.
+func (e Env) groupLives(cluster, physical string) bool {
+	if e.Groups != nil && e.Groups.Several() {
+		name, ok := e.Groups.Virtual(physical)
+		return ok && e.Groups.Home(name) == cluster
+	}
+	return e.Placement == nil || e.Placement.GroupHome(physical) == cluster
 }
 
 func (e Env) cluster(name string) plugin.Cluster {

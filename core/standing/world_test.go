@@ -17,7 +17,7 @@ type world struct {
 }
 
 func over(b *fakes.World) *world {
-	w := &world{World: b, env: Env{"vc", b.Virtual, b.Clusters(), b.Rules}}
+	w := &world{World: b, env: Env{VirtualCluster: "vc", Catalog: b.Virtual, Clusters: b.Clusters(), Placement: b.Rules}}
 	joined := joint.NewClusters()
 	w.watch = New(joined, slog.New(&b.Warnings))
 	b.T.Cleanup(func() {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -151,7 +152,7 @@ func (d *demo) move(ctx context.Context, n int, from, to string, manual bool) er
 	}
 	began := time.Now()
 	for {
-		moves := d.gw.Moves()
+		moves := slices.DeleteFunc(d.gw.Moves(), func(m failover.Report) bool { return m.Kind != failover.Topic }) // groups go with it
 		if len(moves) >= n && moves[n-1].Phase == failover.Done {
 			m := moves[n-1]
 			var phases []string

@@ -29,7 +29,7 @@ func (r *Routing) listConfigResources(ctx context.Context, req *plugin.Request, 
 			case kmsg.ConfigResourceTypeTopic:
 				return !r.livesAt(cluster, c.Name)
 			case kmsg.ConfigResourceTypeGroupConfig:
-				return r.rules.group(c.Name) != cluster
+				return r.groupHome(c.Name) != cluster
 			}
 			return false
 		})

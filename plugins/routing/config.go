@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/plugin"
@@ -21,7 +22,10 @@ type Config struct {
 	// Topics maps names, globs ("orders-*") to homes. An exact name beats a glob, a longer glob a
 	// shorter one.
 	Topics map[string]TopicRule `koanf:"topics"`
-	// Groups and Transactions map globs of group and transactional ids to their home.
+	// Groups and Transactions map globs of group and transactional ids to their home. In Groups,
+	// `follow` says where groups live that no glob names: with their topics ("topics", the
+	// default), or where they are ("none"); and `takeover` after how long without their home they
+	// get another one ("10s" by default, "off" for never).
 	Groups       map[string]string `koanf:"groups"`
 	Transactions map[string]string `koanf:"transactions"`
 	// CreateOn says where CreateTopics creates: "all" (default; the next move needs the topic
@@ -53,6 +57,8 @@ type rules struct {
 	aliases   map[string]string
 	inFile    map[string]string // what the file calls a cluster
 	globs     []string          // longest literal first
+	follow    bool              // groups without a rule follow their topics
+	takeover  time.Duration     // of groups whose home is gone; 0: never
 	groups    []string
 	txns      []string
 	path      []string
@@ -112,6 +118,9 @@ func compile(section config.Section, clusters []config.Cluster) (*rules, error) 
 		to   *[]string
 	}{{"groups", c.Groups, &r.groups}, {"transactions", c.Transactions, &r.txns}} {
 		for g, cl := range set.m {
+			if set.name == "groups" && (g == follow || g == takeover) {
+				continue
+			}
 			check(cl, false, set.name, g)
 			if err := config.CheckGlob(g); err != nil {
 				bad([]string{set.name, g}, "%v", err)
@@ -119,6 +128,9 @@ func compile(section config.Section, clusters []config.Cluster) (*rules, error) 
 			*set.to = append(*set.to, g)
 		}
 		slices.SortFunc(*set.to, bySpecificity)
+	}
+	if err := r.keptWords(); err != nil {
+		bad([]string{"groups", err.key}, "%s", err.text)
 	}
 	slices.SortFunc(r.globs, bySpecificity)
 	if !slices.Contains([]string{"", "all", "home"}, c.CreateOn) {
@@ -217,7 +229,14 @@ func (r *rules) rule(topic string) (t TopicRule, ok bool) {
 	return t, ok
 }
 
-func (r *rules) group(id string) string       { return r.first(r.groups, r.cfg.Groups, id) }
+// group is where a rule puts a group; ok is false without one.
+func (r *rules) group(id string) (cluster string, ok bool) {
+	if g, ok := match(r.groups, id); ok {
+		return r.aliases[r.cfg.Groups[g]], true
+	}
+	return "", false
+}
+
 func (r *rules) transaction(id string) string { return r.first(r.txns, r.cfg.Transactions, id) }
 
 // everyGroup reports that rules name the home of every group and transactional id.
@@ -265,10 +284,23 @@ func (r *rules) setHome(topic, cluster, name string) []config.Edit {
 	return edits
 }
 
+// setGroupHome returns the edits that put a group on a cluster.
+func (r *rules) setGroupHome(group, cluster string) []config.Edit {
+	if r.inFile[cluster] == r.cfg.Groups[group] {
+		return nil
+	}
+	return []config.Edit{{Path: append(slices.Clone(r.path), "groups", group), Value: r.inFile[cluster]}}
+}
+
 // leave returns the edits that move every rule, glob and the default from one cluster to another.
 func (r *rules) leave(from, to string) []config.Edit {
 	var edits []config.Edit
 	at := func(more ...string) []string { return append(slices.Clone(r.path), more...) }
+	for _, g := range r.groups {
+		if r.aliases[r.cfg.Groups[g]] == from {
+			edits = append(edits, config.Edit{Path: at("groups", g), Value: r.inFile[to]})
+		}
+	}
 	if r.fallback == from {
 		edits = append(edits, config.Edit{Path: at("default"), Value: r.inFile[to]})
 	}

@@ -26,7 +26,7 @@ func (r *Routing) resourceHome(kind kmsg.ConfigResourceType, name string) string
 			return ""
 		}
 	case kmsg.ConfigResourceTypeGroupConfig:
-		return r.rules.group(name)
+		return r.groupHome(name)
 	}
 	return r.first().Name()
 }

@@ -26,6 +26,7 @@ const (
 	unknown                      // answered as unknown
 	elsewhere                    // answered 6, with a hint where it lives now (KIP-951)
 	quiet                        // answered empty: between the commit of a move and its publish
+	muted                        // answered empty: the client is a member that has to join again
 )
 
 // fetchDown serves each partition from its home. A client that asks a node of another cluster has
@@ -65,7 +66,7 @@ func (r *Routing) fetchDivided(ctx context.Context, req *plugin.Request, next pl
 			r.env.Gates.Readers.Note(req.Session, t.Name, p.Partition, p.Offset, req.Arrived)
 		}
 	}
-	keys, bodies, err := fork.Split(req.Body, func(p fork.Part) verdict { return r.fetchVerdict(req.Session, p) })
+	keys, bodies, err := fork.Split(req.Body, func(p fork.Part) verdict { return r.fetchVerdict(askerOf(req), p) })
 	if err != nil {
 		return nil, err
 	}
@@ -87,6 +88,9 @@ func (r *Routing) fetchDivided(ctx context.Context, req *plugin.Request, next pl
 			return r.hint(q), nil
 		case quiet:
 			return r.noRecords(ctx, q, min(maxWait(q), 500*time.Millisecond), "the move of its topic is not published yet")
+		}
+		if verdicts[q].kind == muted {
+			return r.noRecords(ctx, q, min(maxWait(q), 500*time.Millisecond), "its group has moved, and it has not joined again")
 		}
 		w := &watch{}
 		w.asks(r, q)
@@ -116,7 +120,7 @@ func (r *Routing) servedByOne(req *plugin.Request) (home string, ok bool) {
 			if t = r.env.Catalog.Find(p.Topic, p.ID); t == nil {
 				return "", false
 			}
-			v := r.verdictOf(req.Session, t.Name, t)
+			v := r.verdictOf(askerOf(req), t.Name, t)
 			if v.kind != serve || i > 0 && v.cluster != home {
 				return "", false
 			}
@@ -130,15 +134,23 @@ func (r *Routing) servedByOne(req *plugin.Request) (home string, ok bool) {
 // watch ends the wait for a home's answer when a topic of the request has moved: a consumer that
 // waits for records at the old home is told at once where they will come.
 type watch struct {
-	r       *Routing
-	session *plugin.Session
-	body    *kafka.RequestBody // as routing has found it
-	judged  uint64             // after how many moves
+	r      *Routing
+	by     asker
+	body   *kafka.RequestBody // as routing has found it
+	judged uint64             // after how many moves
 }
+
+// asker is who fetches.
+type asker struct {
+	session *plugin.Session
+	client  string // id
+}
+
+func askerOf(req *plugin.Request) asker { return asker{req.Session, req.ClientID} }
 
 // asks is called before the request is judged.
 func (w *watch) asks(r *Routing, req *plugin.Request) {
-	*w = watch{r, req.Session, req.Body, r.env.Gates.Moves()}
+	*w = watch{r, askerOf(req), req.Body, r.env.Gates.Moves()}
 }
 
 func (w *watch) Outdated() bool { return w.r.env.Gates.Moves() != w.judged }
@@ -147,7 +159,7 @@ func (w *watch) Changed() <-chan struct{} { return w.r.env.Gates.Moved() }
 
 func (w *watch) GiveUp() bool {
 	for _, p := range fork.PartsOf(w.body) {
-		if w.r.fetchVerdict(w.session, p).kind == elsewhere {
+		if k := w.r.fetchVerdict(w.by, p).kind; k == elsewhere || k == muted {
 			return true
 		}
 	}
@@ -157,7 +169,7 @@ func (w *watch) GiveUp() bool {
 // moved answers a fetch of which a topic has moved: it with the new leader, the others with nothing
 // yet.
 func (r *Routing) moved(req *plugin.Request) (*plugin.Response, error) {
-	keys, bodies, err := fork.Split(req.Body, func(p fork.Part) bool { return r.fetchVerdict(req.Session, p).kind == elsewhere })
+	keys, bodies, err := fork.Split(req.Body, func(p fork.Part) bool { return r.fetchVerdict(askerOf(req), p).kind == elsewhere })
 	if err != nil {
 		return nil, err
 	}
@@ -213,18 +225,18 @@ func pause(ctx context.Context, req *plugin.Request, d time.Duration, why string
 	}
 }
 
-func (r *Routing) fetchVerdict(s *plugin.Session, p fork.Part) verdict {
+func (r *Routing) fetchVerdict(by asker, p fork.Part) verdict {
 	t := r.topic(p.Topic, p.ID)
 	name := p.Topic
 	if t != nil {
 		name = t.Name
 	}
-	return r.verdictOf(s, name, t)
+	return r.verdictOf(by, name, t)
 }
 
 // verdictOf is what a Fetch does with the partitions of a topic; t is nil for one that the catalog
 // does not know.
-func (r *Routing) verdictOf(s *plugin.Session, name string, t *catalog.Topic) verdict {
+func (r *Routing) verdictOf(by asker, name string, t *catalog.Topic) verdict {
 	if name == "" {
 		return verdict{kind: unknown}
 	}
@@ -235,8 +247,11 @@ func (r *Routing) verdictOf(s *plugin.Session, name string, t *catalog.Topic) ve
 	if t != nil && t.Before != nil {
 		return verdict{kind: quiet}
 	}
-	if s.Node != plugin.AnyNode && s.Cluster != home {
+	if s := by.session; s.Node != plugin.AnyNode && s.Cluster != home {
 		return verdict{kind: elsewhere, cluster: home}
+	}
+	if r.env.Groups != nil && r.env.Groups.Quiet() && r.env.Groups.Mutes(by.client, hostOf(by.session), name) {
+		return verdict{kind: muted}
 	}
 	return verdict{kind: serve, cluster: home}
 }

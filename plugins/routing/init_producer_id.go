@@ -22,7 +22,12 @@ func (r *Routing) initProducerID(ctx context.Context, req *plugin.Request, next 
 		return plugin.Fail(req, kafka.InvalidRequest, "")
 	}
 	if m.TransactionalID != nil {
-		return r.to(ctx, req, next, r.rules.transaction(*m.TransactionalID))
+		home := r.rules.transaction(*m.TransactionalID)
+		resp, err := r.to(ctx, req, next, home)
+		if err == nil {
+			r.stands(ctx, *m.TransactionalID, home, resp)
+		}
+		return resp, err
 	}
 	id, err := r.env.ProducerIDs.Next(ctx)
 	if err != nil {

@@ -38,7 +38,7 @@ func (k *sendings) oneHome() bool {
 // part has to wait in a gate, is refused, or has another home, is divided.
 func (r *Routing) produceDown(req *plugin.Request, s *plugin.Step) plugin.Outcome {
 	h := req.Body.View()
-	if h.Transactional && !r.atHome(h) {
+	if h.Transactional && !r.atTransactionHome(h) {
 		code := int16(kafka.InvalidProducerEpoch)
 		if kafka.Has(req.Key, req.Version, kafka.Abortable) {
 			code = int16(kafka.TransactionAbortable)

@@ -50,6 +50,7 @@ var (
 	_ plugin.Keeper    = (*Routing)(nil)
 	_ plugin.Doubtful  = (*Routing)(nil)
 	_ plugin.Sender    = (*Routing)(nil)
+	_ plugin.Stubber   = (*Routing)(nil)
 )
 
 // New compiles the rules of a section.
@@ -68,16 +69,51 @@ func New(_ context.Context, env plugin.Env, section config.Section) (*Routing, e
 		if err != nil {
 			return nil, err
 		}
-		if now := rules.aliases[kept]; ok && now == "" {
-			lost = config.Errors{section.Errorf([]string{"groups"}, "groups and transactional ids that no rule names are coordinated by cluster %q, which is not one of this virtual cluster's any more: their positions are there. If it has another name now, keep the old one as an alias, `aliases: [%s]`. If it is to go, see that the positions are on another cluster and name that: `groups: {\"*\": %s}, transactions: {\"*\": %s}`", kept, kept, home, home)}
-		} else if ok {
+		if now := rules.aliases[kept]; ok && now != "" {
 			rules.groupHome = now
+		} else if ok && needs(env.Catalog, kept) {
+			lost = config.Errors{section.Errorf([]string{"groups"}, "groups and transactional ids that no rule names are coordinated by cluster %q, which is not one of this virtual cluster's any more: their positions are there. If it has another name now, keep the old one as an alias, `aliases: [%s]`. If it is to go, put it back and move them first, `gateway failover run --from %s --to %s`, or see that the positions are on another cluster and name that: `groups: {\"*\": %s}, transactions: {\"*\": %s}`", kept, kept, kept, home, home, home)}
 		}
+	}
+	if lost == nil {
+		lost = homeless(env.Catalog, rules, section)
 	}
 	r := &Routing{env: env, rules: rules, lost: lost, log: env.Log, stall: newStalls(env), stubs: newStubs(env)}
 	r.shares = newShares(r)
 	r.rows = r.table()
+	if errs := r.strands(section); r.lost == nil && len(errs) > 0 {
+		r.lost = errs
+	}
 	return r, nil
+}
+
+// homeless says which groups live on a cluster that is gone.
+func homeless(v *catalog.Virtual, rules *rules, section config.Section) error {
+	left := map[string][]string{}
+	for _, g := range v.Groups() {
+		if rules.aliases[g.Home] == "" {
+			left[g.Home] = append(left[g.Home], g.Name)
+		}
+	}
+	for _, home := range sortedKeys(left) {
+		return config.Errors{section.Errorf([]string{"groups"}, "cluster %q is not one of this virtual cluster's any more, but %d consumer groups live there, such as %q: their positions are there. If it has another name now, keep the old one as an alias, `aliases: [%s]`. If it is to go, put it back and let them move first: a rule of `groups:`, or gateway failover run --group, and --unplanned for one whose positions nobody else was given", home, len(left[home]), left[home][0], home)}
+	}
+	return nil
+}
+
+// needs reports that groups or transactional ids may have their home on a cluster.
+func needs(v *catalog.Virtual, cluster string) bool {
+	for _, g := range v.Groups() {
+		if g.Home == cluster {
+			return true
+		}
+	}
+	for _, home := range v.Transactional() {
+		if home == cluster {
+			return true
+		}
+	}
+	return !v.KnowsGroups(cluster)
 }
 
 // Warnings are about rules that are probably not meant.
@@ -86,7 +122,8 @@ func (r *Routing) Warnings() config.Errors { return r.rules.warnings }
 // keptGroupHome is the key of groupHome in the catalog.
 const keptGroupHome = "group_home"
 
-// Lost says that the cluster is gone where groups without a rule are.
+// Lost says that the cluster is gone where groups without a rule are, or that transactional
+// producers would lose theirs.
 func (r *Routing) Lost() error { return r.lost }
 
 // SetBelow gives the chain below, for requests that routing makes itself.
@@ -118,10 +155,10 @@ func (r *Routing) table() map[kmsg.Key]row {
 		kmsg.ListConfigResources:     r.listConfigResources,
 
 		kmsg.FindCoordinator:        r.findCoordinator,
-		kmsg.JoinGroup:              r.group,
-		kmsg.SyncGroup:              r.group,
-		kmsg.Heartbeat:              r.group,
-		kmsg.LeaveGroup:             r.group,
+		kmsg.JoinGroup:              r.joinGroup,
+		kmsg.SyncGroup:              r.syncGroup,
+		kmsg.Heartbeat:              r.heartbeat,
+		kmsg.LeaveGroup:             r.leaveGroup,
 		kmsg.ConsumerGroupHeartbeat: r.consumerGroupHeartbeat,
 		kmsg.OffsetCommit:           r.offsetCommit,
 		kmsg.OffsetFetch:            r.offsetFetch,
@@ -208,9 +245,6 @@ func (r *Routing) Close() error {
 // Home says where the rules put a topic.
 func (r *Routing) Home(topic string) plugin.Home { return r.rules.home(topic) }
 
-// GroupHome says which cluster coordinates a group.
-func (r *Routing) GroupHome(group string) string { return r.rules.group(group) }
-
 // SetHome returns the edits that put a topic on a cluster.
 func (r *Routing) SetHome(topic, cluster, name string) []config.Edit {
 	return r.rules.setHome(topic, cluster, name)
@@ -219,8 +253,8 @@ func (r *Routing) SetHome(topic, cluster, name string) []config.Edit {
 // Topics lists the names and globs of the rules.
 func (r *Routing) Topics() []string { return sortedKeys(r.rules.cfg.Topics) }
 
-// LeaveCluster returns the edits that move everything that lives on a cluster by these rules.
-// Groups keep their home: moving them is a step of its own.
+// LeaveCluster returns the edits that move everything that lives on a cluster by these rules, but
+// for transactions.
 func (r *Routing) LeaveCluster(from, to string) []config.Edit { return r.rules.leave(from, to) }
 
 // topic returns the catalog's topic by name or id; nil for one that the virtual cluster doesn't

@@ -25,14 +25,14 @@ func (r *Routing) shareGroupHeartbeat(ctx context.Context, req *plugin.Request, 
 	}
 	m := msg.(*kmsg.ShareGroupHeartbeatRequest)
 	r.subscribes(ctx, req.Session, &kmsg.ConsumerGroupHeartbeatRequest{Group: m.GroupID, MemberID: m.MemberID, MemberEpoch: m.MemberEpoch, SubscribedTopicNames: m.SubscribedTopicNames})
-	return r.to(ctx, req, next, r.rules.group(m.GroupID))
+	return r.to(ctx, req, next, r.groupHome(m.GroupID))
 }
 
 // shareGroupDescribe asks the homes of the groups.
 func (r *Routing) shareGroupDescribe(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 	return forkItems(ctx, r, req, next,
 		func(m *kmsg.ShareGroupDescribeRequest) *[]string { return &m.GroupIDs },
-		func(g *string) string { return r.rules.group(*g) }, nil)
+		func(g *string) string { return r.groupHome(*g) }, nil)
 }
 
 // forgetShares forgets the share groups that were deleted at their homes, with what other clusters
@@ -57,7 +57,7 @@ func (r *Routing) forgetShares(ctx context.Context, resp *plugin.Response) error
 	}
 	for _, group := range sortedKeys(forgotten) {
 		for _, c := range r.env.Clusters {
-			if c.Name() == r.rules.group(group) || !c.Reachable() {
+			if c.Name() == r.groupHome(group) || !c.Reachable() {
 				continue
 			}
 			m := kmsg.NewPtrDeleteGroupsRequest()

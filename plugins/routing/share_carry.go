@@ -205,7 +205,7 @@ func (s *shares) carry(ctx context.Context, key catalog.ShareKey, t *catalog.Top
 	if err != nil {
 		return err
 	}
-	own := t.Home == s.rules.group(key.Group)
+	own := t.Home == s.groupHome(key.Group)
 	if ok = ok && was.Topic == t.ID; !ok {
 		was = catalog.Share{Home: before(t)}
 	}
@@ -224,7 +224,7 @@ func (s *shares) carry(ctx context.Context, key catalog.ShareKey, t *catalog.Top
 			if own {
 				return nil // its coordinator makes what there is not, and the mirror stores it
 			}
-			if members, err := s.members(ctx, s.rules.group(key.Group), key.Group); err != nil || len(members) == 0 {
+			if members, err := s.members(ctx, s.groupHome(key.Group), key.Group); err != nil || len(members) == 0 {
 				return cmp.Or(err, errNoMember)
 			}
 		}
@@ -304,7 +304,7 @@ func (s *shares) start(ctx context.Context, key catalog.ShareKey, t *catalog.Top
 			rt.Partitions = append(rt.Partitions, kmsg.AlterShareGroupOffsetsRequestTopicPartition{Partition: int32(p), StartOffset: at})
 		}
 	}
-	if t.Home != s.rules.group(key.Group) && len(rt.Partitions) < len(t.Partitions) {
+	if t.Home != s.groupHome(key.Group) && len(rt.Partitions) < len(t.Partitions) {
 		if err := s.introduce(ctx, key, t); err != nil {
 			return err
 		}

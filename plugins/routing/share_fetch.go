@@ -31,7 +31,7 @@ func (r *Routing) shareCluster(s *plugin.Session, group string, ids ...[16]byte)
 			return home
 		}
 	}
-	return r.rules.group(group)
+	return r.groupHome(group)
 }
 
 // shareFetching is a ShareFetch on its way.

@@ -190,7 +190,7 @@ func assigned(resp *kmsg.ShareGroupHeartbeatResponse, t *catalog.Topic) bool {
 // configure gives a cluster what a group is configured with at its home: the leaders of a topic
 // follow it, such as the isolation level.
 func (s *shares) configure(ctx context.Context, group, cluster string) error {
-	home := s.rules.group(group)
+	home := s.groupHome(group)
 	if home == cluster || !s.env.Cluster(home).Reachable() {
 		return nil
 	}

@@ -24,7 +24,7 @@ const shareAtOnce = 8
 func (r *Routing) shareHome(group, topic string) (home string, shown bool) {
 	home, shown = r.homeOf(topic, [16]byte{})
 	if shown && r.topic(topic, [16]byte{}) == nil {
-		home = r.rules.group(group) // where nobody knows it either
+		home = r.groupHome(group) // where nobody knows it either
 	}
 	return home, shown
 }
@@ -62,7 +62,7 @@ func (r *Routing) describeShareGroupOffsets(ctx context.Context, req *plugin.Req
 		func(m *kmsg.DescribeShareGroupOffsetsRequest) *[]kmsg.DescribeShareGroupOffsetsRequestGroup {
 			return &m.Groups
 		},
-		func(g *kmsg.DescribeShareGroupOffsetsRequestGroup) string { return r.rules.group(g.GroupID) }, nil)
+		func(g *kmsg.DescribeShareGroupOffsetsRequestGroup) string { return r.groupHome(g.GroupID) }, nil)
 	if err != nil || resp == nil {
 		return resp, err
 	}
@@ -76,7 +76,7 @@ func (r *Routing) describeShareGroupOffsets(ctx context.Context, req *plugin.Req
 	}
 	for i := range out.Groups {
 		g := &out.Groups[i]
-		home := r.rules.group(g.GroupID)
+		home := r.groupHome(g.GroupID)
 		g.Topics = slices.DeleteFunc(g.Topics, func(t kmsg.DescribeShareGroupOffsetsResponseGroupTopic) bool {
 			at, shown := r.shareHome(g.GroupID, t.Topic)
 			return !shown || at != home // what it knows of a copy
@@ -109,7 +109,7 @@ type shareQuestion struct {
 
 // divideDescribed leaves in a question about a group what its home knows, and returns the others.
 func (r *Routing) divideDescribed(g *kmsg.DescribeShareGroupOffsetsRequestGroup) (elsewhere []shareQuestion) {
-	home := r.rules.group(g.GroupID)
+	home := r.groupHome(g.GroupID)
 	if g.Topics == nil {
 		for _, c := range r.env.Clusters {
 			if c.Name() != home && c.Reachable() {
@@ -192,7 +192,7 @@ func (q *shareQuestion) ask(ctx context.Context, r *Routing) error {
 
 // byShareHome divides topics by home: those of the group's own home come first.
 func byShareHome[T any](r *Routing, group string, topics []T, name func(T) string) (own []T, others map[string][]T, unseen []T) {
-	home := r.rules.group(group)
+	home := r.groupHome(group)
 	others = map[string][]T{}
 	for _, t := range topics {
 		switch at, shown := r.shareHome(group, name(t)); {
@@ -209,7 +209,7 @@ func byShareHome[T any](r *Routing, group string, topics []T, name func(T) strin
 
 // hasMembers reports that a group has members, which another cluster than its home does not know.
 func (r *Routing) hasMembers(ctx context.Context, group string) (bool, error) {
-	members, err := r.shares.members(ctx, r.rules.group(group), group)
+	members, err := r.shares.members(ctx, r.groupHome(group), group)
 	return len(members) > 0, err
 }
 
@@ -229,7 +229,7 @@ func (r *Routing) alterShareGroupOffsets(ctx context.Context, req *plugin.Reques
 		}
 	}
 	m.Topics = own
-	resp, err := r.to(ctx, f, next, r.rules.group(m.GroupID))
+	resp, err := r.to(ctx, f, next, r.groupHome(m.GroupID))
 	if err != nil || resp == nil {
 		return resp, err
 	}
@@ -307,7 +307,7 @@ func (r *Routing) deleteShareGroupOffsets(ctx context.Context, req *plugin.Reque
 		}
 	}
 	m.Topics = own
-	resp, err := r.to(ctx, f, next, r.rules.group(m.GroupID))
+	resp, err := r.to(ctx, f, next, r.groupHome(m.GroupID))
 	if err != nil || resp == nil {
 		return resp, err
 	}

@@ -49,6 +49,14 @@ func newStubs(env plugin.Env) *stubs {
 	return s
 }
 
+// Stub makes sure that a cluster takes positions in a topic; one that has refused it a moment ago
+// is not asked again.
+func (r *Routing) Stub(ctx context.Context, cluster string, t *catalog.Topic) {
+	if !r.stubs.waits(cluster, t.Name) {
+		r.stubs.ensure(ctx, cluster, t)
+	}
+}
+
 // ensure makes sure that cluster has the topic, with as many partitions as its home.
 func (s *stubs) ensure(ctx context.Context, cluster string, t *catalog.Topic) {
 	c := s.env.Cluster(cluster)

@@ -63,24 +63,9 @@ func subscribed(s *plugin.Session, m *kmsg.ConsumerGroupHeartbeatRequest) subscr
 	return *own
 }
 
-// consumerGroupHeartbeat goes to the group's home, whose coordinator assigns partitions (KIP-848):
-// it must know the topics that members subscribe to, as stubs where they live elsewhere.
-func (r *Routing) consumerGroupHeartbeat(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
-	msg, err := req.Body.Peek()
-	if err != nil {
-		return nil, err
-	}
-	m := msg.(*kmsg.ConsumerGroupHeartbeatRequest)
-	r.subscribes(ctx, req.Session, m)
-	return r.to(ctx, req, next, r.rules.group(m.Group))
-}
-
-// subscribes sees that the home of a group knows the topics that a member subscribes to.
-func (r *Routing) subscribes(ctx context.Context, session *plugin.Session, m *kmsg.ConsumerGroupHeartbeatRequest) {
-	if len(r.env.Clusters) == 1 {
-		return
-	}
-	home, s := r.rules.group(m.Group), subscribed(session, m)
+// bring makes the coordinator's cluster know the topics that a KIP-848 member subscribes to, as
+// stubs where they live elsewhere.
+func (r *Routing) bring(ctx context.Context, m *kmsg.ConsumerGroupHeartbeatRequest, s subscription, home string) {
 	again := m.SubscribedTopicNames == nil && m.SubscribedTopicRegex == nil
 	bring := func(name string) {
 		if !again || !r.stubs.waits(home, name) {
@@ -96,5 +81,12 @@ func (r *Routing) subscribes(ctx context.Context, session *plugin.Session, m *km
 				bring(t.Name)
 			}
 		}
+	}
+}
+
+// subscribes sees that the home of a group knows the topics that a member subscribes to.
+func (r *Routing) subscribes(ctx context.Context, session *plugin.Session, m *kmsg.ConsumerGroupHeartbeatRequest) {
+	if len(r.env.Clusters) > 1 {
+		r.bring(ctx, m, subscribed(session, m), r.groupHome(m.Group))
 	}
 }

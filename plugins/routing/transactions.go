@@ -77,10 +77,10 @@ func (r *Routing) addPartitionsToTxn(ctx context.Context, req *plugin.Request, n
 	return resp, nil
 }
 
-// atHome reports that the topics of a produce that belongs to a transaction live at the
+// atTransactionHome reports that the topics of a produce that belongs to a transaction live at the
 // transaction's home; else its producer is told to abort. A move waits for open transactions, so
 // the gates hold these batches like others.
-func (r *Routing) atHome(p *kafka.RequestView) bool {
+func (r *Routing) atTransactionHome(p *kafka.RequestView) bool {
 	home := r.rules.transaction(string(p.TransactionID))
 	for i := range p.Partitions {
 		if h, shown := r.homeOf(string(p.Partitions[i].Topic), p.Partitions[i].ID); shown && h != home {
@@ -98,19 +98,24 @@ func (r *Routing) txnOffsetCommit(ctx context.Context, req *plugin.Request, next
 	}
 	m := msg.(*kmsg.TxnOffsetCommitRequest)
 	home := r.rules.transaction(m.TransactionalID)
-	if r.rules.group(m.Group) != home {
-		code := int16(kafka.UnknownProducerID)
-		if kafka.Has(req.Key, req.Version, kafka.Abortable) {
-			code = int16(kafka.TransactionAbortable)
+	return r.atHome(ctx, req, m.Group, true, func(ctx context.Context, at string) (*plugin.Response, error) {
+		if at != home {
+			code := kafka.UnknownProducerID
+			if kafka.Has(req.Key, req.Version, kafka.Abortable) {
+				code = kafka.TransactionAbortable
+			}
+			return plugin.Fail(req, code, "")
 		}
-		return plugin.Fail(req, kafka.Code(code), "")
-	}
-	if len(m.Topics) == 0 {
-		return r.to(ctx, req, next, home)
-	}
-	return forkItems(ctx, r, req, next,
-		func(m *kmsg.TxnOffsetCommitRequest) *[]kmsg.TxnOffsetCommitRequestTopic { return &m.Topics },
-		func(t *kmsg.TxnOffsetCommitRequestTopic) string { return r.commitsAt(ctx, home, t.Topic, t.TopicID) }, nil)
+		if r.env.Groups != nil && r.env.Groups.Several() {
+			r.env.Groups.Group(m.Group).CommitsIn(home)
+		}
+		if len(m.Topics) == 0 {
+			return r.to(ctx, req, next, home)
+		}
+		return forkItems(ctx, r, req, next,
+			func(m *kmsg.TxnOffsetCommitRequest) *[]kmsg.TxnOffsetCommitRequestTopic { return &m.Topics },
+			func(t *kmsg.TxnOffsetCommitRequestTopic) string { return r.commitsAt(ctx, home, t.Topic, t.TopicID) }, nil)
+	})
 }
 
 // describeTransactions asks the homes of the transactional ids.

@@ -264,6 +264,31 @@ func (r *Recorder) Pauses() string {
 	return strings.Join(list, ", ")
 }
 
+// CaughtUp reports that every consumer has received something within the last second.
+func (r *Recorder) CaughtUp() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for who, at := range r.last {
+		if strings.HasPrefix(who, "c:") && time.Since(at) > time.Second {
+			return false
+		}
+	}
+	return true
+}
+
+// Longest returns the longest pause of each client since the last call, of consumers by "c:" and
+// their name, of producers by "p:". One that lasts counts as long as it has lasted.
+func (r *Recorder) Longest() map[string]time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := r.pause
+	r.pause = map[string]time.Duration{}
+	for who, at := range r.last {
+		out[who] = max(out[who], time.Since(at))
+	}
+	return out
+}
+
 func split(id string) (producer string, n int) {
 	i := strings.LastIndexByte(id, '-')
 	if i < 0 {

@@ -115,7 +115,7 @@ func (p *pair) moved(n int) failover.Report {
 	p.wait(fmt.Sprintf("%d moves", n), func() bool {
 		done := 0
 		for _, m := range p.gw.Moves() {
-			if m.Phase == failover.Done {
+			if m.Phase == failover.Done && m.Kind == failover.Topic {
 				done++
 				last = m
 			}

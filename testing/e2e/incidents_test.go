@@ -306,15 +306,13 @@ func TestIncidents(t *testing.T) {
 	i.says(out, code, 0, "acknowledged: up to 6 lost records of 1 move")
 	i.write(p, 66, 80)
 
-	_, groups, _ := strings.Cut(strings.TrimSpace(blocksOf(document, "yaml")[0]), "\n") // behind what it is a part of
-	if err := i.gw.Edit("          topics:\n", "          "+groups+"\n          topics:\n"); err != nil {
-		t.Fatal(err)
-	}
 	i.wait("groups to live on dr", func() bool {
 		at := kadm.NewClient(p).FindGroupCoordinators(i.ctx, "billing")["billing"]
 		return at.Err == nil && at.NodeID >= 2<<20 // of the second cluster
 	}, func() string { return "" })
 	out, code = i.play(complain, 0)
+	i.says(out, code, 0, "billing orders 0 30", "billing orders 1 30")
+	out, code = i.play(complain, 1)
 	i.says(out, code, 0, "billing orders 0 0", "billing orders 1 0")
 	if got := i.numbers(80, kgo.ConsumerGroup("billing"), kgo.ConsumeTopics(i.topic)); !slices.Equal(got, to(0, 60, 66, 80)) {
 		t.Errorf("after the reset it reads %v", got)

@@ -264,7 +264,7 @@ func checkTraces(t *testing.T, topic string, all []spans.Span, trace func(string
 	for _, s := range below[""] {
 		client := s.Attributes["messaging.client.id"]
 		switch {
-		case s.Name == "move":
+		case s.Name == "move" && s.Attributes["messaging.destination.name"] != "": // not of a group
 			moves = append(moves, s)
 		case s.Name == "poll "+topic && s.Attributes["messaging.operation.type"] == "receive" && s.Attributes["messaging.destination.name"] == topic:
 			fetches[client]++

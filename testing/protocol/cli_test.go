@@ -144,7 +144,7 @@ func TestARunEndsWithWhatItHasCost(t *testing.T) {
 	h.copier(kafkatest.Faults{}, "orders", "other")
 	out, code := commandLine(t)("failover", "run", "-c", h.gw.File, "--to", "dr", "other", "orders")
 	lines := strings.Split(strings.TrimSpace(out), "\n")
-	if last := lines[len(lines)-1]; code != 0 || !regexp.MustCompile(`^done: 2 topics moved, held for \d+ ms at most, \d+ records? compared, nothing lost$`).MatchString(last) {
+	if last := lines[len(lines)-1]; code != 0 || !regexp.MustCompile(`^done: 2 topics moved, 1 group carried, held for \d+ ms at most, \d+ records? compared, nothing lost$`).MatchString(last) {
 		t.Errorf("%d, it ends with %q", code, last)
 	}
 }

@@ -57,10 +57,20 @@ func build(t *testing.T, topics ...string) *house {
 
 func buildLogging(t *testing.T, log *slog.Logger, topics ...string) *house {
 	t.Helper()
-	ctx := eventually.Context(t)
-	seed, homes := map[string]int32{}, map[string]string{}
+	homes := map[string]string{}
 	for _, n := range topics {
-		seed[n], homes[n] = 3, "prod"
+		homes[n] = "prod"
+	}
+	return buildAt(t, log, homes)
+}
+
+// buildAt is build for topics with their homes.
+func buildAt(t *testing.T, log *slog.Logger, homes map[string]string) *house {
+	t.Helper()
+	ctx := eventually.Context(t)
+	seed := map[string]int32{}
+	for n := range homes {
+		seed[n] = 3
 	}
 	h := &house{t: t, ctx: ctx, prod: fake(t, "prod", seed), dr: fake(t, "dr", seed)}
 	var err error
@@ -134,7 +144,7 @@ func (h *house) moved(n int) (last failover.Report) {
 	h.wait(fmt.Sprintf("%d moves", n), func() bool {
 		done := 0
 		for _, m := range h.gw.Moves() {
-			if m.Phase == failover.Done {
+			if m.Phase == failover.Done && m.Kind == failover.Topic {
 				done++
 				last = m
 			}

@@ -20,12 +20,13 @@ import (
 // failoverFlags are what plan and run are told.
 type failoverFlags struct {
 	file, virtual, from, to string
+	groups                  []string
 	unplanned, atomic       bool
 	timeout, settle         time.Duration
 }
 
 func failoverCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "failover", Short: "Plan and run moves of topics from one cluster to another"}
+	cmd := &cobra.Command{Use: "failover", Short: "Plan and run moves of topics and consumer groups from one cluster to another"}
 	group(cmd)
 	cmd.AddCommand(failoverPlan(), failoverRun(), failoverAbort(), failoverAcknowledge())
 	return cmd
@@ -36,16 +37,17 @@ func (f *failoverFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.virtual, "virtual-cluster", "", "the virtual cluster, if there are several")
 	cmd.Flags().StringVar(&f.from, "from", "", "move every topic that lives on this cluster")
 	cmd.Flags().StringVar(&f.to, "to", "", "the new home")
+	cmd.Flags().StringArrayVar(&f.groups, "group", nil, "move this consumer group, too; may be repeated (groups without a rule go with their topics)")
 }
 
 func failoverPlan() *cobra.Command {
 	var f failoverFlags
 	cmd := &cobra.Command{
-		Use:   "plan -c FILE (TOPIC... | --from CLUSTER) --to CLUSTER",
+		Use:   "plan -c FILE (TOPIC... | --group GROUP | --from CLUSTER) --to CLUSTER",
 		Short: "Show how many moves are ready, blocked or unplanned, what blocks them, and what would be lost",
 		Long: `Show what moves would do now, without holding anybody: how many are ready, how many are blocked, how many would be
-unplanned, and how many records would be lost; then the consumer groups that would miss records, and the topics, blocked
-ones first. Of one topic the partitions are shown, too.
+unplanned, and how many records would be lost; then the consumer groups that would miss records, those that would move,
+and the topics, blocked ones first. Of one topic the partitions are shown, too.
 
 Exit codes: 0 nothing is blocked, 1 something is, or there is no plan (the message says why), 2 wrong command line.`,
 		RunE: func(cmd *cobra.Command, topics []string) error {
@@ -54,7 +56,7 @@ Exit codes: 0 nothing is blocked, 1 something is, or there is no plan (the messa
 				return err
 			}
 			if err := show(cmd, plans, func(w io.Writer) {
-				if len(plans.Topics) == 0 {
+				if len(plans.Topics)+len(plans.Carried) == 0 {
 					fmt.Fprintf(w, "no topic that is known lives on %s\n", f.from)
 					return
 				}
@@ -87,13 +89,18 @@ func writePlans(w io.Writer, plans plan.Plans) {
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", cell(g.Group), g.Home, known(g.Skipped), known(g.Repeated), strings.Join(g.Topics, ", "))
 		}
 	}
+	if len(plans.Carried) > 0 {
+		fmt.Fprintln(w, "\nGROUP\tSTATE\tFROM\tTO\tPOSITIONS\tBEHIND\tBLOCKED BY")
+		for _, g := range plans.Carried {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d ms\t%s\n", cell(g.Group), g.State, g.From, g.To, g.Positions, g.Behind, blockedBy(g.BlockedBy, g.Blocked))
+		}
+	}
+	if len(plans.Topics) == 0 {
+		return
+	}
 	fmt.Fprintln(w, "\nTOPIC\tSTATE\tFROM\tTO\tLAG\tLOST\tBLOCKED BY")
 	for _, p := range plans.Topics {
-		why := p.Blocked
-		if p.BlockedBy != "" && p.BlockedBy != block.ByOther {
-			why = fmt.Sprintf("%s: %s", p.BlockedBy, why)
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", p.Topic, p.State, p.From, p.To, known(p.Lag()), p.Lost, why)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", p.Topic, p.State, p.From, p.To, known(p.Lag()), p.Lost, blockedBy(p.BlockedBy, p.Blocked))
 	}
 	if len(plans.Topics) > 1 || len(plans.Topics[0].Partitions) == 0 {
 		return
@@ -103,6 +110,14 @@ func writePlans(w io.Writer, plans plan.Plans) {
 	for _, x := range p.Partitions {
 		fmt.Fprintf(w, "%d\t%s\t%s\t%s\n", x.Partition, known(x.FromEnd), known(x.ToEnd), known(x.Lag))
 	}
+}
+
+// blockedBy shows what blocks a move.
+func blockedBy(by block.Kind, why string) string {
+	if by != "" && by != block.ByOther {
+		return fmt.Sprintf("%s: %s", by, why)
+	}
+	return why
 }
 
 // known shows a number, or that it is unknown.
@@ -155,8 +170,8 @@ func count(n int, what string) string {
 }
 
 func (f *failoverFlags) post(cmd *cobra.Command, path string, topics []string, out any) error {
-	if (f.from == "") == (len(topics) == 0) {
-		return &usageError{errors.New("name either the topics that are to move, or with --from CLUSTER the one whose topics are")}
+	if (f.from == "") == (len(topics)+len(f.groups) == 0) {
+		return &usageError{errors.New("name either the topics that are to move, and with --group the groups, or with --from CLUSTER the one whose topics are")}
 	}
 	if f.to == "" {
 		return &usageError{errors.New("name the new home with --to CLUSTER")}
@@ -166,6 +181,6 @@ func (f *failoverFlags) post(cmd *cobra.Command, path string, topics []string, o
 		return err
 	}
 	return c.call(cmd.Context(), http.MethodPost, admin.Prefix+path, admin.Move{
-		VirtualCluster: f.virtual, Topics: topics, From: f.from, To: f.to, Unplanned: f.unplanned, Atomic: f.atomic,
+		VirtualCluster: f.virtual, Topics: topics, Groups: f.groups, From: f.from, To: f.to, Unplanned: f.unplanned, Atomic: f.atomic,
 	}, out)
 }

@@ -63,25 +63,35 @@ func (c *client) abort(ctx context.Context, of admin.Move, topics []string) ([]f
 	}
 	open = slices.DeleteFunc(open, func(m failover.Report) bool {
 		return m.Phase.Committed() || of.VirtualCluster != "" && m.VirtualCluster != of.VirtualCluster || of.To != "" && m.To != of.To ||
-			len(topics) > 0 && !slices.Contains(topics, m.Topic)
+			len(topics) > 0 && !slices.Contains(topics, m.What().String())
 	})
 	for _, t := range topics {
-		if !slices.ContainsFunc(open, func(m failover.Report) bool { return m.Topic == t }) {
+		if !slices.ContainsFunc(open, func(m failover.Report) bool { return m.What().String() == t }) {
 			return nil, fmt.Errorf("no move of %s waits; nothing was given up", t)
 		}
 	}
 	var ids []string
-	back := map[[2]string][]string{} // one edit for each virtual cluster and home
+	back := map[[2]string]*admin.Move{} // one edit for each virtual cluster and home
 	for _, m := range open {
 		ids = append(ids, m.ID)
 		k := [2]string{m.VirtualCluster, m.From}
-		if !slices.Contains(back[k], m.Topic) {
-			back[k] = append(back[k], m.Topic)
+		if back[k] == nil {
+			back[k] = &admin.Move{VirtualCluster: k[0], To: k[1]}
+		}
+		list := &back[k].Topics
+		if m.Kind == failover.Group {
+			list = &back[k].Groups
+		}
+		if !slices.Contains(*list, m.Topic) {
+			*list = append(*list, m.Topic)
 		}
 	}
-	for k, list := range back {
+	for _, m := range back {
+		if len(m.Topics) > 0 && len(topics) == 0 {
+			m.Groups = nil // they go with the topics
+		}
 		var started admin.Started
-		if err := c.call(ctx, http.MethodPost, admin.Prefix+"moves", admin.Move{VirtualCluster: k[0], Topics: list, To: k[1]}, &started); err != nil {
+		if err := c.call(ctx, http.MethodPost, admin.Prefix+"moves", *m, &started); err != nil {
 			return nil, err
 		}
 	}

@@ -18,7 +18,7 @@ import (
 func failoverRun() *cobra.Command {
 	var f failoverFlags
 	cmd := &cobra.Command{
-		Use:   "run -c FILE (TOPIC... | --from CLUSTER) --to CLUSTER",
+		Use:   "run -c FILE (TOPIC... | --group GROUP | --from CLUSTER) --to CLUSTER",
 		Short: "Edit the file and follow the moves until they are done, or nothing changes any more",
 		Long: `Edit the file and follow the moves until all are done, or nothing changes any more: what is left is then refused again and
 again for the same reasons. It ends with how many topics have moved, wait or were given up, and why; what waits goes on
@@ -35,8 +35,8 @@ Exit codes: 0 all have moved (or live there already), 1 failed (the message says
 			if wantsJSON(cmd) {
 				out = io.Discard // the reports, at the end
 			}
-			fmt.Fprintf(out, "%s: %s to %s\n", started.VirtualCluster, count(len(started.Topics), "topic"), started.To)
 			w := newWatch(started)
+			fmt.Fprintf(out, "%s: %s to %s\n", started.VirtualCluster, w.count(len(w.started.Topics)), started.To)
 			err := f.follow(cmd, out, w)
 			if wantsJSON(cmd) {
 				err = errors.Join(encode(cmd, w.reports), err)
@@ -68,7 +68,7 @@ func (f *failoverFlags) follow(cmd *cobra.Command, out io.Writer, w *watch) erro
 			return err
 		}
 		done(len(w.started.Topics) - len(w.open))
-		if len(w.open) == 0 || w.settled(f.settle) {
+		if len(w.open) == 0 && !w.awaited() || w.settled(f.settle) {
 			return w.end(out, f.file)
 		}
 		select {
@@ -88,8 +88,10 @@ func (w *watch) look(ctx context.Context, c *client, out io.Writer) error {
 		return err
 	}
 	moves = slices.DeleteFunc(moves, func(m failover.Report) bool {
-		return m.VirtualCluster != w.started.VirtualCluster || m.To != w.started.To || !w.topics[m.Topic]
+		return m.VirtualCluster != w.started.VirtualCluster || m.To != w.started.To || m.Kind == failover.Topic && !w.topics[m.Topic]
 	})
+	reports := slices.Clone(moves)
+	moves = w.carry(moves)
 	var homes map[string]string
 	if w.unexplained(moves) {
 		all, err := c.topics(ctx, w.started.VirtualCluster)
@@ -100,8 +102,18 @@ func (w *watch) look(ctx context.Context, c *client, out io.Writer) error {
 		for _, t := range all {
 			homes[t.Name] = t.Home
 		}
+		if len(w.started.Groups) > 0 {
+			groups, err := c.groups(ctx, w.started.VirtualCluster)
+			if err != nil {
+				return err
+			}
+			for _, g := range groups {
+				homes[groupName(g.Name)] = g.Home
+			}
+		}
 	}
 	w.note(moves, homes, time.Now())
+	w.reports = reports
 	for _, line := range w.news() {
 		fmt.Fprintln(out, line)
 	}
@@ -115,9 +127,9 @@ func (w *watch) end(out io.Writer, file string) error {
 	}
 	switch {
 	case len(w.open) > 0:
-		return &exitError{exitWaits, fmt.Errorf("not moved yet: %s", count(len(w.open), "topic"))}
+		return &exitError{exitWaits, fmt.Errorf("not moved yet: %s", w.count(len(w.open)))}
 	case len(w.dropped) > 0:
-		return &exitError{exitGivenUp, fmt.Errorf("not moved, and given up: %s", count(len(w.dropped), "topic"))}
+		return &exitError{exitGivenUp, fmt.Errorf("not moved, and given up: %s", w.count(len(w.dropped)))}
 	}
 	return nil
 }

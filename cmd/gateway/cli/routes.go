@@ -58,6 +58,13 @@ func (c *client) topics(ctx context.Context, virtualCluster string) (list []admi
 	return list, err
 }
 
+// groups lists the consumer groups of a virtual cluster.
+func (c *client) groups(ctx context.Context, virtualCluster string) (list []admin.Group, err error) {
+	var all admin.Groups
+	err = c.get(ctx, "groups/"+url.PathEscape(virtualCluster), &all)
+	return all.Groups, err
+}
+
 // pagesAtOnce is how many pages are asked for side by side: for each the gateway asks the clusters,
 // which may be far away.
 const pagesAtOnce = 8

@@ -23,7 +23,8 @@ const (
 // watch is what is known of the moves that a run has started.
 type watch struct {
 	started admin.Started
-	topics  map[string]bool
+	topics  map[string]bool            // and groups, by what lines call them
+	groups  int                        // of those
 	reports []failover.Report          // all, oldest first
 	last    map[string]failover.Report // the newest, by topic
 	stays   map[string]string          // why topics don't move that have no move
@@ -46,10 +47,57 @@ type refusal struct {
 
 func newWatch(s admin.Started) *watch {
 	w := &watch{started: s, topics: map[string]bool{}, stays: map[string]string{}, refused: map[string]refusal{}, shown: map[string]string{}, reports: []failover.Report{}}
-	for _, t := range s.Topics {
+	w.started.Topics = slices.Clone(s.Topics)
+	for _, g := range s.Groups {
+		w.started.Topics = append(w.started.Topics, groupName(g))
+		w.groups++
+	}
+	for _, t := range w.started.Topics {
 		w.topics[t] = true
 	}
 	return w
+}
+
+// groupName is what lines call a consumer group.
+func groupName(group string) string {
+	return failover.Movable{Kind: failover.Group, Name: group}.String()
+}
+
+// carry names groups in reports as lines do, and watches those that go with the topics, too.
+func (w *watch) carry(moves []failover.Report) []failover.Report {
+	for i := range moves {
+		m := &moves[i]
+		if m.Kind != failover.Group {
+			continue
+		}
+		if m.Topic = groupName(m.Topic); !w.topics[m.Topic] {
+			w.topics[m.Topic] = true
+			w.started.Topics = append(w.started.Topics, m.Topic)
+			w.groups++
+		}
+	}
+	return moves
+}
+
+// followSoon is for how long groups are waited for whose topics have all moved.
+const followSoon = 5 * time.Second
+
+// awaited reports groups that are to follow soon, since all topics have moved.
+func (w *watch) awaited() bool {
+	for _, t := range w.started.Topics {
+		if w.last[t].Phase != failover.Done {
+			return false
+		}
+	}
+	return time.Since(w.changed) < followSoon && slices.ContainsFunc(w.started.Following, func(g string) bool { return !w.topics[groupName(g)] })
+}
+
+// count is a number of what moves.
+func (w *watch) count(n int) string {
+	if w.groups > 0 {
+		return count(n, "move")
+	}
+	return count(n, "topic")
 }
 
 // unexplained reports a topic of which it is not known yet why it has no move.
@@ -187,23 +235,34 @@ func (w *watch) summary(file string) (out []string) {
 		staying[why]++
 	}
 	for _, why := range slices.Sorted(maps.Keys(staying)) {
-		out = append(out, fmt.Sprintf("not to move: %s: %s", count(staying[why], "topic"), why))
+		out = append(out, fmt.Sprintf("not to move: %s: %s", w.count(staying[why]), why))
 	}
 	if len(w.dropped) > 0 {
-		out = append(out, fmt.Sprintf("given up: %s, such as %s: %s", count(len(w.dropped), "topic"), w.dropped[0], w.last[w.dropped[0]].Error))
+		out = append(out, fmt.Sprintf("given up: %s, such as %s: %s", w.count(len(w.dropped)), w.dropped[0], w.last[w.dropped[0]].Error))
 	}
 	if len(w.open) > 0 {
-		out = append(out, fmt.Sprintf("pending: %s", count(len(w.open), "topic")))
+		out = append(out, fmt.Sprintf("pending: %s", w.count(len(w.open))))
 		out = append(out, w.blocked()...)
 		what := "--all"
 		if len(w.open) <= told {
-			what = strings.Join(w.open, " ")
+			what = strings.Join(quoted(w.open), " ")
 		}
 		out = append(out,
 			"What is pending holds nobody, and is tried again until failover.retry_for is over. To give it up, so that it stays where it is:",
 			fmt.Sprintf("  gateway failover abort -c %s --virtual-cluster %s --to %s %s", file, w.started.VirtualCluster, w.started.To, what))
 	}
 	return append(out, w.cost())
+}
+
+// quoted are arguments of a shell.
+func quoted(list []string) (out []string) {
+	for _, s := range list {
+		if strings.Contains(s, " ") {
+			s = "'" + s + "'"
+		}
+		out = append(out, s)
+	}
+	return out
 }
 
 // blocked has a line for each kind of what moves wait for.
@@ -220,7 +279,7 @@ func (w *watch) blocked() (out []string) {
 	}
 	for _, kind := range slices.Sorted(maps.Keys(by)) {
 		list := by[kind]
-		line := fmt.Sprintf("  %s: %s", kind, count(len(list), "topic"))
+		line := fmt.Sprintf("  %s: %s", kind, w.count(len(list)))
 		var lag int64
 		for _, m := range list {
 			lag += m.Lag
@@ -235,18 +294,26 @@ func (w *watch) blocked() (out []string) {
 
 // cost says what the moves that are done have cost.
 func (w *watch) cost() string {
-	var moved int
+	var moved, groups int
 	var held, compared, lost int64
 	for _, m := range w.last {
 		if m.Phase != failover.Done {
 			continue
 		}
-		moved++
+		if m.Kind == failover.Group {
+			groups++
+		} else {
+			moved++
+		}
 		held, compared, lost = max(held, m.PauseMS), compared+m.Compared, lost+m.Lost()
 	}
 	loss := "nothing lost"
 	if lost > 0 {
 		loss = fmt.Sprintf("up to %s may be lost, see above", count(int(lost), "record"))
 	}
-	return fmt.Sprintf("done: %s moved, held for %d ms at most, %s compared, %s", count(moved, "topic"), held, count(int(compared), "record"), loss)
+	carried := ""
+	if groups > 0 {
+		carried = ", " + count(groups, "group") + " carried"
+	}
+	return fmt.Sprintf("done: %s moved%s, held for %d ms at most, %s compared, %s", count(moved, "topic"), carried, held, count(int(compared), "record"), loss)
 }

@@ -1,0 +1,170 @@
+// Package groups knows the consumer groups of a virtual cluster as its requests show them: where
+// each lives, who its members are, what they have committed, and which requests wait for its move.
+package groups
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-gateway/sluice/core/catalog"
+)
+
+// Rules are what the configuration says of groups.
+type Rules struct {
+	// Home is where a group lives that nobody has seen.
+	Home func(group string) string
+	// Prefix is what the names of groups begin with on the clusters.
+	Prefix string
+	// Clusters are the clusters of the virtual cluster, in file order.
+	Clusters []string
+	// Limit is for how long a request may wait, from its arrival.
+	Limit time.Duration
+}
+
+// Groups are the groups of one virtual cluster. They outlive a runtime.
+type Groups struct {
+	catalog *catalog.Virtual
+	rules   atomic.Pointer[Rules]
+	quiet   quiet
+
+	mu sync.RWMutex
+	of map[string]*Group
+}
+
+// New returns the groups of a virtual cluster, of which SetRules says where they live.
+func New(v *catalog.Virtual) *Groups {
+	g := &Groups{catalog: v, of: map[string]*Group{}}
+	g.rules.Store(&Rules{Home: func(string) string { return "" }})
+	return g
+}
+
+// SetRules makes rules current.
+func (g *Groups) SetRules(r Rules) { g.rules.Store(&r) }
+
+// Several reports that there is more than one cluster: else nothing can move, and nothing is kept.
+func (g *Groups) Several() bool { return len(g.rules.Load().Clusters) > 1 }
+
+// Physical is the name of a group on the clusters.
+func (g *Groups) Physical(group string) string { return g.rules.Load().Prefix + group }
+
+// Virtual inverts Physical; false for a group of another virtual cluster.
+func (g *Groups) Virtual(physical string) (group string, ok bool) {
+	return strings.CutPrefix(physical, g.rules.Load().Prefix)
+}
+
+// Home is the cluster where a group lives.
+func (g *Groups) Home(group string) string {
+	if known := g.catalog.Group(group); known != nil {
+		return known.Home
+	}
+	return g.rules.Load().Home(group)
+}
+
+// See makes the catalog know groups that a request names, with the homes that the rules give those
+// that are new. Of a new group all positions are known, if there can't be any that nobody has seen.
+func (g *Groups) See(ctx context.Context, groups ...string) error {
+	return g.SeeAt(ctx, g.rules.Load().Home, groups...)
+}
+
+// SeeAt is See for groups whose homes are known.
+func (g *Groups) SeeAt(ctx context.Context, home func(group string) string, groups ...string) error {
+	if !g.Several() {
+		return nil
+	}
+	var fresh []string
+	for _, name := range groups {
+		if g.catalog.Group(name) == nil {
+			fresh = append(fresh, name)
+		}
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
+	rules := g.rules.Load()
+	return g.catalog.UpdateGroups(ctx, fresh, func(name string, known *catalog.Group) *catalog.Group {
+		if known != nil {
+			return known
+		}
+		n := &catalog.Group{Home: home(name)}
+		if n.Home == "" {
+			return nil
+		}
+		if g.catalog.KnowsGroups(n.Home) {
+			for _, c := range rules.Clusters {
+				if c != n.Home {
+					n.Mirrored = append(n.Mirrored, c)
+				}
+			}
+		}
+		return n
+	})
+}
+
+// Group is what is known of a group, made on first use.
+func (g *Groups) Group(name string) *Group {
+	g.mu.RLock()
+	own := g.of[name]
+	g.mu.RUnlock()
+	if own != nil {
+		return own
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if own = g.of[name]; own == nil {
+		own = &Group{name: name, all: g, flying: map[*Pass]struct{}{}, members: map[string]*member{}, positions: map[Partition]*kept{}, done: map[string]uint64{}}
+		g.of[name] = own
+	}
+	return own
+}
+
+// known lists the groups of which something is known.
+func (g *Groups) known() []*Group {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	out := make([]*Group, 0, len(g.of))
+	for _, x := range g.of {
+		out = append(out, x)
+	}
+	return out
+}
+
+// Forget drops what is known of groups that are gone.
+func (g *Groups) Forget(ctx context.Context, groups ...string) error {
+	g.mu.Lock()
+	for _, name := range groups {
+		delete(g.of, name)
+	}
+	g.mu.Unlock()
+	return g.catalog.UpdateGroups(ctx, groups, func(string, *catalog.Group) *catalog.Group { return nil })
+}
+
+// Group is one consumer group.
+type Group struct {
+	name string
+	all  *Groups
+
+	mu sync.Mutex
+	// held is closed when the move ends that holds the group; nil without one.
+	held   chan struct{}
+	why    string
+	flying map[*Pass]struct{}
+	giving int // positions to clusters
+	idle   []idler
+	seen   time.Time // when a request last named it
+
+	members map[string]*member
+	over    *turnover
+
+	subscribed map[string]struct{} // topics that members have named
+	positions  map[Partition]*kept
+	whole      bool // positions are all that the home has
+	seq        uint64
+	done       map[string]uint64 // by cluster: up to which change of a position it has them
+	// inTransactions is the home of the transactions that its positions are committed in; "" for a
+	// group that commits by itself.
+	inTransactions string
+	committedIn    time.Time
+}

@@ -1,0 +1,291 @@
+package groups
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-gateway/sluice/core/gate"
+)
+
+const (
+	// memberLives is for how long after its last sign a member is taken for one: the default
+	// session.timeout.ms of Java.
+	memberLives = 45 * time.Second
+	// gatherFor is for how long the members that are first to join at a new home wait for the
+	// others: each commits what it has processed before it joins. The next heartbeat tells it
+	// (heartbeat.interval.ms is 3 s by default, of KIP-848 5 s), and it may have to process what it
+	// has polled. A coordinator waits for longer: max.poll.interval.ms.
+	gatherFor = 12 * time.Second
+	// gathers is for how long after its last sign a member is waited for.
+	gathers = 10 * time.Second
+)
+
+// Member is a member of a group as its requests tell.
+type Member struct {
+	ID string
+	// Client and Host are the client's id, and where it connects from: its fetches, which do not
+	// name a group, are known by them.
+	Client, Host string
+	// Consumer says that it is one of KIP-848.
+	Consumer bool
+}
+
+type client struct{ id, host string }
+
+// member is a member that has been seen.
+type member struct {
+	Member
+	seen  time.Time
+	stale bool // of a generation before the last move
+	came  bool // has committed, and waits to join
+	quiet bool // its fetches are answered without records
+}
+
+func (m *member) lives(now time.Time) bool { return now.Sub(m.seen) < memberLives }
+
+// turnover is the way of members to a new home.
+type turnover struct {
+	began time.Time
+	all   chan struct{} // closed when all have come, or when some have joined
+	open  bool
+}
+
+// Alive notes a sign of life of a member, that its coordinator has answered.
+func (g *Group) Alive(m Member) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.alive(m)
+}
+
+func (g *Group) alive(m Member) *member {
+	own := g.members[m.ID]
+	if own == nil {
+		own = &member{}
+		g.members[m.ID] = own
+	}
+	own.Member, own.seen = m, time.Now()
+	return own
+}
+
+// Left forgets a member.
+func (g *Group) Left(id string) {
+	g.mu.Lock()
+	delete(g.members, id)
+	g.gathered()
+	g.mu.Unlock()
+	g.all.quiet.note(g)
+}
+
+// Known reports a member that has been seen.
+func (g *Group) Known(id string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.members[id] != nil
+}
+
+// Stale returns a member of before the last move, which has not joined since; it notes that it
+// lives.
+func (g *Group) Stale(id string) (m Member, stale bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	own := g.members[id]
+	if own == nil || !own.stale {
+		return Member{}, false
+	}
+	own.seen = time.Now()
+	return own.Member, true
+}
+
+// Gathers reports that members still have the time to commit what they have processed, before
+// somebody else reads from there.
+func (g *Group) Gathers() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.over != nil && !g.over.open && time.Since(g.over.began) < gatherFor
+}
+
+// Came notes that a member has committed all that it has processed, and would join. Without its id
+// of before it is one of its client.
+func (g *Group) Came(m Member) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	own := g.members[m.ID]
+	if own == nil {
+		for _, x := range g.members {
+			if x.stale && !x.came && x.Client == m.Client && x.Host == m.Host {
+				own = x
+				break
+			}
+		}
+	}
+	if own != nil && own.stale {
+		own.came = true
+		g.gathered()
+	}
+}
+
+// gathered lets members join if all have come. g.mu is held.
+func (g *Group) gathered() {
+	if g.over == nil || g.over.open {
+		return
+	}
+	now := time.Now()
+	for _, m := range g.members {
+		if m.stale && !m.came && now.Sub(m.seen) < gathers {
+			return
+		}
+	}
+	g.over.end()
+}
+
+// end lets members join. The lock of the group is held.
+func (o *turnover) end() {
+	if !o.open {
+		o.open = true
+		close(o.all)
+	}
+}
+
+// AwaitMembers lets a request to join wait for the other members, which have to commit first.
+func (g *Group) AwaitMembers(ctx context.Context, req gate.Request) error {
+	g.mu.Lock()
+	over := g.over
+	g.mu.Unlock()
+	if over == nil {
+		return nil
+	}
+	for until := over.began.Add(gatherFor); time.Now().Before(until); {
+		next := time.Now().Add(time.Second) // some may have gone without a word
+		if next.After(until) {
+			next = until
+		}
+		err := wait(ctx, req, over.all, next, "the other members of the group commit before they join at its new home")
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, gate.ErrHeldTooLong) {
+			return err
+		}
+		g.mu.Lock()
+		g.gathered()
+		g.mu.Unlock()
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	over.end()
+	return nil
+}
+
+// Joined notes that a member is one of the home's own: one of those of before with its id, else one
+// of its client, is over.
+func (g *Group) Joined(m Member) {
+	g.mu.Lock()
+	own := g.alive(m)
+	if own.stale {
+		own.stale, own.quiet = false, false
+	} else {
+		for id, x := range g.members {
+			if x.stale && x.Client == m.Client && x.Host == m.Host {
+				delete(g.members, id)
+				break
+			}
+		}
+	}
+	g.mu.Unlock()
+	g.all.quiet.note(g)
+}
+
+// Sweep forgets members that have not been heard of for long, and groups that are none.
+func (g *Groups) Sweep() {
+	now := time.Now()
+	for _, x := range g.known() {
+		if g.catalog.Group(x.name) == nil && x.idles(now) {
+			g.mu.Lock()
+			delete(g.of, x.name)
+			g.mu.Unlock()
+			continue
+		}
+		x.mu.Lock()
+		before := len(x.members)
+		for id, m := range x.members {
+			if !m.lives(now) {
+				delete(x.members, id)
+			}
+		}
+		gone := len(x.members) < before
+		if gone {
+			x.gathered()
+		}
+		x.mu.Unlock()
+		if gone {
+			g.quiet.note(x)
+		}
+	}
+}
+
+// idles reports a group that nobody uses.
+func (g *Group) idles(now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.flying) == 0 && g.held == nil && now.Sub(g.seen) > memberLives
+}
+
+// quiet finds the members whose fetches are answered without records.
+type quiet struct {
+	n  atomic.Int32 // clients in of
+	mu sync.RWMutex
+	of map[client]map[*Group]struct{}
+}
+
+// note makes the members of a group known as they are now.
+func (q *quiet) note(g *Group) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for c, all := range q.of {
+		if delete(all, g); len(all) == 0 {
+			delete(q.of, c)
+		}
+	}
+	for _, m := range g.members {
+		if !m.quiet {
+			continue
+		}
+		if q.of == nil {
+			q.of = map[client]map[*Group]struct{}{}
+		}
+		c := client{m.Client, m.Host}
+		if q.of[c] == nil {
+			q.of[c] = map[*Group]struct{}{}
+		}
+		q.of[c][g] = struct{}{}
+	}
+	q.n.Store(int32(len(q.of)))
+}
+
+// Quiet reports that some fetch may have to be answered without records.
+func (g *Groups) Quiet() bool { return g.quiet.n.Load() > 0 }
+
+// Mutes reports that a client's fetches of a topic are answered without records: it is a member of
+// a group that moves, or that has moved, and has not joined again.
+func (g *Groups) Mutes(id, host, topic string) bool {
+	if !g.Quiet() {
+		return false
+	}
+	g.quiet.mu.RLock()
+	all := make([]*Group, 0, 1)
+	for x := range g.quiet.of[client{id, host}] {
+		all = append(all, x)
+	}
+	g.quiet.mu.RUnlock()
+	for _, x := range all {
+		if x.reads(topic) {
+			return true
+		}
+	}
+	return false
+}

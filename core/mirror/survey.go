@@ -1,0 +1,175 @@
+package mirror
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/groups"
+	"github.com/sluice-gateway/sluice/core/guard"
+	"github.com/sluice-gateway/sluice/core/positions"
+)
+
+// forgetAfter is for how long a group that no cluster has is remembered after a request has named
+// it.
+const forgetAfter = 10 * time.Minute
+
+// surveys reads all positions when a cluster comes, or comes back, and from time to time.
+func (r *rounds) surveys() {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	var last time.Time
+	lived := map[string]bool{}
+	for ; ; <-tick.C {
+		if r.mirror.ctx.Err() != nil {
+			return
+		}
+		env, ok := r.mirror.env(r.vc)
+		if !ok {
+			return
+		}
+		now := map[string]bool{}
+		news := false
+		for _, c := range env.Clusters {
+			if now[c.Name()] = c.Reachable(); now[c.Name()] && !lived[c.Name()] {
+				news = true
+			}
+		}
+		if !news && time.Since(last) < surveyEvery {
+			lived = now
+			continue
+		}
+		if err := survey(r.mirror.ctx, env); err != nil {
+			r.mirror.log.Debug("groups not surveyed", "virtual_cluster", r.vc, "error", err)
+			continue // what has come back is still news
+		}
+		lived, last = now, time.Now()
+	}
+}
+
+// listing are the groups of a cluster, with their positions.
+type listing struct {
+	cluster string
+	all     map[string]map[groups.Partition]groups.Position
+	err     error
+}
+
+func list(ctx context.Context, env Env, i int) listing {
+	c := env.Clusters[i]
+	l := listing{cluster: c.Name(), all: map[string]map[groups.Partition]groups.Position{}}
+	found := map[string][]positions.Position{}
+	l.err = positions.Every(ctx, c, func(g kmsg.ListGroupsResponseGroup, at positions.Position) {
+		name, ok := env.Groups.Virtual(g.Group)
+		if !ok || g.GroupType == "share" || g.GroupType == "streams" {
+			return
+		}
+		if at.Topic == "" {
+			found[name] = nil
+			return
+		}
+		found[name] = append(found[name], at)
+	})
+	for name, all := range found {
+		l.all[name] = VirtualPositions(env, l.cluster, all)
+	}
+	return l
+}
+
+// survey takes over what the homes have of all groups, and finds out what other clusters lack. An
+// error says that a cluster could not be listed; what the others say counts.
+func survey(ctx context.Context, env Env) error {
+	seqs := map[string]uint64{}
+	for _, g := range env.Catalog.Groups() {
+		seqs[g.Name] = env.Groups.Group(g.Name).Seq()
+	}
+	lists := make([]listing, len(env.Clusters))
+	_ = guard.Parallel(len(lists), len(lists), func(i int) error {
+		if lists[i].cluster = env.Clusters[i].Name(); env.Clusters[i].Reachable() {
+			lists[i] = list(ctx, env, i)
+		}
+		return nil
+	})
+	var failed error
+	listed := map[string]listing{}
+	for _, l := range lists {
+		switch {
+		case l.err != nil:
+			failed = l.err
+		case l.all != nil:
+			listed[l.cluster] = l
+		}
+	}
+	if err := register(ctx, env, listed); err != nil {
+		return err
+	}
+	mirrored := map[string][]string{}
+	var gone []string
+	for _, known := range env.Catalog.Groups() {
+		home, ok := listed[known.Home]
+		if !ok {
+			continue
+		}
+		g := env.Groups.Group(known.Name)
+		at, has := home.all[known.Name]
+		if !has && len(listed) == len(env.Clusters) && nowhere(listed, known.Name) && time.Since(g.Seen()) > forgetAfter {
+			gone = append(gone, known.Name)
+			continue
+		}
+		seq := seqs[known.Name] // 0 for one that was registered just now
+		g.Found(seq, at)
+		seq = g.Seq()
+		for cluster, l := range listed {
+			if cluster != known.Home && g.Has(cluster, seq, l.all[known.Name]) {
+				mirrored[cluster] = append(mirrored[cluster], known.Name)
+			}
+		}
+	}
+	for cluster, names := range mirrored {
+		if err := noteMirrored(ctx, env, cluster, names); err != nil {
+			return err
+		}
+	}
+	if len(gone) > 0 {
+		if err := env.Groups.Forget(ctx, gone...); err != nil {
+			return err
+		}
+	}
+	return failed
+}
+
+// nowhere reports that no cluster has a group.
+func nowhere(listed map[string]listing, name string) bool {
+	for _, l := range listed {
+		if _, has := l.all[name]; has {
+			return false
+		}
+	}
+	return true
+}
+
+// register makes the catalog know the groups of clusters that are their homes: by the rules, or
+// since no other cluster has them.
+func register(ctx context.Context, env Env, listed map[string]listing) error {
+	for cluster, l := range listed {
+		var names []string
+		for _, name := range slices.Sorted(maps.Keys(l.all)) {
+			if env.Catalog.Group(name) != nil {
+				continue
+			}
+			home, ok := listed[env.Groups.Home(name)]
+			if _, has := home.all[name]; home.cluster == cluster || ok && !has {
+				names = append(names, name)
+			}
+		}
+		if err := env.Groups.SeeAt(ctx, func(string) string { return cluster }, names...); err != nil {
+			return err
+		}
+		if err := env.Catalog.NoteGroupsKnown(ctx, cluster); err != nil {
+			return err
+		}
+	}
+	return nil
+}

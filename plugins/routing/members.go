@@ -1,0 +1,273 @@
+package routing
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-gateway/sluice/core/groups"
+	"github.com/sluice-gateway/sluice/core/kafka"
+	"github.com/sluice-gateway/sluice/core/plugin"
+)
+
+// A group that has got another home has no members there. To those that it had the move is an
+// ordinary rebalance: their next heartbeat says so, they commit what they have processed, which is
+// taken, and join; the first to join wait for the others. Until a member has joined again, its
+// fetches bring no records: it could not commit them before another member reads them.
+
+// joinGroup lets a client join at the group's home.
+func (r *Routing) joinGroup(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
+	msg, err := req.Body.Peek()
+	if err != nil {
+		return nil, err
+	}
+	m := msg.(*kmsg.JoinGroupRequest)
+	return r.atHome(ctx, req, m.Group, false, func(ctx context.Context, home string) (*plugin.Response, error) {
+		if r.env.Groups == nil || !r.env.Groups.Several() {
+			return r.to(ctx, req, next, home)
+		}
+		g := r.env.Groups.Group(m.Group)
+		g.Came(member(req, m.MemberID, false))
+		if r.misses(req, m.Group, home) {
+			return plugin.Fail(req, kafka.NotCoordinator, "")
+		}
+		if err := g.AwaitMembers(ctx, req.AtGate()); err != nil {
+			return nil, err
+		}
+		resp, err := r.toHome(ctx, req, next, home)
+		if err != nil || resp == nil {
+			return resp, err
+		}
+		out, err := resp.Body.Peek()
+		if err != nil {
+			return nil, err
+		}
+		if a := out.(*kmsg.JoinGroupResponse); a.ErrorCode == 0 {
+			g.Alive(member(req, a.MemberID, false))
+			g.Subscribes(subscribedTo(m))
+		}
+		return resp, nil
+	})
+}
+
+// subscribedTo are the topics that a member of a group of consumers names when it joins.
+func subscribedTo(m *kmsg.JoinGroupRequest) (topics []string) {
+	if m.ProtocolType != "consumer" {
+		return nil
+	}
+	for _, p := range m.Protocols {
+		topics = append(topics, kafka.SubscribedTopics(p.Metadata)...)
+	}
+	return topics
+}
+
+// syncGroup is answered once the member has its partitions.
+func (r *Routing) syncGroup(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
+	msg, err := req.Body.Peek()
+	if err != nil {
+		return nil, err
+	}
+	m := msg.(*kmsg.SyncGroupRequest)
+	return r.atHome(ctx, req, m.Group, false, func(ctx context.Context, home string) (*plugin.Response, error) {
+		if r.misses(req, m.Group, home) {
+			return plugin.Fail(req, kafka.NotCoordinator, "")
+		}
+		resp, err := r.toHome(ctx, req, next, home)
+		if err != nil || resp == nil || r.env.Groups == nil || !r.env.Groups.Several() {
+			return resp, err
+		}
+		out, err := resp.Body.Peek()
+		if err != nil {
+			return nil, err
+		}
+		if out.(*kmsg.SyncGroupResponse).ErrorCode == 0 {
+			r.env.Groups.Group(m.Group).Joined(member(req, m.MemberID, false))
+		}
+		return resp, nil
+	})
+}
+
+// heartbeat is not held by a move.
+func (r *Routing) heartbeat(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
+	msg, err := req.Body.Peek()
+	if err != nil {
+		return nil, err
+	}
+	m := msg.(*kmsg.HeartbeatRequest)
+	if r.env.Groups == nil || !r.env.Groups.Several() {
+		return r.to(ctx, req, next, r.groupHome(m.Group))
+	}
+	g := r.env.Groups.Group(m.Group)
+	if _, stale := g.Stale(m.MemberID); stale {
+		return plugin.Fail(req, kafka.RebalanceInProgress, "")
+	}
+	ctx, pass := g.Pass(ctx)
+	defer pass.Leave()
+	if r.misses(req, m.Group, pass.Home) {
+		return plugin.Fail(req, kafka.NotCoordinator, "")
+	}
+	if r.silent(pass.Home) && g.Known(m.MemberID) {
+		g.Alive(member(req, m.MemberID, false))
+		return plugin.Fail(req, 0, "")
+	}
+	resp, err := r.to(ctx, req, next, pass.Home)
+	if _, stale := g.Stale(m.MemberID); stale { // it has moved meanwhile
+		return plugin.Fail(req, kafka.RebalanceInProgress, "")
+	}
+	if err != nil || resp == nil {
+		return resp, err
+	}
+	out, err := resp.Body.Peek()
+	if err != nil {
+		return nil, err
+	}
+	switch code := kafka.Code(out.(*kmsg.HeartbeatResponse).ErrorCode); code {
+	case 0, kafka.RebalanceInProgress:
+		g.Alive(member(req, m.MemberID, false))
+	case kafka.UnknownMemberID, kafka.IllegalGeneration, kafka.FencedInstanceID:
+		g.Left(m.MemberID)
+	}
+	return resp, nil
+}
+
+// leaveGroup forgets members that leave.
+func (r *Routing) leaveGroup(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
+	msg, err := req.Body.Peek()
+	if err != nil {
+		return nil, err
+	}
+	m := msg.(*kmsg.LeaveGroupRequest)
+	return r.atHome(ctx, req, m.Group, false, func(ctx context.Context, home string) (*plugin.Response, error) {
+		if r.env.Groups != nil && r.env.Groups.Several() {
+			g := r.env.Groups.Group(m.Group)
+			g.Left(m.MemberID)
+			for _, x := range m.Members {
+				g.Left(x.MemberID)
+			}
+		}
+		return r.to(ctx, req, next, home)
+	})
+}
+
+// moved is how long a KIP-848 member waits for its next heartbeat, while it gives up what it has.
+const movedInterval = 500 // ms
+
+// overNext answers the heartbeat of a KIP-848 member that has not joined since its group has moved:
+// first it gives up its partitions, and commits, then it joins anew.
+func overNext(g *groups.Group, m *kmsg.ConsumerGroupHeartbeatRequest, own groups.Member) kmsg.Response {
+	resp := m.ResponseKind().(*kmsg.ConsumerGroupHeartbeatResponse)
+	if m.Topics != nil && len(m.Topics) == 0 {
+		g.Came(own)
+	}
+	if !g.Gathers() {
+		resp.ErrorCode = int16(kafka.UnknownMemberID)
+		return resp
+	}
+	resp.MemberID, resp.MemberEpoch, resp.HeartbeatIntervalMillis = &own.ID, m.MemberEpoch, movedInterval
+	a := kmsg.NewConsumerGroupHeartbeatResponseAssignment()
+	resp.Assignment = &a
+	return resp
+}
+
+// quietNext answers the heartbeat of a KIP-848 member while the group's home can't be reached.
+func quietNext(m *kmsg.ConsumerGroupHeartbeatRequest) kmsg.Response {
+	resp := m.ResponseKind().(*kmsg.ConsumerGroupHeartbeatResponse)
+	resp.MemberID, resp.MemberEpoch, resp.HeartbeatIntervalMillis = &m.MemberID, m.MemberEpoch, 1000
+	return resp
+}
+
+// consumerGroupHeartbeat goes to the group's home, whose coordinator assigns partitions (KIP-848).
+// To join waits for a move, to stay does not.
+func (r *Routing) consumerGroupHeartbeat(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
+	msg, err := req.Body.Peek()
+	if err != nil {
+		return nil, err
+	}
+	m := msg.(*kmsg.ConsumerGroupHeartbeatRequest)
+	if r.env.Groups == nil || !r.env.Groups.Several() {
+		return r.to(ctx, req, next, r.groupHome(m.Group))
+	}
+	g := r.env.Groups.Group(m.Group)
+	own := member(req, m.MemberID, true)
+	topics := subscribed(req.Session, m)
+	g.Subscribes(topics.names)
+	if m.MemberEpoch <= 0 {
+		return r.atHome(ctx, req, m.Group, false, func(ctx context.Context, home string) (*plugin.Response, error) {
+			if m.MemberEpoch < 0 {
+				g.Left(m.MemberID)
+				return r.to(ctx, req, next, home)
+			}
+			g.Came(own)
+			if r.misses(req, m.Group, home) {
+				return plugin.Fail(req, kafka.NotCoordinator, "")
+			}
+			if err := g.AwaitMembers(ctx, req.AtGate()); err != nil {
+				return nil, err
+			}
+			r.bring(ctx, m, topics, home)
+			resp, err := r.toHome(ctx, req, next, home)
+			if err == nil && resp != nil {
+				err = r.heardNext(req, g, m, resp)
+			}
+			return resp, err
+		})
+	}
+	if _, stale := g.Stale(m.MemberID); stale {
+		return plugin.Respond(overNext(g, m, own)), nil
+	}
+	ctx, pass := g.Pass(ctx)
+	defer pass.Leave()
+	if r.misses(req, m.Group, pass.Home) {
+		return plugin.Fail(req, kafka.NotCoordinator, "")
+	}
+	if r.silent(pass.Home) && g.Known(m.MemberID) {
+		g.Alive(own)
+		return plugin.Respond(quietNext(m)), nil
+	}
+	r.bring(ctx, m, topics, pass.Home)
+	resp, err := r.to(ctx, req, next, pass.Home)
+	if _, stale := g.Stale(m.MemberID); stale { // it has moved meanwhile
+		return plugin.Respond(overNext(g, m, own)), nil
+	}
+	if err == nil && resp != nil {
+		err = r.heardNext(req, g, m, resp)
+	}
+	return resp, err
+}
+
+// heardNext notes what the coordinator has said to a KIP-848 member. At a home that never saw the
+// group it says that there is none, which ends consumers for good: there the member is unknown.
+func (r *Routing) heardNext(req *plugin.Request, g *groups.Group, m *kmsg.ConsumerGroupHeartbeatRequest, resp *plugin.Response) error {
+	out, err := resp.Body.Peek()
+	if err != nil {
+		return err
+	}
+	a := out.(*kmsg.ConsumerGroupHeartbeatResponse)
+	switch code := kafka.Code(a.ErrorCode); {
+	case code == 0 && a.MemberEpoch > 0 && a.MemberID != nil:
+		if own := member(req, *a.MemberID, true); m.MemberEpoch == 0 {
+			g.Joined(own)
+		} else {
+			g.Alive(own)
+		}
+	case code == 0 && m.MemberEpoch > 0:
+		g.Alive(member(req, m.MemberID, true))
+	case code == kafka.GroupIDNotFound && m.MemberEpoch > 0 && r.hasMoved(m.Group):
+		edited, err := resp.Body.Edit()
+		if err != nil {
+			return err
+		}
+		a = edited.(*kmsg.ConsumerGroupHeartbeatResponse)
+		a.ErrorCode, a.ErrorMessage = int16(kafka.UnknownMemberID), nil
+		fallthrough
+	case code == kafka.UnknownMemberID, code == kafka.FencedMemberEpoch:
+		g.Left(m.MemberID)
+	}
+	return nil
+}
+
+// hasMoved reports a group that has had another home.
+func (r *Routing) hasMoved(group string) bool {
+	known := r.env.Catalog.Group(group)
+	return known != nil && known.Generation > 0
+}
