@@ -93,6 +93,7 @@ func (g *Groups) SeeAt(ctx context.Context, home func(group string) string, grou
 			return nil
 		}
 		if g.catalog.KnowsGroups(n.Home) {
+			g.Group(name).isNew()
 			for _, c := range rules.Clusters {
 				if c != n.Home {
 					n.Mirrored = append(n.Mirrored, c)
@@ -118,6 +119,13 @@ func (g *Groups) Group(name string) *Group {
 		g.of[name] = own
 	}
 	return own
+}
+
+// isNew notes that there are no positions but those that are seen from now on.
+func (g *Group) isNew() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.whole = true
 }
 
 // known lists the groups of which something is known.

@@ -66,7 +66,7 @@ func (p *Plans) damage(ctx context.Context, env failover.Env) {
 	}
 	for _, c := range env.Clusters {
 		if !c.Reachable() {
-			p.Problem = fmt.Sprintf("the groups of %s are not known, since it is unreachable: their joins and commits wait for it", c.Name())
+			groups = append(groups, p.remembered(env, c.Name())...)
 		}
 	}
 	for _, g := range groups {
@@ -83,6 +83,33 @@ func (p *Plans) damage(ctx context.Context, env failover.Env) {
 		}
 	}
 	slices.SortStableFunc(p.Groups, func(a, b Damage) int { return cmp.Compare(uint64(b.Skipped), uint64(a.Skipped)) }) // unknown is the most
+}
+
+// remembered are the groups of a cluster that can't be reached, as they were when the gateway last
+// heard of them.
+func (p *Plans) remembered(env failover.Env, cluster string) (out []standing.Group) {
+	if env.Groups == nil || !env.Groups.Several() {
+		p.Problem = fmt.Sprintf("the groups of %s are not known, since it is unreachable", cluster)
+		return nil
+	}
+	for _, known := range env.Catalog.Groups() {
+		if known.Home != cluster {
+			continue
+		}
+		own := env.Groups.Group(known.Name)
+		if !own.Whole() {
+			p.Problem = fmt.Sprintf("where groups of %s stand is not known, such as %q: it has been unreachable since the gateway started", cluster, known.Name)
+			continue
+		}
+		g := standing.Group{Name: env.Groups.Physical(known.Name), Cluster: cluster}
+		for at, x := range own.Positions() {
+			if t := env.Catalog.Topic(at.Topic); t != nil && int(at.Partition) < len(t.Partitions) {
+				g.Positions = append(g.Positions, standing.Position{Topic: t, Partition: at.Partition, Offset: t.Settle(at.Partition, x.Offset)})
+			}
+		}
+		out = append(out, g)
+	}
+	return out
 }
 
 func (d *Damage) add(t *Plan, c copied, at int64) {

@@ -16,7 +16,7 @@ import (
 type Plans struct {
 	// Summary says the numbers in words.
 	Summary   string `json:"summary"`
-	Ready     int    `json:"ready"`
+	Ready     int    `json:"ready"` // topics, as the next two
 	Blocked   int    `json:"blocked"`
 	Unplanned int    `json:"unplanned"`
 	Lost      int64  `json:"lost"` // records, at most
@@ -107,19 +107,32 @@ func (p *Plans) count() {
 		}
 		p.Lost += t.Lost
 	}
-	for _, g := range p.Carried {
-		switch g.State {
-		case StateReady:
-			p.Ready++
-		case StateBlocked:
-			p.Blocked++
-		case StateUnplanned:
-			p.Unplanned++
-		}
-	}
 	records := "records"
 	if p.Lost == 1 {
 		records = "record"
 	}
 	p.Summary = fmt.Sprintf("%d ready, %d blocked, %d unplanned, %d %s would be lost", p.Ready, p.Blocked, p.Unplanned, p.Lost, records)
+	if n, blocked := len(p.Carried), p.BlockedGroups(); n > 0 {
+		p.Summary += fmt.Sprintf("; %s would move", groups(n-blocked))
+		if blocked > 0 {
+			p.Summary += fmt.Sprintf(", %s blocked", groups(blocked))
+		}
+	}
+}
+
+// BlockedGroups is how many groups could not move.
+func (p *Plans) BlockedGroups() (n int) {
+	for _, g := range p.Carried {
+		if g.State == StateBlocked {
+			n++
+		}
+	}
+	return n
+}
+
+func groups(n int) string {
+	if n == 1 {
+		return "1 group"
+	}
+	return fmt.Sprintf("%d groups", n)
 }

@@ -64,7 +64,7 @@ Exit codes: 0 nothing is blocked, 1 something is, or there is no plan (the messa
 			}); err != nil {
 				return err
 			}
-			if plans.Blocked > 0 {
+			if plans.Blocked+plans.BlockedGroups() > 0 {
 				return errFailed
 			}
 			return nil
