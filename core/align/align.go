@@ -31,10 +31,11 @@ const (
 	Foreign
 )
 
-// Fault is a record that keeps a copy from being exact. Offset is of the log that has it.
+// Fault is a record that keeps a copy from being exact. Offset is of the log that has it, and
+// Behind is behind what the home has of it, or has in front of it.
 type Fault struct {
-	Kind   Kind
-	Offset int64
+	Kind           Kind
+	Offset, Behind int64
 }
 
 // Ahead is how many records of either log an aligner should have that wait for one of the other.
@@ -43,8 +44,12 @@ const Ahead = 4096
 // remembered is how many records of the home an aligner knows a repeated one by.
 const remembered = 1 << 16
 
-// MostFaults is how many faults are told one by one.
-const MostFaults = 100
+// MostFaults is how many faults are told one by one, and MostOwed how many are kept that a later
+// record may explain.
+const (
+	MostFaults = 100
+	MostOwed   = 1 << 20
+)
 
 // Aligner goes through two logs in the same direction, from the first records that each of them is
 // given, which should be the same. It is not safe for concurrent use.
@@ -54,6 +59,9 @@ type Aligner struct {
 	HomeCompacts, CopyCompacts bool
 	// Lead says that the copy may have others in front of the first record that both have.
 	Lead bool
+	// Resumed says that the home has others in front of those that it is given, which the copy may
+	// repeat: at the first record that is not next in both logs, it wants to be told of them.
+	Resumed bool
 
 	ours, theirs queue
 	history      history
@@ -63,10 +71,13 @@ type Aligner struct {
 	runs    []Run
 	skipped bool // a record of the copy, since the last run went on
 	faults  []Fault
-	more    int // faults that are not told
+	more    int   // faults that are not told
+	clean   int64 // behind what the home has of the last fault
+	wants   bool
 
-	// What compaction explains once a later record with the same key is seen.
-	owed map[uint64][]Fault
+	// What compaction explains once a later record with the same key is seen, and how many.
+	owed  map[uint64][]Fault
+	debts int
 
 	// Behind which offsets everything is decided; -1 at first.
 	home, copied int64
@@ -83,9 +94,14 @@ func (a *Aligner) Home(records ...Record) { a.ours.add(records) }
 // Copy gives it further records of the copy.
 func (a *Aligner) Copy(records ...Record) { a.theirs.add(records) }
 
+// Wants reports that it can't go on before it is told, by Remember, what the home has in front of
+// what it was given.
+func (a *Aligner) Wants() bool { return a.wants }
+
 // Remember tells it of records of the home in front of those that it was given: the copy may repeat
 // them.
 func (a *Aligner) Remember(records ...Record) {
+	a.Resumed, a.wants = false, false
 	for _, r := range records {
 		a.history.add(r.Print)
 	}
@@ -104,6 +120,30 @@ func (a *Aligner) Faults(final bool) (faults []Fault, more int) {
 		}
 	}
 	return faults, a.more
+}
+
+// Clean is the offset of the home from which nothing is known to be wrong. Final says that no later
+// record will explain anything.
+func (a *Aligner) Clean(final bool) int64 {
+	clean := a.clean
+	if final {
+		for _, list := range a.owed {
+			clean = max(clean, list[len(list)-1].Behind)
+		}
+	}
+	return clean
+}
+
+// Owed is what a later record may explain, by fingerprints of keys, for the Owe of an aligner that
+// goes on with what follows.
+func (a *Aligner) Owed() map[uint64][]Fault { return a.owed }
+
+// Owe takes over what another aligner has left open. It is not used by that one any more.
+func (a *Aligner) Owe(open map[uint64][]Fault) {
+	for key, list := range open {
+		a.owed[key] = list
+		a.debts += len(list)
+	}
 }
 
 // Done are the last offsets of both logs that are decided, -1 for none, and how many records of
@@ -145,6 +185,10 @@ func (a *Aligner) step(final bool) bool {
 	if a.ours.len() > 0 && a.ours.first().Print == r.Print {
 		a.match()
 		return true
+	}
+	if a.Resumed && (len(a.runs) > 0 || !a.Lead) && (a.ours.len() > 0 || final) {
+		a.wants = true
+		return false
 	}
 	a.straight = 0
 	repeated, known := a.history.has(r.Print), a.ours.has(r.Print)
@@ -195,7 +239,7 @@ func (a *Aligner) skip(repeated bool) {
 	r := a.theirs.take()
 	a.copied, a.skipped = r.Offset, true
 	if !repeated {
-		a.fault(a.HomeCompacts, r, Fault{Foreign, r.Offset})
+		a.fault(a.HomeCompacts, r, Fault{Foreign, r.Offset, a.home + 1})
 	}
 }
 
@@ -204,19 +248,22 @@ func (a *Aligner) lack() {
 	r := a.ours.take()
 	a.passed(r)
 	a.home = r.Offset
-	a.fault(a.CopyCompacts, r, Fault{Missing, r.Offset})
+	a.fault(a.CopyCompacts, r, Fault{Missing, r.Offset, r.Offset + 1})
 }
 
 // fault notes what is wrong with a record, unless compaction explains it.
 func (a *Aligner) fault(compacts bool, r Record, f Fault) {
 	switch {
 	case compacts && r.Key != 0 && r.Tombstone:
-	case compacts && r.Key != 0:
+	case compacts && r.Key != 0 && a.debts < MostOwed:
 		a.owed[r.Key] = append(a.owed[r.Key], f)
-	case len(a.faults) < MostFaults:
-		a.faults = append(a.faults, f)
+		a.debts++
 	default:
-		a.more++
+		if a.clean = max(a.clean, f.Behind); len(a.faults) < MostFaults {
+			a.faults = append(a.faults, f)
+		} else {
+			a.more++
+		}
 	}
 }
 
@@ -225,8 +272,9 @@ func (a *Aligner) passed(r Record) {
 	if a.history.add(r.Print); r.Key == 0 {
 		return
 	}
-	if len(a.owed) > 0 {
-		delete(a.owed, r.Key) // it explains what is missing in front of it
+	if a.debts > 0 { // it explains what is missing in front of it
+		a.debts -= len(a.owed[r.Key])
+		delete(a.owed, r.Key)
 	}
 }
 

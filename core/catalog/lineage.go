@@ -98,7 +98,7 @@ func (p *Partition) Advance(next Segment, there Distance, end int64, lastEpoch i
 	out.Copies = map[string]Alignment{p.Current().Cluster: old}
 	for c, d := range p.Copies {
 		if c != next.Cluster && c != p.Current().Cluster {
-			out.Copies[c] = Alignment{d.Distance.Cut(end, next.Start), d.From, min(d.To, end)}
+			out.Copies[c] = d.cut(end, next.Start)
 		}
 	}
 	return out

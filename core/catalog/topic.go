@@ -59,21 +59,6 @@ type Partition struct {
 	Shown bool `json:"shown,omitempty"`
 }
 
-// Alignment is what is known of the log of a cluster that is not the home.
-type Alignment struct {
-	Distance Distance `json:"distance,omitzero"`
-	// From and To bound the virtual offsets, To not among them, of which every record of the home
-	// was found where the distance says. What is in front of them and behind was not looked at.
-	// They are the same where all of the copy stands at one distance, as far as is known.
-	From int64 `json:"from,omitempty"`
-	To   int64 `json:"to,omitempty"`
-}
-
-// Equal reports that the same is known.
-func (a Alignment) Equal(o Alignment) bool {
-	return a.From == o.From && a.To == o.To && a.Distance.Equal(o.Distance)
-}
-
 // Segment is one range of a partition's virtual log and the cluster that it was written to.
 type Segment struct {
 	Generation int32 `json:"generation"`

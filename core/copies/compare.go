@@ -44,6 +44,14 @@ type Pair struct {
 	Prints     *kafka.Fingerprints
 	// HomeCompacts and CopyCompacts say that a side may lack records whose key has a later one.
 	HomeCompacts, CopyCompacts bool
+
+	read int64 // how many offsets of either side are read at a time; 0: readAhead
+}
+
+// Take takes over what both sides do with records.
+func (p *Pair) Take(alike Alike, cfg config.Failover) {
+	p.Prints = Fingerprints(cfg, alike.Timestamps)
+	p.HomeCompacts, p.CopyCompacts = alike.HomeCompacts, alike.CopyCompacts
 }
 
 // FindDelta finds the constant distance of a partition's copy: the offset on the copy minus the

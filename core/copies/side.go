@@ -164,7 +164,7 @@ func (s *Side) Read(ctx context.Context, partition int32, from, to int64, visit 
 }
 
 // walk visits the batches with offsets in [from, to), and returns the offset behind them: to if
-// there are some beyond it.
+// there are some beyond it, in the last one too.
 func walk(records []byte, from, to int64, visit func(kafka.Batch) error) (next int64, err error) {
 	next = from
 	for _, b := range kafka.Batches(records) {
@@ -177,7 +177,7 @@ func walk(records []byte, from, to int64, visit func(kafka.Batch) error) (next i
 		if err := visit(b); err != nil {
 			return next, err
 		}
-		next = b.LastOffset() + 1
+		next = min(b.LastOffset()+1, to)
 	}
 	return next, nil
 }

@@ -20,15 +20,26 @@ type drift struct {
 }
 
 // resume goes on from where a copy that has drifted was last looked at; false if it was not, from a
-// virtual offset on.
+// virtual offset on. What is left in front of the last records is looked at first.
 func (t *topicMove) resume(ctx context.Context, c *checked, p int, from int64, ours, theirs copies.Stretch) (bool, error) {
 	part, to := c.topic.Partition(int32(p)), c.Copy.Cluster.Name()
 	known := part.Copies[to]
-	if !c.known() || known.To <= known.From || from < known.From {
+	if !c.known() || !known.Drifted() {
+		return false, nil
+	}
+	if from < known.From && known.Front != nil && from >= known.Front.From {
+		ahead, err := c.Front(ctx, int32(p), part, copies.Ahead{Alignment: known}, ours.From, theirs.From, copies.Aligning{Limit: t.runner.timing().CompareLimit})
+		if err != nil {
+			return true, err
+		}
+		t.count(0, ahead.Read)
+		known = ahead.Alignment
+	}
+	if from < known.From {
 		return false, nil
 	}
 	c.drifts[p], c.compared[p] = &drift{known.Distance, known.Distance.ToPhysical(known.To)}, part.ToPhysical(known.To)
-	c.deltas[p], _ = part.Delta(to)
+	c.deltas[p] = known.Distance.Delta() - part.Distance.Delta()
 	_, err := t.alignTail(ctx, c, p, ours.To, theirs.To, copies.Aligning{Behind: true})
 	return true, err
 }
@@ -36,14 +47,19 @@ func (t *topicMove) resume(ctx context.Context, c *checked, p int, from int64, o
 // align finds where a copy has the records of a partition that do not stand at one distance: all
 // that the home has, if they are few enough to be looked at and the copy has them all; else those
 // that somebody may still read.
-func (t *topicMove) align(ctx context.Context, c *checked, p int, ours, theirs copies.Stretch, lowest map[int32]position) error {
+func (t *topicMove) align(ctx context.Context, c *checked, p int, ours, theirs copies.Stretch, lowest map[int32]position) (err error) {
 	part := c.topic.Partition(int32(p))
+	known, stored := part.Copies[c.Copy.Cluster.Name()]
+	busy := stored && c.known() && known.Front != nil // all is being looked at in the background, and is much
 	// The copy's end was read first: the home has what it has.
 	how := copies.Aligning{Hidden: part.Distance.Skips, Behind: true, Limit: t.runner.timing().CompareLimit}
-	found, err := c.Align(ctx, int32(p), ours, theirs, how)
-	if low, ok := lowest[int32(p)]; err != nil && !copies.IsUnread(err) {
+	var found copies.Aligned
+	if !busy {
+		found, err = c.Align(ctx, int32(p), ours, theirs, how)
+	}
+	if busy || err != nil && !copies.IsUnread(err) {
 		needed, reader := max(ours.From, ours.To-copies.Tail), "nobody"
-		if ok && part.ToPhysical(low.offset) < needed {
+		if low, ok := lowest[int32(p)]; ok && part.ToPhysical(low.offset) < needed {
 			needed, reader = max(ours.From, part.ToPhysical(low.offset)), fmt.Sprintf("%s at offset %d", low.who, low.offset)
 		}
 		if known, err := t.resume(ctx, c, p, part.ToVirtual(needed), ours, theirs); known && (err == nil || copies.IsUnread(err)) {
@@ -53,6 +69,9 @@ func (t *topicMove) align(ctx context.Context, c *checked, p int, ours, theirs c
 		found, err = c.Align(ctx, int32(p), copies.Stretch{From: needed, To: ours.To}, theirs, how)
 		if err != nil && !copies.IsUnread(err) {
 			err = fmt.Errorf("%w; furthest behind is %s", err, reader)
+			if busy {
+				err = fmt.Errorf("%w. It is aligned in the background: from offset %d, up to %d of %d so far", err, known.Front.From, known.Front.To, known.From)
+			}
 		}
 	}
 	if err != nil {
@@ -60,7 +79,7 @@ func (t *topicMove) align(ctx context.Context, c *checked, p int, ours, theirs c
 	}
 	t.count(found.From, found.To)
 	there := part.Distance.Onward(found.Distance)
-	if known, ok := part.Copies[c.Copy.Cluster.Name()]; ok && c.known() { // of what is in front, such as what it wrote when it was the home
+	if stored && c.known() { // of what is in front, such as what it wrote when it was the home
 		if there, err = known.Distance.Until(part.ToVirtual(found.From), there); err != nil {
 			return err
 		}

@@ -93,8 +93,7 @@ func (t *topicMove) checkPlanned(ctx context.Context) (*checked, error) {
 	if err := c.Copy.Accepts(ctx, false); err != nil {
 		return nil, block.Because(block.ByRights, err)
 	}
-	c.Prints = copies.Fingerprints(t.runner.timing(), alike.Timestamps)
-	c.HomeCompacts, c.CopyCompacts = alike.HomeCompacts, alike.CopyCompacts
+	c.Take(alike, t.runner.timing())
 	if _, err := copies.NoTransaction(ctx, c.Home); err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 // compareCopies makes a round over the topics of a virtual cluster.
 func (w *Watch) compareCopies(e Env) {
 	topics, at := e.Catalog.Topics(), time.Now()
+	turn := copies.Turn{Pace: &w.newest, Until: at.Add(deltaEvery / 2)}
 	now, asked := w.readings.get(e.VirtualCluster).next(w.ctx, e, topics)
 	w.readings.set(e.VirtualCluster, now)
 	w.keepShown(e, topics)
@@ -30,15 +31,20 @@ func (w *Watch) compareCopies(e Env) {
 			}
 		}
 	}
+	// Those that had no turn, or no end of theirs, come first.
+	slices.SortStableFunc(changed, func(a, b copyNow) int {
+		return w.compared.waits(e.VirtualCluster, b) - w.compared.waits(e.VirtualCluster, a)
+	})
 	w.rounds.wait(e.VirtualCluster, len(changed))
 	_ = guard.Parallel(len(changed), copiesAtOnce, func(i int) error {
 		if w.ctx.Err() == nil {
-			w.storeDelta(e, changed[i])
+			w.storeDelta(e, changed[i], turn)
 			w.rounds.wait(e.VirtualCluster, -1)
 		}
 		return w.ctx.Err()
 	})
 	w.judge(e, e.Catalog.Topics(), now.Extents, at)
+	w.alignFronts(e, now.Extents, at.Add(deltaEvery-time.Second))
 }
 
 // keepShown stores which partitions hold records that clients know.
@@ -67,7 +73,7 @@ type distance struct {
 }
 
 // storeDelta compares the tails of one copy; what can't be compared now keeps what is stored.
-func (w *Watch) storeDelta(e Env, c copyNow) {
+func (w *Watch) storeDelta(e Env, c copyNow, turn copies.Turn) {
 	t, other, ctx := c.Topic, c.other, w.ctx // each request has its time, and how many there are depends on the topic
 	from, to := e.cluster(t.Home), e.cluster(other)
 	if from == nil || to == nil || !from.Reachable() || !to.Reachable() {
@@ -91,16 +97,14 @@ func (w *Watch) storeDelta(e Env, c copyNow) {
 		at, err = both.Bounds(ctx)
 	}
 	var found []copies.Found
-	limit := w.timing().CompareLimit
 	if err == nil {
-		found, err = both.Tails(ctx, t, at, limit)
+		found, err = both.Tails(ctx, t, at, turn)
 	}
 	if err != nil {
 		// Seldom, so it is asked only now: a side may keep timestamps of its own, or compact.
 		if alike, cerr := copies.SameSettings(ctx, old, copied); cerr == nil && alike != (copies.Alike{Timestamps: true}) {
-			both.Prints = copies.Fingerprints(w.timing(), alike.Timestamps)
-			both.HomeCompacts, both.CopyCompacts = alike.HomeCompacts, alike.CopyCompacts
-			found, err = both.Tails(ctx, t, at, limit)
+			both.Take(alike, w.timing())
+			found, err = both.Tails(ctx, t, at, turn)
 		}
 	}
 	if ctx.Err() == nil {
@@ -108,6 +112,8 @@ func (w *Watch) storeDelta(e Env, c copyNow) {
 	}
 	if err != nil {
 		w.log.Debug("copy not comparable", "topic", t.Name, "cluster", other, "error", err)
+	}
+	if found == nil {
 		return
 	}
 	w.eraseCopy(ctx, t, copied, found)
@@ -128,6 +134,9 @@ func (d distance) stored() bool {
 	}
 	for p, f := range d.found {
 		part := d.Partition(int32(p))
+		if f.Err != nil {
+			continue
+		}
 		if have, ok := part.Copies[d.other]; !ok || !have.Equal(f.Alignment) || d.Watermarks(int32(p)).Start > part.LogStart {
 			return false
 		}
@@ -145,7 +154,9 @@ func (d distance) keep(n *catalog.Topic) {
 	}
 	n.Copies[d.other] = d.id
 	for p, f := range d.found {
-		n.Grow(p + 1)
+		if n.Grow(p + 1); f.Err != nil {
+			continue
+		}
 		n.Partitions[p].SetCopy(d.other, f.Alignment)
 		n.Partitions[p].LogStart = max(n.Partitions[p].LogStart, d.Watermarks(int32(p)).Start)
 	}

@@ -113,6 +113,7 @@ func (w *Watch) watchCopies() {
 		w.ready.forget(envs)
 		w.readings.forget(envs)
 		w.rounds.forget(envs)
+		w.fronts.forget(envs)
 		for _, vc := range slices.Sorted(maps.Keys(envs)) {
 			w.wg.Go(func() { w.makeRounds(vc) })
 		}
