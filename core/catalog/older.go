@@ -101,6 +101,5 @@ func upgradePartition(e Entry) ([]Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.Value, err = json.Marshal(&p)
-	return []Entry{e}, err
+	return partitionEntries(e.Key, nil, &p)
 }
