@@ -52,18 +52,32 @@ const (
 // their is the stretch of the copy that may have them. An error says why the copy is not exact,
 // with offsets, or that more than how.Limit bytes would have to be read (ErrLimit).
 func (p Pair) Align(ctx context.Context, partition int32, our, their Stretch, how Aligning) (Aligned, error) {
+	if how.Resumes {
+		return p.alignFrom(ctx, partition, our, their, how, their.From)
+	}
+	if p.syncs != nil {
+		// A hint that can't be read, or that is wrong, is none.
+		if from, err := p.syncs.near(ctx, partition, our.From); err == nil && from > their.From && from < their.To {
+			a, err := p.alignFrom(ctx, partition, our, their, how, from)
+			if err == nil && a.Wrong == 0 && !a.Empty || IsUnread(err) {
+				return a, err
+			}
+		}
+	}
+	from, err := p.near(ctx, partition, our, their)
+	if err != nil {
+		return Aligned{}, err
+	}
+	return p.alignFrom(ctx, partition, our, their, how, from)
+}
+
+// alignFrom is Align from an offset of the copy on that is not behind the first record.
+func (p Pair) alignFrom(ctx context.Context, partition int32, our, their Stretch, how Aligning, from int64) (Aligned, error) {
 	w := &aligning{Pair: p, Aligning: how, partition: partition, a: align.New(), home: our, copied: their}
 	w.a.HomeCompacts, w.a.CopyCompacts = p.HomeCompacts, p.CopyCompacts
 	w.a.Resumed, w.a.Lead = true, !how.Resumes
 	w.a.Owe(how.Owed)
-	if !how.Resumes {
-		from, err := p.near(ctx, partition, our, their)
-		if err != nil {
-			return Aligned{}, err
-		}
-		w.copied.From = from
-	}
-	w.first, w.begin = our.From, w.copied.From
+	w.copied.From, w.first, w.begin = from, our.From, from
 	if err := w.run(ctx); err != nil {
 		return Aligned{}, err
 	}

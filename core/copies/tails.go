@@ -74,6 +74,9 @@ func (p Pair) tail(ctx context.Context, t *catalog.Topic, partition int32, our, 
 	there := p.Copy.Cluster.Name()
 	part, same := t.Partition(partition), t.Copies[there] == p.Copy.Topic.ID
 	known, stored := part.Copies[there]
+	if p.Source == Identity {
+		return p.identical(ctx, part, partition, our, their, stored && same)
+	}
 	var before *catalog.Alignment // what is known of this copy
 	if stored && same {
 		before = &known
@@ -118,6 +121,21 @@ func (p Pair) tail(ctx context.Context, t *catalog.Topic, partition int32, our, 
 	if out.Distance = part.Distance.Shift(d); same {
 		out.Distance = part.Shifted(there, d, part.ToVirtual(out.Compared.From))
 	}
+	return out
+}
+
+// identical is tail of a copy of which the rule says that it keeps offsets. known says that it was
+// found to do so before: then the last records are enough.
+func (p Pair) identical(ctx context.Context, part *catalog.Partition, partition int32, our, their Stretch, known bool) (out Found) {
+	places := Samples
+	if d, _ := part.Delta(p.Copy.Cluster.Name()); known && d == 0 {
+		places = 0
+	}
+	both, err := p.Identical(ctx, partition, our, their, places)
+	if err != nil {
+		return Found{Err: err}
+	}
+	out.Distance, out.Compared = part.Distance, Stretch{max(both.From, both.To-Tail), both.To}
 	return out
 }
 

@@ -117,9 +117,12 @@ const mostLooked = 10_000
 // something has come between the records, and they are looked at.
 func (t *topicMove) lacks(ctx context.Context, c *checked, p int, oldEnd, newEnd int64, held bool) (int64, error) {
 	behind := c.there(p, oldEnd) - newEnd
+	if c.Source == copies.Identity && held && behind < 0 {
+		return 0, block.Because(block.ByCopy, fmt.Errorf("partition %d has %d offsets more on %s than on %s: its rule says `copy: identity`", p, -behind, c.Copy.Cluster.Name(), c.Home.Cluster.Name()))
+	}
 	if c.drifts[p] == nil {
 		stands := c.stood[p] == newEnd
-		if c.stood[p] = newEnd; behind == 0 || behind > 0 && (!stands || behind > mostLooked) || behind < 0 && !held {
+		if c.stood[p] = newEnd; behind == 0 || behind > 0 && (!stands || behind > mostLooked) || behind < 0 && !held || c.Source == copies.Identity {
 			return max(behind, 0), nil
 		}
 		c.drifts[p] = c.constant(p)

@@ -77,3 +77,59 @@ func TestAMoveHasTheTailAlone(t *testing.T) {
 		})
 	}
 }
+
+// TestACopyThatKeepsOffsetsIsNotComparedAsAWhole: samples are, however much a group has still to
+// read; what comes meanwhile is compared record by record.
+func TestACopyThatKeepsOffsetsIsNotComparedAsAWhole(t *testing.T) {
+	const records = 20_000
+	all := fakes.Records(0, records+10)
+	for name, c := range map[string]struct {
+		later []int // of the records that come while clients are held, which are on dr
+		want  string
+	}{
+		"the same":          {[]int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, ""},
+		"written by others": {[]int{0, 1, 2, 3, 4, 5, 6, 7, 9, 8}, "partition 0: the record at offset 20008 on prod is another one on dr"},
+		"more than there":   {[]int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9}, "partition 0 ends at offset 20010 on prod, but at 20011 on dr"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, "orders")
+				w.Config.CompareLimit, w.runner.cfg.CompareLimit = 10_000, 10_000
+				for _, f := range []*fakes.Cluster{w.Prod, w.DR} {
+					f.Set(func() {
+						f.Topics["orders"].Logs[0] = &fakes.Log{}
+						for b := range slices.Chunk(all[:records], 200) {
+							f.Log("orders").Batch(fakes.Shape{}, b...)
+						}
+					})
+				}
+				w.Prod.Groups["slow"] = map[int32]int64{0: 10}
+				home := w.Rules.Homes["orders"]
+				home.Copy = "identity"
+				w.Rules.Homes["orders"] = home
+				last := w.produce("orders")
+				w.edit("dr", "orders")
+				held := w.produce("orders")
+				w.Prod.Grow("orders", records, records+10)
+				w.DR.Set(func() {
+					for _, i := range c.later {
+						w.DR.Log("orders").Batch(fakes.Shape{}, all[records+i])
+					}
+				})
+				last.answer()
+				fakes.Pass(time.Second)
+				if c.want == "" {
+					held.answer()
+					if p := w.lives("orders", "dr", 1).Partition(0); !p.Identity() {
+						t.Errorf("runs %v", w.where())
+					}
+					return
+				}
+				if m := w.last("orders"); !strings.Contains(m.Error, c.want) {
+					t.Errorf("%q, want %q", m.Error, c.want)
+				}
+				held.answer()
+			})
+		})
+	}
+}

@@ -93,6 +93,7 @@ func (w *Watch) storeDelta(e Env, c copyNow, turn copies.Turn) {
 		return
 	}
 	both, at := copies.Pair{Home: old, Copy: copied, Prints: copies.Fingerprints(w.timing(), true)}, c.at.Bounds
+	both.By(e.source(t.Name))
 	if !c.at.Covers(len(old.Topic.Partitions)) || c.at.IDs != [2][16]byte{old.Topic.ID, copied.Topic.ID} {
 		at, err = both.Bounds(ctx)
 	}
@@ -104,6 +105,7 @@ func (w *Watch) storeDelta(e Env, c copyNow, turn copies.Turn) {
 		// Seldom, so it is asked only now: a side may keep timestamps of its own, or compact.
 		if alike, cerr := copies.SameSettings(ctx, old, copied); cerr == nil && alike != (copies.Alike{Timestamps: true}) {
 			both.Take(alike, w.timing())
+			both.By(e.source(t.Name))
 			found, err = both.Tails(ctx, t, at, turn)
 		}
 	}

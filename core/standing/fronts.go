@@ -178,6 +178,7 @@ func (w *Watch) alignFront(e Env, k front, at copies.Extents, turn copies.Turn) 
 	}
 	from, to := e.cluster(t.Home), e.cluster(k.cluster)
 	both, ok := w.pair(t, from, to)
+	both.By(e.source(t.Name))
 	part := t.Partition(k.partition)
 	stored := part.Copies[k.cluster]
 	if !ok || stored.Front == nil || t.Copies[k.cluster] != both.Copy.Topic.ID || int(k.partition) >= len(both.Copy.Topic.Partitions) {

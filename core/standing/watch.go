@@ -36,6 +36,14 @@ func (e Env) cluster(name string) plugin.Cluster {
 	return nil
 }
 
+// source is what tells where copies of a topic have its records.
+func (e Env) source(topic string) string {
+	if e.Placement == nil {
+		return ""
+	}
+	return e.Placement.Home(topic).Copy
+}
+
 // Watch compares the copies of all virtual clusters from time to time, and keeps what was found.
 type Watch struct {
 	log      *slog.Logger

@@ -53,12 +53,12 @@ func TestRules(t *testing.T) {
 
 func TestBadRulesAreAllNamed(t *testing.T) {
 	env := plugintest.Env(t, plugintest.NewCluster("prod", 0, 1), plugintest.NewCluster("dr", 1, 1))
-	_, err := New(t.Context(), env, plugintest.Section(t, `{default: mars, topics: {a: {cluster: venus}, "b[": {cluster: prod}, "c*": {cluster: dr, names: {dr: x}}, d: {cluster: prod, unplanned: perhaps}, e: {cluster: prod, names: {prod: same}}, f: {cluster: prod, names: {prod: same}}}, groups: {g: pluto}, create_on: some}`))
+	_, err := New(t.Context(), env, plugintest.Section(t, `{default: mars, topics: {a: {cluster: venus}, "b[": {cluster: prod}, "c*": {cluster: dr, names: {dr: x}}, d: {cluster: prod, unplanned: perhaps, copy: guess}, e: {cluster: prod, names: {prod: same}}, f: {cluster: prod, names: {prod: same}}}, groups: {g: pluto}, create_on: some}`))
 	var errs config.Errors
 	if !errors.As(err, &errs) {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"mars", "venus", "b[", "glob", "perhaps", "same", "pluto", "some"} {
+	for _, want := range []string{"mars", "venus", "b[", "glob", "perhaps", "guess", "same", "pluto", "some"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("nothing about %q in:\n%v", want, err)
 		}
