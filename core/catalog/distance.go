@@ -112,6 +112,18 @@ func (d Distance) Runs() iter.Seq[Run] { return slices.Values(d.list()) }
 // Len is the number of runs.
 func (d Distance) Len() int { return len(d.list()) }
 
+// Gaps are how many virtual offsets between the runs are holes, and how many physical ones are
+// skipped.
+func (d Distance) Gaps() (holes, skips int64) {
+	for i, r := range d.runs {
+		if i > 0 {
+			v, p := d.runs[i-1].ends()
+			holes, skips = holes+r.Virtual-v, skips+r.Physical-p
+		}
+	}
+	return holes, skips
+}
+
 // Last is the open run.
 func (d Distance) Last() Run { return d.list()[len(d.list())-1] }
 

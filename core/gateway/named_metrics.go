@@ -8,6 +8,8 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/server"
+	"github.com/sluice-gateway/sluice/core/standing"
+	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
 // watched tells of the traffic of topics and clients that the file names.
@@ -65,6 +67,7 @@ func (c *collector) standing(s ownSeries) {
 				at = time.Time{}
 			}
 			c.add(&t.comparedAt, unix(at), s.virtualCluster, x.Topic.Name, k.Cluster)
+			c.aligned(k.Partitions, s.virtualCluster, x.Topic.Name, k.Cluster)
 			for p, y := range k.Partitions {
 				labels := []string{s.virtualCluster, x.Topic.Name, strconv.Itoa(p), k.Cluster}
 				if y.Known {
@@ -79,5 +82,19 @@ func (c *collector) standing(s ownSeries) {
 				}
 			}
 		}
+	}
+}
+
+// aligned tells how the partitions of a copy stand, together.
+func (c *collector) aligned(partitions []standing.CopyPartition, labels ...string) {
+	t := c.table
+	var runs, unaligned, holes, skips, wrong, age float64
+	for _, x := range partitions {
+		a := x.Aligned
+		runs, unaligned, wrong = runs+float64(a.Runs), unaligned+float64(a.Unaligned()), wrong+float64(a.Wrong)
+		holes, skips, age = holes+float64(a.Holes), skips+float64(a.Skips), max(age, a.LagSeconds)
+	}
+	for m, v := range map[*telemetry.Metric]float64{&t.lagAge: age, &t.unaligned: unaligned, &t.runs: runs, &t.copyHoles: holes, &t.copySkips: skips, &t.wrong: wrong} {
+		c.add(m, v, labels...)
 	}
 }

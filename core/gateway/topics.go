@@ -88,7 +88,7 @@ func listPartitions(k *admin.Topic, s standing.Topic) {
 	for i, c := range s.Copies {
 		list := make([]admin.CopyPartition, 0, len(c.Partitions))
 		for p, y := range c.Partitions {
-			z := admin.CopyPartition{Partition: p, Start: y.Start, End: y.End, Lag: y.Lag, ComparedFrom: y.ComparedFrom, ComparedTo: y.ComparedTo}
+			z := admin.CopyPartition{Partition: p, Start: y.Start, End: y.End, Lag: y.Lag, ComparedFrom: y.ComparedFrom, ComparedTo: y.ComparedTo, Aligned: y.Aligned}
 			if y.Known {
 				z.Delta = &y.Delta
 			}

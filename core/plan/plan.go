@@ -11,6 +11,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/copies"
 	"github.com/sluice-gateway/sluice/core/failover"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/standing"
 )
 
 // State says what would become of a move that is planned now.
@@ -45,7 +46,11 @@ type Partition struct {
 	FromEnd   int64 `json:"from_end"` // -1: unknown
 	ToEnd     int64 `json:"to_end"`   // -1: unknown
 	Lag       int64 `json:"lag"`      // -1: unknown, since the copy can't be compared
+	standing.Aligned
 }
+
+// Differs reports a partition whose copy lacks records, or does not stand at one distance.
+func (p Partition) Differs() bool { return p.Lag != 0 || p.Aligned.Differs() }
 
 // Lag is how many records the copy lacks, -1 if that is not known of a partition.
 func (p Plan) Lag() (n int64) {
@@ -56,6 +61,15 @@ func (p Plan) Lag() (n int64) {
 		n += x.Lag
 	}
 	return n
+}
+
+// Aligned sums up how the partitions of the copy stand: unaligned is how many offsets in front of
+// what was aligned were not looked at, and seconds the lag of the one that lags longest.
+func (p Plan) Aligned() (runs int, unaligned int64, seconds float64) {
+	for _, x := range p.Partitions {
+		runs, unaligned, seconds = runs+x.Runs, unaligned+x.Unaligned(), max(seconds, x.LagSeconds)
+	}
+	return runs, unaligned, seconds
 }
 
 func (p *Plan) block(err error) {

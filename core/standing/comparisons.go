@@ -17,6 +17,7 @@ type comparison struct {
 	at         time.Time
 	generation int32
 	partitions []copies.Stretch // of virtual offsets
+	wrong      []string         // why partitions could not be compared, nil if all could
 	extent     copies.Extent
 	err        string
 	by         block.Kind // the kind of err
@@ -58,6 +59,10 @@ func (c *comparisons) note(vc string, t *catalog.Topic, cluster string, found []
 		part, s := t.Partition(int32(p)), f.Compared
 		if f.Err != nil {
 			now.partitions = append(now.partitions, copies.Stretch{From: -1, To: -1})
+			if now.wrong == nil {
+				now.wrong = make([]string, len(found))
+			}
+			now.wrong[p] = f.Err.Error()
 			continue
 		}
 		now.partitions = append(now.partitions, copies.Stretch{From: part.ToVirtual(s.From), To: part.ToVirtual(s.To)})

@@ -43,6 +43,7 @@ func (w *Watch) compareCopies(e Env) {
 		}
 		return w.ctx.Err()
 	})
+	w.noteLags(e, e.Catalog.Topics(), now.Extents)
 	w.judge(e, e.Catalog.Topics(), now.Extents, at)
 	w.alignFronts(e, now.Extents, at.Add(deltaEvery-time.Second))
 }

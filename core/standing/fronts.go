@@ -59,14 +59,13 @@ type wrong struct {
 	first      string
 }
 
-// forget leaves out the virtual clusters that are gone.
-func (f *fronts) forget(envs map[string]Env) {
+// forget leaves out the topics that are gone.
+func (f *fronts) forget(gone func(vc, topic string) bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	gone := func(vc string) bool { _, ok := envs[vc]; return !ok }
-	maps.DeleteFunc(f.last, func(vc string, _ front) bool { return gone(vc) })
-	maps.DeleteFunc(f.ahead, func(k front, _ ahead) bool { return gone(k.vc) })
-	maps.DeleteFunc(f.wrong, func(k front, _ wrong) bool { return gone(k.vc) })
+	maps.DeleteFunc(f.last, func(_ string, k front) bool { return gone(k.vc, k.topic) })
+	maps.DeleteFunc(f.ahead, func(k front, _ ahead) bool { return gone(k.vc, k.topic) })
+	maps.DeleteFunc(f.wrong, func(k front, _ wrong) bool { return gone(k.vc, k.topic) })
 }
 
 // next are those whose turn is next, from behind the one that had the last one.

@@ -198,9 +198,13 @@ func TestWhatIsWrongFarBack(t *testing.T) {
 			t.Errorf("aligned from %d to %d, front %+v", a.From, a.To, a.Front)
 		}
 		c := w.watch.Survey(t.Context(), w.env, []*catalog.Topic{w.Virtual.Topic("orders")}, true)[0].Copies[0].Partitions[0]
-		if c.Wrong != 1 || !strings.Contains(c.Mismatch, "the record at 30000 on prod is not on dr") {
-			t.Errorf("%d wrong: %q", c.Wrong, c.Mismatch)
-		}
+		about := fact.Of(t, "%+v", c.Aligned)
+		fact.Equal(about, "Wrong", c.Aligned.Wrong, 1)
+		fact.True(about, "Mismatch", strings.Contains(c.Aligned.Mismatch, "the record at 30000 on prod is not on dr"))
+		fact.Equal(about, "From", c.Aligned.From, 30_001)
+		fact.Equal(about, "To", c.Aligned.To, large)
+		fact.Equal(about, "Runs", c.Aligned.Runs, large/200-1) // a marker stands in its place
+		fact.Equal(about, "Skips", c.Aligned.Skips, large/200-2)
 	})
 }
 
@@ -228,6 +232,42 @@ func TestOnePartitionThatIsWrongDoesNotKeepOthersFromBeingKnown(t *testing.T) {
 		s := w.watch.Survey(t.Context(), w.env, []*catalog.Topic{topic}, true)[0].Copies[0]
 		if !strings.Contains(s.Problem, "partition 0: the record at 50 on prod is not on dr") {
 			t.Errorf("%q", s.Problem)
+		}
+		if a, b := s.Partitions[0].Aligned.Mismatch, s.Partitions[1].Aligned.Mismatch; a != s.Problem || b != "" {
+			t.Errorf("of the partitions is said %q and %q", a, b)
+		}
+	})
+}
+
+// TestForHowLongACopyHasLagged: since it had last what the home has now or had then.
+func TestForHowLongACopyHasLagged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "orders")
+		w.apply()
+		fakes.Pass(11 * time.Second)
+		lag := func() float64 {
+			return w.watch.Aligned("vc", w.Virtual.Topic("orders"), "dr", 0).LagSeconds
+		}
+		if got := lag(); got != 0 {
+			t.Errorf("%v s, though it has all", got)
+		}
+		w.Prod.Grow("orders", 100, 110)
+		fakes.Pass(35 * time.Second)
+		if got := lag(); got < 20 || got > 35 {
+			t.Errorf("%v s, want some 30", got)
+		}
+		for i := 110; i < 300; i += 10 { // it goes on, always a round behind
+			w.DR.Grow("orders", i-10, i)
+			w.Prod.Grow("orders", i, i+10)
+			fakes.Pass(10 * time.Second)
+		}
+		if got := lag(); got == 0 || got > 20 {
+			t.Errorf("%v s, want some 10", got)
+		}
+		w.DR.Grow("orders", 290, 300)
+		fakes.Pass(10 * time.Second)
+		if got := lag(); got != 0 {
+			t.Errorf("%v s, though it has all again", got)
 		}
 	})
 }

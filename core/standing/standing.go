@@ -44,10 +44,7 @@ type CopyPartition struct {
 	Lag int64
 	// ComparedFrom and ComparedTo are the virtual offsets between which records were compared.
 	ComparedFrom, ComparedTo int64
-	// Wrong is how many records were found to keep a copy that has drifted from being exact, and
-	// Mismatch says which the first one is.
-	Wrong    int
-	Mismatch string
+	Aligned                  Aligned
 }
 
 // Holds reports whether the copy has what a reader at a physical offset of the home needs; ok is
@@ -157,7 +154,7 @@ func (w *Watch) standing(env Env, topics []*catalog.Topic, all copies.Extents) [
 				if p < len(last.partitions) {
 					x.ComparedFrom, x.ComparedTo = last.partitions[p].From, last.partitions[p].To
 				}
-				x.Wrong, x.Mismatch = w.fronts.whatIsWrong(front{env.VirtualCluster, t.Name, c.Name(), int32(p)}, t)
+				x.Aligned = w.Aligned(env.VirtualCluster, t, c.Name(), p)
 				cp.Partitions = append(cp.Partitions, x)
 			}
 			s.Copies = append(s.Copies, cp)

@@ -58,6 +58,7 @@ type Watch struct {
 	compared  comparisons
 	ready     readiness
 	fronts    fronts
+	lagging   lagging
 
 	// pace is of all that is read of copies that have drifted. The newest records don't wait for
 	// the others.

@@ -3,6 +3,7 @@ package routing
 import (
 	"context"
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -271,6 +272,12 @@ func TestSetHomeEditsTheSmallestThing(t *testing.T) {
 			t.Errorf("%+v: %+v", c, got)
 		}
 	}
+	// What a pattern says besides the home goes on to be so.
+	r, _ = build(t, `{default: prod, topics: {"logs-*": {cluster: prod, unplanned: never, copy: identity}}}`)
+	if got := r.SetHome("logs-a", "dr", ""); len(got) != 1 || !reflect.DeepEqual(got[0].Value, map[string]any{"cluster": "dr", "unplanned": "never", "copy": "identity"}) {
+		t.Errorf("a rule made of a pattern's: %+v", got)
+	}
+	r, _ = build(t, rulesYAML)
 	if got := r.LeaveCluster("prod", "dr"); len(got) != 2 {
 		t.Errorf("leaving prod edits %+v", got)
 	}
