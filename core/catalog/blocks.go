@@ -79,52 +79,65 @@ func blockKey(partition, cluster string, number int64) string {
 // partitionEntries are the entries that make what is stored of a partition as old, under its key,
 // into what now is; each of them may be nil, which is none.
 func partitionEntries(key string, old, now *Partition) (out []Entry, err error) {
-	had := map[string][]Run{}
+	var gone []Entry
+	before, after := map[string]Distance{}, map[string]Distance{}
 	for cluster, d := range old.distances() {
+		before[cluster] = d
+	}
+	for cluster, d := range now.distances() {
+		after[cluster] = d
+	}
+	for cluster, was := range old.distances() {
+		d, ok := after[cluster]
+		if ok && d.Equal(was) {
+			continue
+		}
+		has := map[int64]bool{}
+		for number := range d.blocks() {
+			has[number] = true
+		}
+		for number := range was.blocks() {
+			if !has[number] {
+				gone = append(gone, Entry{Kind: KindRuns, Key: blockKey(key, cluster, number)})
+			}
+		}
+	}
+	if now == nil {
+		return append([]Entry{{Kind: KindPartition, Key: key}}, gone...), nil
+	}
+	s := storedPartition{Partition: *now}
+	s.Copies = maps.Clone(now.Copies)
+	for cluster, d := range now.distances() {
+		all, was := blockRange{}, before[cluster]
+		same, had := was.Equal(d), map[int64][]Run{}
+		if !same {
+			had = maps.Collect(was.blocks())
+		}
 		for number, runs := range d.blocks() {
-			had[blockKey(key, cluster, number)] = runs
-		}
-	}
-	if now != nil {
-		s := storedPartition{Partition: *now}
-		s.Copies = maps.Clone(now.Copies)
-		for cluster, d := range now.distances() {
-			for number, runs := range d.blocks() {
-				if s.Blocks == nil {
-					s.Blocks = map[string]blockRange{}
-				}
-				all := s.Blocks[cluster]
-				if all.N == 0 {
-					all.First = number
-				}
-				s.Blocks[cluster] = blockRange{all.First, number, all.N + 1}
-				at := blockKey(key, cluster, number)
-				if was, ok := had[at]; !ok || !slices.Equal(was, runs) {
-					out = append(out, Entry{Kind: KindRuns, Key: at, Value: appendRuns(nil, runs)})
-				}
-				delete(had, at)
+			if all.N == 0 {
+				all.First = number
 			}
-			switch a := s.Copies[cluster]; {
-			case s.Blocks[cluster].N == 0:
-			case cluster == "":
-				s.Distance = Distance{}
-			default:
-				a.Distance = Distance{}
-				s.Copies[cluster] = a
+			all.Last, all.N = number, all.N+1
+			if !same && !slices.Equal(had[number], runs) {
+				out = append(out, Entry{Kind: KindRuns, Key: blockKey(key, cluster, number), Value: appendRuns(nil, runs)})
 			}
 		}
-		b, err := json.Marshal(&s)
-		if err != nil {
-			return nil, err
+		if all.N == 0 {
+			continue
 		}
-		out = append(out, Entry{Kind: KindPartition, Key: key, Value: b})
-	} else {
-		out = append(out, Entry{Kind: KindPartition, Key: key})
+		if s.Blocks == nil {
+			s.Blocks = map[string]blockRange{}
+		}
+		if s.Blocks[cluster] = all; cluster == "" {
+			s.Distance = Distance{}
+		} else {
+			a := s.Copies[cluster]
+			a.Distance = Distance{}
+			s.Copies[cluster] = a
+		}
 	}
-	for _, at := range slices.Sorted(maps.Keys(had)) {
-		out = append(out, Entry{Kind: KindRuns, Key: at})
-	}
-	return out, nil
+	b, err := json.Marshal(&s)
+	return append(append(out, Entry{Kind: KindPartition, Key: key, Value: b}), gone...), err
 }
 
 // storedEntries are the entries of partitions and of their blocks, by key.

@@ -230,7 +230,7 @@ func (w *aligning) readOn(ctx context.Context, home, copied bool) error {
 // part reads a part of what is left of a stretch of a side.
 func (w *aligning) part(ctx context.Context, s *Side, left *Stretch, visit func(align.Record)) (bytes int64, err error) {
 	to := min(left.From+cmp.Or(w.Pair.read, readAhead), left.To)
-	next, bytes, err := s.Data(ctx, w.Prints, w.partition, left.From, to, readBytes, visit)
+	next, bytes, err := s.dataUpTo(ctx, w.Prints, w.partition, left.From, to, readBytes, visit)
 	if next < to && bytes < readBytes {
 		left.To = next // there is no more
 	}
@@ -250,7 +250,7 @@ func (w *aligning) lookBack(ctx context.Context) error {
 	for to > begin && total < lookBytes {
 		from := max(begin, to-offsets)
 		var some []align.Record
-		_, bytes, err := w.Home.Data(ctx, w.Prints, w.partition, from, to, lookBytes, func(r align.Record) { some = append(some, r) })
+		_, bytes, err := w.Home.dataUpTo(ctx, w.Prints, w.partition, from, to, lookBytes, func(r align.Record) { some = append(some, r) })
 		if err != nil {
 			return err
 		}

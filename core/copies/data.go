@@ -14,10 +14,14 @@ import (
 )
 
 // Data shows the data records of [from, to) in their order: no markers, and nothing of transactions
-// that were aborted. It ends when it has read so many bytes. It returns the offset up to which it
-// has looked, which is else below to where the log ends earlier or a transaction is open, and how
-// many bytes were read.
-func (s *Side) Data(ctx context.Context, f *kafka.Fingerprints, partition int32, from, to, most int64, visit func(align.Record)) (next, bytes int64, err error) {
+// that were aborted. It returns the offset up to which it has looked, which is below to where the
+// log ends earlier or a transaction is open, and how many bytes were read.
+func (s *Side) Data(ctx context.Context, f *kafka.Fingerprints, partition int32, from, to int64, visit func(align.Record)) (next, bytes int64, err error) {
+	return s.dataUpTo(ctx, f, partition, from, to, math.MaxInt64, visit)
+}
+
+// dataUpTo is Data that ends when it has read so many bytes.
+func (s *Side) dataUpTo(ctx context.Context, f *kafka.Fingerprints, partition int32, from, to, most int64, visit func(align.Record)) (next, bytes int64, err error) {
 	var buf []byte
 	for from < to && bytes < most {
 		next := from
@@ -41,7 +45,7 @@ func (s *Side) Data(ctx context.Context, f *kafka.Fingerprints, partition int32,
 // data has offsets in the virtual log, from one on.
 func (s *Side) Assume(ctx context.Context, partition int32, all Stretch, virtual int64) (catalog.Distance, error) {
 	runs := []catalog.Run{{Virtual: virtual, Physical: all.From, Records: catalog.Open}}
-	_, _, err := s.Data(ctx, kafka.NewFingerprints(true, nil), partition, all.From, all.To, math.MaxInt64, func(r align.Record) {
+	_, _, err := s.Data(ctx, kafka.NewFingerprints(true, nil), partition, all.From, all.To, func(r align.Record) {
 		last := &runs[len(runs)-1]
 		if n := r.Offset - last.Physical; virtual != last.Virtual+n {
 			if last.Records = virtual - last.Virtual; last.Records == 0 {

@@ -53,11 +53,8 @@ func (p Pair) follow(ctx context.Context, partition int32, part *catalog.Partiti
 
 // drifted looks at the last records of a copy that do not stand at one distance. known is what is
 // known of this copy; nil if nothing is.
-func (p Pair) drifted(ctx context.Context, partition int32, part *catalog.Partition, our, their Stretch, known *catalog.Alignment, turn Turn) (Found, error) {
-	if turn.Bytes = tailBytes; turn.Over(ctx) {
-		return Found{Cut: true}, fmt.Errorf("partition %d: %w", partition, errWaits)
-	}
-	a, err := p.anchor(ctx, partition, our, their, Aligning{Hidden: part.Distance.Skips, Behind: true, Turn: Turn{Pace: turn.Pace}})
+func (p Pair) drifted(ctx context.Context, partition int32, part *catalog.Partition, our, their Stretch, known *catalog.Alignment, pace *Pace) (Found, error) {
+	a, err := p.anchor(ctx, partition, our, their, Aligning{Hidden: part.Distance.Skips, Behind: true, Turn: Turn{Pace: pace}})
 	if err != nil {
 		return Found{}, err
 	}

@@ -182,7 +182,7 @@ func TestABatchThatIsReadInTwoParts(t *testing.T) {
 	old, _ := sides(t, prod, dr)
 	var got []int64
 	for from := int64(0); from < 10; {
-		next, _, err := old.Data(t.Context(), kafka.NewFingerprints(true, nil), 0, from, min(from+4, 10), 1<<20, func(r align.Record) { got = append(got, r.Offset) })
+		next, _, err := old.Data(t.Context(), kafka.NewFingerprints(true, nil), 0, from, min(from+4, 10), func(r align.Record) { got = append(got, r.Offset) })
 		if err != nil || next == from {
 			t.Fatalf("from %d on: %d, %v", from, next, err)
 		}

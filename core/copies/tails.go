@@ -85,7 +85,7 @@ func (p Pair) tail(ctx context.Context, t *catalog.Topic, partition int32, our, 
 		out, out.Err = p.follow(ctx, partition, part, known, our, their, turn)
 		if out.Err == nil && out.Cut && our.To-out.Compared.To > mostOfTail {
 			// An unplanned move goes by the last records: they come first.
-			if last, err := p.drifted(ctx, partition, part, our, their, &out.Alignment, turn); err == nil {
+			if last, err := p.drifted(ctx, partition, part, our, their, &out.Alignment, turn.Pace); err == nil {
 				return last
 			}
 		}
@@ -108,7 +108,10 @@ func (p Pair) tail(ctx context.Context, t *catalog.Topic, partition int32, our, 
 		}
 		var inexact *InexactError
 		if errors.As(err, &inexact) {
-			out, out.Err = p.drifted(ctx, partition, part, our, their, before, turn)
+			if turn.Bytes = tailBytes; turn.Over(ctx) {
+				return Found{Cut: true, Err: fmt.Errorf("partition %d: %w", partition, errWaits)}
+			}
+			out, out.Err = p.drifted(ctx, partition, part, our, their, before, turn.Pace)
 			return out
 		}
 		if err != nil {

@@ -12,10 +12,10 @@ import (
 // Offsets are virtual, -1 where they are unknown.
 type Aligned struct {
 	// From and To are between which every record of the home was found on the copy; Front is, while
-	// what is in front of them is looked at, up to where it was.
+	// what is in front of them is looked at, up to where it was, and -1 once nothing is left.
 	From  int64 `json:"aligned_from"`
 	To    int64 `json:"aligned_to"`
-	Front int64 `json:"aligned_front,omitempty"`
+	Front int64 `json:"aligned_front"`
 	// Runs is how many runs of records stand at one distance each, Holes how many offsets between
 	// them the copy has no record of, and Skips how many of its own clients would not be shown.
 	Runs  int   `json:"runs"`
@@ -33,18 +33,18 @@ type Aligned struct {
 // Unaligned is how many offsets of the home are in front of what was aligned and were not looked
 // at.
 func (a Aligned) Unaligned() int64 {
-	if a.Front == 0 {
+	if a.Front < 0 {
 		return 0
 	}
 	return max(a.From-a.Front, 0)
 }
 
 // Differs reports a copy that does not stand at one distance, or of which something is wrong.
-func (a Aligned) Differs() bool { return a.Runs > 1 || a.Wrong > 0 || a.Front > 0 }
+func (a Aligned) Differs() bool { return a.Runs > 1 || a.Wrong > 0 || a.Front >= 0 }
 
 // Aligned tells how a partition of a copy stands, as of the last round.
 func (w *Watch) Aligned(virtualCluster string, t *catalog.Topic, cluster string, partition int) Aligned {
-	out := Aligned{From: -1, To: -1, LagSeconds: -1}
+	out := Aligned{From: -1, To: -1, Front: -1, LagSeconds: -1}
 	k := front{virtualCluster, t.Name, cluster, int32(partition)}
 	out.Wrong, out.Mismatch = w.fronts.whatIsWrong(k, t)
 	last := w.compared.of(virtualCluster, t, cluster)
@@ -62,7 +62,7 @@ func (w *Watch) Aligned(virtualCluster string, t *catalog.Topic, cluster string,
 		out.From, out.To = last.partitions[partition].From, last.partitions[partition].To
 	}
 	if known.Front != nil {
-		out.Front = max(known.Front.To, 1)
+		out.Front = known.Front.To
 	}
 	out.Runs = known.Distance.Len()
 	out.Holes, out.Skips = known.Distance.Gaps()

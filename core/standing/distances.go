@@ -43,9 +43,9 @@ func (w *Watch) compareCopies(e Env) {
 		}
 		return w.ctx.Err()
 	})
-	w.noteLags(e, e.Catalog.Topics(), now.Extents)
+	w.noteLags(e, asked, now.Extents)
 	w.judge(e, e.Catalog.Topics(), now.Extents, at)
-	w.alignFronts(e, now.Extents, at.Add(deltaEvery-time.Second))
+	w.alignFronts(e, now.Extents, at.Add(frontsFor))
 }
 
 // keepShown stores which partitions hold records that clients know.
@@ -155,9 +155,14 @@ func (d distance) keep(n *catalog.Topic) {
 	if n.Copies == nil {
 		n.Copies = map[string][16]byte{}
 	}
+	another := n.Copies[d.other] != d.id
 	n.Copies[d.other] = d.id
 	for p, f := range d.found {
-		if n.Grow(p + 1); f.Err != nil {
+		n.Grow(p + 1)
+		if f.Err != nil {
+			if another { // what is known is of a copy that is gone
+				delete(n.Partitions[p].Copies, d.other)
+			}
 			continue
 		}
 		n.Partitions[p].SetCopy(d.other, f.Alignment)

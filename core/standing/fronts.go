@@ -18,6 +18,9 @@ import (
 var errLater = errors.New("others have their turn")
 
 const (
+	// frontsFor is until when fronts have their turns, from the beginning of a round on; the first
+	// round begins 8 s before the second one.
+	frontsFor = 7 * time.Second
 	// frontBytes is what is read of a partition in its turn, about.
 	frontBytes = 16 << 20
 	// frontsAtOnce is how many partitions have their turn side by side.

@@ -197,14 +197,14 @@ func TestWhatIsWrongFarBack(t *testing.T) {
 		if a := w.known("orders"); a.From != 30_001 || a.To != large || a.Front != nil {
 			t.Errorf("aligned from %d to %d, front %+v", a.From, a.To, a.Front)
 		}
-		c := w.watch.Survey(t.Context(), w.env, []*catalog.Topic{w.Virtual.Topic("orders")}, true)[0].Copies[0].Partitions[0]
-		about := fact.Of(t, "%+v", c.Aligned)
-		fact.Equal(about, "Wrong", c.Aligned.Wrong, 1)
-		fact.True(about, "Mismatch", strings.Contains(c.Aligned.Mismatch, "the record at 30000 on prod is not on dr"))
-		fact.Equal(about, "From", c.Aligned.From, 30_001)
-		fact.Equal(about, "To", c.Aligned.To, large)
-		fact.Equal(about, "Runs", c.Aligned.Runs, large/200-1) // a marker stands in its place
-		fact.Equal(about, "Skips", c.Aligned.Skips, large/200-2)
+		got := w.watch.Aligned("vc", w.Virtual.Topic("orders"), "dr", 0)
+		about := fact.Of(t, "%+v", got)
+		fact.Equal(about, "Wrong", got.Wrong, 1)
+		fact.True(about, "Mismatch", strings.Contains(got.Mismatch, "the record at 30000 on prod is not on dr"))
+		fact.Equal(about, "From", got.From, 30_001)
+		fact.Equal(about, "To", got.To, large)
+		fact.Equal(about, "Runs", got.Runs, large/200-1) // a marker stands in its place
+		fact.Equal(about, "Skips", got.Skips, large/200-2)
 	})
 }
 
@@ -233,7 +233,7 @@ func TestOnePartitionThatIsWrongDoesNotKeepOthersFromBeingKnown(t *testing.T) {
 		if !strings.Contains(s.Problem, "partition 0: the record at 50 on prod is not on dr") {
 			t.Errorf("%q", s.Problem)
 		}
-		if a, b := s.Partitions[0].Aligned.Mismatch, s.Partitions[1].Aligned.Mismatch; a != s.Problem || b != "" {
+		if a, b := w.watch.Aligned("vc", topic, "dr", 0).Mismatch, w.watch.Aligned("vc", topic, "dr", 1).Mismatch; a != s.Problem || b != "" {
 			t.Errorf("of the partitions is said %q and %q", a, b)
 		}
 	})
@@ -268,6 +268,78 @@ func TestForHowLongACopyHasLagged(t *testing.T) {
 		fakes.Pass(10 * time.Second)
 		if got := lag(); got != 0 {
 			t.Errorf("%v s, though it has all again", got)
+		}
+	})
+}
+
+// TestACopyThatHasGoneOnForLong: where more has come since a copy was last looked at than is looked
+// at in a round, the last records come first all the same, and what was known is not lost.
+func TestACopyThatHasGoneOnForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := largeWorld(t, 200<<10, "orders")
+		all := fakes.Records(0, large)
+		w.DR.Set(func() { w.DR.Topics["orders"].Logs[0] = &fakes.Log{}; marked(w.DR.Log("orders"), all[:5000]) })
+		w.Prod.Set(func() {
+			w.Prod.Topics["orders"].Logs[0] = &fakes.Log{}
+			w.Prod.Log("orders").Batch(fakes.Shape{}, all[:5000]...)
+		})
+		w.apply()
+		fakes.Pass(5 * time.Second)
+		if a := w.known("orders"); a.From != 0 || a.To != 5000 {
+			t.Fatalf("aligned from %d to %d", a.From, a.To)
+		}
+		w.DR.Set(func() { marked(w.DR.Log("orders"), all[5000:]) })
+		w.Prod.Set(func() {
+			for b := range slices.Chunk(all[5000:], 200) {
+				w.Prod.Log("orders").Batch(fakes.Shape{}, b...)
+			}
+		})
+		fakes.Pass(10 * time.Second)
+		if a := w.known("orders"); a.To != large || a.Front == nil || a.Front.To < 5000 {
+			t.Fatalf("aligned from %d to %d, front %+v", a.From, a.To, a.Front)
+		}
+		for i := 0; w.far("orders") < large; i++ {
+			if fakes.Pass(10 * time.Second); i > 60 {
+				t.Fatalf("no end: %+v", w.known("orders").Front)
+			}
+		}
+		if a := w.known("orders"); a.Distance.Len() != large/200 {
+			t.Errorf("%d runs, want %d", a.Distance.Len(), large/200)
+		}
+	})
+}
+
+// TestACopyThatWasMadeAgain is not gone by at the distance of the one before, where it can't be
+// compared yet.
+func TestACopyThatWasMadeAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := over(fakes.NewWideWorld(t, 1, 2))
+		fill := func(f *fakes.Cluster, lists ...[]kafka.Record) {
+			f.Set(func() {
+				for p, records := range lists {
+					f.Topics["topic-00"].Logs[p] = &fakes.Log{}
+					f.Topics["topic-00"].Logs[p].Add(records...)
+				}
+			})
+		}
+		all := fakes.Records(0, 100)
+		fill(w.Prod, all, all)
+		fill(w.DR, all, all)
+		w.apply()
+		fakes.Pass(3 * time.Second)
+		w.DR.Set(func() { w.DR.Topics["topic-00"].Made++ })
+		fill(w.DR, slices.Delete(slices.Clone(all), 50, 51), all)
+		w.DR.Set(func() { w.DR.Topo = w.DR.View() })
+		fakes.Pass(10 * time.Second)
+		topic := w.Virtual.Topic("topic-00")
+		if topic.Copies["dr"] != w.DR.Topology().Topics["topic-00"].ID {
+			t.Error("the new copy is not known")
+		}
+		if _, ok := topic.Partition(1).Copies["dr"]; !ok {
+			t.Error("of the partition that is right nothing is known")
+		}
+		if a, ok := topic.Partition(0).Copies["dr"]; ok {
+			t.Errorf("of the one that is wrong is known %+v", a)
 		}
 	})
 }

@@ -44,7 +44,6 @@ type CopyPartition struct {
 	Lag int64
 	// ComparedFrom and ComparedTo are the virtual offsets between which records were compared.
 	ComparedFrom, ComparedTo int64
-	Aligned                  Aligned
 }
 
 // Holds reports whether the copy has what a reader at a physical offset of the home needs; ok is
@@ -154,7 +153,6 @@ func (w *Watch) standing(env Env, topics []*catalog.Topic, all copies.Extents) [
 				if p < len(last.partitions) {
 					x.ComparedFrom, x.ComparedTo = last.partitions[p].From, last.partitions[p].To
 				}
-				x.Aligned = w.Aligned(env.VirtualCluster, t, c.Name(), p)
 				cp.Partitions = append(cp.Partitions, x)
 			}
 			s.Copies = append(s.Copies, cp)

@@ -130,7 +130,7 @@ func aligned(x plan.Partition) string {
 	switch {
 	case x.To < 0:
 		return "?"
-	case x.Front > 0:
+	case x.Front >= 0:
 		return fmt.Sprintf("%d to %d, front at %d", x.From, x.To, x.Front)
 	}
 	return fmt.Sprintf("%d to %d", x.From, x.To)

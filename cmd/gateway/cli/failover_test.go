@@ -11,7 +11,7 @@ import (
 // TestAPlanShowsPartitionsWhereCopiesDiffer: a line for each topic, and one for each partition
 // whose copy lags or does not stand at one distance; all of them where that is asked for.
 func TestAPlanShowsPartitionsWhereCopiesDiffer(t *testing.T) {
-	same := plan.Partition{Partition: 0, FromEnd: 10, ToEnd: 10, Aligned: standing.Aligned{To: 10, Runs: 1}}
+	same := plan.Partition{Partition: 0, FromEnd: 10, ToEnd: 10, Aligned: standing.Aligned{To: 10, Front: -1, Runs: 1}}
 	drifted := plan.Partition{Partition: 1, FromEnd: 900, ToEnd: 950, Lag: 7, Aligned: standing.Aligned{From: 500, To: 890, Front: 120, Runs: 50, Holes: 2, Skips: 49, Wrong: 1, Mismatch: "the record at 7 is wrong", LagSeconds: 12}}
 	plans := plan.Plans{Summary: "2 ready", Topics: []plan.Plan{
 		{Topic: "a", State: plan.StateReady, From: "prod", To: "dr", Partitions: []plan.Partition{same, drifted}},
