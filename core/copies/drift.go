@@ -104,8 +104,8 @@ type Ahead struct {
 	catalog.Alignment
 	// Owed is what a later record may explain: while there is some, the place can't be stored.
 	Owed map[uint64][]align.Fault
-	// Wrong is how many records keep the copy from being exact in front of where the front begins
-	// now, and First says which is the first of them.
+	// Wrong is how many records were found in this turn that keep the copy from being exact, in front
+	// of where the front begins now; First says which is the first of them.
 	Wrong int
 	First error
 	// Read is how many offsets of the home were looked at.
@@ -139,10 +139,7 @@ func (p Pair) Front(ctx context.Context, partition int32, part *catalog.Partitio
 	if a.Wrong == 0 && how.Resumes {
 		next.From = front.From
 	}
-	out := Ahead{Owed: a.Owed, Wrong: known.Wrong + a.Wrong, First: known.First, Read: a.To - our.From}
-	if out.First == nil {
-		out.First = a.First
-	}
+	out := Ahead{Owed: a.Owed, Wrong: a.Wrong, First: a.First, Read: a.To - our.From}
 	if done && len(a.Owed) > 0 { // nothing has explained them
 		next.From, out.Owed = max(next.From, part.ToVirtual(a.Settled)), nil
 		out.Wrong++

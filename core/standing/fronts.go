@@ -113,7 +113,12 @@ func (f *fronts) end(k front, t *catalog.Topic, id [16]byte, got copies.Ahead) b
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if got.First != nil {
-		f.wrong[k] = wrong{t.Generation, id, got.Wrong, got.First.Error()}
+		x := f.wrong[k]
+		if x.generation != t.Generation || x.id != id || x.records == 0 {
+			x = wrong{t.Generation, id, 0, got.First.Error()}
+		}
+		x.records += got.Wrong
+		f.wrong[k] = x
 	}
 	if len(got.Owed) > 0 {
 		f.ahead[k] = ahead{t.Generation, id, got}

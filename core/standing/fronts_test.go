@@ -187,24 +187,24 @@ func TestCopiesAreAlignedFairly(t *testing.T) {
 // TestWhatIsWrongFarBack does not keep what comes behind from being aligned, and is told.
 func TestWhatIsWrongFarBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := largeWorld(t, 0, "orders")
+		w := largeWorld(t, 1<<20, "orders")
 		w.DR.Set(func() {
 			w.DR.Topics["orders"].Logs[0] = &fakes.Log{}
-			marked(w.DR.Log("orders"), slices.Delete(fakes.Records(0, large), 30_000, 30_001))
+			marked(w.DR.Log("orders"), slices.Delete(slices.Delete(fakes.Records(0, large), 30_000, 30_001), 500, 502))
 		})
 		w.apply()
-		fakes.Pass(15 * time.Second)
+		fakes.Pass(time.Minute)
 		if a := w.known("orders"); a.From != 30_001 || a.To != large || a.Front != nil {
 			t.Errorf("aligned from %d to %d, front %+v", a.From, a.To, a.Front)
 		}
 		got := w.watch.Aligned("vc", w.Virtual.Topic("orders"), "dr", 0)
 		about := fact.Of(t, "%+v", got)
-		fact.Equal(about, "Wrong", got.Wrong, 1)
-		fact.True(about, "Mismatch", strings.Contains(got.Mismatch, "the record at 30000 on prod is not on dr"))
+		fact.Equal(about, "Wrong", got.Wrong, 3)
+		fact.True(about, "Mismatch", strings.Contains(got.Mismatch, "the record at 500 on prod is not on dr"))
 		fact.Equal(about, "From", got.From, 30_001)
 		fact.Equal(about, "To", got.To, large)
-		fact.Equal(about, "Runs", got.Runs, large/200-1) // a marker stands in its place
-		fact.Equal(about, "Skips", got.Skips, large/200-2)
+		fact.True(about, "Runs", got.Runs > large/200-10)
+		fact.True(about, "Skips", got.Skips > large/200-10)
 	})
 }
 
