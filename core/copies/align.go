@@ -229,7 +229,7 @@ func (w *aligning) readOn(ctx context.Context, home, copied bool) error {
 
 // part reads a part of what is left of a stretch of a side.
 func (w *aligning) part(ctx context.Context, s *Side, left *Stretch, visit func(align.Record)) (bytes int64, err error) {
-	to := min(left.From+cmp.Or(w.Pair.read, readAhead), left.To)
+	to := min(left.From+cmp.Or(w.ahead, readAhead), left.To)
 	next, bytes, err := s.dataUpTo(ctx, w.Prints, w.partition, left.From, to, readBytes, visit)
 	if next < to && bytes < readBytes {
 		left.To = next // there is no more

@@ -48,7 +48,7 @@ type Pair struct {
 	Source Source
 
 	syncs *Syncs // of MM2
-	read  int64  // how many offsets of either side are read at a time; 0: readAhead
+	ahead int64  // how many offsets of either side are read at a time; 0: readAhead
 }
 
 // Take takes over what both sides do with records.

@@ -104,8 +104,8 @@ type Ahead struct {
 	catalog.Alignment
 	// Owed is what a later record may explain: while there is some, the place can't be stored.
 	Owed map[uint64][]align.Fault
-	// Wrong is how many records were found in this turn that keep the copy from being exact, in front
-	// of where the front begins now; First says which is the first of them.
+	// Wrong is how many records were found in this turn that keep the copy from being exact, in
+	// front of where the front begins now; First says which is the first of them.
 	Wrong int
 	First error
 	// Read is how many offsets of the home were looked at.

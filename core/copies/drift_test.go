@@ -75,7 +75,7 @@ func TestAFrontFindsWhatOneLookFinds(t *testing.T) {
 		}
 		old, copied := sides(t, prod, dr)
 		p := Pair{Home: old, Copy: copied, Prints: kafka.NewFingerprints(true, nil)}
-		p.read = 40
+		p.ahead = 40
 		whole, err := p.Align(t.Context(), 0, Stretch{0, ours.End}, Stretch{0, theirs.End}, Aligning{Hidden: none, Behind: true})
 		if err != nil {
 			r.Fatal(err)
@@ -127,7 +127,7 @@ func TestAFrontGoesOverWhatIsWrong(t *testing.T) {
 		fakes.Marker(theirs)
 		theirs.Add(c.copied[700:]...)
 		old, copied := sides(t, prod, dr)
-		p := Pair{Home: old, Copy: copied, Prints: kafka.NewFingerprints(true, nil), read: 50}
+		p := Pair{Home: old, Copy: copied, Prints: kafka.NewFingerprints(true, nil), ahead: 50}
 		got, _ := inTurns(t, p, last(t, p, 100, ours.End, theirs.End), 0, 0)
 		if got.First == nil || !strings.Contains(got.First.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, got.First, c.want)
@@ -156,7 +156,7 @@ func TestAFrontOfACopyThatWasCompacted(t *testing.T) {
 		theirs.Add(records[:7]...)
 		theirs.Add(records[8:]...)
 		old, copied := sides(t, prod, dr)
-		p := Pair{Home: old, Copy: copied, Prints: kafka.NewFingerprints(true, nil), CopyCompacts: true, read: 50}
+		p := Pair{Home: old, Copy: copied, Prints: kafka.NewFingerprints(true, nil), CopyCompacts: true, ahead: 50}
 		got, turns := inTurns(t, p, last(t, p, 100, ours.End, theirs.End), 0, 0)
 		if turns < 5 {
 			t.Errorf("%d turns", turns)
@@ -183,7 +183,7 @@ func TestAFrontBeginsWhereBothHaveRecords(t *testing.T) {
 		fakes.Marker(theirs)
 		theirs.Add(all[700:]...)
 		old, copied := sides(t, prod, dr)
-		p := Pair{Home: old, Copy: copied, Prints: kafka.NewFingerprints(true, nil), read: 50}
+		p := Pair{Home: old, Copy: copied, Prints: kafka.NewFingerprints(true, nil), ahead: 50}
 		a, err := p.Align(t.Context(), 0, Stretch{900, 1000}, Stretch{theirs.Start, theirs.End}, Aligning{Hidden: none, Behind: true})
 		if err != nil {
 			t.Fatal(err)
