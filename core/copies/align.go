@@ -259,7 +259,8 @@ func (w *aligning) lookBack(ctx context.Context) error {
 		records, offsets, to = append(some, records...), max(1, (to-from)*(lookBytes-total)/max(bytes, 1)), from
 	}
 	w.a.Remember(records...)
-	return w.took(total)
+	w.Turn.took(total) // it has a limit of its own
+	return nil
 }
 
 func missing(f align.Fault) bool { return f.Kind == align.Missing }

@@ -2,12 +2,15 @@ package protocol
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/sluice-gateway/sluice/core/admin"
 	"github.com/sluice-gateway/sluice/core/failover"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
@@ -101,5 +104,45 @@ func TestACopyThatIsSaidToKeepOffsets(t *testing.T) {
 	})
 	if after := h.produce(p, "orders", "after", 1); after[0] != 30 {
 		t.Errorf("offset %d follows 29", after[0])
+	}
+}
+
+// TestALargeCopyMovesWithinTheLimit: what rounds have looked at in the background does not count
+// towards failover.compare_limit, although a group has still to read all of it.
+func TestALargeCopyMovesWithinTheLimit(t *testing.T) {
+	const records = 15_000
+	h := build(t, "orders")
+	if err := h.gw.Edit("state: {dir: ./state}", "state: {dir: ./state}\nfailover: {compare_limit: 2MiB}"); err != nil {
+		t.Fatal(err)
+	}
+	p := h.client(h.gw.Bootstrap)
+	var list []*kgo.Record
+	for i := range records {
+		list = append(list, &kgo.Record{Topic: "orders", Value: fmt.Appendf(nil, "%0250d", i)})
+	}
+	if err := p.ProduceSync(h.ctx, list...).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.admin(h.prod).CommitAllOffsets(h.ctx, "slow", kadm.OffsetsFromRecords(kgo.Record{Topic: "orders", Offset: 4})); err != nil {
+		t.Fatal(err)
+	}
+	h.copier(kafkatest.Faults{Crash: 1000, Transactions: true}, "orders")
+	h.wait("all to be aligned", func() bool {
+		_, body := h.call("GET", "/api/v1/topics/"+tenant+"/orders", "")
+		var topic admin.Topic
+		if err := json.Unmarshal([]byte(body), &topic); err != nil {
+			t.Fatalf("%v: %s", err, body)
+		}
+		x := topic.Copies[0].Partitions[0]
+		return x.From == 0 && x.To == records && x.Front < 0 && x.Runs > 10
+	})
+	if err := h.gw.Edit("orders: {cluster: prod}", "orders: {cluster: dr}"); err != nil {
+		t.Fatal(err)
+	}
+	h.moved(1)
+	for i, r := range h.read(h.gw.Bootstrap, "orders", 0, records) {
+		if want := string(list[i].Value); string(r.Value) != want || r.Offset != int64(i) {
+			t.Fatalf("offset %d is %q, want %q at %d", r.Offset, r.Value, want, i)
+		}
 	}
 }
