@@ -356,7 +356,7 @@ func TestDistancesOfTheFourthFormatAreRead(t *testing.T) {
 		var errs []error
 		for key, value := range map[string]string{
 			"topic\x00vc\x00a":               `{"name":"a","home":"prod","partitions":1}`,
-			"partition\x00vc\x00a\x000\x000": `{"segments":[{"cluster":"prod"}],"copies":{"dr":{"distance":` + string(text) + `,"to":500000}}}`,
+			"partition\x00vc\x00a\x000\x000": `{"segments":[{"cluster":"prod"}],"copies":{"dr":{"distance":` + string(text) + `,"from":400000,"to":500000}}}`,
 		} {
 			sealed := seal([]byte(key), []byte(value))
 			h.add([]byte(key), sealed)
@@ -379,6 +379,8 @@ func TestDistancesOfTheFourthFormatAreRead(t *testing.T) {
 		}
 		if got := c.Virtual("vc").Topic("a").Partition(0).Copies["dr"]; !got.Distance.Equal(want) || got.To != 500_000 {
 			t.Errorf("time %d: %d runs up to %d, want %d up to 500000", i, got.Distance.Len(), got.To, want.Len())
+		} else if got.Front == nil || *got.Front != (catalog.Front{}) {
+			t.Errorf("time %d: what is in front of %d is not looked at: %+v", i, got.From, got.Front)
 		}
 		if err := c.Virtual("vc").Update(t.Context(), "a", func(n *catalog.Topic) error { n.Partitions[0].Ceiling++; return nil }); err != nil {
 			t.Fatal(err)
