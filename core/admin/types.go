@@ -9,6 +9,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/audit"
 	"github.com/sluice-gateway/sluice/core/failover"
 	"github.com/sluice-gateway/sluice/core/plan"
+	"github.com/sluice-gateway/sluice/core/standing"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
@@ -181,6 +182,7 @@ type CopyPartition struct {
 	Lag          int64  `json:"lag"`
 	ComparedFrom int64  `json:"compared_from"`
 	ComparedTo   int64  `json:"compared_to"`
+	standing.Aligned
 }
 
 // Groups are the groups of a virtual cluster; Problem says whose could not be listed.

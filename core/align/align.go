@@ -31,10 +31,11 @@ const (
 	Foreign
 )
 
-// Fault is a record that keeps a copy from being exact. Offset is of the log that has it.
+// Fault is a record that keeps a copy from being exact. Offset is of the log that has it, and
+// Behind is behind what the home has of it, or has in front of it.
 type Fault struct {
-	Kind   Kind
-	Offset int64
+	Kind           Kind
+	Offset, Behind int64
 }
 
 // Ahead is how many records of either log an aligner should have that wait for one of the other.
@@ -43,8 +44,12 @@ const Ahead = 4096
 // remembered is how many records of the home an aligner knows a repeated one by.
 const remembered = 1 << 16
 
-// MostFaults is how many faults are told one by one.
-const MostFaults = 100
+// MostFaults is how many faults are told one by one, and MostOwed how many are kept that a later
+// record may explain.
+const (
+	MostFaults = 100
+	MostOwed   = 1 << 20
+)
 
 // Aligner goes through two logs in the same direction, from the first records that each of them is
 // given, which should be the same. It is not safe for concurrent use.
@@ -54,21 +59,25 @@ type Aligner struct {
 	HomeCompacts, CopyCompacts bool
 	// Lead says that the copy may have others in front of the first record that both have.
 	Lead bool
+	// Resumed says that the home has others in front of those that it is given, which the copy may
+	// repeat: at the first record that is not next in both logs, it wants to be told of them.
+	Resumed bool
 
 	ours, theirs queue
 	history      history
-
-	told bool // of what is in front of what it was given of the home
 
 	straight int // records that were next in both logs, since others were
 
 	runs    []Run
 	skipped bool // a record of the copy, since the last run went on
 	faults  []Fault
-	more    int // faults that are not told
+	more    int   // faults that are not told
+	clean   int64 // behind what the home has of the last fault
+	wants   bool
 
-	// What compaction explains once a later record with the same key is seen.
-	owed map[uint64][]Fault
+	// What compaction explains once a later record with the same key is seen, and how many.
+	owed  map[uint64][]Fault
+	debts int
 
 	// Behind which offsets everything is decided; -1 at first.
 	home, copied int64
@@ -85,18 +94,25 @@ func (a *Aligner) Home(records ...Record) { a.ours.add(records) }
 // Copy gives it further records of the copy.
 func (a *Aligner) Copy(records ...Record) { a.theirs.add(records) }
 
+// Wants reports that it can't go on before it is told, by Remember, what the home has in front of
+// what it was given.
+func (a *Aligner) Wants() bool { return a.wants }
+
 // Remember tells it of all records of the home that the copy may repeat, in front of those that it
-// was given. Before, none that the copy does not have next counts as missing: it may repeat one
-// that says the same.
+// was given.
 func (a *Aligner) Remember(records ...Record) {
-	a.told = true
+	a.Resumed, a.wants = false, false
 	for _, r := range records {
 		a.history.add(r.Print)
 	}
 }
 
-// Aside tells it of a record of the home that is none of those to be found. The copy may have it.
-func (a *Aligner) Aside(r Record) { a.history.add(r.Print) }
+// Aside tells it of records of the home that are none of those to be found. The copy may have them.
+func (a *Aligner) Aside(records ...Record) {
+	for _, r := range records {
+		a.history.add(r.Print)
+	}
+}
 
 // Runs are those found so far, in the order in which they were.
 func (a *Aligner) Runs() []Run { return a.runs }
@@ -113,6 +129,30 @@ func (a *Aligner) Faults(final bool) (faults []Fault, more int) {
 	return faults, a.more
 }
 
+// Clean is the offset of the home from which nothing is known to be wrong. Final says that no later
+// record will explain anything.
+func (a *Aligner) Clean(final bool) int64 {
+	clean := a.clean
+	if final {
+		for _, list := range a.owed {
+			clean = max(clean, list[len(list)-1].Behind)
+		}
+	}
+	return clean
+}
+
+// Owed is what a later record may explain, by fingerprints of keys, for the Owe of an aligner that
+// goes on with what follows.
+func (a *Aligner) Owed() map[uint64][]Fault { return a.owed }
+
+// Owe takes over what another aligner has left open. It is not used by that one any more.
+func (a *Aligner) Owe(open map[uint64][]Fault) {
+	for key, list := range open {
+		a.owed[key] = list
+		a.debts += len(list)
+	}
+}
+
 // Done are the last offsets of both logs that are decided, -1 for none, and how many records of
 // each wait for more of the other one.
 func (a *Aligner) Done() (home, copied int64, ours, theirs int) {
@@ -120,18 +160,16 @@ func (a *Aligner) Done() (home, copied int64, ours, theirs int) {
 }
 
 // Stuck reports that the next record of the copy is not among those of the home so far: it is a
-// foreign one, unless Remember is told of it, or it is among what is given next of the home. Before
-// Remember is told of any, it also reports one that the home has further on.
+// foreign one, unless Remember is told of it, or it is among what is given next of the home.
 func (a *Aligner) Stuck() bool {
 	if a.theirs.len() == 0 {
 		return false
 	}
 	print := a.theirs.first().Print
-	known := a.ours.has(print)
-	if a.leads(known) || a.ours.len() > 0 && a.ours.first().Print == print {
+	if a.leads(a.ours.has(print)) {
 		return false
 	}
-	return !a.history.has(print) && (!known || !a.told)
+	return !a.history.has(print) && !a.ours.has(print)
 }
 
 // Repeats takes the next records of the copy for repeats, as far as the home is known to have such:
@@ -165,8 +203,14 @@ func (a *Aligner) step(final bool) bool {
 		a.match()
 		return true
 	}
+	known := a.ours.has(r.Print)
+	// One that the home has further on may repeat an earlier one that says the same.
+	if a.Resumed && !a.leads(known) && (a.ours.len() > 0 || final) {
+		a.wants = true
+		return false
+	}
 	a.straight = 0
-	repeated, known := a.history.has(r.Print), a.ours.has(r.Print)
+	repeated := a.history.has(r.Print)
 	// A log that has what comes next further on has something else in front of it.
 	awaited := a.ours.len() > 0 && a.theirs.has(a.ours.first().Print)
 	switch {
@@ -176,8 +220,6 @@ func (a *Aligner) step(final bool) bool {
 		return false
 	case repeated && (awaited || !known):
 		a.skip(true)
-	case known && !repeated && !a.told && !final:
-		return false
 	case known && (!repeated || final || a.theirs.len() >= Ahead):
 		a.lack()
 	case final:
@@ -216,7 +258,7 @@ func (a *Aligner) skip(repeated bool) {
 	r := a.theirs.take()
 	a.copied, a.skipped = r.Offset, true
 	if !repeated {
-		a.fault(a.HomeCompacts, r, Fault{Foreign, r.Offset})
+		a.fault(a.HomeCompacts, r, Fault{Foreign, r.Offset, a.home + 1})
 	}
 }
 
@@ -225,19 +267,22 @@ func (a *Aligner) lack() {
 	r := a.ours.take()
 	a.passed(r)
 	a.home = r.Offset
-	a.fault(a.CopyCompacts, r, Fault{Missing, r.Offset})
+	a.fault(a.CopyCompacts, r, Fault{Missing, r.Offset, r.Offset + 1})
 }
 
 // fault notes what is wrong with a record, unless compaction explains it.
 func (a *Aligner) fault(compacts bool, r Record, f Fault) {
 	switch {
 	case compacts && r.Key != 0 && r.Tombstone:
-	case compacts && r.Key != 0:
+	case compacts && r.Key != 0 && a.debts < MostOwed:
 		a.owed[r.Key] = append(a.owed[r.Key], f)
-	case len(a.faults) < MostFaults:
-		a.faults = append(a.faults, f)
+		a.debts++
 	default:
-		a.more++
+		if a.clean = max(a.clean, f.Behind); len(a.faults) < MostFaults {
+			a.faults = append(a.faults, f)
+		} else {
+			a.more++
+		}
 	}
 }
 
@@ -246,8 +291,9 @@ func (a *Aligner) passed(r Record) {
 	if a.history.add(r.Print); r.Key == 0 {
 		return
 	}
-	if len(a.owed) > 0 {
-		delete(a.owed, r.Key) // it explains what is missing in front of it
+	if a.debts > 0 { // it explains what is missing in front of it
+		a.debts -= len(a.owed[r.Key])
+		delete(a.owed, r.Key)
 	}
 }
 

@@ -135,8 +135,11 @@ func TestACopyThatLacksARecord(t *testing.T) {
 			}
 			return
 		}
-		if want := (Fault{Missing, home[gone].Offset}); !slices.Contains(faults, want) {
+		if want := (Fault{Missing, home[gone].Offset, home[gone].Offset + 1}); !slices.Contains(faults, want) {
 			t.Fatalf("faults %v, want %v", faults, want)
+		}
+		if got := a.Clean(true); got != home[gone].Offset+1 {
+			t.Fatalf("nothing is wrong from %d on, want behind %d", got, home[gone].Offset)
 		}
 	})
 }
@@ -174,7 +177,8 @@ func TestACopyWithARecordOfItsOwn(t *testing.T) {
 		slices.SortStableFunc(copied, func(a, b Record) int { return cmp.Compare(a.Offset, b.Offset) })
 		a := New()
 		give(t, a, home, copied)
-		if faults, _ := a.Faults(true); !slices.Contains(faults, Fault{Foreign, own.Offset}) {
+		faults, _ := a.Faults(true)
+		if !slices.ContainsFunc(faults, func(f Fault) bool { return f.Kind == Foreign && f.Offset == own.Offset }) {
 			t.Fatalf("faults %v, want the one at %d", faults, own.Offset)
 		}
 	})
@@ -255,20 +259,23 @@ func TestARepeatFromLongAgo(t *testing.T) {
 // TestARepeatThatTheHomeHasFurtherOn says the same as a later record, which does not make those in
 // between missing: it may repeat an earlier one.
 func TestARepeatThatTheHomeHasFurtherOn(t *testing.T) {
-	a := New()
-	a.Home(Record{Offset: 10, Print: 10}, Record{Offset: 11, Print: 11}, Record{Offset: 12, Print: 3})
-	a.Copy(Record{Offset: 5, Print: 3}, Record{Offset: 6, Print: 10}, Record{Offset: 7, Print: 11}, Record{Offset: 8, Print: 3})
-	a.Go(false)
-	if !a.Stuck() {
-		t.Fatal("whether the record at 5 is a repeat depends on what came earlier")
-	}
-	a.Remember(Record{Offset: 3, Print: 3})
-	a.Go(false)
-	if faults, _ := a.Faults(true); len(faults) > 0 {
-		t.Errorf("faults %v", faults)
-	}
-	if want := []Run{{10, 6, 3}}; !slices.Equal(a.Runs(), want) {
-		t.Errorf("runs %v, want %v", a.Runs(), want)
+	for _, lead := range []bool{false, true} {
+		a := New()
+		a.Resumed, a.Lead = true, lead
+		a.Home(Record{Offset: 10, Print: 10}, Record{Offset: 11, Print: 11}, Record{Offset: 12, Print: 3})
+		a.Copy(Record{Offset: 5, Print: 3}, Record{Offset: 6, Print: 10}, Record{Offset: 7, Print: 11}, Record{Offset: 8, Print: 3})
+		a.Go(false)
+		if !a.Wants() {
+			t.Fatal("whether the record at 5 is a repeat depends on what came earlier")
+		}
+		a.Remember(Record{Offset: 3, Print: 3})
+		a.Go(false)
+		if faults, _ := a.Faults(true); len(faults) > 0 {
+			t.Errorf("faults %v", faults)
+		}
+		if want := []Run{{10, 6, 3}}; !slices.Equal(a.Runs(), want) {
+			t.Errorf("runs %v, want %v", a.Runs(), want)
+		}
 	}
 }
 
@@ -301,6 +308,56 @@ func TestRepeatsAtTheEnd(t *testing.T) {
 			t.Errorf("%s: %d wait, want %d", name, waiting, c.waiting)
 		}
 	}
+}
+
+// TestAnAlignerGoesOnWhereAnotherHasEnded: with what that one has left open, and with what the home
+// has in front, it finds what one alone would have found.
+func TestAnAlignerGoesOnWhereAnotherHasEnded(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		home, compacts := drawHome(t), rapid.Bool().Draw(t, "compacts")
+		if compacts {
+			home = unlike(t)
+		}
+		copied := replicator(t, home)
+		if compacts {
+			copied = compacted(t, copied)
+		}
+		one := New()
+		one.CopyCompacts = compacts
+		give(t, one, home, copied)
+		want, _ := one.Faults(true)
+
+		first := New()
+		first.CopyCompacts = compacts
+		first.Home(home[:rapid.IntRange(0, len(home)).Draw(t, "of home")]...)
+		first.Copy(copied[:rapid.IntRange(0, len(copied)).Draw(t, "of copy")]...)
+		first.Go(false)
+		h, c, _, _ := first.Done()
+		behind := func(offset int64) func(Record) bool { return func(r Record) bool { return r.Offset > offset } }
+		n, m := slices.IndexFunc(home, behind(h)), slices.IndexFunc(copied, behind(c))
+		if n < 0 {
+			n = len(home)
+		}
+		if m < 0 {
+			m = len(copied)
+		}
+		next := New()
+		next.CopyCompacts, next.Resumed = compacts, true
+		next.Owe(first.Owed())
+		next.Home(home[n:]...)
+		next.Copy(copied[m:]...)
+		for next.Go(true); next.Wants(); next.Go(true) {
+			next.Remember(home[:n]...)
+		}
+		one.runs = append(slices.Clone(first.runs), next.runs...)
+		got, _ := next.Faults(true)
+		if before, _ := first.Faults(false); len(got)+len(before) != len(want) {
+			t.Fatalf("faults %v and %v, want %v", before, got, want)
+		}
+		if len(want) == 0 && !compacts {
+			exact(t, one, home, copied)
+		}
+	})
 }
 
 // TestWhatACopyHadBefore is not judged; what comes between records of the home is.

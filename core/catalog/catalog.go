@@ -23,6 +23,7 @@ type Entry struct {
 const (
 	KindTopic     = "topic"     // key virtual cluster NUL topic
 	KindPartition = "partition" // key virtual cluster NUL topic NUL generation NUL number
+	KindRuns      = "runs"      // key of the partition NUL cluster NUL number: see blocks.go
 	KindCluster   = "cluster"   // key cluster
 	KindProducer  = "producer"  // key "" : the producer id counter
 	KindConfig    = "config"    // key "revision": the last file that was applied; others: see Keep
@@ -51,15 +52,19 @@ type Catalog struct {
 // counts.
 func New(log Log, entries []Entry) (*Catalog, error) {
 	c := &Catalog{log: log, virtual: map[string]*Virtual{}, values: map[[2]string][]byte{}}
-	topics, partitions := map[string][]byte{}, map[string][]byte{}
+	topics, partitions := map[string][]byte{}, &storedEntries{map[string][]byte{}, map[string]map[int64][]byte{}}
 	for _, e := range entries {
 		switch e.Kind {
 		case KindTopic:
 			set(topics, e.Key, e.Value)
 		case KindPartition:
-			set(partitions, e.Key, e.Value)
+			set(partitions.partitions, e.Key, e.Value)
 		case KindGroup:
 			if err := c.noteGroup(e); err != nil {
+				return nil, err
+			}
+		case KindRuns:
+			if err := partitions.addBlock(e); err != nil {
 				return nil, err
 			}
 		default:

@@ -8,7 +8,7 @@ import "slices"
 // compared while both lived.
 
 // Follows reports that a copy is looked at from To on: it has drifted, or was the home and died.
-func (a Alignment) Follows() bool { return a.Died || a.To > a.From }
+func (a Alignment) Follows() bool { return a.Died || a.Drifted() }
 
 // Reached is the virtual offset up to which a log that ends at a physical offset has the records,
 // as far as is known.
@@ -29,6 +29,15 @@ func (a Alignment) Place(v int64) int64 {
 	return a.Distance.ToPhysical(v)
 }
 
+// TailMayBegin is where on a copy that died as the home its lost tail begins, if it has one;
+// nowhere on another copy.
+func (p *Partition) TailMayBegin(cluster string) []int64 {
+	if a := p.Copies[cluster]; a.Died {
+		return []int64{a.Distance.ToPhysical(a.To)}
+	}
+	return nil
+}
+
 // Died reports a cluster that was the home and died, and has not been compared since.
 func (t *Topic) Died(cluster string) bool {
 	return slices.ContainsFunc(t.Partitions, func(p Partition) bool { return p.Copies[cluster].Died })
@@ -37,17 +46,6 @@ func (t *Topic) Died(cluster string) bool {
 // Hidden is the distance if nothing of the log is shown that stands between To and a physical
 // offset.
 func (a Alignment) Hidden(end int64) Distance { return a.Distance.Then(a.To, end) }
-
-// cut is what is known when the records of the home end at a virtual offset, and those of the next
-// one begin at another.
-func (a Alignment) cut(end, next int64) Alignment {
-	a.To = min(a.To, end)
-	if a.Died {
-		end = a.To
-	}
-	a.Distance = a.Distance.Cut(end, next)
-	return a
-}
 
 // left is what stays known of other logs when a cluster takes over from a home that died, whose
 // records end at a virtual offset for all that the new home knows.

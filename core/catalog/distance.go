@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -113,6 +112,18 @@ func (d Distance) Runs() iter.Seq[Run] { return slices.Values(d.list()) }
 // Len is the number of runs.
 func (d Distance) Len() int { return len(d.list()) }
 
+// Gaps are how many virtual offsets between the runs are holes, and how many physical ones are
+// skipped.
+func (d Distance) Gaps() (holes, skips int64) {
+	for i, r := range d.runs {
+		if i > 0 {
+			v, p := d.runs[i-1].ends()
+			holes, skips = holes+r.Virtual-v, skips+r.Physical-p
+		}
+	}
+	return holes, skips
+}
+
 // Last is the open run.
 func (d Distance) Last() Run { return d.list()[len(d.list())-1] }
 
@@ -120,7 +131,12 @@ func (d Distance) Last() Run { return d.list()[len(d.list())-1] }
 func (d Distance) Identity() bool { return d.runs == nil }
 
 // Equal reports two distances that map all offsets the same.
-func (d Distance) Equal(o Distance) bool { return slices.Equal(d.runs, o.runs) }
+func (d Distance) Equal(o Distance) bool {
+	if n := len(d.runs); n == len(o.runs) && n > 0 && &d.runs[0] == &o.runs[0] {
+		return true
+	}
+	return slices.Equal(d.runs, o.runs)
+}
 
 // byVirtual is the first run that ends behind a virtual offset.
 func (d Distance) byVirtual(v int64) Run {
@@ -305,22 +321,9 @@ func (d Distance) Above(virtual, physical int64) Distance {
 	return Distance{list[first:]}
 }
 
-// MarshalJSON writes the runs as text of some four bytes each: for each run, how far it is behind
-// the end of the one before it in both logs, and how many records it has, as varints (0: open).
+// MarshalJSON writes the runs as text.
 func (d Distance) MarshalJSON() ([]byte, error) {
-	b := make([]byte, 0, 8*len(d.runs))
-	var v, p int64
-	for _, r := range d.runs {
-		b = binary.AppendUvarint(b, uint64(r.Virtual-v))
-		b = binary.AppendUvarint(b, uint64(r.Physical-p))
-		if r.Records == Open {
-			b = binary.AppendUvarint(b, 0)
-			break
-		}
-		b = binary.AppendUvarint(b, uint64(r.Records))
-		v, p = r.ends()
-	}
-	return json.Marshal(base64.RawStdEncoding.EncodeToString(b))
+	return json.Marshal(base64.RawStdEncoding.EncodeToString(appendRuns(nil, d.runs)))
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote.
@@ -334,28 +337,9 @@ func (d *Distance) UnmarshalJSON(text []byte) error {
 		*d = Distance{}
 		return err
 	}
-	var runs []Run
-	var v, p int64
-	for len(b) > 0 {
-		var n [3]int64
-		for i := range n {
-			x, size := binary.Uvarint(b)
-			if size <= 0 || x >= Open {
-				return errors.New("a distance that is cut off")
-			}
-			n[i], b = int64(x), b[size:]
-		}
-		if n[0] > Open-v || n[1] > Open-p {
-			return errors.New("a distance beyond all offsets")
-		}
-		r := Run{v + n[0], p + n[1], n[2]}
-		if r.Records == 0 {
-			r.Records = Open
-		} else if r.Records > Open-max(r.Virtual, r.Physical) {
-			return errors.New("a distance beyond all offsets")
-		}
-		runs = append(runs, r)
-		v, p = r.ends()
+	runs, err := parseRuns(b)
+	if err != nil {
+		return err
 	}
 	if runs[len(runs)-1].Records != Open {
 		return errors.New("a distance whose last run is not open")

@@ -313,3 +313,18 @@ func BenchmarkDistance(b *testing.B) {
 		})
 	}
 }
+
+// TestGaps: a hole is an offset that the cluster has no record of, a skip one of its own that is
+// not shown.
+func TestGaps(t *testing.T) {
+	d, err := DistanceOf(Run{0, 5, 10}, Run{12, 15, 3}, Run{15, 20, 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if holes, skips := d.Gaps(); holes != 2 || skips != 2 {
+		t.Errorf("%d holes and %d skips, want 2 of each", holes, skips)
+	}
+	if holes, skips := (Distance{}).Gaps(); holes != 0 || skips != 0 {
+		t.Errorf("of none: %d holes and %d skips", holes, skips)
+	}
+}

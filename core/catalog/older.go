@@ -33,6 +33,12 @@ func (o *older) now() (Partition, error) {
 	for c, delta := range o.Deltas {
 		p.SetDelta(c, delta)
 	}
+	for c, a := range p.Copies { // nobody has looked at what is in front
+		if a.Drifted() && a.From > p.LogStart && a.Front == nil {
+			a.Front = &Front{From: p.LogStart, To: p.LogStart}
+			p.SetCopy(c, a)
+		}
+	}
 	return p, nil
 }
 
@@ -101,6 +107,5 @@ func upgradePartition(e Entry) ([]Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.Value, err = json.Marshal(&p)
-	return []Entry{e}, err
+	return partitionEntries(e.Key, nil, &p)
 }

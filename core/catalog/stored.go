@@ -8,9 +8,10 @@ import (
 )
 
 // A topic is stored as a header, which says how many partitions it has, and an entry for each of
-// them, so that only what changes is written. The key of a partition names the generation that it
-// is of: while a move is published, those of both generations are there, and those of a move that
-// was not committed count for nothing, because no header names them.
+// them (and of each distance with many runs some more), so that only what changes is written. The
+// key of a partition names the generation that it is of: while a move is published, those of both
+// generations are there, and those of a move that was not committed count for nothing, because no
+// header names them.
 
 // header is a topic as it is stored, without its partitions.
 type header struct {
@@ -68,11 +69,15 @@ func changes(vc string, old, now *Topic) (out []Entry, err error) {
 			if p < len(was) && was[p].equal(&t.Partitions[p]) {
 				continue
 			}
-			b, err := json.Marshal(&t.Partitions[p])
+			var before *Partition
+			if p < len(was) {
+				before = &was[p]
+			}
+			more, err := partitionEntries(partitionKey(vc, t.Name, t.Generation, p), before, &t.Partitions[p])
 			if err != nil {
 				return nil, err
 			}
-			out = append(out, Entry{Kind: KindPartition, Key: partitionKey(vc, t.Name, t.Generation, p), Value: b})
+			out = append(out, more...)
 		}
 	}
 	if out, err = headerChange(out, vc, old, now); err != nil {
@@ -80,7 +85,11 @@ func changes(vc string, old, now *Topic) (out []Entry, err error) {
 	}
 	for _, t := range old.views() {
 		for p := len(now.in(t.Generation)); p < len(t.Partitions); p++ {
-			out = append(out, Entry{Kind: KindPartition, Key: partitionKey(vc, t.Name, t.Generation, p)})
+			gone, err := partitionEntries(partitionKey(vc, t.Name, t.Generation, p), &t.Partitions[p], nil)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, gone...)
 		}
 	}
 	return out, nil
@@ -103,8 +112,8 @@ func headerChange(out []Entry, vc string, old, now *Topic) ([]Entry, error) {
 	return append(out, Entry{Kind: KindTopic, Key: topicKey(vc, now.Name), Value: b}), nil
 }
 
-// assemble makes a topic of its header and the entries of partitions, by key.
-func assemble(vc string, stored []byte, partitions map[string][]byte) (*Topic, error) {
+// assemble makes a topic of its header and the entries of partitions.
+func assemble(vc string, stored []byte, partitions *storedEntries) (*Topic, error) {
 	var h header
 	if err := json.Unmarshal(stored, &h); err != nil {
 		return nil, err
@@ -112,20 +121,18 @@ func assemble(vc string, stored []byte, partitions map[string][]byte) (*Topic, e
 	return h.topic(vc, partitions)
 }
 
-func (h *header) topic(vc string, partitions map[string][]byte) (t *Topic, err error) {
+func (h *header) topic(vc string, partitions *storedEntries) (t *Topic, err error) {
 	t = h.Topic
 	if t == nil || h.Partitions < 0 || h.Partitions > MostPartitions {
 		return nil, fmt.Errorf("it has %d partitions", h.Partitions)
 	}
 	t.Partitions = make([]Partition, h.Partitions)
 	for p := range t.Partitions {
-		b, ok := partitions[partitionKey(vc, t.Name, t.Generation, p)]
-		if !ok {
-			return nil, fmt.Errorf("partition %d of its generation %d is missing", p, t.Generation)
+		read, err := partitions.partition(partitionKey(vc, t.Name, t.Generation, p))
+		if err != nil {
+			return nil, fmt.Errorf("partition %d of its generation %d: %w", p, t.Generation, err)
 		}
-		if err := json.Unmarshal(b, &t.Partitions[p]); err != nil {
-			return nil, fmt.Errorf("partition %d: %w", p, err)
-		}
+		t.Partitions[p] = *read
 	}
 	if h.Before != nil {
 		t.Before, err = h.Before.topic(vc, partitions)

@@ -134,6 +134,18 @@ var steps = map[string]func(*testing.T, *Virtual) error{
 			return nil
 		})
 	},
+	"drift": func(t *testing.T, v *Virtual) error {
+		return v.Update(t.Context(), "orders", func(n *Topic) error { drifts(n, 30_000, 300); return nil })
+	},
+	"forget": func(t *testing.T, v *Virtual) error {
+		return v.Update(t.Context(), "orders", func(n *Topic) error {
+			if a, ok := n.Partitions[0].Copies["third"]; ok {
+				a.Distance = a.Distance.Above(a.To-20_000, a.To)
+				n.Partitions[0].SetCopy("third", a)
+			}
+			return nil
+		})
+	},
 	"ceiling": func(t *testing.T, v *Virtual) error {
 		return v.Reserve(t.Context(), "orders", 1, v.Topic("orders").Partitions[1].Ceiling)
 	},

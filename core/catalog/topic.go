@@ -59,26 +59,6 @@ type Partition struct {
 	Shown bool `json:"shown,omitempty"`
 }
 
-// Alignment is what is known of the log of a cluster that is not the home.
-type Alignment struct {
-	Distance Distance `json:"distance,omitzero"`
-	// From and To bound the virtual offsets, To not among them, of which every record of the home
-	// was found where the distance says. What is in front of them and behind was not looked at.
-	// They are the same where all of the copy stands at one distance, as far as is known.
-	From int64 `json:"from,omitempty"`
-	To   int64 `json:"to,omitempty"`
-	// Died says that the cluster was the home and died, and was not compared with the next home
-	// since: what it has behind To may be a lost tail.
-	Died bool `json:"died,omitempty"`
-	// Lost is how many records of a lost tail were found there.
-	Lost int64 `json:"lost,omitempty"`
-}
-
-// Equal reports that the same is known.
-func (a Alignment) Equal(o Alignment) bool {
-	return a.From == o.From && a.To == o.To && a.Died == o.Died && a.Lost == o.Lost && a.Distance.Equal(o.Distance)
-}
-
 // Segment is one range of a partition's virtual log and the cluster that it was written to.
 type Segment struct {
 	Generation int32 `json:"generation"`

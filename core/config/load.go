@@ -181,7 +181,7 @@ func (s *Snapshot) effective(masked *yaml.Node) any {
 	}
 	m["failover"] = map[string]any{
 		"hold": f.Hold.String(), "request": f.Request.String(), "unreachable": f.Unreachable.String(), "retry_for": f.RetryFor.String(),
-		"max_drain": f.MaxDrain.String(), "calm": f.Calm.String(), "compare_limit": f.CompareLimit, "concurrent": f.Concurrent, "atomic": f.Atomic, "ignore_headers": f.IgnoreHeaders, "replicator_topics": f.ReplicatorTopics,
+		"max_drain": f.MaxDrain.String(), "calm": f.Calm.String(), "compare_limit": f.CompareLimit, "align": map[string]any{"rate": f.Align.Rate}, "concurrent": f.Concurrent, "atomic": f.Atomic, "ignore_headers": f.IgnoreHeaders, "replicator_topics": f.ReplicatorTopics,
 	}
 	return m
 }

@@ -87,8 +87,9 @@ type Failover struct {
 	MaxDrain     time.Duration `koanf:"max_drain"`     // replication lag, in time, that a move accepts
 	Calm         time.Duration `koanf:"calm"`          // longest wait, before a hold, for a home that answers produces slowly
 	CompareLimit int64         `koanf:"compare_limit"` // bytes per partition
-	Concurrent   int           `koanf:"concurrent"`    // topics in hold at once
-	Atomic       bool          `koanf:"atomic"`        // the moves of one edit commit together or not at all
+	Align        Align         `koanf:"align"`
+	Concurrent   int           `koanf:"concurrent"` // topics in hold at once
+	Atomic       bool          `koanf:"atomic"`     // the moves of one edit commit together or not at all
 	// IgnoreHeaders names headers that the replicator adds; comparisons leave them out.
 	IgnoreHeaders []string `koanf:"ignore_headers"`
 	// ReplicatorTopics are globs of topics that a replicator keeps for itself, besides those that
@@ -96,6 +97,11 @@ type Failover struct {
 	ReplicatorTopics []string `koanf:"replicator_topics"`
 	// BatchBytes is that of Limits.
 	BatchBytes int64 `koanf:"-"`
+}
+
+// Align is how copies are aligned in the background whose records do not stand at one distance.
+type Align struct {
+	Rate int64 `koanf:"rate"` // bytes a second, of both sides
 }
 
 // Telemetry configures logs, traces and metrics.
@@ -252,7 +258,7 @@ func defaults() Snapshot {
 		Limits: Limits{FrameBytes: 100 << 20, SessionInFlight: 1024, SessionBytes: 64 << 20, IdleTimeout: 10 * time.Minute, Drain: 10 * time.Second, FetchPartitions: 10_000},
 		Failover: Failover{
 			Hold: 10 * time.Second, Request: 15 * time.Second, Unreachable: 10 * time.Second, RetryFor: time.Hour,
-			MaxDrain: 3 * time.Second, Calm: 3 * time.Second, CompareLimit: 1 << 30, Concurrent: 256,
+			MaxDrain: 3 * time.Second, Calm: 3 * time.Second, CompareLimit: 1 << 30, Align: Align{Rate: 50 << 20}, Concurrent: 256,
 		},
 		Telemetry: Telemetry{Log: Log{Level: "info", Format: "text", Repeats: 10 * time.Second}, Traces: Traces{SampleRatio: -1, Errors: true, Spans: "slow"}},
 	}

@@ -205,7 +205,7 @@ func (s *Snapshot) validateNumbers(v *validator) {
 	l, f := s.Limits, s.Failover
 	for path, n := range map[string]int64{
 		"limits.frame_bytes": int64(l.FrameBytes), "limits.session_in_flight": int64(l.SessionInFlight), "limits.session_bytes": l.SessionBytes,
-		"failover.hold": int64(f.Hold), "failover.request": int64(f.Request), "failover.concurrent": int64(f.Concurrent),
+		"failover.align.rate": f.Align.Rate, "failover.hold": int64(f.Hold), "failover.request": int64(f.Request), "failover.concurrent": int64(f.Concurrent),
 	} {
 		if n <= 0 {
 			v.bad(strings.Split(path, "."), "must be above 0")

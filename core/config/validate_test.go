@@ -40,7 +40,7 @@ func TestNumbersHaveBounds(t *testing.T) {
 	for written, want := range map[string]string{
 		"limits: {connections: -1}": "limits.connections: ", "limits: {process_bytes: -1}": "limits.process_bytes: ", "limits: {batch_bytes: -1}": "limits.batch_bytes: ", "limits: {idle_timeout: -1s}": "limits.idle_timeout: ",
 		"failover: {retry_for: -1s}": "failover.retry_for: ", "failover: {max_drain: -1s}": "failover.max_drain: ", "failover: {unreachable: -1s}": "failover.unreachable: ",
-		"failover: {compare_limit: -1}": "failover.compare_limit: ", "telemetry: {traces: {sample_ratio: 1.1}}": "telemetry.traces.sample_ratio: ",
+		"failover: {align: {rate: 0}}": "failover.align.rate: ", "failover: {compare_limit: -1}": "failover.compare_limit: ", "telemetry: {traces: {sample_ratio: 1.1}}": "telemetry.traces.sample_ratio: ",
 		"telemetry: {traces: {sample_ratio: -0.1}}": "telemetry.traces.sample_ratio: ", "limits: {frame_bytes: 0}": "limits.frame_bytes: ",
 		"telemetry: {metrics: {interval: -1s}}": "telemetry.metrics.interval: ", "telemetry: {metrics: {endpoint: \"http://a:1\"}}": "telemetry.metrics.endpoint: ", "telemetry: {metrics: {protocol: udp}}": "telemetry.metrics.protocol: ",
 		"telemetry: {metrics: {topics: [a, \"[\"]}}": "telemetry.metrics.topics.1: ", "telemetry: {metrics: {topics: [\"\"]}}": "telemetry.metrics.topics.0: ",

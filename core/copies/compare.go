@@ -44,6 +44,24 @@ type Pair struct {
 	Prints     *kafka.Fingerprints
 	// HomeCompacts and CopyCompacts say that a side may lack records whose key has a later one.
 	HomeCompacts, CopyCompacts bool
+	// Source is what tells where the copy has the home's records; "" is Align.
+	Source Source
+
+	syncs *Syncs // of MM2
+	ahead int64  // how many offsets of either side are read at a time; 0: readAhead
+}
+
+// Take takes over what both sides do with records.
+func (p *Pair) Take(alike Alike, cfg config.Failover) {
+	p.Prints = Fingerprints(cfg, alike.Timestamps)
+	p.HomeCompacts, p.CopyCompacts = alike.HomeCompacts, alike.CopyCompacts
+}
+
+// By sets what tells where the copy has the home's records.
+func (p *Pair) By(source string) {
+	if p.Source = Source(source); p.Source == MM2 {
+		p.syncs = &Syncs{pair: *p}
+	}
 }
 
 // FindDelta finds the constant distance of a partition's copy: the offset on the copy minus the

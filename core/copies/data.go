@@ -3,6 +3,7 @@ package copies
 import (
 	"context"
 	"encoding/binary"
+	"math"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -16,13 +17,20 @@ import (
 // that were aborted. It returns the offset up to which it has looked, which is below to where the
 // log ends earlier or a transaction is open, and how many bytes were read.
 func (s *Side) Data(ctx context.Context, f *kafka.Fingerprints, partition int32, from, to int64, visit func(align.Record)) (next, bytes int64, err error) {
-	for from < to {
+	return s.dataUpTo(ctx, f, partition, from, to, math.MaxInt64, visit)
+}
+
+// dataUpTo is Data that ends when it has read so many bytes.
+func (s *Side) dataUpTo(ctx context.Context, f *kafka.Fingerprints, partition int32, from, to, most int64, visit func(align.Record)) (next, bytes int64, err error) {
+	var buf []byte
+	for from < to && bytes < most {
 		next := from
 		w := joint.Wanted{Partition: partition, From: from, Most: joint.ReadBytes, Committed: true}
 		err := s.fetch(ctx, w, func(b joint.Batches) (err error) {
 			bytes += int64(len(b.Records))
-			t := transactions{left: b.Aborted, aborted: map[int64]bool{}}
+			t := transactions{left: b.Aborted, aborted: map[int64]bool{}, buf: buf}
 			next, err = walk(b.Records, from, to, func(b kafka.Batch) error { return t.data(f, b, from, to, visit) })
+			buf = t.buf
 			return err
 		})
 		if err != nil || next == from {
@@ -58,6 +66,7 @@ func (s *Side) Assume(ctx context.Context, partition int32, all Stretch, virtual
 type transactions struct {
 	left    []kmsg.FetchResponseTopicPartitionAbortedTransaction
 	aborted map[int64]bool // producers of those that have begun, and not ended yet
+	buf     []byte         // of what was decompressed
 }
 
 // data shows the data records of a batch.
@@ -66,22 +75,26 @@ func (t *transactions) data(f *kafka.Fingerprints, b kafka.Batch, from, to int64
 		t.aborted[t.left[0].ProducerID] = true
 		t.left = t.left[1:]
 	}
-	records, err := f.Within.Records(b)
+	p, err := f.Within.Open(t.buf, b)
 	if err != nil {
 		return err
 	}
+	if b.Compression() != 0 {
+		t.buf = p.Bytes[:0]
+	}
+	var r kafka.RawRecord
 	switch {
 	case b.IsControl():
-		if len(records) > 0 && aborts(records[0].Key) {
+		if p.Next(&r) && aborts(r.Key) {
 			delete(t.aborted, b.ProducerID())
 		}
 		return nil
 	case b.IsTransactional() && t.aborted[b.ProducerID()]:
 		return nil
 	}
-	for _, r := range records {
+	for p.Next(&r) {
 		if r.Offset >= from && r.Offset < to {
-			visit(align.Record{Offset: r.Offset, Print: f.Of(r), Key: f.OfKey(r.Key), Tombstone: r.Value == nil})
+			visit(align.Record{Offset: r.Offset, Print: f.OfRaw(&r), Key: f.OfKey(r.Key), Tombstone: r.Value == nil})
 		}
 	}
 	return nil

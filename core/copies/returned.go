@@ -49,7 +49,7 @@ func (p Pair) Return(ctx context.Context, partition int32, known catalog.Alignme
 	if !out.Begun && out.Lost > 0 { // they were counted before
 		return out, nil
 	}
-	if out.Lost, err = p.lost(ctx, partition, our, tail); err != nil {
+	if out.Lost, err = p.lost(ctx, partition, our, tail, how.Turn); err != nil {
 		return out, err
 	}
 	if out.Begun && out.Lost > 0 && p.CopyCompacts {
@@ -63,12 +63,12 @@ func (p Pair) Return(ctx context.Context, partition int32, known catalog.Alignme
 func (p Pair) first(ctx context.Context, partition int32, our Stretch, how Aligning) (first *align.Record, end int64, err error) {
 	for from, piece := our.From, int64(Tail); from < our.To; piece = min(2*piece, readAhead) {
 		to := min(from+piece, our.To)
-		next, _, err := p.Home.Data(ctx, p.Prints, partition, from, to, func(r align.Record) {
+		next, bytes, err := p.Home.Data(ctx, p.Prints, partition, from, to, func(r align.Record) {
 			if first == nil && !how.Hidden(r.Offset) {
 				first = &r
 			}
 		})
-		if err != nil || first != nil || next < to {
+		if how.Turn.took(bytes); err != nil || first != nil || next < to {
 			return first, next, err
 		}
 		from = next
@@ -96,7 +96,7 @@ func (p Pair) begin(ctx context.Context, partition int32, our, their Stretch, ho
 				same = append(same, r.Offset)
 			}
 		})
-		if err != nil {
+		if how.Turn.took(bytes); err != nil {
 			return err
 		}
 		for _, from := range same {
@@ -127,7 +127,7 @@ func (p Pair) begin(ctx context.Context, partition int32, our, their Stretch, ho
 // lost counts the records of a lost tail that the home does not have around the place where it took
 // over, which is where our begins: a producer may have written them again, and a replicator may
 // have begun further in front. It looks at so many offsets as searchBack says.
-func (p Pair) lost(ctx context.Context, partition int32, our, tail Stretch) (n int64, err error) {
+func (p Pair) lost(ctx context.Context, partition int32, our, tail Stretch, turn Turn) (n int64, err error) {
 	if tail.From >= tail.To {
 		return 0, nil
 	}
@@ -137,14 +137,16 @@ func (p Pair) lost(ctx context.Context, partition int32, our, tail Stretch) (n i
 	}
 	has := map[uint64]bool{}
 	around := Stretch{max(our.From-searchBack, starts[partition]), min(our.From+searchBack, our.To)}
-	if _, _, err = p.Home.Data(ctx, p.Prints, partition, around.From, around.To, func(r align.Record) { has[r.Print] = true }); err != nil {
+	_, bytes, err := p.Home.Data(ctx, p.Prints, partition, around.From, around.To, func(r align.Record) { has[r.Print] = true })
+	if turn.took(bytes); err != nil {
 		return 0, err
 	}
-	_, _, err = p.Copy.Data(ctx, p.Prints, partition, tail.From, min(tail.To, tail.From+searchBack), func(r align.Record) {
+	_, bytes, err = p.Copy.Data(ctx, p.Prints, partition, tail.From, min(tail.To, tail.From+searchBack), func(r align.Record) {
 		if !has[r.Print] {
 			n++
 		}
 	})
+	turn.took(bytes)
 	return n, err
 }
 

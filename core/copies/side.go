@@ -164,7 +164,7 @@ func (s *Side) Read(ctx context.Context, partition int32, from, to int64, visit 
 }
 
 // walk visits the batches with offsets in [from, to), and returns the offset behind them: to if
-// there are some beyond it.
+// there are some beyond it, in the last one too.
 func walk(records []byte, from, to int64, visit func(kafka.Batch) error) (next int64, err error) {
 	next = from
 	for _, b := range kafka.Batches(records) {
@@ -177,7 +177,7 @@ func walk(records []byte, from, to int64, visit func(kafka.Batch) error) (next i
 		if err := visit(b); err != nil {
 			return next, err
 		}
-		next = b.LastOffset() + 1
+		next = min(b.LastOffset()+1, to)
 	}
 	return next, nil
 }
@@ -208,17 +208,21 @@ type Mark struct {
 // Marks reads the data records of [from, to), without control records, and says how many bytes were
 // read.
 func (s *Side) Marks(ctx context.Context, f *kafka.Fingerprints, partition int32, from, to int64) (out []Mark, bytes int64, err error) {
+	var buf []byte
 	bytes, err = s.Read(ctx, partition, max(from, 0), to, func(b kafka.Batch) error {
 		if b.IsControl() {
 			return nil
 		}
-		records, err := f.Within.Records(b)
+		p, err := f.Within.Open(buf, b)
 		if err != nil {
 			return err
 		}
-		for _, r := range records {
+		if b.Compression() != 0 {
+			buf = p.Bytes[:0]
+		}
+		for r := (kafka.RawRecord{}); p.Next(&r); {
 			if r.Offset >= from && r.Offset < to {
-				out = append(out, Mark{r.Offset, f.Of(r)})
+				out = append(out, Mark{r.Offset, f.OfRaw(&r)})
 			}
 		}
 		return nil

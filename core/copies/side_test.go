@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/align"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/testing/fakes"
 )
@@ -170,5 +171,24 @@ func TestReaderAsksLeaders(t *testing.T) {
 	}
 	if _, err := NewSide(f, "other"); err == nil || !strings.Contains(err.Error(), `"other" does not exist on prod`) {
 		t.Errorf("without a topic: %v", err)
+	}
+}
+
+// TestABatchThatIsReadInTwoParts: what is behind the end of a stretch is left for the next one, in
+// the middle of a batch too.
+func TestABatchThatIsReadInTwoParts(t *testing.T) {
+	prod, dr, ours, _ := fakes.Pair()
+	ours.Batch(fakes.Shape{}, fakes.Records(0, 10)...)
+	old, _ := sides(t, prod, dr)
+	var got []int64
+	for from := int64(0); from < 10; {
+		next, _, err := old.Data(t.Context(), kafka.NewFingerprints(true, nil), 0, from, min(from+4, 10), func(r align.Record) { got = append(got, r.Offset) })
+		if err != nil || next == from {
+			t.Fatalf("from %d on: %d, %v", from, next, err)
+		}
+		from = next
+	}
+	if want := count(0, 10); !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }

@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/guard"
-	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
 
@@ -29,63 +30,116 @@ func (s *Side) reach(ctx context.Context) (out Reach, err error) {
 
 // Found is what was found of a partition's copy.
 type Found struct {
-	catalog.Alignment         // of a copy that has drifted, To is above From
-	Compared          Stretch // offsets of the home between which records were compared
+	catalog.Alignment
+	Compared Stretch // offsets of the home between which records were compared
+	// Cut says that it has not been looked at all that is there: others had their turn.
+	Cut bool
+	// Err is why nothing was found; what was known before may be right all the same.
+	Err error
 }
 
 // Tails finds the distance of each partition's copy. at is where both sides begin and end. Of
 // partitions that t has distances of, those are tried first; where a copy has drifted, records are
-// looked at one by one, from where they were last, and no more than limit bytes of them.
-func (p Pair) Tails(ctx context.Context, t *catalog.Topic, at Bounds, limit int64) ([]Found, error) {
+// looked at one by one, from where they were last, for a turn. The error is that of the first
+// partition that has one, or that of a read that failed, without anything found.
+func (p Pair) Tails(ctx context.Context, t *catalog.Topic, at Bounds, turn Turn) ([]Found, error) {
 	NoteEnds(t, at.Home.Ends)
 	begin := Begins(t, at.Home.Starts)
 	for i, from := range begin {
 		t.NoteStart(int32(i), t.Partition(int32(i)).ToVirtual(from))
 	}
-	there := p.Copy.Cluster.Name()
 	out := make([]Found, len(begin))
-	err := guard.Parallel(len(out), PartitionsAtOnce, func(i int) (err error) {
-		our, their := Stretch{begin[i], at.Home.Ends[i]}, at.Copy.Of(i)
-		part := t.Partition(int32(i))
-		same := t.Copies[there] == p.Copy.Topic.ID
-		if known := part.Copies[there]; same && known.Follows() {
-			if out[i], err = p.follow(ctx, int32(i), part, known, our, their, limit); err == nil || IsUnread(err) || known.Died {
-				return err
-			}
-		}
-		guesses := []int64{0}
-		d, stored := part.Delta(there)
-		if stored {
-			guesses = []int64{d, 0}
-		}
-		// Nothing is left to compare: what was verified before is better than the ends, of which
-		// the copy may never get to the same.
-		if !stored || !same || our.From < our.To || their.To-d > our.To {
-			var last int64
-			if last, _, err = p.FindDelta(ctx, int32(i), our, their, guesses...); err == nil && (!stored || !same || last != d) {
-				err = p.Head(ctx, int32(i), our, their, last)
-			}
-			d = last
-			var inexact *InexactError
-			if errors.As(err, &inexact) {
-				out[i], err = p.drifted(ctx, int32(i), part, our, their, same)
-				return err
-			}
-			if err != nil {
-				return err
-			}
-		}
-		to := min(their.To-d, our.To)
-		out[i].Compared = Stretch{min(max(our.From, their.From-d, their.To-Tail-d), to), to}
-		if out[i].Distance = part.Distance.Shift(d); same {
-			out[i].Distance = part.Shifted(there, d, part.ToVirtual(out[i].Compared.From))
+	first := rand.IntN(max(len(out), 1)) // so that each is the first one at times, if there are more than a turn is enough for
+	err := guard.Parallel(len(out), PartitionsAtOnce, func(i int) error {
+		i = (i + first) % len(out)
+		out[i] = p.tail(ctx, t, int32(i), Stretch{begin[i], at.Home.Ends[i]}, at.Copy.Of(i), turn)
+		if IsUnread(out[i].Err) {
+			return out[i].Err
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
+	for _, f := range out {
+		if f.Err != nil {
+			return out, f.Err
+		}
+	}
 	return out, nil
+}
+
+// tail finds the distance of a partition's copy.
+func (p Pair) tail(ctx context.Context, t *catalog.Topic, partition int32, our, their Stretch, turn Turn) (out Found) {
+	there := p.Copy.Cluster.Name()
+	part, same := t.Partition(partition), t.Copies[there] == p.Copy.Topic.ID
+	known, stored := part.Copies[there]
+	if p.Source == Identity {
+		return p.identical(ctx, part, partition, our, their, stored && same)
+	}
+	var before *catalog.Alignment // what is known of this copy
+	if stored && same {
+		before = &known
+	}
+	if same && known.Follows() {
+		out, out.Err = p.follow(ctx, partition, part, known, our, their, turn)
+		if out.Err == nil && out.Cut && !out.Died && our.To-out.Compared.To > mostOfTail {
+			// An unplanned move goes by the last records: they come first.
+			if last, err := p.drifted(ctx, partition, part, our, their, &out.Alignment, turn.Pace); err == nil {
+				return last
+			}
+		}
+		if out.Err == nil || IsUnread(out.Err) || known.Died {
+			return out
+		}
+		out = Found{}
+	}
+	d, _ := part.Delta(there)
+	guesses := []int64{0}
+	if stored {
+		guesses = []int64{d, 0}
+	}
+	// Nothing is left to compare: what was verified before is better than the ends, of which the
+	// copy may never get to the same.
+	if !stored || !same || our.From < our.To || their.To-d > our.To {
+		last, _, err := p.FindDelta(ctx, partition, our, their, guesses...)
+		if err == nil && (!stored || !same || last != d) {
+			err = p.Head(ctx, partition, our, their, last)
+		}
+		var inexact *InexactError
+		if errors.As(err, &inexact) {
+			if turn.Bytes = tailBytes; turn.Over(ctx) {
+				return Found{Cut: true, Err: fmt.Errorf("partition %d: %w", partition, errWaits)}
+			}
+			out, out.Err = p.drifted(ctx, partition, part, our, their, before, turn.Pace)
+			return out
+		}
+		if err != nil {
+			return Found{Err: err}
+		}
+		d = last
+	}
+	to := min(their.To-d, our.To)
+	out.Compared = Stretch{min(max(our.From, their.From-d, their.To-Tail-d), to), to}
+	if out.Distance = part.Distance.Shift(d); same {
+		out.Distance = part.Shifted(there, d, part.ToVirtual(out.Compared.From))
+	}
+	return out
+}
+
+// identical is tail of a copy of which the rule says that it keeps offsets. known says that it was
+// found to do so before: then the last records are enough.
+func (p Pair) identical(ctx context.Context, part *catalog.Partition, partition int32, our, their Stretch, known bool) (out Found) {
+	places, there := Samples, p.Copy.Cluster.Name()
+	if d, ok := part.Delta(there); known && ok && d == 0 {
+		places = 0
+	}
+	both, err := p.Identical(ctx, partition, our, their, places, part.TailMayBegin(there)...)
+	if err != nil {
+		return Found{Err: err}
+	}
+	out.Distance, out.Compared = part.Distance, Stretch{max(both.From, both.To-Tail), both.To}
+	return out
 }
 
 // IsUnread reports an error that says nothing of the records.
@@ -93,72 +147,6 @@ func IsUnread(err error) bool {
 	var failed *UnreadError
 	return errors.As(err, &failed) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
-
-// follow goes on with a copy that has drifted from where it was last looked at, or with a home that
-// died from where it was left.
-func (p Pair) follow(ctx context.Context, partition int32, part *catalog.Partition, known catalog.Alignment, our, their Stretch, limit int64) (Found, error) {
-	from := Stretch{max(part.ToPhysical(known.To), our.From), our.To}
-	theirs := Stretch{max(known.Distance.ToPhysical(known.To), their.From), their.To}
-	how := Aligning{Hidden: part.Distance.Skips, Resumes: true, Behind: true, Limit: limit}
-	var a Aligned
-	var err error
-	if known.Died {
-		if err := p.Kept(ctx, partition, part, known, our, their); err != nil {
-			return Found{}, err
-		}
-		back, err := p.Return(ctx, partition, known, from, theirs, how)
-		if known.Lost = back.Lost; err != nil || !back.Begun {
-			return Found{Alignment: known}, err
-		}
-		a = back.Aligned
-	} else if a, err = p.Align(ctx, partition, from, theirs, how); err != nil {
-		return Found{}, err
-	}
-	d, err := known.Distance.Until(known.To, part.Distance.Onward(a.Distance))
-	start := part.ToVirtual(our.From)
-	return Found{
-		Alignment: catalog.Alignment{Distance: d.Above(start, their.From), From: max(known.From, start), To: max(part.ToVirtual(a.To), known.To), Lost: known.Lost},
-		Compared:  Stretch{max(part.ToPhysical(known.From), our.From), a.To},
-	}, err
-}
-
-// A copy that is found to have drifted is looked at as a whole if that takes few bytes; else its
-// last offsets are. A move looks at the rest.
-const (
-	mostOfWhole = 8 << 20
-	mostOfTail  = 10_000
-)
-
-// drifted looks at the records of a copy that do not stand at one distance. known says that what
-// the catalog knows is of this copy.
-func (p Pair) drifted(ctx context.Context, partition int32, part *catalog.Partition, our, their Stretch, known bool) (Found, error) {
-	how := Aligning{Hidden: part.Distance.Skips, Behind: true, Limit: mostOfWhole}
-	a, err := p.Align(ctx, partition, our, their, how)
-	whole := err
-	if last := (Stretch{our.To - mostOfTail, our.To}); err != nil && !IsUnread(err) && last.From > our.From {
-		a, err = p.Align(ctx, partition, last, their, how)
-	}
-	if err != nil {
-		return Found{}, err
-	}
-	from := part.ToVirtual(a.From)
-	there := part.Distance.Onward(a.Distance)
-	if before, ok := part.Copies[p.Copy.Cluster.Name()]; ok && known {
-		if whole != nil && before.Follows() && before.To < from {
-			return Found{}, whole // what is between was found nowhere
-		}
-		there, err = before.Distance.Until(from, there)
-	} else {
-		there = part.Extended(there, from)
-	}
-	return Found{
-		Alignment: catalog.Alignment{Distance: there, From: from, To: part.ToVirtual(a.To)},
-		Compared:  Stretch{a.From, a.To},
-	}, err
-}
-
-// mostCompared bounds what a comparison reads that nobody has set a limit for, in bytes.
-const mostCompared = 64 << 20
 
 // CompareTails compares the last records of a topic with those of its copy; the error says why a
 // planned move to the copy would be refused. Records before the last ones are compared when there
@@ -179,12 +167,13 @@ func CompareTails(ctx context.Context, from, to plugin.Cluster, topic, copied st
 	if err != nil {
 		return err
 	}
-	p := Pair{a, b, kafka.NewFingerprints(alike.Timestamps, ignoreHeaders), alike.HomeCompacts, alike.CopyCompacts}
+	p := Pair{Home: a, Copy: b}
+	p.Take(alike, config.Failover{IgnoreHeaders: ignoreHeaders})
 	at, err := p.Bounds(ctx)
 	if err != nil {
 		return err
 	}
-	_, err = p.Tails(ctx, &catalog.Topic{}, at, mostCompared)
+	_, err = p.Tails(ctx, &catalog.Topic{}, at, Turn{})
 	return err
 }
 

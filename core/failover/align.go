@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -24,19 +25,31 @@ type drift struct {
 }
 
 // resume goes on from where a copy that has drifted was last looked at; false if it was not, from a
-// virtual offset on. One that was the home and died is compared as a whole if that can't be done.
+// virtual offset on. What is left in front of the last records is looked at first. One that was the
+// home and died is compared as a whole if that can't be done.
 func (t *topicMove) resume(ctx context.Context, c *checked, p int, from int64, ours, theirs copies.Stretch) (bool, error) {
 	part, to := c.topic.Partition(int32(p)), c.Copy.Cluster.Name()
 	known := part.Copies[to]
-	if !c.known() || !known.Follows() || from < known.From {
+	if !c.known() || !known.Follows() || known.Died && from < known.From {
 		return false, nil
 	}
 	if known.Died {
 		return true, t.comeBack(ctx, c, p, known, ours, theirs)
 	}
+	if from < known.From && known.Front != nil && from >= known.Front.From {
+		ahead, err := c.Front(ctx, int32(p), part, copies.Ahead{Alignment: known}, ours.From, theirs.From, copies.Aligning{Limit: t.runner.timing().CompareLimit})
+		if err != nil {
+			return true, err
+		}
+		t.count(0, ahead.Read)
+		known = ahead.Alignment
+	}
+	if from < known.From {
+		return false, nil
+	}
 	c.drifts[p] = &drift{there: known.Distance, copied: max(known.Distance.ToPhysical(known.To), theirs.From), lost: known.Lost}
-	c.deltas[p], _ = part.Delta(to)
 	c.compared[p] = max(part.ToPhysical(known.To), ours.From)
+	c.deltas[p] = known.Distance.Delta() - part.Distance.Delta()
 	_, err := t.alignTail(ctx, c, p, ours.To, theirs.To, copies.Aligning{Behind: true})
 	return true, err
 }
@@ -44,24 +57,34 @@ func (t *topicMove) resume(ctx context.Context, c *checked, p int, from int64, o
 // align finds where a copy has the records of a partition that do not stand at one distance: all
 // that the home has, if they are few enough to be looked at and the copy has them all; else those
 // that somebody may still read.
-func (t *topicMove) align(ctx context.Context, c *checked, p int, ours, theirs copies.Stretch, lowest map[int32]position) error {
+func (t *topicMove) align(ctx context.Context, c *checked, p int, ours, theirs copies.Stretch, lowest map[int32]position) (err error) {
 	part := c.topic.Partition(int32(p))
+	known, knows := c.knows(part)
+	busy := knows && known.Front != nil // all is being looked at in the background, and is much
 	// The copy's end was read first: the home has what it has.
 	how := copies.Aligning{Hidden: part.Distance.Skips, Behind: true, Limit: t.runner.timing().CompareLimit}
-	found, err := c.Align(ctx, int32(p), ours, theirs, how)
+	var found copies.Aligned
+	if !busy {
+		found, err = c.Align(ctx, int32(p), ours, theirs, how)
+	}
 	whole := err
-	if low, ok := lowest[int32(p)]; err != nil && !copies.IsUnread(err) {
+	if busy || err != nil && !copies.IsUnread(err) {
 		needed, reader := max(ours.From, ours.To-copies.Tail), "nobody"
-		if ok && part.ToPhysical(low.offset) < needed {
+		if low, ok := lowest[int32(p)]; ok && part.ToPhysical(low.offset) < needed {
 			needed, reader = max(ours.From, part.ToPhysical(low.offset)), fmt.Sprintf("%s at offset %d", low.who, low.offset)
 		}
-		if known, err := t.resume(ctx, c, p, part.ToVirtual(needed), ours, theirs); known && (err == nil || copies.IsUnread(err)) {
-			return err
+		resumed, why := t.resume(ctx, c, p, part.ToVirtual(needed), ours, theirs)
+		if resumed && (why == nil || copies.IsUnread(why)) {
+			return why
 		}
+		whole = cmp.Or(whole, why)
 		c.drifts[p] = nil
 		found, err = c.Align(ctx, int32(p), copies.Stretch{From: needed, To: ours.To}, theirs, how)
 		if err != nil && !copies.IsUnread(err) {
 			err = fmt.Errorf("%w; furthest behind is %s", err, reader)
+			if busy {
+				err = fmt.Errorf("%w. It is aligned in the background: from offset %d, up to %d of %d so far", err, known.Front.From, known.Front.To, known.From)
+			}
 		}
 	}
 	if err != nil {
@@ -69,8 +92,8 @@ func (t *topicMove) align(ctx context.Context, c *checked, p int, ours, theirs c
 	}
 	t.count(found.From, found.To)
 	there := part.Distance.Onward(found.Distance)
-	if known, ok := c.knows(part); ok { // of what is in front, such as what it wrote when it was the home
-		if begin := part.ToVirtual(found.From); whole != nil && known.Follows() && known.To < begin {
+	if knows { // of what is in front, such as what it wrote when it was the home
+		if whole != nil && known.Follows() && known.To < part.ToVirtual(found.From) {
 			return whole // what is between was found nowhere
 		}
 		if there, err = known.Distance.Until(part.ToVirtual(found.From), there); err != nil {
@@ -114,9 +137,12 @@ const mostLooked = 10_000
 // something has come between the records, and they are looked at.
 func (t *topicMove) lacks(ctx context.Context, c *checked, p int, oldEnd, newEnd int64, held bool) (int64, error) {
 	behind := c.there(p, oldEnd) - newEnd
+	if c.Source == copies.Identity && held && behind < 0 {
+		return 0, block.Because(block.ByCopy, fmt.Errorf("partition %d has %d offsets more on %s than on %s: its rule says `copy: identity`", p, -behind, c.Copy.Cluster.Name(), c.Home.Cluster.Name()))
+	}
 	if c.drifts[p] == nil {
 		stands := c.stood[p] == newEnd
-		if c.stood[p] = newEnd; behind == 0 || behind > 0 && (!stands || behind > mostLooked) || behind < 0 && !held {
+		if c.stood[p] = newEnd; behind == 0 || behind > 0 && (!stands || behind > mostLooked) || behind < 0 && !held || c.Source == copies.Identity {
 			return max(behind, 0), nil
 		}
 		c.drifts[p] = c.constant(p)

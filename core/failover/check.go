@@ -93,8 +93,8 @@ func (t *topicMove) checkPlanned(ctx context.Context) (*checked, error) {
 	if err := c.Copy.Accepts(ctx, false); err != nil {
 		return nil, block.Because(block.ByRights, err)
 	}
-	c.Prints = copies.Fingerprints(t.runner.timing(), alike.Timestamps)
-	c.HomeCompacts, c.CopyCompacts = alike.HomeCompacts, alike.CopyCompacts
+	c.Take(alike, t.runner.timing())
+	c.By(t.env.Placement.Home(t.name).Copy)
 	if _, err := copies.NoTransaction(ctx, c.Home); err != nil {
 		return nil, err
 	}
@@ -125,6 +125,9 @@ func (t *topicMove) compareAll(ctx context.Context, c *checked, at copies.Bounds
 	c.drifts, c.stood = make([]*drift, len(c.oldStart)), slices.Repeat([]int64{-1}, len(c.oldStart))
 	err := guard.Parallel(len(c.oldStart), copies.PartitionsAtOnce, func(p int) error {
 		ours, theirs := copies.Stretch{From: c.oldStart[p], To: at.Home.Ends[p]}, at.Copy.Of(p)
+		if c.Source == copies.Identity {
+			return t.sample(ctx, c, p, ours, theirs, lowest)
+		}
 		begin := c.topic.Partition(int32(p)).ToVirtual(ours.From)
 		known, err := t.resume(ctx, c, p, begin, ours, theirs)
 		if known && (err == nil || copies.IsUnread(err)) {
@@ -151,7 +154,7 @@ func (t *topicMove) compareAll(ctx context.Context, c *checked, at copies.Bounds
 // at this distance. The copy's end is what can be compared now; the rest is compared when it is
 // there.
 func (t *topicMove) compare(ctx context.Context, c *checked, p int, ours, theirs copies.Stretch, lowest map[int32]position) error {
-	part, from, to := c.topic.Partition(int32(p)), c.Home.Cluster.Name(), c.Copy.Cluster.Name()
+	part, to := c.topic.Partition(int32(p)), c.Copy.Cluster.Name()
 	guesses := []int64{0}
 	if d, ok := part.Delta(to); ok {
 		guesses = []int64{d, 0}
@@ -170,7 +173,7 @@ func (t *topicMove) compare(ctx context.Context, c *checked, p int, ours, theirs
 	if low, ok := lowest[int32(p)]; ok {
 		needed := max(ours.From, part.ToPhysical(low.offset))
 		if needed < min(theirs.From-d, end) {
-			return fmt.Errorf("no exact copy: partition %d on %s begins at offset %d of %s, but %s may still read from %d", p, to, theirs.From-d, from, low.who, needed)
+			return c.beginsLate(p, theirs.From-d, low, needed)
 		}
 		if needed < begin {
 			begin, reader = needed, fmt.Sprintf("%s at offset %d", low.who, low.offset)
@@ -188,6 +191,28 @@ func (t *topicMove) compare(ctx context.Context, c *checked, p int, ours, theirs
 	}
 	t.count(begin, end)
 	c.deltas[p], c.begun[p], c.compared[p] = d, begin, end
+	return nil
+}
+
+// beginsLate refuses a copy that begins at an offset of the home, behind what somebody may read.
+func (c *checked) beginsLate(p int, at int64, low position, needed int64) error {
+	return fmt.Errorf("no exact copy: partition %d on %s begins at offset %d of %s, but %s may still read from %d", p, c.Copy.Cluster.Name(), at, c.Home.Cluster.Name(), low.who, needed)
+}
+
+// sample is compare of a copy of which the rule says that it keeps offsets: samples are compared,
+// whoever may still read what.
+func (t *topicMove) sample(ctx context.Context, c *checked, p int, ours, theirs copies.Stretch, lowest map[int32]position) error {
+	part := c.topic.Partition(int32(p))
+	both, err := c.Identical(ctx, int32(p), ours, theirs, copies.Samples, part.TailMayBegin(c.Copy.Cluster.Name())...)
+	if err != nil {
+		return err
+	}
+	if low, ok := lowest[int32(p)]; ok {
+		if needed := max(ours.From, part.ToPhysical(low.offset)); needed < min(theirs.From, both.To) {
+			return c.beginsLate(p, theirs.From, low, needed)
+		}
+	}
+	c.deltas[p], c.begun[p], c.compared[p] = 0, both.From, both.To
 	return nil
 }
 

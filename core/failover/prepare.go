@@ -165,7 +165,7 @@ func (t *topicMove) caughtUp(ctx context.Context, c *checked) (oldEnd, newEnd []
 		if c.drifts[p] == nil {
 			err := c.Compare(ctx, int32(p), copies.Stretch{From: c.compared[p], To: oldEnd[p]}, c.deltas[p], limit)
 			var inexact *copies.InexactError
-			if !errors.As(err, &inexact) {
+			if !errors.As(err, &inexact) || c.Source == copies.Identity {
 				if err == nil {
 					t.count(c.compared[p], oldEnd[p])
 				}

@@ -47,6 +47,7 @@ type metricTable struct {
 	groupHomes, groupsBehind, groupsUnmirrored                           telemetry.Metric
 	readyTopics, ready, copiesUnasked, copiesPeriod, copiesWaiting       telemetry.Metric
 	lag, delta, comparedFrom, comparedTo, comparedAt, holes              telemetry.Metric
+	lagAge, unaligned, runs, copyHoles, copySkips, wrong                 telemetry.Metric
 	revision, reloaded, ok                                               telemetry.Metric
 	memory, memoryLimit, memoryWaiting, memoryWaits                      telemetry.Metric
 	started, refused, panics                                             telemetry.Metric
@@ -124,6 +125,12 @@ func newMetricTable() *metricTable {
 		comparedFrom:     gauge("copy.compared.from", "", "The first virtual offset of the records that were last compared with the copy.", copies...),
 		comparedTo:       gauge("copy.compared.to", "", "The virtual offset behind the records that were last compared with the copy.", copies...),
 		comparedAt:       gauge("copy.compared.time", "s", "When the last records of the copy were last found to be those at home, as Unix time; 0 if they were not, or differ now.", byVirtualCluster, byTopic, byCluster),
+		lagAge:           gauge("copy.lag.age", "s", "For how long a copy has not had all that its home has, or had then: of the partition of which that is longest. In steps of a round.", byVirtualCluster, byTopic, byCluster),
+		unaligned:        gauge("copy.unaligned", "", "Offsets of the home that were not looked at yet, of a copy that does not stand at one distance and is looked at in the background; of all partitions.", byVirtualCluster, byTopic, byCluster),
+		runs:             gauge("copy.runs", "", "Runs of records of a copy that stand at one distance each; as many as partitions where nothing stands between them.", byVirtualCluster, byTopic, byCluster),
+		copyHoles:        gauge("copy.holes", "", "Offsets between the runs of which the copy has no record, of all partitions.", byVirtualCluster, byTopic, byCluster),
+		copySkips:        gauge("copy.skips", "", "Offsets of the copy between the runs that clients would not be shown, such as repeated records and markers of transactions, of all partitions.", byVirtualCluster, byTopic, byCluster),
+		wrong:            gauge("copy.wrong", "", "Records that keep a copy that does not stand at one distance from being exact where they are, as far as it was looked at since the gateway began; of all partitions.", byVirtualCluster, byTopic, byCluster),
 		holes:            gauge("topic.holes", "", "Virtual offsets without records that unplanned moves have left.", byVirtualCluster, byTopic, byPartition),
 		revision:         gauge("config.info", "", "1, with the revision of the configuration in force.", byRevision),
 		reloaded:         gauge("config.last_reload.time", "s", "When the file was last applied or refused, as Unix time; 0 before the first change."),

@@ -112,7 +112,7 @@ func (g *Gateway) collect() []telemetry.Sample {
 	}
 	if all := g.ownSeries.Load(); all != nil {
 		for _, s := range *all {
-			c.standing(s)
+			c.standing(s, g.standing)
 			c.groups(s)
 		}
 	}

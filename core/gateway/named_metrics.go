@@ -6,8 +6,11 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
 	"github.com/sluice-gateway/sluice/core/server"
+	"github.com/sluice-gateway/sluice/core/standing"
+	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
 // watched tells of the traffic of topics and clients that the file names.
@@ -53,7 +56,7 @@ func (c *collector) groups(s ownSeries) {
 }
 
 // standing tells of topics what is known.
-func (c *collector) standing(s ownSeries) {
+func (c *collector) standing(s ownSeries, watch *standing.Watch) {
 	t := c.table
 	for _, x := range s.topics {
 		for p, part := range x.Topic.Partitions {
@@ -65,6 +68,7 @@ func (c *collector) standing(s ownSeries) {
 				at = time.Time{}
 			}
 			c.add(&t.comparedAt, unix(at), s.virtualCluster, x.Topic.Name, k.Cluster)
+			c.aligned(watch, s.virtualCluster, x.Topic, k.Cluster)
 			for p, y := range k.Partitions {
 				labels := []string{s.virtualCluster, x.Topic.Name, strconv.Itoa(p), k.Cluster}
 				if y.Known {
@@ -79,5 +83,19 @@ func (c *collector) standing(s ownSeries) {
 				}
 			}
 		}
+	}
+}
+
+// aligned tells how the partitions of a copy stand, together.
+func (c *collector) aligned(watch *standing.Watch, virtualCluster string, topic *catalog.Topic, cluster string) {
+	t := c.table
+	var runs, unaligned, holes, skips, wrong, age float64
+	for p := range topic.Partitions {
+		a := watch.Aligned(virtualCluster, topic, cluster, p)
+		runs, unaligned, wrong = runs+float64(a.Runs), unaligned+float64(a.Unaligned()), wrong+float64(a.Wrong)
+		holes, skips, age = holes+float64(a.Holes), skips+float64(a.Skips), max(age, a.LagSeconds)
+	}
+	for m, v := range map[*telemetry.Metric]float64{&t.lagAge: age, &t.unaligned: unaligned, &t.runs: runs, &t.copyHoles: holes, &t.copySkips: skips, &t.wrong: wrong} {
+		c.add(m, v, virtualCluster, topic.Name, cluster)
 	}
 }

@@ -72,7 +72,7 @@ func (o operator) survey(ctx context.Context, v *virtual, rt *runtime, topics []
 			k.Copies = append(k.Copies, admin.Copy{Cluster: c.Cluster, Compared: c.Compared, Problem: c.Problem, Lag: lag(c.Partitions)})
 		}
 		if partitions {
-			listPartitions(&k, s)
+			o.listPartitions(&k, v.name, s)
 		}
 		out = append(out, k)
 	}
@@ -80,7 +80,7 @@ func (o operator) survey(ctx context.Context, v *virtual, rt *runtime, topics []
 }
 
 // listPartitions adds the partitions of a topic, and of its copies.
-func listPartitions(k *admin.Topic, s standing.Topic) {
+func (o operator) listPartitions(k *admin.Topic, vc string, s standing.Topic) {
 	k.Partitions = make([]admin.Partition, 0, len(s.Partitions))
 	for p, e := range s.Partitions {
 		k.Partitions = append(k.Partitions, admin.Partition{Partition: p, Start: e.Start, End: e.End, Holes: e.Holes})
@@ -88,7 +88,7 @@ func listPartitions(k *admin.Topic, s standing.Topic) {
 	for i, c := range s.Copies {
 		list := make([]admin.CopyPartition, 0, len(c.Partitions))
 		for p, y := range c.Partitions {
-			z := admin.CopyPartition{Partition: p, Start: y.Start, End: y.End, Lag: y.Lag, ComparedFrom: y.ComparedFrom, ComparedTo: y.ComparedTo}
+			z := admin.CopyPartition{Partition: p, Start: y.Start, End: y.End, Lag: y.Lag, ComparedFrom: y.ComparedFrom, ComparedTo: y.ComparedTo, Aligned: o.g.standing.Aligned(vc, s.Topic, c.Cluster, p)}
 			if y.Known {
 				z.Delta = &y.Delta
 			}

@@ -85,31 +85,49 @@ func NewFingerprints(timestamps bool, ignore []string) *Fingerprints {
 
 // Of is the fingerprint of a record: its timestamp, key, value and headers.
 func (f *Fingerprints) Of(r Record) uint64 {
-	var h maphash.Hash
-	h.SetSeed(f.seed)
-	field := func(b []byte) {
-		var n [9]byte
-		if b == nil {
-			n[8] = 1
-		}
-		binary.BigEndian.PutUint64(n[:], uint64(len(b)))
-		_, _ = h.Write(n[:])
-		_, _ = h.Write(b)
-	}
-	if f.Timestamps {
-		var t [8]byte
-		binary.BigEndian.PutUint64(t[:], uint64(r.Timestamp))
-		_, _ = h.Write(t[:])
-	}
-	field(r.Key)
-	field(r.Value)
+	h := f.begin(r.Timestamp, r.Key, r.Value)
 	for _, x := range r.Headers {
 		if !f.Ignore[x.Key] {
-			field([]byte(x.Key))
-			field(x.Value)
+			hashField(&h, []byte(x.Key))
+			hashField(&h, x.Value)
 		}
 	}
 	return h.Sum64()
+}
+
+// OfRaw is Of for a record that is not decoded.
+func (f *Fingerprints) OfRaw(r *RawRecord) uint64 {
+	h := f.begin(r.Timestamp, r.Key, r.Value)
+	for k, v := range r.Headers.All() {
+		if !f.Ignore[string(k)] {
+			hashField(&h, k)
+			hashField(&h, v)
+		}
+	}
+	return h.Sum64()
+}
+
+func (f *Fingerprints) begin(timestamp int64, key, value []byte) (h maphash.Hash) {
+	h.SetSeed(f.seed)
+	if f.Timestamps {
+		var t [8]byte
+		binary.BigEndian.PutUint64(t[:], uint64(timestamp))
+		_, _ = h.Write(t[:])
+	}
+	hashField(&h, key)
+	hashField(&h, value)
+	return h
+}
+
+// hashField adds a field of a record, with its length, and whether it is null.
+func hashField(h *maphash.Hash, b []byte) {
+	var n [9]byte
+	if b == nil {
+		n[8] = 1
+	}
+	binary.BigEndian.PutUint64(n[:], uint64(len(b)))
+	_, _ = h.Write(n[:])
+	_, _ = h.Write(b)
 }
 
 // OfKey is the fingerprint of a record's key alone, 0 for none.

@@ -169,3 +169,37 @@ func TestANewBatch(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestFingerprintsOfRecordsThatAreNotDecoded are those of the decoded ones, and records that are
+// not the same have others.
+func TestFingerprintsOfRecordsThatAreNotDecoded(t *testing.T) {
+	h := func(key string, value []byte) kmsg.Header { return kmsg.Header{Key: key, Value: value} }
+	records := []Record{
+		{Key: []byte("k"), Value: []byte("v")}, {Key: []byte("kv")}, {Value: []byte("kv")}, {Key: []byte{}, Value: []byte("kv")},
+		{Timestamp: 1, Key: []byte("k"), Value: []byte("v")}, {Key: []byte("k"), Value: []byte("v"), Headers: []kmsg.Header{h("a", []byte("b"))}},
+		{Key: []byte("k"), Value: []byte("v"), Headers: []kmsg.Header{h("a", nil)}}, {Key: []byte("k"), Value: []byte("v"), Headers: []kmsg.Header{h("a", []byte{})}},
+	}
+	added := Record{Key: []byte("k"), Value: []byte("v"), Headers: []kmsg.Header{h("added", []byte("by a replicator"))}}
+	f := NewFingerprints(true, []string{"added"})
+	if f.Of(added) != f.Of(records[0]) {
+		t.Error("a header that is ignored counts")
+	}
+	p, err := Bounds{}.Open(nil, produced(0, append(records, added)...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[uint64]int{}
+	for i, r := 0, (RawRecord{}); p.Next(&r); i++ {
+		print := f.OfRaw(&r)
+		if want := append(records, added)[i]; print != f.Of(want) {
+			t.Errorf("record %d, %+v, has another fingerprint where it is not decoded", i, want)
+		}
+		if other, ok := seen[print]; ok && i < len(records) {
+			t.Errorf("records %d and %d have one fingerprint", other, i)
+		}
+		seen[print] = i
+	}
+	if len(seen) != len(records) {
+		t.Errorf("%d fingerprints of %d records", len(seen), len(records))
+	}
+}

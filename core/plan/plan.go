@@ -11,6 +11,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/copies"
 	"github.com/sluice-gateway/sluice/core/failover"
 	"github.com/sluice-gateway/sluice/core/plugin"
+	"github.com/sluice-gateway/sluice/core/standing"
 )
 
 // State says what would become of a move that is planned now.
@@ -48,7 +49,11 @@ type Partition struct {
 	// LostTail is how many records the copy has that were lost when its cluster died as the home.
 	// They stay hidden there.
 	LostTail int64 `json:"lost_tail,omitempty"`
+	standing.Aligned
 }
+
+// Differs reports a partition whose copy lacks records, or does not stand at one distance.
+func (p Partition) Differs() bool { return p.Lag != 0 || p.Aligned.Differs() }
 
 // Lag is how many records the copy lacks, -1 if that is not known of a partition.
 func (p Plan) Lag() (n int64) {
@@ -67,6 +72,15 @@ func (p Plan) LostTail() (n int64) {
 		n += x.LostTail
 	}
 	return n
+}
+
+// Aligned sums up how the partitions of the copy stand: unaligned is how many offsets in front of
+// what was aligned were not looked at, and seconds the lag of the one that lags longest.
+func (p Plan) Aligned() (runs int, unaligned int64, seconds float64) {
+	for _, x := range p.Partitions {
+		runs, unaligned, seconds = runs+x.Runs, unaligned+x.Unaligned(), max(seconds, x.LagSeconds)
+	}
+	return runs, unaligned, seconds
 }
 
 func (p *Plan) block(err error) {

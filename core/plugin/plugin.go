@@ -98,6 +98,8 @@ type Home struct {
 	// Unplanned is the policy for moves whose old home is gone: "if-unreachable", "never",
 	// "always".
 	Unplanned string
+	// Copy is what tells where copies have the records of the home: "align", "identity" or "mm2".
+	Copy string
 	// Shown is false for a topic that no rule shows.
 	Shown bool
 }

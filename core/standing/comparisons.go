@@ -3,6 +3,7 @@ package standing
 import (
 	"errors"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,9 +17,11 @@ type comparison struct {
 	at         time.Time
 	generation int32
 	partitions []copies.Stretch // of virtual offsets
+	wrong      []string         // why partitions could not be compared, nil if all could
 	extent     copies.Extent
 	err        string
 	by         block.Kind // the kind of err
+	waits      bool       // a partition has not been looked at to its end
 }
 
 // comparisons remembers the last comparison of each copy.
@@ -45,7 +48,8 @@ func (c *comparisons) still(vc string, t *catalog.Topic, cluster string, at copi
 func (c *comparisons) note(vc string, t *catalog.Topic, cluster string, found []copies.Found, at copies.Extent, err error) {
 	now := comparison{at: time.Now(), generation: t.Generation, extent: at}
 	var failed *copies.UnreadError
-	if errors.As(err, &failed) {
+	now.waits = slices.ContainsFunc(found, func(f copies.Found) bool { return f.Cut })
+	if errors.As(err, &failed) || now.waits {
 		now.extent = copies.Extent{} // it is compared again, though nothing may have changed
 	}
 	if err != nil {
@@ -53,6 +57,14 @@ func (c *comparisons) note(vc string, t *catalog.Topic, cluster string, found []
 	}
 	for p, f := range found {
 		part, s := t.Partition(int32(p)), f.Compared
+		if f.Err != nil {
+			now.partitions = append(now.partitions, copies.Stretch{From: -1, To: -1})
+			if now.wrong == nil {
+				now.wrong = make([]string, len(found))
+			}
+			now.wrong[p] = f.Err.Error()
+			continue
+		}
 		now.partitions = append(now.partitions, copies.Stretch{From: part.ToVirtual(s.From), To: part.ToVirtual(s.To)})
 	}
 	c.mu.Lock()
@@ -61,6 +73,14 @@ func (c *comparisons) note(vc string, t *catalog.Topic, cluster string, found []
 		c.last = map[[3]string]comparison{}
 	}
 	c.last[[3]string{vc, t.Name, cluster}] = now
+}
+
+// waits is 1 for a copy of which a partition was not looked at to its end, else 0.
+func (c *comparisons) waits(vc string, at copyNow) int {
+	if c.of(vc, at.Topic, at.other).waits {
+		return 1
+	}
+	return 0
 }
 
 // forget leaves out the topics that are gone.

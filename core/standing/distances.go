@@ -15,6 +15,7 @@ import (
 // compareCopies makes a round over the topics of a virtual cluster.
 func (w *Watch) compareCopies(e Env) {
 	topics, at := e.Catalog.Topics(), time.Now()
+	turn := copies.Turn{Pace: &w.newest, Until: at.Add(deltaEvery / 2)}
 	now, asked := w.readings.get(e.VirtualCluster).next(w.ctx, e, topics)
 	w.readings.set(e.VirtualCluster, now)
 	w.keepShown(e, topics)
@@ -30,15 +31,21 @@ func (w *Watch) compareCopies(e Env) {
 			}
 		}
 	}
+	// Those that had no turn, or no end of theirs, come first.
+	slices.SortStableFunc(changed, func(a, b copyNow) int {
+		return w.compared.waits(e.VirtualCluster, b) - w.compared.waits(e.VirtualCluster, a)
+	})
 	w.rounds.wait(e.VirtualCluster, len(changed))
 	_ = guard.Parallel(len(changed), copiesAtOnce, func(i int) error {
 		if w.ctx.Err() == nil {
-			w.storeDelta(e, changed[i])
+			w.storeDelta(e, changed[i], turn)
 			w.rounds.wait(e.VirtualCluster, -1)
 		}
 		return w.ctx.Err()
 	})
+	w.noteLags(e, asked, now.Extents)
 	w.judge(e, e.Catalog.Topics(), now.Extents, at)
+	w.alignFronts(e, now.Extents, at.Add(frontsFor))
 }
 
 // keepShown stores which partitions hold records that clients know.
@@ -67,7 +74,7 @@ type distance struct {
 }
 
 // storeDelta compares the tails of one copy; what can't be compared now keeps what is stored.
-func (w *Watch) storeDelta(e Env, c copyNow) {
+func (w *Watch) storeDelta(e Env, c copyNow, turn copies.Turn) {
 	t, other, ctx := c.Topic, c.other, w.ctx // each request has its time, and how many there are depends on the topic
 	from, to := e.cluster(t.Home), e.cluster(other)
 	if from == nil || to == nil || !from.Reachable() || !to.Reachable() {
@@ -87,21 +94,22 @@ func (w *Watch) storeDelta(e Env, c copyNow) {
 		return
 	}
 	both, at := copies.Pair{Home: old, Copy: copied, Prints: copies.Fingerprints(w.timing(), true)}, c.at.Bounds
+	both.By(e.source(t.Name))
 	if !c.at.Covers(len(old.Topic.Partitions)) || c.at.IDs != [2][16]byte{old.Topic.ID, copied.Topic.ID} {
 		at, err = both.Bounds(ctx)
 	}
 	var found []copies.Found
-	limit, died := w.timing().CompareLimit, t.Died(other)
+	died := t.Died(other)
 	if died && err == nil { // what compaction does to a lost tail counts
-		_, err = w.settle(ctx, &both)
+		_, err = w.settle(ctx, e.source(t.Name), &both)
 	}
 	if err == nil {
-		found, err = both.Tails(ctx, t, at, limit)
+		found, err = both.Tails(ctx, t, at, turn)
 	}
 	if err != nil && !died {
 		// Seldom, so it is asked only now: a side may keep timestamps of its own, or compact.
-		if unlike, serr := w.settle(ctx, &both); serr == nil && unlike {
-			found, err = both.Tails(ctx, t, at, limit)
+		if unlike, serr := w.settle(ctx, e.source(t.Name), &both); serr == nil && unlike {
+			found, err = both.Tails(ctx, t, at, turn)
 		}
 	}
 	if ctx.Err() == nil {
@@ -109,6 +117,8 @@ func (w *Watch) storeDelta(e Env, c copyNow) {
 	}
 	if err != nil {
 		w.log.Debug("copy not comparable", "topic", t.Name, "cluster", other, "error", err)
+	}
+	if found == nil {
 		return
 	}
 	w.eraseCopy(ctx, t, copied, found)
@@ -125,13 +135,13 @@ func (w *Watch) storeDelta(e Env, c copyNow) {
 
 // settle lets a pair be compared as its sides keep records. It reports sides that keep them in
 // another way than most: with timestamps of their own, or compacted.
-func (w *Watch) settle(ctx context.Context, p *copies.Pair) (unlike bool, err error) {
+func (w *Watch) settle(ctx context.Context, source string, p *copies.Pair) (unlike bool, err error) {
 	alike, err := copies.SameSettings(ctx, p.Home, p.Copy)
 	if err != nil {
 		return false, err
 	}
-	p.Prints = copies.Fingerprints(w.timing(), alike.Timestamps)
-	p.HomeCompacts, p.CopyCompacts = alike.HomeCompacts, alike.CopyCompacts
+	p.Take(alike, w.timing())
+	p.By(source)
 	return alike != copies.Alike{Timestamps: true}, nil
 }
 
@@ -140,6 +150,9 @@ func (w *Watch) tellLost(t *catalog.Topic, cluster string, found []copies.Found)
 	var lost int64
 	said := true
 	for p, f := range found {
+		if f.Err != nil {
+			continue
+		}
 		lost += f.Lost
 		said = said && t.Partition(int32(p)).Copies[cluster].Lost == f.Lost
 	}
@@ -155,6 +168,9 @@ func (d distance) stored() bool {
 	}
 	for p, f := range d.found {
 		part := d.Partition(int32(p))
+		if f.Err != nil {
+			continue
+		}
 		if have, ok := part.Copies[d.other]; !ok || !have.Equal(f.Alignment) || d.Watermarks(int32(p)).Start > part.LogStart {
 			return false
 		}
@@ -170,9 +186,16 @@ func (d distance) keep(n *catalog.Topic) {
 	if n.Copies == nil {
 		n.Copies = map[string][16]byte{}
 	}
+	another := n.Copies[d.other] != d.id
 	n.Copies[d.other] = d.id
 	for p, f := range d.found {
 		n.Grow(p + 1)
+		if f.Err != nil {
+			if another { // what is known is of a copy that is gone
+				delete(n.Partitions[p].Copies, d.other)
+			}
+			continue
+		}
 		n.Partitions[p].SetCopy(d.other, f.Alignment)
 		n.Partitions[p].LogStart = max(n.Partitions[p].LogStart, d.Watermarks(int32(p)).Start)
 	}

@@ -14,7 +14,7 @@ import (
 func (w *Watch) eraseCopy(ctx context.Context, t *catalog.Topic, copied *copies.Side, found []copies.Found) {
 	before := make([]int64, len(copied.Topic.Partitions))
 	for p := range before {
-		if part := t.Partition(int32(p)); part.Erased > 0 && p < len(found) {
+		if part := t.Partition(int32(p)); part.Erased > 0 && p < len(found) && found[p].Err == nil {
 			before[p] = found[p].Place(part.Erased)
 		}
 	}

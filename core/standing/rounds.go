@@ -106,10 +106,13 @@ func (w *Watch) watchCopies() {
 		case <-first.C:
 		}
 		envs := w.environments()
-		w.compared.forget(func(vc, topic string) bool {
+		gone := func(vc, topic string) bool {
 			e, ok := envs[vc]
 			return !ok || e.Catalog.Topic(topic) == nil
-		})
+		}
+		w.compared.forget(gone)
+		w.lagging.forget(gone)
+		w.fronts.forget(gone)
 		w.ready.forget(envs)
 		w.readings.forget(envs)
 		w.rounds.forget(envs)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/copies"
 	"github.com/sluice-gateway/sluice/core/groups"
 	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/joint"
@@ -48,6 +49,14 @@ func (e Env) cluster(name string) plugin.Cluster {
 	return nil
 }
 
+// source is what tells where copies of a topic have its records.
+func (e Env) source(topic string) string {
+	if e.Placement == nil {
+		return ""
+	}
+	return e.Placement.Home(topic).Copy
+}
+
 // Watch compares the copies of all virtual clusters from time to time, and keeps what was found.
 type Watch struct {
 	log      *slog.Logger
@@ -61,6 +70,12 @@ type Watch struct {
 	rounds    copyRounds
 	compared  comparisons
 	ready     readiness
+	fronts    fronts
+	lagging   lagging
+
+	// pace is of all that is read of copies that have drifted. The newest records don't wait for
+	// the others.
+	pace, newest copies.Pace
 
 	mu   sync.Mutex
 	cfg  config.Failover
@@ -71,6 +86,7 @@ type Watch struct {
 func New(clusters *joint.Clusters, log *slog.Logger) *Watch {
 	ctx, stop := context.WithCancel(context.Background())
 	w := &Watch{log: log, clusters: clusters, ctx: ctx, stop: stop, envs: map[string]Env{}}
+	w.newest.Of = &w.pace
 	w.wg.Go(func() { guard.Keep(w.ctx, w.watchCopies) })
 	return w
 }
@@ -81,6 +97,8 @@ func (w *Watch) Apply(env Env, cfg config.Failover) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.cfg, w.envs[env.VirtualCluster] = cfg, env
+	w.pace.Set(cfg.Align.Rate)
+	w.newest.Set(cfg.Align.Rate)
 }
 
 // Close ends it, and stores a last time which partitions hold records that clients know.

@@ -330,6 +330,65 @@ func TestPartitionsOfTheThirdFormatAreRead(t *testing.T) {
 	}
 }
 
+// TestDistancesOfTheFourthFormatAreRead: those with many runs were part of their partition's entry,
+// and are not lost when the partition changes.
+func TestDistancesOfTheFourthFormatAreRead(t *testing.T) {
+	var runs []catalog.Run
+	for i := range int64(1000) {
+		runs = append(runs, catalog.Run{Virtual: 500 * i, Physical: 501 * i, Records: 500})
+	}
+	want, err := catalog.DistanceOf(runs...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	f, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = f.Close()
+	edit(t, dir, func(m, e *bbolt.Bucket) error {
+		h := head{format: 4}
+		var errs []error
+		for key, value := range map[string]string{
+			"topic\x00vc\x00a":               `{"name":"a","home":"prod","partitions":1}`,
+			"partition\x00vc\x00a\x000\x000": `{"segments":[{"cluster":"prod"}],"copies":{"dr":{"distance":` + string(text) + `,"from":400000,"to":500000}}}`,
+		} {
+			sealed := seal([]byte(key), []byte(value))
+			h.add([]byte(key), sealed)
+			errs = append(errs, e.Put([]byte(key), sealed))
+		}
+		return errors.Join(append(errs, m.Put(headKey, h.bytes()))...)
+	})
+	for i := range 3 {
+		f, err := Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries, err := f.Load(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := catalog.New(f, entries)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Virtual("vc").Topic("a").Partition(0).Copies["dr"]; !got.Distance.Equal(want) || got.To != 500_000 {
+			t.Errorf("time %d: %d runs up to %d, want %d up to 500000", i, got.Distance.Len(), got.To, want.Len())
+		} else if got.Front == nil || *got.Front != (catalog.Front{}) {
+			t.Errorf("time %d: what is in front of %d is not looked at: %+v", i, got.From, got.Front)
+		}
+		if err := c.Virtual("vc").Update(t.Context(), "a", func(n *catalog.Topic) error { n.Partitions[0].Ceiling++; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		_ = f.Close()
+	}
+}
+
 // TestADamagedTopicOfTheSecondFormatIsRefused.
 func TestADamagedTopicOfTheSecondFormatIsRefused(t *testing.T) {
 	dir := t.TempDir()

@@ -10,11 +10,12 @@ import (
 )
 
 // Formats. The first had no checksums, and no head; up to the second one a topic was one entry with
-// all its partitions; up to the third one a copy had one distance, from the home.
+// all its partitions; up to the third one a copy had one distance, from the home; up to the fourth
+// one distances were part of their partition's entry, whatever their length.
 const (
 	sealed  = 2
 	divided = 3
-	format  = 4
+	format  = 5
 )
 
 var (

@@ -44,6 +44,10 @@ type TopicRule struct {
 	// Unplanned is the policy for moves whose old home is gone: if-unreachable (default), never,
 	// always.
 	Unplanned string `koanf:"unplanned"`
+	// Copy is what tells where copies have the records of the home: what they say (align, by
+	// default), that the replicator keeps offsets (identity), or what they say, looked for where
+	// the offset syncs of a MirrorMaker 2 are (mm2).
+	Copy string `koanf:"copy"`
 }
 
 // rules is the compiled configuration. It is immutable.
@@ -110,6 +114,9 @@ func compile(section config.Section, clusters []config.Cluster) (*rules, error) 
 		}
 		if !slices.Contains([]string{"", "if-unreachable", "never", "always"}, t.Unplanned) {
 			bad([]string{"topics", name, "unplanned"}, "%q is not one of if-unreachable, never, always", t.Unplanned)
+		}
+		if !slices.Contains([]string{"", "align", "identity", "mm2"}, t.Copy) {
+			bad([]string{"topics", name, "copy"}, "%q is not one of align, identity, mm2", t.Copy)
 		}
 	}
 	for _, set := range []struct {
@@ -194,12 +201,9 @@ func match(globs []string, name string) (string, bool) {
 func (r *rules) home(topic string) plugin.Home {
 	t, ok := r.rule(topic)
 	if !ok {
-		return plugin.Home{Cluster: r.fallback, Shown: r.fallback != "", Unplanned: "if-unreachable"}
+		return plugin.Home{Cluster: r.fallback, Shown: r.fallback != "", Unplanned: "if-unreachable", Copy: "align"}
 	}
-	h := plugin.Home{Cluster: r.aliases[t.Cluster], Shown: t.Cluster != None, Unplanned: t.Unplanned}
-	if h.Unplanned == "" {
-		h.Unplanned = "if-unreachable"
-	}
+	h := plugin.Home{Cluster: r.aliases[t.Cluster], Shown: t.Cluster != None, Unplanned: cmp.Or(t.Unplanned, "if-unreachable"), Copy: cmp.Or(t.Copy, "align")}
 	if len(t.Names) > 0 {
 		h.Names = map[string]string{}
 		for cl, n := range t.Names {
@@ -261,6 +265,13 @@ func (r *rules) setHome(topic, cluster, name string) []config.Edit {
 	t, ok := r.cfg.Topics[topic]
 	if !ok {
 		v := map[string]any{"cluster": written}
+		// What its pattern says besides goes on to be so.
+		of, _ := r.rule(topic)
+		for key, value := range map[string]string{"unplanned": of.Unplanned, "copy": of.Copy} {
+			if value != "" {
+				v[key] = value
+			}
+		}
 		if name != "" && name != topic && cluster != None {
 			v["names"] = map[string]any{written: name}
 		}

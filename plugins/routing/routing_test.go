@@ -3,6 +3,7 @@ package routing
 import (
 	"context"
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -53,12 +54,12 @@ func TestRules(t *testing.T) {
 
 func TestBadRulesAreAllNamed(t *testing.T) {
 	env := plugintest.Env(t, plugintest.NewCluster("prod", 0, 1), plugintest.NewCluster("dr", 1, 1))
-	_, err := New(t.Context(), env, plugintest.Section(t, `{default: mars, topics: {a: {cluster: venus}, "b[": {cluster: prod}, "c*": {cluster: dr, names: {dr: x}}, d: {cluster: prod, unplanned: perhaps}, e: {cluster: prod, names: {prod: same}}, f: {cluster: prod, names: {prod: same}}}, groups: {g: pluto}, create_on: some}`))
+	_, err := New(t.Context(), env, plugintest.Section(t, `{default: mars, topics: {a: {cluster: venus}, "b[": {cluster: prod}, "c*": {cluster: dr, names: {dr: x}}, d: {cluster: prod, unplanned: perhaps, copy: guess}, e: {cluster: prod, names: {prod: same}}, f: {cluster: prod, names: {prod: same}}}, groups: {g: pluto}, create_on: some}`))
 	var errs config.Errors
 	if !errors.As(err, &errs) {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"mars", "venus", "b[", "glob", "perhaps", "same", "pluto", "some"} {
+	for _, want := range []string{"mars", "venus", "b[", "glob", "perhaps", "guess", "same", "pluto", "some"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("nothing about %q in:\n%v", want, err)
 		}
@@ -271,6 +272,12 @@ func TestSetHomeEditsTheSmallestThing(t *testing.T) {
 			t.Errorf("%+v: %+v", c, got)
 		}
 	}
+	// What a pattern says besides the home goes on to be so.
+	r, _ = build(t, `{default: prod, topics: {"logs-*": {cluster: prod, unplanned: never, copy: identity}}}`)
+	if got := r.SetHome("logs-a", "dr", ""); len(got) != 1 || !reflect.DeepEqual(got[0].Value, map[string]any{"cluster": "dr", "unplanned": "never", "copy": "identity"}) {
+		t.Errorf("a rule made of a pattern's: %+v", got)
+	}
+	r, _ = build(t, rulesYAML)
 	if got := r.LeaveCluster("prod", "dr"); len(got) != 2 {
 		t.Errorf("leaving prod edits %+v", got)
 	}

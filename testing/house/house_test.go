@@ -55,7 +55,7 @@ var may = map[string][]string{
 	"core/standing":         {"core/block", "core/catalog", "core/config", "core/copies", "core/groups", "core/joint", "core/kafka", "core/plugin", "core/positions"},
 	"core/failover":         {"core/block", "core/catalog", "core/config", "core/copies", "core/gate", "core/groups", "core/joint", "core/kafka", "core/mirror", "core/plugin", "core/positions", "core/telemetry"},
 	"core/plan":             {"core/block", "core/catalog", "core/copies", "core/failover", "core/plugin", "core/standing"},
-	"core/admin":            {"core/audit", "core/config", "core/failover", "core/plan", "core/telemetry"},
+	"core/admin":            {"core/audit", "core/config", "core/failover", "core/plan", "core/standing", "core/telemetry"},
 	"core/console":          {"core/admin", "core/audit", "core/config", "core/failover", "core/plan", "core/telemetry"},
 	"core/doctor":           {"core/chain", "core/config", "core/catalog", "core/copies", "core/kafka", "core/plugin", "core/upstream", "core/wire"},
 	"core/gateway":          {"core/"},

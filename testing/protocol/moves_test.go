@@ -93,41 +93,6 @@ func TestMovesAtAnyDistance(t *testing.T) {
 	}
 }
 
-// TestCopiesThatHaveDrifted: a replicator that wrote records twice, in transactions, some of which
-// it aborted first, has made an exact copy all the same: clients see each record once, where it
-// was.
-func TestCopiesThatHaveDrifted(t *testing.T) {
-	h := build(t, "orders")
-	p := h.client(h.gw.Bootstrap)
-	h.produce(p, "orders", "before", 30)
-	h.crowd("orders")
-	c := h.copier(kafkatest.Faults{Duplicate: 7, Transactions: true, Abort: 2}, "orders")
-	if err := h.gw.Edit("orders: {cluster: prod}", "orders: {cluster: dr}"); err != nil {
-		t.Fatal(err)
-	}
-	h.moved(1)
-	c.Stop()
-	h.produce(p, "orders", "after", 30)
-	read := func(options ...kgo.Opt) {
-		t.Helper()
-		for i, r := range h.read(h.gw.Bootstrap, "orders", 0, 60, options...) {
-			want := fmt.Sprintf("before-%d", i)
-			if i >= 30 {
-				want = fmt.Sprintf("after-%d", i-30)
-			}
-			if string(r.Value) != want || r.Offset != int64(i) {
-				t.Fatalf("offset %d is %s, want %s at %d", r.Offset, r.Value, want, i)
-			}
-		}
-	}
-	read()
-	read(kgo.FetchIsolationLevel(kgo.ReadCommitted()))
-	ends, err := kafkatest.Ends(h.ctx, h.dr.Bootstrap(), "orders")
-	if err != nil || ends["orders"][0] <= 60 {
-		t.Errorf("nothing but the records is on dr: %v %v", ends, err)
-	}
-}
-
 // TestAGlobAndTheDefaultMoveTogether: one edited word moves every topic that it decides.
 func TestAGlobAndTheDefaultMoveTogether(t *testing.T) {
 	h := build(t, "stays", "one", "two", "three")

@@ -42,12 +42,15 @@ func (f *failoverFlags) register(cmd *cobra.Command) {
 
 func failoverPlan() *cobra.Command {
 	var f failoverFlags
+	var all bool
 	cmd := &cobra.Command{
 		Use:   "plan -c FILE (TOPIC... | --group GROUP | --from CLUSTER) --to CLUSTER",
 		Short: "Show how many moves are ready, blocked or unplanned, what blocks them, and what would be lost",
 		Long: `Show what moves would do now, without holding anybody: how many are ready, how many are blocked, how many would be
 unplanned, and how many records would be lost; then the consumer groups that would miss records, those that would move,
-and the topics, blocked ones first. Of one topic the partitions are shown, too.
+and the topics, blocked ones first. SECONDS is for how long the copy has not had all that the home has, or had then; RUNS is how many runs of records
+stand at one distance each, UNALIGNED how many offsets were not looked at yet of a copy that has several. Partitions are shown
+where the copy lags, has several runs, or has something wrong.
 
 Exit codes: 0 nothing is blocked, 1 something is, or there is no plan (the message says why), 2 wrong command line.`,
 		RunE: func(cmd *cobra.Command, topics []string) error {
@@ -60,7 +63,7 @@ Exit codes: 0 nothing is blocked, 1 something is, or there is no plan (the messa
 					fmt.Fprintf(w, "no topic that is known lives on %s\n", f.from)
 					return
 				}
-				writePlans(w, plans)
+				writePlans(w, plans, all)
 			}); err != nil {
 				return err
 			}
@@ -71,11 +74,15 @@ Exit codes: 0 nothing is blocked, 1 something is, or there is no plan (the messa
 		},
 	}
 	f.register(cmd)
+	cmd.Flags().BoolVar(&all, "partitions", false, "show all partitions")
 	cmd.Flags().BoolVar(&f.unplanned, "unplanned", false, "plan as if homes that don't answer were gone for good")
 	return cmd
 }
 
-func writePlans(w io.Writer, plans plan.Plans) {
+// mostDiffering is how many partitions are shown, unless all are to be.
+const mostDiffering = 50
+
+func writePlans(w io.Writer, plans plan.Plans, all bool) {
 	fmt.Fprintln(w, plans.Summary)
 	if plans.Problem != "" {
 		fmt.Fprintln(w, plans.Problem)
@@ -98,17 +105,33 @@ func writePlans(w io.Writer, plans plan.Plans) {
 	if len(plans.Topics) == 0 {
 		return
 	}
-	fmt.Fprintln(w, "\nTOPIC\tSTATE\tFROM\tTO\tLAG\tLOST\tBLOCKED BY")
+	fmt.Fprintln(w, "\nTOPIC\tSTATE\tFROM\tTO\tLAG\tSECONDS\tRUNS\tUNALIGNED\tLOST\tBLOCKED BY")
 	for _, p := range plans.Topics {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", p.Topic, p.State, p.From, p.To, known(p.Lag()), p.Lost, blockedBy(p.BlockedBy, p.Blocked))
+		runs, unaligned, seconds := p.Aligned()
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.0f\t%d\t%d\t%d\t%s\n", p.Topic, p.State, p.From, p.To, known(p.Lag()), seconds, runs, unaligned, p.Lost, blockedBy(p.BlockedBy, p.Blocked))
 	}
-	if len(plans.Topics) > 1 || len(plans.Topics[0].Partitions) == 0 {
-		return
+	writePartitions(w, plans.Topics, all)
+}
+
+// writePartitions shows the partitions whose copies lag or do not stand at one distance, or all.
+func writePartitions(w io.Writer, topics []plan.Plan, all bool) {
+	shown, more := 0, 0
+	for _, p := range topics {
+		for _, x := range p.Partitions {
+			if !all && (!x.Differs() || shown == mostDiffering) {
+				if x.Differs() {
+					more++
+				}
+				continue
+			}
+			if shown++; shown == 1 {
+				fmt.Fprintln(w, "\nTOPIC\tPARTITION\tEND ON FROM\tEND ON TO\tLAG\tSECONDS\tALIGNED\tRUNS\tHOLES\tSKIPS\tFIRST MISMATCH")
+			}
+			fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\n", p.Topic, x.Partition, known(x.FromEnd), known(x.ToEnd), known(x.Lag), known(int64(x.LagSeconds)), aligned(x), x.Runs, x.Holes, x.Skips, x.Mismatch)
+		}
 	}
-	p := plans.Topics[0]
-	fmt.Fprintf(w, "\nPARTITION\tEND ON %s\tEND ON %s\tLAG\n", strings.ToUpper(p.From), strings.ToUpper(p.To))
-	for _, x := range p.Partitions {
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\n", x.Partition, known(x.FromEnd), known(x.ToEnd), known(x.Lag))
+	if more > 0 {
+		fmt.Fprintf(w, "%s more: see --partitions\n", count(more, "partition"))
 	}
 }
 
@@ -118,6 +141,17 @@ func blockedBy(by block.Kind, why string) string {
 		return fmt.Sprintf("%s: %s", by, why)
 	}
 	return why
+}
+
+// aligned is between which offsets the records of a copy are known to be those of the home.
+func aligned(x plan.Partition) string {
+	switch {
+	case x.To < 0:
+		return "?"
+	case x.Front >= 0:
+		return fmt.Sprintf("%d to %d, front at %d", x.From, x.To, x.Front)
+	}
+	return fmt.Sprintf("%d to %d", x.From, x.To)
 }
 
 // known shows a number, or that it is unknown.

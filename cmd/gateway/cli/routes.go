@@ -98,13 +98,13 @@ func (c *client) topicsInFull(ctx context.Context, virtualCluster string, were i
 func route(t admin.Topic) string {
 	var copies []string
 	for _, k := range t.Copies {
-		copies = append(copies, k.Cluster+": "+standing(k))
+		copies = append(copies, k.Cluster+": "+stands(k))
 	}
 	return fmt.Sprintf("%s\t%s\t%s\t%s\t%d\t%s\t%s", t.VirtualCluster, t.Name, t.Home, t.Wanted, t.PartitionCount, known(t.Records), strings.Join(copies, ", "))
 }
 
-// standing says how a copy stands.
-func standing(c admin.Copy) string {
+// stands says how a copy stands.
+func stands(c admin.Copy) string {
 	switch {
 	case c.Problem != "":
 		return c.Problem
