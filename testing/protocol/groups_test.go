@@ -367,7 +367,7 @@ func TestTransactionsStay(t *testing.T) {
 	h.copier(kafkatest.Faults{}, "orders")
 	h.write(h.client(h.gw.Bootstrap), "orders", "x", 6)
 	s, err := kgo.NewGroupTransactSession(kgo.SeedBrokers(h.gw.Bootstrap), kgo.TransactionalID("pay-1"), kgo.ConsumerGroup("billing"), kgo.ConsumeTopics("orders"),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RequireStableFetchOffsets())
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	if err != nil {
 		t.Fatal(err)
 	}
