@@ -133,3 +133,47 @@ func TestACopyThatKeepsOffsetsIsNotComparedAsAWhole(t *testing.T) {
 		})
 	}
 }
+
+// TestNothingIsAssumedBetweenWhatWasAligned and the last records, while the front is on its way:
+// where records are not found from there on, the move is refused although nobody has to read them.
+func TestNothingIsAssumedBetweenWhatWasAligned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const records = 2000
+		all := fakes.Records(0, records)
+		w := newWorld(t, "orders")
+		var runs []catalog.Run
+		w.Prod.Set(func() {
+			w.Prod.Topics["orders"].Logs[0] = &fakes.Log{}
+			w.Prod.Log("orders").Add(all...)
+		})
+		w.DR.Set(func() {
+			l := &fakes.Log{}
+			w.DR.Topics["orders"].Logs[0] = l
+			for b := range slices.Chunk(all, 200) {
+				if len(runs) == 7 { // somebody else's
+					l.Add(fakes.Record(77_777))
+				}
+				runs = append(runs, catalog.Run{Virtual: int64(200 * len(runs)), Physical: l.End, Records: 200})
+				l.Batch(fakes.Shape{Producer: 9, InOne: true}, b...)
+				fakes.Marker(l)
+			}
+		})
+		d, err := catalog.DistanceOf(runs[:5]...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = w.Virtual.Update(t.Context(), "orders", func(n *catalog.Topic) error {
+			n.Copies = map[string][16]byte{"dr": w.DR.Topology().Topics["orders"].ID}
+			n.Partitions[0].SetCopy("dr", catalog.Alignment{Distance: d.Then(1000, 1005), From: 800, To: 1000, Front: &catalog.Front{To: 200, Copy: 201}})
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.edit("dr", "orders")
+		fakes.Pass(time.Second)
+		if m := w.last("orders"); !strings.Contains(m.Error, "the record at 1407 on dr is not on prod") {
+			t.Errorf("%s, %q", m.Phase, m.Error)
+		}
+	})
+}
