@@ -140,6 +140,11 @@ func tick(ctx context.Context) error {
 	}
 }
 
+// moves are those of the topic; the group of the consumer goes with it.
+func (d *demo) moves() []failover.Report {
+	return slices.DeleteFunc(d.gw.Moves(), func(m failover.Report) bool { return m.Kind != failover.Topic })
+}
+
 func (d *demo) move(ctx context.Context, n int, from, to string, manual bool) error {
 	old, edited := topic+": {cluster: "+from+"}", topic+": {cluster: "+to+"}"
 	if manual {
@@ -152,7 +157,7 @@ func (d *demo) move(ctx context.Context, n int, from, to string, manual bool) er
 	}
 	began := time.Now()
 	for {
-		moves := slices.DeleteFunc(d.gw.Moves(), func(m failover.Report) bool { return m.Kind != failover.Topic }) // groups go with it
+		moves := d.moves()
 		if len(moves) >= n && moves[n-1].Phase == failover.Done {
 			m := moves[n-1]
 			var phases []string
@@ -242,7 +247,7 @@ func (d *demo) stop() result {
 	}
 	d.stopConsumer()
 	d.consumer.Wait()
-	r := result{Report: d.rec.Report(), Moves: d.gw.Moves()}
+	r := result{Report: d.rec.Report(), Moves: d.moves()}
 	for _, x := range r.Details {
 		say("%s", x)
 	}
