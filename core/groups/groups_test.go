@@ -125,9 +125,9 @@ func TestMembersGather(t *testing.T) {
 		other func(g *Group)
 		want  time.Duration
 	}{
-		"the other comes":      {func(g *Group) { time.Sleep(2 * time.Second); g.Came(Member{ID: "two"}) }, 2 * time.Second},
-		"comes without its id": {func(g *Group) { time.Sleep(time.Second); g.Came(Member{Client: "c2", Host: "h"}) }, time.Second},
-		"leaves":               {func(g *Group) { time.Sleep(time.Second); g.Left("two") }, time.Second},
+		"the other comes":                {func(g *Group) { time.Sleep(2 * time.Second); g.Came(Member{ID: "two"}) }, 2 * time.Second},
+		"a new one comes, of its client": {func(g *Group) { time.Sleep(time.Second); g.Came(Member{Client: "c2", Host: "h"}) }, gathers},
+		"leaves":                         {func(g *Group) { time.Sleep(time.Second); g.Left("two") }, time.Second},
 		"beats, and is late": {func(g *Group) {
 			for range 6 {
 				time.Sleep(3 * time.Second)
@@ -182,6 +182,15 @@ func TestFetchesOfMembersAreMuted(t *testing.T) {
 			t.Error("muted behind a move that came to nothing")
 		}
 		g.moved(t, "app")
+		own.Joined(Member{ID: "another", Client: "c1", Host: "h"})
+		if !mutes("c1") {
+			t.Error("not muted any more, since another one of its client has joined")
+		}
+		own.Came(Member{ID: "one", Client: "c1", Host: "h"})
+		own.Joins(Member{ID: "new", Client: "c1", Host: "h"})
+		if !mutes("c1") {
+			t.Error("not muted any more, before it has partitions")
+		}
 		own.Joined(Member{ID: "new", Client: "c1", Host: "h"})
 		if mutes("c1") || !mutes("c2") {
 			t.Error("who has joined is not muted, the other one is")

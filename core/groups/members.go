@@ -31,6 +31,8 @@ type Member struct {
 	Client, Host string
 	// Consumer says that it is one of KIP-848.
 	Consumer bool
+	// Session is the number of the connection that it comes by.
+	Session uint64
 }
 
 type client struct{ id, host string }
@@ -107,22 +109,13 @@ func (g *Group) Gathers() bool {
 	return g.over != nil && !g.over.open && time.Since(g.over.began) < gatherFor
 }
 
-// Came notes that a member has committed all that it has processed, and would join. Without its id
-// of before it is one of its client.
+// Came notes that a member has committed all that it has processed, and would join. It says so by
+// its id of before: one without is a new one, which may have the same client id.
 func (g *Group) Came(m Member) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	own := g.members[m.ID]
-	if own == nil {
-		for _, x := range g.members {
-			if x.stale && !x.came && x.Client == m.Client && x.Host == m.Host {
-				own = x
-				break
-			}
-		}
-	}
-	if own != nil && own.stale {
-		own.came = true
+	if own := g.members[m.ID]; own != nil && own.stale {
+		own.came, own.Session = true, m.Session
 		g.gathered()
 	}
 }
@@ -179,23 +172,40 @@ func (g *Group) AwaitMembers(ctx context.Context, req gate.Request) error {
 	return nil
 }
 
-// Joined notes that a member is one of the home's own: one of those of before with its id, else one
-// of its client, is over.
+// Joins notes that the home has given a member an id. It is the one that came by its connection,
+// else one that came, of its client, which has that id from now on; else a new one.
+func (g *Group) Joins(m Member) {
+	g.mu.Lock()
+	if id := g.before(m); g.members[m.ID] == nil && id != "" {
+		g.members[m.ID] = g.members[id]
+		delete(g.members, id)
+	}
+	g.alive(m)
+	g.mu.Unlock()
+	g.all.quiet.note(g)
+}
+
+// Joined notes that a member is one of the home's own, with partitions.
 func (g *Group) Joined(m Member) {
 	g.mu.Lock()
 	own := g.alive(m)
-	if own.stale {
-		own.stale, own.quiet = false, false
-	} else {
-		for id, x := range g.members {
-			if x.stale && x.Client == m.Client && x.Host == m.Host {
-				delete(g.members, id)
-				break
-			}
-		}
-	}
+	own.stale, own.quiet = false, false
+	g.gathered()
 	g.mu.Unlock()
 	g.all.quiet.note(g)
+}
+
+// before is the id that a member has had at the home before; "" for a new one.
+func (g *Group) before(m Member) (found string) {
+	for id, x := range g.members {
+		if !x.came || !x.stale || x.Client != m.Client || x.Host != m.Host {
+			continue
+		}
+		if found = id; x.Session == m.Session {
+			return id
+		}
+	}
+	return found
 }
 
 // Sweep forgets members that have not been heard of for long, and groups that are none.

@@ -42,9 +42,12 @@ func (r *Routing) joinGroup(ctx context.Context, req *plugin.Request, next plugi
 		if err != nil {
 			return nil, err
 		}
-		if a := out.(*kmsg.JoinGroupResponse); a.ErrorCode == 0 {
-			g.Alive(member(req, a.MemberID, false))
+		switch a := out.(*kmsg.JoinGroupResponse); kafka.Code(a.ErrorCode) {
+		case 0:
+			g.Joins(member(req, a.MemberID, false))
 			g.Subscribes(subscribedTo(m))
+		case kafka.MemberIDRequired: // it comes again with the id
+			g.Joins(member(req, a.MemberID, false))
 		}
 		return resp, nil
 	})

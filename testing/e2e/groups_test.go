@@ -117,7 +117,10 @@ func TestGroupsOutliveTheirHome(t *testing.T) {
 		t.Fatal(err)
 	}
 	close(restart)
-	lost := p.moved(3).Lost()
+	move := p.moved(3)
+	for _, x := range move.PossibleLoss { // a record that its producer had no answer for may have been delivered, and is written again
+		l.rec.Lose(x.Partition, x.From, x.To)
+	}
 	p.groupsAt("dr", 3)
 	killed := pauses()
 	r := l.finish()
@@ -128,8 +131,8 @@ func TestGroupsOutliveTheirHome(t *testing.T) {
 			t.Errorf("%s has taken no position along", m.What())
 		}
 	}
-	if int64(r.Lost) > lost*int64(len(families)) || r.Duplicated+r.Reordered+r.ClientErrors > 0 {
-		t.Errorf("somebody has noticed more than the %d records that the copy had not got: %+v", lost, r)
+	if !r.Clean() {
+		t.Errorf("somebody has noticed more than the %d records that the copy had not got: %+v", move.Lost(), r)
 	}
 	p.table(planned, killed)
 }
