@@ -125,8 +125,8 @@ func TestMembersGather(t *testing.T) {
 		other func(g *Group)
 		want  time.Duration
 	}{
-		"the other comes":                {func(g *Group) { time.Sleep(2 * time.Second); g.Came(Member{ID: "two"}) }, 2 * time.Second},
-		"a new one comes, of its client": {func(g *Group) { time.Sleep(time.Second); g.Came(Member{Client: "c2", Host: "h"}) }, gathers},
+		"the other comes":                {func(g *Group) { time.Sleep(2 * time.Second); g.Came("two", "") }, 2 * time.Second},
+		"a new one comes, of its client": {func(g *Group) { time.Sleep(time.Second); g.Came("", "") }, gathers},
 		"leaves":                         {func(g *Group) { time.Sleep(time.Second); g.Left("two") }, time.Second},
 		"beats, and is late": {func(g *Group) {
 			for range 6 {
@@ -135,7 +135,7 @@ func TestMembersGather(t *testing.T) {
 			}
 		}, gatherFor},
 		"has gone without a word":                {func(*Group) {}, gathers},
-		"somebody else comes, who was no member": {func(g *Group) { g.Came(Member{ID: "three", Client: "c3", Host: "h"}) }, gathers},
+		"somebody else comes, who was no member": {func(g *Group) { g.Came("three", "") }, gathers},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -145,7 +145,7 @@ func TestMembersGather(t *testing.T) {
 				own.Joined(Member{ID: "two", Client: "c2", Host: "h"})
 				g.moved(t, "app")
 				began := time.Now()
-				own.Came(Member{ID: "one"})
+				own.Came("one", "")
 				go c.other(own)
 				if err := own.AwaitMembers(t.Context(), arrived()); err != nil || time.Since(began) != c.want {
 					t.Errorf("%v after %s, want %s", err, time.Since(began), c.want)
@@ -186,8 +186,8 @@ func TestFetchesOfMembersAreMuted(t *testing.T) {
 		if !mutes("c1") {
 			t.Error("not muted any more, since another one of its client has joined")
 		}
-		own.Came(Member{ID: "one", Client: "c1", Host: "h"})
-		own.Joins(Member{ID: "new", Client: "c1", Host: "h"})
+		own.Came("one", "new")
+		own.Joins("one", Member{ID: "new", Client: "c1", Host: "h"})
 		if !mutes("c1") {
 			t.Error("not muted any more, before it has partitions")
 		}

@@ -31,8 +31,6 @@ type Member struct {
 	Client, Host string
 	// Consumer says that it is one of KIP-848.
 	Consumer bool
-	// Session is the number of the connection that it comes by.
-	Session uint64
 }
 
 type client struct{ id, host string }
@@ -41,9 +39,10 @@ type client struct{ id, host string }
 type member struct {
 	Member
 	seen  time.Time
-	stale bool // of a generation before the last move
-	came  bool // has committed, and waits to join
-	quiet bool // its fetches are answered without records
+	stale bool   // of a generation before the last move
+	came  bool   // is about to join at the new home
+	next  string // its id there, once it has one
+	quiet bool   // its fetches are answered without records
 }
 
 func (m *member) lives(now time.Time) bool { return now.Sub(m.seen) < memberLives }
@@ -109,13 +108,23 @@ func (g *Group) Gathers() bool {
 	return g.over != nil && !g.over.open && time.Since(g.over.began) < gatherFor
 }
 
-// Came notes that a member has committed all that it has processed, and would join. It says so by
-// its id of before: one without is a new one, which may have the same client id.
-func (g *Group) Came(m Member) {
+// Next is the id that the new home has given a member of before, "" as long as it has none.
+func (g *Group) Next(id string) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if own := g.members[m.ID]; own != nil && own.stale {
-		own.came, own.Session = true, m.Session
+	if own := g.members[id]; own != nil {
+		return own.next
+	}
+	return ""
+}
+
+// Came notes that a member of before is about to join at the new home, by the id next if that has
+// given it one already. What it had to commit before that it has committed.
+func (g *Group) Came(id, next string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if own := g.members[id]; own != nil && own.stale {
+		own.came, own.next = true, next
 		g.gathered()
 	}
 }
@@ -172,13 +181,12 @@ func (g *Group) AwaitMembers(ctx context.Context, req gate.Request) error {
 	return nil
 }
 
-// Joins notes that the home has given a member an id. It is the one that came by its connection,
-// else one that came, of its client, which has that id from now on; else a new one.
-func (g *Group) Joins(m Member) {
+// Joins notes that the home has let a member join, which had another id before, or none.
+func (g *Group) Joins(before string, m Member) {
 	g.mu.Lock()
-	if id := g.before(m); g.members[m.ID] == nil && id != "" {
-		g.members[m.ID] = g.members[id]
-		delete(g.members, id)
+	if own := g.members[before]; own != nil && before != m.ID {
+		g.members[m.ID] = own
+		delete(g.members, before)
 	}
 	g.alive(m)
 	g.mu.Unlock()
@@ -193,19 +201,6 @@ func (g *Group) Joined(m Member) {
 	g.gathered()
 	g.mu.Unlock()
 	g.all.quiet.note(g)
-}
-
-// before is the id that a member has had at the home before; "" for a new one.
-func (g *Group) before(m Member) (found string) {
-	for id, x := range g.members {
-		if !x.came || !x.stale || x.Client != m.Client || x.Host != m.Host {
-			continue
-		}
-		if found = id; x.Session == m.Session {
-			return id
-		}
-	}
-	return found
 }
 
 // Sweep forgets members that have not been heard of for long, and groups that are none.

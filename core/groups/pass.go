@@ -189,7 +189,7 @@ func (g *Group) Moved() {
 	}
 	over := &turnover{began: now, all: make(chan struct{})}
 	for _, m := range g.members {
-		m.stale, m.came = m.lives(now), false
+		m.stale, m.came, m.next = m.lives(now), false, ""
 		m.quiet = m.stale
 	}
 	g.over = over

@@ -42,6 +42,8 @@ const (
 	AppendTimes
 	// RecordErrors say which records are refused, and why (KIP-467).
 	RecordErrors
+	// MemberIDs says that who joins a group gets its member id first, and joins with it (KIP-394).
+	MemberIDs
 	// Abortable is the code TRANSACTION_ABORTABLE (KIP-890), that producers take for what it says.
 	Abortable
 	// Batched requests are about several groups or keys (KIP-699, KIP-709).
@@ -82,6 +84,7 @@ var since = sinceTable(map[Feature]map[kmsg.Key]int16{
 	ThrottleTimes:         {kmsg.Produce: 1, kmsg.Fetch: 1},
 	AppendTimes:           {kmsg.Produce: 2},
 	RecordErrors:          {kmsg.Produce: 8},
+	MemberIDs:             {kmsg.JoinGroup: 4},
 	Abortable:             {kmsg.Produce: 12, kmsg.AddPartitionsToTxn: 5, kmsg.TxnOffsetCommit: 4},
 	Batched:               {kmsg.FindCoordinator: 4, kmsg.OffsetFetch: 8},
 	WholeCodes:            {kmsg.Fetch: 7, kmsg.OffsetFetch: 2, kmsg.DescribeLogDirs: 3},

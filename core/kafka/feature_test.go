@@ -41,7 +41,7 @@ func TestFeaturesBeginWhereTheirFieldsDo(t *testing.T) {
 		WrongCluster:          {kmsg.ApiVersions: q("ClusterID")},
 	}
 	// What the library's fields do not show: a field that is there in place of another, and codes.
-	others := map[Feature]bool{NoReplicaID: true, Abortable: true}
+	others := map[Feature]bool{NoReplicaID: true, Abortable: true, MemberIDs: true}
 	// Tagged fields are written in all flexible versions.
 	tagged := map[Feature]bool{LeaderHints: true, NodeEndpoints: true}
 	for f := range features {

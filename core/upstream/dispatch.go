@@ -412,7 +412,9 @@ func (e *Dispatcher) exchange(ctx context.Context, req *plugin.Request, c *Clust
 				return nil, plugin.ErrMoved
 			}
 		case <-ctx.Done():
-			t.leave()
+			if l := t.leave(); l != nil && deadline(req, time.Time{}).IsZero() { // it may be answered in minutes, and what comes next only behind it
+				l.abandon(&t.call)
+			}
 			return nil, ctx.Err()
 		}
 	}

@@ -170,8 +170,20 @@ func (t *trip) topicName(id [16]byte) string {
 }
 
 // leave says that nobody waits for the answer any more.
-func (t *trip) leave() {
+func (t *trip) leave() *link {
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.left = true
-	t.mu.Unlock()
+	return t.link
+}
+
+// abandon breaks the link if a call that nobody waits for any more is all that is on it: the next
+// one has a link of its own then. Others on it are answered when the broker answers the call.
+func (l *link) abandon(c *call) {
+	l.mu.Lock()
+	alone := l.pending.Len() == 1 && l.pending.At(0) == c
+	l.mu.Unlock()
+	if alone {
+		l.fail(errHungUp)
+	}
 }

@@ -103,7 +103,7 @@ func (r *Routing) atHome(ctx context.Context, req *plugin.Request, group string,
 
 // member is the sender of a request as a member.
 func member(req *plugin.Request, id string, consumer bool) groups.Member {
-	return groups.Member{ID: id, Client: req.ClientID, Host: hostOf(req.Session), Consumer: consumer, Session: req.Session.ID}
+	return groups.Member{ID: id, Client: req.ClientID, Host: hostOf(req.Session), Consumer: consumer}
 }
 
 // hostOf is where a client connects from.

@@ -27,14 +27,24 @@ func (r *Routing) joinGroup(ctx context.Context, req *plugin.Request, next plugi
 			return r.to(ctx, req, next, home)
 		}
 		g := r.env.Groups.Group(m.Group)
-		g.Came(member(req, m.MemberID, false))
 		if r.misses(req, m.Group, home) {
 			return plugin.Fail(req, kafka.NotCoordinator, "")
+		}
+		sent := req
+		if _, stale := g.Stale(m.MemberID); stale {
+			id, refused, err := r.introduced(ctx, req, next, home, g, m)
+			if err != nil || refused != nil {
+				return refused, err
+			}
+			g.Came(m.MemberID, id)
+			if sent, err = joinAs(req, id); err != nil {
+				return nil, err
+			}
 		}
 		if err := g.AwaitMembers(ctx, req.AtGate()); err != nil {
 			return nil, err
 		}
-		resp, err := r.toHome(ctx, req, next, home)
+		resp, err := r.toHome(ctx, sent, next, home)
 		if err != nil || resp == nil {
 			return resp, err
 		}
@@ -42,15 +52,48 @@ func (r *Routing) joinGroup(ctx context.Context, req *plugin.Request, next plugi
 		if err != nil {
 			return nil, err
 		}
-		switch a := out.(*kmsg.JoinGroupResponse); kafka.Code(a.ErrorCode) {
-		case 0:
-			g.Joins(member(req, a.MemberID, false))
+		if a := out.(*kmsg.JoinGroupResponse); a.ErrorCode == 0 {
+			g.Joins(m.MemberID, member(req, a.MemberID, false))
 			g.Subscribes(subscribedTo(m))
-		case kafka.MemberIDRequired: // it comes again with the id
-			g.Joins(member(req, a.MemberID, false))
 		}
 		return resp, nil
 	})
+}
+
+// joinAs is a request to join by another id.
+func joinAs(req *plugin.Request, id string) (*plugin.Request, error) {
+	f, m, err := plugin.Edit[*kmsg.JoinGroupRequest](req)
+	if err != nil {
+		return nil, err
+	}
+	m.MemberID = id
+	return f, nil
+}
+
+// introduced is the id of a member of before at the new home, which waits for whom it has given an
+// id (KIP-394) before it hands out partitions: so all come in one generation. It is "" where
+// clients join without one; then refused is nil, or what the home answers instead.
+func (r *Routing) introduced(ctx context.Context, req *plugin.Request, next plugin.Handler, home string, g *groups.Group, m *kmsg.JoinGroupRequest) (id string, refused *plugin.Response, err error) {
+	if id = g.Next(m.MemberID); id != "" || m.InstanceID != nil || !kafka.Has(req.Key, req.Version, kafka.MemberIDs) {
+		return id, nil, nil
+	}
+	f, err := joinAs(req, "")
+	if err != nil {
+		return "", nil, err
+	}
+	resp, err := r.toHome(ctx, f, next, home)
+	if err != nil || resp == nil {
+		return "", resp, err
+	}
+	out, err := resp.Body.Peek()
+	if err != nil {
+		return "", nil, err
+	}
+	a := out.(*kmsg.JoinGroupResponse)
+	if kafka.Code(a.ErrorCode) != kafka.MemberIDRequired {
+		return "", resp, nil
+	}
+	return a.MemberID, nil, nil
 }
 
 // subscribedTo are the topics that a member of a group of consumers names when it joins.
@@ -160,7 +203,7 @@ const movedInterval = 500 // ms
 func overNext(g *groups.Group, m *kmsg.ConsumerGroupHeartbeatRequest, own groups.Member) kmsg.Response {
 	resp := m.ResponseKind().(*kmsg.ConsumerGroupHeartbeatResponse)
 	if m.Topics != nil && len(m.Topics) == 0 {
-		g.Came(own)
+		g.Came(own.ID, "")
 	}
 	if !g.Gathers() {
 		resp.ErrorCode = int16(kafka.UnknownMemberID)
@@ -200,7 +243,7 @@ func (r *Routing) consumerGroupHeartbeat(ctx context.Context, req *plugin.Reques
 				g.Left(m.MemberID)
 				return r.to(ctx, req, next, home)
 			}
-			g.Came(own)
+			g.Came(own.ID, "")
 			if r.misses(req, m.Group, home) {
 				return plugin.Fail(req, kafka.NotCoordinator, "")
 			}
