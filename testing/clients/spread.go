@@ -166,13 +166,15 @@ func (s Spread) Consume(ctx context.Context, name string, group bool) error {
 		opts = append(opts, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	}
 	if group {
-		opts = append(opts, kgo.ConsumerGroup(name), kgo.AutoCommitInterval(200*time.Millisecond))
+		// What was received is committed before others may read from there: else a rebalance alone
+		// delivers records twice.
+		opts = append(opts, kgo.ConsumerGroup(name), kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll())
 	}
 	c, err := kgo.NewClient(opts...)
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer c.CloseAllowingRebalance()
 	for {
 		f := c.PollFetches(ctx)
 		if ctx.Err() != nil {
@@ -182,6 +184,10 @@ func (s Spread) Consume(ctx context.Context, name string, group bool) error {
 		f.EachRecord(func(r *kgo.Record) {
 			s.Of[r.Topic].Received(name, string(r.Value), Place{r.Partition, r.Offset})
 		})
+		if group {
+			_ = c.CommitUncommittedOffsets(ctx) // what is not committed comes twice, which is seen
+			c.AllowRebalance()
+		}
 	}
 }
 

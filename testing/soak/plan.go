@@ -56,6 +56,7 @@ var Steps = []string{
 	"atomic",  // POST /failover/run, all or none
 	"call",    // PUT of each mapping
 	"regret",  // an edit that is taken back at once, and made again
+	"groups",  // the groups of consumers move, and their topics do not
 }
 
 // Dies is a step in which the home of its first topic dies, with all topics that live there, and
@@ -69,14 +70,15 @@ type Plan struct {
 	Topics    []Topic
 	Producers []Producer
 	Readers   int // consumers of everything without a group
-	Groups    int // consumers of everything in a group of their own
+	Groups    int // groups that consume everything
+	Members   int // of each
 	Steps     []Step
 }
 
 // NewPlan makes the schedule of a seed.
 func NewPlan(seed uint64) Plan {
 	r := rand.New(rand.NewPCG(seed, 0x51))
-	p := Plan{Seed: seed, Readers: 1, Groups: 1 + r.IntN(2)}
+	p := Plan{Seed: seed, Readers: 1, Groups: 1 + r.IntN(2), Members: 1 + r.IntN(3)}
 	for i := range 2 + r.IntN(3) {
 		t := Topic{Name: fmt.Sprintf("soak-%d-%d", seed, i)}
 		for range 1 + r.IntN(4) {
@@ -127,12 +129,10 @@ func NewPlan(seed uint64) Plan {
 	return p
 }
 
-// die lets a home die in one of the steps. Consumers do without groups, of which the home may be
-// the same, and all producers have sequence numbers, and send again what a broker that is about to
-// die has refused.
+// die lets a home die in one of the steps. All producers have sequence numbers, and send again what
+// a broker that is about to die has refused.
 func (p *Plan) die(r *rand.Rand) {
 	p.Steps[r.IntN(len(p.Steps)-1)].Kind = Dies
-	p.Readers, p.Groups = p.Readers+p.Groups, 0
 	for i := range p.Producers {
 		if x := &p.Producers[i]; x.Kind != "idempotent" {
 			x.Name, x.Kind = strings.Replace(x.Name, x.Kind, "batching", 1), "batching"

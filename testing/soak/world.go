@@ -268,8 +268,13 @@ func (w *world) start(cctx, pctx context.Context, consumers, producers *sync.Wai
 	}
 	first := w.of[w.plan.Topics[0].Name]
 	for i := range w.plan.Readers + w.plan.Groups {
-		name := fmt.Sprintf("consumer%d", i)
-		run(consumers, name, first, func() error { return w.spread(w.plan.Topics...).Consume(cctx, name, i >= w.plan.Readers) })
+		name, members := consumer(i), 1
+		if i >= w.plan.Readers {
+			members = w.plan.Members
+		}
+		for range members { // nothing tells them apart, their client ids neither
+			run(consumers, name, first, func() error { return w.spread(w.plan.Topics...).Consume(cctx, name, i >= w.plan.Readers) })
+		}
 	}
 	for _, p := range w.plan.Producers {
 		s := w.spread(w.some(p.Topics)...)
@@ -292,6 +297,35 @@ func (w *world) start(cctx, pctx context.Context, consumers, producers *sync.Wai
 		t, r := target()
 		run(consumers, name, r, func() error { return c(cctx, t, name, r) })
 	}
+}
+
+// consumer names a consumer, or a group of them.
+func consumer(i int) string { return fmt.Sprintf("consumer%d", i) }
+
+// moveGroups moves all groups to the other cluster, by rules of their own, while their topics stay
+// where they are.
+func (w *world) moveGroups(ctx context.Context) error {
+	for i := range w.plan.Groups {
+		name := consumer(w.plan.Readers + i)
+		lives := func() string {
+			if g := w.gw.Group(virtualCluster, name); g != nil {
+				return g.Home
+			}
+			return ""
+		}
+		if err := w.until(ctx, "group "+name+" to be known", func() bool { return lives() != "" }); err != nil {
+			return err
+		}
+		to := other(lives())
+		if err := w.call(ctx, "POST", "/failover/run", fmt.Sprintf(`{"groups": [%q], "to": %q}`, name, to), 202); err != nil {
+			return err
+		}
+		if err := w.until(ctx, "group "+name+" on "+to, func() bool { return lives() == to }); err != nil {
+			return err
+		}
+		w.moves++
+	}
+	return nil
 }
 
 // until waits for a condition.
@@ -331,8 +365,11 @@ func (w *world) step(ctx context.Context, s Step) error {
 		return err
 	}
 	topics := w.some(s.Topics)
-	if s.Kind == Dies {
+	switch s.Kind {
+	case Dies:
 		return w.die(ctx, topics[0])
+	case "groups":
+		return w.moveGroups(ctx)
 	}
 	if err := w.act(ctx, s.Kind, topics); err != nil {
 		return err
