@@ -43,6 +43,20 @@ func coordinated(ctx context.Context, c plugin.Cluster, group string, do func(no
 	}
 }
 
+// byTopic divides positions by topics, in the order of those.
+func byTopic(all []Position) (out [][]Position) {
+	at := map[string]int{}
+	for _, p := range all {
+		i, ok := at[p.Topic]
+		if !ok {
+			i = len(out)
+			at[p.Topic], out = i, append(out, nil)
+		}
+		out[i] = append(out[i], p)
+	}
+	return out
+}
+
 // Write makes a cluster take positions of a group that has no members there, as an administrator
 // does: with no member and generation -1.
 func Write(ctx context.Context, c plugin.Cluster, group string, all []Position) error {
@@ -51,22 +65,18 @@ func Write(ctx context.Context, c plugin.Cluster, group string, all []Position) 
 	}
 	req := kmsg.NewPtrOffsetCommitRequest()
 	req.Group, req.Generation = group, -1
-	at := map[string]int{}
-	for _, p := range all {
-		i, ok := at[p.Topic]
-		if !ok {
-			i = len(req.Topics)
-			at[p.Topic] = i
-			t := kmsg.NewOffsetCommitRequestTopic()
-			t.Topic = p.Topic
-			req.Topics = append(req.Topics, t)
+	for _, some := range byTopic(all) {
+		t := kmsg.NewOffsetCommitRequestTopic()
+		t.Topic = some[0].Topic
+		for _, p := range some {
+			rp := kmsg.NewOffsetCommitRequestTopicPartition()
+			rp.Partition, rp.Offset, rp.LeaderEpoch, rp.Metadata = p.Partition, p.Offset, p.Epoch, p.Metadata
+			if rp.Metadata == nil {
+				rp.Metadata = kmsg.StringPtr("")
+			}
+			t.Partitions = append(t.Partitions, rp)
 		}
-		rp := kmsg.NewOffsetCommitRequestTopicPartition()
-		rp.Partition, rp.Offset, rp.LeaderEpoch, rp.Metadata = p.Partition, p.Offset, p.Epoch, p.Metadata
-		if rp.Metadata == nil {
-			rp.Metadata = kmsg.StringPtr("")
-		}
-		req.Topics[i].Partitions = append(req.Topics[i].Partitions, rp)
+		req.Topics = append(req.Topics, t)
 	}
 	return coordinated(ctx, c, group, func(node int32) error {
 		resp, err := c.Do(ctx, node, &atMost{req, 9}) // later ones name topics by id
@@ -106,19 +116,15 @@ func Delete(ctx context.Context, c plugin.Cluster, group string, all []Position)
 	}
 	req := kmsg.NewPtrOffsetDeleteRequest()
 	req.Group = group
-	at := map[string]int{}
-	for _, p := range all {
-		i, ok := at[p.Topic]
-		if !ok {
-			i = len(req.Topics)
-			at[p.Topic] = i
-			t := kmsg.NewOffsetDeleteRequestTopic()
-			t.Topic = p.Topic
-			req.Topics = append(req.Topics, t)
+	for _, some := range byTopic(all) {
+		t := kmsg.NewOffsetDeleteRequestTopic()
+		t.Topic = some[0].Topic
+		for _, p := range some {
+			rp := kmsg.NewOffsetDeleteRequestTopicPartition()
+			rp.Partition = p.Partition
+			t.Partitions = append(t.Partitions, rp)
 		}
-		rp := kmsg.NewOffsetDeleteRequestTopicPartition()
-		rp.Partition = p.Partition
-		req.Topics[i].Partitions = append(req.Topics[i].Partitions, rp)
+		req.Topics = append(req.Topics, t)
 	}
 	return coordinated(ctx, c, group, func(node int32) error {
 		resp, err := c.Do(ctx, node, req)

@@ -88,7 +88,7 @@ func (s *shares) ask(ctx context.Context, cluster string, node int32, m kmsg.Req
 }
 
 // ready makes sure that a topic's home knows where a group is in it, for which the request waits so
-// long after its arrival. False: it does not know, for now.
+// long after its arrival. It reports whether the home knows.
 func (s *shares) ready(ctx context.Context, req *plugin.Request, group string, t *catalog.Topic, wait time.Duration) bool {
 	if len(s.env.Clusters) == 1 || s.is(catalog.ShareKey{Group: group, Topic: t.Name}, t) {
 		return true

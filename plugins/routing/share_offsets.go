@@ -213,49 +213,82 @@ func (r *Routing) hasMembers(ctx context.Context, group string) (bool, error) {
 	return len(members) > 0, err
 }
 
-// alterShareGroupOffsets asks the group's home, which refuses it while the group has members, and
-// then the homes of the other topics.
+// shareChange is how requests that change what is known of a share group in topics are taken apart.
+type shareChange[T, A any] struct {
+	name func(T) string
+	// about is a request about topics alone.
+	about func(topics []T) kmsg.Request
+	// parts are an answer's code, and what it says of topics.
+	parts func(kmsg.Response) (code *int16, topics *[]A)
+	// refused says a code of each topic.
+	refused func(topics []T, code kafka.Code) []A
+}
+
+// changeShares asks the group's home, which refuses while the group has members, and then the homes
+// of the other topics. It returns what the answer says of topics, nil if it refuses all.
+func changeShares[T, A any](ctx context.Context, r *Routing, f *plugin.Request, next plugin.Handler, group string, topics *[]T, c shareChange[T, A]) (*plugin.Response, []A, error) {
+	r.settleShares(ctx, f, group, topicNames(*topics, c.name))
+	own, others, unseen := byShareHome(r, group, *topics, c.name)
+	if len(others) > 0 {
+		if has, err := r.hasMembers(ctx, group); err != nil || has {
+			refusal := c.about(nil).ResponseKind()
+			code, _ := c.parts(refusal)
+			*code = int16(kafka.NonEmptyGroup)
+			return plugin.Respond(refusal), nil, err
+		}
+	}
+	*topics = own
+	resp, err := r.to(ctx, f, next, r.groupHome(group))
+	if err != nil || resp == nil {
+		return resp, nil, err
+	}
+	msg, err := resp.Body.Edit()
+	if err != nil {
+		return nil, nil, err
+	}
+	code, said := c.parts(msg)
+	if *code != 0 {
+		return resp, nil, nil
+	}
+	for _, cluster := range sortedKeys(others) {
+		failed := kafka.NotCoordinator
+		if answer, err := r.shares.ask(ctx, cluster, plugin.AnyNode, c.about(others[cluster])); err == nil {
+			code, more := c.parts(answer)
+			if *code == 0 {
+				*said = append(*said, *more...)
+				continue
+			}
+			failed = kafka.Code(*code)
+		}
+		*said = append(*said, c.refused(others[cluster], failed)...)
+	}
+	*said = append(*said, c.refused(unseen, kafka.UnknownTopicOrPartition)...)
+	return resp, *said, nil
+}
+
+// alterShareGroupOffsets sets where a share group is in topics, at their homes.
 func (r *Routing) alterShareGroupOffsets(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 	f, m, err := plugin.Edit[*kmsg.AlterShareGroupOffsetsRequest](req)
 	if err != nil {
 		return nil, err
 	}
-	name := func(t kmsg.AlterShareGroupOffsetsRequestTopic) string { return t.Topic }
-	r.settleShares(ctx, req, m.GroupID, topicNames(m.Topics, name))
-	own, others, unseen := byShareHome(r, m.GroupID, m.Topics, name)
-	if len(others) > 0 {
-		if has, err := r.hasMembers(ctx, m.GroupID); err != nil || has {
-			return plugin.Respond(&kmsg.AlterShareGroupOffsetsResponse{Version: m.Version, ErrorCode: int16(kafka.NonEmptyGroup)}), err
-		}
-	}
-	m.Topics = own
-	resp, err := r.to(ctx, f, next, r.groupHome(m.GroupID))
-	if err != nil || resp == nil {
-		return resp, err
-	}
-	msg, err := resp.Body.Edit()
+	resp, topics, err := changeShares(ctx, r, f, next, m.GroupID, &m.Topics, shareChange[kmsg.AlterShareGroupOffsetsRequestTopic, kmsg.AlterShareGroupOffsetsResponseTopic]{
+		name: func(t kmsg.AlterShareGroupOffsetsRequestTopic) string { return t.Topic },
+		about: func(topics []kmsg.AlterShareGroupOffsetsRequestTopic) kmsg.Request {
+			there := *m
+			there.Topics = topics
+			return &there
+		},
+		parts: func(resp kmsg.Response) (*int16, *[]kmsg.AlterShareGroupOffsetsResponseTopic) {
+			a := resp.(*kmsg.AlterShareGroupOffsetsResponse)
+			return &a.ErrorCode, &a.Topics
+		},
+		refused: refusedAlter,
+	})
 	if err != nil {
 		return nil, err
 	}
-	out := msg.(*kmsg.AlterShareGroupOffsetsResponse)
-	if out.ErrorCode != 0 {
-		return resp, nil
-	}
-	for _, cluster := range sortedKeys(others) {
-		there := *m
-		there.Topics = others[cluster]
-		answer, err := r.shares.ask(ctx, cluster, plugin.AnyNode, &there)
-		if a, ok := answer.(*kmsg.AlterShareGroupOffsetsResponse); ok && err == nil && a.ErrorCode == 0 {
-			out.Topics = append(out.Topics, a.Topics...)
-			continue
-		} else if ok && err == nil {
-			out.Topics = append(out.Topics, refusedAlter(others[cluster], kafka.Code(a.ErrorCode))...)
-			continue
-		}
-		out.Topics = append(out.Topics, refusedAlter(others[cluster], kafka.NotCoordinator)...)
-	}
-	out.Topics = append(out.Topics, refusedAlter(unseen, kafka.UnknownTopicOrPartition)...)
-	return resp, r.altered(ctx, m.GroupID, out)
+	return resp, r.altered(ctx, m.GroupID, topics)
 }
 
 func refusedAlter(topics []kmsg.AlterShareGroupOffsetsRequestTopic, code kafka.Code) (out []kmsg.AlterShareGroupOffsetsResponseTopic) {
@@ -270,11 +303,11 @@ func refusedAlter(topics []kmsg.AlterShareGroupOffsetsRequestTopic, code kafka.C
 }
 
 // altered notes that the homes of topics know where a group is: they were told.
-func (r *Routing) altered(ctx context.Context, group string, out *kmsg.AlterShareGroupOffsetsResponse) error {
+func (r *Routing) altered(ctx context.Context, group string, topics []kmsg.AlterShareGroupOffsetsResponseTopic) error {
 	if len(r.env.Clusters) == 1 {
 		return nil
 	}
-	for _, a := range out.Topics {
+	for _, a := range topics {
 		t := r.env.Catalog.Topic(a.Topic)
 		if t == nil || t.Before != nil || slices.ContainsFunc(a.Partitions, func(p kmsg.AlterShareGroupOffsetsResponseTopicPartition) bool { return p.ErrorCode != 0 }) {
 			continue
@@ -292,48 +325,29 @@ func (r *Routing) altered(ctx context.Context, group string, out *kmsg.AlterShar
 	return nil
 }
 
-// deleteShareGroupOffsets is alterShareGroupOffsets for topics that a group forgets.
+// deleteShareGroupOffsets forgets a share group in topics, at their homes.
 func (r *Routing) deleteShareGroupOffsets(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 	f, m, err := plugin.Edit[*kmsg.DeleteShareGroupOffsetsRequest](req)
 	if err != nil {
 		return nil, err
 	}
-	name := func(t kmsg.DeleteShareGroupOffsetsRequestTopic) string { return t.Topic }
-	r.settleShares(ctx, req, m.GroupID, topicNames(m.Topics, name))
-	own, others, unseen := byShareHome(r, m.GroupID, m.Topics, name)
-	if len(others) > 0 {
-		if has, err := r.hasMembers(ctx, m.GroupID); err != nil || has {
-			return plugin.Respond(&kmsg.DeleteShareGroupOffsetsResponse{Version: m.Version, ErrorCode: int16(kafka.NonEmptyGroup)}), err
-		}
-	}
-	m.Topics = own
-	resp, err := r.to(ctx, f, next, r.groupHome(m.GroupID))
-	if err != nil || resp == nil {
-		return resp, err
-	}
-	msg, err := resp.Body.Edit()
+	resp, topics, err := changeShares(ctx, r, f, next, m.GroupID, &m.Topics, shareChange[kmsg.DeleteShareGroupOffsetsRequestTopic, kmsg.DeleteShareGroupOffsetsResponseTopic]{
+		name: func(t kmsg.DeleteShareGroupOffsetsRequestTopic) string { return t.Topic },
+		about: func(topics []kmsg.DeleteShareGroupOffsetsRequestTopic) kmsg.Request {
+			there := *m
+			there.Topics = topics
+			return &there
+		},
+		parts: func(resp kmsg.Response) (*int16, *[]kmsg.DeleteShareGroupOffsetsResponseTopic) {
+			a := resp.(*kmsg.DeleteShareGroupOffsetsResponse)
+			return &a.ErrorCode, &a.Topics
+		},
+		refused: refusedDelete,
+	})
 	if err != nil {
 		return nil, err
 	}
-	out := msg.(*kmsg.DeleteShareGroupOffsetsResponse)
-	if out.ErrorCode != 0 {
-		return resp, nil
-	}
-	for _, cluster := range sortedKeys(others) {
-		there := *m
-		there.Topics = others[cluster]
-		answer, err := r.shares.ask(ctx, cluster, plugin.AnyNode, &there)
-		if a, ok := answer.(*kmsg.DeleteShareGroupOffsetsResponse); ok && err == nil && a.ErrorCode == 0 {
-			out.Topics = append(out.Topics, a.Topics...)
-			continue
-		} else if ok && err == nil {
-			out.Topics = append(out.Topics, refusedDelete(others[cluster], kafka.Code(a.ErrorCode))...)
-			continue
-		}
-		out.Topics = append(out.Topics, refusedDelete(others[cluster], kafka.NotCoordinator)...)
-	}
-	out.Topics = append(out.Topics, refusedDelete(unseen, kafka.UnknownTopicOrPartition)...)
-	for _, a := range out.Topics {
+	for _, a := range topics {
 		if t := r.env.Catalog.Topic(a.Topic); a.ErrorCode == 0 && t != nil && len(r.env.Clusters) > 1 {
 			if err := r.shares.deleted(ctx, catalog.ShareKey{Group: m.GroupID, Topic: a.Topic}, t); err != nil {
 				return nil, err

@@ -117,19 +117,26 @@ func (n *names) assignment(m *kmsg.ConsumerGroupHeartbeatResponse) {
 	if m.Assignment == nil {
 		return
 	}
-	kept := []kmsg.ConsumerGroupHeartbeatResponseAssignmentTopic{}
-	for _, t := range m.Assignment.Topics {
-		id, found := n.virtualID(t.TopicID, resolveWait)
+	if !assigned(n, &m.Assignment.Topics, func(t *kmsg.ConsumerGroupHeartbeatResponseAssignmentTopic) *topicID { return &t.TopicID }) {
+		m.ErrorCode, m.Assignment = int16(kafka.NotCoordinator), nil
+	}
+}
+
+// assigned translates the topics of an assignment; false if no broker tells the name of one.
+func assigned[T any](n *names, all *[]T, id func(*T) *topicID) bool {
+	kept := []T{}
+	for _, t := range *all {
+		virtual, found := n.virtualID(*id(&t), resolveWait)
 		if !found {
-			m.ErrorCode, m.Assignment = int16(kafka.NotCoordinator), nil
-			return
+			return false
 		}
-		if id != (topicID{}) {
-			t.TopicID = id
+		if virtual != (topicID{}) {
+			*id(&t) = virtual
 			kept = append(kept, t)
 		}
 	}
-	m.Assignment.Topics = kept
+	*all = kept
+	return true
 }
 
 // metadata makes the catalog know what the cluster shows, and shows virtual names and ids.

@@ -13,19 +13,9 @@ func (n *names) shareAssignment(m *kmsg.ShareGroupHeartbeatResponse) {
 	if m.Assignment == nil {
 		return
 	}
-	kept := []kmsg.ShareGroupHeartbeatResponseAssignmentTopicPartition{}
-	for _, t := range m.Assignment.TopicPartitions {
-		id, found := n.virtualID(t.TopicID, resolveWait)
-		if !found {
-			m.ErrorCode, m.Assignment = int16(kafka.NotCoordinator), nil
-			return
-		}
-		if id != (topicID{}) {
-			t.TopicID = id
-			kept = append(kept, t)
-		}
+	if !assigned(n, &m.Assignment.TopicPartitions, func(t *kmsg.ShareGroupHeartbeatResponseAssignmentTopicPartition) *topicID { return &t.TopicID }) {
+		m.ErrorCode, m.Assignment = int16(kafka.NotCoordinator), nil
 	}
-	m.Assignment.TopicPartitions = kept
 }
 
 // quoteGroup changes the name of the group that a request is about where the answer's message

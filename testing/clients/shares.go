@@ -164,6 +164,14 @@ func (s Share) begun(ctx context.Context, n int) ([]string, error) {
 	return s.Produce(ctx, s.Group, n)
 }
 
+// joined is begun with a first member.
+func (s Share) joined(ctx context.Context, n int) (all []string, m *ShareMember, err error) {
+	if all, err = s.begun(ctx, n); err == nil {
+		m, err = s.Join()
+	}
+	return all, m, err
+}
+
 // then tells what the next member is given: what was written just now, and what of before comes
 // again.
 func (s Share) then(ctx context.Context, again ...string) error {
@@ -184,11 +192,7 @@ func (s Share) then(ctx context.Context, again ...string) error {
 }
 
 func (s Share) accepted(ctx context.Context) error {
-	all, err := s.begun(ctx, 30)
-	if err != nil {
-		return err
-	}
-	m, err := s.Join()
+	all, m, err := s.joined(ctx, 30)
 	if err != nil {
 		return err
 	}
@@ -201,11 +205,7 @@ func (s Share) accepted(ctx context.Context) error {
 }
 
 func (s Share) released(ctx context.Context) error {
-	all, err := s.begun(ctx, 12)
-	if err != nil {
-		return err
-	}
-	m, err := s.Join()
+	all, m, err := s.joined(ctx, 12)
 	if err != nil {
 		return err
 	}
@@ -225,11 +225,7 @@ func (s Share) released(ctx context.Context) error {
 }
 
 func (s Share) rejected(ctx context.Context) error {
-	all, err := s.begun(ctx, 12)
-	if err != nil {
-		return err
-	}
-	m, err := s.Join()
+	all, m, err := s.joined(ctx, 12)
 	if err != nil {
 		return err
 	}
@@ -242,11 +238,7 @@ func (s Share) rejected(ctx context.Context) error {
 }
 
 func (s Share) renewed(ctx context.Context) error {
-	all, err := s.begun(ctx, 6)
-	if err != nil {
-		return err
-	}
-	m, err := s.Join()
+	all, m, err := s.joined(ctx, 6)
 	if err != nil {
 		return err
 	}
