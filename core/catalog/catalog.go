@@ -28,6 +28,7 @@ const (
 	KindProducer  = "producer"  // key "" : the producer id counter
 	KindConfig    = "config"    // key "revision": the last file that was applied; others: see Keep
 	KindMove      = "move"      // key move id: moves that were committed
+	KindEdit      = "edit"      // key virtual cluster NUL kind NUL name: what asked for a move that has not ended
 	KindMemory    = "memory"    // key virtual cluster NUL topic: remembered batches
 	KindShare     = "share"     // key virtual cluster NUL share group NUL topic
 	KindGroup     = "group"     // key virtual cluster NUL group
@@ -45,13 +46,13 @@ type Catalog struct {
 	log     Log
 	mu      sync.RWMutex
 	virtual map[string]*Virtual
-	values  map[[2]string][]byte
+	values  map[Key][]byte
 }
 
 // New returns the catalog that the entries of a log describe, of which the last one with a key
 // counts.
 func New(log Log, entries []Entry) (*Catalog, error) {
-	c := &Catalog{log: log, virtual: map[string]*Virtual{}, values: map[[2]string][]byte{}}
+	c := &Catalog{log: log, virtual: map[string]*Virtual{}, values: map[Key][]byte{}}
 	topics, partitions := map[string][]byte{}, &storedEntries{map[string][]byte{}, map[string]map[int64][]byte{}}
 	for _, e := range entries {
 		switch e.Kind {
@@ -68,7 +69,7 @@ func New(log Log, entries []Entry) (*Catalog, error) {
 				return nil, err
 			}
 		default:
-			set(c.values, [2]string{e.Kind, e.Key}, e.Value)
+			set(c.values, Key{e.Kind, e.Key}, e.Value)
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(topics)) {

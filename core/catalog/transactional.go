@@ -50,11 +50,11 @@ func (v *Virtual) eachTransactional(visit func(id string, t transactional)) {
 	v.catalog.mu.RLock()
 	defer v.catalog.mu.RUnlock()
 	for k, b := range v.catalog.values {
-		if k[0] != KindTransactional {
+		if k.Kind != KindTransactional {
 			continue
 		}
 		var t transactional
-		if id, ok := strings.CutPrefix(k[1], v.name+"\x00"); ok && json.Unmarshal(b, &t) == nil {
+		if id, ok := strings.CutPrefix(k.Key, v.name+"\x00"); ok && json.Unmarshal(b, &t) == nil {
 			visit(id, t)
 		}
 	}

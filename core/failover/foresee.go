@@ -95,7 +95,7 @@ type Foreseen struct {
 
 // Of looks at the move of a topic that lives on from.
 func (f *Foresight) Of(ctx context.Context, topic string, from, to plugin.Cluster) (out Foreseen) {
-	m := &move{report: Report{Kind: Topic, Topic: topic, From: from.Name(), To: to.Name()}, force: f.goals.unplanned}
+	m := &move{report: Report{Kind: Topic, Topic: topic, From: from.Name(), To: to.Name()}, order: order{Unplanned: f.goals.unplanned}}
 	k := f.runner.newTask(f.Env, m, f.goals.reads)
 	k.goals = f.goals
 	out.Planned, out.Err = k.foresee(ctx, from, to)
@@ -108,7 +108,7 @@ func (f *Foresight) Of(ctx context.Context, topic string, from, to plugin.Cluste
 // OfGroup looks at the move of a consumer group that lives on from. It reports whether it would be
 // a planned one, and what would refuse it.
 func (f *Foresight) OfGroup(ctx context.Context, group string, from, to plugin.Cluster) (planned bool, err error) {
-	m := &move{report: Report{Kind: Group, Topic: group, From: from.Name(), To: to.Name()}, force: f.goals.unplanned}
+	m := &move{report: Report{Kind: Group, Topic: group, From: from.Name(), To: to.Name()}, order: order{Unplanned: f.goals.unplanned}}
 	k := f.runner.newTask(f.Env, m, f.goals.reads)
 	k.goals = f.goals
 	return k.foresee(ctx, from, to)

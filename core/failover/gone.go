@@ -52,7 +52,7 @@ func (t *task) gone(ctx context.Context, from plugin.Cluster) (bool, error) {
 // signs is an error while the old home is not known to be gone. Only who says so for this move
 // gives up such a home.
 func (t *task) signs(from plugin.Cluster) error {
-	if t.force {
+	if t.order.Unplanned {
 		return nil
 	}
 	err := block.SignsOfLife(from)
@@ -64,7 +64,7 @@ func (t *task) signs(from plugin.Cluster) error {
 
 // policy is what to do when the old home is unreachable.
 func (t *task) policy() string {
-	if t.force {
+	if t.order.Unplanned {
 		return "always"
 	}
 	return t.part.unplanned()

@@ -102,11 +102,11 @@ func (g *groupMove) check(ctx context.Context, gone bool) error {
 	if err != nil {
 		return err
 	}
-	if at := g.group().InTransactions(); at != "" && at != to.Name() && !g.force {
+	if at := g.group().InTransactions(); at != "" && at != to.Name() && !g.order.Unplanned {
 		return block.As(block.ByTransactions, fmt.Errorf("its positions are committed in transactions that live on %s: they would be refused. Transactions can't move yet", at))
 	}
 	if gone {
-		if !known.MirroredOn(to.Name()) && !g.force {
+		if !known.MirroredOn(to.Name()) && !g.order.Unplanned {
 			return block.As(block.ByCopy, fmt.Errorf("%s was never given all positions of the group: its members would begin anew. To move it all the same, use `failover run --unplanned`", to.Name()))
 		}
 		return nil

@@ -16,11 +16,12 @@ func (r *Runner) keep(ctx context.Context, rep Report) error {
 
 func (r *Runner) store(rep Report) {
 	_, err := r.reports.Do(context.WithoutCancel(r.ctx), struct{}{}, rep, func(round []*joint.Ask[Report, struct{}]) {
-		all := map[string]any{}
+		all := map[catalog.Key]any{}
 		for _, a := range round {
-			all[a.Question.ID] = a.Question
+			all[catalog.Key{Kind: catalog.KindMove, Key: a.Question.ID}] = a.Question
+			r.fulfilled(a.Question, all)
 		}
-		err := r.catalog.SetValues(context.WithoutCancel(r.ctx), catalog.KindMove, all)
+		err := r.catalog.SetAll(context.WithoutCancel(r.ctx), all)
 		for _, a := range round {
 			a.Err = err
 		}

@@ -19,7 +19,7 @@ import (
 // move is a running or pending move.
 type move struct {
 	together *together
-	force    bool      // --unplanned
+	order    order     // what asked for it; zero if that was forgotten
 	taken    bool      // nobody has asked for it: the old home is gone
 	edited   time.Time // when the file asked for it; zero if it did so before the gateway started
 	cancel   func()

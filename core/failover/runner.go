@@ -157,6 +157,8 @@ type Options struct {
 	By string
 }
 
+func (o Options) edits(m Movable) bool { return o.Edited != nil && o.Edited(m) }
+
 // Apply makes the rules of a virtual cluster current and starts a move of everything that lives
 // elsewhere. It returns the moves that run or wait.
 func (r *Runner) Apply(ctx context.Context, env Env, cfg config.Failover, o Options) ([]Report, error) {
@@ -168,7 +170,8 @@ func (r *Runner) Apply(ctx context.Context, env Env, cfg config.Failover, o Opti
 	r.slots.resize(cfg.Concurrent)
 	var out []Report
 	var begin []func()
-	all := newTogether()
+	var begun []*move
+	all, named := newTogether(), map[string]*together{}
 	for _, x := range r.movables(env) {
 		if r.find(env.VirtualCluster, x.what()) == nil {
 			// It may have been committed by a gateway that stopped before it published.
@@ -176,24 +179,35 @@ func (r *Runner) Apply(ctx context.Context, env Env, cfg config.Failover, o Opti
 				return nil, err
 			}
 		}
-		g := all
-		if !o.Atomic && !cfg.Atomic {
-			g = newTogether()
+		g, alone := all, false
+		before, ok := r.ordered(env.VirtualCluster, x)
+		switch {
+		case o.Atomic || cfg.Atomic:
+		case ok && before.Together != "" && !o.edits(x.what()):
+			if named[before.Together] == nil {
+				named[before.Together] = newTogether()
+			}
+			g = named[before.Together]
+		default:
+			g, alone = newTogether(), true
 		}
 		m, run := r.start(env, x, g, o)
 		if m != nil {
 			out = append(out, m.Report())
 		}
 		if run != nil {
-			begin = append(begin, run)
-			if g != all {
+			begin, begun = append(begin, run), append(begun, m)
+			if alone {
 				r.waves.expect(env.VirtualCluster, m)
+			} else if g == all {
+				m.order.Together = begun[0].order.Move
 			}
 		}
 	}
 	for _, run := range begin {
 		r.wg.Go(run)
 	}
+	r.remember(ctx, begun...)
 	return out, nil
 }
 
@@ -210,7 +224,7 @@ func (r *Runner) start(env Env, x movable, g *together, o Options) (m *move, run
 	what, to := x.what(), x.wanted()
 	key := place{env.VirtualCluster, what}
 	old := r.current[key]
-	edited := o.Edited != nil && o.Edited(what)
+	edited := o.edits(what)
 	if old != nil && !old.dropped() && old.Report().To == to && !edited {
 		return old, nil
 	}
@@ -224,13 +238,19 @@ func (r *Runner) start(env Env, x movable, g *together, o Options) (m *move, run
 	}
 	r.seq++
 	ctx, cancel := context.WithCancel(r.ctx)
-	m = &move{together: g, cancel: cancel, done: make(chan struct{}), force: o.Unplanned, answered: !edited}
+	m = &move{together: g, cancel: cancel, done: make(chan struct{}), answered: !edited}
+	id := fmt.Sprintf("%s-%03d", time.Now().UTC().Format("20060102T150405.000"), r.seq)
+	m.order = order{Unplanned: o.Unplanned, By: o.By}
+	if before, ok := r.ordered(env.VirtualCluster, x); ok && !edited {
+		m.order, m.answered, edited = before, before.Answered, true
+	}
 	if edited {
 		m.edited = time.Now()
+		m.order.Move, m.order.From, m.order.To = id, home, to
 	}
 	m.report = Report{
-		ID: fmt.Sprintf("%s-%03d", time.Now().UTC().Format("20060102T150405.000"), r.seq), VirtualCluster: env.VirtualCluster, Kind: what.Kind, Topic: what.Name,
-		From: home, To: to, By: o.By, Planned: true, Since: time.Now(), PossibleLoss: []Range{},
+		ID: id, VirtualCluster: env.VirtualCluster, Kind: what.Kind, Topic: what.Name,
+		From: home, To: to, By: m.order.By, Planned: true, Since: time.Now(), PossibleLoss: []Range{},
 	}
 	m.begin(env.Tracer)
 	m.enter(Pending)
@@ -278,6 +298,7 @@ func (r *Runner) run(ctx context.Context, key place, m *move) {
 		m.change(func(rep *Report) { rep.Error, rep.BlockedBy, rep.Lag = err.Error(), block.Of(err), block.LagOf(err) })
 		m.refused(err)
 		m.enter(Pending)
+		r.waits(m)
 		if time.Since(m.report.Since) > retry {
 			r.end(key, m, Dropped, fmt.Errorf("given up after failover.retry_for: %w", err))
 			return

@@ -194,7 +194,7 @@ func TestDistancesAreStoredTogether(t *testing.T) {
 		const topics = 300
 		w, names := many(t, topics)
 		var writes atomic.Int64
-		w.Store.Set(nil, func() {
+		w.Store.Set(nil, func([]catalog.Entry) {
 			writes.Add(1)
 			time.Sleep(time.Millisecond) // meanwhile others find theirs
 		})
@@ -221,7 +221,7 @@ func TestWhatClientsSawIsStoredTogether(t *testing.T) {
 			}
 		}
 		var writes atomic.Int64
-		w.Store.Set(nil, func() { writes.Add(1) })
+		w.Store.Set(nil, func([]catalog.Entry) { writes.Add(1) })
 		if err := w.env.Catalog.KeepShown(t.Context(), w.env.Catalog.Topics()...); err != nil {
 			t.Fatal(err)
 		}

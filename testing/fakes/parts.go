@@ -15,7 +15,7 @@ type Store struct {
 	mu      sync.Mutex
 	Entries []catalog.Entry
 	fail    error
-	writing func() // called before each write
+	writing func(entries []catalog.Entry) // called before each write
 }
 
 // Append stores entries, unless it is to fail.
@@ -24,7 +24,7 @@ func (s *Store) Append(ctx context.Context, entries ...catalog.Entry) error {
 	writing := s.writing
 	s.mu.Unlock()
 	if writing != nil {
-		writing()
+		writing(entries)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -36,7 +36,7 @@ func (s *Store) Append(ctx context.Context, entries ...catalog.Entry) error {
 }
 
 // Set lets writes fail, and says what is called before each.
-func (s *Store) Set(fail error, writing func()) {
+func (s *Store) Set(fail error, writing func(entries []catalog.Entry)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fail, s.writing = fail, writing
