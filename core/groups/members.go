@@ -100,6 +100,14 @@ func (g *Group) Stale(id string) (m Member, stale bool) {
 	return own.Member, true
 }
 
+// Strays reports a member of before the last move that has not come to the new home yet.
+func (g *Group) Strays(id string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	own := g.members[id]
+	return own != nil && own.stale && !own.came
+}
+
 // Gathers reports that members still have the time to commit what they have processed, before
 // somebody else reads from there.
 func (g *Group) Gathers() bool {

@@ -118,8 +118,12 @@ func (r *Routing) syncGroup(ctx context.Context, req *plugin.Request, next plugi
 		if r.misses(req, m.Group, home) {
 			return plugin.Fail(req, kafka.NotCoordinator, "")
 		}
+		several := r.env.Groups != nil && r.env.Groups.Several()
+		if several && r.env.Groups.Group(m.Group).Strays(m.MemberID) { // it has joined before the move
+			return plugin.Fail(req, kafka.RebalanceInProgress, "")
+		}
 		resp, err := r.toHome(ctx, req, next, home)
-		if err != nil || resp == nil || r.env.Groups == nil || !r.env.Groups.Several() {
+		if err != nil || resp == nil || !several {
 			return resp, err
 		}
 		out, err := resp.Body.Peek()

@@ -11,8 +11,10 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
@@ -313,6 +315,35 @@ func TestGroupsThatStay(t *testing.T) {
 	h.wait("the group of both", func() bool { return h.groupMove("both").Phase == failover.Done })
 	if g := h.gw.Group(tenant, "ruled"); g.Home != "prod" || g.Generation != 0 {
 		t.Errorf("ruled: %+v", g)
+	}
+}
+
+// TestAMoveBetweenJoinAndSync is an ordinary rebalance to the member: it joins again by its id,
+// where an unknown one would be an error to the application.
+func TestAMoveBetweenJoinAndSync(t *testing.T) {
+	h := build(t, "orders")
+	c := h.client(h.gw.Bootstrap)
+	join := kmsg.NewPtrJoinGroupRequest()
+	join.Group, join.ProtocolType, join.SessionTimeoutMillis, join.RebalanceTimeoutMillis = "app", "consumer", 45_000, 10_000
+	protocol := kmsg.NewJoinGroupRequestProtocol()
+	protocol.Name = "range"
+	join.Protocols = append(join.Protocols, protocol)
+	joined, err := join.RequestWith(h.ctx, c)
+	if err == nil && joined.ErrorCode == int16(kafka.MemberIDRequired) {
+		join.MemberID = joined.MemberID
+		joined, err = join.RequestWith(h.ctx, c)
+	}
+	if err != nil || joined.ErrorCode != 0 {
+		t.Fatalf("%+v, %v", joined, err)
+	}
+	h.edit("default: prod", "default: prod\n          groups: {app: dr}")
+	h.wait("the move", func() bool { return h.groupMove("app").Phase == failover.Done })
+	sync := kmsg.NewPtrSyncGroupRequest()
+	sync.Group, sync.MemberID, sync.Generation = "app", joined.MemberID, joined.Generation
+	sync.ProtocolType, sync.Protocol = kmsg.StringPtr("consumer"), kmsg.StringPtr("range")
+	answer, err := sync.RequestWith(h.ctx, c)
+	if err != nil || answer.ErrorCode != int16(kafka.RebalanceInProgress) {
+		t.Errorf("%+v, %v", answer, err)
 	}
 }
 
