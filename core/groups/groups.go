@@ -29,6 +29,8 @@ type Groups struct {
 	catalog *catalog.Virtual
 	rules   atomic.Pointer[Rules]
 	quiet   quiet
+	began   time.Time
+	before  map[string]bool // groups that an earlier run of the gateway knew
 
 	mu sync.RWMutex
 	of map[string]*Group
@@ -36,7 +38,10 @@ type Groups struct {
 
 // New returns the groups of a virtual cluster, of which SetRules says where they live.
 func New(v *catalog.Virtual) *Groups {
-	g := &Groups{catalog: v, of: map[string]*Group{}}
+	g := &Groups{catalog: v, of: map[string]*Group{}, began: time.Now(), before: map[string]bool{}}
+	for _, known := range v.Groups() {
+		g.before[known.Name] = true
+	}
 	g.rules.Store(&Rules{Home: func(string) string { return "" }})
 	return g
 }

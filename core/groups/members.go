@@ -19,6 +19,9 @@ const (
 	// (heartbeat.interval.ms is 3 s by default, of KIP-848 5 s), and it may have to process what it
 	// has polled. A coordinator waits for longer: max.poll.interval.ms.
 	gatherFor = 12 * time.Second
+	// shows is how long a gateway that starts waits for members to show themselves: it has not seen
+	// who is one. Their next heartbeat comes within it.
+	shows = 6 * time.Second
 	// gathers is for how long after its last sign a member is waited for.
 	gathers = 10 * time.Second
 )
@@ -29,6 +32,8 @@ type Member struct {
 	// Client and Host are the client's id, and where it connects from: its fetches, which do not
 	// name a group, are known by them.
 	Client, Host string
+	// Instance is the group.instance.id of a static member, "" of others.
+	Instance string
 	// Consumer says that it is one of KIP-848.
 	Consumer bool
 }
@@ -80,11 +85,73 @@ func (g *Group) Left(id string) {
 	g.all.quiet.note(g)
 }
 
-// Known reports a member that has been seen.
-func (g *Group) Known(id string) bool {
+// MayBe reports a member that has been seen, or may have been by an earlier run of the gateway.
+func (g *Group) MayBe(id string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.members[id] != nil
+	return g.members[id] != nil || g.all.before[g.name]
+}
+
+// Replaces forgets other members with the group.instance.id of one that joins, which takes their
+// place.
+func (g *Group) Replaces(instance, id string) {
+	g.mu.Lock()
+	gone := false
+	for other, m := range g.members {
+		if m.Instance == instance && other != id {
+			delete(g.members, other)
+			gone = true
+		}
+	}
+	if gone {
+		g.gathered()
+	}
+	g.mu.Unlock()
+	if gone {
+		g.all.quiet.note(g)
+	}
+}
+
+// unsure reports that members of before the last move may be unknown: the gateway was started
+// behind it, or had not been up for long. g.mu is held.
+func (g *Group) unsure(now time.Time) bool {
+	a := g.all
+	if !a.before[g.name] {
+		return false
+	}
+	known := a.catalog.Group(g.name)
+	if known == nil || known.Generation == 0 {
+		return false
+	}
+	late := a.began
+	if known.Since.After(late) {
+		late = known.Since
+	}
+	return known.Since.After(a.began.Add(-memberLives)) && known.Since.Before(a.began.Add(shows)) && now.Before(late.Add(memberLives))
+}
+
+// Returns reports whether a member that the new home does not know may be one of before the last
+// move, which an earlier run of the gateway knew; then it is one from now on.
+func (g *Group) Returns(m Member) bool {
+	g.mu.Lock()
+	now := time.Now()
+	if g.members[m.ID] != nil || !g.unsure(now) {
+		g.mu.Unlock()
+		return false
+	}
+	g.turn(now)
+	own := g.alive(m)
+	own.stale, own.quiet = true, true
+	g.mu.Unlock()
+	g.all.quiet.note(g)
+	return true
+}
+
+// turn makes members wait for each other who come behind a start of the gateway. g.mu is held.
+func (g *Group) turn(now time.Time) {
+	if g.over == nil && g.unsure(now) {
+		g.over = &turnover{began: now, all: make(chan struct{})}
+	}
 }
 
 // Stale returns a member of before the last move, which has not joined since; it notes that it
@@ -143,6 +210,9 @@ func (g *Group) gathered() {
 		return
 	}
 	now := time.Now()
+	if g.all.before[g.name] && now.Sub(g.all.began) < shows {
+		return
+	}
 	for _, m := range g.members {
 		if m.stale && !m.came && now.Sub(m.seen) < gathers {
 			return
@@ -162,6 +232,7 @@ func (o *turnover) end() {
 // AwaitMembers lets a request to join wait for the other members, which have to commit first.
 func (g *Group) AwaitMembers(ctx context.Context, req gate.Request) error {
 	g.mu.Lock()
+	g.turn(time.Now())
 	over := g.over
 	g.mu.Unlock()
 	if over == nil {
@@ -222,18 +293,21 @@ func (g *Groups) Sweep() {
 			continue
 		}
 		x.mu.Lock()
-		before := len(x.members)
+		changed := false
 		for id, m := range x.members {
-			if !m.lives(now) {
+			switch {
+			case !m.lives(now):
 				delete(x.members, id)
+				changed = true
+			case m.stale && m.quiet && x.held == nil && now.Sub(m.seen) > gatherFor && x.over != nil && now.Sub(x.over.began) > gatherFor:
+				m.quiet, changed = false, true // the same client may be here by another id
 			}
 		}
-		gone := len(x.members) < before
-		if gone {
+		if changed {
 			x.gathered()
 		}
 		x.mu.Unlock()
-		if gone {
+		if changed {
 			g.quiet.note(x)
 		}
 	}

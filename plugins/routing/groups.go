@@ -101,9 +101,13 @@ func (r *Routing) atHome(ctx context.Context, req *plugin.Request, group string,
 	})
 }
 
-// member is the sender of a request as a member.
-func member(req *plugin.Request, id string, consumer bool) groups.Member {
-	return groups.Member{ID: id, Client: req.ClientID, Host: hostOf(req.Session), Consumer: consumer}
+// member is the sender of a request as a member; instance is nil of one that is not static.
+func member(req *plugin.Request, id string, instance *string, consumer bool) groups.Member {
+	m := groups.Member{ID: id, Client: req.ClientID, Host: hostOf(req.Session), Consumer: consumer}
+	if instance != nil {
+		m.Instance = *instance
+	}
+	return m
 }
 
 // hostOf is where a client connects from.

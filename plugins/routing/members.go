@@ -31,6 +31,9 @@ func (r *Routing) joinGroup(ctx context.Context, req *plugin.Request, next plugi
 			return plugin.Fail(req, kafka.NotCoordinator, "")
 		}
 		sent := req
+		if m.InstanceID != nil {
+			g.Replaces(*m.InstanceID, m.MemberID)
+		}
 		if _, stale := g.Stale(m.MemberID); stale {
 			id, refused, err := r.introduced(ctx, req, next, home, g, m)
 			if err != nil || refused != nil {
@@ -53,7 +56,7 @@ func (r *Routing) joinGroup(ctx context.Context, req *plugin.Request, next plugi
 			return nil, err
 		}
 		if a := out.(*kmsg.JoinGroupResponse); a.ErrorCode == 0 {
-			g.Joins(m.MemberID, member(req, a.MemberID, false))
+			g.Joins(m.MemberID, member(req, a.MemberID, m.InstanceID, false))
 			g.Subscribes(subscribedTo(m))
 		}
 		return resp, nil
@@ -130,8 +133,12 @@ func (r *Routing) syncGroup(ctx context.Context, req *plugin.Request, next plugi
 		if err != nil {
 			return nil, err
 		}
-		if out.(*kmsg.SyncGroupResponse).ErrorCode == 0 {
-			r.env.Groups.Group(m.Group).Joined(member(req, m.MemberID, false))
+		own := member(req, m.MemberID, m.InstanceID, false)
+		switch code := kafka.Code(out.(*kmsg.SyncGroupResponse).ErrorCode); {
+		case code == 0:
+			r.env.Groups.Group(m.Group).Joined(own)
+		case strange(code) && r.env.Groups.Group(m.Group).Returns(own):
+			return plugin.Fail(req, kafka.RebalanceInProgress, "")
 		}
 		return resp, nil
 	})
@@ -148,6 +155,7 @@ func (r *Routing) heartbeat(ctx context.Context, req *plugin.Request, next plugi
 		return r.to(ctx, req, next, r.groupHome(m.Group))
 	}
 	g := r.env.Groups.Group(m.Group)
+	own := member(req, m.MemberID, m.InstanceID, false)
 	if _, stale := g.Stale(m.MemberID); stale {
 		return plugin.Fail(req, kafka.RebalanceInProgress, "")
 	}
@@ -156,8 +164,8 @@ func (r *Routing) heartbeat(ctx context.Context, req *plugin.Request, next plugi
 	if r.misses(req, m.Group, pass.Home) {
 		return plugin.Fail(req, kafka.NotCoordinator, "")
 	}
-	if r.silent(pass.Home) && g.Known(m.MemberID) {
-		g.Alive(member(req, m.MemberID, false))
+	if r.silent(pass.Home) && g.MayBe(m.MemberID) {
+		g.Alive(own)
 		return plugin.Fail(req, 0, "")
 	}
 	resp, err := r.to(ctx, req, next, pass.Home)
@@ -171,13 +179,20 @@ func (r *Routing) heartbeat(ctx context.Context, req *plugin.Request, next plugi
 	if err != nil {
 		return nil, err
 	}
-	switch code := kafka.Code(out.(*kmsg.HeartbeatResponse).ErrorCode); code {
-	case 0, kafka.RebalanceInProgress:
-		g.Alive(member(req, m.MemberID, false))
-	case kafka.UnknownMemberID, kafka.IllegalGeneration, kafka.FencedInstanceID:
+	switch code := kafka.Code(out.(*kmsg.HeartbeatResponse).ErrorCode); {
+	case code == 0 || code == kafka.RebalanceInProgress:
+		g.Alive(own)
+	case strange(code) && g.Returns(own):
+		return plugin.Fail(req, kafka.RebalanceInProgress, "")
+	case code == kafka.UnknownMemberID || code == kafka.IllegalGeneration || code == kafka.FencedInstanceID:
 		g.Left(m.MemberID)
 	}
 	return resp, nil
+}
+
+// strange is the answer of a coordinator that has never seen a member.
+func strange(code kafka.Code) bool {
+	return code == kafka.UnknownMemberID || code == kafka.GroupIDNotFound
 }
 
 // leaveGroup forgets members that leave.
@@ -209,7 +224,8 @@ func overNext(g *groups.Group, m *kmsg.ConsumerGroupHeartbeatRequest, own groups
 	if m.Topics != nil && len(m.Topics) == 0 {
 		g.Came(own.ID, "")
 	}
-	if !g.Gathers() {
+	if !g.Gathers() { // it may come back by another id
+		g.Left(own.ID)
 		resp.ErrorCode = int16(kafka.UnknownMemberID)
 		return resp
 	}
@@ -238,7 +254,7 @@ func (r *Routing) consumerGroupHeartbeat(ctx context.Context, req *plugin.Reques
 		return r.to(ctx, req, next, r.groupHome(m.Group))
 	}
 	g := r.env.Groups.Group(m.Group)
-	own := member(req, m.MemberID, true)
+	own := member(req, m.MemberID, m.InstanceID, true)
 	topics := subscribed(req.Session, m)
 	g.Subscribes(topics.names)
 	if m.MemberEpoch <= 0 {
@@ -246,6 +262,9 @@ func (r *Routing) consumerGroupHeartbeat(ctx context.Context, req *plugin.Reques
 			if m.MemberEpoch < 0 {
 				g.Left(m.MemberID)
 				return r.to(ctx, req, next, home)
+			}
+			if m.InstanceID != nil {
+				g.Replaces(*m.InstanceID, m.MemberID)
 			}
 			g.Came(own.ID, "")
 			if r.misses(req, m.Group, home) {
@@ -270,7 +289,7 @@ func (r *Routing) consumerGroupHeartbeat(ctx context.Context, req *plugin.Reques
 	if r.misses(req, m.Group, pass.Home) {
 		return plugin.Fail(req, kafka.NotCoordinator, "")
 	}
-	if r.silent(pass.Home) && g.Known(m.MemberID) {
+	if r.silent(pass.Home) && g.MayBe(m.MemberID) {
 		g.Alive(own)
 		return plugin.Respond(quietNext(m)), nil
 	}
@@ -281,6 +300,9 @@ func (r *Routing) consumerGroupHeartbeat(ctx context.Context, req *plugin.Reques
 	}
 	if err == nil && resp != nil {
 		err = r.heardNext(req, g, m, resp)
+	}
+	if _, stale := g.Stale(m.MemberID); stale { // it turned out to be of before
+		return plugin.Respond(overNext(g, m, own)), nil
 	}
 	return resp, err
 }
@@ -295,13 +317,14 @@ func (r *Routing) heardNext(req *plugin.Request, g *groups.Group, m *kmsg.Consum
 	a := out.(*kmsg.ConsumerGroupHeartbeatResponse)
 	switch code := kafka.Code(a.ErrorCode); {
 	case code == 0 && a.MemberEpoch > 0 && a.MemberID != nil:
-		if own := member(req, *a.MemberID, true); m.MemberEpoch == 0 {
+		if own := member(req, *a.MemberID, m.InstanceID, true); m.MemberEpoch == 0 {
 			g.Joined(own)
 		} else {
 			g.Alive(own)
 		}
 	case code == 0 && m.MemberEpoch > 0:
-		g.Alive(member(req, m.MemberID, true))
+		g.Alive(member(req, m.MemberID, m.InstanceID, true))
+	case strange(code) && m.MemberEpoch > 0 && g.Returns(member(req, m.MemberID, m.InstanceID, true)):
 	case code == kafka.GroupIDNotFound && m.MemberEpoch > 0 && r.hasMoved(m.Group):
 		edited, err := resp.Body.Edit()
 		if err != nil {

@@ -23,24 +23,18 @@ func (r *Routing) offsetCommit(ctx context.Context, req *plugin.Request, next pl
 			return r.commit(ctx, req, next, home)
 		}
 		g := r.env.Groups.Group(m.Group)
-		sent := req
 		own, stale := g.Stale(m.MemberID)
-		if stale {
-			var edited *kmsg.OffsetCommitRequest
-			if sent, edited, err = plugin.Edit[*kmsg.OffsetCommitRequest](req); err != nil {
-				return nil, err
-			}
-			edited.Generation, edited.MemberID, edited.InstanceID = -1, "", nil
-		}
-		resp, err := r.commit(ctx, sent, next, home)
-		if err != nil || resp == nil {
+		resp, a, err := r.commitAs(ctx, req, next, home, stale)
+		if err != nil || a == nil {
 			return resp, err
 		}
-		out, err := resp.Body.Edit()
-		if err != nil {
-			return nil, err
+		if !stale && m.MemberID != "" && strangers(a) && g.Returns(member(req, m.MemberID, m.InstanceID, false)) {
+			stale = true
+			own, _ = g.Stale(m.MemberID)
+			if resp, a, err = r.commitAs(ctx, req, next, home, stale); err != nil || a == nil {
+				return resp, err
+			}
 		}
-		a := out.(*kmsg.OffsetCommitResponse)
 		switch {
 		case stale:
 			late(a, own)
@@ -50,6 +44,42 @@ func (r *Routing) offsetCommit(ctx context.Context, req *plugin.Request, next pl
 		g.Committed(r.taken(m, a))
 		return resp, nil
 	})
+}
+
+// commitAs sends a commit, of a member of before the last move as that of nobody.
+func (r *Routing) commitAs(ctx context.Context, req *plugin.Request, next plugin.Handler, home string, stale bool) (*plugin.Response, *kmsg.OffsetCommitResponse, error) {
+	if stale {
+		f, edited, err := plugin.Edit[*kmsg.OffsetCommitRequest](req)
+		if err != nil {
+			return nil, nil, err
+		}
+		req = f
+		edited.Generation, edited.MemberID, edited.InstanceID = -1, "", nil
+	}
+	resp, err := r.commit(ctx, req, next, home)
+	if err != nil || resp == nil {
+		return resp, nil, err
+	}
+	out, err := resp.Body.Edit()
+	if err != nil {
+		return nil, nil, err
+	}
+	return resp, out.(*kmsg.OffsetCommitResponse), nil
+}
+
+// strangers reports that all of a commit was refused because the home does not know the member, or
+// the group.
+func strangers(a *kmsg.OffsetCommitResponse) bool {
+	n := 0
+	for _, t := range a.Topics {
+		for _, p := range t.Partitions {
+			if code := kafka.Code(p.ErrorCode); !strange(code) && code != kafka.IllegalGeneration {
+				return false
+			}
+			n++
+		}
+	}
+	return n > 0
 }
 
 // commit sends a commit, or parts of it, to a cluster.
