@@ -117,6 +117,43 @@ func (r *Recorder) Lose(partition int32, from, to int64) (acked int) {
 	return acked
 }
 
+// Any is one of the acknowledged records, at random; ok is false if there is none.
+func (r *Recorder) Any() (id string, at Place, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id, at := range r.acked { // in no order
+		if at.Offset >= 0 {
+			return id, at, true
+		}
+	}
+	return "", Place{}, false
+}
+
+// AckedAt is the highest offset of a partition that was acknowledged, -1 if there is none.
+func (r *Recorder) AckedAt(partition int32) (last int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	last = -1
+	for _, at := range r.acked {
+		if at.Partition == partition {
+			last = max(last, at.Offset)
+		}
+	}
+	return last
+}
+
+// Found notes what a consumer got that had asked for an acknowledged record at its place.
+func (r *Recorder) Found(consumer, id string, at Place, got string, there Place) {
+	if got == id && at == there {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.lostAt(at) == nil {
+		r.errors = append(r.errors, fmt.Sprintf("%s asked for %s at %v and got %s at %v", consumer, id, at, got, there))
+	}
+}
+
 // Error notes an error that a client showed its user.
 func (r *Recorder) Error(who, format string, args ...any) {
 	r.mu.Lock()

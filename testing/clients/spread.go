@@ -3,9 +3,12 @@ package clients
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"time"
 
@@ -25,6 +28,14 @@ var SpreadKinds = []string{
 	"raw",        // a request that names every partition of every topic, whoever leads them
 }
 
+// GroupKinds are the kinds of groups of Consume.
+var GroupKinds = []string{
+	"cooperative", // franz-go as it comes: partitions are handed over while others are read
+	"eager",       // all partitions are given up in a rebalance
+	"static",      // members with an id of their own, who come back to what they had
+	"next",        // KIP-848: the cluster assigns
+}
+
 // Spread are topics that a client uses at once, each with its number of partitions and its
 // recorder.
 type Spread struct {
@@ -34,6 +45,8 @@ type Spread struct {
 	Partitions map[string][]int32
 	Of         map[string]*Recorder
 	Committed  bool // is read alone
+	// Cuts says that the gateway is killed at times: that connections end is no fault then.
+	Cuts bool
 	// Took, if not nil, is told how long each record took to be acknowledged.
 	Took func(time.Duration)
 }
@@ -159,16 +172,25 @@ func batchOfOne(producer int64, epoch int16, seq int32, value string) []byte {
 	return b
 }
 
-// Consume reads every topic from its start until ctx ends; with a group of its own, if asked to.
-func (s Spread) Consume(ctx context.Context, name string, group bool) error {
+// Consume reads every topic from its start until ctx ends; as member number i of a group of a kind,
+// if there is one.
+func (s Spread) Consume(ctx context.Context, name, group string, i int) error {
 	opts := []kgo.Opt{kgo.SeedBrokers(s.Bootstrap), kgo.ConsumeTopics(s.Topics...), kgo.ClientID(name), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(500 * time.Millisecond)}
 	if s.Committed {
 		opts = append(opts, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	}
-	if group {
+	if group != "" {
 		// What was received is committed before others may read from there: else a rebalance alone
 		// delivers records twice.
 		opts = append(opts, kgo.ConsumerGroup(name), kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll())
+	}
+	switch group {
+	case "eager":
+		opts = append(opts, kgo.Balancers(kgo.RoundRobinBalancer()))
+	case "static":
+		opts = append(opts, kgo.Balancers(kgo.StickyBalancer()), kgo.InstanceID(fmt.Sprintf("%s-%d", name, i)))
+	case "next":
+		opts = append(opts, kgo.Balancers(kgo.StickyBalancer()), kgo.ServerSideBalancer())
 	}
 	c, err := kgo.NewClient(opts...)
 	if err != nil {
@@ -180,15 +202,27 @@ func (s Spread) Consume(ctx context.Context, name string, group bool) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		f.EachError(func(topic string, p int32, err error) { s.recorder(topic).Error(name, "%s/%d: %v", topic, p, err) })
+		f.EachError(func(topic string, p int32, err error) {
+			if !s.Cuts || !isCut(err) {
+				s.recorder(topic).Error(name, "%s/%d: %v", topic, p, err)
+			}
+		})
 		f.EachRecord(func(r *kgo.Record) {
 			s.Of[r.Topic].Received(name, string(r.Value), Place{r.Partition, r.Offset})
 		})
-		if group {
-			_ = c.CommitUncommittedOffsets(ctx) // what is not committed comes twice, which is seen
+		if group != "" {
+			// Also of one that leaves. What can't be committed comes twice, which is seen.
+			_ = c.CommitUncommittedOffsets(context.WithoutCancel(ctx))
 			c.AllowRebalance()
 		}
 	}
+}
+
+// isCut reports that an error is only the end of a connection, or that there was none to be had.
+func isCut(err error) bool {
+	var first *kgo.ErrFirstReadEOF
+	var failed *net.OpError
+	return errors.As(err, &first) || errors.As(err, &failed) || errors.Is(err, io.EOF)
 }
 
 // recorder is that of a topic; errors that name none are the first one's.

@@ -89,7 +89,7 @@ func TestManyTopicsMoveTogether(t *testing.T) {
 			}
 		})
 	}
-	consumers.Go(func() { _ = spread.Consume(consuming, "reader", false) })
+	consumers.Go(func() { _ = spread.Consume(consuming, "reader", "", 0) })
 	until := func(what string, cond func() bool) {
 		t.Helper()
 		if !eventually.True(cond) {

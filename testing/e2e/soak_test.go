@@ -12,9 +12,12 @@ import (
 	"github.com/sluice-gateway/sluice/testing/clients/rdkafka"
 	"github.com/sluice-gateway/sluice/testing/clients/sarama"
 	"github.com/sluice-gateway/sluice/testing/eventually"
+	"github.com/sluice-gateway/sluice/testing/gatewaytest"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 	"github.com/sluice-gateway/sluice/testing/soak"
 )
+
+func TestMain(m *testing.M) { gatewaytest.Main(m) }
 
 // TestSoakOnRealKafka runs random schedules of moves, each on topics of its own, with clients of
 // other families beside: one, or as many as SLUICE_SOAK_SEEDS says, the first of which
@@ -49,10 +52,10 @@ func TestSoakOnRealKafka(t *testing.T) {
 		plan := soak.NewPlan(first + n)
 		t.Log(plan)
 		o := soak.Options{
-			Dir: t.TempDir(), Log: logger(), Every: 10 * time.Millisecond, Patience: eventually.Limit,
+			Dir: t.TempDir(), Log: os.Stderr, Every: 10 * time.Millisecond, Patience: eventually.Limit,
 			Producers: map[string]clients.Client{"java": clients.JavaProducer(v), "librdkafka": rdkafka.Producer(true)},
 		}
-		if !plan.Dies() { // with the home of groups, and with batches on their way that others write twice
+		if !plan.Has(soak.Dies) && !plan.Has(soak.Takeover) && !plan.Kills() { // with the home of groups, and with batches on their way that others write twice
 			o.Producers["librdkafka_plain"], o.Producers["sarama"] = rdkafka.Bounded(5), sarama.Producer
 			o.Consumers = map[string]clients.Client{"java_848": clients.JavaConsumer(v, "consumer"), "java_c": clients.JavaConsumer(v, "classic"), "librdkafka_c": rdkafka.Consumer, "sarama_c": sarama.Consumer}
 		}

@@ -63,9 +63,18 @@ func Start(ctx context.Context, dir string, homes map[string]string, log *slog.L
 
 // StartWith starts a gateway that can send traces and metrics.
 func StartWith(ctx context.Context, exporters telemetry.Exporters, dir string, homes map[string]string, log *slog.Logger, clusters ...kafkatest.Cluster) (*Gateway, error) {
-	port, err := kafkatest.FreePorts(2 + 10*len(clusters))
+	file, port, err := fresh(dir, homes, "", clusters)
 	if err != nil {
 		return nil, err
+	}
+	g := &Gateway{Dir: dir, File: file, Bootstrap: bootstrap(port), Admin: admin(port), exporters: exporters, log: log}
+	return g, g.Restart(ctx)
+}
+
+// fresh writes the file of a gateway over clusters, which listens from a free port on.
+func fresh(dir string, homes map[string]string, routing string, clusters []kafkatest.Cluster) (file string, port int, err error) {
+	if port, err = kafkatest.FreePorts(2 + 10*len(clusters)); err != nil {
+		return "", 0, err
 	}
 	addrs := map[string][]string{}
 	var order []string
@@ -73,13 +82,13 @@ func StartWith(ctx context.Context, exporters telemetry.Exporters, dir string, h
 		addrs[c.Name()] = c.Bootstrap()
 		order = append(order, c.Name())
 	}
-	file, err := Config(dir, port, homes, "", addrs, order...)
-	if err != nil {
-		return nil, err
-	}
-	g := &Gateway{Dir: dir, File: file, Bootstrap: fmt.Sprintf("127.0.0.1:%d", port), Admin: fmt.Sprintf("http://127.0.0.1:%d", port+1), exporters: exporters, log: log}
-	return g, g.Restart(ctx)
+	file, err = Config(dir, port, homes, routing, addrs, order...)
+	return file, port, err
 }
+
+func bootstrap(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
+
+func admin(port int) string { return fmt.Sprintf("http://127.0.0.1:%d", port+1) }
 
 // Open starts a gateway on a file that the caller has written.
 func Open(ctx context.Context, file string, log *slog.Logger, specs ...plugin.Spec) (*Gateway, error) {

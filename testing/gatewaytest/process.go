@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -15,12 +16,14 @@ import (
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// Process is the gateway's binary, running on a file of its own, so that it can be killed.
+// Process is a gateway in a process of its own, on a file of its own, so that it can be killed.
 type Process struct {
 	Dir, File, Bootstrap, Admin string
 
-	bin string
-	cmd *exec.Cmd
+	args []string // the program first
+	env  []string
+	out  io.Writer // nil: a file of its own
+	cmd  *exec.Cmd
 }
 
 // Command is the package of the gateway's command.
@@ -28,37 +31,33 @@ const Command = "github.com/sluice-gateway/sluice/cmd/gateway"
 
 // StartProcess builds a gateway's binary, from a package or a file, and starts it; see Start.
 func StartProcess(ctx context.Context, main, dir string, homes map[string]string, clusters ...kafkatest.Cluster) (*Process, error) {
-	port, err := kafkatest.FreePorts(2 + 10*len(clusters))
+	file, port, err := fresh(dir, homes, "", clusters)
 	if err != nil {
 		return nil, err
 	}
-	addrs := map[string][]string{}
-	var order []string
-	for _, c := range clusters {
-		addrs[c.Name()] = c.Bootstrap()
-		order = append(order, c.Name())
-	}
-	file, err := Config(dir, port, homes, "", addrs, order...)
-	if err != nil {
-		return nil, err
-	}
-	p := &Process{Dir: dir, File: file, Bootstrap: fmt.Sprintf("127.0.0.1:%d", port), Admin: fmt.Sprintf("http://127.0.0.1:%d", port+1), bin: filepath.Join(dir, "gateway")}
-	build := exec.CommandContext(ctx, "go", "build", "-o", p.bin, main)
+	bin := filepath.Join(dir, "gateway")
+	build := exec.CommandContext(ctx, "go", "build", "-o", bin, main)
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, out)
 	}
+	p := &Process{Dir: dir, File: file, Bootstrap: bootstrap(port), Admin: admin(port), args: []string{bin, "run", "-c", file}}
 	return p, p.Run(ctx)
 }
 
-// Run starts the binary and waits until it is alive.
+// Run starts the program and waits until it is alive.
 func (p *Process) Run(ctx context.Context) error {
-	p.cmd = exec.Command(p.bin, "run", "-c", p.File)
-	log, err := os.OpenFile(filepath.Join(p.Dir, "gateway.log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
+	p.cmd = exec.Command(p.args[0], p.args[1:]...)
+	p.cmd.Env = append(os.Environ(), p.env...)
+	out := p.out
+	if out == nil {
+		log, err := os.OpenFile(filepath.Join(p.Dir, "gateway.log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = log.Close() }()
+		out = log
 	}
-	defer func() { _ = log.Close() }()
-	p.cmd.Stdout, p.cmd.Stderr = log, log
+	p.cmd.Stdout, p.cmd.Stderr = out, out
 	p.cmd.SysProcAttr = kafkatest.EndsWithParent()
 	if err := p.cmd.Start(); err != nil {
 		return err
@@ -90,6 +89,11 @@ func (p *Process) Wait() error { return p.cmd.Wait() }
 
 // Edit replaces a text in the file.
 func (p *Process) Edit(from, to string) error { return (&Gateway{File: p.File}).Edit(from, to) }
+
+// EditAll writes the file as change makes it, in one write.
+func (p *Process) EditAll(change func(text string) string) error {
+	return (&Gateway{File: p.File}).EditAll(change)
+}
 
 // Moves asks the admin API.
 func (p *Process) Moves() []failover.Report {

@@ -32,8 +32,8 @@ func (h *house) crowd(topics ...string) {
 	for _, kind := range clients.SpreadKinds {
 		run(&producers, kind, func() error { return s.Produce(produce, kind, "crowd_"+kind) })
 	}
-	for name, group := range map[string]bool{"crowd_reader": false, "crowd_member": true} {
-		run(&consumers, name, func() error { return s.Consume(consume, name, group) })
+	for name, group := range map[string]string{"crowd_reader": "", "crowd_member": "cooperative"} {
+		run(&consumers, name, func() error { return s.Consume(consume, name, group, 0) })
 	}
 	acked := func(t string) int { return s.Of[t].AckedCount() }
 	h.wait("the crowd", func() bool { return !slices.ContainsFunc(topics, func(t string) bool { return acked(t) < 20 }) })

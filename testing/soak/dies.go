@@ -14,7 +14,7 @@ const tail = 40
 
 // die kills the home of a topic, with records that were not copied, moves all topics that live
 // there, and lets it come back when producers have gone on: it is a copy again.
-func (w *world) die(ctx context.Context, first Topic) error {
+func (w *world) die(ctx context.Context, s Step, first Topic) error {
 	w.died = true
 	home, topics := w.home[first.Name], []Topic{}
 	for _, t := range w.plan.Topics {
@@ -37,24 +37,32 @@ func (w *world) die(ctx context.Context, first Topic) error {
 	if err := w.until(ctx, "records that are not copied", func() bool { return w.acked() >= want }); err != nil {
 		return err
 	}
-	for _, n := range w.clusters[home].Nodes() {
-		if err := w.clusters[home].Kill(n); err != nil {
-			return err
-		}
+	if err := w.killCluster(home); err != nil {
+		return err
 	}
-	if err := w.give(ctx, topics, to); err != nil {
+	if err := w.give(ctx, s, topics, to); err != nil {
 		return err
 	}
 	want = w.acked() + tail
 	if err := w.until(ctx, "records on the new home", func() bool { return w.acked() >= want }); err != nil {
 		return err
 	}
-	for _, n := range w.clusters[home].Nodes() {
-		if err := w.clusters[home].Restart(ctx, n); err != nil {
+	if err := w.wake(ctx, home); err != nil {
+		return err
+	}
+	return w.turnAll(ctx, topics)
+}
+
+func (w *world) killCluster(name string) error { return kafkatest.KillAll(w.clusters[name]) }
+
+// wake brings a cluster back.
+func (w *world) wake(ctx context.Context, name string) error {
+	for _, n := range w.clusters[name].Nodes() {
+		if err := w.clusters[name].Restart(ctx, n); err != nil {
 			return err
 		}
 	}
-	return w.turnAll(ctx, topics)
+	return nil
 }
 
 // known reports that copies of topics were compared: before, a home is not given up.
@@ -97,13 +105,16 @@ func (w *world) compared(ctx context.Context, topics []Topic, to string, stood m
 }
 
 // give moves topics whose home is gone, and takes note of what is reported as lost.
-func (w *world) give(ctx context.Context, topics []Topic, to string) error {
+func (w *world) give(ctx context.Context, s Step, topics []Topic, to string) error {
 	var names []string
 	for _, t := range topics {
 		names = append(names, fmt.Sprintf("%q", t.Name))
 	}
 	body := fmt.Sprintf(`{"topics": [%s], "to": %q, "unplanned": true}`, strings.Join(names, ", "), to)
 	if err := w.call(ctx, "POST", "/failover/run", body, 202); err != nil {
+		return err
+	}
+	if err := w.kill(ctx, s); err != nil {
 		return err
 	}
 	for _, t := range topics {

@@ -2,16 +2,17 @@ package soak
 
 import (
 	"fmt"
-	"io"
-	"log/slog"
 	"os"
 	"strconv"
 	"testing"
 	"time"
 
 	"github.com/sluice-gateway/sluice/testing/eventually"
+	"github.com/sluice-gateway/sluice/testing/gatewaytest"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
+
+func TestMain(m *testing.M) { gatewaytest.Main(m) }
 
 // number reads a number from the environment.
 func number(t *testing.T, name string, otherwise uint64) uint64 {
@@ -44,10 +45,6 @@ func TestSoak(t *testing.T) {
 
 func run(t *testing.T, plan Plan) {
 	t.Log(plan)
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	if os.Getenv("DEBUG") != "" {
-		log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	}
 	ctx := eventually.Context(t)
 	clusters := map[string]kafkatest.Cluster{}
 	for _, name := range []string{"prod", "dr"} {
@@ -58,7 +55,7 @@ func run(t *testing.T, plan Plan) {
 		defer func() { _ = c.Close() }()
 		clusters[name] = c
 	}
-	res, err := Run(ctx, plan, Options{Dir: t.TempDir(), Log: log, Every: 5 * time.Millisecond, Patience: eventually.Limit}, clusters["prod"], clusters["dr"])
+	res, err := Run(ctx, plan, Options{Dir: t.TempDir(), Log: os.Stderr, Every: 5 * time.Millisecond, Patience: eventually.Limit}, clusters["prod"], clusters["dr"])
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
+	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -23,8 +23,8 @@ import (
 
 // Options say how a schedule is run.
 type Options struct {
-	Dir      string // for the gateway
-	Log      *slog.Logger
+	Dir      string        // for the gateway
+	Log      io.Writer     // for what it logs
 	Every    time.Duration // between the records of a producer
 	Patience time.Duration // how long a step may take
 	// More are clients of one topic each, by name, that run besides.
@@ -45,13 +45,18 @@ type world struct {
 	plan     Plan
 	opts     Options
 	clusters map[string]kafkatest.Cluster
-	gw       *gatewaytest.Gateway
+	gw       *gatewaytest.Process
+	members  map[string][]func()          // by group: what makes each of its members leave
+	joined   map[int]int                  // how many have come to a group since it began
 	of       map[string]*clients.Recorder // by topic
 	home     map[string]string
 	copiers  map[string]*kafkatest.Copier
 	moves    int
 	died     bool
-	lost     int // acknowledged records that a home that died has kept to itself
+
+	consumers sync.WaitGroup
+	consuming context.Context
+	lost      int // acknowledged records that a home that died has kept to itself
 }
 
 // Run runs a schedule over two clusters, prod and dr, that have none of its topics. An error is of
@@ -59,7 +64,7 @@ type world struct {
 func Run(ctx context.Context, plan Plan, o Options, prod, dr kafkatest.Cluster) (res Result, err error) {
 	w := &world{
 		plan: plan, opts: o, clusters: map[string]kafkatest.Cluster{"prod": prod, "dr": dr},
-		of: map[string]*clients.Recorder{}, home: map[string]string{}, copiers: map[string]*kafkatest.Copier{},
+		of: map[string]*clients.Recorder{}, home: map[string]string{}, copiers: map[string]*kafkatest.Copier{}, members: map[string][]func(){}, joined: map[int]int{},
 	}
 	if err := w.open(ctx); err != nil {
 		return res, err
@@ -69,8 +74,8 @@ func Run(ctx context.Context, plan Plan, o Options, prod, dr kafkatest.Cluster) 
 	defer stopProducers()
 	cctx, stopConsumers := context.WithCancel(ctx)
 	defer stopConsumers()
-	var producers, consumers sync.WaitGroup
-	w.start(cctx, pctx, &consumers, &producers)
+	var producers sync.WaitGroup
+	w.start(cctx, pctx, &producers)
 	for i, s := range plan.Steps {
 		if err := w.step(ctx, s); err != nil {
 			res.Faults = append(res.Faults, fmt.Sprintf("step %d, %s%v: %v", i, s.Kind, s.Topics, err))
@@ -92,7 +97,7 @@ func Run(ctx context.Context, plan Plan, o Options, prod, dr kafkatest.Cluster) 
 		for i, name := range late {
 			s := w.spread(plan.Topics...)
 			s.Committed = i == 1
-			consumers.Go(func() { _ = s.Consume(cctx, name, false) })
+			w.consumers.Go(func() { _ = s.Consume(cctx, name, "", 0) })
 		}
 		if err := w.until(ctx, "those who come afterwards to have everything", func() bool {
 			return !slices.ContainsFunc(slices.Collect(maps.Values(w.of)), func(r *clients.Recorder) bool { return !r.CompleteWith(late...) })
@@ -100,8 +105,13 @@ func Run(ctx context.Context, plan Plan, o Options, prod, dr kafkatest.Cluster) 
 			res.Faults = append(res.Faults, err.Error())
 		}
 	}
+	if len(res.Faults) == 0 {
+		if err := w.places(ctx); err != nil {
+			res.Faults = append(res.Faults, err.Error())
+		}
+	}
 	stopConsumers()
-	if !within(o.Patience, consumers.Wait) {
+	if !within(o.Patience, w.consumers.Wait) {
 		res.Faults = append(res.Faults, "the consumers do not end")
 	}
 	res.Moves, res.Lost = w.moves, w.lost
@@ -154,7 +164,7 @@ func within(d time.Duration, f func()) bool {
 
 // spread are some topics as clients use them.
 func (w *world) spread(topics ...Topic) clients.Spread {
-	s := clients.Spread{Bootstrap: w.gw.Bootstrap, Rate: w.opts.Every, Partitions: map[string][]int32{}, Of: w.of}
+	s := clients.Spread{Bootstrap: w.gw.Bootstrap, Cuts: w.plan.Kills(), Rate: w.opts.Every, Partitions: map[string][]int32{}, Of: w.of}
 	for _, t := range topics {
 		s.Topics = append(s.Topics, t.Name)
 		for p := range t.Ahead {
@@ -213,7 +223,7 @@ func (w *world) open(ctx context.Context) error {
 		}
 	}
 	var err error
-	w.gw, err = gatewaytest.Start(ctx, w.opts.Dir, w.home, w.opts.Log, w.clusters["prod"], w.clusters["dr"])
+	w.gw, err = gatewaytest.StartSelf(ctx, w.opts.Dir, w.home, "          groups: {takeover: 3s}\n", w.opts.Log, w.clusters["prod"], w.clusters["dr"])
 	return err
 }
 
@@ -222,7 +232,7 @@ func (w *world) close() {
 		c.Stop()
 	}
 	if w.gw != nil {
-		_ = w.gw.Stop()
+		w.gw.Kill()
 	}
 }
 
@@ -230,9 +240,13 @@ func other(cluster string) string { return map[string]string{"prod": "dr", "dr":
 
 // copy replicates a topic from a cluster to the other one, from the offsets on.
 func (w *world) copy(ctx context.Context, t Topic, from string, start map[int32]int64) (err error) {
+	faults, ok := Unfaithful[t.Replicator]
+	if !ok {
+		faults = Replicators[t.Replicator]
+	}
 	w.copiers[t.Name], err = kafkatest.StartCopier(ctx, kafkatest.CopierConfig{
 		From: w.clusters[from].Bootstrap(), To: w.clusters[other(from)].Bootstrap(), Topics: []string{t.Name},
-		Start: map[string]map[int32]int64{t.Name: start}, Faults: Replicators[t.Replicator],
+		Start: map[string]map[int32]int64{t.Name: start}, Faults: faults,
 	})
 	return err
 }
@@ -258,7 +272,8 @@ func (w *world) turn(ctx context.Context, t Topic) error {
 }
 
 // start starts the clients.
-func (w *world) start(cctx, pctx context.Context, consumers, producers *sync.WaitGroup) {
+func (w *world) start(cctx, pctx context.Context, producers *sync.WaitGroup) {
+	consumers := &w.consumers
 	run := func(wg *sync.WaitGroup, name string, r *clients.Recorder, f func() error) {
 		wg.Go(func() {
 			if err := f(); err != nil {
@@ -267,13 +282,14 @@ func (w *world) start(cctx, pctx context.Context, consumers, producers *sync.Wai
 		})
 	}
 	first := w.of[w.plan.Topics[0].Name]
-	for i := range w.plan.Readers + w.plan.Groups {
-		name, members := consumer(i), 1
-		if i >= w.plan.Readers {
-			members = w.plan.Members
-		}
-		for range members { // nothing tells them apart, their client ids neither
-			run(consumers, name, first, func() error { return w.spread(w.plan.Topics...).Consume(cctx, name, i >= w.plan.Readers) })
+	w.consuming = cctx
+	for i := range w.plan.Readers {
+		run(consumers, reader(i), first, func() error { return w.spread(w.plan.Topics...).Consume(cctx, reader(i), "", 0) })
+	}
+	run(consumers, "seeker", first, func() error { return w.spread(w.plan.Topics...).Seek(cctx, "seeker") })
+	for g, x := range w.plan.Groups {
+		for i := range x.Members {
+			w.join(g, i)
 		}
 	}
 	for _, p := range w.plan.Producers {
@@ -297,35 +313,6 @@ func (w *world) start(cctx, pctx context.Context, consumers, producers *sync.Wai
 		t, r := target()
 		run(consumers, name, r, func() error { return c(cctx, t, name, r) })
 	}
-}
-
-// consumer names a consumer, or a group of them.
-func consumer(i int) string { return fmt.Sprintf("consumer%d", i) }
-
-// moveGroups moves all groups to the other cluster, by rules of their own, while their topics stay
-// where they are.
-func (w *world) moveGroups(ctx context.Context) error {
-	for i := range w.plan.Groups {
-		name := consumer(w.plan.Readers + i)
-		lives := func() string {
-			if g := w.gw.Group(virtualCluster, name); g != nil {
-				return g.Home
-			}
-			return ""
-		}
-		if err := w.until(ctx, "group "+name+" to be known", func() bool { return lives() != "" }); err != nil {
-			return err
-		}
-		to := other(lives())
-		if err := w.call(ctx, "POST", "/failover/run", fmt.Sprintf(`{"groups": [%q], "to": %q}`, name, to), 202); err != nil {
-			return err
-		}
-		if err := w.until(ctx, "group "+name+" on "+to, func() bool { return lives() == to }); err != nil {
-			return err
-		}
-		w.moves++
-	}
-	return nil
 }
 
 // until waits for a condition.
@@ -367,11 +354,25 @@ func (w *world) step(ctx context.Context, s Step) error {
 	topics := w.some(s.Topics)
 	switch s.Kind {
 	case Dies:
-		return w.die(ctx, topics[0])
-	case "groups":
-		return w.moveGroups(ctx)
+		return w.die(ctx, s, topics[0])
+	case Takeover:
+		return w.takeover(ctx, s)
+	case Refused:
+		return w.refused(ctx, s, topics[0])
+	case Groups:
+		return w.moveGroups(ctx, s)
+	case Members:
+		return w.change(ctx, s)
 	}
+	return w.moveTopics(ctx, s, topics)
+}
+
+// moveTopics moves topics to the other cluster, and turns their replicators.
+func (w *world) moveTopics(ctx context.Context, s Step, topics []Topic) error {
 	if err := w.act(ctx, s.Kind, topics); err != nil {
+		return err
+	}
+	if err := w.kill(ctx, s); err != nil {
 		return err
 	}
 	for _, t := range topics {
@@ -388,9 +389,23 @@ func (w *world) step(ctx context.Context, s Step) error {
 	return nil
 }
 
+// kill kills the gateway, if the step says so, and starts it again.
+func (w *world) kill(ctx context.Context, s Step) error {
+	if s.Kill == 0 {
+		return nil
+	}
+	select {
+	case <-time.After(s.Kill):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	w.gw.Kill()
+	return w.gw.Run(ctx)
+}
+
 // at reports that a topic lives on a cluster and its move is done.
 func (w *world) at(topic, cluster string) bool {
-	if t := w.gw.Topic("passThroughTenant", topic); t == nil || t.Home != cluster || t.Before != nil {
+	if t := w.gw.Topic(virtualCluster, topic); t == nil || t.Home != cluster || t.Before != nil {
 		return false
 	}
 	return !slices.ContainsFunc(w.gw.Moves(), func(m failover.Report) bool {
