@@ -31,6 +31,7 @@ type Recorder struct {
 	plain     map[string]bool // producers without sequence numbers
 	working   map[string]bool
 	lost      []lost
+	again     map[string]bool // consumers that may get records again
 }
 
 // lost are places that a move has reported as lost, and the consumers that had begun by then: they
@@ -48,7 +49,15 @@ type delivery struct {
 
 // NewRecorder returns an empty recorder.
 func NewRecorder() *Recorder {
-	return &Recorder{acked: map[string]Place{}, delivered: map[string][]delivery{}, last: map[string]time.Time{}, pause: map[string]time.Duration{}, plain: map[string]bool{}, working: map[string]bool{}}
+	return &Recorder{acked: map[string]Place{}, delivered: map[string][]delivery{}, last: map[string]time.Time{}, pause: map[string]time.Duration{}, plain: map[string]bool{}, working: map[string]bool{}, again: map[string]bool{}}
+}
+
+// MayRepeat says that a consumer is a member of a group that may get records again which it could
+// not commit.
+func (r *Recorder) MayRepeat(consumer string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.again[consumer] = true
 }
 
 func (r *Recorder) beat(who string) {
@@ -201,6 +210,7 @@ type Report struct {
 	Lost            int      `json:"lost"`
 	Duplicated      int      `json:"duplicated"`
 	LogDuplicates   int      `json:"-"` // records that stand in the log twice: at two places
+	Repeated        int      `json:"-"` // from the same place, to consumers that may get records again
 	Reordered       int      `json:"reordered"`
 	ClientErrors    int      `json:"client_errors"`
 	ProducerPauseMS int64    `json:"producer_pause_ms"`
@@ -233,6 +243,10 @@ func (r *Recorder) Report() Report {
 		next := map[string]int{}
 		for _, d := range list {
 			count[d.id]++
+			if count[d.id] > 1 && r.again[consumer] && first[d.id].at == d.at {
+				out.Repeated++
+				continue
+			}
 			if count[d.id] > 1 {
 				out.Duplicated++
 				if first[d.id].at != d.at {

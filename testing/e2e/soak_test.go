@@ -63,7 +63,7 @@ func TestSoakOnRealKafka(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Logf("%d moves, %d records, the longest pause %s", res.Moves, res.Acked, res.Pause)
+		t.Logf("%d moves, %d records, %d lost with a home, %d again behind a kill, the longest pause %s", res.Moves, res.Acked, res.Lost, res.Again, res.Pause)
 		for _, f := range res.Faults {
 			t.Errorf("seed %d: %s", plan.Seed, f)
 		}

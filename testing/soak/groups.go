@@ -25,6 +25,11 @@ func (w *world) join(g, i int) {
 		cancel()
 		<-gone
 	})
+	if w.plan.Kills() { // a gateway that ends takes with it what it knew of members on their way to a new home
+		for _, r := range w.of {
+			r.MayRepeat(name)
+		}
+	}
 	w.consumers.Go(func() {
 		defer close(gone)
 		if err := w.spread(w.plan.Topics...).Consume(ctx, name, kind, i); err != nil {

@@ -59,7 +59,7 @@ func run(t *testing.T, plan Plan) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d moves, %d records, %d lost with a home, the longest pause %s", res.Moves, res.Acked, res.Lost, res.Pause)
+	t.Logf("%d moves, %d records, %d lost with a home, %d again behind a kill, the longest pause %s", res.Moves, res.Acked, res.Lost, res.Again, res.Pause)
 	for _, f := range res.Faults {
 		t.Error(f)
 	}

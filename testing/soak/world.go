@@ -35,6 +35,7 @@ type Options struct {
 type Result struct {
 	Moves  int
 	Acked  int
+	Again  int           // records that groups got again, where the gateway was killed
 	Lost   int           // acknowledged records that a dying home has not handed on, all of them reported
 	Pause  time.Duration // the longest of a producer
 	Faults []string      // none: nobody has noticed anything
@@ -118,6 +119,7 @@ func Run(ctx context.Context, plan Plan, o Options, prod, dr kafkatest.Cluster) 
 	for _, t := range plan.Topics {
 		r := w.of[t.Name].Report()
 		res.Acked += r.Acked
+		res.Again += r.Repeated
 		res.Pause = max(res.Pause, time.Duration(r.ProducerPauseMS)*time.Millisecond)
 		if !r.Clean() {
 			res.Faults = append(res.Faults, fmt.Sprintf("%s: %d lost, %d duplicated, %d reordered, %d errors", t.Name, r.Lost, r.Duplicated, r.Reordered, r.ClientErrors))
