@@ -288,7 +288,7 @@ func Give(ctx context.Context, env Env, c plugin.Cluster, g *groups.Group) error
 	if err := positions.Write(ctx, c, physical, put); err != nil {
 		return err
 	}
-	g.Given(c.Name(), n.Seq)
+	g.Given(c.Name(), n)
 	return nil
 }
 

@@ -23,17 +23,23 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{World: fakes.NewWorld(t, "orders")}
-	w.groups = groups.New(w.Virtual)
-	w.groups.SetRules(groups.Rules{Home: func(string) string { return "prod" }, Clusters: []string{"prod", "dr"}, Limit: fakes.Limit})
+	w.forget()
 	return w
 }
 
+// forget begins anew with groups, as a gateway that is started again.
+func (w *world) forget() {
+	w.groups = groups.New(w.Virtual)
+	w.groups.SetRules(groups.Rules{Home: func(string) string { return "prod" }, Clusters: []string{"prod", "dr"}, Limit: fakes.Limit})
+}
+
 // mirror begins to mirror.
-func (w *world) mirror() {
+func (w *world) mirror() *Mirror {
 	m := New(slog.New(&w.Warnings))
 	w.T.Cleanup(func() { _ = m.Close() })
 	m.Apply(Env{VirtualCluster: "vc", Groups: w.groups, Catalog: w.Virtual, Clusters: w.Clusters()})
 	fakes.Pass(2 * time.Second)
+	return m
 }
 
 // commits lets groups commit an offset at prod.
@@ -123,5 +129,47 @@ func TestAnotherCoordinator(t *testing.T) {
 		about := fact.Of(t, "%v", got)
 		fact.Equal(about, "what dr has", w.onDR("app"), 7)
 		fact.Equal(about, "coordinators looked for", got[kmsg.FindCoordinator], 1)
+	})
+}
+
+// TestPositionsOfAHomeThatIsGone are those that dr was given, when the gateway is started again;
+// and those of the home once that is back.
+func TestPositionsOfAHomeThatIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		m := w.mirror()
+		w.commits(5, "app")
+		fakes.Pass(1500 * time.Millisecond)
+		_ = m.Close()
+		w.Prod.Set(func() { w.Prod.Groups["app"][0], w.Prod.Down = 8, true }) // in the last second
+		w.forget()
+		w.mirror()
+		app, at := w.groups.Group("app"), groups.Partition{Topic: "orders"}
+		late, known := app.Late("dr")
+		about := fact.Of(t, "while prod is gone")
+		fact.Equal(about, "position", app.Positions()[at].Offset, 5)
+		fact.True(about, "all positions are known", app.Whole())
+		fact.True(about, "they are those of dr", app.Inherited())
+		fact.List(about, "topics", app.Topics(), []string{"orders"})
+		fact.True(about, "it is known what dr has", known)
+		fact.Equal(about, "what dr lacks", len(late), 0)
+		w.Prod.Set(func() { w.Prod.Down = false })
+		fakes.Pass(3 * time.Second)
+		about = fact.Of(t, "once prod is back")
+		fact.Equal(about, "position", app.Positions()[at].Offset, 8)
+		fact.False(about, "they are those of dr", app.Inherited())
+		fact.Equal(about, "what dr has", w.onDR("app"), 8)
+	})
+}
+
+// TestWhatNobodyWasGiven is not known: a group that dr has never had all positions of.
+func TestWhatNobodyWasGiven(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.commits(5, "app")
+		w.Prod.Set(func() { w.Prod.Down = true })
+		w.forget()
+		w.mirror()
+		fact.False(fact.Of(t, "a group that was not mirrored"), "all positions are known", w.groups.Group("app").Whole())
 	})
 }
