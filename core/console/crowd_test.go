@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/block"
 	"github.com/sluice-gateway/sluice/core/failover"
 	"github.com/sluice-gateway/sluice/core/plan"
+	"github.com/sluice-gateway/sluice/core/standing"
 )
 
 // crowd is a gateway with hundreds of everything, over two clusters of which one is dead.
@@ -156,7 +157,7 @@ func (g *crowd) Plan(_ context.Context, m admin.Move) (plan.Plans, error) {
 		out.Topics = append(out.Topics, p)
 	}
 	for i := range 120 {
-		out.Groups = append(out.Groups, plan.Damage{Group: fmt.Sprintf("<group> %d", i), Home: "dr", Topics: g.names[:20], Skipped: 5})
+		out.Groups = append(out.Groups, standing.Damage{Group: fmt.Sprintf("<group> %d", i), Home: "dr", Topics: g.names[:20], Skipped: 5})
 	}
 	return out, nil
 }

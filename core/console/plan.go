@@ -74,12 +74,14 @@ func (c *Console) plan(r *http.Request) (view, error) {
 		Pager             pager
 		MoreGroups        int
 		MoreCarried       int
+		MoreShares        int
+		Total             int // topics
 		Edits             bool
 		Many              string // what is moved
 		Gone              bool   // a home is
 	}{Plans: all, Move: m, Confirm: confirmation(m), Revision: c.g.Config().Revision, Pager: pages(r, len(all.Topics)), Edits: u.Edits()}
 	data.Gone = slices.ContainsFunc(all.Topics, func(p plan.Plan) bool { return !p.Planned })
-	data.Many = fmt.Sprintf("%d topics", len(all.Topics))
+	data.Total, data.Many = len(all.Topics), fmt.Sprintf("%d topics", len(all.Topics))
 	if len(all.Topics) == 1 {
 		data.Many = "1 topic"
 	}
@@ -87,6 +89,8 @@ func (c *Console) plan(r *http.Request) (view, error) {
 	data.Groups = all.Groups[:len(all.Groups)-data.MoreGroups]
 	data.MoreCarried = max(len(all.Carried)-mostDamage, 0)
 	data.Carried = all.Carried[:len(all.Carried)-data.MoreCarried]
+	data.MoreShares = max(len(all.Shares)-mostDamage, 0)
+	data.Shares = all.Shares[:len(all.Shares)-data.MoreShares]
 	data.Topics = onPage(all.Topics, data.Pager)
 	if len(all.Topics) == 1 {
 		data.Pager = pages(r, len(all.Topics[0].Partitions))

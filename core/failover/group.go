@@ -212,7 +212,7 @@ func (g *groupMove) committed() {
 	if g.gone { // it may come back with older ones
 		group.Lost(g.report.From)
 	} else {
-		group.Given(g.report.From, group.Seq())
+		group.Given(g.report.From, groups.News{Seq: group.Seq()})
 	}
 	group.Moved()
 }

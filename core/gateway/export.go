@@ -20,6 +20,7 @@ type ownSeries struct {
 	topics         []standing.Topic
 	prefix         string // of names of groups
 	groups         []standing.Lag
+	damages        []damage
 }
 
 // names reports that one of the globs matches.
@@ -63,6 +64,7 @@ func (g *Gateway) lookAtTopics(ctx context.Context) {
 			})
 		}
 		cancel()
+		s.damages = g.damages(rt, m.Groups)
 		all = append(all, s)
 	}
 	g.ownSeries.Store(&all)

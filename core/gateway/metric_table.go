@@ -45,6 +45,8 @@ type metricTable struct {
 	topicIn, topicOut, topicWaiting, clientRequests, clientIn, clientOut telemetry.Metric
 	groupLag, groupAge, groupCopyLag                                     telemetry.Metric
 	groupHomes, groupsBehind, groupsUnmirrored                           telemetry.Metric
+	damaged, damageUnknown, skipped, skippedAge, repeated, repeatedAge   telemetry.Metric
+	groupSkipped, groupRepeated                                          telemetry.Metric
 	readyTopics, ready, copiesUnasked, copiesPeriod, copiesWaiting       telemetry.Metric
 	lag, delta, comparedFrom, comparedTo, comparedAt, holes              telemetry.Metric
 	lagAge, unaligned, runs, copyHoles, copySkips, wrong                 telemetry.Metric
@@ -58,6 +60,7 @@ type metricTable struct {
 func newMetricTable() *metricTable {
 	api, vc := []attribute.Key{byVirtualCluster, byAPI}, []attribute.Key{byVirtualCluster}
 	copies := []attribute.Key{byVirtualCluster, byTopic, byPartition, byCluster}
+	damage := []attribute.Key{byVirtualCluster, byHome, byCluster}
 	metric := func(kind telemetry.Kind) func(name, unit, help string, labels ...attribute.Key) telemetry.Metric {
 		return func(name, unit, help string, labels ...attribute.Key) telemetry.Metric {
 			return telemetry.Metric{Name: "sluice." + name, Kind: kind, Unit: unit, Help: help, Labels: labels}
@@ -112,6 +115,14 @@ func newMetricTable() *metricTable {
 		groupHomes:       gauge("groups", "", "Consumer groups, by their home.", byVirtualCluster, byHome),
 		groupsBehind:     gauge("groups.mirror.age", "s", "For how long, at most, positions that groups have committed have not been on cluster, which may become their home; 0: it has all. As long as the gateway lives they get there before a move; this is by how much groups would go back if it died with their home.", byVirtualCluster, byCluster),
 		groupsUnmirrored: gauge("groups.unmirrored", "", "Groups that cluster has never been given all positions of: it would not become their home if that died now.", byVirtualCluster, byCluster),
+		damaged:          gauge("groups.damaged", "", "Groups that would miss records, or get some again, if home died now and cluster took its place, or since it has died. As of the last round of copies.unasked.age, like the next five; absent before the first one.", damage...),
+		damageUnknown:    gauge("groups.damage.unknown", "", "Those of them, and other groups of home, of which that is not known: what cluster has of a topic could not be compared, or where they stand was not read yet.", damage...),
+		skipped:          gauge("groups.skipped", "", "Records that they have not read and would never get, all together: cluster does not have them.", damage...),
+		skippedAge:       gauge("groups.skipped.age", "s", "For how long cluster has not had all of those, of the copy that lags longest.", damage...),
+		repeated:         gauge("groups.repeated", "", "Records that they would get again if the gateway died with home, all together: cluster has not been given their last positions.", damage...),
+		repeatedAge:      gauge("groups.repeated.age", "s", "How long ago the first of those positions was committed, of the group that waits longest.", damage...),
+		groupSkipped:     gauge("group.skipped", "", "Records that a group has not read and would never get if home died now and cluster took its place, of the groups that telemetry.metrics.groups names; absent while it is not known.", byVirtualCluster, byGroup, byHome, byCluster),
+		groupRepeated:    gauge("group.repeated", "", "Records that it would get again if the gateway died with home.", byVirtualCluster, byGroup, byHome, byCluster),
 		groupLag:         gauge("group.lag", "", "Records that a group has still to read, of the groups that telemetry.metrics.groups names. As of the last round of copies.unasked.age, like all of group; absent while it is not known.", byVirtualCluster, byGroup, byTopic),
 		groupAge:         gauge("group.lag.age", "s", "How old the oldest of them is, by its timestamp; 0 if there are none. Of up to 200 partitions.", byVirtualCluster, byGroup, byTopic),
 		groupCopyLag:     gauge("group.copy.lag", "", "Records that it would have to read on a copy, from the same place on: fewer than at home are such as the copy lacks.", byVirtualCluster, byGroup, byTopic, byCluster),

@@ -114,6 +114,9 @@ func (g *Gateway) collect() []telemetry.Sample {
 		for _, s := range *all {
 			c.standing(s, g.standing)
 			c.groups(s)
+			for _, d := range s.damages {
+				c.damage(s.virtualCluster, d)
+			}
 		}
 	}
 	c.moves(g.runner.Moves(), moving)

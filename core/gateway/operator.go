@@ -217,23 +217,7 @@ func (o operator) Plan(ctx context.Context, m admin.Move) (plan.Plans, error) {
 	if err != nil {
 		return plan.Plans{}, err
 	}
-	plans, err := plan.Of(ctx, o.g.runner, o.g.failoverEnv(rt), plan.What{Topics: m.Topics, Groups: m.Groups, To: m.To, Unplanned: m.Unplanned})
-	for _, p := range plans.Topics {
-		if t := rt.env.Catalog.Topic(p.Topic); t != nil {
-			for i := range p.Partitions {
-				p.Partitions[i].Aligned = o.g.standing.Aligned(m.VirtualCluster, t, p.To, i)
-			}
-		}
-	}
-	groups := []plan.Damage{}
-	for _, d := range plans.Groups {
-		if name, ok := strings.CutPrefix(d.Group, rt.prefix()); ok { // others are another virtual cluster's
-			d.Group = name
-			groups = append(groups, d)
-		}
-	}
-	plans.Groups = groups
-	return plans, err
+	return plan.Of(ctx, o.g.runner, o.g.standing, o.g.failoverEnv(rt), plan.What{Topics: m.Topics, Groups: m.Groups, To: m.To, Unplanned: m.Unplanned})
 }
 
 // Start makes the edit that moves topics.

@@ -98,12 +98,12 @@ func (g *Groups) SeeAt(ctx context.Context, home func(group string) string, grou
 			return nil
 		}
 		if g.catalog.KnowsGroups(n.Home) {
-			g.Group(name).isNew()
 			for _, c := range rules.Clusters {
 				if c != n.Home {
 					n.Mirrored = append(n.Mirrored, c)
 				}
 			}
+			g.Group(name).isNew(n.Mirrored)
 		}
 		return n
 	})
@@ -120,17 +120,21 @@ func (g *Groups) Group(name string) *Group {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if own = g.of[name]; own == nil {
-		own = &Group{name: name, all: g, flying: map[*Pass]struct{}{}, members: map[string]*member{}, positions: map[Partition]*kept{}, done: map[string]uint64{}}
+		own = &Group{name: name, all: g, flying: map[*Pass]struct{}{}, members: map[string]*member{}, positions: map[Partition]*kept{}, given: map[string]*given{}}
 		g.of[name] = own
 	}
 	return own
 }
 
-// isNew notes that there are no positions but those that are seen from now on.
-func (g *Group) isNew() {
+// isNew notes that there are no positions but those that are seen from now on, and none on other
+// clusters.
+func (g *Group) isNew(others []string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.whole = true
+	for _, c := range others {
+		g.to(c).upTo(0, g.positions, func(Partition) int64 { return -1 })
+	}
 }
 
 // known lists the groups of which something is known.
@@ -174,8 +178,9 @@ type Group struct {
 	subscribed map[string]struct{} // topics that members have named
 	positions  map[Partition]*kept
 	whole      bool // positions are all that the home has
+	inherited  bool // positions are those that other clusters had
 	seq        uint64
-	done       map[string]uint64 // by cluster: up to which change of a position it has them
+	given      map[string]*given // by cluster, where it is known what that has
 	// inTransactions is the home of the transactions that its positions are committed in; "" for a
 	// group that commits by itself.
 	inTransactions string

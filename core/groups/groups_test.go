@@ -268,7 +268,12 @@ func TestClustersGetWhatTheyLack(t *testing.T) {
 			return Partition{rapid.SampledFrom([]string{"a", "b"}).Draw(t, "topic"), int32(rapid.IntRange(0, 2).Draw(t, "partition"))}
 		}
 		put := func() Position { return Position{Offset: int64(rapid.IntRange(0, 3).Draw(t, "offset"))} }
-		give := func() {
+		commit := func() {
+			p, x := draw(), put()
+			home[p] = x
+			own.Committed(map[Partition]Position{p: x})
+		}
+		give := func(meanwhile func()) {
 			n, ok := own.News("dr")
 			if !ok {
 				return
@@ -277,37 +282,62 @@ func TestClustersGetWhatTheyLack(t *testing.T) {
 				delete(dr, p)
 			}
 			maps.Copy(dr, n.Positions)
-			own.Given("dr", n.Seq)
+			meanwhile()
+			own.Given("dr", n)
 		}
-		survey := func() {
+		sure := false // what dr has is what it was given
+		survey := func(meanwhile func()) {
 			seq := own.Seq()
-			own.Found(seq, home)
+			found := maps.Clone(home)
+			meanwhile()
+			own.Found(seq, found)
 			own.Has("dr", own.Seq(), dr)
+			sure = true
 		}
 		for range rapid.IntRange(1, 30).Draw(t, "steps") {
-			switch rapid.SampledFrom([]string{"commit", "delete", "give", "past the gateway", "dr forgets", "survey", "lost"}).Draw(t, "step") {
+			switch rapid.SampledFrom([]string{"commit", "delete", "give", "give beside a commit", "past the gateway", "dr forgets", "survey", "survey beside a commit", "lost"}).Draw(t, "step") {
 			case "commit":
-				p, x := draw(), put()
-				home[p] = x
-				own.Committed(map[Partition]Position{p: x})
+				commit()
 			case "delete":
 				p := draw()
 				delete(home, p)
 				own.Deleted([]Partition{p})
 			case "give":
-				give()
+				give(func() {})
+			case "give beside a commit":
+				give(commit)
 			case "past the gateway":
 				home[draw()] = put()
 			case "dr forgets":
 				delete(dr, draw())
+				sure = false
 			case "survey":
-				survey()
+				survey(func() {})
+			case "survey beside a commit":
+				survey(commit)
 			case "lost":
 				own.Lost("dr")
+				sure = false
+			}
+			late, ok := own.Late("dr")
+			if ok != sure && sure {
+				t.Fatal("it is not known what dr has")
+			}
+			for p, x := range own.Positions() {
+				want, at := int64(-1), x.Offset
+				if y, has := dr[p]; has {
+					want = y.Offset
+				}
+				if old, is := late[p]; is {
+					at = old
+				}
+				if sure && at != want {
+					t.Fatalf("dr has %v: of %v it has %d by what is late, %v", dr, p, at, late)
+				}
 			}
 		}
-		survey()
-		give()
+		survey(func() {})
+		give(func() {})
 		if !maps.Equal(home, dr) {
 			t.Fatalf("home has %v, dr %v", home, dr)
 		}

@@ -3,7 +3,6 @@ package groups
 import (
 	"maps"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -45,7 +44,7 @@ func (g *Group) Committed(all map[Partition]Position) {
 	defer g.mu.Unlock()
 	g.seq++
 	for p, x := range all {
-		g.positions[p] = &kept{Position: x, seq: g.seq, at: time.Now()}
+		g.put(p, &kept{Position: x, seq: g.seq, at: time.Now()})
 	}
 }
 
@@ -55,7 +54,7 @@ func (g *Group) Deleted(all []Partition) {
 	defer g.mu.Unlock()
 	g.seq++
 	for _, p := range all {
-		g.positions[p] = &kept{seq: g.seq, at: time.Now(), gone: true}
+		g.put(p, &kept{seq: g.seq, at: time.Now(), gone: true})
 	}
 }
 
@@ -70,7 +69,23 @@ func (g *Group) Seq() uint64 {
 func (g *Group) Found(seq uint64, all map[Partition]Position) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.whole = true
+	g.whole, g.inherited = true, false
+	g.found(seq, all)
+}
+
+// Inherit takes over the positions that other clusters have of a group whose home can't be asked,
+// and of which nothing is known: those that it had given them.
+func (g *Group) Inherit(all map[Partition]Position) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.whole {
+		g.whole, g.inherited = true, true
+		g.found(0, all)
+	}
+}
+
+// found makes positions those that a cluster had when the changes were seq. g.mu is held.
+func (g *Group) found(seq uint64, all map[Partition]Position) {
 	changed := false
 	next := g.seq + 1
 	for p, x := range all {
@@ -78,126 +93,18 @@ func (g *Group) Found(seq uint64, all map[Partition]Position) {
 		if own != nil && (own.seq > seq || !own.gone && own.equal(x)) {
 			continue
 		}
-		g.positions[p], changed = &kept{Position: x, seq: next, at: time.Now()}, true
+		g.put(p, &kept{Position: x, seq: next, at: time.Now()})
+		changed = true
 	}
 	for p, own := range g.positions {
 		if _, has := all[p]; !has && own.seq <= seq && !own.gone {
-			g.positions[p], changed = &kept{seq: next, at: time.Now(), gone: true}, true
+			g.put(p, &kept{seq: next, at: time.Now(), gone: true})
+			changed = true
 		}
 	}
 	if changed {
 		g.seq = next
 	}
-}
-
-// Has notes that a cluster had exactly these positions, when the changes were seq. It reports
-// whether that is what it should have.
-func (g *Group) Has(cluster string, seq uint64, all map[Partition]Position) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for p, own := range g.positions {
-		x, has := all[p]
-		if own.seq > seq {
-			continue
-		}
-		if has == own.gone || has && !own.equal(x) {
-			g.done[cluster] = 0
-			return false
-		}
-	}
-	exact := true
-	for p := range all {
-		if g.positions[p] == nil { // of before: to be deleted
-			if exact {
-				g.seq++
-			}
-			g.positions[p], exact = &kept{seq: g.seq, at: time.Now(), gone: true}, false
-		}
-	}
-	g.done[cluster] = max(g.done[cluster], seq)
-	return exact
-}
-
-// News are changes of positions that a cluster has not been given.
-type News struct {
-	Group     string
-	Positions map[Partition]Position
-	Deleted   []Partition
-	Seq       uint64    // of the last one
-	Since     time.Time // when the client of the first one was told
-}
-
-// News are the changes that a cluster has not been given; ok is false if there is none.
-func (g *Group) News(cluster string) (n News, ok bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	n = News{Group: g.name, Positions: map[Partition]Position{}, Seq: g.seq}
-	done := g.done[cluster]
-	if done >= g.seq {
-		return n, false
-	}
-	for p, own := range g.positions {
-		if own.seq <= done {
-			continue
-		}
-		if n.Since.IsZero() || own.at.Before(n.Since) {
-			n.Since = own.at
-		}
-		if own.gone {
-			n.Deleted = append(n.Deleted, p)
-		} else {
-			n.Positions[p] = own.Position
-		}
-	}
-	slices.SortFunc(n.Deleted, func(a, b Partition) int {
-		if d := strings.Compare(a.Topic, b.Topic); d != 0 {
-			return d
-		}
-		return int(a.Partition - b.Partition)
-	})
-	return n, len(n.Positions)+len(n.Deleted) > 0
-}
-
-// Behind is for how long a cluster has not had what the group has committed; 0 if it has all.
-func (g *Group) Behind(cluster string) time.Duration {
-	if n, late := g.News(cluster); late {
-		return time.Since(n.Since)
-	}
-	return 0
-}
-
-// Given notes that a cluster has been given all changes up to seq.
-func (g *Group) Given(cluster string, seq uint64) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.done[cluster] = max(g.done[cluster], seq)
-	// What every cluster has deleted need not be known.
-	least := seq
-	for _, c := range g.all.rules.Load().Clusters {
-		if c != g.all.Home(g.name) {
-			least = min(least, g.done[c])
-		}
-	}
-	maps.DeleteFunc(g.positions, func(_ Partition, own *kept) bool { return own.gone && own.seq <= least })
-}
-
-// Lost notes that a cluster may have other positions than it was given.
-func (g *Group) Lost(cluster string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	delete(g.done, cluster)
-}
-
-// News are the groups with changes that a cluster has not been given, without those that live
-// there.
-func (g *Groups) News(cluster string) (out []*Group) {
-	for _, x := range g.known() {
-		if _, ok := x.News(cluster); ok && g.Home(x.name) != cluster {
-			out = append(out, x)
-		}
-	}
-	slices.SortFunc(out, func(a, b *Group) int { return strings.Compare(a.name, b.name) })
-	return out
 }
 
 // Name is its virtual name.
@@ -300,6 +207,14 @@ func (g *Group) InTransactions() string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.inTransactions
+}
+
+// Inherited reports that its positions are those that other clusters had of it, since its home has
+// not been there: what it had committed there last, in a second or so, is not known.
+func (g *Group) Inherited() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.inherited
 }
 
 // Whole reports that all its positions are known.

@@ -51,14 +51,15 @@ type Mirror struct {
 	stop context.CancelFunc
 	wg   guard.Group
 
-	mu   sync.Mutex
-	envs map[string]Env
+	mu           sync.Mutex
+	envs         map[string]Env
+	coordinators map[string]*positions.Coordinators // by virtual cluster
 }
 
 // New returns a mirror without virtual clusters.
 func New(log *slog.Logger) *Mirror {
 	ctx, stop := context.WithCancel(context.Background())
-	return &Mirror{log: log, ctx: ctx, stop: stop, envs: map[string]Env{}}
+	return &Mirror{log: log, ctx: ctx, stop: stop, envs: map[string]Env{}, coordinators: map[string]*positions.Coordinators{}}
 }
 
 // Close ends it.
@@ -75,6 +76,10 @@ func (m *Mirror) Apply(env Env) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	_, known := m.envs[env.VirtualCluster]
+	if !known {
+		m.coordinators[env.VirtualCluster] = &positions.Coordinators{}
+	}
+	env.Clusters = m.coordinators[env.VirtualCluster].Over(env.Clusters)
 	m.envs[env.VirtualCluster] = env
 	if known || m.ctx.Err() != nil {
 		return
@@ -91,6 +96,7 @@ func (m *Mirror) Keep(vcs []string) {
 	for vc := range m.envs {
 		if !slices.Contains(vcs, vc) {
 			delete(m.envs, vc)
+			delete(m.coordinators, vc)
 		}
 	}
 }
@@ -282,7 +288,7 @@ func Give(ctx context.Context, env Env, c plugin.Cluster, g *groups.Group) error
 	if err := positions.Write(ctx, c, physical, put); err != nil {
 		return err
 	}
-	g.Given(c.Name(), n.Seq)
+	g.Given(c.Name(), n)
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/groups"
 	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/positions"
@@ -78,7 +79,8 @@ func list(ctx context.Context, env Env, i int) listing {
 	return l
 }
 
-// survey takes over what the homes have of all groups, and finds out what other clusters lack. An
+// survey takes over what the homes have of all groups, and finds out what other clusters lack.
+// Where a home does not answer, what others have been given of its groups is all that there is. An
 // error says that a cluster could not be listed; what the others say counts.
 func survey(ctx context.Context, env Env) error {
 	seqs := map[string]uint64{}
@@ -108,11 +110,12 @@ func survey(ctx context.Context, env Env) error {
 	mirrored := map[string][]string{}
 	var gone []string
 	for _, known := range env.Catalog.Groups() {
+		g := env.Groups.Group(known.Name)
 		home, ok := listed[known.Home]
 		if !ok {
+			inherit(g, known, listed)
 			continue
 		}
-		g := env.Groups.Group(known.Name)
 		at, has := home.all[known.Name]
 		if !has && len(listed) == len(env.Clusters) && nowhere(listed, known.Name) && time.Since(g.Seen()) > forgetAfter {
 			gone = append(gone, known.Name)
@@ -138,6 +141,34 @@ func survey(ctx context.Context, env Env) error {
 		}
 	}
 	return failed
+}
+
+// inherit lets a group of which nothing is known, since its home has not answered, stand where it
+// stood when other clusters were last given its positions.
+func inherit(g *groups.Group, known *catalog.Group, listed map[string]listing) {
+	if g.Whole() {
+		return
+	}
+	all, given := map[groups.Partition]groups.Position{}, map[string]listing{}
+	for cluster, l := range listed {
+		if !known.MirroredOn(cluster) {
+			continue
+		}
+		given[cluster] = l
+		for p, x := range l.all[known.Name] { // the last one to be given something has the most
+			if have, ok := all[p]; !ok || x.Offset > have.Offset {
+				all[p] = x
+			}
+		}
+	}
+	if len(given) == 0 {
+		return
+	}
+	g.Inherit(all)
+	seq := g.Seq()
+	for cluster, l := range given {
+		g.Has(cluster, seq, l.all[known.Name])
+	}
 }
 
 // nowhere reports that no cluster has a group.

@@ -37,7 +37,7 @@ type Plan struct {
 	Blocked    string      `json:"blocked,omitempty"`
 	BlockedBy  block.Kind  `json:"blocked_by,omitempty"`
 
-	copied []copied // by partition, of an unplanned move
+	copied []standing.Copied // by partition; nil if the new home can't be asked
 }
 
 // Partition shows a partition's ends and how many records the copy lacks.
@@ -88,7 +88,7 @@ func (p *Plan) block(err error) {
 }
 
 // foretell says what the move of a topic would do.
-func foretell(ctx context.Context, f *failover.Foresight, topic, to string) Plan {
+func foretell(ctx context.Context, f *failover.Foresight, watch *standing.Watch, topic, to string) Plan {
 	p := Plan{Topic: topic, To: to, State: StateReady, Planned: true}
 	t := f.Env.Catalog.Topic(topic)
 	if t == nil {
@@ -113,32 +113,31 @@ func foretell(ctx context.Context, f *failover.Foresight, topic, to string) Plan
 	case !seen.Planned:
 		p.State = StateUnplanned
 	}
-	p.ends(ctx, t, from, target, seen)
+	p.ends(ctx, f.Env.VirtualCluster, watch, t, from, target, seen)
 	if p.State == StateUnplanned {
-		p.loses(ctx, t, seen)
+		p.loses(t, seen)
 	}
 	return p
 }
 
-// ends adds where both sides end, and the lag where the distance of the copy is known.
-func (p *Plan) ends(ctx context.Context, t *catalog.Topic, from, to plugin.Cluster, seen failover.Foreseen) {
-	var ends [2][]int64
-	for i, cluster := range []plugin.Cluster{from, to} {
-		if !cluster.Reachable() {
-			continue
-		}
-		if s, err := copies.NewSide(cluster, t.Physical(cluster.Name())); err == nil {
-			ends[i], _ = s.Ends(ctx)
-		}
+// ends adds where both sides end, the lag where the distance of the copy is known, and how that
+// stands.
+func (p *Plan) ends(ctx context.Context, vc string, watch *standing.Watch, t *catalog.Topic, from, to plugin.Cluster, seen failover.Foreseen) {
+	var at copies.Extent
+	if s, err := copies.NewSide(from, t.Physical(from.Name())); err == nil && from.Reachable() {
+		at.Home.Ends, _ = s.Ends(ctx)
+	}
+	if s, err := copies.NewSide(to, t.Physical(to.Name())); err == nil && to.Reachable() {
+		at.IDs[1] = s.Topic.ID
+		at.Copy.Ends, _ = s.Ends(ctx)
+		at.Copy.Starts, _ = s.Starts(ctx)
+	}
+	if to.Reachable() {
+		p.copied = watch.Copied(vc, t, to.Name(), at)
 	}
 	for i := range t.Partitions {
-		x := Partition{Partition: int32(i), FromEnd: -1, ToEnd: -1, Lag: -1}
-		if i < len(ends[0]) {
-			x.FromEnd = ends[0][i]
-		}
-		if i < len(ends[1]) {
-			x.ToEnd = ends[1][i]
-		}
+		x := Partition{Partition: int32(i), FromEnd: copies.At(at.Home.Ends, i), ToEnd: copies.At(at.Copy.Ends, i), Lag: -1}
+		x.Aligned = watch.Aligned(vc, t, to.Name(), i)
 		if delta, _, ok := seen.Distance(i); ok && x.FromEnd >= 0 && x.ToEnd >= 0 {
 			x.Lag = max(x.FromEnd+delta-x.ToEnd, 0)
 		}

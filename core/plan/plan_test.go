@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/block"
+	"github.com/sluice-gateway/sluice/core/standing"
 	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/fakes"
 )
@@ -22,10 +23,7 @@ func TestAPlanOfNothing(t *testing.T) {
 		for _, c := range []struct{ topic, to, want string }{
 			{"other", "dr", "does not know this topic"}, {"orders", "prod", "lives there already"}, {"orders", "third", "not a cluster of this virtual cluster"},
 		} {
-			plans, err := Of(t.Context(), w.runner, w.env, What{Topics: []string{c.topic}, To: c.to})
-			if err != nil {
-				t.Fatal(err)
-			}
+			plans := w.plansOf(What{Topics: []string{c.topic}, To: c.to})
 			if got := plans.Topics[0]; !strings.Contains(got.Blocked, c.want) || len(got.Partitions) != 0 {
 				t.Errorf("%s to %s: %+v", c.topic, c.to, got)
 			}
@@ -39,18 +37,19 @@ func TestAPlanShowsEndsAndLag(t *testing.T) {
 		w := newWorld(t, "orders")
 		w.Remember(map[string]int64{"dr": 5}) // not true any more
 		w.Prod.Grow("orders", 100, 104)
+		once := standing.Aligned{From: -1, To: -1, Front: -1, Runs: 1}
 		got := w.plan()
 		about := fact.Of(t, "plan %+v", got)
 		fact.Equal(about, "got.Topic", got.Topic, "orders")
 		fact.Equal(about, "got.From", got.From, "prod")
 		fact.Equal(about, "got.To", got.To, "dr")
 		fact.True(about, "got.Planned", got.Planned)
-		if want := []Partition{{Partition: 0, FromEnd: 104, ToEnd: 125, Lag: 4}}; !slices.Equal(got.Partitions, want) {
+		if want := []Partition{{Partition: 0, FromEnd: 104, ToEnd: 125, Lag: 4, Aligned: once}}; !slices.Equal(got.Partitions, want) {
 			t.Errorf("%+v", got.Partitions)
 		}
 		w.Prod.Set(func() { w.Prod.Down = true })
 		got = w.plan()
-		if want := []Partition{{Partition: 0, FromEnd: -1, ToEnd: 125, Lag: -1}}; got.Planned || got.Blocked != "" || !slices.Equal(got.Partitions, want) {
+		if want := []Partition{{Partition: 0, FromEnd: -1, ToEnd: 125, Lag: -1, Aligned: once}}; got.Planned || got.Blocked != "" || !slices.Equal(got.Partitions, want) {
 			t.Errorf("of an unplanned one: %+v", got)
 		}
 		w.Policy("orders", "never")

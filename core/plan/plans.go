@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/failover"
 	"github.com/sluice-gateway/sluice/core/guard"
+	"github.com/sluice-gateway/sluice/core/standing"
 )
 
 // Plans is what the moves of several topics would do now. What needs somebody's attention comes
@@ -20,11 +21,14 @@ type Plans struct {
 	Blocked   int    `json:"blocked"`
 	Unplanned int    `json:"unplanned"`
 	Lost      int64  `json:"lost"` // records, at most
-	// Groups are the consumer groups that would not read on where they are; Problem says whose are
-	// not known.
-	Groups  []Damage `json:"groups"`
-	Problem string   `json:"problem,omitempty"`
-	Topics  []Plan   `json:"topics"` // blocked ones first, then unplanned ones, by name
+	// Groups are the consumer groups that would not read on where they are if the homes of the
+	// topics, and their own, died this moment, or have died; planned moves do nothing to them.
+	// Problem says of which groups that is not known.
+	Groups  []standing.Damage `json:"groups"`
+	Problem string            `json:"problem,omitempty"`
+	// Shares are the share groups of the topics, which get some records again.
+	Shares []Share `json:"shares"`
+	Topics []Plan  `json:"topics"` // blocked ones first, then unplanned ones, by name
 	// Carried are the moves of groups: those that were asked for, and those that go with the
 	// topics.
 	Carried []GroupPlan `json:"carried"`
@@ -39,19 +43,6 @@ type What struct {
 	Unplanned bool
 }
 
-// Damage is what moves would do to a consumer group; -1 is unknown.
-type Damage struct {
-	Group string `json:"group"`
-	Home  string `json:"home"`
-	// Topics are those of which the group would miss records, or see them again.
-	Topics []string `json:"topics"`
-	// Skipped is how many records it has not read and would never get.
-	Skipped int64 `json:"skipped"`
-	// Repeated is how many records it would get again. It is not known where the distance of a copy
-	// is not, and 0 elsewhere.
-	Repeated int64 `json:"repeated"`
-}
-
 // LostTail is how many records copies have that were lost when their cluster died as the home.
 func (p Plans) LostTail() (n int64) {
 	for _, t := range p.Topics {
@@ -64,29 +55,30 @@ const (
 	// plansAtOnce is how many topics are looked at side by side: what they ask brokers for is asked
 	// together, and lag is waited for once.
 	plansAtOnce = 1000
-	// mostTopics is how many topics a Damage names.
+	// mostTopics is how many topics a Share names.
 	mostTopics = 20
 )
 
 // Of plans moves to a cluster, without holding anybody.
-func Of(ctx context.Context, moves *failover.Runner, env failover.Env, what What) (Plans, error) {
+func Of(ctx context.Context, moves *failover.Runner, watch *standing.Watch, env failover.Env, what What) (Plans, error) {
 	topics, to := what.Topics, what.To
-	out := Plans{Groups: []Damage{}, Topics: make([]Plan, len(topics)), Carried: []GroupPlan{}}
+	out := Plans{Groups: []standing.Damage{}, Topics: make([]Plan, len(topics))}
 	f := moves.Foresee(ctx, env, topics, what.Unplanned)
 	err := guard.Parallel(len(topics), plansAtOnce, func(i int) error {
-		out.Topics[i] = foretell(ctx, f, topics[i], to)
+		out.Topics[i] = foretell(ctx, f, watch, topics[i], to)
 		return ctx.Err()
 	})
 	if err != nil {
 		return Plans{}, err
 	}
+	out.damage(f.Env, what) // before groups that move give the new home their positions
 	if out.Carried, err = carried(ctx, f, what); err != nil {
 		return Plans{}, err
 	}
-	out.count()
-	if out.Unplanned > 0 {
-		out.damage(ctx, f.Env)
+	if out.Shares, err = shares(f.Env, what); err != nil {
+		return Plans{}, err
 	}
+	out.count()
 	return out, nil
 }
 
@@ -113,9 +105,9 @@ func (p *Plans) count() {
 	}
 	p.Summary = fmt.Sprintf("%d ready, %d blocked, %d unplanned, %d %s would be lost", p.Ready, p.Blocked, p.Unplanned, p.Lost, records)
 	if n, blocked := len(p.Carried), p.BlockedGroups(); n > 0 {
-		p.Summary += fmt.Sprintf("; %s would move", groups(n-blocked))
+		p.Summary += fmt.Sprintf("; %s would move", countGroups(n-blocked))
 		if blocked > 0 {
-			p.Summary += fmt.Sprintf(", %s blocked", groups(blocked))
+			p.Summary += fmt.Sprintf(", %s blocked", countGroups(blocked))
 		}
 	}
 }
@@ -130,7 +122,7 @@ func (p *Plans) BlockedGroups() (n int) {
 	return n
 }
 
-func groups(n int) string {
+func countGroups(n int) string {
 	if n == 1 {
 		return "1 group"
 	}

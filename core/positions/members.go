@@ -21,10 +21,15 @@ func (m Members) Count() int { return len(m.classic) + len(m.consumer) }
 
 // MembersOf asks a cluster for the members of a group; one that it does not know has none.
 func MembersOf(ctx context.Context, c plugin.Cluster, group string) (m Members, err error) {
-	node, err := c.Coordinator(ctx, kafka.GroupCoordinator, group)
-	if err != nil {
-		return m, err
-	}
+	err = coordinated(ctx, c, group, func(node int32) error {
+		m, err = membersAt(ctx, c, node, group)
+		return err
+	})
+	return m, err
+}
+
+// membersAt asks the coordinator of a group for its members.
+func membersAt(ctx context.Context, c plugin.Cluster, node int32, group string) (m Members, err error) {
 	req := kmsg.NewPtrDescribeGroupsRequest()
 	req.Groups = []string{group}
 	resp, err := c.Do(ctx, node, req)
@@ -33,7 +38,7 @@ func MembersOf(ctx context.Context, c plugin.Cluster, group string) (m Members, 
 	}
 	for _, g := range resp.(*kmsg.DescribeGroupsResponse).Groups {
 		if code := kafka.Code(g.ErrorCode); code != 0 && code != kafka.GroupIDNotFound {
-			return m, fmt.Errorf("members of group %q: error %d (%s)", group, g.ErrorCode, code.Name())
+			return m, &refused{code, fmt.Sprintf("members of group %q", group)}
 		}
 		for _, x := range g.Members {
 			l := kmsg.NewLeaveGroupRequestMember()
@@ -77,27 +82,31 @@ func offers(c plugin.Cluster, key kmsg.Key) bool {
 // Dismiss lets the members of a group leave a cluster, as an administrator can, and returns how
 // many there were.
 func Dismiss(ctx context.Context, c plugin.Cluster, group string) (n int, err error) {
-	m, err := MembersOf(ctx, c, group)
-	if err != nil || m.Count() == 0 {
-		return 0, err
-	}
-	node, err := c.Coordinator(ctx, kafka.GroupCoordinator, group)
-	if err != nil {
-		return 0, err
-	}
+	err = coordinated(ctx, c, group, func(node int32) error {
+		m, err := membersAt(ctx, c, node, group)
+		if n = m.Count(); err != nil || n == 0 {
+			return err
+		}
+		return m.leave(ctx, c, node, group)
+	})
+	return n, err
+}
+
+// leave lets members leave their group.
+func (m Members) leave(ctx context.Context, c plugin.Cluster, node int32, group string) error {
 	if len(m.classic) > 0 {
 		req := kmsg.NewPtrLeaveGroupRequest()
 		req.Group, req.Members = group, m.classic
 		if _, err := c.Do(ctx, node, req); err != nil {
-			return 0, err
+			return err
 		}
 	}
 	for _, id := range m.consumer {
 		req := kmsg.NewPtrConsumerGroupHeartbeatRequest()
 		req.Group, req.MemberID, req.MemberEpoch = group, id, -1
 		if _, err := c.Do(ctx, node, req); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	return m.Count(), nil
+	return nil
 }

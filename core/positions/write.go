@@ -28,21 +28,6 @@ func (r *refused) Error() string {
 	return fmt.Sprintf("%s: error %d (%s)", r.what, r.code, r.code.Name())
 }
 
-// coordinated calls do with the coordinator of a group, once more if it was another one.
-func coordinated(ctx context.Context, c plugin.Cluster, group string, do func(node int32) error) error {
-	for again := true; ; again = false {
-		node, err := c.Coordinator(ctx, kafka.GroupCoordinator, group)
-		if err != nil {
-			return err
-		}
-		err = do(node)
-		var r *refused
-		if !again || !errors.As(err, &r) || !unready(int16(r.code)) {
-			return err
-		}
-	}
-}
-
 // byTopic divides positions by topics, in the order of those.
 func byTopic(all []Position) (out [][]Position) {
 	at := map[string]int{}

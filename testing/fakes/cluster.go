@@ -6,9 +6,7 @@ package fakes
 import (
 	"context"
 	"fmt"
-	"maps"
 	"math"
-	"slices"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -36,9 +34,11 @@ type Cluster struct {
 	Topo   *plugin.Topology
 	Topics map[string]*Topic
 	Groups map[string]map[int32]int64 // offsets committed for "orders", by group
-	Before func(kmsg.Request)         // called before a request is answered
-	Asked  map[kmsg.Key]int           // how often
-	Broken int                        // calls of BreakLinks
+	// Coordinates is the node that coordinates all groups.
+	Coordinates int32
+	Before      func(kmsg.Request) // called before a request is answered
+	Asked       map[kmsg.Key]int   // how often
+	Broken      int                // calls of BreakLinks
 	// Refreshed counts how often all metadata was asked for.
 	Refreshed int
 	Listed    []int32 // the brokers that the cluster names
@@ -129,8 +129,13 @@ func (f *Cluster) Learn(*kmsg.MetadataResponse) { f.Set(func() { f.Topo = f.View
 // BreakLinks counts.
 func (f *Cluster) BreakLinks() { f.Set(func() { f.Broken++ }) }
 
-// Coordinator is node 0 of everything.
-func (f *Cluster) Coordinator(context.Context, int8, string) (int32, error) { return 0, nil }
+// Coordinator is node Coordinates of everything.
+func (f *Cluster) Coordinator(context.Context, int8, string) (int32, error) {
+	f.Mu.Lock()
+	defer f.Mu.Unlock()
+	f.Asked[kmsg.FindCoordinator]++
+	return f.Coordinates, nil
+}
 
 // Topology is what it said of itself when it was last asked.
 func (f *Cluster) Topology() *plugin.Topology {
@@ -252,42 +257,11 @@ func (f *Cluster) Do(ctx context.Context, node int32, req kmsg.Request) (kmsg.Re
 		return f.deleteRecords(node, r), nil
 	case *kmsg.ProduceRequest:
 		return f.produce(node, r), nil
-	case *kmsg.ListGroupsRequest:
-		resp := kmsg.NewPtrListGroupsResponse()
-		for _, g := range slices.Sorted(maps.Keys(f.Groups)) {
-			x := kmsg.NewListGroupsResponseGroup()
-			x.Group = g
-			resp.Groups = append(resp.Groups, x)
-		}
-		return resp, nil
 	}
-	if req.Key() == kmsg.OffsetFetch.Int16() { // whoever limits its version wraps it
-		r := kmsg.NewPtrOffsetFetchRequest()
-		req.SetVersion(req.MaxVersion())
-		r.SetVersion(req.MaxVersion())
-		if err := r.ReadFrom(req.AppendTo(nil)); err != nil {
-			return nil, err
-		}
-		return f.positions(r), nil
+	if resp, err := f.ofGroups(node, req); resp != nil || err != nil {
+		return resp, err
 	}
 	return nil, fmt.Errorf("%s is not asked %T", f.name, req)
-}
-
-// positions are those of the first group.
-func (f *Cluster) positions(r *kmsg.OffsetFetchRequest) kmsg.Response {
-	resp := kmsg.NewPtrOffsetFetchResponse()
-	g := kmsg.NewOffsetFetchResponseGroup()
-	g.Group = r.Groups[0].Group
-	t := kmsg.NewOffsetFetchResponseGroupTopic()
-	t.Topic = "orders"
-	for p, o := range f.Groups[g.Group] {
-		x := kmsg.NewOffsetFetchResponseGroupTopicPartition()
-		x.Partition, x.Offset = p, o
-		t.Partitions = append(t.Partitions, x)
-	}
-	g.Topics = append(g.Topics, t)
-	resp.Groups = append(resp.Groups, g)
-	return resp
 }
 
 func (f *Cluster) find(node int32, topic string, p int32) (*Log, int16) {

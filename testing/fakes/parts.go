@@ -59,6 +59,9 @@ func (r *Rules) Home(topic string) plugin.Home {
 // GroupHome is prod for every group.
 func (r *Rules) GroupHome(string) string { return "prod" }
 
+// Follows is false: groups stay.
+func (r *Rules) Follows(string) bool { return false }
+
 // Warnings counts what is logged as a warning.
 type Warnings struct{ N atomic.Int64 }
 

@@ -47,8 +47,11 @@ func failoverPlan() *cobra.Command {
 		Use:   "plan -c FILE (TOPIC... | --group GROUP | --from CLUSTER) --to CLUSTER",
 		Short: "Show how many moves are ready, blocked or unplanned, what blocks them, and what would be lost",
 		Long: `Show what moves would do now, without holding anybody: how many are ready, how many are blocked, how many would be
-unplanned, and how many records would be lost; then the consumer groups that would miss records, those that would move,
-and the topics, blocked ones first. SECONDS is for how long the copy has not had all that the home has, or had then; RUNS is how many runs of records
+unplanned, and how many records would be lost; then what would become of consumer groups if the homes of these topics, and
+their own, died this moment, or have died: SKIPPED is how many records a group has not read and would never get, since the copy has
+not had all for SECONDS; REPEATED is how many it would get again if the gateway died with its home, since it has committed its
+position, SECONDS ago, and the new home was not given that yet. Then share groups, the groups that would move, and the topics,
+blocked ones first. Of a topic, SECONDS is for how long the copy has not had all that the home has, or had then; RUNS is how many runs of records
 stand at one distance each, UNALIGNED how many offsets were not looked at yet of a copy that has several. Partitions are shown
 where the copy lags, has several runs, or has something wrong.
 
@@ -79,8 +82,12 @@ Exit codes: 0 nothing is blocked, 1 something is, or there is no plan (the messa
 	return cmd
 }
 
-// mostDiffering is how many partitions are shown, unless all are to be.
-const mostDiffering = 50
+const (
+	// mostDiffering is how many partitions are shown, unless all are to be.
+	mostDiffering = 50
+	// mostDamaged is how many groups are shown that would not read on where they are.
+	mostDamaged = 50
+)
 
 func writePlans(w io.Writer, plans plan.Plans, all bool) {
 	fmt.Fprintln(w, plans.Summary)
@@ -90,10 +97,12 @@ func writePlans(w io.Writer, plans plan.Plans, all bool) {
 	if n := plans.LostTail(); n > 0 {
 		fmt.Fprintf(w, "records that were lost when %s died, and stay hidden there: %d\n", plans.Topics[0].To, n)
 	}
-	if len(plans.Groups) > 0 {
-		fmt.Fprintln(w, "\nGROUP\tHOME\tSKIPPED\tREPEATED\tOF TOPICS")
-		for _, g := range plans.Groups {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", cell(g.Group), g.Home, known(g.Skipped), known(g.Repeated), strings.Join(g.Topics, ", "))
+	writeDamage(w, plans)
+	if len(plans.Shares) > 0 {
+		fmt.Fprintln(w, "\nthese share groups get records again that they have not acknowledged, and may get some that they have:")
+		fmt.Fprintln(w, "SHARE GROUP\tSTAYS ON\tOF TOPICS")
+		for _, g := range plans.Shares {
+			fmt.Fprintf(w, "%s\t%s\t%s\n", cell(g.Group), g.Home, strings.Join(g.Topics, ", "))
 		}
 	}
 	if len(plans.Carried) > 0 {
@@ -111,6 +120,27 @@ func writePlans(w io.Writer, plans plan.Plans, all bool) {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.0f\t%d\t%d\t%d\t%s\n", p.Topic, p.State, p.From, p.To, known(p.Lag()), seconds, runs, unaligned, p.Lost, blockedBy(p.BlockedBy, p.Blocked))
 	}
 	writePartitions(w, plans.Topics, all)
+}
+
+// writeDamage shows what groups would miss and get again.
+func writeDamage(w io.Writer, plans plan.Plans) {
+	if len(plans.Groups) == 0 {
+		return
+	}
+	fmt.Fprintln(w)
+	if plans.Unplanned < len(plans.Topics) || len(plans.Topics) == 0 {
+		fmt.Fprintln(w, "a planned move takes all groups along as they are; if their homes died this moment, these would miss records, or get some again:")
+	} else {
+		fmt.Fprintln(w, "these groups would miss records, or get some again:")
+	}
+	fmt.Fprintln(w, "GROUP\tHOME\tSKIPPED\tSECONDS\tREPEATED\tSECONDS\tOF TOPICS")
+	shown := plans.Groups[:min(len(plans.Groups), mostDamaged)]
+	for _, g := range shown {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%.0f\t%s\t%.1f\t%s\n", cell(g.Group), g.Home, known(g.Skipped), g.SkippedSeconds, known(g.Repeated), g.RepeatedSeconds, strings.Join(g.Topics, ", "))
+	}
+	if more := len(plans.Groups) - len(shown); more > 0 {
+		fmt.Fprintf(w, "%s more: see --output json\n", count(more, "group"))
+	}
 }
 
 // writePartitions shows the partitions whose copies lag or do not stand at one distance, or all.

@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/sluice-gateway/sluice/core/plan"
 	"github.com/sluice-gateway/sluice/core/standing"
+	"github.com/sluice-gateway/sluice/testing/fact"
 )
 
 // TestAPlanShowsPartitionsWhereCopiesDiffer: a line for each topic, and one for each partition
@@ -42,4 +44,30 @@ func TestAPlanShowsPartitionsWhereCopiesDiffer(t *testing.T) {
 	if writePlans(&out, plans, false); !strings.HasSuffix(out.String(), "10 partitions more: see --partitions\n") {
 		t.Errorf("of 60 partitions is shown:\n%s", &out)
 	}
+}
+
+// TestAPlanShowsWhatBecomesOfGroups: what they would miss and get again, worst first, and that a
+// planned move does nothing of it; and share groups.
+func TestAPlanShowsWhatBecomesOfGroups(t *testing.T) {
+	late := standing.Damage{Group: "late", Home: "prod", Topics: []string{"a", "b"}, Skipped: 7, SkippedSeconds: 12.4, Repeated: 3, RepeatedSeconds: 0.84}
+	plans := plan.Plans{
+		Summary: "1 ready", Topics: []plan.Plan{{Topic: "a", State: plan.StateReady}}, Ready: 1,
+		Groups: []standing.Damage{{Group: "guess", Home: "dr", Topics: []string{"a"}, Skipped: -1, Repeated: -1}, late},
+		Shares: []plan.Share{{Group: "workers", Home: "prod", Topics: []string{"a"}}},
+	}
+	text := func() string {
+		var out strings.Builder
+		writePlans(&out, plans, false)
+		return out.String()
+	}
+	about := fact.Of(t, "a plan")
+	fact.Has(about, text(), "if their homes died this moment, these would miss records, or get some again:\n"+
+		"GROUP\tHOME\tSKIPPED\tSECONDS\tREPEATED\tSECONDS\tOF TOPICS\n"+
+		"guess\tdr\t?\t0\t?\t0.0\ta\n"+
+		"late\tprod\t7\t12\t3\t0.8\ta, b\n\n")
+	fact.Has(about, text(), "SHARE GROUP\tSTAYS ON\tOF TOPICS\nworkers\tprod\ta\n")
+	plans.Ready, plans.Unplanned, plans.Groups = 0, 1, slices.Repeat([]standing.Damage{late}, 53)
+	about = fact.Of(t, "once the home is gone")
+	fact.Has(about, text(), "\nthese groups would miss records, or get some again:\n")
+	fact.Has(about, text(), "\n3 groups more: see --output json\n")
 }
