@@ -13,12 +13,12 @@ import (
 // reader names a consumer without a group.
 func reader(i int) string { return fmt.Sprintf("reader%d", i) }
 
-// group names a group of consumers.
-func group(i int) string { return fmt.Sprintf("group%d", i) }
+// group names a group of consumers: one that no other schedule on the same clusters has.
+func (w *world) group(i int) string { return fmt.Sprintf("group%d-%d", i, w.plan.Seed) }
 
 // join lets member i come to a group. Nothing tells members apart, their client ids neither.
 func (w *world) join(g, i int) {
-	name, kind := group(g), w.plan.Groups[g].Kind
+	name, kind := w.group(g), w.plan.Groups[g].Kind
 	ctx, cancel := context.WithCancel(w.consuming)
 	gone := make(chan struct{})
 	w.members[name] = append(w.members[name], func() {
@@ -41,7 +41,7 @@ func (w *world) join(g, i int) {
 // change lets the eldest member of each group leave, and another one come.
 func (w *world) change(ctx context.Context, s Step) error {
 	for g, x := range w.plan.Groups {
-		name := group(g)
+		name := w.group(g)
 		leave := w.members[name][0]
 		w.members[name] = w.members[name][1:]
 		leave()
@@ -63,7 +63,7 @@ func (w *world) lives(group string) string {
 // where they are.
 func (w *world) moveGroups(ctx context.Context, s Step) error {
 	for g := range w.plan.Groups {
-		name := group(g)
+		name := w.group(g)
 		if err := w.until(ctx, "group "+name+" to be known", func() bool { return w.lives(name) != "" }); err != nil {
 			return err
 		}
@@ -103,7 +103,7 @@ func (w *world) takeover(ctx context.Context, s Step) error {
 		}
 	}
 	for g := range w.plan.Groups {
-		name := group(g)
+		name := w.group(g)
 		if err := w.until(ctx, "group "+name+" to be known", func() bool { return w.lives(name) != "" }); err != nil {
 			return err
 		}
@@ -128,7 +128,7 @@ func (w *world) takeover(ctx context.Context, s Step) error {
 		return err
 	}
 	for g := range w.plan.Groups {
-		name := group(g)
+		name := w.group(g)
 		if err := w.until(ctx, "another home of "+name, func() bool { return w.lives(name) == home }); err != nil {
 			return err
 		}
@@ -160,7 +160,7 @@ func (w *world) slow(ctx context.Context, t Topic) error {
 	for p := range t.Ahead {
 		at.AddOffset(t.Name, int32(p), 0, -1)
 	}
-	return kadm.NewClient(c).CommitAllOffsets(ctx, "slow", at)
+	return kadm.NewClient(c).CommitAllOffsets(ctx, "slow-"+t.Name, at)
 }
 
 // refused asks for the move of a topic whose copy is not exact, and takes that back when it has
