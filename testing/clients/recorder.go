@@ -5,6 +5,7 @@ package clients
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"sort"
 	"strconv"
@@ -28,6 +29,7 @@ type Recorder struct {
 	errors    []string
 	last      map[string]time.Time
 	pause     map[string]time.Duration
+	resumed   map[string]time.Time // when that pause ended
 	plain     map[string]bool // producers without sequence numbers
 	working   map[string]bool
 	lost      []lost
@@ -48,13 +50,15 @@ type delivery struct {
 
 // NewRecorder returns an empty recorder.
 func NewRecorder() *Recorder {
-	return &Recorder{acked: map[string]Place{}, delivered: map[string][]delivery{}, last: map[string]time.Time{}, pause: map[string]time.Duration{}, plain: map[string]bool{}, working: map[string]bool{}}
+	return &Recorder{acked: map[string]Place{}, delivered: map[string][]delivery{}, last: map[string]time.Time{}, pause: map[string]time.Duration{}, resumed: map[string]time.Time{}, plain: map[string]bool{}, working: map[string]bool{}}
 }
 
 func (r *Recorder) beat(who string) {
 	now := time.Now()
 	if l, ok := r.last[who]; ok {
-		r.pause[who] = max(r.pause[who], now.Sub(l))
+		if d := now.Sub(l); d > r.pause[who] {
+			r.pause[who], r.resumed[who] = d, now
+		}
 	}
 	r.last[who] = now
 }
@@ -282,11 +286,19 @@ func (r *Recorder) Longest() map[string]time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	out := r.pause
-	r.pause = map[string]time.Duration{}
+	r.pause, r.resumed = map[string]time.Duration{}, map[string]time.Time{}
 	for who, at := range r.last {
 		out[who] = max(out[who], time.Since(at))
 	}
 	return out
+}
+
+// Resumed is when the longest pause of each client since the last call of Longest ended, by the
+// names that Longest uses. Those that have had none are missing.
+func (r *Recorder) Resumed() map[string]time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.resumed)
 }
 
 func split(id string) (producer string, n int) {

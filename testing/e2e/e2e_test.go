@@ -108,14 +108,23 @@ func (p *pair) turn(from, to kafkatest.Cluster) {
 	p.copy(from, to, cut)
 }
 
-// moved waits until n moves are done.
+// cut are the offsets at the topic's home where that began to be it, and some records before.
+func (p *pair) cut(before int64) map[int32]int64 {
+	out := map[int32]int64{}
+	for i, part := range p.gw.Topic("passThroughTenant", p.topic).Partitions {
+		out[int32(i)] = max(part.Current().PhysicalStart-before, 0)
+	}
+	return out
+}
+
+// moved waits until n moves of the topic are done.
 func (p *pair) moved(n int) failover.Report {
 	p.t.Helper()
 	var last failover.Report
 	p.wait(fmt.Sprintf("%d moves", n), func() bool {
 		done := 0
 		for _, m := range p.gw.Moves() {
-			if m.Phase == failover.Done && m.Kind == failover.Topic {
+			if m.Phase == failover.Done && m.What() == (failover.Movable{Kind: failover.Topic, Name: p.topic}) {
 				done++
 				last = m
 			}
