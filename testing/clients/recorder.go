@@ -30,7 +30,7 @@ type Recorder struct {
 	last      map[string]time.Time
 	pause     map[string]time.Duration
 	resumed   map[string]time.Time // when that pause ended
-	plain     map[string]bool // producers without sequence numbers
+	plain     map[string]bool      // producers without sequence numbers
 	working   map[string]bool
 	lost      []lost
 }

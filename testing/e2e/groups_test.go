@@ -274,14 +274,17 @@ func TestGroupsOutliveTheirHome(t *testing.T) {
 
 // twice are two members of one group, which have nothing to be told apart by: not their client ids
 // either.
-func twice(c clients.Client) clients.Client {
+func twice(c clients.Client) clients.Client { return together(c, c) }
+
+// together are members of one group.
+func together(all ...clients.Client) clients.Client {
 	return func(ctx context.Context, to clients.Target, name string, r *clients.Recorder) error {
-		var errs [2]error
+		errs := make([]error, len(all))
 		var wg sync.WaitGroup
-		for i := range errs {
+		for i, c := range all {
 			wg.Go(func() { errs[i] = c(ctx, to, name, r) })
 		}
 		wg.Wait()
-		return errors.Join(errs[:]...)
+		return errors.Join(errs...)
 	}
 }
