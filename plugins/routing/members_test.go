@@ -16,10 +16,13 @@ import (
 	"github.com/sluice-gateway/sluice/testing/plugintest"
 )
 
-// moved is a group with two members, that has moved from prod to dr.
-func moved(t *testing.T) (*Routing, *groups.Group) {
+// moved is a group with two members, that has moved from prod to dr, which is asked by the gateway
+// itself too.
+func moved(t *testing.T, dr func(node int32, m kmsg.Request) (kmsg.Response, error)) (*Routing, *groups.Group) {
 	t.Helper()
-	env := plugintest.Env(t, plugintest.NewCluster("prod", 0, 4, "orders"), plugintest.NewCluster("dr", 1, 4, "orders"))
+	home := plugintest.NewCluster("dr", 1, 4, "orders")
+	home.Answer = dr
+	env := plugintest.Env(t, plugintest.NewCluster("prod", 0, 4, "orders"), home)
 	env.Groups = groups.New(env.Catalog)
 	env.Groups.SetRules(groups.Rules{Home: func(string) string { return "prod" }, Clusters: []string{"prod", "dr"}, Limit: 15 * time.Second})
 	r, err := New(t.Context(), env, plugintest.Section(t, rulesYAML))
@@ -49,7 +52,7 @@ func moved(t *testing.T) (*Routing, *groups.Group) {
 // moves. It is to join again by the id that it has, which others wait for; then it gets its
 // partitions.
 func TestAMemberOfBeforeSyncs(t *testing.T) {
-	r, g := moved(t)
+	r, g := moved(t, nil)
 	syncs := func(id string) (code kafka.Code, asked bool) {
 		m := kmsg.NewPtrSyncGroupRequest()
 		m.SetVersion(5)
@@ -83,7 +86,7 @@ func TestAMemberOfBeforeLeaves(t *testing.T) {
 		"by its other, as of old": {2, "eins", "eins"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, g := moved(t)
+			r, g := moved(t, nil)
 			if c.next != "" && !g.Came("one", c.next) {
 				t.Fatal("no member of before")
 			}
@@ -130,10 +133,40 @@ func TestAMemberOfBeforeLeaves(t *testing.T) {
 	}
 }
 
+// TestAMemberOfBeforeLeavesAsItComes: before the new home has said which id it has there. The home
+// is told, and the member does not join.
+func TestAMemberOfBeforeLeavesAsItComes(t *testing.T) {
+	var left []string
+	r, g := moved(t, func(_ int32, m kmsg.Request) (kmsg.Response, error) {
+		for _, x := range m.(*kmsg.LeaveGroupRequest).Members {
+			left = append(left, x.MemberID)
+		}
+		return m.ResponseKind(), nil
+	})
+	m := kmsg.NewPtrJoinGroupRequest()
+	m.SetVersion(9)
+	m.Group, m.MemberID = "g", "one"
+	a := exchange(t, r, m, func(_ string, sent *kmsg.JoinGroupRequest) *kmsg.JoinGroupResponse {
+		if sent.MemberID != "" {
+			t.Errorf("it joins as %q", sent.MemberID)
+		}
+		g.Left("one")
+		out := sent.ResponseKind().(*kmsg.JoinGroupResponse)
+		out.ErrorCode, out.MemberID = int16(kafka.MemberIDRequired), "eins"
+		return out
+	})
+	if code := kafka.Code(a.ErrorCode); code != kafka.UnknownMemberID {
+		t.Errorf("answered %s", code.Name())
+	}
+	if !slices.Equal(left, []string{"eins"}) {
+		t.Errorf("the new home is told that %q leave", left)
+	}
+}
+
 // TestPositionsOfAMemberOfBefore: the new home is asked for them by nobody, since it does not know
 // the member.
 func TestPositionsOfAMemberOfBefore(t *testing.T) {
-	r, _ := moved(t)
+	r, _ := moved(t, nil)
 	for id, known := range map[string]bool{"one": false, "three": true} {
 		m := kmsg.NewPtrOffsetFetchRequest()
 		m.SetVersion(9)
@@ -166,7 +199,7 @@ func TestOthersWaitForMembersOfBefore(t *testing.T) {
 	}{{describe, true}, {next, true}, {remove, true}, {forget, true}, {commit, true}, {late, false}} {
 		t.Run(kmsg.NameForKey(c.m.Key()), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r, g := moved(t)
+				r, g := moved(t, nil)
 				sent := make(chan struct{}, 1)
 				req := plugintest.Request(t, c.m, "")
 				go func() {
