@@ -22,6 +22,8 @@ const (
 	// shows is how long a gateway that starts waits for members to show themselves: it has not seen
 	// who is one. Their next heartbeat comes within it.
 	shows = 6 * time.Second
+	// joinFor is for how long after a move others wait until the members have joined.
+	joinFor = 15 * time.Second
 	// gathers is for how long after its last sign a member is waited for.
 	gathers = 10 * time.Second
 )
@@ -48,6 +50,7 @@ type member struct {
 	came  bool   // is about to join at the new home
 	next  string // its id there, once it has one
 	quiet bool   // its fetches are answered without records
+	bare  bool   // has no partitions
 }
 
 func (m *member) lives(now time.Time) bool { return now.Sub(m.seen) < memberLives }
@@ -57,6 +60,12 @@ type turnover struct {
 	began time.Time
 	all   chan struct{} // closed when all have come, or when some have joined
 	open  bool
+	here  chan struct{} // closed when all have joined
+	done  bool
+}
+
+func newTurnover(began time.Time) *turnover {
+	return &turnover{began: began, all: make(chan struct{}), here: make(chan struct{})}
 }
 
 // Alive notes a sign of life of a member, that its coordinator has answered.
@@ -83,6 +92,23 @@ func (g *Group) Left(id string) {
 	g.gathered()
 	g.mu.Unlock()
 	g.all.quiet.note(g)
+}
+
+// Owns notes whether a KIP-848 member has partitions, or is about to have some.
+func (g *Group) Owns(id string, some bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if own := g.members[id]; own != nil {
+		own.bare = !some
+	}
+}
+
+// Bare reports a member that has said that it has no partitions: it has nothing to commit.
+func (g *Group) Bare(id string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	own := g.members[id]
+	return own != nil && own.bare
 }
 
 // MayBe reports a member that has been seen, or may have been by an earlier run of the gateway.
@@ -150,7 +176,7 @@ func (g *Group) Returns(m Member) bool {
 // turn makes members wait for each other who come behind a start of the gateway. g.mu is held.
 func (g *Group) turn(now time.Time) {
 	if g.over == nil && g.unsure(now) {
-		g.over = &turnover{began: now, all: make(chan struct{})}
+		g.over = newTurnover(now)
 	}
 }
 
@@ -167,14 +193,6 @@ func (g *Group) Stale(id string) (m Member, stale bool) {
 	return own.Member, true
 }
 
-// Strays reports a member of before the last move that has not come to the new home yet.
-func (g *Group) Strays(id string) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	own := g.members[id]
-	return own != nil && own.stale && !own.came
-}
-
 // Gathers reports that members still have the time to commit what they have processed, before
 // somebody else reads from there.
 func (g *Group) Gathers() bool {
@@ -183,7 +201,8 @@ func (g *Group) Gathers() bool {
 	return g.over != nil && !g.over.open && time.Since(g.over.began) < gatherFor
 }
 
-// Next is the id that the new home has given a member of before, "" as long as it has none.
+// Next is the id that the new home has given a member of before, "" as long as it has none. Once it
+// has joined there, it is its own.
 func (g *Group) Next(id string) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -194,31 +213,43 @@ func (g *Group) Next(id string) string {
 }
 
 // Came notes that a member of before is about to join at the new home, by the id next if that has
-// given it one already. What it had to commit before that it has committed.
-func (g *Group) Came(id, next string) {
+// given it one already. What it had to commit before that it has committed. It is false for who is
+// no such member, or is one no more.
+func (g *Group) Came(id, next string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if own := g.members[id]; own != nil && own.stale {
-		own.came, own.next = true, next
-		g.gathered()
+	own := g.members[id]
+	if own == nil || !own.stale {
+		return false
 	}
+	own.came, own.next = true, next
+	g.gathered()
+	return true
 }
 
-// gathered lets members join if all have come. g.mu is held.
+// gathered lets members join if all have come, and others go on if all have joined. g.mu is held.
 func (g *Group) gathered() {
-	if g.over == nil || g.over.open {
+	if g.over == nil || g.over.done {
 		return
 	}
 	now := time.Now()
 	if g.all.before[g.name] && now.Sub(g.all.began) < shows {
 		return
 	}
+	come, joined := true, true
 	for _, m := range g.members {
-		if m.stale && !m.came && now.Sub(m.seen) < gathers {
-			return
+		if m.stale && now.Sub(m.seen) < gathers {
+			joined = false
+			come = come && m.came
 		}
 	}
-	g.over.end()
+	if come {
+		g.over.end()
+	}
+	if joined {
+		g.over.done = true
+		close(g.over.here)
+	}
 }
 
 // end lets members join. The lock of the group is held.
@@ -231,33 +262,50 @@ func (o *turnover) end() {
 
 // AwaitMembers lets a request to join wait for the other members, which have to commit first.
 func (g *Group) AwaitMembers(ctx context.Context, req gate.Request) error {
-	g.mu.Lock()
-	g.turn(time.Now())
-	over := g.over
-	g.mu.Unlock()
-	if over == nil {
-		return nil
-	}
-	for until := over.began.Add(gatherFor); time.Now().Before(until); {
-		next := time.Now().Add(time.Second) // some may have gone without a word
-		if next.After(until) {
-			next = until
-		}
-		err := wait(ctx, req, over.all, next, "the other members of the group commit before they join at its new home")
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, gate.ErrHeldTooLong) {
-			return err
-		}
-		g.mu.Lock()
-		g.gathered()
-		g.mu.Unlock()
+	over, err := g.await(ctx, req, gatherFor, "the other members of the group commit before they join at its new home", func(o *turnover) chan struct{} { return o.all })
+	if over == nil || err != nil {
+		return err
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	over.end()
 	return nil
+}
+
+// AwaitJoined lets a request of somebody who is no member wait for the members: until they have
+// joined at a new home, that takes the group for one without any, which may be changed and deleted.
+func (g *Group) AwaitJoined(ctx context.Context, req gate.Request) error {
+	_, err := g.await(ctx, req, joinFor, "the members of the group join at its new home", func(o *turnover) chan struct{} { return o.here })
+	return err
+}
+
+// await waits for a channel of the last turnover for so long after that began, and returns it; nil
+// without one.
+func (g *Group) await(ctx context.Context, req gate.Request, limit time.Duration, why string, until func(*turnover) chan struct{}) (*turnover, error) {
+	g.mu.Lock()
+	g.turn(time.Now())
+	over := g.over
+	g.mu.Unlock()
+	if over == nil {
+		return nil, nil
+	}
+	for last := over.began.Add(limit); time.Now().Before(last); {
+		next := time.Now().Add(time.Second) // some may have gone without a word
+		if next.After(last) {
+			next = last
+		}
+		err := wait(ctx, req, until(over), next, why)
+		if err == nil {
+			return over, nil
+		}
+		if !errors.Is(err, gate.ErrHeldTooLong) {
+			return over, err
+		}
+		g.mu.Lock()
+		g.gathered()
+		g.mu.Unlock()
+	}
+	return over, nil
 }
 
 // Joins notes that the home has let a member join, which had another id before, or none.
@@ -267,7 +315,7 @@ func (g *Group) Joins(before string, m Member) {
 		g.members[m.ID] = own
 		delete(g.members, before)
 	}
-	g.alive(m)
+	g.alive(m).next = m.ID
 	g.mu.Unlock()
 	g.all.quiet.note(g)
 }

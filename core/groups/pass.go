@@ -187,7 +187,7 @@ func (g *Group) Moved() {
 	for p := range g.flying {
 		p.cancel(ErrMoved)
 	}
-	over := &turnover{began: now, all: make(chan struct{})}
+	over := newTurnover(now)
 	for _, m := range g.members {
 		m.stale, m.came, m.next = m.lives(now), false, ""
 		m.quiet = m.stale

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -226,9 +227,53 @@ func (r *Routing) offsetFetch(ctx context.Context, req *plugin.Request, next plu
 			return r.toHome(ctx, req, next, home)
 		})
 	}
-	return ofGroups(ctx, r, req, next, false,
-		func(m *kmsg.OffsetFetchRequest) *[]kmsg.OffsetFetchRequestGroup { return &m.Groups },
-		func(g *kmsg.OffsetFetchRequestGroup) string { return g.Group })
+	msg, err := req.Body.Peek()
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, g := range msg.(*kmsg.OffsetFetchRequest).Groups {
+		names = append(names, g.Group)
+	}
+	return r.atKnown(ctx, req, names, false, func(ctx context.Context, home func(string) string) (*plugin.Response, error) {
+		sent, err := r.fetchedByNobody(req)
+		if err != nil {
+			return nil, err
+		}
+		return forkItems(ctx, r, sent, next,
+			func(m *kmsg.OffsetFetchRequest) *[]kmsg.OffsetFetchRequestGroup { return &m.Groups },
+			func(g *kmsg.OffsetFetchRequestGroup) string { return home(g.Group) }, nil)
+	})
+}
+
+// fetchedByNobody leaves out the names of KIP-848 members of before a move, who ask for the
+// positions of partitions that they have just got, and will give up again: that their group's home
+// does not know them is an error that their clients show.
+func (r *Routing) fetchedByNobody(req *plugin.Request) (*plugin.Request, error) {
+	msg, err := req.Body.Peek()
+	if err != nil || r.env.Groups == nil || !r.env.Groups.Several() {
+		return req, err
+	}
+	stale := func(g kmsg.OffsetFetchRequestGroup) bool {
+		if g.MemberID == nil {
+			return false
+		}
+		_, stale := r.env.Groups.Group(g.Group).Stale(*g.MemberID)
+		return stale
+	}
+	if !slices.ContainsFunc(msg.(*kmsg.OffsetFetchRequest).Groups, stale) {
+		return req, nil
+	}
+	sent, m, err := plugin.Edit[*kmsg.OffsetFetchRequest](req)
+	if err != nil {
+		return nil, err
+	}
+	for i := range m.Groups {
+		if g := &m.Groups[i]; stale(*g) {
+			g.MemberID, g.MemberEpoch = nil, -1
+		}
+	}
+	return sent, nil
 }
 
 // deleteGroups asks the homes of the groups. What they have deleted is deleted where it was
@@ -258,6 +303,20 @@ func (r *Routing) deleteGroups(ctx context.Context, req *plugin.Request, next pl
 	return resp, nil
 }
 
+// membersFirst lets a request of somebody who is no member of groups wait until those that were
+// members before a move have joined at the new home, which takes the groups for empty until then.
+func (r *Routing) membersFirst(ctx context.Context, req *plugin.Request, names ...string) error {
+	if r.env.Groups == nil || !r.env.Groups.Several() {
+		return nil
+	}
+	for _, name := range names {
+		if err := r.env.Groups.Group(name).AwaitJoined(ctx, req.AtGate()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // ofGroups forks a request that lists groups by their homes.
 func ofGroups[M any, PM interface {
 	*M
@@ -273,6 +332,9 @@ func ofGroups[M any, PM interface {
 		names[i] = name(&items[i])
 	}
 	return r.atKnown(ctx, req, names, writes, func(ctx context.Context, home func(string) string) (*plugin.Response, error) {
+		if err := r.membersFirst(ctx, req, names...); err != nil {
+			return nil, err
+		}
 		return forkItems(ctx, r, req, next, list, func(x *T) string { return home(name(x)) }, nil)
 	})
 }

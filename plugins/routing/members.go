@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -39,7 +40,10 @@ func (r *Routing) joinGroup(ctx context.Context, req *plugin.Request, next plugi
 			if err != nil || refused != nil {
 				return refused, err
 			}
-			g.Came(m.MemberID, id)
+			if !g.Came(m.MemberID, id) && id != "" { // it has left meanwhile
+				r.unintroduced(ctx, m.Group, home, id)
+				return plugin.Fail(req, kafka.UnknownMemberID, "")
+			}
 			if sent, err = joinAs(req, id); err != nil {
 				return nil, err
 			}
@@ -99,6 +103,27 @@ func (r *Routing) introduced(ctx context.Context, req *plugin.Request, next plug
 	return a.MemberID, nil, nil
 }
 
+// unintroduced tells the new home that a member which it has given an id does not come: it would
+// wait for it as long as for one that has died.
+func (r *Routing) unintroduced(ctx context.Context, group, home, id string) {
+	c := r.env.Cluster(home)
+	if c == nil {
+		return
+	}
+	physical := r.env.Groups.Physical(group)
+	node, err := c.Coordinator(ctx, kafka.GroupCoordinator, physical)
+	if err == nil {
+		m := kmsg.NewPtrLeaveGroupRequest()
+		x := kmsg.NewLeaveGroupRequestMember()
+		m.Group, m.MemberID, x.MemberID = physical, id, id
+		m.Members = append(m.Members, x)
+		_, err = c.Do(ctx, node, m)
+	}
+	if err != nil {
+		r.log.DebugContext(ctx, "the home of a group waits for a member that has left", "group", group, "cluster", home, "error", err)
+	}
+}
+
 // subscribedTo are the topics that a member of a group of consumers names when it joins.
 func subscribedTo(m *kmsg.JoinGroupRequest) (topics []string) {
 	if m.ProtocolType != "consumer" {
@@ -122,8 +147,12 @@ func (r *Routing) syncGroup(ctx context.Context, req *plugin.Request, next plugi
 			return plugin.Fail(req, kafka.NotCoordinator, "")
 		}
 		several := r.env.Groups != nil && r.env.Groups.Several()
-		if several && r.env.Groups.Group(m.Group).Strays(m.MemberID) { // it has joined before the move
-			return plugin.Fail(req, kafka.RebalanceInProgress, "")
+		if several {
+			// That the new home does not know it would make it forget its id, and the others wait.
+			g := r.env.Groups.Group(m.Group)
+			if _, stale := g.Stale(m.MemberID); stale && g.Next(m.MemberID) != m.MemberID {
+				return plugin.Fail(req, kafka.RebalanceInProgress, "")
+			}
 		}
 		resp, err := r.toHome(ctx, req, next, home)
 		if err != nil || resp == nil || !several {
@@ -195,7 +224,8 @@ func strange(code kafka.Code) bool {
 	return code == kafka.UnknownMemberID || code == kafka.GroupIDNotFound
 }
 
-// leaveGroup forgets members that leave.
+// leaveGroup forgets members that leave. One of before a move leaves by the id that the new home
+// has given it, if it has one; else it is not there.
 func (r *Routing) leaveGroup(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 	msg, err := req.Body.Peek()
 	if err != nil {
@@ -203,15 +233,63 @@ func (r *Routing) leaveGroup(ctx context.Context, req *plugin.Request, next plug
 	}
 	m := msg.(*kmsg.LeaveGroupRequest)
 	return r.atHome(ctx, req, m.Group, false, func(ctx context.Context, home string) (*plugin.Response, error) {
-		if r.env.Groups != nil && r.env.Groups.Several() {
-			g := r.env.Groups.Group(m.Group)
-			g.Left(m.MemberID)
-			for _, x := range m.Members {
-				g.Left(x.MemberID)
-			}
+		if r.env.Groups == nil || !r.env.Groups.Several() {
+			return r.to(ctx, req, next, home)
 		}
-		return r.to(ctx, req, next, home)
+		g := r.env.Groups.Group(m.Group)
+		before := map[string]string{} // ids of stale members, by those that are sent
+		f, edited, err := plugin.Edit[*kmsg.LeaveGroupRequest](req)
+		if err != nil {
+			return nil, err
+		}
+		as := func(id string) string {
+			sent := id
+			if _, stale := g.Stale(id); stale {
+				sent = cmp.Or(g.Next(id), id)
+				before[sent] = id
+			}
+			g.Left(id)
+			return sent
+		}
+		edited.MemberID = as(m.MemberID)
+		for i := range edited.Members {
+			edited.Members[i].MemberID = as(edited.Members[i].MemberID)
+		}
+		if len(before) == 0 {
+			return r.to(ctx, req, next, home)
+		}
+		resp, err := r.to(ctx, f, next, home)
+		if err != nil || resp == nil {
+			return resp, err
+		}
+		return resp, leftBefore(resp, edited.MemberID, before)
 	})
+}
+
+// leftBefore makes the answer to members of before a move one by their own ids: that the new home
+// does not know them is no error.
+func leftBefore(resp *plugin.Response, member string, before map[string]string) error {
+	out, err := resp.Body.Edit()
+	if err != nil {
+		return err
+	}
+	gone := func(id string, code *int16) string {
+		own, stale := before[id]
+		if !stale {
+			return id
+		}
+		if kafka.Code(*code) == kafka.UnknownMemberID {
+			*code = 0
+		}
+		return own
+	}
+	a := out.(*kmsg.LeaveGroupResponse)
+	gone(member, &a.ErrorCode)
+	for i := range a.Members {
+		x := &a.Members[i]
+		x.MemberID = gone(x.MemberID, &x.ErrorCode)
+	}
+	return nil
 }
 
 // moved is how long a KIP-848 member waits for its next heartbeat, while it gives up what it has.
@@ -221,7 +299,10 @@ const movedInterval = 500 // ms
 // first it gives up its partitions, and commits, then it joins anew.
 func overNext(g *groups.Group, m *kmsg.ConsumerGroupHeartbeatRequest, own groups.Member) kmsg.Response {
 	resp := m.ResponseKind().(*kmsg.ConsumerGroupHeartbeatResponse)
-	if m.Topics != nil && len(m.Topics) == 0 {
+	if m.Topics != nil {
+		g.Owns(own.ID, len(m.Topics) > 0)
+	}
+	if g.Bare(own.ID) {
 		g.Came(own.ID, "")
 	}
 	if !g.Gathers() { // it may come back by another id
@@ -317,10 +398,17 @@ func (r *Routing) heardNext(req *plugin.Request, g *groups.Group, m *kmsg.Consum
 	a := out.(*kmsg.ConsumerGroupHeartbeatResponse)
 	switch code := kafka.Code(a.ErrorCode); {
 	case code == 0 && a.MemberEpoch > 0 && a.MemberID != nil:
-		if own := member(req, *a.MemberID, m.InstanceID, true); m.MemberEpoch == 0 {
+		own := member(req, *a.MemberID, m.InstanceID, true)
+		if m.MemberEpoch == 0 {
 			g.Joined(own)
 		} else {
 			g.Alive(own)
+		}
+		if m.Topics != nil { // else they are those of before
+			g.Owns(own.ID, len(m.Topics) > 0)
+		}
+		if a.Assignment != nil && len(a.Assignment.Topics) > 0 {
+			g.Owns(own.ID, true)
 		}
 	case code == 0 && m.MemberEpoch > 0:
 		g.Alive(member(req, m.MemberID, m.InstanceID, true))

@@ -22,6 +22,11 @@ func (r *Routing) offsetCommit(ctx context.Context, req *plugin.Request, next pl
 		if r.env.Groups == nil || !r.env.Groups.Several() {
 			return r.commit(ctx, req, next, home)
 		}
+		if m.MemberID == "" {
+			if err := r.membersFirst(ctx, req, m.Group); err != nil {
+				return nil, err
+			}
+		}
 		g := r.env.Groups.Group(m.Group)
 		own, stale := g.Stale(m.MemberID)
 		resp, a, err := r.commitAs(ctx, req, next, home, stale)

@@ -17,6 +17,9 @@ import (
 func (r *Routing) offsetDelete(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 	_, group, _ := kafka.CoordinatorKey(req.Body)
 	return r.atHome(ctx, req, group, true, func(ctx context.Context, home string) (*plugin.Response, error) {
+		if err := r.membersFirst(ctx, req, group); err != nil {
+			return nil, err
+		}
 		return r.deleteAt(ctx, req, next, home)
 	})
 }

@@ -2,6 +2,7 @@ package clients
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,56 +11,100 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // event is a line that a client program prints.
 type event struct {
-	Event     string `json:"ev"` // ack, rec, error
+	Event     string `json:"ev"`  // ack, rec, error
+	Who       string `json:"who"` // of several clients; else that of the program
+	Topic     string `json:"topic"`
 	ID        string `json:"id"`
 	Partition int32  `json:"partition"`
 	Offset    int64  `json:"offset"`
 	Message   string `json:"msg"`
 }
 
-// run runs a program that prints events until its standard input is closed.
-func run(ctx context.Context, cmd *exec.Cmd, name string, r *Recorder) error {
-	in, err := cmd.StdinPipe()
+// run runs a program that prints events until its standard input is closed, which begins with
+// lines.
+func run(ctx context.Context, cmd *exec.Cmd, name string, r *Recorder, lines ...string) error {
+	p, err := start(cmd, name, func(string) *Recorder { return r })
 	if err != nil {
 		return err
+	}
+	for _, l := range lines {
+		_, _ = fmt.Fprintln(p.in, l) // one that has ended says why
+	}
+	select {
+	case <-ctx.Done():
+	case <-p.ended:
+	}
+	p.close()
+	return nil
+}
+
+// program prints events.
+type program struct {
+	cmd    *exec.Cmd
+	name   string
+	of     func(topic string) *Recorder
+	in     io.WriteCloser
+	stderr tail
+	closed atomic.Bool
+	ended  chan struct{}
+}
+
+// start starts a program, of whose events of a topic a recorder is told; of those that name none,
+// that of "".
+func start(cmd *exec.Cmd, name string, of func(topic string) *Recorder) (*program, error) {
+	p := &program{cmd: cmd, name: name, of: of, ended: make(chan struct{})}
+	var err error
+	if p.in, err = cmd.StdinPipe(); err != nil {
+		return nil, err
 	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var stderr tail
-	cmd.Stderr = &stderr
+	cmd.Stderr = &p.stderr
 	if err := cmd.Start(); err != nil {
-		return err
+		return nil, err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = in.Close() })
-	defer stop()
+	go p.read(out)
+	return p, nil
+}
+
+func (p *program) read(out io.Reader) {
+	defer close(p.ended)
 	s := bufio.NewScanner(out)
 	for s.Scan() {
 		var e event
 		if err := json.Unmarshal(s.Bytes(), &e); err != nil {
 			continue
 		}
+		r, who := p.of(e.Topic), cmp.Or(e.Who, p.name)
 		switch e.Event {
 		case "ack":
-			r.Acked(name, e.ID, Place{e.Partition, e.Offset})
+			r.Acked(who, e.ID, Place{e.Partition, e.Offset})
 		case "rec":
-			r.Received(name, e.ID, Place{e.Partition, e.Offset})
+			r.Received(who, e.ID, Place{e.Partition, e.Offset})
 		case "error":
-			r.Error(name, "%s", e.Message)
+			r.Error(who, "%s", e.Message)
 		}
 	}
-	err = cmd.Wait()
-	if ctx.Err() == nil {
-		r.Error(name, "ended by itself: %v %s", err, stderr.String())
+	err := p.cmd.Wait()
+	if !p.closed.Load() {
+		p.of("").Error(p.name, "ended by itself: %v %s", err, p.stderr.String())
 	} else if err != nil {
-		r.Error(name, "%v %s", err, stderr.String())
+		p.of("").Error(p.name, "%v %s", err, p.stderr.String())
 	}
-	return nil
+}
+
+// close lets the program end, and waits for it.
+func (p *program) close() {
+	p.closed.Store(true)
+	_ = p.in.Close()
+	<-p.ended
 }
 
 // tail keeps the end of what is written.

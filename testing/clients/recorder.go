@@ -5,6 +5,7 @@ package clients
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"sort"
 	"strconv"
@@ -28,7 +29,8 @@ type Recorder struct {
 	errors    []string
 	last      map[string]time.Time
 	pause     map[string]time.Duration
-	plain     map[string]bool // producers without sequence numbers
+	resumed   map[string]time.Time // when that pause ended
+	plain     map[string]bool      // producers without sequence numbers
 	working   map[string]bool
 	lost      []lost
 	again     map[string]bool // consumers that may get records again
@@ -49,7 +51,7 @@ type delivery struct {
 
 // NewRecorder returns an empty recorder.
 func NewRecorder() *Recorder {
-	return &Recorder{acked: map[string]Place{}, delivered: map[string][]delivery{}, last: map[string]time.Time{}, pause: map[string]time.Duration{}, plain: map[string]bool{}, working: map[string]bool{}, again: map[string]bool{}}
+	return &Recorder{acked: map[string]Place{}, delivered: map[string][]delivery{}, last: map[string]time.Time{}, pause: map[string]time.Duration{}, plain: map[string]bool{}, resumed: map[string]time.Time{}, working: map[string]bool{}, again: map[string]bool{}}
 }
 
 // MayRepeat says that a consumer is a member of a group that may get records again which it could
@@ -63,7 +65,9 @@ func (r *Recorder) MayRepeat(consumer string) {
 func (r *Recorder) beat(who string) {
 	now := time.Now()
 	if l, ok := r.last[who]; ok {
-		r.pause[who] = max(r.pause[who], now.Sub(l))
+		if d := now.Sub(l); d > r.pause[who] {
+			r.pause[who], r.resumed[who] = d, now
+		}
 	}
 	r.last[who] = now
 }
@@ -333,11 +337,19 @@ func (r *Recorder) Longest() map[string]time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	out := r.pause
-	r.pause = map[string]time.Duration{}
+	r.pause, r.resumed = map[string]time.Duration{}, map[string]time.Time{}
 	for who, at := range r.last {
 		out[who] = max(out[who], time.Since(at))
 	}
 	return out
+}
+
+// Resumed is when the longest pause of each client since the last call of Longest ended, by the
+// names that Longest uses. Those that have had none are missing.
+func (r *Recorder) Resumed() map[string]time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.resumed)
 }
 
 func split(id string) (producer string, n int) {

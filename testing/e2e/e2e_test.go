@@ -108,14 +108,23 @@ func (p *pair) turn(from, to kafkatest.Cluster) {
 	p.copy(from, to, cut)
 }
 
-// moved waits until n moves are done.
+// cut are the offsets at the topic's home where that began to be it, and some records before.
+func (p *pair) cut(before int64) map[int32]int64 {
+	out := map[int32]int64{}
+	for i, part := range p.gw.Topic("passThroughTenant", p.topic).Partitions {
+		out[int32(i)] = max(part.Current().PhysicalStart-before, 0)
+	}
+	return out
+}
+
+// moved waits until n moves of the topic are done.
 func (p *pair) moved(n int) failover.Report {
 	p.t.Helper()
 	var last failover.Report
 	p.wait(fmt.Sprintf("%d moves", n), func() bool {
 		done := 0
 		for _, m := range p.gw.Moves() {
-			if m.Phase == failover.Done && m.Kind == failover.Topic {
+			if m.Phase == failover.Done && m.What() == (failover.Movable{Kind: failover.Topic, Name: p.topic}) {
 				done++
 				last = m
 			}
@@ -199,40 +208,58 @@ func (p *pair) checkBeside(of map[string]*clients.Recorder) {
 	}
 }
 
-// load runs clients and returns when all of them work. They run until finish is called, which waits
-// until every consumer has everything and returns the report.
+// load are clients. They run until finish is called, which waits until every consumer has
+// everything and returns the report.
 type load struct {
 	p         *pair
 	rec       *clients.Recorder
+	pctx      context.Context
+	cctx      context.Context
 	stopP     context.CancelFunc
 	stopC     context.CancelFunc
 	producers sync.WaitGroup
 	consumers sync.WaitGroup
+	n         int // of both
 }
 
+// unloaded is a load without clients.
+func (p *pair) unloaded() *load {
+	l := &load{p: p, rec: clients.NewRecorder()}
+	l.pctx, l.stopP = context.WithCancel(p.ctx)
+	l.cctx, l.stopC = context.WithCancel(p.ctx)
+	return l
+}
+
+// load runs clients and returns when all of them work.
 func (p *pair) load(producers, consumers map[string]clients.Client) *load {
 	p.t.Helper()
-	l := &load{p: p, rec: clients.NewRecorder()}
-	target := clients.Target{Bootstrap: p.gw.Bootstrap, Topic: p.topic, Rate: 20 * time.Millisecond}
-	pctx, stopP := context.WithCancel(p.ctx)
-	cctx, stopC := context.WithCancel(p.ctx)
-	l.stopP, l.stopC = stopP, stopC
-	start := func(ctx context.Context, wg *sync.WaitGroup, name string, c clients.Client) {
+	l := p.unloaded()
+	l.consume(consumers)
+	l.produce(producers)
+	l.work()
+	return l
+}
+
+func (l *load) consume(all map[string]clients.Client) { l.start(l.cctx, &l.consumers, all) }
+
+func (l *load) produce(all map[string]clients.Client) { l.start(l.pctx, &l.producers, all) }
+
+func (l *load) start(ctx context.Context, wg *sync.WaitGroup, all map[string]clients.Client) {
+	target := clients.Target{Bootstrap: l.p.gw.Bootstrap, Topic: l.p.topic, Rate: 20 * time.Millisecond}
+	l.n += len(all)
+	for name, c := range all {
 		wg.Go(func() {
 			if err := c(ctx, target, name, l.rec); err != nil {
 				l.rec.Error(name, "%v", err)
 			}
 		})
 	}
-	for name, c := range consumers {
-		start(cctx, &l.consumers, name, c)
-	}
-	for name, c := range producers {
-		start(pctx, &l.producers, name, c)
-	}
-	all := len(producers) + len(consumers)
-	p.wait(fmt.Sprintf("%d clients", all), func() bool { return l.rec.Working() == all }, func() string { return fmt.Sprint(l.rec.Pauses(), l.rec.Report().Details) })
-	return l
+}
+
+// work waits until all clients work.
+func (l *load) work() {
+	l.p.t.Helper()
+	l.p.wait(fmt.Sprintf("%d clients", l.n), func() bool { return l.rec.Working() == l.n }, func() string { return fmt.Sprint(l.rec.Pauses(), l.rec.Report().Details) })
 }
 
 // more waits until so many more records are acknowledged.

@@ -84,11 +84,7 @@ func TestAHomeThatComesBack(t *testing.T) {
 	t.Logf("%d acknowledged records are lost", lost)
 	l.more(200)
 	p.back()
-	start := map[int32]int64{}
-	for i, part := range p.gw.Topic("passThroughTenant", p.topic).Partitions {
-		start[int32(i)] = max(part.Current().PhysicalStart-20, 0)
-	}
-	p.copy(p.dr, p.prod, map[string]map[int32]int64{p.topic: start})
+	p.copy(p.dr, p.prod, map[string]map[int32]int64{p.topic: p.cut(20)})
 	l.more(200)
 	if code, body := p.call("POST", "/failover/run", fmt.Sprintf(`{"topics": [%q], "to": "prod"}`, p.topic)); code != 202 {
 		t.Fatalf("%d %s", code, body)

@@ -168,6 +168,9 @@ func Tool(ctx context.Context, version, name string, args ...string) (*exec.Cmd,
 	return jvm(ctx, version, "256m", class, args...)
 }
 
+// ToolClass is the class of one of Kafka's console tools; "" for one that is unknown.
+func ToolClass(version, name string) string { return tools(version)[name] }
+
 // Require skips a test that needs a program which is not installed, and names it in the file that
 // SLUICE_TEST_SKIPPED names. With SLUICE_TEST_REQUIRE_ALL the test fails instead.
 func Require(t testing.TB, programs ...string) {

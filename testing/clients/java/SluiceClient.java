@@ -1,13 +1,22 @@
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
+import java.nio.charset.StandardCharsets;
 import java.time.Duration;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Properties;
 import java.util.concurrent.atomic.AtomicBoolean;
+import org.apache.kafka.clients.consumer.CommitFailedException;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.errors.RebalanceInProgressException;
 
-/** A producer or consumer with default settings that prints what it sees as lines of JSON. */
+/** A producer or consumers that print what they see as lines of JSON, with default settings but for what they are told. */
 public final class SluiceClient {
   private static final AtomicBoolean stopped = new AtomicBoolean();
 
@@ -21,6 +30,10 @@ public final class SluiceClient {
   }
 
   public static void main(String[] args) throws Exception {
+    if (args[0].equals("consumers")) {
+      consumers(args[1]);
+      return;
+    }
     Thread watch = new Thread(() -> {
       try {
         while (System.in.read() >= 0) { }
@@ -34,11 +47,7 @@ public final class SluiceClient {
     Properties p = new Properties();
     p.put("bootstrap.servers", args[1]);
     p.put("client.id", args[3]);
-    if (args[0].equals("producer")) {
-      produce(p, args[2], args[3], Long.parseLong(args[4]));
-    } else {
-      consume(p, args[2], args[3], args[4]);
-    }
+    produce(p, args[2], args[3], Long.parseLong(args[4]));
   }
 
   private static void produce(Properties p, String topic, String name, long everyMillis) throws Exception {
@@ -59,24 +68,105 @@ public final class SluiceClient {
     }
   }
 
-  private static void consume(Properties p, String topic, String name, String protocol) {
-    p.put("group.id", name);
-    p.put("group.protocol", protocol);
-    p.put("auto.offset.reset", "earliest");
-    p.put("auto.commit.interval.ms", "1000");
-    p.put("key.deserializer", "org.apache.kafka.common.serialization.StringDeserializer");
-    p.put("value.deserializer", "org.apache.kafka.common.serialization.StringDeserializer");
-    try (KafkaConsumer<String, String> consumer = new KafkaConsumer<>(p)) {
-      consumer.subscribe(List.of(topic));
-      while (!stopped.get()) {
-        try {
-          for (ConsumerRecord<String, String> r : consumer.poll(Duration.ofMillis(200))) {
-            print("{\"ev\":\"rec\",\"id\":\"" + r.value() + "\",\"partition\":" + r.partition() + ",\"offset\":" + r.offset() + "}");
-          }
-        } catch (RuntimeException e) {
-          print("{\"ev\":\"error\",\"msg\":" + quote(e) + "}");
-        }
+  /**
+   * Lets consumers come and go as the lines of the standard input say, each of fields between tabs: "join", a name, topics between commas,
+   * and settings, "key=value"; or "leave" and the name. The consumers that are left leave when the input ends.
+   */
+  private static void consumers(String bootstrap) throws Exception {
+    Map<String, Consumer> all = new HashMap<>();
+    BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+    for (String line = in.readLine(); line != null; line = in.readLine()) {
+      String[] f = line.split("\t");
+      if (f[0].equals("leave")) {
+        all.get(f[1]).ends.set(true);
+        continue;
       }
+      Properties p = new Properties();
+      p.put("bootstrap.servers", bootstrap);
+      p.put("auto.offset.reset", "earliest");
+      p.put("auto.commit.interval.ms", "1000");
+      p.put("key.deserializer", "org.apache.kafka.common.serialization.StringDeserializer");
+      p.put("value.deserializer", "org.apache.kafka.common.serialization.StringDeserializer");
+      for (int i = 3; i < f.length; i++) {
+        String[] kv = f[i].split("=", 2);
+        p.put(kv[0], kv[1]);
+      }
+      Consumer c = new Consumer(p, List.of(f[2].split(",")));
+      all.put(f[1], c);
+      c.start();
+    }
+    for (Consumer c : all.values()) {
+      c.ends.set(true);
+    }
+    for (Consumer c : all.values()) {
+      c.join();
+    }
+  }
+
+  /** One that subscribes, or, with the setting "simple", one that is assigned all partitions and only commits. */
+  private static final class Consumer extends Thread {
+    private final AtomicBoolean ends = new AtomicBoolean();
+    private final Properties settings;
+    private final List<String> topics;
+    private final boolean simple;
+
+    Consumer(Properties settings, List<String> topics) {
+      this.settings = settings;
+      this.topics = topics;
+      simple = settings.remove("simple") != null;
+    }
+
+    private void show(String rest) {
+      print("{\"who\":" + quote(settings.get("group.id")) + "," + rest + "}");
+    }
+
+    @Override
+    public void run() {
+      try (KafkaConsumer<String, String> consumer = new KafkaConsumer<>(settings)) {
+        if (simple) {
+          consumer.assign(topics.stream().flatMap(t -> consumer.partitionsFor(t).stream()).map(i -> new TopicPartition(i.topic(), i.partition())).toList());
+        } else {
+          consumer.subscribe(topics);
+        }
+        while (!ends.get() || !committed(consumer)) {
+          try {
+            for (ConsumerRecord<String, String> r : consumer.poll(Duration.ofMillis(200))) {
+              show("\"ev\":\"rec\",\"topic\":" + quote(r.topic()) + ",\"id\":\"" + r.value() + "\",\"partition\":" + r.partition() + ",\"offset\":" + r.offset());
+            }
+            if (simple) {
+              commit(consumer);
+            }
+          } catch (RuntimeException e) {
+            show("\"ev\":\"error\",\"msg\":" + quote(e));
+          }
+        }
+      } catch (RuntimeException e) {
+        show("\"ev\":\"error\",\"msg\":" + quote("close: " + e));
+      }
+    }
+
+    /** Commits before the consumer leaves: in the midst of a rebalance it can't, and close does not try again. */
+    private static boolean committed(KafkaConsumer<String, String> consumer) {
+      try {
+        consumer.commitSync();
+        return true;
+      } catch (RebalanceInProgressException | CommitFailedException e) {
+        return false;
+      }
+    }
+
+    /** Commits where the consumer is: that must be what is committed then. */
+    private void commit(KafkaConsumer<String, String> consumer) {
+      Map<TopicPartition, OffsetAndMetadata> here = new HashMap<>();
+      for (TopicPartition p : consumer.assignment()) {
+        here.put(p, new OffsetAndMetadata(consumer.position(p)));
+      }
+      consumer.commitSync(here);
+      consumer.committed(here.keySet()).forEach((p, at) -> {
+        if (at == null || at.offset() != here.get(p).offset()) {
+          show("\"ev\":\"error\",\"msg\":" + quote(p + " is at " + here.get(p) + ", committed is " + at));
+        }
+      });
     }
   }
 }

@@ -69,10 +69,25 @@ func producer(settings kafka.ConfigMap) clients.Client {
 
 // Consumer is a librdkafka consumer in a group of its own.
 func Consumer(ctx context.Context, t clients.Target, name string, r *clients.Recorder) error {
-	c, err := kafka.NewConsumer(&kafka.ConfigMap{"bootstrap.servers": t.Bootstrap, "group.id": name, "client.id": name, "auto.offset.reset": "earliest", "auto.commit.interval.ms": 1000})
-	if err != nil {
-		return err
+	return ConsumerWith(nil)(ctx, t, name, r)
+}
+
+// ConsumerWith is Consumer with other settings than the default ones.
+func ConsumerWith(settings map[string]string) clients.Client {
+	return func(ctx context.Context, t clients.Target, name string, r *clients.Recorder) error {
+		cfg := kafka.ConfigMap{"bootstrap.servers": t.Bootstrap, "group.id": name, "client.id": name, "auto.offset.reset": "earliest", "auto.commit.interval.ms": 1000}
+		for k, v := range settings {
+			cfg[k] = v
+		}
+		c, err := kafka.NewConsumer(&cfg)
+		if err != nil {
+			return err
+		}
+		return consume(ctx, c, t, name, r)
 	}
+}
+
+func consume(ctx context.Context, c *kafka.Consumer, t clients.Target, name string, r *clients.Recorder) error {
 	if err := c.Subscribe(t.Topic, nil); err != nil {
 		return err
 	}
