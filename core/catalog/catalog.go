@@ -29,6 +29,7 @@ const (
 	KindConfig    = "config"    // key "revision": the last file that was applied; others: see Keep
 	KindMove      = "move"      // key move id: moves that were committed
 	KindMemory    = "memory"    // key virtual cluster NUL topic: remembered batches
+	KindFence     = "fence"     // key virtual cluster NUL topic NUL cluster: writers that are kept away
 	KindShare     = "share"     // key virtual cluster NUL share group NUL topic
 	KindGroup     = "group"     // key virtual cluster NUL group
 	// KindTransactional has the key virtual cluster NUL transactional id.

@@ -90,6 +90,9 @@ func writePlans(w io.Writer, plans plan.Plans, all bool) {
 	if n := plans.LostTail(); n > 0 {
 		fmt.Fprintf(w, "records that were lost when %s died, and stay hidden there: %d\n", plans.Topics[0].To, n)
 	}
+	if plans.Fenced {
+		fmt.Fprintln(w, "old homes are fenced before the commit, by a hook that is not asked yet")
+	}
 	if len(plans.Groups) > 0 {
 		fmt.Fprintln(w, "\nGROUP\tHOME\tSKIPPED\tREPEATED\tOF TOPICS")
 		for _, g := range plans.Groups {
