@@ -274,3 +274,36 @@ func TestNoFenceIsAskedForThatCouldBeForgotten(t *testing.T) {
 		w.lives("orders", "dr", 1)
 	})
 }
+
+// TestNobodyLiftsTheFenceOfAMove that is at it, which is asked for while it is asked for.
+func TestNobodyLiftsTheFenceOfAMove(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, h := fenced(t)
+		h.answers(func(context.Context, fence.Call) error { time.Sleep(3 * time.Second); return nil })
+		w.edit("dr", "orders")
+		for range 5 {
+			fakes.Pass(500 * time.Millisecond)
+			w.lift()
+		}
+		fact.Equal(fact.Must(t, "move"), "phase", w.last("orders").Phase, Fence)
+		fact.List(fact.Of(t, "hook"), "asked", h.asked(t), []string{"fence prod"})
+		fakes.Pass(3 * time.Second)
+		w.lives("orders", "dr", 1)
+	})
+}
+
+// TestNumbersRiseForEver: they go on behind those of a gateway whose clock was ahead; and a topic
+// that is gone leaves no fence behind.
+func TestNumbersRiseForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, h := fenced(t)
+		ahead := time.Now().Add(time.Hour).UnixMicro()
+		c := fence.Call{Action: fence.Raise, Number: ahead, VirtualCluster: "vc", Topic: "gone", Cluster: "dr"}
+		fact.NoError(fact.Must(t, "store"), w.Catalog.SetValue(t.Context(), catalog.KindFence, at(c).key(), c))
+		w.reopen()
+		w.env.Fence = h
+		w.lift()
+		fact.List(fact.Must(t, "hook"), "asked", h.asked(t), []string{"unfence dr"})
+		fact.Equal(fact.Of(t, "call"), "number", h.calls[0].Number, ahead+1)
+	})
+}
