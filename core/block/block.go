@@ -21,13 +21,14 @@ const (
 	ByRights       Kind = "rights"       // the gateway may not write there, or nobody may
 	ByTransactions Kind = "transactions" // one is open
 	ByClients      Kind = "clients"      // produces on their way get no answer
+	ByFence        Kind = "fence"        // writers past the gateway could not be kept away
 	ByGroup        Kind = "group"        // another move that commits with it
 	ByPolicy       Kind = "policy"       // the topic's `unplanned`
 	ByOther        Kind = "other"
 )
 
 // Kinds are all kinds.
-var Kinds = []Kind{ByCluster, ByLag, ByCopy, BySettings, ByRights, ByTransactions, ByClients, ByGroup, ByPolicy, ByOther}
+var Kinds = []Kind{ByCluster, ByLag, ByCopy, BySettings, ByRights, ByTransactions, ByClients, ByFence, ByGroup, ByPolicy, ByOther}
 
 // Judged are the kinds that a Readiness knows.
 var Judged = []Kind{ByCluster, ByLag, ByCopy, BySettings, ByRights, ByTransactions, ByPolicy, ByOther}

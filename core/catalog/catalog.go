@@ -30,6 +30,7 @@ const (
 	KindMove      = "move"      // key move id: moves that were committed
 	KindEdit      = "edit"      // key virtual cluster NUL kind NUL name: what asked for a move that has not ended
 	KindMemory    = "memory"    // key virtual cluster NUL topic: remembered batches
+	KindFence     = "fence"     // key virtual cluster NUL topic NUL cluster: writers that are kept away
 	KindShare     = "share"     // key virtual cluster NUL share group NUL topic
 	KindGroup     = "group"     // key virtual cluster NUL group
 	// KindTransactional has the key virtual cluster NUL transactional id.

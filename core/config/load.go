@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -174,6 +175,13 @@ func (s *Snapshot) effective(masked *yaml.Node) any {
 		return nil
 	}
 	l, f := s.Limits, s.Failover
+	fence := map[string]any{"url": "", "headers": map[string]any{}, "tls": nil}
+	if written, ok := m["failover"].(map[string]any); ok {
+		if written, ok := written["fence"].(map[string]any); ok {
+			maps.Copy(fence, written)
+		}
+	}
+	fence["timeout"] = f.Fence.Timeout.String()
 	m["limits"] = map[string]any{
 		"frame_bytes": l.FrameBytes, "session_in_flight": l.SessionInFlight, "session_bytes": l.SessionBytes,
 		"process_bytes": l.ProcessBytes, "connections": l.Connections, "idle_timeout": l.IdleTimeout.String(), "drain": l.Drain.String(),
@@ -181,7 +189,7 @@ func (s *Snapshot) effective(masked *yaml.Node) any {
 	}
 	m["failover"] = map[string]any{
 		"hold": f.Hold.String(), "request": f.Request.String(), "unreachable": f.Unreachable.String(), "retry_for": f.RetryFor.String(),
-		"max_drain": f.MaxDrain.String(), "calm": f.Calm.String(), "compare_limit": f.CompareLimit, "align": map[string]any{"rate": f.Align.Rate}, "concurrent": f.Concurrent, "atomic": f.Atomic, "ignore_headers": f.IgnoreHeaders, "replicator_topics": f.ReplicatorTopics,
+		"max_drain": f.MaxDrain.String(), "calm": f.Calm.String(), "compare_limit": f.CompareLimit, "align": map[string]any{"rate": f.Align.Rate}, "fence": fence, "concurrent": f.Concurrent, "atomic": f.Atomic, "ignore_headers": f.IgnoreHeaders, "replicator_topics": f.ReplicatorTopics,
 	}
 	return m
 }

@@ -41,7 +41,7 @@ func (r *references) expand(n, m *yaml.Node, at []string) {
 				r.errs = append(r.errs, errorAt(r.file, k, at, "the key %q holds ${: references stand in values alone", k.Value))
 			}
 			r.expand(v, m.Content[2*i+1], sub(at, k.Value))
-			if k.Value == "password" || len(at) == 3 && at[0] == "telemetry" && at[2] == "headers" {
+			if k.Value == "password" || underHeaders(at) {
 				*m.Content[2*i+1] = hidden
 				r.secrets = append(r.secrets, v.Value)
 			}
@@ -51,6 +51,11 @@ func (r *references) expand(n, m *yaml.Node, at []string) {
 			r.expand(n.Content[i], m.Content[i], sub(at, strconv.Itoa(i)))
 		}
 	}
+}
+
+// underHeaders reports the place of headers that are sent with something: they may hold secrets.
+func underHeaders(at []string) bool {
+	return len(at) == 3 && at[2] == "headers" && (at[0] == "telemetry" || at[0] == "failover" && at[1] == "fence")
 }
 
 func (r *references) scalar(n, m *yaml.Node, at []string) {

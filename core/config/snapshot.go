@@ -88,6 +88,7 @@ type Failover struct {
 	Calm         time.Duration `koanf:"calm"`          // longest wait, before a hold, for a home that answers produces slowly
 	CompareLimit int64         `koanf:"compare_limit"` // bytes per partition
 	Align        Align         `koanf:"align"`
+	Fence        Fence         `koanf:"fence"`
 	Concurrent   int           `koanf:"concurrent"` // topics in hold at once
 	Atomic       bool          `koanf:"atomic"`     // the moves of one edit commit together or not at all
 	// IgnoreHeaders names headers that the replicator adds; comparisons leave them out.
@@ -102,6 +103,15 @@ type Failover struct {
 // Align is how copies are aligned in the background whose records do not stand at one distance.
 type Align struct {
 	Rate int64 `koanf:"rate"` // bytes a second, of both sides
+}
+
+// Fence is the service that keeps writers that go past the gateway away from a topic while it
+// moves; without a URL nobody is asked.
+type Fence struct {
+	URL     string            `koanf:"url"`
+	Headers map[string]string `koanf:"headers"` // sent with each call
+	TLS     *ClientTLS        `koanf:"tls"`
+	Timeout time.Duration     `koanf:"timeout"` // of a call
 }
 
 // Telemetry configures logs, traces and metrics.
@@ -258,7 +268,7 @@ func defaults() Snapshot {
 		Limits: Limits{FrameBytes: 100 << 20, SessionInFlight: 1024, SessionBytes: 64 << 20, IdleTimeout: 10 * time.Minute, Drain: 10 * time.Second, FetchPartitions: 10_000},
 		Failover: Failover{
 			Hold: 10 * time.Second, Request: 15 * time.Second, Unreachable: 10 * time.Second, RetryFor: time.Hour,
-			MaxDrain: 3 * time.Second, Calm: 3 * time.Second, CompareLimit: 1 << 30, Align: Align{Rate: 50 << 20}, Concurrent: 256,
+			MaxDrain: 3 * time.Second, Calm: 3 * time.Second, CompareLimit: 1 << 30, Align: Align{Rate: 50 << 20}, Fence: Fence{Timeout: 3 * time.Second}, Concurrent: 256,
 		},
 		Telemetry: Telemetry{Log: Log{Level: "info", Format: "text", Repeats: 10 * time.Second}, Traces: Traces{SampleRatio: -1, Errors: true, Spans: "slow"}},
 	}

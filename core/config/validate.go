@@ -229,6 +229,7 @@ func (s *Snapshot) validateNumbers(v *validator) {
 	}
 	receiver{traces.Endpoint, traces.Protocol, traces.Insecure, traces.Headers, traces.TLS}.validate(v, []string{"telemetry", "traces"})
 	receiver{metrics.Endpoint, metrics.Protocol, metrics.Insecure, metrics.Headers, metrics.TLS}.validate(v, []string{"telemetry", "metrics"})
+	f.validateFence(v)
 	for i, glob := range f.ReplicatorTopics {
 		if err := CheckGlob(strings.TrimPrefix(glob, "!")); err != nil {
 			v.bad([]string{"failover", "replicator_topics", strconv.Itoa(i)}, "%v", err)

@@ -104,7 +104,7 @@ type step struct {
 	Lasted time.Duration
 }
 
-var phases = []failover.Phase{failover.Check, failover.Hold, failover.Prepare, failover.Commit, failover.Drain, failover.Publish}
+var phases = []failover.Phase{failover.Check, failover.Hold, failover.Fence, failover.Prepare, failover.Commit, failover.Drain, failover.Publish}
 
 // show lays out the last attempt of a move.
 func show(r failover.Report, now time.Time) shownMove {
@@ -129,6 +129,9 @@ func show(r failover.Report, now time.Time) shownMove {
 			if p == failover.Hold && r.Ended.IsZero() && r.Phase != failover.Pending {
 				m.Held = now.Sub(s.At)
 			}
+		}
+		if p == failover.Fence && x.State == "todo" { // most have no hook for it
+			continue
 		}
 		m.Bar = append(m.Bar, x)
 	}

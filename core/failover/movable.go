@@ -61,7 +61,8 @@ type participant interface {
 	check(ctx context.Context, gone bool) error
 	// calm waits for a moment at which clients would not be held for long.
 	calm(ctx context.Context) error
-	// hold holds clients, and returns when the old home has answered what was on its way.
+	// hold holds clients, and returns when the old home has answered what was on its way, and is
+	// fenced.
 	hold(ctx context.Context) error
 	// prepare makes sure that the new home has everything, and finds out what to commit.
 	prepare(ctx context.Context) error

@@ -15,6 +15,7 @@ const (
 	Pending Phase = "pending"
 	Check   Phase = "pre-check"
 	Hold    Phase = "hold"
+	Fence   Phase = "fence" // for topics, if there is a hook for it
 	Prepare Phase = "prepare"
 	Commit  Phase = "commit"
 	Drain   Phase = "drain"

@@ -74,6 +74,11 @@ func (t *task) attempt(ctx context.Context) (err error) {
 		return err
 	}
 	took := time.Since(began)
+	free, err := t.runner.fences.take(ctx, place{t.report.VirtualCluster, t.report.What()})
+	if err != nil {
+		return err
+	}
+	defer free()
 	if !gone {
 		if err := t.part.calm(ctx); err != nil {
 			return err

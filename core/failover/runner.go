@@ -31,6 +31,8 @@ type Env struct {
 	Groups    *groups.Groups
 	Clusters  []plugin.Cluster
 	Placement plugin.Placement
+	// Fence is asked to keep writers that go past the gateway away; nil: nobody is.
+	Fence Fencer
 	// Tracer traces moves; nil traces none.
 	Tracer *telemetry.Tracer
 	// Notify, if not nil, is told when a move has begun, is committed, and has ended, with who
@@ -87,6 +89,7 @@ type Runner struct {
 	stop     context.CancelFunc
 	wg       guard.Group
 
+	fences    *fences
 	slots     *slots // of moves that hold clients
 	checks    *slots // of moves that read for their pre-check
 	waves     waves
@@ -112,7 +115,7 @@ func NewRunner(cat *catalog.Catalog, clusters *joint.Clusters, cfg config.Failov
 	ctx, stop := context.WithCancel(context.Background())
 	r := &Runner{
 		log: log, catalog: cat, clusters: clusters, ctx: ctx, stop: stop, cfg: cfg,
-		slots: newSlots(cfg.Concurrent), checks: newSlots(checksAtOnce), envs: map[string]Env{}, current: map[place]*move{}, open: map[*move]struct{}{}, lives: map[string]since{}, settles: make(chan struct{}, 1),
+		fences: newFences(cat, log), slots: newSlots(cfg.Concurrent), checks: newSlots(checksAtOnce), envs: map[string]Env{}, current: map[place]*move{}, open: map[*move]struct{}{}, lives: map[string]since{}, settles: make(chan struct{}, 1),
 	}
 	for _, k := range cat.Keys(catalog.KindMove) {
 		var old Report

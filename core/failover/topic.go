@@ -83,7 +83,10 @@ func (t *topicMove) hold(ctx context.Context) error {
 			b.BreakLinks() // what waits there is judged again at the gate
 		}
 	}
-	return t.answers(ctx, g)
+	if err := t.answers(ctx, g); err != nil {
+		return err
+	}
+	return t.fence(ctx)
 }
 
 // answers waits for the answers of what is on its way to the old home. A client whose produce gets

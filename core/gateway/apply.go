@@ -124,7 +124,7 @@ func (g *Gateway) move(ctx context.Context, next, old *live, o failover.Options)
 func (g *Gateway) failoverEnv(rt *runtime) failover.Env {
 	return failover.Env{
 		VirtualCluster: rt.env.VirtualCluster, Catalog: rt.env.Catalog, Gates: rt.env.Gates, Groups: rt.env.Groups,
-		Clusters: rt.env.Clusters, Placement: rt.chain.Placement(), Tracer: rt.server.Tracer, Notify: g.moved,
+		Clusters: rt.env.Clusters, Placement: rt.chain.Placement(), Fence: g.now().fencer(), Tracer: rt.server.Tracer, Notify: g.moved,
 	}
 }
 

@@ -95,10 +95,15 @@ func inspect(ctx context.Context, snap *config.Snapshot, specs []plugin.Spec) (l
 		errs = append(errs, snap.Positioned(open(ctx, l, none))...)
 	}
 	// Files keep no gateway from starting, and may be on another machine.
-	for signal, to := range map[string]telemetry.Receiver{"traces": tracesTo(snap).Receiver, "metrics": exportOf(snap).Receiver} {
+	for _, r := range []struct {
+		section []string
+		to      telemetry.Receiver
+	}{
+		{[]string{"telemetry", "traces"}, tracesTo(snap).Receiver}, {[]string{"telemetry", "metrics"}, exportOf(snap).Receiver}, {fenceSection, fenceTLS(snap)},
+	} {
 		var file *telemetry.FileError
-		if errors.As(to.Check(), &file) {
-			l.warnings = append(l.warnings, snap.Warnf(settingOf(signal, file), "%v", file.Err))
+		if errors.As(r.to.Check(), &file) {
+			l.warnings = append(l.warnings, snap.Warnf(settingOf(r.section, file), "%v", file.Err))
 		}
 	}
 	for _, vc := range snap.VirtualClusters {

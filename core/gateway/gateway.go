@@ -187,7 +187,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	})
 	wg.Go(func() { g.watchFiles(ctx) })
 	wg.Go(func() { g.watchTopics(ctx) })
-	wg.Go(func() { g.settleGroups(ctx) })
+	wg.Go(func() { g.settle(ctx) })
 	edits := make(chan []byte)
 	wg.Go(func() { g.followEdits(ctx, edits) })
 	err := g.watcher.Run(ctx, g.Snapshot().Source, func(source []byte) {

@@ -84,8 +84,9 @@ func (c *collector) mirrored(v *virtual) {
 	}
 }
 
-// settleGroups lets groups go, from time to time, where they can be served.
-func (g *Gateway) settleGroups(ctx context.Context) {
+// settle lets groups go, from time to time, where they can be served, and writers in again where
+// topics live.
+func (g *Gateway) settle(ctx context.Context) {
 	tick := time.NewTicker(settleEvery)
 	defer tick.Stop()
 	for {
@@ -97,6 +98,7 @@ func (g *Gateway) settleGroups(ctx context.Context) {
 		}
 		for _, v := range g.virtuals() {
 			rt := v.runtime()
+			g.runner.Lift(g.failoverEnv(rt))
 			p, ok := rt.chain.Placement().(groupRules)
 			if !ok {
 				continue

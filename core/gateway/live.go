@@ -9,6 +9,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/admin"
 	"github.com/sluice-gateway/sluice/core/audit"
 	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/fence"
 	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/logging"
 	"github.com/sluice-gateway/sluice/core/server"
@@ -28,6 +29,7 @@ type live struct {
 	tracer   *part[*telemetry.Tracer]
 	exporter *part[*telemetry.Exporter]
 	audit    *part[*audit.Log]
+	fence    *part[*fence.Hook]
 	access   *part[*logging.Queue]
 	admin    *part[*httpAPI]
 	keys     map[string]string // of sockets, by who listens on which address
@@ -64,6 +66,7 @@ func (l *live) release() {
 	_ = l.tracer.Close()
 	_ = l.exporter.Close()
 	_ = l.audit.Close()
+	_ = l.fence.Close()
 }
 
 // beside ends something without holding up an edit.

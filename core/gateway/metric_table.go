@@ -14,6 +14,7 @@ const (
 	byError          = attribute.Key("error")
 	byCluster        = attribute.Key("cluster")
 	byPhase          = attribute.Key("phase")
+	byLift           = attribute.Key("lift")
 	byBlock          = attribute.Key("blocked_by")
 	byPlanned        = attribute.Key("planned")
 	byInterceptor    = attribute.Key("interceptor")
@@ -41,7 +42,7 @@ type metricTable struct {
 	upstream, links, reachable                                           telemetry.Metric
 	answers, unanswered, throttled                                       telemetry.Metric
 	interceptor, interceptorFailures                                     telemetry.Metric
-	moves, moved, paused, lost, waits                                    telemetry.Metric
+	moves, moved, paused, lost, waits, fences                            telemetry.Metric
 	topicIn, topicOut, topicWaiting, clientRequests, clientIn, clientOut telemetry.Metric
 	groupLag, groupAge, groupCopyLag                                     telemetry.Metric
 	groupHomes, groupsBehind, groupsUnmirrored                           telemetry.Metric
@@ -105,6 +106,7 @@ func newMetricTable() *metricTable {
 		moved:            gauge("moves.ended", "", "Moves that have ended, of the last 10,000 of all runs of the gateway, by their last phase: done, or dropped for a newer edit.", byVirtualCluster, byPhase, byPlanned),
 		paused:           gauge("move.pause", "s", "How long the last move that was done held produces.", vc...),
 		waits:            gauge("move.open.age", "s", "How long the oldest move that has not ended is open, by the kind of what blocks it; none: nothing has refused it; 0 where there is no such move.", byVirtualCluster, byBlock),
+		fences:           gauge("fences", "", "Fences that keep writers past the gateway away from a topic, by the cluster that they stand on; those with lift=true are to be lifted, since the topic lives there, and the hook has not done so yet.", byVirtualCluster, byCluster, byLift),
 		lost:             gauge("move.possible_loss", "", "Records that unplanned moves may have lost and that nobody has acknowledged.", vc...),
 		topicIn:          counter("topic.received", "By", "Bytes of records in produces that were answered without an error, of the topics that telemetry.metrics.topics names.", byVirtualCluster, byTopic),
 		topicOut:         counter("topic.sent", "By", "Bytes of records in answers to fetches, of the same topics.", byVirtualCluster, byTopic),

@@ -105,6 +105,7 @@ func (g *Gateway) collect() []telemetry.Sample {
 			c.add(&t.copiesWaiting, float64(round.Waiting), v.name)
 		}
 		c.mirrored(v)
+		c.fenced(v, g.runner)
 		c.readiness(v, g.standing.Readiness(v.name), snap.Telemetry.Metrics.Topics)
 	}
 	for _, b := range g.broken() {
@@ -135,6 +136,16 @@ func (c *collector) clients(v *virtual) {
 		c.add(&t.sessionsRefused, float64(n), v.name, server.Refusals[i])
 	}
 	c.add(&t.inFlight, float64(open), v.name)
+}
+
+// fenced tells where fences stand.
+func (c *collector) fenced(v *virtual, by *failover.Runner) {
+	rt := v.runtime()
+	standing, lifting := by.Fences(v.name, rt.env.Catalog)
+	for _, k := range rt.env.Clusters {
+		c.add(&c.table.fences, float64(standing[k.Name()]), v.name, k.Name(), "false")
+		c.add(&c.table.fences, float64(lifting[k.Name()]), v.name, k.Name(), "true")
+	}
 }
 
 // waits tells of the requests that wait.

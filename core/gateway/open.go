@@ -23,7 +23,7 @@ func (g *Gateway) build(ctx context.Context, old *live, snap *config.Snapshot) (
 		return nil, err
 	}
 	for _, open := range []func(context.Context, *live, *live) error{
-		g.openClusters, g.openTraces, g.openExport, g.openAudit, g.openAccess, g.openRuntimes, g.openCertificates, g.openDoors,
+		g.openClusters, g.openTraces, g.openExport, g.openFence, g.openAudit, g.openAccess, g.openRuntimes, g.openCertificates, g.openDoors,
 	} {
 		if err := open(ctx, l, old); err != nil {
 			l.release()

@@ -7,8 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 
 	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/failover"
+	"github.com/sluice-gateway/sluice/core/fence"
 	"github.com/sluice-gateway/sluice/core/telemetry"
 )
 
@@ -95,6 +98,47 @@ func (g *Gateway) openExport(ctx context.Context, l, old *live) error {
 	return g.receiverError(l, old, "metrics", err)
 }
 
+// openFence makes what asks the fence hook. With a file that can't be used the gateway starts all
+// the same, and moves that need the hook wait for the next edit.
+func (g *Gateway) openFence(_ context.Context, l, old *live) error {
+	f := l.snap.Failover.Fence
+	if f.URL == "" {
+		return nil
+	}
+	if old.fence != nil && reflect.DeepEqual(old.snap.Failover.Fence, f) {
+		l.fence = old.fence.share()
+		return nil
+	}
+	tls, err := fenceTLS(l.snap).TLS()
+	hook := fence.New(f.URL, f.Headers, tls, f.Timeout)
+	var file *telemetry.FileError
+	if errors.As(err, &file) {
+		err = l.snap.Errorf(settingOf(fenceSection, file), "%v", file.Err)
+	}
+	if err != nil {
+		if old.snap != nil {
+			return err
+		}
+		g.log.Error("moves wait for the next edit: the fence hook can't be asked", "error", err)
+		hook = fence.Broken(err)
+	}
+	l.fence = newPart(hook, (*fence.Hook).Close)
+	return nil
+}
+
+// fenceTLS are the files by which the fence hook and the gateway know each other.
+func fenceTLS(s *config.Snapshot) telemetry.Receiver {
+	return withTLS(s, telemetry.Receiver{}, s.Failover.Fence.TLS)
+}
+
+// fencer is who keeps writers away by what is in force, or nil.
+func (l *live) fencer() failover.Fencer {
+	if l.fence == nil {
+		return nil
+	}
+	return l.fence.value
+}
+
 // receiverError is where in the file stands what keeps a signal from being sent. A file that can't
 // be used keeps no gateway from starting: the signal is not sent until the next edit.
 func (g *Gateway) receiverError(l, old *live, signal string, err error) error {
@@ -105,7 +149,7 @@ func (g *Gateway) receiverError(l, old *live, signal string, err error) error {
 	if !errors.As(err, &file) {
 		return err
 	}
-	err = l.snap.Errorf(settingOf(signal, file), "%v", file.Err)
+	err = l.snap.Errorf(settingOf([]string{"telemetry", signal}, file), "%v", file.Err)
 	if old.snap != nil {
 		return err
 	}
@@ -113,7 +157,10 @@ func (g *Gateway) receiverError(l, old *live, signal string, err error) error {
 	return nil
 }
 
-// settingOf is where a file of a receiver is named.
-func settingOf(signal string, f *telemetry.FileError) []string {
-	return []string{"telemetry", signal, "tls", f.Setting}
+// fenceSection is where the file says who is asked for fences.
+var fenceSection = []string{"failover", "fence"}
+
+// settingOf is where a file of a receiver is named, whose section is at a place.
+func settingOf(at []string, f *telemetry.FileError) []string {
+	return append(slices.Clone(at), "tls", f.Setting)
 }

@@ -29,6 +29,8 @@ type Plans struct {
 	// Shares are the share groups of the topics, which get some records again.
 	Shares []Share `json:"shares"`
 	Topics []Plan  `json:"topics"` // blocked ones first, then unplanned ones, by name
+	// Fenced says that a hook, which a plan does not ask, fences old homes before the commit.
+	Fenced bool `json:"fenced,omitempty"`
 	// Carried are the moves of groups: those that were asked for, and those that go with the
 	// topics.
 	Carried []GroupPlan `json:"carried"`
@@ -62,7 +64,7 @@ const (
 // Of plans moves to a cluster, without holding anybody.
 func Of(ctx context.Context, moves *failover.Runner, watch *standing.Watch, env failover.Env, what What) (Plans, error) {
 	topics, to := what.Topics, what.To
-	out := Plans{Groups: []standing.Damage{}, Topics: make([]Plan, len(topics))}
+	out := Plans{Groups: []standing.Damage{}, Topics: make([]Plan, len(topics)), Fenced: env.Fence != nil}
 	f := moves.Foresee(ctx, env, topics, what.Unplanned)
 	err := guard.Parallel(len(topics), plansAtOnce, func(i int) error {
 		out.Topics[i] = foretell(ctx, f, watch, topics[i], to)

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sluice-gateway/sluice/core/failover"
 	"github.com/sluice-gateway/sluice/testing/clients"
 	"github.com/sluice-gateway/sluice/testing/clients/rdkafka"
 	"github.com/sluice-gateway/sluice/testing/gatewaytest"
@@ -153,51 +152,4 @@ func TestDeleteWithoutPost(t *testing.T) {
 	p.moved(1)
 	l.more(300)
 	p.alive(l)
-}
-
-// TestWholeClusterDead kills every node of prod and moves the topic by an edit: producers and
-// readers go on, and what is lost lies inside the report. A Java member of a group whose
-// coordinator died with the cluster stops: it validates its position only when it has a
-// coordinator. That is what it gets today; moving groups is a step of its own.
-func TestWholeClusterDead(t *testing.T) {
-	p := newPair(t, kafkatest.Kafka4)
-	const v = kafkatest.Kafka4
-	l := p.load(map[string]clients.Client{
-		"java": clients.JavaProducer(v), "franz": clients.FranzProducer, "librdkafka": rdkafka.Producer(true),
-	}, map[string]clients.Client{"franz_c": clients.FranzReader})
-	l.more(800)
-	p.wait("the stored distance", func() bool {
-		for _, part := range p.gw.Topic("passThroughTenant", p.topic).Partitions {
-			if _, ok := part.Delta("dr"); !ok {
-				return false
-			}
-		}
-		return true
-	}, func() string { return "" })
-	if err := kafkatest.KillAll(p.prod); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.gw.Edit(p.topic+": {cluster: prod}", p.topic+": {cluster: dr}"); err != nil {
-		t.Fatal(err)
-	}
-	m := p.moved(1)
-	if m.Planned {
-		t.Errorf("the move was a planned one: %+v", m)
-	}
-	l.more(600)
-	r := l.finish()
-	p.show(r, l)
-	outside(t, r, m)
-}
-
-// outside fails for what was lost outside the ranges of the report.
-func outside(t *testing.T, r clients.Report, m failover.Report) {
-	t.Helper()
-	var room int64
-	for _, x := range m.PossibleLoss {
-		room += x.To - x.From + 1
-	}
-	if r.LogDuplicates > 0 || int64(r.Lost) > room*2 {
-		t.Errorf("lost %d, but the report has room for %d: %+v", r.Lost, room, m.PossibleLoss)
-	}
 }

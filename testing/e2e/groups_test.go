@@ -58,7 +58,8 @@ func newStanding(t *testing.T) *standing {
 		}
 	}
 	consumers["franz_c"] = again(consumers["franz_c"], s.restart)
-	s.load = s.pair.load(map[string]clients.Client{"java": clients.JavaProducer(kafkatest.Kafka4), "librdkafka": rdkafka.Producer(true)}, consumers)
+	consumers["reader"] = clients.FranzReader // without a group
+	s.load = s.pair.load(map[string]clients.Client{"java": clients.JavaProducer(kafkatest.Kafka4), "franz": clients.FranzProducer, "librdkafka": rdkafka.Producer(true)}, consumers)
 	s.more(500)
 	_ = s.settled()
 	return s
@@ -194,6 +195,9 @@ func (s *standing) dies() map[string]time.Duration {
 	edited := time.Now()
 	s.restart <- struct{}{}
 	move := s.gone("dr")
+	if move.Planned {
+		t.Errorf("the move was a planned one: %+v", move)
+	}
 	for _, x := range move.PossibleLoss { // a record that its producer had no answer for may have been delivered, and is written again
 		s.rec.Lose(x.Partition, x.From, x.To)
 	}

@@ -1,7 +1,10 @@
 package e2e
 
 import (
+	"encoding/binary"
 	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/sluice-gateway/sluice/testing/clients"
 	"github.com/sluice-gateway/sluice/testing/clients/rdkafka"
@@ -11,21 +14,71 @@ import (
 // TestMirrorMakerIsTheReplicator, from a cluster of 3.9 to one of 4.3: a planned move under load
 // over what people really run. Versions and features are the intersection of both.
 func TestMirrorMakerIsTheReplicator(t *testing.T) {
-	mirrored(t, newClusters(t, kafkatest.Kafka3, kafkatest.Kafka4))
+	mirrored(t, newClusters(t, kafkatest.Kafka3, kafkatest.Kafka4), "")
 }
 
 // TestMirrorMakerWithTransactions: the copy has their markers between the records, and no client
-// sees them.
+// sees them. Where records are, MirrorMaker's offset syncs say, of which each is true.
 func TestMirrorMakerWithTransactions(t *testing.T) {
 	p := newClusters(t, kafkatest.Kafka4, kafkatest.Kafka4)
-	mirrored(t, p, kafkatest.ExactlyOnce(p.dr)...)
-	if n := p.gw.Topic("passThroughTenant", p.topic).Partition(0).Distance.Len(); n < 3 {
+	mirrored(t, p, ", copy: mm2", kafkatest.ExactlyOnce(p.dr)...)
+	topic := p.gw.Topic("passThroughTenant", p.topic)
+	if n := topic.Partition(0).Distance.Len(); n < 3 {
 		t.Errorf("its copy has %d runs: nothing is between the records", n)
+	}
+	said := 0
+	for _, s := range p.syncs() {
+		part := topic.Partition(s.partition)
+		if s.home >= part.Current().Start { // of what came from behind the move, which nobody reads
+			continue
+		}
+		said++
+		if at := part.Distance.ToPhysical(s.home); at != s.copied {
+			t.Errorf("partition %d: the record at %d is at %d, but MirrorMaker says at %d", s.partition, s.home, at, s.copied)
+		}
+	}
+	if said < 3 {
+		t.Errorf("%d offset syncs: %+v", said, p.syncs())
 	}
 }
 
-// mirrored moves a topic under load to the copy that a MirrorMaker makes.
-func mirrored(t *testing.T, p *pair, properties ...string) {
+// offsetSync is where MirrorMaker says that it has written a record.
+type offsetSync struct {
+	partition    int32
+	home, copied int64
+}
+
+// syncs are those of the topic, as they stand on dr: a length of two bytes, the topic and the
+// partition are the key, both offsets the value.
+func (p *pair) syncs() (out []offsetSync) {
+	p.t.Helper()
+	const from = "mm2-offset-syncs.prod.internal"
+	ends, err := kafkatest.Ends(p.ctx, p.dr.Bootstrap(), from)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	c, err := kgo.NewClient(kgo.SeedBrokers(p.dr.Bootstrap()...), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{from: {0: kgo.NewOffset().AtStart()}}))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer c.Close()
+	for at := int64(0); at < ends[from][0]; {
+		f := c.PollFetches(p.ctx)
+		if err := f.Err0(); err != nil {
+			p.t.Fatal(err)
+		}
+		f.EachRecord(func(r *kgo.Record) {
+			at = r.Offset + 1
+			if n := 2 + len(p.topic); len(r.Key) == n+4 && string(r.Key[2:n]) == p.topic && len(r.Value) == 16 {
+				out = append(out, offsetSync{int32(binary.BigEndian.Uint32(r.Key[n:])), int64(binary.BigEndian.Uint64(r.Value)), int64(binary.BigEndian.Uint64(r.Value[8:]))})
+			}
+		})
+	}
+	return out
+}
+
+// mirrored moves a topic under load to the copy that a MirrorMaker makes, by a rule that says more.
+func mirrored(t *testing.T, p *pair, more string, properties ...string) {
 	t.Helper()
 	const v = kafkatest.Kafka4
 	neighbours := beside()
@@ -41,7 +94,7 @@ func mirrored(t *testing.T, p *pair, properties ...string) {
 		ends, err := kafkatest.Ends(p.ctx, p.dr.Bootstrap(), p.topic)
 		return err == nil && ends[p.topic][0] > 0
 	}, m.Log)
-	if err := p.gw.Edit(p.topic+": {cluster: prod}", p.topic+": {cluster: dr}"); err != nil {
+	if err := p.gw.Edit(p.topic+": {cluster: prod}", p.topic+": {cluster: dr"+more+"}"); err != nil {
 		t.Fatal(err)
 	}
 	report := p.moved(1)

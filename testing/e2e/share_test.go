@@ -4,7 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -21,21 +25,41 @@ func TestShareGroups(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.wait("the rule", func() bool { _, body := p.call("GET", "/config", ""); return strings.Contains(body, "away-") }, func() string { return "" })
-	t.Run("stories", func(t *testing.T) {
-		for story, tell := range clients.ShareStories {
-			for where, bootstrap := range map[string]string{"direct": p.prod.Bootstrap()[0], "away": p.gw.Bootstrap} {
-				name := where + "-" + strings.ReplaceAll(story, " ", "-")
-				t.Run(where+"/"+story, func(t *testing.T) {
-					t.Parallel()
-					if err := tell(clients.Share{Bootstrap: bootstrap, Topic: name, Group: "group-" + name, Partitions: 3}, p.ctx); err != nil {
-						t.Error(err)
-					}
-				})
-			}
+	var beside sync.WaitGroup // what they do is to wait, mostly
+	defer beside.Wait()
+	for story, tell := range clients.ShareStories {
+		for where, bootstrap := range map[string]string{"direct": p.prod.Bootstrap()[0], "away": p.gw.Bootstrap} {
+			name := where + "-" + strings.ReplaceAll(story, " ", "-")
+			beside.Go(func() {
+				if err := tell(clients.Share{Bootstrap: bootstrap, Topic: name, Group: "group-" + name, Partitions: 3}, p.ctx); err != nil {
+					t.Errorf("%s, %s: %v", story, where, err)
+				}
+			})
 		}
-	})
+	}
+	beside.Go(func() { p.franzShare(p.gw.Bootstrap) })
+	beside.Go(p.shareTools)
 	p.followed()
-	p.shareTools()
+}
+
+// franzShare runs franz-go's own tests of share groups.
+func (p *pair) franzShare(bootstrap string) {
+	own := []string{"TestShareGroupETL", "TestShareGroupAckOnClose", "TestShareGroupOffsetsAdmin"}
+	program := filepath.Join(p.t.TempDir(), "kgo.test")
+	if out, err := exec.CommandContext(p.ctx, "go", "test", "-c", "-o", program, "github.com/twmb/franz-go/pkg/kgo").CombinedOutput(); err != nil {
+		p.t.Errorf("franz-go's tests: %v\n%s", err, out)
+		return
+	}
+	cmd := exec.CommandContext(p.ctx, program, "-test.v", "-test.run", "^("+strings.Join(own, "|")+")$")
+	cmd.Dir = p.t.TempDir()
+	cmd.Env = append(os.Environ(), "KGO_SEEDS="+bootstrap, "KGO_TEST_RF=2", "KGO_TEST_RECORDS=2000")
+	out, err := cmd.CombinedOutput()
+	for _, name := range own {
+		if err != nil || !strings.Contains(string(out), "--- PASS: "+name) {
+			p.t.Errorf("franz-go's %s: %v\n%s", name, err, out[max(0, len(out)-4000):])
+			return
+		}
+	}
 }
 
 // followed has share groups, of franz-go's and of Java's consumer, consume their topic while that
@@ -166,14 +190,13 @@ func (p *pair) shareTools() {
 	p.t.Helper()
 	c := &console{pair: p, version: kafkatest.Kafka4}
 	s := clients.Share{Bootstrap: p.gw.Bootstrap, Topic: "away-tools", Group: "tools", Partitions: 1}
-	if err := s.Create(p.ctx); err != nil {
-		p.t.Fatal(err)
+	err := errors.Join(s.Create(p.ctx), s.FromTheStart(p.ctx))
+	if err == nil {
+		_, err = s.Produce(p.ctx, "tool", 10)
 	}
-	if err := s.FromTheStart(p.ctx); err != nil {
-		p.t.Fatal(err)
-	}
-	if _, err := s.Produce(p.ctx, "tool", 10); err != nil {
-		p.t.Fatal(err)
+	if err != nil {
+		p.t.Error(err)
+		return
 	}
 	c.want([]string{"tool-0", "tool-9", "Processed a total of 10 messages"}, "", "kafka-console-share-consumer", "--topic", s.Topic, "--group", s.Group, "--max-messages", "10", "--timeout-ms", "60000")
 	c.want([]string{"tools Empty"}, "", "kafka-share-groups", "--list", "--state")

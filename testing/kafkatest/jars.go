@@ -88,24 +88,41 @@ func jvm(ctx context.Context, version, heap, class string, args ...string) (*exe
 // JVM is the command of a Java class with a version's jars and more folders on its class path. The
 // process ends with its parent.
 func JVM(ctx context.Context, version, heap string, more []string, class string, args ...string) (*exec.Cmd, error) {
+	file, err := archive(ctx, version)
+	if err != nil {
+		return nil, err
+	}
+	return java(ctx, version, heap, "-XX:SharedArchiveFile="+file, more, class, args...)
+}
+
+// java is JVM with an option that says what to do with an archive of classes.
+func java(ctx context.Context, version, heap, archive string, more []string, class string, args ...string) (*exec.Cmd, error) {
 	cp, err := ClassPath(ctx, version)
 	if err != nil {
 		return nil, err
 	}
-	cp = strings.Join(append(more, cp), ":")
+	cp = strings.Join(append([]string{cp}, more...), ":") // an archive is of what the class path begins with
 	log, err := logConfig(version)
 	if err != nil {
 		return nil, err
 	}
-	java := "java"
-	if p := "/usr/lib/jvm/java-17-openjdk-amd64/bin/java"; exists(p) {
-		java = p
-	}
-	all := append([]string{"-Xmx" + heap, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xshare:auto", log, "-cp", cp, class}, args...)
-	cmd := exec.CommandContext(ctx, java, all...)
+	all := append([]string{"-Xmx" + heap, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xshare:auto", "-Xlog:cds*=off", archive, log, "-cp", cp, class}, args...)
+	cmd := exec.CommandContext(ctx, javaProgram(), all...)
 	cmd.Env = append(os.Environ(), "MALLOC_ARENA_MAX=2")
 	cmd.SysProcAttr = EndsWithParent()
 	return cmd, nil
+}
+
+// javaProgram is the Java that tests run.
+func javaProgram() string {
+	if p := "/usr/lib/jvm/java-17-openjdk-amd64/bin/java"; exists(p) {
+		return p
+	}
+	p, err := exec.LookPath("java")
+	if err != nil {
+		return "java" // which fails with a reason
+	}
+	return p
 }
 
 func exists(p string) bool {

@@ -97,6 +97,9 @@ func writePlans(w io.Writer, plans plan.Plans, all bool) {
 	if n := plans.LostTail(); n > 0 {
 		fmt.Fprintf(w, "records that were lost when %s died, and stay hidden there: %d\n", plans.Topics[0].To, n)
 	}
+	if plans.Fenced {
+		fmt.Fprintln(w, "old homes are fenced before the commit, by a hook that is not asked yet")
+	}
 	writeDamage(w, plans)
 	if len(plans.Shares) > 0 {
 		fmt.Fprintln(w, "\nthese share groups get records again that they have not acknowledged, and may get some that they have:")

@@ -218,7 +218,7 @@ func (w *watch) numbers() string {
 	}
 	var out []string
 	for _, p := range []failover.Phase{
-		failover.Pending, failover.Check, failover.Hold, failover.Prepare, failover.Commit, failover.Drain, failover.Publish, failover.Done, failover.Dropped,
+		failover.Pending, failover.Check, failover.Hold, failover.Fence, failover.Prepare, failover.Commit, failover.Drain, failover.Publish, failover.Done, failover.Dropped,
 	} {
 		if n[p] > 0 {
 			out = append(out, fmt.Sprintf("%d %s", n[p], p))
