@@ -1,6 +1,9 @@
 package catalog
 
-import "slices"
+import (
+	"iter"
+	"slices"
+)
 
 // Holes is the number of virtual offsets without records that unplanned moves have left between
 // segments.
@@ -11,7 +14,7 @@ func (p *Partition) HolesBefore(v int64) int64 { return max(v, 0) - p.Records(0,
 
 // Records is how many virtual offsets of a range are in no hole.
 func (p *Partition) Records(from, to int64) (n int64) {
-	for _, r := range p.Recorded(from, to) {
+	for r := range p.recorded(from, to) {
 		n += r.To - r.From
 	}
 	return n
@@ -21,18 +24,25 @@ func (p *Partition) Records(from, to int64) (n int64) {
 type Offsets struct{ From, To int64 }
 
 // Recorded are the parts of a range that are in no hole.
-func (p *Partition) Recorded(from, to int64) (out []Offsets) {
-	end := to
-	for i := len(p.Segments) - 1; i >= 0; i-- {
-		if r := (Offsets{max(p.Segments[i].Start, from), min(end, to)}); r.From < r.To {
-			out = append(out, r)
-		}
-		if i > 0 {
-			end = min(end, p.Segments[i-1].End)
-		}
-	}
+func (p *Partition) Recorded(from, to int64) []Offsets {
+	out := slices.Collect(p.recorded(from, to))
 	slices.Reverse(out)
 	return out
+}
+
+// recorded visits them, the last one first.
+func (p *Partition) recorded(from, to int64) iter.Seq[Offsets] {
+	return func(yield func(Offsets) bool) {
+		end := to
+		for i := len(p.Segments) - 1; i >= 0 && from < end; i-- {
+			if r := (Offsets{max(p.Segments[i].Start, from), min(end, to)}); r.From < r.To && !yield(r) {
+				return
+			}
+			if i > 0 {
+				end = min(end, p.Segments[i-1].End)
+			}
+		}
+	}
 }
 
 // Tail is the virtual offset behind the last record while nothing is written to the current

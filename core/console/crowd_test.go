@@ -157,7 +157,8 @@ func (g *crowd) Plan(_ context.Context, m admin.Move) (plan.Plans, error) {
 		out.Topics = append(out.Topics, p)
 	}
 	for i := range 120 {
-		out.Groups = append(out.Groups, standing.Damage{Group: fmt.Sprintf("<group> %d", i), Home: "dr", Topics: g.names[:20], Skipped: 5})
+		out.Groups = append(out.Groups, standing.Damage{Group: fmt.Sprintf("<group> %d", i), Home: "dr", Topics: g.names[:20], Skipped: 5, SkippedSeconds: 61.2, Repeated: -1, RepeatedSeconds: 0.84})
+		out.Shares = append(out.Shares, plan.Share{Group: fmt.Sprintf("<workers> %d", i), Home: "prod", Topics: g.names[:20]})
 	}
 	return out, nil
 }
