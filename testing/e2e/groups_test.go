@@ -251,10 +251,12 @@ func TestGroupsOutliveTheirHome(t *testing.T) {
 		s.follow(s.prod, s.dr)
 		s.unnoticed("the planned moves")
 	}
+	t.Logf("planned:\n%s", planned)
 	for range rounds(t, "SLUICE_DEATHS") {
 		killed.add(s.dies())
 		back.add(s.returns())
 	}
+	t.Logf("killed:\n%s\nback:\n%s", killed, back)
 	r := s.finish()
 	s.show(r, s.load)
 	for _, m := range s.gw.Moves() {
@@ -266,7 +268,6 @@ func TestGroupsOutliveTheirHome(t *testing.T) {
 	if !r.Clean() {
 		t.Errorf("somebody has noticed more than what the copy had not got: %+v", r)
 	}
-	t.Logf("planned:\n%s\nkilled:\n%s\nback:\n%s", planned, killed, back)
 	if !t.Failed() {
 		table(t, planned, killed)
 	}
