@@ -22,7 +22,7 @@ const (
 	// shows is how long a gateway that starts waits for members to show themselves: it has not seen
 	// who is one. Their next heartbeat comes within it.
 	shows = 6 * time.Second
-	// joinFor is for how long after a move others wait until the members have joined.
+	// joinFor is for how long after a move members may be on their way: who is none waits for them.
 	joinFor = 15 * time.Second
 	// gathers is for how long after its last sign a member is waited for.
 	gathers = 10 * time.Second
@@ -199,6 +199,14 @@ func (g *Group) Gathers() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.over != nil && !g.over.open && time.Since(g.over.began) < gatherFor
+}
+
+// Settles reports a group that has moved a moment ago: its members may still have to be told which
+// partitions they have.
+func (g *Group) Settles() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.over != nil && time.Since(g.over.began) < joinFor
 }
 
 // Next is the id that the new home has given a member of before, "" as long as it has none. Once it

@@ -89,7 +89,7 @@ func again(c clients.Client, restart <-chan struct{}) clients.Client {
 // settled waits until everybody has got more, and returns the longest pause of each client since it
 // was called last.
 func (s *standing) settled() map[string]time.Duration {
-	s.pair.t.Helper()
+	s.t.Helper()
 	s.more(300)
 	s.wait("everybody", s.rec.CaughtUp, func() string { return fmt.Sprint(s.rec.Pauses(), s.gw.Moves()) })
 	return s.rec.Longest()
@@ -97,21 +97,21 @@ func (s *standing) settled() map[string]time.Duration {
 
 // goes edits the default, and waits until the topic and all groups live there.
 func (s *standing) goes(from, to string) failover.Report {
-	s.pair.t.Helper()
+	s.t.Helper()
 	s.edit(from, to)
 	return s.gone(to)
 }
 
 func (s *standing) edit(from, to string) {
-	s.pair.t.Helper()
+	s.t.Helper()
 	if err := s.gw.Edit("default: "+from, "default: "+to); err != nil {
-		s.pair.t.Fatal(err)
+		s.t.Fatal(err)
 	}
 }
 
 // gone waits until the topic and all groups live on a cluster.
 func (s *standing) gone(to string) failover.Report {
-	s.pair.t.Helper()
+	s.t.Helper()
 	s.moves++
 	move := s.moved(s.moves)
 	var away []string
@@ -135,20 +135,20 @@ func (s *standing) follow(home, to kafkatest.Cluster) {
 
 // unnoticed fails the test if somebody has noticed something.
 func (s *standing) unnoticed(what string) {
-	s.pair.t.Helper()
+	s.t.Helper()
 	if r := s.rec.Report(); r.Duplicated+r.Reordered+r.ClientErrors > 0 {
 		s.show(r, s.load)
-		s.pair.t.Errorf("somebody has noticed %s", what)
+		s.t.Errorf("somebody has noticed %s", what)
 	}
 }
 
 // positions are those that a cluster, or the gateway, has of all groups; of one that can't be asked
 // it has none.
 func (s *standing) positions(bootstrap ...string) kadm.FetchOffsetsResponses {
-	s.pair.t.Helper()
+	s.t.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(bootstrap...))
 	if err != nil {
-		s.pair.t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	defer cl.Close()
 	return kadm.NewClient(cl).FetchManyOffsets(s.ctx, slices.Collect(maps.Keys(families))...)
@@ -156,10 +156,10 @@ func (s *standing) positions(bootstrap ...string) kadm.FetchOffsetsResponses {
 
 // behind are the positions that are lower than others, and than what was lost.
 func (s *standing) behind(is, than kadm.FetchOffsetsResponses, lost []failover.Range) (out []string) {
-	s.pair.t.Helper()
+	s.t.Helper()
 	for name, all := range than {
 		if all.Err != nil || len(all.Fetched) == 0 {
-			s.pair.t.Fatalf("%s has no positions: %v", name, all.Err)
+			s.t.Fatalf("%s has no positions: %v", name, all.Err)
 		}
 		all.Fetched.Each(func(want kadm.OffsetResponse) {
 			least := want.At
@@ -182,7 +182,7 @@ const consumesWithin = 20 * time.Second
 // dies kills all brokers of prod and gives it up; one group is restarted meanwhile. It returns the
 // longest pause of each client.
 func (s *standing) dies() map[string]time.Duration {
-	t := s.pair.t
+	t := s.t
 	t.Helper()
 	s.known()
 	s.more(100)
@@ -217,7 +217,7 @@ func (s *standing) dies() map[string]time.Duration {
 
 // returns starts prod again, and goes back there as soon as it has what came since.
 func (s *standing) returns() map[string]time.Duration {
-	t := s.pair.t
+	t := s.t
 	t.Helper()
 	s.copier.Stop() // before it brings what nobody has got
 	had := s.positions(s.gw.Bootstrap)
@@ -255,10 +255,12 @@ func TestGroupsOutliveTheirHome(t *testing.T) {
 		s.follow(s.prod, s.dr)
 		s.unnoticed("the planned moves")
 	}
+	t.Logf("planned:\n%s", planned)
 	for range rounds(t, "SLUICE_DEATHS") {
 		killed.add(s.dies())
 		back.add(s.returns())
 	}
+	t.Logf("killed:\n%s\nback:\n%s", killed, back)
 	r := s.finish()
 	s.show(r, s.load)
 	for _, m := range s.gw.Moves() {
@@ -270,7 +272,6 @@ func TestGroupsOutliveTheirHome(t *testing.T) {
 	if !r.Clean() {
 		t.Errorf("somebody has noticed more than what the copy had not got: %+v", r)
 	}
-	t.Logf("planned:\n%s\nkilled:\n%s\nback:\n%s", planned, killed, back)
 	if !t.Failed() {
 		table(t, planned, killed)
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -168,6 +169,10 @@ func (w *kindsWorld) groupDone(name string, n int) {
 	}, func() string { return fmt.Sprintf("%+v", w.gw.Moves()) })
 }
 
+// someoneMissing is for how long members that come to a new home wait for one that does not come.
+// One of KIP-848 may take two heartbeats of 5 s to get its partitions, as in any rebalance.
+const someoneMissing = 12 * time.Second
+
 // TestEveryKindOfMember: groups of all assignors, static members, KIP-848, of a topic that moves
 // and one that stays, and consumers that only commit, go to dr and back, some while members join
 // and leave. Nobody notices anything.
@@ -240,7 +245,13 @@ func TestEveryKindOfMember(t *testing.T) {
 		w.gathered()
 		l.more(200)
 		w.wait("everybody", l.rec.CaughtUp, func() string { return fmt.Sprint(l.rec.Pauses(), l.rec.Report().Details, w.gw.Moves()) })
-		t.Logf("%s > %s: %v", from, to, l.rec.Longest())
+		pauses := l.rec.Longest()
+		t.Logf("%s > %s: %v", from, to, pauses)
+		for who, d := range pauses {
+			if d > someoneMissing {
+				t.Errorf("%s waited %s, as for a member that does not come", who, d)
+			}
+		}
 		if to == "dr" {
 			w.turn(w.dr, w.prod)
 		}

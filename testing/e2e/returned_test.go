@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -57,16 +58,15 @@ func (p *pair) dies(l *load) (lost int) {
 // back starts the brokers of prod again.
 func (p *pair) back() {
 	p.t.Helper()
+	nodes := p.prod.Nodes()
+	errs := make([]error, len(nodes))
 	var wg sync.WaitGroup
-	for _, n := range p.prod.Nodes() {
-		wg.Go(func() {
-			if err := p.prod.Restart(p.ctx, n); err != nil {
-				p.t.Error(err)
-			}
-		})
+	for i, n := range nodes {
+		wg.Go(func() { errs[i] = p.prod.Restart(p.ctx, n) })
 	}
-	if wg.Wait(); p.t.Failed() {
-		p.t.FailNow()
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		p.t.Fatal(err)
 	}
 }
 

@@ -25,7 +25,7 @@ func TestATopicThatIsMadeLaterReachesTheGroupsCluster(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := build(t, "orders")
 			before := h.gw.Snapshot().Revision
-			if err := h.gw.Edit("orders: {cluster: prod}", "orders: {cluster: prod}\n            later: {cluster: dr}"); err != nil {
+			if err := h.gw.Edit("orders: {cluster: prod}", "orders: {cluster: prod}\n            later: {cluster: dr}\n          groups: {g: prod}"); err != nil {
 				t.Fatal(err)
 			}
 			h.wait("the reload", func() bool { return h.gw.Snapshot().Revision != before })
