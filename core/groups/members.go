@@ -19,7 +19,7 @@ const (
 	// (heartbeat.interval.ms is 3 s by default, of KIP-848 5 s), and it may have to process what it
 	// has polled. A coordinator waits for longer: max.poll.interval.ms.
 	gatherFor = 12 * time.Second
-	// joinFor is for how long after a move others wait until the members have joined.
+	// joinFor is for how long after a move members may be on their way: who is none waits for them.
 	joinFor = 15 * time.Second
 	// gathers is for how long after its last sign a member is waited for.
 	gathers = 10 * time.Second
@@ -128,6 +128,14 @@ func (g *Group) Gathers() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.over != nil && !g.over.open && time.Since(g.over.began) < gatherFor
+}
+
+// Settles reports a group that has moved a moment ago: its members may still have to be told which
+// partitions they have.
+func (g *Group) Settles() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.over != nil && time.Since(g.over.began) < joinFor
 }
 
 // Next is the id that the new home has given a member of before, "" as long as it has none. Once it

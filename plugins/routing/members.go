@@ -276,7 +276,8 @@ func leftBefore(resp *plugin.Response, member string, before map[string]string) 
 	return nil
 }
 
-// moved is how long a KIP-848 member waits for its next heartbeat, while it gives up what it has.
+// movedInterval is how long a KIP-848 member waits for its next heartbeat, while it gives up what
+// it has, and while partitions are handed out at the new home: each step takes one.
 const movedInterval = 500 // ms
 
 // overNext answers the heartbeat of a KIP-848 member that has not joined since its group has moved:
@@ -386,6 +387,13 @@ func (r *Routing) heardNext(req *plugin.Request, g *groups.Group, m *kmsg.Consum
 		}
 		if a.Assignment != nil && len(a.Assignment.Topics) > 0 {
 			g.Owns(own.ID, true)
+		}
+		if g.Settles() && a.HeartbeatIntervalMillis > movedInterval {
+			edited, err := resp.Body.Edit()
+			if err != nil {
+				return err
+			}
+			edited.(*kmsg.ConsumerGroupHeartbeatResponse).HeartbeatIntervalMillis = movedInterval
 		}
 	case code == 0 && m.MemberEpoch > 0:
 		g.Alive(member(req, m.MemberID, true))

@@ -227,3 +227,30 @@ func TestOthersWaitForMembersOfBefore(t *testing.T) {
 		})
 	}
 }
+
+// TestMembersOfTheNewProtocolBeatFaster for a moment after a move: the new home hands out
+// partitions with their heartbeats, several to each.
+func TestMembersOfTheNewProtocolBeatFaster(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, g := moved(t, nil)
+		g.Left("two")
+		for _, c := range []struct {
+			group string
+			after time.Duration
+			want  int32
+		}{{"g", 0, movedInterval}, {"other", 0, 5000}, {"g", time.Minute, 5000}} {
+			time.Sleep(c.after)
+			m := kmsg.NewPtrConsumerGroupHeartbeatRequest()
+			m.Group, m.MemberID, m.Topics = c.group, "three", []kmsg.ConsumerGroupHeartbeatRequestTopic{}
+			g.Left("one")
+			a := exchange(t, r, m, func(_ string, sent *kmsg.ConsumerGroupHeartbeatRequest) *kmsg.ConsumerGroupHeartbeatResponse {
+				out := sent.ResponseKind().(*kmsg.ConsumerGroupHeartbeatResponse)
+				out.MemberID, out.MemberEpoch, out.HeartbeatIntervalMillis = &sent.MemberID, 1, 5000
+				return out
+			})
+			if a.HeartbeatIntervalMillis != c.want {
+				t.Errorf("%s, %s after: beats each %d ms, want %d", c.group, c.after, a.HeartbeatIntervalMillis, c.want)
+			}
+		}
+	})
+}
