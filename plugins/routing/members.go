@@ -292,8 +292,8 @@ func leftBefore(resp *plugin.Response, member string, before map[string]string) 
 	return nil
 }
 
-// movedInterval is how long a KIP-848 member waits for its next heartbeat, while it gives up what it
-// has, and while partitions are handed out at the new home: each step takes one.
+// movedInterval is how long a KIP-848 member waits for its next heartbeat, while it gives up what
+// it has, and while partitions are handed out at the new home: each step takes one.
 const movedInterval = 500 // ms
 
 // overNext answers the heartbeat of a KIP-848 member that has not joined since its group has moved:

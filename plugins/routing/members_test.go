@@ -228,8 +228,8 @@ func TestOthersWaitForMembersOfBefore(t *testing.T) {
 	}
 }
 
-// TestMembersOfTheNewProtocolBeatFaster for a moment after a move: the new home hands out partitions
-// with their heartbeats, several to each.
+// TestMembersOfTheNewProtocolBeatFaster for a moment after a move: the new home hands out
+// partitions with their heartbeats, several to each.
 func TestMembersOfTheNewProtocolBeatFaster(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, g := moved(t, nil)

@@ -77,8 +77,11 @@ func (w *world) byTime(ctx context.Context, topic string, p int32, log []record)
 			if r.timestamp < ms {
 				continue
 			}
-			if got.Err != nil || got.Offset != r.offset {
-				return fmt.Errorf("%s is at offset %d (%v), and the first record that is not older at %d", time.UnixMilli(ms).UTC().Format("15:04:05.000"), got.Offset, got.Err, r.offset)
+			if got.Err != nil {
+				return got.Err
+			}
+			if got.Offset != r.offset {
+				return fmt.Errorf("%s is at offset %d, and the first record that is not older at %d", time.UnixMilli(ms).UTC().Format("15:04:05.000"), got.Offset, r.offset)
 			}
 			break
 		}
