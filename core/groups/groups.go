@@ -168,9 +168,14 @@ type Group struct {
 	held   chan struct{}
 	why    string
 	flying map[*Pass]struct{}
-	giving int // positions to clusters
-	idle   []idler
-	seen   time.Time // when a request last named it
+	// queue are the requests that write and wait, by their places, and alone is the last one of
+	// them that went on and is not answered yet.
+	queue   []*place
+	alone   *place
+	tickets uint64
+	giving  int // positions to clusters
+	idle    []idler
+	seen    time.Time // when a request last named it
 
 	members map[string]*member
 	over    *turnover

@@ -71,7 +71,7 @@ func TestAMoveHoldsRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := open(t)
 		own := g.Group("app")
-		before, pass, err := own.Enter(t.Context(), arrived(), true)
+		before, pass, err := own.Enter(t.Context(), arrived(), true, nil)
 		if err != nil || pass.Home != "prod" {
 			t.Fatalf("%+v, %v", pass, err)
 		}
@@ -85,7 +85,7 @@ func TestAMoveHoldsRequests(t *testing.T) {
 		}
 		homes := make(chan string, 1)
 		go func() {
-			_, p, err := own.Enter(t.Context(), arrived(), false)
+			_, p, err := own.Enter(t.Context(), arrived(), false, nil)
 			homes <- fmt.Sprint(p.Home, " ", p.Generation, " ", err)
 			p.Leave()
 		}()
@@ -113,7 +113,7 @@ func TestAHeldRequestWaitsForItsLimit(t *testing.T) {
 		own := open(t).Group("app")
 		own.Hold("move")
 		began := time.Now()
-		if _, _, err := own.Enter(t.Context(), arrived(), false); !errors.Is(err, gate.ErrHeldTooLong) || time.Since(began) != 15*time.Second {
+		if _, _, err := own.Enter(t.Context(), arrived(), false, nil); !errors.Is(err, gate.ErrHeldTooLong) || time.Since(began) != 15*time.Second {
 			t.Errorf("%v after %s", err, time.Since(began))
 		}
 	})

@@ -1,6 +1,8 @@
 package groups
 
 import (
+	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -87,6 +89,57 @@ func TestAGatewayThatStartsBehindAMove(t *testing.T) {
 		time.Sleep(memberLives)
 		if own.Returns(Member{ID: "late", Client: "c", Host: "h"}) {
 			t.Error("whose session has ended long ago")
+		}
+	})
+}
+
+// TestCommitsKeepTheirOrder: those that wait for a move, and those that are sent again behind it, go
+// on in the order of their arrival, each when the one before it is answered; so do those that come
+// meanwhile. Who gives up leaves the others their places.
+func TestCommitsKeepTheirOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := open(t)
+		own := g.Group("app")
+		var order []int
+		commit := func(ctx context.Context, n int, back *Pass) {
+			_, p, err := own.Enter(ctx, arrived(), true, back)
+			if err != nil {
+				return
+			}
+			time.Sleep(time.Duration(10-n) * time.Millisecond) // later ones are answered sooner
+			order = append(order, n)
+			p.Leave()
+		}
+		_, again, err := own.Enter(t.Context(), arrived(), true, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		own.Hold("move")
+		for n := 2; n <= 4; n++ {
+			go commit(t.Context(), n, nil)
+			synctest.Wait()
+		}
+		gone, leave := context.WithCancel(t.Context())
+		go commit(gone, 99, nil)
+		synctest.Wait()
+		leave()
+		own.Moved()
+		own.Release()
+		go commit(t.Context(), 5, nil)
+		synctest.Wait()
+		if len(order) > 0 {
+			t.Errorf("%d went on before the one that is sent again", order)
+		}
+		go commit(t.Context(), 1, again)
+		time.Sleep(15 * time.Millisecond)
+		go commit(t.Context(), 6, nil)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if !slices.Equal(order, []int{1, 2, 3, 4, 5, 6}) {
+			t.Errorf("in the order %d", order)
+		}
+		if own.alone != nil || len(own.queue) > 0 || len(own.flying) > 0 {
+			t.Error("somebody is still waited for")
 		}
 	})
 }

@@ -20,6 +20,8 @@ type Pass struct {
 	group  *Group
 	writes bool
 	cancel context.CancelCauseFunc
+	place  *place // of one that writes
+	moved  bool   // it will be sent again
 
 	// Home is where the group lives, and Generation the number of its moves.
 	Home       string
@@ -28,9 +30,17 @@ type Pass struct {
 
 // Enter waits while a move holds the group. The context that it returns ends with ErrMoved as its
 // cause when the group gets another home before the request has left the Pass. A request that
-// writes changes positions: a move waits for its answer.
-func (g *Group) Enter(ctx context.Context, req gate.Request, writes bool) (context.Context, *Pass, error) {
+// writes changes positions: a move waits for its answer, and those that have waited for a move go on
+// one after the other. back, if not nil, is the Pass that the request had before it was to be sent
+// again; Enter leaves it.
+func (g *Group) Enter(ctx context.Context, req gate.Request, writes bool, back *Pass) (context.Context, *Pass, error) {
 	until := req.Arrival().Add(g.all.rules.Load().Limit)
+	if writes {
+		return g.enterInTurn(ctx, req, until, back)
+	}
+	if back != nil {
+		back.Leave()
+	}
 	for {
 		g.mu.Lock()
 		held, why := g.held, g.why
@@ -87,8 +97,17 @@ func (p *Pass) Leave() {
 	g := p.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.leave(p)
+	g.advance()
+}
+
+// leave takes a request out of those on their way. g.mu is held.
+func (g *Group) leave(p *Pass) {
 	p.cancel(nil)
 	delete(g.flying, p)
+	if p.place != nil && g.alone == p.place {
+		g.alone = nil
+	}
 	g.settle()
 }
 
@@ -172,6 +191,7 @@ func (g *Group) Release() {
 		close(g.held)
 		g.held = nil
 	}
+	g.advance()
 	for _, m := range g.members {
 		m.quiet = m.stale
 	}
@@ -185,6 +205,7 @@ func (g *Group) Moved() {
 	now := time.Now()
 	g.mu.Lock()
 	for p := range g.flying {
+		p.moved = true
 		p.cancel(ErrMoved)
 	}
 	over := newTurnover(now)

@@ -38,8 +38,9 @@ func (r *Routing) atKnown(ctx context.Context, req *plugin.Request, names []stri
 			r.see(ctx, name)
 		}
 	}
+	var back map[string]*groups.Pass
 	for {
-		in, passes, err := r.enter(ctx, req, names, writes)
+		in, passes, err := r.enter(ctx, req, names, writes, back)
 		if err != nil {
 			return nil, err
 		}
@@ -49,13 +50,11 @@ func (r *Routing) atKnown(ctx context.Context, req *plugin.Request, names []stri
 			}
 			return r.groupHome(group)
 		})
-		moved := errors.Is(context.Cause(in), groups.ErrMoved)
-		for _, p := range passes {
-			p.Leave()
-		}
-		if err == nil || !moved {
+		if err == nil || !errors.Is(context.Cause(in), groups.ErrMoved) {
+			leaveAll(passes)
 			return resp, err
 		}
+		back = passes
 	}
 }
 
@@ -66,23 +65,31 @@ func (r *Routing) see(ctx context.Context, names ...string) {
 	}
 }
 
-// enter takes a pass of each group.
-func (r *Routing) enter(ctx context.Context, req *plugin.Request, names []string, writes bool) (context.Context, map[string]*groups.Pass, error) {
+// enter takes a pass of each group; back are those that the request has had before it was to be sent
+// again.
+func (r *Routing) enter(ctx context.Context, req *plugin.Request, names []string, writes bool, back map[string]*groups.Pass) (context.Context, map[string]*groups.Pass, error) {
 	passes := make(map[string]*groups.Pass, len(names))
 	for _, name := range names {
 		if passes[name] != nil {
 			continue
 		}
-		in, p, err := r.env.Groups.Group(name).Enter(ctx, req.AtGate(), writes)
+		before := back[name]
+		delete(back, name)
+		in, p, err := r.env.Groups.Group(name).Enter(ctx, req.AtGate(), writes, before)
 		if err != nil {
-			for _, p := range passes {
-				p.Leave()
-			}
+			leaveAll(passes)
+			leaveAll(back)
 			return ctx, nil, err
 		}
 		ctx, passes[name] = in, p
 	}
 	return ctx, passes, nil
+}
+
+func leaveAll(passes map[string]*groups.Pass) {
+	for _, p := range passes {
+		p.Leave()
+	}
 }
 
 // toHome sends a request to the home of its group. What the home answers once the group has another
