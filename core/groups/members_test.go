@@ -93,9 +93,9 @@ func TestAGatewayThatStartsBehindAMove(t *testing.T) {
 	})
 }
 
-// TestCommitsKeepTheirOrder: those that wait for a move, and those that are sent again behind it, go
-// on in the order of their arrival, each when the one before it is answered; so do those that come
-// meanwhile. Who gives up leaves the others their places.
+// TestCommitsKeepTheirOrder: those that wait for a move, and those that are sent again behind it,
+// go on in the order of their arrival, each when the one before it is answered; so do those that
+// come meanwhile. Who gives up leaves the others their places.
 func TestCommitsKeepTheirOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := open(t)

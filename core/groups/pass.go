@@ -30,9 +30,9 @@ type Pass struct {
 
 // Enter waits while a move holds the group. The context that it returns ends with ErrMoved as its
 // cause when the group gets another home before the request has left the Pass. A request that
-// writes changes positions: a move waits for its answer, and those that have waited for a move go on
-// one after the other. back, if not nil, is the Pass that the request had before it was to be sent
-// again; Enter leaves it.
+// writes changes positions: a move waits for its answer, and those that have waited for a move go
+// on one after the other. back, if not nil, is the Pass that the request had before it was to be
+// sent again; Enter leaves it.
 func (g *Group) Enter(ctx context.Context, req gate.Request, writes bool, back *Pass) (context.Context, *Pass, error) {
 	until := req.Arrival().Add(g.all.rules.Load().Limit)
 	if writes {

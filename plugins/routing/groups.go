@@ -65,8 +65,8 @@ func (r *Routing) see(ctx context.Context, names ...string) {
 	}
 }
 
-// enter takes a pass of each group; back are those that the request has had before it was to be sent
-// again.
+// enter takes a pass of each group; back are those that the request has had before it was to be
+// sent again.
 func (r *Routing) enter(ctx context.Context, req *plugin.Request, names []string, writes bool, back map[string]*groups.Pass) (context.Context, map[string]*groups.Pass, error) {
 	passes := make(map[string]*groups.Pass, len(names))
 	for _, name := range names {
