@@ -3,12 +3,14 @@ package mirror
 import (
 	"fmt"
 	"log/slog"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/groups"
 	"github.com/sluice-gateway/sluice/testing/fact"
 	"github.com/sluice-gateway/sluice/testing/fakes"
@@ -171,5 +173,60 @@ func TestWhatNobodyWasGiven(t *testing.T) {
 		w.forget()
 		w.mirror()
 		fact.False(fact.Of(t, "a group that was not mirrored"), "all positions are known", w.groups.Group("app").Whole())
+	})
+}
+
+// TestAGroupWithoutACoordinator is listed by no broker, which is no reason to take its positions
+// for deleted, and dr's away. Once its coordinator says that there are none, there are none.
+func TestAGroupWithoutACoordinator(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.mirror()
+		w.commits(5, "app")
+		fakes.Pass(1500 * time.Millisecond)
+		surveyed := func() { // what comes back is a reason to look
+			w.DR.Set(func() { w.DR.Down = true })
+			fakes.Pass(3 * time.Second)
+			w.DR.Set(func() { w.DR.Down = false })
+			fakes.Pass(3 * time.Second)
+		}
+		w.Prod.Set(func() { w.Prod.Orphan = "app" })
+		surveyed()
+		app, at := w.groups.Group("app"), groups.Partition{Topic: "orders"}
+		about := fact.Of(t, "without a coordinator")
+		fact.Equal(about, "position", app.Positions()[at].Offset, 5)
+		fact.Equal(about, "what dr has", w.onDR("app"), 5)
+		w.Prod.Set(func() { w.Prod.Orphan = ""; delete(w.Prod.Groups, "app") })
+		surveyed()
+		fact.Equal(fact.Of(t, "deleted"), "positions", len(app.Positions()), 0)
+	})
+}
+
+// TestAMoveDuringASurvey: what was listed before belongs to the home of before.
+func TestAMoveDuringASurvey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		m := w.mirror()
+		w.commits(5, "app")
+		fakes.Pass(1500 * time.Millisecond)
+		_ = m.Close()
+		w.Prod.Set(func() { w.Prod.Groups["app"][0] = 8 })
+		w.groups.Group("app").Committed(map[groups.Partition]groups.Position{{Topic: "orders"}: {Offset: 8}})
+		env := Env{VirtualCluster: "vc", Groups: w.groups, Catalog: w.Virtual, Clusters: w.Clusters()}
+		var once sync.Once
+		w.Prod.Set(func() { // while prod is asked, the group goes to dr, which has 5 still
+			w.Prod.Before = func(kmsg.Request) {
+				once.Do(func() {
+					_ = w.Virtual.UpdateGroups(t.Context(), []string{"app"}, func(_ string, g *catalog.Group) *catalog.Group {
+						return g.Moved("dr", time.Now(), false)
+					})
+				})
+			}
+		})
+		if err := survey(t.Context(), env); err != nil {
+			t.Fatal(err)
+		}
+		at := groups.Partition{Topic: "orders"}
+		fact.Equal(fact.Of(t, "moved meanwhile"), "position", w.groups.Group("app").Positions()[at].Offset, 8)
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/groups"
 	"github.com/sluice-gateway/sluice/core/guard"
+	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/positions"
 )
 
@@ -83,9 +84,9 @@ func list(ctx context.Context, env Env, i int) listing {
 // Where a home does not answer, what others have been given of its groups is all that there is. An
 // error says that a cluster could not be listed; what the others say counts.
 func survey(ctx context.Context, env Env) error {
-	seqs := map[string]uint64{}
+	before := map[string]state{}
 	for _, g := range env.Catalog.Groups() {
-		seqs[g.Name] = env.Groups.Group(g.Name).Seq()
+		before[g.Name] = state{env.Groups.Group(g.Name).Seq(), g.Generation}
 	}
 	lists := make([]listing, len(env.Clusters))
 	_ = guard.Parallel(len(lists), len(lists), func(i int) error {
@@ -116,14 +117,24 @@ func survey(ctx context.Context, env Env) error {
 			inherit(g, known, listed)
 			continue
 		}
+		was := before[known.Name] // none of one that was registered just now
+		if was.generation != known.Generation {
+			continue // it has moved since that was listed
+		}
 		at, has := home.all[known.Name]
 		if !has && len(listed) == len(env.Clusters) && nowhere(listed, known.Name) && time.Since(g.Seen()) > forgetAfter {
 			gone = append(gone, known.Name)
 			continue
 		}
-		seq := seqs[known.Name] // 0 for one that was registered just now
-		g.Found(seq, at)
-		seq = g.Seq()
+		if !has && len(g.Positions()) > 0 {
+			var err error
+			if at, err = ask(ctx, env, known); err != nil {
+				failed = err
+				continue
+			}
+		}
+		g.Found(was.seq, at)
+		seq := g.Seq()
 		for cluster, l := range listed {
 			if cluster != known.Home && g.Has(cluster, seq, l.all[known.Name]) {
 				mirrored[cluster] = append(mirrored[cluster], known.Name)
@@ -141,6 +152,23 @@ func survey(ctx context.Context, env Env) error {
 		}
 	}
 	return failed
+}
+
+// state is what a survey begins with of a group: the changes of positions so far, and its moves.
+type state struct {
+	seq        uint64
+	generation int32
+}
+
+// ask asks the home of a group that no broker has listed for its positions. It may have lost them,
+// but where its coordinator has died it is only that nobody can say now.
+func ask(ctx context.Context, env Env, g *catalog.Group) (map[groups.Partition]groups.Position, error) {
+	i := slices.IndexFunc(env.Clusters, func(c plugin.Cluster) bool { return c.Name() == g.Home })
+	found, err := positions.Of(ctx, env.Clusters[i], env.Groups.Physical(g.Name))
+	if err != nil {
+		return nil, err
+	}
+	return VirtualPositions(env, g.Home, found), nil
 }
 
 // inherit lets a group of which nothing is known, since its home has not answered, stand where it

@@ -36,6 +36,8 @@ type Cluster struct {
 	Groups map[string]map[int32]int64 // offsets committed for "orders", by group
 	// Coordinates is the node that coordinates all groups.
 	Coordinates int32
+	// Orphan is a group whose coordinator has died, and has no successor.
+	Orphan string
 	Before      func(kmsg.Request) // called before a request is answered
 	Asked       map[kmsg.Key]int   // how often
 	Broken      int                // calls of BreakLinks
@@ -130,10 +132,13 @@ func (f *Cluster) Learn(*kmsg.MetadataResponse) { f.Set(func() { f.Topo = f.View
 func (f *Cluster) BreakLinks() { f.Set(func() { f.Broken++ }) }
 
 // Coordinator is node Coordinates of everything.
-func (f *Cluster) Coordinator(context.Context, int8, string) (int32, error) {
+func (f *Cluster) Coordinator(_ context.Context, _ int8, key string) (int32, error) {
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
 	f.Asked[kmsg.FindCoordinator]++
+	if f.Orphan != "" && key == f.Orphan {
+		return 0, plugin.ErrUnreachable
+	}
 	return f.Coordinates, nil
 }
 

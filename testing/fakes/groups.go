@@ -20,6 +20,9 @@ func (f *Cluster) ofGroups(node int32, req kmsg.Request) (kmsg.Response, error) 
 	case kmsg.ListGroups:
 		resp := kmsg.NewPtrListGroupsResponse()
 		for _, g := range slices.Sorted(maps.Keys(f.Groups)) {
+			if g == f.Orphan {
+				continue
+			}
 			x := kmsg.NewListGroupsResponseGroup()
 			x.Group = g
 			resp.Groups = append(resp.Groups, x)
