@@ -171,7 +171,7 @@ func TestLearningCostsWhatTheAnswerIsLong(t *testing.T) {
 			c.Learn(m)
 		})
 	}
-	if few, many := allocs(small), allocs(large); many > few {
+	if few, many := allocs(small), allocs(large); many > few+5 { // some of which others may make meanwhile
 		t.Errorf("%.0f allocations beside 5,000 topics, %.0f beside 10", many, few)
 	}
 }

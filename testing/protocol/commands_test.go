@@ -108,7 +108,7 @@ func TestEveryCommand(t *testing.T) {
 		"routes":               {[]string{c}, 0, "copies generation home id name names partition_count partitions reachable records virtual_cluster wanted"},
 		"top":                  {[]string{c, "--once", "--interval", "100ms"}, 0, "apis clients seconds topics"},
 		"log":                  {[]string{"-c", c, "upstream=error"}, 0, "components from level levels"},
-		"failover plan":        {[]string{"-c", c, "--to", "dr", "orders"}, 0, "blocked carried groups lost ready summary topics unplanned"},
+		"failover plan":        {[]string{"-c", c, "--to", "dr", "orders"}, 0, "blocked carried groups lost ready shares summary topics unplanned"},
 		"failover run":         {[]string{"-c", c, "--to", "dr", "orders"}, 0, "attempts by ended from id kind pause_ms phase phases planned possible_loss records_compared since to topic virtual_cluster"},
 		"failover abort":       {[]string{"-c", c, "--all"}, 0, ""},
 		"failover acknowledge": {[]string{"-c", c, "--all"}, 0, ""},
@@ -151,7 +151,7 @@ func TestEveryCommand(t *testing.T) {
 		check(name, commands[name])
 	}
 	check("capture", command{[]string{"-c", c, "--live", tenant, "--api", "Produce", "--count", "3", "--for", "30s", "-o", "live.yaml"}, 0, "cases file requests virtual_cluster"})
-	check("failover plan", command{[]string{"-c", c, "--to", "dr", "orders"}, 1, "blocked carried groups lost ready summary topics unplanned"})
+	check("failover plan", command{[]string{"-c", c, "--to", "dr", "orders"}, 1, "blocked carried groups lost ready shares summary topics unplanned"})
 
 	for _, name := range leaves {
 		if _, ok := commands[name]; !ok && name != "run" && name != "dev" && !strings.HasPrefix(name, "completion ") {
