@@ -156,6 +156,11 @@ func (t *topicMove) publish(ctx context.Context) error {
 				a.Err = publish(ctx, t.env.Catalog, names[i])
 			}
 		}
+		if g := t.env.Groups; g != nil {
+			for _, name := range names {
+				g.TopicMoved(name)
+			}
+		}
 		t.env.Gates.Announce()
 	})
 	return err

@@ -32,8 +32,9 @@ type Groups struct {
 	began   time.Time
 	before  map[string]bool // groups that an earlier run of the gateway knew
 
-	mu sync.RWMutex
-	of map[string]*Group
+	mu        sync.RWMutex
+	of        map[string]*Group
+	published published
 }
 
 // New returns the groups of a virtual cluster, of which SetRules says where they live.

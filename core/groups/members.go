@@ -341,6 +341,7 @@ func (g *Group) Joined(m Member) {
 // Sweep forgets members that have not been heard of for long, and groups that are none.
 func (g *Groups) Sweep() {
 	now := time.Now()
+	g.published.sweep(now)
 	for _, x := range g.known() {
 		if g.catalog.Group(x.name) == nil && x.idles(now) {
 			g.mu.Lock()

@@ -3,10 +3,14 @@ package routing
 import (
 	"cmp"
 	"context"
+	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-gateway/sluice/core/groups"
+	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -186,7 +190,7 @@ func (r *Routing) heartbeat(ctx context.Context, req *plugin.Request, next plugi
 	g := r.env.Groups.Group(m.Group)
 	own := member(req, m.MemberID, m.InstanceID, false)
 	if _, stale := g.Stale(m.MemberID); stale {
-		return plugin.Fail(req, kafka.RebalanceInProgress, "")
+		return r.rebalance(ctx, req, m.Group)
 	}
 	ctx, pass := g.Pass(ctx)
 	defer pass.Leave()
@@ -199,7 +203,7 @@ func (r *Routing) heartbeat(ctx context.Context, req *plugin.Request, next plugi
 	}
 	resp, err := r.to(ctx, req, next, pass.Home)
 	if _, stale := g.Stale(m.MemberID); stale { // it has moved meanwhile
-		return plugin.Fail(req, kafka.RebalanceInProgress, "")
+		return r.rebalance(context.WithoutCancel(ctx), req, m.Group)
 	}
 	if err != nil || resp == nil {
 		return resp, err
@@ -212,11 +216,42 @@ func (r *Routing) heartbeat(ctx context.Context, req *plugin.Request, next plugi
 	case code == 0 || code == kafka.RebalanceInProgress:
 		g.Alive(own)
 	case strange(code) && g.Returns(own):
-		return plugin.Fail(req, kafka.RebalanceInProgress, "")
+		return r.rebalance(ctx, req, m.Group)
 	case code == kafka.UnknownMemberID || code == kafka.IllegalGeneration || code == kafka.FencedInstanceID:
 		g.Left(m.MemberID)
 	}
 	return resp, nil
+}
+
+// rebalance tells a member of a group to rebalance, once it can commit all that it has processed.
+func (r *Routing) rebalance(ctx context.Context, req *plugin.Request, group string) (*plugin.Response, error) {
+	if err := r.steady(ctx, req, group); err != nil {
+		return nil, err
+	}
+	return plugin.Fail(req, kafka.RebalanceInProgress, "")
+}
+
+// movesFor is for how long what makes a member rebalance waits for the moves of topics.
+const movesFor = 1500 * time.Millisecond
+
+// steady waits while topics of a group are on their way to another home, or have just come there:
+// members that rebalance meanwhile commit nothing of them.
+func (r *Routing) steady(ctx context.Context, req *plugin.Request, group string) error {
+	moves := func(topic string) bool {
+		t := r.env.Catalog.Topic(topic)
+		return t != nil && (t.Before != nil || r.env.Gates.Gate(topic).Held())
+	}
+	topics := r.env.Groups.Topics(group)
+	if slices.ContainsFunc(topics, moves) {
+		resume := req.Pause("a topic of the group is being moved", trace.SpanContext{})
+		for until := time.Now().Add(movesFor); slices.ContainsFunc(topics, moves) && time.Now().Before(until); {
+			if !guard.Sleep(ctx, 20*time.Millisecond) {
+				break
+			}
+		}
+		resume()
+	}
+	return r.env.Groups.Group(group).AwaitPositions(ctx, req.AtGate())
 }
 
 // strange is the answer of a coordinator that has never seen a member.
@@ -317,6 +352,14 @@ func overNext(g *groups.Group, m *kmsg.ConsumerGroupHeartbeatRequest, own groups
 	return resp
 }
 
+// goOver answers with overNext, once the member can commit all that it has processed.
+func (r *Routing) goOver(ctx context.Context, req *plugin.Request, g *groups.Group, m *kmsg.ConsumerGroupHeartbeatRequest, own groups.Member) (*plugin.Response, error) {
+	if err := r.steady(ctx, req, m.Group); err != nil {
+		return nil, err
+	}
+	return plugin.Respond(overNext(g, m, own)), nil
+}
+
 // quietNext answers the heartbeat of a KIP-848 member while the group's home can't be reached.
 func quietNext(m *kmsg.ConsumerGroupHeartbeatRequest) kmsg.Response {
 	resp := m.ResponseKind().(*kmsg.ConsumerGroupHeartbeatResponse)
@@ -364,7 +407,7 @@ func (r *Routing) consumerGroupHeartbeat(ctx context.Context, req *plugin.Reques
 		})
 	}
 	if _, stale := g.Stale(m.MemberID); stale {
-		return plugin.Respond(overNext(g, m, own)), nil
+		return r.goOver(ctx, req, g, m, own)
 	}
 	ctx, pass := g.Pass(ctx)
 	defer pass.Leave()
@@ -378,13 +421,13 @@ func (r *Routing) consumerGroupHeartbeat(ctx context.Context, req *plugin.Reques
 	r.bring(ctx, m, topics, pass.Home)
 	resp, err := r.to(ctx, req, next, pass.Home)
 	if _, stale := g.Stale(m.MemberID); stale { // it has moved meanwhile
-		return plugin.Respond(overNext(g, m, own)), nil
+		return r.goOver(context.WithoutCancel(ctx), req, g, m, own)
 	}
 	if err == nil && resp != nil {
 		err = r.heardNext(req, g, m, resp)
 	}
 	if _, stale := g.Stale(m.MemberID); stale { // it turned out to be of before
-		return plugin.Respond(overNext(g, m, own)), nil
+		return r.goOver(ctx, req, g, m, own)
 	}
 	return resp, err
 }

@@ -55,6 +55,9 @@ func TestSoakOnRealKafka(t *testing.T) {
 			Dir: t.TempDir(), Log: os.Stderr, Every: 10 * time.Millisecond, Patience: eventually.Limit,
 			Producers: map[string]clients.Client{"java": clients.JavaProducer(v), "librdkafka": rdkafka.Producer(true)},
 		}
+		if plan.Kills() { // of which it tells its user
+			delete(o.Producers, "librdkafka")
+		}
 		if !plan.Has(soak.Dies) && !plan.Has(soak.Takeover) && !plan.Kills() { // with the home of groups, and with batches on their way that others write twice
 			o.Producers["librdkafka_plain"], o.Producers["sarama"] = rdkafka.Bounded(5), sarama.Producer
 			o.Consumers = map[string]clients.Client{"java_848": clients.JavaConsumer(v, "consumer"), "java_c": clients.JavaConsumer(v, "classic"), "librdkafka_c": rdkafka.Consumer, "sarama_c": sarama.Consumer}
