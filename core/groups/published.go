@@ -14,7 +14,7 @@ import (
 // their positions at the new leaders (KIP-320): their next fetch tells them, their next poll asks.
 // A Java consumer that rebalances meanwhile commits nothing of these partitions, and reads what it
 // has processed again.
-const validates = 700 * time.Millisecond
+const validates = 1500 * time.Millisecond
 
 // published are the topics whose moves were published a moment ago.
 type published struct {
@@ -39,7 +39,7 @@ func (p *published) sweep(now time.Time) {
 }
 
 // AwaitPositions lets what makes members rebalance wait until they have found their positions in
-// topics that have moved a moment ago, 0.7 s at most.
+// topics that have moved a moment ago, 1.5 s at most.
 func (g *Group) AwaitPositions(ctx context.Context, req gate.Request) error {
 	p := &g.all.published
 	p.mu.Lock()

@@ -197,7 +197,7 @@ func (p *pair) checkBeside(of map[string]*clients.Recorder) {
 		})
 	}
 	for name, r := range of {
-		p.wait("what was written to "+name, r.Complete, func() string { return fmt.Sprint(r.Report()) })
+		p.wait("what was written to "+name, func() bool { return r.CompleteWith("beside") }, func() string { return fmt.Sprint(r.Report()) })
 	}
 	cancel()
 	reader.Wait()

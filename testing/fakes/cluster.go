@@ -38,9 +38,9 @@ type Cluster struct {
 	Coordinates int32
 	// Orphan is a group whose coordinator has died, and has no successor.
 	Orphan string
-	Before      func(kmsg.Request) // called before a request is answered
-	Asked       map[kmsg.Key]int   // how often
-	Broken      int                // calls of BreakLinks
+	Before func(kmsg.Request) // called before a request is answered
+	Asked  map[kmsg.Key]int   // how often
+	Broken int                // calls of BreakLinks
 	// Refreshed counts how often all metadata was asked for.
 	Refreshed int
 	Listed    []int32 // the brokers that the cluster names
