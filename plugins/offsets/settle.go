@@ -32,7 +32,11 @@ func (o *Offsets) settle(ctx context.Context, all []committed) {
 	o.noteEnds(ctx, asked)
 	for _, p := range all {
 		if p.topic != nil && *p.offset >= 0 {
-			*p.offset = p.topic.Settle(p.partition, *p.offset)
+			if at := p.topic.Settle(p.partition, *p.offset); at != *p.offset {
+				// Its epoch has ended in front of the hole: clients would take that
+				// for records that were lost (KIP-320).
+				*p.offset, *p.epoch = at, -1
+			}
 		}
 		*p.epoch = o.shownEpoch(p.topic, p.partition, *p.epoch)
 	}

@@ -184,3 +184,17 @@ func TestAHomeThatDoesNotAnswer(t *testing.T) {
 		t.Errorf("asked about %v partitions", sent)
 	}
 }
+
+// TestAPositionBehindAHoleHasNoEpoch: the one that was committed with it ends in front of the hole,
+// where clients would be sent back to.
+func TestAPositionBehindAHoleHasNoEpoch(t *testing.T) {
+	o, _ := without(t, [2]int64{there + 3, there + 3})
+	topic := o.env.Catalog.Topic("orders")
+	for at, want := range map[int64]int32{lastRead: -1, lastRead - 1: 3} {
+		offset, epoch := at, int32(3)
+		o.settle(t.Context(), []committed{{topic, 0, &offset, &epoch}})
+		if epoch != want {
+			t.Errorf("%d is shown as %d of epoch %d, want %d", at, offset, epoch, want)
+		}
+	}
+}
