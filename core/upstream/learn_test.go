@@ -3,6 +3,7 @@ package upstream
 import (
 	"fmt"
 	"github.com/sluice-gateway/sluice/core/kafka"
+	"math"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -164,14 +165,17 @@ func TestTheViewSharesNoMemoryWithAnAnswer(t *testing.T) {
 func TestLearningCostsWhatTheAnswerIsLong(t *testing.T) {
 	small, large := taught(10), taught(5000)
 	allocs := func(c *Cluster) float64 {
-		node := int32(1)
-		return testing.AllocsPerRun(20, func() {
-			m := told(12, 3, 1)
-			m.ControllerID, node = node, 3-node // KRaft brokers name any node
-			c.Learn(m)
-		})
+		node, least := int32(1), math.Inf(1)
+		for range 5 { // others may allocate meanwhile
+			least = min(least, testing.AllocsPerRun(20, func() {
+				m := told(12, 3, 1)
+				m.ControllerID, node = node, 3-node // KRaft brokers name any node
+				c.Learn(m)
+			}))
+		}
+		return least
 	}
-	if few, many := allocs(small), allocs(large); many > few+5 { // some of which others may make meanwhile
+	if few, many := allocs(small), allocs(large); many > few {
 		t.Errorf("%.0f allocations beside 5,000 topics, %.0f beside 10", many, few)
 	}
 }
