@@ -26,7 +26,7 @@ type Faults struct {
 	// first, and writes the same again.
 	Transactions bool
 	Abort        int
-	// Swap exchanges the records of each pair.
+	// Swap exchanges the records of each pair of a partition that a poll gives.
 	Swap bool
 	// Delay is how long each poll waits before it writes.
 	Delay time.Duration
@@ -50,9 +50,10 @@ type Copier struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 
-	mu  sync.Mutex
-	pos map[string]map[int32]int64
-	err error
+	mu      sync.Mutex
+	pos     map[string]map[int32]int64
+	spoiled bool
+	err     error
 }
 
 // StartCopier starts a replicator.
@@ -135,10 +136,12 @@ func (c *Copier) run(ctx context.Context) {
 			}
 		}
 		var out []*kgo.Record
+		spoils := false
 		fetches.EachRecord(func(r *kgo.Record) {
 			n++
 			f := c.cfg.Faults
 			if f.Drop > 0 && n%f.Drop == 0 {
+				spoils = true
 				return
 			}
 			cp := &kgo.Record{Topic: r.Topic, Partition: r.Partition, Key: r.Key, Value: r.Value, Headers: r.Headers, Timestamp: r.Timestamp}
@@ -161,8 +164,12 @@ func (c *Copier) run(ctx context.Context) {
 			}
 		})
 		if c.cfg.Faults.Swap {
-			for i := 0; i+1 < len(out); i += 2 {
-				out[i], out[i+1] = out[i+1], out[i]
+			for i := 0; i+1 < len(out); i++ {
+				if out[i].Topic == out[i+1].Topic && out[i].Partition == out[i+1].Partition {
+					out[i], out[i+1] = out[i+1], out[i]
+					spoils = true
+					i++
+				}
 			}
 		}
 		// A stop lets what was read be written, so that the position is exact.
@@ -174,6 +181,7 @@ func (c *Copier) run(ctx context.Context) {
 			return
 		}
 		c.mu.Lock()
+		c.spoiled = c.spoiled || spoils
 		fetches.EachRecord(func(r *kgo.Record) { c.pos[r.Topic][r.Partition] = r.Offset + 1 })
 		c.mu.Unlock()
 	}
@@ -229,6 +237,13 @@ func (c *Copier) Position() map[string]map[int32]int64 {
 		}
 	}
 	return out
+}
+
+// Spoiled reports that it has left a record out, or exchanged two: the copy is not exact.
+func (c *Copier) Spoiled() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.spoiled
 }
 
 // CaughtUp waits until everything that the source has now is copied.

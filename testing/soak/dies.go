@@ -96,7 +96,9 @@ func (w *world) compared(ctx context.Context, topics []Topic, to string, stood m
 			if known.Follows() && part.ToPhysical(known.To) >= at && !known.Died {
 				continue
 			}
-			if !ok || known.Follows() || part.ToPhysical(known.Distance.ToVirtual(ends[t.Name][p])) != at {
+			reached := part.ToPhysical(known.Distance.ToVirtual(ends[t.Name][p]))
+			marker := Replicators[t.Replicator].Transactions && reached == at+1 // of the last one
+			if !ok || known.Follows() || reached != at && !marker {
 				return false
 			}
 		}

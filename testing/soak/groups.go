@@ -175,6 +175,9 @@ func (w *world) refused(ctx context.Context, s Step, t Topic) error {
 		}
 		return m
 	}
+	if err := w.until(ctx, t.Name+" to be copied badly", w.copiers[t.Name].Spoiled); err != nil {
+		return err
+	}
 	if err := w.slow(ctx, t); err != nil {
 		return err
 	}
