@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/sluice-gateway/sluice/testing/fact"
@@ -189,6 +190,52 @@ func TestCeilingsAreWrittenAhead(t *testing.T) {
 	log.fail = errors.New("disk full")
 	if err := v.Reserve(t.Context(), "a", 1, 50*CeilingBlock); !errors.Is(err, log.fail) {
 		t.Errorf("an offset above the stored ceiling may be shown: %v", err)
+	}
+}
+
+// TestWhatIsShownFirstIsWrittenAhead: a run that ends at any time knows of every partition whether
+// clients know records of it; those of one answer cost one write, and those of a partition one in
+// all.
+func TestWhatIsShownFirstIsWrittenAhead(t *testing.T) {
+	log := &memoryLog{}
+	v := fresh(t, log)
+	if err := v.Ensure(t.Context(), Seen{Name: "a", Cluster: "prod", Partitions: 4}); err != nil {
+		t.Fatal(err)
+	}
+	reserve := func(p int32, offset int64) {
+		t.Helper()
+		if err := v.Reserve(t.Context(), "a", p, offset); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shown := func() (all []bool) {
+		for _, p := range fresh(t, log).Topic("a").Partitions {
+			all = append(all, p.Shown)
+		}
+		return all
+	}
+	reserve(0, 0) // that of an empty partition
+	if got := shown(); slices.Contains(got, true) {
+		t.Errorf("%v before anything was shown", got)
+	}
+	reserve(1, 1)
+	if got, want := shown(), []bool{false, true, false, false}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	writes := log.writes
+	for _, p := range []int32{2, 3} {
+		if v.Reserved("a", p, 1) {
+			t.Errorf("partition %d needs no write", p)
+		}
+	}
+	for _, p := range []int32{1, 2, 3} {
+		reserve(p, 2)
+	}
+	if got, want := shown(), []bool{false, true, true, true}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	if n := log.writes - writes; n != 1 {
+		t.Errorf("%d writes", n)
 	}
 }
 

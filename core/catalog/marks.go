@@ -26,6 +26,7 @@ func (m *Marks) at(partition int32, ceilings []Partition) *mark {
 			n := newMark()
 			if i := len(next); i < len(ceilings) {
 				n.ceiling.Store(ceilings[i].Ceiling)
+				n.shown.Store(ceilings[i].Shown)
 			}
 			next = append(next, n)
 		}
@@ -127,8 +128,8 @@ func (v *Virtual) Erase(ctx context.Context, t *Topic, before map[int32]int64) e
 // High is the highest virtual offset shown to clients in this run of the process.
 func (t *Topic) High(partition int32) int64 { return t.marks.at(partition, t.Partitions).high.Load() }
 
-// Shown reports whether clients have got to know records of a partition, by watermarks and
-// acknowledgements, in this run of the process or an earlier one.
+// Shown reports whether clients have got to know records of a partition, or are about to, by
+// watermarks and acknowledgements, in this run of the process or an earlier one.
 func (t *Topic) Shown(partition int32) bool {
 	return t.marks.at(partition, t.Partitions).seen.Load() > 0 || t.Partition(partition).Shown
 }
@@ -164,39 +165,6 @@ func (t *Topic) MayBeKnown(partition int32) int64 {
 	return known
 }
 
-// KeepShown stores which partitions of topics clients know records of, in one write. The ceiling
-// doesn't tell: the first one is reserved for all partitions.
-func (v *Virtual) KeepShown(ctx context.Context, topics ...*Topic) error {
-	var names []string
-	ids := map[string][16]byte{}
-	for _, t := range topics {
-		if now := v.Topic(t.Name); now != nil && now.ID == t.ID && now.news() {
-			names, ids[t.Name] = append(names, t.Name), t.ID
-		}
-	}
-	if len(names) == 0 {
-		return nil
-	}
-	return v.UpdateAll(ctx, names, func(all []*Topic) ([]Entry, error) {
-		for _, n := range all {
-			for p := range n.Partitions {
-				n.Partitions[p].Shown = n.Partitions[p].Shown || n.ID == ids[n.Name] && n.Shown(int32(p))
-			}
-		}
-		return nil, nil
-	})
-}
-
-// news reports that clients know records of a partition of which the store does not say so.
-func (t *Topic) news() bool {
-	for p := range t.Partitions {
-		if !t.Partitions[p].Shown && t.Shown(int32(p)) {
-			return true
-		}
-	}
-	return false
-}
-
 // Seen changes whenever clients are shown more of the topic, in this run of the process.
 func (t *Topic) Seen() (sum int64) {
 	list := t.marks.partitions.Load()
@@ -217,11 +185,13 @@ func (v *Virtual) Reserved(topic string, partition int32, offset int64) bool {
 	}
 	m := t.marks.at(partition, t.Partitions)
 	raise(&m.seen, offset)
-	return offset < m.ceiling.Load()-CeilingBlock/2
+	return offset < m.ceiling.Load()-CeilingBlock/2 && (offset <= 0 || m.shown.Load())
 }
 
 // Reserve makes sure that offset is below the partition's ceiling, which is persisted ahead of
-// what is shown, so that a restart cannot show it for another record.
+// what is shown, so that a restart cannot show it for another record, and knows what a home that
+// is dead then may have acknowledged. So it is persisted as well that clients know records of the
+// partition: the ceiling doesn't tell, the first one is reserved for all partitions.
 func (v *Virtual) Reserve(ctx context.Context, topic string, partition int32, offset int64) error {
 	if v.Reserved(topic, partition, offset) {
 		return nil
@@ -241,6 +211,8 @@ func (v *Virtual) Reserve(ctx context.Context, topic string, partition int32, of
 			} else if p.Ceiling == 0 {
 				p.Ceiling = 2 * CeilingBlock
 			}
+			// Those of one answer cost one write.
+			n.Partitions[i].Shown = n.Shown(int32(i))
 		}
 		stored = n.Partitions
 		return nil
@@ -249,7 +221,11 @@ func (v *Virtual) Reserve(ctx context.Context, topic string, partition int32, of
 		return err
 	}
 	for i, p := range stored {
-		raise(&t.marks.at(int32(i), nil).ceiling, p.Ceiling)
+		m := t.marks.at(int32(i), nil)
+		raise(&m.ceiling, p.Ceiling)
+		if p.Shown {
+			m.shown.Store(true)
+		}
 	}
 	return nil
 }

@@ -55,7 +55,7 @@ type Partition struct {
 	// Erased is the offset up to which clients have deleted records (DeleteRecords): no copy should
 	// keep them.
 	Erased int64 `json:"erased,omitempty"`
-	// Shown says that clients have got to know records; see KeepShown.
+	// Shown says that clients have got to know records; see Reserve.
 	Shown bool `json:"shown,omitempty"`
 }
 
@@ -87,6 +87,7 @@ type Marks struct {
 type mark struct {
 	high, stable, start atomic.Int64 // -1: none
 	ceiling             atomic.Int64
+	shown               atomic.Bool // Shown is stored
 	seen                atomic.Int64
 	answered            answered
 	end                 atomic.Int64 // of the home's log when it was last asked

@@ -392,9 +392,6 @@ func TestWhatAnEarlierRunAcknowledgedIsNotForgotten(t *testing.T) {
 		if err := w.env.Catalog.Reserve(t.Context(), "orders", 0, 107); err != nil {
 			t.Fatal(err)
 		}
-		if err := w.env.Catalog.KeepShown(t.Context(), w.env.Catalog.Topic("orders")); err != nil {
-			t.Fatal(err)
-		}
 		w.Prod.Set(func() { w.Prod.Down = true })
 		w.reopen()
 		if err := w.env.Catalog.Reserve(t.Context(), "orders", 0, 5); err != nil {

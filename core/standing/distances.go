@@ -18,7 +18,6 @@ func (w *Watch) compareCopies(e Env) {
 	turn := copies.Turn{Pace: &w.newest, Until: at.Add(deltaEvery / 2)}
 	now, asked := w.readings.get(e.VirtualCluster).next(w.ctx, e, topics)
 	w.readings.set(e.VirtualCluster, now)
-	w.keepShown(e, topics)
 	var changed []copyNow
 	for _, t := range asked {
 		w.eraseHome(e, t, now.Extents[t.Home].Starts[t.Physical(t.Home)])
@@ -46,13 +45,6 @@ func (w *Watch) compareCopies(e Env) {
 	w.noteLags(e, asked, now.Extents)
 	w.judge(e, e.Catalog.Topics(), now.Extents, at)
 	w.alignFronts(e, now.Extents, at.Add(frontsFor))
-}
-
-// keepShown stores which partitions hold records that clients know.
-func (w *Watch) keepShown(e Env, topics []*catalog.Topic) {
-	if err := e.Catalog.KeepShown(context.WithoutCancel(w.ctx), topics...); err != nil {
-		w.log.Warn("not stored which partitions hold records", "error", err)
-	}
 }
 
 // copiesAtOnce is how many copies are compared at once. What they have in memory is bounded by

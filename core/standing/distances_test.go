@@ -211,31 +211,6 @@ func TestDistancesAreStoredTogether(t *testing.T) {
 	})
 }
 
-// TestWhatClientsSawIsStoredTogether in one write per round.
-func TestWhatClientsSawIsStoredTogether(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w, names := many(t, 50)
-		for _, name := range names {
-			if err := w.env.Catalog.Reserve(t.Context(), name, 0, 10); err != nil {
-				t.Fatal(err)
-			}
-		}
-		var writes atomic.Int64
-		w.Store.Set(nil, func([]catalog.Entry) { writes.Add(1) })
-		if err := w.env.Catalog.KeepShown(t.Context(), w.env.Catalog.Topics()...); err != nil {
-			t.Fatal(err)
-		}
-		if n := writes.Load(); n != 1 {
-			t.Errorf("%d writes", n)
-		}
-		for _, name := range names {
-			if !w.env.Catalog.Topic(name).Partition(0).Shown {
-				t.Errorf("%s: not stored", name)
-			}
-		}
-	})
-}
-
 // TestCopiesFarAwayAreComparedSideBySide: one after the other, these would take minutes.
 func TestCopiesFarAwayAreComparedSideBySide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

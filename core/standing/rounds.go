@@ -87,9 +87,9 @@ func (s *copyRounds) forget(envs map[string]Env) {
 	maps.DeleteFunc(s.of, func(vc string, _ *rounding) bool { _, ok := envs[vc]; return !ok })
 }
 
-// watchCopies stores from time to time all that an unplanned move can go by: which partitions hold
-// records that clients know, and, verified while both homes live, how far each one's copies are
-// from it. No virtual cluster waits for the clusters of another one.
+// watchCopies stores from time to time what an unplanned move can go by: verified while both homes
+// live, how far the copies of each topic are from it. No virtual cluster waits for the clusters of
+// another one.
 func (w *Watch) watchCopies() {
 	tick := time.NewTicker(deltaEvery)
 	defer tick.Stop()
@@ -98,9 +98,6 @@ func (w *Watch) watchCopies() {
 	for {
 		select {
 		case <-w.ctx.Done():
-			for _, e := range w.environments() {
-				w.keepShown(e, e.Catalog.Topics()) // a last time
-			}
 			return
 		case <-tick.C:
 		case <-first.C:

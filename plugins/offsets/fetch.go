@@ -113,7 +113,7 @@ func shows(t *catalog.Topic, rp *kafka.ResponsePartition) catalog.Watermarks {
 // reserved reports that nothing need be stored before an answer is shown, and no batch be written
 // anew.
 func (o *Offsets) reserved(r *kafka.ResponseView, h *kafka.RequestView, topics []*catalog.Topic) bool {
-	a := asked{h: h, topics: topics}
+	a, all := asked{h: h, topics: topics}, true
 	for i := range r.Partitions {
 		rp := &r.Partitions[i]
 		t := a.sentTo(rp.Topic, rp.ID, rp.Partition)
@@ -121,13 +121,11 @@ func (o *Offsets) reserved(r *kafka.ResponseView, h *kafka.RequestView, topics [
 			continue
 		}
 		if high := shows(t, rp).High; high >= 0 && !o.env.Catalog.Reserved(t.Name, rp.Partition, high) {
-			return false
+			all = false // what is stored counts the others
 		}
-		if t.Generation > 0 && spans(t.Partition(rp.Partition), rp.Records) {
-			return false
-		}
+		all = all && (t.Generation == 0 || !spans(t.Partition(rp.Partition), rp.Records))
 	}
-	return true
+	return all
 }
 
 // fetched translates an answer. What it shows is reserved first.
