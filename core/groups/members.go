@@ -51,6 +51,8 @@ type member struct {
 	next  string // its id there, once it has one
 	quiet bool   // its fetches are answered without records
 	bare  bool   // has no partitions
+	// claims says that it is one by its own word: no coordinator has said so in this run.
+	claims bool
 }
 
 func (m *member) lives(now time.Time) bool { return now.Sub(m.seen) < memberLives }
@@ -75,13 +77,30 @@ func (g *Group) Alive(m Member) {
 	g.alive(m)
 }
 
+// Claims notes a request of a member that its coordinator does not answer, or not yet. It reports
+// whether it may be one: it has been seen, or an earlier run of the gateway may have seen it.
+func (g *Group) Claims(m Member) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	own := g.members[m.ID]
+	switch {
+	case own != nil:
+		own.seen = time.Now()
+	case g.all.before[g.name]:
+		g.alive(m).claims = true
+	default:
+		return false
+	}
+	return true
+}
+
 func (g *Group) alive(m Member) *member {
 	own := g.members[m.ID]
 	if own == nil {
 		own = &member{}
 		g.members[m.ID] = own
 	}
-	own.Member, own.seen = m, time.Now()
+	own.Member, own.seen, own.claims = m, time.Now(), false
 	return own
 }
 
@@ -111,13 +130,6 @@ func (g *Group) Bare(id string) bool {
 	return own != nil && own.bare
 }
 
-// MayBe reports a member that has been seen, or may have been by an earlier run of the gateway.
-func (g *Group) MayBe(id string) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.members[id] != nil || g.all.before[g.name]
-}
-
 // Replaces forgets other members with the group.instance.id of one that joins, which takes their
 // place.
 func (g *Group) Replaces(instance, id string) {
@@ -139,7 +151,7 @@ func (g *Group) Replaces(instance, id string) {
 }
 
 // unsure reports that members of before the last move may be unknown: the gateway was started
-// behind it, or had not been up for long. g.mu is held.
+// behind it, or a session before it: members may have waited for a home all the time. g.mu is held.
 func (g *Group) unsure(now time.Time) bool {
 	a := g.all
 	if !a.before[g.name] {
@@ -153,7 +165,7 @@ func (g *Group) unsure(now time.Time) bool {
 	if known.Since.After(late) {
 		late = known.Since
 	}
-	return known.Since.After(a.began.Add(-memberLives)) && known.Since.Before(a.began.Add(shows)) && now.Before(late.Add(memberLives))
+	return known.Since.Sub(a.began).Abs() < memberLives && now.Before(late.Add(memberLives))
 }
 
 // Returns reports whether a member that the new home does not know may be one of before the last
@@ -161,7 +173,7 @@ func (g *Group) unsure(now time.Time) bool {
 func (g *Group) Returns(m Member) bool {
 	g.mu.Lock()
 	now := time.Now()
-	if g.members[m.ID] != nil || !g.unsure(now) {
+	if own := g.members[m.ID]; own != nil && !own.claims || !g.unsure(now) {
 		g.mu.Unlock()
 		return false
 	}

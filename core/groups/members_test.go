@@ -81,7 +81,21 @@ func TestAGatewayThatStartsBehindAMove(t *testing.T) {
 		if _, stale := own.Stale("one"); !stale || !g.Mutes("c", "h", "orders") {
 			t.Error("it is not treated as one of before")
 		}
+		two := Member{ID: "two", Client: "c2", Host: "h"}
+		if !own.Claims(two) || !own.Returns(two) {
+			t.Error("one that has claimed to be a member while its home was gone is taken for nobody")
+		}
+		known := Member{ID: "known", Client: "c3", Host: "h"}
+		own.Alive(known)
+		if !own.Claims(known) || own.Returns(known) {
+			t.Error("one that the new home has known is taken for one of before")
+		}
+		if g.Group("new").Claims(one) {
+			t.Error("a member of a group that nobody has known")
+		}
 		own.Came("one", "")
+		own.Came("two", "")
+		own.Left("known")
 		began := time.Now()
 		if err := own.AwaitMembers(t.Context(), arrived()); err != nil || time.Since(began) != shows {
 			t.Errorf("%v after %s, want %s", err, time.Since(began), shows)

@@ -72,6 +72,50 @@ func TestAMemberOfBeforeSyncs(t *testing.T) {
 	}
 }
 
+// TestAMemberOfBeforeJoinsBehindAStart of the gateway, which does not know it: it joins the new
+// home as a new member, a static one too. Somebody whom nobody can know is told so.
+func TestAMemberOfBeforeJoinsBehindAStart(t *testing.T) {
+	for name, instance := range map[string]*string{"dynamic": nil, "static": kmsg.StringPtr("first")} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r, _ := moved(t, nil)
+				joins := func() (code kafka.Code, ids []string) {
+					m := kmsg.NewPtrJoinGroupRequest()
+					m.SetVersion(9)
+					m.Group, m.MemberID, m.InstanceID = "g", "one", instance
+					a := exchange(t, r, m, func(_ string, sent *kmsg.JoinGroupRequest) *kmsg.JoinGroupResponse {
+						ids = append(ids, sent.MemberID)
+						a := sent.ResponseKind().(*kmsg.JoinGroupResponse)
+						switch {
+						case sent.MemberID == "one":
+							a.ErrorCode = int16(kafka.UnknownMemberID)
+						case sent.MemberID == "" && instance == nil:
+							a.ErrorCode, a.MemberID = int16(kafka.MemberIDRequired), "eins"
+						default:
+							a.MemberID = "eins"
+						}
+						return a
+					})
+					return kafka.Code(a.ErrorCode), ids
+				}
+				r.env.Groups = groups.New(r.env.Catalog)
+				r.env.Groups.SetRules(groups.Rules{Home: func(string) string { return "prod" }, Clusters: []string{"prod", "dr"}, Limit: 15 * time.Second})
+				want := []string{"one", "", "eins"}
+				if instance != nil {
+					want = want[:2]
+				}
+				if code, ids := joins(); code != 0 || !slices.Equal(ids, want) {
+					t.Errorf("answered %s, joined as %q, want %q", code.Name(), ids, want)
+				}
+				time.Sleep(time.Minute)
+				if code, ids := joins(); code != kafka.UnknownMemberID || len(ids) != 1 {
+					t.Errorf("whose session has ended is answered %s, joined as %q", code.Name(), ids)
+				}
+			})
+		})
+	}
+}
+
 // TestAMemberOfBeforeLeaves: by the id that the new home has given it, if it has one already: else
 // this waits for it. To its client it has left in either case.
 func TestAMemberOfBeforeLeaves(t *testing.T) {
@@ -126,7 +170,7 @@ func TestAMemberOfBeforeLeaves(t *testing.T) {
 					t.Errorf("answered %+v", x)
 				}
 			}
-			if g.MayBe("one") {
+			if _, stale := g.Stale("one"); stale {
 				t.Error("it is a member still")
 			}
 		})
