@@ -107,7 +107,9 @@ func (p Pair) FindDelta(ctx context.Context, partition int32, our, their Stretch
 	for i := len(ours) - 1; i >= 0; i-- {
 		kept, d := theirs, last-ours[i].Offset
 		if back == our.From { // what retention has taken from the old side the copy may still have
-			kept = since(theirs, our.From+d)
+			if kept = since(theirs, our.From+d); len(kept) < len(theirs) && len(kept) <= i {
+				continue // it would have them in place of records that the old side still has
+			}
 		}
 		if n := len(kept); n <= i+1 && aligned(ours[i+1-n:i+1], kept, d) {
 			return d, same, nil

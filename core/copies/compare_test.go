@@ -334,6 +334,23 @@ func TestFindDelta(t *testing.T) {
 	}
 }
 
+// TestTheLastRecordAloneIsNoProof: between the two that the copy has stands a marker, so they don't
+// stand at one distance, though what stands before where the first one should be may be anything.
+func TestTheLastRecordAloneIsNoProof(t *testing.T) {
+	prod, dr, a, b := fakes.Pair()
+	b.Skip(25)
+	a.Add(fakes.Records(0, 10)...)
+	b.Add(fakes.Record(0))
+	fakes.Marker(b)
+	b.Add(fakes.Record(1))
+	old, copied := sides(t, prod, dr)
+	d, _, err := Pair{Home: old, Copy: copied, Prints: kafka.NewFingerprints(true, nil)}.FindDelta(t.Context(), 0, Stretch{0, a.End}, Stretch{25, b.End}, 25, 0)
+	var inexact *InexactError
+	if !errors.As(err, &inexact) {
+		t.Errorf("distance %d, %v", d, err)
+	}
+}
+
 // TestAKnownDistanceIsCheap: a guess that fits is verified on the tail alone.
 func TestAKnownDistanceIsCheap(t *testing.T) {
 	prod, dr, a, b := fakes.Pair()

@@ -62,6 +62,16 @@ func (s *Side) Assume(ctx context.Context, partition int32, all Stretch, virtual
 	return d.Then(virtual, all.To), err
 }
 
+// DataEnd is the offset behind the last data record of a log, as far as its last offsets tell:
+// markers of transactions, and what they have aborted, may follow it. all is where the log begins
+// and ends.
+func (s *Side) DataEnd(ctx context.Context, partition int32, all Stretch) (int64, error) {
+	from := max(all.From, all.To-Tail)
+	last := min(from, all.To)
+	_, _, err := s.Data(ctx, kafka.NewFingerprints(true, nil), partition, from, all.To, func(r align.Record) { last = r.Offset + 1 })
+	return last, err
+}
+
 // transactions are those that were aborted, as consumers that read what is committed keep them.
 type transactions struct {
 	left    []kmsg.FetchResponseTopicPartitionAbortedTransaction

@@ -212,10 +212,25 @@ func (c *checked) drift(p int) *drift {
 }
 
 // assume goes on with what a copy that has drifted has got since it was last compared with a home
-// that is gone: its data is what came next there.
+// that is gone: its data is what came next there. One that has not may end with markers of its
+// replicator's transactions, which stand for no record.
 func (t *topicMove) assume(ctx context.Context, c *checked, newEnd []int64) error {
+	begin, err := c.Copy.Starts(ctx)
+	if err != nil {
+		return err
+	}
+	keeps := copies.Source(t.env.Placement.Home(t.name).Copy) == copies.Identity // markers too
 	return guard.Parallel(len(newEnd), copies.PartitionsAtOnce, func(p int) error {
 		d := c.drift(p)
+		if d == nil && !c.unknown[p] && !keeps {
+			end, err := c.Copy.DataEnd(ctx, int32(p), copies.Stretch{From: begin[p], To: newEnd[p]})
+			if err != nil {
+				return err
+			}
+			if end < newEnd[p] {
+				d = &drift{there: c.distance(c.topic.Partition(int32(p)), p), copied: end}
+			}
+		}
 		if d == nil {
 			return nil
 		}

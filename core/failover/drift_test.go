@@ -122,6 +122,38 @@ func TestAHomeThatDiesBeforeItsCopyThatHasDrifted(t *testing.T) {
 	})
 }
 
+// TestAMarkerAtTheEndOfACopyIsNoRecord when its home dies, although all records of the copy stand
+// at one distance: the record that the home had in its place is lost. A replicator that keeps
+// offsets has copied a marker of the home.
+func TestAMarkerAtTheEndOfACopyIsNoRecord(t *testing.T) {
+	for source, lost := range map[string]Range{"align": {"orders", 0, 98, 99}, "identity": {"orders", 0, 99, 99}} {
+		t.Run(source, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, "orders")
+				w.DR.Set(func() {
+					w.DR.Topics["orders"].Logs[0] = &fakes.Log{}
+					l := w.DR.Log("orders")
+					l.Add(fakes.Records(0, 98)...)
+					fakes.Marker(l)
+				})
+				w.Remember(map[string]int64{"dr": 0})
+				w.Source("orders", source)
+				w.Policy("orders", "always")
+				if err := w.env.Catalog.Reserve(t.Context(), "orders", 0, 100); err != nil {
+					t.Fatal(err)
+				}
+				w.Prod.Set(func() { w.Prod.Down = true })
+				w.edit("dr", "orders")
+				fakes.Pass(time.Second)
+				w.lives("orders", "dr", 1)
+				if got := w.last("orders").PossibleLoss; !slices.Equal(got, []Range{lost}) {
+					t.Errorf("possible loss %v, want %v", got, lost)
+				}
+			})
+		})
+	}
+}
+
 // TestACopyThatLacksARecordIsRefused, although it has others twice, and as many in all.
 func TestACopyThatLacksARecordIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

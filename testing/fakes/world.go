@@ -126,6 +126,15 @@ func (w *World) Remember(deltas map[string]int64) {
 	}
 }
 
+// Source sets what tells where copies of a topic have its records.
+func (w *World) Source(topic, source string) {
+	w.Rules.mu.Lock()
+	defer w.Rules.mu.Unlock()
+	h := w.Rules.Homes[topic]
+	h.Copy = source
+	w.Rules.Homes[topic] = h
+}
+
 // Written is how many records clients have written to a topic.
 func (w *World) Written(topic string) int {
 	w.Prod.Mu.Lock()
