@@ -75,6 +75,15 @@ var examples = []example{
 	{alert: "SluiceGroupLags", when: "it stands still", series: mine(`sluice_group_lag_age_seconds{virtual_cluster="vc",group="billing",topic="orders"}`, "0+60x40"), at: "25m", fires: one("virtual_cluster", "vc", "group", "billing", "topic", "orders")},
 	{alert: "SluiceGroupLags", when: "it reads old records, and gets nearer", series: mine(`sluice_group_lag_age_seconds{virtual_cluster="vc",group="billing",topic="orders"}`, "1800-200x9 0x20"), at: "15m"},
 
+	{alert: "SluiceGroupsWouldSkip", when: "the copy stands still", series: mine(`sluice_groups_skipped_age_seconds{virtual_cluster="vc",home="prod",cluster="dr"}`, "0+60x30"), at: "20m", fires: one("virtual_cluster", "vc", "home", "prod", "cluster", "dr")},
+	{alert: "SluiceGroupsWouldSkip", when: "it lags, and catches up", series: mine(`sluice_groups_skipped_age_seconds{virtual_cluster="vc",home="prod",cluster="dr"}`, "0+60x12 0+60x12"), at: "20m"},
+
+	{alert: "SluicePositionsNotMirrored", when: "for long", series: mine(`sluice_groups_repeated_age_seconds{virtual_cluster="vc",home="prod",cluster="dr"}`, "0+60x30"), at: "10m", fires: one("virtual_cluster", "vc", "home", "prod", "cluster", "dr")},
+	{alert: "SluicePositionsNotMirrored", when: "for a minute", series: mine(`sluice_groups_repeated_age_seconds{virtual_cluster="vc",home="prod",cluster="dr"}`, "0 60 0x20"), at: "10m"},
+
+	{alert: "SluiceFenceNotLifted", when: "the hook fails", series: mine(`sluice_fences{virtual_cluster="vc",cluster="dr",lift="true"}`, "1x10"), at: "8m", fires: one("virtual_cluster", "vc", "cluster", "dr", "lift", "true")},
+	{alert: "SluiceFenceNotLifted", when: "the fence stands where it should", series: mine(`sluice_fences{virtual_cluster="vc",cluster="prod",lift="false"}`, "1x10"), at: "8m"},
+
 	{alert: "SluiceAuditNotWritten", when: "entries wait", series: mine("sluice_audit_log_waiting_entries", "3x10"), at: "8m", fires: one()},
 	{alert: "SluiceAuditNotWritten", when: "entries were dropped", series: mine("sluice_audit_log_waiting_entries", "0x10", "sluice_audit_log_dropped_entries_total", "0 0 5x10"), at: "8m", fires: one()},
 	{alert: "SluiceAuditNotWritten", when: "they are written", series: mine("sluice_audit_log_waiting_entries", "3 0 3 0 3 0 3 0 3 0", "sluice_audit_log_dropped_entries_total", "5x10"), at: "8m"},
