@@ -27,15 +27,16 @@ func (r *Routing) joinGroup(ctx context.Context, req *plugin.Request, next plugi
 		return nil, err
 	}
 	m := msg.(*kmsg.JoinGroupRequest)
-	if r.env.Groups != nil && m.MemberID != "" {
-		// It may wait for long, and for another home than that which it is sent to first.
-		r.env.Groups.Group(m.Group).Claims(member(req, m.MemberID, m.InstanceID, false))
+	if r.env.Groups == nil || !r.env.Groups.Several() {
+		return r.atHome(ctx, req, m.Group, false, func(ctx context.Context, home string) (*plugin.Response, error) {
+			return r.to(ctx, req, next, home)
+		})
+	}
+	g, own := r.env.Groups.Group(m.Group), member(req, m.MemberID, m.InstanceID, false)
+	if m.MemberID != "" {
+		g.Claims(own) // it may wait for long, and for another home than that which it is sent to first
 	}
 	return r.atHome(ctx, req, m.Group, false, func(ctx context.Context, home string) (*plugin.Response, error) {
-		if r.env.Groups == nil || !r.env.Groups.Several() {
-			return r.to(ctx, req, next, home)
-		}
-		g := r.env.Groups.Group(m.Group)
 		if r.misses(req, m.Group, home) {
 			return plugin.Fail(req, kafka.NotCoordinator, "")
 		}
@@ -47,7 +48,7 @@ func (r *Routing) joinGroup(ctx context.Context, req *plugin.Request, next plugi
 			return resp, err
 		}
 		if strange(kafka.Code(a.ErrorCode)) {
-			if !g.Returns(member(req, m.MemberID, m.InstanceID, false)) {
+			if !g.Returns(own) {
 				g.Left(m.MemberID)
 				return resp, nil
 			}
