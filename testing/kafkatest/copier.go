@@ -246,6 +246,13 @@ func (c *Copier) Spoiled() bool {
 	return c.spoiled
 }
 
+// Err is why it has ended by itself, nil if it has not.
+func (c *Copier) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
 // CaughtUp waits until everything that the source has now is copied.
 func (c *Copier) CaughtUp(ctx context.Context) error {
 	ends, err := Ends(ctx, c.cfg.From, c.cfg.Topics...)

@@ -323,6 +323,11 @@ func (w *world) until(ctx context.Context, what string, cond func() bool) error 
 	defer tick.Stop()
 	end := time.After(w.opts.Patience)
 	for !cond() {
+		for name, c := range w.copiers {
+			if err := c.Err(); err != nil {
+				return fmt.Errorf("waited for %s: the replicator of %s has ended: %w", what, name, err)
+			}
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
