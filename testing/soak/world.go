@@ -339,6 +339,9 @@ func (w *world) until(ctx context.Context, what string, cond func() bool) error 
 					state += fmt.Sprintf("; %s to %s: %s, attempt %d, %s", m.Topic, m.To, m.Phase, m.Attempts, m.Error)
 				}
 			}
+			for name, c := range w.copiers {
+				state += fmt.Sprintf("; the replicator of %s is at %v", name, c.Position()[name])
+			}
 			return errors.New("waited in vain for " + what + state)
 		}
 	}
