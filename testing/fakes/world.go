@@ -128,11 +128,7 @@ func (w *World) Remember(deltas map[string]int64) {
 
 // Source sets what tells where copies of a topic have its records.
 func (w *World) Source(topic, source string) {
-	w.Rules.mu.Lock()
-	defer w.Rules.mu.Unlock()
-	h := w.Rules.Homes[topic]
-	h.Copy = source
-	w.Rules.Homes[topic] = h
+	w.rule(topic, func(h *plugin.Home) { h.Copy = source })
 }
 
 // Written is how many records clients have written to a topic.
@@ -163,9 +159,14 @@ func (w *World) Place(cluster string, topics ...string) {
 
 // Policy sets `unplanned` of a topic.
 func (w *World) Policy(topic, unplanned string) {
+	w.rule(topic, func(h *plugin.Home) { h.Unplanned = unplanned })
+}
+
+// rule changes the rule of a topic.
+func (w *World) rule(topic string, change func(*plugin.Home)) {
 	w.Rules.mu.Lock()
 	defer w.Rules.mu.Unlock()
 	h := w.Rules.Homes[topic]
-	h.Unplanned = unplanned
+	change(&h)
 	w.Rules.Homes[topic] = h
 }
