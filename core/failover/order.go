@@ -2,7 +2,6 @@ package failover
 
 import (
 	"context"
-	"errors"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 )
@@ -37,21 +36,16 @@ func (r *Runner) ordered(vc string, x movable) (o order, ok bool) {
 	return o, o.From == home && o.To == x.wanted()
 }
 
-// remember stores the orders of moves that have begun. Without that they run all the same.
+// remember stores the orders of moves. Those that could not be stored run all the same. A move
+// does not run meanwhile, or it is its own run that asks: nobody else touches its order.
 func (r *Runner) remember(ctx context.Context, moves ...*move) {
-	given, ended := map[catalog.Key]any{}, map[catalog.Key]any{}
+	given := map[catalog.Key]any{}
 	for _, m := range moves {
-		if rep := m.Report(); m.order.Move != "" {
-			given[orderKey(rep.VirtualCluster, rep.What())] = m.order
+		if m.order.Move != "" {
+			given[orderKey(m.report.VirtualCluster, m.report.What())] = m.order
 		}
 	}
-	err := r.catalog.SetAll(ctx, given)
-	for _, m := range moves { // some may have been faster
-		if rep := m.Report(); !rep.Ended.IsZero() {
-			r.fulfilled(rep, ended)
-		}
-	}
-	if err = errors.Join(err, r.catalog.SetAll(ctx, ended)); err != nil {
+	if err := r.catalog.SetAll(ctx, given); err != nil {
 		r.log.Warn("what asks for moves is not known to the next start of the gateway", "error", err)
 	}
 }

@@ -207,10 +207,10 @@ func (r *Runner) Apply(ctx context.Context, env Env, cfg config.Failover, o Opti
 			}
 		}
 	}
+	r.remember(ctx, begun...)
 	for _, run := range begin {
 		r.wg.Go(run)
 	}
-	r.remember(ctx, begun...)
 	return out, nil
 }
 

@@ -98,25 +98,42 @@ func (s *session) close(why error) {
 }
 
 func (s *session) run() {
-	defer func() {
-		s.close(io.EOF)
-		_ = s.shared.Close()
-		s.drop()
-		close(s.ended)
-	}()
+	defer s.over()
+	if !s.begun() {
+		return
+	}
+	defer s.closed()
+	s.report(s.serve())
+}
+
+// over ends what is left of a session.
+func (s *session) over() {
+	s.close(io.EOF)
+	_ = s.shared.Close()
+	s.drop()
+	close(s.ended)
+}
+
+// begun is false for a client that is refused.
+func (s *session) begun() bool {
 	if cfg := s.server.tls(); cfg != nil {
 		if err := s.handshake(cfg); err != nil {
 			s.server.refused[refusedHandshake].Add(1)
 			s.server.log.Debug("TLS handshake failed", "client", s.conn.RemoteAddr().String(), "error", err)
-			return
+			return false
 		}
 	}
 	if err := s.opened(); err != nil {
 		s.server.refused[refusedInterceptor].Add(1)
 		s.server.log.Info("session refused", "client", s.conn.RemoteAddr().String(), "error", err)
-		return
+		return false
 	}
-	defer s.closed()
+	return true
+}
+
+// serve answers requests until the connection ends. An idle connection keeps the stack of what
+// calls read: what is said before and behind it is said elsewhere.
+func (s *session) serve() error {
 	s.writer = wire.NewWriter(s.conn, s.server.pool, writeLimit, writeTimeout)
 	s.server.memory.enter(s)
 	defer s.server.memory.leave(s)
@@ -124,7 +141,11 @@ func (s *session) run() {
 	defer r.Close()
 	half := &Inflation{m: s.server.memory, ctx: s.ctx, free: freeFrame}
 	r.Patience, r.Idle, r.Claim = halfFrame, s.limits.IdleTimeout, half.Grow
-	err := s.read(r)
+	return s.read(r)
+}
+
+// report says why a session ended, if that is of interest.
+func (s *session) report(err error) {
 	var unsupported *kafka.UnsupportedError
 	switch {
 	case err == nil, errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), s.ctx.Err() != nil:

@@ -48,7 +48,7 @@ func held(t *testing.T, addr string, frame []byte) float64 {
 // TestAnIdleConnectionAndItsLinkAreSmall: what a client and a broker need themselves does not
 // count.
 func TestAnIdleConnectionAndItsLinkAreSmall(t *testing.T) {
-	const most = 24_000
+	const most = 20_000
 	for _, size := range []int{200, 100_000} {
 		sink, err := NewSink("127.0.0.1:0", size)
 		if err != nil {
