@@ -121,7 +121,7 @@ func (g *Groups) Group(name string) *Group {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if own = g.of[name]; own == nil {
-		own = &Group{name: name, all: g, flying: map[*Pass]struct{}{}, members: map[string]*member{}, positions: map[Partition]*kept{}, given: map[string]*given{}}
+		own = &Group{name: name, all: g, flying: map[*Pass]struct{}{}, members: map[string]*member{}, asks: map[string]int{}, positions: map[Partition]*kept{}, given: map[string]*given{}}
 		g.of[name] = own
 	}
 	return own
@@ -179,6 +179,7 @@ type Group struct {
 	seen    time.Time // when a request last named it
 
 	members map[string]*member
+	asks    map[string]int // requests that wait for their answers, by ids of members
 	over    *turnover
 
 	subscribed map[string]struct{} // topics that members have named

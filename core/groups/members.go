@@ -55,7 +55,25 @@ type member struct {
 	claims bool
 }
 
-func (m *member) lives(now time.Time) bool { return now.Sub(m.seen) < memberLives }
+// heard reports a member that has given a sign of life in the time within, or that waits for an
+// answer: it sends nothing else meanwhile. g.mu is held.
+func (g *Group) heard(m *member, within time.Duration, now time.Time) bool {
+	return g.asks[m.ID] > 0 || now.Sub(m.seen) < within
+}
+
+// Asks notes that a request of a member waits for its answer, until answered is called.
+func (g *Group) Asks(id string) (answered func()) {
+	g.mu.Lock()
+	g.asks[id]++
+	g.mu.Unlock()
+	return func() {
+		g.mu.Lock()
+		if g.asks[id]--; g.asks[id] == 0 {
+			delete(g.asks, id)
+		}
+		g.mu.Unlock()
+	}
+}
 
 // turnover is the way of members to a new home.
 type turnover struct {
@@ -258,7 +276,7 @@ func (g *Group) gathered() {
 	}
 	come, joined := true, true
 	for _, m := range g.members {
-		if m.stale && now.Sub(m.seen) < gathers {
+		if m.stale && g.heard(m, gathers, now) {
 			joined = false
 			come = come && m.came
 		}
@@ -365,10 +383,10 @@ func (g *Groups) Sweep() {
 		changed := false
 		for id, m := range x.members {
 			switch {
-			case !m.lives(now):
+			case !x.heard(m, memberLives, now):
 				delete(x.members, id)
 				changed = true
-			case m.stale && m.quiet && x.held == nil && now.Sub(m.seen) > gatherFor && x.over != nil && now.Sub(x.over.began) > gatherFor:
+			case m.stale && m.quiet && x.held == nil && !x.heard(m, gatherFor, now) && x.over != nil && now.Sub(x.over.began) > gatherFor:
 				m.quiet, changed = false, true // the same client may be here by another id
 			}
 		}

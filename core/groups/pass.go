@@ -131,7 +131,7 @@ func (g *Group) Hold(why string) {
 	g.why = why
 	now := time.Now()
 	for _, m := range g.members {
-		if m.lives(now) {
+		if g.heard(m, memberLives, now) {
 			m.quiet = true
 		}
 	}
@@ -210,7 +210,7 @@ func (g *Group) Moved() {
 	}
 	over := newTurnover(now)
 	for _, m := range g.members {
-		m.stale, m.came, m.next = m.lives(now), false, ""
+		m.stale, m.came, m.next = g.heard(m, memberLives, now), false, ""
 		m.quiet = m.stale
 	}
 	g.over = over

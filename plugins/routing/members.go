@@ -20,6 +20,42 @@ import (
 // taken, and join; the first to join wait for the others. Until a member has joined again, its
 // fetches bring no records: it could not commit them before another member reads them.
 
+// ofMember keeps a member alive as long as a request of it waits: it sends nothing else meanwhile.
+func (r *Routing) ofMember(answer row) row {
+	return func(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
+		if r.env.Groups == nil || !r.env.Groups.Several() {
+			return answer(ctx, req, next)
+		}
+		msg, err := req.Body.Peek()
+		if err != nil {
+			return nil, err
+		}
+		if group, id := sender(msg); id != "" {
+			defer r.env.Groups.Group(group).Asks(id)()
+		}
+		return answer(ctx, req, next)
+	}
+}
+
+// sender is the group and the id of the member that sends a request, "" of one that has none.
+func sender(msg kmsg.Request) (group, id string) {
+	switch m := msg.(type) {
+	case *kmsg.JoinGroupRequest:
+		return m.Group, m.MemberID
+	case *kmsg.SyncGroupRequest:
+		return m.Group, m.MemberID
+	case *kmsg.HeartbeatRequest:
+		return m.Group, m.MemberID
+	case *kmsg.ConsumerGroupHeartbeatRequest:
+		return m.Group, m.MemberID
+	case *kmsg.OffsetCommitRequest:
+		return m.Group, m.MemberID
+	case *kmsg.TxnOffsetCommitRequest:
+		return m.Group, m.MemberID
+	}
+	return "", ""
+}
+
 // joinGroup lets a client join at the group's home.
 func (r *Routing) joinGroup(ctx context.Context, req *plugin.Request, next plugin.Handler) (*plugin.Response, error) {
 	msg, err := req.Body.Peek()

@@ -20,6 +20,14 @@ import (
 // itself too.
 func moved(t *testing.T, dr func(node int32, m kmsg.Request) (kmsg.Response, error)) (*Routing, *groups.Group) {
 	t.Helper()
+	r, g, move := moves(t, dr)
+	move()
+	return r, g
+}
+
+// moves is such a group that still has to move.
+func moves(t *testing.T, dr func(node int32, m kmsg.Request) (kmsg.Response, error)) (*Routing, *groups.Group, func()) {
+	t.Helper()
 	home := plugintest.NewCluster("dr", 1, 4, "orders")
 	home.Answer = dr
 	env := plugintest.Env(t, plugintest.NewCluster("prod", 0, 4, "orders"), home)
@@ -37,15 +45,16 @@ func moved(t *testing.T, dr func(node int32, m kmsg.Request) (kmsg.Response, err
 	if err := env.Groups.See(t.Context(), "g"); err != nil {
 		t.Fatal(err)
 	}
-	g.Hold("move")
-	if err := env.Catalog.UpdateGroups(t.Context(), []string{"g"}, func(_ string, x *catalog.Group) *catalog.Group {
-		return x.Moved("dr", time.Now(), false)
-	}); err != nil {
-		t.Fatal(err)
+	return r, g, func() {
+		g.Hold("move")
+		if err := env.Catalog.UpdateGroups(t.Context(), []string{"g"}, func(_ string, x *catalog.Group) *catalog.Group {
+			return x.Moved("dr", time.Now(), false)
+		}); err != nil {
+			t.Error(err)
+		}
+		g.Moved()
+		g.Release()
 	}
-	g.Moved()
-	g.Release()
-	return r, g
 }
 
 // TestAMemberOfBeforeSyncs: it has its generation, and not its partitions yet, when its group
@@ -297,4 +306,29 @@ func TestMembersOfTheNewProtocolBeatFaster(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestAMemberWhoseHeartbeatWaits for a home that has died sends no other: it is a member all the
+// same, and gives up its partitions, so that it commits, before it is told to join.
+func TestAMemberWhoseHeartbeatWaits(t *testing.T) {
+	for _, waits := range []time.Duration{15 * time.Second, time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			r, g, move := moves(t, nil)
+			g.Left("two")
+			g.Alive(groups.Member{ID: "one", Client: "one", Host: "h", Consumer: true})
+			m := kmsg.NewPtrConsumerGroupHeartbeatRequest()
+			m.Group, m.MemberID, m.MemberEpoch = "g", "one", 4
+			a := exchange(t, r, m, func(_ string, sent *kmsg.ConsumerGroupHeartbeatRequest) *kmsg.ConsumerGroupHeartbeatResponse {
+				time.Sleep(waits)
+				move()
+				return sent.ResponseKind().(*kmsg.ConsumerGroupHeartbeatResponse)
+			})
+			if a.ErrorCode != 0 {
+				t.Errorf("after %s it is told to join: %s", waits, kafka.Code(a.ErrorCode).Name())
+			}
+			if a.Assignment == nil {
+				t.Errorf("after %s it keeps its partitions", waits)
+			}
+		})
+	}
 }
