@@ -12,8 +12,8 @@ import (
 const steadyFor = 30 * time.Second
 
 // Settle moves the groups of a virtual cluster that need it without an edit: away from a home that
-// has been gone for a time, 0 for never, and to where the rules put them once that cluster is there
-// again.
+// has been gone for a time, 0 for never, also if a move waits that was asked for while it lived;
+// and to where the rules put them once that cluster is there again.
 func (r *Runner) Settle(ctx context.Context, env Env, takeover time.Duration) error {
 	env.Clusters = r.clusters.Over(env.Clusters)
 	if env.Groups == nil || !env.Groups.Several() {
@@ -21,7 +21,8 @@ func (r *Runner) Settle(ctx context.Context, env Env, takeover time.Duration) er
 	}
 	gone, steady := r.states(env.Clusters)
 	for _, g := range env.Catalog.Groups() {
-		if r.find(env.VirtualCluster, Movable{Group, g.Name}) != nil {
+		waits := r.find(env.VirtualCluster, Movable{Group, g.Name})
+		if waits != nil && (waits.taken || waits.Report().Phase != Pending) {
 			continue
 		}
 		x := groupOf{env: env, name: g.Name}
@@ -39,8 +40,11 @@ func (r *Runner) Settle(ctx context.Context, env Env, takeover time.Duration) er
 			if to, by, taken = r.heir(env, g), ByTakeover, true; to == "" {
 				continue
 			}
-		case to == "" || to == g.Home || steady[to] == 0 || g.Taken && steady[to] < steadyFor:
+		case waits != nil || to == "" || to == g.Home || steady[to] == 0 || g.Taken && steady[to] < steadyFor:
 			continue
+		}
+		if waits != nil { // for a home that has died meanwhile: it can't be asked any more
+			waits.drop(by)
 		}
 		x.to = to
 		m, run := r.start(env, x, newTogether(), Options{By: by})

@@ -194,6 +194,45 @@ func TestAGroupOutlivesItsHome(t *testing.T) {
 	})
 }
 
+// TestAGroupThatWasToLeaveOutlivesItsHome: a planned move of it waits, as somebody uses its name on
+// the cluster that it is to go to, when its home dies. It does not wait for that home for ever.
+func TestAGroupThatWasToLeaveOutlivesItsHome(t *testing.T) {
+	h := buildAt(t, quiet(), map[string]string{"orders": "dr"})
+	h.edit("default: prod", "default: prod\n          groups: {takeover: 2s, app: prod}")
+	s := &seen{all: map[string]int{}}
+	one := h.join(s, "app", "one", "orders")
+	h.write(h.client(h.gw.Bootstrap), "orders", "before", 30)
+	h.wait("the first records", func() bool { return s.count() == 30 })
+	h.wait("the mirror", func() bool {
+		g := h.gw.Group(tenant, "app")
+		return g != nil && g.MirroredOn("dr")
+	})
+	other := h.client(h.dr.Bootstrap()[0], kgo.ConsumerGroup("app"), kgo.ConsumeTopics("orders"))
+	go func() {
+		for h.ctx.Err() == nil && !other.PollFetches(h.ctx).IsClientClosed() {
+		}
+	}()
+	h.edit("app: prod", "app: dr")
+	h.wait("a move that waits", func() bool {
+		m := h.groupMove("app")
+		return m.Phase == failover.Pending && strings.Contains(m.Error, "members on dr")
+	})
+	if err := kafkatest.KillAll(h.prod); err != nil {
+		t.Fatal(err)
+	}
+	other.Close()
+	h.wait("another home", func() bool { return h.groupMove("app").Phase == failover.Done })
+	if m := h.groupMove("app"); m.Planned || m.To != "dr" {
+		t.Errorf("%+v", m)
+	}
+	h.write(h.client(h.gw.Bootstrap), "orders", "after", 30)
+	h.wait("the last records", func() bool { return s.count() == 60 })
+	one.leave()
+	if twice := s.twice(); len(twice) > 0 {
+		t.Errorf("delivered twice: %v", twice)
+	}
+}
+
 // TestCommitsInFlightAreKept: positions are committed all the time, by several who are no members,
 // while their groups go back and forth by a rule: what was acknowledged is there.
 func TestCommitsInFlightAreKept(t *testing.T) {
