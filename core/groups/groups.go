@@ -121,7 +121,7 @@ func (g *Groups) Group(name string) *Group {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if own = g.of[name]; own == nil {
-		own = &Group{name: name, all: g, flying: map[*Pass]struct{}{}, members: map[string]*member{}, asks: map[string]int{}, positions: map[Partition]*kept{}, given: map[string]*given{}}
+		own = &Group{name: name, all: g, flying: map[*Pass]struct{}{}, members: map[string]*member{}, asks: map[string]int{}, seeks: map[client]int{}, positions: map[Partition]*kept{}, given: map[string]*given{}}
 		g.of[name] = own
 	}
 	return own
@@ -180,6 +180,7 @@ type Group struct {
 
 	members map[string]*member
 	asks    map[string]int // requests that wait for their answers, by ids of members
+	seeks   map[client]int // those for the coordinator
 	over    *turnover
 
 	subscribed map[string]struct{} // topics that members have named

@@ -58,7 +58,28 @@ type member struct {
 // heard reports a member that has given a sign of life in the time within, or that waits for an
 // answer: it sends nothing else meanwhile. g.mu is held.
 func (g *Group) heard(m *member, within time.Duration, now time.Time) bool {
-	return g.asks[m.ID] > 0 || now.Sub(m.seen) < within
+	return g.asks[m.ID] > 0 || g.seeks[client{m.Client, m.Host}] > 0 || now.Sub(m.seen) < within
+}
+
+// Seeks notes that a client looks for the coordinator, until answered is called: its members say
+// nothing before it has found one.
+func (g *Group) Seeks(id, host string) (answered func()) {
+	who := client{id, host}
+	g.mu.Lock()
+	g.seeks[who]++
+	for _, m := range g.members {
+		if m.Client == id && m.Host == host {
+			m.seen = time.Now()
+		}
+	}
+	g.mu.Unlock()
+	return func() {
+		g.mu.Lock()
+		if g.seeks[who]--; g.seeks[who] == 0 {
+			delete(g.seeks, who)
+		}
+		g.mu.Unlock()
+	}
 }
 
 // Asks notes that a request of a member waits for its answer, until answered is called.

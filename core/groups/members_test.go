@@ -32,6 +32,35 @@ func TestWhoComesInPlaceOfAStaticMember(t *testing.T) {
 	})
 }
 
+// TestWhoLooksForTheCoordinator is waited for: it says nothing else before it has found one, which
+// may take longer than a member is waited for that is silent.
+func TestWhoLooksForTheCoordinator(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := open(t)
+		own := g.Group("app")
+		own.Joined(Member{ID: "silent", Client: "a", Host: "h"})
+		own.Joined(Member{ID: "waits", Client: "b", Host: "h"})
+		own.Joined(Member{ID: "asks", Client: "c", Host: "h"})
+		time.Sleep(gathers)
+		answered := own.Seeks("b", "h")
+		time.Sleep(gathers)
+		own.Seeks("c", "h")()
+		g.moved(t, "app")
+		if !own.Gathers() {
+			t.Error("the members that look for the coordinator are not waited for")
+		}
+		answered()
+		own.Came("waits", "")
+		if !own.Gathers() {
+			t.Error("the one that has looked for it a moment ago is not waited for")
+		}
+		own.Came("asks", "")
+		if own.Gathers() {
+			t.Error("one that was silent is waited for")
+		}
+	})
+}
+
 // TestAClientThatCameBack by another id, without a word of its old one, gets records once that
 // can't be on its way any more.
 func TestAClientThatCameBack(t *testing.T) {

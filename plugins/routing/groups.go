@@ -169,6 +169,11 @@ func (r *Routing) findCoordinator(ctx context.Context, req *plugin.Request, next
 	if m.CoordinatorType != kafka.GroupCoordinator {
 		return find(ctx, r.groupHome)
 	}
+	if r.env.Groups != nil && r.env.Groups.Several() {
+		for _, group := range keys {
+			defer r.env.Groups.Group(group).Seeks(req.ClientID, hostOf(req.Session))()
+		}
+	}
 	return r.atKnown(ctx, req, keys, false, find)
 }
 
