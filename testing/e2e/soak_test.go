@@ -52,7 +52,9 @@ func TestSoakOnRealKafka(t *testing.T) {
 		plan := soak.NewPlan(first + n)
 		t.Log(plan)
 		o := soak.Options{
-			Dir: t.TempDir(), Log: os.Stderr, Every: 10 * time.Millisecond, Patience: eventually.Limit,
+			// As many records a second for many topics as for one: a copy that lags ends no move,
+			// and both clusters share this machine.
+			Dir: t.TempDir(), Log: os.Stderr, Every: time.Duration(len(plan.Topics)) * 10 * time.Millisecond, Patience: eventually.Limit,
 			Producers: map[string]clients.Client{"java": clients.JavaProducer(v), "librdkafka": rdkafka.Producer(true)},
 		}
 		if plan.Kills() { // of which it tells its user
