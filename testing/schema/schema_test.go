@@ -84,8 +84,8 @@ func court(t *testing.T) judges {
 	return judges{t, s, filepath.Join(t.TempDir(), "sluice.yaml")}
 }
 
-// judge returns what the schema and the gateway say of a file; nothing if it is right.
-func (j judges) judge(text []byte) (bySchema error, byGateway config.Errors) {
+// judge returns what the gateway and the schema say of a file; nothing if it is right.
+func (j judges) judge(text []byte) (byGateway config.Errors, bySchema error) {
 	j.t.Helper()
 	var doc yaml.Node
 	if err := yaml.Unmarshal(text, &doc); err != nil {
@@ -98,7 +98,7 @@ func (j judges) judge(text []byte) (bySchema error, byGateway config.Errors) {
 	if err != nil && !errors.As(err, &byGateway) {
 		j.t.Fatal(err)
 	}
-	return j.schema.Validate(value(doc.Content[0])), byGateway
+	return byGateway, j.schema.Validate(value(doc.Content[0]))
 }
 
 func read(t *testing.T, path string) []byte {
@@ -125,7 +125,7 @@ func TestShippedFiles(t *testing.T) {
 	}
 	for _, path := range append(files, root+"/examples/failover/compose/sluice/sluice.yaml") {
 		text := read(t, path)
-		bySchema, byGateway := j.judge(text)
+		byGateway, bySchema := j.judge(text)
 		if bySchema != nil || byGateway != nil {
 			t.Errorf("%s: %v\n%v", path, bySchema, byGateway)
 		}
@@ -157,7 +157,7 @@ virtual_clusters:
 // TestFaultyFiles are refused by both.
 func TestFaultyFiles(t *testing.T) {
 	j := court(t)
-	if bySchema, byGateway := j.judge([]byte(right)); bySchema != nil || byGateway != nil {
+	if byGateway, bySchema := j.judge([]byte(right)); bySchema != nil || byGateway != nil {
 		t.Fatalf("%v\n%v", bySchema, byGateway)
 	}
 	for _, change := range [][2]string{
@@ -205,7 +205,7 @@ func TestFaultyFiles(t *testing.T) {
 		if text == right {
 			t.Errorf("%q is not there", change[0])
 		}
-		bySchema, byGateway := j.judge([]byte(text))
+		byGateway, bySchema := j.judge([]byte(text))
 		if bySchema == nil {
 			t.Errorf("%q in place of %q: the schema takes it", change[1], change[0])
 		}
@@ -237,7 +237,7 @@ func TestReferencesStandForAnything(t *testing.T) {
 		"telemetry: {log: {level":                   "limits:\ntelemetry: {log: {level",
 	} {
 		text := strings.Replace(right, from, to, 1)
-		if bySchema, byGateway := j.judge([]byte(text)); bySchema != nil || byGateway != nil {
+		if byGateway, bySchema := j.judge([]byte(text)); bySchema != nil || byGateway != nil {
 			t.Errorf("%q in place of %q: %v\n%v", to, from, bySchema, byGateway)
 		}
 	}
@@ -271,7 +271,7 @@ func TestEveryMutationOfTheReference(t *testing.T) {
 	}
 	bare(&doc)
 	known := map[string]bool{} // of what stands there twice, and of files that are not there
-	bySchema, byGateway := j.judge(text)
+	byGateway, bySchema := j.judge(text)
 	if bySchema != nil {
 		t.Fatal(bySchema)
 	}
@@ -289,7 +289,7 @@ func TestEveryMutationOfTheReference(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		bySchema, byGateway := j.judge(changed)
+		byGateway, bySchema := j.judge(changed)
 		var news, shapes []string
 		for _, e := range byGateway {
 			if known[e.Path+e.Msg] {
