@@ -4,15 +4,18 @@ SEEDS    ?= 100
 KAFKA_SEEDS ?= 10
 ROUNDS   ?= 100
 GOLANGCI ?= go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
+CYCLONEDX ?= go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
+GOVULNCHECK ?= go run golang.org/x/vuln/cmd/govulncheck@v1.6.0
+RELEASE   = $(shell git describe --tags --always --dirty 2>/dev/null)
 SKIPPED  := $(shell mktemp -u)
 
-.PHONY: help build test test-fast e2e race soak soak-kafka differential cross lint check bench growth fuzz demo clean
+.PHONY: help build test test-fast e2e race soak soak-kafka differential cross lint vulnerabilities check sbom bench growth fuzz demo clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
 
 build: ## build bin/gateway
-	go build -trimpath -ldflags "-s -w -X $(shell go list -m)/cmd/gateway/cli.release=$(shell git describe --tags --always --dirty 2>/dev/null)" -o bin/gateway ./cmd/gateway
+	go build -trimpath -ldflags "-s -w -X $(shell go list -m)/cmd/gateway/cli.release=$(RELEASE)" -o bin/gateway ./cmd/gateway
 
 # The longest tests wait more than they work: they begin first, and a third package runs beside them.
 LONGEST := ./testing/protocol ./cmd/gateway/workbench
@@ -63,7 +66,18 @@ lint: ## check format and style
 	go vet ./...
 	$(GOLANGCI) run
 
-check: lint build test-fast ## what must be green before a commit
+# Its exit codes do not tell a database that can't be reached from what it found; what it says does.
+vulnerabilities: ## ask the Go vulnerability database, if it can be reached, about what the gateway calls
+	@out=$$($(GOVULNCHECK) ./cmd/gateway 2>&1); code=$$?; \
+	if [ $$code = 0 ]; then echo "no known vulnerability is called"; \
+	elif echo "$$out" | grep -q -e "vuln.go.dev" -e "proxy.golang.org" && ! echo "$$out" | grep -q "Vulnerability #"; then echo "### NOT RUN: govulncheck: the vulnerability database can't be reached"; \
+	else echo "$$out"; exit $$code; fi
+
+check: lint vulnerabilities build test-fast ## what must be green before a commit
+
+sbom: build ## write artifacts/sbom.cdx.json, which lists the modules of bin/gateway (CycloneDX)
+	@mkdir -p artifacts
+	$(CYCLONEDX) bin -json -version "$(RELEASE)" -output artifacts/sbom.cdx.json bin/gateway
 
 bench: ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem ./testing/bench ./core/kafka ./core/console ./plugins/wasm/meter

@@ -3,6 +3,7 @@ package config
 import (
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -77,18 +78,18 @@ func check(file string, n *yaml.Node, t reflect.Type, path []string) (errs Error
 
 // checkKeys is check of a map whose keys are the fields of a struct.
 func checkKeys(file string, n *yaml.Node, t reflect.Type, path []string) (errs Errors) {
-	fields := map[string]reflect.Type{}
+	fields := map[string]reflect.StructField{}
 	var names []string
 	for i := range t.NumField() {
 		if tag := t.Field(i).Tag.Get("koanf"); tag != "" && tag != "-" {
-			fields[tag] = t.Field(i).Type
+			fields[tag] = t.Field(i)
 			names = append(names, tag)
 		}
 	}
 	var known []*yaml.Node
 	each(n, func(_ int, k, v *yaml.Node) {
 		if ft, ok := fields[k.Value]; ok {
-			errs = append(errs, check(file, v, ft, sub(path, k.Value))...)
+			errs = append(errs, checkField(file, v, ft, sub(path, k.Value))...)
 			known = append(known, k, v)
 			return
 		}
@@ -100,6 +101,35 @@ func checkKeys(file string, n *yaml.Node, t reflect.Type, path []string) (errs E
 		errs = append(errs, e.concerns(path, k.Value, meant))
 	})
 	n.Content = known
+	return errs
+}
+
+// checkField is check of the value of a field. Its tag oneof lists what its texts may be, with
+// commas between; one that begins with a comma may be empty.
+func checkField(file string, n *yaml.Node, field reflect.StructField, path []string) Errors {
+	errs := check(file, n, field.Type, path)
+	oneof, ok := field.Tag.Lookup("oneof")
+	if !ok {
+		return errs
+	}
+	allowed := strings.Split(oneof, ",")
+	named := strings.Join(allowed, ", ")
+	one := func(n *yaml.Node, text string, path []string) {
+		if n.Kind == yaml.ScalarNode && !slices.Contains(allowed, text) {
+			errs = errs.And(errorAt(file, n, path, "%q is not one of %s", text, strings.TrimPrefix(named, ", ")))
+			nothing(n)
+		}
+	}
+	if !isNull(n) {
+		one(n, n.Value, path)
+	}
+	each(n, func(_ int, k, v *yaml.Node) {
+		text := v.Value
+		if isNull(v) { // which is decoded as an empty text
+			text = ""
+		}
+		one(v, text, sub(path, k.Value))
+	})
 	return errs
 }
 

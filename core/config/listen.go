@@ -11,7 +11,7 @@ import (
 // addresses may differ: containers, NAT, Kubernetes.
 type Listen struct {
 	// Bootstrap is the address to bind, host:port.
-	Bootstrap string  `koanf:"bootstrap"`
+	Bootstrap string  `koanf:"bootstrap" needed:"always"`
 	Brokers   Brokers `koanf:"brokers"`
 	// TLS makes the listeners TLS ones.
 	TLS *TLS `koanf:"tls"`
@@ -25,9 +25,9 @@ type Brokers struct {
 	Bind string `koanf:"bind"`
 	// Ports is the range to bind, "first-last": a node has first + the widths of earlier slots +
 	// (id - first id of its cluster).
-	Ports string `koanf:"ports"`
+	Ports string `koanf:"ports" form:"(N-N)?" needed:"without sni"`
 	// AdvertisedPorts is the range that clients are told, where it differs from Ports.
-	AdvertisedPorts string `koanf:"advertised_ports"`
+	AdvertisedPorts string `koanf:"advertised_ports" form:"(N-N)?"`
 	// SNI is a pattern of host names with $(node), e.g. "b$(node).kafka.example.com": all nodes
 	// share Bootstrap's port and are told apart by the TLS server name.
 	SNI string `koanf:"sni"`

@@ -96,14 +96,14 @@ type file struct {
 	Limits          Limits             `koanf:"limits"`
 	Failover        Failover           `koanf:"failover"`
 	Telemetry       Telemetry          `koanf:"telemetry"`
-	Clusters        map[string]Cluster `koanf:"clusters"`
-	VirtualClusters map[string]virtual `koanf:"virtual_clusters"`
+	Clusters        map[string]Cluster `koanf:"clusters" needed:"always"`
+	VirtualClusters map[string]virtual `koanf:"virtual_clusters" needed:"always"`
 }
 
 type virtual struct {
 	Listen   Listen   `koanf:"listen"`
 	Clusters []string `koanf:"clusters"`
-	Chain    []any    `koanf:"chain"`
+	Chain    []any    `koanf:"chain" needed:"always"`
 }
 
 func (s *Snapshot) decode(path string, root *yaml.Node) (errs Errors) {

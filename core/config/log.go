@@ -11,10 +11,10 @@ import (
 
 // Log configures the log on standard error, and the log of what operators do.
 type Log struct {
-	Level  string `koanf:"level"`  // debug, info, warn, error
-	Format string `koanf:"format"` // text or json
+	Level  string `koanf:"level" oneof:"debug,info,warn,error"`
+	Format string `koanf:"format" oneof:"text,json"`
 	// Levels are those of components; see Snapshot.Components.
-	Levels map[string]string `koanf:"levels"`
+	Levels map[string]string `koanf:"levels" oneof:"debug,info,warn,error"`
 	// Repeats is for how long lines like one that was written are counted instead of written; 0
 	// writes all.
 	Repeats time.Duration `koanf:"repeats"`
@@ -65,20 +65,10 @@ func (s *Snapshot) CheckComponent(name string) error {
 func (s *Snapshot) validateLog(v *validator) {
 	l := &s.Telemetry.Log
 	at := func(path ...string) []string { return append([]string{"telemetry", "log"}, path...) }
-	levels := []string{"debug", "info", "warn", "error"}
-	if !slices.Contains(levels, l.Level) {
-		v.bad(at("level"), "%q is not one of debug, info, warn, error", l.Level)
-	}
-	for component, level := range l.Levels {
-		if !slices.Contains(levels, level) {
-			v.bad(at("levels", component), "%q is not one of debug, info, warn, error", level)
-		}
+	for component := range l.Levels {
 		if err := s.CheckComponent(component); err != nil {
 			v.bad(at("levels", component), "%v", err)
 		}
-	}
-	if !slices.Contains([]string{"text", "json"}, l.Format) {
-		v.bad(at("format"), "%q is not one of text, json", l.Format)
 	}
 	if l.Repeats < 0 {
 		v.bad(at("repeats"), "must not be negative")

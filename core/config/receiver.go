@@ -19,10 +19,10 @@ type ClientTLS struct {
 
 // receiver is where a signal is sent over OTLP.
 type receiver struct {
-	endpoint, protocol string
-	insecure           bool
-	headers            map[string]string
-	tls                *ClientTLS
+	endpoint string
+	insecure bool
+	headers  map[string]string
+	tls      *ClientTLS
 }
 
 // What may stand in a header of HTTP, and of gRPC.
@@ -32,9 +32,6 @@ var (
 )
 
 func (r receiver) validate(v *validator, at []string) {
-	if !slices.Contains([]string{"", "grpc", "http"}, r.protocol) {
-		v.bad(sub(at, "protocol"), "%q is not one of grpc, http", r.protocol)
-	}
 	if r.endpoint != "" {
 		v.address(sub(at, "endpoint"), r.endpoint)
 	}

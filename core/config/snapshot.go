@@ -48,7 +48,7 @@ type User struct {
 	Name     string `koanf:"name"`
 	Password string `koanf:"password"`
 	// Role is admin, who may do everything, or reader, who may only look; by default admin.
-	Role string `koanf:"role"`
+	Role string `koanf:"role" oneof:",admin,reader"`
 }
 
 // Edits reports whether the user may change anything.
@@ -109,8 +109,8 @@ type Align struct {
 // moves; without a URL nobody is asked.
 type Fence struct {
 	URL     string            `koanf:"url"`
-	Headers map[string]string `koanf:"headers"` // sent with each call
-	TLS     *ClientTLS        `koanf:"tls"`
+	Headers map[string]string `koanf:"headers" needs:"url"` // sent with each call
+	TLS     *ClientTLS        `koanf:"tls" needs:"url"`
 	Timeout time.Duration     `koanf:"timeout"` // of a call
 }
 
@@ -124,7 +124,7 @@ type Telemetry struct {
 // Traces configures OpenTelemetry traces over OTLP; without an endpoint there are none.
 type Traces struct {
 	Endpoint    string  `koanf:"endpoint"`
-	Protocol    string  `koanf:"protocol"` // grpc or http
+	Protocol    string  `koanf:"protocol" oneof:",grpc,http"`
 	Insecure    bool    `koanf:"insecure"`
 	SampleRatio float64 `koanf:"sample_ratio"` // negative: as the OTEL_* variables say
 	// Errors also traces requests that are answered with an error, Slower those that take longer.
@@ -134,7 +134,7 @@ type Traces struct {
 	// for the rest.
 	ParentBased bool `koanf:"parent_based"`
 	// Spans says which interceptors have spans: slow, all or none.
-	Spans   string            `koanf:"spans"`
+	Spans   string            `koanf:"spans" oneof:"slow,all,none"`
 	Headers map[string]string `koanf:"headers"` // sent with what is exported
 	TLS     *ClientTLS        `koanf:"tls"`
 }
@@ -143,7 +143,7 @@ type Traces struct {
 // endpoint there is none.
 type Metrics struct {
 	Endpoint string        `koanf:"endpoint"`
-	Protocol string        `koanf:"protocol"` // grpc or http
+	Protocol string        `koanf:"protocol" oneof:",grpc,http"`
 	Insecure bool          `koanf:"insecure"`
 	Interval time.Duration `koanf:"interval"` // 0: as the OTEL_* variables say
 	// Headers are sent with what is exported.
@@ -159,12 +159,12 @@ type Metrics struct {
 // Cluster is a physical cluster.
 type Cluster struct {
 	Name      string   `koanf:"-"`
-	Bootstrap []string `koanf:"bootstrap"`
+	Bootstrap []string `koanf:"bootstrap" needed:"always"`
 	Aliases   []string `koanf:"aliases"`
 	// Slot numbers the cluster in virtual node ids; by default its place in the file.
 	Slot int `koanf:"slot"`
 	// NodeRange is the range of node ids, "first-last"; it decides how many ports are needed.
-	NodeRange string `koanf:"nodes"`
+	NodeRange string `koanf:"nodes" form:"(N-N)?"`
 	Nodes     Nodes  `koanf:"-"`
 	// written is what the file calls the cluster, if that is not its name; see Snapshot.Renamed.
 	written string

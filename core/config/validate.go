@@ -59,11 +59,6 @@ func (s *Snapshot) validate(file string, root *yaml.Node, before Errors) Errors 
 			v.bad([]string{"admin", "listen"}, "%q can be reached from other machines, and without users everybody may do everything: name `users`, or listen on 127.0.0.1", s.Admin.Listen)
 		}
 	}
-	for i, u := range s.Admin.Users {
-		if !slices.Contains([]string{"", "admin", "reader"}, u.Role) {
-			v.bad([]string{"admin", "users", strconv.Itoa(i), "role"}, "%q is not one of admin, reader", u.Role)
-		}
-	}
 	for i := range s.VirtualClusters {
 		s.validateVirtual(v, &s.VirtualClusters[i], a, numbered)
 	}
@@ -224,11 +219,8 @@ func (s *Snapshot) validateNumbers(v *validator) {
 		v.bad([]string{"telemetry", "traces", "sample_ratio"}, "must be from 0 to 1")
 	}
 	traces, metrics := s.Telemetry.Traces, s.Telemetry.Metrics
-	if !slices.Contains([]string{"slow", "all", "none"}, traces.Spans) {
-		v.bad([]string{"telemetry", "traces", "spans"}, "%q is not one of slow, all, none", traces.Spans)
-	}
-	receiver{traces.Endpoint, traces.Protocol, traces.Insecure, traces.Headers, traces.TLS}.validate(v, []string{"telemetry", "traces"})
-	receiver{metrics.Endpoint, metrics.Protocol, metrics.Insecure, metrics.Headers, metrics.TLS}.validate(v, []string{"telemetry", "metrics"})
+	receiver{traces.Endpoint, traces.Insecure, traces.Headers, traces.TLS}.validate(v, []string{"telemetry", "traces"})
+	receiver{metrics.Endpoint, metrics.Insecure, metrics.Headers, metrics.TLS}.validate(v, []string{"telemetry", "metrics"})
 	f.validateFence(v)
 	for i, glob := range f.ReplicatorTopics {
 		if err := CheckGlob(strings.TrimPrefix(glob, "!")); err != nil {

@@ -66,6 +66,9 @@ type Spec struct {
 	// New builds an interceptor from its section. It must not block on a cluster: an unreachable
 	// cluster is never an error of start or reload.
 	New func(ctx context.Context, env Env, cfg config.Section) (Interceptor, error)
+	// Settings is what a section is decoded into, a struct with its defaults: of it the schema of
+	// the file is made. Without it the schema allows any section.
+	Settings any
 	// Metrics are the metrics that interceptors of the type have, if they are Metered.
 	Metrics []*telemetry.Metric
 	// Prepare, if there is one, does beforehand what takes long in New, while other edits of the

@@ -16,7 +16,7 @@ import (
 
 // Spec describes the interceptor to the chain's builder.
 func Spec() plugin.Spec {
-	return plugin.Spec{Type: "offsets", Stage: plugin.Physical, New: func(_ context.Context, env plugin.Env, cfg config.Section) (plugin.Interceptor, error) {
+	return plugin.Spec{Type: "offsets", Stage: plugin.Physical, Settings: struct{}{}, New: func(_ context.Context, env plugin.Env, cfg config.Section) (plugin.Interceptor, error) {
 		var c struct{}
 		if err := cfg.Decode(&c); err != nil {
 			return nil, err

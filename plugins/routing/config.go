@@ -26,11 +26,11 @@ type Config struct {
 	// `follow` says where groups live that no glob names: with their topics ("topics", the
 	// default), or where they are ("none"); and `takeover` after how long without their home they
 	// get another one ("10s" by default, "off" for never).
-	Groups       map[string]string `koanf:"groups"`
+	Groups       map[string]string `koanf:"groups" kept:"follow=(topics|none)? takeover=(off)?|duration"`
 	Transactions map[string]string `koanf:"transactions"`
 	// CreateOn says where CreateTopics creates: "all" (default; the next move needs the topic
 	// there) or "home".
-	CreateOn string `koanf:"create_on"`
+	CreateOn string `koanf:"create_on" oneof:",all,home"`
 	// AutoCreate says whether the gateway creates topics that clients ask metadata of. Unset, it
 	// does what the topic's home does (auto.create.topics.enable).
 	AutoCreate *bool `koanf:"auto_create"`
@@ -38,16 +38,16 @@ type Config struct {
 
 // TopicRule is the home of the topics that a name or glob stands for.
 type TopicRule struct {
-	Cluster string `koanf:"cluster"`
+	Cluster string `koanf:"cluster" needed:"always"`
 	// Names gives the physical name per cluster; for exact names alone.
 	Names map[string]string `koanf:"names"`
 	// Unplanned is the policy for moves whose old home is gone: if-unreachable (default), never,
 	// always.
-	Unplanned string `koanf:"unplanned"`
+	Unplanned string `koanf:"unplanned" oneof:",if-unreachable,never,always"`
 	// Copy is what tells where copies have the records of the home: what they say (align, by
 	// default), that the replicator keeps offsets (identity), or what they say, looked for where
 	// the offset syncs of a MirrorMaker 2 are (mm2).
-	Copy string `koanf:"copy"`
+	Copy string `koanf:"copy" oneof:",align,identity,mm2"`
 }
 
 // rules is the compiled configuration. It is immutable.
@@ -112,12 +112,6 @@ func compile(section config.Section, clusters []config.Cluster) (*rules, error) 
 		for cl := range t.Names {
 			check(cl, false, "topics", name, "names", cl)
 		}
-		if !slices.Contains([]string{"", "if-unreachable", "never", "always"}, t.Unplanned) {
-			bad([]string{"topics", name, "unplanned"}, "%q is not one of if-unreachable, never, always", t.Unplanned)
-		}
-		if !slices.Contains([]string{"", "align", "identity", "mm2"}, t.Copy) {
-			bad([]string{"topics", name, "copy"}, "%q is not one of align, identity, mm2", t.Copy)
-		}
 	}
 	for _, set := range []struct {
 		name string
@@ -140,9 +134,6 @@ func compile(section config.Section, clusters []config.Cluster) (*rules, error) 
 		bad([]string{"groups", err.key}, "%s", err.text)
 	}
 	slices.SortFunc(r.globs, bySpecificity)
-	if !slices.Contains([]string{"", "all", "home"}, c.CreateOn) {
-		bad([]string{"create_on"}, "%q is not one of all, home", c.CreateOn)
-	}
 	more = append(append(more, r.sameNames(section)...), r.precedence(section)...)
 	if err := errs.And(more...).Err(); err != nil {
 		return nil, err

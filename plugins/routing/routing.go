@@ -19,7 +19,7 @@ import (
 
 // Spec describes the interceptor to the chain's builder.
 func Spec() plugin.Spec {
-	return plugin.Spec{Type: "routing", Stage: plugin.Routing, New: func(ctx context.Context, env plugin.Env, cfg config.Section) (plugin.Interceptor, error) {
+	return plugin.Spec{Type: "routing", Stage: plugin.Routing, Settings: Config{}, New: func(ctx context.Context, env plugin.Env, cfg config.Section) (plugin.Interceptor, error) {
 		return New(ctx, env, cfg)
 	}}
 }

@@ -17,7 +17,7 @@ import (
 
 // Spec describes the interceptor to the chain's builder.
 func Spec() plugin.Spec {
-	return plugin.Spec{Type: "topics", Stage: plugin.Physical, New: func(_ context.Context, env plugin.Env, cfg config.Section) (plugin.Interceptor, error) {
+	return plugin.Spec{Type: "topics", Stage: plugin.Physical, Settings: Config{}, New: func(_ context.Context, env plugin.Env, cfg config.Section) (plugin.Interceptor, error) {
 		return New(env, cfg)
 	}}
 }

@@ -19,7 +19,7 @@ const header = "traceparent"
 
 // Spec describes the interceptor to the chain's builder.
 func Spec() plugin.Spec {
-	return plugin.Spec{Type: "traces", Stage: plugin.Any, New: func(_ context.Context, env plugin.Env, section config.Section) (plugin.Interceptor, error) {
+	return plugin.Spec{Type: "traces", Stage: plugin.Any, Settings: Config{}, New: func(_ context.Context, env plugin.Env, section config.Section) (plugin.Interceptor, error) {
 		return New(env, section)
 	}}
 }
@@ -27,7 +27,7 @@ func Spec() plugin.Spec {
 // Config is the traces section of a chain.
 type Config struct {
 	// Inject is `missing`: records without a traceparent get one. Their batches are encoded again.
-	Inject string `koanf:"inject"`
+	Inject string `koanf:"inject" oneof:"missing" needed:"always"`
 }
 
 // Traces is the interceptor. It changes produces of requests that are sampled, and no others.

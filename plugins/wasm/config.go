@@ -21,7 +21,7 @@ type Config struct {
 	// it, it is theirs.
 	Name string `koanf:"name"`
 	// File is the module, relative to the folder of the YAML file.
-	File string `koanf:"file"`
+	File string `koanf:"file" needed:"without image"`
 	// Image is a module in an OCI image, in place of File: REGISTRY/NAME@sha256:DIGEST, or
 	// oci:FOLDER@sha256:DIGEST.
 	Image string `koanf:"image"`
@@ -33,26 +33,31 @@ type Config struct {
 	Topics []string `koanf:"topics"`
 	// Grant lists the capabilities that the guest may have: kv, http, send_request of any API,
 	// send_request:API.
-	Grant []string `koanf:"grant"`
+	Grant []string `koanf:"grant" form:"kv|http|send_request(:.*)?"`
 	// HTTPHosts are the hosts, with their ports, that http may reach.
 	HTTPHosts []string `koanf:"http_hosts"`
 	// Config is given to the guest as JSON.
 	Config any `koanf:"config"`
 	// OnError says what becomes of a request whose call failed: "reject" (default; the client is
 	// told to try again) or "pass" (it is forwarded as it came).
-	OnError string `koanf:"on_error"`
+	OnError string `koanf:"on_error" oneof:"reject,pass"`
 	// ProduceDrop says what becomes of a record that a guest drops from a batch of an idempotent
 	// producer: "reject" (default; the batch is refused) or "tombstone" (its value becomes null,
 	// unless the topic is compacted: then the batch is refused).
-	ProduceDrop string      `koanf:"produce_drop"`
+	ProduceDrop string      `koanf:"produce_drop" form:"reject|tombstone"`
 	Limits      host.Limits `koanf:"limits"`
 }
 
 // maxInstances bounds the instances of a guest: each has memory of its own.
 const maxInstances = 1000
 
+// defaults are the settings of a section that names none.
+func defaults() Config {
+	return Config{OnError: "reject", ProduceDrop: "reject", Limits: host.DefaultLimits()}
+}
+
 func decode(section config.Section, compiled bool) (c Config, settings []byte, err error) {
-	c = Config{OnError: "reject", ProduceDrop: "reject", Limits: host.DefaultLimits()}
+	c = defaults()
 	errs := section.Partly(&c)
 	var more config.Errors
 	bad := func(format string, arg any, key ...string) {
@@ -83,9 +88,6 @@ func decode(section config.Section, compiled bool) (c Config, settings []byte, e
 		if err := manifest.CheckCapability(g); err != nil {
 			bad("%v", err, "grant", strconv.Itoa(i))
 		}
-	}
-	if !slices.Contains([]string{"reject", "pass"}, c.OnError) {
-		bad("%q is not one of reject, pass", c.OnError, "on_error")
 	}
 	if c.ProduceDrop == "drop" {
 		bad("%q is not possible: brokers want every sequence number of an idempotent producer; use reject or tombstone", c.ProduceDrop, "produce_drop")

@@ -49,7 +49,7 @@ func spec(kind string, trace Trace, compiled bool, from func(Config, config.Sect
 		cfg, settings, err := decode(section, compiled)
 		return asked{env, section, cfg, settings, from(cfg, section), trace}, err
 	}
-	return plugin.Spec{Type: kind, Stage: plugin.Any, Metrics: specMetrics(),
+	return plugin.Spec{Type: kind, Stage: plugin.Any, Settings: defaults(), Metrics: specMetrics(),
 		New: func(ctx context.Context, env plugin.Env, section config.Section) (plugin.Interceptor, error) {
 			a, err := ask(env, section)
 			if err != nil {

@@ -1,6 +1,7 @@
 package house
 
 import (
+	"debug/buildinfo"
 	"encoding/json"
 	"maps"
 	"os"
@@ -92,6 +93,30 @@ func TestModulesOfTheDemo(t *testing.T) {
 	}
 	if least := mostDemo / 2; len(all) < least {
 		t.Errorf("only %d modules found, want at least %d", len(all), least)
+	}
+}
+
+// TestProgramNamesItsModules: stripped as it is released, it still says what it was made from,
+// which is what `make sbom` reads.
+func TestProgramNamesItsModules(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "gateway")
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, "./cmd/gateway")
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	info, err := buildinfo.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sums := map[string]string{}
+	for _, m := range info.Deps {
+		sums[m.Path] = m.Sum
+	}
+	for _, name := range []string{"github.com/tetratelabs/wazero", "github.com/twmb/franz-go", "github.com/twmb/franz-go/pkg/kmsg", "github.com/knadh/koanf/v2"} {
+		if sums[name] == "" {
+			t.Errorf("%s is not named with its checksum", name)
+		}
 	}
 }
 

@@ -77,7 +77,8 @@ var may = map[string][]string{
 	"sdk/sdktest":           {"sdk", "sdk/abi"},
 	"sdk/examples/":         {"sdk", "sdk/sdktest", "sdk/examples/internal/", "sdk/examples/mask/mask"},
 	"cmd/gateway":           {"cmd/gateway/cli", "plugins"},
-	"cmd/gateway/cli":       {"core/", "cmd/gateway/workbench"},
+	"configs":               {},
+	"cmd/gateway/cli":       {"configs", "core/", "cmd/gateway/workbench"},
 	"cmd/gateway/workbench": {"core/chain", "plugins/wasm", "plugins/wasm/blocks", "plugins/wasm/host", "plugins/wasm/kept", "plugins/wasm/manifest", "core/admin", "core/kafka", "core/plugin", "sdk", "sdk/abi"},
 	"testing/":              {"cmd/gateway/cli", "core/", "plugins", "plugins/", "testing/", "sdk", "sdk/"},
 	"examples/":             {"core/", "testing/"},
@@ -286,7 +287,7 @@ func TestReferenceIsComplete(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tag := regexp.MustCompile("`koanf:\"([a-z_]+)\"`")
+	tag := regexp.MustCompile("`koanf:\"([a-z_]+)\"")
 	fields := 0
 	each(t, ".go", func(path string, b []byte) {
 		if !strings.HasPrefix(path, "core/config/") && !strings.HasPrefix(path, "plugins/") {

@@ -119,6 +119,7 @@ func TestEveryCommand(t *testing.T) {
 		"plugin inspect":       {[]string{"hello/hello.wasm"}, 0, "bytes compile_ms exports imports instance_bytes instance_start_us manifest sha256"},
 		"plugin bench":         {[]string{"hello/hello.wasm", "--total", "1000"}, 0, "failures guest_ns_per_record instance_bytes ns_per_record p50_ns_per_call p99_ns_per_call records"},
 		"plugin replay":        {[]string{"records.yaml", "hello/hello.wasm", "hello/hello.wasm"}, 0, ""},
+		"schema":               {nil, 0, "$schema additionalProperties properties required title type"},
 		"man":                  {[]string{"pages"}, 0, "folder"},
 		"version":              {nil, 0, "go platform version"},
 		"plugin upgrade":       {[]string{"hello"}, 0, "folder"},

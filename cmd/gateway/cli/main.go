@@ -49,7 +49,7 @@ Exit codes: 0 done, 1 failed (the message says why), 2 wrong command line. failo
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddCommand(runCommand(specs), validateCommand(specs), chainCommand(specs), failoverCommand(), pluginCommand(), devCommand(specs), captureCommand(),
-		topCommand(), routesCommand(), logCommand(), doctorCommand(specs), manCommand(), versionCommand())
+		topCommand(), routesCommand(), logCommand(), doctorCommand(specs), schemaCommand(specs), manCommand(), versionCommand())
 	outputFlag(root)
 	ran := false
 	note(root, &ran)
