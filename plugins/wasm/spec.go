@@ -49,7 +49,7 @@ func spec(kind string, trace Trace, compiled bool, from func(Config, config.Sect
 		cfg, settings, err := decode(section, compiled)
 		return asked{env, section, cfg, settings, from(cfg, section), trace}, err
 	}
-	return plugin.Spec{Type: kind, Stage: plugin.Any, Settings: defaults(), Metrics: specMetrics(),
+	out := plugin.Spec{Type: kind, Stage: plugin.Any, Metrics: specMetrics(),
 		New: func(ctx context.Context, env plugin.Env, section config.Section) (plugin.Interceptor, error) {
 			a, err := ask(env, section)
 			if err != nil {
@@ -65,6 +65,10 @@ func spec(kind string, trace Trace, compiled bool, from func(Config, config.Sect
 			return guests.Prepare(ctx, a.wanted(), again)
 		},
 	}
+	if !compiled { // whose section has no file: a schema of it would ask for one
+		out.Settings = defaults()
+	}
+	return out
 }
 
 // asked is what a section asks for.
