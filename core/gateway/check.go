@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/plugin"
 	"github.com/sluice-gateway/sluice/core/state"
 	"github.com/sluice-gateway/sluice/core/telemetry"
+	"github.com/sluice-gateway/sluice/core/trust"
 	"github.com/sluice-gateway/sluice/core/upstream"
 	"github.com/sluice-gateway/sluice/core/wire"
 )
@@ -101,7 +102,7 @@ func inspect(ctx context.Context, snap *config.Snapshot, specs []plugin.Spec) (l
 	}{
 		{[]string{"telemetry", "traces"}, tracesTo(snap).Receiver}, {[]string{"telemetry", "metrics"}, exportOf(snap).Receiver}, {fenceSection, fenceTLS(snap)},
 	} {
-		var file *telemetry.FileError
+		var file *trust.FileError
 		if errors.As(r.to.Check(), &file) {
 			l.warnings = append(l.warnings, snap.Warnf(settingOf(r.section, file), "%v", file.Err))
 		}

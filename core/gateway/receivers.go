@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-gateway/sluice/core/failover"
 	"github.com/sluice-gateway/sluice/core/fence"
 	"github.com/sluice-gateway/sluice/core/telemetry"
+	"github.com/sluice-gateway/sluice/core/trust"
 )
 
 // sourceOf is the gateway as where telemetry comes from. No other one has its state, and it has it
@@ -111,7 +112,7 @@ func (g *Gateway) openFence(_ context.Context, l, old *live) error {
 	}
 	tls, err := fenceTLS(l.snap).TLS()
 	hook := fence.New(f.URL, f.Headers, tls, f.Timeout)
-	var file *telemetry.FileError
+	var file *trust.FileError
 	if errors.As(err, &file) {
 		err = l.snap.Errorf(settingOf(fenceSection, file), "%v", file.Err)
 	}
@@ -145,7 +146,7 @@ func (g *Gateway) receiverError(l, old *live, signal string, err error) error {
 	if errors.Is(err, telemetry.ErrNoExporters) {
 		return l.snap.Errorf([]string{"telemetry", signal, "endpoint"}, "%v", telemetry.ErrNoExporters)
 	}
-	var file *telemetry.FileError
+	var file *trust.FileError
 	if !errors.As(err, &file) {
 		return err
 	}
@@ -161,6 +162,6 @@ func (g *Gateway) receiverError(l, old *live, signal string, err error) error {
 var fenceSection = []string{"failover", "fence"}
 
 // settingOf is where a file of a receiver is named, whose section is at a place.
-func settingOf(at []string, f *telemetry.FileError) []string {
+func settingOf(at []string, f *trust.FileError) []string {
 	return append(slices.Clone(at), "tls", f.Setting)
 }

@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"strings"
@@ -14,6 +12,8 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
+
+	"github.com/sluice-gateway/sluice/core/trust"
 )
 
 // Receiver is an OTLP receiver of one signal. What it leaves open, the OTEL_* variables say.
@@ -77,50 +77,18 @@ func (r Receiver) wanted(signal string, by Exporters) (bool, error) {
 	return by != nil && r.given(signal), nil
 }
 
-// FileError is a file that can't be used, and the setting that names it.
-type FileError struct {
-	Setting string
-	Err     error
-}
-
-func (e *FileError) Error() string { return e.Setting + ": " + e.Err.Error() }
-
-// Unwrap is what is wrong with the file.
-func (e *FileError) Unwrap() error { return e.Err }
-
-// Check reports a FileError of a file that can't be used.
+// Check reports a *trust.FileError of a file that can't be used.
 func (r Receiver) Check() error {
 	_, err := r.TLS()
 	return err
 }
 
-// TLS is what connections are made with; nil leaves it to the variables. A client certificate is
-// read again for each, so that one that is renewed in its files needs nothing else.
+// TLS is what connections are made with; nil leaves it to the variables.
 func (r Receiver) TLS() (*tls.Config, error) {
 	if r.CA == "" && r.Cert == "" {
 		return nil, nil
 	}
-	c := &tls.Config{MinVersion: tls.VersionTLS12}
-	if r.CA != "" {
-		pem, err := os.ReadFile(r.CA)
-		if err != nil {
-			return nil, &FileError{"ca", err}
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, &FileError{"ca", fmt.Errorf("%s: no certificates in PEM", r.CA)}
-		}
-	}
-	if r.Cert != "" {
-		if _, err := tls.LoadX509KeyPair(r.Cert, r.Key); err != nil {
-			return nil, &FileError{"cert", err}
-		}
-		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			pair, err := tls.LoadX509KeyPair(r.Cert, r.Key)
-			return &pair, err
-		}
-	}
-	return c, nil
+	return trust.Files{CA: r.CA, Cert: r.Cert, Key: r.Key}.Config()
 }
 
 // Source is a gateway among others, as where traces and metrics come from.

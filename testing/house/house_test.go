@@ -31,7 +31,8 @@ var may = map[string][]string{
 	"core/guard":            {}, // which anyone may import
 	"core/kafka":            {},
 	"core/config":           {},
-	"core/telemetry":        {},
+	"core/trust":            {},
+	"core/telemetry":        {"core/trust"},
 	"core/catalog":          {},
 	"core/align":            {},
 	"core/telemetry/otlp":   {"core/telemetry"},

@@ -28,6 +28,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/sluice-gateway/sluice/core/telemetry"
+	"github.com/sluice-gateway/sluice/core/trust"
 )
 
 // identity writes a certificate that signs itself, and its key, and returns where they are.
@@ -167,7 +168,7 @@ func TestFilesOfReceivers(t *testing.T) {
 		for _, protocol := range []string{"grpc", "http"} {
 			c.to.Endpoint, c.to.Protocol = "127.0.0.1:1", protocol
 			tracer, err := telemetry.Open(t.Context(), telemetry.Config{Receiver: c.to}, Exporters{}, slog.Default())
-			var file *telemetry.FileError
+			var file *trust.FileError
 			if errors.As(err, &file) != (c.setting != "") || file != nil && file.Setting != c.setting {
 				t.Errorf("%s: %v", name, err)
 			}
