@@ -109,8 +109,7 @@ type Cluster struct {
 	Bootstrap  []string  `json:"bootstrap"`
 	Reachable  bool      `json:"reachable"`
 	LastAnswer time.Time `json:"last_answer,omitzero"`
-	// Trouble says why it is not reachable: nobody answers, or somebody who does not speak Kafka in
-	// plain text.
+	// Trouble says why it is not reachable: nobody answers, or somebody does who can't be used.
 	Trouble    string `json:"trouble,omitempty"`
 	ClusterID  string `json:"cluster_id"`
 	Controller int32  `json:"controller"`

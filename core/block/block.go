@@ -74,7 +74,7 @@ func Of(err error) Kind {
 // live for all that this machine can tell: it is not known to be gone.
 func SignsOfLife(home plugin.Cluster) error {
 	trouble := home.Trouble()
-	if !errors.Is(trouble, plugin.ErrNotKafka) && !errors.Is(trouble, plugin.ErrUnable) {
+	if plugin.Lives(trouble) == nil {
 		return nil
 	}
 	return fmt.Errorf("%s is not known to be gone (if it is, such as behind a load balancer, use `failover run --unplanned`): %w", home.Name(), trouble)
@@ -87,7 +87,7 @@ func Never(home plugin.Cluster) error {
 }
 
 func unreachable(err error) bool {
-	return errors.Is(err, plugin.ErrUnreachable) || errors.Is(err, plugin.ErrNotKafka) || errors.Is(err, plugin.ErrUnable)
+	return errors.Is(err, plugin.ErrUnreachable) || plugin.Lives(err) != nil
 }
 
 // behind is an error of a copy that lags, with the number of records that it lacks.

@@ -166,6 +166,10 @@ type Cluster struct {
 	// NodeRange is the range of node ids, "first-last"; it decides how many ports are needed.
 	NodeRange string `koanf:"nodes" form:"(N-N)?"`
 	Nodes     Nodes  `koanf:"-"`
+	// TLS is how its brokers are spoken to; nil: in plain text. SASL is what the gateway shows of
+	// itself; nil: nothing.
+	TLS  *ClusterTLS `koanf:"tls"`
+	SASL *SASL       `koanf:"sasl"`
 	// written is what the file calls the cluster, if that is not its name; see Snapshot.Renamed.
 	written string
 }

@@ -108,6 +108,7 @@ func (s *Snapshot) validateClusters(v *validator) (numbered bool) {
 		for j, b := range c.Bootstrap {
 			v.address(append(at, "bootstrap", strconv.Itoa(j)), b)
 		}
+		c.validateDoor(v, at)
 		c.Nodes = Nodes{0, 19}
 		if c.NodeRange != "" {
 			first, last, err := numbers(c.NodeRange)

@@ -93,6 +93,14 @@ func (d *doctor) say(l Level, subject, check, fix, format string, args ...any) {
 	d.found(Finding{l, subject, check, fmt.Sprintf(format, args...), fix})
 }
 
+// remedies are what to do about a cluster that lives and can't be used.
+var remedies = map[error]string{
+	plugin.ErrNotKafka:    "name a Kafka listener with the TLS and SASL of `tls:` and `sasl:`, not another one, or another program",
+	plugin.ErrCertificate: "give `tls: ca:` the certificates that the brokers' are signed by, `server_name:` the name that they are for, and `cert:` one that they know",
+	plugin.ErrCredentials: "correct `sasl:`: mechanism, username or password",
+	plugin.ErrUnable:      "correct what stands here of this machine",
+}
+
 // cluster looks at one cluster from its bootstrap addresses to its rights.
 func (d *doctor) cluster(ctx context.Context, c *upstream.Cluster) {
 	subject := "cluster " + c.Name()
@@ -111,11 +119,11 @@ func (d *doctor) cluster(ctx context.Context, c *upstream.Cluster) {
 			if errors.As(err, &broken) {
 				err = broken.Cause
 			}
-			if errors.Is(err, plugin.ErrNotKafka) {
-				d.say(Fail, subject, "reachable", "name a Kafka listener without TLS and SASL, not that of another program", "%v", err)
+			if fix := remedies[plugin.Lives(err)]; fix != "" {
+				d.say(Fail, subject, "reachable", fix, "%v", err)
 				return
 			}
-			d.say(Fail, subject, "reachable", "make sure that it is a Kafka listener without TLS and SASL, and that the broker is not frozen", "no broker answers: %v", err)
+			d.say(Fail, subject, "reachable", "make sure that it is a Kafka listener with the TLS and SASL of `tls:` and `sasl:`, and that the broker is not frozen", "no broker answers: %v", err)
 		} else {
 			d.say(Fail, subject, "reachable", "start the cluster, or correct what stands above", "none of its bootstrap addresses can be connected to")
 		}

@@ -54,10 +54,8 @@ func trouble(c plugin.Cluster) string {
 	switch err := c.Trouble(); {
 	case err == nil:
 		return ""
-	case errors.Is(err, plugin.ErrNotKafka):
-		return plugin.ErrNotKafka.Error()
-	case errors.Is(err, plugin.ErrUnable):
-		return plugin.ErrUnable.Error()
+	case plugin.Lives(err) != nil:
+		return plugin.Lives(err).Error()
 	}
 	return plugin.ErrUnreachable.Error()
 }

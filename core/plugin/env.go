@@ -19,12 +19,30 @@ var ErrUnreachable = telemetry.NewError("unreachable", "cluster unreachable")
 
 // Errors of Cluster.Trouble that don't say that a cluster is dead.
 var (
-	// ErrNotKafka says that somebody lives at its addresses: it may want TLS or SASL, or stand
-	// behind a proxy.
-	ErrNotKafka = errors.New("it answers, but not Kafka in plain text")
+	// ErrNotKafka says that somebody lives at its addresses, who does not speak Kafka in the way of
+	// the file: it may want TLS or SASL, or none, or stand behind a proxy.
+	ErrNotKafka = errors.New("it answers, but not Kafka as `tls` and `sasl` say")
+	// ErrCertificate says that a certificate is refused: a broker's by the gateway, or the other
+	// way round.
+	ErrCertificate = errors.New("certificate refused")
+	// ErrCredentials says that brokers do not let the gateway sign in by SASL.
+	ErrCredentials = errors.New("credentials refused")
 	// ErrUnable says that the gateway's own machine is in no state to find out.
 	ErrUnable = errors.New("this machine can't connect to anybody")
 )
+
+var alive = []error{ErrNotKafka, ErrCertificate, ErrCredentials, ErrUnable}
+
+// Lives returns the one of those that an error matches; nil of one that may say that a cluster is
+// dead.
+func Lives(trouble error) error {
+	for _, kind := range alive {
+		if errors.Is(trouble, kind) {
+			return kind
+		}
+	}
+	return nil
+}
 
 // Env is what an interceptor is built with.
 type Env struct {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/core/catalog"
 	"github.com/sluice-gateway/sluice/core/config"
+	"github.com/sluice-gateway/sluice/core/door"
 	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
@@ -44,6 +45,7 @@ type Cluster struct {
 	pool    *wire.Buffers
 	limit   int
 	dial    func(ctx context.Context, addr string) (net.Conn, error)
+	door    *door.Door
 
 	topology  atomic.Pointer[plugin.Topology]
 	reachable atomic.Bool
@@ -93,6 +95,7 @@ func NewCluster(cfg config.Cluster, cat *catalog.Catalog, log *slog.Logger, pool
 	c.limit, c.log = frameLimit, log.With("cluster", cfg.Name)
 	d := &net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}
 	c.dial = func(ctx context.Context, addr string) (net.Conn, error) { return d.DialContext(ctx, "tcp", addr) }
+	c.door = door.New(cfg, clientID)
 	if err := c.recall(); err != nil {
 		return nil, err
 	}
@@ -111,7 +114,7 @@ func (c *Cluster) start() {
 // Unwatched returns a cluster that is never asked anything, to check a configuration with.
 func Unwatched(cfg config.Cluster, cat *catalog.Catalog, pool *wire.Buffers) *Cluster {
 	c := &Cluster{
-		cfg: cfg, catalog: cat, pool: pool, log: slog.Default(),
+		cfg: cfg, catalog: cat, pool: pool, log: slog.Default(), door: &door.Door{},
 		controls: map[string]*link{}, links: map[*link]int32{}, backoff: map[string]*backoff{}, mute: map[string]bool{}, back: map[string]bool{},
 		kick: make(chan struct{}, 1), stop: func() {},
 	}
@@ -264,6 +267,9 @@ func (c *Cluster) open(ctx context.Context, addr string) (net.Conn, error) {
 			_ = conn.Close()
 		}
 		c.setBack(addr, err)
+	}
+	if err == nil {
+		conn, err = c.door.Enter(ctx, conn, addr)
 	}
 	if errors.Is(ctx.Err(), context.Canceled) && err != nil {
 		return nil, fmt.Errorf("%w: %w", plugin.ErrUnreachable, err) // given up, which says nothing of addr

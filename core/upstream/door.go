@@ -14,6 +14,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-gateway/sluice/core/door"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
 )
@@ -21,25 +22,22 @@ import (
 // What is at the door of a cluster that does not answer as it should: nobody (it can't be connected
 // to, or is silent), somebody who speaks something else, or, for all that can be told, anybody.
 
-// stranger marks the end of a connection by something that lives and does not speak Kafka in plain
-// text: bytes that are no answer, or a close in order after an answer. Who closes without a byte
+// stranger marks the end of a connection by something that lives and does not speak Kafka as it
+// should: bytes that are no answer, or a close in order after an answer. Who closes without a byte
 // may be a load balancer without living brokers, so that this says nothing yet: see knock. A reset
 // is what dying processes leave behind.
 func stranger(err error, heard bool) error {
 	var size *kafka.FrameSizeError
 	switch {
-	case !heard && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)):
-		return errShut
+	case !heard && door.Shut(err):
+		return door.ErrShut
 	case errors.Is(err, io.EOF):
 		return fmt.Errorf("%w: it closes the connection after an answer", plugin.ErrNotKafka)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &size), errors.Is(err, errNoAnswer):
 		return fmt.Errorf("%w: %w", plugin.ErrNotKafka, err)
 	}
-	return err
+	return door.RefusedByTLS(err)
 }
-
-// errShut ends a connection that was closed before a byte came.
-var errShut = errors.New("it closes connections without a word")
 
 // knock asks addresses that close connections without a word in the two ways to which what wants
 // TLS or SASL replies. A load balancer without brokers replies to neither.
@@ -62,7 +60,7 @@ func (c *Cluster) knock(ctx context.Context) error {
 			say(l)
 			_ = conn.Close()
 			if l.heard {
-				return fmt.Errorf("%w: it replies to who asks for TLS or SASL", plugin.ErrNotKafka)
+				return fmt.Errorf("%w: it replies to who asks in another way, for TLS, for SASL or for neither", plugin.ErrNotKafka)
 			}
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-gateway/sluice/core/catalog"
+	"github.com/sluice-gateway/sluice/core/door"
 	"github.com/sluice-gateway/sluice/core/guard"
 	"github.com/sluice-gateway/sluice/core/kafka"
 	"github.com/sluice-gateway/sluice/core/plugin"
@@ -136,7 +137,9 @@ func (c *Cluster) check(watched context.Context) {
 	if watched.Err() != nil {
 		return // this end has closed, which says nothing of the other
 	}
-	if errors.Is(err, errShut) && !errors.Is(err, plugin.ErrNotKafka) {
+	// Who gets TLS and does not speak it may wait for more of what looks like a long frame.
+	strange := errors.Is(err, door.ErrShut) || c.door.Guarded() && errors.Is(err, context.DeadlineExceeded)
+	if strange && plugin.Lives(err) == nil {
 		kctx, cancel := context.WithTimeout(watched, healthTimeout)
 		if k := c.knock(kctx); k != nil {
 			err = k

@@ -71,6 +71,20 @@ func StartWith(ctx context.Context, exporters telemetry.Exporters, dir string, h
 	return g, g.Restart(ctx)
 }
 
+// StartGuarded is StartWith, without exporters, for clusters that are entered by settings: `tls:`
+// and `sasl:`, in one line.
+func StartGuarded(ctx context.Context, dir string, homes map[string]string, door string, log *slog.Logger, clusters ...kafkatest.Cluster) (*Gateway, error) {
+	file, port, err := fresh(dir, homes, "", clusters)
+	if err != nil {
+		return nil, err
+	}
+	g := &Gateway{Dir: dir, File: file, Bootstrap: bootstrap(port), Admin: admin(port), log: log}
+	if err := g.EditAll(func(text string) string { return strings.ReplaceAll(text, "nodes: 0-9", "nodes: 0-9, "+door) }); err != nil {
+		return nil, err
+	}
+	return g, g.Restart(ctx)
+}
+
 // fresh writes the file of a gateway over clusters, which listens from a free port on.
 func fresh(dir string, homes map[string]string, routing string, clusters []kafkatest.Cluster) (file string, port int, err error) {
 	if port, err = kafkatest.FreePorts(2 + 10*len(clusters)); err != nil {

@@ -27,6 +27,7 @@ type RealCluster struct {
 	id      string
 	base    int
 	brokers int
+	guarded string // protocol of a second listener of each broker, "" is none
 	more    string // properties besides
 
 	mu    sync.Mutex
@@ -39,7 +40,17 @@ const controller = 100
 // Real starts a cluster of Apache Kafka and waits until every broker is known. more are lines for
 // the properties of all nodes.
 func Real(ctx context.Context, name, version, dir string, brokers int, more ...string) (*RealCluster, error) {
-	c, ids, err := Plan(name, version, dir, brokers, more...)
+	return start(ctx, name, version, dir, brokers, "", more)
+}
+
+// Guarded is Real with a second listener, GUARDED, of each broker, by a security.protocol: more are
+// its keys and users.
+func Guarded(ctx context.Context, name, version, dir string, brokers int, protocol string, more ...string) (*RealCluster, error) {
+	return start(ctx, name, version, dir, brokers, protocol, more)
+}
+
+func start(ctx context.Context, name, version, dir string, brokers int, guarded string, more []string) (*RealCluster, error) {
+	c, ids, err := planned(name, version, dir, brokers, guarded, more)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +71,11 @@ func Real(ctx context.Context, name, version, dir string, brokers int, more ...s
 // Plan chooses ports and an id, and writes the properties of the nodes, which whoever calls it
 // starts.
 func Plan(name, version, dir string, brokers int, more ...string) (*RealCluster, []int32, error) {
-	base, err := FreePorts(brokers + 1)
+	return planned(name, version, dir, brokers, "", more)
+}
+
+func planned(name, version, dir string, brokers int, guarded string, more []string) (*RealCluster, []int32, error) {
+	base, err := FreePorts(2*brokers + 1)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -68,7 +83,7 @@ func Plan(name, version, dir string, brokers int, more ...string) (*RealCluster,
 	_, _ = rand.Read(raw[:])
 	raw[0] |= 0x40 // an id must not begin with a dash
 	c := &RealCluster{
-		name: name, version: version, dir: filepath.Join(dir, name), base: base, brokers: brokers,
+		name: name, version: version, dir: filepath.Join(dir, name), base: base, brokers: brokers, guarded: guarded,
 		id:    strings.NewReplacer("-", "A", "_", "B").Replace(base64.RawURLEncoding.EncodeToString(raw[:])),
 		procs: map[int32]*exec.Cmd{}, ended: map[int32]chan struct{}{}, more: strings.Join(more, "\n") + "\n",
 	}
@@ -97,15 +112,32 @@ func (c *RealCluster) port(n int32) int {
 	return c.base + int(n) - 1
 }
 
+func (c *RealCluster) guardedPort(n int32) int { return c.base + c.brokers + int(n) }
+
+// GuardedBootstrap lists the addresses of the brokers' second listeners.
+func (c *RealCluster) GuardedBootstrap() []string {
+	var out []string
+	for _, n := range c.Nodes() {
+		out = append(out, fmt.Sprintf("127.0.0.1:%d", c.guardedPort(n)))
+	}
+	return out
+}
+
 func (c *RealCluster) properties(n int32) string {
 	var b strings.Builder
 	role, listeners := "broker", fmt.Sprintf("listeners=PLAINTEXT://127.0.0.1:%d\nadvertised.listeners=PLAINTEXT://127.0.0.1:%d\ninter.broker.listener.name=PLAINTEXT", c.port(n), c.port(n))
+	protocols := "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT"
+	if c.guarded != "" {
+		at := fmt.Sprintf("GUARDED://127.0.0.1:%d", c.guardedPort(n))
+		listeners = fmt.Sprintf("listeners=PLAINTEXT://127.0.0.1:%[1]d,%[2]s\nadvertised.listeners=PLAINTEXT://127.0.0.1:%[1]d,%[2]s\ninter.broker.listener.name=PLAINTEXT", c.port(n), at)
+		protocols += ",GUARDED:" + c.guarded
+	}
 	if n == controller {
 		role, listeners = "controller", fmt.Sprintf("listeners=CONTROLLER://127.0.0.1:%d", c.port(n))
 	}
 	r := min(c.brokers, 3)
 	fmt.Fprintf(&b, "process.roles=%s\nnode.id=%d\ncontroller.quorum.voters=%d@127.0.0.1:%d\n%s\n", role, n, controller, c.port(controller), listeners)
-	fmt.Fprintf(&b, "controller.listener.names=CONTROLLER\nlistener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\nlog.dirs=%s\n", c.data(n))
+	fmt.Fprintf(&b, "controller.listener.names=CONTROLLER\nlistener.security.protocol.map=%s\nlog.dirs=%s\n", protocols, c.data(n))
 	fmt.Fprintf(&b, "num.network.threads=2\nnum.io.threads=4\nbackground.threads=4\ndefault.replication.factor=%d\nmin.insync.replicas=1\n", r)
 	fmt.Fprintf(&b, "offsets.topic.replication.factor=%d\noffsets.topic.num.partitions=4\ntransaction.state.log.replication.factor=%d\ntransaction.state.log.min.isr=1\ntransaction.state.log.num.partitions=4\n", r, r)
 	b.WriteString("group.initial.rebalance.delay.ms=0\nlog.cleaner.dedupe.buffer.size=4194304\nbroker.heartbeat.interval.ms=500\nbroker.session.timeout.ms=3000\nauto.create.topics.enable=false\n")
