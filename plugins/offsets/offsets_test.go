@@ -89,6 +89,36 @@ func produce(t *testing.T, o *Offsets, cluster string, b kafka.Batch, answer fun
 	return plugintest.Decode[*kmsg.ProduceResponse](t, resp).Topics[0].Partitions[0]
 }
 
+// TestAnswersForOthers: nothing is kept of partitions that a produce was not about, however many a
+// broker that can't be believed answers for.
+func TestAnswersForOthers(t *testing.T) {
+	o, env := build(t, false)
+	m := kmsg.NewPtrProduceRequest()
+	m.SetVersion(9)
+	m.Acks = -1
+	m.Topics = []kmsg.ProduceRequestTopic{{Topic: "orders", Partitions: []kmsg.ProduceRequestTopicPartition{{Records: batch(0, -1, producer, 0, 3)}}}}
+	before := len(env.Catalog.Topic("orders").Partitions)
+	_, err := o.Intercept(t.Context(), plugintest.Request(t, m, "prod"), plugin.HandlerFunc(func(context.Context, *plugin.Request) (*plugin.Response, error) {
+		out := kmsg.NewPtrProduceResponse()
+		out.SetVersion(9)
+		x := kmsg.NewProduceResponseTopic()
+		x.Topic = "orders"
+		for n := range int32(50) {
+			p := kmsg.NewProduceResponseTopicPartition()
+			p.Partition, p.BaseOffset = 1000*n, 7
+			x.Partitions = append(x.Partitions, p)
+		}
+		out.Topics = append(out.Topics, x)
+		return plugintest.Encode(out), nil
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after := len(env.Catalog.Topic("orders").Partitions); after != max(before, 1) {
+		t.Errorf("%d partitions are kept, before %d", after, before)
+	}
+}
+
 func TestGenerationZeroEditsNoBatch(t *testing.T) {
 	o, _ := build(t, false)
 	sent := batch(0, -1, producer, 0, 3)

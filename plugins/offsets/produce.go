@@ -173,7 +173,7 @@ func (o *Offsets) produced(c plugin.Cluster, r *kafka.ResponseView, h *kafka.Req
 	for i := range r.Partitions {
 		rp := &r.Partitions[i]
 		t := o.lineageOf(c, rp.Topic, rp.ID)
-		if t == nil {
+		if t == nil || !isSent(h, rp) {
 			continue
 		}
 		part := t.Partition(rp.Partition)
@@ -219,7 +219,7 @@ func (o *Offsets) reserveProduced(ctx context.Context, c plugin.Cluster, r *kafk
 	for i := range r.Partitions {
 		rp := &r.Partitions[i]
 		t := o.lineageOf(c, rp.Topic, rp.ID)
-		if t == nil || rp.ErrorCode != 0 || rp.BaseOffset < 0 {
+		if t == nil || rp.ErrorCode != 0 || rp.BaseOffset < 0 || !isSent(h, rp) {
 			continue
 		}
 		end := rp.BaseOffset
@@ -233,6 +233,15 @@ func (o *Offsets) reserveProduced(ctx context.Context, c plugin.Cluster, r *kafk
 		}
 	}
 	return nil
+}
+
+// isSent reports a partition that the request is about. A broker that can't be believed may answer
+// for any number of others: nothing is noted of them.
+func isSent(h *kafka.RequestView, rp *kafka.ResponsePartition) bool {
+	for range sentTo(h, rp) {
+		return true
+	}
+	return false
 }
 
 // sentTo are the partitions of a request that a partition of its answer is about; a hostile client
