@@ -172,6 +172,18 @@ func shareFetchPartition(m *kmsg.ShareFetchRequest, at sharePartition) *kmsg.Sha
 
 // shared translates what an answer says.
 func (o *Offsets) shared(ctx context.Context, within kafka.Bounds, c plugin.Cluster, m *kmsg.ShareFetchResponse, owe func(sharePartition, []offsetRange)) error {
+	topo, fresh := c.Topology(), false
+	// there reports a partition that the cluster has. One that can't be believed may answer for any
+	// number of others: nothing is noted of them.
+	there := func(name string, partition int32) bool {
+		if !fresh && !topo.Has(name, partition) { // it may be new
+			fresh = true
+			if now, err := c.Refresh(ctx); err == nil {
+				topo = now
+			}
+		}
+		return topo.Has(name, partition)
+	}
 	for i := range m.Topics {
 		t := o.lineageOf(c, nil, m.Topics[i].TopicID)
 		if t == nil {
@@ -179,6 +191,9 @@ func (o *Offsets) shared(ctx context.Context, within kafka.Bounds, c plugin.Clus
 		}
 		for j := range m.Topics[i].Partitions {
 			p := &m.Topics[i].Partitions[j]
+			if !there(t.Physical(c.Name()), p.Partition) {
+				continue
+			}
 			part := t.Partition(p.Partition)
 			if p.CurrentLeader.LeaderEpoch >= 0 {
 				p.CurrentLeader.LeaderEpoch = part.VirtualEpoch(p.CurrentLeader.LeaderEpoch)

@@ -262,3 +262,28 @@ func firsts(m kmsg.ShareFetchRequest) (out []int64) {
 	}
 	return out
 }
+
+// TestShareAnswersForOthers: nothing is kept of partitions that a topic does not have, however many
+// a broker that can't be believed answers for.
+func TestShareAnswersForOthers(t *testing.T) {
+	o, env := build(t, false)
+	m := kmsg.NewPtrShareFetchResponse()
+	rt := kmsg.NewShareFetchResponseTopic()
+	rt.TopicID = plugintest.ID("prod", "orders")
+	for n := range int32(50) {
+		p := kmsg.NewShareFetchResponseTopicPartition()
+		p.Partition, p.Records = 1000*n, batch(7, -1, -1, -1, 3)
+		rt.Partitions = append(rt.Partitions, p)
+	}
+	m.Topics = append(m.Topics, rt)
+	before := len(env.Catalog.Topic("orders").Partitions)
+	if err := o.shared(t.Context(), kafka.Bounds{}, env.Cluster("prod"), m, func(sharePartition, []offsetRange) {}); err != nil {
+		t.Fatal(err)
+	}
+	if after := len(env.Catalog.Topic("orders").Partitions); after != before {
+		t.Errorf("%d partitions are kept, before %d", after, before)
+	}
+	if shown := env.Catalog.Topic("orders").Watermarks(0).High; shown != 10 {
+		t.Errorf("of the one that it has %d is shown, want 10", shown)
+	}
+}
