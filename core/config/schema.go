@@ -114,7 +114,7 @@ func (s schema) object(v reflect.Value, g guide) node {
 		if text != "" {
 			p["description"] = text
 		}
-		// Of what is 0 for now the text may say what follows.
+		// 0 may stand for something else, which the text says then.
 		if d := byDefault(v.Field(i)); d != nil && (!v.Field(i).IsZero() || !strings.Contains(text, "default:")) {
 			p["default"] = d
 		}

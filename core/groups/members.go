@@ -64,35 +64,32 @@ func (g *Group) heard(m *member, within time.Duration, now time.Time) bool {
 // Seeks notes that a client looks for the coordinator, until answered is called: its members say
 // nothing before it has found one.
 func (g *Group) Seeks(id, host string) (answered func()) {
-	who := client{id, host}
 	g.mu.Lock()
-	g.seeks[who]++
+	defer g.mu.Unlock()
 	for _, m := range g.members {
 		if m.Client == id && m.Host == host {
 			m.seen = time.Now()
 		}
 	}
-	g.mu.Unlock()
-	return func() {
-		g.mu.Lock()
-		if g.seeks[who]--; g.seeks[who] == 0 {
-			delete(g.seeks, who)
-		}
-		g.mu.Unlock()
-	}
+	return waits(g, g.seeks, client{id, host})
 }
 
 // Asks notes that a request of a member waits for its answer, until answered is called.
 func (g *Group) Asks(id string) (answered func()) {
 	g.mu.Lock()
-	g.asks[id]++
-	g.mu.Unlock()
+	defer g.mu.Unlock()
+	return waits(g, g.asks, id)
+}
+
+// waits counts a request of somebody until answered is called. g.mu is held.
+func waits[K comparable](g *Group, all map[K]int, who K) (answered func()) {
+	all[who]++
 	return func() {
 		g.mu.Lock()
-		if g.asks[id]--; g.asks[id] == 0 {
-			delete(g.asks, id)
+		defer g.mu.Unlock()
+		if all[who]--; all[who] == 0 {
+			delete(all, who)
 		}
-		g.mu.Unlock()
 	}
 }
 

@@ -71,6 +71,13 @@ func (a *Authority) Make(name string, c *x509.Certificate) (*x509.Certificate, *
 // File is the path of a file in the authority's folder.
 func (a *Authority) File(name string) string { return filepath.Join(a.dir, name) }
 
+// Pool trusts whom the authority has signed.
+func (a *Authority) Pool() *x509.CertPool {
+	p := x509.NewCertPool()
+	p.AddCert(a.cert)
+	return p
+}
+
 // Server is what a broker on loopback is reached over, by the file broker. One that wants mTLS
 // knows whom the authority has signed.
 func (a *Authority) Server(mutual bool) *tls.Config {
@@ -82,8 +89,7 @@ func (a *Authority) Server(mutual bool) *tls.Config {
 	}
 	c := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
 	if mutual {
-		c.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool()
-		c.ClientCAs.AddCert(a.cert)
+		c.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, a.Pool()
 	}
 	return c
 }

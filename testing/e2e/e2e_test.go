@@ -57,18 +57,15 @@ func newPair(t *testing.T, version string) *pair {
 	return p
 }
 
-// newClusters starts two clusters that have the topic, and the gateway; there is no replicator.
-func newClusters(t *testing.T, version, drVersion string) *pair {
+// pairOf starts prod and dr, which have the topic, side by side; there is no gateway.
+func pairOf(ctx context.Context, t *testing.T, start func(name, dir string) (*kafkatest.RealCluster, error)) *pair {
 	t.Helper()
-	kafkatest.Require(t, "java", "mvn", "javac")
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
-	t.Cleanup(cancel)
 	p := &pair{t: t, ctx: ctx, topic: "resilient_topic"}
 	dir := t.TempDir()
 	var wg sync.WaitGroup
 	var errs [2]error
-	wg.Go(func() { p.prod, errs[0] = kafkatest.Real(ctx, "prod", version, dir, 2) })
-	wg.Go(func() { p.dr, errs[1] = kafkatest.Real(ctx, "dr", drVersion, dir, 2) })
+	wg.Go(func() { p.prod, errs[0] = start("prod", dir) })
+	wg.Go(func() { p.dr, errs[1] = start("dr", dir) })
 	wg.Wait()
 	for i, c := range []*kafkatest.RealCluster{p.prod, p.dr} {
 		if errs[i] != nil {
@@ -78,6 +75,21 @@ func newClusters(t *testing.T, version, drVersion string) *pair {
 		if err := kafkatest.Create(ctx, c, p.topic, 3); err != nil {
 			t.Fatal(err)
 		}
+	}
+	return p
+}
+
+// newClusters starts two clusters that have the topic, and the gateway; there is no replicator.
+func newClusters(t *testing.T, version, drVersion string) *pair {
+	t.Helper()
+	kafkatest.Require(t, "java", "mvn", "javac")
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
+	t.Cleanup(cancel)
+	versions := map[string]string{"prod": version, "dr": drVersion}
+	p := pairOf(ctx, t, func(name, dir string) (*kafkatest.RealCluster, error) {
+		return kafkatest.Real(ctx, name, versions[name], dir, 2)
+	})
+	for _, c := range []*kafkatest.RealCluster{p.prod, p.dr} {
 		for name, n := range neighbours {
 			if err := kafkatest.Create(ctx, c, name, n); err != nil {
 				t.Fatal(err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -38,23 +37,10 @@ func TestClustersThatAskForTLSAndSASL(t *testing.T) {
 		`listener.name.guarded.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_sluice="open";`,
 		"listener.name.guarded.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;",
 	}
-	p := &pair{t: t, ctx: ctx, topic: "resilient_topic"}
-	dir := t.TempDir()
-	var wg sync.WaitGroup
-	var errs [2]error
-	wg.Go(func() {
-		p.prod, errs[0] = kafkatest.Guarded(ctx, "prod", kafkatest.Kafka4, dir, 1, "SASL_SSL", more...)
+	p := pairOf(ctx, t, func(name, dir string) (*kafkatest.RealCluster, error) {
+		return kafkatest.Guarded(ctx, name, kafkatest.Kafka4, dir, 1, "SASL_SSL", more...)
 	})
-	wg.Go(func() { p.dr, errs[1] = kafkatest.Guarded(ctx, "dr", kafkatest.Kafka4, dir, 1, "SASL_SSL", more...) })
-	wg.Wait()
-	for i, c := range []*kafkatest.RealCluster{p.prod, p.dr} {
-		if errs[i] != nil {
-			t.Fatal(errs[i])
-		}
-		t.Cleanup(func() { _ = c.Close() })
-		if err := kafkatest.Create(ctx, c, p.topic, 3); err != nil {
-			t.Fatal(err)
-		}
+	for _, c := range []*kafkatest.RealCluster{p.prod, p.dr} {
 		user(t, c, "sluice", "open")
 	}
 	door := fmt.Sprintf("tls: {ca: %q}, sasl: {mechanism: SCRAM-SHA-512, username: sluice, password: open}", a.File("ca.pem"))

@@ -2,14 +2,9 @@ package protocol
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -21,36 +16,27 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/sluice-gateway/sluice/testing/authority"
 	"github.com/sluice-gateway/sluice/testing/eventually"
 	"github.com/sluice-gateway/sluice/testing/gatewaytest"
 	"github.com/sluice-gateway/sluice/testing/kafkatest"
 )
 
-// certificate writes a self-signed certificate for names and its key.
+// certificate writes a certificate for names and its key, and returns who vouches for it.
 func certificate(t *testing.T, dir string, names ...string) *x509.CertPool {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), DNSNames: names, IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	for file, block := range map[string]*pem.Block{"server.crt": {Type: "CERTIFICATE", Bytes: der}, "server.key": {Type: "EC PRIVATE KEY", Bytes: raw}} {
-		b := pem.EncodeToMemory(block)
-		if err := os.WriteFile(filepath.Join(dir, file), b, 0o600); err != nil {
+	a := authority.New(t)
+	a.Make("server", &x509.Certificate{DNSNames: names})
+	for from, to := range map[string]string{"server.pem": "server.crt", "server.key": "server.key"} {
+		b, err := os.ReadFile(a.File(from))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, to), b, 0o600)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
-		pool.AppendCertsFromPEM(b)
 	}
-	return pool
+	return a.Pool()
 }
 
 // TestNodesByServerName: one TLS port, a host name per node, and a move.
